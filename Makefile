@@ -1,0 +1,40 @@
+# Everything runs in a virtual environment of its own: .venv
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.[ch]' | grep -v program.c)
+
+.PHONY: demo test lint sanitize bench docs clean
+
+demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
+	$(BIN)/python examples/digits.py
+
+test: $(VENV)/installed-test  ## the whole test suite against the installed package
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+sanitize: $(VENV)/installed-test  ## the kernel tests under AddressSanitizer and UBSan
+	$(BIN)/python tests/sanitize.py
+
+bench: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+# A stamp for each set of extras: installs again only when a source has changed.
+$(VENV)/installed-%: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet ".[$*]"
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+clean:
+	rm -rf $(VENV) build dist docs/_build demo.png src/*.egg-info src/nncore/_kernels/program.c

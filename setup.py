@@ -1,0 +1,65 @@
+"""Builds the compiled core: the boundary, and one small module of kernels for each instruction set."""
+
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("src/nncore/_kernels")
+HEADERS = [str(header) for header in sorted(KERNELS.glob("*.h"))]
+ISA_FLAGS = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+}
+FLAGS = ["-std=gnu99", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+
+
+def kernel_extension(isa: str) -> Extension:
+    """The kernels of one instruction set; a compiler that lacks it skips it."""
+    source = KERNELS / f"isa_{isa}.c"
+    return Extension(
+        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, extra_compile_args=FLAGS + ISA_FLAGS[isa],
+        optional=isa != "baseline",
+    )  # fmt: skip
+
+
+def compiles_with(compiler, flags: list[str]) -> bool:
+    """Does the compiler take these flags and find what they need?"""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "probe.c"
+        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        try:
+            objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+            compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=flags)
+        except Exception:
+            return False
+    return True
+
+
+class BuildExtensions(build_ext):
+    """Adds OpenMP to the executor where the compiler has it."""
+
+    def build_extensions(self) -> None:
+        openmp = ["-fopenmp"]
+        if compiles_with(self.compiler, openmp):
+            for extension in self.extensions:
+                if extension.name.endswith(".program"):
+                    extension.extra_compile_args += openmp
+                    extension.extra_link_args += openmp
+        else:
+            print("warning: no OpenMP: nncore will run on one thread", file=sys.stderr)
+        super().build_extensions()
+
+
+x86 = platform.machine().lower() in ("x86_64", "amd64")
+boundary = Extension(
+    "nncore._kernels.program", [str(KERNELS / "program.pyx"), str(KERNELS / "executor.c")], depends=HEADERS,
+    include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu99", "-O2", "-g0", "-Wno-discarded-qualifiers"],
+)  # fmt: skip
+kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]
+setup(ext_modules=cythonize([boundary]) + kernels, cmdclass={"build_ext": BuildExtensions})

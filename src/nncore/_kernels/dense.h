@@ -1,0 +1,117 @@
+/* The dense layer: x (rows, inputs), W (units, inputs), b (units,), y (rows, units).
+ *
+ * The forward product reads W by columns, so it works on a packed copy: panels of PANEL units, transposed,
+ *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel, rounded up to whole vectors with zeros.
+ * The backward products read W, x and dy where they lie. */
+
+#define PANEL (NV * LANES)
+#define ROUND_UP(n, m) (((n) + (m) - 1) / (m) * (m))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* y = x W^T + b */
+static void NAME(dense_forward)(real *restrict y, const real *restrict x, const real *restrict packed, const real *restrict b,
+                                int64_t rows, int64_t units, int64_t inputs) {
+    for (int64_t u = 0; u < units; u += PANEL) {
+        const int64_t width = MIN(PANEL, units - u);
+        NAME(multiply_panel)(rows, width, inputs, x, inputs, 1, packed + u * inputs, ROUND_UP(width, LANES), b ? b + u : NULL,
+                             y + u, units);
+    }
+}
+
+/* y = x W^T + b   =>   dx = dy W */
+static void NAME(dense_backward_input)(real *restrict dx, const real *restrict dy, const real *restrict w, int64_t rows,
+                                       int64_t units, int64_t inputs) {
+    for (int64_t j = 0; j < inputs; j += PANEL)
+        NAME(multiply_panel)(rows, MIN(PANEL, inputs - j), units, dy, units, 1, w + j, inputs, NULL, dx + j, inputs);
+}
+
+/* y = x W^T + b   =>   dW = dy^T x: the rectangle of units [u0, u1), inputs [j0, j1), over all rows in order */
+static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t u0, int64_t u1,
+                                        int64_t j0, int64_t j1, int64_t rows, int64_t units, int64_t inputs) {
+    if (j1 - j0 > LANES / 4 || u1 - u0 < LANES / 2) {
+        for (int64_t j = j0; j < j1; j += PANEL)
+            NAME(multiply_panel)(u1 - u0, MIN(PANEL, j1 - j), rows, dy + u0, 1, units, x + j, inputs, NULL,
+                                 dw + u0 * inputs + j, inputs);
+        return;
+    }
+    /* A vector of so few inputs would be mostly empty: compute the transpose, x^T dy, and turn it round. */
+    real transposed[(LANES / 4 + 1) * PANEL];
+    for (int64_t u = u0; u < u1; u += PANEL) {
+        const int64_t width = MIN(PANEL, u1 - u);
+        NAME(multiply_panel)(j1 - j0, width, rows, x + j0, 1, inputs, dy + u, units, NULL, transposed, PANEL);
+        for (int64_t i = 0; i < width; i++)
+            for (int64_t j = j0; j < j1; j++) dw[(u + i) * inputs + j] = transposed[(j - j0) * PANEL + i];
+    }
+}
+
+/* y = x W^T + b   =>   db = sum over the rows of dy, in order */
+static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy, int64_t rows, int64_t units) {
+    for (int64_t u = 0; u < units; u++) db[u] = 0;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t u = 0; u < units; u++) db[u] += dy[i * units + u];
+}
+
+/* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel. */
+static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
+                              int64_t units, int64_t inputs) {
+    for (int64_t u = u0; u < u1; u += PANEL) {
+        const int64_t width = MIN(PANEL, units - u), stride = ROUND_UP(width, LANES);
+        real *panel = packed + u * inputs;
+        for (int64_t block = j0; block < j1; block += LANES) {    /* a block's rows of the panel stay in L1 */
+            const int64_t end = MIN(block + LANES, j1);
+            for (int64_t i = 0; i < width; i++)
+                for (int64_t j = block; j < end; j++) panel[j * stride + i] = w[(u + i) * inputs + j];
+            for (int64_t j = block; j < end; j++)
+                for (int64_t i = width; i < stride; i++) panel[j * stride + i] = 0;
+        }
+    }
+}
+
+/* arrays: y, x, packed, b or NULL; sizes: units, inputs */
+static void NAME(op_dense_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], inputs = op->size[1];
+    (void)context;
+    NAME(dense_forward)((real *)op->array[0] + begin * units, (const real *)op->array[1] + begin * inputs, op->array[2],
+                        op->array[3], end - begin, units, inputs);
+}
+
+/* arrays: dx, dy, W; sizes: units, inputs */
+static void NAME(op_dense_backward_input)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], inputs = op->size[1];
+    (void)context;
+    NAME(dense_backward_input)((real *)op->array[0] + begin * inputs, (const real *)op->array[1] + begin * units, op->array[2],
+                               end - begin, units, inputs);
+}
+
+/* Tile number t of W, counted along the inputs first. */
+typedef struct { int64_t u0, u1, j0, j1; } NAME(rectangle);
+
+static NAME(rectangle) NAME(weight_tile)(const nn_op *op, int64_t t) {
+    const int64_t units = op->size[0], inputs = op->size[1], tile_units = op->size[2], tile_inputs = op->size[3];
+    const int64_t across = (inputs + tile_inputs - 1) / tile_inputs, u0 = t / across * tile_units, j0 = t % across * tile_inputs;
+    return (NAME(rectangle)){u0, MIN(u0 + tile_units, units), j0, MIN(j0 + tile_inputs, inputs)};
+}
+
+/* arrays: dW, dy, x; sizes: units, inputs, tile units, tile inputs */
+static void NAME(op_dense_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+        const NAME(rectangle) r = NAME(weight_tile)(op, t);
+        NAME(dense_backward_weight)(op->array[0], op->array[1], op->array[2], r.u0, r.u1, r.j0, r.j1, context->rows, op->size[0],
+                                    op->size[1]);
+    }
+}
+
+/* arrays: packed, W; sizes: units, inputs, tile units, tile inputs */
+static void NAME(op_pack_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) {
+        const NAME(rectangle) r = NAME(weight_tile)(op, t);
+        NAME(pack_weight)(op->array[0], op->array[1], r.u0, r.u1, r.j0, r.j1, op->size[0], op->size[1]);
+    }
+}
+
+/* arrays: db, dy; sizes: units; one tile */
+static void NAME(op_dense_backward_bias)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)begin, (void)end;
+    NAME(dense_backward_bias)(op->array[0], op->array[1], context->rows, op->size[0]);
+}

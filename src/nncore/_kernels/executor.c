@@ -1,0 +1,206 @@
+#include "executor.h"
+
+#include <math.h>
+#ifdef _OPENMP
+#include <omp.h>
+#ifndef _WIN32
+#include <sched.h>
+#endif
+#endif
+
+#include "philox.h"
+
+#if !defined(__GNUC__)
+#define __atomic_load_n(p, order) (*(p))
+#define __atomic_store_n(p, v, order) (*(p) = (v))
+#endif
+
+enum { MAX_THREADS = 256, CACHE_LINE = 64 };
+
+/* One thread's view of the run. */
+typedef struct {
+    int number, count;
+    int failed;                  /* set by an op of this thread */
+} nn_thread;
+
+/* What the threads of a run share. */
+typedef struct {
+    const nn_program *program;
+    const nn_run *run;
+    int64_t failed_step;         /* one more than the first step that failed; 0: none */
+    int64_t done;
+    char pad[CACHE_LINE];
+    int waiting;                 /* the barrier: how many have arrived, */
+    int round;                   /* and how often all have */
+} nn_team;
+
+/* All threads meet: spin, then yield the core. */
+static void meet(nn_team *team, int threads) {
+    if (threads == 1) return;
+#if defined(__GNUC__)
+    const int round = __atomic_load_n(&team->round, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&team->waiting, 1, __ATOMIC_ACQ_REL) == threads) {
+        __atomic_store_n(&team->waiting, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&team->round, round + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&team->round, __ATOMIC_ACQUIRE) == round; spins++) {
+#if defined(__x86_64__) || defined(__i386__)
+        if (spins < 2000) { __builtin_ia32_pause(); continue; }
+#endif
+#if defined(_OPENMP) && !defined(_WIN32)
+        if (spins >= 2000) sched_yield();
+#endif
+    }
+#else
+    (void)team;
+#pragma omp barrier
+#endif
+}
+
+/* The first piece of thread t: pieces are shared out in order, by their cost. */
+static int64_t share(const nn_stage *stage, int64_t pieces, int t, int threads) {
+    if (!stage->cost) return pieces * t / threads;
+    const double goal = stage->cost[pieces] * t / threads;
+    int64_t piece = 0;
+    while (piece < pieces && 0.5 * (stage->cost[piece] + stage->cost[piece + 1]) < goal) piece++;
+    return t == threads ? pieces : piece;
+}
+
+static void run_pieces(const nn_program *program, const nn_stage *stage, const nn_context *context, const nn_thread *thread) {
+    const int64_t block = program->block_rows;
+    const int64_t pieces = stage->axis == NN_ROWS ? (context->rows + block - 1) / block : stage->pieces;
+    const int64_t begin = thread->count == 1 ? 0 : share(stage, pieces, thread->number, thread->count);
+    const int64_t end = thread->count == 1 ? pieces : share(stage, pieces, thread->number + 1, thread->count);
+    for (int64_t piece = begin; piece < end; piece++)
+        for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
+            if (stage->axis == NN_ROWS) {
+                const int64_t first = piece * block, last = first + block;
+                op->run(op, context, first, last < context->rows ? last : context->rows);
+            } else if (op->first_piece <= piece && piece < op->last_piece) {
+                op->run(op, context, piece - op->first_piece, piece - op->first_piece + 1);
+            }
+        }
+}
+
+/* The sum of a record over the batch, in four fixed chains. */
+static double record_sum(const double *record, int64_t rows) {
+    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) s0 += record[i], s1 += record[i + 1], s2 += record[i + 2], s3 += record[i + 3];
+    for (; i < rows; i++) s0 += record[i];
+    return (s0 + s1) + (s2 + s3);
+}
+
+/* One thread keeps what the step recorded. */
+static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
+    double *sums = run->sums + (step - run->first_step) * program->n_records;
+    for (int64_t r = 0; r < program->n_records; r++) sums[r] = record_sum(program->records[r], context->rows);
+    if (run->examples_out)
+        for (int64_t i = 0; i < context->rows; i++) run->examples_out[context->position + i] = program->records[0][i];
+}
+
+/* Stages [first, last) on one step's batch; 0 if the step failed. */
+static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, const nn_context *context, nn_thread *thread) {
+    const nn_program *program = team->program;
+    for (int64_t s = first; s < last; s++) {
+        const nn_stage *stage = program->stages + s;
+        run_pieces(program, stage, context, thread);
+        if (thread->failed) {
+            thread->failed = 0;
+            __atomic_store_n(&team->failed_step, step + 1, __ATOMIC_RELAXED);
+        }
+        meet(team, thread->count);
+        /* A faster thread may already have failed in a later step: only this one counts here. */
+        const int64_t failed = __atomic_load_n(&team->failed_step, __ATOMIC_RELAXED);
+        if (failed && failed <= step + 1) return 0;
+        if (!stage->checks_loss) continue;
+        /* Every thread takes the same sum and comes to the same conclusion: no barrier is needed for it. */
+        const int finite = isfinite(record_sum(program->records[0], context->rows));
+        if (thread->number == 0) keep_records(program, team->run, step, context);
+        if (!finite) return 0;
+        if (s == last - 1) meet(team, thread->count);    /* or the next step would overwrite the records */
+    }
+    return 1;
+}
+
+static void set_batch(nn_context *context, const nn_run *run, int64_t step) {
+    const int64_t per_epoch = (run->examples + run->batch - 1) / run->batch;
+    const int64_t epoch = step / per_epoch, start = step % per_epoch * run->batch;
+    const int64_t rows = run->examples - start;
+    context->rows = rows < run->batch ? rows : run->batch;
+    context->index = run->order ? run->order + epoch * run->examples + start : NULL;
+    context->start = run->origin + start;
+    context->position = run->origin + epoch * run->examples + start;
+    context->scale = 1.0 / (double)context->rows;
+    context->step = run->step_offset + (uint64_t)step;
+    if (run->coefficients) context->coefficients = run->coefficients + (step - run->first_step) * run->coefficient_stride;
+}
+
+static void run_thread(nn_team *team, int number, int count) {
+    const nn_program *program = team->program;
+    const nn_run *run = team->run;
+    nn_thread thread = {number, count, 0};
+    nn_context context = {0};
+    context.failed = &thread.failed;
+    int64_t step = run->first_step;
+    set_batch(&context, run, step);
+    int good = run_stages(team, 0, program->enter, step, &context, &thread);
+    for (; good && step < run->last_step; step += good) {
+        set_batch(&context, run, step);
+        good = run_stages(team, program->enter, program->leave, step, &context, &thread);
+    }
+    meet(team, count);
+    if (number == 0) __atomic_store_n(&team->failed_step, 0, __ATOMIC_RELAXED);
+    meet(team, count);
+    run_stages(team, program->leave, program->n_stages, step, &context, &thread);
+    if (number == 0) team->done = step - run->first_step;
+}
+
+int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
+    nn_team team = {program, run, 0, 0, {0}, 0, 0};
+    if (run->first_step >= run->last_step) return 0;
+    if (threads <= 1) {
+        run_thread(&team, 0, 1);
+        return team.done;
+    }
+#ifdef _OPENMP
+#pragma omp parallel num_threads(threads < MAX_THREADS ? threads : MAX_THREADS)
+    run_thread(&team, omp_get_thread_num(), omp_get_num_threads());
+#else
+    run_thread(&team, 0, 1);
+#endif
+    return team.done;
+}
+
+int nn_has_openmp(void) {
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* Fisher-Yates; bounded draws without bias (Lemire: Fast random integer generation in an interval, 2019). */
+void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
+    for (int64_t e = 0; e < epochs; e++, order += n) {
+        uint32_t random[4];
+        uint64_t counter = 0;
+        int left = 0;
+        for (int64_t i = 0; i < n; i++) order[i] = i;
+        for (int64_t i = n - 1; i > 0; i--) {
+            const uint32_t bound = (uint32_t)i + 1;
+            uint64_t product;
+            do {
+                if (!left) {
+                    nn_philox(random, seed, counter++, first_epoch + (uint64_t)e);
+                    left = 4;
+                }
+                product = (uint64_t)random[--left] * bound;
+            } while ((uint32_t)product < bound && (uint32_t)product < -bound % bound);
+            const int64_t j = (int64_t)(product >> 32), swap = order[i];
+            order[i] = order[j];
+            order[j] = swap;
+        }
+    }
+}

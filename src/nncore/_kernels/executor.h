@@ -1,0 +1,50 @@
+/* Runs a program: whole training steps, without Python. */
+#ifndef NNCORE_EXECUTOR_H
+#define NNCORE_EXECUTOR_H
+
+#include "kernels.h"
+
+enum nn_axis { NN_ROWS, NN_TILES, NN_WHOLE };
+
+/* Consecutive ops over the same pieces. */
+typedef struct {
+    int axis;                    /* enum nn_axis */
+    int64_t first_op, last_op;
+    int64_t pieces;              /* TILES; ROWS has as many as the batch has blocks */
+    const double *cost;          /* TILES: (pieces + 1,) cumulative cost, to share the pieces out; NULL: all alike */
+    int checks_loss;             /* records[0] is complete when this stage ends: a loss that is not finite stops the run */
+} nn_stage;
+
+/* Stages [0, enter) run once before the first step, [enter, leave) in every step, [leave, stages) once after the last. */
+typedef struct {
+    const nn_op *ops;
+    const nn_stage *stages;
+    int64_t enter, leave, n_stages;
+    int64_t block_rows;          /* rows of a ROWS piece */
+    int64_t n_records;           /* per-example columns kept: the loss, then the metrics */
+    const double *const *records; /* each (batch capacity,), written by the step */
+} nn_program;
+
+/* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
+typedef struct {
+    int64_t first_step, last_step;   /* counted from the start of `order` */
+    int64_t examples, batch;
+    int64_t origin;                  /* added to where each batch starts */
+    const int64_t *order;            /* (epochs, examples) rows of the data; NULL: in sequence */
+    const double *coefficients;      /* one row a step, from first_step on; NULL: none */
+    int64_t coefficient_stride;
+    uint64_t step_offset;            /* added to the step number to count over the whole training */
+    double *sums;                    /* (steps, n_records): sums over each batch of each record */
+    double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
+} nn_run;
+
+/* Runs until last_step or until a step fails; returns the number of steps completed. */
+int64_t nn_execute(const nn_program *program, const nn_run *run, int threads);
+
+/* Was OpenMP there when this was compiled? */
+int nn_has_openmp(void);
+
+/* order (epochs, n): for each epoch e a permutation of 0 … n-1 that depends on (seed, first_epoch + e) alone. */
+void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch);
+
+#endif

@@ -1,0 +1,90 @@
+/* Matrix products: one micro-kernel, three uses of it (dense.h).
+ *
+ *     C[i, j] = init[j] + sum_p A[i, p] B[p, j]         i < mr,  j < nv vectors,  p ascending
+ *
+ * The accumulators stay in registers over all of p, so each element of C is one chain of multiply-adds in the order of p,
+ * whatever the tile it falls in: the bits of a product do not depend on how C is cut up.
+ * A is read as scalars with any strides, B as vectors along its rows, both where they lie.
+ *
+ *                 nv vectors
+ *             B   |====|====|   p
+ *     A       C   |    |    |
+ *     : p ->      | mr x nv |   12 x 2 of 16 floats with AVX-512: 24 of the 32 registers accumulate,
+ *     : rows      |    |    |   2 hold B, 1 the element of A
+ *
+ * The shape MR x NV fills the registers of each instruction set; smaller tiles serve the edges. */
+
+typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
+                                   const real *init, real *c, int64_t c_row, int last);
+
+/* `part`: only `last` columns of the last vector are there. */
+NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, int64_t depth, const real *restrict a,
+                                   int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
+                                   const real *restrict init, real *restrict c, int64_t c_row, int last) {
+    vec sum[MR][NV], row[NV];
+    NN_UNROLL for (int j = 0; j < nv; j++) {
+        row[j] = (vec){0};
+        if (init) row[j] = part && j == nv - 1 ? NAME(load_part)(init + j * LANES, last) : NAME(load)(init + j * LANES);
+    }
+    NN_UNROLL for (int i = 0; i < mr; i++)
+        NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] = row[j];
+    for (int64_t p = 0; p < depth; p++) {
+        NN_UNROLL for (int j = 0; j < nv; j++)
+            row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
+        NN_UNROLL for (int i = 0; i < mr; i++) {
+            vec x = NAME(broadcast)(a[i * a_row]);
+            NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] += x * row[j];
+        }
+        a += a_step;
+        b += b_step;
+    }
+    NN_UNROLL for (int i = 0; i < mr; i++)
+        NN_UNROLL for (int j = 0; j < nv; j++) {
+            if (part && j == nv - 1) NAME(store_part)(c + i * c_row + j * LANES, sum[i][j], last);
+            else NAME(store)(c + i * c_row + j * LANES, sum[i][j]);
+        }
+}
+
+#define MICRO_KERNEL(mr, nv, part)                                                                                           \
+    static void NAME(multiply_##mr##x##nv##_##part)(int64_t depth, const real *a, int64_t a_row, int64_t a_step,             \
+                                                    const real *b, int64_t b_step, const real *init, real *c, int64_t c_row, \
+                                                    int last) {                                                              \
+        NAME(multiply_tile)(mr, nv, part, depth, a, a_row, a_step, b, b_step, init, c, c_row, last);                         \
+    }
+#define MICRO_KERNELS(mr) MICRO_KERNEL(mr, 1, 0) MICRO_KERNEL(mr, 1, 1) MICRO_KERNEL(mr, 2, 0) MICRO_KERNEL(mr, 2, 1)
+#define MICRO_ENTRY(mr)                                                                                                      \
+    {{NAME(multiply_##mr##x1_0), NAME(multiply_##mr##x1_1)}, {NAME(multiply_##mr##x2_0), NAME(multiply_##mr##x2_1)}}
+
+MICRO_KERNELS(1) MICRO_KERNELS(2) MICRO_KERNELS(3) MICRO_KERNELS(4)
+#if MR >= 6
+MICRO_KERNELS(5) MICRO_KERNELS(6)
+#endif
+#if MR >= 12
+MICRO_KERNELS(7) MICRO_KERNELS(8) MICRO_KERNELS(9) MICRO_KERNELS(10) MICRO_KERNELS(11) MICRO_KERNELS(12)
+#endif
+
+static const NAME(micro_kernel) NAME(micro_kernels)[MR][NV][2] = {
+    MICRO_ENTRY(1), MICRO_ENTRY(2), MICRO_ENTRY(3), MICRO_ENTRY(4),
+#if MR >= 6
+    MICRO_ENTRY(5), MICRO_ENTRY(6),
+#endif
+#if MR >= 12
+    MICRO_ENTRY(7), MICRO_ENTRY(8), MICRO_ENTRY(9), MICRO_ENTRY(10), MICRO_ENTRY(11), MICRO_ENTRY(12),
+#endif
+};
+#undef MICRO_KERNEL
+#undef MICRO_KERNELS
+#undef MICRO_ENTRY
+
+/* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are cut into groups of at most MR, as even as can be. */
+static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                                 const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
+    const int nv = (int)((columns + LANES - 1) / LANES), last = (int)(columns - (nv - 1) * LANES);
+    const int64_t groups = (rows + MR - 1) / MR, size = rows / groups, larger = rows % groups;
+    for (int64_t g = 0, i = 0; g < groups; g++) {
+        const int64_t mr = size + (g < larger);
+        NAME(micro_kernels)[mr - 1][nv - 1][last < LANES](depth, a + i * a_row, a_row, a_step, b, b_step, init, c + i * c_row,
+                                                          c_row, last);
+        i += mr;
+    }
+}

@@ -1,0 +1,45 @@
+/* What every kernel, the executor and the Cython boundary share.
+ *
+ * A program is a list of ops.  An op is a kernel bound to the arrays it works on.  A stage is a run of ops over the same
+ * pieces of work (row blocks of the batch, tiles of the parameters, or the one whole): each piece goes through all ops of
+ * the stage on one thread; a barrier ends the stage.  Piece boundaries depend on sizes only, never on the thread count. */
+#ifndef NNCORE_KERNELS_H
+#define NNCORE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { NN_MAX_ARRAYS = 8, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
+
+typedef struct nn_op nn_op;
+
+/* What changes from step to step. */
+typedef struct {
+    int64_t rows;                /* rows of this step's batch */
+    const int64_t *index;        /* (rows,) which rows of the data are in it; NULL: the rows start, start + 1, ... */
+    int64_t start;               /* where the batch starts in the epoch */
+    int64_t position;            /* where it starts in this run's sequence of examples */
+    double scale;                /* 1 / rows: losses are means over the batch */
+    const double *coefficients;  /* this step's row of the optimizer's coefficient table */
+    uint64_t step;               /* global step number: the counter of the random numbers */
+    int *failed;                 /* an op sets it to stop the run; each thread has its own */
+} nn_context;
+
+/* Work on rows [begin, end) of the batch (ROWS), or on tiles [begin, end) of the op (TILES). */
+typedef void (*nn_kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end);
+
+struct nn_op {
+    nn_kernel run;
+    int64_t first_piece, last_piece;      /* TILES: which pieces of the stage are this op's; ROWS: all */
+    void *array[NN_MAX_ARRAYS];
+    int64_t size[NN_MAX_SIZES];
+    double constant[NN_MAX_CONSTANTS];
+};
+
+/* One line of the table of kernels. */
+typedef struct {
+    const char *name;
+    nn_kernel run[2];                     /* for float, for double */
+} nn_entry;
+
+#endif

@@ -1,0 +1,30 @@
+/* Every op by name: what Python binds.  A new kernel is one line here. */
+#define ENTRY(op) {#op, {op_##op##_f32, op_##op##_f64}},
+#define PAIR(op) ENTRY(op##_forward) ENTRY(op##_backward)
+
+static const nn_entry nn_table[] = {
+    /* moving rows */
+    ENTRY(gather_rows) ENTRY(gather_labels) ENTRY(gather_one_hot) ENTRY(gather_weights) ENTRY(write_rows) ENTRY(nothing)
+    /* dense */
+    ENTRY(dense_forward) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight)
+    /* activations */
+    PAIR(sigmoid) PAIR(tanh) PAIR(relu) PAIR(softplus) PAIR(softmax) PAIR(identity) PAIR(leaky_relu) PAIR(elu)
+    PAIR(gelu) PAIR(gelu_tanh) PAIR(silu)
+    /* losses and hits */
+    ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
+    ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)
+    ENTRY(softmax_cross_entropy) ENTRY(softmax_cross_entropy_labels)
+    ENTRY(accuracy_labels) ENTRY(accuracy_targets) ENTRY(accuracy_binary)
+    /* optimizers */
+    ENTRY(sgd_update) ENTRY(momentum_update) ENTRY(momentum_outside_update) ENTRY(nesterov_enter) ENTRY(nesterov_update)
+    ENTRY(nesterov_leave) ENTRY(adagrad_update) ENTRY(adagrad_inside_update) ENTRY(rmsprop_update)
+    ENTRY(rmsprop_inside_update) ENTRY(rmsprop_momentum_update) ENTRY(rmsprop_momentum_inside_update)
+    ENTRY(rmsprop_centered_update) ENTRY(rmsprop_centered_inside_update) ENTRY(rmsprop_centered_momentum_update)
+    ENTRY(rmsprop_centered_momentum_inside_update) ENTRY(adadelta_update) ENTRY(adadelta_outside_update)
+    ENTRY(adam_update) ENTRY(adam_inside_update) ENTRY(adamw_update) ENTRY(adamw_inside_update) ENTRY(amsgrad_update)
+    ENTRY(amsgrad_inside_update) ENTRY(adamax_update) ENTRY(nadam_update) ENTRY(lion_update) ENTRY(rprop_update)
+    ENTRY(delta_bar_delta_update)
+    {NULL, {NULL, NULL}}
+};
+#undef ENTRY
+#undef PAIR

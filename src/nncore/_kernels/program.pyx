@@ -1,0 +1,229 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The boundary to C: binds ops by name to NumPy arrays and runs programs without the GIL.
+
+Only what is bound here is checked here (names, counts, dtypes, contiguity); shapes are the caller's business.
+"""
+
+import threading
+
+import numpy as np
+
+cimport cython
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+cdef extern from "kernels.h" nogil:
+    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS
+    ctypedef struct nn_context:
+        int64_t rows, start, position
+        int *failed
+    ctypedef struct nn_op
+    ctypedef void (*nn_kernel)(const nn_op *, const nn_context *, int64_t, int64_t) noexcept nogil
+    ctypedef struct nn_op:
+        nn_kernel run
+        int64_t first_piece, last_piece
+        void **array
+        int64_t *size
+        double *constant
+    ctypedef struct nn_entry:
+        const char *name
+        nn_kernel *run
+
+cdef extern from "executor.h" nogil:
+    enum: NN_ROWS, NN_TILES, NN_WHOLE
+    ctypedef struct nn_stage:
+        int axis
+        int64_t first_op, last_op, pieces
+        const double *cost
+        int checks_loss
+    ctypedef struct nn_program:
+        const nn_op *ops
+        const nn_stage *stages
+        int64_t enter, leave, n_stages, block_rows, n_records
+        const double **records
+    ctypedef struct nn_run:
+        int64_t first_step, last_step, examples, batch, origin
+        const int64_t *order
+        const double *coefficients
+        int64_t coefficient_stride
+        uint64_t step_offset
+        double *sums
+        double *examples_out
+    int64_t nn_execute(const nn_program *, const nn_run *, int)
+    int nn_has_openmp()
+    void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
+
+cdef extern from "cpu.h" nogil:
+    int nn_cpu_has_avx2()
+    int nn_cpu_has_avx512()
+
+AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "whole": NN_WHOLE}
+
+
+def has_openmp():
+    return bool(nn_has_openmp())
+
+
+def cpu_supports():
+    """The instruction sets of this processor, the best last."""
+    return ("baseline",) + ("avx2",) * bool(nn_cpu_has_avx2()) + ("avx512",) * bool(nn_cpu_has_avx512())
+
+
+cdef class OpTable:
+    """The kernels of one instruction set, by name."""
+
+    cdef dict index
+    cdef const nn_entry *entries
+
+    def __init__(self, capsule):
+        self.entries = <const nn_entry *>PyCapsule_GetPointer(capsule, "nncore.op_table")
+        self.index = {}
+        cdef int i = 0
+        while self.entries[i].name != NULL:
+            self.index[self.entries[i].name.decode()] = i
+            i += 1
+
+    @property
+    def names(self):
+        return tuple(self.index)
+
+    cdef nn_kernel kernel(self, str name, bint is_double) except NULL:
+        if name not in self.index:
+            raise ValueError(f"unknown op {name!r}")
+        return self.entries[<int>self.index[name]].run[is_double]
+
+
+cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) noexcept with gil:
+    """A whole-batch op written in Python: array[0] is a callable of the number of rows."""
+    call = <object>op.array[0]
+    try:
+        call(context.rows)
+    except BaseException as error:  # kept, and raised again by the thread that runs the program
+        call.error = error
+        context.failed[0] = 1
+
+
+class PythonOp:
+    """A Python function of the number of rows as an op of a program; keeps the exception it raised."""
+
+    def __init__(self, function):
+        self.function = function
+        self.error = None
+
+    def __call__(self, rows):
+        self.function(rows)
+
+
+cdef void *address(array) except *:
+    cdef Py_ssize_t pointer = array.__array_interface__["data"][0]
+    return <void *>pointer
+
+
+cdef class Program:
+    """Stages of ops, bound and ready to run.
+
+    stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
+    last piece). Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
+    """
+
+    cdef nn_program program
+    cdef nn_op *ops
+    cdef nn_stage *stages
+    cdef const double **records
+    cdef list keep, python_ops
+    cdef object busy
+    cdef readonly list op_names
+
+    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=()):
+        cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
+        cdef bint is_double = np.dtype(dtype) == np.float64
+        cdef nn_op *op
+        self.ops = <nn_op *>calloc(max(n_ops, 1), sizeof(nn_op))
+        self.stages = <nn_stage *>calloc(max(len(stages), 1), sizeof(nn_stage))
+        self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
+        if not (self.ops and self.stages and self.records):
+            raise MemoryError
+        self.keep, self.python_ops, self.op_names = [{}, list(records)], [], []
+        self.busy = threading.Lock()
+        for s, (axis, pieces, costs, checks_loss, stage_ops) in enumerate(stages):
+            self.stages[s].axis = AXES[axis]
+            self.stages[s].pieces = pieces
+            self.stages[s].checks_loss = checks_loss
+            self.stages[s].first_op = o
+            if costs is not None:
+                cumulative = np.concatenate([[0.0], np.cumsum(np.asarray(costs, dtype=np.float64))])
+                self.keep.append(cumulative)
+                self.stages[s].cost = <const double *>address(cumulative)
+            for name, arrays, sizes, constants, first, last in stage_ops:
+                if len(arrays) > NN_MAX_ARRAYS or len(sizes) > NN_MAX_SIZES or len(constants) > NN_MAX_CONSTANTS:
+                    raise ValueError(f"op {name!r}: too many arrays, sizes or constants")
+                op = self.ops + o
+                op.first_piece, op.last_piece = first, last
+                self.op_names.append(name)
+                if name == "python":
+                    op.run = call_python
+                    op.array[0] = <void *>arrays[0]
+                    self.python_ops.append(arrays[0])
+                else:
+                    op.run = table.kernel(name, is_double)
+                    for i, array in enumerate(arrays):
+                        op.array[i] = NULL if array is None else address(array)
+                self.keep.append(arrays)
+                for i, size in enumerate(sizes):
+                    op.size[i] = size
+                for i, constant in enumerate(constants):
+                    op.constant[i] = constant
+                o += 1
+            self.stages[s].last_op = o
+        for i, record in enumerate(records):
+            self.records[i] = <const double *>address(record)
+        self.program = nn_program(self.ops, self.stages, enter, len(stages) if leave is None else leave, len(stages), block_rows,
+                                  len(records), self.records)
+
+    def __dealloc__(self):
+        free(self.ops)
+        free(self.stages)
+        free(self.records)
+
+    def bind(self, int64_t number, int slot, array):
+        """Have op ``number`` work on another array."""
+        self.keep[0][number, slot] = array
+        self.ops[number].array[slot] = NULL if array is None else address(array)
+
+    def resize(self, int64_t number, int slot, int64_t size):
+        """Change a size of op ``number``."""
+        self.ops[number].size[slot] = size
+
+    def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
+            coefficients=None, uint64_t step_offset=0, examples_out=None, int threads=1):
+        """Run steps [first_step, last_step). Returns (steps completed, sums over each step's batch of each record)."""
+        sums = np.zeros((max(last_step - first_step, 0), self.program.n_records))
+        cdef nn_run run
+        cdef int64_t done
+        run.first_step, run.last_step, run.examples, run.batch, run.origin = first_step, last_step, examples, batch, origin
+        run.order = NULL if order is None else <const int64_t *>address(order)
+        run.coefficients = NULL if coefficients is None else <const double *>address(coefficients)
+        run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
+        run.step_offset = step_offset
+        run.sums = <double *>address(sums)
+        run.examples_out = NULL if examples_out is None else <double *>address(examples_out)
+        with self.busy:
+            with nogil:
+                done = nn_execute(&self.program, &run, threads)
+            for op in self.python_ops:
+                if op.error is not None:
+                    error, op.error = op.error, None
+                    raise error
+        return done, sums
+
+
+def shuffled_orders(int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch):
+    """(epochs, n) int64: epoch e's permutation depends on (seed, first_epoch + e) alone."""
+    if n >= 2**32:
+        raise ValueError(f"n must be below 2**32, got {n}")
+    order = np.empty((epochs, n), dtype=np.int64)
+    cdef int64_t *data = <int64_t *>address(order)
+    with nogil:
+        nn_shuffled_orders(data, n, epochs, seed, first_epoch)
+    return order

@@ -1,0 +1,50 @@
+/* Moving rows between the user's arrays and the batch. */
+
+/* Which row of the data is row i of this batch. */
+NN_INLINE int64_t NAME(data_row)(const nn_context *context, int64_t i) {
+    return context->index ? context->index[i] : context->start + i;
+}
+
+/* arrays: out (rows, width), data; sizes: width, row stride of data in elements */
+static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t width = op->size[0], stride = op->size[1];
+    for (int64_t i = begin; i < end; i++) {
+        const real *restrict from = (const real *)op->array[1] + NAME(data_row)(context, i) * stride;
+        real *restrict to = (real *)op->array[0] + i * width;
+        for (int64_t j = 0; j < width; j++) to[j] = from[j];
+    }
+}
+
+/* arrays: out (rows,) int64, labels int64 */
+static void NAME(op_gather_labels)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++)
+        ((int64_t *)op->array[0])[i] = ((const int64_t *)op->array[1])[NAME(data_row)(context, i)];
+}
+
+/* arrays: out (rows, width), labels int64; sizes: width; constants: off value, on value */
+static void NAME(op_gather_one_hot)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t width = op->size[0];
+    for (int64_t i = begin; i < end; i++) {
+        real *to = (real *)op->array[0] + i * width;
+        for (int64_t j = 0; j < width; j++) to[j] = (real)op->constant[0];
+        to[((const int64_t *)op->array[1])[NAME(data_row)(context, i)]] = (real)op->constant[1];
+    }
+}
+
+/* arrays: out (rows,) double, weights double */
+static void NAME(op_gather_weights)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++)
+        ((double *)op->array[0])[i] = ((const double *)op->array[1])[NAME(data_row)(context, i)];
+}
+
+/* The way back, to consecutive rows: arrays: out, batch (rows, width); sizes: width */
+static void NAME(op_write_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t width = op->size[0];
+    memcpy((real *)op->array[0] + (context->position + begin) * width, (const real *)op->array[1] + begin * width,
+           (size_t)((end - begin) * width) * sizeof(real));
+}
+
+/* For gradients that something else has already written. */
+static void NAME(op_nothing)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)op, (void)context, (void)begin, (void)end;
+}

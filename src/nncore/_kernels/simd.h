@@ -1,0 +1,43 @@
+/* The one vector type of this instruction set and precision: LANES reals, loaded and stored at any address.
+ * NN_VECTOR_BYTES is set by the isa_*.c that includes us.  Included twice, for float and for double. */
+
+#define LANES (NN_VECTOR_BYTES / (int)sizeof(real))
+#define vec NAME(vector)
+
+typedef real vec __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+NN_INLINE vec NAME(load)(const real *p) { return *(const vec *)p; }
+NN_INLINE void NAME(store)(real *p, vec v) { *(vec *)p = v; }
+NN_INLINE vec NAME(broadcast)(real a) { return a - (vec){0}; }
+
+/* The first n < LANES reals at p, the rest zero; nothing past p[n - 1] is touched. */
+#if NN_VECTOR_BYTES == 64 && REAL_IS_FLOAT
+NN_INLINE vec NAME(load_part)(const real *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+NN_INLINE void NAME(store_part)(real *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#elif NN_VECTOR_BYTES == 64
+NN_INLINE vec NAME(load_part)(const real *p, int n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+NN_INLINE void NAME(store_part)(real *p, vec v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#elif NN_VECTOR_BYTES == 32 && REAL_IS_FLOAT
+NN_INLINE __m256i NAME(mask)(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+NN_INLINE vec NAME(load_part)(const real *p, int n) { return (vec)_mm256_maskload_ps(p, NAME(mask)(n)); }
+NN_INLINE void NAME(store_part)(real *p, vec v, int n) { _mm256_maskstore_ps(p, NAME(mask)(n), (__m256)v); }
+#elif NN_VECTOR_BYTES == 32
+NN_INLINE __m256i NAME(mask)(int n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+NN_INLINE vec NAME(load_part)(const real *p, int n) { return (vec)_mm256_maskload_pd(p, NAME(mask)(n)); }
+NN_INLINE void NAME(store_part)(real *p, vec v, int n) { _mm256_maskstore_pd(p, NAME(mask)(n), (__m256d)v); }
+#else
+NN_INLINE vec NAME(load_part)(const real *p, int n) {
+    vec v = {0};
+    for (int j = 0; j < LANES - 1; j++)
+        if (j < n) v[j] = p[j];
+    return v;
+}
+NN_INLINE void NAME(store_part)(real *p, vec v, int n) {
+    for (int j = 0; j < LANES - 1; j++)
+        if (j < n) p[j] = v[j];
+}
+#endif

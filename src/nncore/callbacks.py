@@ -1,0 +1,409 @@
+"""What happens between epochs: stopping early, saving, logging.
+
+Epochs are counted from 0, as the rows of `History` are. A callback that keeps a count has ``state_dict`` and
+``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state was loaded before training
+continues from it; otherwise it starts afresh.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .history import _larger_is_better
+
+__all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
+
+
+class Callback:
+    """Base class: override the hooks you need. To end the training, set ``trainer.stop_training = True``.
+
+    Attributes
+    ----------
+    every_epoch : bool, default True
+        Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
+        set it to False; short epochs then run faster.
+
+    >>> class Announce(Callback):
+    ...     def on_epoch_end(self, trainer, epoch, row):
+    ...         print(f"epoch {epoch}: loss {row['loss']}")
+    >>> Announce().on_epoch_end(None, 0, {"loss": 0.5})
+    epoch 0: loss 0.5
+    """
+
+    every_epoch: bool = True
+
+    def on_train_begin(self, trainer: Any) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+        """Before each epoch."""
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        """After each epoch, validation included. `row` is the epoch's row of the history."""
+
+    def on_train_end(self, trainer: Any) -> None:
+        """After the last epoch, also when training was stopped."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs: JSON values and arrays."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+
+
+class _Best:
+    """The best value of a column so far: v replaces b if it is better by more than min_delta; NaN never does."""
+
+    def __init__(self, column: str, mode: str, min_delta: float = 0.0) -> None:
+        self.column = column
+        self.min_delta = min_delta
+        self.larger = _larger_is_better(column, mode)
+        self.value: float | None = None
+
+    def update(self, row: Mapping[str, Any]) -> bool:
+        """Look at a row; whether it holds the best value so far."""
+        if self.column not in row:
+            raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(row) or 'none'}")
+        value = float(row[self.column])
+        best = (-math.inf if self.larger else math.inf) if self.value is None else self.value
+        better = value - self.min_delta > best if self.larger else value + self.min_delta < best
+        if better:
+            self.value = value
+        return better
+
+
+class EarlyStopping(Callback):
+    """Stop when a column has not improved for `patience` epochs in a row, and go back to the best epoch.
+
+    With v the column's value, b the best value so far and w the number of epochs since::
+
+        v < b − min_delta    b ← v, w ← 0                    (mode "min"; v > b + min_delta in mode "max")
+        otherwise            w ← w + 1; stop if w ≥ patience
+
+    This is Keras's count: with ``patience=1`` the first epoch without improvement stops the training, and
+    ``patience=0`` means the same. PyTorch has no early stopping of its own, and the patience of its
+    ``ReduceLROnPlateau`` is one epoch longer: it acts when w > patience. The first epoch never stops the training. NaN
+    is no improvement.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A column of the history.
+    patience : int, default 5
+    min_delta : float, default 0.0
+        A smaller change is no improvement.
+    mode : {"auto", "min", "max"}, default "auto"
+        "auto" is "max" for names that end in accuracy, precision, recall, f1, auc, r2 or score, and "min" for all
+        others.
+    restore_best : bool, default True
+        Put the parameters and the state (running statistics) of the best epoch back at the end of training, whether it
+        was stopped or not.
+
+    Attributes
+    ----------
+    stopped_epoch : int or None
+        The epoch after which training stopped; None if it ran to its end.
+    best_epoch : int or None
+    best : float or None
+        The best value.
+    wait : int
+        Epochs since the best one.
+
+    Raises
+    ------
+    ValueError
+        For a bad argument; after the first epoch, if there is no such column.
+
+    >>> stopping = EarlyStopping("loss", patience=2, restore_best=False)
+    >>> class Trainer:
+    ...     stop_training = False
+    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.7]):
+    ...     stopping.on_epoch_end(Trainer, epoch, {"loss": loss})
+    >>> Trainer.stop_training, stopping.stopped_epoch, stopping.best_epoch
+    (True, 3, 1)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 0:
+            raise ValueError(f"patience must be an integer of at least 0, got {patience!r}")
+        if not 0 <= min_delta < math.inf:
+            raise ValueError(f"min_delta must be finite and at least 0, got {min_delta!r}")
+        self.monitor = monitor
+        self.patience = int(patience)
+        self.min_delta = float(min_delta)
+        self.mode = mode
+        self.restore_best = restore_best
+        self._resumed = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._best = _Best(self.monitor, self.mode, self.min_delta)
+        self._parameters: np.ndarray | None = None
+        self._state: np.ndarray | None = None
+        self.wait = 0
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+
+    @property
+    def best(self) -> float | None:
+        return self._best.value
+
+    def on_train_begin(self, trainer: Any) -> None:
+        if not self._resumed:
+            self._reset()
+        self._resumed = False
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        better = self._best.update(row)
+        if better or self.best_epoch is None:
+            self.best_epoch = epoch
+            if self.restore_best:
+                self._parameters = np.array(trainer.model.parameters)
+                self._state = np.array(trainer.model.state)
+        self.wait = 0 if better else self.wait + 1
+        if self.wait >= self.patience and not better and epoch > 0:
+            self.stopped_epoch = epoch
+            trainer.stop_training = True
+
+    def on_train_end(self, trainer: Any) -> None:
+        if self.restore_best and self._parameters is not None:
+            trainer.model.parameters[...] = self._parameters
+            trainer.model.state[...] = self._state
+
+    def state_dict(self) -> dict[str, Any]:
+        """The count, the best value and epoch and, with restore_best, copies of the best parameters and state."""
+        state: dict[str, Any] = {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch}
+        if self._parameters is not None and self._state is not None:
+            state |= {"best_parameters": self._parameters.copy(), "best_state": self._state.copy()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._reset()
+        self.wait, self._best.value, self.best_epoch = state["wait"], state["best"], state["best_epoch"]
+        if "best_parameters" in state:
+            self._parameters, self._state = np.array(state["best_parameters"]), np.array(state["best_state"])
+        self._resumed = True
+
+
+class ModelCheckpoint(Callback):
+    """Save the trainer after epochs: ``trainer.save(path)``.
+
+    Give it last among the callbacks, so that what it saves includes what the others made of the epoch.
+
+    Parameters
+    ----------
+    path : path-like
+        May contain ``{epoch}``, the number of epochs trained, and columns of the history:
+        ``"net-{epoch:03d}-{val_loss:.3f}"``.
+    monitor : str, optional
+        The column that says which epoch is best.
+    save_best_only : bool, optional
+        Save only when `monitor` improves. Default: True if there is a `monitor`.
+    mode : {"auto", "min", "max"}, default "auto"
+        As in `EarlyStopping`.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value of `monitor` so far.
+    last_path : str or None
+        Where the last save went.
+
+    Raises
+    ------
+    ValueError
+        For ``save_best_only`` without a `monitor`; after the first epoch, if `monitor` or `path` names a column that
+        does not exist.
+
+    >>> ModelCheckpoint("net-{epoch:03d}-{loss:.2f}").filename(4, {"loss": 0.123})
+    'net-005-0.12'
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str | None = None,
+        save_best_only: bool | None = None,
+        mode: str = "auto",
+    ) -> None:
+        if save_best_only and monitor is None:
+            raise ValueError("save_best_only=True needs a monitor, for example monitor='val_loss'")
+        self.path = os.fspath(path)
+        self.monitor = monitor
+        self.save_best_only = monitor is not None if save_best_only is None else save_best_only
+        self.mode = mode
+        self._resumed = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._best = None if self.monitor is None else _Best(self.monitor, self.mode)
+        self.last_path: str | None = None
+
+    @property
+    def best(self) -> float | None:
+        return None if self._best is None else self._best.value
+
+    def filename(self, epoch: int, row: Mapping[str, Any]) -> str:
+        """`path` with the numbers filled in."""
+        try:
+            return self.path.format(**{**row, "epoch": epoch + 1})
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            names = ", ".join(dict.fromkeys(["epoch", *row]))
+            raise ValueError(f"path {self.path!r} cannot be filled in ({error}); there are {names}") from None
+
+    def on_train_begin(self, trainer: Any) -> None:
+        if not self._resumed:
+            self._reset()
+        self._resumed = False
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        path = self.filename(epoch, row)
+        better = self._best is not None and self._best.update(row)
+        if better or not self.save_best_only:
+            self.last_path = path
+            trainer.save(path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and the last path."""
+        return {"best": self.best, "last_path": self.last_path}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._reset()
+        if self._best is not None:
+            self._best.value = state["best"]
+        self.last_path = state["last_path"]
+        self._resumed = True
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions.
+
+    Parameters
+    ----------
+    on_train_begin, on_train_end : callable of (trainer), optional
+    on_epoch_begin : callable of (trainer, epoch), optional
+    on_epoch_end : callable of (trainer, epoch, row), optional
+
+    >>> LambdaCallback(on_epoch_end=lambda trainer, epoch, row: print(row["loss"])).on_epoch_end(None, 0, {"loss": 0.5})
+    0.5
+    """
+
+    def __init__(
+        self,
+        on_train_begin: Callable[[Any], Any] | None = None,
+        on_epoch_begin: Callable[[Any, int], Any] | None = None,
+        on_epoch_end: Callable[[Any, int, dict[str, Any]], Any] | None = None,
+        on_train_end: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self._train_begin, self._epoch_begin = on_train_begin, on_epoch_begin
+        self._epoch_end, self._train_end = on_epoch_end, on_train_end
+        for function in (on_train_begin, on_epoch_begin, on_epoch_end, on_train_end):
+            if function is not None and not callable(function):
+                raise TypeError(f"a hook must be callable, got {function!r}")
+        self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
+
+    def on_train_begin(self, trainer: Any) -> None:
+        if self._train_begin is not None:
+            self._train_begin(trainer)
+
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+        if self._epoch_begin is not None:
+            self._epoch_begin(trainer, epoch)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if self._epoch_end is not None:
+            self._epoch_end(trainer, epoch, row)
+
+    def on_train_end(self, trainer: Any) -> None:
+        if self._train_end is not None:
+            self._train_end(trainer)
+
+
+class CSVLogger(Callback):
+    """Write the rows of the history to a CSV file, each in a single write at the end of its epoch.
+
+    The first column is ``epoch``, counted from 0; numbers keep all their digits. When a row brings a new column the
+    file is replaced by one with that column, empty in the rows before.
+
+    Parameters
+    ----------
+    path : path-like
+    append : bool, default False
+        Add to an existing file, as a resumed training would; a last line that was cut short is dropped.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
+    >>> logger = CSVLogger(path)
+    >>> logger.on_train_begin(None)
+    >>> logger.on_epoch_end(None, 0, {"loss": 0.5})
+    >>> logger.on_epoch_end(None, 1, {"loss": 0.25, "val_loss": 0.3})
+    >>> print(path.read_text(), end="")
+    epoch,loss,val_loss
+    0,0.5,
+    1,0.25,0.3
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path = Path(path)
+        self.append = append
+        self._columns: list[str] = []
+
+    def on_train_begin(self, trainer: Any) -> None:
+        self._columns = []
+        if self.append and self.path.exists():
+            text = self.path.read_bytes()
+            text = text[: text.rfind(b"\n") + 1]
+            self._columns = next(csv.reader(io.StringIO(text.decode())), [])
+            _replace(self.path, text)
+        else:
+            _replace(self.path, b"")
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        values = {**row, "epoch": epoch}
+        new = [c for c in dict.fromkeys(["epoch", *row]) if c not in self._columns]
+        if new:
+            self._columns += new
+            old = list(csv.reader(io.StringIO(self.path.read_text(encoding="utf-8"))))[1:]
+            padded = [line + [""] * (len(self._columns) - len(line)) for line in old]
+            _replace(self.path, b"".join(map(_line, [self._columns, *padded])))
+        with open(self.path, "ab", buffering=0) as file:
+            file.write(_line([_text(values.get(c)) for c in self._columns]))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, (int, np.integer)) else repr(float(value))
+
+
+def _line(cells: list[str]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue().encode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

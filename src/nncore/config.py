@@ -1,0 +1,29 @@
+"""What this installation can do."""
+
+from __future__ import annotations
+
+from nncore import _kernels
+from nncore.model import Text
+
+__all__ = ["show_config"]
+
+
+def show_config() -> Text:
+    """Instruction sets, threads, and which products are in use.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> "instruction set" in nn.show_config()
+    True
+    """
+    from nncore import __version__
+    from nncore._kernels import program
+
+    openmp = "yes" if program.has_openmp() else "no: every call runs on one thread"
+    return Text(
+        f"nncore {__version__}\n"
+        f"instruction set  {_kernels.isa_name} (built and supported: {', '.join(_kernels.available_isas())})\n"
+        f"OpenMP           {openmp}\n"
+        f"threads          {_kernels.get_num_threads()}"
+    )

@@ -1,0 +1,104 @@
+"""Holding rows back for validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["train_validation_split"]
+
+
+def train_validation_split(
+    X: Any,
+    y: Any = None,
+    fraction: float = 0.2,
+    seed: int | np.random.Generator = 0,
+    stratify: bool | str = "auto",
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of training rows and of validation rows, drawn at random and without overlap.
+
+    Plain: round(fraction · n) rows, at least 1 and at most n − 1, are held back.
+
+    Stratified: of a class with n_c rows, fraction · n_c are held back, rounded down or up; a class with two rows or
+    more has at least one on each side. Classes with a single row are divided among the two sides as if they were one
+    class. Which classes are rounded up is decided by the largest remainders, so that round(fraction · n) rows are held
+    back in total, or the nearest number that leaves each class on both sides.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix, shape (n, ...)
+        Only its length is used.
+    y : array-like, shape (n,) or (n, k), optional
+    fraction : float, default 0.2
+        Share of validation rows, 0 < fraction < 1.
+    seed : int or numpy.random.Generator, default 0
+    stratify : {"auto", True, False}, default "auto"
+        "auto" is True for one-dimensional integer or boolean `y`. With True the classes are the distinct values of `y`,
+        or its distinct rows (one-hot labels) if it has two dimensions.
+
+    Returns
+    -------
+    train, validation : integer arrays
+        In random order.
+
+    Raises
+    ------
+    ValueError
+        For a fraction outside (0, 1), fewer than two rows, `X` and `y` of different length, or ``stratify=True``
+        without `y`.
+
+    >>> import numpy as np
+    >>> y = np.repeat([0, 1], [90, 10])
+    >>> train, validation = train_validation_split(np.zeros((100, 3)), y, fraction=0.2)
+    >>> len(train), len(validation), np.bincount(y[validation])
+    (80, 20, array([18,  2]))
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, both excluded, got {fraction!r}")
+    if not (isinstance(stratify, (bool, np.bool_)) or stratify == "auto"):
+        raise ValueError(f"stratify must be 'auto', True or False, got {stratify!r}")
+    n = int(X.shape[0]) if hasattr(X, "shape") else len(X)
+    if n < 2:
+        raise ValueError(f"X must have at least 2 rows to be split, got {n}")
+    labels = None if y is None else np.asarray(y)
+    if labels is not None and (labels.ndim == 0 or len(labels) != n):
+        raise ValueError(f"y must have as many rows as X, {n}, got shape {labels.shape}")
+    if stratify == "auto":
+        stratify = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iub"
+
+    order = np.random.default_rng(seed).permutation(n)
+    held_back = min(max(round(fraction * n), 1), n - 1)
+    if stratify:
+        if labels is None:
+            raise ValueError("stratify=True needs y")
+        chosen = _stratified(labels[order], fraction, held_back)
+    else:
+        chosen = np.arange(n) < held_back
+    return order[~chosen], order[chosen]
+
+
+def _stratified(labels: NDArray[Any], fraction: float, held_back: int) -> NDArray[np.bool_]:
+    """Which rows to hold back: of each class its first ones."""
+    _, code, count = np.unique(labels, axis=0 if labels.ndim > 1 else None, return_inverse=True, return_counts=True)
+    code = code.reshape(-1)
+    if (count == 1).any():  # classes of one row become one class, the last
+        code = np.where(count[code] == 1, len(count), code)
+        _, code, count = np.unique(code, return_inverse=True, return_counts=True)
+        both_sides = np.arange(len(count)) < len(count) - 1
+    else:
+        both_sides = np.ones(len(count), dtype=bool)
+
+    quota = np.round(fraction * count, 9)
+    low = np.maximum(np.floor(quota), both_sides).astype(int)
+    high = np.minimum(np.ceil(quota), count - both_sides).astype(int)
+    by_remainder = np.argsort(low - quota, kind="stable")
+    by_remainder = by_remainder[high[by_remainder] > low[by_remainder]]
+    share = low.copy()
+    share[by_remainder[: max(held_back - low.sum(), 0)]] += 1
+
+    rows = np.argsort(code, kind="stable")
+    rank = np.empty(len(rows), dtype=int)
+    rank[rows] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    return np.asarray(rank < share[code])

@@ -1,0 +1,53 @@
+"""Checks on what a user hands in: they name the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["as_rows", "check_finite", "check_lengths", "check_positive_integer"]
+
+Array = NDArray[Any]
+CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
+
+
+def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X") -> Array:
+    """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit."""
+    array = np.asarray(X)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}")
+    if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
+        raise ValueError(f"{argument} must have shape (n, {', '.join(map(str, shape))}), got {array.shape}")
+    if len(array) == 0:
+        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+    rows = np.asarray(array, dtype=dtype).reshape(len(array), math.prod(shape))
+    if rows.strides[1] != rows.itemsize or rows.strides[0] % rows.itemsize:
+        rows = np.ascontiguousarray(rows)
+    check_finite(rows, argument)
+    return rows
+
+
+def check_finite(rows: Array, argument: str) -> None:
+    """Raise if a number of the (n, width) array is NaN or infinite."""
+    step = max(1, CHUNK // rows.shape[1])
+    for start in range(0, len(rows), step):
+        chunk = rows[start : start + step]
+        if not np.isfinite(chunk).all():
+            row, column = np.argwhere(~np.isfinite(chunk))[0]
+            raise ValueError(f"{argument} must be finite, got {chunk[row, column]} in row {start + row}, column {column}")
+
+
+def check_lengths(X: Array, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
+    """Raise unless both have the same number of examples."""
+    if len(X) != len(y):
+        raise ValueError(f"{argument_x} and {argument_y} must have the same length, got {len(X)} and {len(y)}")
+
+
+def check_positive_integer(value: Any, argument: str) -> int:
+    """``value`` as an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{argument} must be a positive integer, got {value!r}")
+    return int(value)

@@ -1,0 +1,291 @@
+"""What a training run recorded: one row per epoch."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["History"]
+
+_LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
+_NOT_A_METRIC = {"epoch", "step", "steps", "lr", "learning_rate", "time", "seconds"}
+_HEAD, _TAIL = 5, 5
+
+
+def _larger_is_better(column: str, mode: str) -> bool:
+    """Whether to look for the largest value of `column`; mode "auto" reads it off the column's name."""
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+    return column.endswith(_LARGER_IS_BETTER) if mode == "auto" else mode == "max"
+
+
+class History:
+    """A table with one row per epoch and one column per loss, metric or other number.
+
+    Rows and epochs are counted from 0: ``history["val_loss"][history.best("val_loss")]`` is the smallest validation
+    loss. A column may appear later than others, or miss in a row: its value there is NaN. Iteration goes over the names
+    of the columns; ``len`` is the number of rows.
+
+    >>> history = History()
+    >>> history.append({"loss": 0.9, "val_loss": 1.0})
+    >>> history.append({"loss": 0.5, "val_loss": 0.7})
+    >>> history.append({"loss": 0.3, "val_loss": 0.8})
+    >>> history["val_loss"]
+    array([1. , 0.7, 0.8])
+    >>> history.best("val_loss")
+    1
+    >>> history
+    epoch    loss  val_loss
+        0  0.9000    1.0000
+        1  0.5000    0.7000
+        2  0.3000    0.8000
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[float]] = {}
+        self._rows = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in order of appearance."""
+        return list(self._columns)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._columns
+
+    def __getitem__(self, column: str) -> NDArray[np.float64]:
+        """A column as a new float64 array of shape (rows,). KeyError for an unknown name."""
+        return np.array(self._column(column))
+
+    def __eq__(self, other: object) -> bool:
+        """Same columns, same numbers; NaN equals NaN."""
+        if not isinstance(other, History):
+            return NotImplemented
+        return self.columns == other.columns and all(np.array_equal(self[c], other[c], equal_nan=True) for c in self)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _column(self, column: str) -> list[float]:
+        try:
+            return self._columns[column]
+        except (KeyError, TypeError):
+            raise KeyError(f"no column {column!r}; there are {', '.join(self._columns) or 'none'}") from None
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row.
+
+        Parameters
+        ----------
+        row : mapping of str to number
+            Names may differ from row to row.
+
+        Raises
+        ------
+        ValueError
+            For an empty row. Nothing is added.
+        TypeError
+            For a name that is not a string or a value that is not a number. Nothing is added.
+        """
+        numbers = {}
+        for name, value in row.items():
+            if not isinstance(name, str):
+                raise TypeError(f"column names must be strings, got {name!r}")
+            try:
+                numbers[name] = math.nan if value is None else float(value)
+            except (TypeError, ValueError):
+                raise TypeError(f"column {name!r} must be a number, got {value!r}") from None
+        if not numbers:
+            raise ValueError("row must have at least one column, got an empty one")
+        for name in numbers:
+            self._columns.setdefault(name, [math.nan] * self._rows)
+        for name, values in self._columns.items():
+            values.append(numbers.get(name, math.nan))
+        self._rows += 1
+
+    def to_dict(self) -> dict[str, list[float | None]]:
+        """The columns as lists of floats, ready for JSON and ``pandas.DataFrame``; NaN, which JSON lacks, becomes None.
+
+        >>> history = History()
+        >>> history.append({"loss": 1.0})
+        >>> history.append({"loss": 0.5, "val_loss": 0.75})
+        >>> history.to_dict()
+        {'loss': [1.0, 0.5], 'val_loss': [None, 0.75]}
+        """
+        return {name: [None if math.isnan(v) else v for v in values] for name, values in self._columns.items()}
+
+    @classmethod
+    def from_dict(cls, columns: Mapping[str, Sequence[float | None]]) -> History:
+        """The history that `to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            If the columns differ in length.
+        """
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns must have the same length, got {lengths}")
+        history = cls()
+        for values in zip(*columns.values(), strict=True):
+            history.append(dict(zip(columns, values, strict=True)))
+        return history
+
+    def best(self, column: str, mode: str = "auto") -> int:
+        """The epoch, from 0, of the best value; the first one among equals; NaN is never best.
+
+        Parameters
+        ----------
+        column : str
+        mode : {"auto", "min", "max"}, default "auto"
+            "auto" is "max" for names that end in accuracy, precision, recall, f1, auc, r2 or score, and "min" for all
+            others.
+
+        Raises
+        ------
+        KeyError
+            For an unknown column.
+        ValueError
+            If the column holds no number.
+        """
+        values = self[column]
+        larger = _larger_is_better(column, mode)
+        if np.isnan(values).all():
+            raise ValueError(f"column {column!r} holds no number")
+        return int(np.nanargmax(values) if larger else np.nanargmin(values))
+
+    def __repr__(self) -> str:
+        if not self._rows:
+            return "History of 0 epochs"
+        cut = self._rows > _HEAD + _TAIL + 1
+        epochs = [*range(_HEAD), *range(self._rows - _TAIL, self._rows)] if cut else list(range(self._rows))
+        table = [["epoch", *map(str, epochs)]]
+        table += [[name, *_format([values[e] for e in epochs])] for name, values in self._columns.items()]
+        lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
+        if cut:
+            lines[_HEAD + 1 : _HEAD + 1] = ["..."]
+            lines.append(f"[{self._rows} epochs]")
+        return "\n".join(lines)
+
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Figure:
+        """Draw the columns against the number of epochs trained: losses in one panel, metrics in another.
+
+        ``name`` is a solid line and ``val_name`` a dashed one of the same colour. Losses that span more than two
+        decades get a logarithmic axis.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Save the picture there; the suffix says the format. The figure is then independent of ``matplotlib.pyplot``.
+        ax : Axes or pair of Axes, optional
+            Draw there: losses on the first, metrics on the second. On a single Axes the metrics are drawn only if there
+            are no losses.
+        columns : sequence of str, optional
+            Draw these in a single panel. Default: all but epoch, step, lr and time.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            If there is nothing to draw.
+        """
+        try:
+            import matplotlib.figure
+        except ImportError:
+            raise ImportError("History.plot needs matplotlib: pip install nncore[plot]") from None
+        if columns is not None:
+            panels = [list(columns)]
+        else:
+            names = [c for c in self if c not in _NOT_A_METRIC and np.isfinite(self[c]).any()]
+            losses = [c for c in names if c.endswith(("loss", "penalty"))]
+            panels = [panel for panel in (losses, [c for c in names if c not in losses]) if panel]
+        if not self._rows or not any(panels):
+            raise ValueError("the history has no column to draw")
+
+        if ax is not None:
+            axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
+            figure: Any = axes[0].figure
+        else:
+            size = (5.2 * len(panels), 3.6)
+            if path is None:
+                import matplotlib.pyplot as plt
+
+                figure = plt.figure(figsize=size, layout="constrained")
+            else:
+                figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+            axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
+        for axis, panel in zip(axes, panels, strict=False):
+            self._draw(axis, panel)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
+
+    def _draw(self, ax: Axes, columns: Sequence[str]) -> None:
+        """One panel with its legend above the axes, where it covers no curve."""
+        from matplotlib.ticker import MaxNLocator
+
+        epochs = np.arange(1, self._rows + 1)
+        families = list(dict.fromkeys(c.removeprefix("val_") for c in columns))
+        drawn = []
+        for c in columns:
+            seen = np.isfinite(self[c])
+            family = c.removeprefix("val_")
+            ax.plot(
+                epochs[seen],
+                self[c][seen],
+                color=f"C{families.index(family) % 10}",
+                linestyle="-" if c == family else "--",
+                marker="o" if seen.sum() <= 20 else "",
+                markersize=3,
+                label=c,
+            )
+            drawn.append(self[c][seen])
+        values = np.concatenate(drawn)
+        if all(f.endswith("loss") for f in families) and values.min(initial=1) > 0 and np.ptp(np.log10(values)) > 2:
+            ax.set_yscale("log")
+        ax.set_xlabel("epochs trained")
+        ax.set_ylabel(families[0] if len(families) == 1 else "loss" if "loss" in families else "value")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        ax.grid(alpha=0.3)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
+
+
+def _format(values: list[float]) -> list[str]:
+    """Numbers of a column in one format: integers, four decimals, or exponents where decimals would hide digits."""
+    finite = [abs(v) for v in values if math.isfinite(v)]
+    if all(v == int(v) for v in finite) and max(finite, default=0) < 1e9 and max(finite, default=0) > 1:
+        style = ".0f"
+    elif all(v == 0 or v >= 1e-3 for v in finite) and max(finite, default=0) < 1e5:
+        style = ".4f"
+    else:
+        style = ".3e"
+    return ["-" if math.isnan(v) else format(v, style) for v in values]
+
+
+def _justify(cells: list[str]) -> list[str]:
+    width = max(map(len, cells))
+    return [cell.rjust(width) for cell in cells]

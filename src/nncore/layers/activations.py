@@ -1,0 +1,160 @@
+"""Activations: h = σ(z), element by element (softmax: row by row)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nncore.layers.base import Layer
+from nncore.tape import Signal, Tape
+
+__all__ = [
+    "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
+]  # fmt: skip
+
+
+class Activation(Layer):
+    """Base of the activations: ``kernel`` names the pair of ops, ``constants`` its parameters."""
+
+    kernel: str
+    constants: tuple[float, ...] = ()
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        y = tape.signal(str(self.name), self.output_shape)
+        kernel, sizes, constants = self.kernel, (x.width,), self.constants
+        tape.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
+        if x.grad is not None:
+            tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, x.value, y.value, sizes=sizes, constants=constants)
+        return y
+
+
+class Identity(Activation):
+    """h = z, σ'(z) = 1."""
+
+    kernel = "identity"
+
+
+class Sigmoid(Activation):
+    """Logistic function: h = 1/(1 + e⁻ᶻ), σ'(z) = h (1 − h)."""
+
+    kernel = "sigmoid"
+
+
+class Tanh(Activation):
+    """Hyperbolic tangent: h = tanh z, σ'(z) = 1 − h²."""
+
+    kernel = "tanh"
+
+
+class ReLU(Activation):
+    """Rectifier: h = max(0, z), σ'(z) = [z > 0]; at 0 the derivative is taken as 0."""
+
+    kernel = "relu"
+
+
+class Softplus(Activation):
+    """Smooth rectifier: h = log(1 + eᶻ), σ'(z) = 1/(1 + e⁻ᶻ)."""
+
+    kernel = "softplus"
+
+
+class Softmax(Activation):
+    """h_j = e^{z_j} / Σ_k e^{z_k}; ∂l/∂z = h ⊙ (∂l/∂h − Σ_k h_k ∂l/∂h_k).
+
+    To train a classifier leave it out and use ``loss="softmax_cross_entropy"`` on the logits z: one pass, and no logarithm of 0.
+    """
+
+    kernel = "softmax"
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(input_shape) != 1:
+            raise ValueError(f"softmax works on rows of numbers: its input shape must be (n,), got {input_shape}")
+        return input_shape
+
+
+class SiLU(Activation):
+    """Sigmoid-weighted linear unit (also swish): h = z s(z) with s the sigmoid, σ'(z) = s + z s (1 − s).
+
+    Source: Elfwing, Uchibe, Doya (2018); Ramachandran, Zoph, Le (2017).
+    """
+
+    kernel = "silu"
+
+
+class LeakyReLU(Activation):
+    """h = z for z > 0, otherwise α z.
+
+    Parameters
+    ----------
+    negative_slope : float
+        α; default 0.01, as in PyTorch (Keras: 0.3).
+    """
+
+    kernel = "leaky_relu"
+
+    def __init__(self, negative_slope: float = 0.01, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.negative_slope = _finite("negative_slope", negative_slope)
+        self.constants = (self.negative_slope,)
+
+    def config(self) -> dict[str, Any]:
+        return {"negative_slope": self.negative_slope, "name": self.name}
+
+
+class ELU(Activation):
+    """Exponential linear unit: h = z for z > 0, otherwise α (eᶻ − 1).
+
+    Parameters
+    ----------
+    alpha : float
+        α; default 1.
+
+    Notes
+    -----
+    Source: Clevert, Unterthiner, Hochreiter (2016).
+    """
+
+    kernel = "elu"
+
+    def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.alpha = _finite("alpha", alpha)
+        self.constants = (self.alpha,)
+
+    def config(self) -> dict[str, Any]:
+        return {"alpha": self.alpha, "name": self.name}
+
+
+class GELU(Activation):
+    """Gaussian error linear unit: h = z Φ(z), σ'(z) = Φ(z) + z φ(z), with Φ, φ the normal distribution and its density.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        ``"tanh"``: h = ½ z (1 + tanh(√(2/π)(z + 0.044715 z³))). Names as in PyTorch.
+
+    Notes
+    -----
+    Source: Hendrycks, Gimpel (2016).
+    """
+
+    def __init__(self, approximate: str = "none", *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+        self.approximate = approximate
+        self.kernel = "gelu" if approximate == "none" else "gelu_tanh"
+
+    def config(self) -> dict[str, Any]:
+        return {"approximate": self.approximate, "name": self.name}
+
+
+ACTIVATIONS = {
+    cls.default_name(): cls for cls in (Identity, Sigmoid, Tanh, ReLU, Softplus, Softmax, LeakyReLU, ELU, GELU, SiLU)
+}
+
+
+def _finite(name: str, value: float) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)

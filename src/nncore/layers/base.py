@@ -1,0 +1,131 @@
+"""What a layer is: a description that declares parameters and records ops. The numbers live in the model."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import initializers
+from nncore.initializers import Initializer
+from nncore.tape import Op, Signal, Tape
+
+__all__ = ["Layer", "Parameter"]
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Parameter:
+    """One array of a layer inside θ: filled by ``initializer``; ``regularized`` if a penalty on weights applies to it."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: Initializer
+    regularized: bool
+    offset: int = -1  # into θ, once the model is built
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class Layer:
+    """Base of all layers, and of layers written in Python by a user.
+
+    A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
+    changes the shape. It then works in a compiled program like any other, at the price of one call into Python each way.
+
+    - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
+    - ``forward(x, training)`` gets (rows, *input_shape) and returns (rows, *output_shape).
+    - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last, **adds nothing**: it writes the gradients
+      of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the class's name in snake case and a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> class Square(nn.Layer):
+    ...     def forward(self, x, training):
+    ...         self.x = x.copy()
+    ...         return x**2
+    ...     def backward(self, dy):
+    ...         return 2 * self.x * dy
+    >>> model = nn.Sequential([nn.Dense(3), Square(), nn.Dense(1)], input_shape=2, dtype="float64")
+    >>> model.forward(np.ones((4, 2))).shape
+    (4, 1)
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        self.name = name
+        self.parameters: dict[str, Parameter] = {}
+        self.input_shape: tuple[int, ...] = ()
+        self.output_shape: tuple[int, ...] = ()
+
+    @classmethod
+    def default_name(cls) -> str:
+        """The class's name in snake case."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+
+    def add_parameter(
+        self, name: str, shape: tuple[int, ...], initializer: Initializer | str, *, regularized: bool = False
+    ) -> None:
+        """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient."""
+        self.parameters[name] = Parameter(name, tuple(shape), initializers.get(initializer), regularized)
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Declare the parameters for this input shape and return the output shape."""
+        return input_shape
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """Compute the output of a layer written in Python."""
+        raise TypeError(f"{type(self).__name__} has no forward: a layer needs forward(x, training) and backward(dy)")
+
+    def backward(self, dy: Array) -> Array:
+        """Compute the gradient with respect to the input of a layer written in Python."""
+        raise TypeError(f"{type(self).__name__} has no backward: a layer needs forward(x, training) and backward(dy)")
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        """Record the layer's ops; the default calls ``forward`` and ``backward`` in Python."""
+        y = tape.signal(str(self.name), self.output_shape)
+
+        def forward(rows: int) -> None:
+            result = np.asarray(self.forward(x.value[:rows].reshape(rows, *x.shape), tape.training))
+            _check_shape(f"{self.name}.forward", result, (rows, *y.shape))
+            y.value[:rows] = result.reshape(rows, -1)
+
+        def backward(rows: int) -> None:
+            assert y.grad is not None
+            result = np.asarray(self.backward(y.grad[:rows].reshape(rows, *y.shape)))
+            _check_shape(f"{self.name}.backward", result, (rows, *x.shape))
+            if x.grad is not None:
+                x.grad[:rows] = result.reshape(rows, -1)
+
+        tape.whole(forward)
+        tape.whole_backward(backward)
+        for parameter in self.parameters.values():  # the backward pass has written it: nothing is left to do but the update
+            tile = (parameter.offset, 1, parameter.size, parameter.size)
+            tape.gradient(Op("tiles", "nothing", (), cost=(float(parameter.size),), tiles=(tile,)))
+        return y
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        return {"name": self.name}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if key != "name" or value)
+        return f"{type(self).__name__}({arguments})"
+
+
+def _check_shape(what: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{what} must return an array of shape {shape}, got {array.shape}")

@@ -1,0 +1,110 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nncore import _kernels, initializers
+from nncore.initializers import Initializer
+from nncore.layers.base import Array, Layer
+from nncore.tape import Op, Signal, Tape, aligned_zeros
+
+__all__ = ["Dense"]
+
+PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
+
+
+class Dense(Layer):
+    """Fully connected layer: z = h Wᵀ + b.
+
+    With the input h (rows, inputs), W (units, inputs), b (units,), and δ = ∂l/∂z (rows, units), the backward pass is
+
+        ∂l/∂W = δᵀ h,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+    weight_init, bias_init : Initializer or str
+        Default: ``"he_normal"`` for W (N(0, 2/inputs), made for ReLU; take ``"lecun_normal"`` with tanh) and zeros for b.
+        PyTorch's ``Linear`` draws both from U(−1/√inputs, 1/√inputs); Keras's ``Dense`` takes ``"glorot_uniform"`` and zeros.
+    bias : bool
+        Without it z = h Wᵀ.
+    name : str, optional
+
+    Attributes
+    ----------
+    weight, bias, weight_grad, bias_grad : views into the model's ``parameters`` and ``gradients``, once it is built.
+
+    Raises
+    ------
+    ValueError
+        If ``units`` is not a positive integer.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(3)], input_shape=2)
+    >>> model.layers[0].weight.shape, model.layers[0].bias.shape
+    ((3, 2), (3,))
+    """
+
+    weight: Array
+    bias: Array
+    weight_grad: Array
+    bias_grad: Array
+
+    def __init__(
+        self, units: int, *, weight_init: Initializer | str = "he_normal", bias_init: Initializer | str = "zeros",
+        bias: bool = True, name: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(name=name)
+        if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+            raise ValueError(f"units must be a positive integer, got {units!r}")
+        self.units, self.has_bias = units, bool(bias)
+        self.weight_init, self.bias_init = initializers.get(weight_init), initializers.get(bias_init)
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self.inputs = math.prod(input_shape)
+        self.add_parameter("weight", (self.units, self.inputs), self.weight_init, regularized=True)
+        if self.has_bias:
+            self.add_parameter("bias", (self.units,), self.bias_init)
+        return (self.units,)
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        units, inputs = self.units, self.inputs
+        y = tape.signal(str(self.name), self.output_shape)
+        packed = aligned_zeros(_kernels.packed_size(units, inputs), tape.dtype)
+        tile_units, tile_inputs = _kernels.weight_tile(units, inputs)
+        corners = [(u, j) for u in range(0, units, tile_units) for j in range(0, inputs, tile_inputs)]
+        shapes = [(min(tile_units, units - u), min(tile_inputs, inputs - j)) for u, j in corners]
+        offset = self.parameters["weight"].offset
+        tiles = [(offset + u * inputs + j, *shape, inputs) for (u, j), shape in zip(corners, shapes, strict=True)]
+        elements = [float(rows * columns) for rows, columns in shapes]
+        cost = [n * tape.capacity for n in elements]
+        sizes = (units, inputs, tile_units, tile_inputs)
+        tape.flops_per_row += 2 * units * inputs
+
+        tape.rows("dense_forward", y.value, x.value, packed, self.bias if self.has_bias else None, sizes=(units, inputs))
+        if x.grad is not None:
+            tape.rows_backward("dense_backward_input", x.grad, y.grad, self.weight, sizes=(units, inputs))
+        tape.gradient(
+            Op("tiles", "dense_backward_weight", (self.weight_grad, y.grad, x.value), sizes, cost=cost, tiles=tiles),
+            derived=Op("tiles", "pack_weight", (packed, self.weight), sizes, cost=[PACK_COST * n for n in elements]),
+        )
+        if self.has_bias:
+            bias_tile = (self.parameters["bias"].offset, 1, units, units)
+            tape.gradient(
+                Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=(float(units * tape.capacity),), tiles=(bias_tile,))
+            )
+        return y
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "units": self.units, "weight_init": self.weight_init.config(), "bias_init": self.bias_init.config(),
+            "bias": self.has_bias, "name": self.name,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Dense({self.units})"

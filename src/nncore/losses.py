@@ -1,0 +1,323 @@
+"""Losses: how far outputs are from targets. The mean over the batch is what is minimised and reported.
+
+A loss takes targets as the user has them (integer labels, one-hot rows, soft rows, numbers) and says which op reads them how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore import _kernels
+from nncore.tape import Op, Signal, Tape
+
+__all__ = [
+    "LOSSES", "BinaryCrossEntropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError", "MeanSquaredError",
+    "PythonLoss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError", "Targets", "get",
+]  # fmt: skip
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Targets:
+    """Targets as ops read them: integer labels (n,), or rows (n, width) in the model's dtype."""
+
+    array: Array
+    one_hot: bool = False  # labels that a gather op turns into rows
+
+    @property
+    def labels(self) -> bool:
+        return self.array.dtype == np.int64 and self.array.ndim == 1
+
+    @property
+    def kind(self) -> str:
+        """Which ops read them."""
+        return "one_hot" if self.one_hot else "labels" if self.labels else "rows"
+
+    def take(self, rows: Array) -> Targets:
+        """The targets of some examples."""
+        return Targets(self.array[rows], self.one_hot)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+class Loss:
+    """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
+
+    Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
+    """
+
+    name: str
+    constants: tuple[float, ...] = ()
+    threshold: float | None = None  # between the two classes, for outputs of width 1
+    off_on = (0.0, 1.0)  # what labels become as rows
+
+    def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        """Check targets and bring them into the form that the op reads."""
+        array = np.asarray(y)
+        if array.dtype == object or array.dtype.kind in "USV":
+            raise TypeError(f"{argument} must hold numbers, got dtype {array.dtype}")
+        if array.ndim == 1 and width > 1:
+            return Targets(as_labels(array, width, argument), one_hot=True)
+        if array.ndim == 1:
+            array = array.reshape(-1, 1)
+        if array.ndim > 2:
+            array = array.reshape(len(array), -1)
+        if array.ndim != 2 or array.shape[1] != width:
+            raise ValueError(f"{argument} must have shape (n, {width}) or be n integer labels, got shape {np.shape(y)}")
+        rows = np.ascontiguousarray(array, dtype=dtype)
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{argument} must be finite, got NaN or infinity in row {_first_bad_row(rows)}")
+        self.check_rows(rows, argument)
+        return Targets(self.convert_rows(rows))
+
+    def check_rows(self, rows: Array, argument: str) -> None:
+        """Raise if a target is outside the loss's domain."""
+
+    def convert_rows(self, rows: Array) -> Array:
+        """Bring targets in range to the form of the op."""
+        return rows
+
+    def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
+        """Record gathering and loss. Returns the gather op, the loss op and the per-example losses."""
+        losses = np.zeros(tape.capacity)
+        gather, d = gather_targets(tape, targets, y.width, self.off_on)
+        kernel = self.kernel_for(targets)
+        op = Op("rows", kernel, (losses, y.grad, y.value, d, weight), (y.width,), self.constants, completes_loss=True)
+        return gather, op, losses
+
+    def kernel_for(self, targets: Targets) -> str:
+        """The op for this kind of targets."""
+        return self.name
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+
+class SquaredError(Loss):
+    """½ ‖y − d‖² per example, as the lectures on backpropagation write it; ∂/∂y = y − d."""
+
+    name = "squared_error"
+    threshold = 0.5
+
+
+class MeanSquaredError(Loss):
+    """Σ_j (y_j − d_j)² / n per example, n outputs: PyTorch's ``MSELoss``, Keras's ``MeanSquaredError``; ∂/∂y = 2 (y − d)/n."""
+
+    name = "mean_squared_error"
+    threshold = 0.5
+
+
+class MeanAbsoluteError(Loss):
+    """Σ_j |y_j − d_j| / n per example; ∂/∂y = sign(y − d)/n, 0 at 0."""
+
+    name = "mean_absolute_error"
+    threshold = 0.5
+
+
+class Huber(Loss):
+    """Per output ½ e² for |e| ≤ δ, δ (|e| − ½ δ) beyond, e = y − d; the mean over the outputs, as PyTorch's ``HuberLoss``.
+
+    Parameters
+    ----------
+    delta : float
+        δ > 0; default 1.
+    """
+
+    name = "huber"
+    threshold = 0.5
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if not isinstance(delta, (int, float)) or not 0 < delta < np.inf:
+            raise ValueError(f"delta must be a positive number, got {delta!r}")
+        self.delta = float(delta)
+        self.constants = (self.delta,)
+
+    def config(self) -> dict[str, Any]:
+        return {"delta": self.delta}
+
+
+class Hinge(Loss):
+    """Σ_j max(0, 1 − d_j y_j) per example with targets d = ±1; labels and 0/1 targets become ±1."""
+
+    name = "hinge"
+    threshold = 0.0
+    off_on = (-1.0, 1.0)
+
+    def check_rows(self, rows: Array, argument: str) -> None:
+        if not np.isin(rows, (-1.0, 0.0, 1.0)).all():
+            raise ValueError(f"{argument} must be ±1 or 0/1 for hinge, got values in [{rows.min()}, {rows.max()}]")
+        if (rows == 0).any() and (rows == -1).any():
+            raise ValueError(f"{argument} must be either ±1 or 0/1 for hinge, got -1, 0 and 1 together")
+
+    def convert_rows(self, rows: Array) -> Array:
+        return 2 * rows - 1 if (rows == 0).any() else rows
+
+
+class _Probability(Loss):
+    """Targets in [0, 1]; ±1 is taken for two classes."""
+
+    def check_rows(self, rows: Array, argument: str) -> None:
+        if rows.size and np.isin(rows, (-1.0, 1.0)).all():
+            return
+        if rows.size and (rows.min() < 0 or rows.max() > 1):
+            raise ValueError(f"{argument} must be in [0, 1] for {self.name}, got values in [{rows.min()}, {rows.max()}]")
+
+    def convert_rows(self, rows: Array) -> Array:
+        return (rows + 1) / 2 if (rows < 0).any() else rows
+
+
+class BinaryCrossEntropy(_Probability):
+    """Σ_j −d_j log y_j − (1 − d_j) log(1 − y_j) per example, on probabilities y (after a sigmoid).
+
+    On the sigmoid's input ``sigmoid_cross_entropy`` is the same loss without the logarithm of 0.
+    """
+
+    name = "binary_cross_entropy"
+    threshold = 0.5
+
+
+class KLDivergence(_Probability):
+    """Σ_j d_j log d_j − d_j log y_j per example, on probabilities y (after a softmax), soft targets d; 0 log 0 = 0."""
+
+    name = "kl_divergence"
+    threshold = 0.5
+
+
+class SigmoidCrossEntropy(_Probability):
+    """Σ_j max(z_j, 0) − z_j d_j + log(1 + e^{−|z_j|}) per example, on logits z; ∂/∂z = sigmoid(z) − d.
+
+    With one output and labels 0/1 or ±1 this is logistic regression: log(1 + e^{−y z}) for y = ±1.
+    """
+
+    name = "sigmoid_cross_entropy"
+    threshold = 0.0
+
+
+class SoftmaxCrossEntropy(_Probability):
+    """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
+
+    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. PyTorch's ``CrossEntropyLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(3, weight_init="zeros")], input_shape=2)
+    >>> loss, gradient = model.loss_and_gradient(np.ones((4, 2)), np.array([0, 1, 2, 0]), "softmax_cross_entropy")
+    >>> bool(abs(loss - np.log(3)) < 1e-6)
+    True
+    """
+
+    name = "softmax_cross_entropy"
+
+    def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        array = np.asarray(y)
+        if width == 1:
+            raise ValueError("softmax_cross_entropy needs at least two outputs, got one; use sigmoid_cross_entropy")
+        if array.ndim == 1:
+            return Targets(as_labels(array, width, argument))
+        return super().targets(y, width, dtype, argument)
+
+    def kernel_for(self, targets: Targets) -> str:
+        return "softmax_cross_entropy_labels" if targets.labels else "softmax_cross_entropy"
+
+
+class PythonLoss(Loss):
+    """A loss written in Python.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y, d)`` with outputs and targets (rows, width) returns the per-example losses (rows,) and the gradient of each
+        with respect to its outputs (rows, width). The library takes the mean over the batch of both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> def log_cosh(y, d):
+    ...     return np.log(np.cosh(y - d)).sum(axis=1), np.tanh(y - d)
+    >>> model = nn.Sequential([nn.Dense(1)], input_shape=2)
+    >>> trainer = nn.Trainer(model, loss=log_cosh, optimizer="sgd")
+    """
+
+    threshold = 0.5
+
+    def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
+        self.function = function
+        self.name = getattr(function, "__name__", "python_loss")
+
+    def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
+        losses = np.zeros(tape.capacity)
+        gather, d = gather_targets(tape, targets, y.width, self.off_on)
+
+        def loss(rows: int) -> None:
+            value, gradient = self.function(y.value[:rows], d[:rows])
+            value, gradient = np.asarray(value), np.asarray(gradient)
+            if value.shape != (rows,):
+                raise ValueError(f"loss {self.name} must return {rows} per-example losses, got shape {value.shape}")
+            if gradient.shape != (rows, y.width):
+                raise ValueError(f"loss {self.name} must return a gradient of shape {(rows, y.width)}, got {gradient.shape}")
+            losses[:rows] = value if weight is None else value * weight[:rows]
+            if y.grad is not None:
+                scale = 1.0 / rows if weight is None else weight[:rows, None] / rows
+                y.grad[:rows] = gradient * scale
+
+        return gather, Op("whole", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
+
+
+LOSSES: dict[str, type[Loss]] = {
+    cls.name: cls
+    for cls in (
+        SquaredError, MeanSquaredError, MeanAbsoluteError, Huber, Hinge, BinaryCrossEntropy, KLDivergence, SigmoidCrossEntropy,
+        SoftmaxCrossEntropy,
+    )
+}  # fmt: skip
+
+
+def get(loss: Loss | str | Callable[..., Any]) -> Loss:
+    """A loss from an object, a name or a Python function."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]()
+    if callable(loss) and not isinstance(loss, type):
+        return PythonLoss(loss)
+    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}")
+
+
+def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:
+    """The op that brings the batch's targets into the arena, and where it puts them."""
+    if targets.one_hot:
+        rows = tape.array(width)
+        return Op("rows", "gather_one_hot", (rows, targets.array), (width,), off_on), rows
+    if targets.labels:
+        labels = np.zeros(tape.capacity, dtype=np.int64)
+        return Op("rows", "gather_labels", (labels, targets.array)), labels
+    rows = tape.array(width)
+    return Op("rows", "gather_rows", (rows, targets.array), (width, width)), rows
+
+
+def as_labels(array: Array, classes: int, argument: str) -> Array:
+    """Integer labels in 0 … classes − 1 as int64."""
+    if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
+        raise ValueError(f"{argument} must be integer labels for {classes} outputs, got dtype {array.dtype}")
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        bad = array.min() if array.min() < 0 else array.max()
+        raise ValueError(f"{argument} must be labels from 0 to {classes - 1}, got {bad}")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _first_bad_row(rows: Array) -> int:
+    return int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])

@@ -1,0 +1,71 @@
+"""Metrics: what is reported beside the loss. Each is a mean over examples of a per-example number, kept by the program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import losses
+from nncore.losses import Loss, Targets
+from nncore.tape import Op, Signal, Tape
+
+__all__ = ["Accuracy", "LossMetric", "get"]
+
+Array = NDArray[Any]
+
+
+class Accuracy:
+    """Share of examples that are classified right.
+
+    With several outputs the largest one decides (the first of equals) and is compared with the label, or with the largest
+    target; with one output the threshold of the loss decides (0 on logits and for hinge, ½ on probabilities and numbers).
+    """
+
+    name = "accuracy"
+
+    def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets, loss: Loss) -> tuple[Op, Array]:
+        """Record the op; returns it and the per-example column that it writes."""
+        hits = np.zeros(tape.capacity)
+        if y.width == 1:
+            threshold = 0.5 if loss.threshold is None else loss.threshold
+            return Op("rows", "accuracy_binary", (hits, y.value, d), (1,), (threshold,)), hits
+        kernel = "accuracy_labels" if targets.kind == "labels" else "accuracy_targets"
+        return Op("rows", kernel, (hits, y.value, d), (y.width,)), hits
+
+
+class LossMetric:
+    """A loss reported as a metric, without its gradient."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.name = loss, loss.name
+
+    def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets, loss: Loss) -> tuple[Op, Array]:
+        """Record the op; returns it and the per-example column that it writes."""
+        values = np.zeros(tape.capacity)
+        if targets.kind == "labels" and self.name != "softmax_cross_entropy":
+            raise ValueError(f"metric {self.name} needs targets of the outputs' shape, not labels")
+        return Op("rows", self.loss.kernel_for(targets), (values, None, y.value, d, None), (y.width,), self.loss.constants), values
+
+
+def get(metric: Any) -> Accuracy | LossMetric:
+    """A metric from an object or a name: ``"accuracy"`` or a loss's."""
+    if isinstance(metric, (Accuracy, LossMetric)):
+        return metric
+    if metric == "accuracy":
+        return Accuracy()
+    if isinstance(metric, Loss) or metric in losses.LOSSES:
+        return LossMetric(losses.get(metric))
+    raise ValueError(f"metric must be 'accuracy' or one of {', '.join(losses.LOSSES)}, got {metric!r}")
+
+
+def names(metrics: Sequence[Any]) -> list[str]:
+    """The column names of metrics; two of one name are refused."""
+    result = [metric.name for metric in metrics]
+    if len(set(result)) < len(result):
+        raise ValueError(f"metrics must differ, got {result}")
+    return result
+
+

@@ -1,0 +1,392 @@
+"""Sequential: layers in a row, their parameters in one vector θ, compiled to programs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore import losses
+from nncore.data.validation import as_rows, check_lengths
+from nncore.layers import Layer
+from nncore.losses import Loss
+from nncore.tape import Compiled, Op, Signal, Tape, aligned_zeros, parameter_stage, stages
+
+__all__ = ["Recording", "Sequential", "Text"]
+
+Array = NDArray[Any]
+
+FORWARD_ROWS = 1024  # rows that a forward pass takes at a time
+
+
+class Text(str):
+    """A string that shows itself as it prints."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Recording:
+    """A tape with the ops of one model on it: the way from ``input`` to ``output``."""
+
+    def __init__(self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False) -> None:
+        self.tape = Tape(model.dtype, capacity, training=training, gradients=gradients)
+        width = math.prod(model.input_shape)
+        self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
+        grad = self.tape.array(width) if input_gradient else None
+        self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)
+        for layer in model.layers:
+            self.tape.begin_layer()
+            signal = layer.emit(self.tape, signal)
+        self.output = signal
+
+    def data_op(self, X: Array) -> Op:
+        """The op that gathers rows of X into the input."""
+        return Op("rows", "gather_rows", (self.input.value, X), (self.input.width, X.strides[0] // X.itemsize))
+
+    def prepare(self) -> list[Any]:
+        """The stage that derives, before the first step, what the kernels need from the parameters."""
+        return parameter_stage(self.tape.prepare, (), {})
+
+
+class Sequential:
+    """A network of layers in a row.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    input_shape : int or tuple of int
+        Shape of one example.
+    dtype : {"float32", "float64"}
+        Of parameters and of all computation; default float32. Losses and metrics are summed in float64.
+    seed : int
+        Of the initial weights and of all that is random in the layers. The same seed gives the same bits.
+
+    Attributes
+    ----------
+    parameters : ndarray
+        θ, all trainable numbers: a writable 1-D array. A layer's ``weight`` and ``bias`` are views into it.
+    gradients : ndarray
+        ∂l/∂θ of the last backward pass, in the order of ``parameters``.
+    state : ndarray
+        Numbers that are kept but not trained, such as running statistics.
+    layers : list of Layer
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a layer that is none, a name given twice, a dtype other than the two, a shape that is not made of positive integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(16), nn.Tanh(), nn.Dense(2)], input_shape=2, seed=0)
+    >>> model.parameters.size
+    82
+    >>> model.predict(np.zeros((3, 2))).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
+    ) -> None:
+        self.layers = list(layers)
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
+        self.seed = int(seed)
+        self.input_shape = _shape(input_shape)
+        self._name_layers()
+        shape = self.input_shape
+        for layer in self.layers:
+            layer.parameters = {}
+            layer.input_shape = shape
+            layer.output_shape = shape = _shape(layer.build(shape))
+        self.output_shape = shape
+        self._lay_out()
+        self.initialize(self.seed)
+        self._recordings: dict[Any, Any] = {}
+
+    def _name_layers(self) -> None:
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer, got none")
+        counts: dict[str, int] = {}
+        for position, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers[{position}] must be a Layer, got {layer!r}")
+            if any(layer is other for other in self.layers[:position]):
+                raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each place")
+            kind = layer.default_name()
+            counts[kind] = counts.get(kind, 0) + 1
+            layer.name = layer.name or f"{kind}_{counts[kind]}"
+        names = [layer.name for layer in self.layers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"layer names must differ, got {twice!r} twice")
+
+    def _lay_out(self) -> None:
+        """One vector for all parameters; each layer's arrays are views into it."""
+        size = 0
+        for layer in self.layers:
+            for parameter in layer.parameters.values():
+                parameter.offset, size = size, size + parameter.size
+        self.parameters = aligned_zeros(size, self.dtype)
+        self.gradients = aligned_zeros(size, self.dtype)
+        self.state = aligned_zeros(0, self.dtype)
+        for layer in self.layers:
+            for name, parameter in layer.parameters.items():
+                part = slice(parameter.offset, parameter.offset + parameter.size)
+                setattr(layer, name, self.parameters[part].reshape(parameter.shape))
+                setattr(layer, f"{name}_grad", self.gradients[part].reshape(parameter.shape))
+
+    def initialize(self, seed: int | None = None) -> None:
+        """Draw all parameters anew. Each array has a generator of its own, made from (seed, layer, array)."""
+        seed = self.seed if seed is None else seed
+        for number, layer in enumerate(self.layers):
+            for index, (name, parameter) in enumerate(layer.parameters.items()):
+                rng = np.random.default_rng([seed, number, index])
+                getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
+
+    def __getitem__(self, key: int | str) -> Layer:
+        """A layer by number or by name."""
+        if isinstance(key, int):
+            return self.layers[key]
+        for layer in self.layers:
+            if layer.name == key:
+                return layer
+        raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
+
+    def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Compiled things, the last eight kept."""
+        if key in self._recordings:
+            self._recordings[key] = self._recordings.pop(key)
+        else:
+            while len(self._recordings) >= 8:
+                self._recordings.pop(next(iter(self._recordings)))
+            self._recordings[key] = make()
+        return self._recordings[key]
+
+    def forward(self, X: Any, *, training: bool = False) -> Array:
+        """The network's output for the rows of X.
+
+        Parameters
+        ----------
+        X : array_like, (n, *input_shape)
+        training : bool
+            Compute as in training (batch statistics, noise). Then all rows are one batch.
+
+        Returns
+        -------
+        ndarray, (n, *output_shape)
+        """
+        rows = as_rows(X, self.input_shape, self.dtype)
+        capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
+        recording, gather, write, compiled = self._cached(
+            ("forward", capacity, training), lambda: self._compile_forward(capacity, training)
+        )
+        out = np.empty((len(rows), recording.output.width), dtype=self.dtype)
+        compiled.bind(gather, 1, rows, row_stride=rows.strides[0] // rows.itemsize)
+        compiled.bind(write, 0, out)
+        steps = -(-len(rows) // capacity)
+        compiled.run(last_step=steps, examples=len(rows), batch=capacity)
+        return out.reshape(len(rows), *self.output_shape)
+
+    def _compile_forward(self, capacity: int, training: bool) -> tuple[Recording, Op, Op, Compiled]:
+        recording = Recording(self, capacity, training=training, gradients=False)
+        output = recording.output
+        write = Op("rows", "write_rows", (None, output.value), (output.width,))
+        step = stages([recording.gather, *recording.tape.forward, write])
+        return recording, recording.gather, write, Compiled(recording.tape, step, before=recording.prepare())
+
+    def predict(self, X: Any) -> Array:
+        """The output for the rows of X, in inference mode; the same as ``forward(X)``."""
+        return self.forward(X)
+
+    def activations(self, X: Any, *, training: bool = False) -> dict[str, Array]:
+        """Every z and every h: the output of each layer for the rows of X, by layer name, ``"input"`` first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(4), nn.ReLU(), nn.Dense(1)], input_shape=2)
+        >>> list(model.activations(np.ones((5, 2))))
+        ['input', 'dense_1', 'relu_1', 'dense_2']
+        """
+        rows = as_rows(X, self.input_shape, self.dtype)
+        recording = Recording(self, len(rows), training=training, gradients=False)
+        compiled = Compiled(
+            recording.tape, stages([recording.data_op(rows), *recording.tape.forward]), before=recording.prepare()
+        )
+        compiled.run(examples=len(rows), batch=len(rows))
+        signals = [recording.input, *recording.tape.signals]
+        return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
+
+    def loss_and_gradient(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any]) -> tuple[float, Array]:
+        """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray, (parameters.size,)
+            A copy; ``model.gradients`` and the layers' ``weight_grad``, ``bias_grad`` hold the same numbers.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or y do not fit the network or the loss.
+        """
+        value, _ = self._pass(X, y, loss)
+        return value, self.gradients.copy()
+
+    def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any]) -> dict[str, Array]:
+        """Every δ: the gradient of the mean loss with respect to the output of each layer, by layer name, ``"input"`` first."""
+        _, recording = self._pass(X, y, loss, input_gradient=True)
+        signals = [recording.input, *recording.tape.signals]
+        return {signal.name: signal.grad.reshape(len(signal.value), *signal.shape).copy() for signal in signals}
+
+    def _pass(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, input_gradient: bool = False
+    ) -> tuple[float, Recording]:
+        """One forward and backward pass over all rows as one batch."""
+        loss = losses.get(loss)
+        rows = as_rows(X, self.input_shape, self.dtype)
+        targets = loss.targets(y, math.prod(self.output_shape), self.dtype)
+        check_lengths(rows, targets)
+        key = ("gradient", len(rows), repr(loss), id(loss) if isinstance(loss, losses.PythonLoss) else 0, targets.kind, input_gradient)
+        recording, gather, gather_y, compiled, _ = self._cached(
+            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
+        )
+        compiled.bind(gather, 1, rows, row_stride=rows.strides[0] // rows.itemsize)
+        compiled.bind(gather_y, 1, targets.array)
+        _, sums = compiled.run(examples=len(rows), batch=len(rows))
+        return float(sums[0, 0]) / len(rows), recording
+
+    def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
+        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient)
+        tape = recording.tape
+        gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
+        step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
+        step += parameter_stage(tape.parameter_gradients, (), {})
+        compiled = Compiled(tape, step, before=recording.prepare(), records=[values])
+        return recording, recording.gather, gather_y, compiled, loss
+
+    def check_gradients(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0
+    ) -> dict[str, float]:
+        """Compare the gradient with central differences, array by array.
+
+        The comparison is made in float64, on a copy of the model, with steps of h = 6e-6 (1 + |θ_i|), near the cube root of the
+        machine's precision, at which the differences are good to about 1e-10 of the loss.
+
+        Parameters
+        ----------
+        X, y, loss : as for ``loss_and_gradient``
+        samples : int
+            So many numbers of each array are tried, chosen at random; all of a smaller array.
+        seed : int
+            Of that choice.
+
+        Returns
+        -------
+        dict
+            Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(2)], input_shape=3)
+        >>> errors = model.check_gradients(np.ones((5, 3)), np.ones((5, 2)), "squared_error")
+        >>> max(errors.values()) < 1e-6
+        True
+        """
+        double = self.astype("float64")
+        rows = as_rows(X, self.input_shape, np.float64).copy()
+        inputs = rows.reshape(len(rows), *self.input_shape)
+        deltas = double.deltas(inputs, y, loss)
+        analytic = double.gradients.copy()
+        rng = np.random.default_rng(seed)
+
+        def error(values: Array, gradient: Array) -> float:
+            chosen = rng.permutation(values.size)[:samples]
+            numeric = np.empty(len(chosen))
+            for n, i in enumerate(chosen):
+                before = values[i]
+                h = 6e-6 * (1 + abs(before))
+                values[i] = before + h
+                above = double._pass(inputs, y, loss)[0]
+                values[i] = before - h
+                below = double._pass(inputs, y, loss)[0]
+                values[i] = before
+                numeric[n] = (above - below) / (2 * h)
+            expected = gradient[chosen]
+            norm = float(np.linalg.norm(numeric) + np.linalg.norm(expected))
+            return float(np.linalg.norm(numeric - expected)) / norm if norm else 0.0
+
+        errors = {}
+        for layer in double.layers:
+            for name, parameter in layer.parameters.items():
+                part = slice(parameter.offset, parameter.offset + parameter.size)
+                errors[f"{layer.name}.{name}"] = error(double.parameters[part], analytic[part])
+        errors["input"] = error(rows.reshape(-1), deltas["input"].reshape(-1))
+        return errors
+
+    def astype(self, dtype: DTypeLike) -> Sequential:
+        """A copy of the model, its parameters converted."""
+        layers = copy.deepcopy([_unbound(layer) for layer in self.layers])
+        other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
+        other.parameters[...] = self.parameters
+        return other
+
+    def copy(self) -> Sequential:
+        """An independent copy of the model."""
+        return self.astype(self.dtype)
+
+    def summary(self) -> Text:
+        """The layers with their output shapes and numbers of parameters, as a table."""
+        table = [("layer", "output", "parameters")]
+        for layer in self.layers:
+            count = sum(parameter.size for parameter in layer.parameters.values())
+            table.append((f"{layer.name} ({type(layer).__name__})", str(layer.output_shape), f"{count:,}"))
+        table.append(("total", "", f"{self.parameters.size:,}"))
+        widths = [max(len(row[column]) for row in table) for column in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in table]
+        rule = "-" * len(lines[0])
+        head = f"Sequential, input {self.input_shape}, {self.dtype}"
+        return Text("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write structure and parameters to one safetensors file; the file is complete or not there."""
+        from nncore import storage
+
+        storage.save_model(self, path)
+
+    def __repr__(self) -> str:
+        return f"Sequential({self.layers!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
+
+
+def _unbound(layer: Layer) -> Layer:
+    """A shallow copy of a layer without its views into the model's arrays."""
+    other = copy.copy(layer)
+    for name in layer.parameters:
+        for attribute in (name, f"{name}_grad"):
+            other.__dict__.pop(attribute, None)
+    return other
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
+    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        raise ValueError(f"input_shape must be a positive integer or a tuple of them, got {shape!r}")
+    return tuple(int(n) for n in shape)

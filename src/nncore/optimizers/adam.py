@@ -1,0 +1,224 @@
+"""Adam and what came of it: running means of the gradient and of its square."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nncore.optimizers.base import Optimizer
+from nncore.optimizers.hyper import Hyper, Pair, choice
+from nncore.schedules import Array
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015): RMSProp with momentum and corrected bias.
+
+    State m, v, at first 0.  In step t = 1, 2, …
+
+    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
+
+    - ``eps_placement="outside"``: θ ← θ − η m̂/(√v̂ + ε)
+    - ``eps_placement="inside"``:  θ ← θ − η m̂/√(v̂ + ε)
+    - ``eps_placement="hat"``:     θ ← θ − ηₜ m/(√v + ε),  ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ): the order of computation at the end of
+      section 2 of the paper, whose ε̂ is not corrected
+
+    ``bias_correction=False`` replaces both corrections by 1.  Where β₁ or β₂ is a schedule, βᵗ is the product over the steps.
+
+    Parameters
+    ----------
+    lr : η, default 0.001 (the paper, PyTorch, Keras).
+    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
+    eps : ε, default 1e-8 (the paper, PyTorch; Keras 1e-7).
+    eps_placement : "outside" (default; the paper, PyTorch), "inside" or "hat" (Keras).
+    bias_correction : default True.
+
+    Notes
+    -----
+    PyTorch's ``weight_decay`` adds λθ to the gradient: here that is a regularizer; `AdamW` decays by itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import Adam
+    >>> theta, opt = np.array([1.0, 1.0]), Adam(lr=0.1)
+    >>> opt.step(theta, np.array([100.0, -0.01]))  # m̂ = g, v̂ = g²: the first step is η sign(g)
+    >>> theta.round(5)
+    array([0.9, 1.1])
+    """
+
+    kernel = "adam"
+    slots: tuple[str, ...] = ("m", "v")
+    hyperparameters: tuple[str, ...] = ("lr", "beta1", "beta2", "eps")
+    running = ("beta1", "beta2")
+    betas = Pair("beta1", "beta2")
+
+    def __init__(self, lr: Hyper = 1e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8,
+                 eps_placement: str = "outside", bias_correction: bool = True) -> None:
+        self.lr, self.betas, self.eps = lr, betas, eps
+        self.eps_placement = choice("eps_placement", eps_placement, ("outside", "inside", "hat"))
+        self.bias_correction = bool(bias_correction)
+        if eps_placement == "inside":
+            self.kernel = f"{type(self).kernel}_inside"
+        super().__init__()
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        values = self.hyper_values(steps, steps_per_epoch)
+        first, second = (1 - product for product in self.running_products(values).values())
+        if not self.bias_correction:
+            first, second = np.ones(steps), np.ones(steps)
+        root = np.sqrt(second)
+        eps = values["eps"] * {"outside": root, "inside": second, "hat": 1.0}[self.eps_placement]
+        return np.column_stack((values["lr"] * root / first, values["beta1"], values["beta2"], eps))
+
+
+class AdamW(Adam):
+    """AdamW (Loshchilov & Hutter 2019): Adam with weight decay beside the gradient, not in it.
+
+    As `Adam`, with (1 − ηλ)θ in the place of the θ on the right: θ ← (1 − ηλ)θ − η m̂/(√v̂ + ε).
+
+    Parameters
+    ----------
+    lr, betas, eps, eps_placement, bias_correction : as in `Adam`.
+    weight_decay : λ, default 0.01 (PyTorch; Keras 0.004).
+
+    Notes
+    -----
+    All parameters decay, biases too, as in PyTorch without parameter groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import AdamW
+    >>> theta, opt = np.array([1.0]), AdamW(lr=0.5, weight_decay=0.5)
+    >>> opt.step(theta, np.array([0.0]))
+    >>> theta
+    array([0.75])
+    """
+
+    kernel = "adamw"
+    hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
+
+    def __init__(self, lr: Hyper = 1e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8,
+                 weight_decay: Hyper = 0.01, eps_placement: str = "outside", bias_correction: bool = True) -> None:
+        self.weight_decay = weight_decay
+        super().__init__(lr, betas, eps, eps_placement, bias_correction)
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        values = self.hyper_values(steps, steps_per_epoch)
+        return np.column_stack((super().coefficients(steps, steps_per_epoch), values["lr"] * values["weight_decay"]))
+
+
+class AMSGrad(Adam):
+    """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose step length never grows back.
+
+    As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root.  In PyTorch and
+    here the bias is corrected after the maximum; the paper corrects none (``bias_correction=False``).
+
+    Parameters
+    ----------
+    lr, betas, eps, eps_placement, bias_correction : as in `Adam`.  PyTorch's and Keras's ``Adam(amsgrad=True)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import AMSGrad
+    >>> theta, opt = np.array([1.0]), AMSGrad(betas=(0.0, 0.5))
+    >>> for gradient in (2.0, 0.0):
+    ...     opt.step(theta, np.array([gradient]))
+    >>> opt.state["v"], opt.state["top"]
+    (array([1.]), array([2.]))
+    """
+
+    kernel = "amsgrad"
+    slots = ("m", "v", "top")
+
+
+class AdaMax(Optimizer):
+    """AdaMax (Kingma & Ba 2015, section 7.1): Adam with the largest gradient of late in the place of the root.
+
+    State m, u, at first 0.
+
+    m ← β₁m + (1−β₁)g,  u ← max(β₂u, |g| + ε),  θ ← θ − η/(1−β₁ᵗ) · m/u
+
+    Parameters
+    ----------
+    lr : η, default 0.002 (the paper, PyTorch; Keras 0.001).
+    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
+    eps : ε, default 1e-8 (PyTorch).  The paper has none; Keras divides by u + ε (1e-7).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import AdaMax
+    >>> theta, opt = np.array([1.0]), AdaMax(lr=0.5)
+    >>> opt.step(theta, np.array([3.0]))
+    >>> theta.round(6)
+    array([0.5])
+    """
+
+    kernel = "adamax"
+    slots = ("m", "u")
+    hyperparameters = ("lr", "beta1", "beta2", "eps")
+    running = ("beta1",)
+    betas = Pair("beta1", "beta2")
+
+    def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8) -> None:
+        self.lr, self.betas, self.eps = lr, betas, eps
+        super().__init__()
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        values = self.hyper_values(steps, steps_per_epoch)
+        lr = values["lr"] / (1 - self.running_products(values)["beta1"])
+        return np.column_stack((lr, values["beta1"], values["beta2"], values["eps"]))
+
+
+class NAdam(Optimizer):
+    """NAdam (Dozat 2016): Adam with Nesterov's look ahead.
+
+    State m, v, at first 0.  In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))
+
+    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  v̂ = v/(1−β₂ᵗ)
+
+    θ ← θ − η (μₜ₊₁ m/(1−μ₁…μₜ₊₁) + (1−μₜ) g/(1−μ₁…μₜ)) / (√v̂ + ε)
+
+    Parameters
+    ----------
+    lr : η, default 0.002 (PyTorch; Keras 0.001).
+    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
+    eps : ε, default 1e-8 (PyTorch; Keras 1e-7).
+    momentum_decay : ψ, default 0.004 (Dozat, PyTorch).  Keras's formula is that with ψ = 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import NAdam
+    >>> theta, opt = np.array([1.0]), NAdam(lr=0.1, betas=(0.0, 0.999))
+    >>> opt.step(theta, np.array([5.0]))  # without momentum η g/√v̂
+    >>> theta.round(6)
+    array([0.9])
+    """
+
+    kernel = "nadam"
+    slots = ("m", "v")
+    hyperparameters = ("lr", "beta1", "beta2", "eps", "momentum_decay")
+    running = ("mu", "beta2")
+    betas = Pair("beta1", "beta2")
+
+    def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8,
+                 momentum_decay: Hyper = 4e-3) -> None:
+        self.lr, self.betas, self.eps, self.momentum_decay = lr, betas, eps, momentum_decay
+        super().__init__()
+
+    def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
+        values = super().hyper_values(steps, steps_per_epoch)
+        t = self.step_count + 1.0 + np.arange(steps)
+        return {**values, "mu": values["beta1"] * (1 - 0.5 * np.power(0.96, t * values["momentum_decay"]))}
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        ahead = self.hyper_values(steps + 1, steps_per_epoch)
+        products = self.running_products(ahead)
+        values = {name: value[:-1] for name, value in ahead.items()}
+        root = np.sqrt(1 - products["beta2"][:-1])
+        of_m = ahead["mu"][1:] / (1 - products["mu"][1:])
+        of_g = (1 - values["mu"]) / (1 - products["mu"][:-1])
+        lr = values["lr"] * root
+        return np.column_stack((lr * of_m, lr * of_g, values["beta1"], values["beta2"], values["eps"] * root))

@@ -1,0 +1,151 @@
+"""A step length for every parameter, from the size of its gradients."""
+
+from __future__ import annotations
+
+from nncore.optimizers.base import Optimizer
+from nncore.optimizers.hyper import Hyper, choice
+from nncore.schedules import Array, number
+
+PLACEMENTS = ("outside", "inside")
+
+
+class AdaGrad(Optimizer):
+    """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
+
+    State r, at first `initial_accumulator_value`.  r ← r + g², then
+
+    - ``eps_placement="outside"``: θ ← θ − ηg/(√r + ε)
+    - ``eps_placement="inside"``:  θ ← θ − ηg/√(r + ε)
+
+    Lecture notes that divide by r + ε without the root have a misprint: the step would then be longer for smaller gradients.
+
+    Parameters
+    ----------
+    lr : η, default 0.01 (PyTorch; Keras 0.001).
+    eps : ε, default 1e-10 (PyTorch; Keras 1e-7).
+    eps_placement : "outside" (default; PyTorch, Goodfellow et al. algorithm 8.4) or "inside" (Keras).
+    initial_accumulator_value : default 0 (PyTorch; Keras 0.1).
+
+    Notes
+    -----
+    PyTorch's ``lr_decay`` is ``lr=InverseTime(lr, rate=lr_decay)``.  With eps = 0 a zero first gradient is 0/0: divergence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import AdaGrad
+    >>> theta, opt = np.array([1.0, 1.0]), AdaGrad(lr=0.5)
+    >>> opt.step(theta, np.array([100.0, 0.01]))  # the first step is η whatever the gradient's size
+    >>> theta.round(6)
+    array([0.5, 0.5])
+    """
+
+    kernel = "adagrad"
+    slots = ("r",)
+    hyperparameters = ("lr", "eps")
+
+    def __init__(self, lr: Hyper = 0.01, eps: Hyper = 1e-10, eps_placement: str = "outside",
+                 initial_accumulator_value: float = 0.0) -> None:
+        self.lr, self.eps = lr, eps
+        self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
+        self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value, 0)
+        if eps_placement == "inside":
+            self.kernel = "adagrad_inside"
+        super().__init__()
+
+    def initial_value(self, slot: str) -> float:
+        return self.initial_accumulator_value
+
+
+class RMSprop(Optimizer):
+    """RMSProp (Hinton 2012): divide by the root of the running mean of the squared gradients.
+
+    State r, and a where centred, and v where there is momentum, at first 0.
+
+    r ← αr + (1−α)g²,  a ← αa + (1−α)g,  s = r, or r − a² if ``centered``;  d = √s + ε, or √(s + ε) if ``eps_placement="inside"``
+
+    - ``momentum=0``: θ ← θ − ηg/d
+    - otherwise: v ← μv + g/d,  θ ← θ − ηv
+
+    Lecture notes that divide by r + ε without the root have a misprint.
+
+    Parameters
+    ----------
+    lr : η, default 0.01 (PyTorch; Hinton and Keras 0.001).
+    alpha : α in [0, 1), default 0.99 (PyTorch; Hinton and Keras 0.9, and Keras's name is ``rho``).
+    eps : ε, default 1e-8 (PyTorch; Keras 1e-7).
+    momentum : μ in [0, 1), default 0.
+    centered : divide by the standard deviation instead (Graves 2013), default False.
+    eps_placement : "outside" (default; PyTorch) or "inside" (Keras, Goodfellow et al. algorithm 8.5).
+
+    Notes
+    -----
+    Keras has η inside the velocity: v ← μv + ηg/d,  θ ← θ − v.  PyTorch takes the root of a variance that rounding has made
+    negative and gets NaN; here it counts as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import RMSprop
+    >>> theta, opt = np.array([1.0]), RMSprop(lr=0.1, alpha=0.75)
+    >>> opt.step(theta, np.array([3.0]))  # r = 9/4, the step 0.1 · 3/1.5
+    >>> theta.round(6)
+    array([0.8])
+    """
+
+    kernel = "rmsprop"
+    hyperparameters = ("lr", "alpha", "eps", "momentum")
+
+    def __init__(self, lr: Hyper = 0.01, alpha: Hyper = 0.99, eps: Hyper = 1e-8, momentum: Hyper = 0.0,
+                 centered: bool = False, eps_placement: str = "outside") -> None:
+        self.lr, self.alpha, self.eps, self.momentum = lr, alpha, eps, momentum
+        self.centered = bool(centered)
+        self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
+        forms = {"_centered": self.centered, "_momentum": self.momentum != 0, "_inside": eps_placement == "inside"}
+        self.kernel = "rmsprop" + "".join(form for form, wanted in forms.items() if wanted)
+        self.slots = ("r", *("a" if self.centered else ""), *("v" if self.momentum != 0 else ""))
+        super().__init__()
+
+    def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
+        if self.momentum != 0 and "v" not in self.slots:
+            raise ValueError(f"momentum: expected 0 as at construction, got {self.momentum!r}; make a new RMSprop")
+        return super().hyper_values(steps, steps_per_epoch)
+
+
+class AdaDelta(Optimizer):
+    """AdaDelta (Zeiler 2012): a step in the units of θ, without a learning rate.
+
+    State r, d, at first 0.  r ← ρr + (1−ρ)g², then
+
+    - ``eps_placement="inside"``:  Δ = g √(d + ε)/√(r + ε)
+    - ``eps_placement="outside"``: Δ = g (√d + ε)/(√r + ε)
+
+    and d ← ρd + (1−ρ)Δ²,  θ ← θ − ηΔ.
+
+    Parameters
+    ----------
+    lr : η, default 1, which is Zeiler's algorithm (PyTorch; Keras 0.001).
+    rho : ρ in [0, 1), default 0.9 (PyTorch; Zeiler and Keras 0.95).
+    eps : ε, default 1e-6 (Zeiler, PyTorch; Keras 1e-7).  It sets the first steps, √ε long: with 0 nothing ever moves.
+    eps_placement : "inside" (default; Zeiler, PyTorch, Keras) or "outside" (the form in some lectures).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import AdaDelta
+    >>> theta, opt = np.array([1.0]), AdaDelta(rho=0.75, eps=1.0)
+    >>> opt.step(theta, np.array([2.0]))  # r = 1, Δ = 2 · 1/√2
+    >>> (1 - theta).round(6), opt.state["d"].round(6)
+    (array([1.414214]), array([0.5]))
+    """
+
+    kernel = "adadelta"
+    slots = ("r", "d")
+    hyperparameters = ("lr", "rho", "eps")
+
+    def __init__(self, lr: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6, eps_placement: str = "inside") -> None:
+        self.lr, self.rho, self.eps = lr, rho, eps
+        self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
+        if eps_placement == "outside":
+            self.kernel = "adadelta_outside"
+        super().__init__()

@@ -1,0 +1,69 @@
+"""The arrays optimizers work on: made, cut and checked."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore.errors import DivergenceError
+
+Real = NDArray[np.floating[Any]]
+
+STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
+
+
+def aligned(n: int, dtype: DTypeLike, value: float) -> Real:
+    """n times `value`, beginning at a multiple of 64 bytes."""
+    kind = np.dtype(dtype)
+    room = np.empty(n * kind.itemsize + 64, np.uint8)
+    first = -room.ctypes.data % 64
+    array: Real = room[first : first + n * kind.itemsize].view(kind)
+    array[...] = value
+    return array
+
+
+@functools.lru_cache(maxsize=8)
+def tile_table(n: int) -> NDArray[np.int64]:
+    """`n` parameters cut into stretches, as the kernels take them: (offset, rows, columns, row stride)."""
+    offsets = np.arange(0, n, STRETCH, dtype=np.int64)
+    lengths = np.minimum(STRETCH, n - offsets)
+    return np.column_stack((offsets, np.ones_like(offsets), lengths, lengths))
+
+
+def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"{name}: expected float32 or float64, got {kind}")
+    return kind
+
+
+def check_vector(name: str, array: Any) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
+    real_dtype(name, array.dtype)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name}: expected a 1-D array that is not empty, got shape {array.shape}")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(f"{name}: expected a contiguous array, got strides {array.strides}")
+
+
+def check_like(name: str, array: Real, other_name: str, other: Real) -> None:
+    if array.dtype != other.dtype:
+        raise TypeError(f"{name}: expected {other.dtype} as {other_name}, got {array.dtype}")
+    if array.shape != other.shape:
+        raise ValueError(f"{name}: expected shape {other.shape} as {other_name}, got {array.shape}")
+
+
+def check_gradient(theta: Real, grad: Real) -> None:
+    check_vector("grad", grad)
+    check_like("grad", grad, "theta", theta)
+    if np.may_share_memory(theta, grad):
+        raise ValueError("grad: expected memory of its own, got memory of theta")
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = grad.sum()
+    if not np.isfinite(total) and not np.isfinite(grad).all():  # the sum alone may overflow
+        bad = np.flatnonzero(~np.isfinite(grad))
+        raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, the first at {bad[0]}: {grad[bad[0]]}")

@@ -1,0 +1,248 @@
+"""What all optimizers share: hyper-parameters, state, the step, and the walk down a function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from nncore import _kernels
+from nncore.errors import DivergenceError
+from nncore.optimizers.arrays import Real, aligned, check_gradient, check_like, check_vector, real_dtype, tile_table
+from nncore.optimizers.hyper import hyper, in_range
+from nncore.optimizers.path import Path, evaluator, start
+from nncore.schedules import Array, Configured, Schedule, as_schedule, count, number
+
+MAX_SLOTS = 5  # the eight arrays of an op: theta, grad, slots, and last the table of tiles
+
+
+class Optimizer(Configured):
+    """An algorithm that changes parameters along gradients.
+
+    Attributes
+    ----------
+    kernel : str
+        The op that takes a step is ``kernel + "_update"``.
+    slots : tuple of str
+        The arrays of state, one number per parameter each, in the order of the kernel's arguments.
+    hyperparameters : tuple of str
+        Names of attributes that are numbers or schedules.  They may be assigned at any time.
+    running : tuple of str
+        Those of `hyper_values` whose product over all steps so far is part of the state: bias corrections need them.
+    enter, leave : str or None
+        Ops to run once before the first and after the last of consecutive steps.
+    full_batch_only : bool
+        The algorithm compares the gradients of successive steps, so that they must come from the same data.
+    state : dict of str to ndarray
+        The slots by name; empty until the first step or `init_state`.
+    step_count : int
+        Steps taken.
+    """
+
+    kernel: str
+    slots: tuple[str, ...] = ()
+    hyperparameters: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    enter: str | None = None
+    leave: str | None = None
+    full_batch_only: bool = False
+
+    def __init__(self) -> None:
+        self.state: dict[str, Real] = {}
+        self._restart()
+
+    def _restart(self) -> None:
+        self.step_count = 0
+        self.products = dict.fromkeys(self.running, 1.0)
+        self.entered = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, hyper(name, value) if name in self.hyperparameters else value)
+
+    # ---- coefficients
+
+    def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
+        """The hyper-parameters of the next `steps` steps by name, each an array (steps,)."""
+        return {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
+
+    def _values(self, name: str, steps: int, steps_per_epoch: int) -> Array:
+        schedule = as_schedule(getattr(self, name))
+        values = schedule.values(self.step_count, steps, steps_per_epoch)
+        if isinstance(getattr(self, name), Schedule):
+            for end in (values.min(), values.max()) if values.size else ():
+                in_range(name, float(end), f" from {schedule!r}")
+        return values
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        """What the kernel needs of the next `steps` steps: (steps, k) in the kernel's order.  The state does not change."""
+        values = self.hyper_values(steps, steps_per_epoch)
+        return np.column_stack([values[name] for name in self.hyperparameters])
+
+    def running_products(self, values: dict[str, Array]) -> dict[str, Array]:
+        """For each of `running` its product over all steps up to and including each of these."""
+        return {name: np.cumprod(np.append(self.products[name], values[name]))[1:] for name in self.running}
+
+    def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
+        """Count `steps` steps as taken."""
+        steps = count("steps", steps, 0)
+        if self.running and steps:
+            products = self.running_products(self.hyper_values(steps, steps_per_epoch))
+            self.products = {name: float(product[steps - 1]) for name, product in products.items()}
+        self.step_count += steps
+
+    # ---- state
+
+    def init_state(self, n: int, dtype: DTypeLike) -> None:
+        """Begin afresh with `n` parameters."""
+        n, kind = count("n", n), real_dtype("dtype", dtype)
+        self.state = {slot: aligned(n, kind, self.initial_value(slot)) for slot in self.slots}
+        self._restart()
+
+    def initial_value(self, slot: str) -> float:
+        """What the elements of a slot are before the first step."""
+        return 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a later `load_state_dict` needs to go on with the same bits: numbers and arrays."""
+        return {**self._scalars(), **{slot: array.copy() for slot, array in self.state.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, exactly."""
+        scalars = self._scalars()
+        slots = self.slots if set(self.slots) & set(state) or self.state else ()
+        expected = {*scalars, *slots}
+        if set(state) != expected:
+            missing, unexpected = sorted(expected - set(state)), sorted(set(state) - expected)
+            raise ValueError(f"state of {self.kernel}: missing {missing}, unexpected {unexpected}")
+        arrays = {slot: np.asarray(state[slot]) for slot in slots}
+        self._check_slots(arrays)
+        step_count = count("step_count", state["step_count"], 0)
+        products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
+        for slot, array in arrays.items():
+            if slot not in self.state:
+                self.state[slot] = aligned(array.size, array.dtype, 0.0)
+            self.state[slot][...] = array
+        self.step_count, self.products, self.entered = step_count, products, bool(state.get("entered", False))
+
+    def _scalars(self) -> dict[str, float]:
+        products = {f"product_{name}": product for name, product in self.products.items()}
+        return {"step_count": self.step_count, **products, **({"entered": int(self.entered)} if self.enter else {})}
+
+    def _check_slots(self, arrays: dict[str, Real]) -> None:
+        """All alike, and like the slots there are."""
+        like = next(iter(self.state.values() or arrays.values()), None)
+        for slot, array in arrays.items():
+            real_dtype(f"state {slot}", array.dtype)
+            if like is not None and (array.shape, array.dtype) != ((like.size,), like.dtype):
+                raise ValueError(
+                    f"state {slot}: expected shape {(like.size,)} and {like.dtype}, got {array.shape} and {array.dtype}"
+                )
+
+    # ---- steps by hand
+
+    def step(self, theta: Real, grad: Real) -> None:
+        """Change `theta` in place by one step along the gradient `grad`.
+
+        Both are 1-D, C-contiguous, float32 or float64 alike.  The state begins with the first step.  A gradient that is not
+        finite raises `DivergenceError` before anything changes; so does a step that leads a parameter or its state out of the
+        finite numbers, but then the other parameters have been changed.
+        """
+        self._check_step(theta, grad)
+        row = self.coefficients(1)
+        if self.enter and not self.entered:
+            self.begin(theta)
+        if self._run(f"{self.kernel}_update", theta, grad, row[0]):
+            raise DivergenceError(f"{self!r}: a parameter or its state is not finite after step {self.step_count}")
+        self.advance(1)
+
+    def begin(self, theta: Real) -> None:
+        """Before the first gradient: let `theta` be the point at which the algorithm wants it.  Only Nesterov differs."""
+        self._switch(self.enter, theta, True)
+
+    def finish(self, theta: Real) -> None:
+        """After the last step: let `theta` be the parameters themselves.  Only Nesterov differs."""
+        self._switch(self.leave, theta, False)
+
+    def _switch(self, op: str | None, theta: Real, entered: bool) -> None:
+        if op is None or self.entered == entered:
+            return
+        self._check_step(theta, None)
+        if self._run(op, theta, theta, self.coefficients(1)[0]):
+            raise DivergenceError(f"{self!r}: a parameter is not finite")
+        self.entered = entered
+
+    def _run(self, op: str, theta: Real, grad: Real, row: Array) -> int:
+        table = tile_table(theta.size)
+        arrays = self.arrays(theta, grad, table)
+        return _kernels.run_op(op, arrays, dtype=theta.dtype, axis="tiles", pieces=len(table), coefficients=row)
+
+    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
+        """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
+        if len(self.state) < len(self.slots):
+            raise ValueError(f"{self.kernel}: the state has no arrays yet; call init_state first")
+        self._check_size(theta)
+        return (theta, grad, *self.state.values(), *[None] * (MAX_SLOTS - len(self.state)), table)
+
+    def _check_step(self, theta: Real, grad: Real | None) -> None:
+        check_vector("theta", theta)
+        if not theta.flags.writeable:
+            raise ValueError("theta: expected a writeable array, got a read-only one")
+        if grad is not None:
+            check_gradient(theta, grad)
+        if len(self.state) < len(self.slots):
+            self.init_state(theta.size, theta.dtype)
+        self._check_size(theta)
+
+    def _check_size(self, theta: Real) -> None:
+        for slot, array in self.state.items():
+            check_like("theta", theta, f"the optimizer's state {slot!r}", array)
+
+    # ---- the walk down a function
+
+    def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Path:
+        """Walk `steps` steps down `f` from `x0`.
+
+        Parameters
+        ----------
+        f : object with ``value_and_gradient(x)``, or a callable that returns both
+        x0 : the start, 1-D; float32 stays, everything else becomes float64
+        steps : how many
+        resume : go on with the state there is, instead of afresh
+
+        Returns
+        -------
+        Path
+            Divergence raises `DivergenceError` with the finite part of the way as its ``path``.
+        """
+        theta, steps = start(x0), count("steps", steps, 0)
+        if not resume:
+            self.init_state(theta.size, theta.dtype)
+        evaluate = evaluator(f, theta)
+        rows = self.coefficients(steps)
+        points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
+        taken = 0
+        self.entered = False
+        self.begin(theta)
+        try:
+            for taken in range(steps + 1):
+                points[taken] = self.parameters(theta)
+                losses[taken], grad = evaluate(theta)
+                if self.enter:
+                    losses[taken] = evaluate(points[taken])[0]
+                if not (np.isfinite(losses[taken]) and np.isfinite(grad).all()):
+                    raise DivergenceError(f"{self!r}: loss or gradient is not finite after {taken} steps")
+                if taken < steps and self._run(f"{self.kernel}_update", theta, grad, rows[taken]):
+                    taken += 1
+                    raise DivergenceError(f"{self!r}: a parameter or its state is not finite after {taken} steps")
+        except DivergenceError as error:
+            error.path = Path(points[:taken], losses[:taken])
+            raise
+        finally:
+            self.advance(taken)
+            self.finish(theta)
+        return Path(points, losses)
+
+    def parameters(self, theta: Real) -> Real:
+        """The parameters themselves, `theta` being the point at which the algorithm wants the gradient."""
+        return theta

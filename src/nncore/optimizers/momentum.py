@@ -1,0 +1,99 @@
+"""Gradient descent with a velocity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nncore.optimizers.arrays import Real
+from nncore.optimizers.base import Optimizer
+from nncore.optimizers.hyper import Hyper, choice
+from nncore.schedules import Array
+
+
+class Momentum(Optimizer):
+    """Momentum (Polyak 1964): past gradients count on, each step less.
+
+    State v, at first 0.
+
+    - ``lr_placement="inside"``:  v ← μv − ηg,  θ ← θ + v
+    - ``lr_placement="outside"``: v ← μv + g,  θ ← θ − ηv
+
+    The two are the same as long as η is constant.  When η falls, inside the old velocity keeps the old η.
+
+    Parameters
+    ----------
+    lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
+    momentum : μ in [0, 1), default 0.9.  PyTorch's and Keras's default is 0.
+    lr_placement : "inside" (default; Keras, Goodfellow et al. algorithm 8.2) or "outside" (PyTorch with ``dampening=0``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import Momentum
+    >>> theta, opt = np.array([1.0]), Momentum(lr=0.1, momentum=0.5)
+    >>> for _ in range(2):
+    ...     opt.step(theta, np.array([1.0]))
+    >>> theta, opt.state["v"]
+    (array([0.75]), array([-0.15]))
+    """
+
+    kernel = "momentum"
+    slots = ("v",)
+    hyperparameters = ("lr", "momentum")
+
+    def __init__(self, lr: Hyper = 0.01, momentum: Hyper = 0.9, lr_placement: str = "inside") -> None:
+        self.lr, self.momentum = lr, momentum
+        self.lr_placement = choice("lr_placement", lr_placement, ("inside", "outside"))
+        if lr_placement == "outside":
+            self.kernel = "momentum_outside"
+        super().__init__()
+
+
+class Nesterov(Optimizer):
+    """Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013): momentum with the gradient taken ahead.
+
+    v ← μv − η g(θ + μv),  θ ← θ + v.  State v, at first 0, and origin.
+
+    Between the first step and `finish` the array given to `step` holds the point ahead, θ + μv, where the next gradient is
+    wanted, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the momentum of
+    the next step.  `minimize` and training do `begin` and `finish` themselves; their results are θ.
+
+    Parameters
+    ----------
+    lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
+    momentum : μ in [0, 1), default 0.9.
+
+    Notes
+    -----
+    PyTorch's and Keras's ``SGD(nesterov=True)`` keep the point ahead as the parameters for good, with the μ of this step for that
+    of the next: their parameters are the array here before `finish` (PyTorch's as long as η is constant).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import Nesterov
+    >>> theta, opt = np.array([1.0]), Nesterov(lr=0.1, momentum=0.5)
+    >>> opt.step(theta, theta.copy())  # gradient of θ²/2
+    >>> theta                          # 0.9 + 0.5 (−0.1), the point ahead
+    array([0.85])
+    >>> opt.finish(theta)
+    >>> theta
+    array([0.9])
+    """
+
+    kernel = "nesterov"
+    slots = ("v", "origin")
+    hyperparameters = ("lr", "momentum")
+    enter = "nesterov_enter"
+    leave = "nesterov_leave"
+
+    def __init__(self, lr: Hyper = 0.01, momentum: Hyper = 0.9) -> None:
+        self.lr, self.momentum = lr, momentum
+        super().__init__()
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        values = self.hyper_values(steps + 1, steps_per_epoch)
+        return np.column_stack((values["lr"][:-1], values["momentum"][:-1], values["momentum"][1:]))
+
+    def parameters(self, theta: Real) -> Real:
+        return self.state["origin"] if self.entered else theta

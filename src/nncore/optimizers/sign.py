@@ -1,0 +1,148 @@
+"""Steps by the sign of the gradient."""
+
+from __future__ import annotations
+
+from nncore.optimizers.base import Optimizer
+from nncore.optimizers.hyper import Hyper, Pair, in_range
+from nncore.schedules import number
+
+
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023): every parameter moves by η, in the direction of a mean gradient.
+
+    State m, at first 0.
+
+    θ ← θ − η(sign(β₁m + (1−β₁)g) + λθ),  then m ← β₂m + (1−β₂)g
+
+    Parameters
+    ----------
+    lr : η, default 1e-4 (the paper; Keras 0.001).  A third to a tenth of Adam's.
+    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.99) (the paper, Keras).
+    weight_decay : λ, default 0 (the authors' code, Keras).
+
+    Notes
+    -----
+    PyTorch has no Lion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import Lion
+    >>> theta, opt = np.array([1.0, 1.0]), Lion(lr=0.25)
+    >>> opt.step(theta, np.array([1e-3, -1e3]))
+    >>> theta
+    array([0.75, 1.25])
+    """
+
+    kernel = "lion"
+    slots = ("m",)
+    hyperparameters = ("lr", "beta1", "beta2", "weight_decay")
+    betas = Pair("beta1", "beta2")
+
+    def __init__(self, lr: Hyper = 1e-4, betas: tuple[Hyper, Hyper] = (0.9, 0.99), weight_decay: Hyper = 0.0) -> None:
+        self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
+        super().__init__()
+
+
+class Rprop(Optimizer):
+    """Resilient propagation (Riedmiller & Braun 1993; here iRprop−, Igel & Hüsken 2000): signs only, for full batches.
+
+    State previous, at first 0, and size, at first `lr`, for every parameter.
+
+    - g and previous of one sign: size ← min(size·η⁺, smax)
+    - of opposite signs: size ← max(size·η⁻, smin), and g counts as 0
+    - θ ← θ − size·sign(g),  previous ← g
+
+    Parameters
+    ----------
+    lr : the first size, default 0.01 (PyTorch; the paper 0.1).
+    etas : (η⁻, η⁺), 0 < η⁻ < 1 < η⁺, default (0.5, 1.2) (the paper, PyTorch).
+    step_sizes : (smin, smax), default (1e-6, 50) (the paper, PyTorch).
+    allow_mini_batches : let `Trainer` use it on mini-batches, default False.
+
+    Notes
+    -----
+    In mini-batches signs change by chance and every size shrinks: give it all data at once.  Keras has no Rprop.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import Rprop
+    >>> theta, opt = np.array([0.0]), Rprop(lr=1.0)
+    >>> for gradient in (3.0, 1.0, -5.0, -5.0):
+    ...     opt.step(theta, np.array([gradient]))
+    ...     print(theta, opt.state["size"])
+    [-1.] [1.]
+    [-2.2] [1.2]
+    [-2.2] [0.6]
+    [-1.6] [0.6]
+    """
+
+    kernel = "rprop"
+    slots = ("previous", "size")
+    hyperparameters = ("eta_minus", "eta_plus", "step_min", "step_max")
+    etas = Pair("eta_minus", "eta_plus")
+    step_sizes = Pair("step_min", "step_max")
+    full_batch_only = True
+
+    def __init__(self, lr: float = 0.01, etas: tuple[Hyper, Hyper] = (0.5, 1.2),
+                 step_sizes: tuple[Hyper, Hyper] = (1e-6, 50.0), allow_mini_batches: bool = False) -> None:
+        self.lr, self.etas, self.step_sizes = in_range("lr", number("lr", lr)), etas, step_sizes
+        self.allow_mini_batches = bool(allow_mini_batches)
+        self.full_batch_only = not self.allow_mini_batches
+        super().__init__()
+
+    def initial_value(self, slot: str) -> float:
+        return self.lr if slot == "size" else 0.0
+
+
+class DeltaBarDelta(Optimizer):
+    """Delta-bar-delta (Jacobs 1988): a learning rate for every parameter, for full batches.
+
+    State mean, at first 0, and eta, at first `lr`, for every parameter.
+
+    - g and mean of one sign: eta ← eta + κ
+    - of opposite signs: eta ← (1 − φ) eta
+    - θ ← θ − eta·g,  then mean ← ρ mean + (1−ρ) g
+
+    Parameters
+    ----------
+    lr : the first eta, default 0.01.
+    kappa : κ, default 0.001.
+    phi : φ in [0, 1), default 0.1.
+    rho : ρ in [0, 1) (Jacobs's θ), default 0.7.
+    allow_mini_batches : let `Trainer` use it on mini-batches, default False.
+
+    Notes
+    -----
+    In mini-batches signs change by chance, not because a minimum was passed: give it all data at once.  PyTorch and Keras do not
+    have it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import DeltaBarDelta
+    >>> opt = DeltaBarDelta(lr=0.5, kappa=0.1, phi=0.5)
+    >>> theta = np.array([0.0])
+    >>> for gradient in (1.0, 1.0, -1.0):
+    ...     opt.step(theta, np.array([gradient]))
+    ...     print(opt.state["eta"])
+    [0.5]
+    [0.6]
+    [0.3]
+    """
+
+    kernel = "delta_bar_delta"
+    slots = ("mean", "eta")
+    hyperparameters = ("kappa", "phi", "rho")
+    full_batch_only = True
+
+    def __init__(self, lr: float = 0.01, kappa: Hyper = 1e-3, phi: Hyper = 0.1, rho: Hyper = 0.7,
+                 allow_mini_batches: bool = False) -> None:
+        self.lr, self.kappa, self.phi, self.rho = in_range("lr", number("lr", lr)), kappa, phi, rho
+        self.allow_mini_batches = bool(allow_mini_batches)
+        self.full_batch_only = not self.allow_mini_batches
+        super().__init__()
+
+    def initial_value(self, slot: str) -> float:
+        return self.lr if slot == "eta" else 0.0

@@ -1,0 +1,94 @@
+"""The dense layer y = x Wᵀ + b and its three gradients (lectures 000, 001, 004).
+
+x is (rows, inputs), W (units, inputs), b (units,), y and dy (rows, units). dy is the gradient of the loss with respect
+to y; where the loss is a mean over the batch, the factor 1/rows is in dy already, so that the gradients of W and b are
+plain sums over the rows.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+def dense_forward(x: Array, W: Array, b: Array | None = None) -> Array:
+    """y_ru = Σ_i x_ri W_ui + b_u, that is y = x Wᵀ + b.
+
+    Parameters
+    ----------
+    x : array (rows, inputs)
+    W : array (units, inputs)
+    b : array (units,), optional
+
+    Returns
+    -------
+    array (rows, units)
+
+    Examples
+    --------
+    >>> dense_forward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.5, 0.0])).tolist()
+    [[11.5, 17.0]]
+    """
+    y = x @ W.T
+    return y if b is None else y + b
+
+
+def dense_backward_input(dy: Array, W: Array) -> Array:
+    """dx_ri = Σ_u dy_ru W_ui, that is dx = dy W.
+
+    Parameters
+    ----------
+    dy : array (rows, units)
+    W : array (units, inputs)
+
+    Returns
+    -------
+    array (rows, inputs)
+
+    Examples
+    --------
+    >>> dense_backward_input(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])).tolist()
+    [[13.0, 16.0]]
+    """
+    return dy @ W
+
+
+def dense_backward_weight(dy: Array, x: Array) -> Array:
+    """dW_ui = Σ_r dy_ru x_ri, that is dW = dyᵀ x.
+
+    Parameters
+    ----------
+    dy : array (rows, units)
+    x : array (rows, inputs)
+
+    Returns
+    -------
+    array (units, inputs)
+
+    Examples
+    --------
+    >>> dense_backward_weight(np.array([[1.0], [2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])).tolist()
+    [[13.0, 16.0]]
+    """
+    return dy.T @ x
+
+
+def dense_backward_bias(dy: Array) -> Array:
+    """db_u = Σ_r dy_ru.
+
+    Parameters
+    ----------
+    dy : array (rows, units)
+
+    Returns
+    -------
+    array (units,)
+
+    Examples
+    --------
+    >>> dense_backward_bias(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [4.0, 6.0]
+    """
+    return np.asarray(dy.sum(axis=0))

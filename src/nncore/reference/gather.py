@@ -1,0 +1,100 @@
+"""The rows of the data that make up a batch.
+
+index is an integer array (rows,): row r of the batch is row index_r of the data. It is what a shuffled epoch is cut
+into.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+
+
+def gather_rows(data: Array, index: Integers) -> Array:
+    """out_rj = data_{index_r, j}.
+
+    Parameters
+    ----------
+    data : array (examples, width)
+    index : integer array (rows,)
+
+    Returns
+    -------
+    array (rows, width)
+
+    Examples
+    --------
+    >>> gather_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 1, 0])).tolist()
+    [[3.0, 4.0], [3.0, 4.0], [1.0, 2.0]]
+    """
+    return np.take(data, index, axis=0)
+
+
+def gather_labels(labels: Integers, index: Integers) -> Integers:
+    """out_r = labels_{index_r}.
+
+    Parameters
+    ----------
+    labels : integer array (examples,)
+    index : integer array (rows,)
+
+    Returns
+    -------
+    integer array (rows,)
+
+    Examples
+    --------
+    >>> gather_labels(np.array([7, 8, 9]), np.array([2, 0])).tolist()
+    [9, 7]
+    """
+    return np.take(labels, index)
+
+
+def gather_one_hot(
+    labels: Integers, index: Integers, width: int, off: float = 0.0, on: float = 1.0, dtype: DTypeLike = np.float64
+) -> Array:
+    """out_rj = on where j = labels_{index_r}, else off.
+
+    Parameters
+    ----------
+    labels : integer array (examples,)
+    index : integer array (rows,)
+    width : int
+        Number of classes.
+    off, on : float
+        0 and 1; −1 and 1 for the hinge loss; others smooth the labels.
+    dtype : dtype
+
+    Returns
+    -------
+    array (rows, width)
+
+    Examples
+    --------
+    >>> gather_one_hot(np.array([0, 2]), np.array([1, 0]), 3, off=-1.0).tolist()
+    [[-1.0, -1.0, 1.0], [1.0, -1.0, -1.0]]
+    """
+    return np.where(np.take(labels, index)[:, None] == np.arange(width), on, off).astype(dtype)
+
+
+def gather_weights(weights: NDArray[np.float64], index: Integers) -> NDArray[np.float64]:
+    """out_r = weights_{index_r}, the weights of the examples in the loss.
+
+    Parameters
+    ----------
+    weights : float64 array (examples,)
+    index : integer array (rows,)
+
+    Returns
+    -------
+    float64 array (rows,)
+
+    Examples
+    --------
+    >>> gather_weights(np.array([0.5, 2.0]), np.array([1, 0])).tolist()
+    [2.0, 0.5]
+    """
+    return np.take(weights, index)

@@ -1,0 +1,392 @@
+"""Losses (divergences) of an output y from a target d, each with its gradient, and accuracies.
+
+y and d are (rows, width); ``*_labels`` takes integer labels (rows,) in place of d. A loss returns two arrays:
+
+- the loss per example, (rows,), float64, multiplied by weight_i where weights are given;
+- dy = scale · weight_i · ∂loss_i/∂y_i, of the shape and dtype of y. scale is 1/rows unless given: the loss of a batch
+  is the mean.
+
+Sums over a row are taken in double precision. 0 · log 0 is 0.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlog1py, xlogy
+
+from .activations import sigmoid_forward
+
+Array = NDArray[np.floating[Any]]
+Labels = NDArray[np.integer[Any]]
+Double = NDArray[np.float64]
+
+
+def _per_example(term: Array, dy: Array, weight: Array | None, scale: float | None) -> tuple[Double, Array]:
+    """Σ_j term_ij and dy, both weighted, dy scaled."""
+    loss = term.sum(axis=1, dtype=np.float64)
+    factor = np.full(len(dy), 1 / len(dy) if scale is None else scale)
+    if weight is not None:
+        loss *= weight
+        factor *= weight
+    return loss, (dy * factor[:, None]).astype(dy.dtype)
+
+
+def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+    """loss = ½ Σ_j (y_j − d_j)²; ∂/∂y = y − d (lectures 001, 004).
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = squared_error(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
+    >>> loss.tolist(), dy.tolist()
+    ([2.5], [[1.0, 2.0]])
+    """
+    r = y - d
+    return _per_example(0.5 * r * r, r, weight, scale)
+
+
+def mean_squared_error(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> tuple[Double, Array]:
+    """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = mean_squared_error(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
+    >>> loss.tolist(), dy.tolist()
+    ([2.5], [[1.0, 2.0]])
+    """
+    r = y - d
+    n = y.shape[1]
+    return _per_example(r * r / n, 2 * r / n, weight, scale)
+
+
+def mean_absolute_error(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> tuple[Double, Array]:
+    """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = mean_absolute_error(np.array([[1.0, 4.0]]), np.array([[2.0, 0.0]]))
+    >>> loss.tolist(), dy.tolist()
+    ([2.5], [[-0.5, 0.5]])
+    """
+    r = y - d
+    n = y.shape[1]
+    return _per_example(np.abs(r) / n, np.sign(r) / n, weight, scale)
+
+
+def huber(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, delta: float = 1.0
+) -> tuple[Double, Array]:
+    """loss = 1/n Σ_j (½ r_j² where |r_j| ≤ δ, else δ (|r_j| − ½ δ)), r = y − d; ∂/∂y = clip(r, −δ, δ) / n.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+    delta : float
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    References
+    ----------
+    Huber: Robust estimation of a location parameter (1964); the mean over outputs is PyTorch's.
+
+    Examples
+    --------
+    >>> loss, dy = huber(np.array([[1.0, 4.0]]), np.array([[0.0, 0.0]]), delta=2.0)
+    >>> loss.tolist(), dy.tolist()
+    ([3.25], [[0.5, 1.0]])
+    """
+    r = y - d
+    n = y.shape[1]
+    clipped = np.clip(r, -delta, delta)  # c (r − ½ c) is ½ r² inside and δ (|r| − ½ δ) outside
+    return _per_example(clipped * (r - 0.5 * clipped) / n, clipped / n, weight, scale)
+
+
+def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+    """loss = Σ_j max(0, 1 − d_j y_j), d = ±1; ∂/∂y = −d where d y < 1, else 0.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = hinge(np.array([[0.5, 3.0]]), np.array([[-1.0, 1.0]]))
+    >>> loss.tolist(), dy.tolist()
+    ([1.5], [[1.0, 0.0]])
+    """
+    margin = d * y
+    return _per_example(np.maximum(1 - margin, 0), np.where(margin < 1, -d, 0), weight, scale)
+
+
+def binary_cross_entropy(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> tuple[Double, Array]:
+    """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for probabilities y.
+
+    Where d = 0 (or 1) the term in y (or 1 − y) is 0 in the loss and in the gradient, whatever y is. The loss is
+    infinite where y contradicts the target with certainty; on logits, `sigmoid_cross_entropy` is not.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+        In [0, 1].
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    References
+    ----------
+    Lectures 001, 004 (binary Kullback-Leibler divergence).
+
+    Examples
+    --------
+    >>> loss, dy = binary_cross_entropy(np.array([[0.5, 1.0]]), np.array([[0.0, 1.0]]))
+    >>> loss.round(4).tolist(), dy.tolist()
+    ([0.6931], [[2.0, -1.0]])
+    """
+    return _per_example(-xlogy(d, y) - xlog1py(1 - d, -y), _ratio(1 - d, 1 - y) - _ratio(d, y), weight, scale)
+
+
+def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+    """loss = Σ_j d_j log d_j − Σ_j d_j log y_j; ∂/∂y = −d/y, for probabilities y.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+        In [0, 1]; the rows of d are meant to sum to one, those of y need not.
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    References
+    ----------
+    Lectures 001, 004 (Kullback-Leibler divergence of y from d).
+
+    Examples
+    --------
+    >>> loss, dy = kl_divergence(np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]]))
+    >>> loss.round(4).tolist(), dy.tolist()
+    ([0.6931], [[-0.0, -2.0]])
+    """
+    return _per_example(xlogy(d, d) - xlogy(d, y), -_ratio(d, y), weight, scale)
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    """a / b, and 0 where a is 0; a / 0 is infinite without a warning."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(a == 0, 0 * a, a / b)
+
+
+def sigmoid_cross_entropy(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> tuple[Double, Array]:
+    """loss = Σ_j (−d_j log s_j − (1 − d_j) log(1 − s_j)), s = sigmoid(y); ∂/∂y = s − d, for logits y.
+
+    −d log s − (1 − d) log(1 − s) = log(1 + eʸ) − d y = max(y, 0) − d y + log(1 + e^-|y|).
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+        d in [0, 1].
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = sigmoid_cross_entropy(np.array([[1e4, 0.0]]), np.array([[1.0, 1.0]]))
+    >>> loss.round(4).tolist(), dy.tolist()
+    ([0.6931], [[0.0, -0.5]])
+    """
+    term = np.maximum(y, 0) - d * y + np.log1p(np.exp(-np.abs(y)))
+    return _per_example(term, sigmoid_forward(y) - d, weight, scale)
+
+
+def softmax_cross_entropy(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> tuple[Double, Array]:
+    """loss = −Σ_j d_j log p_j, p = softmax(y); ∂/∂y = p Σ_j d_j − d, for logits y.
+
+    −log p_j = log Σ_k exp(y_k − m) − (y_j − m), m = max_k y_k.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+        The rows of d usually sum to one; the gradient is right when they do not.
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = softmax_cross_entropy(np.array([[1e4, 1e4]]), np.array([[0.5, 0.5]]))
+    >>> loss.round(4).tolist(), dy.tolist()
+    ([0.6931], [[0.0, 0.0]])
+    """
+    log_p, p = _log_softmax(y)
+    return _per_example(-d * log_p, p * d.sum(axis=1, keepdims=True) - d, weight, scale)
+
+
+def softmax_cross_entropy_labels(
+    y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
+) -> tuple[Double, Array]:
+    """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y (lecture 004).
+
+    Parameters
+    ----------
+    y : array (rows, width)
+    labels : integer array (rows,)
+        In 0 … width − 1.
+    weight : array (rows,), optional
+    scale : float, default 1/rows
+
+    Returns
+    -------
+    loss : float64 array (rows,)
+    dy : array (rows, width)
+
+    Examples
+    --------
+    >>> loss, dy = softmax_cross_entropy_labels(np.array([[1e4, 1e4]]), np.array([1]))
+    >>> loss.round(4).tolist(), dy.tolist()
+    ([0.6931], [[0.5, -0.5]])
+    """
+    log_p, dy = _log_softmax(y)
+    row = np.arange(len(y))
+    dy[row, labels] -= 1
+    return _per_example(-log_p[row, labels][:, None], dy, weight, scale)
+
+
+def _log_softmax(y: Array) -> tuple[Array, Array]:
+    """log softmax(y) and softmax(y) along each row."""
+    shifted = y - y.max(axis=1, keepdims=True)
+    e = np.exp(shifted)
+    total = e.sum(axis=1, keepdims=True)
+    return shifted - np.log(total), e / total
+
+
+def accuracy_labels(y: Array, labels: Labels) -> Double:
+    """hit = [argmax_j y_j = label]; of equal outputs the first counts.
+
+    Parameters
+    ----------
+    y : array (rows, width)
+    labels : integer array (rows,)
+
+    Returns
+    -------
+    float64 array (rows,)
+
+    Examples
+    --------
+    >>> accuracy_labels(np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([1, 1])).tolist()
+    [1.0, 0.0]
+    """
+    return (y.argmax(axis=1) == labels).astype(np.float64)
+
+
+def accuracy_targets(y: Array, d: Array) -> Double:
+    """hit = [argmax_j y_j = argmax_j d_j]; of equal elements the first counts.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+
+    Returns
+    -------
+    float64 array (rows,)
+
+    Examples
+    --------
+    >>> accuracy_targets(np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([[0.0, 1.0], [0.0, 1.0]])).tolist()
+    [1.0, 0.0]
+    """
+    return accuracy_labels(y, d.argmax(axis=1))
+
+
+def accuracy_binary(y: Array, d: Array, threshold: float = 0.5) -> Double:
+    """hit = 1/n Σ_j [(y_j > threshold) = (d_j > threshold)], n = width.
+
+    The threshold is ½ for probabilities, 0 for logits and for targets ±1; it parts the targets 0 and 1, or −1 and 1,
+    too.
+
+    Parameters
+    ----------
+    y, d : arrays (rows, width)
+    threshold : float
+
+    Returns
+    -------
+    float64 array (rows,)
+
+    Examples
+    --------
+    >>> accuracy_binary(np.array([[0.7, 0.7], [0.2, 0.3]]), np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
+    [0.5, 1.0]
+    """
+    return ((y > threshold) == (d > threshold)).mean(axis=1, dtype=np.float64)

@@ -1,0 +1,348 @@
+"""Schedules: hyper-parameters that change during training.
+
+A schedule is a function of the time t = 0, 1, 2, …, counted in steps (``per="step"``) or in epochs (``per="epoch"``).  Every
+hyper-parameter of every optimizer takes a number or a schedule.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",
+    "Polynomial", "Schedule", "StepDecay", "Warmup", "as_schedule",
+]  # fmt: skip
+
+Array = NDArray[np.float64]
+Per = Literal["step", "epoch"]
+
+
+class Configured:
+    """An object that is described by the arguments of its constructor, each kept as an attribute of the same name."""
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, ready for JSON."""
+        return {name: _plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        arguments = (f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters)
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return {"schedule": value.name, **value.config()}
+    return [_plain(element) for element in value] if isinstance(value, (tuple, list)) else value
+
+
+def number(name: str, value: Any, least: float = -math.inf, *, above: float = -math.inf) -> float:
+    """`value` as a float, if it is a finite number >= `least` and > `above`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not math.isfinite(value) or value < least or value <= above:
+        bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
+        raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
+    return float(value)
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int, if it is a whole number >= `least`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected an int >= {least}, got {value!r}")
+    return int(value)
+
+
+class Schedule(Configured):
+    """A hyper-parameter as a function of time.
+
+    A subclass sets `name` and defines `at`.
+
+    Examples
+    --------
+    >>> Exponential(1.0, gamma=0.5).values(first_step=2, steps=3)
+    array([0.25  , 0.125 , 0.0625])
+    >>> Exponential(1.0, gamma=0.5, per="epoch").values(first_step=2, steps=3, steps_per_epoch=3)
+    array([1. , 0.5, 0.5])
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, per: Per = "step") -> None:
+        if per not in ("step", "epoch"):
+            raise ValueError(f"per: expected 'step' or 'epoch', got {per!r}")
+        self.per = per
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        """The values at the times `t`."""
+        raise NotImplementedError
+
+    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1) -> Array:
+        """The values at the steps first_step, …, first_step + steps - 1."""
+        first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
+        t = np.arange(first_step, first_step + steps, dtype=np.int64)
+        return np.asarray(self.at(t // self.unit(steps_per_epoch)), np.float64)
+
+    def unit(self, steps_per_epoch: int) -> int:
+        """How many steps the time unit has."""
+        return count("steps_per_epoch", steps_per_epoch) if self.per == "epoch" else 1
+
+
+class Constant(Schedule):
+    """The same value always.
+
+    >>> Constant(0.1).values(0, 3)
+    array([0.1, 0.1, 0.1])
+    """
+
+    name = "constant"
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = number("value", value)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        return np.full(t.shape, self.value)
+
+
+class PiecewiseConstant(Schedule):
+    """``levels[i]`` for ``boundaries[i-1] <= t < boundaries[i]``.
+
+    >>> PiecewiseConstant([2, 3], [0.5, 0.9, 0.99]).values(0, 5)
+    array([0.5 , 0.5 , 0.9 , 0.99, 0.99])
+    """
+
+    name = "piecewise_constant"
+
+    def __init__(self, boundaries: list[int], levels: list[float], per: Per = "step") -> None:
+        super().__init__(per)
+        self.boundaries = [count("boundaries", boundary) for boundary in boundaries]
+        self.levels = [number("levels", level) for level in levels]
+        if sorted(set(self.boundaries)) != self.boundaries:
+            raise ValueError(f"boundaries: expected ascending, got {boundaries!r}")
+        if len(self.levels) != len(self.boundaries) + 1:
+            raise ValueError(f"levels: expected {len(self.boundaries) + 1} (boundaries + 1), got {len(self.levels)}")
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        return np.asarray(self.levels)[np.searchsorted(self.boundaries, t, side="right")]
+
+
+class StepDecay(Schedule):
+    """initial · factor^⌊t/every⌋: divided by ten every N epochs, for instance.
+
+    >>> StepDecay(1.0, every=2, factor=0.1).values(0, 5)
+    array([1.  , 1.  , 0.1 , 0.1 , 0.01])
+    """
+
+    name = "step_decay"
+
+    def __init__(self, initial: float, every: int, factor: float = 0.1, per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial = number("initial", initial)
+        self.every = count("every", every)
+        self.factor = number("factor", factor, above=0)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        return self.initial * np.power(self.factor, (t // self.every).astype(np.float64))
+
+
+class Harmonic(Schedule):
+    """a / (⌊t/N⌋ + b), N = `every`.
+
+    >>> Harmonic(0.001, b=10, every=2).values(0, 4) * 1e4
+    array([1.        , 1.        , 0.90909091, 0.90909091])
+    """
+
+    name = "harmonic"
+
+    def __init__(self, a: float, b: float = 1.0, every: int = 1, per: Per = "step") -> None:
+        super().__init__(per)
+        self.a, self.b, self.every = number("a", a), number("b", b, above=0), count("every", every)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        return self.a / (t // self.every + self.b)
+
+
+class InverseTime(Schedule):
+    """initial / (1 + rate·t): the ``lr_decay`` of PyTorch's Adagrad, the ``decay`` of the old Keras.
+
+    >>> InverseTime(1.0, rate=0.5).values(0, 3)
+    array([1.        , 0.66666667, 0.5       ])
+    """
+
+    name = "inverse_time"
+
+    def __init__(self, initial: float, rate: float, per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial, self.rate = number("initial", initial), number("rate", rate, 0)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        return self.initial / (1 + self.rate * t)
+
+
+class Exponential(Schedule):
+    """initial · gamma^t.
+
+    >>> Exponential(0.1, gamma=0.9).values(0, 3)
+    array([0.1  , 0.09 , 0.081])
+    """
+
+    name = "exponential"
+
+    def __init__(self, initial: float, gamma: float, per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial, self.gamma = number("initial", initial), number("gamma", gamma, above=0)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        with np.errstate(over="ignore"):
+            return self.initial * np.power(self.gamma, t.astype(np.float64))
+
+
+class Polynomial(Schedule):
+    """final + (initial − final)(1 − min(t, T)/T)^power, T = `steps`.
+
+    >>> Polynomial(1.0, steps=4).values(0, 6)
+    array([1.  , 0.75, 0.5 , 0.25, 0.  , 0.  ])
+    """
+
+    name = "polynomial"
+
+    def __init__(self, initial: float, steps: int, final: float = 0.0, power: float = 1.0, per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
+        self.power = number("power", power, above=0)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        left = 1 - np.minimum(t, self.steps) / self.steps
+        return self.final + (self.initial - self.final) * np.power(left, self.power)
+
+
+class Cosine(Schedule):
+    """final + ½(initial − final)(1 + cos(π·s/T)), s the time since the cycle began and T its length.
+
+    The first cycle takes `steps`.  Without `restarts` the value stays at `final` afterwards; with them cycle i takes
+    ``steps * growth**i`` (Loshchilov & Hutter 2017, "SGDR").
+
+    >>> Cosine(1.0, steps=2).values(0, 4)
+    array([1. , 0.5, 0. , 0. ])
+    >>> Cosine(1.0, steps=2, restarts=True, growth=2).values(0, 6)
+    array([1.        , 0.5       , 1.        , 0.85355339, 0.5       ,
+           0.14644661])
+    """
+
+    name = "cosine"
+
+    def __init__(self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1,
+                 per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
+        self.restarts, self.growth = bool(restarts), count("growth", growth)
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        since, length = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps)
+        return self.final + (self.initial - self.final) * (1 + np.cos(np.pi * (since / length))) / 2
+
+    def _cycle(self, t: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | int]:
+        """The time since the cycle of `t` began, and the length of that cycle."""
+        if self.growth == 1:
+            return t % self.steps, self.steps
+        starts, lengths = [0], [self.steps]
+        while t.size and starts[-1] + lengths[-1] <= t.max():
+            starts.append(starts[-1] + lengths[-1])
+            lengths.append(lengths[-1] * self.growth)
+        cycle = np.searchsorted(starts, t, side="right") - 1
+        return t - np.asarray(starts)[cycle], np.asarray(lengths)[cycle]
+
+
+class Warmup(Schedule):
+    """A straight way up (or down) to another schedule s, which then begins.
+
+    start + (s(0) − start)(t + 1)/(W + 1) for t < W = `steps`, then s(t − W): W steps strictly between `start` and s(0).
+    With ``per="epoch"`` W counts epochs and the way has a stair for each.
+
+    >>> Warmup(0.4, steps=3).values(0, 5)
+    array([0.1, 0.2, 0.3, 0.4, 0.4])
+    >>> Warmup(Exponential(1.0, gamma=0.5), steps=1).values(0, 4)
+    array([0.5 , 1.  , 0.5 , 0.25])
+    """
+
+    name = "warmup"
+
+    def __init__(self, after: float | Schedule, steps: int, start: float = 0.0, per: Per = "step") -> None:
+        super().__init__(per)
+        self.after = as_schedule(after)
+        self.steps, self.start = count("steps", steps, 0), number("start", start)
+
+    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1) -> Array:
+        first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
+        unit = self.unit(steps_per_epoch)
+        rising = min(max(self.steps * unit - first_step, 0), steps)
+        t = np.arange(first_step, first_step + rising, dtype=np.int64) // unit
+        goal = self.after.values(0, 1, steps_per_epoch)
+        way = self.start + (goal - self.start) * ((t + 1) / (self.steps + 1))
+        rest = self.after.values(max(first_step - self.steps * unit, 0), steps - rising, steps_per_epoch)
+        return np.concatenate((way, rest))
+
+
+class OneCycle(Schedule):
+    """Up along a half cosine from `initial` to `peak`, then down along another to `final` (Smith & Topin 2018).
+
+    With up = fraction·steps − 1 and end = steps − 1: c(initial, peak, t/up) for t <= up, c(peak, final, (t−up)/(end−up)) until
+    end, then `final`; c(a, b, x) = b + ½(a − b)(1 + cos πx).  As PyTorch's OneCycleLR: `initial` defaults to peak/25, `final` to
+    initial/10000.  For a momentum that goes down and up again give all three.
+
+    >>> OneCycle(1.0, steps=5, initial=0.0, final=0.0, fraction=0.6).values(0, 6).round(12)
+    array([0. , 0.5, 1. , 0.5, 0. , 0. ])
+    """
+
+    name = "one_cycle"
+
+    def __init__(self, peak: float, steps: int, initial: float | None = None, final: float | None = None,
+                 fraction: float = 0.3, per: Per = "step") -> None:
+        super().__init__(per)
+        self.peak, self.steps = number("peak", peak), count("steps", steps, 2)
+        self.initial = self.peak / 25 if initial is None else number("initial", initial)
+        self.final = self.initial / 1e4 if final is None else number("final", final)
+        self.fraction = number("fraction", fraction, above=0)
+        self._up = self.fraction * self.steps - 1
+        if not 0 < self._up < self.steps - 1:
+            raise ValueError(f"fraction: expected 1 < fraction * steps < steps, got {self.fraction!r} * {self.steps}")
+
+    def at(self, t: NDArray[np.int64]) -> Array:
+        end = self.steps - 1
+        rising = t <= self._up
+        x = np.where(rising, t / self._up, (np.minimum(t, end) - self._up) / (end - self._up))
+        start, goal = np.where(rising, self.initial, self.peak), np.where(rising, self.peak, self.final)
+        return goal + (start - goal) * (1 + np.cos(np.pi * x)) / 2
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    schedule.name: schedule
+    for schedule in (Constant, PiecewiseConstant, StepDecay, Harmonic, InverseTime, Exponential, Polynomial, Cosine, Warmup,
+                     OneCycle)
+}
+
+
+def as_schedule(value: Any) -> Schedule:
+    """A schedule from a number, a schedule, or the dict a config holds for one.
+
+    >>> as_schedule(0.1)
+    Constant(value=0.1)
+    >>> as_schedule({"schedule": "exponential", "initial": 0.1, "gamma": 0.9, "per": "epoch"})
+    Exponential(initial=0.1, gamma=0.9, per='epoch')
+    """
+    if isinstance(value, Schedule):
+        return value
+    if not isinstance(value, dict):
+        return Constant(number("schedule", value))
+    arguments = dict(value)
+    name = arguments.pop("schedule", None)
+    if name not in SCHEDULES:
+        raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {name!r}")
+    return SCHEDULES[name](**arguments)

@@ -1,0 +1,219 @@
+"""Compilation: layers record their ops on a tape; the tape becomes a program.
+
+A tape belongs to one model, one batch capacity and one mode. It owns the arena: the value and the gradient of every signal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore import _kernels
+
+__all__ = ["Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parameter_stage", "stages"]
+
+Array = NDArray[Any]
+
+# Below this many floating-point operations a step runs on one thread: what a second one saves is less than what meeting it costs.
+PARALLEL_FLOPS = 400_000
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Zeros that begin on a cache line (64 bytes)."""
+    size = math.prod(shape) if isinstance(shape, tuple) else shape
+    itemsize = np.dtype(dtype).itemsize
+    buffer = np.zeros(size * itemsize + 64, dtype=np.uint8)
+    start = -buffer.__array_interface__["data"][0] % 64
+    return buffer[start : start + size * itemsize].view(dtype).reshape(shape)
+
+
+@dataclass
+class Signal:
+    """What flows between two layers: one row an example, and the gradient of the loss with respect to it."""
+
+    name: str
+    shape: tuple[int, ...]
+    value: Array  # (capacity, width)
+    grad: Array | None  # (capacity, width); None where nothing needs it
+
+    @property
+    def width(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(eq=False)
+class Op:
+    """A kernel by name, and what it is bound to."""
+
+    axis: str  # "rows", "tiles" or "whole"
+    kernel: str
+    arrays: tuple[Any, ...]
+    sizes: tuple[int, ...] = ()
+    constants: tuple[float, ...] = ()
+    cost: Sequence[float] = (1.0,)  # of each tile
+    tiles: Sequence[tuple[int, int, int, int]] = ()  # of θ: offset, rows, columns, row stride
+    completes_loss: bool = False
+
+
+class Tape:
+    """Records the ops of one model for batches of at most ``capacity`` rows."""
+
+    def __init__(self, dtype: DTypeLike, capacity: int, *, training: bool, gradients: bool) -> None:
+        self.dtype, self.capacity, self.training, self.gradients = np.dtype(dtype), capacity, training, gradients
+        self.signals: list[Signal] = []
+        self.flops_per_row = 0
+        self.prepare: list[Op] = []  # once per run, before the first step: what is derived from the parameters
+        self.forward: list[Op] = []
+        self.parameter_gradients: list[Op] = []
+        self.followers: dict[Op, Op] = {}  # gradient op → op that renews what was derived from that parameter
+        self._backward: list[list[Op]] = []  # one list a layer
+
+    def array(self, width: int) -> Array:
+        """Room in the arena for one row of ``width`` numbers an example."""
+        return aligned_zeros((self.capacity, width), self.dtype)
+
+    def signal(self, name: str, shape: tuple[int, ...]) -> Signal:
+        """A new signal; its gradient has room only if the tape goes backward."""
+        width = math.prod(shape)
+        grad = self.array(width) if self.gradients else None
+        self.signals.append(Signal(name, shape, self.array(width), grad))
+        return self.signals[-1]
+
+    def begin_layer(self) -> None:
+        """The backward ops recorded from here on run before those of the layers before."""
+        self._backward.append([])
+
+    def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
+        """A forward op over the rows of the batch."""
+        self.forward.append(Op("rows", kernel, arrays, sizes, constants))
+
+    def rows_backward(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
+        """A backward op over the rows of the batch."""
+        if self.gradients:
+            self._backward[-1].append(Op("rows", kernel, arrays, sizes, constants))
+
+    def whole(self, function: Callable[[int], None]) -> None:
+        """A forward op in Python, called with the number of rows."""
+        self.forward.append(Op("whole", "python", (_kernels.PythonOp(function),)))
+
+    def whole_backward(self, function: Callable[[int], None]) -> None:
+        """A backward op in Python, called with the number of rows."""
+        if self.gradients:
+            self._backward[-1].append(Op("whole", "python", (_kernels.PythonOp(function),)))
+
+    def gradient(self, op: Op, derived: Op | None = None) -> None:
+        """The gradient of a parameter, tile by tile, over the whole batch; ``derived`` renews what is derived from it."""
+        if derived:
+            self.prepare.append(derived)
+        if self.gradients:
+            self.parameter_gradients.append(op)
+            if derived:
+                self.followers[op] = derived
+
+    @property
+    def backward(self) -> list[Op]:
+        """The backward ops of all layers, the last layer's first."""
+        return [op for layer in reversed(self._backward) for op in layer]
+
+    @property
+    def parallel(self) -> bool:
+        """Is a step enough work for several threads?"""
+        return self.flops_per_row * self.capacity * (3 if self.gradients else 1) >= PARALLEL_FLOPS
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block: all of a small batch; a large one in at least four blocks of 16 to 64."""
+        if not self.parallel:
+            return min(self.capacity, 256)
+        return min(max(16, -(-self.capacity // 64) * 16), 64)
+
+
+@dataclass
+class Stage:
+    """Ops over the same pieces, each with the range of pieces that are its own."""
+
+    axis: str
+    placed: list[tuple[Op, int, int]]
+
+    @property
+    def pieces(self) -> int:
+        return max(last for _, _, last in self.placed)
+
+    @property
+    def cost(self) -> Array | None:
+        """What each tile costs, all ops together; other pieces cost the same."""
+        if self.axis != "tiles":
+            return None
+        cost = np.zeros(self.pieces)
+        for op, first, last in self.placed:
+            cost[first:last] += op.cost
+        return cost
+
+    @property
+    def completes_loss(self) -> bool:
+        return any(op.completes_loss for op, _, _ in self.placed)
+
+
+def stages(ops: Iterable[Op]) -> list[Stage]:
+    """Consecutive row ops share a stage; any other op has one to itself."""
+    result: list[Stage] = []
+    for op in ops:
+        if result and result[-1].axis == op.axis == "rows":
+            result[-1].placed.append((op, 0, 1))
+        else:
+            result.append(Stage(op.axis, [(op, 0, len(op.cost))]))
+    return result
+
+
+def parameter_stage(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
+    """One stage in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient."""
+    firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
+    pieces = firsts[-1]
+    placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
+    after = [(followers[op], first, last) for op, first, last in placed if op in followers]
+    return [Stage("tiles", placed + [(op, 0, pieces) for op in everywhere] + after)] if pieces else []
+
+
+class Compiled:
+    """A program ready to run, and where its ops went.
+
+    Parameters
+    ----------
+    before, after : stages that run once a call, before the first step and after the last.
+    step : stages of a step.
+    records : per-example columns that the step writes, the loss first.
+    """
+
+    def __init__(
+        self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
+        records: Sequence[Array] = (),
+    ) -> None:  # fmt: skip
+        self.parallel = tape.parallel
+        everything = [*before, *step, *after]
+        self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
+        bound = [
+            (
+                stage.axis, stage.pieces, stage.cost, stage.completes_loss,
+                [(op.kernel, op.arrays, op.sizes, op.constants, first, last) for op, first, last in stage.placed],
+            )
+            for stage in everything
+        ]  # fmt: skip
+        self.program = _kernels.Program(
+            _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
+            block_rows=tape.block_rows, records=records,
+        )  # fmt: skip
+
+    def bind(self, op: Op, slot: int, array: Array, *, row_stride: int | None = None) -> None:
+        """Have an op of this program work on another array; ``row_stride``, in numbers, is its size[1]."""
+        self.program.bind(self._numbers[op], slot, array)
+        if row_stride is not None:
+            self.program.resize(self._numbers[op], 1, row_stride)
+
+    def run(self, **run: Any) -> tuple[int, Array]:
+        """Run steps: see ``_kernels.Program.run``."""
+        return self.program.run(threads=_kernels.get_num_threads() if self.parallel else 1, **run)

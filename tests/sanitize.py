@@ -1,0 +1,42 @@
+"""Builds a copy of the package under AddressSanitizer and UBSan and runs the kernel tests on it: `make sanitize`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
+TESTS = ["test_kernels.py", "test_executor.py"]
+
+
+def main() -> int:
+    """Build, run, and pass on the tests' exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "nncore"
+        ignore = shutil.ignore_patterns(".venv", ".git", "build", "dist", "*.so", "__pycache__", "results")
+        shutil.copytree(ROOT, copy, ignore=ignore)
+        build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+        flags = {"CFLAGS": f"{SANITIZE} -Wno-error", "LDFLAGS": SANITIZE}
+        subprocess.run(build, cwd=copy, env=os.environ | flags, check=True)
+        library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+        environment = os.environ | {
+            "LD_PRELOAD": library.stdout.strip(),
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",  # Python itself does not free everything at exit
+            "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+            "PYTHONPATH": str(copy / "src"),
+            "PYTHONMALLOC": "malloc",
+        }
+        where = "import nncore; print(nncore.__file__)"
+        subprocess.run([sys.executable, "-c", where], cwd=folder, env=environment, check=True)
+        tests = [str(copy / "tests" / name) for name in TESTS]
+        run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+        return subprocess.run(run, cwd=copy, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
+
+
+class FakeModel:
+    def __init__(self):
+        self.parameters = np.zeros(3)
+        self.state = np.zeros(2)
+
+
+class FakeTrainer:
+    """Runs epochs with given rows; epoch e leaves parameters e + 1 and state 10 (e + 1)."""
+
+    def __init__(self):
+        self.model = FakeModel()
+        self.stop_training = False
+        self.saved = []
+
+    def save(self, path):
+        self.saved.append(path)
+
+    def fit(self, rows, callbacks, start=0):
+        self.stop_training = False
+        for c in callbacks:
+            c.on_train_begin(self)
+        for epoch, row in enumerate(rows[start:], start):
+            for c in callbacks:
+                c.on_epoch_begin(self, epoch)
+            self.model.parameters[...] = epoch + 1
+            self.model.state[...] = 10 * (epoch + 1)
+            for c in callbacks:
+                c.on_epoch_end(self, epoch, dict(row))
+            if self.stop_training:
+                break
+        for c in callbacks:
+            c.on_train_end(self)
+        return epoch
+
+
+def losses(*values, name="val_loss"):
+    return [{"loss": 1.0, name: v} for v in values]
+
+
+def keras_epochs(values, patience, min_delta=0.0):
+    """Keras 3's loop for mode "min": the epoch after which it stops, and the best epoch."""
+    wait, best, best_epoch = 0, math.inf, 0
+    for epoch, v in enumerate(values):
+        wait += 1
+        if v + min_delta < best:
+            best, best_epoch, wait = v, epoch, 0
+            continue
+        if wait >= patience and epoch > 0:
+            return epoch, best_epoch
+    return len(values) - 1, best_epoch
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("min_delta", [0.0, 0.15])
+def test_early_stopping_counts_as_keras(patience, min_delta):
+    rng = np.random.default_rng(patience)
+    for _ in range(20):
+        values = np.round(1 / np.arange(1, 16) + 0.2 * rng.random(15), 2)
+        trainer, stopping = FakeTrainer(), EarlyStopping(patience=patience, min_delta=min_delta)
+        last = trainer.fit(losses(*values), [stopping])
+        assert (last, stopping.best_epoch) == keras_epochs(values, patience, min_delta)
+        assert stopping.best == values[stopping.best_epoch]
+        assert (trainer.model.parameters == stopping.best_epoch + 1).all()
+        assert (trainer.model.state == 10 * (stopping.best_epoch + 1)).all()
+        assert stopping.stopped_epoch == (last if trainer.stop_training else None)
+
+
+def test_early_stopping_by_hand():
+    trainer, stopping = FakeTrainer(), EarlyStopping(patience=2)
+    assert trainer.fit(losses(1.0, 0.5, 0.6, 0.5, 0.1), [stopping]) == 3
+    assert (stopping.stopped_epoch, stopping.best_epoch, stopping.best, stopping.wait) == (3, 1, 0.5, 2)
+
+
+def test_min_delta_is_strict():
+    stopping = EarlyStopping(patience=1, min_delta=0.25)
+    assert FakeTrainer().fit(losses(1.0, 0.75, 0.0), [stopping]) == 1
+    stopping = EarlyStopping(patience=1, min_delta=0.25)
+    assert FakeTrainer().fit(losses(1.0, 0.5, 0.25), [stopping]) == 2
+
+
+@pytest.mark.parametrize(("monitor", "mode", "best"), [
+    ("val_accuracy", "auto", 1), ("val_accuracy", "min", 3), ("val_loss", "auto", 3), ("val_loss", "max", 1),
+])  # fmt: skip
+def test_mode(monitor, mode, best):
+    stopping = EarlyStopping(monitor, patience=9, mode=mode)
+    FakeTrainer().fit(losses(0.5, 0.9, 0.7, 0.2, 0.6, name=monitor), [stopping])
+    assert stopping.best_epoch == best
+
+
+def test_restores_when_training_runs_out_and_not_when_told():
+    for restore, value in [(True, 1), (False, 3)]:
+        trainer = FakeTrainer()
+        trainer.fit(losses(0.1, 0.2, 0.3), [EarlyStopping(patience=5, restore_best=restore)])
+        assert (trainer.model.parameters == value).all()
+        assert not trainer.stop_training
+
+
+def test_nan_is_no_improvement():
+    trainer, stopping = FakeTrainer(), EarlyStopping(patience=2)
+    assert trainer.fit(losses(math.nan, math.nan, 0.5), [stopping]) == 1
+    assert (stopping.best_epoch, stopping.best) == (0, None)
+    assert (trainer.model.parameters == 1).all()
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_the_first_epoch_never_stops(patience):
+    assert FakeTrainer().fit(losses(math.nan, math.nan, 0.5), [EarlyStopping(patience=patience)]) == 1
+
+
+def test_restores_into_the_same_arrays():
+    trainer = FakeTrainer()
+    parameters = trainer.model.parameters
+    trainer.fit(losses(0.1, 0.2), [EarlyStopping()])
+    assert trainer.model.parameters is parameters
+
+
+def test_a_second_fit_starts_afresh():
+    trainer, stopping = FakeTrainer(), EarlyStopping(patience=1)
+    trainer.fit(losses(0.1, 0.2), [stopping])
+    assert trainer.fit(losses(0.9, 0.8, 0.7), [stopping]) == 2
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (2, None)
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_resuming_continues_the_count(cut):
+    rows = losses(1.0, 0.5, 0.7, 0.6, 0.8, 0.9, 0.1)
+    whole, straight = FakeTrainer(), EarlyStopping(patience=4)
+    last = whole.fit(rows, [straight])
+
+    first = EarlyStopping(patience=4, restore_best=True)
+    trainer = FakeTrainer()
+    first.on_train_begin(trainer)
+    for epoch in range(cut):
+        trainer.model.parameters[...], trainer.model.state[...] = epoch + 1, 10 * (epoch + 1)
+        first.on_epoch_end(trainer, epoch, rows[epoch])
+    state = first.state_dict()
+    arrays = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
+    scalars = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}, allow_nan=False))
+
+    resumed, second = FakeTrainer(), EarlyStopping(patience=4)
+    second.load_state_dict({**scalars, **arrays})
+    assert resumed.fit(rows, [second], start=cut) == last == 5
+    assert second.best_epoch == straight.best_epoch
+    assert (resumed.model.parameters == whole.model.parameters).all()
+    assert (resumed.model.state == whole.model.state).all()
+
+
+def test_missing_column_names_those_there_are():
+    with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss, accuracy"):
+        FakeTrainer().fit([{"loss": 1.0, "accuracy": 0.5}], [EarlyStopping()])
+    with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss"):
+        FakeTrainer().fit([{"loss": 1.0}], [ModelCheckpoint("x", "val_loss")])
+
+
+@pytest.mark.parametrize("arguments", [
+    {"patience": -1}, {"patience": 1.5}, {"patience": True}, {"min_delta": -1.0}, {"min_delta": math.nan},
+    {"mode": "up"},
+])  # fmt: skip
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be"):
+        EarlyStopping(**arguments)
+
+
+def test_checkpoint_every_epoch(tmp_path):
+    trainer = FakeTrainer()
+    checkpoint = ModelCheckpoint(tmp_path / "net-{epoch:02d}-{val_loss:.2f}")
+    trainer.fit(losses(0.5, 0.6), [checkpoint])
+    assert trainer.saved == [str(tmp_path / "net-01-0.50"), str(tmp_path / "net-02-0.60")]
+    assert checkpoint.last_path == trainer.saved[-1]
+
+
+def test_checkpoint_best_only():
+    trainer, checkpoint = FakeTrainer(), ModelCheckpoint("{epoch}", monitor="val_loss")
+    trainer.fit(losses(0.5, 0.6, math.nan, 0.5, 0.4), [checkpoint])
+    assert trainer.saved == ["1", "5"]
+    assert checkpoint.best == 0.4
+    trainer = FakeTrainer()
+    trainer.fit(losses(0.5, 0.6), [ModelCheckpoint("{epoch}", monitor="val_loss", save_best_only=False)])
+    assert trainer.saved == ["1", "2"]
+
+
+def test_checkpoint_resumes_its_best():
+    first = ModelCheckpoint("{epoch}", monitor="val_loss")
+    FakeTrainer().fit(losses(0.5), [first])
+    second, trainer = ModelCheckpoint("{epoch}", monitor="val_loss"), FakeTrainer()
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    trainer.fit(losses(0.5, 0.6, 0.4), [second], start=1)
+    assert trainer.saved == ["3"]
+
+
+@pytest.mark.parametrize("path", ["{nothing}", "{}", "{epoch", "{val_loss:d}"])
+def test_checkpoint_bad_path(path):
+    with pytest.raises(ValueError, match=r"cannot be filled in.*there are epoch, loss, val_loss"):
+        FakeTrainer().fit(losses(0.5), [ModelCheckpoint(path)])
+
+
+def test_checkpoint_best_only_needs_a_monitor():
+    with pytest.raises(ValueError, match="needs a monitor"):
+        ModelCheckpoint("x", save_best_only=True)
+
+
+def test_lambda_callback():
+    seen = []
+    callback = LambdaCallback(
+        on_train_begin=lambda t: seen.append("begin"),
+        on_epoch_begin=lambda t, e: seen.append(e),
+        on_epoch_end=lambda t, e, row: seen.append(row["loss"]),
+        on_train_end=lambda t: seen.append("end"),
+    )
+    FakeTrainer().fit([{"loss": 0.5}], [callback])
+    assert seen == ["begin", 0, 0.5, "end"]
+    assert callback.every_epoch
+    assert not LambdaCallback(on_train_end=print).every_epoch
+    with pytest.raises(TypeError, match="callable"):
+        LambdaCallback(on_train_end=3)
+
+
+def test_base_callback_does_nothing():
+    callback = Callback()
+    FakeTrainer().fit([{"loss": 0.5}], [callback])
+    assert callback.state_dict() == {}
+    callback.load_state_dict({})
+    assert Callback.every_epoch is True
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_csv_logger(tmp_path):
+    path = tmp_path / "log.csv"
+    sizes = []
+    watch = LambdaCallback(on_epoch_end=lambda t, e, row: sizes.append(len(read(path))))
+    rows = [{"loss": 1 / 3, "steps": 10}, {"loss": np.float32(0.1), "steps": np.int64(20)}, {"loss": math.nan}]
+    FakeTrainer().fit(rows, [CSVLogger(path), watch])
+    assert sizes == [2, 3, 4]
+    header, *lines = read(path)
+    assert header == ["epoch", "loss", "steps"]
+    assert [line[0] for line in lines] == ["0", "1", "2"]
+    assert float(lines[0][1]) == 1 / 3
+    assert np.float32(lines[1][1]) == np.float32(0.1)
+    assert lines[2] == ["2", "nan", ""]
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_csv_logger_new_column_and_epoch_in_the_row(tmp_path):
+    path = tmp_path / "log.csv"
+    FakeTrainer().fit([{"epoch": 7, "a, b": 1}, {"a, b": 2, "late": 0.5}], [CSVLogger(path)])
+    assert read(path) == [["epoch", "a, b", "late"], ["0", "1", ""], ["1", "2", "0.5"]]
+
+
+def test_csv_logger_append_and_overwrite(tmp_path):
+    path = tmp_path / "log.csv"
+    FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(path)])
+    with open(path, "a") as file:
+        file.write("1,0.1")  # cut short
+    FakeTrainer().fit([{"loss": 1.0}, {"loss": 0.5, "x": 3}], [CSVLogger(path, append=True)], start=1)
+    assert read(path) == [["epoch", "loss", "x"], ["0", "1.0", ""], ["1", "0.5", "3"]]
+    FakeTrainer().fit([{"loss": 2.0}], [CSVLogger(path)])
+    assert read(path) == [["epoch", "loss"], ["0", "2.0"]]
+
+
+def test_csv_logger_bad_directory(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])

@@ -1,0 +1,727 @@
+"""Each compiled kernel against its NumPy twin in `nncore.reference`, in both precisions, on every instruction set.
+
+The twin computes in float64 from the very numbers the kernel is given, so for float32 it is the true value and the
+difference is the kernel's own error. It may be
+
+    RTOL · (|true value| + terms) + UNDERFLOW · smallest number of the dtype,
+
+where ``terms`` is the size of the terms whose sum or difference the value is: 0 where nothing cancels, and the relative
+error itself is bounded. Where terms cancel, a rounding error of theirs is all that can be asked; each case below says
+which they are.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from nncore import _kernels, reference
+
+Array = NDArray[Any]
+Inputs = tuple[Array, ...]
+
+RTOL = {"float32": 1e-5, "float64": 1e-13}
+UNDERFLOW = 2048  # smallest numbers: a subnormal rounded to one or two of them, times a factor |z| up to 745 (silu)
+ROWS = (1, 2, 3, 7, 8, 9, 12, 13, 31, 33, 64, 65)
+WIDTHS = (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 100)
+SIZES = [*product(ROWS, WIDTHS), (700, 65)]  # the last is work enough for several threads
+FEW_SIZES = [(1, 1), (2, 17), (3, 7), (9, 33), (65, 5), (700, 65)]
+GUARD = 16  # elements kept on either side of an output, to see that nothing is written there
+
+ISAS = _kernels.available_isas()
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+each_isa = pytest.mark.parametrize("isa", ISAS)
+
+
+# Running a kernel.
+
+
+class Output:
+    """An array to be written, inside a larger one that must stay as it is."""
+
+    def __init__(self, shape: int | tuple[int, ...], dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+        self.untouched = 77 if self.dtype.kind == "i" else np.nan
+        self.whole = np.full(int(np.prod(shape)) + 2 * GUARD, self.untouched, dtype)
+        self.array = self.whole[GUARD:-GUARD].reshape(shape)
+
+    def check(self) -> None:
+        border = np.concatenate([self.whole[:GUARD], self.whole[-GUARD:]])
+        expected = np.full_like(border, self.untouched)
+        assert same_bits(border, expected), "written outside the output"
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def run(
+    name: str, outputs: list[tuple[Any, Any] | None], inputs: tuple[Array | None, ...], dtype: str, **kw: Any
+) -> list[Array]:
+    """Run an op on 1, 2 and 3 threads; the outputs, the same bits from all three."""
+    results: list[list[Array]] = []
+    copies = [None if a is None else a.copy() for a in inputs]
+    for threads in (1, 2, 3):
+        written = [None if spec is None else Output(*spec) for spec in outputs]
+        arrays = (*(None if w is None else w.array for w in written), *inputs)
+        failed = _kernels.run_op(name, arrays, dtype=np.dtype(dtype), threads=threads, **kw)
+        assert failed == 0, f"{name} failed"
+        for w in written:
+            if w is not None:
+                w.check()
+        results.append([w.array for w in written if w is not None])
+    for a, b in zip(inputs, copies, strict=True):
+        assert a is None or b is None or same_bits(a, b), f"{name} changed an input"
+    for other in results[1:]:
+        assert all(map(same_bits, results[0], other)), f"{name}: bits depend on the number of threads"
+    return results[0]
+
+
+def assert_near(got: Array, true: Array, terms: Array | float, what: str) -> None:
+    """|got − true| ≤ RTOL (|true| + terms) + what underflow costs; infinities and NaN in the same places."""
+    limit = np.finfo(got.dtype)
+    with np.errstate(over="ignore"):
+        rounded = true.astype(got.dtype)
+    finite = np.isfinite(rounded)
+    assert np.array_equal(got[~finite], rounded[~finite], equal_nan=True), f"{what}: infinities or NaN differ"
+    terms = np.broadcast_to(terms, true.shape)[finite]
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got[finite].astype(np.float64) - true[finite])
+    rtol = RTOL[str(got.dtype)]
+    allowed = rtol * np.abs(true[finite]) + rtol * terms + UNDERFLOW * float(limit.smallest_subnormal)
+    bad = ~(error <= allowed)
+    assert not bad.any(), (
+        f"{what}: {bad.sum()} of {bad.size} values differ, "
+        f"by up to {np.max(error[bad] / allowed[bad]):.3g} times what is allowed; "
+        f"first {got[finite][bad][0]!r}, not {true[finite][bad][0]!r}"
+    )
+
+
+def doubles(*arrays: Array) -> Inputs:
+    """The same numbers in float64; labels as they are."""
+    return tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays)
+
+
+# Activations.
+
+
+def nothing(*arrays: Array) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Activation:
+    """``forward(z)`` and ``backward(dh, z, h)`` are the terms that cancel; a parameter has a keyword and its values."""
+
+    forward: Callable[..., Array | float] = nothing
+    backward: Callable[..., Array | float] = nothing
+    keyword: str = ""
+    values: tuple[float, ...] = ()
+
+    def parameters(self) -> list[dict[str, float]]:
+        return [{self.keyword: value} for value in self.values] if self.keyword else [{}]
+
+
+def upstream(dh: Array, z: Array, h: Array) -> Array:
+    """σ' is formed as 1 − h², h (1 − h), h + α, …: terms of size 1, times dh."""
+    return np.abs(dh)
+
+
+def upstream_times_z(dh: Array, z: Array, h: Array) -> Array:
+    """Φ(z) + z φ(z) and s + z s (1 − s): terms of size up to 1 and |z|, times dh."""
+    return np.abs(dh) * (1 + np.abs(z))
+
+
+def size_of_z(z: Array) -> Array:
+    """z · ½ (1 + erf) and its like: 1 + erf cancels where z < 0."""
+    return np.where(np.isfinite(z), np.abs(z), 0)
+
+
+ACTIVATIONS = {
+    "identity": Activation(),
+    "sigmoid": Activation(backward=upstream),
+    "tanh": Activation(backward=upstream),
+    "relu": Activation(),
+    "leaky_relu": Activation(keyword="negative_slope", values=(0.01, 0.3)),
+    # α (eᶻ − 1): two terms of size up to 1 where z < 0.
+    "elu": Activation(lambda z: np.where(z < 0, 1.0, 0.0), upstream, keyword="alpha", values=(1.0, 0.6)),
+    "softplus": Activation(backward=upstream),
+    "gelu": Activation(size_of_z, upstream_times_z),
+    "gelu_tanh": Activation(size_of_z, upstream_times_z),
+    "silu": Activation(backward=upstream_times_z),
+    # h_j (dh_j − Σ_k dh_k h_k)
+    "softmax": Activation(backward=lambda dh, z, h: h * (np.abs(dh) + (np.abs(dh) * h).sum(axis=1, keepdims=True))),
+}
+ACTIVATION_CASES = [(name, kw) for name, case in ACTIVATIONS.items() for kw in case.parameters()]
+
+
+def twin(name: str) -> Callable[..., Any]:
+    return getattr(reference, name)  # type: ignore[no-any-return]
+
+
+def check_forward(
+    name: str, z: Array, isa: str | None, constants: dict[str, float], twin_constants: dict[str, float] | None = None
+) -> Array:
+    dtype = str(z.dtype)
+    (h,) = run(
+        f"{name}_forward", [(z.shape, dtype)], (z,), dtype,
+        sizes=(z.shape[1],), constants=tuple(constants.values()), rows=len(z), isa=isa,
+    )  # fmt: skip
+    (z64,) = doubles(z)
+    true = twin(f"{name}_forward")(z64, **(twin_constants or constants))
+    assert_near(h, true, ACTIVATIONS[name].forward(z64), f"{name}_forward {z.shape}")
+    return h
+
+
+def check_backward(
+    name: str, dh: Array, z: Array, h: Array, isa: str | None,
+    constants: dict[str, float], twin_constants: dict[str, float] | None = None,
+) -> None:  # fmt: skip
+    dtype = str(z.dtype)
+    (dz,) = run(
+        f"{name}_backward", [(z.shape, dtype)], (dh, z, h), dtype,
+        sizes=(z.shape[1],), constants=tuple(constants.values()), rows=len(z), isa=isa,
+    )  # fmt: skip
+    given = doubles(dh, z, h)
+    true = twin(f"{name}_backward")(*given, **(twin_constants or constants))
+    assert_near(dz, true, ACTIVATIONS[name].backward(*given), f"{name}_backward {z.shape}")
+
+
+def activation_inputs(name: str, rng: np.random.Generator, rows: int, width: int, dtype: str) -> Inputs:
+    """dh, z and h; z is normal, with a few exact zeros."""
+    z = rng.normal(0, 4, (rows, width)).astype(dtype)
+    z[rng.uniform(size=z.shape) < 0.03] = 0
+    dh = rng.normal(size=z.shape).astype(dtype)
+    return dh, z, twin(f"{name}_forward")(z)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize(("name", "constants"), ACTIVATION_CASES)
+def test_activation(name: str, constants: dict[str, float], dtype: str, isa: str, rng: np.random.Generator) -> None:
+    default = constants == ACTIVATION_CASES[[n for n, _ in ACTIVATION_CASES].index(name)][1]
+    for rows, width in SIZES if default else FEW_SIZES:
+        dh, z, _ = activation_inputs(name, rng, rows, width, dtype)
+        h = check_forward(name, z, isa, constants)
+        check_backward(name, dh, z, h, isa, constants)
+
+
+def extremes(dtype: str) -> Array:
+    """Zeros, subnormals, numbers where an exponential saturates or leaves the normal range, and the largest ones."""
+    limit = np.finfo(dtype)
+    small = [limit.smallest_subnormal, 7 * limit.smallest_subnormal, limit.tiny / 3, limit.tiny, limit.eps, 1e-3, 0.5]
+    middle = [1, 5.5, 9, 17.3, 20, 30, 37, 40, 80, 86, 87, 88, 88.8, 90, 95, 100, 103, 104, 110, 700, 708, 709.5, 730]
+    large = [744, 745, 746, 1e4, 1e5, 1e10, 1e18, 1e30, limit.max]
+    positive = np.array([0.0, *map(float, [*small, *middle, *large])])
+    return np.concatenate([positive, -positive]).astype(dtype)
+
+
+ELEMENTWISE = [name for name in ACTIVATIONS if name != "softmax"]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_activation_of_extremes(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    constants = ACTIVATIONS[name].parameters()[0]
+    values = extremes(dtype)
+    z = np.stack([np.roll(values, shift) for shift in (0, 1, 5, 40)])  # each in vector bodies and in tails
+    h = check_forward(name, z, isa, constants)
+    # Slopes of ±1, so that nothing but the derivative can overflow. Beyond 1e10 nothing but 0 and 1 is asked.
+    far = np.abs(z) > 1e10
+    z[far] = np.sign(z[far]).astype(dtype) * z.dtype.type(1e10)
+    h = twin(f"{name}_forward")(doubles(z)[0]).astype(dtype)
+    dh = rng.choice([-1.0, 1.0], z.shape).astype(dtype)
+    check_backward(name, dh, z, h, isa, constants)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_activation_of_infinity_and_nan(name: str, dtype: str, isa: str) -> None:
+    """The limits at ±∞; NaN stays NaN, alone and beside numbers."""
+    for width in (1, 3, 16, 37):
+        for value in (np.inf, -np.inf, np.nan):
+            z = np.ones((width + 1, width), dtype)
+            np.fill_diagonal(z, value)
+            h = check_forward(name, z, isa, ACTIVATIONS[name].parameters()[0])
+            assert not np.isnan(value) or np.isnan(np.diagonal(h)).all()
+
+
+@each_isa
+@each_dtype
+def test_softmax_of_extremes(dtype: str, isa: str) -> None:
+    for width in (2, 3, 8, 16, 17, 40):
+        z = np.linspace(-3, 3, 11 * width).reshape(11, width).astype(dtype)
+        z[0, 0], z[1, -1], z[2, :] = 1e4, 1e4, -1e4
+        z[3, :] += z.dtype.type(1e4)
+        z[4, -1] = -np.inf
+        z[5, 0] = -100
+        z[6, 0] = np.nan
+        z[7, -1] = np.nan
+        z[8, :] = 0
+        z[9, :-1] = -95
+        with np.errstate(invalid="ignore"):
+            h = check_forward("softmax", z, isa, {})
+        assert np.isnan(h[6:8]).all()
+        assert h[4, -1] == 0
+        z[:, 0] = np.inf
+        (h,) = run(
+            "softmax_forward", [(z.shape, dtype)], (z,), dtype, sizes=(width,), rows=11, isa=isa
+        )  # ∞ − ∞ makes the whole row NaN, as in NumPy
+        assert np.isnan(h).all()
+
+
+# Losses.
+
+
+@dataclass(frozen=True)
+class Loss:
+    """``draw(rng, rows, width)`` makes y and d; ``loss(y, d)`` and ``gradient(y, d)`` are the terms that cancel."""
+
+    draw: Callable[[np.random.Generator, int, int], Inputs]
+    loss: Callable[[Array, Array], Array | float] = nothing
+    gradient: Callable[[Array, Array], Array | float] = nothing
+    constants: list[dict[str, float]] = field(default_factory=lambda: [{}])
+
+
+def near_targets(rng: np.random.Generator, rows: int, width: int) -> Inputs:
+    d = rng.normal(size=(rows, width))
+    y = d + rng.normal(0, 2, d.shape)
+    hit = rng.uniform(size=d.shape) < 0.05
+    y[hit] = d[hit]
+    return y, d
+
+
+def signs(rng: np.random.Generator, rows: int, width: int) -> Inputs:
+    return rng.normal(0, 2, (rows, width)), rng.choice([-1.0, 1.0], (rows, width))
+
+
+def probabilities(rng: np.random.Generator, rows: int, width: int) -> Inputs:
+    """y and d in [0, 1]; d is 0 or 1 in about half the places, and there y is sometimes equal to it."""
+    y, d = rng.uniform(1e-3, 1 - 1e-3, (rows, width)), rng.uniform(-0.5, 1.5, (rows, width)).clip(0, 1)
+    sure = (rng.uniform(size=y.shape) < 0.1) & ((d == 0) | (d == 1))
+    return np.where(sure, d, y), d
+
+
+def logits(rng: np.random.Generator, rows: int, width: int) -> Inputs:
+    return rng.normal(0, 5, (rows, width)), rng.uniform(-0.5, 1.5, (rows, width)).clip(0, 1)
+
+
+def logits_and_labels(rng: np.random.Generator, rows: int, width: int) -> Inputs:
+    return rng.normal(0, 5, (rows, width)), rng.integers(0, width, rows)
+
+
+def cross_entropy_gradient(y: Array, d: Array) -> Array:
+    d_y = np.divide(d, y, out=np.zeros_like(y), where=y > 0)
+    return d_y + np.divide(1 - d, 1 - y, out=np.zeros_like(y), where=y < 1)
+
+
+def kl_terms(y: Array, d: Array) -> Array:
+    return np.abs(xlogy(d, d)) + np.abs(xlogy(d, y))
+
+
+LOSSES = {
+    "squared_error": Loss(near_targets),
+    "mean_squared_error": Loss(near_targets),
+    "mean_absolute_error": Loss(near_targets),
+    "huber": Loss(near_targets, constants=[{"delta": 1.0}, {"delta": 0.4}]),
+    # 1 − d y
+    "hinge": Loss(signs, loss=lambda y, d: 1 + np.abs(y)),
+    # log(1 − y), where 1 − y rounds; −d/y + (1 − d)/(1 − y)
+    "binary_cross_entropy": Loss(probabilities, lambda y, d: 1.0, cross_entropy_gradient),
+    # d log d − d log y
+    "kl_divergence": Loss(probabilities, kl_terms),
+    # log(1 + e^-|y|), where 1 + e rounds, and max(y, 0) − d y; s − d
+    "sigmoid_cross_entropy": Loss(logits, lambda y, d: 1 + np.abs(d * y), lambda y, d: 1.0),
+    # log Σ_k exp(y_k − m), near 0 where one logit stands out; p Σd − d
+    "softmax_cross_entropy": Loss(logits, lambda y, d: d, lambda y, d: d.sum(axis=1, keepdims=True)),
+    "softmax_cross_entropy_labels": Loss(logits_and_labels, lambda y, d: 1.0, lambda y, d: 1.0),
+}
+LOSS_CASES = [(name, constants) for name, case in LOSSES.items() for constants in case.constants]
+
+
+def check_loss(
+    name: str, y: Array, d: Array, weight: Array | None, isa: str | None, constants: dict[str, float], scale: float =
+    0.37, twin_constants: dict[str, float] | None = None, twin_scale: float | None = None, twin_weight: Array | None =
+    None,
+) -> None:  # fmt: skip
+    rows, width = y.shape
+    dtype = str(y.dtype)
+    kw: dict[str, Any] = {
+        "sizes": (width,), "constants": tuple(constants.values()), "rows": rows, "scale": scale, "isa": isa,
+    }  # fmt: skip
+    loss, dy = run(name, [(rows, np.float64), (y.shape, dtype)], (y, d, weight), dtype, **kw)
+    (alone,) = run(name, [(rows, np.float64), None], (y, d, weight), dtype, **kw)
+
+    y64, d64 = doubles(y, d)
+    twin_weight = weight if twin_weight is None else twin_weight
+    true_loss, true_dy = twin(name)(
+        y64, d64, twin_weight, scale if twin_scale is None else twin_scale, **(twin_constants or constants)
+    )
+    factor = np.ones(rows) if weight is None else weight
+    case = LOSSES[name]
+    loss_terms = factor * np.broadcast_to(case.loss(y64, d64), y.shape).sum(axis=1)
+    for value, what in [(loss, "loss"), (alone, "loss without gradient")]:
+        # The loss is a double, but may come from terms in the dtype of y.
+        assert value.dtype == np.float64
+        with np.errstate(over="ignore"):
+            assert_near(value.astype(dtype), true_loss, loss_terms, f"{name} {y.shape}: {what}")
+    dy_terms = scale * factor[:, None] * case.gradient(y64, d64)
+    assert_near(dy, true_dy, dy_terms, f"{name} {y.shape}: gradient")
+
+
+def loss_inputs(name: str, rng: np.random.Generator, rows: int, width: int, dtype: str) -> tuple[Array, Array]:
+    y, d = (a.astype(dtype) if a.dtype.kind == "f" else a for a in LOSSES[name].draw(rng, rows, width))
+    return y, d
+
+
+def weights(rng: np.random.Generator, rows: int) -> Array:
+    w = rng.uniform(0, 3, rows)
+    w[rng.uniform(size=rows) < 0.1] = 0
+    return w
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize(("name", "constants"), LOSS_CASES)
+def test_loss(name: str, constants: dict[str, float], dtype: str, isa: str, rng: np.random.Generator) -> None:
+    default = constants == LOSSES[name].constants[0]
+    for i, (rows, width) in enumerate(SIZES if default else FEW_SIZES):
+        y, d = loss_inputs(name, rng, rows, width, dtype)
+        check_loss(name, y, d, weights(rng, rows) if i % 2 else None, isa, constants)
+
+
+@each_isa
+@each_dtype
+def test_cross_entropy_of_extreme_logits(dtype: str, isa: str) -> None:
+    """Logits of ±10⁴, targets with and against them; the losses are 0, 10⁴, 2·10⁴, and nothing is NaN."""
+    for width in (2, 3, 8, 17):
+        y = np.linspace(-1, 1, 5 * width).reshape(5, width)
+        y[0, 0], y[0, -1], y[1, -1], y[2, :] = 1e4, -1e4, 1e4, -1e4
+        y[3, :], y[4, :] = 1e4, 90 * y[4, :]
+        y = y.astype(dtype)
+        for label in (0, width - 1):
+            labels = np.full(5, label)
+            d = np.eye(width, dtype=dtype)[labels]
+            check_loss("softmax_cross_entropy_labels", y, labels, None, isa, {}, 1.0)
+            check_loss("softmax_cross_entropy", y, d, None, isa, {}, 1.0)
+            check_loss("sigmoid_cross_entropy", y, d, None, isa, {}, 1.0)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "kl_divergence"])
+def test_certain_probabilities(name: str, dtype: str, isa: str) -> None:
+    """0 · log 0 is 0, in loss and gradient; certainty of the contrary costs ∞."""
+    for width in (1, 3, 16, 21):
+        for d_value, y_value in product((0.0, 1.0), repeat=2):
+            y, d = np.full((width, width), 0.25, dtype), np.full((width, width), 0.25, dtype)
+            np.fill_diagonal(d, d_value)
+            np.fill_diagonal(y, y_value)
+            check_loss(name, y, d, None, isa, {}, 1.0)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_of_nan_is_nan(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """A NaN in any place shows in the loss of its row, and in no other."""
+    for width in (1, 2, 9, 16, 33):
+        y, d = loss_inputs(name, rng, width + 1, width, dtype)
+        np.fill_diagonal(y, np.nan)
+        constants = tuple(LOSSES[name].constants[0].values())
+        loss, _ = run(
+            name, [(width + 1, np.float64), (y.shape, dtype)], (y, d, None), dtype,
+            sizes=(width,), constants=constants, rows=width + 1, isa=isa,
+        )  # fmt: skip
+        assert np.isnan(loss[:-1]).all()
+        assert np.isfinite(loss[-1])
+
+
+# Accuracies: exact.
+
+THRESHOLDS = (0.0, 0.5)
+
+
+def check_accuracy_binary(y: Array, d: Array, isa: str | None, threshold: float, twin_threshold: float) -> None:
+    rows, width = y.shape
+    (hit,) = run(
+        "accuracy_binary", [(rows, np.float64)], (y, d), str(y.dtype),
+        sizes=(width,), constants=(threshold,), rows=rows, isa=isa,
+    )  # fmt: skip
+    np.testing.assert_allclose(hit, reference.accuracy_binary(y, d, twin_threshold), rtol=1e-14)
+
+
+@each_isa
+@each_dtype
+def test_accuracies(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, width in SIZES:
+        y = rng.integers(-4, 5, (rows, width)).astype(dtype)  # with ties: the first counts
+        labels = rng.integers(0, width, rows)
+        kw: dict[str, Any] = {"sizes": (width,), "rows": rows, "isa": isa}
+        (hit,) = run("accuracy_labels", [(rows, np.float64)], (y, labels), dtype, **kw)
+        assert np.array_equal(hit, reference.accuracy_labels(y, labels)), (rows, width)
+        d = rng.integers(-4, 5, (rows, width)).astype(dtype)
+        (hit,) = run("accuracy_targets", [(rows, np.float64)], (y, d), dtype, **kw)
+        assert np.array_equal(hit, reference.accuracy_targets(y, d)), (rows, width)
+        d = rng.integers(0, 2, (rows, width)).astype(dtype)
+        for threshold in THRESHOLDS:
+            check_accuracy_binary((y / 4).astype(dtype), d, isa, threshold, threshold)
+        check_accuracy_binary(y, 2 * d - 1, isa, 0.0, 0.0)
+
+
+# Gathering: exact.
+
+
+def gather_cases(rng: np.random.Generator) -> Iterator[tuple[int, int, Array, int, dict[str, Any]]]:
+    """rows, width, the rows wanted, the number of examples, and how the op is told: by an index, or by a position."""
+    for rows, width in SIZES:
+        examples = rows + 5
+        index = rng.integers(0, examples, rows)
+        yield rows, width, index, examples, {"index": index}
+        yield rows, width, np.arange(3, 3 + rows), examples, {"position": 3}
+
+
+def check_one_hot(
+    labels: Array, wanted: Array, width: int, dtype: str, kw: dict[str, Any], values: tuple[float, float],
+    twin_values: tuple[float, float],
+) -> None:  # fmt: skip
+    kw = {**kw, "sizes": (width,), "constants": values}
+    (out,) = run("gather_one_hot", [((len(wanted), width), dtype)], (labels,), dtype, **kw)
+    assert np.array_equal(out, reference.gather_one_hot(labels, wanted, width, *twin_values, dtype=dtype))
+
+
+@each_isa
+@each_dtype
+def test_gather(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, width, wanted, examples, how in gather_cases(rng):
+        kw = {"rows": rows, "isa": isa, **how}
+        data = rng.normal(size=(examples, width + 3)).astype(dtype)  # rows longer than what is taken of them
+        (out,) = run("gather_rows", [((rows, width), dtype)], (data,), dtype, sizes=(width, width + 3), **kw)
+        assert np.array_equal(out, reference.gather_rows(data[:, :width], wanted)), (rows, width)
+        labels = rng.integers(0, width, examples)
+        (out,) = run("gather_labels", [(rows, np.int64)], (labels,), dtype, **kw)
+        assert np.array_equal(out, reference.gather_labels(labels, wanted)), rows
+        check_one_hot(labels, wanted, width, dtype, kw, (-0.25, 0.75), (-0.25, 0.75))
+        w = rng.uniform(size=examples)
+        (out,) = run("gather_weights", [(rows, np.float64)], (w,), dtype, **kw)
+        assert np.array_equal(out, reference.gather_weights(w, wanted)), rows
+
+
+# Dense products. Of a sum Σ a_i b_i + c computed in any order the error is a multiple of eps · (Σ |a_i b_i| + |c|), and
+# of nothing smaller: the terms cancel. So that sum is what the error is measured by.
+
+
+def dense_inputs(rng: np.random.Generator, rows: int, inputs: int, units: int, dtype: str) -> Inputs:
+    """x, W, b, dy"""
+    shapes = [(rows, inputs), (units, inputs), (units,), (rows, units)]
+    return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
+
+
+def run_dense(
+    f: Callable[..., Any], outputs: list[Output], inputs: tuple[Array | None, ...], threads: int, isa: str | None
+) -> None:
+    copies = [None if a is None else a.copy() for a in inputs]
+    f(*(o.array for o in outputs), *inputs, threads=threads, isa=isa)
+    for o in outputs:
+        o.check()
+    for a, b in zip(inputs, copies, strict=True):
+        assert a is None or b is None or same_bits(a, b), "an input was changed"
+
+
+def check_dense(
+    rows: int, inputs: int, units: int, dtype: str, isa: str | None, threads: tuple[int, ...] = (1, 2, 3)
+) -> None:
+    x, W, b, dy = given = dense_inputs(np.random.default_rng((rows, inputs, units)), rows, inputs, units, dtype)
+    x64, W64, b64, dy64 = doubles(*given)
+    shape = f"rows {rows}, inputs {inputs}, units {units}"
+    first: list[Array] = []
+    for n in threads:
+        y, y0, dx = Output((rows, units), dtype), Output((rows, units), dtype), Output((rows, inputs), dtype)
+        dW, db = Output((units, inputs), dtype), Output(units, dtype)
+        run_dense(_kernels.dense_forward, [y], (x, W, b), n, isa)
+        run_dense(_kernels.dense_forward, [y0], (x, W, None), n, isa)
+        run_dense(_kernels.dense_backward_input, [dx], (dy, W), n, isa)
+        run_dense(_kernels.dense_backward_weight, [dW, db], (dy, x), n, isa)
+        results = [o.array for o in (y, y0, dx, dW, db)]
+        first = first or results
+        assert all(map(same_bits, first, results)), f"{shape}: bits depend on the number of threads"
+    absolute = [np.abs(a) for a in (x64, W64, b64, dy64)]
+    ax, aW, ab, ady = absolute
+    for got, name, args, sizes in [
+        (first[0], "dense_forward", (x64, W64, b64), (ax, aW, ab)),
+        (first[1], "dense_forward", (x64, W64), (ax, aW)),
+        (first[2], "dense_backward_input", (dy64, W64), (ady, aW)),
+        (first[3], "dense_backward_weight", (dy64, x64), (ady, ax)),
+        (first[4], "dense_backward_bias", (dy64,), (ady,)),
+    ]:
+        assert_near(got, twin(name)(*args), twin(name)(*sizes), f"{name} {shape}")
+
+
+@each_isa
+@each_dtype
+def test_dense_of_every_small_shape(dtype: str, isa: str) -> None:
+    for rows, inputs, units in product(range(1, 6), repeat=3):
+        check_dense(rows, inputs, units, dtype, isa, threads=(1, 2))
+
+
+# Either side of multiples of vector lengths and of likely block heights and widths.
+EDGES = (7, 8, 9, 12, 13, 15, 16, 17, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129)
+
+
+@each_isa
+@each_dtype
+def test_dense_at_block_edges(dtype: str, isa: str) -> None:
+    """Each edge as rows, inputs and units, beside small, middling and other edge sizes in the other two places."""
+    for i, edge in enumerate(EDGES):
+        for a, b in [(1, 3), (13, 33), (EDGES[i - 1], EDGES[i - 7])]:
+            for shape in [(edge, a, b), (a, edge, b), (a, b, edge), (b, a, edge)]:
+                check_dense(*shape, dtype, isa, threads=(1, 3))
+
+
+LARGE = [(1, 1000, 1), (300, 257, 130), (1, 513, 400), (513, 2, 300), (257, 784, 10), (64, 1030, 70)]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("shape", LARGE)
+def test_dense_of_large_shapes(shape: tuple[int, int, int], dtype: str, isa: str) -> None:
+    check_dense(*shape, dtype, isa)
+
+
+@each_isa
+@each_dtype
+@settings(max_examples=30)
+@given(rows=st.integers(1, 70), inputs=st.integers(1, 90), units=st.integers(1, 110))
+def test_dense_of_any_shape(dtype: str, isa: str, rows: int, inputs: int, units: int) -> None:
+    check_dense(rows, inputs, units, dtype, isa)
+
+
+@each_isa
+@each_dtype
+def test_dense_keeps_infinities_and_nan_in_their_rows(dtype: str, isa: str) -> None:
+    """A NaN in one row of x reaches that row of y and no other, whatever block it shares with others."""
+    rng = np.random.default_rng(0)
+    for rows, inputs, units in [(13, 5, 33), (25, 17, 7)]:
+        x, W, b, _ = dense_inputs(rng, rows, inputs, units, dtype)
+        for row, value in product((0, 11, rows - 1), (np.nan, np.inf)):
+            bad = x.copy()
+            bad[row, inputs // 2] = value
+            y, clean = Output((rows, units), dtype), Output((rows, units), dtype)
+            run_dense(_kernels.dense_forward, [y], (bad, W, b), 1, isa)
+            run_dense(_kernels.dense_forward, [clean], (x, W, b), 1, isa)
+            assert not np.isfinite(y.array[row]).any()
+            others = np.arange(rows) != row
+            assert np.array_equal(y.array[others], clean.array[others])
+
+
+# What runs without an instruction set being named.
+
+
+def test_default_isa(rng: np.random.Generator) -> None:
+    assert ISAS
+    assert ISAS[0] == "baseline"
+    z = rng.normal(size=(9, 33)).astype("float32")
+    check_forward("tanh", z, None, {})
+    check_dense(9, 33, 17, "float32", None)
+
+
+# Mutants: with a constant of the twin changed a little, each comparison must fail.
+
+MUTATION = 1 + 1e-3
+
+
+def differs(check: Callable[[], Any]) -> None:
+    with pytest.raises(AssertionError, match=r"values differ, by up to|Not equal to tolerance|array_equal"):
+        check()
+
+
+@each_dtype
+@pytest.mark.parametrize("name", [name for name, case in ACTIVATIONS.items() if case.keyword])
+def test_mutant_activation_parameter(name: str, dtype: str, rng: np.random.Generator) -> None:
+    for kw in ACTIVATIONS[name].parameters():
+        mutant = {key: value * MUTATION for key, value in kw.items()}
+        dh, z, h = activation_inputs(name, rng, 9, 33, dtype)
+        check_forward(name, z, None, kw)
+        differs(lambda z=z, kw=kw, mutant=mutant: check_forward(name, z, None, kw, mutant))
+        h = twin(f"{name}_forward")(z, **kw)
+        check_backward(name, dh, z, h, None, kw)
+        differs(lambda a=(dh, z, h), kw=kw, mutant=mutant: check_backward(name, *a, None, kw, mutant))
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    ("name", "constant"), [("gelu_tanh", "GELU_CUBIC"), ("gelu_tanh", "SQRT_2_OVER_PI"), ("gelu", "SQRT_HALF")]
+)
+def test_mutant_constant(
+    name: str, constant: str, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dh, z, h = activation_inputs(name, rng, 9, 33, dtype)
+    check_forward(name, z, None, {})
+    check_backward(name, dh, z, h, None, {})
+    monkeypatch.setattr(reference.activations, constant, getattr(reference.activations, constant) * MUTATION)
+    differs(lambda: check_forward(name, z, None, {}))
+    differs(lambda: check_backward(name, dh, z, h, None, {}))
+
+
+@each_dtype
+def test_mutant_gelu_and_gelu_tanh_are_told_apart(
+    dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dh, z, h = activation_inputs("gelu", rng, 9, 33, dtype)
+    monkeypatch.setattr(reference, "gelu_forward", reference.gelu_tanh_forward)
+    monkeypatch.setattr(reference, "gelu_backward", reference.gelu_tanh_backward)
+    differs(lambda: check_forward("gelu", z, None, {}))
+    differs(lambda: check_backward("gelu", dh, z, h, None, {}))
+
+
+@each_dtype
+@pytest.mark.parametrize("name", LOSSES)
+def test_mutant_loss(name: str, dtype: str, rng: np.random.Generator) -> None:
+    y, d = loss_inputs(name, rng, 13, 9, dtype)
+    w = rng.uniform(0.5, 3, 13)
+    constants = LOSSES[name].constants[0]
+    check_loss(name, y, d, w, None, constants)
+    differs(lambda: check_loss(name, y, d, w, None, constants, twin_scale=0.37 * MUTATION))
+    differs(lambda: check_loss(name, y, d, w, None, constants, twin_weight=w * MUTATION))
+    if constants:
+        mutant = {key: value * MUTATION for key, value in constants.items()}
+        differs(lambda: check_loss(name, y, d, w, None, constants, twin_constants=mutant))
+
+
+@each_dtype
+def test_mutant_accuracy_and_one_hot(dtype: str, rng: np.random.Generator) -> None:
+    y = np.linspace(0, 1, 5001)[:, None].astype(dtype)
+    check_accuracy_binary(y, np.ones_like(y), None, 0.5, 0.5)
+    differs(lambda: check_accuracy_binary(y, np.ones_like(y), None, 0.5, 0.5 * MUTATION))
+    labels = rng.integers(0, 3, 5)
+    kw = {"rows": 5, "position": 0}
+    for mutant in [(-1.0 * MUTATION, 1.0), (-1.0, 1.0 * MUTATION)]:
+        differs(lambda m=mutant: check_one_hot(labels, np.arange(5), 3, dtype, kw, (-1.0, 1.0), m))
+
+
+# Completeness.
+
+COVERED = {
+    *(f"{name}_{way}" for name in ACTIVATIONS for way in ("forward", "backward")),
+    *LOSSES,
+    *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
+    *("gather_rows", "gather_labels", "gather_one_hot", "gather_weights"),
+    *("pack_weight", "dense_forward", "dense_backward_input", "dense_backward_weight", "dense_backward_bias"),
+}
+
+
+def test_every_op_is_covered() -> None:
+    """An op that is in no table here is an op without a test; ``*_update`` are tested with the optimizers."""
+    names = {name for name in _kernels.op_names() if not name.endswith("_update")}
+    without_test, without_kernel = sorted(names - COVERED), sorted(COVERED - names)
+    assert not without_test
+    assert not without_kernel

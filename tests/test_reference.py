@@ -1,0 +1,451 @@
+"""The NumPy reference: gradients against central differences, values against PyTorch, and a network that learns.
+
+Everything is differentiated in float64 and under a random upstream gradient; an upstream gradient of ones hides errors
+that sum to zero.
+"""
+
+import doctest
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nncore import reference
+
+Array = NDArray[Any]
+
+ACTIVATIONS: dict[str, list[dict[str, float]]] = {
+    "identity": [{}],
+    "sigmoid": [{}],
+    "tanh": [{}],
+    "relu": [{}],
+    "leaky_relu": [{}, {"negative_slope": 0.3}],
+    "elu": [{}, {"alpha": 0.6}],
+    "softplus": [{}],
+    "gelu": [{}],
+    "gelu_tanh": [{}],
+    "silu": [{}],
+    "softmax": [{}],
+}
+LOSSES: dict[str, list[dict[str, float]]] = {
+    "squared_error": [{}],
+    "mean_squared_error": [{}],
+    "mean_absolute_error": [{}],
+    "huber": [{}, {"delta": 0.4}],
+    "hinge": [{}],
+    "binary_cross_entropy": [{}],
+    "kl_divergence": [{}],
+    "sigmoid_cross_entropy": [{}],
+    "softmax_cross_entropy": [{}],
+    "softmax_cross_entropy_labels": [{}],
+}
+ACTIVATION_CASES = [(name, kw) for name, each in ACTIVATIONS.items() for kw in each]
+LOSS_CASES = [(name, kw) for name, each in LOSSES.items() for kw in each]
+
+
+def central_differences(f: Callable[[Array], float], x: Array, eps: float = 1e-5) -> Array:
+    """∂f/∂x_i by (f(x + ε e_i) − f(x − ε e_i)) / 2ε, which errs by O(ε²) + O(10⁻¹⁶/ε)."""
+    gradient = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += eps
+        down[i] -= eps
+        gradient[i] = (f(up) - f(down)) / (up[i] - down[i])
+    return gradient
+
+
+def assert_gradient(got: Array, want: Array) -> None:
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-8 * (1 + np.abs(want).max()))
+
+
+def off_the_kinks(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Normal numbers not nearer to 0 than 0.001."""
+    x = rng.normal(0, 2, shape)
+    return x + np.copysign(1e-3, x)
+
+
+def loss_inputs(name: str, rng: np.random.Generator, rows: int, width: int) -> tuple[Array, Array]:
+    """Outputs y and targets d of the kind the loss takes, off its kinks."""
+    if name == "softmax_cross_entropy_labels":
+        return rng.normal(0, 2, (rows, width)), rng.integers(0, width, rows)
+    if name == "hinge":
+        d = rng.choice([-1.0, 1.0], (rows, width))
+        return d * (1 + off_the_kinks(rng, (rows, width))), d
+    if name in ("binary_cross_entropy", "kl_divergence"):
+        return rng.uniform(0.05, 0.95, (rows, width)), rng.uniform(0, 1, (rows, width)).round(1)
+    if name in ("sigmoid_cross_entropy", "softmax_cross_entropy"):
+        return rng.normal(0, 2, (rows, width)), rng.uniform(0, 1, (rows, width))
+    d = rng.normal(size=(rows, width))
+    return d + off_the_kinks(rng, (rows, width)), d
+
+
+@pytest.mark.parametrize(("name", "kw"), ACTIVATION_CASES)
+def test_activation_backward_by_differences(name: str, kw: dict[str, float], rng: np.random.Generator) -> None:
+    forward, backward = getattr(reference, f"{name}_forward"), getattr(reference, f"{name}_backward")
+    for shape in [(1, 1), (3, 5), (4, 7)]:
+        z, dh = off_the_kinks(rng, shape), rng.normal(size=shape)
+        want = central_differences(lambda z, dh=dh: float((dh * forward(z, **kw)).sum()), z)
+        assert_gradient(backward(dh, z, forward(z, **kw), **kw), want)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("name", "kw"), LOSS_CASES)
+def test_loss_gradient_by_differences(
+    name: str, kw: dict[str, float], weighted: bool, rng: np.random.Generator
+) -> None:
+    loss = getattr(reference, name)
+    for rows, width in [(1, 1), (3, 5), (4, 2)]:
+        y, d = loss_inputs(name, rng, rows, width)
+        weight = rng.uniform(0, 3, rows) if weighted else None
+        got = loss(y, d, weight, 0.37, **kw)[1]
+        want = central_differences(lambda y, d=d, w=weight: 0.37 * float(loss(y, d, w, **kw)[0].sum()), y)
+        assert_gradient(got, want)
+        np.testing.assert_allclose(loss(y, d, weight, **kw)[1], got / 0.37 / rows, rtol=1e-13)  # scale is 1/rows
+
+
+def test_dense_backward_by_differences(rng: np.random.Generator) -> None:
+    for rows, inputs, units in [(1, 1, 1), (5, 3, 4), (2, 6, 1)]:
+        x, W, b = rng.normal(size=(rows, inputs)), rng.normal(size=(units, inputs)), rng.normal(size=units)
+        dy = rng.normal(size=(rows, units))
+
+        def f(x: Array, W: Array, b: Array, dy: Array = dy) -> float:
+            return float((dy * reference.dense_forward(x, W, b)).sum())
+
+        want = [
+            central_differences(partial(f, W=W, b=b), x),
+            central_differences(lambda W, f=f, x=x, b=b: f(x, W, b), W),
+            central_differences(partial(f, x, W), b),
+        ]
+        assert_gradient(reference.dense_backward_input(dy, W), want[0])
+        assert_gradient(reference.dense_backward_weight(dy, x), want[1])
+        assert_gradient(reference.dense_backward_bias(dy), want[2])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtypes_are_kept(dtype: str, rng: np.random.Generator) -> None:
+    for name in ACTIVATIONS:
+        z = rng.normal(size=(3, 4)).astype(dtype)
+        h = getattr(reference, f"{name}_forward")(z)
+        assert h.dtype == dtype, name
+        assert getattr(reference, f"{name}_backward")(z, z, h).dtype == dtype, name
+    for name in LOSSES:
+        y, d = loss_inputs(name, rng, 3, 4)
+        d = d if d.dtype.kind == "i" else d.astype(dtype)
+        loss, dy = getattr(reference, name)(y.astype(dtype), d, rng.uniform(0, 1, 3))
+        assert loss.dtype == np.float64, name
+        assert dy.dtype == dtype, name
+
+
+def test_activations_have_their_limits_and_do_not_warn() -> None:
+    z = np.array([[-np.inf, -1e300, -1e4, 1e4, np.inf]])
+    zero, one = [0, 0, 0, 1, 1], np.ones_like(z)
+    limits: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        "sigmoid": ([0, 0, 0, 1, 1], [0] * 5),
+        "tanh": ([-1, -1, -1, 1, 1], [0] * 5),
+        "relu": ([0, 0, 0, 1e4, np.inf], zero),
+        "leaky_relu": ([-np.inf, -1e298, -1e2, 1e4, np.inf], [0.01, 0.01, 0.01, 1, 1]),
+        "elu": ([-1, -1, -1, 1e4, np.inf], zero),
+        "softplus": ([0, 0, 0, 1e4, np.inf], zero),
+        "gelu": ([0, 0, 0, 1e4, np.inf], zero),
+        "gelu_tanh": ([0, 0, 0, 1e4, np.inf], zero),
+        "silu": ([0, 0, 0, 1e4, np.inf], zero),
+        "identity": (z[0].tolist(), [1] * 5),
+    }
+    assert limits.keys() | {"softmax"} == ACTIVATIONS.keys()
+    for name, (values, slopes) in limits.items():
+        h = getattr(reference, f"{name}_forward")(z)
+        np.testing.assert_allclose(h[0], values, rtol=1e-15, err_msg=name)
+        dz = getattr(reference, f"{name}_backward")(one, z, h)
+        np.testing.assert_allclose(dz[0], slopes, rtol=1e-15, err_msg=name)
+        assert np.isnan(getattr(reference, f"{name}_forward")(np.array([[np.nan]]))).all(), name
+
+
+def test_losses_are_finite_on_extreme_logits(rng: np.random.Generator) -> None:
+    y = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
+    for d in (np.array([[1.0, 0, 0], [0, 1, 0]]), np.array([[0, 1.0, 0], [1, 0, 0]])):
+        labels = d.argmax(axis=1)
+        soft, labelled = reference.softmax_cross_entropy(y, d), reference.softmax_cross_entropy_labels(y, labels)
+        for a, b in zip(soft, labelled, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-15)
+        assert all(np.isfinite(a).all() for a in (*soft, *reference.sigmoid_cross_entropy(y, d)))
+    np.testing.assert_allclose(reference.softmax_cross_entropy_labels(y, np.array([1, 0]))[0], [2e4, 2e4 + np.log(2)])
+
+
+def test_probabilities_of_zero_and_one() -> None:
+    y, d = np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]])
+    for loss, gradient in [("binary_cross_entropy", [1, -1]), ("kl_divergence", [0, -1])]:
+        value, dy = getattr(reference, loss)(y, d)
+        assert value.tolist() == [0]
+        assert dy.tolist() == [gradient]
+        assert getattr(reference, loss)(1 - y, d)[0].tolist() == [np.inf]
+
+
+# Against PyTorch, an implementation that shares nothing with ours.
+
+
+@pytest.mark.parametrize(("name", "kw"), ACTIVATION_CASES)
+def test_activations_against_torch(name: str, kw: dict[str, float], rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    F = torch.nn.functional
+    theirs = {
+        "identity": lambda z: z * 1,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "relu": F.relu,
+        "leaky_relu": F.leaky_relu,
+        "elu": F.elu,
+        "softplus": lambda z: F.softplus(z, threshold=1000),
+        "gelu": F.gelu,
+        "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+        "silu": F.silu,
+        "softmax": lambda z: F.softmax(z, dim=1),
+    }[name]
+    z, dh = rng.normal(0, 3, (40, 9)), rng.normal(size=(40, 9))
+    z[0, :3] = 0, 30, -30
+    tz = torch.tensor(z, requires_grad=True)
+    th = theirs(tz, **kw)
+    th.backward(torch.tensor(dh))
+    h = getattr(reference, f"{name}_forward")(z, **kw)
+    np.testing.assert_allclose(h, th.detach().numpy(), rtol=1e-12, atol=1e-14)
+    dz = getattr(reference, f"{name}_backward")(dh, z, h, **kw)
+    np.testing.assert_allclose(dz, tz.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "kw"), LOSS_CASES)
+def test_losses_against_torch(name: str, kw: dict[str, float], rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    F = torch.nn.functional
+    theirs: dict[str, Callable[..., Any]] = {
+        "squared_error": lambda y, d: 0.5 * F.mse_loss(y, d, reduction="none").sum(1),
+        "mean_squared_error": lambda y, d: F.mse_loss(y, d, reduction="none").mean(1),
+        "mean_absolute_error": lambda y, d: F.l1_loss(y, d, reduction="none").mean(1),
+        "huber": lambda y, d, **kw: F.huber_loss(y, d, reduction="none", **kw).mean(1),
+        "hinge": lambda y, d: F.relu(1 - y * d).sum(1),
+        "binary_cross_entropy": lambda y, d: F.binary_cross_entropy(y, d, reduction="none").sum(1),
+        "kl_divergence": lambda y, d: F.kl_div(y.log(), d, reduction="none").sum(1),
+        "sigmoid_cross_entropy": lambda y, d: F.binary_cross_entropy_with_logits(y, d, reduction="none").sum(1),
+        "softmax_cross_entropy": lambda y, d: F.cross_entropy(y, d, reduction="none"),
+        "softmax_cross_entropy_labels": lambda y, d: F.cross_entropy(y, d, reduction="none"),
+    }
+    y, d = loss_inputs(name, rng, 40, 9)
+    weight = rng.uniform(0, 3, 40)
+    ty = torch.tensor(y, requires_grad=True)
+    their_loss = torch.tensor(weight) * theirs[name](ty, torch.tensor(d), **kw)
+    (0.37 * their_loss.sum()).backward()
+    loss, dy = getattr(reference, name)(y, d, weight, 0.37, **kw)
+    np.testing.assert_allclose(loss, their_loss.detach().numpy(), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(dy, ty.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def gradients(rng: np.random.Generator, steps: int, n: int) -> Array:
+    """Gradients that shrink by four orders of magnitude, so that ε, the bias correction and the decay all matter."""
+    return rng.normal(0.3, 1, (steps, n)) * np.geomspace(1, 1e-4, steps)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("ours", "state", "theirs"),
+    [
+        (lambda t, g, i: reference.sgd_update(t, g, lr=0.1), 0, ("SGD", {"lr": 0.1})),
+        (
+            lambda t, g, i, v: reference.momentum_update(t, g, v, lr=0.1, momentum=0.7, form="gradient_sum"),
+            1,
+            ("SGD", {"lr": 0.1, "momentum": 0.7}),
+        ),
+        (
+            lambda t, g, i, v: reference.momentum_update(t, g, v, lr=0.1, momentum=0.7, form="velocity"),
+            1,
+            ("SGD", {"lr": 0.1, "momentum": 0.7}),
+        ),
+        (
+            lambda t, g, i, v: reference.nesterov_update(t, g, v, lr=0.1, momentum=0.7),
+            1,
+            ("SGD", {"lr": 0.1, "momentum": 0.7, "nesterov": True}),
+        ),
+        (
+            lambda t, g, i, m, v: reference.adam_update(t, g, m, v, step=i, lr=0.1, betas=(0.8, 0.95), eps=0.01),
+            2,
+            ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 0.01}),
+        ),
+    ],
+    ids=["sgd", "gradient_sum", "velocity", "nesterov", "adam"],
+)
+def test_optimizers_against_torch(
+    ours: Callable[..., bool], state: int, theirs: tuple[str, dict[str, Any]], rng: np.random.Generator
+) -> None:
+    torch = pytest.importorskip("torch")
+    theta = rng.normal(size=7)
+    parameter = torch.nn.Parameter(torch.tensor(theta))
+    optimizer = getattr(torch.optim, theirs[0])([parameter], **theirs[1])
+    slots = [np.zeros(7) for _ in range(state)]
+    for i, g in enumerate(gradients(rng, 120, 7), start=1):
+        parameter.grad = torch.tensor(g)
+        optimizer.step()
+        assert not ours(theta, g, i, *slots)
+        np.testing.assert_allclose(theta, parameter.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_momentum_forms_differ_once_the_rate_changes(rng: np.random.Generator) -> None:
+    a, b = np.ones(3), np.ones(3)
+    va, vb = np.zeros(3), np.zeros(3)
+    for i, g in enumerate(rng.normal(size=(4, 3))):
+        lr = 0.1 if i < 2 else 0.01
+        reference.momentum_update(a, g, va, lr=lr, form="velocity")
+        reference.momentum_update(b, g, vb, lr=lr, form="gradient_sum")
+        assert np.allclose(a, b, rtol=1e-12) == (i < 2)
+
+
+def test_nesterov_takes_the_gradient_ahead(rng: np.random.Generator) -> None:
+    """The kept look-ahead point against the recurrence as the lectures print it, with a rate that changes."""
+    A = np.diag([1.0, 5.0])
+    point = rng.normal(size=2)
+    theta, v, velocity = point.copy(), np.zeros(2), np.zeros(2)
+    for step in range(100):
+        lr = 0.1 / (1 + step / 50)
+        velocity = 0.8 * velocity - lr * A @ (point + 0.8 * velocity)
+        point = point + velocity
+        reference.nesterov_update(theta, A @ theta, v, lr=lr, momentum=0.8)
+        np.testing.assert_allclose(theta - 0.8 * v, point, atol=1e-14)
+
+
+@pytest.mark.parametrize("bias_correction", [True, False])
+@pytest.mark.parametrize("eps_placement", ["outside", "inside", "hat"])
+def test_adam_against_its_sums(eps_placement: str, bias_correction: bool, rng: np.random.Generator) -> None:
+    """m and v as the weighted sums over all gradients that the recurrences stand for: m = (1 − β₁) Σ_s β₁^(t−s) g_s."""
+    lr, b1, b2, eps = 0.1, 0.8, 0.95, 0.01
+    all_g = gradients(rng, 120, 3)
+    theta, m, v = np.ones(3), np.zeros(3), np.zeros(3)
+    for t in range(1, 121):
+        before = theta.copy()
+        reference.adam_update(
+            theta, all_g[t - 1], m, v, step=t, lr=lr, betas=(b1, b2), eps=eps,
+            eps_placement=eps_placement, bias_correction=bias_correction,
+        )  # fmt: skip
+        age = np.arange(t)[::-1, None]
+        mean, square = (1 - b1) * (b1**age * all_g[:t]).sum(0), (1 - b2) * (b2**age * all_g[:t] ** 2).sum(0)
+        c1, c2 = ((1 - b1) * (b1**age).sum(), (1 - b2) * (b2**age).sum()) if bias_correction else (1.0, 1.0)
+        want = {
+            "outside": lr * (mean / c1) / ((square / c2) ** 0.5 + eps),
+            "inside": lr * (mean / c1) / (square / c2 + eps) ** 0.5,
+            "hat": lr * c2**0.5 / c1 * mean / (square**0.5 + eps),
+        }[eps_placement]
+        np.testing.assert_allclose(before - theta, want, rtol=1e-10, atol=1e-15)
+
+
+def test_a_parameter_that_would_not_be_finite_stays(rng: np.random.Generator) -> None:
+    theta = np.array([1.0, 2.0, 3.0])
+    assert reference.sgd_update(theta, np.array([np.nan, 1.0, np.inf]), lr=0.5)
+    assert theta.tolist() == [1.0, 1.5, 3.0]
+
+
+# The network.
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "identity"])
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "squared_error"])
+def test_mlp_gradient_by_differences(loss: str, activation: str, rng: np.random.Generator) -> None:
+    net = reference.MLP([3, 5, 4, 2], activation, seed=1, dtype="float64", loss=loss)
+    net.theta += rng.normal(0, 0.1, net.theta.shape)
+    X, d = rng.normal(size=(6, 3)), rng.uniform(0, 1, (6, 2))
+    d /= d.sum(axis=1, keepdims=True)
+
+    def f(theta: Array) -> float:
+        net.theta[:] = theta
+        return net.loss_and_gradient(X, d)
+
+    theta = net.theta.copy()
+    want = central_differences(f, theta)
+    value = f(theta)
+    assert_gradient(net.gradient, want)
+    twin = getattr(reference, loss)(net.predict(X), d)[0].mean()
+    assert value == pytest.approx(twin, rel=1e-13)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_mlp_steps_are_the_reference_functions(optimizer: str, rng: np.random.Generator) -> None:
+    """The in-place network against steps put together from the functions of the package; more than one chunk."""
+    sizes = [200, 180, 3]
+    net = reference.MLP(sizes, "relu", dtype="float64", optimizer=optimizer)
+    theta, m, v = net.theta.copy(), np.zeros_like(net.theta), np.zeros_like(net.theta)
+    twin = reference.MLP(sizes, dtype="float64")
+    for step in range(1, 6):
+        x, labels = rng.normal(size=(11, 200)), rng.integers(0, 3, 11)
+        twin.theta[:] = theta
+        (W1, W2), (b1, b2) = twin.W, twin.b
+        z = reference.dense_forward(x, W1, b1)
+        h = reference.relu_forward(z)
+        losses, dy = reference.softmax_cross_entropy_labels(reference.dense_forward(h, W2, b2), labels)
+        dz = reference.relu_backward(reference.dense_backward_input(dy, W2), z, h)
+        parts = [
+            (reference.dense_backward_weight(e, a), reference.dense_backward_bias(e)) for e, a in [(dz, x), (dy, h)]
+        ]
+        grad = np.concatenate([a.ravel() for pair in parts for a in pair])
+        assert net.step(x, labels, lr=0.01) == pytest.approx(losses.mean(), rel=1e-12)
+        np.testing.assert_allclose(net.gradient, grad, rtol=1e-10, atol=1e-15)
+        if optimizer == "adam":
+            reference.adam_update(theta, grad, m, v, step=step, lr=0.01)
+        else:
+            reference.sgd_update(theta, grad, lr=0.01)
+        np.testing.assert_allclose(net.theta, theta, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_mlp_learns_xor(activation: str, dtype: str) -> None:
+    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    net = reference.MLP([2, 16, 2], activation, seed=0, dtype=dtype)
+    history = net.train(X, y, epochs=500, batch_size=3, lr=0.03)
+    assert net.predict(X).argmax(axis=1).tolist() == y.tolist()
+    assert net.loss_and_gradient(X, y) < 0.05
+    assert history[0] > 0.3
+    linear = reference.MLP([2, 16, 2], "identity", seed=0, dtype=dtype)
+    linear.train(X, y, epochs=500, batch_size=3, lr=0.03)
+    assert linear.loss_and_gradient(X, y) > 0.6  # no linear map does better than log 2
+
+
+def test_mlp_fits_a_function_with_sgd_and_is_repeatable() -> None:
+    X = np.linspace(-1, 1, 101)[:, None]
+    y = np.sin(3 * X)
+    runs = []
+    for seed in (0, 0, 1):
+        net = reference.MLP([1, 32, 1], "tanh", seed, "float64", loss="squared_error", optimizer="sgd")
+        runs.append(net.train(X, y, epochs=600, batch_size=16, lr=0.2))
+    assert runs[0] == runs[1] != runs[2]
+    assert runs[0][-1] < 1e-3
+
+
+def test_mlp_says_what_is_wrong() -> None:
+    for argument, value in [("activation", "gelu"), ("loss", "hinge"), ("optimizer", "lion")]:
+        with pytest.raises(ValueError, match=f"{argument} must be .* not '{value}'"):
+            reference.MLP([2, 2], **{argument: value})
+    net = reference.MLP([2, 3])
+    with pytest.raises(ValueError, match="labels must be in 0 … 2, not 0 … 3"):
+        net.step(np.zeros((2, 2)), np.array([0, 3]))
+    with pytest.raises(ValueError, match="y must be integer labels"):
+        net.step(np.zeros((2, 2)), np.array([0.0, 1.0]))
+
+
+MODULES = [m.name for m in pkgutil.iter_modules(reference.__path__)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstrings(module: str) -> None:
+    loaded = importlib.import_module(f"nncore.reference.{module}")
+    result = doctest.testmod(loaded)
+    assert result.failed == 0
+    functions = [f for f in vars(loaded).values() if getattr(f, "__module__", "") == loaded.__name__]
+    missing = [f.__name__ for f in functions if not f.__name__.startswith("_") and ">>>" not in (f.__doc__ or "")]
+    assert not missing
+
+
+def test_every_name_is_exported() -> None:
+    for module in MODULES:
+        loaded = importlib.import_module(f"nncore.reference.{module}")
+        for name, value in vars(loaded).items():
+            if getattr(value, "__module__", "") == loaded.__name__ and not name.startswith("_"):
+                assert name in reference.__all__, name
+    assert sorted(reference.__all__) == reference.__all__
