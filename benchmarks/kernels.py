@@ -22,7 +22,7 @@ import nncore as nn
 from benchmarks import limits, machine, nets, table
 from benchmarks.timing import seconds_per_call
 from nncore import _kernels, reference
-from nncore._kernels import weight_tiles
+from nncore.optimizers import OPTIMIZERS
 
 Array = Any
 
@@ -38,12 +38,6 @@ LOSSES = {
     "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (), "softmax_cross_entropy": (),
     "softmax_cross_entropy_labels": (),
 }  # fmt: skip
-# How many numbers a parameter an optimizer must keep.
-STATE = {
-    "SGD": 0, "Momentum": 1, "Nesterov": 1, "AdaGrad": 1, "RMSProp": 1, "AdaDelta": 2, "Adam": 2, "AdaMax": 2,
-    "AMSGrad": 3, "AdamW": 2, "NAdam": 2, "Lion": 1, "Rprop": 2, "DeltaBarDelta": 2,
-}  # fmt: skip
-CONSTRUCTOR: dict[str, dict[str, Any]] = {"SGD": {"lr": 1e-3}, "Momentum": {"lr": 1e-3}, "Nesterov": {"lr": 1e-3}}
 
 
 @dataclass
@@ -91,9 +85,10 @@ def dense_cases(dtype: str) -> Iterator[Case]:
             x, dy, W = (rng.normal(size=s).astype(dtype) for s in ((rows, inputs), (rows, units), (units, inputs)))
             y, dx, dW = (np.zeros_like(array) for array in (dy, x, W))
             b, db = np.zeros((2, units), dtype)
-            packed = _kernels.packed_weight(units, inputs, dtype)
-            tile_units, tile_inputs, tiles = weight_tiles(units, inputs)
-            tiled = {"sizes": (units, inputs, tile_units, tile_inputs), "rows": rows, "axis": "tiles", "pieces": tiles}
+            packed = np.empty(_kernels.packed_size(units, inputs), dtype)
+            tile = _kernels.weight_tile(units, inputs)
+            tiles = -(-units // tile[0]) * -(-inputs // tile[1])
+            tiled: dict[str, Any] = {"sizes": (units, inputs, *tile), "rows": rows, "axis": "tiles", "pieces": tiles}
             pack = program_seconds("pack_weight", (packed, W), dtype, **tiled)
             yield Case("pack_weight", size, pack, None, traffic=W.nbytes + packed.nbytes)
             forward = program_seconds("dense_forward", (y, x, packed, b), dtype, (units, inputs), rows=rows)
@@ -162,7 +157,7 @@ def loss_cases(dtype: str) -> Iterator[Case]:
 
 def _twin_of_optimizer(name: str, theta: Array, grad: Array) -> Callable[[], object] | None:
     """The reference's update with state of its own, or None where there is none."""
-    update = getattr(reference, f"{name.lower()}_update", None)
+    update = getattr(reference, f"{name}_update", None)
     if update is None:
         return None
     named: dict[str, Any] = {}
@@ -179,13 +174,10 @@ def _twin_of_optimizer(name: str, theta: Array, grad: Array) -> Callable[[], obj
 
 def optimizer_cases(dtype: str) -> Iterator[Case]:
     """Each optimizer's step; traffic is θ, g and the state read, θ and the state written."""
-    for name, slots in STATE.items():
-        if not hasattr(nn, name):
-            continue
+    for name, kind in OPTIMIZERS.items():
         for n in PARAMETERS:
-            rng = np.random.default_rng(0)
-            theta, grad = rng.normal(size=(2, n)).astype(dtype)
-            optimizer = getattr(nn, name)(**CONSTRUCTOR.get(name, {}))
+            theta, grad = np.ones(n, dtype), np.full(n, 0.01, dtype)
+            optimizer = kind()
 
             def seconds(threads: int, step: Any = optimizer.step, theta: Array = theta, grad: Array = grad) -> float:
                 before = nn.get_num_threads()
@@ -196,7 +188,8 @@ def optimizer_cases(dtype: str) -> Iterator[Case]:
                     nn.set_num_threads(before)
 
             twin = _twin_of_optimizer(name, theta.copy(), grad)
-            yield Case(f"{name}.step", f"{n:,}", seconds, twin, traffic=(3 + 2 * slots) * theta.nbytes)
+            traffic = (3 + 2 * len(optimizer.slots)) * theta.nbytes
+            yield Case(f"{kind.__name__}.step", f"{n:,}", seconds, twin, traffic=traffic)
 
 
 def measure(case: Case, dtype: str, threads: int) -> dict[str, Any]:
@@ -226,10 +219,10 @@ def line(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-NOTE = """µs a call; threads: one or all, whichever is faster. NumPy: the twin in nncore.reference; it allocates its result.
-Share: for a product, of the best product measured in this run; otherwise the time in which numpy.copyto moves as many
-bytes (read and written; small arrays from the cache), over the time taken. The call of copyto itself is counted, so the
-share of a small kernel may be above 100%. An optimizer's step has its Python counted."""
+NOTE = """µs a call; threads: one or all, whichever is faster. NumPy: the twin in nncore.reference, which allocates its
+result. Share: for a product, of the best product measured in this run; otherwise the time in which numpy.copyto moves
+as many bytes (read and written; small arrays from the cache), over the time taken. The call of copyto itself is
+counted, so the share of a small kernel may be above 100%. An optimizer's step has its Python counted."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -68,7 +68,7 @@ def _copier(source: Any, target: Any, pool: ThreadPoolExecutor | None, threads: 
 
 @cache
 def bandwidth(traffic: int = 2 * LARGE, threads: int | None = None) -> float:
-    """Bytes/s, read and written, of a copy that moves ``traffic`` bytes; by default the faster of one thread and all."""
+    """Bytes/s of a copy that moves ``traffic`` bytes; by default the faster of one thread or all."""
     if threads is None:
         return max(bandwidth(traffic, 1), bandwidth(traffic, machine.cores()))
     source = np.ones(max(traffic // 2, 64), np.uint8)

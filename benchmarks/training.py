@@ -18,9 +18,9 @@ from benchmarks.worker import Worker
 PAUSE = 0.15  # seconds between measurements: idle OpenBLAS threads spin for 0.1 s before they sleep
 
 NOTE = """µs per training step: gathering of the shuffled batch, forward, softmax cross-entropy, backward, Adam. Median
-of {rounds} rounds in which the processes took turns. Of each rival the fastest way to run it, named below; of nncore its
-default, and one thread. limit: the arithmetic of the step's matrix products at the speed of the best product measured
-in this run, {peak} GFLOP/s. ×: time over nncore's; "of limit ×": nncore's time over the limit."""
+of {rounds} rounds in which the processes took turns. Of each rival the fastest way to run it, named below; of nncore
+its default, and one thread. limit: the arithmetic of the step's matrix products at the speed of the best product
+measured in this run, {peak} GFLOP/s. ×: time over nncore's; "of limit ×": nncore's time over the limit."""
 
 
 def start(net: nets.Net, rivals: list[str], dtype: str) -> dict[tuple[str, str], Worker]:
@@ -125,26 +125,30 @@ def check(chosen_nets: list[nets.Net], rivals: list[str], dtype: str, epochs: in
 
     Before training they must be equal up to rounding; after it they differ by the order of the batches.
     """
-    rows, good = [], True
+    rows, verdicts, good = [], [], True
     for net in chosen_nets:
-        before, after, cells = [], [], []
+        before: list[float] = []
+        after: list[float] = []
+        cells: list[list[str]] = []
         for (rival, variant), worker in start(net, rivals, dtype).items():
             answer = worker.ask("check", epochs=epochs)
             worker.close()
             name = f"{rival}, {variant}"
             if answer is None:
                 good &= (worker.problem or "").startswith("absent")
-                cells.append([net.name, name, "–", "–"])
+                cells.append([net.name, name, "–", "–", (worker.problem or "").partition(":")[0]])
                 continue
             before.append(answer["before"])
             after.append(answer["after"])
-            cells.append([net.name, name, f"{before[-1]:.6f}", f"{after[-1]:.4f}"])
+            cells.append([net.name, name, f"{before[-1]:.6f}", f"{after[-1]:.4f}", ""])
         middle = statistics.median(after) if after else 0.0
         same = all(abs(b - before[0]) < 1e-4 * before[0] for b in before)
         same &= all(abs(a - middle) < 0.1 * middle and a < 0.9 * b for a, b in zip(after, before, strict=True))
         good &= same
-        rows += [[*cell, "" if i else "agree" if same else "DIFFER"] for i, cell in enumerate(cells)]
-    print(table.render(["net", "rival", "loss at the start", f"after {epochs} epochs", ""], rows))
+        rows += cells
+        verdicts.append(f"{net.name}: {'the same' if same else 'DIFFERENT'}")
+    print(table.render(["net", "rival", "loss at the start", f"after {epochs} epochs", "problem"], rows))
+    print("\nThe losses are", ", ".join(verdicts))
     return good
 
 

@@ -15,7 +15,7 @@ from nncore import losses
 from nncore.data.validation import as_rows, check_lengths
 from nncore.layers import Layer
 from nncore.losses import Loss
-from nncore.tape import Compiled, Op, Signal, Tape, aligned_zeros, parameter_stage, stages
+from nncore.tape import Compiled, Op, Signal, Tape, aligned_zeros, parameter_stages, stages
 
 __all__ = ["Recording", "Sequential", "Text"]
 
@@ -53,7 +53,7 @@ class Recording:
 
     def prepare(self) -> list[Any]:
         """The stage that derives, before the first step, what the kernels need from the parameters."""
-        return parameter_stage(self.tape.prepare, (), {})
+        return parameter_stages(self.tape.prepare, (), {})
 
 
 class Sequential:
@@ -277,7 +277,7 @@ class Sequential:
         tape = recording.tape
         gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
         step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
-        step += parameter_stage(tape.parameter_gradients, (), {})
+        step += parameter_stages(tape.parameter_gradients, (), {})
         compiled = Compiled(tape, step, before=recording.prepare(), records=[values])
         return recording, recording.gather, gather_y, compiled, loss
 

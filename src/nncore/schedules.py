@@ -1,7 +1,7 @@
 """Schedules: hyper-parameters that change during training.
 
-A schedule is a function of the time t = 0, 1, 2, …, counted in steps (``per="step"``) or in epochs (``per="epoch"``).  Every
-hyper-parameter of every optimizer takes a number or a schedule.
+A schedule is a function of the time t = 0, 1, 2, …, counted in steps (``per="step"``) or in epochs (``per="epoch"``).
+Every hyper-parameter of every optimizer takes a number or a schedule.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
+Times = NDArray[np.int64]
 Per = Literal["step", "epoch"]
 
 
@@ -79,7 +80,7 @@ class Schedule(Configured):
             raise ValueError(f"per: expected 'step' or 'epoch', got {per!r}")
         self.per = per
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         """The values at the times `t`."""
         raise NotImplementedError
 
@@ -107,7 +108,7 @@ class Constant(Schedule):
         super().__init__()
         self.value = number("value", value)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return np.full(t.shape, self.value)
 
 
@@ -129,7 +130,7 @@ class PiecewiseConstant(Schedule):
         if len(self.levels) != len(self.boundaries) + 1:
             raise ValueError(f"levels: expected {len(self.boundaries) + 1} (boundaries + 1), got {len(self.levels)}")
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return np.asarray(self.levels)[np.searchsorted(self.boundaries, t, side="right")]
 
 
@@ -148,7 +149,7 @@ class StepDecay(Schedule):
         self.every = count("every", every)
         self.factor = number("factor", factor, above=0)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return self.initial * np.power(self.factor, (t // self.every).astype(np.float64))
 
 
@@ -165,7 +166,7 @@ class Harmonic(Schedule):
         super().__init__(per)
         self.a, self.b, self.every = number("a", a), number("b", b, above=0), count("every", every)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return self.a / (t // self.every + self.b)
 
 
@@ -182,7 +183,7 @@ class InverseTime(Schedule):
         super().__init__(per)
         self.initial, self.rate = number("initial", initial), number("rate", rate, 0)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return self.initial / (1 + self.rate * t)
 
 
@@ -199,7 +200,7 @@ class Exponential(Schedule):
         super().__init__(per)
         self.initial, self.gamma = number("initial", initial), number("gamma", gamma, above=0)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         with np.errstate(over="ignore"):
             return self.initial * np.power(self.gamma, t.astype(np.float64))
 
@@ -218,7 +219,7 @@ class Polynomial(Schedule):
         self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
         self.power = number("power", power, above=0)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         left = 1 - np.minimum(t, self.steps) / self.steps
         return self.final + (self.initial - self.final) * np.power(left, self.power)
 
@@ -244,11 +245,11 @@ class Cosine(Schedule):
         self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
         self.restarts, self.growth = bool(restarts), count("growth", growth)
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         since, length = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps)
         return self.final + (self.initial - self.final) * (1 + np.cos(np.pi * (since / length))) / 2
 
-    def _cycle(self, t: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | int]:
+    def _cycle(self, t: Times) -> tuple[Times, Times | int]:
         """The time since the cycle of `t` began, and the length of that cycle."""
         if self.growth == 1:
             return t % self.steps, self.steps
@@ -293,9 +294,9 @@ class Warmup(Schedule):
 class OneCycle(Schedule):
     """Up along a half cosine from `initial` to `peak`, then down along another to `final` (Smith & Topin 2018).
 
-    With up = fraction·steps − 1 and end = steps − 1: c(initial, peak, t/up) for t <= up, c(peak, final, (t−up)/(end−up)) until
-    end, then `final`; c(a, b, x) = b + ½(a − b)(1 + cos πx).  As PyTorch's OneCycleLR: `initial` defaults to peak/25, `final` to
-    initial/10000.  For a momentum that goes down and up again give all three.
+    With up = fraction·steps − 1 and end = steps − 1: c(initial, peak, t/up) for t <= up, c(peak, final,
+    (t−up)/(end−up)) until end, then `final`; c(a, b, x) = b + ½(a − b)(1 + cos πx).  As PyTorch's OneCycleLR: `initial`
+    defaults to peak/25, `final` to initial/10000.  For a momentum that goes down and up again give all three.
 
     >>> OneCycle(1.0, steps=5, initial=0.0, final=0.0, fraction=0.6).values(0, 6).round(12)
     array([0. , 0.5, 1. , 0.5, 0. , 0. ])
@@ -314,7 +315,7 @@ class OneCycle(Schedule):
         if not 0 < self._up < self.steps - 1:
             raise ValueError(f"fraction: expected 1 < fraction * steps < steps, got {self.fraction!r} * {self.steps}")
 
-    def at(self, t: NDArray[np.int64]) -> Array:
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
         end = self.steps - 1
         rising = t <= self._up
         x = np.where(rising, t / self._up, (np.minimum(t, end) - self._up) / (end - self._up))
@@ -322,11 +323,10 @@ class OneCycle(Schedule):
         return goal + (start - goal) * (1 + np.cos(np.pi * x)) / 2
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
-    schedule.name: schedule
-    for schedule in (Constant, PiecewiseConstant, StepDecay, Harmonic, InverseTime, Exponential, Polynomial, Cosine, Warmup,
-                     OneCycle)
-}
+_ALL: tuple[type[Schedule], ...] = (
+    Constant, PiecewiseConstant, StepDecay, Harmonic, InverseTime, Exponential, Polynomial, Cosine, Warmup, OneCycle,
+)  # fmt: skip
+SCHEDULES: dict[str, type[Schedule]] = {schedule.name: schedule for schedule in _ALL}
 
 
 def as_schedule(value: Any) -> Schedule:

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 
-__all__ = ["Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parameter_stage", "stages"]
+__all__ = ["Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parameter_stages", "stages"]
 
 Array = NDArray[Any]
 
@@ -170,13 +170,23 @@ def stages(ops: Iterable[Op]) -> list[Stage]:
     return result
 
 
-def parameter_stage(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
-    """One stage in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient."""
+def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
+    """Stages in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient.
+
+    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it.
+    """
     firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
-    pieces = firsts[-1]
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
-    after = [(followers[op], first, last) for op, first, last in placed if op in followers]
-    return [Stage("tiles", placed + [(op, 0, pieces) for op in everywhere] + after)] if pieces else []
+    if not placed:
+        return []
+    result = [Stage("tiles", list(placed))]
+    for op in everywhere:
+        if op.axis == "whole":
+            result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]
+        else:
+            result[-1].placed.append((op, 0, firsts[-1]))
+    result[-1].placed += [(followers[op], first, last) for op, first, last in placed if op in followers]
+    return result
 
 
 class Compiled:
@@ -187,11 +197,12 @@ class Compiled:
     before, after : stages that run once a call, before the first step and after the last.
     step : stages of a step.
     records : per-example columns that the step writes, the loss first.
+    partials : parts of a penalty that the step leaves behind.
     """
 
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
-        records: Sequence[Array] = (),
+        records: Sequence[Array] = (), partials: Array | None = None,
     ) -> None:  # fmt: skip
         self.parallel = tape.parallel
         everything = [*before, *step, *after]
@@ -205,7 +216,7 @@ class Compiled:
         ]  # fmt: skip
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
-            block_rows=tape.block_rows, records=records,
+            block_rows=tape.block_rows, records=records, partials=partials,
         )  # fmt: skip
 
     def bind(self, op: Op, slot: int, array: Array, *, row_stride: int | None = None) -> None:

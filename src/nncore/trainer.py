@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nncore import _kernels, losses, optimizers
 from nncore import metrics as metric_registry
 from nncore.callbacks import Callback
+from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
 from nncore.data.validation import as_rows, check_lengths, check_positive_integer
 from nncore.errors import DivergenceError
@@ -25,7 +26,8 @@ from nncore.losses import Loss, Targets
 from nncore.model import Recording, Sequential
 from nncore.optimizers import Optimizer
 from nncore.progress import Progress
-from nncore.tape import Compiled, Op, parameter_stage, stages
+from nncore.regularizers import Regularizer
+from nncore.tape import Compiled, Op, Tape, parameter_stages, stages
 
 __all__ = ["Trainer"]
 
@@ -49,6 +51,10 @@ class Trainer:
         See ``nncore.losses``; a function of outputs and targets that returns per-example losses and gradients works too.
     optimizer : Optimizer or str
         Default ``"adam"``.
+    regularizer : Regularizer, optional
+        Its penalty is part of the loss; the column ``penalty`` shows it alone.
+    clip : Clipping, optional
+        Applied to the gradient, the penalty's included, before the update.
     metrics : sequence of str
         ``"accuracy"`` or the names of losses.
     seed : int
@@ -79,12 +85,13 @@ class Trainer:
 
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
-        metrics: Sequence[Any] = (), seed: int = 0,
+        regularizer: Regularizer | None = None, clip: Clipping | None = None, metrics: Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a Sequential, got {model!r}")
         self.model, self.loss, self.optimizer = model, losses.get(loss), optimizers.get(optimizer)
         self.metrics = [metric_registry.get(metric) for metric in metrics]
+        self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
         self.seed = int(seed)
         self.history = History()
@@ -173,7 +180,7 @@ class Trainer:
                     self.history.append({"epoch": self.epochs_done, **row})
                     for callback in callbacks if each_epoch else ():
                         callback.on_epoch_end(self, self.epochs_done - 1, row)
-                    progress.update(self.epochs_done - last + epochs, 0.0, row)
+                    progress.update(self.epochs_done - 1 - last + epochs, 1.0, row)
             self.interrupted = interrupted()
         for callback in callbacks:
             callback.on_train_end(self)
@@ -270,7 +277,17 @@ class Trainer:
         means = sums.sum(axis=0) / len(rows)
         if done < steps:
             means[:] = math.nan
-        return dict(zip(self.columns, means.tolist(), strict=True))
+        if self.regularizer:
+            means[-1] = self.regularizer.value(self.model)
+        return self._row("", means)
+
+    def _row(self, prefix: str, means: Array) -> dict[str, float]:
+        """Named columns: loss, metrics, and the penalty, which is also part of the loss."""
+        row = dict(zip([f"{prefix}{name}" for name in self.columns], means.tolist(), strict=False))
+        if self.regularizer:
+            row[f"{prefix}loss"] += float(means[-1])
+            row[f"{prefix}penalty"] = float(means[-1])
+        return row
 
     def _training_program(self, capacity: int, targets: Targets) -> tuple[Recording, Op, Op, Compiled]:
         """Gather, forward, loss, δ chain; then weight gradients and update, tile by tile."""
@@ -280,20 +297,40 @@ class Trainer:
             tape = recording.tape
             gather_y, loss_op, metric_ops, records = self._loss_ops(recording, targets)
             table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
-            cost = (UPDATE_COST * table[:, 1] * table[:, 2]).tolist()
+            before_update, partials = self._gradient_ops(tape, table)
             arrays = self.optimizer.arrays(self.model.parameters, self.model.gradients, table)
+            cost = (UPDATE_COST * table[:, 1] * table[:, 2]).tolist()
 
             def optimizer_op(kernel: str) -> Op:
                 return Op("tiles", kernel, arrays, cost=cost)
 
             step = stages([recording.gather, gather_y, *tape.forward, *metric_ops, loss_op, *tape.backward])
             update = optimizer_op(f"{self.optimizer.kernel}_update")
-            step += parameter_stage(tape.parameter_gradients, [update], tape.followers)
+            step += parameter_stages(tape.parameter_gradients, [*before_update, update], tape.followers)
             enter = stages([optimizer_op(self.optimizer.enter)]) if self.optimizer.enter else []
             leave = stages([optimizer_op(self.optimizer.leave)]) if self.optimizer.leave else []
-            compiled = Compiled(tape, step, before=enter + recording.prepare(), after=leave, records=records)
+            before = enter + recording.prepare()
+            compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials)
             self._compiled[key] = recording, recording.gather, gather_y, compiled
         return self._compiled[key]
+
+    def _gradient_ops(self, tape: Tape, table: Array) -> tuple[list[Op], Array | None]:
+        """What happens to the gradient before the update: penalty, clipping. And the parts of the penalty, tile by tile."""
+        ops: list[Op] = []
+        partials = None
+        if self.regularizer:
+            regularized = np.zeros(self.model.parameters.size, dtype=bool)
+            for layer in self.model.layers:
+                for parameter in layer.parameters.values():
+                    regularized[parameter.offset : parameter.offset + parameter.size] = parameter.regularized
+            strengths = np.outer(regularized[table[:, 0]], [self.regularizer.l1, self.regularizer.l2])
+            partials = np.zeros(len(table))
+            arrays = (self.model.gradients, self.model.parameters, partials, strengths, None, None, None, table)
+            ops.append(Op("tiles", "penalty", arrays, cost=(10.0 * table[:, 1] * table[:, 2]).tolist()))
+        if self.clip:
+            firsts = np.cumsum([0] + [len(op.tiles) for op in tape.parameter_gradients]).tolist()
+            ops += self.clip.ops(self.model.gradients, table, firsts)
+        return ops, partials
 
 
 class _Run:
@@ -326,9 +363,10 @@ class _Run:
             if progress is not None and epochs == 1:
                 progress.update(trainer.epochs_done - first_epoch, done / steps, None)
         whole = done // self.per_epoch
-        table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, -1).sum(axis=1) / self.examples
-        names = [f"running_{name}" for name in trainer.columns]
-        return [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, -1)
+        means = table.sum(axis=1) / self.examples
+        means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
+        return [trainer._row("running_", row) for row in means]
 
     def _steps(self, order: Array | None, first: int, count: int) -> Array:
         trainer = self.trainer

@@ -57,19 +57,17 @@ def op_names() -> tuple[str, ...]:
 
 def run_op(
     name: str, arrays: Sequence[Any], *, dtype: Any, sizes: Sequence[int] = (), constants: Sequence[float] = (), rows: int = 1,
-    axis: str = "rows", pieces: int = 1, index: np.ndarray | None = None, position: int = 0, scale: float | None = None,
+    axis: str = "rows", pieces: int = 1, index: np.ndarray | None = None, position: int = 0, scale: float = 0.0,
     coefficients: np.ndarray | None = None, step: int = 0, threads: int | None = None, isa: str | None = None,
     block_rows: int = 16,
 ) -> int:  # fmt: skip
-    """Run one op by itself; returns 1 if it reported a failure. ``scale`` must be 1 / rows, which is what it is in a program."""
-    if scale is not None and scale != 1.0 / rows:
-        raise ValueError(f"scale must be 1 / rows, got {scale}")
+    """Run one op by itself; returns 1 if it reported a failure. ``scale`` is that of the losses' gradients, 0 for 1 / rows."""
     ops = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces)]
     one = Program(op_table(isa), dtype, [(axis, pieces, None, False, ops)], block_rows=block_rows)
     if coefficients is not None:
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(1, -1)
     done, _ = one.run(
-        examples=rows, batch=rows, origin=position, order=index, coefficients=coefficients, step_offset=step,
+        examples=rows, batch=rows, origin=position, order=index, coefficients=coefficients, scale=scale, step_offset=step,
         threads=threads or get_num_threads(),
     )  # fmt: skip
     return 1 - int(done)

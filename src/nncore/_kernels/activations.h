@@ -1,5 +1,5 @@
-/* Activations h = s(z), elementwise but for softmax, and their backward halves dz = dh * s'(z).  Kernels see a block of rows as
- * n = rows * width consecutive numbers.  Included twice, after elementary.h. */
+/* Activations h = s(z), elementwise but for softmax, and their backward halves dz = dh * s'(z).  Kernels see a block
+ * of rows as n = rows * width consecutive numbers.  Included twice, after elementary.h. */
 
 /* tanh: h = tanh z */
 static void NAME(tanh_forward)(real *restrict h, const real *restrict z, int64_t n) {
@@ -57,7 +57,8 @@ static void NAME(elu_forward)(real *restrict h, const real *restrict z, real alp
     }
 }
 
-/* h = z for z > 0, else alpha (e^z - 1), so h' = 1 or alpha e^z; not h + alpha, which loses the digits of a small e^z */
+/* h = z for z > 0, else alpha (e^z - 1), so h' = 1 or alpha e^z; not h + alpha, which loses the digits of a small e^z
+ * */
 static void NAME(elu_backward)(real *restrict dz, const real *restrict dh, const real *restrict z,
                                const real *restrict h, real alpha, int64_t n) {
     (void)h;
@@ -79,7 +80,8 @@ static void NAME(softplus_backward)(real *restrict dz, const real *restrict dh, 
     for (int64_t i = 0; i < n; i++) dz[i] = dh[i] * NAME(nn_sigmoid)(z[i]);
 }
 
-/* z no further from 0 than limit, where a gate is 0 or 1 to the last bit; NaN stays NaN.  Keeps inf * 0 from being NaN. */
+/* z no further from 0 than limit, where a gate is 0 or 1 to the last bit; NaN stays NaN.  Keeps inf * 0 from being
+ * NaN. */
 static inline real NAME(at_least)(real z, real limit) { return z < limit ? limit : z; }
 static inline real NAME(within)(real z, real limit) { return NAME(at_least)(z > limit ? limit : z, -limit); }
 
@@ -98,7 +100,7 @@ static void NAME(gelu_backward)(real *restrict dz, const real *restrict dh, cons
     for (int64_t i = 0; i < n; i++) {
         const real x = NAME(within)(z[i], REAL(40.0));
         const real e = NAME(nn_exp)(REAL(-0.5) * x * x);
-        dz[i] = dh[i] * (NAME(nn_normal_cdf_from)(x, e) + REAL(0.39894228040143267794) * x * e);
+        dz[i] = dh[i] * NAME(nn_fma)(REAL(0.39894228040143267794) * x, e, NAME(nn_normal_cdf_from)(x, e));
     }
 }
 
@@ -126,7 +128,7 @@ static void NAME(gelu_tanh_backward)(real *restrict dz, const real *restrict dh,
     for (int64_t i = 0; i < n; i++) {
         const real x = NAME(within)(z[i], REAL(40.0));
         const real s = NAME(nn_sigmoid)(NAME(gelu_inner)(x));
-        dz[i] = dh[i] * (s + x * s * (1 - s) * NAME(gelu_inner_slope)(x));
+        dz[i] = dh[i] * NAME(nn_fma)(x * s * (1 - s), NAME(gelu_inner_slope)(x), s);
     }
 }
 
@@ -161,7 +163,7 @@ static void NAME(identity_backward)(real *restrict dz, const real *restrict dh, 
     for (int64_t i = 0; i < n; i++) dz[i] = dh[i];
 }
 
-/* ---- softmax: rows of any width, best when short -------------------------------------------------------------------- */
+/* ---- softmax: rows of any width, best when short --------------------------------------------------------------- */
 
 /* Work goes through blocks of rows of about this many numbers, which stay in the first-level cache. */
 #define NN_CHUNK ((int64_t)(2048 / sizeof(real)))
@@ -243,7 +245,8 @@ static void NAME(softmax_backward)(real *restrict dz, const real *restrict dh, c
     }
 }
 
-/* ---- the ops: arrays h, z / dz, dh, z, h (rows, width); sizes: width; constants: the parameter, where there is one --- */
+/* ---- the ops: arrays h, z / dz, dh, z, h (rows, width); sizes: width; constants: the parameter, where there is one
+ * --- */
 
 #define NN_ACTIVATION_OPS(name, ...)                                                                                   \
     static void NAME(op_##name##_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {    \

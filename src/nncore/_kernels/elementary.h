@@ -1,9 +1,10 @@
 /* exp, expm1, log, log1p, tanh, sigmoid, softplus and erf of one `real`, so written that a loop over them vectorises:
- * no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp of the true value everywhere, with or
- * without FMA; results go gradually to zero and to infinity; infinities, NaN and signed zeros as in NumPy.
+ * no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp of the true value everywhere,
+ * with or without FMA; results go gradually to zero and to infinity; infinities, NaN and signed zeros as in NumPy.
  *
- * The polynomials are minimax fits (Remez, 200-bit arithmetic); each states its degree and the error it adds to the result.
- * No includes, no guard: the includer defines real, integer, NAME, REAL and REAL_IS_FLOAT and includes this file twice. */
+ * The polynomials are minimax fits (Remez, 200-bit arithmetic); each states its degree and the error it adds to the
+ * result. No includes, no guard: the includer defines real, integer, NAME, REAL and REAL_IS_FLOAT and includes this
+ * file twice. */
 
 #if REAL_IS_FLOAT
 #define WORD uint32_t
@@ -58,7 +59,20 @@ static inline real NAME(nn_with_sign)(real magnitude, real x) {
     return NAME(nn_from_bits)(NAME(nn_bits)(magnitude) | (NAME(nn_bits)(x) & SIGN_BIT));
 }
 
-/* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2, e^x = 2^n e^r ------------------------------------------------------------ */
+/* a b + c, fused wherever that is fast.  -ffp-contract does it for plain sums of products, but not dependably where a
+ * select stands between the two, or both sides are products: then a vector loop and its scalar tail could differ in
+ * the last bit. */
+static inline real NAME(nn_fma)(real a, real b, real c) {
+#if REAL_IS_FLOAT && defined(__FP_FAST_FMAF)
+    return __builtin_fmaf(a, b, c);
+#elif !REAL_IS_FLOAT && defined(__FP_FAST_FMA)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* ---- exp: x = n ln 2 + r, |r| <= ln 2 / 2, e^x = 2^n e^r ------------------------------------------------------- */
 
 /* (e^r - 1 - r) / r^2.  Degree 4, 2^-28 of e^r (float); degree 9, 2^-57 (double). */
 static inline real NAME(nn_exp_tail)(real r) {
@@ -88,7 +102,8 @@ static inline real NAME(nn_exp)(real x) {
     return y * NAME(nn_from_bits)(half << MANTISSA) * NAME(nn_from_bits)((exponent - half) << MANTISSA);
 }
 
-/* e^x - 1 = 2 ((s r + s - 1/2) + s w), with s = 2^(n-1) and e^r = 1 + r + w.  The first sum rounds no worse than the last. */
+/* e^x - 1 = 2 ((s r + s - 1/2) + s w), with s = 2^(n-1) and e^r = 1 + r + w.  The first sum rounds no worse than the
+ * last. */
 static inline real NAME(nn_expm1)(real x) {
     real clamped = x > EXP_MAX ? EXP_MAX : x;
     clamped = clamped < REAL(-50.0) ? REAL(-50.0) : clamped;
@@ -103,7 +118,7 @@ static inline real NAME(nn_expm1)(real x) {
     return NAME(nn_abs)(x) < EPSILON / 2 ? x : y;
 }
 
-/* ---- log: x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)) ------------------------------------------------------------ */
+/* ---- log: x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)) ------------------------------------------------------- */
 
 /* k ln 2 + log(1 + f), where log(1 + f) = f - f^2/2 + s (f^2/2 + R), s = f / (2 + f), R = log((1 + s)/(1 - s))/s - 2
  * (the arrangement of FreeBSD's msun, e_log.c).  R / s^2 in s^2: degree 2, 2^-30 (float); degree 6, 2^-59 (double). */
@@ -113,12 +128,13 @@ static inline real NAME(nn_log_parts)(real k, real f) {
 #if REAL_IS_FLOAT
     const real tail = ((REAL(0.298722968) * z + REAL(0.399775223)) * z + REAL(0.666667765)) * z;
 #else
-    const real tail = ((((((REAL(0.14796624675356939) * z + REAL(0.15313986868700134)) * z + REAL(0.18183566660753738)) * z
+    const real tail = ((((((REAL(0.14796624675356939) * z + REAL(0.15313986868700134))
+        * z + REAL(0.18183566660753738)) * z
         + REAL(0.22222198531393083)) * z + REAL(0.28571428742762461)) * z + REAL(0.3999999999941315)) * z
         + REAL(0.66666666666667346)) * z;
 #endif
     const real half_square = REAL(0.5) * f * f;
-    return k * LN2_HI - ((half_square - (s * (half_square + tail) + k * LN2_LO)) - f);
+    return k * LN2_HI - ((half_square - NAME(nn_fma)(s, half_square + tail, k * LN2_LO)) - f);
 }
 
 /* biased k << MANTISSA and the mantissa bits of f: see nn_log */
@@ -168,9 +184,10 @@ static inline real NAME(nn_log1p_unit)(real x) {
     return NAME(nn_log_parts)(NAME(nn_log_exponent)(split), f);
 }
 
-/* ---- what networks make of them ------------------------------------------------------------------------------------- */
+/* ---- what networks make of them -------------------------------------------------------------------------------- */
 
-/* tanh a = a + a^3 T(a^2) below 0.55, 1 - 2 / (e^2a + 1) above.  T: degree 4, 2^-30 (float); degree 9, 2^-55.5 (double). */
+/* tanh a = a + a^3 T(a^2) below 0.55, 1 - 2 / (e^2a + 1) above.  T: degree 4, 2^-30 (float); degree 9, 2^-55.5
+ * (double). */
 static inline real NAME(nn_tanh)(real x) {
     const real a = NAME(nn_abs)(x);
     const real z = a * a;
@@ -190,11 +207,11 @@ static inline real NAME(nn_tanh)(real x) {
     return NAME(nn_with_sign)(a < REAL(0.55) ? small : large, x);
 }
 
-/* sigmoid(x), given e = e^-|x|.  With q = e / (1 + e): 1 - q for x >= 0 and q for x < 0, where q = e - e q rounds better
- * when e is small. */
+/* sigmoid(x), given e = e^-|x|.  With q = e / (1 + e): 1 - q for x >= 0 and q for x < 0, where q = e - e q rounds
+ * better when e is small. */
 static inline real NAME(nn_sigmoid_from)(real x, real e) {
     const real q = e / (REAL(1.0) + e);
-    const real negative = e < REAL(0.35) ? e - e * q : q;
+    const real negative = e < REAL(0.35) ? NAME(nn_fma)(-e, q, e) : q;
     return x < REAL(0.0) ? negative : REAL(1.0) - q;
 }
 
@@ -208,8 +225,8 @@ static inline real NAME(nn_softplus)(real x) {
 }
 
 /* erf a = a + a E(a^2) below 1, 1 - exp(-g(a)) above, g = -log erfc.
- * E: degree 6, 2^-29.7 (float); degree 11, 2^-57 (double).  g on [1, 4]: degree 6; on [1, 6]: degree 17; 2^-30 and 2^-57 of
- * erf; beyond, erf rounds to 1. */
+ * E: degree 6, 2^-29.7 (float); degree 11, 2^-57 (double).  g on [1, 4]: degree 6; on [1, 6]: degree 17; 2^-30 and
+ * 2^-57 of erf; beyond, erf rounds to 1. */
 static inline real NAME(nn_erf)(real x) {
     const real a = NAME(nn_abs)(x);
     const real z = a * a;
@@ -244,9 +261,9 @@ static inline real NAME(nn_erf)(real x) {
     return NAME(nn_with_sign)(a < REAL(1.0) ? a + a * small : large, x);
 }
 
-/* The normal distribution function, given e = exp(-a^2/2), a = |x|: N = e t P(t) for x < 0 and 1 - N above, t = 1/(1 + p a).
- * P, relative: degree 9, 2^-26.7 for a < 15 (float); degree 22, 2^-58 for a < 40 (double); beyond, N is 0.  2 ulp for x >= 0;
- * below, the rounding of a^2 / 2 in e adds a^2 / 4 ulp (where 1 + erf would have no digits left). */
+/* The normal distribution function, given e = exp(-a^2/2), a = |x|: N = e t P(t) for x < 0 and 1 - N above, t = 1/(1
+ * + p a). P, relative: degree 9, 2^-26.7 for a < 15 (float); degree 22, 2^-58 for a < 40 (double); beyond, N is 0.  2
+ * ulp for x >= 0; below, the rounding of a^2 / 2 in e adds a^2 / 2 ulp (where 1 + erf would have no digits left). */
 static inline real NAME(nn_normal_cdf_from)(real x, real e) {
     const real a = NAME(nn_abs)(x);
 #if REAL_IS_FLOAT
@@ -271,8 +288,8 @@ static inline real NAME(nn_normal_cdf_from)(real x, real e) {
         + REAL(0.53916524363292388)) * v + REAL(0.80854656261048598)) * v + REAL(0.50629129371003296)) * v
         + REAL(0.16240567178099165);
 #endif
-    const real tail = e * (t * (odd * u + even));
-    return x < REAL(0.0) ? tail : REAL(1.0) - tail;
+    const real tail = t * (odd * u + even);
+    return x < REAL(0.0) ? e * tail : NAME(nn_fma)(-e, tail, REAL(1.0));
 }
 
 static inline real NAME(nn_normal_cdf)(real x) {

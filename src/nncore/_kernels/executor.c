@@ -94,7 +94,7 @@ static double record_sum(const double *record, int64_t rows) {
 
 /* One thread keeps what the step recorded. */
 static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
-    double *sums = run->sums + (step - run->first_step) * program->n_records;
+    double *sums = run->sums + (step - run->first_step) * (program->n_records + 1);
     for (int64_t r = 0; r < program->n_records; r++) sums[r] = record_sum(program->records[r], context->rows);
     if (run->examples_out)
         for (int64_t i = 0; i < context->rows; i++) run->examples_out[context->position + i] = program->records[0][i];
@@ -132,7 +132,7 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t step) {
     context->index = run->order ? run->order + epoch * run->examples + start : NULL;
     context->start = run->origin + start;
     context->position = run->origin + epoch * run->examples + start;
-    context->scale = 1.0 / (double)context->rows;
+    context->scale = run->scale != 0 ? run->scale : 1.0 / (double)context->rows;
     context->step = run->step_offset + (uint64_t)step;
     if (run->coefficients) context->coefficients = run->coefficients + (step - run->first_step) * run->coefficient_stride;
 }
@@ -149,6 +149,10 @@ static void run_thread(nn_team *team, int number, int count) {
     for (; good && step < run->last_step; step += good) {
         set_batch(&context, run, step);
         good = run_stages(team, program->enter, program->leave, step, &context, &thread);
+        /* The next step's tiles come after a barrier that waits for this thread: the parts are still this step's. */
+        if (number == 0 && program->n_partials)
+            run->sums[(step - run->first_step + 1) * (program->n_records + 1) - 1] =
+                record_sum(program->partials, program->n_partials);
     }
     meet(team, count);
     if (number == 0) __atomic_store_n(&team->failed_step, 0, __ATOMIC_RELAXED);

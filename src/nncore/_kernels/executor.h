@@ -23,6 +23,8 @@ typedef struct {
     int64_t block_rows;          /* rows of a ROWS piece */
     int64_t n_records;           /* per-example columns kept: the loss, then the metrics */
     const double *const *records; /* each (batch capacity,), written by the step */
+    int64_t n_partials;          /* parts of a penalty that the step leaves behind; their sum is one more column */
+    const double *partials;
 } nn_program;
 
 /* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
@@ -33,8 +35,9 @@ typedef struct {
     const int64_t *order;            /* (epochs, examples) rows of the data; NULL: in sequence */
     const double *coefficients;      /* one row a step, from first_step on; NULL: none */
     int64_t coefficient_stride;
+    double scale;                    /* of the losses' gradients; 0: 1 / rows, the mean over the batch */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
-    double *sums;                    /* (steps, n_records): sums over each batch of each record */
+    double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
 } nn_run;
 

@@ -6,4 +6,5 @@
 #include "rows.h"
 #include "activations.h"
 #include "losses.h"
+#include "gradients.h"
 #include "optimizers.h"

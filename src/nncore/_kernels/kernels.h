@@ -19,7 +19,7 @@ typedef struct {
     const int64_t *index;        /* (rows,) which rows of the data are in it; NULL: the rows start, start + 1, ... */
     int64_t start;               /* where the batch starts in the epoch */
     int64_t position;            /* where it starts in this run's sequence of examples */
-    double scale;                /* 1 / rows: losses are means over the batch */
+    double scale;                /* of the losses' gradients: 1 / rows for the mean over the batch */
     const double *coefficients;  /* this step's row of the optimizer's coefficient table */
     uint64_t step;               /* global step number: the counter of the random numbers */
     int *failed;                 /* an op sets it to stop the run; each thread has its own */

@@ -1,9 +1,11 @@
-/* Losses of an output y against a target d, and hits for accuracies.  y, d, dy are (rows, width); loss, weight, hit (rows,).
+/* Losses of an output y against a target d, and hits for accuracies.  y, d, dy are (rows, width); loss, weight, hit
+ * (rows,).
  *
  *     loss_i = weight_i * loss(y_i, d_i)          dy_i = scale * weight_i * d loss(y_i, d_i) / d y_i,  if dy is given
  *
- * Work goes through chunks of rows: one flat vectorised pass over all numbers of the chunk, then sums by row, in double.  The
- * bits of a row do not depend on its chunk, nor on whether dy is wanted.  Included twice, after activations.h. */
+ * Work goes through chunks of rows: one flat vectorised pass over all numbers of the chunk, then sums by row, in
+ * double.  The bits of a row do not depend on its chunk, nor on whether dy is wanted.  Included twice, after
+ * activations.h. */
 
 #define NN_CHUNK ((int64_t)(2048 / sizeof(real)))   /* as in activations.h */
 #define NN_CHUNK_ROWS 64
@@ -18,7 +20,7 @@ static inline void NAME(scale_rows)(real *restrict dy, const double *restrict we
             for (int64_t j = 0; j < width; j++) dy[i * width + j] *= (real)(scale * weight[i]);
 }
 
-/* ---- losses that are sums over the outputs: the term of one output, and its slope d term / d y ---------------------- */
+/* ---- losses that are sums over the outputs: the term of one output, and its slope d term / d y ----------------- */
 
 /* squared_error: 1/2 (y - d)^2;  slope y - d */
 static inline real NAME(squared_error_term)(real *slope, real y, real d, real unused) {
@@ -63,20 +65,21 @@ static inline real NAME(hinge_term)(real *slope, real y, real d, real unused) {
 
 /* binary_cross_entropy, y a probability: -d log y - (1 - d) log(1 - y);  slope -d / y + (1 - d) / (1 - y)
  *
- * A part whose target is exactly 0 is 0, in term and slope, whatever y is: y = 0 and y = 1 are right answers.  Where y excludes
- * with certainty what the target has, the loss is infinite, and we say so (the caller stops and names the step): a clamp, as
- * PyTorch's at -100, would go on with a loss that is not this function and a gradient that is not its gradient.  The loss that
- * cannot get there is sigmoid_cross_entropy. */
+ * A part whose target is exactly 0 is 0, in term and slope, whatever y is: y = 0 and y = 1 are right answers.  Where
+ * y excludes with certainty what the target has, the loss is infinite, and we say so (the caller stops and names the
+ * step): a clamp, as PyTorch's at -100, would go on with a loss that is not this function and a gradient that is not
+ * its gradient.  The loss that cannot get there is sigmoid_cross_entropy. */
 static inline real NAME(binary_cross_entropy_term)(real *slope, real y, real d, real unused) {
     (void)unused;
     const real not_d = 1 - d;
-    const real yes = d * NAME(nn_log)(y), no = not_d * NAME(nn_log1p)(-y);
-    const real yes_slope = d / y, no_slope = not_d / (1 - y);
-    *slope = (not_d == 0 ? 0 : no_slope) - (d == 0 ? 0 : yes_slope);
-    return -(d == 0 ? 0 : yes) - (not_d == 0 ? 0 : no);
+    const real log_y = NAME(nn_log)(y), log_not_y = NAME(nn_log1p)(-y);
+    const real yes = d / y, no = not_d / (1 - y);
+    *slope = (not_d == 0 ? 0 : no) - (d == 0 ? 0 : yes);
+    return NAME(nn_fma)(-d, d == 0 ? 0 : log_y, -not_d * (not_d == 0 ? 0 : log_not_y));
 }
 
-/* kl_divergence, y and d probabilities: d log d - d log y;  slope -d / y.  0 where d = 0; infinite where y = 0 < d, as above. */
+/* kl_divergence, y and d probabilities: d log d - d log y;  slope -d / y.  0 where d = 0; infinite where y = 0 < d,
+ * as above. */
 static inline real NAME(kl_divergence_term)(real *slope, real y, real d, real unused) {
     (void)unused;
     const real term = d * (NAME(nn_log)(d) - NAME(nn_log)(y)), ratio = d / y;
@@ -91,9 +94,8 @@ static inline real NAME(sigmoid_cross_entropy_term)(real *slope, real y, real d,
     const real a = NAME(nn_abs)(y);
     const real e = NAME(nn_exp)(-a);
     const real other = y > 0 ? 1 - d : d;
-    const real miss = a * other;
     *slope = NAME(nn_sigmoid_from)(y, e) - d;
-    return (other == 0 ? 0 : miss) + NAME(nn_log1p_unit)(e);
+    return NAME(nn_fma)(other == 0 ? 0 : a, other, NAME(nn_log1p_unit)(e));
 }
 
 /* loss_i = share weight_i sum_j term_ij.  A chunk is some short rows, or a stretch of one long row. */
@@ -128,19 +130,20 @@ NN_SUM_LOSS(binary_cross_entropy, 1.0, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(kl_divergence, 1.0, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(sigmoid_cross_entropy, 1.0, 0, int64_t rows, int64_t width)
 
-/* ---- softmax cross-entropy: softmax, loss and gradient in one pass, and no log of a softmax -------------------------- */
+/* ---- softmax cross-entropy: softmax, loss and gradient in one pass, and no log of a softmax -------------------- */
 
 /* loss = -sum_j d_j log p_j, p = softmax(y): -log p_j = log S - (y_j - m), S = sum_k e^(y_k - m), m = max_k y_k
  * d loss / d y_j = p_j D - d_j, p_j = e^(y_j - m) / S, D = sum_j d_j
  *
- * Targets d, or else labels: then d_j = [j = label], D = 1.  A logit of -inf (a masked class) is fine where its target is 0. */
+ * Targets d, or else labels: then d_j = [j = label], D = 1.  A logit of -inf (a masked class) is fine where its
+ * target is 0. */
 NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, const real *restrict y,
                                   const real *restrict d, const int64_t *restrict label,
                                   const double *restrict weight, double scale, int64_t rows, int64_t width) {
     real scratch[NN_CHUNK], top[NN_CHUNK_ROWS], log_sum[NN_CHUNK_ROWS], share[NN_CHUNK_ROWS];
     double sum[NN_CHUNK_ROWS], mass[NN_CHUNK_ROWS];
     const int64_t block = NAME(chunk_rows)(width);
-    for (int64_t row = 0; row < rows; row += block, y += block * width, loss += block) {
+    for (int64_t row = 0; row < rows; row += block) {
         const int64_t r = rows - row < block ? rows - row : block;
         /* m, e = e^(y - m), S; a chunk is some short rows, or a stretch of one long row */
         for (int64_t i = 0; i < r; i++) top[i] = NAME(row_max)(y + i * width, width);
@@ -164,7 +167,7 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
                 double lost = 0;
                 for (int64_t j = 0; j < width; j++) {
                     const double miss = log_sum[i] + ((double)top[i] - y[i * width + j]);
-                    lost += target[j] == 0 ? 0 : target[j] * miss;
+                    lost += target[j] * (target[j] == 0 ? 0 : miss);
                 }
                 loss[i] = lost;
                 mass[i] = NAME(row_sum)(target, width);
@@ -184,14 +187,15 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
                 for (int64_t i = 0; i < r; i++) {
                     const real c = (real)(scale * (weight ? weight[i] : 1.0));
                     for (int64_t j = 0; j < width; j++)
-                        dy[i * width + j] = dy[i * width + j] * share[i] - c * d[i * width + j];
+                        dy[i * width + j] = NAME(nn_fma)(dy[i * width + j], share[i], -c * d[i * width + j]);
                 }
             }
-            dy += block * width;
+            dy += r * width;
         }
-        d = d ? d + block * width : NULL;
-        label = label ? label + block : NULL;
-        weight = weight ? weight + block : NULL;
+        loss += r, y += r * width;
+        if (d) d += r * width;
+        if (label) label += r;
+        if (weight) weight += r;
     }
 }
 
@@ -210,7 +214,7 @@ static void NAME(softmax_cross_entropy_labels)(double *loss, real *dy, const rea
     else NAME(softmax_loss)(loss, dy, y, NULL, label, weight, scale, rows, width);
 }
 
-/* ---- hits ------------------------------------------------------------------------------------------------------------ */
+/* ---- hits ------------------------------------------------------------------------------------------------------ */
 
 /* 1 if argmax_j y_j is the label, else 0; of equal outputs the first counts, NaN never hits */
 static inline double NAME(hits)(const real *restrict y, int64_t label, int64_t width) {
@@ -246,7 +250,7 @@ static void NAME(accuracy_binary)(double *hit, const real *y, const real *d, rea
 }
 
 /* ---- the ops: arrays loss, dy or NULL, y, d or labels, weight or NULL / hit, y, d or labels; sizes: width;
- * constants: the parameter, where there is one ------------------------------------------------------------------------- */
+ * constants: the parameter, where there is one ------------------------------------------------------------------- */
 
 #define NN_LOSS_OP(name, target, target_width, ...)                                                                    \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {              \

@@ -15,6 +15,8 @@ static const nn_entry nn_table[] = {
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)
     ENTRY(softmax_cross_entropy) ENTRY(softmax_cross_entropy_labels)
     ENTRY(accuracy_labels) ENTRY(accuracy_targets) ENTRY(accuracy_binary)
+    /* gradients before the update */
+    ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
     /* optimizers */
     ENTRY(sgd_update) ENTRY(momentum_update) ENTRY(momentum_outside_update) ENTRY(nesterov_enter) ENTRY(nesterov_update)
     ENTRY(nesterov_leave) ENTRY(adagrad_update) ENTRY(adagrad_inside_update) ENTRY(rmsprop_update)

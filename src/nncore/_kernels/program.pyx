@@ -42,11 +42,14 @@ cdef extern from "executor.h" nogil:
         const nn_stage *stages
         int64_t enter, leave, n_stages, block_rows, n_records
         const double **records
+        int64_t n_partials
+        const double *partials
     ctypedef struct nn_run:
         int64_t first_step, last_step, examples, batch, origin
         const int64_t *order
         const double *coefficients
         int64_t coefficient_stride
+        double scale
         uint64_t step_offset
         double *sums
         double *examples_out
@@ -116,6 +119,9 @@ class PythonOp:
 
 
 cdef void *address(array) except *:
+    """Where an array's data is; NULL for None."""
+    if array is None:
+        return NULL
     cdef Py_ssize_t pointer = array.__array_interface__["data"][0]
     return <void *>pointer
 
@@ -135,7 +141,8 @@ cdef class Program:
     cdef object busy
     cdef readonly list op_names
 
-    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=()):
+    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=(),
+                  partials=None):
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
@@ -144,7 +151,7 @@ cdef class Program:
         self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
         if not (self.ops and self.stages and self.records):
             raise MemoryError
-        self.keep, self.python_ops, self.op_names = [{}, list(records)], [], []
+        self.keep, self.python_ops, self.op_names = [{}, list(records), partials], [], []
         self.busy = threading.Lock()
         for s, (axis, pieces, costs, checks_loss, stage_ops) in enumerate(stages):
             self.stages[s].axis = AXES[axis]
@@ -168,7 +175,7 @@ cdef class Program:
                 else:
                     op.run = table.kernel(name, is_double)
                     for i, array in enumerate(arrays):
-                        op.array[i] = NULL if array is None else address(array)
+                        op.array[i] = address(array)
                 self.keep.append(arrays)
                 for i, size in enumerate(sizes):
                     op.size[i] = size
@@ -178,8 +185,12 @@ cdef class Program:
             self.stages[s].last_op = o
         for i, record in enumerate(records):
             self.records[i] = <const double *>address(record)
-        self.program = nn_program(self.ops, self.stages, enter, len(stages) if leave is None else leave, len(stages), block_rows,
-                                  len(records), self.records)
+        self.program.ops, self.program.stages, self.program.n_stages = self.ops, self.stages, len(stages)
+        self.program.enter, self.program.leave = enter, len(stages) if leave is None else leave
+        self.program.block_rows = block_rows
+        self.program.records, self.program.n_records = self.records, len(records)
+        if partials is not None:
+            self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
 
     def __dealloc__(self):
         free(self.ops)
@@ -189,25 +200,27 @@ cdef class Program:
     def bind(self, int64_t number, int slot, array):
         """Have op ``number`` work on another array."""
         self.keep[0][number, slot] = array
-        self.ops[number].array[slot] = NULL if array is None else address(array)
+        self.ops[number].array[slot] = address(array)
 
     def resize(self, int64_t number, int slot, int64_t size):
         """Change a size of op ``number``."""
         self.ops[number].size[slot] = size
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
-            coefficients=None, uint64_t step_offset=0, examples_out=None, int threads=1):
-        """Run steps [first_step, last_step). Returns (steps completed, sums over each step's batch of each record)."""
-        sums = np.zeros((max(last_step - first_step, 0), self.program.n_records))
+            coefficients=None, double scale=0.0, uint64_t step_offset=0, examples_out=None, int threads=1):
+        """Run steps [first_step, last_step). Returns (steps completed, sums over each step's batch of each record, last the
+        penalty)."""
+        sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
         run.first_step, run.last_step, run.examples, run.batch, run.origin = first_step, last_step, examples, batch, origin
-        run.order = NULL if order is None else <const int64_t *>address(order)
-        run.coefficients = NULL if coefficients is None else <const double *>address(coefficients)
+        run.order = <const int64_t *>address(order)
+        run.coefficients = <const double *>address(coefficients)
         run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
+        run.scale = scale
         run.step_offset = step_offset
         run.sums = <double *>address(sums)
-        run.examples_out = NULL if examples_out is None else <double *>address(examples_out)
+        run.examples_out = <double *>address(examples_out)
         with self.busy:
             with nogil:
                 done = nn_execute(&self.program, &run, threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncore.optimizers.adam import AdaMax, Adam, AdamW, AMSGrad, NAdam
+from nncore.optimizers.adam import Adam, AdaMax, AdamW, AMSGrad, NAdam
 from nncore.optimizers.adaptive import AdaDelta, AdaGrad, RMSprop
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.momentum import Momentum, Nesterov
@@ -12,15 +12,15 @@ from nncore.optimizers.sgd import SGD
 from nncore.optimizers.sign import DeltaBarDelta, Lion, Rprop
 
 __all__ = [
-    "OPTIMIZERS", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "DeltaBarDelta", "Lion", "Momentum",
-    "NAdam", "Nesterov", "Optimizer", "RMSprop", "Rprop",
+    "OPTIMIZERS", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "DeltaBarDelta", "Lion",
+    "Momentum", "NAdam", "Nesterov", "Optimizer", "RMSprop", "Rprop",
 ]  # fmt: skip
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    optimizer.kernel: optimizer
-    for optimizer in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, AdaDelta, Adam, AdamW, AMSGrad, AdaMax, NAdam, Lion, Rprop,
-                      DeltaBarDelta)
-}
+_ALL: tuple[type[Optimizer], ...] = (
+    SGD, Momentum, Nesterov, AdaGrad, RMSprop, AdaDelta, Adam, AdamW, AMSGrad, AdaMax, NAdam, Lion, Rprop,
+    DeltaBarDelta,
+)  # fmt: skip
+OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}
 
 
 def get(optimizer: Any) -> Optimizer:

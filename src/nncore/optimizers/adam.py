@@ -18,10 +18,11 @@ class Adam(Optimizer):
 
     - ``eps_placement="outside"``: θ ← θ − η m̂/(√v̂ + ε)
     - ``eps_placement="inside"``:  θ ← θ − η m̂/√(v̂ + ε)
-    - ``eps_placement="hat"``:     θ ← θ − ηₜ m/(√v + ε),  ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ): the order of computation at the end of
-      section 2 of the paper, whose ε̂ is not corrected
+    - ``eps_placement="hat"``:     θ ← θ − ηₜ m/(√v + ε),  ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ): the order of computation at the end
+      of section 2 of the paper, whose ε̂ is not corrected
 
-    ``bias_correction=False`` replaces both corrections by 1.  Where β₁ or β₂ is a schedule, βᵗ is the product over the steps.
+    ``bias_correction=False`` replaces both corrections by 1.  Where β₁ or β₂ is a schedule, βᵗ is the product over the
+    steps.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class Adam(Optimizer):
         if not self.bias_correction:
             first, second = np.ones(steps), np.ones(steps)
         root = np.sqrt(second)
-        eps = values["eps"] * {"outside": root, "inside": second, "hat": 1.0}[self.eps_placement]
+        eps = values["eps"] * {"outside": root, "inside": second, "hat": np.ones(steps)}[self.eps_placement]
         return np.column_stack((values["lr"] * root / first, values["beta1"], values["beta2"], eps))
 
 
@@ -110,8 +111,8 @@ class AdamW(Adam):
 class AMSGrad(Adam):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose step length never grows back.
 
-    As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root.  In PyTorch and
-    here the bias is corrected after the maximum; the paper corrects none (``bias_correction=False``).
+    As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root.  In
+    PyTorch and here the bias is corrected after the maximum; the paper corrects none (``bias_correction=False``).
 
     Parameters
     ----------

@@ -17,7 +17,8 @@ class AdaGrad(Optimizer):
     - ``eps_placement="outside"``: θ ← θ − ηg/(√r + ε)
     - ``eps_placement="inside"``:  θ ← θ − ηg/√(r + ε)
 
-    Lecture notes that divide by r + ε without the root have a misprint: the step would then be longer for smaller gradients.
+    Lecture notes that divide by r + ε without the root have a misprint: the step would then be longer for smaller
+    gradients.
 
     Parameters
     ----------
@@ -28,7 +29,8 @@ class AdaGrad(Optimizer):
 
     Notes
     -----
-    PyTorch's ``lr_decay`` is ``lr=InverseTime(lr, rate=lr_decay)``.  With eps = 0 a zero first gradient is 0/0: divergence.
+    PyTorch's ``lr_decay`` is ``lr=InverseTime(lr, rate=lr_decay)``.  With eps = 0 a zero first gradient is 0/0:
+    divergence.
 
     Examples
     --------
@@ -62,7 +64,8 @@ class RMSprop(Optimizer):
 
     State r, and a where centred, and v where there is momentum, at first 0.
 
-    r ← αr + (1−α)g²,  a ← αa + (1−α)g,  s = r, or r − a² if ``centered``;  d = √s + ε, or √(s + ε) if ``eps_placement="inside"``
+    r ← αr + (1−α)g²,  a ← αa + (1−α)g,  s = r, or r − a² if ``centered``;  d = √s + ε, or √(s + ε) if
+    ``eps_placement="inside"``
 
     - ``momentum=0``: θ ← θ − ηg/d
     - otherwise: v ← μv + g/d,  θ ← θ − ηv
@@ -80,8 +83,8 @@ class RMSprop(Optimizer):
 
     Notes
     -----
-    Keras has η inside the velocity: v ← μv + ηg/d,  θ ← θ − v.  PyTorch takes the root of a variance that rounding has made
-    negative and gets NaN; here it counts as 0.
+    Keras has η inside the velocity: v ← μv + ηg/d,  θ ← θ − v.  PyTorch takes the root of a variance that rounding has
+    made negative and gets NaN; here it counts as 0.
 
     Examples
     --------

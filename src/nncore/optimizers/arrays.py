@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from nncore.errors import DivergenceError
 
 Real = NDArray[np.floating[Any]]
+REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
 STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
 
@@ -35,7 +36,7 @@ def tile_table(n: int) -> NDArray[np.int64]:
 
 def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
     kind = np.dtype(dtype)
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if kind not in REALS:
         raise TypeError(f"{name}: expected float32 or float64, got {kind}")
     return kind
 
@@ -66,4 +67,5 @@ def check_gradient(theta: Real, grad: Real) -> None:
         total = grad.sum()
     if not np.isfinite(total) and not np.isfinite(grad).all():  # the sum alone may overflow
         bad = np.flatnonzero(~np.isfinite(grad))
-        raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, the first at {bad[0]}: {grad[bad[0]]}")
+        first = f"the first at {bad[0]}: {grad[bad[0]]}"
+        raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, {first}")

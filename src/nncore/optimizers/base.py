@@ -9,10 +9,19 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.errors import DivergenceError
-from nncore.optimizers.arrays import Real, aligned, check_gradient, check_like, check_vector, real_dtype, tile_table
-from nncore.optimizers.hyper import hyper, in_range
+from nncore.optimizers.arrays import (
+    REALS,
+    Real,
+    aligned,
+    check_gradient,
+    check_like,
+    check_vector,
+    real_dtype,
+    tile_table,
+)
+from nncore.optimizers.hyper import Hyper, hyper, in_range
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.schedules import Array, Configured, Schedule, as_schedule, count, number
+from nncore.schedules import Array, Configured, Schedule, count, number
 
 MAX_SLOTS = 5  # the eight arrays of an op: theta, grad, slots, and last the table of tiles
 
@@ -67,15 +76,16 @@ class Optimizer(Configured):
         return {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
 
     def _values(self, name: str, steps: int, steps_per_epoch: int) -> Array:
-        schedule = as_schedule(getattr(self, name))
-        values = schedule.values(self.step_count, steps, steps_per_epoch)
-        if isinstance(getattr(self, name), Schedule):
-            for end in (values.min(), values.max()) if values.size else ():
-                in_range(name, float(end), f" from {schedule!r}")
+        value: Hyper = getattr(self, name)
+        if not isinstance(value, Schedule):
+            return np.full(steps, value)
+        values = value.values(self.step_count, steps, steps_per_epoch)
+        for end in (values.min(), values.max()) if steps else ():
+            in_range(name, float(end), f" from {value!r}")
         return values
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        """What the kernel needs of the next `steps` steps: (steps, k) in the kernel's order.  The state does not change."""
+        """What the kernel needs in the next `steps` steps: (steps, k), in the kernel's order."""
         values = self.hyper_values(steps, steps_per_epoch)
         return np.column_stack([values[name] for name in self.hyperparameters])
 
@@ -133,23 +143,25 @@ class Optimizer(Configured):
         """All alike, and like the slots there are."""
         like = next(iter(self.state.values() or arrays.values()), None)
         for slot, array in arrays.items():
-            real_dtype(f"state {slot}", array.dtype)
             if like is not None and (array.shape, array.dtype) != ((like.size,), like.dtype):
-                raise ValueError(
-                    f"state {slot}: expected shape {(like.size,)} and {like.dtype}, got {array.shape} and {array.dtype}"
-                )
+                expected = f"shape {(like.size,)} and {like.dtype}"
+                raise ValueError(f"state {slot}: expected {expected}, got {array.shape} and {array.dtype}")
+            if array.dtype not in REALS:
+                raise ValueError(f"state {slot}: expected float32 or float64, got {array.dtype}")
 
     # ---- steps by hand
 
     def step(self, theta: Real, grad: Real) -> None:
         """Change `theta` in place by one step along the gradient `grad`.
 
-        Both are 1-D, C-contiguous, float32 or float64 alike.  The state begins with the first step.  A gradient that is not
-        finite raises `DivergenceError` before anything changes; so does a step that leads a parameter or its state out of the
-        finite numbers, but then the other parameters have been changed.
+        Both are 1-D, C-contiguous, float32 or float64 alike.  The state begins with the first step.  A gradient that is
+        not finite raises `DivergenceError` before anything changes; so does a step that leads a parameter or its state
+        out of the finite numbers, but then the other parameters have been changed.
         """
-        self._check_step(theta, grad)
+        self._check_theta(theta)
+        check_gradient(theta, grad)
         row = self.coefficients(1)
+        self._ensure_state(theta)
         if self.enter and not self.entered:
             self.begin(theta)
         if self._run(f"{self.kernel}_update", theta, grad, row[0]):
@@ -157,25 +169,28 @@ class Optimizer(Configured):
         self.advance(1)
 
     def begin(self, theta: Real) -> None:
-        """Before the first gradient: let `theta` be the point at which the algorithm wants it.  Only Nesterov differs."""
+        """Before the first gradient: let `theta` be where the algorithm wants it taken.  Only Nesterov moves it."""
         self._switch(self.enter, theta, True)
 
     def finish(self, theta: Real) -> None:
-        """After the last step: let `theta` be the parameters themselves.  Only Nesterov differs."""
+        """After the last step: let `theta` be the parameters themselves.  Only Nesterov moves it."""
         self._switch(self.leave, theta, False)
 
     def _switch(self, op: str | None, theta: Real, entered: bool) -> None:
         if op is None or self.entered == entered:
             return
-        self._check_step(theta, None)
+        self._check_theta(theta)
+        self._ensure_state(theta)
         if self._run(op, theta, theta, self.coefficients(1)[0]):
             raise DivergenceError(f"{self!r}: a parameter is not finite")
         self.entered = entered
 
     def _run(self, op: str, theta: Real, grad: Real, row: Array) -> int:
         table = tile_table(theta.size)
-        arrays = self.arrays(theta, grad, table)
-        return _kernels.run_op(op, arrays, dtype=theta.dtype, axis="tiles", pieces=len(table), coefficients=row)
+        return _kernels.run_op(
+            op, self.arrays(theta, grad, table), dtype=theta.dtype, axis="tiles", pieces=len(table), coefficients=row,
+            threads=1 if len(table) == 1 else None,
+        )  # fmt: skip
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
@@ -184,15 +199,15 @@ class Optimizer(Configured):
         self._check_size(theta)
         return (theta, grad, *self.state.values(), *[None] * (MAX_SLOTS - len(self.state)), table)
 
-    def _check_step(self, theta: Real, grad: Real | None) -> None:
+    def _check_theta(self, theta: Real) -> None:
         check_vector("theta", theta)
         if not theta.flags.writeable:
             raise ValueError("theta: expected a writeable array, got a read-only one")
-        if grad is not None:
-            check_gradient(theta, grad)
+        self._check_size(theta)
+
+    def _ensure_state(self, theta: Real) -> None:
         if len(self.state) < len(self.slots):
             self.init_state(theta.size, theta.dtype)
-        self._check_size(theta)
 
     def _check_size(self, theta: Real) -> None:
         for slot, array in self.state.items():

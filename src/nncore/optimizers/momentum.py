@@ -24,7 +24,8 @@ class Momentum(Optimizer):
     ----------
     lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
     momentum : μ in [0, 1), default 0.9.  PyTorch's and Keras's default is 0.
-    lr_placement : "inside" (default; Keras, Goodfellow et al. algorithm 8.2) or "outside" (PyTorch with ``dampening=0``).
+    lr_placement : "inside" (default; Keras, Goodfellow et al. algorithm 8.2) or "outside" (PyTorch with
+        ``dampening=0``).
 
     Examples
     --------
@@ -54,9 +55,9 @@ class Nesterov(Optimizer):
 
     v ← μv − η g(θ + μv),  θ ← θ + v.  State v, at first 0, and origin.
 
-    Between the first step and `finish` the array given to `step` holds the point ahead, θ + μv, where the next gradient is
-    wanted, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the momentum of
-    the next step.  `minimize` and training do `begin` and `finish` themselves; their results are θ.
+    Between the first step and `finish` the array given to `step` holds the point ahead, θ + μv, where the next gradient
+    is wanted, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the
+    momentum of the next step.  `minimize` and training do `begin` and `finish` themselves; their results are θ.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ class Nesterov(Optimizer):
 
     Notes
     -----
-    PyTorch's and Keras's ``SGD(nesterov=True)`` keep the point ahead as the parameters for good, with the μ of this step for that
-    of the next: their parameters are the array here before `finish` (PyTorch's as long as η is constant).
+    PyTorch's and Keras's ``SGD(nesterov=True)`` keep the point ahead as the parameters for good, with the μ of this
+    step for that of the next: their parameters are the array here before `finish` (PyTorch's as long as η is constant).
 
     Examples
     --------

@@ -41,7 +41,8 @@ def evaluator(f: Any, theta: Real) -> Callable[[Real], tuple[float, Real]]:
 
     def evaluate(x: Real) -> tuple[float, Real]:
         value, gradient = call(x.copy())
-        grad: Real = np.array(gradient, dtype=theta.dtype, order="C")
+        with np.errstate(over="ignore"):  # a gradient too large for float32 becomes infinite, which is divergence
+            grad: Real = np.array(gradient, dtype=theta.dtype, order="C")
         if grad.shape != theta.shape:
             raise ValueError(f"f: expected a gradient of shape {theta.shape}, got {grad.shape}")
         return float(value), grad

@@ -91,6 +91,8 @@ class Rprop(Optimizer):
         self.allow_mini_batches = bool(allow_mini_batches)
         self.full_batch_only = not self.allow_mini_batches
         super().__init__()
+        if all(isinstance(size, float) for size in self.step_sizes) and self.step_sizes[0] > self.step_sizes[1]:
+            raise ValueError(f"step_sizes: expected smin <= smax, got {step_sizes!r}")
 
     def initial_value(self, slot: str) -> float:
         return self.lr if slot == "size" else 0.0
@@ -115,8 +117,8 @@ class DeltaBarDelta(Optimizer):
 
     Notes
     -----
-    In mini-batches signs change by chance, not because a minimum was passed: give it all data at once.  PyTorch and Keras do not
-    have it.
+    In mini-batches signs change by chance, not because a minimum was passed: give it all data at once.  PyTorch and
+    Keras do not have it.
 
     Examples
     --------

@@ -34,7 +34,7 @@ from .activations import (
     tanh_forward,
 )
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
-from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights
+from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, write_rows
 from .losses import (
     accuracy_binary,
     accuracy_labels,
@@ -108,4 +108,5 @@ __all__ = [
     "tanh_backward",
     "tanh_forward",
     "training",
+    "write_rows",
 ]

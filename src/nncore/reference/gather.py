@@ -1,4 +1,4 @@
-"""The rows of the data that make up a batch.
+"""The rows of the data that make up a batch, and where its outputs go.
 
 index is an integer array (rows,): row r of the batch is row index_r of the data. It is what a shuffled epoch is cut
 into.
@@ -98,3 +98,23 @@ def gather_weights(weights: NDArray[np.float64], index: Integers) -> NDArray[np.
     [2.0, 0.5]
     """
     return np.take(weights, index)
+
+
+def write_rows(out: Array, y: Array, position: int) -> None:
+    """out_{position + r, j} ← y_rj: the outputs of a batch among those of all examples.
+
+    Parameters
+    ----------
+    out : array (examples, width)
+        Changed in place.
+    y : array (rows, width)
+    position : int
+
+    Examples
+    --------
+    >>> out = np.zeros((3, 1))
+    >>> write_rows(out, np.array([[1.0], [2.0]]), 1)
+    >>> out.tolist()
+    [[0.0], [1.0], [2.0]]
+    """
+    out[position : position + len(y)] = y

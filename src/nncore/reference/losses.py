@@ -370,10 +370,9 @@ def accuracy_targets(y: Array, d: Array) -> Double:
 
 
 def accuracy_binary(y: Array, d: Array, threshold: float = 0.5) -> Double:
-    """hit = 1/n Σ_j [(y_j > threshold) = (d_j > threshold)], n = width.
+    """hit = [y_j > threshold is d_j > threshold for every j].
 
-    The threshold is ½ for probabilities, 0 for logits and for targets ±1; it parts the targets 0 and 1, or −1 and 1,
-    too.
+    The threshold is ½ for probabilities, 0 for logits and for targets ±1; it parts the targets 0 and 1, or ±1, too.
 
     Parameters
     ----------
@@ -387,6 +386,6 @@ def accuracy_binary(y: Array, d: Array, threshold: float = 0.5) -> Double:
     Examples
     --------
     >>> accuracy_binary(np.array([[0.7, 0.7], [0.2, 0.3]]), np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
-    [0.5, 1.0]
+    [0.0, 1.0]
     """
-    return ((y > threshold) == (d > threshold)).mean(axis=1, dtype=np.float64)
+    return ((y > threshold) == (d > threshold)).all(axis=1).astype(np.float64)

@@ -1,0 +1,96 @@
+/* What happens to a gradient between backward pass and update, tile by tile: penalties and clipping.
+ *
+ * All take the tile table of the update (optimizers.h): array[7], rows of (offset into theta, rows, columns, row stride). */
+
+/* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch. */
+static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
+    double absolute = 0, square = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const real w = theta[i];
+        grad[i] += l2 * w + l1 * (real)((w > 0) - (w < 0));
+        absolute += w < 0 ? -w : w;
+        square += (double)w * w;
+    }
+    return l1 * absolute + 0.5 * l2 * square;
+}
+
+/* g = min(max(g, -limit), limit); NaN stays. */
+static void NAME(clip_value)(real *grad, real limit, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const real g = grad[i];
+        grad[i] = g > limit ? limit : g < -limit ? -limit : g;
+    }
+}
+
+static double NAME(square_sum)(const real *grad, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)grad[i] * grad[i];
+    return sum;
+}
+
+static void NAME(scale)(real *grad, real factor, int64_t n) {
+    for (int64_t i = 0; i < n; i++) grad[i] *= factor;
+}
+
+/* `call` for each contiguous stretch of tile t: at is its offset, n its length */
+#define FOR_STRETCHES(t, call)                                                                                               \
+    do {                                                                                                                     \
+        const int64_t *tile = (const int64_t *)op->array[NN_MAX_ARRAYS - 1] + 4 * (t);                                       \
+        for (int64_t row = 0; row < tile[1]; row++) {                                                                        \
+            const int64_t at = tile[0] + row * tile[3], n = tile[2];                                                         \
+            call;                                                                                                            \
+        }                                                                                                                    \
+    } while (0)
+
+/* arrays: g, theta, penalty of each tile (double), strengths (tiles, 2) double: l1, l2 */
+static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) {
+        const double *strength = (const double *)op->array[3] + 2 * t;
+        double sum = 0;
+        if (strength[0] != 0 || strength[1] != 0)
+            FOR_STRETCHES(t, sum += NAME(penalty)((real *)op->array[0] + at, (const real *)op->array[1] + at, (real)strength[0],
+                                                  (real)strength[1], n));
+        ((double *)op->array[2])[t] = sum;
+    }
+}
+
+/* arrays: g; constants: limit */
+static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) FOR_STRETCHES(t, NAME(clip_value)((real *)op->array[0] + at, (real)op->constant[0], n));
+}
+
+/* arrays: sums of squares of each tile (double), g */
+static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) {
+        double sum = 0;
+        FOR_STRETCHES(t, sum += NAME(square_sum)((const real *)op->array[1] + at, n));
+        ((double *)op->array[0])[t] = sum;
+    }
+}
+
+/* Per group of tiles: factor = min(1, limit / norm), norm² the sum over the group's tiles in order.
+ * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64;
+ * sizes: groups; constants: limit */
+static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t *first = op->array[2];
+    (void)context, (void)begin, (void)end;
+    for (int64_t group = 0; group < op->size[0]; group++) {
+        double sum = 0;
+        for (int64_t t = first[group]; t < first[group + 1]; t++) sum += ((const double *)op->array[1])[t];
+        const double norm = sqrt(sum), factor = norm > op->constant[0] ? op->constant[0] / norm : 1.0;
+        for (int64_t t = first[group]; t < first[group + 1]; t++) ((double *)op->array[0])[t] = factor;
+    }
+}
+
+/* arrays: g, factor of each tile (double) */
+static void NAME(op_scale_gradient)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) {
+        const double factor = ((const double *)op->array[1])[t];
+        if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, (real)factor, n));
+    }
+}
+#undef FOR_STRETCHES

@@ -1,0 +1,97 @@
+"""Gradient clipping: what keeps one steep place from throwing θ far away (Pascanu, Mikolov, Bengio 2013)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.tape import Op
+
+__all__ = ["ClipGlobalNorm", "ClipNorm", "ClipValue", "Clipping"]
+
+Array = NDArray[np.generic]
+
+
+class Clipping:
+    """Base: records the ops that change the gradient between the backward pass and the update."""
+
+    def __init__(self, limit: float) -> None:
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < math.inf:
+            raise ValueError(f"limit must be a positive number, got {limit!r}")
+        self.limit = float(limit)
+
+    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
+        """Ops on the tiles of ``table``; ``arrays`` holds the first tile of each parameter array, and last the number of tiles."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.limit})"
+
+
+class ClipValue(Clipping):
+    """g_i ← min(max(g_i, −limit), limit). Changes the direction. The lectures take limit = 5.
+
+    Parameters
+    ----------
+    limit : float
+        Positive.
+    """
+
+    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
+        cost = [1.0] * len(table)
+        return [Op("tiles", "clip_value", _with_table((gradient,), table), constants=(self.limit,), cost=cost)]
+
+
+class _ByNorm(Clipping):
+    def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
+        raise NotImplementedError
+
+    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
+        groups = np.array(self._groups(arrays), dtype=np.int64)
+        squares, factors = np.zeros(len(table)), np.ones(len(table))
+        cost = [1.0] * len(table)
+        return [
+            Op("tiles", "square_sum", _with_table((squares, gradient), table), cost=cost),
+            Op("whole", "clip_factor", (factors, squares, groups), (len(groups) - 1,), (self.limit,)),
+            Op("tiles", "scale_gradient", _with_table((gradient, factors), table), cost=cost),
+        ]
+
+
+class ClipNorm(_ByNorm):
+    """For each parameter array: g ← g · min(1, limit/‖g‖). Keras's ``clipnorm``.
+
+    Parameters
+    ----------
+    limit : float
+        Positive.
+    """
+
+    def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
+        return arrays
+
+
+class ClipGlobalNorm(_ByNorm):
+    """For the whole gradient: g ← g · min(1, limit/‖g‖). Keeps the direction. PyTorch's ``clip_grad_norm_``.
+
+    Parameters
+    ----------
+    limit : float
+        Positive.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> nn.ClipGlobalNorm(5.0)
+    ClipGlobalNorm(5.0)
+    """
+
+    def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
+        return [arrays[0], arrays[-1]]
+
+
+def _with_table(arrays: tuple[Array, ...], table: Array) -> tuple[Array | None, ...]:
+    """The arrays of an op with the tile table in its place, the last."""
+    return (*arrays, *[None] * (7 - len(arrays)), table)

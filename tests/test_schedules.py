@@ -1,0 +1,168 @@
+"""Every schedule against its closed form, written out a second time."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from nncore import schedules as s
+
+WARMED = s.Exponential(0.5, 0.9, per="epoch")
+
+
+def cosine(a, b, x):
+    return b + (a - b) * (1 + math.cos(math.pi * x)) / 2
+
+
+def restarted(t, length, growth):
+    while t >= length:
+        t, length = t - length, length * growth
+    return t / length
+
+
+# the schedule, and its value at time t
+CASES = {
+    "constant": (s.Constant(0.3), lambda t: 0.3),
+    "piecewise": (s.PiecewiseConstant([3, 10], [0.5, 0.9, 0.99]), lambda t: 0.5 if t < 3 else 0.9 if t < 10 else 0.99),
+    "step decay": (s.StepDecay(0.4, every=7, factor=0.3), lambda t: 0.4 * 0.3 ** (t // 7)),
+    "harmonic": (s.Harmonic(0.001, b=10, every=3), lambda t: 0.001 / (t // 3 + 10)),
+    "inverse time": (s.InverseTime(0.2, rate=0.05), lambda t: 0.2 / (1 + 0.05 * t)),
+    "exponential": (s.Exponential(0.2, gamma=0.97), lambda t: 0.2 * 0.97**t),
+    "polynomial": (s.Polynomial(0.9, steps=20, final=0.1, power=2.5), lambda t: 0.1 + 0.8 * (1 - min(t, 20) / 20) ** 2.5),
+    "cosine": (s.Cosine(0.9, steps=20, final=0.1), lambda t: cosine(0.9, 0.1, min(t, 20) / 20)),
+    "restarts": (s.Cosine(0.9, 6, 0.1, restarts=True), lambda t: cosine(0.9, 0.1, (t % 6) / 6)),
+    "growing restarts": (
+        s.Cosine(0.9, 3, 0.1, restarts=True, growth=2), lambda t: cosine(0.9, 0.1, restarted(t, 3, 2)),
+    ),
+    "warmup": (
+        s.Warmup(s.Exponential(0.5, 0.9), steps=8, start=0.1),
+        lambda t: 0.1 + 0.4 * (t + 1) / 9 if t < 8 else 0.5 * 0.9 ** (t - 8),
+    ),
+    "warmup to a number": (s.Warmup(0.5, steps=3), lambda t: 0.5 * (t + 1) / 4 if t < 3 else 0.5),
+    "one cycle": (
+        s.OneCycle(1.0, steps=30, initial=0.2, final=0.01, fraction=0.4),
+        lambda t: cosine(0.2, 1.0, t / 11) if t <= 11 else cosine(1.0, 0.01, (min(t, 29) - 11) / 18),
+    ),
+}  # fmt: skip
+EACH = pytest.mark.parametrize("case", CASES)
+
+
+def by_epoch(schedule, **changes):
+    return s.as_schedule({"schedule": schedule.name, **schedule.config(), **changes})
+
+
+@EACH
+def test_closed_form(case):
+    schedule, formula = CASES[case]
+    values = schedule.values(0, 60)
+    assert values.dtype == np.float64
+    np.testing.assert_allclose(values, [formula(t) for t in range(60)], rtol=1e-13, atol=1e-15)
+
+
+@EACH
+@pytest.mark.parametrize("per_epoch", [1, 4])
+def test_values_do_not_depend_on_how_steps_are_grouped(case, per_epoch):
+    schedule, _ = CASES[case]
+    whole = schedule.values(0, 60, per_epoch)
+    first, parts = 0, []
+    for steps in (1, 2, 0, 3, 5, 17, 32):
+        parts.append(schedule.values(first, steps, per_epoch))
+        first += steps
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+@EACH
+def test_per_epoch(case):
+    schedule, formula = CASES[case]
+    if "per" not in schedule.config():
+        pytest.skip("a constant")
+    inner = {"after": by_epoch(schedule.after, per="epoch")} if case == "warmup" else {}
+    values = by_epoch(schedule, per="epoch", **inner).values(2, 58, steps_per_epoch=3)
+    np.testing.assert_allclose(values, [formula(t // 3) for t in range(2, 60)], rtol=1e-13, atol=1e-15)
+
+
+def test_warmup_by_step_to_a_schedule_by_epoch():
+    values = s.Warmup(WARMED, steps=3).values(0, 10, steps_per_epoch=2)
+    np.testing.assert_allclose(values, [0.125, 0.25, 0.375, 0.5, 0.5, 0.45, 0.45, 0.405, 0.405, 0.3645])
+
+
+@pytest.mark.parametrize(
+    ("case", "name"), [(c, n) for c, (schedule, _) in CASES.items() for n, v in schedule.config().items() if type(v) in (int, float)]
+)  # fmt: skip
+def test_every_constant_matters(case, name):
+    schedule, formula = CASES[case]
+    value = schedule.config()[name]
+    if name == "growth" and not schedule.restarts:
+        pytest.skip("nothing grows")
+    if case == "warmup to a number" and name == "start":
+        changed = 0.01
+    else:
+        changed = value + 1 if isinstance(value, int) else value * 1.01
+    mutant = by_epoch(schedule, **{name: changed})
+    assert not np.allclose(mutant.values(0, 60), [formula(t) for t in range(60)], rtol=1e-6, atol=0)
+
+
+@EACH
+def test_config(case):
+    schedule, _ = CASES[case]
+    again = s.as_schedule(json.loads(json.dumps({"schedule": schedule.name, **schedule.config()})))
+    assert type(again) is type(schedule)
+    assert again.config() == schedule.config()
+    assert repr(again) == repr(schedule)
+    assert np.array_equal(again.values(0, 60), schedule.values(0, 60))
+
+
+def test_every_schedule_has_a_case():
+    assert {type(schedule) for schedule, _ in CASES.values()} == set(s.SCHEDULES.values())
+    assert set(s.__all__) >= {schedule.__name__ for schedule in s.SCHEDULES.values()}
+
+
+@pytest.mark.parametrize("name", ["OneCycleLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "PolynomialLR", "StepLR"])
+@pytest.mark.filterwarnings("ignore")
+def test_pytorch_agrees(name):
+    torch = pytest.importorskip("torch")
+    ours, arguments = {
+        "OneCycleLR": (s.OneCycle(0.7, 50), {"max_lr": 0.7, "total_steps": 50}),
+        "CosineAnnealingWarmRestarts": (
+            s.Cosine(0.7, 5, 0.1, restarts=True, growth=3), {"T_0": 5, "T_mult": 3, "eta_min": 0.1},
+        ),
+        "ExponentialLR": (s.Exponential(0.7, 0.9), {"gamma": 0.9}),
+        "PolynomialLR": (s.Polynomial(0.7, 30, power=2), {"total_iters": 30, "power": 2}),
+        "StepLR": (s.StepDecay(0.7, every=4, factor=0.2), {"step_size": 4, "gamma": 0.2}),
+    }[name]  # fmt: skip
+    peer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.7)
+    theirs, values = getattr(torch.optim.lr_scheduler, name)(peer, **arguments), []
+    for _ in range(50):
+        values.append(peer.param_groups[0]["lr"])
+        if len(values) < 50:
+            theirs.step()
+    np.testing.assert_allclose(ours.values(0, 50), values, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: s.Constant("a"), TypeError, "value: expected a number, got 'a'"),
+        (lambda: s.Constant(math.nan), ValueError, "value: expected a finite number"),
+        (lambda: s.StepDecay(0.1, every=0), ValueError, "every: expected an int >= 1, got 0"),
+        (lambda: s.StepDecay(0.1, every=1.5), TypeError, "every: expected an int, got 1.5"),
+        (lambda: s.StepDecay(0.1, every=2, per="batch"), ValueError, "per: expected 'step' or 'epoch', got 'batch'"),
+        (lambda: s.Exponential(0.1, gamma=0), ValueError, "gamma: expected a finite number > 0, got 0"),
+        (lambda: s.InverseTime(0.1, rate=-1), ValueError, "rate: expected a finite number >= 0, got -1"),
+        (lambda: s.Harmonic(0.1, b=0), ValueError, "b: expected"),
+        (lambda: s.Polynomial(0.1, steps=3, power=0), ValueError, "power: expected"),
+        (lambda: s.PiecewiseConstant([3, 3], [1, 2, 3]), ValueError, "boundaries: expected ascending"),
+        (lambda: s.PiecewiseConstant([3], [1, 2, 3]), ValueError, "levels: expected 2 .*, got 3"),
+        (lambda: s.OneCycle(0.1, steps=10, fraction=0.1), ValueError, "fraction: expected"),
+        (lambda: s.Constant(0.1).values(-1, 3), ValueError, "first_step: expected an int >= 0"),
+        (lambda: s.Exponential(0.1, 0.9, per="epoch").values(0, 3, 0), ValueError, "steps_per_epoch"),
+        (lambda: s.as_schedule({"schedule": "cosin"}), ValueError, "schedule: expected one of constant, .*, got 'cosin'"),
+        (lambda: s.as_schedule("cosine"), TypeError, "schedule: expected a number"),
+    ],
+)  # fmt: skip
+def test_refusals(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
