@@ -95,9 +95,7 @@ def test_activation_backward_by_differences(name: str, kw: dict[str, float], rng
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("name", "kw"), LOSS_CASES)
-def test_loss_gradient_by_differences(
-    name: str, kw: dict[str, float], weighted: bool, rng: np.random.Generator
-) -> None:
+def test_loss_gradient_by_differences(name: str, kw: dict[str, float], weighted: bool, rng: np.random.Generator) -> None:
     loss = getattr(reference, name)
     for rows, width in [(1, 1), (3, 5), (4, 2)]:
         y, d = loss_inputs(name, rng, rows, width)
@@ -380,9 +378,7 @@ def test_mlp_steps_are_the_reference_functions(optimizer: str, rng: np.random.Ge
         h = reference.relu_forward(z)
         losses, dy = reference.softmax_cross_entropy_labels(reference.dense_forward(h, W2, b2), labels)
         dz = reference.relu_backward(reference.dense_backward_input(dy, W2), z, h)
-        parts = [
-            (reference.dense_backward_weight(e, a), reference.dense_backward_bias(e)) for e, a in [(dz, x), (dy, h)]
-        ]
+        parts = [(reference.dense_backward_weight(e, a), reference.dense_backward_bias(e)) for e, a in [(dz, x), (dy, h)]]
         grad = np.concatenate([a.ravel() for pair in parts for a in pair])
         assert net.step(x, labels, lr=0.01) == pytest.approx(losses.mean(), rel=1e-12)
         np.testing.assert_allclose(net.gradient, grad, rtol=1e-10, atol=1e-15)

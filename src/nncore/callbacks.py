@@ -31,6 +31,8 @@ class Callback:
         Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
         set it to False; short epochs then run faster.
 
+    Examples
+    --------
     >>> class Announce(Callback):
     ...     def on_epoch_end(self, trainer, epoch, row):
     ...         print(f"epoch {epoch}: loss {row['loss']}")
@@ -123,6 +125,8 @@ class EarlyStopping(Callback):
     ValueError
         For a bad argument; after the first epoch, if there is no such column.
 
+    Examples
+    --------
     >>> stopping = EarlyStopping("loss", patience=2, restore_best=False)
     >>> class Trainer:
     ...     stop_training = False
@@ -231,6 +235,8 @@ class ModelCheckpoint(Callback):
         For ``save_best_only`` without a `monitor`; after the first epoch, if `monitor` or `path` names a column that
         does not exist.
 
+    Examples
+    --------
     >>> ModelCheckpoint("net-{epoch:03d}-{loss:.2f}").filename(4, {"loss": 0.123})
     'net-005-0.12'
     """
@@ -300,6 +306,8 @@ class LambdaCallback(Callback):
     on_epoch_begin : callable of (trainer, epoch), optional
     on_epoch_end : callable of (trainer, epoch, row), optional
 
+    Examples
+    --------
     >>> LambdaCallback(on_epoch_end=lambda trainer, epoch, row: print(row["loss"])).on_epoch_end(None, 0, {"loss": 0.5})
     0.5
     """
@@ -347,6 +355,8 @@ class CSVLogger(Callback):
     append : bool, default False
         Add to an existing file, as a resumed training would; a last line that was cut short is dropped.
 
+    Examples
+    --------
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
     >>> logger = CSVLogger(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ __all__ = ["ClipGlobalNorm", "ClipNorm", "ClipValue", "Clipping"]
 Array = NDArray[np.generic]
 
 
-class Clipping:
+class Clipping(ABC):
     """Base: records the ops that change the gradient between the backward pass and the update."""
 
     def __init__(self, limit: float) -> None:
@@ -23,9 +24,9 @@ class Clipping:
             raise ValueError(f"limit must be a positive number, got {limit!r}")
         self.limit = float(limit)
 
+    @abstractmethod
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
-        """Ops on the tiles of ``table``; ``arrays`` holds the first tile of each parameter array, and last the number of tiles."""
-        raise NotImplementedError
+        """Ops on the tiles of ``table``; ``arrays``: the first tile of each parameter array, and last their number."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.limit})"
@@ -46,8 +47,9 @@ class ClipValue(Clipping):
 
 
 class _ByNorm(Clipping):
+    @abstractmethod
     def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
-        raise NotImplementedError
+        """The first tile of each group that has one norm, and last the number of tiles."""
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
         groups = np.array(self._groups(arrays), dtype=np.int64)

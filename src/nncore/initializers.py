@@ -126,6 +126,8 @@ class Constant(Initializer):
     ----------
     c : float, default 0.0 (as in Keras)
 
+    Examples
+    --------
     >>> Constant(0.5)((1, 3), np.random.default_rng(0))
     array([[0.5, 0.5, 0.5]], dtype=float32)
     """
@@ -149,6 +151,8 @@ class Normal(Initializer):
     ----------
     std : float, default 0.05
 
+    Examples
+    --------
     >>> round(float(Normal(0.1)((200, 300), np.random.default_rng(0)).std()), 2)
     0.1
     """
@@ -172,6 +176,8 @@ class Uniform(Initializer):
     ----------
     s : float, default 0.05
 
+    Examples
+    --------
     >>> bool(abs(Uniform(0.1)((20, 30), np.random.default_rng(0))).max() < 0.1)
     True
     """
@@ -330,6 +336,8 @@ class Orthogonal(Initializer):
     ----------
     gain : float, default 1.0
 
+    Examples
+    --------
     >>> W = Orthogonal()((3, 5), np.random.default_rng(0), "float64")
     >>> np.allclose(W @ W.T, np.eye(3))
     True
@@ -366,6 +374,19 @@ _ALIASES = {
 }
 
 
+def config(initializer: Callable[..., Array]) -> dict[str, Any]:
+    """What `get` makes the initializer from again; a function of the user's has no such form.
+
+    Raises
+    ------
+    TypeError
+        If it is not an `Initializer`.
+    """
+    if not isinstance(initializer, Initializer):
+        raise TypeError(f"initializer: expected an Initializer, which a file can name, got {initializer!r}")
+    return initializer.config()
+
+
 def get(initializer: str | Mapping[str, Any] | Callable[..., Array]) -> Callable[..., Array]:
     """The initializer that a name, a configuration or an object stands for.
 
@@ -383,6 +404,8 @@ def get(initializer: str | Mapping[str, Any] | Callable[..., Array]) -> Callable
     TypeError
         For anything else.
 
+    Examples
+    --------
     >>> get("he_normal")
     HeNormal()
     >>> get({"name": "uniform", "s": 0.1})

@@ -17,7 +17,7 @@ from nncore.tape import Op, Signal, Tape
 
 __all__ = [
     "LOSSES", "BinaryCrossEntropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError", "MeanSquaredError",
-    "PythonLoss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError", "Targets", "get",
+    "PythonLoss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError", "Targets",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -239,8 +239,8 @@ class PythonLoss(Loss):
     Parameters
     ----------
     function : callable
-        ``function(y, d)`` with outputs and targets (rows, width) returns the per-example losses (rows,) and the gradient of each
-        with respect to its outputs (rows, width). The library takes the mean over the batch of both.
+        ``function(y, d)`` with outputs and targets (rows, width) returns the per-example losses (rows,) and the gradient of
+        each with respect to its outputs (rows, width). The library takes the mean over the batch of both.
 
     Examples
     --------

@@ -47,7 +47,8 @@ class LossMetric:
         values = np.zeros(tape.capacity)
         if targets.kind == "labels" and self.name != "softmax_cross_entropy":
             raise ValueError(f"metric {self.name} needs targets of the outputs' shape, not labels")
-        return Op("rows", self.loss.kernel_for(targets), (values, None, y.value, d, None), (y.width,), self.loss.constants), values
+        arrays = (values, None, y.value, d, None)
+        return Op("rows", self.loss.kernel_for(targets), arrays, (y.width,), self.loss.constants), values
 
 
 def get(metric: Any) -> Accuracy | LossMetric:
@@ -67,5 +68,3 @@ def names(metrics: Sequence[Any]) -> list[str]:
     if len(set(result)) < len(result):
         raise ValueError(f"metrics must differ, got {result}")
     return result
-
-

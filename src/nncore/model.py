@@ -36,7 +36,9 @@ class Text(str):
 class Recording:
     """A tape with the ops of one model on it: the way from ``input`` to ``output``."""
 
-    def __init__(self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False) -> None:
+    def __init__(
+        self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False
+    ) -> None:
         self.tape = Tape(model.dtype, capacity, training=training, gradients=gradients)
         width = math.prod(model.input_shape)
         self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
@@ -253,7 +255,7 @@ class Sequential:
         """Every δ: the gradient of the mean loss with respect to the output of each layer, by layer name, ``"input"`` first."""
         _, recording = self._pass(X, y, loss, input_gradient=True)
         signals = [recording.input, *recording.tape.signals]
-        return {signal.name: signal.grad.reshape(len(signal.value), *signal.shape).copy() for signal in signals}
+        return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
 
     def _pass(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, input_gradient: bool = False
@@ -263,7 +265,8 @@ class Sequential:
         rows = as_rows(X, self.input_shape, self.dtype)
         targets = loss.targets(y, math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
-        key = ("gradient", len(rows), repr(loss), id(loss) if isinstance(loss, losses.PythonLoss) else 0, targets.kind, input_gradient)
+        own = id(loss) if isinstance(loss, losses.PythonLoss) else None
+        key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
         recording, gather, gather_y, compiled, _ = self._cached(
             key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
         )

@@ -40,6 +40,8 @@ class Progress:
     ValueError
         For a negative `total_epochs` or another `verbose`.
 
+    Examples
+    --------
     >>> import sys
     >>> with Progress(2, verbose=2, stream=sys.stdout) as progress:
     ...     for epoch in range(2):

@@ -16,8 +16,8 @@ __all__ = ["L1", "L2", "ElasticNet", "Regularizer"]
 class Regularizer:
     """Penalty Σ_W l1 Σ|w| + ½ l2 Σ w² over the weight arrays W; its gradient is l1 sign(w) + l2 w.
 
-    The loss that training reports contains it; the column ``penalty`` shows it alone. With a plain gradient step an L2 penalty is
-    weight decay; with an adaptive optimizer it is not, because the step divides it as well.
+    The loss that training reports contains it; the column ``penalty`` shows it alone. With a plain gradient step an L2 penalty
+    is weight decay; with an adaptive optimizer it is not, because the step divides it as well.
     """
 
     l1: float = 0.0

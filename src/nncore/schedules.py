@@ -239,8 +239,9 @@ class Cosine(Schedule):
 
     name = "cosine"
 
-    def __init__(self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1,
-                 per: Per = "step") -> None:
+    def __init__(
+        self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1, per: Per = "step"
+    ) -> None:
         super().__init__(per)
         self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
         self.restarts, self.growth = bool(restarts), count("growth", growth)
@@ -304,8 +305,15 @@ class OneCycle(Schedule):
 
     name = "one_cycle"
 
-    def __init__(self, peak: float, steps: int, initial: float | None = None, final: float | None = None,
-                 fraction: float = 0.3, per: Per = "step") -> None:
+    def __init__(
+        self,
+        peak: float,
+        steps: int,
+        initial: float | None = None,
+        final: float | None = None,
+        fraction: float = 0.3,
+        per: Per = "step",
+    ) -> None:
         super().__init__(per)
         self.peak, self.steps = number("peak", peak), count("steps", steps, 2)
         self.initial = self.peak / 25 if initial is None else number("initial", initial)

@@ -1,4 +1,4 @@
-"""Files: arrays as safetensors, everything else as JSON in the same file's header. No pickle; a file is complete or not there."""
+"""Files: arrays as safetensors, all else as JSON in the same file's header. No pickle; a file is complete or not there."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ __all__ = ["Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parame
 
 Array = NDArray[Any]
 
-# Below this many floating-point operations a step runs on one thread: what a second one saves is less than what meeting it costs.
+# A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
 PARALLEL_FLOPS = 400_000
 
 

@@ -346,7 +346,7 @@ class _Run:
     def advance(
         self, epochs: int, interrupted: Callable[[], bool], progress: Progress | None, first_epoch: int
     ) -> list[dict[str, float]]:
-        """Run at most ``epochs`` epochs, one at least, and return the running means of each; none if interrupted in the first."""
+        """Run at most ``epochs`` epochs, one at least; the running means of each, none if interrupted in the first."""
         trainer = self.trainer
         wanted = int(trainer._steps_per_second * SECONDS_PER_CALL)
         epochs = max(1, min(epochs, wanted // self.per_epoch))
@@ -390,8 +390,12 @@ class _Run:
         if not math.isfinite(sums[0]):
             where = f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else "")
         else:
-            arrays = [(f"{layer.name}.{name}", getattr(layer, f"{name}_grad")) for layer in trainer.model.layers for name in layer.parameters]
-            names = [name for name, grad in arrays if not np.isfinite(grad).all()]
+            names = [
+                f"{layer.name}.{name}"
+                for layer in trainer.model.layers
+                for name in layer.parameters
+                if not np.isfinite(getattr(layer, f"{name}_grad")).all()
+            ]
             where = f"the gradient of {names[0]} is not finite" if names else "the step of the optimizer is not finite"
         lr = trainer.optimizer.hyper_values(1, self.per_epoch).get("lr")
         rate = "" if lr is None else f" with lr = {float(np.ravel(lr)[0]):g}"

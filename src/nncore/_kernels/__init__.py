@@ -20,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most
-TILE_UNITS, TILE_INPUTS = 32, 256  # a tile of W: whole panels of units, and as many inputs as stay in L2 with their optimizer state
+TILE_UNITS, TILE_INPUTS = 32, 256  # a tile of W: whole panels of units; with its optimizer state it stays in L2
 
 
 def _load_tables() -> dict[str, _program.OpTable]:
@@ -112,7 +112,7 @@ def dense_backward_weight(
 ) -> None:
     """dW = dyᵀ x and, unless ``db`` is None, db = Σ dy."""
     sizes, tiles = _tile_sizes(*dW.shape)
-    run = {"dtype": dW.dtype, "rows": len(x), "axis": "tiles", "threads": threads, "isa": isa}
+    run: dict[str, Any] = {"dtype": dW.dtype, "rows": len(x), "axis": "tiles", "threads": threads, "isa": isa}
     run_op("dense_backward_weight", (dW, dy, x), sizes=sizes, pieces=tiles, **run)
     if db is not None:
         run_op("dense_backward_bias", (db, dy), sizes=db.shape, **run)

@@ -51,19 +51,18 @@ static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy
         for (int64_t u = 0; u < units; u++) db[u] += dy[i * units + u];
 }
 
-/* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel. */
+/* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
+ * Whole blocks of LANES x LANES are transposed in registers. */
 static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                               int64_t units, int64_t inputs) {
-    for (int64_t u = u0; u < u1; u += PANEL) {
-        const int64_t width = MIN(PANEL, units - u), stride = ROUND_UP(width, LANES);
-        real *panel = packed + u * inputs;
-        for (int64_t block = j0; block < j1; block += LANES) {    /* a block's rows of the panel stay in L1 */
-            const int64_t end = MIN(block + LANES, j1);
-            for (int64_t i = 0; i < width; i++)
-                for (int64_t j = block; j < end; j++) panel[j * stride + i] = w[(u + i) * inputs + j];
-            for (int64_t j = block; j < end; j++)
-                for (int64_t i = width; i < stride; i++) panel[j * stride + i] = 0;
-        }
+    for (int64_t u = u0; u < u1; u += LANES) {
+        const int64_t panel = u / PANEL * PANEL, stride = ROUND_UP(MIN(PANEL, units - panel), LANES);
+        const int64_t rows = MIN(LANES, units - u), whole = rows < LANES ? j0 : j0 + (j1 - j0) / LANES * LANES;
+        real *to = packed + panel * inputs + (u - panel);
+        const real *from = w + u * inputs;
+        for (int64_t j = j0; j < whole; j += LANES) NAME(transpose)(to + j * stride, stride, from + j, inputs);
+        for (int64_t j = whole; j < j1; j++)
+            for (int64_t i = 0; i < LANES; i++) to[j * stride + i] = i < rows ? from[i * inputs + j] : 0;
     }
 }
 

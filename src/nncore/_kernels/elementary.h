@@ -1,6 +1,7 @@
-/* exp, expm1, log, log1p, tanh, sigmoid, softplus and erf of one `real`, so written that a loop over them vectorises:
- * no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp of the true value everywhere,
- * with or without FMA; results go gradually to zero and to infinity; infinities, NaN and signed zeros as in NumPy.
+/* exp, expm1, log, log1p, tanh, sigmoid, softplus, erf and the normal distribution function of one `real`, so written
+ * that a loop over them vectorises: no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp
+ * of the true value everywhere, with or without FMA (the normal distribution function: see there); results go gradually
+ * to zero and to infinity; infinities, NaN and signed zeros as in NumPy.
  *
  * The polynomials are minimax fits (Remez, 200-bit arithmetic); each states its degree and the error it adds to the
  * result. No includes, no guard: the includer defines real, integer, NAME, REAL and REAL_IS_FLOAT and includes this
@@ -261,9 +262,10 @@ static inline real NAME(nn_erf)(real x) {
     return NAME(nn_with_sign)(a < REAL(1.0) ? a + a * small : large, x);
 }
 
-/* The normal distribution function, given e = exp(-a^2/2), a = |x|: N = e t P(t) for x < 0 and 1 - N above, t = 1/(1
- * + p a). P, relative: degree 9, 2^-26.7 for a < 15 (float); degree 22, 2^-58 for a < 40 (double); beyond, N is 0.  2
- * ulp for x >= 0; below, the rounding of a^2 / 2 in e adds a^2 / 2 ulp (where 1 + erf would have no digits left). */
+/* The normal distribution function, given e = exp(-a^2/2), a = |x|: N = e t P(t) for x < 0, 1 - N above; t = 1/(1 + pa).
+ * P, relative: degree 9, 2^-26.7 for a < 15 (float); degree 22, 2^-58 for a < 40 (double); beyond, N is 0.
+ * Within 4 ulp for x >= 0 and 7 for x > -2; further down the rounding of a^2 / 2 in e adds up to a^2 / 2 ulp (where
+ * 1 + erf would have no digits left). */
 static inline real NAME(nn_normal_cdf_from)(real x, real e) {
     const real a = NAME(nn_abs)(x);
 #if REAL_IS_FLOAT

@@ -83,8 +83,9 @@ static inline real NAME(binary_cross_entropy_term)(real *slope, real y, real d, 
 static inline real NAME(kl_divergence_term)(real *slope, real y, real d, real unused) {
     (void)unused;
     const real term = d * (NAME(nn_log)(d) - NAME(nn_log)(y)), ratio = d / y;
-    *slope = d == 0 ? 0 : -ratio;
-    return d == 0 ? 0 : term;
+    const int nothing = (d == 0) & (y == y);    /* a NaN is passed on */
+    *slope = nothing ? 0 : -ratio;
+    return nothing ? 0 : term;
 }
 
 /* sigmoid_cross_entropy, y a logit z, s = sigmoid(z): -d log s - (1 - d) log(1 - s) = max(z, 0) - z d + log1p(e^-|z|);

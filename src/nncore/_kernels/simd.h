@@ -41,3 +41,32 @@ NN_INLINE void NAME(store_part)(real *p, vec v, int n) {
         if (j < n) p[j] = v[j];
 }
 #endif
+
+/* A LANES x LANES block the other way round: out[j][i] = in[i][j].  Row strides in reals; in and out do not overlap.
+ * Step s swaps, for rows i and i + s, the halves of every 2 s columns that lie off the diagonal; s = 1, 2, 4, ... */
+#if defined(__GNUC__) && !defined(__clang__)
+NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row) {
+    typedef integer index __attribute__((vector_size(NN_VECTOR_BYTES)));
+    vec row[LANES];
+    NN_UNROLL for (int i = 0; i < LANES; i++) row[i] = NAME(load)(in + i * in_row);
+    NN_UNROLL for (int s = 1; s < LANES; s *= 2) {
+        index low, high;
+        NN_UNROLL for (int k = 0; k < LANES; k++) {
+            low[k] = k & s ? LANES + (k ^ s) : k;
+            high[k] = k & s ? LANES + k : k ^ s;
+        }
+        NN_UNROLL for (int i = 0; i < LANES; i++) {
+            if (i & s) continue;
+            const vec a = row[i], b = row[i + s];
+            row[i] = __builtin_shuffle(a, b, low);
+            row[i + s] = __builtin_shuffle(a, b, high);
+        }
+    }
+    NN_UNROLL for (int i = 0; i < LANES; i++) NAME(store)(out + i * out_row, row[i]);
+}
+#else
+NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row) {
+    for (int i = 0; i < LANES; i++)
+        for (int j = 0; j < LANES; j++) out[j * out_row + i] = in[i * in_row + j];
+}
+#endif

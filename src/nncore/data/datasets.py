@@ -36,6 +36,8 @@ def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
     ImportError
         Without scikit-learn.
 
+    Examples
+    --------
     >>> X, y = load_digits()
     >>> X.shape, float(X.max()), y[:5].tolist()
     ((1797, 64), 1.0, [0, 1, 2, 3, 4])
@@ -57,6 +59,8 @@ def xor() -> tuple[Float32, Int64]:
     X : float32 array, shape (4, 2)
     y : int64 array, shape (4,)
 
+    Examples
+    --------
     >>> X, y = xor()
     >>> X.tolist(), y.tolist()
     ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0])
@@ -91,6 +95,8 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     ValueError
         For n below 2 or a negative noise.
 
+    Examples
+    --------
     >>> X, y = two_spirals(4)
     >>> X.round(2).tolist()[:2], y.tolist()
     ([[0.0, 1.0], [0.0, -1.0]], [0, 1, 0, 1])
@@ -128,6 +134,8 @@ def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
     ValueError
         For fewer than one point.
 
+    Examples
+    --------
     >>> X, y = ordered_lines(2)
     >>> X.ravel().tolist(), y.ravel().tolist()
     ([1.0, 2.0, 1.0, 2.0], [2.0, 4.0, -1.0, -2.0])

@@ -49,6 +49,8 @@ def train_validation_split(
         For a fraction outside (0, 1), fewer than two rows, `X` and `y` of different length, or ``stratify=True``
         without `y`.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> y = np.repeat([0, 1], [90, 10])
     >>> train, validation = train_validation_split(np.zeros((100, 3)), y, fraction=0.2)

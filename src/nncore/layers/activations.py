@@ -61,7 +61,7 @@ class Softplus(Activation):
 class Softmax(Activation):
     """h_j = e^{z_j} / Σ_k e^{z_k}; ∂l/∂z = h ⊙ (∂l/∂h − Σ_k h_k ∂l/∂h_k).
 
-    To train a classifier leave it out and use ``loss="softmax_cross_entropy"`` on the logits z: one pass, and no logarithm of 0.
+    To train a classifier leave it out: ``loss="softmax_cross_entropy"`` takes the logits z, in one pass and without log 0.
     """
 
     kernel = "softmax"
@@ -126,7 +126,7 @@ class ELU(Activation):
 
 
 class GELU(Activation):
-    """Gaussian error linear unit: h = z Φ(z), σ'(z) = Φ(z) + z φ(z), with Φ, φ the normal distribution and its density.
+    """Gaussian error linear unit: h = z Φ(z), σ'(z) = Φ(z) + z φ(z), Φ and φ the normal distribution and density.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import initializers
-from nncore.initializers import Initializer
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter"]
@@ -25,7 +25,7 @@ class Parameter:
 
     name: str
     shape: tuple[int, ...]
-    initializer: Initializer
+    initializer: Callable[..., Array]
     regularized: bool
     offset: int = -1  # into θ, once the model is built
 
@@ -42,7 +42,7 @@ class Layer:
 
     - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
     - ``forward(x, training)`` gets (rows, *input_shape) and returns (rows, *output_shape).
-    - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last, **adds nothing**: it writes the gradients
+    - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
 
     Parameters
@@ -77,7 +77,7 @@ class Layer:
         return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
 
     def add_parameter(
-        self, name: str, shape: tuple[int, ...], initializer: Initializer | str, *, regularized: bool = False
+        self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False
     ) -> None:
         """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient."""
         self.parameters[name] = Parameter(name, tuple(shape), initializers.get(initializer), regularized)

@@ -89,21 +89,19 @@ class Dense(Layer):
         tape.rows("dense_forward", y.value, x.value, packed, self.bias if self.has_bias else None, sizes=(units, inputs))
         if x.grad is not None:
             tape.rows_backward("dense_backward_input", x.grad, y.grad, self.weight, sizes=(units, inputs))
-        tape.gradient(
-            Op("tiles", "dense_backward_weight", (self.weight_grad, y.grad, x.value), sizes, cost=cost, tiles=tiles),
-            derived=Op("tiles", "pack_weight", (packed, self.weight), sizes, cost=[PACK_COST * n for n in elements]),
-        )
+        gradient = Op("tiles", "dense_backward_weight", (self.weight_grad, y.grad, x.value), sizes, cost=cost, tiles=tiles)
+        pack = Op("tiles", "pack_weight", (packed, self.weight), sizes, cost=[PACK_COST * n for n in elements])
+        tape.gradient(gradient, derived=pack)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)
-            tape.gradient(
-                Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=(float(units * tape.capacity),), tiles=(bias_tile,))
-            )
+            arrays, cost = (self.bias_grad, y.grad), [float(units * tape.capacity)]
+            tape.gradient(Op("tiles", "dense_backward_bias", arrays, (units,), cost=cost, tiles=[bias_tile]))
         return y
 
     def config(self) -> dict[str, Any]:
         return {
-            "units": self.units, "weight_init": self.weight_init.config(), "bias_init": self.bias_init.config(),
-            "bias": self.has_bias, "name": self.name,
+            "units": self.units, "weight_init": initializers.config(self.weight_init),
+            "bias_init": initializers.config(self.bias_init), "bias": self.has_bias, "name": self.name,
         }  # fmt: skip
 
     def __repr__(self) -> str:

@@ -52,8 +52,14 @@ class Adam(Optimizer):
     running = ("beta1", "beta2")
     betas = Pair("beta1", "beta2")
 
-    def __init__(self, lr: Hyper = 1e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8,
-                 eps_placement: str = "outside", bias_correction: bool = True) -> None:
+    def __init__(
+        self,
+        lr: Hyper = 1e-3,
+        betas: tuple[Hyper, Hyper] = (0.9, 0.999),
+        eps: Hyper = 1e-8,
+        eps_placement: str = "outside",
+        bias_correction: bool = True,
+    ) -> None:
         self.lr, self.betas, self.eps = lr, betas, eps
         self.eps_placement = choice("eps_placement", eps_placement, ("outside", "inside", "hat"))
         self.bias_correction = bool(bias_correction)
@@ -98,8 +104,15 @@ class AdamW(Adam):
     kernel = "adamw"
     hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
-    def __init__(self, lr: Hyper = 1e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8,
-                 weight_decay: Hyper = 0.01, eps_placement: str = "outside", bias_correction: bool = True) -> None:
+    def __init__(
+        self,
+        lr: Hyper = 1e-3,
+        betas: tuple[Hyper, Hyper] = (0.9, 0.999),
+        eps: Hyper = 1e-8,
+        weight_decay: Hyper = 0.01,
+        eps_placement: str = "outside",
+        bias_correction: bool = True,
+    ) -> None:
         self.weight_decay = weight_decay
         super().__init__(lr, betas, eps, eps_placement, bias_correction)
 
@@ -204,8 +217,9 @@ class NAdam(Optimizer):
     running = ("mu", "beta2")
     betas = Pair("beta1", "beta2")
 
-    def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8,
-                 momentum_decay: Hyper = 4e-3) -> None:
+    def __init__(
+        self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8, momentum_decay: Hyper = 4e-3
+    ) -> None:
         self.lr, self.betas, self.eps, self.momentum_decay = lr, betas, eps, momentum_decay
         super().__init__()
 

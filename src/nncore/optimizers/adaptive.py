@@ -46,8 +46,9 @@ class AdaGrad(Optimizer):
     slots = ("r",)
     hyperparameters = ("lr", "eps")
 
-    def __init__(self, lr: Hyper = 0.01, eps: Hyper = 1e-10, eps_placement: str = "outside",
-                 initial_accumulator_value: float = 0.0) -> None:
+    def __init__(
+        self, lr: Hyper = 0.01, eps: Hyper = 1e-10, eps_placement: str = "outside", initial_accumulator_value: float = 0.0
+    ) -> None:
         self.lr, self.eps = lr, eps
         self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
         self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value, 0)
@@ -99,8 +100,15 @@ class RMSprop(Optimizer):
     kernel = "rmsprop"
     hyperparameters = ("lr", "alpha", "eps", "momentum")
 
-    def __init__(self, lr: Hyper = 0.01, alpha: Hyper = 0.99, eps: Hyper = 1e-8, momentum: Hyper = 0.0,
-                 centered: bool = False, eps_placement: str = "outside") -> None:
+    def __init__(
+        self,
+        lr: Hyper = 0.01,
+        alpha: Hyper = 0.99,
+        eps: Hyper = 1e-8,
+        momentum: Hyper = 0.0,
+        centered: bool = False,
+        eps_placement: str = "outside",
+    ) -> None:
         self.lr, self.alpha, self.eps, self.momentum = lr, alpha, eps, momentum
         self.centered = bool(centered)
         self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)

@@ -85,8 +85,13 @@ class Rprop(Optimizer):
     step_sizes = Pair("step_min", "step_max")
     full_batch_only = True
 
-    def __init__(self, lr: float = 0.01, etas: tuple[Hyper, Hyper] = (0.5, 1.2),
-                 step_sizes: tuple[Hyper, Hyper] = (1e-6, 50.0), allow_mini_batches: bool = False) -> None:
+    def __init__(
+        self,
+        lr: float = 0.01,
+        etas: tuple[Hyper, Hyper] = (0.5, 1.2),
+        step_sizes: tuple[Hyper, Hyper] = (1e-6, 50.0),
+        allow_mini_batches: bool = False,
+    ) -> None:
         self.lr, self.etas, self.step_sizes = in_range("lr", number("lr", lr)), etas, step_sizes
         self.allow_mini_batches = bool(allow_mini_batches)
         self.full_batch_only = not self.allow_mini_batches
@@ -139,8 +144,9 @@ class DeltaBarDelta(Optimizer):
     hyperparameters = ("kappa", "phi", "rho")
     full_batch_only = True
 
-    def __init__(self, lr: float = 0.01, kappa: Hyper = 1e-3, phi: Hyper = 0.1, rho: Hyper = 0.7,
-                 allow_mini_batches: bool = False) -> None:
+    def __init__(
+        self, lr: float = 0.01, kappa: Hyper = 1e-3, phi: Hyper = 0.1, rho: Hyper = 0.7, allow_mini_batches: bool = False
+    ) -> None:
         self.lr, self.kappa, self.phi, self.rho = in_range("lr", number("lr", lr)), kappa, phi, rho
         self.allow_mini_batches = bool(allow_mini_batches)
         self.full_batch_only = not self.allow_mini_batches

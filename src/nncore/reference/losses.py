@@ -56,9 +56,7 @@ def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float 
     return _per_example(0.5 * r * r, r, weight, scale)
 
 
-def mean_squared_error(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> tuple[Double, Array]:
+def mean_squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n.
 
     Parameters
@@ -83,9 +81,7 @@ def mean_squared_error(
     return _per_example(r * r / n, 2 * r / n, weight, scale)
 
 
-def mean_absolute_error(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> tuple[Double, Array]:
+def mean_absolute_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0.
 
     Parameters
@@ -167,9 +163,7 @@ def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None =
     return _per_example(np.maximum(1 - margin, 0), np.where(margin < 1, -d, 0), weight, scale)
 
 
-def binary_cross_entropy(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> tuple[Double, Array]:
+def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for probabilities y.
 
     Where d = 0 (or 1) the term in y (or 1 − y) is 0 in the loss and in the gradient, whatever y is. The loss is
@@ -234,9 +228,7 @@ def _ratio(a: Array, b: Array) -> Array:
         return np.where(a == 0, 0 * a, a / b)
 
 
-def sigmoid_cross_entropy(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> tuple[Double, Array]:
+def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j (−d_j log s_j − (1 − d_j) log(1 − s_j)), s = sigmoid(y); ∂/∂y = s − d, for logits y.
 
     −d log s − (1 − d) log(1 − s) = log(1 + eʸ) − d y = max(y, 0) − d y + log(1 + e^-|y|).
@@ -263,9 +255,7 @@ def sigmoid_cross_entropy(
     return _per_example(term, sigmoid_forward(y) - d, weight, scale)
 
 
-def softmax_cross_entropy(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> tuple[Double, Array]:
+def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = −Σ_j d_j log p_j, p = softmax(y); ∂/∂y = p Σ_j d_j − d, for logits y.
 
     −log p_j = log Σ_k exp(y_k − m) − (y_j − m), m = max_k y_k.

@@ -92,9 +92,7 @@ class MLP:
         self._unit_vectors = np.eye(self.sizes[-1], dtype=self.dtype)
         self._buffers: dict[int, _Buffers] = {}
 
-    def train(
-        self, X: ArrayLike, y: ArrayLike, epochs: int = 10, batch_size: int = 32, lr: float = 1e-3
-    ) -> list[float]:
+    def train(self, X: ArrayLike, y: ArrayLike, epochs: int = 10, batch_size: int = 32, lr: float = 1e-3) -> list[float]:
         """Run whole epochs in shuffled mini-batches; the last batch may be smaller.
 
         Parameters
