@@ -9,7 +9,8 @@ from nncore.layers.base import Layer
 from nncore.tape import Signal, Tape
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus",
+    "Tanh",
 ]  # fmt: skip
 
 
