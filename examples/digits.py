@@ -6,6 +6,7 @@ Run with ``make demo``, or ``python examples/digits.py [picture.png]`` where nnc
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import nncore as nn
 
 SIZES = [64, 128, 64, 10]
 EPOCHS, BATCH, LR = 40, 32, 2e-3
-TIMING_EPOCHS = 5
+TIMING_EPOCHS = 20
 
 
 def build() -> nn.Sequential:
@@ -109,8 +110,8 @@ def draw(history: nn.History, X: np.ndarray, y: np.ndarray, predicted: np.ndarra
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(90, 100.4))
     wrong = np.flatnonzero(predicted != y)
     right.suptitle(f"The {len(wrong)} of {len(y)} test digits it got wrong")
-    columns = 5
-    panels = right.subplots(max(2, -(-len(wrong) // columns)), columns, squeeze=False).ravel()
+    columns = max(3, math.ceil(math.sqrt(len(wrong))))
+    panels = right.subplots(max(1, -(-len(wrong) // columns)), columns, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")
     for panel, i in zip(panels, wrong, strict=False):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nncore import data, initializers, losses, optimizers, reference, schedules
+import importlib
+from typing import Any
+
+from nncore import data, initializers, losses, optimizers, schedules
 from nncore._kernels import get_num_threads, set_num_threads
 from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from nncore.clipping import ClipGlobalNorm, ClipNorm, ClipValue
@@ -68,3 +71,10 @@ __all__ = [
     "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers", "load",
     "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """``nncore.reference`` on first use: it needs more of SciPy than training does."""
+    if name == "reference":
+        return importlib.import_module("nncore.reference")
+    raise AttributeError(f"module 'nncore' has no attribute {name!r}")

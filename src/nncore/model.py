@@ -39,8 +39,10 @@ class Recording:
     def __init__(
         self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False
     ) -> None:
-        self.tape = Tape(model.dtype, capacity, training=training, gradients=gradients)
         width = math.prod(model.input_shape)
+        numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
+        estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * model.dtype.itemsize * 17 // 16 + (1 << 14)
+        self.tape = Tape(model.dtype, capacity, training=training, gradients=gradients, arena_bytes=estimate)
         self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
         grad = self.tape.array(width) if input_gradient else None
         self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 
-__all__ = ["Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parameter_stages", "stages"]
+__all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parameter_stages", "stages"]
 
 Array = NDArray[Any]
 
@@ -30,6 +30,22 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
     buffer = np.zeros(size * itemsize + 64, dtype=np.uint8)
     start = -buffer.__array_interface__["data"][0] % 64
     return buffer[start : start + size * itemsize].view(dtype).reshape(shape)
+
+
+class Arena:
+    """Memory for one program, taken from one piece where the estimate is right, so that it may lie in large pages."""
+
+    def __init__(self, estimate: int) -> None:
+        self._free = aligned_zeros(estimate, np.uint8)
+
+    def take(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Zeros that begin on a cache line."""
+        size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
+        room = -(-size // 64) * 64
+        if room > self._free.size:
+            self._free = aligned_zeros(max(room, 1 << 16), np.uint8)
+        taken, self._free = self._free[:size], self._free[room:]
+        return taken.view(dtype).reshape(shape)
 
 
 @dataclass
@@ -63,8 +79,9 @@ class Op:
 class Tape:
     """Records the ops of one model for batches of at most ``capacity`` rows."""
 
-    def __init__(self, dtype: DTypeLike, capacity: int, *, training: bool, gradients: bool) -> None:
+    def __init__(self, dtype: DTypeLike, capacity: int, *, training: bool, gradients: bool, arena_bytes: int = 1 << 16) -> None:
         self.dtype, self.capacity, self.training, self.gradients = np.dtype(dtype), capacity, training, gradients
+        self.arena = Arena(arena_bytes)
         self.signals: list[Signal] = []
         self.flops_per_row = 0
         self.prepare: list[Op] = []  # once per run, before the first step: what is derived from the parameters
@@ -75,7 +92,7 @@ class Tape:
 
     def array(self, width: int) -> Array:
         """Room in the arena for one row of ``width`` numbers an example."""
-        return aligned_zeros((self.capacity, width), self.dtype)
+        return self.arena.take((self.capacity, width), self.dtype)
 
     def signal(self, name: str, shape: tuple[int, ...]) -> Signal:
         """A new signal; its gradient has room only if the tape goes backward."""

@@ -8,7 +8,7 @@ from typing import Any
 from nncore import _kernels, initializers
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
-from nncore.tape import Op, Signal, Tape, aligned_zeros
+from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Dense"]
 
@@ -75,7 +75,7 @@ class Dense(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         units, inputs = self.units, self.inputs
         y = tape.signal(str(self.name), self.output_shape)
-        packed = aligned_zeros(_kernels.packed_size(units, inputs), tape.dtype)
+        packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
         tile_units, tile_inputs = _kernels.weight_tile(units, inputs)
         corners = [(u, j) for u in range(0, units, tile_units) for j in range(0, inputs, tile_inputs)]
         shapes = [(min(tile_units, units - u), min(tile_inputs, inputs - j)) for u, j in corners]

@@ -1,0 +1,633 @@
+"""Trainer: whole trainings against NumPy loops, and what fit, evaluate and their columns promise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, schedules
+
+Array = NDArray[Any]
+
+RTOL = 1e-10  # of a float64 training of some dozen steps
+N, INPUTS, HIDDEN, OUTPUTS = 53, 4, 7, 3
+
+
+def make(dtype: str = "float64", seed: int = 2) -> nn.Sequential:
+    return nn.Sequential([nn.Dense(HIDDEN), nn.Tanh(), nn.Dense(OUTPUTS)], input_shape=INPUTS, dtype=dtype, seed=seed)
+
+
+@pytest.fixture
+def data(rng: np.random.Generator) -> tuple[Array, Array]:
+    X = rng.standard_normal((N, INPUTS))
+    return X, (X @ rng.standard_normal((INPUTS, OUTPUTS))).argmax(axis=1)
+
+
+def fit(model: nn.Sequential, data: tuple[Array, Array], optimizer: Any = "adam", **kw: Any) -> nn.Trainer:
+    """Train quietly; what is not an argument of the trainer is one of fit."""
+    own = {name: kw.pop(name) for name in ("regularizer", "clip", "metrics", "seed") if name in kw}
+    trainer = nn.Trainer(model, kw.pop("loss", "softmax_cross_entropy"), optimizer, **own)
+    trainer.fit(*data, **{"verbose": 0, "epochs": 4, "batch_size": 16} | kw)
+    return trainer
+
+
+# A training in NumPy, independent of the library: one hidden layer of tanh, softmax cross-entropy.
+
+
+def numpy_gradient(theta: Array, X: Array, labels: Array) -> tuple[float, Array]:
+    """Mean loss and gradient; θ is W1, b1, W2, b2."""
+    W1, b1, W2, b2 = unpack(theta)
+    h = np.tanh(X @ W1.T + b1)
+    z = h @ W2.T + b2
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    rows = np.arange(len(X))
+    loss = -np.log(p[rows, labels]).mean()
+    p[rows, labels] -= 1
+    dz = p / len(X)
+    da = (dz @ W2) * (1 - h**2)
+    return loss, np.concatenate([(da.T @ X).ravel(), da.sum(axis=0), (dz.T @ h).ravel(), dz.sum(axis=0)])
+
+
+SHAPES = [(HIDDEN, INPUTS), (HIDDEN,), (OUTPUTS, HIDDEN), (OUTPUTS,)]
+ENDS = np.cumsum([int(np.prod(shape)) for shape in SHAPES])
+
+
+def unpack(theta: Array) -> list[Array]:
+    return [part.reshape(shape) for part, shape in zip(np.split(theta, ENDS[:-1]), SHAPES, strict=True)]
+
+
+IS_WEIGHT = np.repeat([1.0, 0.0, 1.0, 0.0], np.diff([0, *ENDS]))
+
+
+class NumpyOptimizer:
+    """θ and one of the four recurrences; ``lr(t)`` is the rate of step t = 0, 1, …"""
+
+    def __init__(self, name: str, theta: Array, lr: Callable[[int], float]) -> None:
+        self.name, self.theta, self.lr = name, theta.copy(), lr
+        self.m, self.v, self.t = np.zeros(theta.size), np.zeros(theta.size), 0
+
+    def point(self) -> Array:
+        return self.theta + 0.8 * self.m if self.name == "nesterov" else self.theta
+
+    def step(self, g: Array) -> None:
+        lr, self.t = self.lr(self.t), self.t + 1
+        if self.name == "sgd":
+            self.theta = self.theta - lr * g
+        elif self.name in ("momentum", "nesterov"):
+            self.m = 0.8 * self.m - lr * g
+            self.theta = self.theta + self.m
+        elif self.name == "adam":
+            self.m = 0.7 * self.m + 0.3 * g
+            self.v = 0.95 * self.v + 0.05 * g**2
+            corrected = np.sqrt(self.v / (1 - 0.95**self.t))
+            self.theta = self.theta - lr * self.m / (1 - 0.7**self.t) / (corrected + 0.01)
+
+
+OPTIMIZERS: dict[str, Callable[[Any], nn.Optimizer]] = {
+    "sgd": lambda lr: nn.SGD(lr=lr),
+    "momentum": lambda lr: nn.Momentum(lr=lr, momentum=0.8),
+    "nesterov": lambda lr: nn.Nesterov(lr=lr, momentum=0.8),
+    "adam": lambda lr: nn.Adam(lr=lr, betas=(0.7, 0.95), eps=0.01),
+}
+each_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def numpy_training(
+    name: str, theta: Array, data: tuple[Array, Array], *, lr: Callable[[int], float] = lambda t: 0.05, epochs: int = 4,
+    batch: int = 16, shuffle: bool = True, seed: int = 0, first_epoch: int = 0,
+    gradient: Callable[[Array, Array], Array] = lambda theta, g: g, penalty: Callable[[Array], float] = lambda theta: 0.0,
+) -> tuple[Array, list[float]]:  # fmt: skip
+    """θ after the training, and the running losses of the epochs."""
+    X, labels = data
+    optimizer, losses = NumpyOptimizer(name, theta, lr), []
+    orders = _kernels.shuffled_orders(len(X), epochs, seed, first_epoch)
+    for epoch in range(epochs):
+        total, penalties = 0.0, []
+        for start in range(0, len(X), batch):
+            rows = orders[epoch, start : start + batch] if shuffle else np.arange(len(X))[start : start + batch]
+            point = optimizer.point()
+            loss, g = numpy_gradient(point, X[rows], labels[rows])
+            total += loss * len(rows)
+            penalties.append(penalty(point))
+            optimizer.step(gradient(point, g))
+        losses.append(total / len(X) + float(np.mean(penalties)))
+    return optimizer.theta, losses
+
+
+@each_optimizer
+@pytest.mark.parametrize("batch", [1, 16, 53, 100])
+def test_against_a_numpy_loop(name: str, batch: int, data: tuple[Array, Array]) -> None:
+    model = make()
+    want, losses = numpy_training(name, model.parameters, data, batch=batch, seed=11)
+    trainer = fit(model, data, OPTIMIZERS[name](0.05), batch_size=batch, seed=11)
+    assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
+    assert np.allclose(trainer.history["running_loss"], losses, rtol=RTOL, atol=0)
+    assert np.abs(want - make().parameters).max() > 0.01
+
+
+@each_optimizer
+def test_in_sequence_against_a_numpy_loop(name: str, data: tuple[Array, Array]) -> None:
+    model = make()
+    want, losses = numpy_training(name, model.parameters, data, shuffle=False)
+    trainer = fit(model, data, OPTIMIZERS[name](0.05), shuffle=False)
+    assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
+    assert np.allclose(trainer.history["running_loss"], losses, rtol=RTOL, atol=0)
+
+
+@each_optimizer
+@pytest.mark.parametrize("per", ["step", "epoch"])
+def test_schedule_of_the_learning_rate(name: str, per: str, data: tuple[Array, Array]) -> None:
+    """Four steps an epoch (53 rows in batches of 16)."""
+    unit = {"step": 1, "epoch": 4}[per]
+    model = make()
+    want, _ = numpy_training(name, model.parameters, data, lr=lambda t: 0.1 * 0.8 ** (t // unit))
+    fit(model, data, OPTIMIZERS[name](schedules.Exponential(0.1, gamma=0.8, per=per)))
+    assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
+
+
+def test_a_rate_that_is_assigned_counts_from_then_on(data: tuple[Array, Array]) -> None:
+    model = make()
+    trainer = fit(model, data, nn.SGD(lr=0.05), epochs=2)
+    trainer.optimizer.lr = 0.01
+    trainer.fit(*data, epochs=2, batch_size=16, verbose=0)
+    want, _ = numpy_training("sgd", make().parameters, data, lr=lambda t: 0.05 if t < 8 else 0.01)
+    assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
+
+
+# Penalties and clipping.
+
+REGULARIZERS = {"L2": (nn.L2(0.3), 0.0, 0.3), "L1": (nn.L1(0.02), 0.02, 0.0), "both": (nn.ElasticNet(0.02, 0.3), 0.02, 0.3)}
+
+
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize("kind", REGULARIZERS)
+def test_regularizers(kind: str, name: str, data: tuple[Array, Array]) -> None:
+    regularizer, l1, l2 = REGULARIZERS[kind]
+
+    def penalty(theta: Array) -> float:
+        w = theta[IS_WEIGHT == 1]
+        return l1 * np.abs(w).sum() + 0.5 * l2 * (w**2).sum()
+
+    model = make()
+    want, losses = numpy_training(
+        name, model.parameters, data, penalty=penalty,
+        gradient=lambda theta, g: g + IS_WEIGHT * (l1 * np.sign(theta) + l2 * theta),
+    )  # fmt: skip
+    trainer = fit(model, data, OPTIMIZERS[name](0.05), regularizer=regularizer, exact_loss=True)
+    assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
+    history = trainer.history
+    assert np.allclose(history["running_loss"], losses, rtol=RTOL, atol=0)
+    end = trainer.evaluate(*data)
+    assert end["penalty"] == pytest.approx(penalty(model.parameters), rel=1e-13)
+    assert end["penalty"] == regularizer.value(model) > 0
+    assert end["loss"] == pytest.approx(numpy_gradient(model.parameters, *data)[0] + end["penalty"], rel=1e-12)
+    assert history["loss"][-1] == end["loss"]
+    assert history["penalty"][-1] == end["penalty"]
+    # l1 and l2 are not small beside the loss: each shows in both
+    assert history["running_penalty"][0] > 0.01 * history["running_loss"][0]
+
+
+def test_the_running_penalty_is_that_of_the_steps(data: tuple[Array, Array]) -> None:
+    """Weights grow from 0 along a rate so small that they stay; the penalty of the first step is that of the start."""
+    model = make()
+    start = nn.L2(2.0).value(model)
+    trainer = fit(model, data, nn.SGD(lr=1e-300), regularizer=nn.L2(2.0), epochs=1)
+    assert trainer.history["running_penalty"][0] == pytest.approx(start, rel=1e-14)
+    assert start == pytest.approx((model.parameters**2 * IS_WEIGHT).sum(), rel=1e-13)
+
+
+def clip_array(g: Array, limit: float) -> Array:
+    return g * min(1.0, limit / np.sqrt((g**2).sum()))
+
+
+CLIPS: dict[str, tuple[nn.clipping.Clipping, Callable[[Array], Array]]] = {
+    "value": (nn.ClipValue(0.02), lambda g: np.clip(g, -0.02, 0.02)),
+    "norm": (nn.ClipNorm(0.1), lambda g: np.concatenate([clip_array(part, 0.1) for part in np.split(g, ENDS[:-1])])),
+    "global norm": (nn.ClipGlobalNorm(0.2), lambda g: clip_array(g, 0.2)),
+    "global norm, sometimes": (nn.ClipGlobalNorm(0.6), lambda g: clip_array(g, 0.6)),
+    "global norm, never": (nn.ClipGlobalNorm(1e6), lambda g: g),
+}
+
+
+@pytest.mark.parametrize("regularized", [False, True])
+@pytest.mark.parametrize("kind", CLIPS)
+def test_clipping(kind: str, regularized: bool, data: tuple[Array, Array]) -> None:
+    """The penalty's gradient is in what is clipped."""
+    clip, numpy_clip = CLIPS[kind]
+    strength = 0.3 if regularized else 0.0
+    changed = []
+
+    def gradient(theta: Array, g: Array) -> Array:
+        g = g + strength * IS_WEIGHT * theta
+        changed.append(not np.array_equal(numpy_clip(g), g))
+        return numpy_clip(g)
+
+    model = make()
+    want, _ = numpy_training("adam", model.parameters, data, gradient=gradient)
+    fit(model, data, OPTIMIZERS["adam"](0.05), clip=clip, regularizer=nn.L2(strength) if regularized else None)
+    assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
+    assert any(changed) == (kind != "global norm, never")
+    if kind == "global norm, sometimes":
+        assert not all(changed)
+
+
+# How many steps run in one call does not matter.
+
+
+@each_optimizer
+@pytest.mark.parametrize("seconds", [0.0, 1e-4, 10.0])
+def test_same_bits_however_the_steps_are_grouped(
+    name: str, seconds: float, data: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step a call, a few, or the whole training."""
+    lr = schedules.Exponential(0.1, gamma=0.97)
+    kw: dict[str, Any] = {"regularizer": nn.L2(1e-3), "clip": nn.ClipGlobalNorm(0.3), "epochs": 12, "batch_size": 5}
+    want = fit(make(), data, OPTIMIZERS[name](lr), exact_loss=True, **kw)
+    monkeypatch.setattr("nncore.trainer.SECONDS_PER_CALL", seconds)
+    got = fit(make(), data, OPTIMIZERS[name](lr), **kw)
+    assert got.model.parameters.tobytes() == want.model.parameters.tobytes()
+    assert np.array_equal(got.history["running_loss"], want.history["running_loss"])
+    assert got.epochs_done == want.epochs_done == len(got.history) == 12
+    assert got.optimizer.step_count == want.optimizer.step_count == 12 * 11
+
+
+@each_optimizer
+def test_fit_twice_continues(name: str, data: tuple[Array, Array]) -> None:
+    lr = schedules.Exponential(0.1, gamma=0.97)
+    once = fit(make(), data, OPTIMIZERS[name](lr), epochs=7)
+    twice = fit(make(), data, OPTIMIZERS[name](lr), epochs=3)
+    twice.fit(*data, epochs=4, batch_size=16, verbose=0)
+    assert once.model.parameters.tobytes() == twice.model.parameters.tobytes()
+    assert once.history == twice.history
+    assert once.history["epoch"].tolist() == list(range(1, 8))
+
+
+def test_what_the_bits_depend_on(data: tuple[Array, Array]) -> None:
+    bits = {
+        (seed, shuffle): fit(make(), data, seed=seed, shuffle=shuffle).model.parameters.tobytes()
+        for seed in (0, 1)
+        for shuffle in (True, False)
+    }
+    assert bits[0, True] == fit(make(), data).model.parameters.tobytes()
+    assert bits[0, False] == bits[1, False]
+    assert len(set(bits.values())) == 3
+
+
+# Learning.
+
+
+@pytest.mark.parametrize(("loss", "outputs"), [("softmax_cross_entropy", 2), ("sigmoid_cross_entropy", 1), ("hinge", 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_xor_is_solved(loss: str, outputs: int, dtype: str) -> None:
+    X, y = nn.data.xor()
+    model = nn.Sequential([nn.Dense(8), nn.Tanh(), nn.Dense(outputs)], input_shape=2, dtype=dtype, seed=1)
+    trainer = nn.Trainer(model, loss, nn.Adam(lr=0.05), metrics=["accuracy"])
+    assert trainer.evaluate(X, y)["accuracy"] < 1
+    trainer.fit(X, y, epochs=300, batch_size=4, verbose=0)
+    end = trainer.evaluate(X, y)
+    assert end["accuracy"] == 1
+    assert end["loss"] < 0.05
+
+
+def slopes(shuffle: bool) -> Array:
+    """The slope of y = w x after each mini-batch of the data of B2, without its first half."""
+    X, y = nn.data.ordered_lines(10)
+    X = X / 10
+    model = nn.Sequential([nn.Dense(1, bias=False, weight_init="zeros")], input_shape=1)
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.2))
+    way = []
+    for epoch in range(30):
+        order = _kernels.shuffled_orders(20, 1, 0, epoch)[0] if shuffle else np.arange(20)
+        for rows in order.reshape(-1, 2):
+            trainer.partial_fit(X[rows], y[rows])
+            way.append(model.parameters[0])
+    return np.array(way[150:])
+
+
+def test_ordered_data_oscillates_unless_shuffled() -> None:
+    """B2: in sequence the slope swings between the lines 2x and −x; shuffled it stays near the least-squares line x/2."""
+    sequential, shuffled = slopes(False), slopes(True)
+    assert np.ptp(sequential) > 1
+    assert np.ptp(shuffled) < np.ptp(sequential) / 1.5
+    assert shuffled.std() < sequential.std() / 2
+    assert abs(shuffled.mean() - 0.5) < 0.2
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_ordered_data_in_fit(shuffle: bool) -> None:
+    """After each epoch in sequence the slope is that of the second line, far from the least-squares line."""
+    X, y = nn.data.ordered_lines(10)
+    model = nn.Sequential([nn.Dense(1, bias=False, weight_init="zeros")], input_shape=1)
+    ends: list[float] = []
+    keep = nn.LambdaCallback(on_epoch_end=lambda *_: ends.append(float(model.parameters[0])))
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.2))
+    trainer.fit(X / 10, y, epochs=40, batch_size=2, shuffle=shuffle, callbacks=[keep], verbose=0)
+    far = np.abs(np.array(ends[10:]) / 10 - 0.05)
+    assert (far > 0.05).all() if not shuffle else far.mean() < 0.05
+
+
+# Columns.
+
+
+def test_validation_and_exact_loss_are_those_of_evaluate(data: tuple[Array, Array], rng: np.random.Generator) -> None:
+    held_out = rng.standard_normal((1100, INPUTS)), rng.integers(0, OUTPUTS, 1100)
+    seen: list[dict[str, float]] = []
+
+    def look(trainer: nn.Trainer, epoch: int, row: dict[str, float]) -> None:
+        validation = {f"val_{name}": value for name, value in trainer.evaluate(*held_out).items()}
+        seen.append(trainer.evaluate(*data) | validation)
+
+    trainer = fit(
+        make("float32"), data, regularizer=nn.L2(0.1), metrics=["accuracy", "squared_error"][:1], validation_data=held_out,
+        exact_loss=True, callbacks=[nn.LambdaCallback(on_epoch_end=look)],
+    )  # fmt: skip
+    history = trainer.history
+    for name in ("loss", "accuracy", "penalty", "val_loss", "val_accuracy", "val_penalty"):
+        assert history[name].tolist() == [row[name] for row in seen]
+    assert history["val_loss"][-1] == trainer.evaluate(*held_out)["loss"]
+    assert len(set(history["val_loss"])) == 4
+
+
+def test_columns(data: tuple[Array, Array]) -> None:
+    history = fit(make(), data).history
+    assert history.columns == ["epoch", "running_loss"]
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    history = fit(make(), data, metrics=["accuracy"], exact_loss=True, validation_data=data, regularizer=nn.L1(0.1)).history
+    measures = ["loss", "accuracy", "penalty"]
+    expected = ["epoch", *(f"running_{name}" for name in measures), *measures, *(f"val_{name}" for name in measures)]
+    assert sorted(history.columns) == sorted(expected)
+    assert np.array_equal(history["loss"], history["val_loss"])
+
+
+def test_running_columns_are_means_while_the_parameters_change(data: tuple[Array, Array]) -> None:
+    trainer = fit(make(), data, nn.SGD(lr=1e-300), metrics=["accuracy"], exact_loss=True)
+    history = trainer.history
+    assert np.allclose(history["running_loss"], history["loss"], rtol=1e-13)
+    assert np.allclose(history["running_accuracy"], history["accuracy"], rtol=1e-14)
+    trained = fit(make(), data, nn.SGD(lr=0.1), exact_loss=True).history
+    assert (trained["running_loss"] > trained["loss"]).all()
+
+
+def test_evaluate_is_the_mean_over_the_examples(rng: np.random.Generator) -> None:
+    """Also over more rows than are taken at a time, the last part a small one."""
+    model = make()
+    X, labels = rng.standard_normal((1100, INPUTS)), rng.integers(0, OUTPUTS, 1100)
+    trainer = nn.Trainer(model, "softmax_cross_entropy", metrics=["accuracy"])
+    got = trainer.evaluate(X, labels)
+    assert got["loss"] == pytest.approx(numpy_gradient(model.parameters, X, labels)[0], rel=1e-13)
+    assert got["accuracy"] == (model.predict(X).argmax(axis=1) == labels).mean()
+    assert trainer.epochs_done == trainer.optimizer.step_count == len(trainer.history) == 0
+
+
+def test_evaluate_changes_nothing(data: tuple[Array, Array]) -> None:
+    trainer = fit(make(), data)
+    theta, gradient, state = trainer.model.parameters.copy(), trainer.model.gradients.copy(), trainer.optimizer.state_dict()
+    trainer.evaluate(*data)
+    trainer.model.predict(data[0])
+    assert np.array_equal(trainer.model.parameters, theta)
+    assert np.array_equal(trainer.model.gradients, gradient)
+    assert all(np.array_equal(value, state[name]) for name, value in trainer.optimizer.state_dict().items())
+
+
+# Metrics.
+
+
+def test_accuracy_of_labels_one_hot_and_soft(rng: np.random.Generator) -> None:
+    model, X, labels = make(), rng.standard_normal((200, INPUTS)), rng.integers(0, OUTPUTS, 200)
+    want = (model.predict(X).argmax(axis=1) == labels).mean()
+    assert 0 < want < 1
+    soft = 0.1 + 0.7 * np.eye(OUTPUTS)[labels]
+    for loss in ("softmax_cross_entropy", "squared_error", "hinge"):
+        trainer = nn.Trainer(model, loss, metrics=["accuracy"])
+        for y in [labels, np.eye(OUTPUTS)[labels]] + ([soft] if loss != "hinge" else []):
+            assert trainer.evaluate(X, y)["accuracy"] == want, loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "threshold"), [("sigmoid_cross_entropy", 0.0), ("hinge", 0.0), ("binary_cross_entropy", 0.5), ("squared_error", 0.5)]
+)
+@pytest.mark.parametrize("signs", [False, True])
+def test_accuracy_of_two_classes(loss: str, threshold: float, signs: bool, rng: np.random.Generator) -> None:
+    if loss == "squared_error" and signs:
+        pytest.skip("squared_error takes numbers as they are")
+    layers: list[nn.Layer] = [nn.Dense(1)] + ([nn.Sigmoid()] if loss == "binary_cross_entropy" else [])
+    model = nn.Sequential(layers, input_shape=INPUTS, dtype="float64", seed=1)
+    X, y = rng.standard_normal((200, INPUTS)), rng.integers(0, 2, 200)
+    want = ((model.predict(X)[:, 0] > threshold) == y).mean()
+    assert 0.2 < want < 0.8
+    got = nn.Trainer(model, loss, metrics=["accuracy"]).evaluate(X, 2 * y - 1 if signs else y)
+    assert got["accuracy"] == pytest.approx(want, abs=1e-15)
+
+
+def test_metrics_by_the_name_of_a_loss(rng: np.random.Generator) -> None:
+    model, X, y = make(), rng.standard_normal((60, INPUTS)), rng.standard_normal((60, OUTPUTS))
+    e = model.predict(X) - y
+    names = ["squared_error", "mean_squared_error", "mean_absolute_error", "huber"]
+    want = [0.5 * (e**2).sum(axis=1), (e**2).mean(axis=1), np.abs(e).mean(axis=1)]
+    want.append(np.where(np.abs(e) < 1, 0.5 * e**2, np.abs(e) - 0.5).mean(axis=1))
+    trainer = nn.Trainer(model, "mean_squared_error", metrics=names)
+    got = trainer.evaluate(X, y)
+    assert list(got) == ["loss", *names]
+    assert got == pytest.approx(dict(zip(got, [e.var() + e.mean() ** 2, *(w.mean() for w in want)], strict=True)), rel=1e-12)
+    history = trainer.fit(X, y, epochs=1, batch_size=60, verbose=0)
+    assert [history[f"running_{name}"][0] for name in names] == pytest.approx([w.mean() for w in want], rel=1e-12)
+
+
+def test_a_metric_may_be_an_object(rng: np.random.Generator) -> None:
+    model, X, y = make(), rng.standard_normal((60, INPUTS)), rng.standard_normal((60, OUTPUTS))
+    got = nn.Trainer(model, nn.Huber(0.5), metrics=[nn.Huber(0.5)]).evaluate(X, y)
+    assert got["huber"] == got["loss"]
+    assert got["loss"] != nn.Trainer(model, nn.Huber(1.0)).evaluate(X, y)["loss"]
+
+
+@pytest.mark.parametrize("metric", ["hinge", "sigmoid_cross_entropy"])
+@pytest.mark.parametrize("loss", ["hinge", "sigmoid_cross_entropy"])
+@pytest.mark.parametrize("signs", [False, True])
+def test_a_metric_is_that_loss_of_the_same_targets(loss: str, metric: str, signs: bool, rng: np.random.Generator) -> None:
+    """hinge reads ±1 and cross-entropy 0/1: as a metric each gives what it gives as the loss."""
+    model = nn.Sequential([nn.Dense(1)], input_shape=INPUTS, dtype="float64", seed=1)
+    X, y = rng.standard_normal((60, INPUTS)), rng.integers(0, 2, 60)
+    y = 2 * y - 1 if signs else y
+    as_loss = nn.Trainer(model, metric).evaluate(X, y)["loss"]
+    assert nn.Trainer(model, loss, metrics=[metric]).evaluate(X, y)[metric] == pytest.approx(as_loss, rel=1e-13)
+
+
+# Validation split.
+
+
+def split_seen(y: Array, n_outputs: int, loss: str, **kw: Any) -> tuple[Array, Array]:
+    """Row numbers that a fit with ``validation_split`` trained on, and those it held back."""
+    trained: set[int] = set()
+    held_back: set[int] = set()
+
+    class Look(nn.Layer):
+        def forward(self, x: Array, training: bool) -> Array:
+            (trained if training else held_back).update(x[:, 0].astype(int).tolist())
+            return x
+
+        def backward(self, dy: Array) -> Array:
+            return dy
+
+    model = nn.Sequential([Look(), nn.Dense(n_outputs, weight_init="zeros")], input_shape=1, dtype="float64")
+    trainer = nn.Trainer(model, loss, nn.SGD(lr=0.0), seed=kw.pop("seed", 0))
+    history = trainer.fit(np.arange(len(y))[:, None], y, verbose=0, **kw)
+    assert "val_loss" in history
+    return np.sort(list(trained)), np.sort(list(held_back))
+
+
+TWO = np.repeat([0, 1], [180, 20])
+STRATIFIED: dict[str, tuple[Array, int, str]] = {
+    "labels": (np.repeat([0, 1, 2], [50, 100, 50]), 3, "softmax_cross_entropy"),
+    "labels as one-hot rows": (np.eye(3)[np.repeat([0, 1, 2], [50, 100, 50])], 3, "softmax_cross_entropy"),
+    "labels for another loss": (np.repeat([0, 1, 2], [50, 100, 50]), 3, "squared_error"),
+    "two classes, one output": (TWO, 1, "sigmoid_cross_entropy"),
+    "two classes ±1": (2 * TWO - 1, 1, "hinge"),
+}
+
+
+@pytest.mark.parametrize("kind", STRATIFIED)
+def test_validation_split_is_stratified_and_shuffled(kind: str) -> None:
+    y, outputs, loss = STRATIFIED[kind]
+    for seed in (0, 1, 2):
+        train, held_back = split_seen(y, outputs, loss, validation_split=0.2, seed=seed)
+        assert np.array_equal(np.sort(np.concatenate([train, held_back])), np.arange(200))
+        classes = np.unique(y, axis=0)
+        counts = [((y[held_back] == c).reshape(40, -1).all(axis=1)).sum() for c in classes]
+        assert counts == [((y == c).reshape(200, -1).all(axis=1)).sum() // 5 for c in classes]
+        assert not np.array_equal(held_back, np.arange(160, 200))
+
+
+def test_validation_split_of_numbers_is_shuffled_and_repeatable(rng: np.random.Generator) -> None:
+    y = rng.standard_normal(50)
+    train, held_back = split_seen(y, 1, "squared_error", validation_split=0.3)
+    assert (len(train), len(held_back)) == (35, 15)
+    assert held_back.min() < 35
+    assert np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, epochs=3)[1])
+    assert not np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, seed=1)[1])
+
+
+# Callbacks.
+
+
+def test_early_stopping_restores_the_best(rng: np.random.Generator) -> None:
+    """Noise as targets: what is learned from it makes the validation loss worse."""
+    X, y = rng.standard_normal((30, INPUTS)), rng.standard_normal((30, OUTPUTS))
+    held_out = rng.standard_normal((200, INPUTS)), rng.standard_normal((200, OUTPUTS))
+    trainer = nn.Trainer(make(), "squared_error", nn.Adam(lr=0.05))
+    ways: list[Array] = []
+    keep = nn.LambdaCallback(on_epoch_end=lambda trainer, *_: ways.append(trainer.model.parameters.copy()))
+    stopping = nn.EarlyStopping(patience=4)
+    history = trainer.fit(X, y, epochs=200, validation_data=held_out, callbacks=[keep, stopping], verbose=0)
+    best = history.best("val_loss")
+    assert len(history) == best + 1 + 4 < 200
+    assert trainer.stop_training
+    assert np.array_equal(trainer.model.parameters, ways[best])
+    assert not np.array_equal(ways[best], ways[-1])
+    assert trainer.evaluate(*held_out)["loss"] == history["val_loss"].min()
+
+
+def test_callbacks_are_called_in_order(data: tuple[Array, Array]) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    class Log(nn.Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_train_begin(self, trainer: Any) -> None:
+            calls.append((self.name, "begin"))
+
+        def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+            calls.append((self.name, "epoch begin", epoch, len(trainer.history)))
+
+        def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, float]) -> None:
+            assert row["running_loss"] == trainer.history["running_loss"][-1]
+            assert "val_loss" in row
+            calls.append((self.name, "epoch end", epoch, len(trainer.history)))
+
+        def on_train_end(self, trainer: Any) -> None:
+            calls.append((self.name, "end"))
+
+    trainer = fit(make(), data, epochs=2, callbacks=[Log("a"), Log("b")], validation_data=data)
+    want: list[tuple[Any, ...]] = [("begin",)]
+    for epoch in (0, 1):
+        want += [("epoch begin", epoch, epoch), ("epoch end", epoch, epoch + 1)]
+    want.append(("end",))
+    assert calls == [(name, *event) for event in want for name in "ab"]
+    calls.clear()
+    trainer.fit(*data, callbacks=[Log("a")], validation_data=data, verbose=0)
+    assert [call[2] for call in calls if len(call) > 2] == [2, 2]  # epochs are counted over all calls
+
+
+def test_a_callback_ends_the_training(data: tuple[Array, Array]) -> None:
+    def stop(trainer: nn.Trainer, epoch: int, row: dict[str, float]) -> None:
+        trainer.stop_training = epoch == 2
+
+    trainer = fit(make(), data, epochs=10, callbacks=[nn.LambdaCallback(on_epoch_end=stop)])
+    assert len(trainer.history) == trainer.epochs_done == 3
+    assert trainer.model.parameters.tobytes() == fit(make(), data, epochs=3).model.parameters.tobytes()
+    trainer.fit(*data, epochs=2, verbose=0)
+    assert len(trainer.history) == 5
+
+
+def test_callbacks_do_not_change_the_bits(data: tuple[Array, Array]) -> None:
+    plain = fit(make(), data)
+    watched = fit(make(), data, callbacks=[nn.Callback()], validation_data=data, exact_loss=True)
+    assert plain.model.parameters.tobytes() == watched.model.parameters.tobytes()
+
+
+# partial_fit.
+
+
+def test_partial_fit_is_a_step(data: tuple[Array, Array]) -> None:
+    X, labels = data
+    model = make()
+    trainer = nn.Trainer(model, "softmax_cross_entropy", OPTIMIZERS["adam"](0.05), metrics=["accuracy"])
+    optimizer = NumpyOptimizer("adam", model.parameters, lambda t: 0.05)
+    for start in range(0, N, 10):
+        rows = slice(start, start + 10)
+        accuracy = (model.predict(X[rows]).argmax(axis=1) == labels[rows]).mean()
+        loss, g = numpy_gradient(optimizer.theta, X[rows], labels[rows])
+        optimizer.step(g)
+        row = trainer.partial_fit(X[rows], labels[rows])
+        assert row == pytest.approx({"running_loss": loss, "running_accuracy": accuracy}, rel=1e-11)
+    assert np.allclose(model.parameters, optimizer.theta, rtol=RTOL, atol=RTOL)
+
+
+@each_optimizer
+def test_partial_fit_in_batches_is_an_epoch_in_sequence(name: str, data: tuple[Array, Array]) -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy", OPTIMIZERS[name](0.05))
+    for _ in range(3):
+        trainer.partial_fit(*data, batch_size=16)
+    want = fit(make(), data, OPTIMIZERS[name](0.05), epochs=3, shuffle=False)
+    assert trainer.model.parameters.tobytes() == want.model.parameters.tobytes()
+
+
+def test_partial_fit_follows_a_drifting_target(rng: np.random.Generator) -> None:
+    """B4: the slope turns from 1 to −1; a model that is fed the newest data turns with it."""
+    model = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64", seed=0)
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.2))
+    errors = []
+    for slope in np.linspace(1, -1, 400):
+        x = rng.standard_normal((16, 1))
+        trainer.partial_fit(x, slope * x)
+        errors.append(abs(model.layers[0].weight.item() - slope))
+    assert max(errors[50:]) < 0.1
+
+
+# Verbosity.
+
+
+def test_progress_goes_to_stderr_and_not_at_all_if_silent(data: tuple[Array, Array], capsys: pytest.CaptureFixture[str]) -> None:
+    fit(make(), data, verbose=0)
+    out, err = capsys.readouterr()
+    assert out == err == ""
+    fit(make(), data, verbose=2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert [line.split()[:2] for line in lines] == [["epoch", f"{n}/4"] for n in (1, 2, 3, 4)]
+    assert all("running_loss" in line for line in lines)
