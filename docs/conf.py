@@ -15,7 +15,8 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say the types
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
+smartquotes = False  # σ'(z) is a derivative, not a quotation
 
 html_theme = "alabaster"
 html_title = "nncore"
@@ -26,3 +27,17 @@ html_theme_options = {
     "fixed_sidebar": True,
 }
 html_show_sourcelink = False
+
+
+def escape_bars(app, what, name, obj, options, lines):
+    """In formulas |x| is an absolute value, in reStructuredText a substitution: escape it, but not in code."""
+    code = False
+    for i, line in enumerate(lines):
+        code = line.lstrip().startswith(">>>") or (code and bool(line.strip()))
+        if not code:
+            parts = line.split("``")
+            lines[i] = "``".join(part if n % 2 else part.replace("|", r"\|") for n, part in enumerate(parts))
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_bars)

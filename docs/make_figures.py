@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation from real training: ``python docs/make_figures.py`` where nncore[plot] is installed."""
+"""Draws the pictures of the documentation from real training: ``python docs/make_figures.py``, with matplotlib."""
 
 from __future__ import annotations
 

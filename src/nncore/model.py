@@ -185,7 +185,7 @@ class Sequential:
 
         Parameters
         ----------
-        X : array_like, (n, *input_shape)
+        X : array_like, ``(n, *input_shape)``
         training : bool
             Compute as in training (batch statistics, noise). Then all rows are one batch.
 

@@ -113,7 +113,7 @@ class Trainer:
 
         Parameters
         ----------
-        X : array_like, (n, *input_shape)
+        X : array_like, ``(n, *input_shape)``
             May be memory-mapped; copied only if its dtype or layout does not fit.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.

@@ -1,6 +1,7 @@
 #include "executor.h"
 
 #include <math.h>
+#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #ifndef _WIN32
@@ -21,6 +22,7 @@ enum { MAX_THREADS = 256, CACHE_LINE = 64 };
 typedef struct {
     int number, count;
     int failed;                  /* set by an op of this thread */
+    double *op_seconds;          /* where the time in each op is added up, or NULL */
 } nn_thread;
 
 /* What the threads of a run share. */
@@ -67,6 +69,23 @@ static int64_t share(const nn_stage *stage, int64_t pieces, int t, int threads) 
     return t == threads ? pieces : piece;
 }
 
+static double now(void) {
+    struct timespec time;
+    timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void run_op(const nn_program *program, const nn_op *op, const nn_context *context, const nn_thread *thread, int64_t begin,
+                   int64_t end) {
+    if (!thread->op_seconds) {
+        op->run(op, context, begin, end);
+        return;
+    }
+    const double start = now();
+    op->run(op, context, begin, end);
+    thread->op_seconds[op - program->ops] += now() - start;
+}
+
 static void run_pieces(const nn_program *program, const nn_stage *stage, const nn_context *context, const nn_thread *thread) {
     const int64_t block = program->block_rows;
     const int64_t pieces = stage->axis == NN_ROWS ? (context->rows + block - 1) / block : stage->pieces;
@@ -76,9 +95,9 @@ static void run_pieces(const nn_program *program, const nn_stage *stage, const n
         for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
             if (stage->axis == NN_ROWS) {
                 const int64_t first = piece * block, last = first + block;
-                op->run(op, context, first, last < context->rows ? last : context->rows);
+                run_op(program, op, context, thread, first, last < context->rows ? last : context->rows);
             } else if (op->first_piece <= piece && piece < op->last_piece) {
-                op->run(op, context, piece - op->first_piece, piece - op->first_piece + 1);
+                run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
             }
         }
 }
@@ -140,7 +159,7 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t step) {
 static void run_thread(nn_team *team, int number, int count) {
     const nn_program *program = team->program;
     const nn_run *run = team->run;
-    nn_thread thread = {number, count, 0};
+    nn_thread thread = {number, count, 0, run->op_seconds};
     nn_context context = {0};
     context.failed = &thread.failed;
     int64_t step = run->first_step;

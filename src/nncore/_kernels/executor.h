@@ -38,6 +38,7 @@ typedef struct {
     double scale;                    /* of the losses' gradients; 0: 1 / rows, the mean over the batch */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
     double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
+    double *op_seconds;              /* (ops,): adds up the time in each op; on one thread only; NULL: no clock is read */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
 } nn_run;
 

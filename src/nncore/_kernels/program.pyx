@@ -52,6 +52,7 @@ cdef extern from "executor.h" nogil:
         double scale
         uint64_t step_offset
         double *sums
+        double *op_seconds
         double *examples_out
     int64_t nn_execute(const nn_program *, const nn_run *, int)
     int nn_has_openmp()
@@ -207,7 +208,8 @@ cdef class Program:
         self.ops[number].size[slot] = size
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
-            coefficients=None, double scale=0.0, uint64_t step_offset=0, examples_out=None, int threads=1):
+            coefficients=None, double scale=0.0, uint64_t step_offset=0, examples_out=None,
+            op_seconds=None, int threads=1):
         """Run steps [first_step, last_step). Returns (steps completed, sums over each step's batch of each record, last the
         penalty)."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
@@ -220,6 +222,7 @@ cdef class Program:
         run.scale = scale
         run.step_offset = step_offset
         run.sums = <double *>address(sums)
+        run.op_seconds = <double *>address(op_seconds)
         run.examples_out = <double *>address(examples_out)
         with self.busy:
             with nogil:

@@ -41,7 +41,7 @@ class Layer:
     changes the shape. It then works in a compiled program like any other, at the price of one call into Python each way.
 
     - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
-    - ``forward(x, training)`` gets (rows, *input_shape) and returns (rows, *output_shape).
+    - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
 

@@ -1,0 +1,495 @@
+"""Bad input and bad luck: the message names the argument, what was expected and what came; parameters stay as they were."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import schedules
+
+Array = NDArray[Any]
+
+N, INPUTS, OUTPUTS = 12, 4, 3
+X = np.random.default_rng(0).standard_normal((N, INPUTS))
+LABELS = np.arange(N) % OUTPUTS
+
+
+def make(dtype: str = "float32", outputs: int = OUTPUTS) -> nn.Sequential:
+    return nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(outputs)], input_shape=INPUTS, dtype=dtype, seed=1)
+
+
+def with_value(array: Any, row: int, value: Any) -> Array:
+    array = np.array(array, dtype=float)
+    array[row] = value
+    return array
+
+
+Entry = Callable[[nn.Trainer, Any, Any], Any]
+
+ENTRIES: dict[str, Entry] = {
+    "fit": lambda trainer, X, y: trainer.fit(X, y, verbose=0),
+    "partial_fit": lambda trainer, X, y: trainer.partial_fit(X, y),
+    "evaluate": lambda trainer, X, y: trainer.evaluate(X, y),
+    "validation_data": lambda trainer, X, y: trainer.fit(globals()["X"], LABELS, validation_data=(X, y), verbose=0),
+    "loss_and_gradient": lambda trainer, X, y: trainer.model.loss_and_gradient(X, y, trainer.loss),
+    "deltas": lambda trainer, X, y: trainer.model.deltas(X, y, trainer.loss),
+    "check_gradients": lambda trainer, X, y: trainer.model.check_gradients(X, y, trainer.loss),
+}
+
+
+def assert_refused(call: Callable[[], Any], trainer: nn.Trainer, *words: str) -> None:
+    """It raises a ValueError or TypeError with each word (a regular expression), and changes nothing."""
+    theta = trainer.model.parameters.copy()
+    state = trainer.optimizer.state_dict()
+    with pytest.raises((ValueError, TypeError)) as raised:
+        call()
+    message = str(raised.value)
+    for word in words:
+        assert re.search(word, message), f"{word!r} is not in {message!r}"
+    assert np.array_equal(trainer.model.parameters, theta)
+    assert all(np.array_equal(value, state[name]) for name, value in trainer.optimizer.state_dict().items())
+    assert len(trainer.history) == trainer.epochs_done == 0
+
+
+# Data.
+
+BAD_X: dict[str, tuple[Any, list[str]]] = {
+    "too few columns": (X[:, :3], [r"\bX\b", r"\(n, 4\)", r"\(12, 3\)"]),
+    "too many columns": (np.ones((N, 5)), [r"\bX\b", r"\(n, 4\)", r"\(12, 5\)"]),
+    "one example without its axis": (X[0], [r"\bX\b", r"\(n, 4\)", r"\(4,\)"]),
+    "an axis too many": (X[:, :, None], [r"\bX\b", r"\(n, 4\)", r"\(12, 4, 1\)"]),
+    "a number": (3.0, [r"\bX\b", r"\(n, 4\)", r"\(\)"]),
+    "no rows": (X[:0], [r"\bX\b", "at least one row", r"\(0, 4\)"]),
+    "NaN": (with_value(X, 7, np.nan), [r"\bX\b", "finite", "nan", "row 7"]),
+    "infinity": (with_value(X, 3, -np.inf), [r"\bX\b", "finite", "-inf", "row 3"]),
+    "text": (np.full((N, INPUTS), "a"), [r"\bX\b", "number", "<U1"]),
+    "objects": (np.full((N, INPUTS), None), [r"\bX\b", "number", "object"]),
+    "complex numbers": (X + 1j, [r"\bX\b", "real", "complex128"]),
+    "dates": (np.zeros((N, INPUTS), "datetime64[s]"), [r"\bX\b", "real", "datetime64"]),
+    "none": (None, [r"\bX\b", "object"]),
+}
+BAD_Y: dict[str, tuple[Any, list[str]]] = {
+    "a label too large": (with_value(LABELS, 3, 3).astype(int), [r"\by\b", "0 to 2", "3"]),
+    "a negative label": (with_value(LABELS, 3, -1).astype(int), [r"\by\b", "0 to 2", "-1"]),
+    "labels that are no integers": (LABELS + 0.5, [r"\by\b", "integer labels", "float64"]),
+    "a NaN among labels": (with_value(LABELS, 3, np.nan), [r"\by\b", "integer labels|finite"]),
+    "an infinite label": (with_value(LABELS, 3, np.inf), [r"\by\b", "inf"]),
+    "too few columns": (np.ones((N, 2)), [r"\by\b", r"\(n, 3\)", r"\(12, 2\)"]),
+    "a number": (1, [r"\by\b", r"\(n, 3\)", r"\(\)"]),
+    "NaN": (with_value(np.eye(3)[LABELS], 5, np.nan), [r"\by\b", "finite", "row 5"]),
+    "infinity": (with_value(np.eye(3)[LABELS], 5, np.inf), [r"\by\b", "finite", "row 5"]),
+    "a probability above 1": (with_value(np.eye(3)[LABELS], 5, 1.5), [r"\by\b", r"\[0, 1\]", "1.5"]),
+    "a probability below 0": (with_value(np.eye(3)[LABELS], 5, -0.5), [r"\by\b", r"\[0, 1\]", "-0.5"]),
+    "too few rows": (LABELS[:-1], [r"\bX\b", r"\by\b", "same length", "12", "11"]),
+    "too many rows": (np.eye(3)[[*LABELS, 0]], [r"\bX\b", r"\by\b", "same length", "12", "13"]),
+    "no rows": (LABELS[:0], [r"\by\b", "12", "0"]),
+    "text": (np.full(N, "a"), [r"\by\b", "<U1"]),
+    "objects": (np.full(N, None), [r"\by\b", "object"]),
+    "none": (None, [r"\by\b"]),
+    "complex numbers": (np.eye(3)[LABELS] + 1j, [r"\by\b", "complex128"]),
+    "dates": (np.zeros((N, 3), "datetime64[s]"), [r"\by\b", "datetime64"]),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("case", BAD_X)
+def test_bad_x(case: str, entry: str) -> None:
+    bad, words = BAD_X[case]
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    assert_refused(lambda: ENTRIES[entry](trainer, bad, LABELS), trainer, *words)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("case", BAD_Y)
+def test_bad_y(case: str, entry: str) -> None:
+    bad, words = BAD_Y[case]
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    assert_refused(lambda: ENTRIES[entry](trainer, X, bad), trainer, *words)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("argument", ["X", "y"])
+def test_rows_of_different_length(argument: str, entry: str) -> None:
+    ragged = [[1.0, 2.0]] + [[1.0]] * (N - 1)
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    X_, y_ = (ragged, LABELS) if argument == "X" else (X, ragged)
+    assert_refused(lambda: ENTRIES[entry](trainer, X_, y_), trainer, rf"\b{argument}\b")
+
+
+@pytest.mark.parametrize("argument", ["X", "y"])
+def test_numbers_beyond_float32(argument: str) -> None:
+    """They would be infinite in the model's dtype: an error, without a warning beside it."""
+    trainer = nn.Trainer(make(), "squared_error")
+    X_, y_ = (with_value(X, 2, 1e300), LABELS) if argument == "X" else (X, with_value(np.ones((N, 3)), 2, 1e300))
+    assert_refused(lambda: trainer.fit(X_, y_, verbose=0), trainer, rf"\b{argument}\b", "row 2")
+    double = nn.Trainer(make("float64"), "softmax_cross_entropy")
+    assert np.isfinite(double.evaluate(with_value(X, 2, 1e300), LABELS)["loss"])
+
+
+@pytest.mark.parametrize("call", ["predict", "forward", "activations"])
+@pytest.mark.parametrize("case", BAD_X)
+def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
+    bad, words = BAD_X[case]
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    assert_refused(lambda: getattr(trainer.model, call)(bad), trainer, *words)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "words"),
+    [
+        ("hinge", [[0.5, 1, -1]] * N, ["±1 or 0/1", "hinge"]),
+        ("hinge", [[-1, 0, 1]] * N, ["±1 or 0/1", "-1, 0 and 1"]),
+        ("sigmoid_cross_entropy", [[2, 0, 0]] * N, [r"\[0, 1\]", "sigmoid_cross_entropy", "2"]),
+        ("binary_cross_entropy", [[-0.5, 0, 0]] * N, [r"\[0, 1\]", "binary_cross_entropy", "-0.5"]),
+        ("kl_divergence", [[1.5, 0, 0]] * N, [r"\[0, 1\]", "kl_divergence", "1.5"]),
+        ("squared_error", np.ones((N, 4)), [r"\(n, 3\)", r"\(12, 4\)"]),
+        ("squared_error", np.arange(N), ["0 to 2", "11"]),
+    ],
+)
+def test_targets_outside_the_range_of_the_loss(loss: str, y: Any, words: list[str]) -> None:
+    trainer = nn.Trainer(make(), loss)
+    assert_refused(lambda: trainer.fit(X, y, verbose=0), trainer, r"\by\b", *words)
+
+
+def test_softmax_needs_two_outputs() -> None:
+    trainer = nn.Trainer(make(outputs=1), "softmax_cross_entropy")
+    assert_refused(lambda: trainer.fit(X, LABELS % 2, verbose=0), trainer, "two outputs", "sigmoid_cross_entropy")
+
+
+# Arguments of fit.
+
+BAD_FIT: dict[str, tuple[dict[str, Any], list[str]]] = {
+    **{f"batch_size={bad!r}": ({"batch_size": bad}, ["batch_size", "positive integer", re.escape(repr(bad))])
+       for bad in (0, -3, 1.5, "32", None, True)},
+    **{f"epochs={bad!r}": ({"epochs": bad}, ["epochs", "positive integer", re.escape(repr(bad))])
+       for bad in (0, -1, 2.0, "all", None)},
+    **{f"validation_split={bad!r}": ({"validation_split": bad}, ["validation_split", re.escape(repr(bad))])
+       for bad in (-0.1, 1.0, 2, "a", np.nan)},
+    "both validations": ({"validation_split": 0.2, "validation_data": (X, LABELS)}, ["validation_split", "validation_data"]),
+    "validation_data is no pair": ({"validation_data": X}, ["validation_data", "pair", "ndarray"]),
+    "validation_data of three": ({"validation_data": (X, LABELS, 1)}, ["validation_data", "pair"]),
+    "a split of too few rows": ({"validation_split": 0.5, "X": X[:1], "y": LABELS[:1]}, ["at least 2"]),
+    "verbose": ({"verbose": 3}, ["verbose", "0, 1 or 2", "3"]),
+    "a callback that is none": ({"callbacks": [print]}, ["callback", "print"]),
+    "a callback without a list": ({"callbacks": nn.EarlyStopping()}, ["callbacks"]),
+    "a callback's class": ({"callbacks": [nn.EarlyStopping]}, ["callback", "EarlyStopping"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_FIT)
+def test_bad_arguments_of_fit(case: str) -> None:
+    arguments, words = BAD_FIT[case]
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    call = {"X": X, "y": LABELS, "verbose": 0} | arguments
+    assert_refused(lambda: trainer.fit(call.pop("X"), call.pop("y"), **call), trainer, *words)
+
+
+@pytest.mark.parametrize("optimizer", ["rprop", "delta_bar_delta"])
+@pytest.mark.parametrize("entry", ["fit", "partial_fit"])
+def test_full_batch_optimizers_refuse_mini_batches(optimizer: str, entry: str) -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy", optimizer)
+    quiet = {"verbose": 0} if entry == "fit" else {}
+    assert_refused(
+        lambda: getattr(trainer, entry)(X, LABELS, batch_size=5, **quiet), trainer, "full batch", "batch_size=5", "12 rows"
+    )  # fmt: skip
+    getattr(trainer, entry)(X, LABELS, batch_size=N, **quiet)
+    assert not np.array_equal(trainer.model.parameters, make().parameters)
+
+
+# Arguments of Trainer.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"model": "net"}, ["model", "Sequential", "'net'"]),
+        ({"loss": "softmax"}, ["loss", "softmax_cross_entropy", "'softmax'"]),
+        ({"loss": None}, ["loss", "None"]),
+        ({"loss": nn.Huber}, ["loss", "Huber"]),
+        ({"optimizer": "adamm"}, ["optimizer", "adam,", "'adamm'"]),
+        ({"optimizer": nn.Adam}, ["optimizer", "Adam"]),
+        ({"optimizer": 0.1}, ["optimizer", "0.1"]),
+        ({"metrics": ["acc"]}, ["metric", "accuracy", "'acc'"]),
+        ({"metrics": "accuracy"}, ["metrics", "'accuracy'"]),
+        ({"metrics": [None]}, ["metric", "None"]),
+        ({"metrics": ["accuracy", "accuracy"]}, ["metrics", "differ"]),
+        ({"regularizer": "l2"}, ["regularizer", "'l2'"]),
+        ({"regularizer": 0.1}, ["regularizer", "0.1"]),
+        ({"clip": 5.0}, ["clip", "5.0"]),
+        ({"clip": "norm"}, ["clip", "'norm'"]),
+        ({"seed": -1}, ["seed", "-1"]),
+        ({"seed": 1.5}, ["seed", "1.5"]),
+        ({"seed": "x"}, ["seed", "'x'"]),
+        ({"seed": None}, ["seed", "None"]),
+    ],
+)
+def test_bad_arguments_of_trainer(arguments: dict[str, Any], words: list[str]) -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    call = {"model": trainer.model, "loss": "softmax_cross_entropy"} | arguments
+    assert_refused(lambda: nn.Trainer(**call), trainer, *words)
+
+
+def test_a_metric_that_does_not_fit_the_targets() -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy", metrics=["squared_error"])
+    assert_refused(lambda: trainer.fit(X, LABELS, verbose=0), trainer, "squared_error", "labels")
+
+
+# Arguments of the parts.
+
+PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "no layers": (lambda: nn.Sequential([], 2), ["layers", "at least one"]),
+    "a layer's class": (lambda: nn.Sequential([nn.Dense], 2), [r"layers\[0\]", "Layer", "Dense"]),
+    "a layer's name": (lambda: nn.Sequential(["relu"], 2), [r"layers\[0\]", "Layer", "'relu'"]),
+    "a layer without a list": (lambda: nn.Sequential(nn.Dense(2), 2), ["layers"]),
+    "one name twice": (lambda: nn.Sequential([nn.Dense(2, name="a"), nn.Dense(2, name="a")], 2), ["name", "'a'"]),
+    "the name of the input": (lambda: nn.Sequential([nn.Dense(2, name="input")], 2), ["name", "'input'"]),
+    "one layer twice": (lambda: nn.Sequential([dense := nn.Dense(2), dense], 2), [r"layers\[1\]", "same object"]),
+    **{f"input_shape {bad!r}": (lambda bad=bad: nn.Sequential([nn.Dense(2)], bad), ["input_shape", re.escape(repr(bad))])
+       for bad in (0, -1, 2.0, "2", None, (), (2, 0), [2, 2], True)},
+    **{f"dtype {bad!r}": (lambda bad=bad: make(bad), ["dtype", re.escape(str(bad))])
+       for bad in ("float16", "int32", "complex64", "garbage", "real")},
+    **{f"seed {bad!r}": (lambda bad=bad: nn.Sequential([nn.Dense(2)], 2, seed=bad), ["seed", re.escape(repr(bad))])
+       for bad in (-1, 1.5, "x", None, True)},
+    **{f"units {bad!r}": (lambda bad=bad: nn.Dense(bad), ["units", "positive integer", re.escape(repr(bad))])
+       for bad in (0, -2, 1.5, "3", None, True)},
+    "weight_init": (lambda: nn.Dense(2, weight_init="he"), ["'he'", "he_normal"]),
+    "bias_init": (lambda: nn.Sequential([nn.Dense(2, bias_init="he_normal")], 2), ["shape"]),
+    "negative_slope": (lambda: nn.LeakyReLU(np.nan), ["negative_slope", "nan"]),
+    "alpha": (lambda: nn.ELU("1"), ["alpha", "'1'"]),
+    "approximate": (lambda: nn.GELU("erf"), ["approximate", "'none' or 'tanh'", "'erf'"]),
+    "softmax of a shape": (lambda: nn.Sequential([nn.Softmax()], (2, 3)), ["softmax", r"\(n,\)", r"\(2, 3\)"]),
+    **{f"{cls.__name__}({bad!r})": (lambda cls=cls, bad=bad: cls(bad), [word, re.escape(repr(bad))])
+       for cls, word in ((nn.L2, "strength"), (nn.L1, "strength"), (nn.ClipValue, "limit"), (nn.ClipNorm, "limit"),
+                         (nn.ClipGlobalNorm, "limit"), (nn.Huber, "delta"))
+       for bad in (-1.0, np.inf, np.nan, "1", None)},
+    **{f"{cls.__name__}(0)": (lambda cls=cls: cls(0), ["positive", "0"])
+       for cls in (nn.ClipValue, nn.ClipNorm, nn.ClipGlobalNorm, nn.Huber)},
+    "ElasticNet": (lambda: nn.ElasticNet(0.1, -0.2), ["l2", "-0.2"]),
+    "lr": (lambda: nn.SGD(lr=-0.1), ["lr", "-0.1"]),
+    "betas": (lambda: nn.Adam(betas=(0.9, 1.0)), ["beta2", "1.0"]),
+    "momentum": (lambda: nn.Momentum(momentum=1.5), ["momentum", "1.5"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_bad_arguments_of_the_parts(case: str) -> None:
+    make_part, words = PARTS[case]
+    assert_refused(make_part, nn.Trainer(make(), "softmax_cross_entropy"), *words)
+
+
+def test_a_layer_is_not_taken_from_another_model() -> None:
+    """Its weights are views into one θ: a second model would take them away from the first."""
+    model = make()
+    output = model.predict(X)
+    try:
+        nn.Sequential(model.layers, input_shape=INPUTS, seed=5)
+    except ValueError as error:
+        assert "layers[0]" in str(error)
+    assert np.shares_memory(model.layers[0].weight, model.parameters)
+    model.parameters[...] *= 2
+    assert not np.array_equal(model.predict(X[:5]), output[:5])
+    assert np.array_equal(model.predict(X[:5]), model.copy().predict(X[:5]))
+
+
+# Layers and losses written in Python.
+
+
+class Faulty(nn.Layer):
+    """Does what it is told, in the third pass."""
+
+    def __init__(self, forward: Any = None, backward: Any = None) -> None:
+        super().__init__(name="faulty")
+        self.how, self.passes = (forward or (lambda x: x), backward or (lambda dy: dy)), 0
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.passes += 1
+        return self.how[0](x) if self.passes >= 3 else x
+
+    def backward(self, dy: Array) -> Array:
+        return self.how[1](dy) if self.passes >= 3 else dy
+
+
+def faulty_trainer(optimizer: Any = "sgd", **how: Any) -> nn.Trainer:
+    model = nn.Sequential([nn.Dense(5), Faulty(**how), nn.Dense(OUTPUTS)], INPUTS, dtype="float64", seed=1)
+    return nn.Trainer(model, "softmax_cross_entropy", optimizer)
+
+
+@pytest.mark.parametrize("place", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        (lambda a: a[:, :2], ValueError, [r"\(4, 5\)", r"\(4, 2\)"]),
+        (lambda a: a.sum(), ValueError, [r"\(4, 5\)", r"\(\)"]),
+        (lambda a: None, (ValueError, TypeError), [r"\(4, 5\)"]),
+        (lambda a: {}["missing"], KeyError, ["missing"]),
+    ],
+)
+def test_a_python_layer_that_fails(place: str, how: Any, error: Any, words: list[str]) -> None:
+    trainer = faulty_trainer(**{place: how})
+    with pytest.raises(error) as raised:
+        trainer.fit(X, LABELS, batch_size=4, shuffle=False, verbose=0)
+    for word in words + ([f"faulty.{place}"] if error is not KeyError else []):
+        assert re.search(word, str(raised.value)), str(raised.value)
+    # the two steps before are done, the third is not
+    two = nn.Trainer(nn.Sequential([nn.Dense(5), nn.Dense(OUTPUTS)], INPUTS, dtype="float64"), "softmax_cross_entropy", "sgd")
+    two.model.parameters[...] = faulty_trainer().model.parameters
+    two.partial_fit(X[:8], LABELS[:8], batch_size=4)
+    assert np.allclose(trainer.model.parameters, two.model.parameters, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_python_layer_that_is_not_finite(bad: float) -> None:
+    trainer = faulty_trainer(forward=lambda x: x * bad)
+    with pytest.raises(nn.DivergenceError, match=r"step 3.*faulty"):
+        trainer.fit(X, LABELS, batch_size=4, verbose=0)
+    assert np.isfinite(trainer.model.parameters).all()
+    trainer = faulty_trainer(backward=lambda dy: dy * bad)
+    with pytest.raises(nn.DivergenceError, match=r"step 3.*lr = 0\.01.*dense_1\.weight"):
+        trainer.fit(X, LABELS, batch_size=4, verbose=0)
+    assert np.isfinite(trainer.model.parameters).all()
+
+
+def test_a_layer_without_forward_or_backward() -> None:
+    class Nothing(nn.Layer):
+        pass
+
+    model = nn.Sequential([Nothing()], INPUTS)
+    with pytest.raises(TypeError, match=r"Nothing has no forward"):
+        model.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda y, d: (0.0, y - d), ["loss", r"12 per-example", r"\(\)"]),
+        (lambda y, d: (y - d, y - d), ["loss", r"12 per-example", r"\(12, 3\)"]),
+        (lambda y, d: ((y - d).sum(axis=1), 1.0), ["loss", "gradient", r"\(12, 3\)", r"\(\)"]),
+        (lambda y, d: (y - d).sum(axis=1), []),
+    ],
+)
+def test_a_python_loss_that_returns_something_else(function: Any, words: list[str]) -> None:
+    trainer = nn.Trainer(make(), function)
+    assert_refused(lambda: trainer.fit(X, LABELS, verbose=0), trainer, *words)
+
+
+# Divergence.
+
+
+@pytest.mark.parametrize("optimizer", [nn.SGD(lr=1e30), nn.Momentum(lr=1e30), nn.Nesterov(lr=1e30), nn.Adam(lr=1e38)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_huge_learning_rate(optimizer: nn.Optimizer, dtype: str) -> None:
+    layers = [nn.Dense(6), nn.ReLU(), nn.Dense(6), nn.ReLU(), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=INPUTS, dtype=dtype, seed=1)
+    optimizer.lr = optimizer.lr if dtype == "float32" else 1e200
+    trainer = nn.Trainer(model, "squared_error", optimizer)
+    lr = f"{optimizer.lr:g}"
+    with pytest.raises(nn.DivergenceError) as raised:
+        trainer.fit(X, LABELS, epochs=50, batch_size=4, verbose=0)
+    message = str(raised.value)
+    assert re.search(r"epoch \d+, step \d+", message), message
+    assert f"lr = {lr}" in message
+    assert re.search(r"the loss is|the gradient of dense_\d|the step of the optimizer", message), message
+    assert np.isfinite(model.parameters).all()
+    assert trainer.optimizer.step_count >= 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e3])
+def test_divergence_after_some_epochs(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps an epoch. The rate explodes at step 20, the second of epoch 7; the loss of the third shows it.
+
+    However many epochs run in one call, the message names the epoch, and the epochs before it are in the history.
+    """
+    monkeypatch.setattr("nncore.trainer.SECONDS_PER_CALL", seconds)
+    rate = schedules.PiecewiseConstant([19], [0.01, 1e250])
+    model = make("float64")
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=rate))
+    with pytest.raises(nn.DivergenceError, match=r"epoch 7, step [23] with lr = 1e\+250"):
+        trainer.fit(X, LABELS, epochs=40, batch_size=4, verbose=0)
+    assert np.isfinite(model.parameters).all()
+    assert trainer.optimizer.step_count in (19, 20)
+    assert len(trainer.history) == trainer.epochs_done == 6
+    want = nn.Trainer(make("float64"), "squared_error", nn.SGD(lr=0.01))
+    want.fit(X, LABELS, epochs=6, batch_size=4, verbose=0)
+    assert np.array_equal(trainer.history["running_loss"], want.history["running_loss"])
+
+
+def test_training_goes_on_after_divergence() -> None:
+    trainer = nn.Trainer(make("float64"), "squared_error", nn.SGD(lr=1e200))
+    with pytest.raises(nn.DivergenceError):
+        trainer.fit(X, LABELS, epochs=9, verbose=0)
+    trainer.model.initialize()
+    trainer.optimizer.lr = 0.05
+    history = trainer.fit(X, LABELS, epochs=20, verbose=0)
+    assert history["running_loss"][-1] < history["running_loss"][-20]
+
+
+def test_parameters_that_are_not_finite() -> None:
+    model = make()
+    model.parameters[3] = np.nan
+    with pytest.raises(nn.DivergenceError, match="epoch 1, step 1.*dense_1"):
+        nn.Trainer(model, "squared_error").fit(X, LABELS, verbose=0)
+
+
+def test_a_divergence_of_the_penalty_alone() -> None:
+    """The loss of the data stays finite; the penalty does not."""
+    model = nn.Sequential([nn.Dense(1, weight_init=nn.initializers.Constant(1e200))], 1, dtype="float64")
+    trainer = nn.Trainer(model, "hinge", nn.SGD(lr=1e-3), regularizer=nn.L2(1.0))
+    with pytest.raises(nn.DivergenceError):
+        trainer.fit(np.ones((4, 1)), np.ones(4), verbose=0)
+    assert np.isfinite(model.parameters).all()
+
+
+# Anything at all.
+
+
+@settings(max_examples=60)
+@given(
+    shape=st.lists(st.integers(0, 5), max_size=3).map(tuple),
+    kind=st.sampled_from(["f4", "f8", "i4", "u1", "?", "c8", "U3", "O", "M8[s]"]),
+    argument=st.sampled_from(["X", "y"]),
+)
+def test_any_array_is_taken_or_refused_by_name(shape: tuple[int, ...], kind: str, argument: str) -> None:
+    """Whatever comes as X or y either trains or raises a ValueError or TypeError that names it and changes nothing."""
+    array = np.zeros(shape, dtype=kind)
+    model = nn.Sequential([nn.Dense(2)], input_shape=3, seed=1)
+    trainer = nn.Trainer(model, "softmax_cross_entropy")
+    theta = model.parameters.copy()
+    rows = shape[0] if shape else 1
+    X_, y_ = (array, np.zeros(rows, int)) if argument == "X" else (np.ones((max(rows, 1), 3)), array)
+    numbers = kind in ("f4", "f8", "i4", "u1", "?") and rows > 0
+    fits = shape[1:] == (3,) and len(shape) == 2 if argument == "X" else shape in [(rows,), (rows, 2)] and bool(shape)
+    if numbers and (fits or (argument == "y" and len(shape) == 3 and shape[1] * shape[2] == 2)):
+        trainer.fit(X_, y_, verbose=0)
+        assert len(trainer.history) == 1
+    else:
+        with pytest.raises((ValueError, TypeError), match=rf"\b{argument}\b"):
+            trainer.fit(X_, y_, verbose=0)
+        assert np.array_equal(model.parameters, theta)
+
+
+@settings(max_examples=40)
+@given(row=st.integers(0, N - 1), column=st.integers(0, INPUTS - 1), bad=st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_a_bad_number_is_found_wherever_it_is(row: int, column: int, bad: float) -> None:
+    array = X.copy()
+    array[row, column] = bad
+    with pytest.raises(ValueError, match=rf"X must be finite, got {bad} in row {row}, column {column}$"):
+        make().predict(array)
+
+
+@settings(max_examples=40)
+@given(labels=st.lists(st.integers(-2, 5), min_size=1, max_size=8))
+def test_labels_are_in_range_or_refused(labels: list[int]) -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy")
+    X_ = np.ones((len(labels), INPUTS))
+    if 0 <= min(labels) and max(labels) < OUTPUTS:
+        assert np.isfinite(trainer.evaluate(X_, labels)["loss"])
+    else:
+        bad = min(labels) if min(labels) < 0 else max(labels)
+        with pytest.raises(ValueError, match=f"y must be labels from 0 to 2, got {bad}"):
+            trainer.evaluate(X_, labels)
