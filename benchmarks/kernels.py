@@ -86,10 +86,9 @@ def dense_cases(dtype: str) -> Iterator[Case]:
             y, dx, dW = (np.zeros_like(array) for array in (dy, x, W))
             b, db = np.zeros((2, units), dtype)
             packed = np.empty(_kernels.packed_size(units, inputs), dtype)
-            tile = _kernels.weight_tile(units, inputs)
-            tiles = -(-units // tile[0]) * -(-inputs // tile[1])
-            tiled: dict[str, Any] = {"sizes": (units, inputs, *tile), "rows": rows, "axis": "tiles", "pieces": tiles}
-            pack = program_seconds("pack_weight", (packed, W), dtype, **tiled)
+            tiles = _kernels.weight_tiles(units, inputs)
+            tiled: dict[str, Any] = {"sizes": (units, inputs), "rows": rows, "axis": "tiles", "pieces": len(tiles)}
+            pack = program_seconds("pack_weight", (packed, W, tiles), dtype, **tiled)
             yield Case("pack_weight", size, pack, None, traffic=W.nbytes + packed.nbytes)
             forward = program_seconds("dense_forward", (y, x, packed, b), dtype, (units, inputs), rows=rows)
             yield Case("dense_forward", size, forward, lambda x=x, W=W, b=b: reference.dense_forward(x, W, b), flops)
@@ -97,7 +96,7 @@ def dense_cases(dtype: str) -> Iterator[Case]:
                 backward = program_seconds("dense_backward_input", (dx, dy, W), dtype, (units, inputs), rows=rows)
                 twin = lambda dy=dy, W=W: reference.dense_backward_input(dy, W)  # noqa: E731
                 yield Case("dense_backward_input", size, backward, twin, flops)
-            weight = program_seconds("dense_backward_weight", (dW, dy, x), dtype, **tiled)
+            weight = program_seconds("dense_backward_weight", (dW, dy, x, tiles), dtype, **tiled)
             twin = lambda dy=dy, x=x: reference.dense_backward_weight(dy, x)  # noqa: E731
             yield Case("dense_backward_weight", size, weight, twin, flops)
             bias = program_seconds("dense_backward_bias", (db, dy), dtype, (units,), rows=rows, axis="tiles")

@@ -100,7 +100,7 @@ def draw(history: nn.History, X: np.ndarray, y: np.ndarray, predicted: np.ndarra
     figure = plt.figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.1])
     loss, accuracy = left.subplots(2, 1, sharex=True)
-    epochs = history["epoch"]
+    epochs = np.arange(1, len(history) + 1)
     loss.semilogy(epochs, history["loss"], label="training")
     loss.semilogy(epochs, history["val_loss"], label="test")
     loss.set_ylabel("loss")

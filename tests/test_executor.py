@@ -1,4 +1,4 @@
-"""Programs: stages and ops in order, batches and their remainder, epochs in one call, and the ops between backward and update."""
+"""Programs: ops in order, batches and their remainder, epochs in one call, and the ops between backward pass and update."""
 
 from typing import Any
 
@@ -266,7 +266,12 @@ def test_an_order_depends_on_seed_and_epoch_alone() -> None:
     orders = shuffled_orders(100, 6, seed=7, first_epoch=0)
     assert np.array_equal(shuffled_orders(100, 2, seed=7, first_epoch=3), orders[3:5])
     assert np.array_equal(shuffled_orders(100, 1, seed=7, first_epoch=2**40), shuffled_orders(100, 1, 7, 2**40))
-    several = [*orders, shuffled_orders(100, 1, 8, 0)[0], shuffled_orders(100, 1, 7 + 2**32, 0)[0], shuffled_orders(100, 1, 7, 2**32)[0]]
+    several = [
+        *orders,
+        shuffled_orders(100, 1, 8, 0)[0],
+        shuffled_orders(100, 1, 7 + 2**32, 0)[0],
+        shuffled_orders(100, 1, 7, 2**32)[0],
+    ]
     assert len({order.tobytes() for order in several}) == len(several)
 
 
@@ -370,7 +375,9 @@ def test_clip_factor() -> None:
     squares, factors = np.array([9.0, 16.0, 4.0, 0.0, 1e4]), np.zeros(5)
     for groups, norms in (([0, 2, 3, 4, 5], [5, 5, 2, 0, 100]), ([0, 5], [np.sqrt(10029)] * 5)):
         first = np.array(groups)
-        run_op("clip_factor", (factors, squares, first), dtype="float32", axis="whole", sizes=(len(first) - 1,), constants=(2.5,))
+        run_op(
+            "clip_factor", (factors, squares, first), dtype="float32", axis="whole", sizes=(len(first) - 1,), constants=(2.5,)
+        )
         want = np.minimum(1, 2.5 / np.maximum(norms, 1e-300))
         assert np.allclose(factors, want, rtol=1e-15)
     assert (factors < 1).all()

@@ -188,7 +188,7 @@ def test_names() -> None:
     model = nn.Sequential([nn.Dense(2), nn.LeakyReLU(), nn.Dense(2, name="middle"), nn.LeakyReLU(), nn.Dense(1)], 2)
     assert [layer.name for layer in model.layers] == ["dense_1", "leaky_relu_1", "middle", "leaky_relu_2", "dense_3"]
     assert model["middle"] is model[2] is model.layers[2]
-    with pytest.raises(KeyError, match="'nowhere'.*middle"):
+    with pytest.raises(KeyError, match=r"'nowhere'.*middle"):
         model["nowhere"]
 
 
@@ -250,7 +250,9 @@ def test_rows_do_not_depend_on_their_company(rows: int, dtype: str, rng: np.rand
 
 
 @settings(max_examples=30)
-@given(rows=st.integers(1, 70), inputs=st.integers(1, 40), units=st.integers(1, 40), dtype=st.sampled_from(["float32", "float64"]))
+@given(
+    rows=st.integers(1, 70), inputs=st.integers(1, 40), units=st.integers(1, 40), dtype=st.sampled_from(["float32", "float64"])
+)
 def test_any_shape(rows: int, inputs: int, units: int, dtype: str) -> None:
     rng = np.random.default_rng([rows, inputs, units])
     model = nn.Sequential([nn.Dense(units)], input_shape=inputs, dtype=dtype)

@@ -178,6 +178,29 @@ def test_a_forked_child_trains() -> None:
     assert result.stdout.split() == ["True", "True", "2"]
 
 
+FORK_WITH_THREADS = """
+import os, signal
+import nncore as nn, test_threads
+nn.set_num_threads(2)
+bits = test_threads.train("float32")[0]
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    nn.set_num_threads(2)
+    os._exit(0 if test_threads.train("float32")[0] == bits else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@needs_openmp
+def test_a_forked_child_that_asks_for_threads_does_not_hang() -> None:
+    """Its status is 0; 14 is the alarm that ends it if it hangs."""
+    result = run_python(FORK_WITH_THREADS)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["0"]
+
+
 def child_bits(dtype: str) -> str:
     return train(dtype)[0]
 
@@ -214,7 +237,7 @@ def test_set_num_threads() -> None:
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2", None, True])
 def test_bad_number_of_threads(bad: Any) -> None:
     before = nn.get_num_threads()
-    with pytest.raises((ValueError, TypeError), match="positive integer.*got"):
+    with pytest.raises((ValueError, TypeError), match=r"positive integer.*got"):
         nn.set_num_threads(bad)
     assert nn.get_num_threads() == before
 

@@ -415,7 +415,8 @@ THRESHOLDS = {"sigmoid_cross_entropy": 0.0, "hinge": 0.0, "binary_cross_entropy"
 
 
 @pytest.mark.parametrize(
-    ("loss", "signs"), [(loss, signs) for loss in THRESHOLDS for signs in (False, True) if not (signs and loss == "squared_error")]
+    ("loss", "signs"),
+    [(loss, signs) for loss in THRESHOLDS for signs in (False, True) if not (signs and loss == "squared_error")],
 )
 def test_accuracy_of_two_classes(loss: str, signs: bool, rng: np.random.Generator) -> None:
     layers: list[nn.Layer] = [nn.Dense(1)] + ([nn.Sigmoid()] if loss == "binary_cross_entropy" else [])
@@ -625,7 +626,9 @@ def test_partial_fit_follows_a_drifting_target(rng: np.random.Generator) -> None
 # Verbosity.
 
 
-def test_progress_goes_to_stderr_and_not_at_all_if_silent(data: tuple[Array, Array], capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_stderr_and_not_at_all_if_silent(
+    data: tuple[Array, Array], capsys: pytest.CaptureFixture[str]
+) -> None:
     fit(make(), data, verbose=0)
     out, err = capsys.readouterr()
     assert out == err == ""

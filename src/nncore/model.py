@@ -302,6 +302,8 @@ class Sequential:
         seed : int
             Of that choice.
 
+        At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: take inputs that avoid it.
+
         Returns
         -------
         dict

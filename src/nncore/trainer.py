@@ -55,8 +55,8 @@ class Trainer:
         Its penalty is part of the loss; the column ``penalty`` shows it alone.
     clip : Clipping, optional
         Applied to the gradient, the penalty's included, before the update.
-    metrics : sequence of str
-        ``"accuracy"`` or the names of losses.
+    metrics : str or sequence
+        ``"accuracy"``, names of losses, or losses.
     seed : int
         Of the order of the examples: epoch e is shuffled by (seed, e) alone.
 
@@ -85,12 +85,19 @@ class Trainer:
 
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
-        regularizer: Regularizer | None = None, clip: Clipping | None = None, metrics: Sequence[Any] = (), seed: int = 0,
+        regularizer: Regularizer | None = None, clip: Clipping | None = None, metrics: str | Sequence[Any] = (),
+        seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a Sequential, got {model!r}")
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4), got {regularizer!r}")
+        if clip is not None and not isinstance(clip, Clipping):
+            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
         self.model, self.loss, self.optimizer = model, losses.get(loss), optimizers.get(optimizer)
-        self.metrics = [metric_registry.get(metric) for metric in metrics]
+        self.metrics = [metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics)]
         self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
         self.seed = int(seed)
@@ -101,6 +108,7 @@ class Trainer:
         self._steps_per_second = 0.0
         self._compiled: dict[Any, Any] = {}
         self.optimizer.init_state(model.parameters.size, model.dtype)
+        self._optimizer_state = self.optimizer.state
 
     # --- the public loop
 
@@ -159,7 +167,7 @@ class Trainer:
             rows, targets = rows[train], targets.take(train)
         callbacks = list(callbacks)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        self._refuse_small_batches(len(rows), batch_size)
+        self._check_optimizer(len(rows), batch_size)
         run = _Run(self, rows, targets, min(batch_size, len(rows)), shuffle)
         self.stop_training = self.interrupted = False
         last = self.epochs_done + epochs
@@ -177,7 +185,7 @@ class Trainer:
                     if validation is not None:
                         row |= {f"val_{name}": value for name, value in self._evaluate(*validation).items()}
                     self.epochs_done += 1
-                    self.history.append({"epoch": self.epochs_done, **row})
+                    self.history.append(row)
                     for callback in callbacks if each_epoch else ():
                         callback.on_epoch_end(self, self.epochs_done - 1, row)
                     progress.update(self.epochs_done - 1 - last + epochs, 1.0, row)
@@ -193,7 +201,7 @@ class Trainer:
         """
         rows, targets = self._data(X, y)
         batch = len(rows) if batch_size is None else check_positive_integer(batch_size, "batch_size")
-        self._refuse_small_batches(len(rows), batch)
+        self._check_optimizer(len(rows), batch)
         run = _Run(self, rows, targets, min(batch, len(rows)), shuffle=False)
         (row,) = run.advance(1, lambda: False, None, 0)
         self.epochs_done += 1
@@ -226,6 +234,9 @@ class Trainer:
 
         storage.restore_trainer(self, path)
 
+    def __repr__(self) -> str:
+        return f"Trainer({self.model!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, epochs_done={self.epochs_done})"
+
     # --- inside
 
     def _data(self, X: Any, y: Any, suffix: str = "") -> tuple[Array, Targets]:
@@ -241,7 +252,12 @@ class Trainer:
             raise ValueError(f"validation_data must be a pair (X, y), got {type(data).__name__}")
         return self._data(*data, suffix=" of validation_data")
 
-    def _refuse_small_batches(self, n: int, batch: int) -> None:
+    def _check_optimizer(self, n: int, batch: int) -> None:
+        if self.optimizer.state is not self._optimizer_state:
+            raise ValueError(
+                f"optimizer has begun something else since this trainer was made: its state is no longer this model's. Give "
+                f"each trainer a {type(self.optimizer).__name__} of its own"
+            )
         if self.optimizer.full_batch_only and batch < n:
             raise ValueError(
                 f"{type(self.optimizer).__name__} needs the gradient of the full batch: its step sizes follow the signs of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from nncore._kernels.threads import get_num_threads, set_num_threads
 __all__ = [
     "Program", "PythonOp", "available_isas", "dense_backward_input", "dense_backward_weight", "dense_forward",
     "get_num_threads", "isa_name", "op_names", "op_table", "packed_size", "run_op", "set_num_threads", "shuffled_orders",
-    "weight_tile",
+    "weight_tiles",
 ]  # fmt: skip
 
 PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most
@@ -73,10 +74,13 @@ def run_op(
     return 1 - int(done)
 
 
-def weight_tile(units: int, inputs: int) -> tuple[int, int]:
-    """Units and inputs of a tile of W: whole panels, and even shares of the inputs."""
+@functools.lru_cache(maxsize=64)
+def weight_tiles(units: int, inputs: int) -> np.ndarray:
+    """The tiles of W, (tiles, 4) int64: units [u0, u1) by inputs [j0, j1). Whole panels of units, even shares of the inputs."""
     across = -(-inputs // TILE_INPUTS)
-    return TILE_UNITS, -(-inputs // (16 * across)) * 16
+    width = -(-inputs // (16 * across)) * 16
+    corners = [(u, j) for u in range(0, units, TILE_UNITS) for j in range(0, inputs, width)]
+    return np.array([(u, min(u + TILE_UNITS, units), j, min(j + width, inputs)) for u, j in corners], dtype=np.int64)
 
 
 def packed_size(units: int, inputs: int) -> int:
@@ -84,19 +88,13 @@ def packed_size(units: int, inputs: int) -> int:
     return -(-units // PACK_UNITS) * PACK_UNITS * inputs
 
 
-def _tile_sizes(units: int, inputs: int) -> tuple[tuple[int, ...], int]:
-    """The sizes of an op over the tiles of W, and how many there are."""
-    tile_units, tile_inputs = weight_tile(units, inputs)
-    return (units, inputs, tile_units, tile_inputs), -(-units // tile_units) * -(-inputs // tile_inputs)
-
-
 def dense_forward(
     y: np.ndarray, x: np.ndarray, W: np.ndarray, b: np.ndarray | None, *, threads: int | None = None, isa: str | None = None
 ) -> None:
     """y = x Wᵀ + b, packing W first."""
-    sizes, tiles = _tile_sizes(*W.shape)
-    packed = np.empty(packed_size(*W.shape), dtype=W.dtype)
-    run_op("pack_weight", (packed, W), dtype=W.dtype, sizes=sizes, axis="tiles", pieces=tiles, threads=threads, isa=isa)
+    tiles, packed = weight_tiles(*W.shape), np.empty(packed_size(*W.shape), dtype=W.dtype)
+    run: dict[str, Any] = {"axis": "tiles", "pieces": len(tiles), "threads": threads, "isa": isa}
+    run_op("pack_weight", (packed, W, tiles), dtype=W.dtype, sizes=W.shape, **run)
     run_op("dense_forward", (y, x, packed, b), dtype=W.dtype, sizes=W.shape, rows=len(x), threads=threads, isa=isa)
 
 
@@ -111,8 +109,8 @@ def dense_backward_weight(
     dW: np.ndarray, db: np.ndarray | None, dy: np.ndarray, x: np.ndarray, *, threads: int | None = None, isa: str | None = None
 ) -> None:
     """dW = dyᵀ x and, unless ``db`` is None, db = Σ dy."""
-    sizes, tiles = _tile_sizes(*dW.shape)
+    tiles = weight_tiles(*dW.shape)
     run: dict[str, Any] = {"dtype": dW.dtype, "rows": len(x), "axis": "tiles", "threads": threads, "isa": isa}
-    run_op("dense_backward_weight", (dW, dy, x), sizes=sizes, pieces=tiles, **run)
+    run_op("dense_backward_weight", (dW, dy, x, tiles), sizes=dW.shape, pieces=len(tiles), **run)
     if db is not None:
         run_op("dense_backward_bias", (db, dy), sizes=db.shape, **run)

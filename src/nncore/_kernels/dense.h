@@ -44,11 +44,19 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     }
 }
 
-/* y = x W^T + b   =>   db = sum over the rows of dy, in order */
+/* y = x W^T + b   =>   db = sum over the rows of dy: four chains, of the rows 0, 4, 8, ...; 1, 5, 9, ...; and so on */
 static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy, int64_t rows, int64_t units) {
-    for (int64_t u = 0; u < units; u++) db[u] = 0;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t u = 0; u < units; u++) db[u] += dy[i * units + u];
+    for (int64_t u = 0; u < units; u += LANES) {
+        const int width = (int)MIN(LANES, units - u);
+        vec sum[4] = {{0}, {0}, {0}, {0}};
+        int64_t i = 0;
+        for (; i + 4 <= rows; i += 4)
+            NN_UNROLL for (int chain = 0; chain < 4; chain++) sum[chain] += NAME(load_some)(dy + (i + chain) * units + u, width);
+        for (; i < rows; i++) sum[i % 4] += NAME(load_some)(dy + i * units + u, width);
+        const vec total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        if (width < LANES) NAME(store_part)(db + u, total, width);
+        else NAME(store)(db + u, total);
+    }
 }
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
@@ -82,31 +90,24 @@ static void NAME(op_dense_backward_input)(const nn_op *op, const nn_context *con
                                end - begin, units, inputs);
 }
 
-/* Tile number t of W, counted along the inputs first. */
+/* The tiles of W: a table of rectangles, units [u0, u1) by inputs [j0, j1). */
 typedef struct { int64_t u0, u1, j0, j1; } NAME(rectangle);
 
-static NAME(rectangle) NAME(weight_tile)(const nn_op *op, int64_t t) {
-    const int64_t units = op->size[0], inputs = op->size[1], tile_units = op->size[2], tile_inputs = op->size[3];
-    const int64_t across = (inputs + tile_inputs - 1) / tile_inputs, u0 = t / across * tile_units, j0 = t % across * tile_inputs;
-    return (NAME(rectangle)){u0, MIN(u0 + tile_units, units), j0, MIN(j0 + tile_inputs, inputs)};
-}
-
-/* arrays: dW, dy, x; sizes: units, inputs, tile units, tile inputs */
+/* arrays: dW, dy, x, tiles (tiles, 4) int64; sizes: units, inputs */
 static void NAME(op_dense_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; t++) {
-        const NAME(rectangle) r = NAME(weight_tile)(op, t);
-        NAME(dense_backward_weight)(op->array[0], op->array[1], op->array[2], r.u0, r.u1, r.j0, r.j1, context->rows, op->size[0],
-                                    op->size[1]);
-    }
+    const NAME(rectangle) *tiles = op->array[3];
+    for (int64_t t = begin; t < end; t++)
+        NAME(dense_backward_weight)(op->array[0], op->array[1], op->array[2], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1,
+                                    context->rows, op->size[0], op->size[1]);
 }
 
-/* arrays: packed, W; sizes: units, inputs, tile units, tile inputs */
+/* arrays: packed, W, tiles (tiles, 4) int64; sizes: units, inputs */
 static void NAME(op_pack_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const NAME(rectangle) *tiles = op->array[2];
     (void)context;
-    for (int64_t t = begin; t < end; t++) {
-        const NAME(rectangle) r = NAME(weight_tile)(op, t);
-        NAME(pack_weight)(op->array[0], op->array[1], r.u0, r.u1, r.j0, r.j1, op->size[0], op->size[1]);
-    }
+    for (int64_t t = begin; t < end; t++)
+        NAME(pack_weight)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, op->size[0],
+                          op->size[1]);
 }
 
 /* arrays: db, dy; sizes: units; one tile */

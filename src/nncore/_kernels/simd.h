@@ -42,6 +42,9 @@ NN_INLINE void NAME(store_part)(real *p, vec v, int n) {
 }
 #endif
 
+/* The first n <= LANES reals at p, the rest zero. */
+NN_INLINE vec NAME(load_some)(const real *p, int n) { return n < LANES ? NAME(load_part)(p, n) : NAME(load)(p); }
+
 /* A LANES x LANES block the other way round: out[j][i] = in[i][j].  Row strides in reals; in and out do not overlap.
  * Step s swaps, for rows i and i + s, the halves of every 2 s columns that lie off the diagonal; s = 1, 2, 4, ... */
 #if defined(__GNUC__) && !defined(__clang__)

@@ -76,26 +76,24 @@ class Dense(Layer):
         units, inputs = self.units, self.inputs
         y = tape.signal(str(self.name), self.output_shape)
         packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        tile_units, tile_inputs = _kernels.weight_tile(units, inputs)
-        corners = [(u, j) for u in range(0, units, tile_units) for j in range(0, inputs, tile_inputs)]
-        shapes = [(min(tile_units, units - u), min(tile_inputs, inputs - j)) for u, j in corners]
+        rectangles = _kernels.weight_tiles(units, inputs)
         offset = self.parameters["weight"].offset
-        tiles = [(offset + u * inputs + j, *shape, inputs) for (u, j), shape in zip(corners, shapes, strict=True)]
-        elements = [float(rows * columns) for rows, columns in shapes]
-        cost = [n * tape.capacity for n in elements]
-        sizes = (units, inputs, tile_units, tile_inputs)
+        tiles = [(offset + u0 * inputs + j0, u1 - u0, j1 - j0, inputs) for u0, u1, j0, j1 in rectangles.tolist()]
+        elements = [float(rows * columns) for _, rows, columns, _ in tiles]
+        sizes = (units, inputs)
         tape.flops_per_row += 2 * units * inputs
 
-        tape.rows("dense_forward", y.value, x.value, packed, self.bias if self.has_bias else None, sizes=(units, inputs))
+        tape.rows("dense_forward", y.value, x.value, packed, self.bias if self.has_bias else None, sizes=sizes)
         if x.grad is not None:
-            tape.rows_backward("dense_backward_input", x.grad, y.grad, self.weight, sizes=(units, inputs))
-        gradient = Op("tiles", "dense_backward_weight", (self.weight_grad, y.grad, x.value), sizes, cost=cost, tiles=tiles)
-        pack = Op("tiles", "pack_weight", (packed, self.weight), sizes, cost=[PACK_COST * n for n in elements])
+            tape.rows_backward("dense_backward_input", x.grad, y.grad, self.weight, sizes=sizes)
+        arrays, cost = (self.weight_grad, y.grad, x.value, rectangles), [n * tape.capacity for n in elements]
+        gradient = Op("tiles", "dense_backward_weight", arrays, sizes, cost=cost, tiles=tiles)
+        pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), sizes, cost=[PACK_COST * n for n in elements])
         tape.gradient(gradient, derived=pack)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)
-            arrays, cost = (self.bias_grad, y.grad), [float(units * tape.capacity)]
-            tape.gradient(Op("tiles", "dense_backward_bias", arrays, (units,), cost=cost, tiles=[bias_tile]))
+            cost = [float(units * tape.capacity)]
+            tape.gradient(Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=cost, tiles=[bias_tile]))
         return y
 
     def config(self) -> dict[str, Any]:
@@ -105,4 +103,6 @@ class Dense(Layer):
         }  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"Dense({self.units})"
+        given = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))
+        given += [f"bias_init={self.bias_init!r}"] * (self.bias_init != initializers.get("zeros"))
+        return f"Dense({', '.join([str(self.units), *given, *['bias=False'] * (not self.has_bias)])})"
