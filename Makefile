@@ -17,7 +17,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-sanitize: $(VENV)/installed-test  ## the kernel tests under AddressSanitizer and UBSan
+sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py
 
 bench: $(VENV)/installed-bench

@@ -35,7 +35,7 @@ def compiles_with(compiler, flags: list[str]) -> bool:
         source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
         try:
             objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
-            compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=flags)
+            compiler.link_shared_object(objects, str(Path(folder) / "probe.so"), extra_postargs=flags)
         except Exception:
             return False
     return True

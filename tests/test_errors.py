@@ -217,7 +217,7 @@ def test_full_batch_optimizers_refuse_mini_batches(optimizer: str, entry: str) -
         ({"optimizer": nn.Adam}, ["optimizer", "Adam"]),
         ({"optimizer": 0.1}, ["optimizer", "0.1"]),
         ({"metrics": ["acc"]}, ["metric", "accuracy", "'acc'"]),
-        ({"metrics": "accuracy"}, ["metrics", "'accuracy'"]),
+        ({"metrics": "acc"}, ["metric", "'acc'"]),
         ({"metrics": [None]}, ["metric", "None"]),
         ({"metrics": ["accuracy", "accuracy"]}, ["metrics", "differ"]),
         ({"regularizer": "l2"}, ["regularizer", "'l2'"]),
