@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 
 import numpy as np
 import pytest
 
-from nncore import _kernels, optimizers
+from nncore import _kernels, optimizers, reference
 from nncore.errors import DivergenceError
 from nncore.optimizers import OPTIMIZERS
 from nncore.optimizers.arrays import tile_table
@@ -289,6 +290,51 @@ def test_formula_float32(case):
     assert all(array.dtype == np.float32 for array in opt.state.values())
     expected = expected_path(formula, lambda k: constants, problem, 40)[-1]
     np.testing.assert_allclose(opt.parameters(theta), expected, rtol=2e-5, atol=2e-5)
+
+
+def call_twin(op, opt, *arrays, **extra):
+    """nncore.reference's function for the op, with those hyper-parameters of the optimizer that it takes."""
+    twin = getattr(reference, op)
+    known = {**opt.config(), **extra}
+    return twin(*arrays, **{name: known[name] for name in inspect.signature(twin).parameters if name in known})
+
+
+@EACH
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_twin(case, dtype, tolerance):
+    """50 steps of the compiled optimizer and of nncore.reference: parameters and state.
+
+    In float32 along given gradients: a feedback would let roundings grow.
+    """
+    build, _, constants = CASES[case]
+    opt, theta, other = build(constants), PROBLEM.start.astype(dtype), PROBLEM.start.astype(dtype)
+    slots = [np.full_like(other, opt.initial_value(slot)) for slot in opt.slots]
+    if opt.enter:
+        assert not call_twin(opt.enter, opt, other, *slots)
+    for k in range(50):
+        mine, twin_s = (PROBLEM.gradient(x, k) if dtype == np.float64 else PROBLEM.noise[k] for x in (theta, other))
+        opt.step(theta, mine.astype(dtype))
+        assert not call_twin(f"{opt.kernel}_update", opt, other, twin_s.astype(dtype), *slots, step=k + 1)
+        arrays, twins = [theta, *opt.state.values()], [other, *slots]
+        assert all(twin.dtype == dtype for twin in twins)
+        assert max(distance(a[None], b[None]) for a, b in zip(arrays, twins, strict=True)) < tolerance
+    if opt.leave:
+        opt.finish(theta)
+        call_twin(opt.leave, opt, other, *slots)
+        assert distance(theta[None], other[None]) < tolerance
+
+
+@EACH
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_twin_keeps_back_what_would_not_be_finite(case, value):
+    build, _, constants = CASES[case]
+    opt, (theta, *slots) = build(constants), np.random.default_rng(0).uniform(0.5, 1.5, (6, 4))
+    arrays = [theta, *slots[: len(opt.slots)]]
+    before, grad = [array.copy() for array in arrays], np.array([1.0, value, 1.0, 1.0])
+    with np.errstate(invalid="ignore"):
+        assert call_twin(f"{opt.kernel}_update", opt, arrays[0], grad, *arrays[1:], step=3)
+    assert all(new[1] == old[1] for new, old in zip(arrays, before, strict=True))
+    assert (np.delete(arrays[0], 1) != np.delete(before[0], 1)).all()
 
 
 @pytest.mark.parametrize(("case", "name"), [(case, name) for case, (_, _, c) in CASES.items() for name in c])

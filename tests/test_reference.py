@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nncore import reference
+from nncore import _kernels, reference
 
 Array = NDArray[Any]
 
@@ -245,32 +245,34 @@ def gradients(rng: np.random.Generator, steps: int, n: int) -> Array:
     return rng.normal(0.3, 1, (steps, n)) * np.geomspace(1, 1e-4, steps)[:, None]
 
 
+def nesterov(theta: Array, grad: Array, step: int, v: Array, origin: Array) -> bool:
+    if step == 1:
+        assert not reference.nesterov_enter(theta, v, origin, momentum=0.7)
+    return reference.nesterov_update(theta, grad, v, origin, lr=0.1, momentum=0.7)
+
+
 @pytest.mark.parametrize(
     ("ours", "state", "theirs"),
     [
         (lambda t, g, i: reference.sgd_update(t, g, lr=0.1), 0, ("SGD", {"lr": 0.1})),
         (
-            lambda t, g, i, v: reference.momentum_update(t, g, v, lr=0.1, momentum=0.7, form="gradient_sum"),
+            lambda t, g, i, v: reference.momentum_outside_update(t, g, v, lr=0.1, momentum=0.7),
             1,
             ("SGD", {"lr": 0.1, "momentum": 0.7}),
         ),
         (
-            lambda t, g, i, v: reference.momentum_update(t, g, v, lr=0.1, momentum=0.7, form="velocity"),
+            lambda t, g, i, v: reference.momentum_update(t, g, v, lr=0.1, momentum=0.7),
             1,
             ("SGD", {"lr": 0.1, "momentum": 0.7}),
         ),
-        (
-            lambda t, g, i, v: reference.nesterov_update(t, g, v, lr=0.1, momentum=0.7),
-            1,
-            ("SGD", {"lr": 0.1, "momentum": 0.7, "nesterov": True}),
-        ),
+        (nesterov, 2, ("SGD", {"lr": 0.1, "momentum": 0.7, "nesterov": True})),
         (
             lambda t, g, i, m, v: reference.adam_update(t, g, m, v, step=i, lr=0.1, betas=(0.8, 0.95), eps=0.01),
             2,
             ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 0.01}),
         ),
     ],
-    ids=["sgd", "gradient_sum", "velocity", "nesterov", "adam"],
+    ids=["sgd", "momentum_outside", "momentum", "nesterov", "adam"],
 )
 def test_optimizers_against_torch(
     ours: Callable[..., bool], state: int, theirs: tuple[str, dict[str, Any]], rng: np.random.Generator
@@ -292,22 +294,27 @@ def test_momentum_forms_differ_once_the_rate_changes(rng: np.random.Generator) -
     va, vb = np.zeros(3), np.zeros(3)
     for i, g in enumerate(rng.normal(size=(4, 3))):
         lr = 0.1 if i < 2 else 0.01
-        reference.momentum_update(a, g, va, lr=lr, form="velocity")
-        reference.momentum_update(b, g, vb, lr=lr, form="gradient_sum")
+        reference.momentum_update(a, g, va, lr=lr)
+        reference.momentum_outside_update(b, g, vb, lr=lr)
         assert np.allclose(a, b, rtol=1e-12) == (i < 2)
 
 
 def test_nesterov_takes_the_gradient_ahead(rng: np.random.Generator) -> None:
-    """The kept look-ahead point against the recurrence as the lectures print it, with a rate that changes."""
+    """The point ahead against the recurrence as it is printed, with a rate and a momentum that change."""
     A = np.diag([1.0, 5.0])
     point = rng.normal(size=2)
-    theta, v, velocity = point.copy(), np.zeros(2), np.zeros(2)
-    for step in range(100):
+    theta, v, origin, velocity = point.copy(), rng.normal(size=2), np.zeros(2), np.zeros(2)
+    velocity[:] = v
+    momenta = 0.8 * (1 - 0.9 ** np.arange(1, 102))
+    reference.nesterov_enter(theta, v, origin, momentum=momenta[0])
+    for step, mu in enumerate(momenta[:-1].tolist()):
         lr = 0.1 / (1 + step / 50)
-        velocity = 0.8 * velocity - lr * A @ (point + 0.8 * velocity)
+        velocity = mu * velocity - lr * A @ (point + mu * velocity)
         point = point + velocity
-        reference.nesterov_update(theta, A @ theta, v, lr=lr, momentum=0.8)
-        np.testing.assert_allclose(theta - 0.8 * v, point, atol=1e-14)
+        reference.nesterov_update(theta, A @ theta, v, origin, lr=lr, momentum=mu, next_momentum=momenta[step + 1])
+        np.testing.assert_allclose(origin, point, atol=1e-14)
+    reference.nesterov_leave(theta, v, origin)
+    assert np.array_equal(theta, origin)
 
 
 @pytest.mark.parametrize("bias_correction", [True, False])
@@ -338,6 +345,80 @@ def test_a_parameter_that_would_not_be_finite_stays(rng: np.random.Generator) ->
     theta = np.array([1.0, 2.0, 3.0])
     assert reference.sgd_update(theta, np.array([np.nan, 1.0, np.inf]), lr=0.5)
     assert theta.tolist() == [1.0, 1.5, 3.0]
+
+
+def test_state_that_would_not_be_finite_stays_too() -> None:
+    theta, m, v = np.ones(2), np.ones(2), np.ones(2)
+    with np.errstate(over="ignore"):
+        assert reference.adam_update(theta, np.array([1e200, 1.0]), m, v, step=1)
+    assert (theta[0], m[0], v[0]) == (1, 1, 1)
+    assert theta[1] != 1
+
+
+def test_placements_that_do_not_exist() -> None:
+    for name, slots in (("adagrad_update", 1), ("adadelta_update", 2)):
+        with pytest.raises(ValueError, match='eps_placement must be "outside" or "inside", not \'hat\''):
+            getattr(reference, name)(np.ones(1), *np.ones((1 + slots, 1)), eps_placement="hat")
+
+
+# Between backward pass and update, and the packed weights: the kernels against the twins.
+
+
+def run_on_one_tile(name: str, *arrays: Array, n: int, dtype: str, constants: tuple[float, ...] = ()) -> None:
+    """The op on a gradient in one piece; other tables are in test_executor.py."""
+    padded = (*arrays, *[None] * (7 - len(arrays)), np.array([[0, 1, n, n]]))
+    assert _kernels.run_op(name, padded, dtype=dtype, axis="tiles", constants=constants) == 0
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-6), ("float64", 1e-14)])
+def test_penalty_and_clip_value_kernels(dtype: str, rtol: float, rng: np.random.Generator) -> None:
+    theta, grad = rng.normal(size=(2, 50)).astype(dtype)
+    theta[3], grad[:3] = 0, [np.inf, -np.inf, np.nan]
+    got, want, value = grad.copy(), grad.copy(), np.zeros(1)
+    run_on_one_tile("penalty", got, theta, value, np.array([0.3, 0.7]), n=50, dtype=dtype)
+    assert value[0] == pytest.approx(reference.penalty(want, theta, l1=0.3, l2=0.7), rel=rtol)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+    run_on_one_tile("clip_value", got, n=50, dtype=dtype, constants=(0.5,))
+    reference.clip_value(want, 0.5)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+    assert np.nanmax(np.abs(got)) == 0.5
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-6), ("float64", 1e-14)])
+@pytest.mark.parametrize("limit", [2.0, 1e3])
+def test_kernels_that_clip_the_norm(dtype: str, rtol: float, limit: float, rng: np.random.Generator) -> None:
+    got = rng.normal(size=50).astype(dtype)
+    want, squares, factor = got.copy(), np.zeros(1), np.zeros(1)
+    run_on_one_tile("square_sum", squares, got, n=50, dtype=dtype)
+    assert squares[0] == pytest.approx(reference.square_sum(want), rel=1e-14)
+    arrays = (factor, squares, np.array([0, 1]))
+    _kernels.run_op("clip_factor", arrays, dtype=dtype, axis="whole", sizes=(1,), constants=(limit,))
+    assert factor[0] == reference.clip_factor(squares, limit)
+    run_on_one_tile("scale_gradient", got, factor, n=50, dtype=dtype)
+    reference.scale_gradient(want, reference.clip_factor(squares, limit))
+    np.testing.assert_allclose(got, want, rtol=rtol)
+    assert reference.square_sum(want) == pytest.approx(min(squares[0], limit**2), rel=100 * rtol)
+
+
+def test_penalty_by_differences(rng: np.random.Generator) -> None:
+    theta, g = off_the_kinks(rng, (9,)), np.zeros(9)
+    reference.penalty(g, theta, l1=0.3, l2=0.7)
+    assert_gradient(g, central_differences(lambda w: reference.penalty(np.zeros(9), w, l1=0.3, l2=0.7), theta))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", _kernels.available_isas())
+def test_packed_weights(isa: str, dtype: str, rng: np.random.Generator) -> None:
+    lanes = {"baseline": 16, "avx2": 32, "avx512": 64}[isa] // np.dtype(dtype).itemsize
+    for units, inputs in ((1, 1), (3, 5), (16, 16), (33, 20), (70, 300)):
+        W = rng.normal(size=(units, inputs)).astype(dtype)
+        packed, tiles = np.full(_kernels.packed_size(units, inputs), np.nan, dtype), _kernels.weight_tiles(units, inputs)
+        _kernels.run_op(
+            "pack_weight", (packed, W, tiles), dtype=dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
+        )  # fmt: skip
+        want = reference.pack_weight(W, 2 * lanes, lanes)
+        assert np.array_equal(packed[: want.size], want)
+        assert np.isnan(packed[want.size :]).all()
 
 
 # The network.
@@ -425,12 +506,12 @@ def test_mlp_says_what_is_wrong() -> None:
         net.step(np.zeros((2, 2)), np.array([0.0, 1.0]))
 
 
-MODULES = [m.name for m in pkgutil.iter_modules(reference.__path__)]
+MODULES = [m.name for m in pkgutil.walk_packages(reference.__path__, "nncore.reference.") if not m.name.endswith("._common")]
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_docstrings(module: str) -> None:
-    loaded = importlib.import_module(f"nncore.reference.{module}")
+    loaded = importlib.import_module(module)
     result = doctest.testmod(loaded)
     assert result.failed == 0
     functions = [f for f in vars(loaded).values() if getattr(f, "__module__", "") == loaded.__name__]
@@ -440,8 +521,13 @@ def test_docstrings(module: str) -> None:
 
 def test_every_name_is_exported() -> None:
     for module in MODULES:
-        loaded = importlib.import_module(f"nncore.reference.{module}")
+        loaded = importlib.import_module(module)
         for name, value in vars(loaded).items():
             if getattr(value, "__module__", "") == loaded.__name__ and not name.startswith("_"):
                 assert name in reference.__all__, name
     assert sorted(reference.__all__) == reference.__all__
+
+
+def test_every_kernel_has_a_twin() -> None:
+    without = [name for name in _kernels.op_names() if not callable(getattr(reference, name, None))]
+    assert without == ["nothing"]

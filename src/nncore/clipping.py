@@ -33,7 +33,7 @@ class Clipping(ABC):
 
 
 class ClipValue(Clipping):
-    """g_i ← min(max(g_i, −limit), limit). Changes the direction. The lectures take limit = 5.
+    """g_i ← min(max(g_i, −limit), limit). Changes the direction. Keras's ``clipvalue``, PyTorch's ``clip_grad_value_``.
 
     Parameters
     ----------

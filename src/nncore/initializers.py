@@ -200,7 +200,7 @@ def _uniform(s: float, shape: Shape, rng: np.random.Generator) -> Array:
 class LecunNormal(Initializer):
     """W ~ N(0, 1/n_in): activations keep their variance from layer to layer where σ(z) ≈ z, as tanh near 0.
 
-    LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, §4.6. Some lectures call it Xavier initialisation. Keras
+    LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, §4.6. Some call it Xavier initialisation. Keras
     ``LecunNormal`` has the same variance but a normal distribution truncated at two standard deviations; PyTorch:
     ``kaiming_normal_(nonlinearity="linear")``.
 

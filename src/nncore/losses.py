@@ -105,7 +105,7 @@ class Loss:
 
 
 class SquaredError(Loss):
-    """½ ‖y − d‖² per example, as the lectures on backpropagation write it; ∂/∂y = y − d."""
+    """½ ‖y − d‖² per example (Rumelhart, Hinton, Williams 1986); ∂/∂y = y − d."""
 
     name = "squared_error"
     threshold = 0.5

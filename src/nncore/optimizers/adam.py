@@ -12,7 +12,7 @@ from nncore.schedules import Array
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): RMSProp with momentum and corrected bias.
 
-    State m, v, at first 0.  In step t = 1, 2, …
+    State m, v, at first 0. In step t = 1, 2, …
 
     m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
 
@@ -21,7 +21,7 @@ class Adam(Optimizer):
     - ``eps_placement="hat"``:     θ ← θ − ηₜ m/(√v + ε),  ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ): the order of computation at the end
       of section 2 of the paper, whose ε̂ is not corrected
 
-    ``bias_correction=False`` replaces both corrections by 1.  Where β₁ or β₂ is a schedule, βᵗ is the product over the
+    ``bias_correction=False`` replaces both corrections by 1. Where β₁ or β₂ is a schedule, βᵗ is the product over the
     steps.
 
     Parameters
@@ -124,12 +124,12 @@ class AdamW(Adam):
 class AMSGrad(Adam):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose step length never grows back.
 
-    As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root.  In
+    As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root. In
     PyTorch and here the bias is corrected after the maximum; the paper corrects none (``bias_correction=False``).
 
     Parameters
     ----------
-    lr, betas, eps, eps_placement, bias_correction : as in `Adam`.  PyTorch's and Keras's ``Adam(amsgrad=True)``.
+    lr, betas, eps, eps_placement, bias_correction : as in `Adam`. PyTorch's and Keras's ``Adam(amsgrad=True)``.
 
     Examples
     --------
@@ -157,7 +157,7 @@ class AdaMax(Optimizer):
     ----------
     lr : η, default 0.002 (the paper, PyTorch; Keras 0.001).
     betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
-    eps : ε, default 1e-8 (PyTorch).  The paper has none; Keras divides by u + ε (1e-7).
+    eps : ε, default 1e-8 (PyTorch). The paper has none; Keras divides by u + ε (1e-7).
 
     Examples
     --------
@@ -188,7 +188,7 @@ class AdaMax(Optimizer):
 class NAdam(Optimizer):
     """NAdam (Dozat 2016): Adam with Nesterov's look ahead.
 
-    State m, v, at first 0.  In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))
+    State m, v, at first 0. In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))
 
     m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  v̂ = v/(1−β₂ᵗ)
 
@@ -199,7 +199,7 @@ class NAdam(Optimizer):
     lr : η, default 0.002 (PyTorch; Keras 0.001).
     betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
     eps : ε, default 1e-8 (PyTorch; Keras 1e-7).
-    momentum_decay : ψ, default 0.004 (Dozat, PyTorch).  Keras's formula is that with ψ = 1.
+    momentum_decay : ψ, default 0.004 (Dozat, PyTorch). Keras's formula is that with ψ = 1.
 
     Examples
     --------

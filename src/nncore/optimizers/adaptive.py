@@ -12,13 +12,12 @@ PLACEMENTS = ("outside", "inside")
 class AdaGrad(Optimizer):
     """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
 
-    State r, at first `initial_accumulator_value`.  r ← r + g², then
+    State r, at first `initial_accumulator_value`. r ← r + g², then
 
     - ``eps_placement="outside"``: θ ← θ − ηg/(√r + ε)
     - ``eps_placement="inside"``:  θ ← θ − ηg/√(r + ε)
 
-    Lecture notes that divide by r + ε without the root have a misprint: the step would then be longer for smaller
-    gradients.
+    The root matters: divided by r + ε instead, as is sometimes printed, the step would be longer for smaller gradients.
 
     Parameters
     ----------
@@ -29,7 +28,7 @@ class AdaGrad(Optimizer):
 
     Notes
     -----
-    PyTorch's ``lr_decay`` is ``lr=InverseTime(lr, rate=lr_decay)``.  With eps = 0 a zero first gradient is 0/0:
+    PyTorch's ``lr_decay`` is ``lr=InverseTime(lr, rate=lr_decay)``. With eps = 0 a zero first gradient is 0/0:
     divergence.
 
     Examples
@@ -71,8 +70,6 @@ class RMSprop(Optimizer):
     - ``momentum=0``: θ ← θ − ηg/d
     - otherwise: v ← μv + g/d,  θ ← θ − ηv
 
-    Lecture notes that divide by r + ε without the root have a misprint.
-
     Parameters
     ----------
     lr : η, default 0.01 (PyTorch; Hinton and Keras 0.001).
@@ -84,7 +81,7 @@ class RMSprop(Optimizer):
 
     Notes
     -----
-    Keras has η inside the velocity: v ← μv + ηg/d,  θ ← θ − v.  PyTorch takes the root of a variance that rounding has
+    Keras has η inside the velocity: v ← μv + ηg/d,  θ ← θ − v. PyTorch takes the root of a variance that rounding has
     made negative and gets NaN; here it counts as 0.
 
     Examples
@@ -126,7 +123,7 @@ class RMSprop(Optimizer):
 class AdaDelta(Optimizer):
     """AdaDelta (Zeiler 2012): a step in the units of θ, without a learning rate.
 
-    State r, d, at first 0.  r ← ρr + (1−ρ)g², then
+    State r, d, at first 0. r ← ρr + (1−ρ)g², then
 
     - ``eps_placement="inside"``:  Δ = g √(d + ε)/√(r + ε)
     - ``eps_placement="outside"``: Δ = g (√d + ε)/(√r + ε)
@@ -137,8 +134,8 @@ class AdaDelta(Optimizer):
     ----------
     lr : η, default 1, which is Zeiler's algorithm (PyTorch; Keras 0.001).
     rho : ρ in [0, 1), default 0.9 (PyTorch; Zeiler and Keras 0.95).
-    eps : ε, default 1e-6 (Zeiler, PyTorch; Keras 1e-7).  It sets the first steps, √ε long: with 0 nothing ever moves.
-    eps_placement : "inside" (default; Zeiler, PyTorch, Keras) or "outside" (the form in some lectures).
+    eps : ε, default 1e-6 (Zeiler, PyTorch; Keras 1e-7). It sets the first steps, √ε long: with 0 nothing ever moves.
+    eps_placement : "inside" (default; Zeiler, PyTorch, Keras) or "outside".
 
     Examples
     --------

@@ -36,7 +36,7 @@ class Optimizer(Configured):
     slots : tuple of str
         The arrays of state, one number per parameter each, in the order of the kernel's arguments.
     hyperparameters : tuple of str
-        Names of attributes that are numbers or schedules.  They may be assigned at any time.
+        Names of attributes that are numbers or schedules. They may be assigned at any time.
     running : tuple of str
         Those of `hyper_values` whose product over all steps so far is part of the state: bias corrections need them.
     enter, leave : str or None
@@ -154,7 +154,7 @@ class Optimizer(Configured):
     def step(self, theta: Real, grad: Real) -> None:
         """Change `theta` in place by one step along the gradient `grad`.
 
-        Both are 1-D, C-contiguous, float32 or float64 alike.  The state begins with the first step.  A gradient that is
+        Both are 1-D, C-contiguous, float32 or float64 alike. The state begins with the first step. A gradient that is
         not finite raises `DivergenceError` before anything changes; so does a step that leads a parameter or its state
         out of the finite numbers, but then the other parameters have been changed.
         """
@@ -169,11 +169,11 @@ class Optimizer(Configured):
         self.advance(1)
 
     def begin(self, theta: Real) -> None:
-        """Before the first gradient: let `theta` be where the algorithm wants it taken.  Only Nesterov moves it."""
+        """Before the first gradient: let `theta` be where the algorithm wants it taken. Only Nesterov moves it."""
         self._switch(self.enter, theta, True)
 
     def finish(self, theta: Real) -> None:
-        """After the last step: let `theta` be the parameters themselves.  Only Nesterov moves it."""
+        """After the last step: let `theta` be the parameters themselves. Only Nesterov moves it."""
         self._switch(self.leave, theta, False)
 
     def _switch(self, op: str | None, theta: Real, entered: bool) -> None:
@@ -228,7 +228,12 @@ class Optimizer(Configured):
         Returns
         -------
         Path
-            Divergence raises `DivergenceError` with the finite part of the way as its ``path``.
+            ``theta`` (steps + 1, n), the parameters after 0, 1, … steps, and ``loss`` (steps + 1,), the loss there.
+
+        Raises
+        ------
+        DivergenceError
+            A loss, gradient or parameter was not finite. The finite part of the way is its ``path``.
         """
         theta, steps = start(x0), count("steps", steps, 0)
         if not resume:

@@ -18,14 +18,14 @@ class Momentum(Optimizer):
     - ``lr_placement="inside"``:  v ← μv − ηg,  θ ← θ + v
     - ``lr_placement="outside"``: v ← μv + g,  θ ← θ − ηv
 
-    The two are the same as long as η is constant.  When η falls, inside the old velocity keeps the old η.
+    The two are the same as long as η is constant. When η falls, inside the old velocity keeps the old η.
 
     Parameters
     ----------
     lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
-    momentum : μ in [0, 1), default 0.9.  PyTorch's and Keras's default is 0.
-    lr_placement : "inside" (default; Keras, Goodfellow et al. algorithm 8.2) or "outside" (PyTorch with
-        ``dampening=0``).
+    momentum : μ in [0, 1), default 0.9. PyTorch's and Keras's default is 0.
+    lr_placement : "inside" (default) or "outside".
+        Keras and Goodfellow et al., algorithm 8.2, have η inside, PyTorch (with ``dampening=0``) outside.
 
     Examples
     --------
@@ -53,11 +53,11 @@ class Momentum(Optimizer):
 class Nesterov(Optimizer):
     """Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013): momentum with the gradient taken ahead.
 
-    v ← μv − η g(θ + μv),  θ ← θ + v.  State v, at first 0, and origin.
+    v ← μv − η g(θ + μv),  θ ← θ + v. State v, at first 0, and origin.
 
     Between the first step and `finish` the array given to `step` holds the point ahead, θ + μv, where the next gradient
     is wanted, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the
-    momentum of the next step.  `minimize` and training do `begin` and `finish` themselves; their results are θ.
+    momentum of the next step. `minimize` and training do `begin` and `finish` themselves; their results are θ.
 
     Parameters
     ----------

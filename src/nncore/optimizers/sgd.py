@@ -17,7 +17,7 @@ class SGD(Optimizer):
 
     Notes
     -----
-    PyTorch's and Keras's SGD take momentum as an option; here that is `Momentum` and `Nesterov`.  Their
+    PyTorch's and Keras's SGD take momentum as an option; here that is `Momentum` and `Nesterov`. Their
     ``weight_decay`` adds λθ to the gradient; here that is a regularizer.
 
     Examples

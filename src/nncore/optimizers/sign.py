@@ -16,7 +16,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    lr : η, default 1e-4 (the paper; Keras 0.001).  A third to a tenth of Adam's.
+    lr : η, default 1e-4 (the paper; Keras 0.001). A third to a tenth of Adam's.
     betas : (β₁, β₂), each in [0, 1), default (0.9, 0.99) (the paper, Keras).
     weight_decay : λ, default 0 (the authors' code, Keras).
 
@@ -62,7 +62,7 @@ class Rprop(Optimizer):
 
     Notes
     -----
-    In mini-batches signs change by chance and every size shrinks: give it all data at once.  Keras has no Rprop.
+    In mini-batches signs change by chance and every size shrinks: give it all data at once. Keras has no Rprop.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class DeltaBarDelta(Optimizer):
 
     Notes
     -----
-    In mini-batches signs change by chance, not because a minimum was passed: give it all data at once.  PyTorch and
+    In mini-batches signs change by chance, not because a minimum was passed: give it all data at once. PyTorch and
     Keras do not have it.
 
     Examples

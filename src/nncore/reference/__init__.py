@@ -1,6 +1,7 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
 - `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
+- `gradients`: penalties and clipping, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
 
@@ -8,7 +9,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, losses, optimizers, training
+from . import activations, dense, gather, gradients, losses, optimizers, training
 from .activations import (
     elu_backward,
     elu_forward,
@@ -33,8 +34,9 @@ from .activations import (
     tanh_backward,
     tanh_forward,
 )
-from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
+from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
 from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, write_rows
+from .gradients import clip_factor, clip_value, penalty, scale_gradient, square_sum
 from .losses import (
     accuracy_binary,
     accuracy_labels,
@@ -50,7 +52,37 @@ from .losses import (
     softmax_cross_entropy_labels,
     squared_error,
 )
-from .optimizers import adam_update, momentum_update, nesterov_update, sgd_update
+from .optimizers import (
+    adadelta_outside_update,
+    adadelta_update,
+    adagrad_inside_update,
+    adagrad_update,
+    adam_inside_update,
+    adam_update,
+    adamax_update,
+    adamw_inside_update,
+    adamw_update,
+    amsgrad_inside_update,
+    amsgrad_update,
+    delta_bar_delta_update,
+    lion_update,
+    momentum_outside_update,
+    momentum_update,
+    nadam_update,
+    nesterov_enter,
+    nesterov_leave,
+    nesterov_update,
+    rmsprop_centered_inside_update,
+    rmsprop_centered_momentum_inside_update,
+    rmsprop_centered_momentum_update,
+    rmsprop_centered_update,
+    rmsprop_inside_update,
+    rmsprop_momentum_inside_update,
+    rmsprop_momentum_update,
+    rmsprop_update,
+    rprop_update,
+    sgd_update,
+)
 from .training import MLP
 
 __all__ = [
@@ -59,8 +91,21 @@ __all__ = [
     "accuracy_labels",
     "accuracy_targets",
     "activations",
+    "adadelta_outside_update",
+    "adadelta_update",
+    "adagrad_inside_update",
+    "adagrad_update",
+    "adam_inside_update",
     "adam_update",
+    "adamax_update",
+    "adamw_inside_update",
+    "adamw_update",
+    "amsgrad_inside_update",
+    "amsgrad_update",
     "binary_cross_entropy",
+    "clip_factor",
+    "clip_value",
+    "delta_bar_delta_update",
     "dense",
     "dense_backward_bias",
     "dense_backward_input",
@@ -77,6 +122,7 @@ __all__ = [
     "gelu_forward",
     "gelu_tanh_backward",
     "gelu_tanh_forward",
+    "gradients",
     "hinge",
     "huber",
     "identity_backward",
@@ -84,14 +130,31 @@ __all__ = [
     "kl_divergence",
     "leaky_relu_backward",
     "leaky_relu_forward",
+    "lion_update",
     "losses",
     "mean_absolute_error",
     "mean_squared_error",
+    "momentum_outside_update",
     "momentum_update",
+    "nadam_update",
+    "nesterov_enter",
+    "nesterov_leave",
     "nesterov_update",
     "optimizers",
+    "pack_weight",
+    "penalty",
     "relu_backward",
     "relu_forward",
+    "rmsprop_centered_inside_update",
+    "rmsprop_centered_momentum_inside_update",
+    "rmsprop_centered_momentum_update",
+    "rmsprop_centered_update",
+    "rmsprop_inside_update",
+    "rmsprop_momentum_inside_update",
+    "rmsprop_momentum_update",
+    "rmsprop_update",
+    "rprop_update",
+    "scale_gradient",
     "sgd_update",
     "sigmoid_backward",
     "sigmoid_cross_entropy",
@@ -104,6 +167,7 @@ __all__ = [
     "softmax_forward",
     "softplus_backward",
     "softplus_forward",
+    "square_sum",
     "squared_error",
     "tanh_backward",
     "tanh_forward",

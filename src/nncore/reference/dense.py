@@ -1,4 +1,5 @@
-"""The dense layer y = x Wᵀ + b and its three gradients (lectures 000, 001, 004).
+"""The dense layer y = x Wᵀ + b and its three gradients (Rumelhart, Hinton, Williams: Learning representations by
+back-propagating errors, 1986; Goodfellow, Bengio, Courville: Deep Learning, 2016, section 6.5).
 
 x is (rows, inputs), W (units, inputs), b (units,), y and dy (rows, units). dy is the gradient of the loss with respect
 to y; where the loss is a mean over the batch, the factor 1/rows is in dy already, so that the gradients of W and b are
@@ -92,3 +93,39 @@ def dense_backward_bias(dy: Array) -> Array:
     [4.0, 6.0]
     """
     return np.asarray(dy.sum(axis=0))
+
+
+def pack_weight(W: Array, panel: int, lanes: int) -> Array:
+    """packed[k][i][u] = W_{k · panel + u, i}: W in panels of ``panel`` units, each transposed and filled up with zeros.
+
+    The compiled forward product reads W in this order: for one input the weights of all units of a panel, in whole
+    vectors of ``lanes`` numbers. The last panel may be narrower than the others.
+
+    Parameters
+    ----------
+    W : array (units, inputs)
+    panel, lanes : int
+        ``panel`` is a multiple of ``lanes``.
+
+    Returns
+    -------
+    array (inputs · units,), the units of the last panel rounded up to whole vectors
+
+    References
+    ----------
+    Goto, van de Geijn: Anatomy of high-performance matrix multiplication (2008).
+
+    Examples
+    --------
+    >>> W = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> pack_weight(W, panel=2, lanes=2).tolist()
+    [1.0, 3.0, 2.0, 4.0, 5.0, 0.0, 6.0, 0.0]
+    """
+    units, inputs = W.shape
+    panels = []
+    for first in range(0, units, panel):
+        part = W[first : first + panel]
+        packed = np.zeros((inputs, -(-len(part) // lanes) * lanes), W.dtype)
+        packed[:, : len(part)] = part.T
+        panels.append(packed.ravel())
+    return np.concatenate(panels)

@@ -33,7 +33,7 @@ def _per_example(term: Array, dy: Array, weight: Array | None, scale: float | No
 
 
 def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = ½ Σ_j (y_j − d_j)²; ∂/∂y = y − d (lectures 001, 004).
+    """loss = ½ Σ_j (y_j − d_j)²; ∂/∂y = y − d.
 
     Parameters
     ----------
@@ -45,6 +45,10 @@ def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float 
     -------
     loss : float64 array (rows,)
     dy : array (rows, width)
+
+    References
+    ----------
+    Rumelhart, Hinton, Williams: Learning representations by back-propagating errors (1986).
 
     Examples
     --------
@@ -183,7 +187,7 @@ def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale:
 
     References
     ----------
-    Lectures 001, 004 (binary Kullback-Leibler divergence).
+    Goodfellow, Bengio, Courville: Deep Learning (2016), section 6.2.2.2.
 
     Examples
     --------
@@ -211,7 +215,7 @@ def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float 
 
     References
     ----------
-    Lectures 001, 004 (Kullback-Leibler divergence of y from d).
+    Kullback, Leibler: On information and sufficiency (1951).
 
     Examples
     --------
@@ -285,7 +289,7 @@ def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
 def softmax_cross_entropy_labels(
     y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
 ) -> tuple[Double, Array]:
-    """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y (lecture 004).
+    """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y.
 
     Parameters
     ----------
@@ -299,6 +303,10 @@ def softmax_cross_entropy_labels(
     -------
     loss : float64 array (rows,)
     dy : array (rows, width)
+
+    References
+    ----------
+    Goodfellow, Bengio, Courville: Deep Learning (2016), section 6.2.2.3.
 
     Examples
     --------

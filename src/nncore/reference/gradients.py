@@ -1,0 +1,122 @@
+"""What happens to a gradient g between the backward pass and the update: penalties and clipping.
+
+g is changed in place; g and θ have one shape.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:
+    """g ← g + λ₁ sign(θ) + λ₂ θ, the gradient of the penalty λ₁ Σ |θ_i| + ½ λ₂ Σ θ_i², which it returns.
+
+    Parameters
+    ----------
+    grad, theta : arrays
+    l1, l2 : float
+        λ₁ and λ₂.
+
+    Returns
+    -------
+    float
+        The penalty, added up in double precision.
+
+    References
+    ----------
+    Goodfellow, Bengio, Courville: Deep Learning (2016), section 7.1.
+
+    Examples
+    --------
+    >>> g = np.zeros(3)
+    >>> penalty(g, np.array([2.0, 0.0, -4.0]), l1=0.5, l2=0.25), g.tolist()
+    (5.5, [1.0, 0.0, -1.5])
+    """
+    grad += l1 * np.sign(theta) + l2 * theta
+    w = theta.astype(np.float64)
+    return float(l1 * np.abs(w).sum() + 0.5 * l2 * (w * w).sum())
+
+
+def clip_value(grad: Array, limit: float) -> None:
+    """g_i ← min(max(g_i, −limit), limit); NaN stays.
+
+    Parameters
+    ----------
+    grad : array
+    limit : float
+
+    Examples
+    --------
+    >>> g = np.array([-3.0, 0.5, 2.0])
+    >>> clip_value(g, 1.0)
+    >>> g.tolist()
+    [-1.0, 0.5, 1.0]
+    """
+    np.clip(grad, -limit, limit, out=grad)
+
+
+def square_sum(grad: Array) -> float:
+    """Σ g_i², in double precision.
+
+    Parameters
+    ----------
+    grad : array
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> square_sum(np.array([3.0, -4.0], dtype="float32"))
+    25.0
+    """
+    return float(np.square(grad, dtype=np.float64).sum())
+
+
+def clip_factor(squares: ArrayLike, limit: float) -> float:
+    """min(1, limit / ‖g‖), ‖g‖² the sum of the sums of squares of its parts: what `scale_gradient` takes to clip a norm.
+
+    Parameters
+    ----------
+    squares : array (parts,)
+        The `square_sum` of each part.
+    limit : float
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks (2013).
+
+    Examples
+    --------
+    >>> clip_factor([9.0, 16.0], limit=2.5), clip_factor([9.0, 16.0], limit=10.0)
+    (0.5, 1.0)
+    """
+    norm = math.sqrt(np.sum(squares))
+    return limit / norm if norm > limit else 1.0
+
+
+def scale_gradient(grad: Array, factor: float) -> None:
+    """g ← factor · g.
+
+    Parameters
+    ----------
+    grad : array
+    factor : float
+
+    Examples
+    --------
+    >>> g = np.array([3.0, -4.0])
+    >>> scale_gradient(g, clip_factor([square_sum(g)], limit=2.5))
+    >>> g.tolist()
+    [1.5, -2.0]
+    """
+    grad *= factor
