@@ -237,8 +237,8 @@ def test_bad_arguments_of_trainer(arguments: dict[str, Any], words: list[str]) -
 
 
 def test_a_metric_that_does_not_fit_the_targets() -> None:
-    trainer = nn.Trainer(make(), "softmax_cross_entropy", metrics=["squared_error"])
-    assert_refused(lambda: trainer.fit(X, LABELS, verbose=0), trainer, "squared_error", "labels")
+    trainer = nn.Trainer(make(), "squared_error", metrics=["hinge"])
+    assert_refused(lambda: trainer.fit(X, np.full((len(X), OUTPUTS), 0.5), verbose=0), trainer, "y", "hinge", "0.5")
 
 
 # Arguments of the parts.

@@ -240,10 +240,10 @@ def test_epochs_in_one_call_and_one_by_one(optimizer: str, dtype: str, rng: np.r
         trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer)
         monkeypatch.setattr("nncore.trainer.SECONDS_PER_CALL", seconds)
         trainer.fit(X, y, batch_size=5, verbose=0)
-        (compiled,) = [entry[-1] for key, entry in trainer._compiled.items() if key[0] == "train"]
+        (compiled,) = [program.compiled for program in trainer._compiled.values()]
         steps: list[int] = []
         run = compiled.run
-        compiled.run = lambda steps=steps, run=run, **kw: steps.append(kw["last_step"] - kw["first_step"]) or run(**kw)
+        compiled.run = lambda *a, steps=steps, run=run, **kw: steps.append(kw["last_step"] - kw["first_step"]) or run(*a, **kw)
         trainer.fit(X, y, epochs=8, batch_size=5, verbose=0)
         ends.append((model.parameters.tobytes(), trainer.history["running_loss"].tobytes()))
         calls.append(steps)

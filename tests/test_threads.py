@@ -67,7 +67,7 @@ def assert_alike(bits: dict[str, str]) -> None:
 def test_the_training_runs_on_threads_at_all(dtype: str) -> None:
     """What the tests here train is above the size from which a program uses threads, and it learns."""
     digest, trainer = train(dtype)
-    compiled = [entry[-1] for entry in trainer._compiled.values()]
+    compiled = [program.compiled for program in trainer._compiled.values()]
     assert compiled
     assert all(c.parallel for c in compiled)
     assert trainer.history["accuracy"][-1] > trainer.history["accuracy"][0]

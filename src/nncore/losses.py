@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
+from nncore.data.validation import as_numbers, convert
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -60,9 +61,7 @@ class Loss:
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         """Check targets and bring them into the form that the op reads."""
-        array = np.asarray(y)
-        if array.dtype == object or array.dtype.kind in "USV":
-            raise TypeError(f"{argument} must hold numbers, got dtype {array.dtype}")
+        array = as_numbers(y, argument)
         if array.ndim == 1 and width > 1:
             return Targets(as_labels(array, width, argument), one_hot=True)
         if array.ndim == 1:
@@ -71,7 +70,7 @@ class Loss:
             array = array.reshape(len(array), -1)
         if array.ndim != 2 or array.shape[1] != width:
             raise ValueError(f"{argument} must have shape (n, {width}) or be n integer labels, got shape {np.shape(y)}")
-        rows = np.ascontiguousarray(array, dtype=dtype)
+        rows = np.ascontiguousarray(convert(array, dtype))
         if not np.isfinite(rows).all():
             raise ValueError(f"{argument} must be finite, got NaN or infinity in row {_first_bad_row(rows)}")
         self.check_rows(rows, argument)
@@ -222,7 +221,7 @@ class SoftmaxCrossEntropy(_Probability):
     name = "softmax_cross_entropy"
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
-        array = np.asarray(y)
+        array = as_numbers(y, argument)
         if width == 1:
             raise ValueError("softmax_cross_entropy needs at least two outputs, got one; use sigmoid_cross_entropy")
         if array.ndim == 1:

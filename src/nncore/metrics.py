@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Accuracy:
     name = "accuracy"
 
     def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets, loss: Loss) -> tuple[Op, Array]:
-        """Record the op; returns it and the per-example column that it writes."""
+        """Record the op, on the targets of the loss; returns it and the per-example column that it writes."""
         hits = np.zeros(tape.capacity)
         if y.width == 1:
             threshold = 0.5 if loss.threshold is None else loss.threshold
@@ -37,18 +38,16 @@ class Accuracy:
 
 
 class LossMetric:
-    """A loss reported as a metric, without its gradient."""
+    """A loss reported as a metric, without its gradient, on targets in its own form."""
 
     def __init__(self, loss: Loss) -> None:
         self.loss, self.name = loss, loss.name
 
-    def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets, loss: Loss) -> tuple[Op, Array]:
-        """Record the op; returns it and the per-example column that it writes."""
-        values = np.zeros(tape.capacity)
-        if targets.kind == "labels" and self.name != "softmax_cross_entropy":
-            raise ValueError(f"metric {self.name} needs targets of the outputs' shape, not labels")
-        arrays = (values, None, y.value, d, None)
-        return Op("rows", self.loss.kernel_for(targets), arrays, (y.width,), self.loss.constants), values
+    def emit_own(self, tape: Tape, y: Signal, targets: Targets) -> tuple[Op, Op, Array]:
+        """Record the ops; returns the one that gathers the targets, the metric's, and the per-example column it writes."""
+        gather, op, values = self.loss.emit(tape, replace(y, grad=None), targets)
+        op.completes_loss = False
+        return gather, op, values
 
 
 def get(metric: Any) -> Accuracy | LossMetric:
@@ -57,9 +56,10 @@ def get(metric: Any) -> Accuracy | LossMetric:
         return metric
     if metric == "accuracy":
         return Accuracy()
-    if isinstance(metric, Loss) or metric in losses.LOSSES:
+    try:
         return LossMetric(losses.get(metric))
-    raise ValueError(f"metric must be 'accuracy' or one of {', '.join(losses.LOSSES)}, got {metric!r}")
+    except ValueError:
+        raise ValueError(f"metric must be 'accuracy' or one of {', '.join(losses.LOSSES)}, got {metric!r}") from None
 
 
 def names(metrics: Sequence[Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
+import weakref
 from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
@@ -102,8 +104,13 @@ class Sequential:
     def __init__(
         self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
     ) -> None:
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of Layer objects, got {layers!r}")
         self.layers = list(layers)
-        self.dtype = np.dtype(dtype)
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -111,15 +118,14 @@ class Sequential:
         self.seed = int(seed)
         self.input_shape = _shape(input_shape)
         self._name_layers()
-        shape = self.input_shape
-        for layer in self.layers:
-            layer.parameters = {}
-            layer.input_shape = shape
-            layer.output_shape = shape = _shape(layer.build(shape))
-        self.output_shape = shape
-        self._lay_out()
+        size = declare(self.layers, self.input_shape)
+        self.output_shape = self.layers[-1].output_shape
+        self._lay_out(size)
         self.initialize(self.seed)
         self._recordings: dict[Any, Any] = {}
+        self._turn = threading.RLock()  # several Python threads may use one model: what they share is used in turns
+        for layer in self.layers:
+            layer.owner = weakref.ref(self)
 
     def _name_layers(self) -> None:
         if not self.layers:
@@ -130,20 +136,18 @@ class Sequential:
                 raise TypeError(f"layers[{position}] must be a Layer, got {layer!r}")
             if any(layer is other for other in self.layers[:position]):
                 raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each place")
+            if layer.owner and layer.owner():
+                raise ValueError(f"layers[{position}] belongs to another model, whose parameters it holds: make a new one")
             kind = layer.default_name()
             counts[kind] = counts.get(kind, 0) + 1
             layer.name = layer.name or f"{kind}_{counts[kind]}"
-        names = [layer.name for layer in self.layers]
+        names = ["input", *[layer.name for layer in self.layers]]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"layer names must differ, got {twice!r} twice")
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, size: int) -> None:
         """One vector for all parameters; each layer's arrays are views into it."""
-        size = 0
-        for layer in self.layers:
-            for parameter in layer.parameters.values():
-                parameter.offset, size = size, size + parameter.size
         self.parameters = aligned_zeros(size, self.dtype)
         self.gradients = aligned_zeros(size, self.dtype)
         self.state = aligned_zeros(0, self.dtype)
@@ -163,7 +167,7 @@ class Sequential:
 
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by number or by name."""
-        if isinstance(key, int):
+        if isinstance(key, (int, np.integer)):
             return self.layers[key]
         for layer in self.layers:
             if layer.name == key:
@@ -172,6 +176,10 @@ class Sequential:
 
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """Compiled things, the last eight kept."""
+        with self._turn:
+            return self._look_up(key, make)
+
+    def _look_up(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key in self._recordings:
             self._recordings[key] = self._recordings.pop(key)
         else:
@@ -199,10 +207,8 @@ class Sequential:
             ("forward", capacity, training), lambda: self._compile_forward(capacity, training)
         )
         out = np.empty((len(rows), recording.output.width), dtype=self.dtype)
-        compiled.bind(gather, 1, rows, row_stride=rows.strides[0] // rows.itemsize)
-        compiled.bind(write, 0, out)
         steps = -(-len(rows) // capacity)
-        compiled.run(last_step=steps, examples=len(rows), batch=capacity)
+        compiled.run([(gather, 1, rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity)
         return out.reshape(len(rows), *self.output_shape)
 
     def _compile_forward(self, capacity: int, training: bool) -> tuple[Recording, Op, Op, Compiled]:
@@ -250,14 +256,16 @@ class Sequential:
         ValueError, TypeError
             If X or y do not fit the network or the loss.
         """
-        value, _ = self._pass(X, y, loss)
-        return value, self.gradients.copy()
+        with self._turn:
+            value, _ = self._pass(X, y, loss)
+            return value, self.gradients.copy()
 
     def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any]) -> dict[str, Array]:
         """Every δ: the gradient of the mean loss with respect to the output of each layer, by layer name, ``"input"`` first."""
-        _, recording = self._pass(X, y, loss, input_gradient=True)
-        signals = [recording.input, *recording.tape.signals]
-        return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
+        with self._turn:
+            _, recording = self._pass(X, y, loss, input_gradient=True)
+            signals = [recording.input, *recording.tape.signals]
+            return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
 
     def _pass(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, input_gradient: bool = False
@@ -272,9 +280,7 @@ class Sequential:
         recording, gather, gather_y, compiled, _ = self._cached(
             key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
         )
-        compiled.bind(gather, 1, rows, row_stride=rows.strides[0] // rows.itemsize)
-        compiled.bind(gather_y, 1, targets.array)
-        _, sums = compiled.run(examples=len(rows), batch=len(rows))
+        _, sums = compiled.run([(gather, 1, rows), (gather_y, 1, targets.array)], examples=len(rows), batch=len(rows))
         return float(sums[0, 0]) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
@@ -383,9 +389,22 @@ class Sequential:
         return f"Sequential({self.layers!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
 
 
+def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> int:
+    """Have each layer declare its shapes and parameters, and give these their places in θ; returns the size of θ."""
+    shape, size = input_shape, 0
+    for layer in layers:
+        layer.parameters = {}
+        layer.input_shape = shape
+        layer.output_shape = shape = _shape(layer.build(shape))
+        for parameter in layer.parameters.values():
+            parameter.offset, size = size, size + parameter.size
+    return size
+
+
 def _unbound(layer: Layer) -> Layer:
     """A shallow copy of a layer without its views into the model's arrays."""
     other = copy.copy(layer)
+    other.owner = None
     for name in layer.parameters:
         for attribute in (name, f"{name}_grad"):
             other.__dict__.pop(attribute, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nncore.layers import LAYERS, Layer
-from nncore.model import Sequential
+from nncore.model import Sequential, declare
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
@@ -57,14 +57,11 @@ def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None =
     17
     """
     arrays, about = _read(path)
-    config = about.get("model")
     classes = {cls.__name__: cls for cls in LAYERS.values()} | dict(custom_layers or {})
     try:
-        layers = [_layer(entry, classes, path) for entry in config["layers"]]  # type: ignore[index]
-        shape = tuple(config["input_shape"])  # type: ignore[index]
-        model = Sequential(layers, shape, dtype=config["dtype"], seed=config["seed"])  # type: ignore[index]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} describes no model that this version can build: {error!r}") from error
+        model = _build(about["model"], classes, arrays.get("parameters", np.zeros(0)).size)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} describes no model that can be built: {error}") from error
     _fill(model, arrays, path)
     return model
 
@@ -96,10 +93,10 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
         raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {about.get('optimizer')}")
     _check_arrays(trainer.model, arrays, path)
     try:
-        history, epochs_done, seed = History.from_dict(about["history"]), int(about["epochs_done"]), int(about["seed"])
-        state = dict(about["optimizer_state"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
+        history, state = History.from_dict(about["history"]), dict(about["optimizer_state"])
+        epochs_done, seed = _count(about, "epochs_done"), _count(about, "seed")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
     trainer.optimizer.load_state_dict(state)
     _fill(trainer.model, arrays, path)
@@ -115,12 +112,29 @@ def _model_arrays(model: Sequential) -> dict[str, Array]:
     return {"parameters": model.parameters, "state": model.state}
 
 
-def _layer(entry: dict[str, Any], classes: Mapping[str, type[Layer]], path: PathLikeStr) -> Layer:
-    config = dict(entry)
-    name = config.pop("class")
+def _build(config: Mapping[str, Any], classes: Mapping[str, type[Layer]], size: int) -> Sequential:
+    """The model of a description, if it has as many parameters as the file: nothing is allocated for one that has not."""
+    shape = tuple(config["input_shape"])
+    expected = declare([_layer(entry, classes) for entry in config["layers"]], shape)
+    if expected != size:
+        raise ValueError(f"its parameters are {expected} numbers, and the file holds {size}")
+    layers = [_layer(entry, classes) for entry in config["layers"]]
+    return Sequential(layers, shape, dtype=config["dtype"], seed=config["seed"])
+
+
+def _layer(entry: Mapping[str, Any], classes: Mapping[str, type[Layer]]) -> Layer:
+    arguments = dict(entry)
+    name = arguments.pop("class")
     if name not in classes:
-        raise ValueError(f"{path} has a layer of class {name!r}, which is not known: pass it in custom_layers")
-    return classes[name](**config)
+        raise ValueError(f"a layer of class {name!r} is not known: pass it in custom_layers")
+    return classes[name](**arguments)
+
+
+def _count(about: Mapping[str, Any], name: str) -> int:
+    value = about[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
+    return value
 
 
 def _check_arrays(model: Sequential, arrays: Mapping[str, Array], path: PathLikeStr) -> None:
@@ -142,19 +156,21 @@ def _write(path: PathLikeStr, arrays: Mapping[str, Array], about: dict[str, Any]
     header = {"format": FORMAT, "about": json.dumps(about)}
     data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def _read(path: PathLikeStr) -> tuple[dict[str, Array], dict[str, Any]]:
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder, not a file")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             header = file.metadata() or {}

@@ -6,6 +6,7 @@ A tape belongs to one model, one batch capacity and one mode. It owns the arena:
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -222,6 +223,7 @@ class Compiled:
         records: Sequence[Array] = (), partials: Array | None = None,
     ) -> None:  # fmt: skip
         self.parallel = tape.parallel
+        self._turn = threading.Lock()
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         bound = [
@@ -236,12 +238,19 @@ class Compiled:
             block_rows=tape.block_rows, records=records, partials=partials,
         )  # fmt: skip
 
-    def bind(self, op: Op, slot: int, array: Array, *, row_stride: int | None = None) -> None:
-        """Have an op of this program work on another array; ``row_stride``, in numbers, is its size[1]."""
-        self.program.bind(self._numbers[op], slot, array)
-        if row_stride is not None:
-            self.program.resize(self._numbers[op], 1, row_stride)
+    def run(self, bind: Iterable[tuple[Op, int, Array]] = (), **run: Any) -> tuple[int, Array]:
+        """Run steps (see ``_kernels.Program.run``) with these arrays in these slots of ops: what differs from call to call.
 
-    def run(self, **run: Any) -> tuple[int, Array]:
-        """Run steps: see ``_kernels.Program.run``."""
-        return self.program.run(threads=_kernels.get_num_threads() if self.parallel else 1, **run)
+        Several Python threads may call; each has its turn with its own arrays.
+        """
+        with self._turn:
+            for op, slot, array in bind:
+                self.program.bind(self._numbers[op], slot, array)
+                if op.kernel == "gather_rows":
+                    self.program.resize(self._numbers[op], 1, array.strides[0] // array.itemsize)
+            return self.program.run(threads=_kernels.get_num_threads() if self.parallel else 1, **run)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps the last run completed."""
+        return int(self.program.steps_done)

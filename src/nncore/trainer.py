@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import signal
 import threading
@@ -22,19 +23,19 @@ from nncore.data.splits import train_validation_split
 from nncore.data.validation import as_rows, check_lengths, check_positive_integer
 from nncore.errors import DivergenceError
 from nncore.history import History
-from nncore.losses import Loss, Targets
-from nncore.model import Recording, Sequential
+from nncore.losses import Loss
+from nncore.metrics import LossMetric
+from nncore.model import Sequential
 from nncore.optimizers import Optimizer
+from nncore.programs import Dataset, StepProgram, evaluation_program, training_program
 from nncore.progress import Progress
 from nncore.regularizers import Regularizer
-from nncore.tape import Compiled, Op, Tape, parameter_stages, stages
 
 __all__ = ["Trainer"]
 
 Array = NDArray[Any]
 
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
-UPDATE_COST = 50.0  # updating a parameter takes as long as so many multiply-adds of its gradient
 SECONDS_PER_CALL = 0.05  # how long the program runs before Python looks
 
 
@@ -90,6 +91,8 @@ class Trainer:
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a Sequential, got {model!r}")
+        if not model.parameters.size:
+            raise ValueError("model must have parameters to train, got none")
         if regularizer is not None and not isinstance(regularizer, Regularizer):
             raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4), got {regularizer!r}")
         if clip is not None and not isinstance(clip, Clipping):
@@ -157,20 +160,17 @@ class Trainer:
         """
         epochs = check_positive_integer(epochs, "epochs")
         batch_size = check_positive_integer(batch_size, "batch_size")
-        rows, targets = self._data(X, y)
-        validation = self._validation_data(validation_data)
-        if validation_split:
+        callbacks = _callbacks(callbacks)
+        data, validation = self._data(X, y), self._validation_data(validation_data)
+        if validation_split != 0:
             if validation is not None:
                 raise ValueError("validation_split and validation_data exclude each other, got both")
-            train, held_out = train_validation_split(rows, targets.array, validation_split, seed=self.seed)
-            validation = rows[held_out], targets.take(held_out)
-            rows, targets = rows[train], targets.take(train)
-        callbacks = list(callbacks)
+            data, validation = self._split(data, validation_split)
+        self._check_optimizer(len(data), batch_size)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        self._check_optimizer(len(rows), batch_size)
-        run = _Run(self, rows, targets, min(batch_size, len(rows)), shuffle)
+        run = _Run(self, data, min(batch_size, len(data)), shuffle)
         self.stop_training = self.interrupted = False
-        last = self.epochs_done + epochs
+        first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
             callback.on_train_begin(self)
         with _deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress:
@@ -178,17 +178,19 @@ class Trainer:
                 if each_epoch:
                     for callback in callbacks:
                         callback.on_epoch_begin(self, self.epochs_done)
-                finished = run.advance(1 if each_epoch else last - self.epochs_done, interrupted, progress, last - epochs)
-                for row in finished:
+                within = functools.partial(progress.update, self.epochs_done - first)
+                for row in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
                     if exact_loss:
-                        row |= self._evaluate(rows, targets)
+                        row |= self._evaluate(data)
                     if validation is not None:
-                        row |= {f"val_{name}": value for name, value in self._evaluate(*validation).items()}
+                        row |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
                     self.epochs_done += 1
                     self.history.append(row)
                     for callback in callbacks if each_epoch else ():
                         callback.on_epoch_end(self, self.epochs_done - 1, row)
-                    progress.update(self.epochs_done - 1 - last + epochs, 1.0, row)
+                    progress.update(self.epochs_done - 1 - first, 1.0, row)
+                if run.failure:
+                    raise run.failure
             self.interrupted = interrupted()
         for callback in callbacks:
             callback.on_train_end(self)
@@ -199,13 +201,15 @@ class Trainer:
 
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
-        rows, targets = self._data(X, y)
-        batch = len(rows) if batch_size is None else check_positive_integer(batch_size, "batch_size")
-        self._check_optimizer(len(rows), batch)
-        run = _Run(self, rows, targets, min(batch, len(rows)), shuffle=False)
-        (row,) = run.advance(1, lambda: False, None, 0)
+        data = self._data(X, y)
+        batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
+        self._check_optimizer(len(data), batch)
+        run = _Run(self, data, min(batch, len(data)), shuffle=False)
+        rows = run.advance(1, lambda: False, None)
+        if run.failure:
+            raise run.failure
         self.epochs_done += 1
-        return row
+        return rows[0]
 
     def evaluate(self, X: Any, y: Any) -> dict[str, float]:
         """Loss and metrics of the rows of X, in inference mode: the mean over the examples.
@@ -218,7 +222,7 @@ class Trainer:
         >>> trainer.evaluate(np.ones((5, 3)), np.full(5, 2.0))
         {'loss': 4.0}
         """
-        return self._evaluate(*self._data(X, y))
+        return self._evaluate(self._data(X, y))
 
     # --- saving
 
@@ -239,18 +243,28 @@ class Trainer:
 
     # --- inside
 
-    def _data(self, X: Any, y: Any, suffix: str = "") -> tuple[Array, Targets]:
+    def _data(self, X: Any, y: Any, suffix: str = "") -> Dataset:
         rows = as_rows(X, self.model.input_shape, self.model.dtype, f"X{suffix}")
-        targets = self.loss.targets(y, self._width, self.model.dtype, f"y{suffix}")
-        check_lengths(rows, targets, f"X{suffix}", f"y{suffix}")
-        return rows, targets
+        forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
+        targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
+        check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
+        return Dataset(rows, targets)
 
-    def _validation_data(self, data: tuple[Any, Any] | None) -> tuple[Array, Targets] | None:
+    def _validation_data(self, data: tuple[Any, Any] | None) -> Dataset | None:
         if data is None:
             return None
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise ValueError(f"validation_data must be a pair (X, y), got {type(data).__name__}")
         return self._data(*data, suffix=" of validation_data")
+
+    def _split(self, data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
+        """Training and validation examples, in shares of each class where there are classes."""
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+            raise ValueError(f"validation_split must be a number between 0 and 1, got {fraction!r}")
+        y = data.targets[0].array
+        classes = y.dtype == np.int64 or bool(np.isin(y, (-1.0, 0.0, 1.0)).all())
+        train, held_back = train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
+        return data.take(train), data.take(held_back)
 
     def _check_optimizer(self, n: int, batch: int) -> None:
         if self.optimizer.state is not self._optimizer_state:
@@ -265,34 +279,12 @@ class Trainer:
                 "the optimizer to go on with allow_mini_batches=True"
             )
 
-    def _loss_ops(self, recording: Recording, targets: Targets) -> tuple[Op, Op, list[Op], list[Array]]:
-        """Gathering of targets, loss, metrics; and the per-example columns that they write."""
-        tape, output = recording.tape, recording.output
-        gather, loss_op, values = self.loss.emit(tape, output, targets)
-        metric_ops, records = [], [values]
-        for metric in self.metrics:
-            op, record = metric.emit(tape, output, gather.arrays[0], targets, self.loss)
-            metric_ops.append(op)
-            records.append(record)
-        return gather, loss_op, metric_ops, records
-
-    def _evaluate(self, rows: Array, targets: Targets) -> dict[str, float]:
-        capacity = min(1 << (len(rows) - 1).bit_length(), EVALUATION_ROWS)
-        key = ("evaluate", capacity, targets.kind)
-        if key not in self._compiled:
-            recording = Recording(self.model, capacity, training=False, gradients=False)
-            gather_y, loss_op, metric_ops, records = self._loss_ops(recording, targets)
-            step = stages([recording.gather, gather_y, *recording.tape.forward, *metric_ops, loss_op])
-            compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
-            self._compiled[key] = recording.gather, gather_y, compiled
-        gather_x, gather_y, compiled = self._compiled[key]
-        compiled.bind(gather_x, 1, rows, row_stride=rows.strides[0] // rows.itemsize)
-        compiled.bind(gather_y, 1, targets.array)
-        steps = -(-len(rows) // capacity)
-        done, sums = compiled.run(last_step=steps, examples=len(rows), batch=capacity)
-        means = sums.sum(axis=0) / len(rows)
-        if done < steps:
-            means[:] = math.nan
+    def _evaluate(self, data: Dataset) -> dict[str, float]:
+        capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        program = self._program(evaluation_program, capacity, data)
+        steps = -(-len(data) // capacity)
+        done, sums = program.run(data, last_step=steps, batch=capacity)
+        means = sums.sum(axis=0) / len(data) if done == steps else np.full(len(self.columns) + 1, math.nan)
         if self.regularizer:
             means[-1] = self.regularizer.value(self.model)
         return self._row("", means)
@@ -305,120 +297,93 @@ class Trainer:
             row[f"{prefix}penalty"] = float(means[-1])
         return row
 
-    def _training_program(self, capacity: int, targets: Targets) -> tuple[Recording, Op, Op, Compiled]:
-        """Gather, forward, loss, δ chain; then weight gradients and update, tile by tile."""
-        key = ("train", capacity, targets.kind)
+    def _program(self, compile: Callable[[Trainer, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
+        """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
+        key = (compile, capacity, data.kinds)
         if key not in self._compiled:
-            recording = Recording(self.model, capacity, training=True, gradients=True)
-            tape = recording.tape
-            gather_y, loss_op, metric_ops, records = self._loss_ops(recording, targets)
-            table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
-            before_update, partials = self._gradient_ops(tape, table)
-            arrays = self.optimizer.arrays(self.model.parameters, self.model.gradients, table)
-            cost = (UPDATE_COST * table[:, 1] * table[:, 2]).tolist()
-
-            def optimizer_op(kernel: str) -> Op:
-                return Op("tiles", kernel, arrays, cost=cost)
-
-            step = stages([recording.gather, gather_y, *tape.forward, *metric_ops, loss_op, *tape.backward])
-            update = optimizer_op(f"{self.optimizer.kernel}_update")
-            step += parameter_stages(tape.parameter_gradients, [*before_update, update], tape.followers)
-            enter = stages([optimizer_op(self.optimizer.enter)]) if self.optimizer.enter else []
-            leave = stages([optimizer_op(self.optimizer.leave)]) if self.optimizer.leave else []
-            before = enter + recording.prepare()
-            compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials)
-            self._compiled[key] = recording, recording.gather, gather_y, compiled
+            self._compiled[key] = compile(self, capacity, data)
         return self._compiled[key]
-
-    def _gradient_ops(self, tape: Tape, table: Array) -> tuple[list[Op], Array | None]:
-        """What happens to the gradient before the update: penalty, clipping. And the parts of the penalty, tile by tile."""
-        ops: list[Op] = []
-        partials = None
-        if self.regularizer:
-            regularized = np.zeros(self.model.parameters.size, dtype=bool)
-            for layer in self.model.layers:
-                for parameter in layer.parameters.values():
-                    regularized[parameter.offset : parameter.offset + parameter.size] = parameter.regularized
-            strengths = np.outer(regularized[table[:, 0]], [self.regularizer.l1, self.regularizer.l2])
-            partials = np.zeros(len(table))
-            arrays = (self.model.gradients, self.model.parameters, partials, strengths, None, None, None, table)
-            ops.append(Op("tiles", "penalty", arrays, cost=(10.0 * table[:, 1] * table[:, 2]).tolist()))
-        if self.clip:
-            firsts = np.cumsum([0] + [len(op.tiles) for op in tape.parameter_gradients]).tolist()
-            ops += self.clip.ops(self.model.gradients, table, firsts)
-        return ops, partials
 
 
 class _Run:
     """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
 
-    def __init__(self, trainer: Trainer, rows: Array, targets: Targets, batch: int, shuffle: bool) -> None:
-        self.trainer, self.examples, self.batch, self.shuffle = trainer, len(rows), batch, shuffle
-        self.per_epoch = -(-self.examples // batch)
-        self.recording, gather_x, gather_y, self.compiled = trainer._training_program(batch, targets)
-        self.compiled.bind(gather_x, 1, rows, row_stride=rows.strides[0] // rows.itemsize)
-        self.compiled.bind(gather_y, 1, targets.array)
+    def __init__(self, trainer: Trainer, data: Dataset, batch: int, shuffle: bool) -> None:
+        self.trainer, self.data, self.batch, self.shuffle = trainer, data, batch, shuffle
+        self.per_epoch = -(-len(data) // batch)
+        self.program = trainer._program(training_program, batch, data)
+        self.failure: DivergenceError | None = None
 
     def advance(
-        self, epochs: int, interrupted: Callable[[], bool], progress: Progress | None, first_epoch: int
+        self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
     ) -> list[dict[str, float]]:
-        """Run at most ``epochs`` epochs, one at least; the running means of each, none if interrupted in the first."""
+        """Run at most ``epochs`` epochs, one at least; the running means of each that was finished.
+
+        Fewer if interrupted, or if the training diverged: then ``failure`` says so.
+        """
         trainer = self.trainer
         wanted = int(trainer._steps_per_second * SECONDS_PER_CALL)
         epochs = max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order = None
         if self.shuffle:
-            order = _kernels.shuffled_orders(self.examples, epochs, trainer.seed, trainer.epochs_done)
+            order = _kernels.shuffled_orders(len(self.data), epochs, trainer.seed, trainer.epochs_done)
         sums, done = [], 0
-        while done < steps and not (done and interrupted()):
+        while done < steps and not self.failure and not (done and interrupted()):
             portion = min(steps - done, max(1, wanted)) if epochs == 1 else steps
             sums.append(self._steps(order, done, portion))
-            done += portion
+            done += len(sums[-1])
             wanted = int(trainer._steps_per_second * SECONDS_PER_CALL)
-            if progress is not None and epochs == 1:
-                progress.update(trainer.epochs_done - first_epoch, done / steps, None)
+            if progress and epochs == 1:
+                progress(done / steps)
         whole = done // self.per_epoch
-        table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, -1)
-        means = table.sum(axis=1) / self.examples
+        table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, len(trainer.columns) + 1)
+        means = table.sum(axis=1) / len(self.data)
         means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
         return [trainer._row("running_", row) for row in means]
 
     def _steps(self, order: Array | None, first: int, count: int) -> Array:
-        trainer = self.trainer
-        coefficients = trainer.optimizer.coefficients(count, self.per_epoch)
+        """Run ``count`` steps; the sums of those that were completed."""
+        trainer, optimizer = self.trainer, self.trainer.optimizer
+        coefficients = optimizer.coefficients(count, self.per_epoch)
+        offset = optimizer.step_count - first
         start = time.perf_counter()
-        done, sums = self.compiled.run(
-            first_step=first, last_step=first + count, examples=self.examples, batch=self.batch, order=order,
-            coefficients=coefficients, step_offset=trainer.optimizer.step_count - first,
-        )  # fmt: skip
-        elapsed = time.perf_counter() - start
-        trainer._steps_per_second = done / max(elapsed, 1e-9)
-        trainer.optimizer.advance(done, self.per_epoch)
+        try:
+            done, sums = self.program.run(
+                self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
+                coefficients=coefficients, step_offset=offset,
+            )  # fmt: skip
+        except BaseException:  # from Python code in the network: the steps before it count
+            optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
+            raise
+        trainer._steps_per_second = done / max(time.perf_counter() - start, 1e-9)
+        optimizer.advance(done, self.per_epoch)
         if done < count:
-            self._diverged(first + done, sums[done])
-        return sums
+            self.failure = self._diverged(first + done, sums[done])
+        return sums[:done]
 
-    def _diverged(self, step: int, sums: Array) -> None:
-        """Say where the first number that is not finite appeared."""
+    def _diverged(self, step: int, sums: Array) -> DivergenceError:
+        """Says where the first number that is not finite appeared."""
         trainer = self.trainer
-        bad = [s.name for s in self.recording.tape.signals if not np.isfinite(s.value).all()]
-        if not math.isfinite(sums[0]):
-            where = f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else "")
-        else:
-            names = [
-                f"{layer.name}.{name}"
-                for layer in trainer.model.layers
-                for name in layer.parameters
-                if not np.isfinite(getattr(layer, f"{name}_grad")).all()
-            ]
-            where = f"the gradient of {names[0]} is not finite" if names else "the step of the optimizer is not finite"
+        epoch, step = trainer.epochs_done + step // self.per_epoch + 1, step % self.per_epoch + 1
         lr = trainer.optimizer.hyper_values(1, self.per_epoch).get("lr")
-        rate = "" if lr is None else f" with lr = {float(np.ravel(lr)[0]):g}"
-        raise DivergenceError(
-            f"training diverged in epoch {trainer.epochs_done + 1}, step {step % self.per_epoch + 1}{rate}: {where}. "
+        rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
+        return DivergenceError(
+            f"training diverged in epoch {epoch}, step {step}{rate}: {self._place(sums)}. "
             "The last finite parameters are in place; try a smaller learning rate, scaled data or gradient clipping"
         )
+
+    def _place(self, sums: Array) -> str:
+        if not math.isfinite(sums[0]):
+            bad = [signal.name for signal in self.program.recording.tape.signals if not np.isfinite(signal.value).all()]
+            return f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else "")
+        if not math.isfinite(sums[-1]):
+            return f"the penalty is {sums[-1]}"
+        for layer in self.trainer.model.layers:
+            for name in layer.parameters:
+                if not np.isfinite(getattr(layer, f"{name}_grad")).all():
+                    return f"the gradient of {layer.name}.{name} is not finite"
+        return "the step of the optimizer is not finite"
 
 
 @contextmanager
@@ -443,3 +408,13 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _callbacks(callbacks: Any) -> list[Callback]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of Callback objects, got {callbacks!r}")
+    result = list(callbacks)
+    for callback in result:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must be a list of Callback objects, got {callback!r} in it")
+    return result

@@ -171,9 +171,11 @@ static void run_thread(nn_team *team, int number, int count) {
         if (start >= run->examples) start = 0, epoch++;
         good = run_stages(team, program->enter, program->leave, step, &context, &thread);
         /* The next step's tiles come after a barrier that waits for this thread: the parts are still this step's. */
-        if (number == 0 && program->n_partials)
-            run->sums[(step - run->first_step + 1) * (program->n_records + 1) - 1] =
-                record_sum(program->partials, program->n_partials);
+        if (program->n_partials) {
+            const double penalty = record_sum(program->partials, program->n_partials);
+            if (number == 0) run->sums[(step - run->first_step + 1) * (program->n_records + 1) - 1] = penalty;
+            good = good && isfinite(penalty);
+        }
     }
     meet(team, count);
     if (number == 0) __atomic_store_n(&team->failed_step, 0, __ATOMIC_RELAXED);

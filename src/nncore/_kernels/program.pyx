@@ -4,8 +4,6 @@
 Only what is bound here is checked here (names, counts, dtypes, contiguity); shapes are the caller's business.
 """
 
-import threading
-
 import numpy as np
 
 cimport cython
@@ -139,8 +137,8 @@ cdef class Program:
     cdef nn_stage *stages
     cdef const double **records
     cdef list keep, python_ops
-    cdef object busy
     cdef readonly list op_names
+    cdef readonly int64_t steps_done
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=(),
                   partials=None):
@@ -153,7 +151,6 @@ cdef class Program:
         if not (self.ops and self.stages and self.records):
             raise MemoryError
         self.keep, self.python_ops, self.op_names = [{}, list(records), partials], [], []
-        self.busy = threading.Lock()
         for s, (axis, pieces, costs, checks_loss, stage_ops) in enumerate(stages):
             self.stages[s].axis = AXES[axis]
             self.stages[s].pieces = pieces
@@ -210,7 +207,7 @@ cdef class Program:
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
             coefficients=None, double scale=0.0, uint64_t step_offset=0, examples_out=None,
             op_seconds=None, int threads=1):
-        """Run steps [first_step, last_step). Returns (steps completed, sums over each step's batch of each record, last the
+        """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each record, last the
         penalty)."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
@@ -224,13 +221,13 @@ cdef class Program:
         run.sums = <double *>address(sums)
         run.op_seconds = <double *>address(op_seconds)
         run.examples_out = <double *>address(examples_out)
-        with self.busy:
-            with nogil:
-                done = nn_execute(&self.program, &run, threads)
-            for op in self.python_ops:
-                if op.error is not None:
-                    error, op.error = op.error, None
-                    raise error
+        with nogil:
+            done = nn_execute(&self.program, &run, threads)
+        self.steps_done = done
+        for op in self.python_ops:
+            if op.error is not None:
+                error, op.error = op.error, None
+                raise error
         return done, sums
 
 

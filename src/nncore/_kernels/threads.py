@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 
 from nncore._kernels import program
 
 _threads = 1
+_forked = False  # libgomp's pool of threads does not survive a fork: a child that opened a parallel region would hang
 
 
 def _available_cores() -> int:
@@ -24,7 +26,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. Without OpenMP every call runs on one thread whatever ``n`` is.
+        At least 1. Without OpenMP, and in a forked child, every call runs on one thread whatever ``n`` is.
 
     Examples
     --------
@@ -36,14 +38,19 @@ def set_num_threads(n: int) -> None:
     >>> nn.set_num_threads(before)
     """
     global _threads
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"n must be a positive integer, got {n!r}")
-    _threads = n if program.has_openmp() else 1
+    _threads = int(n) if program.has_openmp() and not _forked else 1
 
 
 def get_num_threads() -> int:
     """The number of threads a call may use."""
     return _threads
+
+
+def _after_fork() -> None:
+    global _forked, _threads
+    _forked, _threads = True, 1
 
 
 def _from_environment() -> int:
@@ -57,5 +64,4 @@ def _from_environment() -> int:
 
 set_num_threads(_from_environment())
 if hasattr(os, "register_at_fork"):
-    # libgomp's pool of threads does not survive a fork: a child that opened a parallel region would hang.
-    os.register_at_fork(after_in_child=lambda: set_num_threads(1))
+    os.register_at_fork(after_in_child=_after_fork)

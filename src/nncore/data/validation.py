@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["as_rows", "check_finite", "check_lengths", "check_positive_integer"]
+__all__ = ["as_numbers", "as_rows", "check_finite", "check_lengths", "check_positive_integer", "convert"]
 
 Array = NDArray[Any]
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
@@ -16,18 +16,33 @@ CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never he
 
 def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X") -> Array:
     """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit."""
-    array = np.asarray(X)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}")
+    array = as_numbers(X, argument)
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
         raise ValueError(f"{argument} must have shape (n, {', '.join(map(str, shape))}), got {array.shape}")
     if len(array) == 0:
         raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
-    rows = np.asarray(array, dtype=dtype).reshape(len(array), math.prod(shape))
+    rows = convert(array, dtype).reshape(len(array), math.prod(shape))
     if rows.strides[1] != rows.itemsize or rows.strides[0] % rows.itemsize:
         rows = np.ascontiguousarray(rows)
     check_finite(rows, argument)
     return rows
+
+
+def as_numbers(values: Any, argument: str) -> Array:
+    """An array of real numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{argument} must be an array: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
+def convert(array: Array, dtype: DTypeLike) -> Array:
+    """The array in another dtype, itself if it has it; what is too large for it becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return np.asarray(array, dtype=dtype)
 
 
 def check_finite(rows: Array, argument: str) -> None:

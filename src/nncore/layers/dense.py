@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from nncore import _kernels, initializers
+from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
 from nncore.tape import Op, Signal, Tape
@@ -60,9 +61,7 @@ class Dense(Layer):
         bias: bool = True, name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
-        if isinstance(units, bool) or not isinstance(units, int) or units < 1:
-            raise ValueError(f"units must be a positive integer, got {units!r}")
-        self.units, self.has_bias = units, bool(bias)
+        self.units, self.has_bias = check_positive_integer(units, "units"), bool(bias)
         self.weight_init, self.bias_init = initializers.get(weight_init), initializers.get(bias_init)
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
