@@ -1,5 +1,7 @@
 """What every test may use."""
 
+import signal
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -12,3 +14,9 @@ settings.load_profile("nncore")
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c() -> None:
+    """Ctrl-C as in a shell's foreground: a job in the background inherits that it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

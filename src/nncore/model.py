@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import losses
+from nncore.arrays import aligned_zeros
 from nncore.data.validation import as_rows, check_lengths
 from nncore.layers import Layer
 from nncore.losses import Loss
-from nncore.tape import Compiled, Op, Signal, Tape, aligned_zeros, parameter_stages, stages
+from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
 __all__ = ["Recording", "Sequential", "Text"]
 

@@ -15,22 +15,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
+from nncore.arrays import aligned_zeros
 
-__all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "aligned_zeros", "parameter_stages", "stages"]
+__all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "parameter_stages", "stages"]
 
 Array = NDArray[Any]
 
 # A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
 PARALLEL_FLOPS = 400_000
-
-
-def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Zeros that begin on a cache line (64 bytes)."""
-    size = math.prod(shape) if isinstance(shape, tuple) else shape
-    itemsize = np.dtype(dtype).itemsize
-    buffer = np.zeros(size * itemsize + 64, dtype=np.uint8)
-    start = -buffer.__array_interface__["data"][0] % 64
-    return buffer[start : start + size * itemsize].view(dtype).reshape(shape)
 
 
 class Arena:

@@ -16,16 +16,6 @@ REALS = (np.dtype(np.float32), np.dtype(np.float64))
 STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
 
 
-def aligned(n: int, dtype: DTypeLike, value: float) -> Real:
-    """n times `value`, beginning at a multiple of 64 bytes."""
-    kind = np.dtype(dtype)
-    room = np.empty(n * kind.itemsize + 64, np.uint8)
-    first = -room.ctypes.data % 64
-    array: Real = room[first : first + n * kind.itemsize].view(kind)
-    array[...] = value
-    return array
-
-
 @functools.lru_cache(maxsize=8)
 def tile_table(n: int) -> NDArray[np.int64]:
     """`n` parameters cut into stretches, as the kernels take them: (offset, rows, columns, row stride)."""

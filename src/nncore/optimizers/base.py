@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nncore import _kernels
+from nncore.arrays import aligned_zeros
 from nncore.errors import DivergenceError
 from nncore.optimizers.arrays import (
     REALS,
     Real,
-    aligned,
     check_gradient,
     check_like,
     check_vector,
@@ -106,7 +106,9 @@ class Optimizer(Configured):
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Begin afresh with `n` parameters."""
         n, kind = count("n", n), real_dtype("dtype", dtype)
-        self.state = {slot: aligned(n, kind, self.initial_value(slot)) for slot in self.slots}
+        self.state = {slot: aligned_zeros(n, kind) for slot in self.slots}
+        for slot, array in self.state.items():
+            array[...] = self.initial_value(slot)
         self._restart()
 
     def initial_value(self, slot: str) -> float:
@@ -131,7 +133,7 @@ class Optimizer(Configured):
         products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
         for slot, array in arrays.items():
             if slot not in self.state:
-                self.state[slot] = aligned(array.size, array.dtype, 0.0)
+                self.state[slot] = aligned_zeros(array.size, array.dtype)
             self.state[slot][...] = array
         self.step_count, self.products, self.entered = step_count, products, bool(state.get("entered", False))
 

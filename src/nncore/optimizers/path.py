@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.optimizers.arrays import Real, aligned
+from nncore.arrays import aligned_zeros
+from nncore.optimizers.arrays import Real
 from nncore.schedules import Array
 
 
@@ -26,7 +27,7 @@ def start(x0: ArrayLike) -> Real:
     x0 = np.asarray(x0)
     if x0.dtype.kind not in "fiu" or x0.ndim != 1 or x0.size == 0:
         raise ValueError(f"x0: expected a 1-D array of numbers that is not empty, got {x0.dtype} of shape {x0.shape}")
-    theta = aligned(x0.size, np.float32 if x0.dtype == np.float32 else np.float64, 0.0)
+    theta = aligned_zeros(x0.size, np.float32 if x0.dtype == np.float32 else np.float64)
     theta[...] = x0
     if not np.isfinite(theta).all():
         raise ValueError(f"x0: expected finite numbers, got {theta}")

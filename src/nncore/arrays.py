@@ -1,0 +1,20 @@
+"""Arrays laid out for the kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["aligned_zeros"]
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros that begin on a cache line (64 bytes)."""
+    size = math.prod(shape) if isinstance(shape, tuple) else shape
+    itemsize = np.dtype(dtype).itemsize
+    buffer = np.zeros(size * itemsize + 64, dtype=np.uint8)
+    start = -buffer.__array_interface__["data"][0] % 64
+    return buffer[start : start + size * itemsize].view(dtype).reshape(shape)
