@@ -238,7 +238,7 @@ def test_epochs_in_one_call_and_one_by_one(optimizer: str, dtype: str, rng: np.r
     for seconds in (0.0, 1e3):
         model = nn.Sequential([nn.Dense(4), nn.ReLU(), nn.Dense(2)], input_shape=3, dtype=dtype, seed=1)
         trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer)
-        monkeypatch.setattr("nncore.trainer.SECONDS_PER_CALL", seconds)
+        monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", seconds)
         trainer.fit(X, y, batch_size=5, verbose=0)
         (compiled,) = [program.compiled for program in trainer._compiled.values()]
         steps: list[int] = []

@@ -201,7 +201,7 @@ class PressWithin(nn.Layer):
 @pytest.mark.parametrize(("at", "epochs"), [(3, 0), (7, 0), (10, 1), (25, 2)])
 def test_within_an_epoch(at: int, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten steps an epoch, each a call of its own: the step under way is done, whole epochs are in the history."""
-    monkeypatch.setattr("nncore.trainer.SECONDS_PER_CALL", 0.0)
+    monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", 0.0)
     _, X, y = make()
     model = nn.Sequential([nn.Dense(3), PressWithin(at), nn.Dense(2)], input_shape=4, dtype="float64")
     trainer = nn.Trainer(model, "softmax_cross_entropy")

@@ -247,7 +247,7 @@ def test_same_bits_however_the_steps_are_grouped(
     lr = schedules.Exponential(0.1, gamma=0.97)
     kw: dict[str, Any] = {"regularizer": nn.L2(1e-3), "clip": nn.ClipGlobalNorm(0.3), "epochs": 12, "batch_size": 5}
     want = fit(make(), data, OPTIMIZERS[name](lr), exact_loss=True, **kw)
-    monkeypatch.setattr("nncore.trainer.SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", seconds)
     got = fit(make(), data, OPTIMIZERS[name](lr), **kw)
     assert got.model.parameters.tobytes() == want.model.parameters.tobytes()
     assert np.array_equal(got.history["running_loss"], want.history["running_loss"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nncore.losses import Targets
 from nncore.metrics import LossMetric
 from nncore.model import Recording
+from nncore.pace import Pace
 from nncore.tape import Compiled, Op, Tape, parameter_stages, stages
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class StepProgram:
     recording: Recording
     compiled: Compiled
     gathers: list[Op]  # of the inputs, of the loss's targets, of the metrics'
+    pace: Pace
 
     def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
         """Run steps on this data: see ``Compiled.run``."""
@@ -83,7 +85,7 @@ def evaluation_program(trainer: Trainer, capacity: int, data: Dataset) -> StepPr
     gathers, ops, records = _loss_ops(trainer, recording, data)
     step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
     compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
-    return StepProgram(recording, compiled, [recording.gather, *gathers])
+    return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
 
 
 def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProgram:
@@ -105,7 +107,7 @@ def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProg
     enter, leave = stages(optimizer_ops(optimizer.enter)), stages(optimizer_ops(optimizer.leave))
     before = enter + recording.prepare()
     compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials)
-    return StepProgram(recording, compiled, [recording.gather, *gathers])
+    return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
 
 
 def _penalty_op(trainer: Trainer, table: Array) -> tuple[list[Op], Array | None]:

@@ -230,7 +230,7 @@ class Compiled:
             block_rows=tape.block_rows, records=records, partials=partials,
         )  # fmt: skip
 
-    def run(self, bind: Iterable[tuple[Op, int, Array]] = (), **run: Any) -> tuple[int, Array]:
+    def run(self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None, **run: Any) -> tuple[int, Array]:
         """Run steps (see ``_kernels.Program.run``) with these arrays in these slots of ops: what differs from call to call.
 
         Several Python threads may call; each has its turn with its own arrays.
@@ -240,7 +240,7 @@ class Compiled:
                 self.program.bind(self._numbers[op], slot, array)
                 if op.kernel == "gather_rows":
                     self.program.resize(self._numbers[op], 1, array.strides[0] // array.itemsize)
-            return self.program.run(threads=_kernels.get_num_threads() if self.parallel else 1, **run)
+            return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
 
     @property
     def steps_done(self) -> int:

@@ -36,7 +36,6 @@ __all__ = ["Trainer"]
 Array = NDArray[Any]
 
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
-SECONDS_PER_CALL = 0.05  # how long the program runs before Python looks
 
 
 class Trainer:
@@ -108,7 +107,6 @@ class Trainer:
         self.epochs_done = 0
         self.stop_training = self.interrupted = False
         self._width = math.prod(model.output_shape)
-        self._steps_per_second = 0.0
         self._compiled: dict[Any, Any] = {}
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
@@ -321,8 +319,8 @@ class _Run:
 
         Fewer if interrupted, or if the training diverged: then ``failure`` says so.
         """
-        trainer = self.trainer
-        wanted = int(trainer._steps_per_second * SECONDS_PER_CALL)
+        trainer, pace = self.trainer, self.program.pace
+        _, wanted = pace.plan()
         epochs = max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order = None
@@ -330,10 +328,9 @@ class _Run:
             order = _kernels.shuffled_orders(len(self.data), epochs, trainer.seed, trainer.epochs_done)
         sums, done = [], 0
         while done < steps and not self.failure and not (done and interrupted()):
-            portion = min(steps - done, max(1, wanted)) if epochs == 1 else steps
-            sums.append(self._steps(order, done, portion))
+            threads, wanted = pace.plan()
+            sums.append(self._steps(order, done, min(steps - done, wanted), threads))
             done += len(sums[-1])
-            wanted = int(trainer._steps_per_second * SECONDS_PER_CALL)
             if progress and epochs == 1:
                 progress(done / steps)
         whole = done // self.per_epoch
@@ -342,21 +339,21 @@ class _Run:
         means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
         return [trainer._row("running_", row) for row in means]
 
-    def _steps(self, order: Array | None, first: int, count: int) -> Array:
+    def _steps(self, order: Array | None, first: int, count: int, threads: int) -> Array:
         """Run ``count`` steps; the sums of those that were completed."""
-        trainer, optimizer = self.trainer, self.trainer.optimizer
+        optimizer = self.trainer.optimizer
         coefficients = optimizer.coefficients(count, self.per_epoch)
         offset = optimizer.step_count - first
         start = time.perf_counter()
         try:
             done, sums = self.program.run(
                 self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
-                coefficients=coefficients, step_offset=offset,
+                coefficients=coefficients, step_offset=offset, threads=threads,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count
             optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
             raise
-        trainer._steps_per_second = done / max(time.perf_counter() - start, 1e-9)
+        self.program.pace.record(threads, done, time.perf_counter() - start)
         optimizer.advance(done, self.per_epoch)
         if done < count:
             self.failure = self._diverged(first + done, sums[done])

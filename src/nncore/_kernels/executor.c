@@ -4,7 +4,12 @@
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
-#ifndef _WIN32
+#if defined(__linux__)
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif !defined(_WIN32)
 #include <sched.h>
 #endif
 #endif
@@ -16,7 +21,7 @@
 #define __atomic_store_n(p, v, order) (*(p) = (v))
 #endif
 
-enum { MAX_THREADS = 256, CACHE_LINE = 64 };
+enum { MAX_THREADS = 256, CACHE_LINE = 64, SPINS = 2000 };
 
 /* One thread's view of the run. */
 typedef struct {
@@ -33,30 +38,45 @@ typedef struct {
     int64_t done;
     char pad[CACHE_LINE];
     int waiting;                 /* the barrier: how many have arrived, */
-    int round;                   /* and how often all have */
+    int round;                   /* how often all have, */
+    int sleeping;                /* how many gave up spinning */
 } nn_team;
 
-/* All threads meet: spin, then yield the core. */
+/* Sleeping until *word is no longer `value`, and waking all who sleep so.  A thread that only spins or yields may stay on the
+ * core of the one it waits for; one that is woken goes to an idle core. */
+#if defined(__linux__)
+static void sleep_while(int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+static void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+#elif defined(_OPENMP) && !defined(_WIN32)
+static void sleep_while(int *word, int value) { (void)word, (void)value, sched_yield(); }
+static void wake_all(int *word) { (void)word; }
+#endif
+
+/* All threads meet: spin for some ten microseconds, then sleep. */
 static void meet(nn_team *team, int threads) {
     if (threads == 1) return;
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(_WIN32) && defined(_OPENMP)
     const int round = __atomic_load_n(&team->round, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&team->waiting, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(&team->waiting, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&team->round, round + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&team->round, round + 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&team->sleeping, __ATOMIC_SEQ_CST)) wake_all(&team->round);
         return;
     }
-    for (int spins = 0; __atomic_load_n(&team->round, __ATOMIC_ACQUIRE) == round; spins++) {
+    for (int spins = 0; spins < SPINS; spins++) {
+        if (__atomic_load_n(&team->round, __ATOMIC_ACQUIRE) != round) return;
 #if defined(__x86_64__) || defined(__i386__)
-        if (spins < 2000) { __builtin_ia32_pause(); continue; }
-#endif
-#if defined(_OPENMP) && !defined(_WIN32)
-        if (spins >= 2000) sched_yield();
+        __builtin_ia32_pause();
 #endif
     }
-#else
+    __atomic_add_fetch(&team->sleeping, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&team->round, __ATOMIC_SEQ_CST) == round) sleep_while(&team->round, round);
+    __atomic_sub_fetch(&team->sleeping, 1, __ATOMIC_SEQ_CST);
+#elif defined(_OPENMP)
     (void)team;
 #pragma omp barrier
+#else
+    (void)team;
 #endif
 }
 
@@ -185,7 +205,7 @@ static void run_thread(nn_team *team, int number, int count) {
 }
 
 int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
-    nn_team team = {program, run, 0, 0, {0}, 0, 0};
+    nn_team team = {program, run, 0, 0, {0}, 0, 0, 0};
     if (run->first_step >= run->last_step) return 0;
     if (threads <= 1) {
         run_thread(&team, 0, 1);
