@@ -9,7 +9,9 @@ __all__ = ["Pace"]
 SECONDS_PER_CALL = 0.05  # how long a program runs before Python looks
 SECONDS_PER_TRIAL = 0.003
 FIRST_TRIAL = 2  # calls before it tell little: memory is touched and threads are made for the first time
-LEAST_INTERVAL, MOST_INTERVAL = 16, 512  # calls from one trial to the next
+LEAST_INTERVAL, MOST_INTERVAL = 8, 512  # calls from one trial to the next
+MARGIN = 1.1  # so much better the other way must be
+FORGET = 0.8  # of the best rate is believed after a slower call
 
 
 class Pace:
@@ -21,26 +23,26 @@ class Pace:
 
     def __init__(self, parallel: bool) -> None:
         self._parallel = parallel
-        self._rates: dict[int, float] = {}  # steps per second when last tried, by number of threads
+        self._alone = False  # the choice: one thread, or all
+        self._rate = 0.0  # steps per second of the choice, lately
         self._calls, self._interval, self._next_trial = 0, LEAST_INTERVAL, FIRST_TRIAL
-
-    def _best(self) -> int:
-        most = _kernels.get_num_threads() if self._parallel else 1
-        return 1 if self._rates.get(1, 0.0) > self._rates.get(most, float("inf")) else most
 
     def plan(self) -> tuple[int, int]:
         """Threads of the next call, and how many steps it should take."""
-        most, best = _kernels.get_num_threads() if self._parallel else 1, self._best()
-        rate = self._rates.get(best, 0.0)
+        most = _kernels.get_num_threads() if self._parallel else 1
         if most > 1 and self._calls >= self._next_trial:
-            return (1 if best == most else most), max(1, int(SECONDS_PER_TRIAL * rate))
-        return best, max(1, int(SECONDS_PER_CALL * rate))
+            return (most if self._alone else 1), max(1, int(SECONDS_PER_TRIAL * self._rate))
+        return (1 if self._alone else most), max(1, int(SECONDS_PER_CALL * self._rate))
 
     def record(self, threads: int, steps: int, seconds: float) -> None:
         """Tell how long a call took."""
-        best = self._best()
-        self._rates[threads] = steps / max(seconds, 1e-9)
-        self._calls += 1
-        if threads != best:
-            self._interval = min(2 * self._interval, MOST_INTERVAL) if self._best() == best else LEAST_INTERVAL
+        rate = steps / max(seconds, 1e-9)
+        if self._calls >= self._next_trial and (threads == 1) != self._alone:
+            better = rate > MARGIN * self._rate
+            self._interval = LEAST_INTERVAL if better else min(2 * self._interval, MOST_INTERVAL)
             self._next_trial = self._calls + self._interval
+            if better:
+                self._alone, self._rate = not self._alone, rate
+        else:
+            self._rate = max(rate, FORGET * self._rate)  # one slow call is an accident
+        self._calls += 1

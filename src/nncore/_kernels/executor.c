@@ -1,3 +1,4 @@
+#define _GNU_SOURCE    /* sched_getcpu */
 #include "executor.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 #if defined(__linux__)
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #elif !defined(_WIN32)
@@ -36,6 +38,7 @@ typedef struct {
     const nn_run *run;
     int64_t failed_step;         /* one more than the first step that failed; 0: none */
     int64_t done;
+    int home;                    /* the core of the calling thread */
     char pad[CACHE_LINE];
     int waiting;                 /* the barrier: how many have arrived, */
     int round;                   /* how often all have, */
@@ -51,6 +54,20 @@ static void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, I
 static void sleep_while(int *word, int value) { (void)word, (void)value, sched_yield(); }
 static void wake_all(int *word) { (void)word; }
 #endif
+
+/* A thread that wakes up on the core of the one that called it would share it for a while: off to another, and free to move
+ * again. */
+static void leave_core(int home) {
+#if defined(__linux__) && defined(_OPENMP)
+    cpu_set_t allowed, others;
+    if (home < 0 || sched_getcpu() != home || sched_getaffinity(0, sizeof allowed, &allowed)) return;
+    others = allowed;
+    CPU_CLR(home, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+    (void)home;
+#endif
+}
 
 /* All threads meet: spin for some ten microseconds, then sleep. */
 static void meet(nn_team *team, int threads) {
@@ -178,6 +195,7 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t step, int6
 static void run_thread(nn_team *team, int number, int count) {
     const nn_program *program = team->program;
     const nn_run *run = team->run;
+    if (number) leave_core(team->home);
     nn_thread thread = {number, count, 0, run->op_seconds};
     nn_context context = {0};
     context.failed = &thread.failed;
@@ -205,13 +223,16 @@ static void run_thread(nn_team *team, int number, int count) {
 }
 
 int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
-    nn_team team = {program, run, 0, 0, {0}, 0, 0, 0};
+    nn_team team = {program, run, 0, 0, -1, {0}, 0, 0, 0};
     if (run->first_step >= run->last_step) return 0;
     if (threads <= 1) {
         run_thread(&team, 0, 1);
         return team.done;
     }
 #ifdef _OPENMP
+#if defined(__linux__)
+    team.home = sched_getcpu();
+#endif
 #pragma omp parallel num_threads(threads < MAX_THREADS ? threads : MAX_THREADS)
     run_thread(&team, omp_get_thread_num(), omp_get_num_threads());
 #else

@@ -1,0 +1,40 @@
+"""Functions to watch optimizers on, recordings and pictures of their walks, fair comparison, and the theory of momentum.
+
+The optimizers are those that train networks.
+"""
+
+from __future__ import annotations
+
+from nncore.landscapes.compare import Comparison, Search, compare, random_starts, search_lr
+from nncore.landscapes.functions import (
+    LANDSCAPES,
+    Beale,
+    Himmelblau,
+    Landscape,
+    LongValley,
+    Quadratic,
+    Rosenbrock,
+    Saddle,
+)  # fmt: skip
+from nncore.landscapes.momentum import (
+    REGIMES,
+    Optimum,
+    convergence_rate,
+    iteration_eigenvalues,
+    iteration_matrix,
+    measured_rate,
+    optimal,
+    plot_rates,
+    plot_regimes,
+    predicted_rate,
+    regime,
+)  # fmt: skip
+from nncore.landscapes.plots import animate, plot_losses, plot_trajectories
+from nncore.landscapes.recorder import Recording, record
+
+__all__ = [
+    "LANDSCAPES", "REGIMES", "Beale", "Comparison", "Himmelblau", "Landscape", "LongValley", "Optimum", "Quadratic",
+    "Recording", "Rosenbrock", "Saddle", "Search", "animate", "compare", "convergence_rate", "iteration_eigenvalues",
+    "iteration_matrix", "measured_rate", "optimal", "plot_losses", "plot_rates", "plot_regimes", "plot_trajectories",
+    "predicted_rate", "random_starts", "record", "regime", "search_lr",
+]  # fmt: skip

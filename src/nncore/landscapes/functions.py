@@ -1,0 +1,384 @@
+"""Test functions: places where optimizers show what they can and cannot do."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nncore.schedules import Configured, number
+
+__all__ = [
+    "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle", "get",
+]  # fmt: skip
+
+Array = NDArray[np.float64]
+
+
+class Landscape(Configured, ABC):
+    """A function f of n variables with its derivatives, in double precision.
+
+    Points lie along the last axis: x of shape (n,) or, for many points at once, (…, n). Where f is too large for double
+    precision it is infinite or NaN; optimizers turn that into `DivergenceError`.
+
+    Attributes
+    ----------
+    name : str
+        The key in `LANDSCAPES`.
+    start : ndarray (n,)
+        A place to begin.
+    bounds : ndarray (n, 2)
+        Lowest and highest coordinate of the part worth drawing.
+    minima : ndarray (minima, n)
+        The global minima; no rows where there is none.
+    lowest : float or None
+        The value there.
+
+    Examples
+    --------
+    >>> f = Rosenbrock()
+    >>> f.value(f.start), f.value([[0.0, 0.0], [1.0, 1.0]])
+    (24.199999999999996, array([1., 0.]))
+    """
+
+    name: ClassVar[str]
+    start: Array
+    bounds: Array
+    minima: Array
+    lowest: float | None = 0.0
+
+    def __init__(self, start: ArrayLike, bounds: ArrayLike, minima: ArrayLike) -> None:
+        self.start = np.asarray(start, np.float64)
+        self.bounds = np.asarray(bounds, np.float64)
+        self.minima = np.asarray(minima, np.float64).reshape(-1, self.start.size)
+
+    @property
+    def minimum(self) -> Array | None:
+        """The global minimum, the first of them if there are several, None if there is none."""
+        return self.minima[0] if len(self.minima) else None
+
+    def value(self, x: ArrayLike) -> Any:
+        """The value f(x): a float for one point, an array (…,) for points (…, n)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self._value(self._points(x))
+        return float(values) if np.ndim(values) == 0 else values
+
+    def gradient(self, x: ArrayLike) -> Array:
+        """∇f at x, of the shape of x."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._gradient(self._points(x))
+
+    def hessian(self, x: ArrayLike) -> Array:
+        """The second derivatives at x: (…, n, n)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._hessian(self._points(x))
+
+    def value_and_gradient(self, x: ArrayLike) -> tuple[Any, Array]:
+        """Both, as `Optimizer.minimize` wants them."""
+        return self.value(x), self.gradient(x)
+
+    def _points(self, x: ArrayLike) -> Array:
+        points = np.asarray(x, np.float64)
+        if points.ndim == 0 or points.shape[-1] != self.start.size:
+            raise ValueError(f"x: expected {self.start.size} numbers along the last axis, got shape {points.shape}")
+        return points
+
+    @abstractmethod
+    def _value(self, points: Array) -> Array: ...
+
+    @abstractmethod
+    def _gradient(self, points: Array) -> Array: ...
+
+    @abstractmethod
+    def _hessian(self, points: Array) -> Array: ...
+
+
+class Beale(Landscape):
+    """Beale's function (Beale 1958): a flat floor with a sharp bend, between walls of the sixth and eighth power.
+
+    f(x, y) = Σᵢ rᵢ²,  rᵢ = cᵢ − x(1 − yⁱ),  i = 1, 2, 3,  c = (1.5, 2.25, 2.625). Minimum 0 at (3, ½).
+
+    Examples
+    --------
+    >>> Beale().value([3.0, 0.5]), Beale().gradient([1.0, 1.0])
+    (0.0, array([ 0.  , 27.75]))
+    """
+
+    name = "beale"
+    _c = np.array([1.5, 2.25, 2.625])
+    _i = np.arange(1, 4)
+
+    def __init__(self) -> None:
+        super().__init__(start=[1.0, 1.5], bounds=[[-1.0, 4.0], [-1.5, 2.5]], minima=[[3.0, 0.5]])
+
+    def _residuals(self, points: Array) -> tuple[Array, Array, Array]:
+        """The residuals r (…, 3), and their derivatives with respect to x and to y."""
+        x, y = points[..., :1], points[..., 1:]
+        factor = y**self._i - 1
+        return self._c + x * factor, factor, x * self._i * y ** (self._i - 1)
+
+    def _value(self, points: Array) -> Array:
+        r, _, _ = self._residuals(points)
+        return np.asarray((r * r).sum(axis=-1))
+
+    def _gradient(self, points: Array) -> Array:
+        r, rx, ry = self._residuals(points)
+        return 2 * np.stack(((r * rx).sum(axis=-1), (r * ry).sum(axis=-1)), axis=-1)
+
+    def _hessian(self, points: Array) -> Array:
+        r, rx, ry = self._residuals(points)
+        x, y, i = points[..., :1], points[..., 1:], self._i
+        rxy = i * y ** (i - 1)
+        ryy = x * i * (i - 1) * y ** np.maximum(i - 2, 0)
+        return 2 * _symmetric(
+            (rx * rx).sum(axis=-1), (rx * ry + r * rxy).sum(axis=-1), (ry * ry + r * ryy).sum(axis=-1)
+        )  # fmt: skip
+
+
+class LongValley(Landscape):
+    """A long valley: steep walls, and a floor that slopes a little, evenly, until near the minimum.
+
+    f(x, y) = s(√(1 + x²) − 1) + ½wy². Minimum 0 at the origin. Far out the gradient along the floor is s, across it wy.
+
+    Radford (2014) showed optimizers in such a valley and gave no formula; this one is ours.
+
+    Parameters
+    ----------
+    slope : s > 0, default 0.05
+    wall : w > 0, default 4
+
+    Examples
+    --------
+    >>> LongValley().gradient([-8.0, 0.8]).round(3)
+    array([-0.05,  3.2 ])
+    """
+
+    name = "long_valley"
+
+    def __init__(self, slope: float = 0.05, wall: float = 4.0) -> None:
+        self.slope, self.wall = number("slope", slope, above=0), number("wall", wall, above=0)
+        super().__init__(start=[-8.0, 0.8], bounds=[[-9.5, 3.5], [-1.2, 1.2]], minima=[[0.0, 0.0]])
+
+    def _value(self, points: Array) -> Array:
+        x, y = _split(points)
+        root = np.sqrt(1 + x * x)
+        return np.asarray(self.slope * (x * x / (root + 1)) + self.wall * y * y / 2)
+
+    def _gradient(self, points: Array) -> Array:
+        x, y = _split(points)
+        return np.stack((self.slope * x / np.sqrt(1 + x * x), self.wall * y), axis=-1)
+
+    def _hessian(self, points: Array) -> Array:
+        x, y = _split(points)
+        return _symmetric(self.slope / (1 + x * x) ** 1.5, np.zeros_like(x), np.full_like(y, self.wall))
+
+
+class Saddle(Landscape):
+    """The simplest saddle point (Radford 2014; Dauphin et al. 2014 on saddles in networks): down in y, up in x.
+
+    f(x, y) = x² − y². No minimum: who escapes, falls for ever.
+
+    Examples
+    --------
+    >>> Saddle().gradient([1.0, 0.01]), Saddle().minimum is None
+    (array([ 2.  , -0.02]), True)
+    """
+
+    name = "saddle"
+    lowest = None
+
+    def __init__(self) -> None:
+        super().__init__(start=[1.0, 0.001], bounds=[[-1.5, 1.5], [-1.5, 1.5]], minima=[])
+
+    def _value(self, points: Array) -> Array:
+        x, y = _split(points)
+        return np.asarray(x * x - y * y)
+
+    def _gradient(self, points: Array) -> Array:
+        x, y = _split(points)
+        return np.stack((2 * x, -2 * y), axis=-1)
+
+    def _hessian(self, points: Array) -> Array:
+        two = np.full(points.shape[:-1], 2.0)
+        return _symmetric(two, np.zeros_like(two), -two)
+
+
+class Rosenbrock(Landscape):
+    """Rosenbrock's function (Rosenbrock 1960): a bent valley, easy to reach and hard to follow.
+
+    f(x, y) = (a − x)² + b(y − x²)². Minimum 0 at (a, a²).
+
+    Parameters
+    ----------
+    a : default 1
+    b : > 0, default 100
+
+    Examples
+    --------
+    >>> Rosenbrock().gradient([-1.2, 1.0]).round(10), Rosenbrock(a=2.0).minimum
+    (array([-215.6,  -88. ]), array([2., 4.]))
+    """
+
+    name = "rosenbrock"
+
+    def __init__(self, a: float = 1.0, b: float = 100.0) -> None:
+        self.a, self.b = number("a", a), number("b", b, above=0)
+        super().__init__(start=[-1.2, 1.0], bounds=[[-2.0, 2.0], [-1.0, 3.0]], minima=[[self.a, self.a**2]])
+
+    def _value(self, points: Array) -> Array:
+        x, y = _split(points)
+        return np.asarray((self.a - x) ** 2 + self.b * (y - x * x) ** 2)
+
+    def _gradient(self, points: Array) -> Array:
+        x, y = _split(points)
+        above = y - x * x
+        return np.stack((-2 * (self.a - x) - 4 * self.b * x * above, 2 * self.b * above), axis=-1)
+
+    def _hessian(self, points: Array) -> Array:
+        x, y = _split(points)
+        return _symmetric(2 - 4 * self.b * (y - 3 * x * x), -4 * self.b * x, np.full_like(x, 2 * self.b))
+
+
+class Himmelblau(Landscape):
+    """Himmelblau's function (Himmelblau 1972): four minima, all 0.
+
+    f(x, y) = (x² + y − 11)² + (x + y² − 7)². Minima at (3, 2), (−2.805, 3.131), (−3.779, −3.283) and (3.584, −1.848).
+
+    Examples
+    --------
+    >>> Himmelblau().value([3.0, 2.0]), Himmelblau().minima.round(3).tolist()[1]
+    (0.0, [-2.805, 3.131])
+    """
+
+    name = "himmelblau"
+
+    def __init__(self) -> None:
+        minima = [
+            [3.0, 2.0],
+            [-2.8051180869527448, 3.1313125182505730],
+            [-3.7793102533777469, -3.2831859912861694],
+            [3.5844283403304917, -1.8481265269644036],
+        ]
+        super().__init__(start=[-0.5, 0.0], bounds=[[-6.0, 6.0], [-6.0, 6.0]], minima=minima)
+
+    def _value(self, points: Array) -> Array:
+        x, y = _split(points)
+        return np.asarray((x * x + y - 11) ** 2 + (x + y * y - 7) ** 2)
+
+    def _gradient(self, points: Array) -> Array:
+        x, y = _split(points)
+        p, q = x * x + y - 11, x + y * y - 7
+        return np.stack((4 * x * p + 2 * q, 2 * p + 4 * y * q), axis=-1)
+
+    def _hessian(self, points: Array) -> Array:
+        x, y = _split(points)
+        return _symmetric(12 * x * x + 4 * y - 42, 4 * (x + y), 12 * y * y + 4 * x - 26)
+
+
+class Quadratic(Landscape):
+    """A quadratic with chosen eigenvalues: f(x) = ½ xᵀA x,  A = Q diag(λ) Qᵀ. Minimum 0 at the origin.
+
+    Give the eigenvalues, or the condition number κ for the pair (1, κ). Every smooth function looks so near a minimum
+    (Nocedal & Wright 2006, chapter 3).
+
+    Parameters
+    ----------
+    eigenvalues : λ, all positive, default (1, condition)
+    condition : κ >= 1, default 20
+    rotation : angle in radians (two variables), or the orthogonal matrix Q (n, n); default 0
+
+    Attributes
+    ----------
+    matrix : ndarray (n, n)
+        A.
+
+    Examples
+    --------
+    >>> f = Quadratic(condition=10.0)
+    >>> f.value([1.0, 1.0]), f.gradient([1.0, 1.0]), f.hessian([1.0, 1.0]).tolist()
+    (5.5, array([ 1., 10.]), [[1.0, 0.0], [0.0, 10.0]])
+    """
+
+    name = "quadratic"
+
+    def __init__(
+        self, eigenvalues: ArrayLike | None = None, condition: float | None = None, rotation: float | ArrayLike = 0.0
+    ) -> None:
+        if eigenvalues is not None and condition is not None:
+            raise ValueError("eigenvalues and condition exclude each other, got both")
+        values = np.array([1.0, number("condition", 20.0 if condition is None else condition, 1.0)])
+        if eigenvalues is not None:
+            values = np.asarray(eigenvalues, np.float64)
+        if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
+            raise ValueError(f"eigenvalues: expected positive numbers, got {eigenvalues!r}")
+        self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
+        self.rotation = rotation
+        q = _rotation(rotation, values.size)
+        matrix = values * np.eye(values.size) if q is None else (q * values) @ q.T
+        self.matrix: Array = (matrix + matrix.T) / 2
+        start = np.ones(values.size) if q is None else q @ np.ones(values.size)
+        width = np.full(values.size, 1.15 * math.sqrt(values.size))  # there is room for the start, however turned
+        super().__init__(start=start, bounds=np.outer(width, [-1.0, 1.0]), minima=np.zeros(values.size))
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, ready for JSON; the condition number follows from the eigenvalues."""
+        return {"eigenvalues": self.eigenvalues, "condition": None, "rotation": np.asarray(self.rotation).tolist()}
+
+    def __repr__(self) -> str:
+        return f"Quadratic(eigenvalues={self.eigenvalues!r}, rotation={self.rotation!r})"
+
+    def _value(self, points: Array) -> Array:
+        return np.asarray((points * (points @ self.matrix)).sum(axis=-1) / 2)
+
+    def _gradient(self, points: Array) -> Array:
+        return np.asarray(points @ self.matrix)
+
+    def _hessian(self, points: Array) -> Array:
+        return np.broadcast_to(self.matrix, (*points.shape, points.shape[-1])).copy()
+
+
+def _split(points: Array) -> tuple[Array, Array]:
+    return points[..., 0], points[..., 1]
+
+
+def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
+    """The matrices ((xx, xy), (xy, yy))."""
+    return np.stack((np.stack((xx, xy), axis=-1), np.stack((xy, yy), axis=-1)), axis=-2)
+
+
+def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
+    """Q, or None for the identity."""
+    q = np.asarray(rotation, np.float64)
+    if q.ndim == 0:
+        if q == 0:
+            return None
+        if n != 2:
+            raise ValueError(f"rotation: an angle turns two variables, got {n} eigenvalues; give a matrix ({n}, {n})")
+        c, s = math.cos(q), math.sin(q)
+        q = np.array([[c, -s], [s, c]])
+    if q.shape != (n, n) or not np.allclose(q @ q.T, np.eye(n), rtol=0, atol=1e-10):
+        raise ValueError(f"rotation: expected an angle or an orthogonal matrix ({n}, {n}), got shape {q.shape}")
+    return q
+
+
+_ALL: tuple[type[Landscape], ...] = (Beale, LongValley, Saddle, Rosenbrock, Himmelblau, Quadratic)
+LANDSCAPES: dict[str, type[Landscape]] = {landscape.name: landscape for landscape in _ALL}
+
+
+def get(landscape: Any) -> Landscape:
+    """A landscape from itself, or with its default values from its name.
+
+    >>> get("rosenbrock")
+    Rosenbrock(a=1.0, b=100.0)
+    """
+    if isinstance(landscape, Landscape):
+        return landscape
+    if not isinstance(landscape, str):
+        raise TypeError(f"landscape: expected a Landscape or a name, got {landscape!r}")
+    if landscape not in LANDSCAPES:
+        raise ValueError(f"landscape: expected one of {', '.join(LANDSCAPES)}, got {landscape!r}")
+    make: Any = LANDSCAPES[landscape]
+    return make()
