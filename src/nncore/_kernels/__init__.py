@@ -21,7 +21,9 @@ __all__ = [
 ]  # fmt: skip
 
 PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most
-TILE_UNITS, TILE_INPUTS = 32, 256  # a tile of W: whole panels of units; with its optimizer state it stays in L2
+TILE = 32, 256  # units and inputs of a tile of W: whole panels; with its optimizer state it stays in L2
+LARGE_TILE = 64, 1024  # of a W large enough to be shared out in such tiles: longer streams from memory
+LARGE = 1 << 19  # weights
 
 
 def _load_tables() -> dict[str, _program.OpTable]:
@@ -77,10 +79,11 @@ def run_op(
 @functools.lru_cache(maxsize=64)
 def weight_tiles(units: int, inputs: int) -> np.ndarray:
     """The tiles of W, (tiles, 4) int64: units [u0, u1) by inputs [j0, j1). Whole panels of units, even shares of the inputs."""
-    across = -(-inputs // TILE_INPUTS)
+    height, most = LARGE_TILE if units * inputs >= LARGE else TILE
+    across = -(-inputs // most)
     width = -(-inputs // (16 * across)) * 16
-    corners = [(u, j) for u in range(0, units, TILE_UNITS) for j in range(0, inputs, width)]
-    return np.array([(u, min(u + TILE_UNITS, units), j, min(j + width, inputs)) for u, j in corners], dtype=np.int64)
+    corners = [(u, j) for u in range(0, units, height) for j in range(0, inputs, width)]
+    return np.array([(u, min(u + height, units), j, min(j + width, inputs)) for u, j in corners], dtype=np.int64)
 
 
 def packed_size(units: int, inputs: int) -> int:

@@ -60,17 +60,22 @@ static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy
 }
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
- * Whole blocks of LANES x LANES are transposed in registers. */
+ * Whole blocks of LANES x LANES are transposed in registers, those of a panel side by side. */
 static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                               int64_t units, int64_t inputs) {
-    for (int64_t u = u0; u < u1; u += LANES) {
-        const int64_t panel = u / PANEL * PANEL, stride = ROUND_UP(MIN(PANEL, units - panel), LANES);
-        const int64_t rows = MIN(LANES, units - u), whole = rows < LANES ? j0 : j0 + (j1 - j0) / LANES * LANES;
-        real *to = packed + panel * inputs + (u - panel);
-        const real *from = w + u * inputs;
-        for (int64_t j = j0; j < whole; j += LANES) NAME(transpose)(to + j * stride, stride, from + j, inputs);
+    const int64_t whole = j0 + (j1 - j0) / LANES * LANES;
+    for (int64_t panel = u0; panel < u1; panel += PANEL) {
+        const int64_t width = MIN(PANEL, units - panel), stride = ROUND_UP(width, LANES);
+        real *to = packed + panel * inputs;
+        const real *from = w + panel * inputs;
+        for (int64_t j = j0; j < whole; j += LANES)
+            for (int64_t u = 0; u + LANES <= width; u += LANES)
+                NAME(transpose)(to + j * stride + u, stride, from + u * inputs + j, inputs);
         for (int64_t j = whole; j < j1; j++)
-            for (int64_t i = 0; i < LANES; i++) to[j * stride + i] = i < rows ? from[i * inputs + j] : 0;
+            for (int64_t u = 0; u < width / LANES * LANES; u++) to[j * stride + u] = from[u * inputs + j];
+        for (int64_t j = j0; j < j1; j++)
+            for (int64_t u = width / LANES * LANES; u < stride; u++)
+                to[j * stride + u] = u < width ? from[u * inputs + j] : 0;
     }
 }
 
