@@ -11,6 +11,7 @@ SECONDS_PER_TRIAL = 0.003
 FIRST_TRIAL = 2  # calls before it tell little: memory is touched and threads are made for the first time
 LEAST_INTERVAL, MOST_INTERVAL = 8, 512  # calls from one trial to the next
 MARGIN = 1.1  # so much better the other way must be
+CLEARLY_WORSE = 0.75  # as slow as this, and the next trial can wait
 FORGET = 0.8  # of the best rate is believed after a slower call
 
 
@@ -39,7 +40,8 @@ class Pace:
         rate = steps / max(seconds, 1e-9)
         if self._calls >= self._next_trial and (threads == 1) != self._alone:
             better = rate > MARGIN * self._rate
-            self._interval = LEAST_INTERVAL if better else min(2 * self._interval, MOST_INTERVAL)
+            longer = 4 if rate < CLEARLY_WORSE * self._rate else 2
+            self._interval = LEAST_INTERVAL if better else min(longer * self._interval, MOST_INTERVAL)
             self._next_trial = self._calls + self._interval
             if better:
                 self._alone, self._rate = not self._alone, rate

@@ -22,7 +22,7 @@ __all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "parameter_stag
 Array = NDArray[Any]
 
 # A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
-PARALLEL_FLOPS = 400_000
+PARALLEL_FLOPS = 1_500_000
 
 
 class Arena:

@@ -12,7 +12,7 @@
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 #define NN_UNROLL _Pragma("GCC unroll 16")
 #define NN_PREFETCH(address) __builtin_prefetch(address)
-#define NN_AHEAD 24
+#define NN_AHEAD 64
 #define NV 2
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"    /* arrays that the micro-kernel fills through a pointer */
