@@ -54,10 +54,6 @@ class Recording:
             signal = layer.emit(self.tape, signal)
         self.output = signal
 
-    def data_op(self, X: Array) -> Op:
-        """The op that gathers rows of X into the input."""
-        return Op("rows", "gather_rows", (self.input.value, X), (self.input.width, X.strides[0] // X.itemsize))
-
     def prepare(self) -> list[Any]:
         """The stage that derives, before the first step, what the kernels need from the parameters."""
         return parameter_stages(self.tape.prepare, (), {})
@@ -236,10 +232,9 @@ class Sequential:
         """
         rows = as_rows(X, self.input_shape, self.dtype)
         recording = Recording(self, len(rows), training=training, gradients=False)
-        compiled = Compiled(
-            recording.tape, stages([recording.data_op(rows), *recording.tape.forward]), before=recording.prepare()
-        )
-        compiled.run(examples=len(rows), batch=len(rows))
+        step = stages([recording.gather, *recording.tape.forward])
+        compiled = Compiled(recording.tape, step, before=recording.prepare())
+        compiled.run([(recording.gather, 1, rows)], examples=len(rows), batch=len(rows))
         signals = [recording.input, *recording.tape.signals]
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 
