@@ -2,7 +2,11 @@
  *
  * The forward product reads W by columns, so it works on a packed copy: panels of PANEL units, transposed,
  *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel, rounded up to whole vectors with zeros.
- * The backward products read W, x and dy where they lie. */
+ * The backward products read W, x and dy where they lie.
+ *
+ * Rows of x and dy whose distance is a multiple of 4096 bytes all fall into the same few sets of the first-level cache, which
+ * then holds less than a micro-kernel reads at once.  So the distances x_row and dy_row are sizes of their own: the layer spreads
+ * such rows (Tape.spread). */
 
 #define PANEL (NV * LANES)
 #define ROUND_UP(n, m) (((n) + (m) - 1) / (m) * (m))
@@ -10,27 +14,28 @@
 
 /* y = x W^T + b */
 static void NAME(dense_forward)(real *restrict y, const real *restrict x, const real *restrict packed, const real *restrict b,
-                                int64_t rows, int64_t units, int64_t inputs) {
+                                int64_t rows, int64_t units, int64_t inputs, int64_t x_row) {
     for (int64_t u = 0; u < units; u += PANEL) {
         const int64_t width = MIN(PANEL, units - u);
-        NAME(multiply_panel)(rows, width, inputs, x, inputs, 1, packed + u * inputs, ROUND_UP(width, LANES), b ? b + u : NULL,
+        NAME(multiply_panel)(rows, width, inputs, x, x_row, 1, packed + u * inputs, ROUND_UP(width, LANES), b ? b + u : NULL,
                              y + u, units);
     }
 }
 
 /* y = x W^T + b   =>   dx = dy W */
 static void NAME(dense_backward_input)(real *restrict dx, const real *restrict dy, const real *restrict w, int64_t rows,
-                                       int64_t units, int64_t inputs) {
+                                       int64_t units, int64_t inputs, int64_t dy_row) {
     for (int64_t j = 0; j < inputs; j += PANEL)
-        NAME(multiply_panel)(rows, MIN(PANEL, inputs - j), units, dy, units, 1, w + j, inputs, NULL, dx + j, inputs);
+        NAME(multiply_far_panel)(rows, MIN(PANEL, inputs - j), units, dy, dy_row, 1, w + j, inputs,
+                                 w + (j + PANEL < inputs ? j + PANEL : 0), dx + j, inputs);
 }
 
 /* y = x W^T + b   =>   dW = dy^T x: the rectangle of units [u0, u1), inputs [j0, j1), over all rows in order */
 static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t u0, int64_t u1,
-                                        int64_t j0, int64_t j1, int64_t rows, int64_t units, int64_t inputs) {
+                                        int64_t j0, int64_t j1, int64_t rows, int64_t inputs, int64_t dy_row, int64_t x_row) {
     if (j1 - j0 > LANES / 4 || u1 - u0 < LANES / 2) {
         for (int64_t j = j0; j < j1; j += PANEL)
-            NAME(multiply_panel)(u1 - u0, MIN(PANEL, j1 - j), rows, dy + u0, 1, units, x + j, inputs, NULL,
+            NAME(multiply_panel)(u1 - u0, MIN(PANEL, j1 - j), rows, dy + u0, 1, dy_row, x + j, x_row, NULL,
                                  dw + u0 * inputs + j, inputs);
         return;
     }
@@ -38,7 +43,7 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     real transposed[(LANES / 4 + 1) * PANEL];
     for (int64_t u = u0; u < u1; u += PANEL) {
         const int64_t width = MIN(PANEL, u1 - u);
-        NAME(multiply_panel)(j1 - j0, width, rows, x + j0, 1, inputs, dy + u, units, NULL, transposed, PANEL);
+        NAME(multiply_panel)(j1 - j0, width, rows, x + j0, 1, x_row, dy + u, dy_row, NULL, transposed, PANEL);
         for (int64_t i = 0; i < width; i++)
             for (int64_t j = j0; j < j1; j++) dw[(u + i) * inputs + j] = transposed[(j - j0) * PANEL + i];
     }
@@ -79,31 +84,31 @@ static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int
     }
 }
 
-/* arrays: y, x, packed, b or NULL; sizes: units, inputs */
+/* arrays: y, x, packed, b or NULL; sizes: units, inputs, gap between rows of x */
 static void NAME(op_dense_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], inputs = op->size[1];
+    const int64_t units = op->size[0], inputs = op->size[1], x_row = inputs + op->size[2];
     (void)context;
-    NAME(dense_forward)((real *)op->array[0] + begin * units, (const real *)op->array[1] + begin * inputs, op->array[2],
-                        op->array[3], end - begin, units, inputs);
+    NAME(dense_forward)((real *)op->array[0] + begin * units, (const real *)op->array[1] + begin * x_row, op->array[2],
+                        op->array[3], end - begin, units, inputs, x_row);
 }
 
-/* arrays: dx, dy, W; sizes: units, inputs */
+/* arrays: dx, dy, W; sizes: units, inputs, gap between rows of dy */
 static void NAME(op_dense_backward_input)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], inputs = op->size[1];
+    const int64_t units = op->size[0], inputs = op->size[1], dy_row = units + op->size[2];
     (void)context;
-    NAME(dense_backward_input)((real *)op->array[0] + begin * inputs, (const real *)op->array[1] + begin * units, op->array[2],
-                               end - begin, units, inputs);
+    NAME(dense_backward_input)((real *)op->array[0] + begin * inputs, (const real *)op->array[1] + begin * dy_row, op->array[2],
+                               end - begin, units, inputs, dy_row);
 }
 
 /* The tiles of W: a table of rectangles, units [u0, u1) by inputs [j0, j1). */
 typedef struct { int64_t u0, u1, j0, j1; } NAME(rectangle);
 
-/* arrays: dW, dy, x, tiles (tiles, 4) int64; sizes: units, inputs */
+/* arrays: dW, dy, x, tiles (tiles, 4) int64; sizes: units, inputs, gap between rows of dy, of x */
 static void NAME(op_dense_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(rectangle) *tiles = op->array[3];
     for (int64_t t = begin; t < end; t++)
         NAME(dense_backward_weight)(op->array[0], op->array[1], op->array[2], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1,
-                                    context->rows, op->size[0], op->size[1]);
+                                    context->rows, op->size[1], op->size[0] + op->size[2], op->size[1] + op->size[3]);
 }
 
 /* arrays: packed, W, tiles (tiles, 4) int64; sizes: units, inputs */

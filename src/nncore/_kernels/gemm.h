@@ -12,18 +12,22 @@
  *     : p ->      | mr x nv |   12 x 2 of 16 floats with AVX-512: 24 of the 32 registers accumulate,
  *     : rows      |    |    |   2 hold B, 1 the element of A
  *
- * Rows of B that lie far apart are beyond what the processor fetches ahead by itself, so the kernel asks for those NN_AHEAD steps
- * on: 8 to 20 % on a 1024 x 1024 layer, whose W comes from the third-level cache.
+ * Where the rows of B follow each other in memory, the processor fetches ahead by itself, and the kernel asks for those NN_AHEAD
+ * steps on.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
+ * each group of rows of C fetches its part of it, so that W streams from memory all the time and not only while the first group
+ * goes over a new panel (docs/design/kernels.rst).
  *
  * The shape MR x NV fills the registers of each instruction set; smaller tiles serve the edges. */
 
 typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
-                                   const real *init, real *c, int64_t c_row, int last);
+                                   const real *init, real *c, int64_t c_row, int last, const real *next, int64_t rate);
 
-/* `part`: only `last` columns of the last vector are there. */
-NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, int64_t depth, const real *restrict a,
-                                   int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
-                                   const real *restrict init, real *restrict c, int64_t c_row, int last) {
+/* `part`: only `last` columns of the last vector are there.  `far`: rows of `next` are fetched, `rate` / 65536 of one a step. */
+NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, const int far, int64_t depth,
+                                   const real *restrict a, int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
+                                   const real *restrict init, real *restrict c, int64_t c_row, int last,
+                                   const real *restrict next, int64_t rate) {
+    const int64_t ahead = far ? NN_NEAR : NN_AHEAD;
     vec sum[MR][NV], row[NV];
     NN_UNROLL for (int j = 0; j < nv; j++) {
         row[j] = (vec){0};
@@ -31,11 +35,12 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, i
     }
     NN_UNROLL for (int i = 0; i < mr; i++)
         NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] = row[j];
-    for (int64_t p = 0; p < depth; p++) {
+    for (int64_t p = 0, fetched = 0; p < depth; p++, fetched += rate) {
         NN_UNROLL for (int j = 0; j < nv; j++)
             row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
-        NN_UNROLL for (int j = 0; j < nv; j++) NN_PREFETCH(b + NN_AHEAD * b_step + j * LANES);
-        NN_PREFETCH(a + NN_AHEAD * a_step);
+        NN_UNROLL for (int j = 0; j < nv; j++) NN_PREFETCH(b + ahead * b_step + j * LANES);
+        if (far) NN_UNROLL for (int j = 0; j < nv; j++) NN_PREFETCH(next + (fetched >> 16) * b_step + j * LANES);
+        else NN_PREFETCH(a + NN_AHEAD * a_step);
         NN_UNROLL for (int i = 0; i < mr; i++) {
             vec x = NAME(broadcast)(a[i * a_row]);
             NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] += x * row[j];
@@ -50,15 +55,18 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, i
         }
 }
 
-#define MICRO_KERNEL(mr, nv, part)                                                                                           \
-    static void NAME(multiply_##mr##x##nv##_##part)(int64_t depth, const real *a, int64_t a_row, int64_t a_step,             \
-                                                    const real *b, int64_t b_step, const real *init, real *c, int64_t c_row, \
-                                                    int last) {                                                              \
-        NAME(multiply_tile)(mr, nv, part, depth, a, a_row, a_step, b, b_step, init, c, c_row, last);                         \
+#define MICRO_KERNEL(mr, nv, part, far)                                                                                      \
+    static void NAME(multiply_##mr##x##nv##_##part##far)(                                                                    \
+        int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step, const real *init,        \
+        real *c, int64_t c_row, int last, const real *next, int64_t rate) {                                                  \
+        NAME(multiply_tile)(mr, nv, part, far, depth, a, a_row, a_step, b, b_step, init, c, c_row, last, next, rate);        \
     }
-#define MICRO_KERNELS(mr) MICRO_KERNEL(mr, 1, 0) MICRO_KERNEL(mr, 1, 1) MICRO_KERNEL(mr, 2, 0) MICRO_KERNEL(mr, 2, 1)
+#define MICRO_KERNELS(mr)                                                                                                    \
+    MICRO_KERNEL(mr, 1, 0, 0) MICRO_KERNEL(mr, 1, 1, 0) MICRO_KERNEL(mr, 2, 0, 0) MICRO_KERNEL(mr, 2, 1, 0)                  \
+    MICRO_KERNEL(mr, 2, 0, 1)
 #define MICRO_ENTRY(mr)                                                                                                      \
-    {{NAME(multiply_##mr##x1_0), NAME(multiply_##mr##x1_1)}, {NAME(multiply_##mr##x2_0), NAME(multiply_##mr##x2_1)}}
+    {NAME(multiply_##mr##x1_00), NAME(multiply_##mr##x1_10), NAME(multiply_##mr##x2_00), NAME(multiply_##mr##x2_10),         \
+     NAME(multiply_##mr##x2_01)}
 
 MICRO_KERNELS(1) MICRO_KERNELS(2) MICRO_KERNELS(3) MICRO_KERNELS(4)
 #if MR >= 6
@@ -68,7 +76,8 @@ MICRO_KERNELS(5) MICRO_KERNELS(6)
 MICRO_KERNELS(7) MICRO_KERNELS(8) MICRO_KERNELS(9) MICRO_KERNELS(10) MICRO_KERNELS(11) MICRO_KERNELS(12)
 #endif
 
-static const NAME(micro_kernel) NAME(micro_kernels)[MR][NV][2] = {
+/* by rows; by 2 (vectors - 1) + part, and last the one for far rows */
+static const NAME(micro_kernel) NAME(micro_kernels)[MR][2 * NV + 1] = {
     MICRO_ENTRY(1), MICRO_ENTRY(2), MICRO_ENTRY(3), MICRO_ENTRY(4),
 #if MR >= 6
     MICRO_ENTRY(5), MICRO_ENTRY(6),
@@ -81,15 +90,28 @@ static const NAME(micro_kernel) NAME(micro_kernels)[MR][NV][2] = {
 #undef MICRO_KERNELS
 #undef MICRO_ENTRY
 
-/* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are cut into groups of at most MR, as even as can be. */
-static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
-                                 const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
+/* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are cut into groups of at most MR, as even as can be.
+ * `next`: where the next panel of B begins, if rows of B lie far apart; NULL if they follow each other. */
+NN_INLINE void NAME(multiply_groups)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                                     const real *b, int64_t b_step, const real *next, const real *init, real *c, int64_t c_row) {
     const int nv = (int)((columns + LANES - 1) / LANES), last = (int)(columns - (nv - 1) * LANES);
-    const int64_t groups = (rows + MR - 1) / MR, size = rows / groups, larger = rows % groups;
+    const int kind = next && columns == NV * LANES ? 2 * NV : 2 * (nv - 1) + (last < LANES);
+    const int64_t groups = (rows + MR - 1) / MR, size = rows / groups, larger = rows % groups, rate = 65536 / groups;
     for (int64_t g = 0, i = 0; g < groups; g++) {
         const int64_t mr = size + (g < larger);
-        NAME(micro_kernels)[mr - 1][nv - 1][last < LANES](depth, a + i * a_row, a_row, a_step, b, b_step, init, c + i * c_row,
-                                                          c_row, last);
+        NAME(micro_kernels)[mr - 1][kind](depth, a + i * a_row, a_row, a_step, b, b_step, init, c + i * c_row, c_row, last,
+                                          next ? next + g * depth / groups * b_step : NULL, rate);
         i += mr;
     }
+}
+
+static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                                 const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
+    NAME(multiply_groups)(rows, columns, depth, a, a_row, a_step, b, b_step, NULL, init, c, c_row);
+}
+
+/* The same where rows of B lie far apart, without init. */
+static void NAME(multiply_far_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                                     const real *b, int64_t b_step, const real *next, real *c, int64_t c_row) {
+    NAME(multiply_groups)(rows, columns, depth, a, a_row, a_step, b, b_step, next, NULL, c, c_row);
 }

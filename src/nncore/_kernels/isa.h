@@ -13,6 +13,7 @@
 #define NN_UNROLL _Pragma("GCC unroll 16")
 #define NN_PREFETCH(address) __builtin_prefetch(address)
 #define NN_AHEAD 64
+#define NN_NEAR 16
 #define NV 2
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"    /* arrays that the micro-kernel fills through a pointer */

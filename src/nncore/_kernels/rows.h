@@ -44,6 +44,14 @@ static void NAME(op_write_rows)(const nn_op *op, const nn_context *context, int6
            (size_t)((end - begin) * width) * sizeof(real));
 }
 
+/* The same rows further apart: arrays: out, rows; sizes: width, gap between rows of out */
+static void NAME(op_spread_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t width = op->size[0], distance = width + op->size[1];
+    (void)context;
+    for (int64_t i = begin; i < end; i++)
+        memcpy((real *)op->array[0] + i * distance, (const real *)op->array[1] + i * width, (size_t)width * sizeof(real));
+}
+
 /* For gradients that something else has already written. */
 static void NAME(op_nothing)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)op, (void)context, (void)begin, (void)end;

@@ -13,6 +13,7 @@ from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Dense"]
 
+SPREAD_FROM = 1 << 18  # weights; a smaller layer reads its rows too seldom for a copy to pay
 PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
 
@@ -79,15 +80,19 @@ class Dense(Layer):
         offset = self.parameters["weight"].offset
         tiles = [(offset + u0 * inputs + j0, u1 - u0, j1 - j0, inputs) for u0, u1, j0, j1 in rectangles.tolist()]
         elements = [float(rows * columns) for _, rows, columns, _ in tiles]
-        sizes = (units, inputs)
         tape.flops_per_row += 2 * units * inputs
+        large = units * inputs >= SPREAD_FROM
 
-        tape.rows("dense_forward", y.value, x.value, packed, self.bias if self.has_bias else None, sizes=sizes)
+        x_rows, x_gap = tape.spread(x.value, tape.rows) if large else (x.value, 0)
+        arrays = (y.value, x_rows, packed, self.bias if self.has_bias else None)
+        tape.rows("dense_forward", *arrays, sizes=(units, inputs, x_gap))
+        dy_rows, dy_gap = tape.spread(y.grad, tape.rows_backward) if large and y.grad is not None else (y.grad, 0)
         if x.grad is not None:
-            tape.rows_backward("dense_backward_input", x.grad, y.grad, self.weight, sizes=sizes)
-        arrays, cost = (self.weight_grad, y.grad, x.value, rectangles), [n * tape.capacity for n in elements]
-        gradient = Op("tiles", "dense_backward_weight", arrays, sizes, cost=cost, tiles=tiles)
-        pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), sizes, cost=[PACK_COST * n for n in elements])
+            tape.rows_backward("dense_backward_input", x.grad, dy_rows, self.weight, sizes=(units, inputs, dy_gap))
+        cost = [n * tape.capacity for n in elements]
+        arrays = (self.weight_grad, dy_rows, x_rows, rectangles)
+        gradient = Op("tiles", "dense_backward_weight", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles)
+        pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=[PACK_COST * n for n in elements])
         tape.gradient(gradient, derived=pack)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)
