@@ -348,7 +348,7 @@ class _Run:
         try:
             done, sums = self.program.run(
                 self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
-                coefficients=coefficients, step_offset=offset, threads=threads,
+                coefficients=coefficients, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count
             optimizer.advance(self.program.compiled.steps_done, self.per_epoch)

@@ -202,7 +202,7 @@ static void run_thread(nn_team *team, int number, int count) {
     const int64_t per_epoch = (run->examples + run->batch - 1) / run->batch;
     int64_t step = run->first_step, epoch = step / per_epoch, start = step % per_epoch * run->batch;
     set_batch(&context, run, step, epoch, start);
-    int good = run_stages(team, 0, program->enter, step, &context, &thread);
+    int good = run_stages(team, 0, run->prepared ? 0 : program->enter, step, &context, &thread);
     for (; good && step < run->last_step; step += good) {
         set_batch(&context, run, step, epoch, start);
         start += run->batch;

@@ -36,6 +36,7 @@ typedef struct {
     const double *coefficients;      /* one row a step, from first_step on; NULL: none */
     int64_t coefficient_stride;
     double scale;                    /* of the losses' gradients; 0: 1 / rows, the mean over the batch */
+    int prepared;                    /* the stages before the first step have nothing to do: θ is as the last run left it */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
     double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
     double *op_seconds;              /* (ops,): adds up the time in each op; on one thread only; NULL: no clock is read */

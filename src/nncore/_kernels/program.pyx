@@ -48,6 +48,7 @@ cdef extern from "executor.h" nogil:
         const double *coefficients
         int64_t coefficient_stride
         double scale
+        int prepared
         uint64_t step_offset
         double *sums
         double *op_seconds
@@ -205,10 +206,10 @@ cdef class Program:
         self.ops[number].size[slot] = size
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
-            coefficients=None, double scale=0.0, uint64_t step_offset=0, examples_out=None,
-            op_seconds=None, int threads=1):
-        """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each record, last the
-        penalty)."""
+            coefficients=None, double scale=0.0, bint prepared=False, uint64_t step_offset=0,
+            examples_out=None, op_seconds=None, int threads=1):
+        """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
+        record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
@@ -217,6 +218,7 @@ cdef class Program:
         run.coefficients = <const double *>address(coefficients)
         run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
         run.scale = scale
+        run.prepared = prepared
         run.step_offset = step_offset
         run.sums = <double *>address(sums)
         run.op_seconds = <double *>address(op_seconds)
