@@ -546,6 +546,16 @@ def test_write_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
             assert same_bits(out, true), (rows, width)
 
 
+@each_isa
+@each_dtype
+def test_spread_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for (rows, width), gap in product(FEW_SIZES, (0, 1, 16)):
+        x = rng.normal(size=(rows, width)).astype(dtype)
+        out = np.zeros((rows, width + gap), dtype)
+        _kernels.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap), rows=rows, isa=isa)
+        assert same_bits(out, reference.spread_rows(x, gap)), (rows, width, gap)
+
+
 def test_nothing() -> None:
     for dtype, isa, axis in product(RTOL, ISAS, ("rows", "tiles")):
         assert _kernels.run_op("nothing", (), dtype=np.dtype(dtype), rows=3, axis=axis, isa=isa) == 0
@@ -747,7 +757,7 @@ COVERED = {
     *(f"{name}_{way}" for name in ACTIVATIONS for way in ("forward", "backward")),
     *LOSSES,
     *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
-    *("gather_rows", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "nothing"),
+    *("gather_rows", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows", "nothing"),
     *("pack_weight", "dense_forward", "dense_backward_input", "dense_backward_weight", "dense_backward_bias"),
 }
 

@@ -445,3 +445,19 @@ def test_against_torch(loss: str, rng: np.random.Generator) -> None:
     assert_close(model.predict(X), h.detach().numpy(), "float64")
     assert value == pytest.approx(torch_loss.item(), rel=1e-13)
     assert_close(gradient, np.concatenate([t.grad.numpy().ravel() for t in tensors]), "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_crowd_a_cache_are_spread_without_a_trace(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Widths whose rows lie 4096 bytes apart: the same bits whether the products read copies or not."""
+    rng, width = np.random.default_rng(0), 4096 // np.dtype(dtype).itemsize
+    X, y = rng.normal(size=(70, width)).astype(dtype), rng.integers(0, width, 70)
+
+    def outcome() -> tuple[float, bytes]:
+        model = nn.Sequential([nn.Dense(512), nn.Tanh(), nn.Dense(width)], input_shape=width, dtype=dtype)
+        value, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
+        return value, gradient.tobytes()
+
+    spread = outcome()
+    monkeypatch.setattr("nncore.layers.dense.SPREAD_FROM", 1 << 60)
+    assert outcome() == spread

@@ -96,10 +96,13 @@ def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProg
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     penalty, partials = _penalty_op(trainer, table)
     clip = trainer.clip.ops(model.gradients, table, _first_tiles(tape)) if trainer.clip else []
-    arrays, cost = optimizer.arrays(model.parameters, model.gradients, table), _cost(UPDATE_COST, table)
+    axis, tiles = "tiles", table
+    if not tape.parallel:  # one thread: no reason to cut θ into tiles
+        axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
+    arrays, cost = optimizer.arrays(model.parameters, model.gradients, tiles), _cost(UPDATE_COST, tiles)
 
     def optimizer_ops(kernel: str | None) -> list[Op]:
-        return [Op("tiles", kernel, arrays, cost=cost)] if kernel else []
+        return [Op(axis, kernel, arrays, cost=cost)] if kernel else []
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
     everywhere = [*penalty, *clip, *optimizer_ops(f"{optimizer.kernel}_update")]

@@ -1,7 +1,7 @@
 /* The dense layer: x (rows, inputs), W (units, inputs), b (units,), y (rows, units).
  *
  * The forward product reads W by columns, so it works on a packed copy: panels of PANEL units, transposed,
- *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel, rounded up to whole vectors with zeros.
+ *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel; its rows take whole vectors.
  * The backward products read W, x and dy where they lie.
  *
  * Rows of x and dy whose distance is a multiple of 4096 bytes all fall into the same few sets of the first-level cache, which
@@ -76,11 +76,8 @@ static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int
         for (int64_t j = j0; j < whole; j += LANES)
             for (int64_t u = 0; u + LANES <= width; u += LANES)
                 NAME(transpose)(to + j * stride + u, stride, from + u * inputs + j, inputs);
-        for (int64_t j = whole; j < j1; j++)
-            for (int64_t u = 0; u < width / LANES * LANES; u++) to[j * stride + u] = from[u * inputs + j];
-        for (int64_t j = j0; j < j1; j++)
-            for (int64_t u = width / LANES * LANES; u < stride; u++)
-                to[j * stride + u] = u < width ? from[u * inputs + j] : 0;
+        for (int64_t u = 0; u < width; u++)
+            for (int64_t j = u < width / LANES * LANES ? whole : j0; j < j1; j++) to[j * stride + u] = from[u * inputs + j];
     }
 }
 

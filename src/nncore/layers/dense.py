@@ -92,7 +92,9 @@ class Dense(Layer):
         cost = [n * tape.capacity for n in elements]
         arrays = (self.weight_grad, dy_rows, x_rows, rectangles)
         gradient = Op("tiles", "dense_backward_weight", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles)
-        pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=[PACK_COST * n for n in elements])
+        pack = Op(
+            "tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=[PACK_COST * n for n in elements]
+        )
         tape.gradient(gradient, derived=pack)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)

@@ -35,7 +35,7 @@ from .activations import (
     tanh_forward,
 )
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
-from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, write_rows
+from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, spread_rows, write_rows
 from .gradients import clip_factor, clip_value, penalty, scale_gradient, square_sum
 from .losses import (
     accuracy_binary,
@@ -167,6 +167,7 @@ __all__ = [
     "softmax_forward",
     "softplus_backward",
     "softplus_forward",
+    "spread_rows",
     "square_sum",
     "squared_error",
     "tanh_backward",

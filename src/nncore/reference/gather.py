@@ -118,3 +118,23 @@ def write_rows(out: Array, y: Array, position: int) -> None:
     [[0.0], [1.0], [2.0]]
     """
     out[position : position + len(y)] = y
+
+
+def spread_rows(rows: Array, gap: int) -> Array:
+    """out_{r, j} = rows_{rj} for j < width: the same rows, with ``gap`` zeros after each.
+
+    Parameters
+    ----------
+    rows : array (rows, width)
+    gap : int
+
+    Returns
+    -------
+    array (rows, width + gap)
+
+    Examples
+    --------
+    >>> spread_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), 1).tolist()
+    [[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]
+    """
+    return np.pad(rows, ((0, 0), (0, gap)))
