@@ -16,6 +16,9 @@ from nncore.layers import (
     ELU,
     GELU,
     Dense,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
     Identity,
     Layer,
     LeakyReLU,
@@ -64,12 +67,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BinaryCrossEntropy",
-    "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError",
-    "EarlyStopping", "ElasticNet", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer",
-    "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
-    "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
+    "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError", "Dropout",
+    "EarlyStopping", "ElasticNet", "GaussianDropout", "GaussianNoise", "Hinge", "History", "Huber", "Identity", "KLDivergence",
+    "LambdaCallback", "Layer", "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint",
+    "Momentum", "NAdam", "Nesterov", "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid",
+    "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data",
+    "get_num_threads", "initializers", "landscapes", "load", "losses", "optimizers", "reference", "schedules",
+    "set_num_threads", "show_config",
 ]  # fmt: skip
 
 
