@@ -6,6 +6,7 @@
 #include "rows.h"
 #include "activations.h"
 #include "dropout.h"
+#include "weight_noise.h"
 #include "losses.h"
 #include "gradients.h"
 #include "optimizers.h"

@@ -12,6 +12,7 @@ static const nn_entry nn_table[] = {
     PAIR(gelu) PAIR(gelu_tanh) PAIR(silu)
     /* noise */
     PAIR(dropout) PAIR(scaled) ENTRY(gaussian_noise_forward) PAIR(gaussian_dropout)
+    PAIR(shakeout) PAIR(whiteout_multiplicative) PAIR(whiteout_additive)
     /* losses and hits */
     ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)

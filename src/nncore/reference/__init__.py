@@ -1,7 +1,7 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
 - `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
-- `random`, `noise`: random numbers that have an address, and what layers do with them;
+- `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`: penalties and clipping, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
@@ -10,7 +10,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, noise, optimizers, random, training
+from . import activations, dense, gather, gradients, losses, noise, optimizers, random, training, weight_noise
 from .activations import (
     elu_backward,
     elu_forward,
@@ -95,6 +95,16 @@ from .optimizers import (
 )
 from .random import philox, random_bits, random_normal
 from .training import MLP
+from .weight_noise import (
+    shakeout_backward,
+    shakeout_forward,
+    whiteout_additive_backward,
+    whiteout_additive_forward,
+    whiteout_multiplicative_backward,
+    whiteout_multiplicative_forward,
+    whiteout_slope,
+    whiteout_spread,
+)
 
 __all__ = [
     "MLP",
@@ -179,6 +189,8 @@ __all__ = [
     "scaled_backward",
     "scaled_forward",
     "sgd_update",
+    "shakeout_backward",
+    "shakeout_forward",
     "sigmoid_backward",
     "sigmoid_cross_entropy",
     "sigmoid_forward",
@@ -195,5 +207,12 @@ __all__ = [
     "tanh_backward",
     "tanh_forward",
     "training",
+    "weight_noise",
+    "whiteout_additive_backward",
+    "whiteout_additive_forward",
+    "whiteout_multiplicative_backward",
+    "whiteout_multiplicative_forward",
+    "whiteout_slope",
+    "whiteout_spread",
     "write_rows",
 ]
