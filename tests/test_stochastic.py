@@ -391,6 +391,38 @@ def test_predictions_without_noise_do_not_spread(rng: np.random.Generator) -> No
     assert all(np.array_equal(sample, model.predict(X)) for sample in samples)
 
 
+# Dropout is an average over sub-networks.
+
+
+def enumerate_subnetworks(model: nn.Sequential, x: Array, rate: float) -> tuple[Array, Array]:
+    """Mean and variance of the output over the 2^(inputs + units) masks of [Dropout, Dense, Tanh, Dropout, Dense]."""
+    _, first, _, _, last = model.layers
+    inputs = first.inputs
+    mean, square = np.zeros((len(x), last.units)), np.zeros((len(x), last.units))
+    for bits in product((0, 1), repeat=inputs + first.units):
+        keep = np.array(bits)
+        probability = (1 - rate) ** keep.sum() * rate ** (keep.size - keep.sum())
+        h = np.tanh((x * keep[:inputs] / (1 - rate)) @ first.weight.T + first.bias)
+        y = (h * keep[inputs:] / (1 - rate)) @ last.weight.T + last.bias
+        mean += probability * y
+        square += probability * y**2
+    return mean, square - mean**2
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5])
+def test_the_mean_over_masks_is_the_mean_over_all_subnetworks(rate: float, rng: np.random.Generator) -> None:
+    layers = [nn.Dropout(rate), nn.Dense(6), nn.Tanh(), nn.Dropout(rate), nn.Dense(2)]
+    model = nn.Sequential(layers, input_shape=3, dtype="float64", seed=9)
+    model.parameters[...] = rng.normal(0, 1, model.parameters.size)
+    x, n = rng.standard_normal((5, 3)), 40_000
+    exact, variance = enumerate_subnetworks(model, x, rate)
+    samples = model.predict_samples(x, n)
+    assert (np.abs(samples.mean(axis=0) - exact) <= 4 * np.sqrt(variance / n)).all()
+    assert np.allclose(samples.var(axis=0), variance, rtol=0.05)
+    # A nonlinear net scaled for all units at once is only near that mean; here by more than the sampling error.
+    assert (np.abs(model.predict(x) - exact) > 4 * np.sqrt(variance / n)).any()
+
+
 # Bad arguments.
 
 
