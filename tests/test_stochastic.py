@@ -229,6 +229,16 @@ def test_steps_seeds_and_layers_differ(noise: str, rng: np.random.Generator) -> 
 
 
 @each_noise
+def test_the_noise_of_a_row_depends_on_its_place_alone(noise: str, rng: np.random.Generator) -> None:
+    """Not on how many rows follow, and with them on how the batch is cut into blocks."""
+    X = rng.uniform(1, 2, (700, 13))
+    model = nn.Sequential([MAKE[noise](), nn.Dense(37), MAKE[noise]()], input_shape=13)
+    whole = model.forward(X, training=True, step=2)
+    for rows in (1, 2, 17, 64, 65, 300):
+        assert model.forward(X[:rows], training=True, step=2).tobytes() == whole[:rows].tobytes()
+
+
+@each_noise
 @each_dtype
 def test_without_training_there_is_no_noise(noise: str, dtype: str, rng: np.random.Generator) -> None:
     X = rng.standard_normal((9, 5)).astype(dtype)
@@ -289,6 +299,28 @@ def test_nothing_is_dropped_at_rate_0(rng: np.random.Generator) -> None:
 def test_a_rate_just_below_1() -> None:
     model = nn.Sequential([nn.Dropout(1 - 1e-16)], input_shape=1000)
     assert np.isfinite(model.forward(np.ones((1, 1000)), training=True)).all()
+
+
+# PyTorch's gradients of the same formula with the same numbers.
+
+
+def test_against_torch(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    layers = [nn.Dropout(0.2), nn.Dense(7), nn.GaussianNoise(0.3), nn.Tanh(), nn.GaussianDropout(0.4), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=5, dtype="float64", seed=6)
+    X, y = rng.standard_normal((9, 5)), rng.standard_normal((9, 3))
+    value, gradient = model.loss_and_gradient(X, y, "squared_error", step=4)
+    keep = (reference.random_bits(45, seed=6, layer=1, step=4) >= round(0.2 * 2**32)).reshape(9, 5)
+    added, factor = (reference.random_normal(63, seed=6, layer=layer, step=4).reshape(9, 7) for layer in (3, 5))
+
+    tensors = [torch.tensor(a, requires_grad=True) for layer in (layers[1], layers[5]) for a in (layer.weight, layer.bias)]
+    h = torch.tensor(X * keep / 0.8) @ tensors[0].T + tensors[1]
+    h = torch.tanh(h + torch.tensor(0.3 * added)) * torch.tensor(1 + np.sqrt(0.4 / 0.6) * factor)
+    loss = 0.5 * ((h @ tensors[2].T + tensors[3] - torch.tensor(y)) ** 2).sum() / 9
+    loss.backward()
+    assert value == pytest.approx(loss.item(), rel=1e-13)
+    want = np.concatenate([tensor.grad.numpy().ravel() for tensor in tensors])
+    assert np.abs(gradient - want).max() <= 1e-12 * np.abs(want).max()
 
 
 # Training.

@@ -278,6 +278,44 @@ def test_gradients_with_the_noise_held(noise: str, bias: bool, rng: np.random.Ge
         assert max(errors.values()) <= 1e-6, errors
 
 
+def torch_noisy(noise: str, torch: Any, W: Any, b: Any, layer: int) -> tuple[Any, Any]:
+    """W̃ and b̃ as PyTorch computes them, with the numbers of seed 6, step 4."""
+    draw = {"seed": 6, "layer": layer, "step": 4}
+    n, shape = W.numel(), tuple(W.shape)
+    e = torch.tensor(reference.random_normal(n, **draw).reshape(shape))
+    if noise in ("drop_connect", "shakeout"):
+        rate, c = {"drop_connect": (0.4, 0.0), "shakeout": (0.3, 0.2)}[noise]
+        dropped = torch.tensor(reference.random_bits(n, **draw).reshape(shape) < round(rate * 2**32))
+        s = torch.sign(W)
+        return torch.where(dropped, -c * s, (W + c * rate * s) / (1 - rate)), b
+    if noise == "gaussian_weight_noise":
+        return W + 0.3 * e, b
+    sigma, gamma, lam = (0.3, 2.0, 0.0) if noise.endswith("2") else (0.3, 0.8, 0.2)
+    connection = torch.sqrt(sigma**2 * torch.abs(W) ** -gamma + lam) * e  # the noise on the signal, as the paper has it
+    if noise == "multiplicative_whiteout":
+        return W * (1 + torch.sign(W) * connection), b
+    return W, b + (torch.abs(W) * connection).sum(1)
+
+
+@each_noise
+def test_against_torch(noise: str, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    model = nn.Sequential([MAKE[noise](7), nn.Tanh(), MAKE[noise](3)], input_shape=5, dtype="float64", seed=6)
+    model.parameters[...] = weights(rng, model.parameters.size)
+    X, y = rng.standard_normal((9, 5)), rng.standard_normal((9, 3))
+    value, gradient = model.loss_and_gradient(X, y, "squared_error", step=4)
+    dense = model.layers[::2]
+    tensors = [torch.tensor(a, requires_grad=True) for layer in dense for a in (layer.weight, layer.bias)]
+    W, b = torch_noisy(noise, torch, *tensors[:2], 1)
+    h = torch.tanh(torch.tensor(X) @ W.T + b)
+    W, b = torch_noisy(noise, torch, *tensors[2:], 3)
+    loss = 0.5 * ((h @ W.T + b - torch.tensor(y)) ** 2).sum() / 9
+    loss.backward()
+    assert value == pytest.approx(loss.item(), rel=1e-13)
+    want = np.concatenate([tensor.grad.numpy().ravel() for tensor in tensors])
+    assert np.abs(gradient - want).max() <= 1e-12 * np.abs(want).max()
+
+
 @each_noise
 def test_steps_seeds_and_layers_differ(noise: str, rng: np.random.Generator) -> None:
     X = rng.standard_normal((4, 60))

@@ -210,9 +210,9 @@ class Sequential:
     def predict_samples(self, X: Any, samples: int = 100, *, step: int = 0) -> Array:
         """Outputs with the noise left on (Monte-Carlo dropout), all else in inference mode.
 
-        Each sample is the output of another network, with other units dropped. Their mean is the prediction of the average
-        over these networks, and their spread tells how far they agree (Gal, Ghahramani: Dropout as a Bayesian approximation,
-        2016).
+        Each sample is the output of another network, with other units dropped; noise on weights is drawn anew for every 1024
+        rows. The mean is the prediction of the average over these networks, the spread tells how far they agree (Gal,
+        Ghahramani: Dropout as a Bayesian approximation, 2016).
 
         Parameters
         ----------

@@ -16,6 +16,9 @@ from nncore.tape import Signal, Tape
 __all__ = ["NOISE", "Dropout", "GaussianDropout", "GaussianNoise", "Noise", "drop_threshold"]
 
 
+RANDOM_FLOPS = 40  # drawing a number takes as long as so many floating-point operations of a matrix product
+
+
 def drop_threshold(rate: float) -> float:
     """A 32-bit random number below it has probability ``rate``, to 2⁻³³."""
     return float(min(round(rate * 2**32), 2**32 - 1))
@@ -37,6 +40,7 @@ class Noise(Layer):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record the noise."""
+        tape.flops_per_row += RANDOM_FLOPS * x.width
         sizes, constants = (x.width, *tape.stream()), self.constants
         return self.emit_pair(tape, x, self.kernel, sizes, constants)
 
