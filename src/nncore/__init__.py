@@ -15,11 +15,19 @@ from nncore.history import History
 from nncore.layers import (
     ELU,
     GELU,
+    AdditiveWhiteout,
     Dense,
+    DropConnect,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    GaussianWeightNoise,
     Identity,
     Layer,
     LeakyReLU,
+    MultiplicativeWhiteout,
     ReLU,
+    Shakeout,
     Sigmoid,
     SiLU,
     Softmax,
@@ -63,12 +71,13 @@ from nncore.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BinaryCrossEntropy",
-    "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError",
-    "EarlyStopping", "ElasticNet", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer",
-    "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
-    "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
+    "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "AdditiveWhiteout",
+    "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense",
+    "DivergenceError", "DropConnect", "Dropout", "EarlyStopping", "ElasticNet", "GaussianDropout", "GaussianNoise",
+    "GaussianWeightNoise", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer", "LeakyReLU",
+    "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "MultiplicativeWhiteout", "NAdam",
+    "Nesterov", "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy",
+    "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
     "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import losses
 from nncore.arrays import aligned_zeros
-from nncore.data.validation import as_rows, check_lengths
+from nncore.data.validation import as_rows, check_lengths, check_positive_integer, check_step
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
@@ -40,12 +40,15 @@ class Recording:
     """A tape with the ops of one model on it: the way from ``input`` to ``output``."""
 
     def __init__(
-        self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False
-    ) -> None:
+        self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False,
+        noise: bool | None = None,
+    ) -> None:  # fmt: skip
         width = math.prod(model.input_shape)
         numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
         estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * model.dtype.itemsize * 17 // 16 + (1 << 14)
-        self.tape = Tape(model.dtype, capacity, training=training, gradients=gradients, arena_bytes=estimate)
+        self.tape = Tape(
+            model.dtype, capacity, training=training, gradients=gradients, noise=noise, seed=model.seed, arena_bytes=estimate
+        )
         self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
         grad = self.tape.array(width) if input_gradient else None
         self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)
@@ -185,7 +188,7 @@ class Sequential:
             self._recordings[key] = make()
         return self._recordings[key]
 
-    def forward(self, X: Any, *, training: bool = False) -> Array:
+    def forward(self, X: Any, *, training: bool = False, step: int = 0) -> Array:
         """The network's output for the rows of X.
 
         Parameters
@@ -193,6 +196,8 @@ class Sequential:
         X : array_like, ``(n, *input_shape)``
         training : bool
             Compute as in training (batch statistics, noise). Then all rows are one batch.
+        step : int
+            With ``training``: the noise is that of this training step. The same step has the same noise.
 
         Returns
         -------
@@ -200,16 +205,55 @@ class Sequential:
         """
         rows = as_rows(X, self.input_shape, self.dtype)
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
-        recording, gather, write, compiled = self._cached(
-            ("forward", capacity, training), lambda: self._compile_forward(capacity, training)
-        )
-        out = np.empty((len(rows), recording.output.width), dtype=self.dtype)
-        steps = -(-len(rows) // capacity)
-        compiled.run([(gather, 1, rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity)
-        return out.reshape(len(rows), *self.output_shape)
+        return self._passes(rows, 1, capacity, training, training, step)[0]
 
-    def _compile_forward(self, capacity: int, training: bool) -> tuple[Recording, Op, Op, Compiled]:
-        recording = Recording(self, capacity, training=training, gradients=False)
+    def predict_samples(self, X: Any, samples: int = 100, *, step: int = 0) -> Array:
+        """Outputs with the noise left on (Monte-Carlo dropout), all else in inference mode.
+
+        Each sample is the output of another network, with other units dropped; noise on weights is drawn anew for every 1024
+        rows. The mean is the prediction of the average over these networks, the spread tells how far they agree (Gal,
+        Ghahramani: Dropout as a Bayesian approximation, 2016).
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+        samples : int
+        step : int
+            Where the noise begins: the same step has the same noise.
+
+        Returns
+        -------
+        ndarray, (samples, n, *output_shape)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(50), nn.ReLU(), nn.Dropout(0.5), nn.Dense(1)], input_shape=3)
+        >>> y = model.predict_samples(np.ones((4, 3)), samples=1000)
+        >>> mean, spread = y.mean(axis=0), y.std(axis=0)
+        >>> mean.shape, bool((spread > 0).all())
+        ((4, 1), True)
+        """
+        rows = as_rows(X, self.input_shape, self.dtype)
+        capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
+        return self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
+
+    def _passes(self, rows: Array, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
+        """So many forward passes over the rows, a batch a step."""
+        recording, gather, write, compiled = self._cached(
+            ("forward", capacity, training, noise), lambda: self._compile_forward(capacity, training, noise)
+        )
+        out = np.empty((count * len(rows), recording.output.width), dtype=self.dtype)
+        steps = count * -(-len(rows) // capacity)
+        compiled.run(
+            [(gather, 1, rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity,
+            step_offset=check_step(step),
+        )  # fmt: skip
+        return out.reshape(count, len(rows), *self.output_shape)
+
+    def _compile_forward(self, capacity: int, training: bool, noise: bool) -> tuple[Recording, Op, Op, Compiled]:
+        recording = Recording(self, capacity, training=training, gradients=False, noise=noise)
         output = recording.output
         write = Op("rows", "write_rows", (None, output.value), (output.width,))
         step = stages([recording.gather, *recording.tape.forward, write])
@@ -219,8 +263,10 @@ class Sequential:
         """The output for the rows of X, in inference mode; the same as ``forward(X)``."""
         return self.forward(X)
 
-    def activations(self, X: Any, *, training: bool = False) -> dict[str, Array]:
+    def activations(self, X: Any, *, training: bool = False, step: int = 0) -> dict[str, Array]:
         """Every z and every h: the output of each layer for the rows of X, by layer name, ``"input"`` first.
+
+        ``training`` and ``step`` as for ``forward``.
 
         Examples
         --------
@@ -232,14 +278,16 @@ class Sequential:
         """
         rows = as_rows(X, self.input_shape, self.dtype)
         recording = Recording(self, len(rows), training=training, gradients=False)
-        step = stages([recording.gather, *recording.tape.forward])
-        compiled = Compiled(recording.tape, step, before=recording.prepare())
-        compiled.run([(recording.gather, 1, rows)], examples=len(rows), batch=len(rows))
+        ops = stages([recording.gather, *recording.tape.forward])
+        compiled = Compiled(recording.tape, ops, before=recording.prepare())
+        compiled.run([(recording.gather, 1, rows)], examples=len(rows), batch=len(rows), step_offset=check_step(step))
         signals = [recording.input, *recording.tape.signals]
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 
-    def loss_and_gradient(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any]) -> tuple[float, Array]:
+    def loss_and_gradient(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0) -> tuple[float, Array]:
         """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
+
+        Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
 
         Returns
         -------
@@ -253,18 +301,21 @@ class Sequential:
             If X or y do not fit the network or the loss.
         """
         with self._turn:
-            value, _ = self._pass(X, y, loss)
+            value, _ = self._pass(X, y, loss, step)
             return value, self.gradients.copy()
 
-    def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any]) -> dict[str, Array]:
-        """Every δ: the gradient of the mean loss with respect to the output of each layer, by layer name, ``"input"`` first."""
+    def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0) -> dict[str, Array]:
+        """Every δ: the gradient of the mean loss with respect to the output of each layer, by layer name, ``"input"`` first.
+
+        ``step`` as for ``loss_and_gradient``.
+        """
         with self._turn:
-            _, recording = self._pass(X, y, loss, input_gradient=True)
+            _, recording = self._pass(X, y, loss, step, input_gradient=True)
             signals = [recording.input, *recording.tape.signals]
             return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
 
     def _pass(
-        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, input_gradient: bool = False
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False
     ) -> tuple[float, Recording]:
         """One forward and backward pass over all rows as one batch."""
         loss = losses.get(loss)
@@ -276,7 +327,8 @@ class Sequential:
         recording, gather, gather_y, compiled, _ = self._cached(
             key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
         )
-        _, sums = compiled.run([(gather, 1, rows), (gather_y, 1, targets.array)], examples=len(rows), batch=len(rows))
+        bind = [(gather, 1, rows), (gather_y, 1, targets.array)]
+        _, sums = compiled.run(bind, examples=len(rows), batch=len(rows), step_offset=check_step(step))
         return float(sums[0, 0]) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
@@ -289,7 +341,7 @@ class Sequential:
         return recording, recording.gather, gather_y, compiled, loss
 
     def check_gradients(
-        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0, step: int = 0
     ) -> dict[str, float]:
         """Compare the gradient with central differences, array by array.
 
@@ -303,6 +355,8 @@ class Sequential:
             So many numbers of each array are tried, chosen at random; all of a smaller array.
         seed : int
             Of that choice.
+        step : int
+            Where layers are random: the training step whose noise is held fast.
 
         At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: take inputs that avoid it.
 
@@ -323,7 +377,7 @@ class Sequential:
         double = self.astype("float64")
         rows = as_rows(X, self.input_shape, np.float64).copy()
         inputs = rows.reshape(len(rows), *self.input_shape)
-        deltas = double.deltas(inputs, y, loss)
+        deltas = double.deltas(inputs, y, loss, step=step)
         analytic = double.gradients.copy()
         rng = np.random.default_rng(seed)
 
@@ -334,9 +388,9 @@ class Sequential:
                 before = values[i]
                 h = 6e-6 * (1 + abs(before))
                 values[i] = before + h
-                above = double._pass(inputs, y, loss)[0]
+                above = double._pass(inputs, y, loss, step)[0]
                 values[i] = before - h
-                below = double._pass(inputs, y, loss)[0]
+                below = double._pass(inputs, y, loss, step)[0]
                 values[i] = before
                 numeric[n] = (above - below) / (2 * h)
             expected = gradient[chosen]

@@ -74,8 +74,13 @@ class Op:
 class Tape:
     """Records the ops of one model for batches of at most ``capacity`` rows."""
 
-    def __init__(self, dtype: DTypeLike, capacity: int, *, training: bool, gradients: bool, arena_bytes: int = 1 << 16) -> None:
+    def __init__(
+        self, dtype: DTypeLike, capacity: int, *, training: bool, gradients: bool, noise: bool | None = None, seed: int = 0,
+        arena_bytes: int = 1 << 16,
+    ) -> None:  # fmt: skip
         self.dtype, self.capacity, self.training, self.gradients = np.dtype(dtype), capacity, training, gradients
+        self.noise = training if noise is None else noise  # do layers draw random numbers? These come from the seed
+        self.seed = seed
         self.arena = Arena(arena_bytes)
         self.signals: list[Signal] = []
         self.flops_per_row = 0
@@ -93,8 +98,17 @@ class Tape:
         """A new signal; its gradient has room only if the tape goes backward."""
         width = math.prod(shape)
         grad = self.array(width) if self.gradients else None
-        self.signals.append(Signal(name, shape, self.array(width), grad))
-        return self.signals[-1]
+        return self.add(Signal(name, shape, self.array(width), grad))
+
+    def add(self, signal: Signal) -> Signal:
+        """A signal whose arrays are there already: a layer may hand on those of its input."""
+        self.signals.append(signal)
+        return signal
+
+    def stream(self, number: int = 0) -> tuple[int, int]:
+        """The address of random numbers for the layer being recorded, as sizes of an op (random.h); a layer has 16 streams."""
+        key = self.seed % 2**64
+        return key - (key >> 63 << 64), len(self._backward) << 16 | number << 12
 
     def begin_layer(self) -> None:
         """The backward ops recorded from here on run before those of the layers before."""

@@ -5,6 +5,8 @@
 #include "dense.h"
 #include "rows.h"
 #include "activations.h"
+#include "dropout.h"
+#include "weight_noise.h"
 #include "losses.h"
 #include "gradients.h"
 #include "optimizers.h"

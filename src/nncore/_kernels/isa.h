@@ -6,6 +6,8 @@
 #include <string.h>
 #if NN_VECTOR_BYTES > 16
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 #include "kernels.h"
 
@@ -17,6 +19,8 @@
 #define NV 2
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"    /* arrays that the micro-kernel fills through a pointer */
+
+#include "random.h"
 
 #define real float
 #define integer int32_t

@@ -11,6 +11,9 @@ static const nn_entry nn_table[] = {
     /* activations */
     PAIR(sigmoid) PAIR(tanh) PAIR(relu) PAIR(softplus) PAIR(softmax) PAIR(identity) PAIR(leaky_relu) PAIR(elu)
     PAIR(gelu) PAIR(gelu_tanh) PAIR(silu)
+    /* noise */
+    PAIR(dropout) PAIR(scaled) ENTRY(gaussian_noise_forward) PAIR(gaussian_dropout)
+    PAIR(shakeout) PAIR(whiteout_multiplicative) PAIR(whiteout_additive)
     /* losses and hits */
     ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)

@@ -18,10 +18,20 @@ from nncore.layers.activations import (
 )  # fmt: skip
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
+from nncore.layers.noise import NOISE, Dropout, GaussianDropout, GaussianNoise
+from nncore.layers.weight_noise import (
+    WEIGHT_NOISE,
+    AdditiveWhiteout,
+    DropConnect,
+    GaussianWeightNoise,
+    MultiplicativeWhiteout,
+    Shakeout,
+)  # fmt: skip
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "NOISE", "WEIGHT_NOISE", "Activation", "AdditiveWhiteout", "Dense", "DropConnect",
+    "Dropout", "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "Identity", "Layer", "LeakyReLU",
+    "MultiplicativeWhiteout", "ReLU", "Shakeout", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS}
+LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS, **NOISE, **WEIGHT_NOISE}

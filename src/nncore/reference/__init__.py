@@ -1,6 +1,7 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
 - `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
+- `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`: penalties and clipping, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
@@ -9,7 +10,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, optimizers, training
+from . import activations, dense, gather, gradients, losses, noise, optimizers, random, training, weight_noise
 from .activations import (
     elu_backward,
     elu_forward,
@@ -52,6 +53,15 @@ from .losses import (
     softmax_cross_entropy_labels,
     squared_error,
 )
+from .noise import (
+    dropout_backward,
+    dropout_forward,
+    gaussian_dropout_backward,
+    gaussian_dropout_forward,
+    gaussian_noise_forward,
+    scaled_backward,
+    scaled_forward,
+)
 from .optimizers import (
     adadelta_outside_update,
     adadelta_update,
@@ -83,7 +93,18 @@ from .optimizers import (
     rprop_update,
     sgd_update,
 )
+from .random import philox, random_bits, random_normal
 from .training import MLP
+from .weight_noise import (
+    shakeout_backward,
+    shakeout_forward,
+    whiteout_additive_backward,
+    whiteout_additive_forward,
+    whiteout_multiplicative_backward,
+    whiteout_multiplicative_forward,
+    whiteout_slope,
+    whiteout_spread,
+)
 
 __all__ = [
     "MLP",
@@ -111,6 +132,8 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weight",
     "dense_forward",
+    "dropout_backward",
+    "dropout_forward",
     "elu_backward",
     "elu_forward",
     "gather",
@@ -118,6 +141,9 @@ __all__ = [
     "gather_one_hot",
     "gather_rows",
     "gather_weights",
+    "gaussian_dropout_backward",
+    "gaussian_dropout_forward",
+    "gaussian_noise_forward",
     "gelu_backward",
     "gelu_forward",
     "gelu_tanh_backward",
@@ -140,9 +166,14 @@ __all__ = [
     "nesterov_enter",
     "nesterov_leave",
     "nesterov_update",
+    "noise",
     "optimizers",
     "pack_weight",
     "penalty",
+    "philox",
+    "random",
+    "random_bits",
+    "random_normal",
     "relu_backward",
     "relu_forward",
     "rmsprop_centered_inside_update",
@@ -155,7 +186,11 @@ __all__ = [
     "rmsprop_update",
     "rprop_update",
     "scale_gradient",
+    "scaled_backward",
+    "scaled_forward",
     "sgd_update",
+    "shakeout_backward",
+    "shakeout_forward",
     "sigmoid_backward",
     "sigmoid_cross_entropy",
     "sigmoid_forward",
@@ -173,5 +208,12 @@ __all__ = [
     "tanh_backward",
     "tanh_forward",
     "training",
+    "weight_noise",
+    "whiteout_additive_backward",
+    "whiteout_additive_forward",
+    "whiteout_multiplicative_backward",
+    "whiteout_multiplicative_forward",
+    "whiteout_slope",
+    "whiteout_spread",
     "write_rows",
 ]

@@ -1,0 +1,205 @@
+"""Noise on signals, in training only: dropout and its Gaussian relatives.
+
+The numbers come from the model's seed, the layer, the training step, and the place of the element in the batch: nothing is
+stored for the way back, and the same seed gives the same bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nncore.data.validation import check_at_least_zero, check_rate
+from nncore.layers.base import Layer
+from nncore.tape import Signal, Tape
+
+__all__ = ["NOISE", "Dropout", "GaussianDropout", "GaussianNoise", "Noise", "drop_threshold"]
+
+
+RANDOM_FLOPS = 40  # drawing a number takes as long as so many floating-point operations of a matrix product
+
+
+def drop_threshold(rate: float) -> float:
+    """A 32-bit random number below it has probability ``rate``, to 2⁻³³."""
+    return float(min(round(rate * 2**32), 2**32 - 1))
+
+
+class Noise(Layer):
+    """Base of the layers that are random in training and hand on their input at all other times."""
+
+    kernel: str
+    constants: tuple[float, ...]
+    needs_backward = True  # otherwise ∂l/∂x = ∂l/∂y
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        return self.emit_noise(tape, x) if tape.noise else self.emit_without(tape, x)
+
+    def emit_without(self, tape: Tape, x: Signal) -> Signal:
+        """Record what the layer does when it is not random: y is x."""
+        return tape.add(Signal(str(self.name), x.shape, x.value, x.grad))
+
+    def emit_noise(self, tape: Tape, x: Signal) -> Signal:
+        """Record the noise."""
+        tape.flops_per_row += RANDOM_FLOPS * x.width
+        sizes, constants = (x.width, *tape.stream()), self.constants
+        return self.emit_pair(tape, x, self.kernel, sizes, constants)
+
+    def emit_pair(
+        self, tape: Tape, x: Signal, kernel: str, sizes: tuple[int, ...], constants: tuple[float, ...]
+    ) -> Signal:  # fmt: skip
+        """Record a forward op y of x, and a backward op if there is anything to compute."""
+        own_grad = x.grad is not None and self.needs_backward
+        grad = tape.array(x.width) if own_grad else x.grad
+        y = tape.add(Signal(str(self.name), x.shape, tape.array(x.width), grad))
+        tape.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
+        if own_grad:
+            tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, sizes=sizes, constants=constants)
+        return y
+
+
+class Dropout(Noise):
+    """Dropout: in training each number is 0 with probability ``rate``, otherwise h_i/α, α = 1 − rate.
+
+    With a mask r_i ∈ {0, 1}, drawn anew for each number in each step, P(r_i = 1) = α,
+
+        training   y_i = r_i h_i / α,   ∂l/∂h_i = r_i/α ∂l/∂y_i
+        inference  y_i = h_i
+
+    and with ``scale="test"``, the original form,
+
+        training   y_i = r_i h_i,       ∂l/∂h_i = r_i ∂l/∂y_i
+        inference  y_i = α h_i          (the same as scaling the next layer's weights: W_test = αW)
+
+    Either way the mean over the masks is what inference computes. After a layer it drops units; as the first layer, inputs.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping a number, in [0, 1): PyTorch's ``p``, Keras's ``rate``. It is exact to 2⁻³³.
+    scale : {"training", "test"}
+        When to make up for what is dropped. Default ``"training"`` ("inverted" dropout), as in PyTorch and Keras.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is not in [0, 1).
+
+    Notes
+    -----
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: a simple way to prevent neural networks from
+    overfitting (2014).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dropout(0.5)], input_shape=4, seed=1)
+    >>> model.forward(np.ones((2, 4)), training=True)
+    array([[2., 2., 0., 2.],
+           [0., 2., 0., 2.]], dtype=float32)
+    >>> model.forward(np.ones((1, 4)))
+    array([[1., 1., 1., 1.]], dtype=float32)
+    """
+
+    kernel = "dropout"
+
+    def __init__(self, rate: float, *, scale: str = "training", name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.rate, self.scale = check_rate(rate), scale
+        if scale not in ("training", "test"):
+            raise ValueError(f"scale must be 'training' or 'test', got {scale!r}")
+        self.constants = (1 / (1 - self.rate) if scale == "training" else 1.0, drop_threshold(self.rate))
+
+    def emit_without(self, tape: Tape, x: Signal) -> Signal:
+        if self.scale == "test":
+            return self.emit_pair(tape, x, "scaled", (x.width,), (1 - self.rate,))
+        return super().emit_without(tape, x)
+
+    def emit_noise(self, tape: Tape, x: Signal) -> Signal:
+        return super().emit_noise(tape, x) if self.rate else super().emit_without(tape, x)
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "scale": self.scale, "name": self.name}
+
+
+class GaussianNoise(Noise):
+    """Additive noise: in training y = h + σ ε, ε ~ N(0, 1) for each number in each step; ∂l/∂h = ∂l/∂y.
+
+    At inference y = h. As the first layer it makes every epoch's inputs different, which for a linear model and a squared loss
+    comes to a penalty ½σ²‖W‖² (Bishop: Training with noise is equivalent to Tikhonov regularization, 1995).
+
+    Parameters
+    ----------
+    stddev : float
+        σ, at least 0.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If ``stddev`` is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.GaussianNoise(0.1)], input_shape=10_000)
+    >>> y = model.forward(np.ones((1, 10_000)), training=True)
+    >>> round(float(y.mean()), 2), round(float(y.std()), 2)
+    (1.0, 0.1)
+    """
+
+    kernel, needs_backward = "gaussian_noise", False
+
+    def __init__(self, stddev: float, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.stddev = check_at_least_zero(stddev, "stddev")
+        self.constants = (self.stddev,)
+
+    def config(self) -> dict[str, Any]:
+        return {"stddev": self.stddev, "name": self.name}
+
+
+class GaussianDropout(Noise):
+    """Multiplicative noise: in training y = h (1 + σ ε), ε ~ N(0, 1), σ² = rate/(1 − rate); ∂l/∂h = (1 + σ ε) ∂l/∂y.
+
+    Mean and variance are those of dropout with this rate, but nothing is ever quite lost. At inference y = h.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1), as in Keras.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is not in [0, 1).
+
+    Notes
+    -----
+    Source: Srivastava and others (2014), section 10; Wang, Manning: Fast dropout training (2013).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.GaussianDropout(0.2)], input_shape=10_000)
+    >>> y = model.forward(np.full((1, 10_000), 2.0), training=True)
+    >>> round(float(y.mean()), 1), round(float(y.std()), 1)
+    (2.0, 1.0)
+    """
+
+    kernel = "gaussian_dropout"
+
+    def __init__(self, rate: float, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.rate = check_rate(rate)
+        self.constants = (math.sqrt(self.rate / (1 - self.rate)),)
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "name": self.name}
+
+
+NOISE: dict[str, type[Layer]] = {"dropout": Dropout, "gaussian_noise": GaussianNoise, "gaussian_dropout": GaussianDropout}

@@ -1,0 +1,367 @@
+"""Dense layers whose weights are noisy in training: DropConnect, shakeout, whiteout.
+
+The noise is drawn once a step for each weight and is the same for all rows of the batch: one matrix product with a noisy copy
+W̃, where noise for each example would need a matrix for each. The papers draw it for each example; ``batch_size=1`` does so
+here. At inference all are a plain `Dense`: their noise has mean 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nncore import _kernels
+from nncore.data.validation import check_at_least_zero, check_rate
+from nncore.layers.base import Array, Layer
+from nncore.layers.dense import PACK_COST, Dense
+from nncore.layers.noise import drop_threshold
+from nncore.tape import Op, Signal, Tape
+
+__all__ = [
+    "WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "NoisyDense",
+    "Shakeout",
+]  # fmt: skip
+
+NOISE_COST = 60.0  # drawing a weight's noise takes as long as so many multiply-adds of its gradient
+PIECE = 8  # units whose noisy biases are one piece of work
+
+
+class NoisyDense(Dense):
+    """Base of the dense layers that compute with a noisy copy of W in training.
+
+    ``kernel`` names the pair of ops, ``constants`` their parameters, ``options`` the constructor's arguments beside those of
+    `Dense`.
+    """
+
+    kernel: str
+    constants: tuple[float, ...]
+    options: tuple[str, ...]
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        return self.emit_noise(tape, x) if tape.noise else super().emit(tape, x)
+
+    def emit_noise(self, tape: Tape, x: Signal) -> Signal:
+        """Record: in each step W̃ and its packed copy, the products with it, the gradient of W from that of W̃."""
+        rectangles, elements, _ = self._tiles()
+        packed, noisy = self._packed(tape), tape.arena.take(self.weight.shape, tape.dtype)
+        arrays, sizes = (packed, noisy, self.weight, rectangles), (self.units, self.inputs, *tape.stream())
+        cost = [(PACK_COST + NOISE_COST) * n for n in elements]
+        tape.forward.append(Op("tiles", f"{self.kernel}_forward", arrays, sizes, self.constants, cost=cost))
+        y = self._products(tape, x, packed, noisy, self.bias if self.has_bias else None)
+        tape.gradient(self._weight_gradient(tape, x, y))
+        self._bias_gradient(tape, y)
+        return y
+
+    def _tiles(self) -> tuple[Array, list[float], list[tuple[int, int, int, int]]]:
+        """The tiles of W as the kernels take them, their sizes, and where they lie in θ."""
+        rectangles = _kernels.weight_tiles(self.units, self.inputs)
+        offset = self.parameters["weight"].offset
+        places = [(offset + u0 * self.inputs + j0, u1 - u0, j1 - j0, self.inputs) for u0, u1, j0, j1 in rectangles.tolist()]
+        return rectangles, [float(rows * columns) for _, rows, columns, _ in places], places
+
+    def _packed(self, tape: Tape) -> Array:
+        return tape.arena.take(_kernels.packed_size(self.units, self.inputs), tape.dtype)
+
+    def _products(self, tape: Tape, x: Signal, packed: Array, weight: Array, bias: Array | None) -> Signal:
+        """Forward product and input gradient, with these weights."""
+        sizes = (self.units, self.inputs)
+        y = tape.signal(str(self.name), self.output_shape)
+        tape.flops_per_row += 2 * self.units * self.inputs
+        tape.rows("dense_forward", y.value, x.value, packed, bias, sizes=sizes)
+        if x.grad is not None:
+            tape.rows_backward("dense_backward_input", x.grad, y.grad, weight, sizes=sizes)
+        return y
+
+    def _weight_gradient(self, tape: Tape, x: Signal, y: Signal) -> Op:
+        rectangles, elements, places = self._tiles()
+        arrays, sizes = (self.weight_grad, y.grad, x.value, rectangles, self.weight), (self.units, self.inputs, *tape.stream())
+        cost = [(tape.capacity + NOISE_COST) * n for n in elements]
+        return Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost, tiles=places)
+
+    def _bias_gradient(self, tape: Tape, y: Signal) -> None:
+        if self.has_bias:
+            tile, cost = (self.parameters["bias"].offset, 1, self.units, self.units), [float(self.units * tape.capacity)]
+            arrays, sizes = (self.bias_grad, y.grad), (self.units,)
+            tape.gradient(Op("tiles", "dense_backward_bias", arrays, sizes, cost=cost, tiles=[tile]))
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), **{option: getattr(self, option) for option in self.options}}
+
+    def __repr__(self) -> str:
+        _, _, dense = super().__repr__().partition("(")
+        units, comma, rest = dense.rstrip(")").partition(", ")
+        own = ", ".join(f"{option}={getattr(self, option)!r}" for option in self.options)
+        return f"{type(self).__name__}({units}, {own}{comma}{rest})"
+
+
+class DropConnect(NoisyDense):
+    """Dense layer that drops connections: z = h W̃ᵀ + b, w̃ = 0 with probability ``rate``, otherwise w/(1 − rate).
+
+    With r ∈ {0, 1} drawn for each weight in each step, P(r = 1) = α = 1 − rate, and δ = ∂l/∂z,
+
+        W̃ = r ⊙ W/α,   ∂l/∂W = r/α ⊙ δᵀ h,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W̃.
+
+    E z = h Wᵀ + b, which is what inference computes (the paper samples z from a normal distribution with the moments of the
+    noise instead: ``model.predict_samples`` averages over the noise itself), and Var z = rate/(1 − rate) Σ_j h_j² w_j².
+
+    Parameters
+    ----------
+    units : int
+    rate : float
+        Probability of dropping a connection, in [0, 1). Default 0.5, the paper's.
+    **dense
+        ``weight_init, bias_init, bias, name`` of `Dense`.
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is not in [0, 1).
+
+    Notes
+    -----
+    One draw a step, not one for each example as in the paper: all rows of a batch see the same W̃, so that the product stays one
+    matrix product. Biases are never dropped (the paper drops them too).
+
+    Source: Wan, Zeiler, Zhang, LeCun, Fergus: Regularization of neural networks using DropConnect (2013).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.DropConnect(3, rate=0.5, weight_init="zeros")], input_shape=4)
+    >>> model.layers[0].weight[...] = 1
+    >>> model.forward(np.ones((2, 4)), training=True)
+    array([[4., 2., 4.],
+           [4., 2., 4.]], dtype=float32)
+    >>> model.forward(np.ones((1, 4)))
+    array([[4., 4., 4.]], dtype=float32)
+    """
+
+    kernel, options = "shakeout", ("rate",)
+
+    def __init__(self, units: int, rate: float = 0.5, **dense: Any) -> None:
+        super().__init__(units, **dense)
+        self.rate = check_rate(rate)
+        self.constants = (1 / (1 - self.rate), drop_threshold(self.rate), 0.0, self.rate)
+
+
+class Shakeout(NoisyDense):
+    """Dense layer that enhances or reverses connections: w̃ = −c s or (w + c τ s)/(1 − τ), s = sign(w).
+
+    z = h W̃ᵀ + b, where in each step each weight is reversed with probability τ = ``rate``, otherwise enhanced:
+
+        reversed   w̃ = −c s                                            ∂l/∂w = 0
+        enhanced   w̃ = (w + c τ s)/(1 − τ), that is |w̃| = a|w| + (a − 1)c   ∂l/∂w = a ∂l/∂w̃,   a = 1/(1 − τ)
+
+    with ∂l/∂W̃ = δᵀ h, ∂l/∂h = δ W̃. Unbiased: E w̃ = w, so inference computes with W; Var z = τ/(1 − τ) Σ_j h_j² (|w_j| + c)².
+    The variance acts as a penalty on |w| too, not on w² alone as dropout's, and makes weights sparse. With c = 0 it is
+    `DropConnect`. A weight of exactly 0 has s = 0.
+
+    Parameters
+    ----------
+    units : int
+    rate : float
+        τ, in [0, 1). Default 0.5.
+    c : float
+        Default 0.1; of the size of the weights or below.
+    **dense
+        ``weight_init, bias_init, bias, name`` of `Dense`.
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is not in [0, 1) or ``c`` is negative.
+
+    Notes
+    -----
+    The paper draws one r for each unit h_j and example; here it is one for each weight and step (see `DropConnect`), with the
+    same mean and variance of each z.
+
+    Source: Kang, Li, Tao: Shakeout: a new approach to regularized deep neural network training (AAAI 2016; TPAMI 2018).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Shakeout(1, rate=0.5, c=0.25, weight_init="zeros")], input_shape=1)
+    >>> model.layers[0].weight[...] = 1
+    >>> sorted({float(z) for z in model.predict_samples([[1.0]], samples=20).ravel()})
+    [-0.25, 2.25]
+    """
+
+    kernel, options = "shakeout", ("rate", "c")
+
+    def __init__(self, units: int, rate: float = 0.5, c: float = 0.1, **dense: Any) -> None:
+        super().__init__(units, **dense)
+        self.rate, self.c = check_rate(rate), check_at_least_zero(c, "c")
+        self.constants = (1 / (1 - self.rate), drop_threshold(self.rate), self.c, self.rate)
+
+
+class _Whiteout(NoisyDense):
+    """The noise that both kinds of whiteout have: e ~ N(0, σ² |w|^(−γ) + λ) on the signal of each connection."""
+
+    options = ("sigma", "gamma", "lam")
+
+    def __init__(self, units: int, sigma: float, gamma: float = 1.0, lam: float = 0.0, **dense: Any) -> None:
+        super().__init__(units, **dense)
+        self.sigma, self.lam = check_at_least_zero(sigma, "sigma"), check_at_least_zero(lam, "lam")
+        self.gamma = check_at_least_zero(gamma, "gamma")
+        if self.gamma > 2:
+            raise ValueError(f"gamma must be a number from 0 to 2, got {gamma!r}")
+        self.constants = (self.sigma**2, 2 - self.gamma, self.lam)
+
+
+class MultiplicativeWhiteout(_Whiteout):
+    """Dense layer whose signals are multiplied by 1 + e: z = Σ_j w_j h_j (1 + e_j) + b, e_j ~ N(0, σ² |w_j|^(−γ) + λ).
+
+    That is a product with w̃ = w + √v ε, v = σ² |w|^(2−γ) + λ w², ε ~ N(0, 1) for each weight in each step:
+
+        ∂l/∂w = (1 + (√v)' ε) ∂l/∂w̃,   ∂l/∂W̃ = δᵀ h,   ∂l/∂h = δ W̃,
+        (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
+
+    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j h_j² v_j: the noise acts as a penalty on |w|^(2−γ), from ridge
+    (γ = 0) over lasso (γ = 1) towards counting weights (γ → 2). λ adds a ridge.
+
+    Parameters
+    ----------
+    units : int
+    sigma : float
+        σ, at least 0.
+    gamma : float
+        γ, from 0 to 2. Default 1.
+    lam : float
+        λ, at least 0. Default 0.
+    **dense
+        ``weight_init, bias_init, bias, name`` of `Dense`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its range.
+
+    Notes
+    -----
+    One draw a step, see `DropConnect`. The gradient is that of the noisy loss for fixed ε, through the standard deviation; its
+    mean is the gradient of the mean noisy loss. For 0 < γ < 2 it grows without bound as w → 0; clip it if training jumps.
+
+    Source: Li, Liu: Whiteout: Gaussian adaptive noise regularization in deep neural networks (2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.MultiplicativeWhiteout(1, sigma=0.5, weight_init="zeros")], input_shape=1)
+    >>> model.layers[0].weight[...] = 4
+    >>> z = model.predict_samples([[3.0]], samples=10_000)
+    >>> round(float(z.mean())), round(float(z.std()))
+    (12, 3)
+    """
+
+    kernel = "whiteout_multiplicative"
+
+
+class AdditiveWhiteout(_Whiteout):
+    """Dense layer whose signals get noise added: z = Σ_j w_j (h_j + e_j) + b, e_j ~ N(0, σ² |w_j|^(−γ) + λ).
+
+    The noise comes to a noisy bias b̃ = b + Σ_j √v_j ε_j, v = σ² |w|^(2−γ) + λ w², ε ~ N(0, 1) for each weight in each step:
+
+        ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W,
+        (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
+
+    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, whatever h is.
+
+    Parameters
+    ----------
+    units : int
+    sigma : float
+        σ, at least 0.
+    gamma : float
+        γ, from 0 to 2. Default 1.
+    lam : float
+        λ, at least 0. Default 0.
+    **dense
+        ``weight_init, bias_init, bias, name`` of `Dense`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its range.
+
+    Notes
+    -----
+    As for `MultiplicativeWhiteout`. Source: Li, Liu (2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.AdditiveWhiteout(1, sigma=0.5, weight_init="zeros")], input_shape=1)
+    >>> model.layers[0].weight[...] = 4
+    >>> z = model.predict_samples([[3.0]], samples=10_000)
+    >>> round(float(z.mean())), round(float(z.std()))
+    (12, 1)
+    """
+
+    kernel = "whiteout_additive"
+
+    def emit_noise(self, tape: Tape, x: Signal) -> Signal:
+        """Record: in each step b̃; the products with W, and what b̃ adds to the gradient of W."""
+        rectangles, elements, _ = self._tiles()
+        packed, noisy = self._packed(tape), tape.arena.take(self.units, tape.dtype)
+        arrays = (noisy, self.bias if self.has_bias else None, self.weight)
+        sizes = (self.units, self.inputs, *tape.stream(), PIECE)
+        pieces = [NOISE_COST * PIECE * self.inputs] * -(-self.units // PIECE)
+        tape.forward.append(Op("tiles", "whiteout_additive_forward", arrays, sizes, self.constants, cost=pieces))
+        y = self._products(tape, x, packed, self.weight, noisy)
+        arrays, cost = (packed, self.weight, rectangles), [PACK_COST * n for n in elements]
+        pack = Op("tiles", "pack_weight", arrays, (self.units, self.inputs), cost=cost)
+        tape.gradient(self._weight_gradient(tape, x, y), derived=pack)
+        self._bias_gradient(tape, y)
+        return y
+
+
+class GaussianWeightNoise(NoisyDense):
+    """Dense layer with noise on its weights: z = h W̃ᵀ + b, w̃ = w + σ ε, ε ~ N(0, 1) for each weight in each step.
+
+    ∂l/∂W = δᵀ h, ∂l/∂h = δ W̃. E z = h Wᵀ + b, which is what inference computes; Var z = σ² ‖h‖². (It is multiplicative whiteout
+    with γ = 2.) It favours flat minima, where small changes of the weights change little.
+
+    Parameters
+    ----------
+    units : int
+    stddev : float
+        σ, at least 0.
+    **dense
+        ``weight_init, bias_init, bias, name`` of `Dense`.
+
+    Raises
+    ------
+    ValueError
+        If ``stddev`` is negative or not finite.
+
+    Notes
+    -----
+    One draw a step, see `DropConnect`. Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from
+    synaptic weight noise during training (1994); Graves: Practical variational inference for neural networks (2011).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.GaussianWeightNoise(1, stddev=0.5, weight_init="zeros")], input_shape=2)
+    >>> z = model.predict_samples([[3.0, 4.0]], samples=10_000)
+    >>> round(float(z.mean()), 1), round(float(z.std()), 1)
+    (0.0, 2.5)
+    """
+
+    kernel, options = "whiteout_multiplicative", ("stddev",)
+
+    def __init__(self, units: int, stddev: float, **dense: Any) -> None:
+        super().__init__(units, **dense)
+        self.stddev = check_at_least_zero(stddev, "stddev")
+        self.constants = (self.stddev**2, 0.0, 0.0)
+
+
+WEIGHT_NOISE: dict[str, type[Layer]] = {
+    "drop_connect": DropConnect, "shakeout": Shakeout, "multiplicative_whiteout": MultiplicativeWhiteout,
+    "additive_whiteout": AdditiveWhiteout, "gaussian_weight_noise": GaussianWeightNoise,
+}  # fmt: skip
