@@ -15,7 +15,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import losses
 from nncore.arrays import aligned_zeros
-from nncore.data.validation import as_rows, check_lengths
+from nncore.data.scaler import Scaler
+from nncore.data.scaling import attached
+from nncore.data.validation import as_numbers, as_rows, check_lengths
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
@@ -81,6 +83,10 @@ class Sequential:
     state : ndarray
         Numbers that are kept but not trained, such as running statistics.
     layers : list of Layer
+    input_scaler, target_scaler : Scaler or None
+        Set to fitted scalers of ``nncore.data``, of which the model keeps copies. Wherever the model or its trainer takes X or
+        y they are then scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the data's
+        units; outputs of ``forward``, losses and metrics in scaled ones. They are saved with the model.
 
     Raises
     ------
@@ -119,6 +125,8 @@ class Sequential:
         self.output_shape = self.layers[-1].output_shape
         self._lay_out(size)
         self.initialize(self.seed)
+        self._input_scaler: Scaler | None = None
+        self._target_scaler: Scaler | None = None
         self._recordings: dict[Any, Any] = {}
         self._turn = threading.RLock()  # several Python threads may use one model: what they share is used in turns
         for layer in self.layers:
@@ -162,6 +170,37 @@ class Sequential:
                 rng = np.random.default_rng([seed, number, index])
                 getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
 
+    @property
+    def input_scaler(self) -> Scaler | None:
+        """What scales the inputs, if anything does."""
+        return self._input_scaler
+
+    @input_scaler.setter
+    def input_scaler(self, scaler: Scaler | None) -> None:
+        self._input_scaler = attached(scaler, math.prod(self.input_shape), "input_scaler")
+
+    @property
+    def target_scaler(self) -> Scaler | None:
+        """What scales the targets, and is inverted at prediction, if anything is."""
+        return self._target_scaler
+
+    @target_scaler.setter
+    def target_scaler(self, scaler: Scaler | None) -> None:
+        self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
+
+    def scaled_rows(self, X: Any, argument: str = "X") -> Array:
+        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype."""
+        if self._input_scaler is None:
+            return as_rows(X, self.input_shape, self.dtype, argument)
+        array = as_numbers(X, argument)
+        given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
+        scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
+        return as_rows(scaled, self.input_shape, self.dtype, argument)
+
+    def scaled_targets(self, y: Any) -> Any:
+        """The targets y, scaled if there is a ``target_scaler``."""
+        return y if self._target_scaler is None else self._target_scaler.transform(y)
+
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by number or by name."""
         if isinstance(key, (int, np.integer)):
@@ -198,7 +237,7 @@ class Sequential:
         -------
         ndarray, (n, *output_shape)
         """
-        rows = as_rows(X, self.input_shape, self.dtype)
+        rows = self.scaled_rows(X)
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         recording, gather, write, compiled = self._cached(
             ("forward", capacity, training), lambda: self._compile_forward(capacity, training)
@@ -216,8 +255,9 @@ class Sequential:
         return recording, recording.gather, write, Compiled(recording.tape, step, before=recording.prepare())
 
     def predict(self, X: Any) -> Array:
-        """The output for the rows of X, in inference mode; the same as ``forward(X)``."""
-        return self.forward(X)
+        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets."""
+        output = self.forward(X)
+        return output if self._target_scaler is None else self._target_scaler.inverse_transform(output)
 
     def activations(self, X: Any, *, training: bool = False) -> dict[str, Array]:
         """Every z and every h: the output of each layer for the rows of X, by layer name, ``"input"`` first.
@@ -230,7 +270,7 @@ class Sequential:
         >>> list(model.activations(np.ones((5, 2))))
         ['input', 'dense_1', 'relu_1', 'dense_2']
         """
-        rows = as_rows(X, self.input_shape, self.dtype)
+        rows = self.scaled_rows(X)
         recording = Recording(self, len(rows), training=training, gradients=False)
         step = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, step, before=recording.prepare())
@@ -268,8 +308,8 @@ class Sequential:
     ) -> tuple[float, Recording]:
         """One forward and backward pass over all rows as one batch."""
         loss = losses.get(loss)
-        rows = as_rows(X, self.input_shape, self.dtype)
-        targets = loss.targets(y, math.prod(self.output_shape), self.dtype)
+        rows = self.scaled_rows(X)
+        targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
         key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
@@ -321,7 +361,8 @@ class Sequential:
         True
         """
         double = self.astype("float64")
-        rows = as_rows(X, self.input_shape, np.float64).copy()
+        rows = double.scaled_rows(X).copy()
+        y, double.input_scaler, double.target_scaler = self.scaled_targets(y), None, None
         inputs = rows.reshape(len(rows), *self.input_shape)
         deltas = double.deltas(inputs, y, loss)
         analytic = double.gradients.copy()
@@ -356,6 +397,7 @@ class Sequential:
         layers = copy.deepcopy([_unbound(layer) for layer in self.layers])
         other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
         other.parameters[...] = self.parameters
+        other.input_scaler, other.target_scaler = self.input_scaler, self.target_scaler
         return other
 
     def copy(self) -> Sequential:
