@@ -15,6 +15,7 @@ from nncore.history import History
 from nncore.layers import (
     ELU,
     GELU,
+    GRU,
     Dense,
     Identity,
     Layer,
@@ -22,6 +23,7 @@ from nncore.layers import (
     ReLU,
     Sigmoid,
     SiLU,
+    SimpleRNN,
     Softmax,
     Softplus,
     Tanh,
@@ -63,11 +65,11 @@ from nncore.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BinaryCrossEntropy",
+    "ELU", "GELU", "GRU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BinaryCrossEntropy",
     "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError",
     "EarlyStopping", "ElasticNet", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer",
     "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
-    "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
+    "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax",
     "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
     "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip

@@ -18,10 +18,11 @@ from nncore.layers.activations import (
 )  # fmt: skip
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
+from nncore.layers.recurrent import GRU, SimpleRNN
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "GRU", "LAYERS", "Activation", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU",
+    "Sigmoid", "SimpleRNN", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS}
+LAYERS: dict[str, type[Layer]] = {"dense": Dense, "simple_rnn": SimpleRNN, "gru": GRU, **ACTIVATIONS}

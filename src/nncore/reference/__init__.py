@@ -1,6 +1,6 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
-- `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
+- `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
 - `gradients`: penalties and clipping, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
@@ -9,7 +9,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, optimizers, training
+from . import activations, dense, gather, gradients, losses, optimizers, recurrent, training
 from .activations import (
     elu_backward,
     elu_forward,
@@ -83,6 +83,18 @@ from .optimizers import (
     rprop_update,
     sgd_update,
 )
+from .recurrent import (
+    dense_steps_backward_bias,
+    dense_steps_backward_input,
+    dense_steps_backward_weight,
+    dense_steps_forward,
+    gru_backward,
+    gru_forward,
+    philox,
+    simple_rnn_backward,
+    simple_rnn_forward,
+    zoneout_keep,
+)
 from .training import MLP
 
 __all__ = [
@@ -111,6 +123,10 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weight",
     "dense_forward",
+    "dense_steps_backward_bias",
+    "dense_steps_backward_input",
+    "dense_steps_backward_weight",
+    "dense_steps_forward",
     "elu_backward",
     "elu_forward",
     "gather",
@@ -123,6 +139,8 @@ __all__ = [
     "gelu_tanh_backward",
     "gelu_tanh_forward",
     "gradients",
+    "gru_backward",
+    "gru_forward",
     "hinge",
     "huber",
     "identity_backward",
@@ -143,6 +161,8 @@ __all__ = [
     "optimizers",
     "pack_weight",
     "penalty",
+    "philox",
+    "recurrent",
     "relu_backward",
     "relu_forward",
     "rmsprop_centered_inside_update",
@@ -161,6 +181,8 @@ __all__ = [
     "sigmoid_forward",
     "silu_backward",
     "silu_forward",
+    "simple_rnn_backward",
+    "simple_rnn_forward",
     "softmax_backward",
     "softmax_cross_entropy",
     "softmax_cross_entropy_labels",
@@ -173,4 +195,5 @@ __all__ = [
     "tanh_forward",
     "training",
     "write_rows",
+    "zoneout_keep",
 ]
