@@ -114,8 +114,9 @@ class Recurrent(Layer):
         elements = [float(rows * columns) for _, rows, columns, _ in tiles]
         arrays, cost = (getattr(self, f"{name}_grad"), delta, h, rectangles), [n * tape.capacity * self.steps for n in elements]
         gradient = Op("tiles", "dense_steps_backward_weight", arrays, (units, inputs, self.steps), cost=cost, tiles=tiles)
-        arrays, cost = (packed, weight, rectangles), [PACK_COST * n for n in elements]
-        tape.gradient(gradient, derived=Op("tiles", "pack_weight", arrays, (units, inputs), cost=cost))
+        cost = [PACK_COST * n for n in elements]
+        pack = Op("tiles", "pack_weight", (packed, weight, rectangles), (units, inputs), cost=cost)
+        tape.gradient(gradient, derived=pack)
         return packed
 
     def _emit_bias(self, tape: Tape, name: str, delta: Array | None) -> None:
