@@ -5,8 +5,8 @@ Run with ``python examples/depth.py [picture.png]`` where nncore[demo] is instal
 128 hidden units, as 1 layer of 128 up to 16 layers of 8, learn scikit-learn's digits. For each network the learning rate is
 the one of a list with the lowest median training loss; shown are median and quartiles over seeds. Equal unit count is not equal
 parameter count: a narrow network has fewer weights, and its 8 units are a bottleneck for 10 classes; both are part of what is
-seen. The lowest row shows why training may fail: how large the gradient of the first layer is before training, compared with
-the last's.
+seen. The lowest row shows why training may fail: how large δ = ∂l/∂z of the first layer is before training, compared with the
+last layer's.
 """
 
 from __future__ import annotations
@@ -49,14 +49,16 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def gradient_ratio(model: nn.Sequential, X: np.ndarray, y: np.ndarray) -> float:
-    """Root mean square of ∂l/∂W of the first layer by that of the last."""
-    model.loss_and_gradient(X, y, "softmax_cross_entropy")
-    first, last = (np.sqrt(np.mean(layer.weight_grad**2, dtype=np.float64)) for layer in (model.layers[0], model.layers[-1]))
-    return float(first / last)
+    """Root mean square of δ = ∂l/∂z of the first layer by that of the last."""
+    deltas = model.deltas(X, y, "softmax_cross_entropy")
+    first, last = (
+        np.sqrt(np.mean(deltas[str(layer.name)] ** 2, dtype=np.float64)) for layer in model.layers[:: len(model.layers) - 1]
+    )
+    return float(first / last) if last else 0.0  # a network whose units are all dead
 
 
 def study(name: str, normalisation: str, depth: int, data: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Training loss, test accuracy (%) and gradient ratio (3, seeds), with the best learning rate."""
+    """Training loss, test errors (%) and gradient ratio (3, seeds), with the best learning rate."""
     X, y, X_test, y_test = data
     tried = []
     for lr in RATES:
@@ -66,13 +68,14 @@ def study(name: str, normalisation: str, depth: int, data: tuple[np.ndarray, ...
             ratio = gradient_ratio(model, X, y)
             trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=lr), metrics=["accuracy"], seed=seed)
             trainer.fit(X, y, epochs=EPOCHS, batch_size=BATCH, verbose=0)
-            runs.append((trainer.evaluate(X, y)["loss"], 100 * trainer.evaluate(X_test, y_test)["accuracy"], ratio))
+            errors = 100 * (1 - trainer.evaluate(X_test, y_test)["accuracy"])
+            runs.append((trainer.evaluate(X, y)["loss"], errors, ratio))
         tried.append(np.array(runs).T)
     return min(tried, key=lambda run: np.median(run[0]))
 
 
 def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
-    """A column for each normalisation: loss, accuracy and gradient ratio against depth."""
+    """A column for each normalisation: loss, errors and gradient ratio against depth."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -94,8 +97,9 @@ def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
         axes[2, column].set_xticks(DEPTHS, [f"{depth}\n× {UNITS // depth}" for depth in DEPTHS])
         axes[2, column].minorticks_off()
     axes[0, 0].set(yscale="log", ylabel="training loss")
-    axes[1, 0].set(ylabel="test accuracy (%)")
-    axes[2, 0].set(yscale="log", ylabel="gradient of first layer / last,\nbefore training")
+    axes[1, 0].set(yscale="log", ylabel="test errors (%)", ylim=(1, 100))
+    axes[1, 0].yaxis.set_major_formatter("{x:g}")
+    axes[2, 0].set(yscale="log", ylim=(1e-8, 10), ylabel="δ of first layer / last,\nbefore training")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(found) > 1 else 2, frameon=False)
     figure.suptitle(f"{UNITS} hidden units in ever more layers; median and quartiles of {SEEDS} seeds")
@@ -110,8 +114,8 @@ def main(picture: str = "depth.png") -> None:
         for name in NETWORKS:
             values = np.array([study(name, normalisation, depth, data) for depth in DEPTHS])
             found[normalisation][name] = values
-            accuracies = "  ".join(f"{accuracy:5.1f}" for accuracy in np.median(values[:, 1], axis=1))
-            print(f"{normalisation}, {name:<20} test accuracy at {DEPTHS} layers: {accuracies} %", flush=True)
+            errors = "  ".join(f"{error:5.1f}" for error in np.median(values[:, 1], axis=1))
+            print(f"{normalisation}, {name:<20} test errors at {DEPTHS} layers: {errors} %", flush=True)
     plot(found, picture)
     print(picture)
 

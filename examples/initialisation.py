@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 import nncore as nn
 
 Init = nn.initializers
-INPUTS, ROWS, SEEDS = 512, 256, 8
+INPUTS, ROWS, SEEDS = 512, 256, 12
 WIDTHS = [round(512 * 2 ** (-layer / 5)) for layer in range(1, 16)]  # 446 … 64
 
 # The initialiser, and s² of a layer with so many inputs and units.
@@ -72,7 +72,7 @@ def network(activation: str, init: Init.Initializer, normalisation: str, seed: i
 
 
 def measure(activation: str, name: str, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean squares of z and of δ in every layer, the geometric mean over the seeds."""
+    """Mean squares of z and of δ in every layer, the mean over the seeds."""
     found = []
     for seed in range(SEEDS):
         rng = np.random.default_rng(1000 + seed)
@@ -81,10 +81,11 @@ def measure(activation: str, name: str, normalisation: str) -> tuple[np.ndarray,
         z = model.activations(X, training=True)
         deltas = model.deltas(X, upstream, lambda y, r: ((r * y).sum(axis=1), r))
         layers = [f"z{number}" for number in range(1, len(WIDTHS) + 1)]
-        forward = [np.mean(z[layer] ** 2) for layer in layers]
-        backward = [np.mean((ROWS * deltas[layer]) ** 2) for layer in layers]  # the loss is a mean over the rows
-        found.append((forward, backward))
-    return tuple(np.exp(np.log(np.array(found)).mean(axis=0)))  # type: ignore[return-value]
+        squares = [np.mean(z[layer] ** 2) for layer in layers]
+        of_deltas = [np.mean((ROWS * deltas[layer]) ** 2) for layer in layers]  # the loss is a mean over the rows
+        found.append((squares, of_deltas))
+    forward, backward = np.mean(found, axis=0)
+    return forward, backward
 
 
 def predict(activation: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +132,7 @@ def main(picture: str = "initialisation.png") -> None:
         ax.grid(alpha=0.25)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
+        ax.set_xticks(layers[::2])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, [f"s² = {n}" if n[0] in "12" else n for n in labels], loc="outside lower center", ncols=7, frameon=False
