@@ -99,7 +99,7 @@ def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
     axes[0, 0].set(yscale="log", ylabel="training loss")
     axes[1, 0].set(yscale="log", ylabel="test errors (%)", ylim=(1, 100))
     axes[1, 0].yaxis.set_major_formatter("{x:g}")
-    axes[2, 0].set(yscale="log", ylim=(1e-8, 10), ylabel="δ of first layer / last,\nbefore training")
+    axes[2, 0].set(yscale="log", ylim=(1e-10, 10), ylabel="δ of first layer / last,\nbefore training")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(found) > 1 else 2, frameon=False)
     figure.suptitle(f"{UNITS} hidden units in ever more layers; median and quartiles of {SEEDS} seeds")

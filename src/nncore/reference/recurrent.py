@@ -249,7 +249,7 @@ def gru_backward(dh: Array, gates: Array, q: Array, previous: Array, U: Array, k
 def zoneout_keep(
     rate: float, shape: tuple[int, int, int], *, seed: int, layer: int, step: int = 0, first_row: int = 0
 ) -> NDArray[np.float64]:
-    """k = 1 with the probability ``rate``, otherwise 0: number e of `philox` (seed, layer, step) is below 2³² · rate.
+    """k = 1 with the probability ``rate``, otherwise 0: number e of `_philox` (seed, layer, step) is below 2³² · rate.
 
     e = (row · steps + t) · units + unit is the number of the element in the batch.
 
@@ -271,12 +271,12 @@ def zoneout_keep(
     """
     first, count = first_row * shape[1] * shape[2], int(np.prod(shape))
     element = np.arange(first, first + count, dtype=np.uint64)
-    numbers = philox(seed, element // np.uint64(4), (layer + 1 << 48) + step)
+    numbers = _philox(seed, element // np.uint64(4), (layer + 1 << 48) + step)
     chosen = np.take_along_axis(numbers, (element % np.uint64(4)).astype(np.intp)[:, None], axis=1)[:, 0]
     return (chosen < np.uint64(int(rate * 2**32))).astype(np.float64).reshape(shape)
 
 
-def philox(key: int, low: NDArray[np.uint64], high: int) -> NDArray[np.uint64]:
+def _philox(key: int, low: NDArray[np.uint64], high: int) -> NDArray[np.uint64]:
     """Philox4x32-10: four 32-bit numbers for each counter (Salmon et al.: Parallel random numbers: as easy as 1, 2, 3, 2011).
 
     Parameters
@@ -293,7 +293,7 @@ def philox(key: int, low: NDArray[np.uint64], high: int) -> NDArray[np.uint64]:
 
     Examples
     --------
-    >>> [hex(x) for x in philox(0, np.zeros(1, np.uint64), 0)[0]]
+    >>> [hex(x) for x in _philox(0, np.zeros(1, np.uint64), 0)[0]]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     mask, half = np.uint64(2**32 - 1), np.uint64(32)
