@@ -15,6 +15,7 @@ from nncore.history import History
 from nncore.layers import (
     ELU,
     GELU,
+    GRU,
     AdditiveWhiteout,
     Dense,
     DropConnect,
@@ -30,6 +31,7 @@ from nncore.layers import (
     Shakeout,
     Sigmoid,
     SiLU,
+    SimpleRNN,
     Softmax,
     Softplus,
     Tanh,
@@ -71,13 +73,14 @@ from nncore.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "AdditiveWhiteout",
+    "ELU", "GELU", "GRU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "AdditiveWhiteout",
     "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense",
     "DivergenceError", "DropConnect", "Dropout", "EarlyStopping", "ElasticNet", "GaussianDropout", "GaussianNoise",
     "GaussianWeightNoise", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer", "LeakyReLU",
     "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "MultiplicativeWhiteout", "NAdam",
     "Nesterov", "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy",
-    "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
+    "SimpleRNN", "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads",
+    "initializers",
     "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
 

@@ -15,7 +15,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import losses
 from nncore.arrays import aligned_zeros
-from nncore.data.validation import as_rows, check_lengths, check_positive_integer, check_step
+from nncore.data.scaler import Scaler
+from nncore.data.scaling import attached
+from nncore.data.validation import as_numbers, as_rows, check_lengths, check_positive_integer, check_step
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
@@ -84,6 +86,10 @@ class Sequential:
     state : ndarray
         Numbers that are kept but not trained, such as running statistics.
     layers : list of Layer
+    input_scaler, target_scaler : Scaler or None
+        Set to fitted scalers of ``nncore.data``, of which the model keeps copies. Wherever the model or its trainer takes X or
+        y they are then scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the data's
+        units; outputs of ``forward``, losses and metrics in scaled ones. They are saved with the model.
 
     Raises
     ------
@@ -122,6 +128,8 @@ class Sequential:
         self.output_shape = self.layers[-1].output_shape
         self._lay_out(size)
         self.initialize(self.seed)
+        self._input_scaler: Scaler | None = None
+        self._target_scaler: Scaler | None = None
         self._recordings: dict[Any, Any] = {}
         self._turn = threading.RLock()  # several Python threads may use one model: what they share is used in turns
         for layer in self.layers:
@@ -165,6 +173,37 @@ class Sequential:
                 rng = np.random.default_rng([seed, number, index])
                 getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
 
+    @property
+    def input_scaler(self) -> Scaler | None:
+        """What scales the inputs, if anything does."""
+        return self._input_scaler
+
+    @input_scaler.setter
+    def input_scaler(self, scaler: Scaler | None) -> None:
+        self._input_scaler = attached(scaler, math.prod(self.input_shape), "input_scaler")
+
+    @property
+    def target_scaler(self) -> Scaler | None:
+        """What scales the targets, and is inverted at prediction, if anything is."""
+        return self._target_scaler
+
+    @target_scaler.setter
+    def target_scaler(self, scaler: Scaler | None) -> None:
+        self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
+
+    def scaled_rows(self, X: Any, argument: str = "X") -> Array:
+        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype."""
+        if self._input_scaler is None:
+            return as_rows(X, self.input_shape, self.dtype, argument)
+        array = as_numbers(X, argument)
+        given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
+        scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
+        return as_rows(scaled, self.input_shape, self.dtype, argument)
+
+    def scaled_targets(self, y: Any) -> Any:
+        """The targets y, scaled if there is a ``target_scaler``."""
+        return y if self._target_scaler is None else self._target_scaler.transform(y)
+
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by number or by name."""
         if isinstance(key, (int, np.integer)):
@@ -203,7 +242,7 @@ class Sequential:
         -------
         ndarray, (n, *output_shape)
         """
-        rows = as_rows(X, self.input_shape, self.dtype)
+        rows = self.scaled_rows(X)
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         return self._passes(rows, 1, capacity, training, training, step)[0]
 
@@ -235,9 +274,10 @@ class Sequential:
         >>> mean.shape, bool((spread > 0).all())
         ((4, 1), True)
         """
-        rows = as_rows(X, self.input_shape, self.dtype)
+        rows = self.scaled_rows(X)
         capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
-        return self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
+        outputs = self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
+        return self._in_target_units(outputs)
 
     def _passes(self, rows: Array, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """So many forward passes over the rows, a batch a step."""
@@ -260,8 +300,15 @@ class Sequential:
         return recording, recording.gather, write, Compiled(recording.tape, step, before=recording.prepare())
 
     def predict(self, X: Any) -> Array:
-        """The output for the rows of X, in inference mode; the same as ``forward(X)``."""
-        return self.forward(X)
+        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets."""
+        return self._in_target_units(self.forward(X))
+
+    def _in_target_units(self, output: Array) -> Array:
+        """Outputs (..., *output_shape) as ``predict`` returns them."""
+        if self._target_scaler is None:
+            return output
+        flat = output.reshape(-1, *self.output_shape)
+        return self._target_scaler.inverse_transform(flat).reshape(output.shape)
 
     def activations(self, X: Any, *, training: bool = False, step: int = 0) -> dict[str, Array]:
         """Every z and every h: the output of each layer for the rows of X, by layer name, ``"input"`` first.
@@ -276,7 +323,7 @@ class Sequential:
         >>> list(model.activations(np.ones((5, 2))))
         ['input', 'dense_1', 'relu_1', 'dense_2']
         """
-        rows = as_rows(X, self.input_shape, self.dtype)
+        rows = self.scaled_rows(X)
         recording = Recording(self, len(rows), training=training, gradients=False)
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())
@@ -319,8 +366,8 @@ class Sequential:
     ) -> tuple[float, Recording]:
         """One forward and backward pass over all rows as one batch."""
         loss = losses.get(loss)
-        rows = as_rows(X, self.input_shape, self.dtype)
-        targets = loss.targets(y, math.prod(self.output_shape), self.dtype)
+        rows = self.scaled_rows(X)
+        targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
         key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
@@ -375,7 +422,8 @@ class Sequential:
         True
         """
         double = self.astype("float64")
-        rows = as_rows(X, self.input_shape, np.float64).copy()
+        rows = double.scaled_rows(X).copy()
+        y, double.input_scaler, double.target_scaler = self.scaled_targets(y), None, None
         inputs = rows.reshape(len(rows), *self.input_shape)
         deltas = double.deltas(inputs, y, loss, step=step)
         analytic = double.gradients.copy()
@@ -410,6 +458,7 @@ class Sequential:
         layers = copy.deepcopy([_unbound(layer) for layer in self.layers])
         other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
         other.parameters[...] = self.parameters
+        other.input_scaler, other.target_scaler = self.input_scaler, self.target_scaler
         return other
 
     def copy(self) -> Sequential:

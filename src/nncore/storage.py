@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nncore.data.scaler import Scaler
+from nncore.data.scaling import restored
 from nncore.layers import LAYERS, Layer
 from nncore.model import Sequential, declare
 
@@ -30,7 +32,7 @@ PathLikeStr = str | PathLike[str]
 
 def save_model(model: Sequential, path: PathLikeStr) -> None:
     """Write structure, parameters and state."""
-    _write(path, _model_arrays(model), {"kind": "model", "model": _model_config(model)})
+    _write(path, _all_arrays(model), {"kind": "model", "model": _model_config(model)})
 
 
 def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
@@ -60,6 +62,7 @@ def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None =
     classes = {cls.__name__: cls for cls in LAYERS.values()} | dict(custom_layers or {})
     try:
         model = _build(about["model"], classes, arrays.get("parameters", np.zeros(0)).size)
+        _restore_scalers(model, about["model"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} describes no model that can be built: {error}") from error
     _fill(model, arrays, path)
@@ -69,7 +72,7 @@ def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None =
 def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     """Write the model, the optimizer's state, the history and where the training stands."""
     state = trainer.optimizer.state_dict()
-    arrays = _model_arrays(trainer.model)
+    arrays = _all_arrays(trainer.model)
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
     about = {
         "kind": "trainer", "model": _model_config(trainer.model), "optimizer": type(trainer.optimizer).__name__,
@@ -92,7 +95,9 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     if about.get("optimizer") != name:
         raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {about.get('optimizer')}")
     _check_arrays(trainer.model, arrays, path)
+    scaled = trainer.model.copy()
     try:
+        _restore_scalers(scaled, about["model"], arrays)
         history, state = History.from_dict(about["history"]), dict(about["optimizer_state"])
         epochs_done, seed = _count(about, "epochs_done"), _count(about, "seed")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,16 +105,36 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
     trainer.optimizer.load_state_dict(state)
     _fill(trainer.model, arrays, path)
+    trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
     trainer.history, trainer.epochs_done, trainer.seed = history, epochs_done, seed
 
 
 def _model_config(model: Sequential) -> dict[str, Any]:
     layers = [{"class": type(layer).__name__, **layer.config()} for layer in model.layers]
-    return {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
+    config = {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
+    return config | {name: {"class": type(scaler).__name__, **scaler.config()} for name, scaler in _scalers(model).items()}
+
+
+def _scalers(model: Sequential) -> dict[str, Scaler]:
+    both = {"input_scaler": model.input_scaler, "target_scaler": model.target_scaler}
+    return {name: scaler for name, scaler in both.items() if scaler is not None}
+
+
+def _restore_scalers(model: Sequential, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    for name in ("input_scaler", "target_scaler"):
+        if name in config:
+            own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            setattr(model, name, restored(config[name], own))
 
 
 def _model_arrays(model: Sequential) -> dict[str, Array]:
     return {"parameters": model.parameters, "state": model.state}
+
+
+def _all_arrays(model: Sequential) -> dict[str, Array]:
+    """The model's arrays and its scalers'."""
+    of_scalers = {f"{name}.{key}": getattr(scaler, key) for name, scaler in _scalers(model).items() for key in scaler.saved}
+    return _model_arrays(model) | of_scalers
 
 
 def _build(config: Mapping[str, Any], classes: Mapping[str, type[Layer]], size: int) -> Sequential:

@@ -225,7 +225,7 @@ def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], follower
         else:
             result[-1].placed.append((op, 0, firsts[-1]))
     result[-1].placed += [(followers[op], first, last) for op, first, last in placed if op in followers]
-    return result
+    return [stage for stage in result if stage.placed]
 
 
 class Compiled:

@@ -20,7 +20,7 @@ from nncore import metrics as metric_registry
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
-from nncore.data.validation import as_rows, check_lengths, check_positive_integer
+from nncore.data.validation import check_lengths, check_positive_integer
 from nncore.errors import DivergenceError
 from nncore.history import History
 from nncore.losses import Loss
@@ -242,7 +242,7 @@ class Trainer:
     # --- inside
 
     def _data(self, X: Any, y: Any, suffix: str = "") -> Dataset:
-        rows = as_rows(X, self.model.input_shape, self.model.dtype, f"X{suffix}")
+        rows, y = self.model.scaled_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")

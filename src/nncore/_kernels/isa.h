@@ -10,6 +10,7 @@
 #include <emmintrin.h>
 #endif
 #include "kernels.h"
+#include "philox.h"
 
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 #define NN_UNROLL _Pragma("GCC unroll 16")

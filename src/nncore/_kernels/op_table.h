@@ -8,6 +8,10 @@ static const nn_entry nn_table[] = {
     ENTRY(nothing)
     /* dense */
     ENTRY(dense_forward) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight)
+    /* recurrent */
+    PAIR(simple_rnn) PAIR(gru)
+    ENTRY(dense_steps_forward) ENTRY(dense_steps_backward_input) ENTRY(dense_steps_backward_weight)
+    ENTRY(dense_steps_backward_bias)
     /* activations */
     PAIR(sigmoid) PAIR(tanh) PAIR(relu) PAIR(softplus) PAIR(softmax) PAIR(identity) PAIR(leaky_relu) PAIR(elu)
     PAIR(gelu) PAIR(gelu_tanh) PAIR(silu)

@@ -19,6 +19,7 @@ from nncore.layers.activations import (
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
 from nncore.layers.noise import NOISE, Dropout, GaussianDropout, GaussianNoise
+from nncore.layers.recurrent import GRU, SimpleRNN
 from nncore.layers.weight_noise import (
     WEIGHT_NOISE,
     AdditiveWhiteout,
@@ -29,9 +30,11 @@ from nncore.layers.weight_noise import (
 )  # fmt: skip
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "NOISE", "WEIGHT_NOISE", "Activation", "AdditiveWhiteout", "Dense", "DropConnect",
-    "Dropout", "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "Identity", "Layer", "LeakyReLU",
-    "MultiplicativeWhiteout", "ReLU", "Shakeout", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "GRU", "LAYERS", "NOISE", "WEIGHT_NOISE", "Activation", "AdditiveWhiteout", "Dense",
+    "DropConnect", "Dropout", "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "Identity", "Layer", "LeakyReLU",
+    "MultiplicativeWhiteout", "ReLU", "Shakeout", "SiLU", "Sigmoid", "SimpleRNN", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS, **NOISE, **WEIGHT_NOISE}
+LAYERS: dict[str, type[Layer]] = {
+    "dense": Dense, "simple_rnn": SimpleRNN, "gru": GRU, **ACTIVATIONS, **NOISE, **WEIGHT_NOISE,
+}  # fmt: skip

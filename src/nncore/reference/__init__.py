@@ -2,6 +2,7 @@
 
 - `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
 - `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
+- `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
 - `gradients`: penalties and clipping, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
@@ -10,7 +11,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, noise, optimizers, random, training, weight_noise
+from . import activations, dense, gather, gradients, losses, noise, optimizers, random, recurrent, training, weight_noise
 from .activations import (
     elu_backward,
     elu_forward,
@@ -94,6 +95,17 @@ from .optimizers import (
     sgd_update,
 )
 from .random import philox, random_bits, random_normal
+from .recurrent import (
+    dense_steps_backward_bias,
+    dense_steps_backward_input,
+    dense_steps_backward_weight,
+    dense_steps_forward,
+    gru_backward,
+    gru_forward,
+    simple_rnn_backward,
+    simple_rnn_forward,
+    zoneout_keep,
+)
 from .training import MLP
 from .weight_noise import (
     shakeout_backward,
@@ -132,6 +144,10 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weight",
     "dense_forward",
+    "dense_steps_backward_bias",
+    "dense_steps_backward_input",
+    "dense_steps_backward_weight",
+    "dense_steps_forward",
     "dropout_backward",
     "dropout_forward",
     "elu_backward",
@@ -149,6 +165,8 @@ __all__ = [
     "gelu_tanh_backward",
     "gelu_tanh_forward",
     "gradients",
+    "gru_backward",
+    "gru_forward",
     "hinge",
     "huber",
     "identity_backward",
@@ -174,6 +192,7 @@ __all__ = [
     "random",
     "random_bits",
     "random_normal",
+    "recurrent",
     "relu_backward",
     "relu_forward",
     "rmsprop_centered_inside_update",
@@ -196,6 +215,8 @@ __all__ = [
     "sigmoid_forward",
     "silu_backward",
     "silu_forward",
+    "simple_rnn_backward",
+    "simple_rnn_forward",
     "softmax_backward",
     "softmax_cross_entropy",
     "softmax_cross_entropy_labels",
@@ -216,4 +237,5 @@ __all__ = [
     "whiteout_slope",
     "whiteout_spread",
     "write_rows",
+    "zoneout_keep",
 ]

@@ -1,0 +1,148 @@
+"""How the size of activations and of gradients changes from layer to layer, for each initialiser, against theory.
+
+Run with ``python examples/initialisation.py [picture.png]`` where nncore[plot] is installed.
+
+The theory (Glorot, Bengio 2010; He et al. 2015) takes the weights as independent with mean 0 and variance s², and z as
+normal. Then q = E[z²] goes forward, and the mean square of δ = ∂l/∂z backward, as
+
+    q_l = n_in s² E[φ(√q_{l−1} u)²],   E[δ_{l−1}²] = n_out s² E[δ_l²] E[φ'(√q_{l−1} u)²],   u ~ N(0, 1),
+
+n_in and n_out the numbers of inputs and of units of layer l, φ the activation. The network narrows from layer to layer, so
+that 1/n_in, 1/n_out and 2/(n_in + n_out) are different things. Not drawn are zeros and constants: with all weights 0 no
+gradient passes, and with equal weights all units of a layer remain the same one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+import nncore as nn
+
+Init = nn.initializers
+INPUTS, ROWS, SEEDS = 512, 256, 12
+WIDTHS = [round(512 * 2 ** (-layer / 5)) for layer in range(1, 16)]  # 446 … 64
+
+# The initialiser, and s² of a layer with so many inputs and units.
+INITIALISERS: dict[str, tuple[Init.Initializer, Callable[[int, int], float]]] = {
+    "N(0, 0.01²)": (Init.Normal(0.01), lambda n_in, n_out: 1e-4),
+    "1/n_in (LeCun)": (Init.LecunNormal(), lambda n_in, n_out: 1 / n_in),
+    "1/n_out": (Init.FanOutNormal(), lambda n_in, n_out: 1 / n_out),
+    "2/(n_in + n_out) (Glorot)": (Init.GlorotUniform(), lambda n_in, n_out: 2 / (n_in + n_out)),
+    "2/n_in (He)": (Init.HeNormal(), lambda n_in, n_out: 2 / n_in),
+    "orthogonal": (Init.Orthogonal(), lambda n_in, n_out: 1 / max(n_in, n_out)),
+    "4 × Glorot's limits": (Init.SigmoidUniform(), lambda n_in, n_out: 32 / (n_in + n_out)),
+}
+STYLES = {
+    "N(0, 0.01²)": ("#7f7f7f", "s"), "1/n_in (LeCun)": ("#0072B2", "o"), "1/n_out": ("#56B4E9", "v"),
+    "2/(n_in + n_out) (Glorot)": ("#009E73", "^"), "2/n_in (He)": ("#D55E00", "D"), "orthogonal": ("#000000", "x"),
+    "4 × Glorot's limits": ("#CC79A7", "P"),
+}  # fmt: skip
+
+# The layer, φ and φ'.
+ACTIVATIONS: dict[str, tuple[type[nn.Layer], Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
+    "identity": (nn.Identity, lambda z: z, np.ones_like),
+    "tanh": (nn.Tanh, np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "ReLU": (nn.ReLU, lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
+    "sigmoid": (nn.Sigmoid, lambda z: 1 / (1 + np.exp(-z)), lambda z: 0.25 / np.cosh(z / 2) ** 2),
+}
+LIMITS = {  # of the panels; N(0, 0.01²) and, without an activation that bounds it, 4 × Glorot soon leave them
+    "identity": [(1e-2, 1e5), (1e-2, 1e5)], "tanh": [(1e-3, 1e2), (1e-4, 1e5)], "ReLU": [(1e-5, 1e3), (1e-6, 1e3)],
+    "sigmoid": [(1e-3, 1e2), (1e-20, 1e1)],
+}  # fmt: skip
+
+# What stands between a dense layer and its activation. The theory above is that of nothing.
+NORMALISATIONS: dict[str, Callable[[], list[nn.Layer]]] = {"no normalisation": list}
+
+
+def network(activation: str, init: Init.Initializer, normalisation: str, seed: int) -> nn.Sequential:
+    """Dense layers that narrow, each with its activation; the last has none."""
+    layers: list[nn.Layer] = []
+    for number, width in enumerate(WIDTHS, 1):
+        layers += [nn.Dense(width, weight_init=init, name=f"z{number}")]
+        if number < len(WIDTHS):
+            layers += [*NORMALISATIONS[normalisation](), ACTIVATIONS[activation][0]()]
+    return nn.Sequential(layers, input_shape=INPUTS, dtype="float64", seed=seed)
+
+
+def measure(activation: str, name: str, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean squares of z and of δ in every layer, the mean over the seeds."""
+    found = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(1000 + seed)
+        model = network(activation, INITIALISERS[name][0], normalisation, seed)
+        X, upstream = rng.standard_normal((ROWS, INPUTS)), rng.standard_normal((ROWS, WIDTHS[-1]))
+        z = model.activations(X, training=True)
+        deltas = model.deltas(X, upstream, lambda y, r: ((r * y).sum(axis=1), r))
+        layers = [f"z{number}" for number in range(1, len(WIDTHS) + 1)]
+        squares = [np.mean(z[layer] ** 2) for layer in layers]
+        of_deltas = [np.mean((ROWS * deltas[layer]) ** 2) for layer in layers]  # the loss is a mean over the rows
+        found.append((squares, of_deltas))
+    forward, backward = np.mean(found, axis=0)
+    return forward, backward
+
+
+def predict(activation: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same from the theory."""
+    _, phi, slope = ACTIVATIONS[activation]
+    variance = INITIALISERS[name][1]
+    u, weights = np.polynomial.hermite_e.hermegauss(200)
+    weights = weights / weights.sum()
+    fans = list(zip([INPUTS, *WIDTHS], WIDTHS, strict=False))
+    q, slopes = [fans[0][0] * variance(*fans[0])], []  # inputs of variance 1
+    for n_in, n_out in fans[1:]:
+        z = np.sqrt(q[-1]) * u
+        slopes.append(weights @ slope(z) ** 2)
+        q.append(n_in * variance(n_in, n_out) * (weights @ phi(z) ** 2))
+    delta = [1.0]
+    for (n_in, n_out), s in zip(fans[:0:-1], slopes[::-1], strict=True):
+        delta.append(delta[-1] * n_out * variance(n_in, n_out) * s)
+    return np.array(q), np.array(delta[::-1])
+
+
+def main(picture: str = "initialisation.png") -> None:
+    rows = 2 * len(NORMALISATIONS)
+    figure, axes = plt.subplots(
+        rows, len(ACTIVATIONS), figsize=(15, 3.9 * rows), layout="constrained", sharex=True, squeeze=False
+    )  # fmt: skip
+    layers = np.arange(1, len(WIDTHS) + 1)
+    for row, normalisation in enumerate(NORMALISATIONS):
+        for column, activation in enumerate(ACTIVATIONS):
+            for name, (colour, marker) in STYLES.items():
+                measured, theory = measure(activation, name, normalisation), predict(activation, name)
+                for ax, values, line in zip(axes[2 * row : 2 * row + 2, column], measured, theory, strict=True):
+                    if row == 0:
+                        ax.plot(layers, line, color=colour, linewidth=1.1)
+                    ax.plot(layers, values, marker, color=colour, markersize=5.5, label=name)
+                errors = [np.exp(np.abs(np.log(m / t)).max()) for m, t in zip(measured, theory, strict=True)]
+                if row == 0:
+                    print(f"{activation:<9} {name:<27} largest factor to theory: z² {errors[0]:.2f}, δ² {errors[1]:.2f}")
+            axes[2 * row, column].set_title(f"{activation}, {normalisation}")
+            for ax, limits in zip(axes[2 * row : 2 * row + 2, column], LIMITS[activation], strict=True):
+                ax.set(yscale="log", ylim=limits)
+        axes[2 * row, 0].set_ylabel("mean z²")
+        axes[2 * row + 1, 0].set_ylabel("mean δ², δ = ∂l/∂z")
+    for ax in axes.flat:
+        ax.grid(alpha=0.25)
+    for ax in axes[-1]:
+        ax.set_xlabel("layer")
+        ax.set_xticks(layers[::2])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, [f"s² = {n}" if n[0] in "12" else n for n in labels], loc="outside lower center", ncols=7, frameon=False
+    )
+    figure.suptitle(
+        f"{len(WIDTHS)} dense layers that narrow from {INPUTS} to {WIDTHS[-1]}: measured (marks) and theory (lines)"
+    )  # fmt: skip
+    figure.savefig(picture, dpi=110)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

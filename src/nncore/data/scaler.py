@@ -1,0 +1,193 @@
+"""What all scalers share: fitting at once or in portions, applying, scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.data.validation import CHUNK, as_numbers, check_finite
+
+__all__ = ["Scaler"]
+
+Array = NDArray[Any]
+
+
+class Scaler:
+    """Base of the scalers: an invertible map of the features, learnt from data.
+
+    An array has shape (n, ...): all numbers of an example are its features; a 1-D array has one feature. float32 stays float32,
+    but is computed in float64. The names are scikit-learn's, so that a scaler works in its pipelines.
+
+    Parameters
+    ----------
+    nan : {"error", "ignore"}
+        What NaN in the data is: an error, or a missing value, which is left out of the statistics and stays NaN.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    n_samples_seen_ : int64 array, (features,)
+        The values that the statistics of each feature rest on.
+    """
+
+    saved: ClassVar[dict[str, int]] = {}  # the arrays that make up the state, and how many axes each has
+
+    needed: ClassVar[str] = "a value in every column"
+
+    n_features_in_: int
+    n_samples_seen_: NDArray[np.int64]
+
+    def __init__(self, nan: str = "error") -> None:
+        self.nan = nan
+
+    # --- what a kind of scaler is
+
+    def _merge(self, rows: Array) -> dict[str, Array]:
+        """The state after these (n, features) float64 rows too, each feature with a value in one row at least."""
+        raise NotImplementedError
+
+    def _derive(self) -> None:
+        """What follows from the state."""
+
+    def _solve(self) -> None:
+        """What is part of the state and takes work to find."""
+
+    def _possible(self) -> bool:
+        """Could data have led to this state?"""
+        raise NotImplementedError
+
+    def _forward(self, rows: Array) -> Array:
+        raise NotImplementedError
+
+    def _backward(self, rows: Array) -> Array:
+        raise NotImplementedError
+
+    # --- fitting and applying
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        """Learn from X; what was learnt before is forgotten. Returns the scaler; ``y`` is not used.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For no rows, infinities, NaN unless ``nan="ignore"``, or a feature with nothing but NaN.
+        """
+        before = dict(self.__dict__)
+        for name in [name for name in before if name.endswith("_")]:
+            delattr(self, name)
+        try:
+            return self.partial_fit(X)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def partial_fit(self, X: Any, y: Any = None) -> Any:
+        """Learn from X in addition: portions, one after the other, give what all of them together would."""
+        if self.nan not in ("error", "ignore"):
+            raise ValueError(f"nan must be 'error' or 'ignore', got {self.nan!r}")
+        rows = self._rows(X)
+        before = dict(self.__dict__)
+        try:
+            step = max(1, CHUNK // rows.shape[1])
+            for start in range(0, len(rows), step):
+                self._learn(np.asarray(rows[start : start + step], dtype=np.float64))
+            if not self.n_samples_seen_.all():
+                raise ValueError(f"X must have {self.needed}, got nothing but NaN")
+            self._derive()
+            self._solve()
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def _learn(self, rows: Array) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            state = self._merge(rows)
+        for name, array in state.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"X is too large: its {name.rstrip('_')} overflows in float64")
+        self.__dict__ |= state
+        self.n_features_in_ = rows.shape[1]
+
+    def transform(self, X: Any) -> Array:
+        """The scaled features, in an array of the same shape."""
+        return self._apply(self._forward, X)
+
+    def inverse_transform(self, X: Any) -> Array:
+        """Back from scaled features to the data's."""
+        return self._apply(self._backward, X)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
+        """``fit(X)``, then ``transform(X)``."""
+        return np.asarray(self.fit(X, y, **fit_params).transform(X))
+
+    def _apply(self, function: Any, X: Any) -> Array:
+        self._check_fitted()
+        rows = self._rows(X)
+        result = np.empty(rows.shape, dtype=rows.dtype if rows.dtype.kind == "f" else np.float64)
+        step = max(1, CHUNK // rows.shape[1])
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: whoever takes it will say so
+            for start in range(0, len(rows), step):
+                part = slice(start, start + step)
+                result[part] = function(np.asarray(rows[part], dtype=np.float64))
+        return result.reshape(np.shape(X))
+
+    def _rows(self, X: Any) -> Array:
+        """X as (n, features), checked."""
+        array = as_numbers(X, "X")
+        if array.ndim == 0 or array.size == 0:
+            raise ValueError(f"X must have at least one row and one column, got shape {array.shape}")
+        rows = array.reshape(len(array), -1)
+        expected = getattr(self, "n_features_in_", rows.shape[1])
+        if rows.shape[1] != expected:
+            raise ValueError(f"X must have {expected} features, as the data the scaler was fitted on, got {rows.shape[1]}")
+        _check(rows, self.nan)
+        return rows
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "n_features_in_"):
+            raise ValueError(f"this {type(self).__name__} is not fitted yet: call fit first")
+
+    # --- scikit-learn's conventions
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> Any:
+        """Change constructor's arguments."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        tags = InputTags(two_d_array=True, allow_nan=self.nan == "ignore")
+        return Tags(None, TargetTags(required=False), transformer_tags=TransformerTags(), input_tags=tags)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        return self.get_params()
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        given = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _check(rows: Array, nan: str) -> None:
+    if nan == "error":
+        check_finite(rows, "X")
+        return
+    step = max(1, CHUNK // rows.shape[1])
+    for start in range(0, len(rows), step):
+        infinite = np.isinf(rows[start : start + step])
+        if infinite.any():
+            row, column = np.argwhere(infinite)[0]
+            raise ValueError(f"X must not be infinite, got {rows[start + row, column]} in row {start + row}, column {column}")

@@ -1,0 +1,333 @@
+"""Scaling features and targets, and decorrelating them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.data.scaler import Scaler
+
+__all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler", "attached", "restored"]
+
+Array = NDArray[Any]
+
+ROUNDING = 8 * np.finfo(np.float64).eps  # a column whose values differ by less, relative to their mean, counts as constant
+
+
+class StandardScaler(Scaler):
+    """z-score: z_j = (x_j − μ_j) / σ_j, with the mean μ_j and the standard deviation σ_j of feature j (LeCun et al. 1998).
+
+    The variance is the biased one, Σ (x − μ)² / n. A constant feature has σ_j = 1 instead of 0 and becomes 0. Portions are put
+    together by the formula of Chan, Golub and LeVeque (1979), exact up to rounding however large μ/σ is:
+
+        δ = μ_B − μ_A,   μ = μ_A + δ n_B/n,   S = S_A + S_B + δ² n_A n_B/n,   σ² = S/n.
+
+    Parameters
+    ----------
+    nan : {"error", "ignore"}
+        See `Scaler`.
+
+    Attributes
+    ----------
+    mean_, var_, scale_ : arrays (features,)
+        μ, σ², and σ or 1.
+    n_samples_seen_, n_features_in_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> scaler = nn.data.StandardScaler().fit([[1.0, 5.0], [3.0, 5.0]])
+    >>> scaler.transform([[5.0, 5.0]]).tolist()
+    [[3.0, 0.0]]
+    >>> scaler.inverse_transform([[3.0, 0.0]]).tolist()
+    [[5.0, 5.0]]
+    """
+
+    saved: ClassVar[dict[str, int]] = {"n_samples_seen_": 1, "mean_": 1, "var_": 1}
+
+    mean_: Array
+    var_: Array
+    scale_: Array
+
+    def _merge(self, rows: Array) -> dict[str, Array]:
+        here = ~np.isnan(rows)
+        n_b = here.sum(axis=0)
+        # Deviations from a value of the feature itself: exactly 0 if it is constant, and no digits are lost to a large mean.
+        origin = rows[here.argmax(axis=0), np.arange(rows.shape[1])]
+        deviation = np.where(here, rows - origin, 0)
+        shift = deviation.sum(axis=0) / np.maximum(n_b, 1)
+        deviation = np.where(here, deviation - shift, 0)
+        mean_b = np.where(n_b, origin + shift, 0)
+        squares_b = (deviation**2).sum(axis=0)
+        if not hasattr(self, "mean_"):
+            return {"n_samples_seen_": n_b, "mean_": mean_b, "var_": squares_b / np.maximum(n_b, 1)}
+        n = self.n_samples_seen_ + n_b
+        share = n_b / np.maximum(n, 1)
+        delta = np.where(self.n_samples_seen_ == 0, mean_b, np.where(n_b, mean_b - self.mean_, 0))
+        var = self.var_ * (1 - share) + squares_b / np.maximum(n, 1) + (delta * share) * (delta * (1 - share))
+        return {"n_samples_seen_": n, "mean_": self.mean_ + delta * share, "var_": var}
+
+    def _derive(self) -> None:
+        self.scale_ = _scale(self.mean_, self.var_)
+
+    def _possible(self) -> bool:
+        return bool((self.var_ >= 0).all())
+
+    def _forward(self, rows: Array) -> Array:
+        return np.asarray((rows - self.mean_) / self.scale_)
+
+    def _backward(self, rows: Array) -> Array:
+        return np.asarray(rows * self.scale_ + self.mean_)
+
+
+class MinMaxScaler(Scaler):
+    """To an interval [a, b]: z_j = a + (b − a) (x_j − min_j) / (max_j − min_j), with the feature's least and largest value.
+
+    A constant feature has the range 1 instead of 0 and becomes a. The ends of [0, 1] and of [−1, 1] are reached exactly.
+
+    Parameters
+    ----------
+    feature_range : (float, float)
+        a and b, a < b; default (0, 1).
+    nan : {"error", "ignore"}
+        See `Scaler`.
+
+    Attributes
+    ----------
+    data_min_, data_max_, data_range_ : arrays (features,)
+    scale_, min_ : arrays (features,)
+        z = x scale_ + min_, as in scikit-learn.
+    n_samples_seen_, n_features_in_
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> scaler = nn.data.MinMaxScaler((-1, 1)).fit([[0.0], [4.0]])
+    >>> scaler.transform([[0.0], [1.0], [4.0]]).ravel().tolist()
+    [-1.0, -0.5, 1.0]
+    """
+
+    saved: ClassVar[dict[str, int]] = {"n_samples_seen_": 1, "data_min_": 1, "data_max_": 1}
+
+    data_min_: Array
+    data_max_: Array
+
+    def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:
+        super().__init__(nan)
+        self.feature_range = feature_range
+
+    def _merge(self, rows: Array) -> dict[str, Array]:
+        _interval(self.feature_range)
+        n = (~np.isnan(rows)).sum(axis=0)
+        low = np.where(np.isnan(rows), np.inf, rows).min(axis=0)
+        high = np.where(np.isnan(rows), -np.inf, rows).max(axis=0)
+        if hasattr(self, "data_min_"):
+            seen = self.n_samples_seen_ > 0
+            low = np.where(seen, np.minimum(low, self.data_min_), low)
+            high = np.where(seen, np.maximum(high, self.data_max_), high)
+            n = n + self.n_samples_seen_
+        return {"n_samples_seen_": n, "data_min_": np.where(n, low, 0), "data_max_": np.where(n, high, 0)}
+
+    def _derive(self) -> None:
+        low, high = _interval(self.feature_range)
+        with np.errstate(over="ignore"):
+            self.data_range_ = self.data_max_ - self.data_min_
+        if not np.isfinite(self.data_range_).all():
+            raise ValueError("X is too large: its range overflows in float64")
+        self._divisor = np.where(self.data_range_ == 0, 1.0, self.data_range_)
+        self.scale_ = (high - low) / self._divisor
+        self.min_ = low - self.data_min_ * self.scale_
+
+    def _possible(self) -> bool:
+        return bool((self.data_min_ <= self.data_max_).all())
+
+    def config(self) -> dict[str, Any]:
+        return {"feature_range": list(_interval(self.feature_range)), "nan": self.nan}
+
+    def _forward(self, rows: Array) -> Array:
+        low, high = _interval(self.feature_range)
+        return np.asarray((rows - self.data_min_) / self._divisor * (high - low) + low)
+
+    def _backward(self, rows: Array) -> Array:
+        low, high = _interval(self.feature_range)
+        return np.asarray((rows - low) / (high - low) * self._divisor + self.data_min_)
+
+
+class Decorrelate(Scaler):
+    """Whitening: z = Λ^{−1/2} V D⁻¹ (x − μ), whose covariance is I (Kessy, Lewin, Strimmer 2018, "PCA-cor").
+
+    D holds the standard deviations; the rows of V are the eigenvectors of the correlation matrix D⁻¹ Σ D⁻¹ = Vᵀ Λ V, by which
+    the result does not depend on the features' units. Directions are ordered by their eigenvalue, the largest first. A
+    direction without variance (a constant feature, one that others determine) is not divided by 0 but by 1: it becomes 0, and
+    the way back stays exact.
+
+    Variances and covariances are the biased ones, divided by n (scikit-learn's ``PCA(whiten=True)``: by n − 1).
+
+    Parameters
+    ----------
+    tol : float
+        A direction has no variance if its eigenvalue is at most ``tol`` times the largest; default 1e-12.
+    nan : {"error", "ignore"}
+        See `Scaler`; a row with a NaN is left out of the statistics as a whole, and becomes NaN.
+
+    Attributes
+    ----------
+    mean_, scale_ : arrays (features,)
+        μ and the diagonal of D.
+    covariance_ : array (features, features)
+        Σ.
+    components_ : array (features, features)
+        V: the eigenvectors are its rows, the sign such that the largest component is positive.
+    explained_variance_ : array (features,)
+        The diagonal of Λ.
+    n_samples_seen_, n_features_in_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> X = np.random.default_rng(0).multivariate_normal([1, 2], [[4, 1.9], [1.9, 1]], size=500)
+    >>> Z = nn.data.Decorrelate().fit_transform(X)
+    >>> np.allclose(np.cov(Z.T, bias=True), np.eye(2))
+    True
+    """
+
+    saved: ClassVar[dict[str, int]] = {
+        "n_samples_seen_": 1, "mean_": 1, "covariance_": 2, "components_": 2, "explained_variance_": 1,
+    }  # fmt: skip
+    needed: ClassVar[str] = "a row without NaN"
+
+    mean_: Array
+    covariance_: Array
+    scale_: Array
+    components_: Array
+    explained_variance_: Array
+
+    def __init__(self, tol: float = 1e-12, nan: str = "error") -> None:
+        super().__init__(nan)
+        self.tol = tol
+
+    def _merge(self, rows: Array) -> dict[str, Array]:
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        features = rows.shape[1]
+        n_a = int(self.n_samples_seen_[0]) if hasattr(self, "mean_") else 0
+        mean_a = self.mean_ if n_a else np.zeros(features)
+        covariance_a = self.covariance_ if n_a else np.zeros((features, features))
+        n = n_a + len(rows)
+        if len(rows) == 0:
+            return {"n_samples_seen_": np.full(features, n), "mean_": mean_a, "covariance_": covariance_a}
+        deviation = rows - rows[0]
+        shift = deviation.mean(axis=0)
+        deviation -= shift
+        mean_b, share = rows[0] + shift, len(rows) / n
+        delta = mean_b - mean_a if n_a else np.zeros(features)
+        with _one_thread():
+            products = deviation.T @ deviation
+        covariance = covariance_a * (1 - share) + products / n + np.outer(delta * share, delta * (1 - share))
+        mean = mean_a + delta * share if n_a else mean_b
+        return {"n_samples_seen_": np.full(features, n), "mean_": mean, "covariance_": covariance}
+
+    def _derive(self) -> None:
+        if not isinstance(self.tol, (int, float)) or not 0 <= self.tol < 1:
+            raise ValueError(f"tol must be a number from 0 to below 1, got {self.tol!r}")
+        self.scale_ = _scale(self.mean_, np.diagonal(self.covariance_))
+
+    def _solve(self) -> None:
+        import scipy.linalg
+
+        with _one_thread():
+            values, vectors = scipy.linalg.eigh(self.covariance_ / np.outer(self.scale_, self.scale_))
+        V = vectors.T[::-1]
+        largest = V[np.arange(len(V)), np.abs(V).argmax(axis=1)]
+        self.components_ = V * np.sign(largest)[:, None]
+        self.explained_variance_ = np.maximum(values[::-1], 0)
+
+    def _possible(self) -> bool:
+        orthonormal = np.allclose(self.components_ @ self.components_.T, np.eye(len(self.components_)), rtol=0, atol=1e-8)
+        return orthonormal and bool((np.diagonal(self.covariance_) >= 0).all() and (self.explained_variance_ >= 0).all())
+
+    @property
+    def _spread(self) -> Array:
+        """√Λ, 1 for a direction without variance."""
+        values = self.explained_variance_
+        return np.where(values <= self.tol * values.max(), 1.0, np.sqrt(values))
+
+    def _forward(self, rows: Array) -> Array:
+        with _one_thread():
+            return np.asarray(((rows - self.mean_) / self.scale_) @ self.components_.T / self._spread)
+
+    def _backward(self, rows: Array) -> Array:
+        with _one_thread():
+            return np.asarray((rows * self._spread) @ self.components_ * self.scale_ + self.mean_)
+
+
+SCALERS: dict[str, type[Scaler]] = {cls.__name__: cls for cls in (StandardScaler, MinMaxScaler, Decorrelate)}
+
+
+def attached(scaler: Any, features: int, argument: str) -> Scaler | None:
+    """A copy of a fitted scaler for a model to keep, if it has as many features as the model needs."""
+    if scaler is None:
+        return None
+    if not isinstance(scaler, Scaler):
+        raise TypeError(f"{argument} must be a scaler of nncore.data or None, got {scaler!r}")
+    scaler._check_fitted()
+    if scaler.n_features_in_ != features:
+        raise ValueError(f"{argument} must be fitted on {features} features, got {scaler.n_features_in_}")
+    return copy.deepcopy(scaler)
+
+
+def restored(config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Scaler:
+    """The scaler that ``config`` and these arrays describe, as a file holds them; nothing in them is trusted."""
+    arguments = dict(config)
+    name = arguments.pop("class")
+    if name not in SCALERS:
+        raise ValueError(f"a scaler of class {name!r} is not known")
+    if isinstance(arguments.get("feature_range"), list):
+        arguments["feature_range"] = tuple(arguments["feature_range"])
+    scaler = SCALERS[name](**arguments)
+    if scaler.nan not in ("error", "ignore"):
+        raise ValueError(f"nan must be 'error' or 'ignore', got {scaler.nan!r}")
+    features = arrays["n_samples_seen_"].size
+    for attribute, axes in scaler.saved.items():
+        array = np.array(arrays[attribute])
+        dtype = np.int64 if attribute == "n_samples_seen_" else np.float64
+        if array.shape != (features,) * axes or array.dtype != dtype or not features:
+            expected = f"{np.dtype(dtype)} with {axes} axes of one length"
+            raise ValueError(f"{attribute} must be {expected}, got {array.dtype} of shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{attribute} must be finite, got {array}")
+        setattr(scaler, attribute, array)
+    if scaler.n_samples_seen_.min() < 1 or not scaler._possible():
+        raise ValueError(f"its statistics are none that a {name} can have")
+    scaler.n_features_in_ = features
+    scaler._derive()
+    return scaler
+
+
+def _scale(mean: Array, var: Array) -> Array:
+    """The standard deviation; 1 for a feature that is constant up to rounding."""
+    deviation = np.sqrt(var)
+    return np.where(deviation <= ROUNDING * np.abs(mean), 1.0, deviation)
+
+
+def _interval(feature_range: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in feature_range)
+    except (TypeError, ValueError):
+        raise ValueError(f"feature_range must be two numbers (a, b), got {feature_range!r}") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"feature_range must be finite with a < b, got {feature_range!r}")
+    return low, high
+
+
+def _one_thread() -> Any:
+    """BLAS on one thread: the same bits for any number of threads."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")

@@ -1,0 +1,307 @@
+"""Recurrent cells and their way back through time (Werbos: Backpropagation through time, 1990), and zoneout.
+
+x is (rows, steps, inputs). The input's contribution to all steps, a = x Wᵀ + b, is one product, `dense_steps_forward`; the
+cells take a and go step by step, with h_0 = 0. Their backward halves return delta, the gradient with respect to a, from which
+`dense_steps_backward_input`, `dense_steps_backward_weight` and `dense_steps_backward_bias` make everything else.
+
+Zoneout (Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidden activations, 2016) is the argument k, a number
+or an array (rows, steps, units): h_t = k h_{t−1} + (1 − k) new_t.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .activations import sigmoid_forward
+from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
+
+Array = NDArray[np.floating[Any]]
+
+
+def dense_steps_forward(x: Array, W: Array, b: Array | None = None) -> Array:
+    """y_rtu = Σ_i x_rti W_ui + b_u: `dense_forward` at every step.
+
+    Parameters
+    ----------
+    x : array (rows, steps, inputs)
+    W : array (units, inputs)
+    b : array (units,), optional
+
+    Returns
+    -------
+    array (rows, steps, units)
+
+    Examples
+    --------
+    >>> dense_steps_forward(np.array([[[1.0], [2.0]]]), np.array([[3.0]])).tolist()
+    [[[3.0], [6.0]]]
+    """
+    return dense_forward(x.reshape(-1, x.shape[-1]), W, b).reshape(*x.shape[:2], -1)
+
+
+def dense_steps_backward_input(dy: Array, W: Array) -> Array:
+    """dx_rti = Σ_u dy_rtu W_ui: `dense_backward_input` at every step.
+
+    Parameters
+    ----------
+    dy : array (rows, steps, units)
+    W : array (units, inputs)
+
+    Returns
+    -------
+    array (rows, steps, inputs)
+
+    Examples
+    --------
+    >>> dense_steps_backward_input(np.array([[[1.0], [2.0]]]), np.array([[3.0, 4.0]])).tolist()
+    [[[3.0, 4.0], [6.0, 8.0]]]
+    """
+    return dense_backward_input(dy.reshape(-1, dy.shape[-1]), W).reshape(*dy.shape[:2], -1)
+
+
+def dense_steps_backward_weight(dy: Array, x: Array) -> Array:
+    """dW_ui = Σ_rt dy_rtu x_rti: `dense_backward_weight`, summed over the steps too.
+
+    Parameters
+    ----------
+    dy : array (rows, steps, units)
+    x : array (rows, steps, inputs)
+
+    Returns
+    -------
+    array (units, inputs)
+
+    Examples
+    --------
+    >>> dense_steps_backward_weight(np.array([[[1.0], [2.0]]]), np.array([[[3.0], [4.0]]])).tolist()
+    [[11.0]]
+    """
+    return dense_backward_weight(dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1]))
+
+
+def dense_steps_backward_bias(dy: Array) -> Array:
+    """db_u = Σ_rt dy_rtu.
+
+    Parameters
+    ----------
+    dy : array (rows, steps, units)
+
+    Returns
+    -------
+    array (units,)
+
+    Examples
+    --------
+    >>> dense_steps_backward_bias(np.array([[[1.0], [2.0]]])).tolist()
+    [3.0]
+    """
+    return dense_backward_bias(dy.reshape(-1, dy.shape[-1]))
+
+
+def simple_rnn_forward(a: Array, U: Array, k: Array | float = 0.0) -> tuple[Array, Array, Array]:
+    """new_t = tanh(a_t + U h_{t−1}), h_t = k h_{t−1} + (1 − k) new_t (Elman: Finding structure in time, 1990).
+
+    Parameters
+    ----------
+    a : array (rows, steps, units)
+    U : array (units, units)
+    k : array (rows, steps, units) or float
+
+    Returns
+    -------
+    h, new, previous : arrays (rows, steps, units)
+        ``previous`` is h_{t−1}, beginning with 0.
+
+    Examples
+    --------
+    >>> h, new, previous = simple_rnn_forward(np.array([[[1.0], [0.0]]]), np.array([[2.0]]))
+    >>> bool(h[0, 1, 0] == np.tanh(2 * np.tanh(1.0)))
+    True
+    """
+    k = np.broadcast_to(np.asarray(k, a.dtype), a.shape)
+    h, new, previous = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
+    for t in range(a.shape[1]):
+        if t:
+            previous[:, t] = h[:, t - 1]
+        new[:, t] = np.tanh(a[:, t] + previous[:, t] @ U.T)
+        h[:, t] = k[:, t] * previous[:, t] + (1 - k[:, t]) * new[:, t]
+    return h, new, previous
+
+
+def simple_rnn_backward(dh: Array, new: Array, U: Array, k: Array | float = 0.0) -> Array:
+    """delta_t = (1 − k) g_t (1 − new_t²), g_t = dh_t + Uᵀ delta_{t+1} + k g_{t+1}: the gradient of a.
+
+    The gradient of U is `dense_steps_backward_weight` of delta and ``previous``.
+
+    Parameters
+    ----------
+    dh : array (rows, steps, units)
+        What each h_t gets from outside the layer.
+    new : array (rows, steps, units)
+    U : array (units, units)
+    k : array (rows, steps, units) or float
+
+    Returns
+    -------
+    array (rows, steps, units)
+
+    Examples
+    --------
+    >>> simple_rnn_backward(np.array([[[0.0], [1.0]]]), np.array([[[0.0], [0.5]]]), np.array([[2.0]])).tolist()
+    [[[1.5], [0.75]]]
+    """
+    k = np.broadcast_to(np.asarray(k, dh.dtype), dh.shape)
+    delta, carry = np.zeros_like(dh), np.zeros_like(dh[:, 0])
+    for t in reversed(range(dh.shape[1])):
+        g = dh[:, t] + carry
+        delta[:, t] = (1 - k[:, t]) * g * (1 - new[:, t] ** 2)
+        carry = delta[:, t] @ U + k[:, t] * g
+    return delta
+
+
+def gru_forward(a: Array, U: Array, c: Array, k: Array | float = 0.0) -> tuple[Array, Array, Array, Array]:
+    """r = s(a_r + p_r), z = s(a_z + p_z), n = tanh(a_n + r q), new_t = (1 − z) n + z h_{t−1}; (p_r, p_z, q) = U h_{t−1} + c.
+
+    The gated recurrent unit (Cho et al.: Learning phrase representations using RNN encoder-decoder, 2014), r applied after the
+    product with U, as in cuDNN and PyTorch. h_t = k h_{t−1} + (1 − k) new_t.
+
+    Parameters
+    ----------
+    a : array (rows, steps, 3 units)
+        a_r, a_z, a_n.
+    U : array (3 units, units)
+    c : array (3 units,)
+    k : array (rows, steps, units) or float
+
+    Returns
+    -------
+    h : array (rows, steps, units)
+    gates : array (rows, steps, 3 units)
+        r, z, n.
+    q, previous : arrays (rows, steps, units)
+
+    Examples
+    --------
+    >>> h, gates, q, previous = gru_forward(np.zeros((1, 2, 3)), np.zeros((3, 1)), np.zeros(3))
+    >>> h.ravel().tolist(), gates[0, 0].tolist()
+    ([0.0, 0.0], [0.5, 0.5, 0.0])
+    """
+    units = U.shape[1]
+    k = np.broadcast_to(np.asarray(k, a.dtype), (*a.shape[:2], units))
+    gates = np.zeros_like(a)
+    h, q, previous = (np.zeros_like(a[..., :units]) for _ in range(3))
+    for t in range(a.shape[1]):
+        if t:
+            previous[:, t] = h[:, t - 1]
+        p = previous[:, t] @ U.T + c
+        q[:, t] = p[:, 2 * units :]
+        rz = sigmoid_forward(a[:, t, : 2 * units] + p[:, : 2 * units])
+        n = np.tanh(a[:, t, 2 * units :] + rz[:, :units] * q[:, t])
+        gates[:, t] = np.concatenate([rz, n], axis=1)
+        new = (1 - rz[:, units:]) * n + rz[:, units:] * previous[:, t]
+        h[:, t] = k[:, t] * previous[:, t] + (1 - k[:, t]) * new
+    return h, gates, q, previous
+
+
+def gru_backward(dh: Array, gates: Array, q: Array, previous: Array, U: Array, k: Array | float = 0.0) -> tuple[Array, Array]:
+    """With g_t the gradient of h_t and e = (1 − k) g_t that of new_t, of the arguments of the gates:
+
+        dn = e (1 − z)(1 − n²),   dz = e (h_{t−1} − n) z (1 − z),   dr = dn q r (1 − r),
+        g_{t−1} = dh_{t−1} + Uᵀ (dr, dz, dn r) + z e + k g_t.
+
+    Parameters
+    ----------
+    dh : array (rows, steps, units)
+        What each h_t gets from outside the layer.
+    gates : array (rows, steps, 3 units)
+    q, previous : arrays (rows, steps, units)
+    U : array (3 units, units)
+    k : array (rows, steps, units) or float
+
+    Returns
+    -------
+    delta, delta_recurrent : arrays (rows, steps, 3 units)
+        (dr, dz, dn), the gradient of a, and (dr, dz, dn r), that of U h_{t−1} + c.
+
+    Examples
+    --------
+    >>> h, gates, q, previous = gru_forward(np.zeros((1, 1, 3)), np.zeros((3, 1)), np.ones(3))
+    >>> delta, delta_recurrent = gru_backward(np.ones((1, 1, 1)), gates, q, previous, np.zeros((3, 1)))
+    >>> bool(delta_recurrent[0, 0, 2] == delta[0, 0, 2] * gates[0, 0, 0])
+    True
+    """
+    k = np.broadcast_to(np.asarray(k, dh.dtype), dh.shape)
+    delta, delta_recurrent, carry = np.zeros_like(gates), np.zeros_like(gates), np.zeros_like(dh[:, 0])
+    for t in reversed(range(dh.shape[1])):
+        r, z, n = np.split(gates[:, t], 3, axis=1)
+        g = dh[:, t] + carry
+        e = (1 - k[:, t]) * g
+        dn = e * (1 - z) * (1 - n**2)
+        dz = e * (previous[:, t] - n) * z * (1 - z)
+        dr = dn * q[:, t] * r * (1 - r)
+        delta[:, t] = np.concatenate([dr, dz, dn], axis=1)
+        delta_recurrent[:, t] = np.concatenate([dr, dz, dn * r], axis=1)
+        carry = delta_recurrent[:, t] @ U + z * e + k[:, t] * g
+    return delta, delta_recurrent
+
+
+def zoneout_keep(
+    rate: float, shape: tuple[int, int, int], *, seed: int, layer: int, step: int = 0, first_row: int = 0
+) -> NDArray[np.float64]:
+    """k = 1 with the probability ``rate``, otherwise 0: number e of `_philox` (seed, layer, step) is below 2³² · rate.
+
+    e = (row · steps + t) · units + unit is the number of the element in the batch.
+
+    Parameters
+    ----------
+    rate : float
+    shape : (rows, steps, units)
+    seed, layer, step, first_row : int
+        The model's seed, the number of the layer, the step of the training; row 0 is ``first_row`` of the batch.
+
+    Returns
+    -------
+    array of ``shape``, 0 or 1
+
+    Examples
+    --------
+    >>> float(zoneout_keep(0.25, (100, 10, 10), seed=1, layer=0).mean().round(2))
+    0.25
+    """
+    first, count = first_row * shape[1] * shape[2], int(np.prod(shape))
+    element = np.arange(first, first + count, dtype=np.uint64)
+    numbers = _philox(seed, element // np.uint64(4), (layer + 1 << 48) + step)
+    chosen = np.take_along_axis(numbers, (element % np.uint64(4)).astype(np.intp)[:, None], axis=1)[:, 0]
+    return (chosen < np.uint64(int(rate * 2**32))).astype(np.float64).reshape(shape)
+
+
+def _philox(key: int, low: NDArray[np.uint64], high: int) -> NDArray[np.uint64]:
+    """Philox4x32-10: four 32-bit numbers for each counter (Salmon et al.: Parallel random numbers: as easy as 1, 2, 3, 2011).
+
+    Parameters
+    ----------
+    key : int, below 2⁶⁴
+    low : uint64 array (n,)
+        The lower half of each counter.
+    high : int, below 2⁶⁴
+        The upper half of all.
+
+    Returns
+    -------
+    uint64 array (n, 4)
+
+    Examples
+    --------
+    >>> [hex(x) for x in _philox(0, np.zeros(1, np.uint64), 0)[0]]
+    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
+    """
+    mask, half = np.uint64(2**32 - 1), np.uint64(32)
+    x0, x1 = low & mask, low >> half
+    x2, x3 = np.full_like(low, high & 2**32 - 1), np.full_like(low, high >> 32)
+    k0, k1 = key & 2**32 - 1, key >> 32
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * x0, np.uint64(0xCD9E8D57) * x2
+        x0, x1, x2, x3 = (p1 >> half) ^ x1 ^ np.uint64(k0), p1 & mask, (p0 >> half) ^ x3 ^ np.uint64(k1), p0 & mask
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return np.stack([x0, x1, x2, x3], axis=1)

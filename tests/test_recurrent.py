@@ -1,0 +1,440 @@
+"""Recurrent layers and zoneout: kernels against their twins, gradients, PyTorch, random numbers, bits."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, reference
+from nncore.losses import PythonLoss
+from nncore.reference.recurrent import _philox, zoneout_keep
+
+Array = NDArray[Any]
+
+RTOL = {"float32": 3e-6, "float64": 1e-13}  # of the array's largest number: errors are carried through up to 9 steps
+CELLS = {"simple_rnn": nn.SimpleRNN, "gru": nn.GRU}
+GATES = {"simple_rnn": 1, "gru": 3}
+# rows, steps, inputs, units: each one 1, edges of vectors and panels; the last has several blocks of rows.
+SIZES = [(1, 1, 1, 1), (1, 5, 3, 17), (3, 1, 2, 4), (2, 4, 1, 8), (7, 3, 5, 1), (5, 9, 4, 33), (13, 2, 16, 70), (67, 3, 7, 16)]
+each_cell = pytest.mark.parametrize("cell", CELLS)
+each_dtype = pytest.mark.parametrize("dtype", RTOL)
+each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
+
+
+def assert_close(got: Array, want: Array, dtype: str) -> None:
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() <= RTOL[dtype] * max(np.abs(want).max(), 1e-30)
+
+
+def upstream(y: Array, r: Array) -> tuple[Array, Array]:
+    """Σ_j r_j y_j per example, whose gradient is r."""
+    return (r * y).sum(axis=1), r
+
+
+def build(
+    cell: str, steps: int, inputs: int, units: int, rng: np.random.Generator, dtype: str = "float64", seed: int = 1, **kw: Any
+) -> nn.Sequential:
+    model = nn.Sequential([CELLS[cell](units, **kw)], input_shape=(steps, inputs), dtype=dtype, seed=seed)
+    model.parameters[...] = rng.normal(0, 0.6 / np.sqrt(units) + 0.1, model.parameters.size)
+    return model
+
+
+# Kernels against their twins.
+
+
+class Guarded:
+    """An array inside a larger one, of which nothing else may change."""
+
+    def __init__(self, values: Array) -> None:
+        self.whole = np.full(values.size + 32, 77, values.dtype)
+        self.array = self.whole[16:-16].reshape(values.shape)
+        self.array[...] = values
+
+    def check(self) -> None:
+        assert (self.whole[:16] == 77).all()
+        assert (self.whole[-16:] == 77).all()
+
+
+def run(name: str, outputs: list[Array], inputs: list[Array], dtype: str, rows: int, **kw: Any) -> list[Array]:
+    """The outputs, which may have been inputs too: the same bits on 1, 2 and 3 threads."""
+    results = []
+    copies = [array.copy() for array in inputs]
+    for threads in (1, 2, 3):
+        written = [Guarded(array) for array in outputs]
+        arrays = (*(guarded.array for guarded in written), *inputs)
+        assert _kernels.run_op(name, arrays, dtype=np.dtype(dtype), rows=rows, threads=threads, **kw) == 0
+        for guarded in written:
+            guarded.check()
+        results.append([guarded.array for guarded in written])
+    assert all(np.array_equal(a, b) for a, b in zip(inputs, copies, strict=True))
+    for other in results[1:]:
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(results[0], other, strict=True))
+    return results[0]
+
+
+def packed(W: Array, isa: str) -> Array:
+    tiles, result = _kernels.weight_tiles(*W.shape), np.zeros(_kernels.packed_size(*W.shape), W.dtype)
+    _kernels.run_op(
+        "pack_weight", (result, W, tiles), dtype=W.dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
+    )  # fmt: skip
+    return result
+
+
+@each_isa
+@each_dtype
+@each_cell
+@pytest.mark.parametrize("mode", ["plain", "zoneout", "zoneout's mean"])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_cells_against_their_twins(
+    cell: str, dtype: str, isa: str, mode: str, sequences: bool, rng: np.random.Generator
+) -> None:
+    for rows, steps, _, units in SIZES:
+        outputs = GATES[cell] * units
+        a = rng.standard_normal((rows, steps, outputs)).astype(dtype)
+        U = (rng.standard_normal((outputs, units)) / np.sqrt(units)).astype(dtype)
+        c = rng.standard_normal(outputs).astype(dtype)
+        rate, sampled = (0.0 if mode == "plain" else 0.3), mode == "zoneout"
+        address = {"seed": 2**63 - 5, "layer": 3, "step": 41}
+        k: Any = zoneout_keep(rate, (rows, steps, units), **address) if sampled else rate
+        run_cell = partial(
+            run,
+            dtype=dtype,
+            rows=rows,
+            isa=isa,
+            sizes=(units, steps, sequences, sampled, 2**63 - 5, 3),
+            constants=(rate,),
+            step=41,
+        )
+        empty = np.full((rows, steps, units), np.nan, dtype)
+        y, product = empty if sequences else empty[:, 0].copy(), np.full((rows, outputs), np.nan, dtype)
+        dy = rng.standard_normal(y.shape).astype(dtype)
+        carry = np.full((rows, 2, units), np.nan, dtype)
+        dh = np.zeros((rows, steps, units))
+        dh[:, slice(None) if sequences else slice(-1, None)] = dy if sequences else dy[:, None]
+        a64, U64, c64 = (array.astype(np.float64) for array in (a, U, c))
+        if cell == "simple_rnn":
+            want = reference.simple_rnn_forward(a64, U64, k)
+            got = run_cell("simple_rnn_forward", [y, a, empty, product], [packed(U, isa)])
+            (delta, _) = run_cell("simple_rnn_backward", [empty, carry], [dy, got[1], U])
+            deltas, wanted = [delta], [reference.simple_rnn_backward(dh, want[1], U64, k)]
+        else:
+            want = reference.gru_forward(a64, U64, c64, k)
+            got = run_cell("gru_forward", [y, a, empty, empty, product], [packed(U, isa), c])
+            nothing = np.full_like(a, np.nan)
+            *deltas, _ = run_cell("gru_backward", [nothing, nothing, carry], [dy, got[1], got[2], got[3], U])
+            wanted = list(reference.gru_backward(dh, *want[1:], U64, k))
+        assert_close(got[0], want[0] if sequences else want[0][:, -1], dtype)
+        for mine, twin in zip(got[1:], want[1:], strict=False):
+            assert_close(mine, twin, dtype)
+        for mine, twin in zip(deltas, wanted, strict=True):
+            assert_close(mine, twin, dtype)
+
+
+@each_isa
+@each_dtype
+def test_dense_steps_against_their_twins(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, steps, inputs, units in SIZES:
+        x, dy = (rng.standard_normal((rows, steps, width)).astype(dtype) for width in (inputs, units))
+        W, b = rng.standard_normal((units, inputs)).astype(dtype), rng.standard_normal(units).astype(dtype)
+        x64, dy64, W64, b64 = (array.astype(np.float64) for array in (x, dy, W, b))
+        tiles = _kernels.weight_tiles(units, inputs)
+        kw: dict[str, Any] = {"dtype": dtype, "rows": rows, "isa": isa, "sizes": (units, inputs, 0, 0, steps)}
+        (y,) = run("dense_steps_forward", [np.zeros_like(dy)], [x, packed(W, isa), b], **kw)
+        (dx,) = run("dense_steps_backward_input", [np.zeros_like(x)], [dy, W], **kw)
+        kw |= {"axis": "tiles"}
+        (dW,) = run("dense_steps_backward_weight", [np.zeros_like(W)], [dy, x, tiles], pieces=len(tiles), **kw)
+        (db,) = run("dense_steps_backward_bias", [np.zeros_like(b)], [dy], **kw)
+        terms = 10 * np.sqrt(rows * steps)  # sums of so many terms of mixed signs
+        assert np.abs(y - reference.dense_steps_forward(x64, W64, b64)).max() <= RTOL[dtype] * 5 * np.sqrt(inputs)
+        assert np.abs(dx - reference.dense_steps_backward_input(dy64, W64)).max() <= RTOL[dtype] * 5 * np.sqrt(units)
+        assert np.abs(dW - reference.dense_steps_backward_weight(dy64, x64)).max() <= RTOL[dtype] * terms
+        assert np.abs(db - reference.dense_steps_backward_bias(dy64)).max() <= RTOL[dtype] * terms
+
+
+@each_cell
+def test_twins_by_differences(cell: str, rng: np.random.Generator) -> None:
+    rows, steps, units = 2, 4, 3
+    a, dh = rng.standard_normal((rows, steps, GATES[cell] * units)), rng.standard_normal((rows, steps, units))
+    U, c = rng.standard_normal((GATES[cell] * units, units)), rng.standard_normal(GATES[cell] * units)
+    k = rng.random((rows, steps, units)) < 0.4
+
+    def forward(a: Array, U: Array, c: Array) -> tuple[Array, ...]:
+        return reference.simple_rnn_forward(a, U, k) if cell == "simple_rnn" else reference.gru_forward(a, U, c, k)
+
+    def slope(position: int) -> Array:
+        arguments = [a, U, c]
+        result = np.empty_like(arguments[position])
+        for i in np.ndindex(result.shape):
+            values = []
+            for h in (1e-6, -1e-6):
+                moved = [array.copy() for array in arguments]
+                moved[position][i] += h
+                values.append(float((dh * forward(*moved)[0]).sum()))
+            result[i] = (values[0] - values[1]) / 2e-6
+        return result
+
+    _, *saved, previous = forward(a, U, c)
+    if cell == "simple_rnn":
+        delta = through = reference.simple_rnn_backward(dh, saved[0], U, k)
+    else:
+        delta, through = reference.gru_backward(dh, *saved, previous, U, k)
+        np.testing.assert_allclose(reference.dense_steps_backward_bias(through), slope(2), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(delta, slope(0), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(reference.dense_steps_backward_weight(through, previous), slope(1), rtol=1e-6, atol=1e-8)
+
+
+# Layers.
+
+
+@each_cell
+@pytest.mark.parametrize("zoneout", [0.0, 0.4])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("shape", [(6, 4, 3), (1, 4, 3), (5, 1, 1)])
+def test_gradients_with_a_random_upstream(
+    cell: str, zoneout: float, sequences: bool, shape: tuple[int, int, int], rng: np.random.Generator
+) -> None:
+    steps, inputs, units = shape
+    model = build(cell, steps, inputs, units, rng, return_sequences=sequences, zoneout=zoneout, seed=5)
+    r = rng.standard_normal((9, np.prod(model.output_shape)))
+    errors = model.check_gradients(rng.standard_normal((9, steps, inputs)), r, PythonLoss(upstream))
+    assert set(errors) == {f"{cell}_1.{name}" for name in model.layers[0].parameters} | {"input"}
+    assert max(errors.values()) <= 1e-6, errors
+
+
+@each_cell
+@pytest.mark.parametrize("middle", [lambda: nn.Tanh(), lambda: nn.GRU(3, return_sequences=True, zoneout=0.2)])
+def test_gradients_of_a_stack(cell: str, middle: Callable[[], nn.Layer], rng: np.random.Generator) -> None:
+    layers = [CELLS[cell](5, return_sequences=True, zoneout=0.3), middle(), CELLS[cell](4), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=(6, 2), dtype="float64", seed=3)
+    errors = model.check_gradients(rng.standard_normal((7, 6, 2)), rng.integers(0, 3, 7), "softmax_cross_entropy")
+    assert max(errors.values()) <= 1e-6, errors
+
+
+def torch_layer(cell: str, layer: Any) -> Any:
+    torch = pytest.importorskip("torch")
+    theirs = {"simple_rnn": torch.nn.RNN, "gru": torch.nn.GRU}[cell](layer.inputs, layer.units, batch_first=True).double()
+    second = getattr(layer, "recurrent_bias", np.zeros_like(layer.bias))
+    with torch.no_grad():
+        for name, array in zip(
+            ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"),
+            (layer.weight, layer.recurrent_weight, layer.bias, second), strict=True,
+        ):  # fmt: skip
+            getattr(theirs, name).copy_(torch.tensor(array))
+    return theirs
+
+
+@each_cell
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    rows, steps, inputs, units = size
+    model = build(cell, steps, inputs, units, rng, return_sequences=sequences)
+    theirs = torch_layer(cell, model.layers[0])
+    X, r = rng.standard_normal((rows, steps, inputs)), rng.standard_normal((rows, *model.output_shape))
+    x = torch.tensor(X, requires_grad=True)
+    h, _ = theirs(x)
+    h = h if sequences else h[:, -1]
+    ((h * torch.tensor(r)).sum() / rows).backward()
+
+    def close(got: Array, want: Any) -> None:
+        np.testing.assert_allclose(got, want.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+    close(model.predict(X), h)
+    close(model.deltas(X, r.reshape(rows, -1), PythonLoss(upstream))["input"], x.grad)
+    layer: Any = model.layers[0]
+    close(layer.weight_grad, theirs.weight_ih_l0.grad)
+    close(layer.recurrent_weight_grad, theirs.weight_hh_l0.grad)
+    close(layer.bias_grad, theirs.bias_ih_l0.grad)
+    if cell == "gru":
+        close(layer.recurrent_bias_grad, theirs.bias_hh_l0.grad)
+
+
+@each_cell
+def test_training_like_torch(cell: str, rng: np.random.Generator) -> None:
+    """100 steps of plain gradient descent through time stay together."""
+    torch = pytest.importorskip("torch")
+    X, y = rng.standard_normal((20, 6, 3)), rng.standard_normal((20, 5))
+    model = build(cell, 6, 3, 5, rng)
+    theirs = torch_layer(cell, model.layers[0])
+    nn.Trainer(model, "mean_squared_error", nn.SGD(lr=0.1)).fit(X, y, epochs=100, batch_size=20, shuffle=False, verbose=0)
+    optimizer = torch.optim.SGD([p for n, p in theirs.named_parameters() if cell == "gru" or n != "bias_hh_l0"], lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(theirs(torch.tensor(X))[0][:, -1], torch.tensor(y)).backward()
+        optimizer.step()
+    layer: Any = model.layers[0]
+    np.testing.assert_allclose(layer.recurrent_weight, theirs.weight_hh_l0.detach().numpy(), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(layer.weight, theirs.weight_ih_l0.detach().numpy(), rtol=1e-9, atol=1e-10)
+
+
+@each_cell
+@each_dtype
+def test_same_bits_on_any_number_of_threads(cell: str, dtype: str, rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((150, 6, 9)), rng.integers(0, 4, 150)
+
+    def trained(threads: int) -> bytes:
+        nn.set_num_threads(threads)
+        layers = [CELLS[cell](48, return_sequences=True, zoneout=0.2), CELLS[cell](40, zoneout=0.1), nn.Dense(4)]
+        model = nn.Sequential(layers, input_shape=(6, 9), dtype=dtype)
+        nn.Trainer(model, "softmax_cross_entropy", nn.Adam()).fit(X, y, epochs=2, batch_size=70, verbose=0)
+        return model.parameters.tobytes() + model.predict(X).tobytes()
+
+    before = nn.get_num_threads()
+    try:
+        assert trained(1) == trained(2) == trained(3)
+    finally:
+        nn.set_num_threads(before)
+
+
+@each_cell
+def test_a_state_depends_on_its_past_alone(cell: str, rng: np.random.Generator) -> None:
+    model = build(cell, 7, 3, 4, rng, return_sequences=True, zoneout=0.3)
+    X = rng.standard_normal((5, 7, 3))
+    other = X.copy()
+    other[2, 4:] += 1
+    h, g = model.predict(X), model.predict(other)
+    same = np.ones((5, 7), dtype=bool)
+    same[2, 4:] = False
+    assert np.array_equal(h[same], g[same])
+    assert (h[~same] != g[~same]).all()
+
+
+@each_cell
+def test_last_state_is_the_last_of_all(cell: str, rng: np.random.Generator) -> None:
+    every = build(cell, 6, 3, 5, rng, return_sequences=True, zoneout=0.2)
+    last = nn.Sequential([CELLS[cell](5, zoneout=0.2)], input_shape=(6, 3), dtype="float64", seed=1)
+    last.parameters[...] = every.parameters
+    X = rng.standard_normal((70, 6, 3))
+    for training in (False, True):
+        assert np.array_equal(last.forward(X, training=training), every.forward(X, training=training)[:, -1])
+
+
+# Zoneout.
+
+
+def test_philox_against_known_answers() -> None:
+    """Random123's kat_vectors for philox4x32-10."""
+    ones = 2**64 - 1
+    got = _philox(ones, np.array([ones], np.uint64), ones)[0]
+    assert [hex(x) for x in got] == ["0x408f276d", "0x41c83b0e", "0xa20bc7c6", "0x6d5451fd"]
+    got = _philox(0x299F31D0A4093822, np.array([0x85A308D3243F6A88], np.uint64), 0x0370734413198A2E)[0]
+    assert [hex(x) for x in got] == ["0xd16cfe09", "0x94fdcceb", "0x5001e420", "0x24126ea1"]
+
+
+def kept(model: nn.Sequential, X: Array, training: bool = True) -> Array:
+    """Which units kept their old value at each step."""
+    h = model.forward(X, training=training)
+    before = np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
+    return np.asarray(h == before)
+
+
+@each_cell
+def test_zoneout_keeps_what_the_generator_says(cell: str, rng: np.random.Generator) -> None:
+    layers = [nn.Tanh(), CELLS[cell](13, return_sequences=True, zoneout=0.35)]
+    model = nn.Sequential(layers, input_shape=(6, 2), dtype="float64", seed=2**64 + 7)
+    X = rng.standard_normal((200, 6, 2))
+    want = zoneout_keep(0.35, (200, 6, 13), seed=7, layer=1)
+    assert np.array_equal(kept(model, X), want)
+    assert not kept(model, X, training=False).any()
+    # Binomial: the share of 15 600 draws has a deviation of √(0.35 · 0.65 / 15600) = 0.0038.
+    assert abs(want.mean() - 0.35) < 4 * 0.0038
+    # The draws at neighbouring steps, units and rows, of other layers, seeds and steps of the training, go together by chance.
+    others = [zoneout_keep(0.35, (200, 6, 13), **kw) for kw in (
+        {"seed": 7, "layer": 2}, {"seed": 8, "layer": 1}, {"seed": 7, "layer": 1, "step": 1},
+    )]  # fmt: skip
+    neighbours = [np.roll(want, 1, axis) for axis in range(3)]
+    for other in others + neighbours:
+        assert abs(np.corrcoef(want.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(want.size)
+
+
+def test_zoneout_mean_over_many_draws(rng: np.random.Generator) -> None:
+    """Of one step: the mean over the draws is what is computed outside training."""
+    model = build("gru", 1, 3, 4, rng, zoneout=0.3)
+    x = rng.standard_normal((1, 1, 3))
+    draws = model.forward(np.repeat(x, 100_000, axis=0), training=True)
+    want = model.predict(x)[0]
+    # Each h is 0.7-Bernoulli times the candidate c: its mean has the deviation |c| √(0.3 · 0.7 / 10⁵).
+    assert (np.abs(draws.mean(axis=0) - want) < 4 * np.abs(want / 0.7) * np.sqrt(0.21 / 1e5)).all()
+    candidate = build("gru", 1, 3, 4, np.random.default_rng(0))
+    candidate.parameters[...] = model.parameters
+    np.testing.assert_allclose(want, 0.7 * candidate.predict(x)[0], rtol=1e-14)
+
+
+@each_cell
+def test_zoneout_differs_from_step_to_step_of_the_training(cell: str, rng: np.random.Generator) -> None:
+    """With lr = 0 only the draws make the loss of one epoch differ from that of the next; a new run repeats them."""
+    X, y = rng.standard_normal((64, 5, 3)), rng.standard_normal((64, 8))
+
+    def losses(zoneout: float, seed: int = 0) -> list[float]:
+        model = nn.Sequential([CELLS[cell](8, zoneout=zoneout)], input_shape=(5, 3), dtype="float64", seed=seed)
+        trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.0))
+        trainer.fit(X, y, epochs=6, batch_size=64, shuffle=False, verbose=0)
+        return list(trainer.history["running_loss"])
+
+    assert len(set(losses(0.0))) == 1
+    assert len(set(losses(0.3))) == 6
+    assert losses(0.3) == losses(0.3)
+    assert losses(0.3) != losses(0.3, seed=1)
+
+
+# Files and bad input.
+
+
+@each_cell
+def test_saved_and_loaded(cell: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    layers = [CELLS[cell](5, return_sequences=True, zoneout=0.25, weight_init="lecun_normal", name="first"), CELLS[cell](3)]
+    model = nn.Sequential(layers, input_shape=(4, 2), seed=9)
+    model.parameters[...] += rng.standard_normal(model.parameters.size)
+    model.save(tmp_path / "model")
+    loaded = nn.load(tmp_path / "model")
+    X = rng.standard_normal((6, 4, 2))
+    assert repr(loaded) == repr(model)
+    for training in (False, True):
+        assert loaded.forward(X, training=training).tobytes() == model.forward(X, training=training).tobytes()
+
+
+@each_cell
+def test_resuming(cell: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    """The draws go on where they were."""
+    X, y = rng.standard_normal((40, 4, 2)), rng.integers(0, 3, 40)
+
+    def trainer() -> nn.Trainer:
+        model = nn.Sequential([CELLS[cell](6, zoneout=0.3), nn.Dense(3)], input_shape=(4, 2))
+        return nn.Trainer(model, "softmax_cross_entropy", nn.Adam())
+
+    whole, first, second = trainer(), trainer(), trainer()
+    whole.fit(X, y, epochs=4, batch_size=16, verbose=0)
+    first.fit(X, y, epochs=2, batch_size=16, verbose=0)
+    first.save(tmp_path / "run")
+    second.restore(tmp_path / "run")
+    second.fit(X, y, epochs=2, batch_size=16, verbose=0)
+    assert second.model.parameters.tobytes() == whole.model.parameters.tobytes()
+
+
+@each_cell
+def test_bad_input(cell: str) -> None:
+    cls = CELLS[cell]
+    for rate in (-0.1, 1, 1.0, 2, np.nan, np.inf, True, "0.1", None):
+        with pytest.raises(ValueError, match="zoneout must be a number from 0 to below 1"):
+            cls(3, zoneout=rate)
+    for units in (0, -1, 2.0, None):
+        with pytest.raises(ValueError, match="units must be a positive integer"):
+            cls(units)
+    for shape in ((4,), (4, 3, 2), 4):
+        with pytest.raises(ValueError, match=rf"{cell} needs sequences.*\(steps, inputs\)"):
+            nn.Sequential([cls(3)], input_shape=shape)
+    model = nn.Sequential([cls(3)], input_shape=(4, 2))
+    for X in (np.zeros((5, 8)), np.zeros((5, 2, 4)), np.zeros((4, 2))):
+        with pytest.raises(ValueError, match=r"X must have shape \(n, 4, 2\)"):
+            model.predict(X)
+
+
+def test_a_state_that_ends_no_sequence_cannot_be_read_as_one() -> None:
+    with pytest.raises(ValueError, match="needs sequences"):
+        nn.Sequential([nn.GRU(3), nn.GRU(3)], input_shape=(4, 2))
