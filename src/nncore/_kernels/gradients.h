@@ -14,18 +14,27 @@ static double NAME(penalty)(real *restrict grad, const real *restrict theta, rea
     return l1 * absolute + 0.5 * l2 * square;
 }
 
-/* g = min(max(g, -limit), limit); NaN stays. */
-static void NAME(clip_value)(real *grad, real limit, int64_t n) {
+/* g = min(max(g, -limit), limit); NaN stays. Returns whether a g was beyond the limit. */
+static int NAME(clip_value)(real *grad, real limit, int64_t n) {
+    int acted = 0;
     for (int64_t i = 0; i < n; i++) {
         const real g = grad[i];
+        acted |= (g > limit) | (g < -limit);
         grad[i] = g > limit ? limit : g < -limit ? -limit : g;
     }
+    return acted;
 }
 
+/* Chain k adds up every sixteenth square from the k-th on: a single chain would wait for each of its additions. */
 static double NAME(square_sum)(const real *grad, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)grad[i] * grad[i];
-    return sum;
+    double chain[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) chain[k] += (double)grad[i + k] * grad[i + k];
+    for (int k = 0; i < n; i++, k++) chain[k] += (double)grad[i] * grad[i];
+    for (int half = 8; half; half /= 2)
+        for (int k = 0; k < half; k++) chain[k] += chain[k + half];
+    return chain[0];
 }
 
 static void NAME(scale)(real *grad, real factor, int64_t n) {
@@ -55,10 +64,14 @@ static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t
     }
 }
 
-/* arrays: g; constants: limit */
+/* arrays: g, whether it acted on each tile (0 or 1, double) or NULL; constants: limit */
 static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
-    for (int64_t t = begin; t < end; t++) FOR_STRETCHES(t, NAME(clip_value)((real *)op->array[0] + at, (real)op->constant[0], n));
+    for (int64_t t = begin; t < end; t++) {
+        int acted = 0;
+        FOR_STRETCHES(t, acted |= NAME(clip_value)((real *)op->array[0] + at, (real)op->constant[0], n));
+        if (op->array[1]) ((double *)op->array[1])[t] = acted;
+    }
 }
 
 /* arrays: sums of squares of each tile (double), g */
@@ -72,8 +85,8 @@ static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int6
 }
 
 /* Per group of tiles: factor = min(1, limit / norm), norm² the sum over the group's tiles in order.
- * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64;
- * sizes: groups; constants: limit */
+ * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64, whether it
+ * acted on each group (0 or 1, double) or NULL;  sizes: groups; constants: limit */
 static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t *first = op->array[2];
     (void)context, (void)begin, (void)end;
@@ -82,6 +95,7 @@ static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int
         for (int64_t t = first[group]; t < first[group + 1]; t++) sum += ((const double *)op->array[1])[t];
         const double norm = sqrt(sum), factor = norm > op->constant[0] ? op->constant[0] / norm : 1.0;
         for (int64_t t = first[group]; t < first[group + 1]; t++) ((double *)op->array[0])[t] = factor;
+        if (op->array[3]) ((double *)op->array[3])[group] = factor < 1;
     }
 }
 
