@@ -358,12 +358,12 @@ def test_validation_and_exact_loss_are_those_of_evaluate(data: tuple[Array, Arra
 
 def test_columns(data: tuple[Array, Array]) -> None:
     history = fit(make(), data).history
-    assert history.columns == ["running_loss"]
+    assert history.columns == ["running_loss", "lr"]
     assert len(history) == 4
     history = fit(make(), data, metrics=["accuracy"], exact_loss=True, validation_data=data, regularizer=nn.L1(0.1)).history
     measures = ["loss", "accuracy", "penalty"]
     expected = [*(f"running_{name}" for name in measures), *measures, *(f"val_{name}" for name in measures)]
-    assert sorted(history.columns) == sorted(expected)
+    assert sorted(history.columns) == sorted([*expected, "lr"])
     assert np.array_equal(history["loss"], history["val_loss"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from nncore import data, initializers, landscapes, losses, optimizers, schedules
+from nncore import data, initializers, landscapes, losses, optimizers, samplers, schedules
 from nncore._kernels import get_num_threads, set_num_threads
 from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from nncore.clipping import ClipGlobalNorm, ClipNorm, ClipValue
@@ -38,6 +38,7 @@ from nncore.losses import (
     SoftmaxCrossEntropy,
     SquaredError,
 )  # fmt: skip
+from nncore.lr_find import LearningRates
 from nncore.model import Sequential
 from nncore.optimizers import (
     SGD,
@@ -56,6 +57,7 @@ from nncore.optimizers import (
     RMSprop,
     Rprop,
 )  # fmt: skip
+from nncore.plateau import ReduceLROnPlateau
 from nncore.regularizers import L1, L2, ElasticNet
 from nncore.storage import load
 from nncore.trainer import Trainer
@@ -66,10 +68,11 @@ __all__ = [
     "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BinaryCrossEntropy",
     "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError",
     "EarlyStopping", "ElasticNet", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer",
-    "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
-    "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
+    "LeakyReLU", "LearningRates", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum",
+    "NAdam", "Nesterov", "Optimizer", "RMSprop", "ReLU", "ReduceLROnPlateau", "Rprop", "Sequential", "SiLU", "Sigmoid",
+    "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data",
+    "get_num_threads", "initializers", "landscapes", "load", "losses", "optimizers", "reference", "samplers", "schedules",
+    "set_num_threads", "show_config",
 ]  # fmt: skip
 
 
