@@ -107,9 +107,9 @@ class ReduceLROnPlateau(Callback):
         return self._best.value
 
     def on_train_begin(self, trainer: Any) -> None:
-        rate = getattr(trainer.optimizer, "lr", None)
-        if rate is None or isinstance(rate, Schedule):
-            raise ValueError(f"ReduceLROnPlateau needs an optimizer whose lr is a number, got {trainer.optimizer!r}")
+        optimizer = trainer.optimizer
+        if "lr" not in optimizer.hyperparameters or isinstance(optimizer.lr, Schedule):
+            raise ValueError(f"ReduceLROnPlateau needs an optimizer whose lr is a number, got {optimizer!r}")
         if not self._resumed:
             self._reset()
         self._resumed = False
