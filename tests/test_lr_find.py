@@ -103,7 +103,13 @@ def test_leaves_no_trace(name: str, trained: bool, data: tuple[Array, Array]) ->
     def state(trainer: nn.Trainer) -> Any:
         model, optimizer = trainer.model, trainer.optimizer
         arrays = [model.parameters, model.gradients, model.state, *optimizer.state.values()]
-        rest = repr(optimizer), optimizer.step_count, repr(trainer.history.to_dict()), trainer.epochs_done, sorted(optimizer.state)
+        rest = (
+            repr(optimizer),
+            optimizer.step_count,
+            repr(trainer.history.to_dict()),
+            trainer.epochs_done,
+            sorted(optimizer.state),
+        )
         return [array.tobytes() for array in arrays], rest
 
     trainer = make(OPTIMIZERS[name](lr=0.01), regularizer=nn.L2(0.01), clip=nn.ClipGlobalNorm(1.0))

@@ -31,7 +31,9 @@ def curves() -> list[list[float]]:
     return [*falling, [1.0] * 40, np.linspace(1, 2, 40).tolist()]
 
 
-def keras_rates(values: list[float], factor: float, patience: int, min_delta: float, cooldown: int, min_lr: float) -> list[float]:
+def keras_rates(
+    values: list[float], factor: float, patience: int, min_delta: float, cooldown: int, min_lr: float
+) -> list[float]:
     """Keras 3's loop for mode "min", as its documentation and source have it."""
     lr, best, wait, cooldown_counter, result = 1.0, math.inf, 0, 0, []
     for value in values:

@@ -286,7 +286,7 @@ def test_bad_arguments(data: tuple[Array, Array]) -> None:
         trainer.fit(*data, sampler="shuffled", shuffle=False, verbose=0)
     with pytest.raises(TypeError, match="shuffle must be True or False, got 'batch'"):
         trainer.fit(*data, shuffle="batch", verbose=0)
-    with pytest.raises(ValueError, match="sampler Stratified.* needs classes"):
+    with pytest.raises(ValueError, match=r"sampler Stratified.* needs classes"):
         trainer.fit(data[0], data[0][:, 0], sampler="stratified", verbose=0)
     for mix in (0, 1.5, -0.1, np.nan):
         with pytest.raises(ValueError, match="mix"):

@@ -175,6 +175,9 @@ class EarlyStopping(Callback):
         if not self._resumed:
             self._reset()
         self._resumed = False
+        if self._parameters is not None and self._parameters.shape != trainer.model.parameters.shape:
+            shapes = f"{trainer.model.parameters.shape}, got {self._parameters.shape}"
+            raise ValueError(f"EarlyStopping goes on with the best parameters of another model: expected shape {shapes}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)

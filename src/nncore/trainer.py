@@ -399,7 +399,10 @@ class Trainer:
             mine = next((entry for entry in waiting if entry["class"] == type(callback).__name__), None)
             if mine:
                 waiting.remove(mine)
-                callback.load_state_dict(mine["state"])
+                try:
+                    callback.load_state_dict(mine["state"])
+                except (KeyError, TypeError) as error:
+                    raise ValueError(f"the checkpoint holds no state that {mine['class']} can take up: {error!r}") from error
         self._callbacks = callbacks
 
     def _check_optimizer(self, n: int, batch: int) -> None:
