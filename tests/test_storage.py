@@ -286,7 +286,7 @@ def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
     trainer = fit(make_trainer("adam"), 2, callbacks=[nn.EarlyStopping("running_loss")])
     trainer.save(tmp_path / "good")
     for change, message in (
-        (lambda about: about["callbacks"][0]["state"].pop("wait") and None, "EarlyStopping can take up.*wait"),
+        (lambda about: about["callbacks"][0]["state"].pop("best_epoch") and None, "EarlyStopping can take up.*best_epoch"),
         (set_in("callbacks", value=[{"class": "EarlyStopping"}]), "bad is damaged"),
         (set_in("callbacks", value=3), "bad is damaged"),
         (set_in("callbacks", value=["EarlyStopping"]), "bad is damaged"),
