@@ -2,9 +2,9 @@
 
 Run with ``python examples/drift.py [picture.png]`` where nncore[plot] is installed.
 
-The slope of a line turns to and fro; every step 16 new noisy points of it arrive. Three models with one weight see them:
-one takes a step on the new points alone (``partial_fit``); one keeps all points and takes a step on the whole of them
-(``fit`` with one batch); one does so with the last 20 batches only. The learning rate of SGD decides between lagging and trembling.
+The slope of a line turns to and fro; every step 16 new noisy points of it arrive. Three models with one weight see them: one
+takes a step on the new points alone (``partial_fit``); one keeps all points and takes a step on the whole of them (``fit``
+with one batch); one does so with the last 20 batches only. The learning rate of SGD decides between lagging and trembling.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Run with ``python examples/samplers.py [picture.png]`` where nncore[plot] is installed.
 
-Two problems in the plane and one small network. In the first, one example in fifty is of the rare class, and all that is left to
-learn lies around it. In the second, one label in ten is wrong, and the examples with the largest loss are those. Each sampler is
-run with four learning rates; its curve is that of the rate with the least median loss at the end.
+Two problems in the plane and one small network. In the first, one example in fifty is of the rare class, and all that is left
+to learn lies around it. In the second, one label in ten is wrong, and the examples with the largest loss are those. Each
+sampler is run with four learning rates; its curve is that of the rate with the least median loss at the end.
 """
 
 from __future__ import annotations

@@ -2,21 +2,38 @@
  *
  * All take the tile table of the update (optimizers.h): array[7], rows of (offset into theta, rows, columns, row stride). */
 
-/* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch. */
-static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
-    double absolute = 0, square = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const real w = theta[i];
-        grad[i] += l2 * w + l1 * (real)((w > 0) - (w < 0));
-        absolute += w < 0 ? -w : w;
-        square += (double)w * w;
-    }
-    return l1 * absolute + 0.5 * l2 * square;
+/* Sums go by 16 chains: chain k adds up every sixteenth number from the k-th on. A single one would wait for each addition. */
+static double NAME(chains)(const double *chain) {
+    double sum[4];
+    for (int k = 0; k < 4; k++) sum[k] = (chain[k] + chain[k + 4]) + (chain[k + 8] + chain[k + 12]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-/* g = min(max(g, -limit), limit); NaN stays. Returns whether a g was beyond the limit. */
+/* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch. */
+static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
+    double absolute[16] = {0}, square[16] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        const real w = theta[i];
+        grad[i] += l2 * w + ((w > 0 ? l1 : 0) - (w < 0 ? l1 : 0));
+    }
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) {
+            const real w = theta[i + k];
+            absolute[k] += NAME(nn_abs)(w);
+            square[k] += (double)w * w;
+        }
+    for (int k = 0; i < n; i++, k++) {
+        const real w = theta[i];
+        absolute[k] += NAME(nn_abs)(w);
+        square[k] += (double)w * w;
+    }
+    return l1 * NAME(chains)(absolute) + 0.5 * l2 * NAME(chains)(square);
+}
+
+/* g = min(max(g, -limit), limit); NaN stays. */
 static int NAME(clip_value)(real *grad, real limit, int64_t n) {
-    int acted = 0;
+    int acted = 0;    /* was a g beyond the limit? */
     for (int64_t i = 0; i < n; i++) {
         const real g = grad[i];
         acted |= (g > limit) | (g < -limit);
@@ -25,16 +42,13 @@ static int NAME(clip_value)(real *grad, real limit, int64_t n) {
     return acted;
 }
 
-/* Chain k adds up every sixteenth square from the k-th on: a single chain would wait for each of its additions. */
 static double NAME(square_sum)(const real *grad, int64_t n) {
     double chain[16] = {0};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
         for (int k = 0; k < 16; k++) chain[k] += (double)grad[i + k] * grad[i + k];
     for (int k = 0; i < n; i++, k++) chain[k] += (double)grad[i] * grad[i];
-    for (int half = 8; half; half /= 2)
-        for (int k = 0; k < half; k++) chain[k] += chain[k + half];
-    return chain[0];
+    return NAME(chains)(chain);
 }
 
 static void NAME(scale)(real *grad, real factor, int64_t n) {
