@@ -353,12 +353,27 @@ def test_penalty(dtype: str, threads: int, rng: np.random.Generator) -> None:
 def test_clip_value(dtype: str, threads: int, rng: np.random.Generator) -> None:
     grad = rng.standard_normal(SIZE).astype(dtype)
     grad[[0, 31, 32, 33]] = [np.inf, -np.inf, np.nan, 0.5]
-    got, want = grad.copy(), grad.copy()
-    run_tiles("clip_value", (got,), dtype, (0.5,), threads)
+    grad[elements(TABLE[3])] = np.linspace(-0.5, 0.5, 14)
+    got, want, acted = grad.copy(), grad.copy(), np.full(len(TABLE), np.nan)
+    run_tiles("clip_value", (got, acted), dtype, (0.5,), threads)
     for tile in TABLE:
         want[elements(tile)] = np.clip(grad[elements(tile)], -0.5, 0.5)
     assert np.array_equal(got, want, equal_nan=True)
+    assert acted.tolist() == [(np.abs(grad[elements(tile)]) > 0.5).any() for tile in TABLE]
+    assert 0 < acted.sum() < len(TABLE)
+    without = grad.copy()
+    run_tiles("clip_value", (without,), dtype, (0.5,), threads)
+    assert np.array_equal(without, want, equal_nan=True)
     assert np.isnan(got[32])
+
+
+@each_dtype
+def test_square_sum_of_every_length(dtype: str, rng: np.random.Generator) -> None:
+    for n in (*range(1, 70), 1000):
+        grad, sums = rng.standard_normal(n).astype(dtype), np.zeros(1)
+        table = np.array([[0, 1, n, n]])
+        run_op("square_sum", (sums, grad, *[None] * (SLOTS - 2), table), dtype=dtype, axis="tiles")
+        assert sums[0] == pytest.approx((grad.astype(np.float64) ** 2).sum(), rel=1e-14)
 
 
 @each_dtype
@@ -376,10 +391,13 @@ def test_clip_factor() -> None:
     for groups, norms in (([0, 2, 3, 4, 5], [5, 5, 2, 0, 100]), ([0, 5], [np.sqrt(10029)] * 5)):
         first = np.array(groups)
         run_op(
-            "clip_factor", (factors, squares, first), dtype="float32", axis="whole", sizes=(len(first) - 1,), constants=(2.5,)
-        )
+            "clip_factor", (factors, squares, first, acted := np.full(5, 7.0)), dtype="float32", axis="whole",
+            sizes=(len(first) - 1,), constants=(2.5,),
+        )  # fmt: skip
         want = np.minimum(1, 2.5 / np.maximum(norms, 1e-300))
         assert np.allclose(factors, want, rtol=1e-15)
+        assert acted[: len(first) - 1].tolist() == [1 - (want[tile] == 1) for tile in first[:-1]]
+        assert (acted[len(first) - 1 :] == 7).all()
     assert (factors < 1).all()
 
 

@@ -161,6 +161,21 @@ def test_plot_variants(history, tmp_path):
         history.plot(tmp_path / "c.png", columns=["nothing"])
 
 
+def test_plot_of_rates_and_norms(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = History()
+    for epoch in range(5):
+        row = {"running_loss": 1.0, "lr": 10.0**-epoch, "beta2": 0.9, "grad_norm": 10.0**epoch, "clipped": 0.5}
+        history.append(row)
+    (losses,) = history.plot(tmp_path / "a.png").axes
+    assert [line.get_label() for line in losses.lines] == ["running_loss"]
+    for column in ("lr", "grad_norm"):
+        (only,) = history.plot(tmp_path / "a.png", columns=[column]).axes
+        assert only.get_yscale() == "log"
+    (only,) = history.plot(tmp_path / "a.png", columns=["clipped"]).axes
+    assert only.get_yscale() == "linear"
+
+
 def test_plot_with_pyplot(history):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")

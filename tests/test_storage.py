@@ -168,7 +168,23 @@ MISMATCHES: dict[str, Any] = {
     "dtype": lambda: nn.Trainer(make("float64"), "softmax_cross_entropy"),
     "optimizer": lambda: nn.Trainer(make(), "softmax_cross_entropy", "momentum"),
     "variant of the optimizer": lambda: nn.Trainer(make(), "softmax_cross_entropy", "amsgrad"),
+    "loss": lambda: nn.Trainer(make(), "squared_error", nn.Adam(lr=0.02), regularizer=nn.L2(1e-3)),
+    "argument of the loss": lambda: nn.Trainer(make(), nn.Huber(0.5), nn.Adam(lr=0.02), regularizer=nn.L2(1e-3)),
+    "no regularizer": lambda: nn.Trainer(make(), "softmax_cross_entropy", nn.Adam(lr=0.02)),
+    "regularizer": lambda: nn.Trainer(make(), "softmax_cross_entropy", nn.Adam(lr=0.02), regularizer=nn.L1(1e-3)),
+    "strength": lambda: nn.Trainer(make(), "softmax_cross_entropy", nn.Adam(lr=0.02), regularizer=nn.L2(2e-3)),
+    "clip": lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)),
+    "lr": lambda: set_otherwise(lr=0.01),
+    "eps": lambda: set_otherwise(eps=1e-7),
+    "betas": lambda: set_otherwise(betas=(0.9, 0.99)),
+    "form": lambda: set_otherwise(eps_placement="inside"),
+    "schedule": lambda: set_otherwise(lr=schedules.Exponential(0.02, 1.0)),
 }
+
+
+def set_otherwise(**kw: Any) -> nn.Trainer:
+    optimizer = nn.Adam(**{"lr": 0.02} | kw)
+    return nn.Trainer(make(), "softmax_cross_entropy", optimizer, regularizer=nn.L2(1e-3))
 
 
 @pytest.mark.parametrize("case", MISMATCHES)
@@ -181,6 +197,108 @@ def test_a_checkpoint_of_another_training(case: str, tmp_path: Path) -> None:
     assert np.array_equal(other.model.parameters, theta)
     assert all(np.array_equal(value, state[name]) for name, value in other.optimizer.state_dict().items())
     assert len(other.history) == other.epochs_done == 1
+
+
+def test_the_message_says_what_differs(tmp_path: Path) -> None:
+    fit(make_trainer("adam"), 2).save(tmp_path / "checkpoint")
+    with pytest.raises(
+        ValueError, match=r"set otherwise: expected \{'lr': 0.01\}, got \{'lr': 0.02\}.*assign others afterwards"
+    ):
+        set_otherwise(lr=0.01).restore(tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match=r"another training: expected .*'clip': 'ClipNorm\(1.0\)'.*got .*'clip': None"):
+        make_trainer("adam", clip=nn.ClipNorm(1.0)).restore(tmp_path / "checkpoint")
+
+
+def test_numbers_that_were_assigned_come_back(tmp_path: Path) -> None:
+    """A trainer that began alike takes over what was assigned since: numbers, pairs and schedules."""
+    trainer = fit(make_trainer("adam"), 2)
+    trainer.optimizer.lr = schedules.Cosine(0.05, steps=40)
+    trainer.optimizer.betas = (0.8, schedules.Exponential(0.9, 0.999))
+    fit(trainer, 2).save(tmp_path / "checkpoint")
+    fit(trainer, 3)
+    for resumed in (make_trainer("adam"), make_trainer("adam with schedules")):
+        resumed.restore(tmp_path / "checkpoint")
+        assert repr(resumed.optimizer) == repr(trainer.optimizer)
+        assert fit(resumed, 3).model.parameters.tobytes() == trainer.model.parameters.tobytes()
+    resumed.save(tmp_path / "again")  # the trainer that began otherwise: from now on as the first one
+    again = make_trainer("adam")
+    again.restore(tmp_path / "again")
+    assert again.history == trainer.history
+    again.optimizer.lr = 0.5
+    fit(again, 1)
+    assert again.history["lr"][-1] == 0.5
+
+
+class Counter(nn.Callback):
+    """A user's own, with an array in its state."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(3)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        self.counts[epoch % 3] += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"counts": self.counts, "total": float(self.counts.sum())}
+
+    def load_state_dict(self, state: Any) -> None:
+        assert state["total"] == state["counts"].sum()
+        self.counts = np.array(state["counts"])
+
+
+def test_callbacks_go_on_by_class_and_order(tmp_path: Path) -> None:
+    first, second, third = Counter(), nn.EarlyStopping("running_loss", patience=9), Counter()
+    trainer = fit(make_trainer("adam"), 4, callbacks=[first, second, third])
+    third.counts += 10
+    trainer.save(tmp_path / "checkpoint")
+    resumed, others = make_trainer("adam"), [nn.Callback(), Counter(), Counter(), Counter()]
+    resumed.restore(tmp_path / "checkpoint")
+    fit(resumed, 2, callbacks=others)
+    assert [c.counts.sum() for c in others[1:]] == [6, 36, 2]  # type: ignore[attr-defined]
+    fit(resumed, 1, callbacks=[fresh := Counter()])
+    assert fresh.counts.sum() == 1
+
+
+@pytest.mark.parametrize("cut", [2, 4, 7])
+def test_early_stopping_goes_back_to_an_epoch_before_the_checkpoint(cut: int, tmp_path: Path) -> None:
+    """Targets are noise, so that the validation loss rises before long."""
+    rng = np.random.default_rng(0)
+    y, held_out = rng.integers(0, 3, 53), (rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
+    kw: dict[str, Any] = {"epochs": 60, "batch_size": 16, "validation_data": held_out, "verbose": 0}
+    whole, stopping = make_trainer("adam"), nn.EarlyStopping(patience=6)
+    whole.fit(X, y, callbacks=[stopping, nn.ModelCheckpoint(tmp_path / "net-{epoch}")], **kw)
+    assert stopping.best_epoch is not None
+    assert cut < whole.epochs_done < 60
+    resumed, other = make_trainer("adam"), nn.EarlyStopping(patience=6)
+    resumed.restore(tmp_path / f"net-{cut}")
+    resumed.fit(X, y, callbacks=[other], **kw)
+    assert (other.best_epoch, other.stopped_epoch, other.best) == (stopping.best_epoch, stopping.stopped_epoch, stopping.best)
+    assert resumed.model.parameters.tobytes() == whole.model.parameters.tobytes()
+    assert resumed.history == whole.history
+
+
+def go_on(trainer: nn.Trainer, path: Path) -> None:
+    trainer.restore(path)
+    fit(trainer, 1, callbacks=[nn.EarlyStopping("running_loss")])
+
+
+def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
+    trainer = fit(make_trainer("adam"), 2, callbacks=[nn.EarlyStopping("running_loss")])
+    trainer.save(tmp_path / "good")
+    for change, message in (
+        (lambda about: about["callbacks"][0]["state"].pop("best_epoch") and None, "EarlyStopping can take up.*best_epoch"),
+        (set_in("callbacks", value=[{"class": "EarlyStopping"}]), "bad is damaged"),
+        (set_in("callbacks", value=3), "bad is damaged"),
+        (set_in("callbacks", value=["EarlyStopping"]), "bad is damaged"),
+    ):
+        trainer = make_trainer("adam")
+        with pytest.raises(ValueError, match=message):
+            go_on(trainer, altered(tmp_path / "good", change))
+        assert trainer.epochs_done == len(trainer.history)
+    early = nn.EarlyStopping("running_loss")
+    early.load_state_dict({"wait": 0, "best": 1.0, "best_epoch": 0, "best_parameters": np.zeros(3), "best_state": np.zeros(0)})
+    with pytest.raises(ValueError, match=r"best parameters of another model: expected shape \(51,\), got \(3,\)"):
+        fit(make_trainer("adam"), 1, callbacks=[early])
 
 
 def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
@@ -360,7 +478,14 @@ def test_a_large_model_is_not_built_for_a_small_file(good: Path, monkeypatch: py
 
 DAMAGED_TRAINING: dict[str, Any] = {
     **{f"no {name}": (lambda about, name=name: about.pop(name) and None)
-       for name in ("kind", "optimizer", "optimizer_state", "epochs_done", "seed", "history")},
+       for name in ("kind", "optimizer", "optimizer_state", "epochs_done", "seed", "history", "training", "optimizer_config",
+                    "first_optimizer_config", "callbacks", "losses_of")},
+    "an optimizer of text": set_in("optimizer_config", value="adam"),
+    "an lr that is text": set_in("optimizer_config", "lr", value="fast"),
+    "an lr below 0": set_in("optimizer_config", "lr", value=-1.0),
+    "an unknown schedule": set_in("optimizer_config", "lr", value={"schedule": "up"}),
+    "a schedule of text": set_in("optimizer_config", "lr", value={"schedule": "exponential", "initial": "a", "gamma": 1}),
+    "losses of nothing": set_in("losses_of", value=-1),
     "epochs_done that is text": set_in("epochs_done", value="many"),
     "epochs_done that is null": set_in("epochs_done", value=None),
     "a negative epochs_done": set_in("epochs_done", value=-1),

@@ -235,6 +235,79 @@ def test_clipping(kind: str, regularized: bool, data: tuple[Array, Array]) -> No
         assert not all(changed)
 
 
+@pytest.mark.parametrize("kind", CLIPS)
+def test_history_of_clipping(kind: str, data: tuple[Array, Array]) -> None:
+    """The mean norm before the clip, the penalty's gradient in it, and the share of the steps in which it acted."""
+    clip, numpy_clip = CLIPS[kind]
+    norms, acted = [], []
+
+    def gradient(theta: Array, g: Array) -> Array:
+        g = g + 0.1 * IS_WEIGHT * theta
+        norms.append(np.linalg.norm(g))
+        acted.append(not np.array_equal(numpy_clip(g), g))
+        return numpy_clip(g)
+
+    numpy_training("sgd", make().parameters, data, gradient=gradient, epochs=15)
+    history = fit(make(), data, nn.SGD(lr=0.05), clip=clip, regularizer=nn.L2(0.1), epochs=15).history
+    assert history["grad_norm"] == pytest.approx(np.reshape(norms, (15, 4)).mean(axis=1), rel=1e-11)
+    assert history["clipped"].tolist() == np.reshape(acted, (15, 4)).mean(axis=1).tolist()
+    if kind == "global norm, sometimes":
+        assert 0 < history["clipped"].mean() < 1
+    partly = fit(make(), data, nn.SGD(lr=0.05), clip=clip, regularizer=nn.L2(0.1), epochs=15, validation_data=data).history
+    assert all(np.array_equal(partly[name], history[name]) for name in ("grad_norm", "clipped"))
+
+
+def test_history_of_hyper_parameters(data: tuple[Array, Array]) -> None:
+    """Four steps an epoch: what counts is the last one. Constants have no column, but for the rate."""
+    rate, beta = schedules.Exponential(0.1, gamma=0.9), schedules.PiecewiseConstant([2], [0.9, 0.95], per="epoch")
+    trainer = fit(make(), data, nn.Adam(lr=rate, betas=(0.8, beta)), epochs=3)
+    history = trainer.history
+    assert history.columns == ["running_loss", "lr", "beta2"]
+    assert history["lr"] == pytest.approx([0.1 * 0.9**t for t in (3, 7, 11)], rel=1e-14)
+    assert history["beta2"].tolist() == [0.9, 0.9, 0.95]
+    trainer.optimizer.lr = 0.25
+    trainer.fit(*data, epochs=1, batch_size=53, verbose=0)
+    assert history["lr"][-1] == 0.25
+    assert fit(make(), data, nn.Rprop(), batch_size=53).history.columns == ["running_loss"]
+
+
+# What is assigned after a fit counts from then on, and nothing else does.
+
+
+def test_a_loss_a_penalty_and_a_clip_may_be_assigned(data: tuple[Array, Array]) -> None:
+    clip, numpy_clip = CLIPS["global norm"]
+    trainer = fit(make(), data, nn.SGD(lr=0.05), epochs=2)
+    theta, _ = numpy_training("sgd", make().parameters, data, epochs=2)
+    trainer.regularizer, trainer.clip = nn.L2(0.3), clip
+    trainer.fit(*data, epochs=2, batch_size=16, verbose=0)
+    theta, _ = numpy_training(
+        "sgd", theta, data, epochs=2, first_epoch=2, gradient=lambda theta, g: numpy_clip(g + 0.3 * IS_WEIGHT * theta)
+    )
+    assert np.allclose(trainer.model.parameters, theta, rtol=RTOL, atol=RTOL)
+    assert trainer.evaluate(*data)["penalty"] > 0
+    trainer.regularizer.l2, trainer.clip.limit = 0.1, 0.1
+    trainer.fit(*data, epochs=2, batch_size=16, verbose=0)
+    theta, _ = numpy_training(
+        "sgd", theta, data, epochs=2, first_epoch=4, gradient=lambda theta, g: clip_array(g + 0.1 * IS_WEIGHT * theta, 0.1)
+    )
+    clip.limit = 0.2  # the other tests' again
+    assert np.allclose(trainer.model.parameters, theta, rtol=RTOL, atol=RTOL)
+    trainer.regularizer = trainer.clip = None
+    trainer.fit(*data, epochs=2, batch_size=16, verbose=0)
+    theta, _ = numpy_training("sgd", theta, data, epochs=2, first_epoch=6)
+    assert np.allclose(trainer.model.parameters, theta, rtol=RTOL, atol=RTOL)
+    assert set(trainer.evaluate(*data)) == {"loss"}
+    trainer.loss = "squared_error"
+    assert trainer.evaluate(*data)["loss"] == nn.Trainer(trainer.model, "squared_error").evaluate(*data)["loss"]
+    with pytest.raises(ValueError, match="loss must be"):
+        trainer.loss = "none"
+    with pytest.raises(TypeError, match="regularizer must be a Regularizer"):
+        trainer.regularizer = 0.1
+    with pytest.raises(TypeError, match="clip must be a Clipping"):
+        trainer.clip = 5.0
+    assert (trainer.loss.name, trainer.regularizer, trainer.clip) == ("squared_error", None, None)
+
+
 # How many steps run in one call does not matter.
 
 
@@ -358,12 +431,12 @@ def test_validation_and_exact_loss_are_those_of_evaluate(data: tuple[Array, Arra
 
 def test_columns(data: tuple[Array, Array]) -> None:
     history = fit(make(), data).history
-    assert history.columns == ["running_loss"]
+    assert history.columns == ["running_loss", "lr"]
     assert len(history) == 4
     history = fit(make(), data, metrics=["accuracy"], exact_loss=True, validation_data=data, regularizer=nn.L1(0.1)).history
     measures = ["loss", "accuracy", "penalty"]
     expected = [*(f"running_{name}" for name in measures), *measures, *(f"val_{name}" for name in measures)]
-    assert sorted(history.columns) == sorted(expected)
+    assert sorted(history.columns) == sorted([*expected, "lr"])
     assert np.array_equal(history["loss"], history["val_loss"])
 
 

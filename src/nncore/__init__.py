@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from nncore import data, initializers, landscapes, losses, optimizers, schedules
+from nncore import data, initializers, landscapes, losses, optimizers, samplers, schedules
 from nncore._kernels import get_num_threads, set_num_threads
 from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from nncore.clipping import ClipGlobalNorm, ClipNorm, ClipValue
@@ -48,6 +48,7 @@ from nncore.losses import (
     SoftmaxCrossEntropy,
     SquaredError,
 )  # fmt: skip
+from nncore.lr_find import LearningRates
 from nncore.model import Sequential
 from nncore.optimizers import (
     SGD,
@@ -66,6 +67,7 @@ from nncore.optimizers import (
     RMSprop,
     Rprop,
 )  # fmt: skip
+from nncore.plateau import ReduceLROnPlateau
 from nncore.regularizers import L1, L2, ElasticNet
 from nncore.storage import load
 from nncore.trainer import Trainer
@@ -77,11 +79,11 @@ __all__ = [
     "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense",
     "DivergenceError", "DropConnect", "Dropout", "EarlyStopping", "ElasticNet", "GaussianDropout", "GaussianNoise",
     "GaussianWeightNoise", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer", "LeakyReLU",
-    "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "MultiplicativeWhiteout", "NAdam",
-    "Nesterov", "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy",
-    "SimpleRNN", "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads",
-    "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
+    "LearningRates", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum",
+    "MultiplicativeWhiteout", "NAdam", "Nesterov", "Optimizer", "RMSprop", "ReLU", "ReduceLROnPlateau", "Rprop", "Sequential",
+    "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax", "SoftmaxCrossEntropy", "Softplus",
+    "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers", "landscapes", "load", "losses", "optimizers",
+    "reference", "samplers", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 

@@ -63,11 +63,13 @@ class Callback:
 
 
 class _Best:
-    """The best value of a column so far: v replaces b if it is better by more than min_delta; NaN never does."""
+    """The best value of a column so far: v replaces b if it is better by more than min_delta (or, if that is relative,
+    min_delta·|b|); NaN never does.
+    """
 
-    def __init__(self, column: str, mode: str, min_delta: float = 0.0) -> None:
+    def __init__(self, column: str, mode: str, min_delta: float = 0.0, relative: bool = False) -> None:
         self.column = column
-        self.min_delta = min_delta
+        self.min_delta, self.relative = min_delta, relative
         self.larger = _larger_is_better(column, mode)
         self.value: float | None = None
 
@@ -77,7 +79,8 @@ class _Best:
             raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(row) or 'none'}")
         value = float(row[self.column])
         best = (-math.inf if self.larger else math.inf) if self.value is None else self.value
-        better = value - self.min_delta > best if self.larger else value + self.min_delta < best
+        margin = self.min_delta * (abs(best) if self.relative and math.isfinite(best) else 1)
+        better = value - margin > best if self.larger else value + margin < best
         if better:
             self.value = value
         return better
@@ -172,6 +175,9 @@ class EarlyStopping(Callback):
         if not self._resumed:
             self._reset()
         self._resumed = False
+        if self._parameters is not None and self._parameters.shape != trainer.model.parameters.shape:
+            shapes = f"{trainer.model.parameters.shape}, got {self._parameters.shape}"
+            raise ValueError(f"EarlyStopping goes on with the best parameters of another model: expected shape {shapes}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)

@@ -1,19 +1,34 @@
-"""Gradient clipping: what keeps one steep place from throwing θ far away (Pascanu, Mikolov, Bengio 2013)."""
+"""Gradient clipping: what keeps one steep place from throwing θ far away (Pascanu, Mikolov, Bengio 2013).
+
+The history tells what a clip did: ``grad_norm`` is the epoch's mean of the norm of the whole gradient before clipping, the
+penalty's part included; ``clipped`` is the share of the steps in which anything was changed.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore.tape import Op
 
-__all__ = ["ClipGlobalNorm", "ClipNorm", "ClipValue", "Clipping"]
+__all__ = ["ClipGlobalNorm", "ClipNorm", "ClipOps", "ClipValue", "Clipping"]
 
 Array = NDArray[np.generic]
+
+
+@dataclass
+class ClipOps:
+    """The ops of a clip, and what they leave behind of each step."""
+
+    ops: list[Op]
+    squares: Array  # of each tile, before clipping
+    acted: Array  # 1 for each tile or group of tiles that was changed, 0 for the others
 
 
 class Clipping(ABC):
@@ -25,8 +40,12 @@ class Clipping(ABC):
         self.limit = float(limit)
 
     @abstractmethod
-    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
+    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         """Ops on the tiles of ``table``; ``arrays``: the first tile of each parameter array, and last their number."""
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        return {"limit": self.limit}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.limit})"
@@ -41,9 +60,12 @@ class ClipValue(Clipping):
         Positive.
     """
 
-    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
-        cost = [1.0] * len(table)
-        return [Op("tiles", "clip_value", _with_table((gradient,), table), constants=(self.limit,), cost=cost)]
+    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
+        squares, acted = np.zeros(len(table)), np.zeros(len(table))
+        clip = Op(
+            "tiles", "clip_value", _with_table((gradient, acted), table), constants=(self.limit,), cost=[1.0] * len(table)
+        )  # fmt: skip
+        return ClipOps([_square_sum(squares, gradient, table), clip], squares, acted)
 
 
 class _ByNorm(Clipping):
@@ -51,15 +73,15 @@ class _ByNorm(Clipping):
     def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
         """The first tile of each group that has one norm, and last the number of tiles."""
 
-    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> list[Op]:
+    def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         groups = np.array(self._groups(arrays), dtype=np.int64)
-        squares, factors = np.zeros(len(table)), np.ones(len(table))
-        cost = [1.0] * len(table)
-        return [
-            Op("tiles", "square_sum", _with_table((squares, gradient), table), cost=cost),
-            Op("whole", "clip_factor", (factors, squares, groups), (len(groups) - 1,), (self.limit,)),
-            Op("tiles", "scale_gradient", _with_table((gradient, factors), table), cost=cost),
+        squares, factors, acted = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(groups) - 1)
+        ops = [
+            _square_sum(squares, gradient, table),
+            Op("whole", "clip_factor", (factors, squares, groups, acted), (len(groups) - 1,), (self.limit,)),
+            Op("tiles", "scale_gradient", _with_table((gradient, factors), table), cost=[1.0] * len(table)),
         ]
+        return ClipOps(ops, squares, acted)
 
 
 class ClipNorm(_ByNorm):
@@ -92,6 +114,10 @@ class ClipGlobalNorm(_ByNorm):
 
     def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
         return [arrays[0], arrays[-1]]
+
+
+def _square_sum(squares: Array, gradient: Array, table: Array) -> Op:
+    return Op("tiles", "square_sum", _with_table((squares, gradient), table), cost=[1.0] * len(table))
 
 
 def _with_table(arrays: tuple[Array, ...], table: Array) -> tuple[Array | None, ...]:

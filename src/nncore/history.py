@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.optimizers.hyper import RANGES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
-_NOT_A_METRIC = {"epoch", "step", "steps", "lr", "learning_rate", "time", "seconds"}
+_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "seconds", "grad_norm", "clipped", *RANGES}
+_OVER_DECADES = ("loss", "lr", "grad_norm")  # endings of columns that may get a logarithmic axis
 _HEAD, _TAIL = 5, 5
 
 
@@ -189,8 +192,8 @@ class History:
     ) -> Figure:
         """Draw the columns against the number of epochs trained: losses in one panel, metrics in another.
 
-        ``name`` is a solid line and ``val_name`` a dashed one of the same colour. Losses that span more than two
-        decades get a logarithmic axis.
+        ``name`` is a solid line and ``val_name`` a dashed one of the same colour. Losses, and learning rates and gradient
+        norms that are asked for, get a logarithmic axis if they span more than two decades.
 
         Parameters
         ----------
@@ -200,7 +203,8 @@ class History:
             Draw there: losses on the first, metrics on the second. On a single Axes the metrics are drawn only if there
             are no losses.
         columns : sequence of str, optional
-            Draw these in a single panel. Default: all but epoch, step, lr and time.
+            Draw these in a single panel, ``["lr"]`` for instance. Default: all but hyper-parameters, grad_norm, clipped, and
+            counts of steps or time.
 
         Returns
         -------
@@ -265,7 +269,7 @@ class History:
             )
             drawn.append(self[c][seen])
         values = np.concatenate(drawn)
-        if all(f.endswith("loss") for f in families) and values.min(initial=1) > 0 and np.ptp(np.log10(values)) > 2:
+        if all(f.endswith(_OVER_DECADES) for f in families) and values.min(initial=1) > 0 and np.ptp(np.log10(values)) > 2:
             ax.set_yscale("log")
         ax.set_xlabel("epochs trained")
         ax.set_ylabel(families[0] if len(families) == 1 else "loss" if "loss" in families else "value")

@@ -32,6 +32,7 @@ class Dataset:
 
     rows: Array
     targets: list[Targets]
+    weights: Array | None = None  # (n,) float64: factors of the examples' losses
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,11 +40,16 @@ class Dataset:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Which ops read the targets: programs are compiled for these."""
-        return tuple(targets.kind for targets in self.targets)
+        return (*(targets.kind for targets in self.targets), *(() if self.weights is None else ("weighted",)))
 
     def take(self, chosen: Array) -> Dataset:
         """Some of the examples."""
-        return Dataset(self.rows[chosen], [targets.take(chosen) for targets in self.targets])
+        weights = None if self.weights is None else self.weights[chosen]
+        return Dataset(self.rows[chosen], [targets.take(chosen) for targets in self.targets], weights)
+
+    def weighted(self, factors: Array) -> Dataset:
+        """The same examples, each with another factor on its loss."""
+        return Dataset(self.rows, self.targets, factors if self.weights is None else factors * self.weights)
 
 
 @dataclass
@@ -52,12 +58,12 @@ class StepProgram:
 
     recording: Recording
     compiled: Compiled
-    gathers: list[Op]  # of the inputs, of the loss's targets, of the metrics'
+    gathers: list[Op]  # of the inputs, of the loss's targets, of the metrics', of the weights
     pace: Pace
 
     def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
         """Run steps on this data: see ``Compiled.run``."""
-        arrays = [data.rows, *[targets.array for targets in data.targets]]
+        arrays = [data.rows, *[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
         bind = [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
         return self.compiled.run(bind, examples=len(data), **run)
 
@@ -65,7 +71,8 @@ class StepProgram:
 def _loss_ops(trainer: Trainer, recording: Recording, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
     """Gathering of targets; metrics and, last, the loss; the per-example columns that they write, the loss first."""
     tape, output = recording.tape, recording.output
-    gather, loss_op, losses = trainer.loss.emit(tape, output, data.targets[0])
+    weight = None if data.weights is None else np.zeros(tape.capacity)
+    gather, loss_op, losses = trainer.loss.emit(tape, output, data.targets[0], weight)
     gathers, ops, records = [gather], [], [losses]
     own_targets = iter(data.targets[1:])
     for metric in trainer.metrics:
@@ -76,6 +83,8 @@ def _loss_ops(trainer: Trainer, recording: Recording, data: Dataset) -> tuple[li
             op, record = metric.emit(tape, output, gather.arrays[0], data.targets[0], trainer.loss)
         ops.append(op)
         records.append(record)
+    if weight is not None:
+        gathers.append(Op("rows", "gather_weights", (weight, None)))
     return gathers, [*ops, loss_op], records
 
 
@@ -95,7 +104,7 @@ def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProg
     gathers, ops, records = _loss_ops(trainer, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     penalty, partials = _penalty_op(trainer, table)
-    clip = trainer.clip.ops(model.gradients, table, _first_tiles(tape)) if trainer.clip else []
+    clip = trainer.clip.ops(model.gradients, table, _first_tiles(tape)) if trainer.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
         axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
@@ -105,11 +114,12 @@ def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProg
         return [Op(axis, kernel, arrays, cost=cost)] if kernel else []
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *clip, *optimizer_ops(f"{optimizer.kernel}_update")]
+    everywhere = [*penalty, *(clip.ops if clip else []), *optimizer_ops(f"{optimizer.kernel}_update")]
     step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
     enter, leave = stages(optimizer_ops(optimizer.enter)), stages(optimizer_ops(optimizer.leave))
     before = enter + recording.prepare()
-    compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials)
+    notes = [clip.squares, clip.acted] if clip else []
+    compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials, notes=notes)
     return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import uuid
@@ -78,13 +79,19 @@ def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
         "kind": "trainer", "model": _model_config(trainer.model), "optimizer": type(trainer.optimizer).__name__,
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history": trainer.history.to_dict(),
+        "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),
+        "first_optimizer_config": _plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
+        "losses_of": trainer._last_losses.fingerprint,
     }  # fmt: skip
+    if trainer._last_losses.values is not None:
+        arrays["losses"] = trainer._last_losses.values
     _write(path, arrays, about)
 
 
 def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     """Take over everything from a checkpoint, after checking that it fits."""
     from nncore.history import History
+    from nncore.samplers import LastLosses
 
     arrays, about = _read(path)
     if about.get("kind") != "trainer":
@@ -95,18 +102,87 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     if about.get("optimizer") != name:
         raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {about.get('optimizer')}")
     _check_arrays(trainer.model, arrays, path)
-    scaled = trainer.model.copy()
+    if about.get("training") != (expected := _plain(_training(trainer))):
+        raise ValueError(f"{path} is of another training: expected {expected}, got {about.get('training')}")
+    config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         _restore_scalers(scaled, about["model"], arrays)
+        callbacks = _read_callbacks(about["callbacks"], arrays)
+        last = LastLosses(_count(about, "losses_of"), _losses(arrays))
         history, state = History.from_dict(about["history"]), dict(about["optimizer_state"])
         epochs_done, seed = _count(about, "epochs_done"), _count(about, "seed")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
     trainer.optimizer.load_state_dict(state)
+    for key, value in config.items():
+        setattr(trainer.optimizer, key, value)
+    trainer._first_config = about["first_optimizer_config"]
+    trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
     _fill(trainer.model, arrays, path)
     trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
     trainer.history, trainer.epochs_done, trainer.seed = history, epochs_done, seed
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from a file."""
+    return json.loads(json.dumps(value, default=repr))
+
+
+def _training(trainer: Trainer) -> dict[str, Any]:
+    """What is minimised, and what is done to the gradient."""
+    parts = {"regularizer": trainer.regularizer, "clip": trainer.clip}
+    loss = {"loss": [trainer.loss.name, trainer.loss.config()]}
+    return loss | {name: None if part is None else repr(part) for name, part in parts.items()}
+
+
+def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: PathLikeStr) -> dict[str, Any]:
+    """The arguments of the checkpoint's optimizer that this one does not have, if the two began alike."""
+    mine, now, first = (_plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
+    if not isinstance(now, dict) or not isinstance(first, dict):
+        raise ValueError(f"{path} is damaged: it does not say how its optimizer was set")
+    if mine not in (now, first) and _plain(trainer._first_config) != first:
+        differ = [name for name in mine if mine[name] != now.get(name)]
+        expected, got = ({name: config.get(name) for name in differ} for config in (mine, now))
+        raise ValueError(
+            f"{path} holds an optimizer that is set otherwise: expected {expected}, got {got}. "
+            "Restore with the same, and assign others afterwards"
+        )
+    config = {name: now.get(name) for name in mine if mine[name] != now.get(name)}
+    trial = copy.copy(trainer.optimizer)
+    try:
+        for name, value in config.items():
+            setattr(trial, name, value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds an optimizer that cannot be set: {error}") from error
+    return config
+
+
+def _callback_states(trainer: Trainer, arrays: dict[str, Array]) -> list[dict[str, Any]]:
+    """Class and state of each callback that has one; what is an array goes to ``arrays``."""
+    entries = [{"class": type(c).__name__, "state": state} for c in trainer._callbacks if (state := c.state_dict())]
+    result = []
+    for number, entry in enumerate(entries or trainer._callback_states):
+        state = entry["state"]
+        arrays |= {f"callback.{number}.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
+        result.append(entry | {"state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}})
+    return result
+
+
+def _read_callbacks(entries: Any, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+    result = []
+    for number, entry in enumerate(entries):
+        prefix = f"callback.{number}."
+        own = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        result.append({"class": str(entry["class"]), "state": dict(entry["state"]) | own})
+    return result
+
+
+def _losses(arrays: Mapping[str, Array]) -> Array | None:
+    losses = arrays.get("losses")
+    if losses is not None and (losses.ndim != 1 or losses.dtype != np.float64 or not np.isfinite(losses).all()):
+        raise ValueError(f"losses must be finite float64 numbers (n,), got {losses.dtype} of shape {losses.shape}")
+    return losses
 
 
 def _model_config(model: Sequential) -> dict[str, Any]:

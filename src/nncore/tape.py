@@ -237,11 +237,12 @@ class Compiled:
     step : stages of a step.
     records : per-example columns that the step writes, the loss first.
     partials : parts of a penalty that the step leaves behind.
+    notes : of each number that is noted of a step, the parts, whose sum it is.
     """
 
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
-        records: Sequence[Array] = (), partials: Array | None = None,
+        records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
     ) -> None:  # fmt: skip
         self.parallel = tape.parallel
         self._turn = threading.Lock()
@@ -256,7 +257,7 @@ class Compiled:
         ]  # fmt: skip
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
-            block_rows=tape.block_rows, records=records, partials=partials,
+            block_rows=tape.block_rows, records=records, partials=partials, notes=notes,
         )  # fmt: skip
 
     def run(self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None, **run: Any) -> tuple[int, Array]:

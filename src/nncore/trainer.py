@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore import _kernels, losses, optimizers
+from nncore import losses, optimizers, samplers
 from nncore import metrics as metric_registry
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
@@ -30,6 +30,12 @@ from nncore.optimizers import Optimizer
 from nncore.programs import Dataset, StepProgram, evaluation_program, training_program
 from nncore.progress import Progress
 from nncore.regularizers import Regularizer
+from nncore.samplers import Examples, LastLosses, Sampler
+from nncore.schedules import Schedule
+from nncore.weights import class_labels, class_weights, example_weights
+
+if TYPE_CHECKING:
+    from nncore.lr_find import LearningRates
 
 __all__ = ["Trainer"]
 
@@ -92,13 +98,10 @@ class Trainer:
             raise TypeError(f"model must be a Sequential, got {model!r}")
         if not model.parameters.size:
             raise ValueError("model must have parameters to train, got none")
-        if regularizer is not None and not isinstance(regularizer, Regularizer):
-            raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4), got {regularizer!r}")
-        if clip is not None and not isinstance(clip, Clipping):
-            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
-        self.model, self.loss, self.optimizer = model, losses.get(loss), optimizers.get(optimizer)
+        self._compiled: dict[Any, Any] = {}
+        self.model, self.loss, self.optimizer = model, loss, optimizers.get(optimizer)
         self.metrics = [metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics)]
         self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
@@ -107,15 +110,55 @@ class Trainer:
         self.epochs_done = 0
         self.stop_training = self.interrupted = False
         self._width = math.prod(model.output_shape)
-        self._compiled: dict[Any, Any] = {}
+        self._last_losses = LastLosses()
+        self._callbacks: list[Callback] = []
+        self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
+        self._first_config = self.optimizer.config()
+
+    # --- what may be given anew at any time
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimised. Like ``regularizer`` and ``clip`` it may be assigned: it counts from the next step on."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: Loss | str | Callable[..., Any]) -> None:
+        self._loss = losses.get(loss)
+        self._compiled.clear()
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The penalty, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, regularizer: Regularizer | None) -> None:
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4), got {regularizer!r}")
+        self._regularizer = regularizer
+        self._compiled.clear()
+
+    @property
+    def clip(self) -> Clipping | None:
+        """How the gradient is clipped, or None."""
+        return self._clip
+
+    @clip.setter
+    def clip(self, clip: Clipping | None) -> None:
+        if clip is not None and not isinstance(clip, Clipping):
+            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+        self._clip = clip
+        self._compiled.clear()
 
     # --- the public loop
 
     def fit(
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, shuffle: bool = True,
-        validation_data: tuple[Any, Any] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
+        sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
+        validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
         callbacks: Iterable[Callback] = (), verbose: int = 1,
     ) -> History:  # fmt: skip
         """Train for some epochs.
@@ -130,7 +173,16 @@ class Trainer:
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
-        validation_data : (X, y), optional
+        sampler : Sampler or str, optional
+            Another choice of examples: see ``nncore.samplers``.
+        sample_weight : array_like (n,), optional
+            w_i ≥ 0: the loss of a batch is Σ w_i l_i divided by its number of *rows*, as in Keras and as
+            ``(w * loss).mean()`` in PyTorch. So weights whose mean is not 1 also scale the steps. Metrics count every
+            example alike.
+        class_weight : mapping of label to number, or "balanced", optional
+            Weights by class, in training only; they multiply ``sample_weight``. Labels that are left out have weight 1;
+            "balanced" is n / (k n_c) for a class with n_c of the n examples of k classes, as in scikit-learn.
+        validation_data : (X, y) or (X, y, sample_weight), optional
             Evaluated after every epoch: columns ``val_loss`` and so on.
         validation_split : float
             Instead: this share of the data is set aside, shuffled first and stratified by label.
@@ -144,6 +196,9 @@ class Trainer:
         Returns
         -------
         History
+            Beside losses and metrics: ``lr`` and each hyper-parameter that has a schedule, as they were in the epoch's last
+            step; with a clip ``grad_norm``, the mean norm of the gradient before it, and ``clipped``, the share of the steps
+            in which it acted.
 
         Raises
         ------
@@ -159,14 +214,22 @@ class Trainer:
         epochs = check_positive_integer(epochs, "epochs")
         batch_size = check_positive_integer(batch_size, "batch_size")
         callbacks = _callbacks(callbacks)
-        data, validation = self._data(X, y), self._validation_data(validation_data)
+        chosen = samplers.get(sampler, shuffle)
+        data, validation = self._data(X, y, sample_weight), self._validation_data(validation_data)
+        labels = None
+        if class_weight is not None or chosen.uses_labels:
+            labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {chosen!r}")
         if validation_split != 0:
             if validation is not None:
                 raise ValueError("validation_split and validation_data exclude each other, got both")
-            data, validation = self._split(data, validation_split)
+            train, held_back = self._split(data, validation_split)
+            data, validation, labels = data.take(train), data.take(held_back), None if labels is None else labels[train]
+        if class_weight is not None and labels is not None:
+            data = data.weighted(class_weights(class_weight, labels, self._width))
         self._check_optimizer(len(data), batch_size)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        run = _Run(self, data, min(batch_size, len(data)), shuffle)
+        run = Run(self, data, min(batch_size, len(data)), chosen, labels)
+        self._take_up(callbacks)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
@@ -177,11 +240,12 @@ class Trainer:
                     for callback in callbacks:
                         callback.on_epoch_begin(self, self.epochs_done)
                 within = functools.partial(progress.update, self.epochs_done - first)
-                for row in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
+                for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
                     if exact_loss:
                         row |= self._evaluate(data)
                     if validation is not None:
                         row |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
+                    row |= notes
                     self.epochs_done += 1
                     self.history.append(row)
                     for callback in callbacks if each_epoch else ():
@@ -194,23 +258,71 @@ class Trainer:
             callback.on_train_end(self)
         return self.history
 
-    def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None) -> dict[str, float]:
+    def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
         """One pass over X in the order given; by default as a single batch. Returns the running loss and metrics.
 
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
-        data = self._data(X, y)
+        data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
         self._check_optimizer(len(data), batch)
-        run = _Run(self, data, min(batch, len(data)), shuffle=False)
+        run = Run(self, data, min(batch, len(data)), samplers.Sequential())
         rows = run.advance(1, lambda: False, None)
         if run.failure:
             raise run.failure
         self.epochs_done += 1
-        return rows[0]
+        return rows[0][0]
 
-    def evaluate(self, X: Any, y: Any) -> dict[str, float]:
+    def lr_find(
+        self, X: Any, y: Any, *, start: float = 1e-6, end: float = 10.0, steps: int = 200, batch_size: int = 32,
+        smoothing: float = 0.9, divergence: float = 4.0,
+    ) -> LearningRates:  # fmt: skip
+        """Sweep the learning rate over one short training and see where the loss falls and where it explodes.
+
+        Step t = 0, 1, … of the sweep is taken with the rate start · (end/start)^(t/(steps − 1)), on shuffled batches, from the
+        parameters and with the optimizer's state as they are. It runs on a copy: this trainer, its model, its optimizer and
+        its history stay as they are, to the bit.
+
+        Parameters
+        ----------
+        X, y, batch_size : as for ``fit``
+        start, end : float
+            The rates, 0 < start < end.
+        steps : int
+            At most so many.
+        smoothing : float
+            β ∈ [0, 1) of s ← β s + (1 − β) l; the curve that is judged is s/(1 − β^(t+1)), in which the start at 0 is
+            corrected.
+        divergence : float
+            Stop when that curve is above so many times its least value, or when the loss is not finite.
+
+        Returns
+        -------
+        LearningRates
+            ``lrs``, ``losses``, ``smoothed``, ``suggestion``, ``steepest``, ``plot()``.
+
+        References
+        ----------
+        Smith: Cyclical learning rates for training neural networks (2017).
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> X, y = nn.data.two_spirals(400)
+        >>> model = nn.Sequential([nn.Dense(32), nn.SiLU(), nn.Dense(2)], input_shape=2)
+        >>> trainer = nn.Trainer(model, loss="softmax_cross_entropy", optimizer="adam")
+        >>> found = trainer.lr_find(X, y)
+        >>> 1e-4 < found.suggestion < 0.1
+        True
+        """
+        from nncore import lr_find
+
+        return lr_find.sweep(self, X, y, start, end, steps, batch_size, smoothing, divergence)
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the rows of X, in inference mode: the mean over the examples.
+
+        With ``sample_weight`` the loss is Σ w_i l_i / n, as in ``fit``; metrics count every example alike.
 
         Examples
         --------
@@ -220,18 +332,32 @@ class Trainer:
         >>> trainer.evaluate(np.ones((5, 3)), np.full(5, 2.0))
         {'loss': 4.0}
         """
-        return self._evaluate(self._data(X, y))
+        return self._evaluate(self._data(X, y, sample_weight))
 
     # --- saving
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a checkpoint: the model, the optimizer's state, the history and where the training stands."""
+        """Write a checkpoint: the model, the optimizer and its state, the history and where the training stands.
+
+        The callbacks of the ``fit`` under way, or of the last one, are in it with what they have counted and kept.
+        """
         from nncore import storage
 
         storage.save_trainer(self, path)
 
     def restore(self, path: str | PathLike[str]) -> None:
-        """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped."""
+        """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
+
+        Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
+        must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
+        `ReduceLROnPlateau` for instance; they become the checkpoint's. To go on with others assign them afterwards. Callbacks
+        of the next ``fit`` go on counting where those of the same class stopped.
+
+        Raises
+        ------
+        ValueError
+            If the file is no checkpoint or one of another training; says what differs. Nothing is changed.
+        """
         from nncore import storage
 
         storage.restore_trainer(self, path)
@@ -241,28 +367,43 @@ class Trainer:
 
     # --- inside
 
-    def _data(self, X: Any, y: Any, suffix: str = "") -> Dataset:
+    def _data(self, X: Any, y: Any, weights: Any = None, *, suffix: str = "") -> Dataset:
         rows, y = self.model.scaled_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
-        return Dataset(rows, targets)
+        if weights is not None:
+            weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
+        return Dataset(rows, targets, weights)
 
-    def _validation_data(self, data: tuple[Any, Any] | None) -> Dataset | None:
+    def _validation_data(self, data: tuple[Any, ...] | None) -> Dataset | None:
         if data is None:
             return None
-        if not isinstance(data, (tuple, list)) or len(data) != 2:
-            raise ValueError(f"validation_data must be a pair (X, y), got {type(data).__name__}")
-        return self._data(*data, suffix=" of validation_data")
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
+        X, y, *weights = data
+        return self._data(X, y, *weights, suffix=" of validation_data")
 
-    def _split(self, data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
-        """Training and validation examples, in shares of each class where there are classes."""
+    def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
+        """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
         if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
             raise ValueError(f"validation_split must be a number between 0 and 1, got {fraction!r}")
         y = data.targets[0].array
         classes = y.dtype == np.int64 or bool(np.isin(y, (-1.0, 0.0, 1.0)).all())
-        train, held_back = train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
-        return data.take(train), data.take(held_back)
+        return train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
+
+    def _take_up(self, callbacks: list[Callback]) -> None:
+        """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""
+        waiting, self._callback_states = self._callback_states, []
+        for callback in callbacks:
+            mine = next((entry for entry in waiting if entry["class"] == type(callback).__name__), None)
+            if mine:
+                waiting.remove(mine)
+                try:
+                    callback.load_state_dict(mine["state"])
+                except (KeyError, TypeError) as error:
+                    raise ValueError(f"the checkpoint holds no state that {mine['class']} can take up: {error!r}") from error
+        self._callbacks = callbacks
 
     def _check_optimizer(self, n: int, batch: int) -> None:
         if self.optimizer.state is not self._optimizer_state:
@@ -277,11 +418,12 @@ class Trainer:
                 "the optimizer to go on with allow_mini_batches=True"
             )
 
-    def _evaluate(self, data: Dataset) -> dict[str, float]:
+    def _evaluate(self, data: Dataset, losses: Array | None = None) -> dict[str, float]:
+        """The row of ``evaluate``; the loss of each example in ``losses``."""
         capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
-        done, sums = program.run(data, last_step=steps, batch=capacity)
+        done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses)
         means = sums.sum(axis=0) / len(data) if done == steps else np.full(len(self.columns) + 1, math.nan)
         if self.regularizer:
             means[-1] = self.regularizer.value(self.model)
@@ -297,58 +439,101 @@ class Trainer:
 
     def _program(self, compile: Callable[[Trainer, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
-        key = (compile, capacity, data.kinds)
+        key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip))
         if key not in self._compiled:
             self._compiled[key] = compile(self, capacity, data)
         return self._compiled[key]
 
 
-class _Run:
+class Run:
     """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
 
-    def __init__(self, trainer: Trainer, data: Dataset, batch: int, shuffle: bool) -> None:
-        self.trainer, self.data, self.batch, self.shuffle = trainer, data, batch, shuffle
+    def __init__(
+        self, trainer: Trainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None
+    ) -> None:  # fmt: skip
+        self.trainer, self.batch, self.sampler = trainer, batch, sampler
+        self.examples = Examples(len(data), trainer.seed, labels)
+        sampler.check(self.examples)
+        if sampler.uses_losses:
+            self.examples.losses = trainer._last_losses.of(data, lambda losses: trainer._evaluate(data, losses))
+        self.unweighted = data  # by the sampler
+        self.data = data.weighted(np.ones(len(data))) if sampler.weighs else data
         self.per_epoch = -(-len(data) // batch)
-        self.program = trainer._program(training_program, batch, data)
+        self.program = trainer._program(training_program, batch, self.data)
         self.failure: DivergenceError | None = None
 
     def advance(
         self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
-    ) -> list[dict[str, float]]:
-        """Run at most ``epochs`` epochs, one at least; the running means of each that was finished.
+    ) -> list[tuple[dict[str, float], dict[str, float]]]:
+        """Run at most ``epochs`` epochs, one at least; of each that was finished the running means, and what else is noted.
 
         Fewer if interrupted, or if the training diverged: then ``failure`` says so.
         """
         trainer, pace = self.trainer, self.program.pace
         _, wanted = pace.plan()
-        epochs = max(1, min(epochs, wanted // self.per_epoch))
+        epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
-        order = None
-        if self.shuffle:
-            order = _kernels.shuffled_orders(len(self.data), epochs, trainer.seed, trainer.epochs_done)
-        sums, done = [], 0
+        order = self.sampler.orders(self.examples, trainer.epochs_done, epochs)
+        factors = None
+        if self.sampler.weighs:
+            factors = example_weights(self.sampler.weights(self.examples), len(self.data), f"weights of {self.sampler!r}")
+            self.data = self.unweighted.weighted(factors)
+        losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
+        hyper = self._hyper_values(steps)
+        sums, norms, done = [], [], 0
         while done < steps and not self.failure and not (done and interrupted()):
             threads, wanted = pace.plan()
-            sums.append(self._steps(order, done, min(steps - done, wanted), threads))
-            done += len(sums[-1])
+            some, norm = self.steps(order, done, min(steps - done, wanted), threads, losses)
+            sums.append(some)
+            norms.append(norm)
+            done += len(some)
             if progress and epochs == 1:
                 progress(done / steps)
         whole = done // self.per_epoch
+        if losses is not None and order is not None and whole:
+            self._keep_losses(order[0], losses, factors)
         table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, len(trainer.columns) + 1)
         means = table.sum(axis=1) / len(self.data)
         means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
-        return [trainer._row("running_", row) for row in means]
+        notes = hyper
+        if trainer.clip:
+            squares, acted = (
+                np.concatenate(norms)[: whole * self.per_epoch].reshape(whole, self.per_epoch, 2).transpose(2, 0, 1)
+            )
+            notes |= {"grad_norm": np.sqrt(squares).mean(axis=1), "clipped": (acted > 0).mean(axis=1)}
+        rows = [trainer._row("running_", row) for row in means]
+        return [(row, {name: float(values[epoch]) for name, values in notes.items()}) for epoch, row in enumerate(rows)]
 
-    def _steps(self, order: Array | None, first: int, count: int, threads: int) -> Array:
-        """Run ``count`` steps; the sums of those that were completed."""
+    def _hyper_values(self, steps: int) -> dict[str, Array]:
+        """``lr`` and all that has a schedule, in the last step of each epoch."""
+        optimizer = self.trainer.optimizer
+        names = [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
+        values = optimizer.hyper_values(steps, self.per_epoch)
+        return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in names}
+
+    def _keep_losses(self, order: Array, losses: Array, factors: Array | None) -> None:
+        """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""
+        known = self.examples.losses
+        assert known is not None
+        if factors is not None:
+            counted = factors[order] > 0
+            order, losses = order[counted], losses[counted] / factors[order[counted]]
+        known[order] = losses
+
+    def steps(
+        self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
         coefficients = optimizer.coefficients(count, self.per_epoch)
         offset = optimizer.step_count - first
+        norms = np.empty((count, 2 if self.trainer.clip else 0))
         start = time.perf_counter()
         try:
             done, sums = self.program.run(
                 self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
                 coefficients=coefficients, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
+                examples_out=losses, notes_out=norms if norms.size else None,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count
             optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
@@ -357,7 +542,7 @@ class _Run:
         optimizer.advance(done, self.per_epoch)
         if done < count:
             self.failure = self._diverged(first + done, sums[done])
-        return sums[:done]
+        return sums[:done], norms[:done]
 
     def _diverged(self, step: int, sums: Array) -> DivergenceError:
         """Says where the first number that is not finite appeared."""

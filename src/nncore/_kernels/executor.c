@@ -214,6 +214,9 @@ static void run_thread(nn_team *team, int number, int count) {
             if (number == 0) run->sums[(step - run->first_step + 1) * (program->n_records + 1) - 1] = penalty;
             good = good && isfinite(penalty);
         }
+        if (run->notes_out && number == 0)    /* for the same reason */
+            for (int64_t k = 0; k < program->n_notes; k++)
+                run->notes_out[(step - run->first_step) * program->n_notes + k] = record_sum(program->notes[k], program->note_parts[k]);
     }
     meet(team, count);
     if (number == 0) __atomic_store_n(&team->failed_step, 0, __ATOMIC_RELAXED);

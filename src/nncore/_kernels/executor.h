@@ -25,6 +25,9 @@ typedef struct {
     const double *const *records; /* each (batch capacity,), written by the step */
     int64_t n_partials;          /* parts of a penalty that the step leaves behind; their sum is one more column */
     const double *partials;
+    int64_t n_notes;             /* numbers noted of a step, each the sum of parts that the step leaves behind */
+    const double *const *notes;
+    const int64_t *note_parts;   /* (n_notes,): how many parts */
 } nn_program;
 
 /* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
@@ -41,6 +44,7 @@ typedef struct {
     double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
     double *op_seconds;              /* (ops,): adds up the time in each op; on one thread only; NULL: no clock is read */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
+    double *notes_out;               /* (steps, n_notes): what was noted of each step, or NULL */
 } nn_run;
 
 /* Runs until last_step or until a step fails; returns the number of steps completed. */

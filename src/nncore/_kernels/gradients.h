@@ -2,30 +2,53 @@
  *
  * All take the tile table of the update (optimizers.h): array[7], rows of (offset into theta, rows, columns, row stride). */
 
+/* Sums go by 16 chains: chain k adds up every sixteenth number from the k-th on. A single one would wait for each addition. */
+static double NAME(chains)(const double *chain) {
+    double sum[4];
+    for (int k = 0; k < 4; k++) sum[k] = (chain[k] + chain[k + 4]) + (chain[k + 8] + chain[k + 12]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
 /* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch. */
 static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
-    double absolute = 0, square = 0;
+    double absolute[16] = {0}, square[16] = {0};
     for (int64_t i = 0; i < n; i++) {
         const real w = theta[i];
-        grad[i] += l2 * w + l1 * (real)((w > 0) - (w < 0));
-        absolute += w < 0 ? -w : w;
-        square += (double)w * w;
+        grad[i] += l2 * w + ((w > 0 ? l1 : 0) - (w < 0 ? l1 : 0));
     }
-    return l1 * absolute + 0.5 * l2 * square;
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) {
+            const real w = theta[i + k];
+            absolute[k] += NAME(nn_abs)(w);
+            square[k] += (double)w * w;
+        }
+    for (int k = 0; i < n; i++, k++) {
+        const real w = theta[i];
+        absolute[k] += NAME(nn_abs)(w);
+        square[k] += (double)w * w;
+    }
+    return l1 * NAME(chains)(absolute) + 0.5 * l2 * NAME(chains)(square);
 }
 
 /* g = min(max(g, -limit), limit); NaN stays. */
-static void NAME(clip_value)(real *grad, real limit, int64_t n) {
+static int NAME(clip_value)(real *grad, real limit, int64_t n) {
+    int acted = 0;    /* was a g beyond the limit? */
     for (int64_t i = 0; i < n; i++) {
         const real g = grad[i];
+        acted |= (g > limit) | (g < -limit);
         grad[i] = g > limit ? limit : g < -limit ? -limit : g;
     }
+    return acted;
 }
 
 static double NAME(square_sum)(const real *grad, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)grad[i] * grad[i];
-    return sum;
+    double chain[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) chain[k] += (double)grad[i + k] * grad[i + k];
+    for (int k = 0; i < n; i++, k++) chain[k] += (double)grad[i] * grad[i];
+    return NAME(chains)(chain);
 }
 
 static void NAME(scale)(real *grad, real factor, int64_t n) {
@@ -55,10 +78,14 @@ static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t
     }
 }
 
-/* arrays: g; constants: limit */
+/* arrays: g, whether it acted on each tile (0 or 1, double) or NULL; constants: limit */
 static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
-    for (int64_t t = begin; t < end; t++) FOR_STRETCHES(t, NAME(clip_value)((real *)op->array[0] + at, (real)op->constant[0], n));
+    for (int64_t t = begin; t < end; t++) {
+        int acted = 0;
+        FOR_STRETCHES(t, acted |= NAME(clip_value)((real *)op->array[0] + at, (real)op->constant[0], n));
+        if (op->array[1]) ((double *)op->array[1])[t] = acted;
+    }
 }
 
 /* arrays: sums of squares of each tile (double), g */
@@ -72,8 +99,8 @@ static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int6
 }
 
 /* Per group of tiles: factor = min(1, limit / norm), norm² the sum over the group's tiles in order.
- * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64;
- * sizes: groups; constants: limit */
+ * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64, whether it
+ * acted on each group (0 or 1, double) or NULL;  sizes: groups; constants: limit */
 static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t *first = op->array[2];
     (void)context, (void)begin, (void)end;
@@ -82,6 +109,7 @@ static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int
         for (int64_t t = first[group]; t < first[group + 1]; t++) sum += ((const double *)op->array[1])[t];
         const double norm = sqrt(sum), factor = norm > op->constant[0] ? op->constant[0] / norm : 1.0;
         for (int64_t t = first[group]; t < first[group + 1]; t++) ((double *)op->array[0])[t] = factor;
+        if (op->array[3]) ((double *)op->array[3])[group] = factor < 1;
     }
 }
 

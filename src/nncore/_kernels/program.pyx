@@ -42,6 +42,9 @@ cdef extern from "executor.h" nogil:
         const double **records
         int64_t n_partials
         const double *partials
+        int64_t n_notes
+        const double **notes
+        const int64_t *note_parts
     ctypedef struct nn_run:
         int64_t first_step, last_step, examples, batch, origin
         const int64_t *order
@@ -53,6 +56,7 @@ cdef extern from "executor.h" nogil:
         double *sums
         double *op_seconds
         double *examples_out
+        double *notes_out
     int64_t nn_execute(const nn_program *, const nn_run *, int)
     int nn_has_openmp()
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
@@ -137,21 +141,24 @@ cdef class Program:
     cdef nn_op *ops
     cdef nn_stage *stages
     cdef const double **records
+    cdef const double **notes
     cdef list keep, python_ops
     cdef readonly list op_names
     cdef readonly int64_t steps_done
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=(),
-                  partials=None):
+                  partials=None, notes=()):
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
         self.ops = <nn_op *>calloc(max(n_ops, 1), sizeof(nn_op))
         self.stages = <nn_stage *>calloc(max(len(stages), 1), sizeof(nn_stage))
         self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
-        if not (self.ops and self.stages and self.records):
+        self.notes = <const double **>calloc(max(len(notes), 1), sizeof(void *))
+        if not (self.ops and self.stages and self.records and self.notes):
             raise MemoryError
-        self.keep, self.python_ops, self.op_names = [{}, list(records), partials], [], []
+        note_parts = np.array([len(note) for note in notes], dtype=np.int64)
+        self.keep, self.python_ops, self.op_names = [{}, list(records), partials, list(notes), note_parts], [], []
         for s, (axis, pieces, costs, checks_loss, stage_ops) in enumerate(stages):
             self.stages[s].axis = AXES[axis]
             self.stages[s].pieces = pieces
@@ -184,6 +191,10 @@ cdef class Program:
             self.stages[s].last_op = o
         for i, record in enumerate(records):
             self.records[i] = <const double *>address(record)
+        for i, note in enumerate(notes):
+            self.notes[i] = <const double *>address(note)
+        self.program.notes, self.program.n_notes = self.notes, len(notes)
+        self.program.note_parts = <const int64_t *>address(note_parts)
         self.program.ops, self.program.stages, self.program.n_stages = self.ops, self.stages, len(stages)
         self.program.enter, self.program.leave = enter, len(stages) if leave is None else leave
         self.program.block_rows = block_rows
@@ -195,6 +206,7 @@ cdef class Program:
         free(self.ops)
         free(self.stages)
         free(self.records)
+        free(self.notes)
 
     def bind(self, int64_t number, int slot, array):
         """Have op ``number`` work on another array."""
@@ -207,7 +219,7 @@ cdef class Program:
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
             coefficients=None, double scale=0.0, bint prepared=False, uint64_t step_offset=0,
-            examples_out=None, op_seconds=None, int threads=1):
+            examples_out=None, notes_out=None, op_seconds=None, int threads=1):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
         record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
@@ -223,6 +235,7 @@ cdef class Program:
         run.sums = <double *>address(sums)
         run.op_seconds = <double *>address(op_seconds)
         run.examples_out = <double *>address(examples_out)
+        run.notes_out = <double *>address(notes_out)
         with nogil:
             done = nn_execute(&self.program, &run, threads)
         self.steps_done = done

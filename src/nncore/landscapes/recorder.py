@@ -164,7 +164,7 @@ def _clipper(clip: Clipping | None, theta: Real) -> Callable[[Real], Real]:
     if clip is None:
         return lambda gradient: gradient
     work, table = np.empty_like(theta), tile_table(theta.size)
-    ops = clip.ops(work, table, [0, len(table)])
+    ops = clip.ops(work, table, [0, len(table)]).ops
 
     def clipped(gradient: Real) -> Real:
         work[...] = gradient
