@@ -15,6 +15,7 @@ from nncore.history import History
 from nncore.layers import (
     ELU,
     GELU,
+    ActivityL1,
     Dense,
     Identity,
     Layer,
@@ -40,6 +41,7 @@ from nncore.losses import (
 )  # fmt: skip
 from nncore.model import Sequential
 from nncore.optimizers import (
+    EMA,
     SGD,
     AdaDelta,
     AdaGrad,
@@ -48,28 +50,31 @@ from nncore.optimizers import (
     AdamW,
     AMSGrad,
     DeltaBarDelta,
+    GradientNoise,
     Lion,
     Momentum,
     NAdam,
     Nesterov,
     Optimizer,
+    PolyakAveraging,
     RMSprop,
     Rprop,
 )  # fmt: skip
-from nncore.regularizers import L1, L2, ElasticNet
+from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
 from nncore.storage import load
 from nncore.trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BinaryCrossEntropy",
-    "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError",
-    "EarlyStopping", "ElasticNet", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer",
-    "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
-    "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
+    "ELU", "EMA", "GELU", "L1", "L2", "SGD", "AMSGrad", "ActivityL1", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW",
+    "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense",
+    "DivergenceError", "EarlyStopping", "ElasticNet", "GradientNoise", "Hinge", "History", "Huber", "Identity",
+    "KLDivergence", "LambdaCallback", "Layer", "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError",
+    "ModelCheckpoint", "Momentum", "NAdam", "Nesterov", "Optimizer", "PerLayer", "PolyakAveraging", "ProximalL1", "RMSprop",
+    "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus",
+    "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers", "landscapes", "load", "losses",
+    "optimizers", "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 

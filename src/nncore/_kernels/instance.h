@@ -5,6 +5,8 @@
 #include "dense.h"
 #include "rows.h"
 #include "activations.h"
+#include "activity.h"
 #include "losses.h"
 #include "gradients.h"
+#include "noise.h"
 #include "optimizers.h"

@@ -420,6 +420,30 @@ static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restri
     DONE;
 }
 
+/* Averages of the parameters, after the update: a ← a + w(θ − a), computed from whichever of the two is nearer, so that w = 1 is a
+ * copy.  w is the same for all: in column `size[0]` of c. */
+static int NAME(average)(real *restrict a, const real *restrict theta, double w, int64_t n) {
+    const real near = (real)w, rest = (real)(1 - w);
+    const int from_a = w < 0.5;
+    LOOP {
+        const real difference = theta[i] - a[i];
+        const real new_a = from_a ? a[i] + near * difference : theta[i] - rest * difference;
+        const WORD ok = FINITE(new_a);
+        STORE(a, new_a);
+        COUNT;
+    }
+    DONE;
+}
+
+/* arrays: a, theta; sizes: column of w */
+static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const double w = context->coefficients[op->size[0]];
+    int failed = 0;
+    for (int64_t t = begin; t < end; t++)
+        FOR_STRETCHES(t, failed |= NAME(average)((real *)op->array[0] + at, (const real *)op->array[1] + at, w, n));
+    *context->failed |= failed;
+}
+
 /* The ops.  arrays: theta, grad, slots; array 7: the tile table int64 (tiles, 4), rows of (offset into theta, rows, columns,
  * row stride).  grad and the slots have the offsets of theta. */
 #define SLOT(k) (real *)op->array[2 + (k)] + at

@@ -16,12 +16,13 @@ from nncore.layers.activations import (
     Softplus,
     Tanh,
 )  # fmt: skip
+from nncore.layers.activity import ActivityL1
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "ActivityL1", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU",
+    "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS}
+LAYERS: dict[str, type[Layer]] = {"dense": Dense, "activity_l1": ActivityL1, **ACTIVATIONS}

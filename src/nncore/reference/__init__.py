@@ -1,7 +1,7 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
 - `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
-- `gradients`: penalties and clipping, between the backward pass and the step;
+- `gradients`, `noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
 
@@ -9,7 +9,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, optimizers, training
+from . import activations, activity, dense, gather, gradients, losses, noise, optimizers, training
 from .activations import (
     elu_backward,
     elu_forward,
@@ -34,9 +34,10 @@ from .activations import (
     tanh_backward,
     tanh_forward,
 )
+from .activity import activity_l1_backward, activity_l1_forward
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
 from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, write_rows
-from .gradients import clip_factor, clip_value, penalty, scale_gradient, square_sum
+from .gradients import clip_factor, clip_value, penalty, scale_gradient, shrink, square_sum
 from .losses import (
     accuracy_binary,
     accuracy_labels,
@@ -52,6 +53,7 @@ from .losses import (
     softmax_cross_entropy_labels,
     squared_error,
 )
+from .noise import gradient_noise, normal, philox
 from .optimizers import (
     adadelta_outside_update,
     adadelta_update,
@@ -64,6 +66,7 @@ from .optimizers import (
     adamw_update,
     amsgrad_inside_update,
     amsgrad_update,
+    average,
     delta_bar_delta_update,
     lion_update,
     momentum_outside_update,
@@ -91,6 +94,9 @@ __all__ = [
     "accuracy_labels",
     "accuracy_targets",
     "activations",
+    "activity",
+    "activity_l1_backward",
+    "activity_l1_forward",
     "adadelta_outside_update",
     "adadelta_update",
     "adagrad_inside_update",
@@ -102,6 +108,7 @@ __all__ = [
     "adamw_update",
     "amsgrad_inside_update",
     "amsgrad_update",
+    "average",
     "binary_cross_entropy",
     "clip_factor",
     "clip_value",
@@ -122,6 +129,7 @@ __all__ = [
     "gelu_forward",
     "gelu_tanh_backward",
     "gelu_tanh_forward",
+    "gradient_noise",
     "gradients",
     "hinge",
     "huber",
@@ -140,9 +148,12 @@ __all__ = [
     "nesterov_enter",
     "nesterov_leave",
     "nesterov_update",
+    "noise",
+    "normal",
     "optimizers",
     "pack_weight",
     "penalty",
+    "philox",
     "relu_backward",
     "relu_forward",
     "rmsprop_centered_inside_update",
@@ -156,6 +167,7 @@ __all__ = [
     "rprop_update",
     "scale_gradient",
     "sgd_update",
+    "shrink",
     "sigmoid_backward",
     "sigmoid_cross_entropy",
     "sigmoid_forward",
