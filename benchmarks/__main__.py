@@ -7,7 +7,7 @@ import importlib
 
 def main() -> None:
     """The limits, the training table, the kernels; each module measures the limits it needs itself."""
-    for name in ("limits", "training", "kernels"):
+    for name in ("limits", "training", "kernels", "optimizers"):
         print(f"\n# {name}\n", flush=True)
         try:
             importlib.import_module(f"benchmarks.{name}").main([])

@@ -215,7 +215,7 @@ for place, root in (("outside", outside), ("inside", inside)):
         adagrad(root), {"lr": 0.1, "eps": 1e-2, "initial": 0.1},
     )  # fmt: skip
     CASES[f"adadelta {place}"] = (
-        make("adadelta", "lr", "rho", "eps", eps_placement=place), adadelta(root), {"lr": 0.3, "rho": 0.9, "eps": 1e-2},
+        make("adadelta", "lr", "rho", "eps", eps_placement=place), adadelta(root), {"lr": 0.1, "rho": 0.9, "eps": 0.1},
     )  # fmt: skip
     for centered in (False, True):
         for moving in (False, True):

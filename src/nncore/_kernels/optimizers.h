@@ -18,6 +18,7 @@
 #define INFINITY_BITS UINT64_C(0x7ff0000000000000)
 #endif
 #define SIGN(x) ((x) > 0 ? (real)1 : (x) < 0 ? (real)-1 : (real)0)
+#define SAME_SIGN(a, b) ((((a) > 0) & ((b) > 0)) | (((a) < 0) & ((b) < 0)))    /* of two numbers neither of which is 0 */
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
@@ -384,11 +385,11 @@ static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, r
                               const double *restrict c, int64_t n) {
     const real minus = (real)c[0], plus = (real)c[1], smallest = (real)c[2], largest = (real)c[3];
     LOOP {
-        const real agree = SIGN(grad[i]) * SIGN(previous[i]);
-        const real same = MAX(agree, 0), differ = MAX(-agree, 0);
-        const real scaled = size[i] * (same * plus + differ * minus + (1 - same - differ));
+        const real g = grad[i], p = previous[i], s = size[i];
+        const int same = SAME_SIGN(g, p), differ = SAME_SIGN(g, -p);
+        const real factor = same ? plus : differ ? minus : 1, scaled = s * factor;
         const real new_size = MIN(MAX(scaled, smallest), largest);
-        const real new_previous = (1 - differ) * grad[i];
+        const real new_previous = differ ? 0 * g : g;
         const real new_theta = theta[i] - new_size * SIGN(new_previous);
         const WORD ok = FINITE(new_theta) & FINITE(new_previous) & FINITE(new_size);
         STORE(theta, new_theta);
@@ -406,9 +407,9 @@ static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restri
                                         const double *restrict c, int64_t n) {
     const real kappa = (real)c[0], phi = (real)c[1], rho = (real)c[2], rest = (real)(1 - c[2]);
     LOOP {
-        const real agree = SIGN(grad[i]) * SIGN(mean[i]);
-        const real same = MAX(agree, 0), differ = MAX(-agree, 0);
-        const real new_eta = eta[i] + same * kappa - differ * phi * eta[i];
+        const real rate = eta[i];
+        const int same = SAME_SIGN(grad[i], mean[i]), differ = SAME_SIGN(grad[i], -mean[i]);
+        const real new_eta = same ? rate + kappa : differ ? rate - phi * rate : rate;
         const real new_theta = theta[i] - new_eta * grad[i];
         const real new_mean = rho * mean[i] + rest * grad[i];
         const WORD ok = FINITE(new_theta) & FINITE(new_mean) & FINITE(new_eta);
@@ -502,6 +503,7 @@ TILE_OP(delta_bar_delta_update, SLOTS_2)
 #undef INFINITY_BITS
 #undef FINITE
 #undef SIGN
+#undef SAME_SIGN
 #undef MAX
 #undef MIN
 #undef LOOP
