@@ -6,8 +6,8 @@ import importlib
 
 
 def main() -> None:
-    """The limits, the training table, the kernels, the random layers; each module measures the limits it needs itself."""
-    for name in ("limits", "training", "kernels", "stochastic"):
+    """Every table in turn; each module measures the limits that it needs itself."""
+    for name in ("limits", "training", "kernels", "optimizers", "stochastic"):
         print(f"\n# {name}\n", flush=True)
         try:
             importlib.import_module(f"benchmarks.{name}").main([])

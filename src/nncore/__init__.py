@@ -16,6 +16,7 @@ from nncore.layers import (
     ELU,
     GELU,
     GRU,
+    ActivityL1,
     AdditiveWhiteout,
     Dense,
     DropConnect,
@@ -51,6 +52,7 @@ from nncore.losses import (
 from nncore.lr_find import LearningRates
 from nncore.model import Sequential
 from nncore.optimizers import (
+    EMA,
     SGD,
     AdaDelta,
     AdaGrad,
@@ -59,31 +61,34 @@ from nncore.optimizers import (
     AdamW,
     AMSGrad,
     DeltaBarDelta,
+    GradientNoise,
     Lion,
     Momentum,
     NAdam,
     Nesterov,
     Optimizer,
+    PolyakAveraging,
     RMSprop,
     Rprop,
 )  # fmt: skip
 from nncore.plateau import ReduceLROnPlateau
-from nncore.regularizers import L1, L2, ElasticNet
+from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
 from nncore.storage import load
 from nncore.trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "GRU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "AdditiveWhiteout",
-    "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense",
-    "DivergenceError", "DropConnect", "Dropout", "EarlyStopping", "ElasticNet", "GaussianDropout", "GaussianNoise",
-    "GaussianWeightNoise", "Hinge", "History", "Huber", "Identity", "KLDivergence", "LambdaCallback", "Layer", "LeakyReLU",
-    "LearningRates", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum",
-    "MultiplicativeWhiteout", "NAdam", "Nesterov", "Optimizer", "RMSprop", "ReLU", "ReduceLROnPlateau", "Rprop", "Sequential",
-    "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax", "SoftmaxCrossEntropy", "Softplus",
-    "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers", "landscapes", "load", "losses", "optimizers",
-    "reference", "samplers", "schedules", "set_num_threads", "show_config",
+    "ELU", "EMA", "GELU", "GRU", "L1", "L2", "SGD", "AMSGrad", "ActivityL1", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW",
+    "AdditiveWhiteout", "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue",
+    "DeltaBarDelta", "Dense", "DivergenceError", "DropConnect", "Dropout", "EarlyStopping", "ElasticNet", "GaussianDropout",
+    "GaussianNoise", "GaussianWeightNoise", "GradientNoise", "Hinge", "History", "Huber", "Identity", "KLDivergence",
+    "LambdaCallback", "Layer", "LeakyReLU", "LearningRates", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError",
+    "ModelCheckpoint", "Momentum", "MultiplicativeWhiteout", "NAdam", "Nesterov", "Optimizer", "PerLayer", "PolyakAveraging",
+    "ProximalL1", "RMSprop", "ReLU", "ReduceLROnPlateau", "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid",
+    "SigmoidCrossEntropy", "SimpleRNN", "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data",
+    "get_num_threads", "initializers", "landscapes", "load", "losses", "optimizers", "reference", "samplers", "schedules",
+    "set_num_threads", "show_config",
 ]  # fmt: skip
 
 

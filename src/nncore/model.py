@@ -335,6 +335,7 @@ class Sequential:
         """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
 
         Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
+        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not.
 
         Returns
         -------
@@ -376,7 +377,7 @@ class Sequential:
         )
         bind = [(gather, 1, rows), (gather_y, 1, targets.array)]
         _, sums = compiled.run(bind, examples=len(rows), batch=len(rows), step_offset=check_step(step))
-        return float(sums[0, 0]) / len(rows), recording
+        return float(sums[0].sum()) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
         recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient)
@@ -384,7 +385,8 @@ class Sequential:
         gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
         step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
         step += parameter_stages(tape.parameter_gradients, (), {})
-        compiled = Compiled(tape, step, before=recording.prepare(), records=[values])
+        records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
+        compiled = Compiled(tape, step, before=recording.prepare(), records=records)
         return recording, recording.gather, gather_y, compiled, loss
 
     def check_gradients(

@@ -18,7 +18,7 @@ from nncore.tape import Compiled, Op, Tape, parameter_stages, stages
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
 
-__all__ = ["Dataset", "StepProgram", "evaluation_program", "training_program"]
+__all__ = ["Dataset", "StepProgram", "coefficients", "evaluation_program", "training_program"]
 
 Array = NDArray[Any]
 
@@ -85,6 +85,8 @@ def _loss_ops(trainer: Trainer, recording: Recording, data: Dataset) -> tuple[li
         records.append(record)
     if weight is not None:
         gathers.append(Op("rows", "gather_weights", (weight, None)))
+    if tape.activity_penalty is not None:
+        records.append(tape.activity_penalty)
     return gathers, [*ops, loss_op], records
 
 
@@ -103,39 +105,55 @@ def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProg
     tape, model, optimizer = recording.tape, trainer.model, trainer.optimizer
     gathers, ops, records = _loss_ops(trainer, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
-    penalty, partials = _penalty_op(trainer, table)
+    penalty, shrink, partials = _penalty_ops(trainer, table)
     clip = trainer.clip.ops(model.gradients, table, _first_tiles(tape)) if trainer.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
         axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
-    arrays, cost = optimizer.arrays(model.parameters, model.gradients, tiles), _cost(UPDATE_COST, tiles)
+    update = optimizer.ops(model.parameters, model.gradients, tiles)
+    for op in update:
+        op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
+    after = [op for op in update if op.kernel == "average"]  # of what `shrink` leaves
 
-    def optimizer_ops(kernel: str | None) -> list[Op]:
-        return [Op(axis, kernel, arrays, cost=cost)] if kernel else []
+    def moving_ops(kernel: str | None) -> list[Op]:
+        arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
+        return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))] if kernel else []
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *(clip.ops if clip else []), *optimizer_ops(f"{optimizer.kernel}_update")]
+    everywhere = [*penalty, *(clip.ops if clip else []), *[op for op in update if op not in after], *shrink, *after]
     step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
-    enter, leave = stages(optimizer_ops(optimizer.enter)), stages(optimizer_ops(optimizer.leave))
+    enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
     before = enter + recording.prepare()
     notes = [clip.squares, clip.acted] if clip else []
     compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials, notes=notes)
     return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
 
 
-def _penalty_op(trainer: Trainer, table: Array) -> tuple[list[Op], Array | None]:
-    """The op that adds the penalty's gradient, and where it leaves the penalty of each tile."""
-    if not trainer.regularizer:
-        return [], None
-    model = trainer.model
-    regularized = np.zeros(model.parameters.size, dtype=bool)
-    for layer in model.layers:
-        for parameter in layer.parameters.values():
-            regularized[parameter.offset : parameter.offset + parameter.size] = parameter.regularized
-    strengths = np.outer(regularized[table[:, 0]], [trainer.regularizer.l1, trainer.regularizer.l2])
-    partials = np.zeros(len(table))
-    arrays = (model.gradients, model.parameters, partials, strengths, None, None, None, table)
-    return [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))], partials
+def coefficients(trainer: Trainer, steps: int, steps_per_epoch: int) -> Array:
+    """The numbers of the next `steps` steps, a row each: the optimizer's, and last the learning rate if `shrink` needs it."""
+    optimizer, table = trainer.optimizer, trainer.optimizer.coefficients(steps, steps_per_epoch)
+    if trainer.regularizer and trainer.regularizer.proximal:
+        table = np.column_stack((table, optimizer.hyper_values(steps, steps_per_epoch)["lr"]))
+    return table
+
+
+def _penalty_ops(trainer: Trainer, table: Array) -> tuple[list[Op], list[Op], Array | None]:
+    """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
+    regularizer, model, optimizer = trainer.regularizer, trainer.model, trainer.optimizer
+    if not regularizer:
+        return [], [], None
+    strengths, proximal, partials = np.zeros((len(table), 2)), np.zeros(len(table)), np.zeros(len(table))
+    for parameter, _, part in regularizer.parts(model):
+        own = (parameter.offset <= table[:, 0]) & (table[:, 0] < parameter.offset + parameter.size)
+        strengths[own], proximal[own] = (part.l1, part.l2), part.proximal
+    arrays = (model.gradients, model.parameters, partials, strengths, proximal, None, None, table)
+    penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
+    if not regularizer.proximal:
+        return penalty, [], partials
+    iterate, column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
+    ahead = None if iterate is model.parameters else model.parameters
+    arrays = (iterate, ahead, proximal, None, None, None, None, table)
+    return penalty, [Op("tiles", "shrink", arrays, (column,), cost=_cost(PENALTY_COST, table))], partials
 
 
 def _first_tiles(tape: Tape) -> list[int]:

@@ -1,36 +1,53 @@
-"""Penalties on the weights, added to the loss: l(θ) + Σ_W r(W). Biases are left alone."""
+"""Penalties on the weights, added to the loss: l(θ) + Σ_W r(W). Biases are left alone unless they are named.
+
+Coupled and decoupled decay are different things. An `L2` penalty is *coupled*: its gradient λw is part of the gradient, so
+momentum keeps it and Adam divides it by √v̂ like the rest; large gradients shield their weights from it. *Decoupled* decay,
+the ``weight_decay`` of `AdamW` and `Lion`, shrinks every parameter by ηλθ beside the step and is part of no loss. The two
+are the same for plain `SGD` alone. `L1` is coupled; `ProximalL1` is decoupled.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from nncore.layers import Parameter
     from nncore.model import Sequential
 
-__all__ = ["L1", "L2", "ElasticNet", "Regularizer"]
+__all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
+
+Array = NDArray[Any]
 
 
 class Regularizer:
-    """Penalty Σ_W l1 Σ|w| + ½ l2 Σ w² over the weight arrays W; its gradient is l1 sign(w) + l2 w.
+    """Penalty Σ_W (l1 + proximal) Σ|w| + ½ l2 Σ w² over the weight arrays W; its gradient is l1 sign(w) + l2 w.
 
-    The loss that training reports contains it; the column ``penalty`` shows it alone. With a plain gradient step an L2 penalty
-    is weight decay; with an adaptive optimizer it is not, because the step divides it as well.
+    The loss that training reports contains it; the column ``penalty`` shows it alone. `proximal` is left to a step of its
+    own after the optimizer's: see `ProximalL1`.
     """
 
     l1: float = 0.0
     l2: float = 0.0
+    proximal: float = 0.0
 
-    def value(self, model: Sequential) -> float:
-        """The penalty of a model's weights."""
-        total = 0.0
+    def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
+        """The arrays of the model that have a penalty, and which."""
         for layer in model.layers:
             for name, parameter in layer.parameters.items():
                 if parameter.regularized:
-                    w = getattr(layer, name).ravel().astype(np.float64)
-                    total += self.l1 * float(np.abs(w).sum()) + 0.5 * self.l2 * float(w @ w)
+                    yield parameter, getattr(layer, name), self
+
+    def value(self, model: Sequential) -> float:
+        """The penalty of a model's parameters."""
+        total = 0.0
+        for _, array, part in self.parts(model):
+            w = array.ravel().astype(np.float64)
+            total += (part.l1 + part.proximal) * float(np.abs(w).sum()) + 0.5 * part.l2 * float(w @ w)
         return total
 
     def config(self) -> dict[str, Any]:
@@ -43,6 +60,9 @@ class Regularizer:
 
 class L2(Regularizer):
     """½ λ ‖W‖², gradient λ W: what PyTorch's ``weight_decay`` adds to the gradient. Keras's ``L2(λ)`` is λ ‖W‖², twice this.
+
+    With `SGD` it is weight decay, w ← (1 − ηλ)w − ηg. With an optimizer that divides gradients it is not, because the step
+    divides λw as well: for decay that is the same everywhere see `AdamW`.
 
     Parameters
     ----------
@@ -65,6 +85,8 @@ class L2(Regularizer):
 class L1(Regularizer):
     """λ Σ|w|, gradient λ sign(w), 0 at 0.
 
+    Weights come near 0 and swing about it, by up to a step's length; `ProximalL1` makes them exactly 0.
+
     Parameters
     ----------
     strength : float
@@ -73,6 +95,49 @@ class L1(Regularizer):
 
     def __init__(self, strength: float) -> None:
         self.l1 = _strength("strength", strength)
+
+
+class ProximalL1(Regularizer):
+    """λ Σ|w| with exact zeros (Langford, Li & Zhang 2009; Duchi & Singer 2009): a step of its own after the optimizer's.
+
+    w ← sign(w) max(|w| − ηλ, 0)
+
+    with η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays there until its gradient pulls harder
+    than λ. The penalty is reported like `L1`'s, but no part of it is in the gradient: clipping does not see it.
+
+    Parameters
+    ----------
+    strength : float
+        λ ≥ 0.
+
+    Notes
+    -----
+    The threshold is ηλ for every weight whatever the optimizer: it is decoupled, as the decay of `AdamW` is. With `SGD` the
+    training ends at a minimum of l + λ Σ|w|. With momentum μ a gradient moves a weight by η/(1−μ) in the end, the threshold by
+    η: λ counts as (1−μ)λ. With an optimizer that divides gradients λ is weighed against the divided gradient, about 1 in size,
+    not against the gradient: choose λ anew, and well below 1; the η of `AdaDelta` is 1 by default. `Rprop` and
+    `DeltaBarDelta` have no η and are refused. With `Nesterov` the threshold is at θ; the point ahead moves along. Averages
+    of zeros and others are not zeros. Langford's truncated gradient is this with K = 1 and without an upper bound;
+    Tsuruoka's cumulative penalty (2009) keeps account of what each weight still owes, which matters for gradients that are
+    mostly 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> X = np.eye(3)
+    >>> model = nn.Sequential([nn.Dense(1, bias=False)], input_shape=3, dtype="float64")
+    >>> trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.3), regularizer=nn.ProximalL1(0.5))
+    >>> history = trainer.fit(X, [3.0, 1.0, -6.0], epochs=300, batch_size=3, verbose=0)
+    >>> model.layers[0].weight.round(6)    # d less 3 · 0.5, or 0
+    array([[ 1.5,  0. , -4.5]])
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.proximal = _strength("strength", strength)
+
+    def config(self) -> dict[str, Any]:
+        return {"strength": self.proximal}
 
 
 class ElasticNet(Regularizer):
@@ -86,6 +151,61 @@ class ElasticNet(Regularizer):
 
     def __init__(self, l1: float, l2: float) -> None:
         self.l1, self.l2 = _strength("l1", l1), _strength("l2", l2)
+
+
+class PerLayer(Regularizer):
+    """A penalty of its own for each layer or array: what a trainer makes of a mapping.
+
+    Parameters
+    ----------
+    penalties : mapping of str to Regularizer
+        "dense_1" stands for the weights of that layer, "dense_1.bias" for one array, which may be a bias or a parameter of
+        a normalisation. What is not named has no penalty.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(2), nn.ReLU(), nn.Dense(1)], input_shape=2)
+    >>> trainer = nn.Trainer(model, "squared_error", regularizer={"dense_1": nn.L2(1e-3), "dense_2.bias": nn.L1(0.1)})
+    """
+
+    def __init__(self, penalties: Mapping[str, Regularizer]) -> None:
+        for name, penalty in penalties.items():
+            if not isinstance(penalty, Regularizer) or isinstance(penalty, PerLayer):
+                raise TypeError(f"regularizer[{name!r}] must be a Regularizer such as nn.L2(1e-4), got {penalty!r}")
+        self.penalties = dict(penalties)
+        self.proximal = max((penalty.proximal for penalty in self.penalties.values()), default=0.0)
+
+    def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
+        for layer in model.layers:
+            for name, parameter in layer.parameters.items():
+                penalty = self.penalties.get(f"{layer.name}.{name}")
+                if penalty is None and parameter.regularized:
+                    penalty = self.penalties.get(str(layer.name))
+                if penalty is not None:
+                    yield parameter, getattr(layer, name), penalty
+
+    def check(self, model: Sequential) -> None:
+        """Raise if a name is not that of an array, or of a layer with weights, of the model."""
+        arrays = [f"{layer.name}.{name}" for layer in model.layers for name in layer.parameters]
+        weighty = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
+        for name in self.penalties:
+            if name not in [*weighty, *arrays]:
+                raise ValueError(f"regularizer: expected names among {', '.join([*weighty, *arrays])}, got {name!r}")
+
+    def config(self) -> dict[str, Any]:
+        return {"penalties": self.penalties}
+
+
+def get(regularizer: Any, model: Sequential) -> Regularizer | None:
+    """A regularizer for a model, from itself or from a mapping by names of layers and arrays."""
+    if isinstance(regularizer, Mapping):
+        regularizer = PerLayer(regularizer)
+    if isinstance(regularizer, PerLayer):
+        regularizer.check(model)
+    if regularizer is not None and not isinstance(regularizer, Regularizer):
+        raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4) or a mapping, got {regularizer!r}")
+    return regularizer
 
 
 def _strength(name: str, value: float) -> float:

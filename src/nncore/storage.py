@@ -76,7 +76,7 @@ def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     arrays = _all_arrays(trainer.model)
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
     about = {
-        "kind": "trainer", "model": _model_config(trainer.model), "optimizer": type(trainer.optimizer).__name__,
+        "kind": "trainer", "model": _model_config(trainer.model), "optimizer": trainer.optimizer.title,
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history": trainer.history.to_dict(),
         "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),
@@ -98,7 +98,7 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {about.get('kind')!r}")
     if about.get("model") != json.loads(json.dumps(_model_config(trainer.model))):
         raise ValueError(f"{path} holds another model: expected {_model_config(trainer.model)}, got {about.get('model')}")
-    name = type(trainer.optimizer).__name__
+    name = trainer.optimizer.title
     if about.get("optimizer") != name:
         raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {about.get('optimizer')}")
     _check_arrays(trainer.model, arrays, path)

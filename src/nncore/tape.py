@@ -84,11 +84,19 @@ class Tape:
         self.arena = Arena(arena_bytes)
         self.signals: list[Signal] = []
         self.flops_per_row = 0
+        self.activity_penalty: Array | None = None  # (capacity,): what layers charge for their outputs, example by example
         self.prepare: list[Op] = []  # once per run, before the first step: what is derived from the parameters
         self.forward: list[Op] = []
         self.parameter_gradients: list[Op] = []
         self.followers: dict[Op, Op] = {}  # gradient op → op that renews what was derived from that parameter
         self._backward: list[list[Op]] = []  # one list a layer
+
+    def charge(self) -> tuple[Array, bool]:
+        """Where a layer leaves, or adds, its penalty on each example; and whether another layer has before."""
+        again = self.activity_penalty is not None
+        if self.activity_penalty is None:
+            self.activity_penalty = np.zeros(self.capacity)
+        return self.activity_penalty, again
 
     def array(self, width: int) -> Array:
         """Room in the arena for one row of ``width`` numbers an example."""

@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore import losses, optimizers, samplers
+from nncore import losses, optimizers, regularizers, samplers
 from nncore import metrics as metric_registry
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
@@ -27,7 +27,7 @@ from nncore.losses import Loss
 from nncore.metrics import LossMetric
 from nncore.model import Sequential
 from nncore.optimizers import Optimizer
-from nncore.programs import Dataset, StepProgram, evaluation_program, training_program
+from nncore.programs import Dataset, StepProgram, coefficients, evaluation_program, training_program
 from nncore.progress import Progress
 from nncore.regularizers import Regularizer
 from nncore.samplers import Examples, LastLosses, Sampler
@@ -57,8 +57,10 @@ class Trainer:
         See ``nncore.losses``; a function of outputs and targets that returns per-example losses and gradients works too.
     optimizer : Optimizer or str
         Default ``"adam"``.
-    regularizer : Regularizer, optional
-        Its penalty is part of the loss; the column ``penalty`` shows it alone.
+    regularizer : Regularizer or mapping, optional
+        Of all weights; or a mapping of the names of layers ("dense_1": its weights) and arrays ("dense_1.bias") to a
+        Regularizer each. The penalty is part of the loss; the column ``penalty`` shows it alone, ``activity_penalty`` that
+        of `ActivityL1` layers.
     clip : Clipping, optional
         Applied to the gradient, the penalty's included, before the update.
     metrics : str or sequence
@@ -91,8 +93,8 @@ class Trainer:
 
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
-        regularizer: Regularizer | None = None, clip: Clipping | None = None, metrics: str | Sequence[Any] = (),
-        seed: int = 0,
+        regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
+        metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a Sequential, got {model!r}")
@@ -105,6 +107,7 @@ class Trainer:
         self.metrics = [metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics)]
         self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
+        self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
         self.seed = int(seed)
         self.history = History()
         self.epochs_done = 0
@@ -135,9 +138,10 @@ class Trainer:
         return self._regularizer
 
     @regularizer.setter
-    def regularizer(self, regularizer: Regularizer | None) -> None:
-        if regularizer is not None and not isinstance(regularizer, Regularizer):
-            raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4), got {regularizer!r}")
+    def regularizer(self, regularizer: Regularizer | Mapping[str, Regularizer] | None) -> None:
+        regularizer = regularizers.get(regularizer, self.model)
+        if regularizer and regularizer.proximal and "lr" not in self.optimizer.hyperparameters:
+            raise ValueError(f"regularizer {regularizer!r} needs an optimizer with a learning rate, got {self.optimizer!r}")
         self._regularizer = regularizer
         self._compiled.clear()
 
@@ -334,6 +338,42 @@ class Trainer:
         """
         return self._evaluate(self._data(X, y, sample_weight))
 
+    # --- averaged parameters
+
+    @contextmanager
+    def averaged(self) -> Iterator[Trainer]:
+        """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
+
+        Do not train within. Running statistics stay those of the parameters' own way.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> X, y = np.eye(4), np.arange(4.0)
+        >>> model = nn.Sequential([nn.Dense(1)], input_shape=4)
+        >>> trainer = nn.Trainer(model, "squared_error", nn.EMA(nn.SGD(lr=0.5), decay=0.9))
+        >>> history = trainer.fit(X, y, epochs=50, batch_size=1, verbose=0)
+        >>> with trainer.averaged():
+        ...     result = trainer.evaluate(X, y)
+        """
+        theta = self.model.parameters
+        kept, steps = theta.copy(), self.optimizer.step_count
+        self.use_averages()
+        try:
+            yield self
+        finally:
+            theta[...] = kept
+        if self.optimizer.step_count != steps:
+            raise RuntimeError("averaged: the model was trained within, on the averages; that training is undone")
+
+    def use_averages(self) -> None:
+        """Give the model the averaged parameters of an optimizer such as `EMA`, for good. Training would go on from them."""
+        averages = getattr(self.optimizer, "averaged_parameters", None)
+        if averages is None:
+            raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {self.optimizer!r}")
+        self.model.parameters[...] = averages
+
     # --- saving
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -430,8 +470,9 @@ class Trainer:
         return self._row("", means)
 
     def _row(self, prefix: str, means: Array) -> dict[str, float]:
-        """Named columns: loss, metrics, and the penalty, which is also part of the loss."""
+        """Named columns: loss, metrics, and the penalties, which are also part of the loss."""
         row = dict(zip([f"{prefix}{name}" for name in self.columns], means.tolist(), strict=False))
+        row[f"{prefix}loss"] += row.get(f"{prefix}activity_penalty", 0.0)
         if self.regularizer:
             row[f"{prefix}loss"] += float(means[-1])
             row[f"{prefix}penalty"] = float(means[-1])
@@ -525,14 +566,14 @@ class Run:
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
-        coefficients = optimizer.coefficients(count, self.per_epoch)
+        table = coefficients(self.trainer, count, self.per_epoch)
         offset = optimizer.step_count - first
         norms = np.empty((count, 2 if self.trainer.clip else 0))
         start = time.perf_counter()
         try:
             done, sums = self.program.run(
                 self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
-                coefficients=coefficients, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
+                coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
                 examples_out=losses, notes_out=norms if norms.size else None,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count

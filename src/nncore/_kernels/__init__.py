@@ -16,8 +16,8 @@ from nncore._kernels.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "Program", "PythonOp", "available_isas", "dense_backward_input", "dense_backward_weight", "dense_forward",
-    "get_num_threads", "isa_name", "op_names", "op_table", "packed_size", "run_op", "set_num_threads", "shuffled_orders",
-    "weight_tiles",
+    "get_num_threads", "isa_name", "op_names", "op_table", "packed_size", "run_op", "run_tiles", "set_num_threads",
+    "shuffled_orders", "weight_tiles",
 ]  # fmt: skip
 
 PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most
@@ -72,6 +72,19 @@ def run_op(
     done, _ = one.run(
         examples=rows, batch=rows, origin=position, order=index, coefficients=coefficients, scale=scale, step_offset=step,
         threads=threads or get_num_threads(),
+    )  # fmt: skip
+    return 1 - int(done)
+
+
+def run_tiles(
+    ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int,
+    coefficients: np.ndarray, step: int = 0, threads: int | None = None, isa: str | None = None,
+) -> int:  # fmt: skip
+    """Run ops (name, arrays, sizes, constants) one after another on each tile; returns 1 if one reported a failure."""
+    bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
+    stage = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
+    done, _ = stage.run(
+        examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=threads or get_num_threads()
     )  # fmt: skip
     return 1 - int(done)
 

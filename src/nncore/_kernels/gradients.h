@@ -1,4 +1,5 @@
-/* What happens to a gradient between backward pass and update, tile by tile: penalties and clipping.
+/* What happens to a gradient between backward pass and update, tile by tile: penalties and clipping; and after the update the
+ * penalty that works on the parameters themselves.
  *
  * All take the tile table of the update (optimizers.h): array[7], rows of (offset into theta, rows, columns, row stride). */
 
@@ -31,6 +32,12 @@ static double NAME(penalty)(real *restrict grad, const real *restrict theta, rea
     return l1 * NAME(chains)(absolute) + 0.5 * l2 * NAME(chains)(square);
 }
 
+static double NAME(absolute_sum)(const real *theta, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += theta[i] < 0 ? -theta[i] : theta[i];
+    return sum;
+}
+
 /* g = min(max(g, -limit), limit); NaN stays. */
 static int NAME(clip_value)(real *grad, real limit, int64_t n) {
     int acted = 0;    /* was a g beyond the limit? */
@@ -55,26 +62,41 @@ static void NAME(scale)(real *grad, real factor, int64_t n) {
     for (int64_t i = 0; i < n; i++) grad[i] *= factor;
 }
 
-/* `call` for each contiguous stretch of tile t: at is its offset, n its length */
-#define FOR_STRETCHES(t, call)                                                                                               \
-    do {                                                                                                                     \
-        const int64_t *tile = (const int64_t *)op->array[NN_MAX_ARRAYS - 1] + 4 * (t);                                       \
-        for (int64_t row = 0; row < tile[1]; row++) {                                                                        \
-            const int64_t at = tile[0] + row * tile[3], n = tile[2];                                                         \
-            call;                                                                                                            \
-        }                                                                                                                    \
-    } while (0)
+/* Proximal step of a penalty threshold / lr * |w|:  w <- sign(w) max(|w| - threshold, 0), exactly 0 within the threshold.
+ * Where the gradient is taken elsewhere, at `ahead` (or NULL), this moves along. */
+static void NAME(shrink)(real *restrict theta, real *restrict ahead, real threshold, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const real w = theta[i], less = w > 0 ? w - threshold : w + threshold;
+        const real shrunk = (w > 0) == (less > 0) && less != 0 ? less : 0;
+        theta[i] = shrunk;
+        if (ahead) ahead[i] += shrunk - w;
+    }
+}
 
-/* arrays: g, theta, penalty of each tile (double), strengths (tiles, 2) double: l1, l2 */
+/* arrays: g, theta, penalty of each tile (double), strengths (tiles, 2) double: l1, l2; and NULL or
+ * (tiles,) double: an l1 that is left to `shrink` */
 static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
     for (int64_t t = begin; t < end; t++) {
         const double *strength = (const double *)op->array[3] + 2 * t;
+        const double left = op->array[4] ? ((const double *)op->array[4])[t] : 0;
         double sum = 0;
         if (strength[0] != 0 || strength[1] != 0)
             FOR_STRETCHES(t, sum += NAME(penalty)((real *)op->array[0] + at, (const real *)op->array[1] + at, (real)strength[0],
                                                   (real)strength[1], n));
+        if (left != 0) FOR_STRETCHES(t, sum += left * NAME(absolute_sum)((const real *)op->array[1] + at, n));
         ((double *)op->array[2])[t] = sum;
+    }
+}
+
+/* arrays: theta, ahead or NULL, strength of each tile (double); sizes: column of the learning rate in the coefficients */
+static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const double lr = context->coefficients[op->size[0]];
+    for (int64_t t = begin; t < end; t++) {
+        const double strength = ((const double *)op->array[2])[t];
+        real *ahead = op->array[1];
+        if (strength != 0)
+            FOR_STRETCHES(t, NAME(shrink)((real *)op->array[0] + at, ahead ? ahead + at : NULL, (real)(lr * strength), n));
     }
 }
 
@@ -121,4 +143,3 @@ static void NAME(op_scale_gradient)(const nn_op *op, const nn_context *context, 
         if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, (real)factor, n));
     }
 }
-#undef FOR_STRETCHES

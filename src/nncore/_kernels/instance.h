@@ -8,6 +8,8 @@
 #include "activations.h"
 #include "dropout.h"
 #include "weight_noise.h"
+#include "activity.h"
 #include "losses.h"
 #include "gradients.h"
+#include "gradient_noise.h"
 #include "optimizers.h"

@@ -11,6 +11,7 @@
 #endif
 #include "kernels.h"
 #include "philox.h"
+#include "tiles.h"
 
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 #define NN_UNROLL _Pragma("GCC unroll 16")

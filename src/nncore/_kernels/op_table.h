@@ -18,6 +18,7 @@ static const nn_entry nn_table[] = {
     /* noise */
     PAIR(dropout) PAIR(scaled) ENTRY(gaussian_noise_forward) PAIR(gaussian_dropout)
     PAIR(shakeout) PAIR(whiteout_multiplicative) PAIR(whiteout_additive)
+    PAIR(activity_l1)
     /* losses and hits */
     ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)
@@ -25,6 +26,9 @@ static const nn_entry nn_table[] = {
     ENTRY(accuracy_labels) ENTRY(accuracy_targets) ENTRY(accuracy_binary)
     /* gradients before the update */
     ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
+    ENTRY(gradient_noise)
+    /* parameters after the update */
+    ENTRY(shrink) ENTRY(average)
     /* optimizers */
     ENTRY(sgd_update) ENTRY(momentum_update) ENTRY(momentum_outside_update) ENTRY(nesterov_enter) ENTRY(nesterov_update)
     ENTRY(nesterov_leave) ENTRY(adagrad_update) ENTRY(adagrad_inside_update) ENTRY(rmsprop_update)

@@ -18,6 +18,7 @@
 #define INFINITY_BITS UINT64_C(0x7ff0000000000000)
 #endif
 #define SIGN(x) ((x) > 0 ? (real)1 : (x) < 0 ? (real)-1 : (real)0)
+#define SAME_SIGN(a, b) ((((a) > 0) & ((b) > 0)) | (((a) < 0) & ((b) < 0)))    /* of two numbers neither of which is 0 */
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
@@ -384,11 +385,11 @@ static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, r
                               const double *restrict c, int64_t n) {
     const real minus = (real)c[0], plus = (real)c[1], smallest = (real)c[2], largest = (real)c[3];
     LOOP {
-        const real agree = SIGN(grad[i]) * SIGN(previous[i]);
-        const real same = MAX(agree, 0), differ = MAX(-agree, 0);
-        const real scaled = size[i] * (same * plus + differ * minus + (1 - same - differ));
+        const real g = grad[i], p = previous[i], s = size[i];
+        const int same = SAME_SIGN(g, p), differ = SAME_SIGN(g, -p);
+        const real factor = same ? plus : differ ? minus : 1, scaled = s * factor;
         const real new_size = MIN(MAX(scaled, smallest), largest);
-        const real new_previous = (1 - differ) * grad[i];
+        const real new_previous = differ ? 0 * g : g;
         const real new_theta = theta[i] - new_size * SIGN(new_previous);
         const WORD ok = FINITE(new_theta) & FINITE(new_previous) & FINITE(new_size);
         STORE(theta, new_theta);
@@ -406,9 +407,9 @@ static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restri
                                         const double *restrict c, int64_t n) {
     const real kappa = (real)c[0], phi = (real)c[1], rho = (real)c[2], rest = (real)(1 - c[2]);
     LOOP {
-        const real agree = SIGN(grad[i]) * SIGN(mean[i]);
-        const real same = MAX(agree, 0), differ = MAX(-agree, 0);
-        const real new_eta = eta[i] + same * kappa - differ * phi * eta[i];
+        const real rate = eta[i];
+        const int same = SAME_SIGN(grad[i], mean[i]), differ = SAME_SIGN(grad[i], -mean[i]);
+        const real new_eta = same ? rate + kappa : differ ? rate - phi * rate : rate;
         const real new_theta = theta[i] - new_eta * grad[i];
         const real new_mean = rho * mean[i] + rest * grad[i];
         const WORD ok = FINITE(new_theta) & FINITE(new_mean) & FINITE(new_eta);
@@ -418,6 +419,30 @@ static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restri
         COUNT;
     }
     DONE;
+}
+
+/* Averages of the parameters, after the update: a ← a + w(θ − a), computed from whichever of the two is nearer, so that w = 1 is a
+ * copy.  w is the same for all: in column `size[0]` of c. */
+static int NAME(average)(real *restrict a, const real *restrict theta, double w, int64_t n) {
+    const real near = (real)w, rest = (real)(1 - w);
+    const int from_a = w < 0.5;
+    LOOP {
+        const real difference = theta[i] - a[i];
+        const real new_a = from_a ? a[i] + near * difference : theta[i] - rest * difference;
+        const WORD ok = FINITE(new_a);
+        STORE(a, new_a);
+        COUNT;
+    }
+    DONE;
+}
+
+/* arrays: a, theta; sizes: column of w */
+static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const double w = context->coefficients[op->size[0]];
+    int failed = 0;
+    for (int64_t t = begin; t < end; t++)
+        FOR_STRETCHES(t, failed |= NAME(average)((real *)op->array[0] + at, (const real *)op->array[1] + at, w, n));
+    *context->failed |= failed;
 }
 
 /* The ops.  arrays: theta, grad, slots; array 7: the tile table int64 (tiles, 4), rows of (offset into theta, rows, columns,
@@ -478,6 +503,7 @@ TILE_OP(delta_bar_delta_update, SLOTS_2)
 #undef INFINITY_BITS
 #undef FINITE
 #undef SIGN
+#undef SAME_SIGN
 #undef MAX
 #undef MIN
 #undef LOOP

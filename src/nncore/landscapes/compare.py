@@ -143,6 +143,8 @@ class Comparison:
     quantiles : (float, float)
         Of the band.
     title : str
+    unit, measure : str
+        What the axes of the picture are called.
     """
 
     lr: dict[str, float]
@@ -150,6 +152,8 @@ class Comparison:
     searches: dict[str, Search]
     quantiles: tuple[float, float]
     title: str
+    unit: str = "step"
+    measure: str = "loss − minimum"
 
     def band(self, name: str) -> tuple[Array, Array, Array]:
         """Lower quantile, median and upper quantile at each step: three arrays (steps + 1,)."""
@@ -195,7 +199,7 @@ class Comparison:
             self._draw(ax, name, list(self.losses).index(name))
         low, high = self.quantiles
         runs = len(next(iter(self.losses.values())))
-        ax.set(xlabel="step", ylabel="loss − minimum")
+        ax.set(xlabel=self.unit, ylabel=self.measure)
         ax.set_title(f"{self.title}: median and {100 * low:g}–{100 * high:g} % band of {runs} starts")
         ax.grid(alpha=0.25)
         legend(ax)

@@ -16,6 +16,7 @@ from nncore.layers.activations import (
     Softplus,
     Tanh,
 )  # fmt: skip
+from nncore.layers.activity import ActivityL1
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
 from nncore.layers.noise import NOISE, Dropout, GaussianDropout, GaussianNoise
@@ -30,11 +31,11 @@ from nncore.layers.weight_noise import (
 )  # fmt: skip
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "GRU", "LAYERS", "NOISE", "WEIGHT_NOISE", "Activation", "AdditiveWhiteout", "Dense",
-    "DropConnect", "Dropout", "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "Identity", "Layer", "LeakyReLU",
-    "MultiplicativeWhiteout", "ReLU", "Shakeout", "SiLU", "Sigmoid", "SimpleRNN", "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "GRU", "LAYERS", "NOISE", "WEIGHT_NOISE", "Activation", "ActivityL1", "AdditiveWhiteout",
+    "Dense", "DropConnect", "Dropout", "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "Identity", "Layer",
+    "LeakyReLU", "MultiplicativeWhiteout", "ReLU", "Shakeout", "SiLU", "Sigmoid", "SimpleRNN", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
 LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense, "simple_rnn": SimpleRNN, "gru": GRU, **ACTIVATIONS, **NOISE, **WEIGHT_NOISE,
+    "dense": Dense, "simple_rnn": SimpleRNN, "gru": GRU, "activity_l1": ActivityL1, **ACTIVATIONS, **NOISE, **WEIGHT_NOISE,
 }  # fmt: skip

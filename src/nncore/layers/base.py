@@ -66,6 +66,8 @@ class Layer:
     (4, 1)
     """
 
+    penalizes_activity = False  # does it add to the loss of an example?
+
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not isinstance(name, str) or not name):
             raise ValueError(f"name must be a non-empty string, got {name!r}")

@@ -6,14 +6,17 @@ from typing import Any
 
 from nncore.optimizers.adam import Adam, AdaMax, AdamW, AMSGrad, NAdam
 from nncore.optimizers.adaptive import AdaDelta, AdaGrad, RMSprop
+from nncore.optimizers.averaging import EMA, PolyakAveraging
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.momentum import Momentum, Nesterov
+from nncore.optimizers.noise import GradientNoise
 from nncore.optimizers.sgd import SGD
 from nncore.optimizers.sign import DeltaBarDelta, Lion, Rprop
+from nncore.optimizers.wrapper import Wrapper
 
 __all__ = [
-    "OPTIMIZERS", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "DeltaBarDelta", "Lion",
-    "Momentum", "NAdam", "Nesterov", "Optimizer", "RMSprop", "Rprop",
+    "EMA", "OPTIMIZERS", "SGD", "WRAPPERS", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "DeltaBarDelta",
+    "GradientNoise", "Lion", "Momentum", "NAdam", "Nesterov", "Optimizer", "PolyakAveraging", "RMSprop", "Rprop",
 ]  # fmt: skip
 
 _ALL: tuple[type[Optimizer], ...] = (
@@ -23,14 +26,26 @@ _ALL: tuple[type[Optimizer], ...] = (
 OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}
 
 
+WRAPPERS: dict[str, type[Wrapper]] = {
+    "ema": EMA, "polyak_averaging": PolyakAveraging, "gradient_noise": GradientNoise,
+}  # fmt: skip
+
+
 def get(optimizer: Any) -> Optimizer:
-    """An optimizer from itself, or with its default values from its name.
+    """An optimizer from itself, with its default values from its name, or from ``{"class": name, **config}``.
 
     >>> get("adam")
     Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, eps_placement='outside', bias_correction=True)
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
+    if isinstance(optimizer, dict) and "class" in optimizer:
+        classes = {cls.__name__: cls for cls in (*OPTIMIZERS.values(), *WRAPPERS.values())}
+        arguments = dict(optimizer)
+        name = arguments.pop("class")
+        if name not in classes:
+            raise ValueError(f"optimizer: expected one of {', '.join(classes)}, got {name!r}")
+        return classes[name](**arguments)
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer: expected an Optimizer or a name, got {optimizer!r}")
     if optimizer not in OPTIMIZERS:

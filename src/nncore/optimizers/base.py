@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from nncore import _kernels
 from nncore.arrays import aligned_zeros
 from nncore.errors import DivergenceError
 from nncore.optimizers.arrays import (
+    MAX_ARRAYS,
     REALS,
     Real,
     check_gradient,
@@ -19,11 +21,12 @@ from nncore.optimizers.arrays import (
     real_dtype,
     tile_table,
 )
-from nncore.optimizers.hyper import Hyper, hyper, in_range
+from nncore.optimizers.hyper import Hyper, Pair, hyper, in_range
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.schedules import Array, Configured, Schedule, count, number
+from nncore.tape import Op
 
-MAX_SLOTS = 5  # the eight arrays of an op: theta, grad, slots, and last the table of tiles
+MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
 
 
 class Optimizer(Configured):
@@ -56,6 +59,7 @@ class Optimizer(Configured):
     enter: str | None = None
     leave: str | None = None
     full_batch_only: bool = False
+    changes_gradient: bool = False  # an op of a step writes to the gradient
 
     def __init__(self) -> None:
         self.state: dict[str, Real] = {}
@@ -68,6 +72,15 @@ class Optimizer(Configured):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, hyper(name, value) if name in self.hyperparameters else value)
+
+    @property
+    def title(self) -> str:
+        """The name of the algorithm, with that of the one it wraps."""
+        return type(self).__name__
+
+    def takes(self, name: str) -> bool:
+        """Is `name` a hyper-parameter, or a pair of them?"""
+        return name in self.hyperparameters or isinstance(getattr(type(self), name, None), Pair)
 
     # ---- coefficients
 
@@ -166,7 +179,8 @@ class Optimizer(Configured):
         self._ensure_state(theta)
         if self.enter and not self.entered:
             self.begin(theta)
-        if self._run(f"{self.kernel}_update", theta, grad, row[0]):
+        ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
+        if self._run(ops, row, self.step_count):
             raise DivergenceError(f"{self!r}: a parameter or its state is not finite after step {self.step_count}")
         self.advance(1)
 
@@ -183,23 +197,30 @@ class Optimizer(Configured):
             return
         self._check_theta(theta)
         self._ensure_state(theta)
-        if self._run(op, theta, theta, self.coefficients(1)[0]):
+        table = tile_table(theta.size)
+        if self._run([Op("tiles", op, self.arrays(theta, theta, table), tiles=table)], self.coefficients(1), self.step_count):
             raise DivergenceError(f"{self!r}: a parameter is not finite")
         self.entered = entered
 
-    def _run(self, op: str, theta: Real, grad: Real, row: Array) -> int:
-        table = tile_table(theta.size)
-        return _kernels.run_op(
-            op, self.arrays(theta, grad, table), dtype=theta.dtype, axis="tiles", pieces=len(table), coefficients=row,
-            threads=1 if len(table) == 1 else None,
+    def _run(self, ops: Sequence[Op], row: Array, step: int) -> int:
+        """Run ops over the same tiles, one after another on each; 1 if one failed."""
+        theta, tiles = ops[0].arrays[0], len(ops[0].tiles)
+        return _kernels.run_tiles(
+            [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops], dtype=theta.dtype, pieces=tiles, coefficients=row,
+            step=step, threads=1 if tiles == 1 else None,
         )  # fmt: skip
+
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
+        """The ops of a step, on the tiles of `table`."""
+        return [Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table), tiles=table)]
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
         if len(self.state) < len(self.slots):
             raise ValueError(f"{self.kernel}: the state has no arrays yet; call init_state first")
         self._check_size(theta)
-        return (theta, grad, *self.state.values(), *[None] * (MAX_SLOTS - len(self.state)), table)
+        slots = [self.state[slot] for slot in self.slots]
+        return (theta, grad, *slots, *[None] * (MAX_SLOTS - len(slots)), table)
 
     def _check_theta(self, theta: Real) -> None:
         check_vector("theta", theta)
@@ -254,7 +275,10 @@ class Optimizer(Configured):
                     losses[taken] = evaluate(points[taken])[0]
                 if not (np.isfinite(losses[taken]) and np.isfinite(grad).all()):
                     raise DivergenceError(f"{self!r}: loss or gradient is not finite after {taken} steps")
-                if taken < steps and self._run(f"{self.kernel}_update", theta, grad, rows[taken]):
+                if taken == steps:
+                    break
+                ops = self.ops(theta, grad, tile_table(theta.size))
+                if self._run(ops, rows[taken : taken + 1], self.step_count + taken):
                     taken += 1
                     raise DivergenceError(f"{self!r}: a parameter or its state is not finite after {taken} steps")
         except DivergenceError as error:
@@ -267,4 +291,8 @@ class Optimizer(Configured):
 
     def parameters(self, theta: Real) -> Real:
         """The parameters themselves, `theta` being the point at which the algorithm wants the gradient."""
+        return self.iterate(theta) if self.entered else theta
+
+    def iterate(self, theta: Real) -> Real:
+        """The array that holds the parameters between `begin` and `finish`."""
         return theta

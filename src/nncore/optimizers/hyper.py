@@ -29,6 +29,9 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "eta_plus": (1.0, math.inf, False),
     "step_min": NON_NEGATIVE,
     "step_max": (0.0, math.inf, False),
+    "decay": FRACTION,
+    "eta": NON_NEGATIVE,
+    "gamma": NON_NEGATIVE,
 }
 
 

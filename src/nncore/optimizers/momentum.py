@@ -96,5 +96,5 @@ class Nesterov(Optimizer):
         values = self.hyper_values(steps + 1, steps_per_epoch)
         return np.column_stack((values["lr"][:-1], values["momentum"][:-1], values["momentum"][1:]))
 
-    def parameters(self, theta: Real) -> Real:
-        return self.state["origin"] if self.entered else theta
+    def iterate(self, theta: Real) -> Real:
+        return self.state["origin"]

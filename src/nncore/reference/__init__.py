@@ -1,9 +1,8 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
-- `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
-- `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
-- `gradients`: penalties and clipping, between the backward pass and the step;
+- `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
+- `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
 
@@ -11,7 +10,20 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, noise, optimizers, random, recurrent, training, weight_noise
+from . import (
+    activations,
+    activity,
+    dense,
+    gather,
+    gradients,
+    losses,
+    noise,
+    optimizers,
+    random,
+    recurrent,
+    training,
+    weight_noise,
+)
 from .activations import (
     elu_backward,
     elu_forward,
@@ -36,9 +48,11 @@ from .activations import (
     tanh_backward,
     tanh_forward,
 )
+from .activity import activity_l1_backward, activity_l1_forward
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
 from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, spread_rows, write_rows
-from .gradients import clip_factor, clip_value, penalty, scale_gradient, square_sum
+from .gradient_noise import gradient_noise
+from .gradients import clip_factor, clip_value, penalty, scale_gradient, shrink, square_sum
 from .losses import (
     accuracy_binary,
     accuracy_labels,
@@ -75,6 +89,7 @@ from .optimizers import (
     adamw_update,
     amsgrad_inside_update,
     amsgrad_update,
+    average,
     delta_bar_delta_update,
     lion_update,
     momentum_outside_update,
@@ -124,6 +139,9 @@ __all__ = [
     "accuracy_labels",
     "accuracy_targets",
     "activations",
+    "activity",
+    "activity_l1_backward",
+    "activity_l1_forward",
     "adadelta_outside_update",
     "adadelta_update",
     "adagrad_inside_update",
@@ -135,6 +153,7 @@ __all__ = [
     "adamw_update",
     "amsgrad_inside_update",
     "amsgrad_update",
+    "average",
     "binary_cross_entropy",
     "clip_factor",
     "clip_value",
@@ -164,6 +183,7 @@ __all__ = [
     "gelu_forward",
     "gelu_tanh_backward",
     "gelu_tanh_forward",
+    "gradient_noise",
     "gradients",
     "gru_backward",
     "gru_forward",
@@ -210,6 +230,7 @@ __all__ = [
     "sgd_update",
     "shakeout_backward",
     "shakeout_forward",
+    "shrink",
     "sigmoid_backward",
     "sigmoid_cross_entropy",
     "sigmoid_forward",

@@ -1,4 +1,4 @@
-"""What happens to a gradient g between the backward pass and the update: penalties and clipping.
+"""What happens to a gradient g between the backward pass and the update: penalties and clipping; and the proximal step after.
 
 g is changed in place; g and θ have one shape.
 """
@@ -39,6 +39,37 @@ def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> floa
     grad += l1 * np.sign(theta) + l2 * theta
     w = theta.astype(np.float64)
     return float(l1 * np.abs(w).sum() + 0.5 * l2 * (w * w).sum())
+
+
+def shrink(theta: Array, threshold: float, ahead: Array | None = None) -> None:
+    """θ ← sign(θ) max(|θ| − threshold, 0): exactly 0 within the threshold.
+
+    That is the θ′ nearest to θ at the price of an L1 penalty, min ½ (θ′ − θ)² + threshold |θ′|.
+
+    Parameters
+    ----------
+    theta : array
+    threshold : float
+        η λ.
+    ahead : array, optional
+        A point that moves along with θ.
+
+    References
+    ----------
+    Langford, Li, Zhang: Sparse online learning via truncated gradient (2009); Duchi, Singer: Efficient online and batch
+    learning using forward backward splitting (2009).
+
+    Examples
+    --------
+    >>> w = np.array([3.0, -0.5, 1.0, -2.0])
+    >>> shrink(w, 1.0)
+    >>> w.tolist()
+    [2.0, 0.0, 0.0, -1.0]
+    """
+    before = theta.copy()
+    theta[...] = np.where(np.abs(before) > threshold, before - np.sign(before) * threshold, 0)
+    if ahead is not None:
+        ahead += theta - before
 
 
 def clip_value(grad: Array, limit: float) -> None:

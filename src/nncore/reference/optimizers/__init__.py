@@ -30,6 +30,7 @@ from .adaptive import (
     rmsprop_momentum_update,
     rmsprop_update,
 )
+from .averaging import average
 from .momentum import (
     momentum_outside_update,
     momentum_update,
@@ -52,6 +53,7 @@ __all__ = [
     "adamw_update",
     "amsgrad_inside_update",
     "amsgrad_update",
+    "average",
     "delta_bar_delta_update",
     "lion_update",
     "momentum_outside_update",

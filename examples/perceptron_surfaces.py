@@ -1,0 +1,74 @@
+"""Loss surfaces of one perceptron over its two weights: squared error against KL divergence.
+
+Run with ``python examples/perceptron_surfaces.py [picture.png]`` where nncore[plot] is installed.
+
+y = sigmoid(w₁x₁ + w₂x₂) on 100 random points whose labels follow a perceptron with w = (3, −2), some of them by chance. The
+squared error is flat wherever the sigmoid is, on the wrong side too, and not convex; the KL divergence is convex, and steep
+where the answer is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+import nncore as nn
+
+LOSSES = {"squared_error": "squared error  ½(y − d)²", "binary_cross_entropy": "KL  −d log y − (1 − d) log(1 − y)"}
+TRUE, POINTS, SIDE, REACH = np.array([3.0, -2.0]), 100, 81, 10.0
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(POINTS, 2))
+    return X, (rng.random(POINTS) < 1 / (1 + np.exp(-X @ TRUE))).astype(np.float64)[:, None]
+
+
+def surface(loss: str, X: np.ndarray, d: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """The mean loss at every pair of weights: (w₂, w₁)."""
+    model = nn.Sequential([nn.Dense(1, bias=False), nn.Sigmoid()], input_shape=2, dtype="float64")
+    trainer = nn.Trainer(model, loss)
+    values = np.empty((len(axis), len(axis)))
+    for j, second in enumerate(axis):
+        for i, first in enumerate(axis):
+            model.parameters[...] = first, second
+            values[j, i] = trainer.evaluate(X, d)["loss"]
+    return values
+
+
+def main(picture: str = "perceptron_surfaces.png") -> None:
+    X, d = data()
+    axis = np.linspace(-REACH, REACH, SIDE)
+    figure = plt.figure(figsize=(11, 8.6), layout="constrained")
+    for column, (loss, title) in enumerate(LOSSES.items()):
+        values = surface(loss, X, d, axis)
+        j, i = np.unravel_index(values.argmin(), values.shape)
+        print(f"{loss:<21} least {values[j, i]:.3f} at w = ({axis[i]:.2f}, {axis[j]:.2f}), greatest {values.max():.3f}")
+        solid = figure.add_subplot(2, 2, column + 1, projection="3d")
+        solid.plot_surface(*np.meshgrid(axis, axis), values, cmap="viridis", rstride=2, cstride=2, linewidth=0.2)
+        solid.view_init(elev=32, azim=-60)
+        solid.set(xlabel="w₁", ylabel="w₂", zlabel="mean loss", title=title)
+        flat = figure.add_subplot(2, 2, column + 3)
+        filled = flat.contourf(axis, axis, values, 24, cmap="viridis")
+        flat.contour(axis, axis, values, 24, colors="white", linewidths=0.3)
+        flat.plot(
+            axis[i], axis[j], marker="*", markersize=15, color="gold", markeredgecolor="black", linestyle="none", label="least"
+        )
+        flat.plot(
+            *TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="w of the labels"
+        )
+        flat.set(xlabel="w₁", ylabel="w₂", aspect="equal")
+        flat.legend(loc="lower left", framealpha=0.9)
+        figure.colorbar(filled, ax=flat, label="mean loss")
+    figure.suptitle(f"One perceptron, {POINTS} random points")
+    figure.savefig(picture, dpi=120)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

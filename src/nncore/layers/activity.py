@@ -1,0 +1,55 @@
+"""A penalty on what flows through."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nncore.layers.base import Layer
+from nncore.tape import Signal, Tape
+
+__all__ = ["ActivityL1"]
+
+
+class ActivityL1(Layer):
+    """L1 penalty on activations: h = z, and λ Σ_j |z_j| is added to the loss of each example.
+
+    The backward pass adds its gradient, ∂l/∂z = ∂l/∂h + λ sign(z)/rows, with 0 for the sign of 0. Most outputs of the layer
+    before it go to 0: a sparse code. The penalty is part of every loss that the trainer reports and of
+    ``model.loss_and_gradient``; the column ``activity_penalty`` shows it alone, the sum over all such layers.
+
+    Parameters
+    ----------
+    strength : float
+        λ ≥ 0. As in Keras's ``ActivityRegularization(l1=λ)`` the mean is over the examples and the sum over the outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(2, weight_init="zeros"), nn.ActivityL1(0.25)], input_shape=3)
+    >>> model.layers[0].bias[...] = 1
+    >>> trainer = nn.Trainer(model, "squared_error")
+    >>> trainer.evaluate(np.ones((4, 3)), np.ones((4, 2)))
+    {'loss': 0.5, 'activity_penalty': 0.5}
+    """
+
+    penalizes_activity = True
+
+    def __init__(self, strength: float, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength < math.inf:
+            raise ValueError(f"strength must be a number of at least 0, got {strength!r}")
+        self.strength = float(strength)
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        y = tape.signal(str(self.name), self.output_shape)
+        penalty, again = tape.charge()
+        sizes, constants = (x.width, int(again)), (self.strength,)
+        tape.rows("activity_l1_forward", y.value, penalty, x.value, sizes=sizes, constants=constants)
+        if x.grad is not None:
+            tape.rows_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=sizes, constants=constants)
+        return y
+
+    def config(self) -> dict[str, Any]:
+        return {"strength": self.strength, "name": self.name}

@@ -1,0 +1,123 @@
+"""Averages of the parameters on the way: less noise than in the last of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.optimizers.arrays import MAX_ARRAYS, Real
+from nncore.optimizers.hyper import Hyper
+from nncore.optimizers.wrapper import Wrapper
+from nncore.schedules import Array, count
+from nncore.tape import Op
+
+
+class Averaging(Wrapper):
+    """Base of the averages: beside each step of the wrapped optimizer a ← a + w(θ − a), with a weight w for each step."""
+
+    own_slots = ("average",)
+
+    @property
+    def averaged_parameters(self) -> Real:
+        """a, the averaged parameters: 1-D, in the order of θ. ``trainer.averaged()`` puts them in the model for a while."""
+        if not self.step_count or "average" not in self.state:
+            raise ValueError(f"{type(self).__name__}: there are no averaged parameters before the first step")
+        return self.state["average"]
+
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
+        arrays = (self.state["average"], self.iterate(theta), *[None] * (MAX_ARRAYS - 3), table)
+        return [*super().ops(theta, grad, table), Op("tiles", "average", arrays, (self.column,), tiles=table)]
+
+
+class EMA(Averaging):
+    """Exponential moving average of the parameters (Ruppert 1988; Polyak & Juditsky 1992), around any optimizer.
+
+    State average, and that of the wrapped optimizer. After its step t = 1, 2, …, which leaves θₜ, with d the decay
+
+    - ``bias_correction=True``: a ← a + (1−d)/(1−dᵗ) (θₜ − a), the mean of θ₁ … θₜ with weights ∝ dᵗ⁻ⁱ: that is m/(1−dᵗ) for
+      m ← dm + (1−d)θₜ from m = 0
+    - ``bias_correction=False``: a ← θ₁ in the first step, then a ← a + (1−d)(θₜ − a): θ₁ keeps the weight dᵗ⁻¹
+
+    θ itself moves as without it: ``θ ←`` is the wrapped optimizer's. Around `Nesterov` the average is of θ, not of the
+    point ahead.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or str
+    decay : d in [0, 1), default 0.999: the last 1/(1−d) steps count (PyTorch's ``get_ema_multi_avg_fn`` 0.999, Keras 0.99).
+    bias_correction : default True.
+        As ``optax.ema(debias=True)``. Without it as Keras's ``use_ema`` and PyTorch's
+        ``AveragedModel(multi_avg_fn=get_ema_multi_avg_fn(decay))``, updated after every step, which both begin at θ₁.
+
+    See Also
+    --------
+    Trainer.averaged : evaluate with the averages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import EMA, SGD
+    >>> theta, opt = np.array([4.0]), EMA(SGD(lr=1.0), decay=0.5)
+    >>> for _ in range(2):
+    ...     opt.step(theta, np.array([1.0]))  # θ₁ = 3, θ₂ = 2
+    >>> opt.averaged_parameters               # (0.5 · 3 + 1 · 2) / 1.5
+    array([2.33333333])
+    """
+
+    own_hyperparameters = ("decay",)
+
+    def __init__(self, optimizer: Any, decay: Hyper = 0.999, bias_correction: bool = True) -> None:
+        self.bias_correction = bool(bias_correction)
+        self.own_running = ("decay",) if self.bias_correction else ()
+        super().__init__(optimizer)
+        self.decay = decay
+
+    def weights(self, steps: int, steps_per_epoch: int) -> Array:
+        values = self.hyper_values(steps, steps_per_epoch)
+        if self.bias_correction:
+            return (1 - values["decay"]) / (1 - self.running_products(values)["decay"])
+        return np.where(self.step_count + np.arange(steps) == 0, 1.0, 1 - values["decay"])
+
+
+class PolyakAveraging(Averaging):
+    """The mean of all parameters on the way (Polyak & Juditsky 1992), around any optimizer.
+
+    State average, and that of the wrapped optimizer. After its step t = 1, 2, …, which leaves θₜ, with s = ``start``
+
+    - t ≤ s: a ← θₜ
+    - t > s: a ← a + (θₜ − a)/(t − s), so that a is the mean of θₛ₊₁ … θₜ
+
+    θ itself moves as without it: ``θ ←`` is the wrapped optimizer's. With a learning rate that falls more slowly than 1/t
+    the mean converges as fast as any method can that sees the same gradients; with a constant one it is at least free of
+    most of the noise.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or str
+    start : s, default 0: steps before the mean begins, best as many as it takes to come near the minimum.
+
+    Notes
+    -----
+    PyTorch's ``AveragedModel`` without an averaging function, updated after every step, is this with ``start=0``; its
+    stochastic weight averaging takes one θ an epoch. Keras has no uniform mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.optimizers import PolyakAveraging, SGD
+    >>> theta, opt = np.array([4.0]), PolyakAveraging(SGD(lr=1.0), start=1)
+    >>> for _ in range(3):
+    ...     opt.step(theta, np.array([1.0]))  # 3, 2, 1
+    >>> opt.averaged_parameters               # of 2 and 1
+    array([1.5])
+    """
+
+    def __init__(self, optimizer: Any, start: int = 0) -> None:
+        self.start = count("start", start, 0)
+        super().__init__(optimizer)
+
+    def weights(self, steps: int, steps_per_epoch: int) -> Array:
+        t = self.step_count + 1.0 + np.arange(steps)
+        return np.asarray(1 / np.maximum(t - self.start, 1.0))

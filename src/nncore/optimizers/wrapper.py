@@ -1,0 +1,105 @@
+"""What wraps an optimizer: something done before or after each of its steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.optimizers.arrays import Real
+from nncore.optimizers.base import Optimizer
+from nncore.schedules import Array
+from nncore.tape import Op
+
+
+class Wrapper(Optimizer):
+    """Base of what wraps an optimizer.
+
+    State, hyper-parameters and everything else of the wrapped one are the wrapper's too: ``EMA(Adam()).lr`` is Adam's. Wrappers
+    may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it.
+
+    A subclass names its `own_hyperparameters`, `own_slots` and `own_running`, says in `weights` what its op needs at each step,
+    and adds the op in `ops`.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        The wrapped one.
+    column : int
+        Where the subclass's number stands in a row of `coefficients`: behind those of the wrapped optimizer.
+    """
+
+    own_hyperparameters: tuple[str, ...] = ()
+    own_slots: tuple[str, ...] = ()
+    own_running: tuple[str, ...] = ()
+
+    def __init__(self, optimizer: Any) -> None:
+        from nncore import optimizers
+
+        inner = optimizers.get(optimizer)
+        twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
+        if twice:
+            raise ValueError(f"optimizer: expected one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
+        self.optimizer = inner
+        self.kernel, self.enter, self.leave = inner.kernel, inner.enter, inner.leave
+        self.full_batch_only, self.changes_gradient = inner.full_batch_only, inner.changes_gradient
+        self.slots = (*inner.slots, *self.own_slots)
+        self.hyperparameters = (*inner.hyperparameters, *self.own_hyperparameters)
+        self.running = (*inner.running, *self.own_running)
+        super().__init__()
+        self.column = self._inner().coefficients(1).shape[1]
+
+    def _inner(self) -> Optimizer:
+        """The wrapped optimizer, brought to where we are."""
+        inner = self.optimizer
+        inner.state, inner.step_count, inner.entered = self.state, self.step_count, self.entered
+        inner.products = {name: self.products[name] for name in inner.running}
+        return inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not {"optimizer", "entered"} <= set(self.__dict__):
+            raise AttributeError(name)
+        return getattr(self._inner(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        inner = self.__dict__.get("optimizer")
+        if inner is not None and inner.takes(name):
+            setattr(inner, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def takes(self, name: str) -> bool:
+        return name in self.own_hyperparameters or self.optimizer.takes(name)
+
+    @property
+    def title(self) -> str:
+        return f"{type(self).__name__}({self.optimizer.title})"
+
+    def config(self) -> dict[str, Any]:
+        inner = {"class": type(self.optimizer).__name__, **self.optimizer.config()}
+        return {**super().config(), "optimizer": inner}
+
+    def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
+        own = {name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}
+        return {**self._inner().hyper_values(steps, steps_per_epoch), **own}
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        own = self.weights(steps, steps_per_epoch)
+        return np.column_stack((self._inner().coefficients(steps, steps_per_epoch), own))
+
+    def weights(self, steps: int, steps_per_epoch: int) -> Array:
+        """What the op of this wrapper needs in the next `steps` steps: (steps,)."""
+        raise NotImplementedError
+
+    def initial_value(self, slot: str) -> float:
+        return self.optimizer.initial_value(slot) if slot in self.optimizer.slots else 0.0
+
+    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Any, ...]:
+        return self._inner().arrays(theta, grad, table)
+
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
+        return self._inner().ops(theta, grad, table)
+
+    def iterate(self, theta: Real) -> Real:
+        return self._inner().iterate(theta)

@@ -1,0 +1,53 @@
+"""An L1 penalty on activations z (rows, width)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+def activity_l1_forward(z: Array, strength: float) -> tuple[Array, Array]:
+    """h = z; the penalty of each example is λ Σ_j |z_j|.
+
+    Parameters
+    ----------
+    z : array (rows, width)
+    strength : float
+        λ.
+
+    Returns
+    -------
+    h : array (rows, width)
+    penalty : array (rows,), float64
+
+    Examples
+    --------
+    >>> activity_l1_forward(np.array([[2.0, -1.0], [0.0, 4.0]]), 0.5)[1].tolist()
+    [1.5, 2.0]
+    """
+    return z.copy(), strength * np.abs(z.astype(np.float64)).sum(axis=1)
+
+
+def activity_l1_backward(dh: Array, z: Array, strength: float, scale: float | None = None) -> Array:
+    """∂l/∂z = ∂l/∂h + s λ sign(z); s is 1/rows for the mean over the batch.
+
+    Parameters
+    ----------
+    dh, z : arrays (rows, width)
+    strength : float
+        λ.
+    scale : float, optional
+        s, default 1/rows.
+
+    Returns
+    -------
+    array (rows, width)
+
+    Examples
+    --------
+    >>> activity_l1_backward(np.zeros((2, 2)), np.array([[2.0, -1.0], [0.0, 4.0]]), 0.5).tolist()
+    [[0.25, -0.25], [0.0, 0.25]]
+    """
+    return dh + (1 / len(z) if scale is None else scale) * strength * np.sign(z)

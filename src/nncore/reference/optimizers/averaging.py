@@ -1,0 +1,35 @@
+"""Averages of the parameters on the way."""
+
+from ._common import Array, store
+
+
+def average(average: Array, theta: Array, weight: float) -> bool:
+    """a ← a + w(θ − a), the average after the step that made θ.
+
+    w = (1−d)/(1−dᵗ) makes it an exponential mean with corrected bias, w = 1/t the mean of all θ.
+
+    Parameters
+    ----------
+    average, theta : arrays (n,)
+    weight : float
+        w, from 0 to 1.
+
+    Returns
+    -------
+    bool
+        True if some element was kept back.
+
+    References
+    ----------
+    Polyak, Juditsky: Acceleration of stochastic approximation by averaging (1992).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.zeros(1)
+    >>> for t, theta in enumerate((5.0, 3.0, 1.0, 3.0), 1):
+    ...     assert not average(a, np.array([theta]), 1 / t)
+    >>> float(a[0].round(12))
+    3.0
+    """
+    return store((average, (1 - weight) * average + weight * theta))

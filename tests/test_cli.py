@@ -1,0 +1,103 @@
+"""The command line, as a shell runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nncore as nn
+from nncore import cli
+from nncore.optimizers import OPTIMIZERS
+
+
+def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``python -m nncore``: what an installation's ``nncore`` runs too."""
+    source = str(Path(nn.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": source, "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, "-m", "nncore", *arguments], capture_output=True, text=True, encoding="utf-8", env=environment,
+        cwd=folder, check=False,
+    )  # fmt: skip
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The lines of the table by their first word."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line and line.split()[0] in OPTIMIZERS}
+
+
+SHORT = ("--steps", "30", "--budget", "4", "--starts", "3")
+
+
+def test_a_race_on_a_landscape(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    arguments = ("compare", "beale", "--optimizers", "adam", "rprop", *SHORT, "--seed", "3", "--out", "race.png")
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(rows(done.stdout)) == {"adam", "rprop"}
+    assert "picture: race.png" in done.stdout
+    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+    assert "adam" in done.stderr  # progress
+    again = run(*arguments, "--quiet", folder=tmp_path)
+    assert again.stderr == ""
+    assert again.stdout == done.stdout
+    other = run(*arguments[:-4], "--quiet", "--seed", "4", folder=tmp_path)
+    assert rows(other.stdout) != rows(done.stdout)
+
+
+def test_a_race_on_digits(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    done = run("compare", "digits", "--optimizers", "sgd", "adam", "--epochs", "2", "--budget", "4", "--starts", "2", "--quiet")
+    assert done.returncode == 0, done.stderr
+    table = rows(done.stdout)
+    assert set(table) == {"sgd", "adam"}
+    assert float(table["adam"][1]) < 1.0  # the median loss; 2.3 before training
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("digits", "--optimizers", "adm"), "--optimizers: expected some of sgd, momentum, .*, got 'adm'"),
+        (("beale", "--epochs", "3"), "--epochs: beale takes --steps"),
+        (("digits", "--steps", "3"), "--steps: digits takes --epochs"),
+        (("beale", "--steps", "0"), "--steps: expected at least 1, got 0"),
+        (("beale", "--budget", "3"), "--budget: expected at least 4, got 3"),
+        (("beale", "--starts", "0"), "--starts: expected at least 1, got 0"),
+        (("beale", "--seed", "-1"), "--seed: expected at least 0, got -1"),
+    ],
+)
+def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.search(message, captured.err)
+
+
+def test_a_picture_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = str(tmp_path / "none" / "race.png")
+    assert cli.main(["compare", "beale", "--optimizers", "sgd", *SHORT, "--quiet", "--out", path]) == 2
+    assert "nncore compare:" in capsys.readouterr().err
+
+
+def test_usage() -> None:
+    assert run("compare", "nowhere").returncode == 2
+    assert "invalid choice: 'nowhere'" in run("compare", "nowhere").stderr
+    assert run("--version").stdout.strip() == f"nncore {nn.__version__}"
+    helped = run("compare", "--help").stdout
+    assert "delta_bar_delta" in helped
+    assert "rosenbrock" in helped
+    assert run().stdout.startswith("usage: nncore")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_can_race(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    for problem in (("quadratic", *SHORT), ("digits", "--epochs", "1", "--budget", "4", "--starts", "1")):
+        assert cli.main(["compare", *problem, "--optimizers", name, "--quiet"]) == 0
+        assert name in rows(capsys.readouterr().out)

@@ -1,0 +1,293 @@
+"""Penalties by layer, the proximal step and the penalty on activations; those of all weights are in test_trainer.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, reference
+from nncore.optimizers import OPTIMIZERS
+
+Array = NDArray[Any]
+each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def data(n: int = 60) -> tuple[Array, Array]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 5))
+    return X, np.argmax(X[:, :3] + 0.5 * rng.normal(size=(n, 3)), axis=1)
+
+
+def make(*middle: nn.Layer, dtype: str = "float64") -> nn.Sequential:
+    return nn.Sequential([nn.Dense(8), nn.Tanh(), *middle, nn.Dense(3)], input_shape=5, dtype=dtype, seed=1)
+
+
+def fit(model: nn.Sequential, optimizer: Any, steps: int = 25, **kw: Any) -> nn.Trainer:
+    trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer, **kw)
+    trainer.fit(*data(), epochs=steps, batch_size=60, verbose=0)
+    return trainer
+
+
+def by_hand(
+    optimizer: Any, steps: int, change: Callable[[nn.Sequential, Array], None], after: Callable[[nn.Sequential, Array], None]
+) -> nn.Sequential:
+    """Steps along ``loss_and_gradient``; ``change`` adds to the gradient, ``after`` works on the parameters."""
+    model = make()
+    for _ in range(steps):
+        _, gradient = model.loss_and_gradient(*data(), "softmax_cross_entropy")
+        change(model, gradient)
+        optimizer.step(model.parameters, gradient)
+        after(model, model.parameters)
+    return model
+
+
+# ---- by layer
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "nesterov"])
+def test_a_penalty_of_its_own_for_each_array(name: str) -> None:
+    """Weights of a layer by its name, any array by its own; what is not named is left alone."""
+    penalties = {"dense_1": nn.ElasticNet(0.02, 0.3), "dense_1.bias": nn.L2(0.5), "dense_2.bias": nn.L1(0.01)}
+    trainer = fit(make(), OPTIMIZERS[name](lr=0.05), regularizer=penalties)
+
+    def change(model: nn.Sequential, gradient: Array) -> None:
+        views = make()
+        views.parameters[...] = 0
+        first, last = views.layers[0], views.layers[-1]
+        first.weight[...] = 0.02 * np.sign(model.layers[0].weight) + 0.3 * model.layers[0].weight
+        first.bias[...] = 0.5 * model.layers[0].bias
+        last.bias[...] = 0.01 * np.sign(model.layers[-1].bias)
+        gradient += views.parameters
+
+    opt = OPTIMIZERS[name](lr=0.05)
+    expected = by_hand(opt, 25, change, lambda model, theta: None)
+    opt.finish(expected.parameters)
+    np.testing.assert_allclose(trainer.model.parameters, expected.parameters, rtol=1e-10, atol=1e-12)
+    first, last = trainer.model.layers[0], trainer.model.layers[-1]
+    penalty = 0.02 * np.abs(first.weight).sum() + 0.15 * (first.weight**2).sum() + 0.25 * (first.bias**2).sum()
+    penalty += 0.01 * np.abs(last.bias).sum()
+    assert trainer.evaluate(*data())["penalty"] == pytest.approx(penalty, rel=1e-12)
+
+
+def test_the_name_of_an_array_goes_before_that_of_its_layer() -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy", regularizer={"dense_1": nn.L2(9.0), "dense_1.weight": nn.L2(1.0)})
+    weight = trainer.model.layers[0].weight
+    assert trainer.evaluate(*data())["penalty"] == pytest.approx(0.5 * (weight**2).sum(), rel=1e-12)
+
+
+def test_all_weights_one_by_one_are_all_weights() -> None:
+    one = fit(make(), nn.Adam(), regularizer=nn.L2(0.1))
+    each = fit(make(), nn.Adam(), regularizer={"dense_1": nn.L2(0.1), "dense_2": nn.L2(0.1)})
+    assert one.model.parameters.tobytes() == each.model.parameters.tobytes()
+    assert one.history == each.history
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "error", "message"),
+    [
+        ({"dense_3": nn.L2(1.0)}, ValueError, "expected names among dense_1, dense_2, dense_1.weight, .*, got 'dense_3'"),
+        ({"tanh_1": nn.L2(1.0)}, ValueError, "got 'tanh_1'"),
+        ({"dense_1.gamma": nn.L2(1.0)}, ValueError, "got 'dense_1.gamma'"),
+        ({"dense_1": 0.1}, TypeError, r"regularizer\['dense_1'\] must be a Regularizer such as nn.L2\(1e-4\), got 0.1"),
+        ("l2", TypeError, "regularizer must be a Regularizer .* or a mapping, got 'l2'"),
+        ([nn.L2(1.0)], TypeError, "regularizer must be a Regularizer"),
+    ],
+)
+def test_refused(regularizer: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        nn.Trainer(make(), "softmax_cross_entropy", regularizer=regularizer)
+
+
+# ---- the proximal step
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in ("rprop", "delta_bar_delta", "nesterov")])
+def test_proximal_step_after_every_optimizer(name: str) -> None:
+    """The optimizer's step along the gradient of the loss alone, then w ← sign(w) max(|w| − ηλ, 0) of the weights."""
+    rate = nn.schedules.Exponential(0.02, gamma=0.95)
+    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(0.3))
+    rates = iter(rate.values(0, 25))
+
+    def after(model: nn.Sequential, theta: Array) -> None:
+        threshold = next(rates) * 0.3
+        for layer in (model.layers[0], model.layers[-1]):
+            layer.weight[...] = np.sign(layer.weight) * np.maximum(np.abs(layer.weight) - threshold, 0)
+
+    expected = by_hand(OPTIMIZERS[name](lr=rate), 25, lambda model, gradient: None, after)
+    got = trainer.model.parameters
+    assert np.array_equal(got == 0, expected.parameters == 0)
+    np.testing.assert_allclose(got, expected.parameters, rtol=1e-9, atol=1e-11)
+    weights = np.concatenate([trainer.model.layers[k].weight.ravel() for k in (0, -1)])
+    assert (weights == 0).sum() > (0 if name != "lion" else -1)
+    assert trainer.evaluate(*data())["penalty"] == pytest.approx(0.3 * np.abs(weights).sum(), rel=1e-12)
+
+
+def lasso(optimizer: nn.Optimizer, strength: float, steps: int = 4000) -> tuple[Array, Array, Array]:
+    """Weights, X and y of a linear model trained with the proximal penalty on all its data."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 12))
+    y = X @ np.r_[2.0, -1.0, 0.5, np.zeros(9)] + 0.1 * rng.normal(size=40)
+    model = nn.Sequential([nn.Dense(1, bias=False)], input_shape=12, dtype="float64", seed=0)
+    trainer = nn.Trainer(model, "squared_error", optimizer, regularizer=nn.ProximalL1(strength))
+    trainer.fit(X, y, epochs=steps, batch_size=40, verbose=0)
+    return model.layers[0].weight[0], X, y
+
+
+@pytest.mark.parametrize(("optimizer", "factor"), [(nn.SGD(lr=0.1), 1.0), (nn.Momentum(lr=0.05, momentum=0.5), 0.5)])
+def test_the_minimum_is_the_lasso_s(optimizer: nn.Optimizer, factor: float) -> None:
+    """SGD ends at scikit-learn's solution, zeros and all; with momentum λ counts as (1 − μ)λ, as the docstring says."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    w, X, y = lasso(optimizer, 0.2)
+    peer = linear_model.Lasso(alpha=0.2 * factor, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(X, y)
+    np.testing.assert_allclose(w, peer.coef_, atol=1e-8)
+    assert np.array_equal(w == 0, peer.coef_ == 0)
+    assert 3 < (w == 0).sum() < 12
+
+
+def test_nesterov_looks_ahead_of_the_shrunk_parameters() -> None:
+    """v ← μv − ηg(θ + μv), θ ← shrink(θ + v), written out."""
+    model, opt = make(), nn.Nesterov(lr=0.05, momentum=0.6)
+    trainer = fit(model, opt, 25, regularizer=nn.ProximalL1(0.3))
+    other, v = make(), 0.0
+    theta = other.parameters.copy()
+    mask = make()
+    mask.parameters[...] = 0
+    for layer in (mask.layers[0], mask.layers[-1]):
+        layer.weight[...] = 1
+    for _ in range(25):
+        other.parameters[...] = theta + 0.6 * v
+        _, gradient = other.loss_and_gradient(*data(), "softmax_cross_entropy")
+        v = 0.6 * v - 0.05 * gradient
+        theta = theta + v
+        theta = np.where(mask.parameters == 1, np.sign(theta) * np.maximum(np.abs(theta) - 0.05 * 0.3, 0), theta)
+    np.testing.assert_allclose(trainer.model.parameters, theta, rtol=1e-10, atol=1e-12)
+    assert (theta == 0).sum() > 0
+
+
+def test_plain_l1_has_no_exact_zeros() -> None:
+    model = fit(make(), nn.SGD(lr=0.1), 400, regularizer=nn.L1(0.05)).model
+    sparse = fit(make(), nn.SGD(lr=0.1), 400, regularizer=nn.ProximalL1(0.05)).model
+    assert (model.layers[0].weight == 0).sum() == 0
+    assert (sparse.layers[0].weight == 0).sum() > 10
+
+
+def test_the_average_is_of_what_was_shrunk() -> None:
+    trainer = fit(make(), nn.EMA(nn.SGD(lr=0.1), decay=0.0), 40, regularizer=nn.ProximalL1(0.2))
+    assert np.array_equal(trainer.optimizer.averaged_parameters, trainer.model.parameters)
+
+
+@pytest.mark.parametrize("name", ["rprop", "delta_bar_delta"])
+def test_an_optimizer_without_a_learning_rate_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"ProximalL1\(0.1\) needs an optimizer with a learning rate, got"):
+        nn.Trainer(make(), "softmax_cross_entropy", name, regularizer=nn.ProximalL1(0.1))
+
+
+@each_dtype
+@each_isa
+def test_shrink_kernel_and_twin(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for n in (1, 7, 16, 33, 1000):
+        theta, ahead = rng.normal(size=(2, n)).astype(dtype)
+        theta[0], theta[n // 2] = 0, 0.25
+        table, results = np.array([[0, 1, n, n]]), []
+        for threads in (1, 2, 3):
+            got, moved = theta.copy(), ahead.copy()
+            arrays = (got, moved, np.array([0.5]), *[None] * 4, table)
+            _kernels.run_op(
+                "shrink", arrays, dtype=dtype, axis="tiles", sizes=(1,), coefficients=np.array([9.0, 0.5]), isa=isa,
+                threads=threads
+            )  # fmt: skip
+            results.append(got.tobytes() + moved.tobytes())
+        assert results[0] == results[1] == results[2]
+        want, want_ahead = theta.copy(), ahead.copy()
+        reference.shrink(want, np.asarray(0.25, dtype), want_ahead)
+        assert np.array_equal(got, want)
+        np.testing.assert_allclose(moved, want_ahead, rtol=0, atol=4 * np.finfo(dtype).eps)
+        assert got[n // 2] == 0
+        assert not np.signbit(got[got == 0]).any()
+
+
+# ---- activations
+
+
+@each_dtype
+@each_isa
+def test_activity_kernels_and_twins(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    rtol = 1e-6 if dtype == "float32" else 1e-14
+    for rows, width in [(1, 1), (3, 1), (1, 17), (9, 33), (200, 5)]:
+        z, dh = rng.normal(size=(2, rows, width)).astype(dtype)
+        z[0, 0] = 0
+        for again in (0, 1):
+            results = []
+            for threads in (1, 2, 3):
+                h, penalty, dz = np.empty_like(z), np.full(rows, 7.0), np.empty_like(z)
+                run: dict[str, Any] = {"dtype": dtype, "rows": rows, "constants": (0.3,), "isa": isa, "threads": threads}
+                _kernels.run_op("activity_l1_forward", (h, penalty, z), sizes=(width, again), **run)
+                _kernels.run_op("activity_l1_backward", (dz, dh, z), sizes=(width,), **run)
+                results.append(b"".join(array.tobytes() for array in (h, penalty, dz)))
+            assert results[0] == results[1] == results[2]
+            want, charged = reference.activity_l1_forward(z, 0.3)
+            assert np.array_equal(h, want)
+            np.testing.assert_allclose(penalty, charged + 7.0 * again, rtol=1e-13)
+            np.testing.assert_allclose(dz, reference.activity_l1_backward(dh, z, 0.3), rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "squared_error"])
+def test_activity_gradients_by_differences(loss: str) -> None:
+    """Two such layers, one of them the last: their penalties add up in the loss that is differentiated."""
+    layers = [nn.Dense(8), nn.ActivityL1(0.3), nn.Tanh(), nn.ActivityL1(0.2), nn.Dense(3), nn.ActivityL1(0.1)]
+    model = nn.Sequential(layers, input_shape=5, dtype="float64", seed=1)
+    X, y = data(9)
+    errors = model.check_gradients(X, y, loss)
+    assert max(errors.values()) < 1e-6
+
+
+def test_the_activity_penalty_is_reported() -> None:
+    X, y = data()
+    model = make(nn.ActivityL1(0.05), nn.ActivityL1(0.01))
+    charge = 0.06 * np.abs(model.activations(X)["tanh_1"]).sum(axis=1).mean()
+    plain = make()
+    plain.parameters[...] = model.parameters
+    loss = plain.loss_and_gradient(X, y, "softmax_cross_entropy")[0]
+    trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.01), regularizer=nn.L2(0.1), metrics=["accuracy"])
+    result = trainer.evaluate(X, y)
+    assert list(result) == ["loss", "accuracy", "activity_penalty", "penalty"]
+    assert result["activity_penalty"] == pytest.approx(charge, rel=1e-12)
+    assert result["loss"] == pytest.approx(loss + charge + result["penalty"], rel=1e-12)
+    assert model.loss_and_gradient(X, y, "softmax_cross_entropy")[0] == pytest.approx(loss + charge, rel=1e-12)
+    trainer.fit(X, y, epochs=30, batch_size=16, validation_data=(X, y), exact_loss=True, verbose=0)
+    history = trainer.history
+    assert history["val_activity_penalty"][-1] == history["activity_penalty"][-1] == trainer.evaluate(X, y)["activity_penalty"]
+    assert history["running_activity_penalty"][-1] > 0
+    assert history["activity_penalty"][-1] < charge
+
+
+def test_activations_become_sparse() -> None:
+    X, y = data(200)
+    shares = []
+    for strength in (0.0, 0.02):
+        layers = [nn.Dense(30), nn.ReLU(), nn.ActivityL1(strength), nn.Dense(3)]
+        model = nn.Sequential(layers, input_shape=5, dtype="float64", seed=0)
+        nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.01)).fit(X, y, epochs=60, batch_size=20, verbose=0)
+        shares.append((model.activations(X)["relu_1"] > 0).mean())
+    assert shares[1] < 0.6 * shares[0]
+
+
+@pytest.mark.parametrize("strength", [-1.0, np.nan, np.inf, "1", None, True])
+def test_strength_is_checked(strength: Any) -> None:
+    for cls in (nn.ActivityL1, nn.ProximalL1):
+        with pytest.raises(ValueError, match="strength must be a number of at least 0, got"):
+            cls(strength)
+
+
+def test_a_model_with_it_is_saved(tmp_path: Any) -> None:
+    model = make(nn.ActivityL1(0.05))
+    model.save(tmp_path / "model")
+    again = nn.load(tmp_path / "model")
+    assert again.layers[2].strength == 0.05
+    assert np.array_equal(again.predict(data()[0]), model.predict(data()[0]))

@@ -1,0 +1,394 @@
+"""What wraps optimizers: averages against means written out in NumPy, noise against its twin, around every optimizer."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from test_optimizers import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
+
+import nncore as nn
+from nncore import _kernels, optimizers, reference
+from nncore.landscapes import record
+from nncore.optimizers import EMA, WRAPPERS, GradientNoise, PolyakAveraging
+from nncore.schedules import Polynomial
+
+Array = NDArray[Any]
+STEPS = 1000
+
+# What each wrapper is given beside the optimizer, and what its own constants are.
+MAKE = {
+    "ema": lambda opt: EMA(opt, decay=0.97),
+    "ema uncorrected": lambda opt: EMA(opt, decay=0.97, bias_correction=False),
+    "polyak_averaging": lambda opt: PolyakAveraging(opt),
+    "polyak_averaging late": lambda opt: PolyakAveraging(opt, start=300),
+    "gradient_noise": lambda opt: GradientNoise(opt, eta=0.04, gamma=0.6, seed=11),
+}
+each_wrapper = pytest.mark.parametrize("wrapper", MAKE)
+AVERAGES = [name for name in MAKE if "noise" not in name]
+each_average = pytest.mark.parametrize("wrapper", AVERAGES)
+each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def make(case: str) -> optimizers.Optimizer:
+    build, _, constants = CASES[case]
+    return build(constants)
+
+
+def test_every_wrapper_is_here() -> None:
+    assert {type(wrap(nn.SGD())) for wrap in MAKE.values()} == set(WRAPPERS.values())
+
+
+# ---- averages, each as a sum with the weights that its docstring names
+
+
+def weights(wrapper: str, t: int, *, decay: float = 0.97, start: int = 300) -> Array:
+    """Of θ₁ … θₜ, oldest first."""
+    if wrapper == "ema":
+        w = decay ** np.arange(t - 1.0, -1, -1)
+        return w / w.sum()
+    if wrapper == "ema uncorrected":
+        w = (1 - decay) * decay ** np.arange(t - 1.0, -1, -1)
+        w[0] = decay ** (t - 1)
+        return w
+    first = min(start, t - 1) if "late" in wrapper else 0
+    return (np.arange(t) >= first) / (t - first)
+
+
+def averaged_path(opt: Any, steps: int) -> tuple[Array, Array]:
+    theta, path, averages = PROBLEM.start.copy(), [], []
+    for k in range(steps):
+        opt.step(theta, PROBLEM.gradient(theta, k))
+        path.append(opt.parameters(theta).copy())
+        averages.append(opt.averaged_parameters.copy())
+    return np.array(path), np.array(averages)
+
+
+def mean_of(wrapper: str, path: Array, **constants: float) -> Array:
+    return np.array([weights(wrapper, t, **constants) @ path[:t] for t in range(1, len(path) + 1)])
+
+
+@each_average
+@EACH
+def test_average_of_every_optimizer(case: str, wrapper: str) -> None:
+    """θ goes its way to the last bit; the average is the weighted mean of it. Nesterov's is of θ, not of the point ahead."""
+    path, averages = averaged_path(MAKE[wrapper](make(case)), STEPS)
+    assert np.array_equal(path, actual_path(make(case), last=STEPS))
+    assert distance(averages, mean_of(wrapper, path)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "mutant"), [("ema", {"decay": 0.9701}), ("ema uncorrected", {"decay": 0.9701}), ("polyak_averaging late",
+    {"start": 301})]
+)  # fmt: skip
+def test_every_constant_of_an_average_matters(wrapper: str, mutant: dict[str, Any]) -> None:
+    path, averages = averaged_path(MAKE[wrapper](nn.Adam(lr=0.02)), 400)
+    assert distance(averages, mean_of(wrapper, path)) < 1e-12
+    assert distance(averages, mean_of(wrapper, path, **mutant)) > 1e-6
+
+
+def test_decay_takes_a_schedule() -> None:
+    """The corrected mean has the weights (1 − dᵢ) dᵢ₊₁ … dₜ, made to add up to 1."""
+    falling = Polynomial(0.9, steps=60, final=0.5)
+    path, averages = averaged_path(EMA(nn.SGD(lr=0.02), decay=falling), 80)
+    d = falling.values(0, 80)
+    for t in (1, 2, 40, 80):
+        w = np.array([(1 - d[i]) * np.prod(d[i + 1 : t]) for i in range(t)])
+        np.testing.assert_allclose(averages[t - 1], w @ path[:t] / w.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("wrapper", "peer"), [("ema uncorrected", "ema"), ("polyak_averaging", None)])
+def test_pytorch_averages_alike(wrapper: str, peer: str | None) -> None:
+    torch = pytest.importorskip("torch")
+    swa = torch.optim.swa_utils
+    module = torch.nn.Linear(12, 1, bias=False, dtype=torch.float64)
+    averaged = swa.AveragedModel(module, multi_avg_fn=swa.get_ema_multi_avg_fn(0.97) if peer else None)
+    opt, theta = MAKE[wrapper](nn.SGD(lr=0.03)), PROBLEM.start.copy()
+    for k in range(200):
+        opt.step(theta, PROBLEM.gradient(theta, k))
+        with torch.no_grad():
+            module.weight.copy_(torch.tensor(theta[None]))
+        averaged.update_parameters(module)
+        np.testing.assert_allclose(opt.averaged_parameters, averaged.module.weight.detach().numpy()[0], rtol=1e-10)
+
+
+def test_the_mean_is_nearer_to_the_minimum() -> None:
+    """On a noisy bowl the last θ keeps the noise of its steps; the mean of many does not."""
+    rng, theta = np.random.default_rng(3), np.ones(50)
+    opt = PolyakAveraging(nn.SGD(lr=0.1), start=100)
+    for _ in range(5000):
+        opt.step(theta, theta + rng.normal(size=50))
+    assert np.linalg.norm(opt.averaged_parameters) < 0.12 * np.linalg.norm(theta)
+
+
+# ---- noise
+
+
+def gradient_normal(n: int, seed: int, step: int) -> Array:
+    """The noise of a step, before σ."""
+    return reference.random_normal(n, seed=seed, layer=0, stream=1, step=step)
+
+
+@each_isa
+@each_dtype
+def test_noise_is_the_twin_s(isa: str, dtype: type) -> None:
+    """For any cut into tiles, on 1, 2 and 3 threads, the same bits; near the twin, which computes in float64."""
+    n = 60_013
+    cuts = [[[0, 1, n, n]], [[k, 1, min(997, n - k), 997] for k in range(0, n, 997)]]
+    cuts += [[[0, 200, 150, 300], [150, 200, 150, 300], [60_000, 13, 1, 1]]]
+    results = []
+    for table in cuts:
+        for threads in (1, 2, 3):
+            grad = np.full(n, 0.5, dtype)
+            arrays = (grad, *[None] * 6, np.array(table))
+            _kernels.run_op(
+                "gradient_noise", arrays, dtype=np.dtype(dtype), axis="tiles", pieces=len(table), sizes=(5, 1 << 12, 1),
+                coefficients=np.array([9.0, 0.25]), step=2**33 + 7, threads=threads, isa=isa,
+            )  # fmt: skip
+            results.append(grad)
+    assert all(result.tobytes() == results[0].tobytes() for result in results)
+    expected = 0.5 + 0.25 * gradient_normal(n, 5, 2**33 + 7)
+    assert np.abs(results[0] - expected).max() < (1e-6 if dtype is np.float32 else 1e-14)
+
+
+def test_noise_is_normal_and_new_in_each_step() -> None:
+    first, second = (gradient_normal(1 << 18, 0, step) for step in (0, 1))
+    assert stats.kstest(first, "norm").pvalue > 0.01
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.01
+    for lag in (1, 16, 32, 64):
+        assert abs(np.corrcoef(first[lag:], first[:-lag])[0, 1]) < 0.01
+    assert np.abs(first).max() > 4.4
+
+
+@EACH
+def test_noise_for_every_optimizer(case: str) -> None:
+    """The formula of the optimizer along gradients with the noise of the formula σ² = η/(1+t)^γ."""
+    build, formula, constants = CASES[case]
+
+    class Noisy:
+        start = PROBLEM.start
+
+        def __init__(self, eta: float = 0.04, gamma: float = 0.6, seed: int = 11) -> None:
+            self.eta, self.gamma, self.seed = eta, gamma, seed
+
+        def gradient(self, theta: Array, t: int) -> Array:
+            noise = gradient_normal(theta.size, self.seed, t)
+            return PROBLEM.gradient(theta, t) + np.sqrt(self.eta / (1 + t) ** self.gamma) * noise
+
+    actual = actual_path(GradientNoise(build(constants), eta=0.04, gamma=0.6, seed=11), last=150)
+    assert distance(actual, expected_path(formula, lambda k: constants, Noisy(), 150)) < 1e-12
+    for mutant in (Noisy(eta=0.06), Noisy(gamma=0.8), Noisy(seed=12)):  # enough to turn a sign, all that Lion sees
+        assert distance(actual, expected_path(formula, lambda k: constants, mutant, 150)) > 1e-9
+
+
+def test_the_gradient_of_the_caller_stays() -> None:
+    grad = np.arange(5.0)
+    EMA(GradientNoise(nn.SGD(), eta=1.0)).step(np.zeros(5), grad)
+    assert np.array_equal(grad, np.arange(5.0))
+
+
+# ---- in the compiled loop
+
+
+def data(n: int = 70) -> tuple[Array, Array]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 5))
+    return X, np.argmax(X[:, :3] + 0.3 * rng.normal(size=(n, 3)), axis=1)
+
+
+def small(dtype: str = "float64") -> nn.Sequential:
+    return nn.Sequential([nn.Dense(9), nn.Tanh(), nn.Dense(3)], input_shape=5, dtype=dtype, seed=2)
+
+
+def fit(optimizer: Any, epochs: int = 4, dtype: str = "float64", trainer: Any = None, **kw: Any) -> nn.Trainer:
+    trainer = trainer or nn.Trainer(small(dtype), "softmax_cross_entropy", optimizer, **kw)
+    trainer.fit(*data(), epochs=epochs, batch_size=70, verbose=0)
+    return trainer
+
+
+@each_wrapper
+@pytest.mark.parametrize("inner", ["sgd", "nesterov", "adam", "rprop"])
+def test_training_is_the_step_by_hand(wrapper: str, inner: str) -> None:
+    """The compiled loop against ``step`` along ``loss_and_gradient``: the same parameters and averages."""
+    settings = {"lr": 0.02} if inner != "nesterov" else {"lr": 0.02, "momentum": 0.7}
+    make_inner = lambda: optimizers.OPTIMIZERS[inner](**settings)  # noqa: E731
+    trained = fit(MAKE[wrapper](make_inner()), 12)
+    model, opt = small(), MAKE[wrapper](make_inner())
+    for _ in range(12):
+        _, gradient = model.loss_and_gradient(*data(), "softmax_cross_entropy")
+        opt.step(model.parameters, gradient)
+    opt.finish(model.parameters)
+    np.testing.assert_allclose(trained.model.parameters, model.parameters, rtol=1e-12, atol=1e-13)
+    if wrapper in AVERAGES:
+        np.testing.assert_allclose(trained.optimizer.averaged_parameters, opt.averaged_parameters, rtol=1e-12, atol=1e-13)
+
+
+@each_wrapper
+@each_dtype
+def test_training_has_the_same_bits_on_any_number_of_threads(wrapper: str, dtype: type) -> None:
+    X, y = np.random.default_rng(0).normal(size=(300, 120)), np.arange(300) % 10
+    before, results = nn.get_num_threads(), []
+    for threads in (1, 2, 3):
+        nn.set_num_threads(threads)
+        model = nn.Sequential([nn.Dense(130), nn.ReLU(), nn.Dense(10)], input_shape=120, dtype=dtype, seed=0)
+        trainer = nn.Trainer(model, "softmax_cross_entropy", MAKE[wrapper](nn.Adam()), clip=nn.ClipGlobalNorm(1.0))
+        trainer.fit(X, y, epochs=3, batch_size=100, verbose=0)
+        results.append(b"".join(array.tobytes() for array in (model.parameters, *trainer.optimizer.state.values())))
+    nn.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
+@each_wrapper
+@pytest.mark.parametrize("inner", ["nesterov", "nadam"])
+def test_resuming_training_gives_the_same_bits(wrapper: str, inner: str, tmp_path: Path) -> None:
+    def wrapped() -> Any:
+        return MAKE[wrapper](EMA(inner, decay=0.9) if "noise" in wrapper else GradientNoise(inner, eta=0.01))
+
+    whole, half = fit(wrapped(), 8), fit(wrapped(), 5)
+    half.save(tmp_path / "half")
+    rest = nn.Trainer(small(), "softmax_cross_entropy", wrapped())
+    rest.restore(tmp_path / "half")
+    fit(None, 3, trainer=rest)
+    assert rest.model.parameters.tobytes() == whole.model.parameters.tobytes()
+    assert rest.optimizer.averaged_parameters.tobytes() == whole.optimizer.averaged_parameters.tobytes()
+    other = nn.Trainer(small(), "softmax_cross_entropy", EMA(nn.Momentum()))
+    with pytest.raises(ValueError, match=r"another optimizer: expected EMA\(Momentum\), got"):
+        other.restore(tmp_path / "half")
+
+
+def test_evaluating_with_the_averages() -> None:
+    trainer = fit(EMA(nn.SGD(lr=0.5), decay=0.8), 20)
+    model, own = trainer.model, trainer.model.parameters.copy()
+    averages = trainer.optimizer.averaged_parameters.copy()
+    plain = trainer.evaluate(*data())
+    with trainer.averaged() as same:
+        assert same is trainer
+        assert np.array_equal(model.parameters, averages)
+        assert trainer.evaluate(*data()) != plain
+    assert np.array_equal(model.parameters, own)
+    assert trainer.evaluate(*data()) == plain
+    with pytest.raises(KeyError), trainer.averaged():
+        raise KeyError
+    assert np.array_equal(model.parameters, own)
+    with pytest.raises(RuntimeError, match="trained within"), trainer.averaged():
+        fit(None, 1, trainer=trainer)
+    assert np.array_equal(model.parameters, own)
+    trainer.use_averages()
+    assert np.array_equal(model.parameters, trainer.optimizer.averaged_parameters)
+
+
+def test_averages_that_are_not_there() -> None:
+    trainer = nn.Trainer(small(), "softmax_cross_entropy", nn.SGD())
+    with pytest.raises(ValueError, match=r"optimizer must keep averages, such as nn.EMA\(nn.Adam\(\)\), got SGD"):
+        trainer.use_averages()
+    trainer = nn.Trainer(small(), "softmax_cross_entropy", GradientNoise(EMA("sgd")))
+    with pytest.raises(ValueError, match="no averaged parameters before the first step"):
+        trainer.use_averages()
+
+
+# ---- minimize, records, state, configuration
+
+
+@each_wrapper
+def test_minimize_and_record(wrapper: str) -> None:
+    opt = MAKE[wrapper](nn.Nesterov(lr=0.02, momentum=0.8))
+    path = opt.minimize(Bowl(), [1.0, -2.0], 60)
+    half = opt.minimize(Bowl(), [1.0, -2.0], 25)
+    rest = opt.minimize(Bowl(), half.theta[-1], 35, resume=True)
+    assert np.array_equal(np.vstack((half.theta, rest.theta[1:])), path.theta)
+    recording = record(MAKE[wrapper](nn.Nesterov(lr=0.02, momentum=0.8)), Bowl(), [1.0, -2.0], 60)
+    assert np.array_equal(recording.theta, path.theta)
+    assert set(recording.state) == set(opt.slots)
+    if wrapper in AVERAGES:
+        np.testing.assert_allclose(opt.averaged_parameters, weights(wrapper, 60) @ path.theta[1:], rtol=1e-12)
+
+
+@each_wrapper
+@EACH
+def test_state_and_configuration(case: str, wrapper: str) -> None:
+    opt = MAKE[wrapper](make(case))
+    theta, other = PROBLEM.start.copy(), PROBLEM.start.copy()
+    for k in range(30):
+        opt.step(theta, PROBLEM.noise[k])
+    again = optimizers.get(json.loads(json.dumps({"class": type(opt).__name__, **opt.config()})))
+    assert repr(again) == repr(opt)
+    other[...] = theta
+    again.load_state_dict(copy.deepcopy(opt.state_dict()))
+    for k in range(30, 60):
+        opt.step(theta, PROBLEM.noise[k])
+        again.step(other, PROBLEM.noise[k])
+    assert theta.tobytes() == other.tobytes()
+    assert all(np.array_equal(value, again.state_dict()[name]) for name, value in opt.state_dict().items())
+    assert again.full_batch_only == make(case).full_batch_only
+
+
+def test_hyperparameters_of_the_wrapped_one() -> None:
+    opt = EMA(GradientNoise(nn.Adam(lr=0.1)), decay=0.5)
+    opt.lr = 0.2
+    opt.betas = (0.5, 0.6)
+    opt.eta = 0.7
+    opt.decay = 0.8
+    assert opt.optimizer.optimizer.betas == (0.5, 0.6)
+    values = {name: value[0] for name, value in opt.hyper_values(1).items()}
+    assert values == {"lr": 0.2, "beta1": 0.5, "beta2": 0.6, "eps": 1e-8, "eta": 0.7, "gamma": 0.55, "decay": 0.8}
+    with pytest.raises(AttributeError):
+        _ = opt.nothing
+    assert repr(copy.deepcopy(opt)) == repr(opt)
+
+
+@pytest.mark.parametrize(
+    ("make_", "error", "message"),
+    [
+        (lambda: EMA("adm"), ValueError, "optimizer: expected one of sgd"),
+        (lambda: EMA(3), TypeError, "optimizer: expected an Optimizer or a name"),
+        (lambda: EMA("adam", decay=1.0), ValueError, r"decay: expected a number in \[0, 1\), got 1"),
+        (lambda: EMA("adam", decay=-0.1), ValueError, r"decay: expected a number in \[0, 1\)"),
+        (lambda: EMA("adam", decay="0.9"), TypeError, "decay: expected a number"),
+        (lambda: EMA(EMA("adam")), ValueError, "optimizer: expected one without average, decay for EMA"),
+        (lambda: PolyakAveraging("adam", start=-1), ValueError, "start: expected an int >= 0, got -1"),
+        (lambda: PolyakAveraging("adam", start=1.5), TypeError, "start: expected an int"),
+        (lambda: GradientNoise("adam", eta=-1), ValueError, r"eta: expected a number in \[0, inf\)"),
+        (lambda: GradientNoise("adam", gamma=-1), ValueError, r"gamma: expected a number in \[0, inf\)"),
+        (lambda: GradientNoise("adam", seed=-1), ValueError, "seed: expected an int >= 0"),
+        (lambda: GradientNoise("adam", seed=2**63), ValueError, r"seed: expected an int below 2\*\*63"),
+        (lambda: optimizers.get({"class": "Adamm"}), ValueError, "optimizer: expected one of SGD"),
+    ],
+)
+def test_refusals(make_: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make_()
+
+
+def test_an_average_that_would_not_be_finite_is_kept_back() -> None:
+    theta, opt = np.array([1e308]), EMA(nn.SGD(lr=1.0), decay=0.3)
+    opt.step(theta, np.zeros(1))
+    theta[0] = -1e308
+    with pytest.raises(nn.DivergenceError), np.errstate(over="ignore"):
+        opt.step(theta, np.zeros(1))
+    assert opt.state["average"][0] == 1e308
+
+
+@each_isa
+@each_dtype
+def test_average_kernel_and_twin(isa: str, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 7, 16, 33, 4097):
+        for weight in (0.0, 1e-3, 0.4999, 0.5, 0.9, 1.0):
+            average, theta = rng.normal(size=(2, n)).astype(dtype)
+            got, twin, table = average.copy(), average.astype(np.float64), np.array([[0, 1, n, n]])
+            arrays = (got, theta, *[None] * 5, table)
+            row = np.array([5.0, weight])
+            assert not _kernels.run_op(
+                "average", arrays, dtype=np.dtype(dtype), axis="tiles", sizes=(1,), coefficients=row, isa=isa
+            )  # fmt: skip
+            reference.average(twin, theta.astype(np.float64), weight)
+            np.testing.assert_allclose(got, twin, rtol=0, atol=16 * np.finfo(dtype).eps)
+            if weight in (0.0, 1.0):
+                assert np.array_equal(got, theta if weight else average)
