@@ -114,7 +114,7 @@ class Trainer:
     # --- the public loop
 
     def fit(
-        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, shuffle: bool = True,
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, last_batch: str = "keep", shuffle: bool = True,
         validation_data: tuple[Any, Any] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
         callbacks: Iterable[Callback] = (), verbose: int = 1,
     ) -> History:  # fmt: skip
@@ -128,6 +128,9 @@ class Trainer:
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent.
+        last_batch : {"keep", "merge"}
+            What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its own,
+            refused if a layer needs more rows; or it joins the batch before.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
         validation_data : (X, y), optional
@@ -165,8 +168,15 @@ class Trainer:
                 raise ValueError("validation_split and validation_data exclude each other, got both")
             data, validation = self._split(data, validation_split)
         self._check_optimizer(len(data), batch_size)
+        if last_batch not in ("keep", "merge"):
+            raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
+        batch_size = min(batch_size, len(data))
+        merge = last_batch == "merge" and 1 < batch_size and len(data) % batch_size == 1
+        if not merge:
+            hint = "; last_batch='merge' joins it to the batch before" if 1 < batch_size < len(data) else ""
+            self.model.check_batches(len(data), batch_size, training=True, hint=hint)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        run = _Run(self, data, min(batch_size, len(data)), shuffle)
+        run = _Run(self, data, batch_size, shuffle, merge)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
@@ -202,7 +212,9 @@ class Trainer:
         data = self._data(X, y)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
         self._check_optimizer(len(data), batch)
-        run = _Run(self, data, min(batch, len(data)), shuffle=False)
+        batch = min(batch, len(data))
+        self.model.check_batches(len(data), batch, training=True)
+        run = _Run(self, data, batch, shuffle=False)
         rows = run.advance(1, lambda: False, None)
         if run.failure:
             raise run.failure
@@ -279,6 +291,7 @@ class Trainer:
 
     def _evaluate(self, data: Dataset) -> dict[str, float]:
         capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        self.model.check_batches(len(data), min(capacity, len(data)), training=False)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
         done, sums = program.run(data, last_step=steps, batch=capacity)
@@ -297,7 +310,7 @@ class Trainer:
 
     def _program(self, compile: Callable[[Trainer, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
-        key = (compile, capacity, data.kinds)
+        key = (compile, capacity, data.kinds, self.model.variant)
         if key not in self._compiled:
             self._compiled[key] = compile(self, capacity, data)
         return self._compiled[key]
@@ -306,10 +319,10 @@ class Trainer:
 class _Run:
     """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
 
-    def __init__(self, trainer: Trainer, data: Dataset, batch: int, shuffle: bool) -> None:
-        self.trainer, self.data, self.batch, self.shuffle = trainer, data, batch, shuffle
-        self.per_epoch = -(-len(data) // batch)
-        self.program = trainer._program(training_program, batch, data)
+    def __init__(self, trainer: Trainer, data: Dataset, batch: int, shuffle: bool, merge: bool = False) -> None:
+        self.trainer, self.data, self.batch, self.shuffle, self.merge = trainer, data, batch, shuffle, merge
+        self.per_epoch = -(-len(data) // batch) - merge
+        self.program = trainer._program(training_program, batch + merge, data)
         self.failure: DivergenceError | None = None
 
     def advance(
@@ -342,12 +355,13 @@ class _Run:
     def _steps(self, order: Array | None, first: int, count: int, threads: int) -> Array:
         """Run ``count`` steps; the sums of those that were completed."""
         optimizer = self.trainer.optimizer
-        coefficients = optimizer.coefficients(count, self.per_epoch)
+        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch)
+        coefficients = np.hstack([optimizer.coefficients(count, self.per_epoch), layers])
         offset = optimizer.step_count - first
         start = time.perf_counter()
         try:
             done, sums = self.program.run(
-                self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
+                self.data, first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
                 coefficients=coefficients, step_offset=offset, threads=threads,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count

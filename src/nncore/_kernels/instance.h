@@ -5,6 +5,7 @@
 #include "dense.h"
 #include "rows.h"
 #include "activations.h"
+#include "batch_norm.h"
 #include "losses.h"
 #include "gradients.h"
 #include "optimizers.h"

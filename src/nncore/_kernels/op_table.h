@@ -10,6 +10,10 @@ static const nn_entry nn_table[] = {
     /* activations */
     PAIR(sigmoid) PAIR(tanh) PAIR(relu) PAIR(softplus) PAIR(softmax) PAIR(identity) PAIR(leaky_relu) PAIR(elu)
     PAIR(gelu) PAIR(gelu_tanh) PAIR(silu)
+    /* normalisation */
+    PAIR(batch_norm) PAIR(batch_norm_relu) ENTRY(batch_norm_sums) ENTRY(batch_norm_statistics) ENTRY(batch_renorm_statistics)
+    ENTRY(batch_norm_constants) ENTRY(batch_norm_track) ENTRY(batch_norm_backward_sums) ENTRY(batch_norm_relu_backward_sums)
+    ENTRY(batch_norm_backward_statistics)
     /* losses and hits */
     ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)

@@ -17,11 +17,12 @@ from nncore.layers.activations import (
     Tanh,
 )  # fmt: skip
 from nncore.layers.base import Layer
+from nncore.layers.batch_norm import BatchNorm, BatchRenorm
 from nncore.layers.dense import Dense
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU", "Sigmoid",
+    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "BatchNorm", "BatchRenorm", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU", "Sigmoid",
     "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS}
+LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS, **{cls.default_name(): cls for cls in (BatchNorm, BatchRenorm)}}
