@@ -26,6 +26,9 @@ SHAPES = ((4096, 512), (128, 256))
 LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
     "BatchNorm": lambda: [nn.BatchNorm()],
     "BatchNorm + ReLU": lambda: [nn.BatchNorm(), nn.ReLU()],
+    "LayerNorm": lambda: [nn.LayerNorm()],
+    "RMSNorm": lambda: [nn.RMSNorm()],
+    "GroupNorm(8)": lambda: [nn.GroupNorm(8)],
 }
 
 

@@ -263,12 +263,13 @@ static void NAME(batch_norm_track)(real *restrict running, real *restrict batche
             }                                                                                                                \
     }
 
+NN_INLINE real NAME(relu_of)(real z) { return z <= 0 ? 0 : z; }
+NN_INLINE real NAME(relu_slope)(real dy, real z) { return z > 0 ? dy : 0; }
+/* Functions, so that dy is there before the choice: a load that depends on it would be a branch. */
 #define SAME(z) (z)
 #define SAME_SLOPE(dy, z) (dy)
-#define RELU(z) ((z) <= 0 ? 0 : (z))
-#define RELU_SLOPE(dy, z) ((z) > 0 ? (dy) : 0)
 NN_BATCH_NORM(batch_norm, SAME, SAME_SLOPE)
-NN_BATCH_NORM(batch_norm_relu, RELU, RELU_SLOPE)
+NN_BATCH_NORM(batch_norm_relu, NAME(relu_of), NAME(relu_slope))
 
 /* y = (r x_hat + d) weight + bias, x_hat = (x - mean) rstd   =>   dbias = sum of dy, dweight = r sum of dy x_hat + d dbias,
  * and what dx needs: constant = scale mean(dy), slope = scale rstd mean(dy x_hat); both 0 where the statistics are constants */
@@ -390,11 +391,9 @@ NN_BATCH_NORM_OPS(batch_norm_relu)
 #undef MAX_CHUNK
 #undef SAME
 #undef SAME_SLOPE
-#undef RELU
-#undef RELU_SLOPE
 #undef NN_BATCH_NORM
 #undef NN_BATCH_NORM_OPS
 #undef BLOCK
 #undef SIZES
 #undef CHUNK
-#undef SLOT
+

@@ -6,6 +6,8 @@
 #include "rows.h"
 #include "activations.h"
 #include "batch_norm.h"
+#include "group_norm.h"
+#include "weight_norm.h"
 #include "losses.h"
 #include "gradients.h"
 #include "optimizers.h"

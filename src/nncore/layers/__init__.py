@@ -19,10 +19,15 @@ from nncore.layers.activations import (
 from nncore.layers.base import Layer
 from nncore.layers.batch_norm import BatchNorm, BatchRenorm
 from nncore.layers.dense import Dense
+from nncore.layers.group_norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "Activation", "BatchNorm", "BatchRenorm", "Dense", "Identity", "Layer", "LeakyReLU", "ReLU", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Tanh",
+    "ACTIVATIONS", "ELU", "GELU", "LAYERS", "NORMALISATIONS", "Activation", "BatchNorm", "BatchRenorm", "Dense", "GroupNorm",
+    "Identity", "InstanceNorm", "Layer", "LayerNorm", "LeakyReLU", "RMSNorm", "ReLU", "SiLU", "Sigmoid", "Softmax",
+    "Softplus", "Tanh",
 ]  # fmt: skip
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS, **{cls.default_name(): cls for cls in (BatchNorm, BatchRenorm)}}
+NORMALISATIONS = {
+    cls.default_name(): cls for cls in (BatchNorm, BatchRenorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm)
+}
+LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS, **NORMALISATIONS}

@@ -106,6 +106,11 @@ class Layer:
         self.states[name] = State(name, tuple(shape), initial)
 
     @property
+    def label(self) -> str:
+        """The layer's name, or what it will be called, for messages."""
+        return self.name or self.default_name()
+
+    @property
     def variant(self) -> Any:
         """What decides, apart from the arguments, which ops the layer records: programs are compiled anew when it changes."""
         return None

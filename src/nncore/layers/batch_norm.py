@@ -110,10 +110,10 @@ class BatchNorm(Layer):
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) > 2:
-            raise ValueError(f"{self._label}: its input shape must be (channels,) or (channels, length), got {input_shape}")
+            raise ValueError(f"{self.label}: its input shape must be (channels,) or (channels, length), got {input_shape}")
         self.channels, self.length = input_shape[0], math.prod(input_shape[1:])
         if self.units and self.units[-1] >= self.channels:
-            raise ValueError(f"{self._label}: units must be channels from 0 to {self.channels - 1}, got {self.units[-1]}")
+            raise ValueError(f"{self.label}: units must be channels from 0 to {self.channels - 1}, got {self.units[-1]}")
         self.places = len(self.units) if self.units else self.channels
         if self.affine:
             self.add_parameter("weight", (self.places,), Constant(1.0))
@@ -123,10 +123,6 @@ class BatchNorm(Layer):
             self.add_state("running_var", (self.places,), 1.0)
             self.add_state("batches", (1,), 0.0)
         return input_shape
-
-    @property
-    def _label(self) -> str:
-        return self.name or self.default_name()
 
     @property
     def variant(self) -> bool:
