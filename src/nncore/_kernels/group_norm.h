@@ -4,23 +4,24 @@
  *     instance norm: a group is a channel                 rms norm: as layer norm, but nothing is subtracted
  * What backward needs is kept in statistics (rows, groups, 3): the mean as the sum of two reals, high and low, and rstd. */
 
-/* Over a group, sum of g and sum of g (x - mean), g = dy w, in 16 chains */
+/* Over a group, sum of g and sum of g (x - mean), g = dy w, in four chains of vectors */
 NN_INLINE void NAME(group_sums)(double *sum, double *product, const real *restrict dy, const real *restrict x,
                                 const real *restrict weight, real high, real low, int64_t n, int64_t share) {
-    double s[16] = {0}, q[16] = {0}, total = 0, products = 0;
+    wide s[4] = {{0}, {0}, {0}, {0}}, q[4] = {{0}, {0}, {0}, {0}};
+    double total = 0, products = 0;
     int64_t j = 0;
     if (share == 1)
-        for (; j + 16 <= n; j += 16)
-            for (int lane = 0; lane < 16; lane++) {
-                const real g = dy[j + lane] * weight[j + lane], u = (x[j + lane] - high) - low;
-                s[lane] += g, q[lane] += (double)g * u;
+        for (; j + 4 * DOUBLES <= n; j += 4 * DOUBLES)
+            NN_UNROLL for (int chain = 0; chain < 4; chain++) {
+                const int64_t at = j + chain * DOUBLES;
+                const wide g = NAME(widen)(NAME(load_narrow)(dy + at) * NAME(load_narrow)(weight + at));
+                s[chain] += g, q[chain] += g * NAME(widen)((NAME(load_narrow)(x + at) - high) - low);
             }
     for (; j < n; j++) {
         const real g = dy[j] * weight[j / share], u = (x[j] - high) - low;
         total += g, products += (double)g * u;
     }
-    for (int lane = 0; lane < 16; lane++) total += s[lane], products += q[lane];
-    *sum = total, *product = products;
+    *sum = total + NAME(wide_sum)(s), *product = products + NAME(wide_sum)(q);
 }
 
 /* y = (x - mean) rstd w + b, rstd = 1 / sqrt(variance + eps); not centred: mean = 0 and the mean of x^2 for the variance */
@@ -67,18 +68,22 @@ NN_INLINE void NAME(normalise_groups_backward)(real *restrict dx, double *restri
                 constant[k] = centred ? (real)(sum / (double)size) : 0;
                 slope[k] = (real)((double)s[2] * s[2] * product / (double)size);
             }
-            if (share == 1 && together == 4) {    /* four rows at a time: the sums are loaded and stored once for them */
-                for (int64_t j = 0; j < size; j++) {
-                    double of_w[4], of_b[4];
-                    FOUR_ROWS(const int64_t e = first + k * width + j; const real d = dy[e]; const real u = (x[e] - high[k]) - low[k];
-                              dx[e] = rstd[k] * (d * w[j] - constant[k] - u * slope[k]); of_b[k] = d; of_w[k] = d * (u * rstd[k]));
-                    to_w[j] += (of_w[0] + of_w[1]) + (of_w[2] + of_w[3]);
-                    to_b[j] += (of_b[0] + of_b[1]) + (of_b[2] + of_b[3]);
+            int64_t done = 0;    /* four rows at a time: the sums are loaded and stored once for them */
+            if (share == 1 && together == 4)
+                for (; done + DOUBLES <= size; done += DOUBLES) {
+                    const narrow weights = NAME(load_narrow)(w + done);
+                    wide of_w = {0}, of_b = {0};
+                    NN_UNROLL for (int k = 0; k < 4; k++) {
+                        const int64_t e = first + k * width + done;
+                        const narrow d = NAME(load_narrow)(dy + e), u = (NAME(load_narrow)(x + e) - high[k]) - low[k];
+                        *(narrow *)(dx + e) = rstd[k] * (d * weights - constant[k] - u * slope[k]);
+                        of_b += NAME(widen)(d), of_w += NAME(widen)(d * (u * rstd[k]));
+                    }
+                    *(wide *)(to_w + done) += of_w;
+                    *(wide *)(to_b + done) += of_b;
                 }
-                continue;
-            }
             for (int64_t k = 0; k < together; k++)
-                for (int64_t c = 0; c < size / share; c++) {
+                for (int64_t c = done; c < size / share; c++) {
                     double of_w = 0, of_b = 0;
                     for (int64_t e = first + k * width + c * share; e < first + k * width + (c + 1) * share; e++) {
                         const real d = dy[e], u = (x[e] - high[k]) - low[k];

@@ -15,15 +15,11 @@ static void NAME(weight_norm_backward)(real *restrict ddirection, real *restrict
                                        const real *restrict direction, const real *restrict length, int64_t units,
                                        int64_t inputs) {
     for (int64_t u = 0; u < units; u++, ddirection += inputs, dw += inputs, direction += inputs) {
-        double sum = 0, square = 0, dot[16] = {0}, product = 0;
-        int64_t j = 0;
+        double sum = 0, square = 0;
         NAME(add_moments)(&sum, &square, direction, 0, inputs);
-        for (; j + 16 <= inputs; j += 16)
-            for (int lane = 0; lane < 16; lane++) dot[lane] += (double)dw[j + lane] * direction[j + lane];
-        for (; j < inputs; j++) product += (double)dw[j] * direction[j];
-        for (int lane = 0; lane < 16; lane++) product += dot[lane];
+        const double product = NAME(row_dot)(dw, direction, inputs);
         const real a = (real)(length[u] / sqrt(square)), b = (real)(product / square);
-        for (j = 0; j < inputs; j++) ddirection[j] = a * (dw[j] - b * direction[j]);
+        for (int64_t j = 0; j < inputs; j++) ddirection[j] = a * (dw[j] - b * direction[j]);
         dlength[u] = (real)(product / sqrt(square));
     }
 }
@@ -46,3 +42,7 @@ static void NAME(op_weight_norm_backward)(const nn_op *op, const nn_context *con
     NAME(weight_norm_backward)((real *)op->array[0] + at, (real *)op->array[1] + u, (const real *)op->array[2] + at,
                                (const real *)op->array[3] + at, (const real *)op->array[4] + u, tile->u1 - u, inputs);
 }
+
+#undef DOUBLES
+#undef wide
+#undef narrow
