@@ -31,6 +31,7 @@ from nncore.layers import (
     Softmax,
     Softplus,
     Tanh,
+    WeightNorm,
 )  # fmt: skip
 from nncore.losses import (
     BinaryCrossEntropy,
@@ -75,7 +76,7 @@ __all__ = [
     "EarlyStopping", "ElasticNet", "GroupNorm", "Hinge", "History", "Huber", "Identity", "InstanceNorm", "KLDivergence", "LambdaCallback", "Layer", "LayerNorm",
     "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
     "Optimizer", "RMSNorm", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
+    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads", "initializers",
     "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
 

@@ -20,7 +20,7 @@ from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
-__all__ = ["Recording", "Sequential", "Text"]
+__all__ = ["Recording", "Sequential", "Text", "unbound"]
 
 Array = NDArray[Any]
 
@@ -388,7 +388,7 @@ class Sequential:
 
     def astype(self, dtype: DTypeLike) -> Sequential:
         """A copy of the model, its parameters converted."""
-        layers = copy.deepcopy([_unbound(layer) for layer in self.layers])
+        layers = copy.deepcopy([unbound(layer) for layer in self.layers])
         other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
         other.parameters[...] = self.parameters
         other.state[...] = self.state
@@ -397,6 +397,40 @@ class Sequential:
     def copy(self) -> Sequential:
         """An independent copy of the model."""
         return self.astype(self.dtype)
+
+    def fold_batch_norm(self, X: Any = None) -> tuple[Sequential, float]:
+        """Merge each `BatchNorm` into the `Dense` layer before it, with its running averages as constants.
+
+        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): at inference the same function in fewer layers.
+
+        Parameters
+        ----------
+        X : array_like, optional
+            Inputs to compare the outputs on; by default 256 rows of standard normal numbers.
+
+        Returns
+        -------
+        model : Sequential
+            A new model without the normalisations.
+        difference : float
+            The largest difference between an output of the two models.
+
+        Raises
+        ------
+        ValueError
+            If a batch normalisation has no `Dense` directly before it, or there is none.
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(8), nn.BatchNorm(), nn.ReLU(), nn.Dense(2)], input_shape=3, dtype="float64")
+        >>> folded, difference = model.fold_batch_norm()
+        >>> len(folded.layers), difference < 1e-12
+        (3, True)
+        """
+        from nncore import batch_statistics
+
+        return batch_statistics.fold_batch_norm(self, X)
 
     def summary(self) -> Text:
         """The layers with their output shapes and numbers of parameters, as a table."""
@@ -435,7 +469,7 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     return size, kept
 
 
-def _unbound(layer: Layer) -> Layer:
+def unbound(layer: Layer) -> Layer:
     """A shallow copy of a layer without its views into the model's arrays."""
     other = copy.copy(layer)
     other.owner = None

@@ -107,7 +107,9 @@ class Tape:
         """A forward op over the rows of the batch."""
         self.forward.append(Op("rows", kernel, arrays, sizes, constants))
 
-    def tiles(self, kernel: str, *arrays: Any, pieces: int = 1, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
+    def tiles(
+        self, kernel: str, *arrays: Any, pieces: int = 1, sizes: tuple[int, ...], constants: tuple[float, ...] = ()
+    ) -> None:
         """A forward op over tiles, that is over all rows: a stage of its own."""
         self.forward.append(Op("tiles", kernel, arrays, sizes, constants, cost=[1.0] * pieces))
 

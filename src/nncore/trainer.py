@@ -171,7 +171,7 @@ class Trainer:
         if last_batch not in ("keep", "merge"):
             raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
         batch_size = min(batch_size, len(data))
-        merge = last_batch == "merge" and 1 < batch_size and len(data) % batch_size == 1
+        merge = last_batch == "merge" and batch_size > 1 and len(data) % batch_size == 1
         if not merge:
             hint = "; last_batch='merge' joins it to the batch before" if 1 < batch_size < len(data) else ""
             self.model.check_batches(len(data), batch_size, training=True, hint=hint)
@@ -233,6 +233,42 @@ class Trainer:
         {'loss': 4.0}
         """
         return self._evaluate(self._data(X, y))
+
+    def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
+        """Replace the running averages of batch normalisation by the population statistics of X.
+
+        Of the network as it is, over the batches of X in the order given, with m numbers a channel in a batch,
+
+            running_mean = E[μ_B],   running_var = E[m/(m − 1) σ²_B],
+
+        each batch weighted by its rows. A last batch of one row joins the batch before. Frozen layers are left alone.
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+        batch_size : int
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, X does not fit, or a statistic is not finite; then nothing has changed.
+
+        Notes
+        -----
+        Source: Ioffe, Szegedy (2015), algorithm 2.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.BatchNorm(), nn.Dense(1)], input_shape=1)
+        >>> nn.Trainer(model, "squared_error").update_batch_statistics([[1.0], [3.0]])
+        >>> model.layers[0].running_mean, model.layers[0].running_var
+        (array([2.], dtype=float32), array([2.], dtype=float32))
+        """
+        from nncore import batch_statistics
+
+        batch_statistics.update_batch_statistics(self.model, X, batch_size)
 
     # --- saving
 

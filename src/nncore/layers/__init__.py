@@ -20,14 +20,15 @@ from nncore.layers.base import Layer
 from nncore.layers.batch_norm import BatchNorm, BatchRenorm
 from nncore.layers.dense import Dense
 from nncore.layers.group_norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from nncore.layers.weight_norm import WeightNorm
 
 __all__ = [
     "ACTIVATIONS", "ELU", "GELU", "LAYERS", "NORMALISATIONS", "Activation", "BatchNorm", "BatchRenorm", "Dense", "GroupNorm",
     "Identity", "InstanceNorm", "Layer", "LayerNorm", "LeakyReLU", "RMSNorm", "ReLU", "SiLU", "Sigmoid", "Softmax",
-    "Softplus", "Tanh",
+    "Softplus", "Tanh", "WeightNorm",
 ]  # fmt: skip
 
 NORMALISATIONS = {
-    cls.default_name(): cls for cls in (BatchNorm, BatchRenorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm)
+    cls.default_name(): cls for cls in (BatchNorm, BatchRenorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm, WeightNorm)
 }
 LAYERS: dict[str, type[Layer]] = {"dense": Dense, **ACTIVATIONS, **NORMALISATIONS}

@@ -285,7 +285,13 @@ class BatchRenorm(BatchNorm):
 
 def _units(units: Sequence[int]) -> tuple[int, ...]:
     array = np.asarray(units)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size or array.min() < 0 or len(set(array.tolist())) < array.size:
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iu"
+        or not array.size
+        or array.min() < 0
+        or len(set(array.tolist())) < array.size
+    ):
         raise ValueError(f"units must be different channel numbers, at least one, got {units!r}")
     return tuple(sorted(array.tolist()))
 

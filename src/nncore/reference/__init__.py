@@ -1,6 +1,7 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
 - `activations`, `losses`, `dense`, `gather`: what a network computes, forward and backward, one function per kernel;
+- `batch_norm`, `group_norm`: normalisation over the batch, of an example, of weights;
 - `gradients`: penalties and clipping, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
 - `training`: all of it put together into a network that learns.
@@ -9,7 +10,7 @@ The tests compare each kernel with its twin, and each twin's gradient with diffe
 compare speeds.
 """
 
-from . import activations, dense, gather, gradients, losses, optimizers, training
+from . import activations, batch_norm, dense, gather, gradients, group_norm, losses, optimizers, training
 from .activations import (
     elu_backward,
     elu_forward,
@@ -34,9 +35,32 @@ from .activations import (
     tanh_backward,
     tanh_forward,
 )
+from .batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_statistics,
+    batch_norm_backward_sums,
+    batch_norm_constants,
+    batch_norm_forward,
+    batch_norm_relu_backward,
+    batch_norm_relu_backward_sums,
+    batch_norm_relu_forward,
+    batch_norm_statistics,
+    batch_norm_sums,
+    batch_norm_track,
+    batch_renorm_statistics,
+)
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
 from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, write_rows
 from .gradients import clip_factor, clip_value, penalty, scale_gradient, square_sum
+from .group_norm import (
+    group_norm_backward,
+    group_norm_backward_weight,
+    group_norm_forward,
+    rms_norm_backward,
+    rms_norm_forward,
+    weight_norm_backward,
+    weight_norm_weight,
+)
 from .losses import (
     accuracy_binary,
     accuracy_labels,
@@ -102,6 +126,19 @@ __all__ = [
     "adamw_update",
     "amsgrad_inside_update",
     "amsgrad_update",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_backward_statistics",
+    "batch_norm_backward_sums",
+    "batch_norm_constants",
+    "batch_norm_forward",
+    "batch_norm_relu_backward",
+    "batch_norm_relu_backward_sums",
+    "batch_norm_relu_forward",
+    "batch_norm_statistics",
+    "batch_norm_sums",
+    "batch_norm_track",
+    "batch_renorm_statistics",
     "binary_cross_entropy",
     "clip_factor",
     "clip_value",
@@ -123,6 +160,10 @@ __all__ = [
     "gelu_tanh_backward",
     "gelu_tanh_forward",
     "gradients",
+    "group_norm",
+    "group_norm_backward",
+    "group_norm_backward_weight",
+    "group_norm_forward",
     "hinge",
     "huber",
     "identity_backward",
@@ -145,6 +186,8 @@ __all__ = [
     "penalty",
     "relu_backward",
     "relu_forward",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "rmsprop_centered_inside_update",
     "rmsprop_centered_momentum_inside_update",
     "rmsprop_centered_momentum_update",
@@ -172,5 +215,7 @@ __all__ = [
     "tanh_backward",
     "tanh_forward",
     "training",
+    "weight_norm_backward",
+    "weight_norm_weight",
     "write_rows",
 ]
