@@ -102,9 +102,13 @@ def main(arguments: list[str] | None = None) -> None:
     print(machine.text(about), end="\n\n")
     print(f"float32, {_kernels.isa_name}, {nn.get_num_threads()} threads; µs forward and backward\n")
     rows = [
-        [r["layer"], r["size"], table.number(r["nncore"] * 1e6), table.number(r["PyTorch"] * 1e6), table.number(r["PyTorch"] / r["nncore"])]
+        [
+            r["layer"],
+            r["size"],
+            *(table.number(value) for value in (r["nncore"] * 1e6, r["PyTorch"] * 1e6, r["PyTorch"] / r["nncore"])),
+        ]
         for r in results
-    ]  # fmt: skip
+    ]
     print(table.render(["layer", "size", "nncore µs", "PyTorch µs", "PyTorch ×"], rows))
     print("\nSaved to", table.save("normalisation", {"machine": about, "results": results}))
 

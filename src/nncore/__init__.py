@@ -71,13 +71,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU", "GELU", "L1", "L2", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "BatchNorm", "BatchRenorm",
-    "BinaryCrossEntropy",
-    "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError",
-    "EarlyStopping", "ElasticNet", "GroupNorm", "Hinge", "History", "Huber", "Identity", "InstanceNorm", "KLDivergence", "LambdaCallback", "Layer", "LayerNorm",
-    "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
-    "Optimizer", "RMSNorm", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads", "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
+    "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm", "ClipValue", "DeltaBarDelta", "Dense",
+    "DivergenceError", "EarlyStopping", "ElasticNet", "GroupNorm", "Hinge", "History", "Huber", "Identity", "InstanceNorm",
+    "KLDivergence", "LambdaCallback", "Layer", "LayerNorm", "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError",
+    "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov", "Optimizer", "RMSNorm", "RMSprop", "ReLU", "Rprop",
+    "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus", "SquaredError",
+    "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads", "initializers", "landscapes", "load", "losses", "optimizers",
+    "reference", "schedules", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 

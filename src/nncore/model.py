@@ -314,8 +314,8 @@ class Sequential:
         return float(sums[0, 0]) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
-        unfused = input_gradient  # asks for every gradient on the way
-        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=not unfused)
+        fused = not input_gradient  # which goes with every gradient on the way
+        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused)
         tape = recording.tape
         gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
         step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
@@ -456,7 +456,7 @@ class Sequential:
 
 
 def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Have each layer declare its shapes, parameters and state, and give these their places; returns the sizes of θ and state."""
+    """Have each layer declare shapes, parameters and state, and give these their places; returns the sizes of θ and state."""
     shape, size, kept = input_shape, 0, 0
     for layer in layers:
         layer.parameters, layer.states = {}, {}

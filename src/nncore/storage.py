@@ -117,8 +117,9 @@ def _build(config: Mapping[str, Any], classes: Mapping[str, type[Layer]], sizes:
     """The model of a description, if it has as many numbers as the file: nothing is allocated for one that has not."""
     shape = tuple(config["input_shape"])
     expected = declare([_layer(entry, classes) for entry in config["layers"]], shape)
-    if expected != sizes:
-        raise ValueError(f"its parameters and state are {expected} numbers, and the file holds {sizes}")
+    for name, wanted, size in zip(("parameters", "state"), expected, sizes, strict=True):
+        if wanted != size:
+            raise ValueError(f"its {name} are {wanted} numbers, and the file holds {size}")
     layers = [_layer(entry, classes) for entry in config["layers"]]
     return Sequential(layers, shape, dtype=config["dtype"], seed=config["seed"])
 

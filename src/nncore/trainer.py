@@ -129,8 +129,8 @@ class Trainer:
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent.
         last_batch : {"keep", "merge"}
-            What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its own,
-            refused if a layer needs more rows; or it joins the batch before.
+            What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its
+            own, refused if a layer needs more rows; or it joins the batch before.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
         validation_data : (X, y), optional

@@ -42,7 +42,7 @@ class BatchNorm(Layer):
     Parameters
     ----------
     momentum : float or None
-        Weight of the new batch, default 0.1 as in PyTorch; Keras's ``momentum=0.99`` is the weight of the old average, 0.01 here.
+        Weight of the new batch, default 0.1 as in PyTorch; Keras's is the weight of the old average, 1 − this one.
         ``None``: the plain mean over all batches so far.
     eps : float
         ε, default 1e-5 (PyTorch; Keras 1e-3).
@@ -239,8 +239,8 @@ class BatchRenorm(BatchNorm):
     Parameters
     ----------
     r_max, d_max : float or Schedule
-        Limits, at least 1 and at least 0; default 3 and 5, which the paper reaches after starting from 1 and 0. A schedule counts
-        the steps of the trainer's optimizer; outside a trainer its value at step 0 holds.
+        Limits, at least 1 and at least 0; default 3 and 5, which the paper reaches after starting from 1 and 0. A schedule
+        counts the steps of the trainer's optimizer; outside a trainer its value at step 0 holds.
     momentum, eps, affine, unbiased_running_var, units, frozen, name
         As for `BatchNorm`. The paper averages σ, here σ² is averaged, as in Keras.
 
@@ -280,7 +280,8 @@ class BatchRenorm(BatchNorm):
     def config(self) -> dict[str, Any]:
         config = super().config()
         del config["track_running_stats"]
-        return {"r_max": self.r_max.config(), "d_max": self.d_max.config(), **config}
+        limits = {"r_max": self.r_max, "d_max": self.d_max}
+        return {name: {"schedule": limit.name, **limit.config()} for name, limit in limits.items()} | config
 
 
 def _units(units: Sequence[int]) -> tuple[int, ...]:

@@ -61,18 +61,18 @@ class _RowNorm(Layer):
         dx = tape.array(x.width) if x.grad is None else x.grad
         arrays = (dx, partials, counts, y.grad, x.value, statistics, weight)
         tape.rows_backward(f"{self.kernel}_backward", *arrays, sizes=sizes)
-        if self.affine:
-            bias_grad = self.bias_grad if self.has_bias else scratch[1]
-            firsts = list(range(0, self.places, CHUNK))
-            lengths = [min(CHUNK, self.places - first) for first in firsts]
-            cost = [float(slots * length) for length in lengths]
-            for name, arrays in (("weight", (self.weight_grad, scratch[1])), ("bias", (scratch[0], bias_grad))):
-                if name in self.parameters:
-                    offset = self.parameters[name].offset
-                    tiles = [(offset + first, 1, length, length) for first, length in zip(firsts, lengths, strict=True)]
-                    arrays = (*arrays, partials, counts)
-                    tape.gradient(Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles))
+        for name in self.parameters:  # the other of the two sums goes to scratch
+            sums = (self.weight_grad, scratch[0]) if name == "weight" else (scratch[1], self.bias_grad)
+            self._emit_sums(tape, name, (*sums, partials, counts))
         return y
+
+    def _emit_sums(self, tape: Tape, name: str, arrays: tuple[Any, ...]) -> None:
+        """The gradient of a parameter: the blocks' sums in order, chunk by chunk."""
+        firsts = range(0, self.places, CHUNK)
+        stretches = [(self.parameters[name].offset + first, min(CHUNK, self.places - first)) for first in firsts]
+        tiles = [(offset, 1, size, size) for offset, size in stretches]
+        cost = [float(len(arrays[-1]) * size) for _, size in stretches]
+        tape.gradient(Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles))
 
     def config(self) -> dict[str, Any]:
         return {"eps": self.eps, "affine": self.affine, "name": self.name}

@@ -34,7 +34,8 @@ class WeightNorm(Layer):
 
     Attributes
     ----------
-    direction, length, bias : views into ``model.parameters``: v (units, inputs), g (units,) and b. A regularizer leaves them alone.
+    direction, length, bias : views into ``model.parameters``
+        v (units, inputs), g (units,) and b. A regularizer leaves them alone.
 
     Raises
     ------
@@ -128,8 +129,7 @@ class WeightNorm(Layer):
         cost = [float(last - first) for first, last, _, _ in tiles.tolist()]
         tape.flops_per_row += 2 * units * inputs
 
-        arrays = (weight, self.direction, self.length, tiles, packed)
-        renew = Op("tiles", "weight_norm_weight", arrays, sizes, cost=cost)
+        renew = Op("tiles", "weight_norm_weight", (weight, self.direction, self.length, tiles, packed), sizes, cost=cost)
         (tape.forward if tape.training else tape.prepare).append(renew)
         tape.rows("dense_forward", y.value, x.value, packed, bias, sizes=sizes)
         if not tape.gradients:
@@ -146,10 +146,8 @@ class WeightNorm(Layer):
             tape.gradient(Op("tiles", "nothing", (), cost=(float(size),), tiles=(tile,)))
         if bias is not None:
             tile = (self.parameters["bias"].offset, 1, units, units)
-            arrays = (self.bias_grad, y.grad)
-            tape.gradient(
-                Op("tiles", "dense_backward_bias", arrays, (units,), cost=[float(units * tape.capacity)], tiles=[tile])
-            )
+            cost = [float(units * tape.capacity)]
+            tape.gradient(Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=cost, tiles=[tile]))
         return y
 
     def config(self) -> dict[str, Any]:

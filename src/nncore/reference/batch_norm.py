@@ -138,7 +138,9 @@ def batch_norm_forward(x: Array, mean: Array, rstd: Array, weight: Array, bias: 
     return _column(weight) * (np.reshape(r, (-1, 1)) * x_hat + np.reshape(d, (-1, 1))) + _column(bias)
 
 
-def batch_norm_relu_forward(x: Array, mean: Array, rstd: Array, weight: Array, bias: Array, r: Any = 1.0, d: Any = 0.0) -> Array:
+def batch_norm_relu_forward(
+    x: Array, mean: Array, rstd: Array, weight: Array, bias: Array, r: Any = 1.0, d: Any = 0.0
+) -> Array:
     """h = max(y, 0), y = `batch_norm_forward`.
 
     Parameters
