@@ -22,7 +22,7 @@ from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
-__all__ = ["Recording", "Sequential", "Text"]
+__all__ = ["Recording", "Sequential", "Text", "unbound"]
 
 Array = NDArray[Any]
 
@@ -39,11 +39,15 @@ class Text(str):
 
 
 class Recording:
-    """A tape with the ops of one model on it: the way from ``input`` to ``output``."""
+    """A tape with the ops of one model on it: the way from ``input`` to ``output``.
+
+    ``fused``: a layer may compute the one after it in the same pass, and then has no signal of its own. ``tracking``: steps
+    renew running statistics. ``optimizer_columns``: so many coefficients of a step are the optimizer's; the layers' follow.
+    """
 
     def __init__(
         self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False,
-        noise: bool | None = None,
+        noise: bool | None = None, fused: bool = False, tracking: bool = False, optimizer_columns: int = 0,
     ) -> None:  # fmt: skip
         width = math.prod(model.input_shape)
         numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
@@ -54,9 +58,15 @@ class Recording:
         self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
         grad = self.tape.array(width) if input_gradient else None
         self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)
-        for layer in model.layers:
+        self.tape.tracking, self.tape.optimizer_columns = tracking, optimizer_columns
+        layers = list(model.layers)
+        while layers:
+            layer = layers.pop(0)
             self.tape.begin_layer()
-            signal = layer.emit(self.tape, signal)
+            if fused and layers and layer.fuses(layers[0]):
+                signal = layer.emit_fused(self.tape, signal, layers.pop(0))
+            else:
+                signal = layer.emit(self.tape, signal)
         self.output = signal
 
     def prepare(self) -> list[Any]:
@@ -124,9 +134,9 @@ class Sequential:
         self.seed = int(seed)
         self.input_shape = _shape(input_shape)
         self._name_layers()
-        size = declare(self.layers, self.input_shape)
+        sizes = declare(self.layers, self.input_shape)
         self.output_shape = self.layers[-1].output_shape
-        self._lay_out(size)
+        self._lay_out(*sizes)
         self.initialize(self.seed)
         self._input_scaler: Scaler | None = None
         self._target_scaler: Scaler | None = None
@@ -154,12 +164,14 @@ class Sequential:
         if twice:
             raise ValueError(f"layer names must differ, got {twice!r} twice")
 
-    def _lay_out(self, size: int) -> None:
+    def _lay_out(self, size: int, kept: int) -> None:
         """One vector for all parameters; each layer's arrays are views into it."""
         self.parameters = aligned_zeros(size, self.dtype)
         self.gradients = aligned_zeros(size, self.dtype)
-        self.state = aligned_zeros(0, self.dtype)
+        self.state = aligned_zeros(kept, self.dtype)
         for layer in self.layers:
+            for name, state in layer.states.items():
+                setattr(layer, name, self.state[state.offset : state.offset + state.size].reshape(state.shape))
             for name, parameter in layer.parameters.items():
                 part = slice(parameter.offset, parameter.offset + parameter.size)
                 setattr(layer, name, self.parameters[part].reshape(parameter.shape))
@@ -169,6 +181,8 @@ class Sequential:
         """Draw all parameters anew. Each array has a generator of its own, made from (seed, layer, array)."""
         seed = self.seed if seed is None else seed
         for number, layer in enumerate(self.layers):
+            for name, state in layer.states.items():
+                getattr(layer, name)[...] = state.initial
             for index, (name, parameter) in enumerate(layer.parameters.items()):
                 rng = np.random.default_rng([seed, number, index])
                 getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
@@ -216,7 +230,23 @@ class Sequential:
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """Compiled things, the last eight kept."""
         with self._turn:
-            return self._look_up(key, make)
+            return self._look_up((*key, self.variant), make)
+
+    @property
+    def variant(self) -> tuple[Any, ...]:
+        """Of all layers, what decides which ops they record."""
+        return tuple(layer.variant for layer in self.layers)
+
+    def check_batches(self, rows: int, batch: int, *, training: bool, hint: str = "") -> None:
+        """Raise if a layer cannot work on the smallest of the batches that so many rows make."""
+        smallest = rows % batch or batch
+        for layer in self.layers:
+            if smallest < layer.smallest_batch(training):
+                last = f"the last batch of {rows} rows in batches of {batch} has" if rows > batch else "the batch has"
+                raise ValueError(
+                    f"layer {layer.name} takes the mean and the variance of a batch and needs at least "
+                    f"{layer.smallest_batch(training)} rows: {last} {smallest}{hint}"
+                )
 
     def _look_up(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key in self._recordings:
@@ -281,6 +311,7 @@ class Sequential:
 
     def _passes(self, rows: Array, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """So many forward passes over the rows, a batch a step."""
+        self.check_batches(len(rows), min(capacity, len(rows)), training=training)
         recording, gather, write, compiled = self._cached(
             ("forward", capacity, training, noise), lambda: self._compile_forward(capacity, training, noise)
         )
@@ -293,7 +324,7 @@ class Sequential:
         return out.reshape(count, len(rows), *self.output_shape)
 
     def _compile_forward(self, capacity: int, training: bool, noise: bool) -> tuple[Recording, Op, Op, Compiled]:
-        recording = Recording(self, capacity, training=training, gradients=False, noise=noise)
+        recording = Recording(self, capacity, training=training, gradients=False, noise=noise, fused=True)
         output = recording.output
         write = Op("rows", "write_rows", (None, output.value), (output.width,))
         step = stages([recording.gather, *recording.tape.forward, write])
@@ -324,6 +355,7 @@ class Sequential:
         ['input', 'dense_1', 'relu_1', 'dense_2']
         """
         rows = self.scaled_rows(X)
+        self.check_batches(len(rows), len(rows), training=training)
         recording = Recording(self, len(rows), training=training, gradients=False)
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())
@@ -370,6 +402,7 @@ class Sequential:
         rows = self.scaled_rows(X)
         targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
+        self.check_batches(len(rows), len(rows), training=True)
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
         key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
         recording, gather, gather_y, compiled, _ = self._cached(
@@ -380,7 +413,8 @@ class Sequential:
         return float(sums[0].sum()) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
-        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient)
+        fused = not input_gradient  # which goes with every gradient on the way
+        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused)
         tape = recording.tape
         gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
         step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
@@ -457,15 +491,50 @@ class Sequential:
 
     def astype(self, dtype: DTypeLike) -> Sequential:
         """A copy of the model, its parameters converted."""
-        layers = copy.deepcopy([_unbound(layer) for layer in self.layers])
+        layers = copy.deepcopy([unbound(layer) for layer in self.layers])
         other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
         other.parameters[...] = self.parameters
         other.input_scaler, other.target_scaler = self.input_scaler, self.target_scaler
+        other.state[...] = self.state
         return other
 
     def copy(self) -> Sequential:
         """An independent copy of the model."""
         return self.astype(self.dtype)
+
+    def fold_batch_norm(self, X: Any = None) -> tuple[Sequential, float]:
+        """Merge each `BatchNorm` into the `Dense` layer before it, with its running averages as constants.
+
+        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): at inference the same function in fewer layers.
+
+        Parameters
+        ----------
+        X : array_like, optional
+            Inputs to compare the outputs on; by default 256 rows of standard normal numbers.
+
+        Returns
+        -------
+        model : Sequential
+            A new model without the normalisations.
+        difference : float
+            The largest difference between an output of the two models.
+
+        Raises
+        ------
+        ValueError
+            If a batch normalisation has no `Dense` directly before it, or there is none.
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(8), nn.BatchNorm(), nn.ReLU(), nn.Dense(2)], input_shape=3, dtype="float64")
+        >>> folded, difference = model.fold_batch_norm()
+        >>> len(folded.layers), difference < 1e-12
+        (3, True)
+        """
+        from nncore import batch_statistics
+
+        return batch_statistics.fold_batch_norm(self, X)
 
     def summary(self) -> Text:
         """The layers with their output shapes and numbers of parameters, as a table."""
@@ -490,25 +559,26 @@ class Sequential:
         return f"Sequential({self.layers!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
 
 
-def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> int:
-    """Have each layer declare its shapes and parameters, and give these their places in θ; returns the size of θ."""
-    shape, size = input_shape, 0
+def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Have each layer declare shapes, parameters and state, and give these their places; returns the sizes of θ and state."""
+    shape, size, kept = input_shape, 0, 0
     for layer in layers:
-        layer.parameters = {}
+        layer.parameters, layer.states = {}, {}
         layer.input_shape = shape
         layer.output_shape = shape = _shape(layer.build(shape))
         for parameter in layer.parameters.values():
             parameter.offset, size = size, size + parameter.size
-    return size
+        for state in layer.states.values():
+            state.offset, kept = kept, kept + state.size
+    return size, kept
 
 
-def _unbound(layer: Layer) -> Layer:
+def unbound(layer: Layer) -> Layer:
     """A shallow copy of a layer without its views into the model's arrays."""
     other = copy.copy(layer)
     other.owner = None
-    for name in layer.parameters:
-        for attribute in (name, f"{name}_grad"):
-            other.__dict__.pop(attribute, None)
+    for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
+        other.__dict__.pop(name, None)
     return other
 
 

@@ -92,7 +92,7 @@ def _loss_ops(trainer: Trainer, recording: Recording, data: Dataset) -> tuple[li
 
 def evaluation_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward in inference mode, metrics and loss."""
-    recording = Recording(trainer.model, capacity, training=False, gradients=False)
+    recording = Recording(trainer.model, capacity, training=False, gradients=False, fused=True)
     gathers, ops, records = _loss_ops(trainer, recording, data)
     step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
     compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
@@ -101,7 +101,10 @@ def evaluation_program(trainer: Trainer, capacity: int, data: Dataset) -> StepPr
 
 def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
-    recording = Recording(trainer.model, capacity, training=True, gradients=True)
+    columns = coefficients(trainer, 1, 1).shape[1]
+    recording = Recording(
+        trainer.model, capacity, training=True, gradients=True, fused=True, tracking=True, optimizer_columns=columns
+    )
     tape, model, optimizer = recording.tape, trainer.model, trainer.optimizer
     gathers, ops, records = _loss_ops(trainer, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)

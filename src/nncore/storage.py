@@ -62,7 +62,8 @@ def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None =
     arrays, about = _read(path)
     classes = {cls.__name__: cls for cls in LAYERS.values()} | dict(custom_layers or {})
     try:
-        model = _build(about["model"], classes, arrays.get("parameters", np.zeros(0)).size)
+        sizes = tuple(arrays.get(name, np.zeros(0)).size for name in ("parameters", "state"))
+        model = _build(about["model"], classes, sizes)
         _restore_scalers(model, about["model"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} describes no model that can be built: {error}") from error
@@ -213,12 +214,13 @@ def _all_arrays(model: Sequential) -> dict[str, Array]:
     return _model_arrays(model) | of_scalers
 
 
-def _build(config: Mapping[str, Any], classes: Mapping[str, type[Layer]], size: int) -> Sequential:
-    """The model of a description, if it has as many parameters as the file: nothing is allocated for one that has not."""
+def _build(config: Mapping[str, Any], classes: Mapping[str, type[Layer]], sizes: tuple[int, ...]) -> Sequential:
+    """The model of a description, if it has as many numbers as the file: nothing is allocated for one that has not."""
     shape = tuple(config["input_shape"])
     expected = declare([_layer(entry, classes) for entry in config["layers"]], shape)
-    if expected != size:
-        raise ValueError(f"its parameters are {expected} numbers, and the file holds {size}")
+    for name, wanted, size in zip(("parameters", "state"), expected, sizes, strict=True):
+        if wanted != size:
+            raise ValueError(f"its {name} are {wanted} numbers, and the file holds {size}")
     layers = [_layer(entry, classes) for entry in config["layers"]]
     return Sequential(layers, shape, dtype=config["dtype"], seed=config["seed"])
 

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.arrays import aligned_zeros
+from nncore.schedules import Schedule
 
 __all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "parameter_stages", "stages"]
 
@@ -81,6 +82,10 @@ class Tape:
         self.dtype, self.capacity, self.training, self.gradients = np.dtype(dtype), capacity, training, gradients
         self.noise = training if noise is None else noise  # do layers draw random numbers? These come from the seed
         self.seed = seed
+        self.tracking = False  # do steps renew running statistics?
+        self.schedules: list[tuple[str, Schedule, float]] = []  # of layers: columns of coefficients after the optimizer's
+        self.optimizer_columns = 0
+        self.statistics: dict[str, Array] = {}  # of the last batch, by layer name: (2, channels) mean and variance
         self.arena = Arena(arena_bytes)
         self.signals: list[Signal] = []
         self.flops_per_row = 0
@@ -126,6 +131,19 @@ class Tape:
         """A forward op over the rows of the batch."""
         self.forward.append(Op("rows", kernel, arrays, sizes, constants))
 
+    def tiles(
+        self, kernel: str, *arrays: Any, pieces: int = 1, sizes: tuple[int, ...], constants: tuple[float, ...] = ()
+    ) -> None:
+        """A forward op over tiles, that is over all rows: a stage of its own."""
+        self.forward.append(Op("tiles", kernel, arrays, sizes, constants, cost=[1.0] * pieces))
+
+    def tiles_backward(
+        self, kernel: str, *arrays: Any, pieces: int = 1, sizes: tuple[int, ...], constants: tuple[float, ...] = ()
+    ) -> None:
+        """A backward op over tiles."""
+        if self.gradients:
+            self._backward[-1].append(Op("tiles", kernel, arrays, sizes, constants, cost=[1.0] * pieces))
+
     def rows_backward(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
         """A backward op over the rows of the batch."""
         if self.gradients:
@@ -161,6 +179,19 @@ class Tape:
             self.parameter_gradients.append(op)
             if derived:
                 self.followers[op] = derived
+
+    def scheduled(self, name: str, schedule: Schedule, least: float) -> int:
+        """The column of the step's coefficients in which the schedule's value, at least ``least``, comes."""
+        self.schedules.append((name, schedule, least))
+        return self.optimizer_columns + len(self.schedules) - 1
+
+    def scheduled_values(self, first_step: int, steps: int, steps_per_epoch: int) -> Array:
+        """The coefficients of the layers, (steps, schedules)."""
+        columns = [schedule.values(first_step, steps, steps_per_epoch) for _, schedule, _ in self.schedules]
+        for (name, schedule, least), values in zip(self.schedules, columns, strict=True):
+            if not (values >= least).all():
+                raise ValueError(f"{name} must be at least {least:g}, got {values.min():g} from {schedule!r}")
+        return np.column_stack(columns) if columns else np.empty((steps, 0))
 
     @property
     def backward(self) -> list[Op]:

@@ -160,7 +160,7 @@ class Trainer:
     # --- the public loop
 
     def fit(
-        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, shuffle: bool = True,
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, last_batch: str = "keep", shuffle: bool = True,
         sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
         callbacks: Iterable[Callback] = (), verbose: int = 1,
@@ -175,6 +175,9 @@ class Trainer:
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent.
+        last_batch : {"keep", "merge"}
+            What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its
+            own, refused if a layer needs more rows; or it joins the batch before.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
         sampler : Sampler or str, optional
@@ -231,8 +234,15 @@ class Trainer:
         if class_weight is not None and labels is not None:
             data = data.weighted(class_weights(class_weight, labels, self._width))
         self._check_optimizer(len(data), batch_size)
+        if last_batch not in ("keep", "merge"):
+            raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
+        batch_size = min(batch_size, len(data))
+        merge = last_batch == "merge" and batch_size > 1 and len(data) % batch_size == 1
+        if not merge:
+            hint = "; last_batch='merge' joins it to the batch before" if 1 < batch_size < len(data) else ""
+            self.model.check_batches(len(data), batch_size, training=True, hint=hint)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        run = Run(self, data, min(batch_size, len(data)), chosen, labels)
+        run = Run(self, data, batch_size, chosen, labels, merge=merge)
         self._take_up(callbacks)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
@@ -270,7 +280,9 @@ class Trainer:
         data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
         self._check_optimizer(len(data), batch)
-        run = Run(self, data, min(batch, len(data)), samplers.Sequential())
+        batch = min(batch, len(data))
+        self.model.check_batches(len(data), batch, training=True)
+        run = Run(self, data, batch, samplers.Sequential())
         rows = run.advance(1, lambda: False, None)
         if run.failure:
             raise run.failure
@@ -374,6 +386,42 @@ class Trainer:
             raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {self.optimizer!r}")
         self.model.parameters[...] = averages
 
+    def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
+        """Replace the running averages of batch normalisation by the population statistics of X.
+
+        Of the network as it is, over the batches of X in the order given, with m numbers a channel in a batch,
+
+            running_mean = E[μ_B],   running_var = E[m/(m − 1) σ²_B],
+
+        each batch weighted by its rows. A last batch of one row joins the batch before. Frozen layers are left alone.
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+        batch_size : int
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, X does not fit, or a statistic is not finite; then nothing has changed.
+
+        Notes
+        -----
+        Source: Ioffe, Szegedy (2015), algorithm 2.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.BatchNorm(), nn.Dense(1)], input_shape=1)
+        >>> nn.Trainer(model, "squared_error").update_batch_statistics([[1.0], [3.0]])
+        >>> model.layers[0].running_mean, model.layers[0].running_var
+        (array([2.], dtype=float32), array([2.], dtype=float32))
+        """
+        from nncore import batch_statistics
+
+        batch_statistics.update_batch_statistics(self.model, X, batch_size)
+
     # --- saving
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -461,6 +509,7 @@ class Trainer:
     def _evaluate(self, data: Dataset, losses: Array | None = None) -> dict[str, float]:
         """The row of ``evaluate``; the loss of each example in ``losses``."""
         capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        self.model.check_batches(len(data), min(capacity, len(data)), training=False)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
         done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses)
@@ -480,7 +529,7 @@ class Trainer:
 
     def _program(self, compile: Callable[[Trainer, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
-        key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip))
+        key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
         if key not in self._compiled:
             self._compiled[key] = compile(self, capacity, data)
         return self._compiled[key]
@@ -490,17 +539,18 @@ class Run:
     """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
 
     def __init__(
-        self, trainer: Trainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None
+        self, trainer: Trainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
+        merge: bool = False,
     ) -> None:  # fmt: skip
-        self.trainer, self.batch, self.sampler = trainer, batch, sampler
+        self.trainer, self.batch, self.sampler, self.merge = trainer, batch, sampler, merge
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
         if sampler.uses_losses:
             self.examples.losses = trainer._last_losses.of(data, lambda losses: trainer._evaluate(data, losses))
         self.unweighted = data  # by the sampler
         self.data = data.weighted(np.ones(len(data))) if sampler.weighs else data
-        self.per_epoch = -(-len(data) // batch)
-        self.program = trainer._program(training_program, batch, self.data)
+        self.per_epoch = -(-len(data) // batch) - merge
+        self.program = trainer._program(training_program, batch + merge, self.data)
         self.failure: DivergenceError | None = None
 
     def advance(
@@ -566,13 +616,14 @@ class Run:
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
-        table = coefficients(self.trainer, count, self.per_epoch)
+        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch)
+        table = np.hstack([coefficients(self.trainer, count, self.per_epoch), layers])
         offset = optimizer.step_count - first
         norms = np.empty((count, 2 if self.trainer.clip else 0))
         start = time.perf_counter()
         try:
             done, sums = self.program.run(
-                self.data, first_step=first, last_step=first + count, batch=self.batch, order=order,
+                self.data, first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
                 coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
                 examples_out=losses, notes_out=norms if norms.size else None,
             )  # fmt: skip

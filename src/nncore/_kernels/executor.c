@@ -183,7 +183,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
 /* `start` is where the step's batch begins in its epoch. */
 static void set_batch(nn_context *context, const nn_run *run, int64_t step, int64_t epoch, int64_t start) {
     const int64_t rows = run->examples - start;
-    context->rows = rows < run->batch ? rows : run->batch;
+    context->rows = rows <= run->batch + run->merge ? rows : run->batch;
     context->index = run->order ? run->order + epoch * run->examples + start : NULL;
     context->start = run->origin + start;
     context->position = run->origin + epoch * run->examples + start;
@@ -199,13 +199,14 @@ static void run_thread(nn_team *team, int number, int count) {
     nn_thread thread = {number, count, 0, run->op_seconds};
     nn_context context = {0};
     context.failed = &thread.failed;
-    const int64_t per_epoch = (run->examples + run->batch - 1) / run->batch;
+    const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
+    const int64_t per_epoch = run->examples / run->batch + (last > 0 && !merged);
     int64_t step = run->first_step, epoch = step / per_epoch, start = step % per_epoch * run->batch;
     set_batch(&context, run, step, epoch, start);
     int good = run_stages(team, 0, run->prepared ? 0 : program->enter, step, &context, &thread);
     for (; good && step < run->last_step; step += good) {
         set_batch(&context, run, step, epoch, start);
-        start += run->batch;
+        start += context.rows;
         if (start >= run->examples) start = 0, epoch++;
         good = run_stages(team, program->enter, program->leave, step, &context, &thread);
         /* The next step's tiles come after a barrier that waits for this thread: the parts are still this step's. */

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     int64_t first_step, last_step;   /* counted from the start of `order` */
     int64_t examples, batch;
+    int64_t merge;                   /* a last batch of at most so many rows joins the one before */
     int64_t origin;                  /* added to where each batch starts */
     const int64_t *order;            /* (epochs, examples) rows of the data; NULL: in sequence */
     const double *coefficients;      /* one row a step, from first_step on; NULL: none */

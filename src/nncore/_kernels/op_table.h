@@ -19,6 +19,11 @@ static const nn_entry nn_table[] = {
     PAIR(dropout) PAIR(scaled) ENTRY(gaussian_noise_forward) PAIR(gaussian_dropout)
     PAIR(shakeout) PAIR(whiteout_multiplicative) PAIR(whiteout_additive)
     PAIR(activity_l1)
+    /* normalisation */
+    PAIR(batch_norm) PAIR(batch_norm_relu) ENTRY(batch_norm_sums) ENTRY(batch_norm_statistics) ENTRY(batch_renorm_statistics)
+    ENTRY(batch_norm_constants) ENTRY(batch_norm_track) ENTRY(batch_norm_backward_sums) ENTRY(batch_norm_relu_backward_sums)
+    ENTRY(batch_norm_backward_statistics) PAIR(group_norm) PAIR(rms_norm) ENTRY(group_norm_backward_weight)
+    ENTRY(weight_norm_weight) ENTRY(weight_norm_backward)
     /* losses and hits */
     ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)

@@ -46,7 +46,7 @@ cdef extern from "executor.h" nogil:
         const double **notes
         const int64_t *note_parts
     ctypedef struct nn_run:
-        int64_t first_step, last_step, examples, batch, origin
+        int64_t first_step, last_step, examples, batch, merge, origin
         const int64_t *order
         const double *coefficients
         int64_t coefficient_stride
@@ -217,8 +217,8 @@ cdef class Program:
         """Change a size of op ``number``."""
         self.ops[number].size[slot] = size
 
-    def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t origin=0, order=None,
-            coefficients=None, double scale=0.0, bint prepared=False, uint64_t step_offset=0,
+    def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
+            int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint prepared=False, uint64_t step_offset=0,
             examples_out=None, notes_out=None, op_seconds=None, int threads=1):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
         record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew."""
@@ -229,6 +229,7 @@ cdef class Program:
         run.order = <const int64_t *>address(order)
         run.coefficients = <const double *>address(coefficients)
         run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
+        run.merge = merge
         run.scale = scale
         run.prepared = prepared
         run.step_offset = step_offset

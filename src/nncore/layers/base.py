@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nncore import initializers
 from nncore.tape import Op, Signal, Tape
 
-__all__ = ["Layer", "Parameter"]
+__all__ = ["Layer", "Parameter", "State"]
 
 Array = NDArray[Any]
 
@@ -29,6 +29,20 @@ class Parameter:
     initializer: Callable[..., Array]
     regularized: bool
     offset: int = -1  # into θ, once the model is built
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass
+class State:
+    """One array of a layer inside ``model.state``: kept, not trained; all ``initial`` at first."""
+
+    name: str
+    shape: tuple[int, ...]
+    initial: float
+    offset: int = -1  # into the model's state, once the model is built
 
     @property
     def size(self) -> int:
@@ -74,6 +88,7 @@ class Layer:
         self.name = name
         self.owner: weakref.ref[Any] | None = None  # the model that the layer is part of
         self.parameters: dict[str, Parameter] = {}
+        self.states: dict[str, State] = {}
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
 
@@ -87,6 +102,32 @@ class Layer:
     ) -> None:
         """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient."""
         self.parameters[name] = Parameter(name, tuple(shape), initializers.get(initializer), regularized)
+
+    def add_state(self, name: str, shape: tuple[int, ...], initial: float) -> None:
+        """Declare an array that is kept but not trained; ``self.<name>`` becomes a view into ``model.state``."""
+        self.states[name] = State(name, tuple(shape), initial)
+
+    @property
+    def label(self) -> str:
+        """The layer's name, or what it will be called, for messages."""
+        return self.name or self.default_name()
+
+    @property
+    def variant(self) -> Any:
+        """What decides, apart from the arguments, which ops the layer records: programs are compiled anew when it changes."""
+        return None
+
+    def smallest_batch(self, training: bool) -> int:
+        """How many rows a batch must have."""
+        return 1
+
+    def fuses(self, following: Layer) -> bool:
+        """Can the following layer be computed in the same pass over memory?"""
+        return False
+
+    def emit_fused(self, tape: Tape, x: Signal, following: Layer) -> Signal:
+        """Record the ops of both layers; only the second has a signal."""
+        return following.emit(tape, self.emit(tape, x))
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Declare the parameters for this input shape and return the output shape."""

@@ -1,6 +1,7 @@
 """The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
 
 - `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
+- `batch_norm`, `group_norm`: normalisation over the batch, of an example, of weights;
 - `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
@@ -13,9 +14,11 @@ compare speeds.
 from . import (
     activations,
     activity,
+    batch_norm,
     dense,
     gather,
     gradients,
+    group_norm,
     losses,
     noise,
     optimizers,
@@ -49,10 +52,33 @@ from .activations import (
     tanh_forward,
 )
 from .activity import activity_l1_backward, activity_l1_forward
+from .batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_statistics,
+    batch_norm_backward_sums,
+    batch_norm_constants,
+    batch_norm_forward,
+    batch_norm_relu_backward,
+    batch_norm_relu_backward_sums,
+    batch_norm_relu_forward,
+    batch_norm_statistics,
+    batch_norm_sums,
+    batch_norm_track,
+    batch_renorm_statistics,
+)
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
 from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, spread_rows, write_rows
 from .gradient_noise import gradient_noise
 from .gradients import clip_factor, clip_value, penalty, scale_gradient, shrink, square_sum
+from .group_norm import (
+    group_norm_backward,
+    group_norm_backward_weight,
+    group_norm_forward,
+    rms_norm_backward,
+    rms_norm_forward,
+    weight_norm_backward,
+    weight_norm_weight,
+)
 from .losses import (
     accuracy_binary,
     accuracy_labels,
@@ -154,6 +180,19 @@ __all__ = [
     "amsgrad_inside_update",
     "amsgrad_update",
     "average",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_backward_statistics",
+    "batch_norm_backward_sums",
+    "batch_norm_constants",
+    "batch_norm_forward",
+    "batch_norm_relu_backward",
+    "batch_norm_relu_backward_sums",
+    "batch_norm_relu_forward",
+    "batch_norm_statistics",
+    "batch_norm_sums",
+    "batch_norm_track",
+    "batch_renorm_statistics",
     "binary_cross_entropy",
     "clip_factor",
     "clip_value",
@@ -185,6 +224,10 @@ __all__ = [
     "gelu_tanh_forward",
     "gradient_noise",
     "gradients",
+    "group_norm",
+    "group_norm_backward",
+    "group_norm_backward_weight",
+    "group_norm_forward",
     "gru_backward",
     "gru_forward",
     "hinge",
@@ -215,6 +258,8 @@ __all__ = [
     "recurrent",
     "relu_backward",
     "relu_forward",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "rmsprop_centered_inside_update",
     "rmsprop_centered_momentum_inside_update",
     "rmsprop_centered_momentum_update",
@@ -251,6 +296,8 @@ __all__ = [
     "tanh_forward",
     "training",
     "weight_noise",
+    "weight_norm_backward",
+    "weight_norm_weight",
     "whiteout_additive_backward",
     "whiteout_additive_forward",
     "whiteout_multiplicative_backward",

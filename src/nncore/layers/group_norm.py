@@ -1,0 +1,238 @@
+"""Normalisation of each example by itself: layer, instance, group and root-mean-square normalisation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nncore.data.validation import check_positive_integer
+from nncore.initializers import Constant
+from nncore.layers.base import Array, Layer
+from nncore.layers.batch_norm import CHUNK, FLOPS, SLOT_ROWS
+from nncore.schedules import number
+from nncore.tape import Op, Signal, Tape
+
+__all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
+
+
+class _RowNorm(Layer):
+    """Base: a row is ``groups`` runs of numbers with statistics of their own; ``share`` numbers share a weight and a bias."""
+
+    weight: Array
+    bias: Array
+    weight_grad: Array
+    bias_grad: Array
+    kernel = "group_norm"
+    has_bias = True
+
+    def __init__(self, eps: float, affine: bool, name: str | None) -> None:
+        super().__init__(name=name)
+        self.eps, self.affine = number("eps", eps, above=0.0), bool(affine)
+
+    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
+        """(groups, share)."""
+        raise NotImplementedError
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self.groups, self.share = self.shape_of_groups(input_shape)
+        width = math.prod(input_shape)
+        self.size, self.places = width // self.groups, width // self.share
+        if self.affine:
+            shape = input_shape if self.share == 1 else (self.places,)
+            self.add_parameter("weight", shape, Constant(1.0))
+            if self.has_bias:
+                self.add_parameter("bias", shape, "zeros")
+        return input_shape
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        y = tape.signal(str(self.name), self.output_shape)
+        sizes, slots = (self.groups, self.size, self.share), -(-tape.capacity // SLOT_ROWS)
+        statistics = tape.arena.take((tape.capacity, self.groups, 3), tape.dtype)
+        ones, zeros, *scratch = tape.arena.take((4, self.places), tape.dtype)
+        ones[...] = 1
+        weight, bias = self.weight if self.affine else ones, self.bias if self.affine and self.has_bias else zeros
+        tape.flops_per_row += FLOPS * y.width
+        tape.rows(f"{self.kernel}_forward", y.value, statistics, x.value, weight, bias, sizes=sizes, constants=(self.eps,))
+        if not tape.gradients:
+            return y
+        partials, counts = tape.arena.take((slots, 2, self.places), np.float64), tape.arena.take(slots, np.float64)
+        dx = tape.array(x.width) if x.grad is None else x.grad
+        arrays = (dx, partials, counts, y.grad, x.value, statistics, weight)
+        tape.rows_backward(f"{self.kernel}_backward", *arrays, sizes=sizes)
+        for name in self.parameters:  # the other of the two sums goes to scratch
+            sums = (self.weight_grad, scratch[0]) if name == "weight" else (scratch[1], self.bias_grad)
+            self._emit_sums(tape, name, (*sums, partials, counts))
+        return y
+
+    def _emit_sums(self, tape: Tape, name: str, arrays: tuple[Any, ...]) -> None:
+        """The gradient of a parameter: the blocks' sums in order, chunk by chunk."""
+        firsts = range(0, self.places, CHUNK)
+        stretches = [(self.parameters[name].offset + first, min(CHUNK, self.places - first)) for first in firsts]
+        tiles = [(offset, 1, size, size) for offset, size in stretches]
+        cost = [float(len(arrays[-1]) * size) for _, size in stretches]
+        tape.gradient(Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles))
+
+    def config(self) -> dict[str, Any]:
+        return {"eps": self.eps, "affine": self.affine, "name": self.name}
+
+
+class LayerNorm(_RowNorm):
+    """Layer normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ ⊙ x̂ + β, with mean and variance over all numbers of an example.
+
+    The same in training and at inference. With δ = ∂l/∂y, g = γ ⊙ δ and means over the example,
+
+        ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂β = Σ_rows δ,   ∂l/∂x = (g − mean(g) − x̂ mean(g ⊙ x̂)) / √(σ² + ε).
+
+    Parameters
+    ----------
+    eps : float
+        ε, default 1e-5 (PyTorch; Keras 1e-3).
+    affine : bool
+        Without it γ = 1 and β = 0. PyTorch: ``elementwise_affine``.
+    name : str, optional
+
+    Notes
+    -----
+    Source: Ba, Kiros, Hinton (2016).
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.LayerNorm()], input_shape=2, dtype="float64")
+    >>> model.forward([[1.0, 3.0]]).round(3)
+    array([[-1.,  1.]])
+    """
+
+    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
+        super().__init__(eps, affine, name)
+
+    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
+        return 1, 1
+
+
+class RMSNorm(_RowNorm):
+    """Root-mean-square normalisation: x̂ = x / √(mean(x²) + ε), y = γ ⊙ x̂, the mean over all numbers of an example.
+
+    With δ = ∂l/∂y, g = γ ⊙ δ,  ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂x = (g − x̂ mean(g ⊙ x̂)) / √(mean(x²) + ε).
+
+    Parameters
+    ----------
+    eps : float
+        ε, default 1e-5. PyTorch's default is the smallest number that 1 can be told from 1 + it.
+    affine : bool
+        Without it γ = 1.
+    name : str, optional
+
+    Notes
+    -----
+    Source: Zhang, Sennrich (2019).
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.RMSNorm()], input_shape=2, dtype="float64")
+    >>> model.forward([[1.0, 7.0]]).round(3)
+    array([[0.2, 1.4]])
+    """
+
+    kernel = "rms_norm"
+    has_bias = False
+
+    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
+        super().__init__(eps, affine, name)
+
+    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
+        return 1, 1
+
+
+class GroupNorm(_RowNorm):
+    """Group normalisation: as `LayerNorm` within each of ``groups`` equal groups of channels, y = γ_c x̂ + β_c for channel c.
+
+    The input is (rows, channels) or (rows, channels, length); a group is so many consecutive channels with all their length.
+    One group is `LayerNorm` with one γ and β for each channel, as many groups as channels is `InstanceNorm`. The backward pass
+    is that of `LayerNorm` within each group; ∂l/∂γ_c = Σ δ x̂ and ∂l/∂β_c = Σ δ also sum over the length.
+
+    Parameters
+    ----------
+    groups : int
+        Must divide the number of channels. PyTorch: ``num_groups``.
+    eps, affine, name : as for `LayerNorm`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the number of channels, or the input is not (channels,) or (channels, length).
+
+    Notes
+    -----
+    Source: Wu, He (2018).
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.GroupNorm(2)], input_shape=4, dtype="float64")
+    >>> model.forward([[1.0, 3.0, 10.0, 30.0]]).round(3)
+    array([[-1.,  1., -1.,  1.]])
+    """
+
+    def __init__(self, groups: int, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
+        super().__init__(eps, affine, name)
+        self.wanted = check_positive_integer(groups, "groups")
+
+    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
+        _check_rank(self, input_shape, (1, 2))
+        if input_shape[0] % self.wanted:
+            raise ValueError(f"groups must divide the number of channels, {input_shape[0]}, got {self.wanted}")
+        return self.wanted, math.prod(input_shape[1:])
+
+    def config(self) -> dict[str, Any]:
+        return {"groups": self.wanted, **super().config()}
+
+
+class InstanceNorm(_RowNorm):
+    """Instance normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ_c x̂ + β_c, over the length of each channel of each example.
+
+    The input is (rows, channels, length). The backward pass is that of `GroupNorm` with a group for each channel.
+
+    Parameters
+    ----------
+    eps : float
+        ε, default 1e-5.
+    affine : bool
+        Default False: γ = 1 and β = 0, as in PyTorch.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If the input is not (channels, length) with a length of at least 2.
+
+    Notes
+    -----
+    Source: Ulyanov, Vedaldi, Lempitsky (2016).
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.InstanceNorm()], input_shape=(2, 2), dtype="float64")
+    >>> model.forward([[[1.0, 3.0], [10.0, 30.0]]]).round(3)
+    array([[[-1.,  1.],
+            [-1.,  1.]]])
+    """
+
+    def __init__(self, *, eps: float = 1e-5, affine: bool = False, name: str | None = None) -> None:
+        super().__init__(eps, affine, name)
+
+    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
+        _check_rank(self, input_shape, (2,))
+        if input_shape[1] < 2:
+            raise ValueError(f"{self.label}: needs a length of at least 2 to normalise over, got input shape {input_shape}")
+        return input_shape[0], input_shape[1]
+
+
+def _check_rank(layer: Layer, input_shape: tuple[int, ...], ranks: tuple[int, ...]) -> None:
+    if len(input_shape) not in ranks:
+        kinds = " or ".join(["(channels,)", "(channels, length)"][rank - 1] for rank in ranks)
+        raise ValueError(f"{layer.label}: its input shape must be {kinds}, got {input_shape}")

@@ -1,0 +1,164 @@
+"""Weight normalisation of a dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nncore import _kernels
+from nncore.layers.base import Array, Layer
+from nncore.layers.dense import Dense
+from nncore.tape import Op, Signal, Tape
+
+__all__ = ["WeightNorm"]
+
+TILE_UNITS = 32  # units of a tile: whole panels of the packed copy
+
+
+class WeightNorm(Layer):
+    """A `Dense` layer whose weights are given by direction and length: w_u = g_u v_u / ‖v_u‖ for unit u, z = h Wᵀ + b.
+
+    Trained are v, g and b. With ∂l/∂W = δᵀ h of the dense layer, for each unit,
+
+        ∂l/∂g = ∂l/∂w · v / ‖v‖,   ∂l/∂v = g/‖v‖ (∂l/∂w − (∂l/∂g) v / ‖v‖),
+
+    so that the gradient is orthogonal to v, and steps only lengthen v and thereby turn it more slowly.
+
+    Parameters
+    ----------
+    layer : Dense
+        Its ``weight_init`` fills v; g begins as ‖v‖, so that W = v at first (as in PyTorch's ``weight_norm``).
+    name : str, optional
+
+    Attributes
+    ----------
+    direction, length, bias : views into ``model.parameters``
+        v (units, inputs), g (units,) and b. A regularizer leaves them alone.
+
+    Raises
+    ------
+    TypeError
+        If ``layer`` is not a `Dense`: other layers have no weights.
+
+    Notes
+    -----
+    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialisation.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.WeightNorm(nn.Dense(3))], input_shape=2)
+    >>> model.layers[0].direction.shape, model.layers[0].length.shape
+    ((3, 2), (3,))
+    """
+
+    direction: Array
+    length: Array
+    bias: Array
+    direction_grad: Array
+    length_grad: Array
+    bias_grad: Array
+
+    def __init__(self, layer: Dense | Mapping[str, Any], *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if isinstance(layer, Mapping):  # from a file
+            layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
+        if not isinstance(layer, Dense):
+            raise TypeError(f"layer must be a Dense layer, whose weights are normalised; got {layer!r}")
+        self.layer = layer
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        layer = self.layer
+        shape = layer.build(input_shape)
+        layer.parameters = {}  # the weight is derived: no parameter of the model
+        self.add_parameter("direction", (layer.units, layer.inputs), layer.weight_init)
+        self.add_parameter("length", (layer.units,), _Length(self))
+        if layer.has_bias:
+            self.add_parameter("bias", (layer.units,), layer.bias_init)
+        return shape
+
+    @property
+    def weight(self) -> Array:
+        """W = g v / ‖v‖, computed anew."""
+        return self.direction * (self.length / np.linalg.norm(self.direction, axis=1))[:, None]
+
+    def initialize_from_data(self, X: Any) -> None:
+        """Set g and b so that over the rows of X each output has mean 0 and variance 1: g ← g/σ, b ← (b − μ)/σ.
+
+        μ and σ are mean and standard deviation of the layer's outputs when the model computes X. Of several such layers take
+        the first one first. A layer without bias only gets its g.
+
+        Raises
+        ------
+        ValueError
+            If the layer is in no model, or an output does not vary over X.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> X = np.random.default_rng(0).normal(3, 5, (100, 2))
+        >>> model = nn.Sequential([nn.WeightNorm(nn.Dense(4))], input_shape=2, dtype="float64")
+        >>> model.layers[0].initialize_from_data(X)
+        >>> bool(np.allclose(model.predict(X).std(axis=0), 1))
+        True
+        """
+        model = self.owner() if self.owner else None
+        if model is None:
+            raise ValueError("initialize_from_data needs a layer that is part of a model")
+        z = model.activations(X)[self.name].astype(np.float64)
+        mean, deviation = z.mean(axis=0), z.std(axis=0)
+        if not (deviation > 0).all():
+            raise ValueError(
+                f"X must make every output of {self.name} vary, but output {int(np.argmin(deviation))} is constant"
+            )
+        self.length[...] = self.length / deviation
+        if self.layer.has_bias:
+            self.bias[...] = (self.bias - mean) / deviation
+
+    def emit(self, tape: Tape, x: Signal) -> Signal:
+        units, inputs = sizes = self.layer.units, self.layer.inputs
+        y = tape.signal(str(self.name), self.output_shape)
+        packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
+        weight = tape.arena.take((units, inputs), tape.dtype)
+        bias = self.bias if self.layer.has_bias else None
+        firsts = range(0, units, TILE_UNITS)
+        tiles = np.array([(first, min(first + TILE_UNITS, units), 0, inputs) for first in firsts], dtype=np.int64)
+        cost = [float(last - first) for first, last, _, _ in tiles.tolist()]
+        tape.flops_per_row += 2 * units * inputs
+
+        renew = Op("tiles", "weight_norm_weight", (weight, self.direction, self.length, tiles, packed), sizes, cost=cost)
+        (tape.forward if tape.training else tape.prepare).append(renew)
+        tape.rows("dense_forward", y.value, x.value, packed, bias, sizes=sizes)
+        if not tape.gradients:
+            return y
+        if x.grad is not None:
+            tape.rows_backward("dense_backward_input", x.grad, y.grad, weight, sizes=sizes)
+        gradient = tape.arena.take((units, inputs), tape.dtype)
+        tape.tiles_backward("dense_backward_weight", gradient, y.grad, x.value, tiles, pieces=len(tiles), sizes=sizes)
+        arrays = (self.direction_grad, self.length_grad, gradient, self.direction, self.length, tiles)
+        tape.tiles_backward("weight_norm_backward", *arrays, pieces=len(tiles), sizes=sizes)
+        stretches = [("direction", first * inputs, (last - first) * inputs) for first, last, _, _ in tiles.tolist()]
+        for name, first, size in (*stretches, ("length", 0, units)):  # has its gradient: nothing is left to do but the update
+            tile = (self.parameters[name].offset + first, 1, size, size)
+            tape.gradient(Op("tiles", "nothing", (), cost=(float(size),), tiles=(tile,)))
+        if bias is not None:
+            tile = (self.parameters["bias"].offset, 1, units, units)
+            cost = [float(units * tape.capacity)]
+            tape.gradient(Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=cost, tiles=[tile]))
+        return y
+
+    def config(self) -> dict[str, Any]:
+        return {"layer": {"class": "Dense", **self.layer.config()}, "name": self.name}
+
+
+class _Length:
+    """Initial g: the length of v, which was drawn before it."""
+
+    def __init__(self, layer: WeightNorm) -> None:
+        self.layer = layer
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+        return np.linalg.norm(self.layer.direction, axis=1)

@@ -1,0 +1,757 @@
+"""Normalisation layers: against their NumPy twins, PyTorch and central differences; and what is done with their statistics."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, reference
+from nncore.layers import NORMALISATIONS
+from nncore.losses import PythonLoss
+
+Array = NDArray[Any]
+
+RTOL = {"float32": 2e-5, "float64": 1e-12}
+EPS = 1e-5
+SHAPES = [(1,), (2,), (5,), (17,), (64,), (65,), (130,), (6, 5), (4, 33)]
+ROWS = [2, 3, 5, 16, 31, 257]
+# Each shape with a few numbers of rows and each number of rows with a few shapes; the last is work enough for several threads.
+SIZES = [(rows, shape) for (i, rows), (j, shape) in itertools.product(enumerate(ROWS), enumerate(SHAPES)) if (i + j) % 3 == 0]
+SIZES += [(700, (65,)), (300, (6, 33))]
+
+MAKE: dict[str, Callable[[tuple[int, ...]], nn.Layer]] = {
+    "batch_norm": lambda shape: nn.BatchNorm(),
+    "batch_norm_plain": lambda shape: nn.BatchNorm(affine=False),
+    "batch_norm_units": lambda shape: nn.BatchNorm(units=range(0, shape[0], 2)),
+    "layer_norm": lambda shape: nn.LayerNorm(),
+    "layer_norm_plain": lambda shape: nn.LayerNorm(affine=False),
+    "rms_norm": lambda shape: nn.RMSNorm(),
+    "group_norm": lambda shape: nn.GroupNorm(2 if shape[0] % 2 == 0 else 1),
+    "instance_norm": lambda shape: nn.InstanceNorm(affine=True),
+}
+
+
+def upstream(y: Array, r: Array) -> tuple[Array, Array]:
+    """Σ r y per example: its gradient r is the δ that arrives from above."""
+    return (r * y).reshape(len(y), -1).sum(axis=1), r
+
+
+def make(name: str, shape: tuple[int, ...], dtype: str, rng: np.random.Generator, *after: nn.Layer) -> nn.Sequential:
+    model = nn.Sequential([MAKE[name](shape), *after], input_shape=shape, dtype=dtype)
+    model.parameters[...] = rng.normal(0.5, 1, model.parameters.size)
+    return model
+
+
+def data(rows: int, shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> tuple[Array, Array]:
+    X = rng.normal(1, 2, (rows, *shape)).astype(dtype)
+    return X, rng.standard_normal(X.shape).astype(dtype)
+
+
+def gradients(model: nn.Sequential, X: Array, r: Array) -> tuple[Array, Array]:
+    """∂Σ r y/∂x and ∂/∂θ: the loss is a mean over the rows."""
+    deltas = model.deltas(X, r, PythonLoss(upstream))
+    return deltas["input"] * len(X), model.loss_and_gradient(X, r, PythonLoss(upstream))[1] * len(X)
+
+
+# --- the twins
+
+
+def batch_norm_twin(layer: nn.BatchNorm, x: Array, dy: Array, relu: bool) -> tuple[Array, Array, Array]:
+    x, dy = (a.reshape(len(a), layer.channels, -1).astype(np.float64) for a in (x, dy))
+    chosen = list(range(layer.channels)) if layer.units is None else list(layer.units)
+    weight, bias = np.ones(layer.channels), np.zeros(layer.channels)
+    mean, _, rstd = reference.batch_norm_statistics(x, EPS)
+    for array, constant in ((mean, 0.0), (rstd, 1.0)):
+        array[[c for c in range(layer.channels) if c not in chosen]] = constant
+    if layer.affine:
+        weight[chosen], bias[chosen] = layer.weight, layer.bias
+    y = (reference.batch_norm_relu_forward if relu else reference.batch_norm_forward)(x, mean, rstd, weight, bias)
+    if relu:
+        dx = reference.batch_norm_relu_backward(dy, y, x, mean, rstd, weight)
+        dy = dy * (y > 0)
+    else:
+        dx = reference.batch_norm_backward(dy, x, mean, rstd, weight)
+    others = [c for c in range(layer.channels) if c not in chosen]
+    dx[:, others] = dy[:, others]
+    dweight, dbias = reference.batch_norm_backward_statistics(dy, x, mean, rstd)
+    return y, dx, np.concatenate([dweight[chosen], dbias[chosen]]) if layer.affine else np.zeros(0)
+
+
+def row_norm_twin(layer: Any, x: Array, dy: Array) -> tuple[Array, Array, Array]:
+    x, dy = (a.reshape(len(a), layer.groups, -1).astype(np.float64) for a in (x, dy))
+    shape = x.shape[1:]
+    weight, bias = np.ones(shape), np.zeros(shape)
+    if layer.affine:
+        weight = np.repeat(layer.weight.ravel(), layer.share).reshape(shape)
+        bias = np.repeat(layer.bias.ravel(), layer.share).reshape(shape) if layer.has_bias else bias
+    forward, backward = (getattr(reference, f"{layer.kernel}_{way}") for way in ("forward", "backward"))
+    x_hat = forward(x, np.ones(shape), np.zeros(shape), EPS)
+    each = [a.reshape(-1, layer.share).sum(axis=1) for a in reference.group_norm_backward_weight(dy, x_hat)]
+    by_parameter = np.concatenate(each[: 1 + layer.has_bias]) if layer.affine else np.zeros(0)
+    return forward(x, weight, bias, EPS), backward(dy, x, weight, EPS), by_parameter
+
+
+def assert_near(got: Array, want: Array, dtype: str, terms: float = 1.0) -> None:
+    """Relative to the largest number of the array, and to the size of the terms of which it is a sum."""
+    assert got.size == want.size
+    if got.size:
+        np.testing.assert_allclose(got.ravel(), want.ravel(), rtol=0, atol=RTOL[dtype] * (np.abs(want).max() + terms))
+
+
+def fits(name: str, shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or name != "instance_norm"
+
+
+@pytest.fixture(params=_kernels.available_isas())
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(_kernels, "isa_name", request.param)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("name", MAKE)
+def test_against_the_twin(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, shape in SIZES:
+        if not fits(name, shape):
+            continue
+        model = make(name, shape, dtype, rng)
+        X, r = data(rows, shape, dtype, rng)
+        layer = model.layers[0]
+        if isinstance(layer, nn.BatchNorm):
+            y, dx, dtheta = batch_norm_twin(layer, X, r, relu=False)
+        else:
+            y, dx, dtheta = row_norm_twin(layer, X, r)
+        got_dx, got_dtheta = gradients(model, X, r)
+        # Of two rows that nearly agree the statistics are ill-conditioned: errors grow with 1/√(σ² + ε).
+        stretch = 1 / np.sqrt(X.reshape(rows, shape[0], -1).var(axis=(0, 2)).min() + EPS) if "batch" in name else 1.0
+        if "batch" not in name and dx.size:
+            groups = X.reshape(rows, layer.groups, -1)
+            stretch = 1 / np.sqrt(
+                (groups.var(axis=2) if layer.kernel == "group_norm" else (groups**2).mean(axis=2)).min() + EPS
+            )
+        assert_near(model.forward(X, training=True), y, dtype, 1 + stretch)
+        assert_near(got_dx, dx, dtype, 1 + stretch**2)
+        assert_near(got_dtheta, dtheta, dtype, np.sqrt(X.size) * (1 + stretch))
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+def test_batch_norm_with_relu_against_the_twin(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, shape in [(3, (2,)), (31, (65,)), (257, (17,)), (16, (6, 5)), (700, (65,))]:
+        model = make("batch_norm", shape, dtype, rng, nn.ReLU())
+        X, r = data(rows, shape, dtype, rng)
+        y, dx, dtheta = batch_norm_twin(model.layers[0], X, r, relu=True)
+        assert_near(model.forward(X, training=True), y, dtype, 10)
+        got_dx, got_dtheta = gradients(model, X, r)
+        assert_near(got_dx, dx, dtype, 10)
+        assert_near(got_dtheta, dtheta, dtype, 10 * np.sqrt(X.size))
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("shape", [(1,), (17,), (64,), (6, 5)])
+def test_fusing_changes_no_bit(shape: tuple[int, ...], dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """`forward` and `loss_and_gradient` compute both layers in one pass, `activations` and `deltas` do not."""
+    model = make("batch_norm", shape, dtype, rng, nn.ReLU())
+    X, r = data(33, shape, dtype, rng)
+    for training in (False, True):
+        shown = model.activations(X, training=training)
+        assert list(shown) == ["input", "batch_norm_1", "relu_1"]
+        assert np.array_equal(np.maximum(shown["batch_norm_1"], 0), shown["relu_1"])
+        assert shown["relu_1"].tobytes() == model.forward(X, training=training).tobytes()
+    fused = model.loss_and_gradient(X, r, PythonLoss(upstream))[1]
+    model.deltas(X, r, PythonLoss(upstream))
+    assert fused.tobytes() == model.gradients.tobytes()
+
+
+def test_the_comparison_can_fail(rng: np.random.Generator) -> None:
+    """A twin with another ε, and a gradient that takes the statistics for constants, are found out."""
+    model = make("batch_norm", (5,), "float64", rng)
+    X, r = data(9, (5,), "float64", rng)
+    x, mean, layer = X[:, :, None], X.mean(axis=0), model.layers[0]
+    rstd = reference.batch_norm_statistics(x, 1.001 * EPS)[2]
+    y = reference.batch_norm_forward(x, mean, rstd, layer.weight, layer.bias)
+    with pytest.raises(AssertionError):
+        assert_near(model.forward(X, training=True), y, "float64")
+    rstd = reference.batch_norm_statistics(x, EPS)[2]
+    dx = reference.batch_norm_backward(r[:, :, None], x, mean, rstd, layer.weight, constant=True)
+    with pytest.raises(AssertionError):
+        assert_near(gradients(model, X, r)[0], dx, "float64")
+
+
+# --- gradients by differences
+
+
+@pytest.mark.parametrize("shape", [(1,), (6,), (4, 3)])
+@pytest.mark.parametrize("name", MAKE)
+def test_gradients_by_differences(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    if not fits(name, shape):
+        return
+    if shape == (1,) and "batch" not in name and "rms" not in name:
+        return  # the output is β whatever x: both gradients are 0 up to rounding
+    model = make(name, shape, "float64", rng)
+    X, r = data(9, shape, "float64", rng)
+    errors = model.check_gradients(X, r, PythonLoss(upstream))
+    assert max(errors.values()) < 1e-6, errors
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradients_in_a_network(frozen: bool, rng: np.random.Generator) -> None:
+    layers = [nn.Dense(7, bias=frozen), nn.BatchNorm(frozen=frozen), nn.Tanh(), nn.LayerNorm(), nn.WeightNorm(nn.Dense(40)),
+              nn.RMSNorm(), nn.GroupNorm(4), nn.WeightNorm(nn.Dense(3, bias=False))]  # fmt: skip
+    model = nn.Sequential(layers, input_shape=70, dtype="float64")
+    model.parameters[...] = rng.normal(0.3, 0.7, model.parameters.size)
+    model.state[...] = rng.uniform(0.5, 2, model.state.size)
+    errors = model.check_gradients(rng.standard_normal((9, 70)), rng.standard_normal((9, 3)), PythonLoss(upstream))
+    assert max(errors.values()) < 1e-6, errors
+
+
+@pytest.mark.parametrize("limits", [(1.0, 0.0), (1.2, 0.3)])
+def test_gradients_of_batch_renorm_at_its_limits(limits: tuple[float, float], rng: np.random.Generator) -> None:
+    """Where limits hold r and d fixed, they are constants for differences too."""
+    model = nn.Sequential([nn.BatchRenorm(r_max=limits[0], d_max=limits[1])], input_shape=3, dtype="float64")
+    model.parameters[...] = rng.normal(0, 1, model.parameters.size)
+    X = rng.normal(0, 1, (9, 3)) * [10, 10, 0.1] + [30, -30, 3]
+    errors = model.check_gradients(X, rng.standard_normal(X.shape), PythonLoss(upstream))
+    assert max(errors.values()) < 1e-6, errors
+
+
+# --- PyTorch
+
+
+def torch_layer(torch: Any, name: str, shape: tuple[int, ...], layer: Any) -> Any:
+    kinds = {
+        "batch_norm": lambda: torch.nn.BatchNorm1d(shape[0]),
+        "layer_norm": lambda: torch.nn.LayerNorm(shape),
+        "rms_norm": lambda: torch.nn.RMSNorm(shape, eps=EPS),
+        "group_norm": lambda: torch.nn.GroupNorm(layer.groups, shape[0]),
+        "instance_norm": lambda: torch.nn.InstanceNorm1d(shape[0], affine=True),
+    }
+    other = kinds[name]().double()
+    other.weight.data = torch.tensor(layer.weight.copy())
+    if hasattr(layer, "bias"):
+        other.bias.data = torch.tensor(layer.bias.copy())
+    return other
+
+
+@pytest.mark.parametrize(("rows", "shape"), [(9, (6,)), (70, (40,)), (300, (64,)), (50, (4, 7)), (3, (2, 40))])
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm"])
+def test_against_pytorch(name: str, rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    if not fits(name, shape):
+        return
+    model = make(name, shape, "float64", rng)
+    X, r = data(rows, shape, "float64", rng)
+    other = torch_layer(torch, name, shape, model.layers[0])
+    x = torch.tensor(X, requires_grad=True)
+    y = other(x)
+    (y * torch.tensor(r)).sum().backward()
+    dx, dtheta = gradients(model, X, r)
+    want = np.concatenate([parameter.grad.numpy().ravel() for parameter in other.parameters()])
+    np.testing.assert_allclose(model.forward(X, training=True), y.detach().numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dtheta, want, rtol=1e-12, atol=1e-12 * np.sqrt(X.size))
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.37, None])
+def test_training_against_pytorch(momentum: float | None, rng: np.random.Generator) -> None:
+    """100 steps with batch norm: parameters, running statistics and the output at inference."""
+    torch = pytest.importorskip("torch")
+    X, y = rng.normal(1, 2, (80, 5)), rng.standard_normal((80, 3))
+    layers = [nn.Dense(6), nn.BatchNorm(momentum=momentum, eps=1e-2), nn.ReLU(), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=5, dtype="float64")
+    other = torch.nn.Sequential(
+        torch.nn.Linear(5, 6), torch.nn.BatchNorm1d(6, momentum=momentum, eps=1e-2), torch.nn.ReLU(), torch.nn.Linear(6, 3)
+    ).double()
+    for own, parameter in zip(_arrays(model), other.parameters(), strict=True):
+        parameter.data = torch.tensor(own.copy())
+    nn.Trainer(model, "mean_squared_error", nn.SGD(lr=0.05)).fit(X, y, epochs=20, batch_size=16, shuffle=False, verbose=0)
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.05)
+    for step in range(100):
+        rows = slice(16 * (step % 5), 16 * (step % 5) + 16)
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(other(torch.tensor(X[rows])), torch.tensor(y[rows])).backward()
+        optimizer.step()
+    for own, parameter in zip(_arrays(model), other.parameters(), strict=True):
+        np.testing.assert_allclose(own, parameter.detach().numpy(), rtol=1e-10, atol=1e-12)
+    norm = model["batch_norm_1"]
+    np.testing.assert_allclose(norm.running_mean, other[1].running_mean.numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(norm.running_var, other[1].running_var.numpy(), rtol=1e-10, atol=1e-12)
+    assert norm.batches[0] == 100
+    other.eval()
+    np.testing.assert_allclose(model.predict(X), other(torch.tensor(X)).detach().numpy(), rtol=1e-10, atol=1e-10)
+
+
+def _arrays(model: nn.Sequential) -> list[Array]:
+    return [getattr(layer, name) for layer in model.layers for name in layer.parameters]
+
+
+def test_weight_norm_against_pytorch(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(37))], input_shape=21, dtype="float64")
+    model.parameters[...] = rng.standard_normal(model.parameters.size)
+    layer = model.layers[0]
+    X, r = rng.standard_normal((9, 21)), rng.standard_normal((9, 37))
+    other = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(21, 37).double())
+    other.bias.data = torch.tensor(layer.bias.copy())
+    original = other.parametrizations.weight
+    original.original0.data, original.original1.data = (
+        torch.tensor(a.copy()) for a in (layer.length[:, None], layer.direction)
+    )
+    (other(torch.tensor(X)) * torch.tensor(r)).sum().backward()
+    model.loss_and_gradient(X, r, PythonLoss(upstream))
+    np.testing.assert_allclose(model.forward(X), other(torch.tensor(X)).detach().numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.direction_grad, original.original1.grad.numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.length_grad, original.original0.grad.numpy().ravel(), rtol=1e-12, atol=1e-12)
+
+
+# --- exactness and determinism
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "group_norm"])
+def test_a_mean_of_a_million_standard_deviations(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """The differences x − mean are then few-digit numbers, exact in the dtype, and so are statistics: nothing may be lost."""
+    X = 2.0**20 + rng.integers(-8, 9, (257, 64)) / 8
+    model = nn.Sequential([MAKE[name]((64,))], input_shape=64, dtype=dtype)
+    axis = 0 if name == "batch_norm" else -1
+    groups = X if name == "batch_norm" else X.reshape(257, -1, 64 // (2 if name == "group_norm" else 1))
+    away = groups - groups.mean(axis=axis, keepdims=True)  # in float64: exact to 1e-10
+    want = (away / np.sqrt((away**2).mean(axis=axis, keepdims=True) + EPS)).reshape(X.shape)
+    np.testing.assert_allclose(model.forward(X, training=True), want, rtol=0, atol=3e-6 if dtype == "float32" else 1e-8)
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+def test_bits_do_not_depend_on_threads(dtype: str, rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((500, 40)), rng.integers(0, 5, 500)
+    results = []
+    before = nn.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            nn.set_num_threads(threads)
+            layers = [nn.Dense(130), nn.BatchNorm(), nn.ReLU(), nn.WeightNorm(nn.Dense(96)), nn.LayerNorm(), nn.Tanh(),
+                      nn.BatchRenorm(momentum=0.3), nn.GroupNorm(3), nn.Dense(5)]  # fmt: skip
+            model = nn.Sequential(layers, input_shape=40, dtype=dtype)
+            trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.01))
+            trainer.fit(X, y, epochs=2, batch_size=166, last_batch="merge", verbose=0)
+            trainer.update_batch_statistics(X, batch_size=100)
+            results.append((model.parameters.tobytes(), model.state.tobytes(), model.forward(X, training=True).tobytes()))
+    finally:
+        nn.set_num_threads(before)
+    assert trainer._program.__self__ is trainer
+    assert results[0] == results[1] == results[2]
+
+
+# --- statistics
+
+
+def normalised(rng: np.random.Generator, **options: Any) -> tuple[nn.Sequential, nn.BatchNorm]:
+    layer = nn.BatchNorm(**options)
+    return nn.Sequential([layer, nn.Dense(1)], input_shape=3, dtype="float64"), layer
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_running_averages(unbiased: bool, rng: np.random.Generator) -> None:
+    model, layer = normalised(rng, momentum=0.25, unbiased_running_var=unbiased)
+    X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
+    mean, variance = np.zeros(3), np.ones(3)
+    for batch in (X[:16], X[16:]):
+        mean = reference.batch_norm_track(mean, batch.mean(axis=0), 0.25, 1)
+        variance = reference.batch_norm_track(variance, batch.var(axis=0, ddof=int(unbiased)), 0.25, 1)
+    nn.Trainer(model, "squared_error").fit(X, y, batch_size=16, shuffle=False, verbose=0)
+    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13)
+    np.testing.assert_allclose(layer.running_var, variance, rtol=1e-13)
+    scale, shift = reference.batch_norm_constants(mean, variance, layer.weight, layer.bias, layer.eps)
+    np.testing.assert_allclose(model.activations(X)["batch_norm_1"], scale * X + shift, rtol=1e-12, atol=1e-12)
+
+
+def test_cumulative_mean(rng: np.random.Generator) -> None:
+    model, layer = normalised(rng, momentum=None)
+    X = rng.normal(2, 3, (32, 3))
+    nn.Trainer(model, "squared_error").fit(X, np.zeros((32, 1)), batch_size=8, shuffle=False, verbose=0)
+    parts = X.reshape(4, 8, 3)
+    np.testing.assert_allclose(layer.running_mean, parts.mean(axis=1).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var, parts.var(axis=1, ddof=1).mean(axis=0), rtol=1e-12)
+
+
+def test_looking_changes_no_statistics(rng: np.random.Generator) -> None:
+    model, _ = normalised(rng)
+    X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
+    before = model.state.copy()
+    model.forward(X, training=True)
+    model.activations(X, training=True)
+    model.loss_and_gradient(X, y, "squared_error")
+    model.check_gradients(X, y, "squared_error")
+    nn.Trainer(model, "squared_error").evaluate(X, y)
+    assert np.array_equal(model.state, before)
+
+
+@pytest.mark.parametrize(("rows", "shape"), [(40, (3,)), (41, (3,)), (44, (3,)), (21, (3, 4)), (7, (3,))])
+def test_population_statistics(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    """E[μ_B] and E[m/(m − 1) σ²_B]; a single row left over joins the batch before."""
+    layer = nn.BatchNorm()
+    model = nn.Sequential([layer, nn.Dense(1)], input_shape=shape, dtype="float64")
+    X = rng.normal(2, 3, (rows, *shape))
+    nn.Trainer(model, "squared_error").update_batch_statistics(X, batch_size=10)
+    starts = list(range(0, rows, 10))
+    if rows % 10 == 1:
+        starts.pop()
+    parts = np.split(X, starts[1:])
+    axes = (0,) if len(shape) == 1 else (0, 2)
+    weights = [len(part) / rows for part in parts]
+    mean = sum(w * part.mean(axis=axes) for w, part in zip(weights, parts, strict=True))
+    variance = sum(w * part.var(axis=axes, ddof=1) for w, part in zip(weights, parts, strict=True))
+    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var, variance, rtol=1e-12)
+
+
+def test_frozen_statistics(rng: np.random.Generator) -> None:
+    """Fine-tuning: γ and β learn, the running averages stay and are constants of the gradient."""
+    model, layer = normalised(rng)
+    X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.01))
+    trainer.fit(X, y, verbose=0)
+    layer.frozen = True
+    state, weight = model.state.copy(), layer.weight.copy()
+    assert np.array_equal(model.forward(X, training=True), model.forward(X))
+    trainer.fit(X[:1], y[:1], verbose=0)  # one row is no difficulty
+    assert np.array_equal(model.state, state)
+    assert not np.array_equal(layer.weight, weight)
+    layer.frozen = False
+    trainer.fit(X, y, verbose=0)
+    assert not np.array_equal(model.state, state)
+
+
+def test_batch_statistics_at_inference(rng: np.random.Generator) -> None:
+    model, layer = normalised(rng, track_running_stats=False)
+    X = rng.normal(2, 3, (24, 3))
+    assert not layer.states
+    assert np.array_equal(model.forward(X), model.forward(X, training=True))
+    with pytest.raises(ValueError, match=r"batch_norm_1 takes the mean.*at least 2 rows: the batch has 1"):
+        model.predict(X[:1])
+
+
+def test_selected_units(rng: np.random.Generator) -> None:
+    layer = nn.BatchNorm(units=[4, 1])
+    model = nn.Sequential([layer], input_shape=5, dtype="float64")
+    X, r = data(9, (5,), "float64", rng)
+    y = model.forward(X, training=True)
+    dx, dtheta = gradients(model, X, r)
+    others = [0, 2, 3]
+    assert layer.weight.shape == layer.running_mean.shape == (2,)
+    assert np.array_equal(y[:, others], X[:, others])
+    np.testing.assert_allclose(dx[:, others], r[:, others], rtol=1e-14)
+    alone = nn.Sequential([nn.BatchNorm()], input_shape=2, dtype="float64")
+    np.testing.assert_allclose(y[:, [1, 4]], alone.forward(X[:, [1, 4]], training=True), rtol=1e-13)
+    np.testing.assert_allclose(dtheta, gradients(alone, X[:, [1, 4]], r[:, [1, 4]])[1], rtol=1e-12)
+
+
+# --- batch renormalisation
+
+
+def test_batch_renorm_against_its_formulas(rng: np.random.Generator) -> None:
+    """A whole training, r and d from schedules, against NumPy."""
+    r_max, d_max = nn.schedules.Polynomial(1.0, 6, 3.0), nn.schedules.Polynomial(0.0, 6, 1.0)
+    layer = nn.BatchRenorm(r_max=r_max, d_max=d_max, momentum=0.3)
+    model = nn.Sequential([layer], input_shape=4, dtype="float64")
+    X, target = rng.normal(1, 3, (48, 4)), rng.standard_normal((48, 4))
+    nn.Trainer(model, "squared_error", nn.SGD(lr=0.05)).fit(X, target, epochs=2, batch_size=8, shuffle=False, verbose=0)
+    weight, bias, mean, variance = np.ones(4), np.zeros(4), np.zeros(4), np.ones(4)
+    seen = set()
+    for step in range(12):
+        x, d = (a[8 * (step % 6) : 8 * (step % 6) + 8, :, None] for a in (X, target))
+        mu, var, rstd = reference.batch_norm_statistics(x, EPS)
+        limits = float(r_max.values(step, 1)[0]), float(d_max.values(step, 1)[0])
+        r, shift = reference.batch_renorm_statistics(mu, rstd, mean, variance, *limits, EPS)
+        seen |= set(np.isin(r, [limits[0], 1 / limits[0]]).tolist())
+        dy = (reference.batch_norm_forward(x, mu, rstd, weight, bias, r, shift) - d) / 8
+        dweight, dbias = reference.batch_norm_backward_statistics(dy, x, mu, rstd, r, shift)
+        weight, bias = weight - 0.05 * dweight, bias - 0.05 * dbias
+        mean = reference.batch_norm_track(mean, mu, 0.3, step + 1)
+        variance = reference.batch_norm_track(variance, var * 8 / 7, 0.3, step + 1)
+    assert seen == {True, False}  # within the limits and at them
+    for got, want in ((layer.weight, weight), (layer.bias, bias), (layer.running_mean, mean), (layer.running_var, variance)):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+
+
+def test_batch_renorm_backward(rng: np.random.Generator) -> None:
+    layer = nn.BatchRenorm()
+    model = nn.Sequential([layer], input_shape=4, dtype="float64")
+    model.parameters[...] = rng.standard_normal(8)
+    model.state[...] = rng.uniform(0.5, 2, model.state.size)
+    X, r_up = data(9, (4,), "float64", rng)
+    x, dy = X[:, :, None], r_up[:, :, None]
+    mu, _, rstd = reference.batch_norm_statistics(x, EPS)
+    r, d = reference.batch_renorm_statistics(mu, rstd, layer.running_mean, layer.running_var, 3, 5, EPS)
+    dx, dtheta = gradients(model, X, r_up)
+    np.testing.assert_allclose(
+        dx, reference.batch_norm_backward(dy, x, mu, rstd, layer.weight, r)[:, :, 0], rtol=1e-11, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        dtheta, np.concatenate(reference.batch_norm_backward_statistics(dy, x, mu, rstd, r, d)), rtol=1e-11
+    )
+
+
+def test_batch_renorm_between_its_extremes(rng: np.random.Generator) -> None:
+    """r_max = 1, d_max = 0 is batch norm; without limits training and inference agree."""
+    X = rng.normal(2, 3, (24, 3))
+    plain = nn.Sequential([nn.BatchNorm()], input_shape=3, dtype="float64")
+    tied = nn.Sequential([nn.BatchRenorm(r_max=1, d_max=0)], input_shape=3, dtype="float64")
+    free = nn.Sequential([nn.BatchRenorm(r_max=1e9, d_max=1e9)], input_shape=3, dtype="float64")
+    assert np.array_equal(plain.forward(X, training=True), tied.forward(X, training=True))
+    free.state[...] = rng.uniform(0.5, 2, free.state.size)
+    np.testing.assert_allclose(free.forward(X, training=True), free.forward(X), rtol=1e-11, atol=1e-11)
+
+
+def test_a_schedule_below_its_limit_is_refused(rng: np.random.Generator) -> None:
+    layer = nn.BatchRenorm(r_max=nn.schedules.Polynomial(0.5, 4, 3.0))
+    model = nn.Sequential([layer, nn.Dense(1)], input_shape=3)
+    before = model.parameters.copy()
+    with pytest.raises(ValueError, match="r_max must be at least 1, got"):
+        nn.Trainer(model, "squared_error").fit(rng.standard_normal((64, 3)), np.zeros(64), batch_size=8, verbose=0)
+    assert np.array_equal(model.parameters, before)
+
+
+# --- weight normalisation
+
+
+def test_weight_norm_twin(rng: np.random.Generator) -> None:
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(33))], input_shape=70, dtype="float64")
+    model.parameters[...] = rng.standard_normal(model.parameters.size)
+    layer = model.layers[0]
+    W = reference.weight_norm_weight(layer.direction, layer.length)
+    X, r = rng.standard_normal((9, 70)), rng.standard_normal((9, 33))
+    np.testing.assert_allclose(layer.weight, W, rtol=1e-13)
+    np.testing.assert_allclose(model.forward(X), X @ W.T + layer.bias, rtol=1e-12, atol=1e-12)
+    dv, dg = reference.weight_norm_backward(r.T @ X, layer.direction, layer.length)
+    dx, _ = gradients(model, X, r)
+    np.testing.assert_allclose(dx, r @ W, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.direction_grad, dv, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.length_grad, dg, rtol=1e-11, atol=1e-12)
+
+
+def test_weight_norm_begins_as_the_dense_layer() -> None:
+    plain = nn.Sequential([nn.Dense(5)], input_shape=3, dtype="float64", seed=4)
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(5))], input_shape=3, dtype="float64", seed=4)
+    np.testing.assert_allclose(model.layers[0].weight, plain.layers[0].weight, rtol=1e-14)
+
+
+def test_weight_norm_from_data(rng: np.random.Generator) -> None:
+    X = rng.normal(3, 5, (200, 6))
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(8)), nn.Tanh(), nn.WeightNorm(nn.Dense(2))], input_shape=6, dtype="float64")
+    for name in ("weight_norm_1", "weight_norm_2"):
+        model[name].initialize_from_data(X)
+        z = model.activations(X)[name]
+        np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-12)
+        np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-12)
+    with pytest.raises(ValueError, match="make every output of weight_norm_1 vary, but output 0 is constant"):
+        model["weight_norm_1"].initialize_from_data(np.ones((4, 6)))
+
+
+# --- folding
+
+
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"units": [0, 3]}])
+def test_folding(options: dict[str, Any], rng: np.random.Generator) -> None:
+    layers = [
+        nn.Dense(8, bias=False),
+        nn.BatchNorm(**options),
+        nn.ReLU(),
+        nn.Dense(4),
+        nn.BatchNorm(),
+        nn.LayerNorm(),
+        nn.Dense(2),
+    ]
+    model = nn.Sequential(layers, input_shape=5, dtype="float64")
+    X = rng.normal(1, 2, (64, 5))
+    nn.Trainer(model, "squared_error", nn.Adam(lr=0.05)).fit(X, X[:, :2], epochs=5, batch_size=16, verbose=0)
+    folded, difference = model.fold_batch_norm(X)
+    assert [type(layer).__name__ for layer in folded.layers] == ["Dense", "ReLU", "Dense", "LayerNorm", "Dense"]
+    assert difference == np.abs(model.predict(X) - folded.predict(X)).max() < 1e-12
+    assert model.fold_batch_norm()[1] < 1e-12
+    model.layers[0].weight[...] = 0  # a copy
+    assert np.abs(folded.layers[0].weight).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nn.BatchNorm], "batch_norm_1 cannot be folded.*got the input"),
+        ([lambda: nn.Dense(3), nn.ReLU, nn.BatchNorm], r"batch_norm_1 cannot be folded.*got relu_1 \(ReLU\)"),
+        ([lambda: nn.WeightNorm(nn.Dense(3)), nn.BatchNorm], "needs a Dense layer directly before it"),
+        ([lambda: nn.Dense(3), lambda: nn.BatchNorm(track_running_stats=False)], "has no running averages"),
+        ([lambda: nn.Dense(3)], "must have a batch normalisation to fold"),
+    ],
+)
+def test_folding_refused(layers: list[Callable[[], nn.Layer]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential([layer() for layer in layers], input_shape=3).fold_batch_norm()
+
+
+# --- the last batch
+
+
+def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((17, 3)), rng.standard_normal((17, 1))
+    model, _ = normalised(rng)
+    trainer = nn.Trainer(model, "squared_error")
+    before = model.parameters.copy(), model.state.copy()
+    with pytest.raises(ValueError, match="17 rows in batches of 8 has 1; last_batch='merge' joins it"):
+        trainer.fit(X, y, batch_size=8, verbose=0)
+    with pytest.raises(ValueError, match="last_batch must be 'keep' or 'merge', got 'drop'"):
+        trainer.fit(X, y, last_batch="drop", verbose=0)
+    with pytest.raises(ValueError, match="at least 2 rows: the batch has 1"):
+        trainer.partial_fit(X[:1], y[:1])
+    with pytest.raises(ValueError, match=r"at least 2 rows: .* has 1"):
+        trainer.fit(X, y, batch_size=1, last_batch="merge", verbose=0)
+    assert np.array_equal(model.parameters, before[0])
+    assert np.array_equal(model.state, before[1])
+    trainer.fit(X, y, batch_size=8, last_batch="merge", verbose=0)
+    assert trainer.optimizer.step_count == 2
+
+
+def test_a_merged_batch_is_the_same_step(rng: np.random.Generator) -> None:
+    """17 rows in batches of 8: steps on rows 0–7 and 8–16."""
+    X, y = rng.standard_normal((17, 3)), rng.standard_normal((17, 1))
+    (merged, _), (apart, _) = normalised(rng), normalised(rng)
+    trainer = nn.Trainer(merged, "squared_error", nn.SGD(lr=0.1))
+    history = trainer.fit(X, y, epochs=3, batch_size=8, last_batch="merge", shuffle=False, verbose=0)
+    other = nn.Trainer(apart, "squared_error", nn.SGD(lr=0.1))
+    for epoch in range(3):
+        losses = [other.partial_fit(X[rows], y[rows])["running_loss"] for rows in (slice(0, 8), slice(8, 17))]
+        assert history["running_loss"][epoch] == pytest.approx((8 * losses[0] + 9 * losses[1]) / 17, rel=1e-13)
+    np.testing.assert_allclose(merged.parameters, apart.parameters, rtol=1e-13)
+    np.testing.assert_allclose(merged.state, apart.state, rtol=1e-13)
+
+
+# --- files, copies, the best epoch
+
+
+def every_layer() -> nn.Sequential:
+    layers = [nn.Dense(6), nn.BatchNorm(momentum=None, units=[0, 2]), nn.ReLU(), nn.WeightNorm(nn.Dense(6, bias=False)),
+              nn.BatchRenorm(r_max=nn.schedules.Polynomial(1.0, 50, 3.0)), nn.LayerNorm(eps=1e-3), nn.RMSNorm(),
+              nn.GroupNorm(3), nn.Dense(2)]  # fmt: skip
+    return nn.Sequential(layers, input_shape=4, seed=2)
+
+
+def test_saving_copying_resuming(tmp_path: Path, rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((40, 4)), rng.standard_normal((40, 2))
+    model = every_layer()
+    trainer = nn.Trainer(model, "squared_error", nn.Adam(lr=0.01))
+    trainer.fit(X, y, epochs=2, batch_size=8, verbose=0)
+    model.save(tmp_path / "model")
+    trainer.save(tmp_path / "trainer")
+    loaded = nn.load(tmp_path / "model")
+    for other in (loaded, model.copy()):
+        assert np.array_equal(other.state, model.state)
+        assert other.predict(X).tobytes() == model.predict(X).tobytes()
+    assert repr(loaded.layers[1]) == repr(model.layers[1])
+    resumed = every_layer()
+    again = nn.Trainer(resumed, "squared_error", nn.Adam(lr=0.01))
+    again.restore(tmp_path / "trainer")
+    for each in (trainer, again):
+        each.fit(X, y, epochs=2, batch_size=8, verbose=0)
+    assert resumed.parameters.tobytes() == model.parameters.tobytes()
+    assert resumed.state.tobytes() == model.state.tobytes()
+
+
+def test_instance_norm_is_saved(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = nn.Sequential([nn.InstanceNorm(affine=True, eps=1e-3)], input_shape=(3, 4))
+    model.parameters[...] = rng.standard_normal(6)
+    model.save(tmp_path / "model")
+    X = rng.standard_normal((5, 3, 4))
+    assert np.array_equal(nn.load(tmp_path / "model").predict(X), model.predict(X))
+
+
+def test_the_best_epoch_brings_its_statistics_back(rng: np.random.Generator) -> None:
+    model, _ = normalised(rng)
+    X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
+    states = []
+    keep = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: states.append(trainer.model.state.copy()))
+    stop = nn.EarlyStopping(monitor="loss", patience=100)
+    history = nn.Trainer(model, "squared_error", nn.SGD(lr=0.3)).fit(
+        X, y, epochs=6, batch_size=8, exact_loss=True, callbacks=[keep, stop], verbose=0
+    )
+    assert np.array_equal(model.state, states[int(np.argmin(history["loss"]))])
+
+
+def test_initialize_resets_statistics(rng: np.random.Generator) -> None:
+    model, layer = normalised(rng)
+    nn.Trainer(model, "squared_error").fit(rng.normal(2, 3, (24, 3)), np.zeros(24), verbose=0)
+    model.initialize()
+    assert np.array_equal(layer.running_mean, np.zeros(3))
+    assert np.array_equal(layer.running_var, np.ones(3))
+
+
+def test_penalties_leave_norms_alone() -> None:
+    for layer in every_layer().layers:
+        regularized = {name for name, parameter in layer.parameters.items() if parameter.regularized}
+        assert regularized == ({"weight"} if isinstance(layer, nn.Dense) else set())
+
+
+def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
+    model = nn.Sequential([nn.Dense(4), nn.BatchNorm(), nn.Dense(1)], input_shape=3)
+    with pytest.raises(nn.DivergenceError):
+        nn.Trainer(model, "mean_squared_error", nn.SGD(lr=1e30)).fit(
+            rng.standard_normal((64, 3)), rng.standard_normal(64), epochs=20, verbose=0
+        )
+    assert np.isfinite(model.state).all()
+    assert np.isfinite(model.parameters).all()
+
+
+# --- bad use
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (lambda: nn.GroupNorm(3), 4, "groups must divide the number of channels, 4, got 3"),
+        (lambda: nn.GroupNorm(1), (2, 3, 4), r"group_norm_1: its input shape must be \(channels,\) or \(channels, length\)"),
+        (lambda: nn.InstanceNorm(), 4, r"instance_norm_1: its input shape must be \(channels, length\), got \(4,\)"),
+        (lambda: nn.InstanceNorm(), (4, 1), "a length of at least 2"),
+        (lambda: nn.BatchNorm(), (2, 3, 4), r"batch_norm_1: its input shape must be .*got \(2, 3, 4\)"),
+        (lambda: nn.BatchNorm(units=[0, 4]), 4, "units must be channels from 0 to 3, got 4"),
+        (lambda: nn.BatchNorm(units=[1, 1]), 4, "units must be different channel numbers"),
+        (lambda: nn.BatchNorm(units=[]), 4, "units must be different channel numbers, at least one"),
+        (lambda: nn.BatchNorm(momentum=0), 4, "momentum must be None or a number in"),
+        (lambda: nn.BatchNorm(momentum=1.5), 4, "momentum must be None or a number in"),
+        (lambda: nn.BatchNorm(eps=0.0), 4, "eps: expected a finite number > 0"),
+        (lambda: nn.BatchNorm(frozen=True, track_running_stats=False), 4, "frozen=True needs running averages"),
+        (lambda: nn.BatchRenorm(r_max=0.5), 4, "r_max: expected a finite number >= 1"),
+        (lambda: nn.BatchRenorm(d_max=-1), 4, "d_max: expected a finite number >= 0"),
+        (lambda: nn.LayerNorm(eps=-1.0), 4, "eps: expected a finite number > 0"),
+        (lambda: nn.GroupNorm(0), 4, "groups must be a positive integer"),
+    ],
+)
+def test_bad_layers(layer: Callable[[], nn.Layer], shape: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential([layer()], input_shape=shape)
+
+
+def test_weight_norm_without_weights() -> None:
+    with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalised; got ReLU"):
+        nn.WeightNorm(nn.ReLU())  # type: ignore[arg-type]
+
+
+def test_statistics_of_one_row(rng: np.random.Generator) -> None:
+    model, _ = normalised(rng)
+    for call in (
+        lambda: model.forward(np.ones((1, 3)), training=True),
+        lambda: model.activations(np.ones((1, 3)), training=True),
+        lambda: model.loss_and_gradient(np.ones((1, 3)), np.ones((1, 1)), "squared_error"),
+    ):
+        with pytest.raises(ValueError, match=r"layer batch_norm_1 takes the mean and the variance of a batch.*the batch has 1"):
+            call()
+    assert model.predict(np.ones((1, 3))).shape == (1, 1)
+    with pytest.raises(ValueError, match="must have a batch normalisation"):
+        nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "squared_error").update_batch_statistics(np.ones((4, 3)))
+
+
+def test_every_layer_is_tested() -> None:
+    made = {type(MAKE[name]((2, 2))) for name in MAKE} | {nn.BatchRenorm, nn.WeightNorm}
+    assert made == set(NORMALISATIONS.values())
