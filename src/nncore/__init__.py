@@ -95,12 +95,12 @@ __all__ = [
     "Nesterov", "Optimizer", "PerLayer", "PolyakAveraging", "ProximalL1", "RMSNorm", "RMSprop", "ReLU", "ReduceLROnPlateau",
     "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax", "SoftmaxCrossEntropy",
     "Softplus", "SquaredError", "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads", "initializers", "landscapes",
-    "load", "losses", "optimizers", "reference", "samplers", "schedules", "set_num_threads", "show_config",
+    "load", "losses", "optimizers", "reference", "samplers", "schedules", "second_order", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """``nncore.reference`` on first use: it needs more of SciPy than training does."""
-    if name == "reference":
-        return importlib.import_module("nncore.reference")
+    """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
+    if name in ("reference", "second_order"):
+        return importlib.import_module(f"nncore.{name}")
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")

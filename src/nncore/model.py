@@ -20,6 +20,7 @@ from nncore.data.scaling import attached
 from nncore.data.validation import as_numbers, as_rows, check_lengths, check_positive_integer, check_step
 from nncore.layers import Layer
 from nncore.losses import Loss
+from nncore.regularizers import Regularizer
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
 __all__ = ["Recording", "Sequential", "Text", "unbound"]
@@ -48,14 +49,18 @@ class Recording:
     def __init__(
         self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False,
         noise: bool | None = None, fused: bool = False, tracking: bool = False, optimizer_columns: int = 0,
+        tangents: bool = False,
     ) -> None:  # fmt: skip
         width = math.prod(model.input_shape)
         numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
-        estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * model.dtype.itemsize * 17 // 16 + (1 << 14)
+        estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * (1 + tangents)
+        estimate = estimate * model.dtype.itemsize * 17 // 16 + (1 << 14)
         self.tape = Tape(
             model.dtype, capacity, training=training, gradients=gradients, noise=noise, seed=model.seed, arena_bytes=estimate
         )
         self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
+        if tangents:
+            self.tape.differentiate(model.parameters, model.gradients)
         grad = self.tape.array(width) if input_gradient else None
         self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)
         self.tape.tracking, self.tape.optimizer_columns = tracking, optimizer_columns
@@ -63,10 +68,16 @@ class Recording:
         while layers:
             layer = layers.pop(0)
             self.tape.begin_layer()
+            x = signal
             if fused and layers and layer.fuses(layers[0]):
                 signal = layer.emit_fused(self.tape, signal, layers.pop(0))
             else:
                 signal = layer.emit(self.tape, signal)
+            if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
+                raise TypeError(
+                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "
+                    "layers written in Python and random ones do not. Take a model without it, and copy the parameters over"
+                )
         self.output = signal
 
     def prepare(self) -> list[Any]:
@@ -422,6 +433,68 @@ class Sequential:
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
         compiled = Compiled(tape, step, before=recording.prepare(), records=records)
         return recording, recording.gather, gather_y, compiled, loss
+
+    def hessian_vector_product(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """H v, H = ∂²l/∂θ² of the mean loss over the rows of X; exact, at about the cost of a gradient.
+
+        Parameters
+        ----------
+        X, y, loss : as for ``loss_and_gradient``
+        v : array_like, (n,) or (k, n)
+            A vector, or several as rows; n = ``parameters.size``.
+        regularizer : Regularizer, optional
+
+        Returns
+        -------
+        ndarray, of the shape of v
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `nncore.second_order.HessianOperator`, which serves better for many products in turn at the same θ.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64")
+        >>> model.hessian_vector_product(np.array([[1.0, 2.0]]), np.zeros(1), "squared_error", np.array([1.0, 1.0, 0.0]))
+        array([3., 6., 3.])
+        """
+        from nncore.second_order import HessianOperator
+
+        return HessianOperator(self, X, y, loss, regularizer).products(v)
+
+    def gauss_newton_product(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """G v, G = Jᵀ (∂²l/∂y²) J: as ``hessian_vector_product``, without the curvature of the network itself."""
+        from nncore.second_order import GaussNewtonOperator
+
+        return GaussNewtonOperator(self, X, y, loss, regularizer).products(v)
+
+    def hessian(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """H = ∂²l/∂θ² itself, (n, n) and symmetric: for small networks, as it takes n products and n² numbers."""
+        from nncore.second_order import HessianOperator
+
+        return HessianOperator(self, X, y, loss, regularizer).matrix()
+
+    def jacobian(self, X: Any) -> Array:
+        """J = ∂y/∂θ in training mode, (rows · outputs, n): row r · outputs + j belongs to output j of row r of X."""
+        from nncore.second_order import JacobianOperator
+
+        return JacobianOperator(self, X).matrix()
+
+    def jacobian_product(self, X: Any, v: Any, *, transposed: bool = False) -> Array:
+        """J v for v (n,) or (k, n); with ``transposed`` Jᵀ v for v (rows · outputs,) or (k, rows · outputs)."""
+        from nncore.second_order import JacobianOperator
+
+        J = JacobianOperator(self, X)
+        return J.transposed_products(v) if transposed else J.products(v)
 
     def check_gradients(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0, step: int = 0

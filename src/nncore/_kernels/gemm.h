@@ -2,6 +2,9 @@
  *
  *     C[i, j] = init[j] + sum_p A[i, p] B[p, j]         i < mr,  j < nv vectors,  p ascending
  *
+ * or, to add a second product to a first one, with C[i, j] itself in the place of init[j] (kernels of their own: the
+ * compiler then allocates the registers of the first kind as if there were no second).
+ *
  * The accumulators stay in registers over all of p, so each element of C is one chain of multiply-adds in the order of p,
  * whatever the tile it falls in: the bits of a product do not depend on how C is cut up.
  * A is read as scalars with any strides, B as vectors along its rows, both where they lie.
@@ -22,11 +25,14 @@
 typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
                                    const real *init, real *c, int64_t c_row, int last, const real *next, int64_t rate);
 
-/* `part`: only `last` columns of the last vector are there.  `far`: rows of `next` are fetched, `rate` / 65536 of one a step. */
-NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, const int far, int64_t depth,
+/* `part`: only `last` columns of the last vector are there.  `mode`: PLAIN; ADD to what C holds; or FAR: rows of `next` are
+ * fetched, `rate` / 65536 of one a step. */
+enum { NAME(PLAIN), NAME(ADD), NAME(FAR) };
+NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, const int mode, int64_t depth,
                                    const real *restrict a, int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
                                    const real *restrict init, real *restrict c, int64_t c_row, int last,
                                    const real *restrict next, int64_t rate) {
+    const int far = mode == NAME(FAR);
     const int64_t ahead = far ? NN_NEAR : NN_AHEAD;
     vec sum[MR][NV], row[NV];
     NN_UNROLL for (int j = 0; j < nv; j++) {
@@ -34,7 +40,11 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, c
         if (init) row[j] = part && j == nv - 1 ? NAME(load_part)(init + j * LANES, last) : NAME(load)(init + j * LANES);
     }
     NN_UNROLL for (int i = 0; i < mr; i++)
-        NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] = row[j];
+        NN_UNROLL for (int j = 0; j < nv; j++) {
+            if (mode != NAME(ADD)) sum[i][j] = row[j];
+            else if (part && j == nv - 1) sum[i][j] = NAME(load_part)(c + i * c_row + j * LANES, last);
+            else sum[i][j] = NAME(load)(c + i * c_row + j * LANES);
+        }
     for (int64_t p = 0, fetched = 0; p < depth; p++, fetched += rate) {
         NN_UNROLL for (int j = 0; j < nv; j++)
             row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
@@ -55,18 +65,20 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, c
         }
 }
 
-#define MICRO_KERNEL(mr, nv, part, far)                                                                                      \
-    static void NAME(multiply_##mr##x##nv##_##part##far)(                                                                    \
+#define MICRO_KERNEL(mr, nv, part, mode)                                                                                     \
+    static void NAME(multiply_##mr##x##nv##_##part##mode)(                                                                   \
         int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step, const real *init,        \
         real *c, int64_t c_row, int last, const real *next, int64_t rate) {                                                  \
-        NAME(multiply_tile)(mr, nv, part, far, depth, a, a_row, a_step, b, b_step, init, c, c_row, last, next, rate);        \
+        NAME(multiply_tile)(mr, nv, part, NAME(mode), depth, a, a_row, a_step, b, b_step, init, c, c_row, last, next, rate); \
     }
 #define MICRO_KERNELS(mr)                                                                                                    \
-    MICRO_KERNEL(mr, 1, 0, 0) MICRO_KERNEL(mr, 1, 1, 0) MICRO_KERNEL(mr, 2, 0, 0) MICRO_KERNEL(mr, 2, 1, 0)                  \
-    MICRO_KERNEL(mr, 2, 0, 1)
+    MICRO_KERNEL(mr, 1, 0, PLAIN) MICRO_KERNEL(mr, 1, 1, PLAIN) MICRO_KERNEL(mr, 2, 0, PLAIN) MICRO_KERNEL(mr, 2, 1, PLAIN)  \
+    MICRO_KERNEL(mr, 1, 0, ADD) MICRO_KERNEL(mr, 1, 1, ADD) MICRO_KERNEL(mr, 2, 0, ADD) MICRO_KERNEL(mr, 2, 1, ADD)          \
+    MICRO_KERNEL(mr, 2, 0, FAR)
 #define MICRO_ENTRY(mr)                                                                                                      \
-    {NAME(multiply_##mr##x1_00), NAME(multiply_##mr##x1_10), NAME(multiply_##mr##x2_00), NAME(multiply_##mr##x2_10),         \
-     NAME(multiply_##mr##x2_01)}
+    {NAME(multiply_##mr##x1_0PLAIN), NAME(multiply_##mr##x1_1PLAIN), NAME(multiply_##mr##x2_0PLAIN),                         \
+     NAME(multiply_##mr##x2_1PLAIN), NAME(multiply_##mr##x1_0ADD), NAME(multiply_##mr##x1_1ADD),                             \
+     NAME(multiply_##mr##x2_0ADD), NAME(multiply_##mr##x2_1ADD), NAME(multiply_##mr##x2_0FAR)}
 
 MICRO_KERNELS(1) MICRO_KERNELS(2) MICRO_KERNELS(3) MICRO_KERNELS(4)
 #if MR >= 6
@@ -76,8 +88,8 @@ MICRO_KERNELS(5) MICRO_KERNELS(6)
 MICRO_KERNELS(7) MICRO_KERNELS(8) MICRO_KERNELS(9) MICRO_KERNELS(10) MICRO_KERNELS(11) MICRO_KERNELS(12)
 #endif
 
-/* by rows; by 2 (vectors - 1) + part, and last the one for far rows */
-static const NAME(micro_kernel) NAME(micro_kernels)[MR][2 * NV + 1] = {
+/* by rows; by 2 (vectors - 1) + part, PLAIN and then ADD, and last FAR */
+static const NAME(micro_kernel) NAME(micro_kernels)[MR][4 * NV + 1] = {
     MICRO_ENTRY(1), MICRO_ENTRY(2), MICRO_ENTRY(3), MICRO_ENTRY(4),
 #if MR >= 6
     MICRO_ENTRY(5), MICRO_ENTRY(6),
@@ -92,10 +104,11 @@ static const NAME(micro_kernel) NAME(micro_kernels)[MR][2 * NV + 1] = {
 
 /* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are cut into groups of at most MR, as even as can be.
  * `next`: where the next panel of B begins, if rows of B lie far apart; NULL if they follow each other. */
-NN_INLINE void NAME(multiply_groups)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
-                                     const real *b, int64_t b_step, const real *next, const real *init, real *c, int64_t c_row) {
+NN_INLINE void NAME(multiply_groups)(const int add, int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row,
+                                     int64_t a_step, const real *b, int64_t b_step, const real *next, const real *init, real *c,
+                                     int64_t c_row) {
     const int nv = (int)((columns + LANES - 1) / LANES), last = (int)(columns - (nv - 1) * LANES);
-    const int kind = next && columns == NV * LANES ? 2 * NV : 2 * (nv - 1) + (last < LANES);
+    const int kind = next && columns == NV * LANES ? 4 * NV : 2 * (add * NV + nv - 1) + (last < LANES);
     const int64_t groups = (rows + MR - 1) / MR, size = rows / groups, larger = rows % groups, rate = 65536 / groups;
     for (int64_t g = 0, i = 0; g < groups; g++) {
         const int64_t mr = size + (g < larger);
@@ -107,11 +120,17 @@ NN_INLINE void NAME(multiply_groups)(int64_t rows, int64_t columns, int64_t dept
 
 static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
                                  const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
-    NAME(multiply_groups)(rows, columns, depth, a, a_row, a_step, b, b_step, NULL, init, c, c_row);
+    NAME(multiply_groups)(0, rows, columns, depth, a, a_row, a_step, b, b_step, NULL, init, c, c_row);
 }
 
 /* The same where rows of B lie far apart, without init. */
 static void NAME(multiply_far_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
                                      const real *b, int64_t b_step, const real *next, real *c, int64_t c_row) {
-    NAME(multiply_groups)(rows, columns, depth, a, a_row, a_step, b, b_step, next, NULL, c, c_row);
+    NAME(multiply_groups)(0, rows, columns, depth, a, a_row, a_step, b, b_step, next, NULL, c, c_row);
+}
+
+/* C += A B */
+static void NAME(add_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                            const real *b, int64_t b_step, real *c, int64_t c_row) {
+    NAME(multiply_groups)(1, rows, columns, depth, a, a_row, a_step, b, b_step, NULL, NULL, c, c_row);
 }

@@ -13,6 +13,7 @@
 #include "group_norm.h"
 #include "weight_norm.h"
 #include "losses.h"
+#include "tangents.h"
 #include "gradients.h"
 #include "gradient_noise.h"
 #include "optimizers.h"

@@ -81,6 +81,7 @@ class Layer:
     """
 
     penalizes_activity = False  # does it add to the loss of an example?
+    couples_rows = False  # in training, does a row's output depend on the other rows? Then a batch cannot be cut in chunks
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not isinstance(name, str) or not name):
