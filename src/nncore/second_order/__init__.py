@@ -1,0 +1,24 @@
+"""Second-order optimizers: for full batches, and for landscapes."""
+
+from __future__ import annotations
+
+from nncore.second_order.adaptive import AdaptiveDampedNewton
+from nncore.second_order.base import FullBatchOptimizer, Walk
+from nncore.second_order.conjugate import NonlinearCG
+from nncore.second_order.least_squares import GaussNewton, LevenbergMarquardt
+from nncore.second_order.newton import DampedNewton, ModifiedNewton, Newton
+from nncore.second_order.objective import Objective
+from nncore.second_order.quasi_newton import BFGS, LBFGS
+from nncore.second_order.solve import SingularError
+from nncore.second_order.truncated import TruncatedNewton
+
+__all__ = [
+    "BFGS", "LBFGS", "OPTIMIZERS", "AdaptiveDampedNewton", "DampedNewton", "FullBatchOptimizer", "GaussNewton",
+    "LevenbergMarquardt", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "SingularError", "TruncatedNewton", "Walk",
+]  # fmt: skip
+
+_ALL: tuple[type[FullBatchOptimizer], ...] = (
+    Newton, DampedNewton, AdaptiveDampedNewton, ModifiedNewton, NonlinearCG, BFGS, LBFGS, TruncatedNewton, GaussNewton,
+    LevenbergMarquardt,
+)  # fmt: skip
+OPTIMIZERS: dict[str, type[FullBatchOptimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}
