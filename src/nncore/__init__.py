@@ -69,12 +69,12 @@ __all__ = [
     "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
     "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
     "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "set_num_threads", "show_config",
+    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "second_order", "set_num_threads", "show_config",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """``nncore.reference`` on first use: it needs more of SciPy than training does."""
-    if name == "reference":
-        return importlib.import_module("nncore.reference")
+    """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
+    if name in ("reference", "second_order"):
+        return importlib.import_module(f"nncore.{name}")
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")

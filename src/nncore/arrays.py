@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["aligned_zeros"]
+__all__ = ["aligned_zeros", "same_part"]
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -18,3 +18,9 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any
     buffer = np.zeros(size * itemsize + 64, dtype=np.uint8)
     start = -buffer.__array_interface__["data"][0] % 64
     return buffer[start : start + size * itemsize].view(dtype).reshape(shape)
+
+
+def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
+    """The part of ``target`` (n,) that a contiguous view into ``source`` (n,) is of it; in the view's shape."""
+    offset = (view.__array_interface__["data"][0] - source.__array_interface__["data"][0]) // source.itemsize
+    return target[offset : offset + view.size].reshape(view.shape)

@@ -91,6 +91,11 @@ class Loss:
         op = Op("rows", kernel, (losses, y.grad, y.value, d, weight), (y.width,), self.constants, completes_loss=True)
         return gather, op, losses
 
+    def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
+        """The op after the loss op that writes R{∂l/∂y} = (∂²l/∂y²) R{y}."""
+        _, _, value, d, weight = op.arrays
+        return Op("rows", f"{op.kernel}_tangent", (into, y.tangent, value, d, weight), (y.width,), op.constants)
+
     def kernel_for(self, targets: Targets) -> str:
         """The op for this kind of targets."""
         return self.name
@@ -274,6 +279,11 @@ class PythonLoss(Loss):
                 y.grad[:rows] = gradient * scale
 
         return gather, Op("whole", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
+
+    def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
+        raise TypeError(
+            f"loss {self.name} is written in Python: it gives no second derivative. Curvature needs one of {', '.join(LOSSES)}"
+        )
 
 
 LOSSES: dict[str, type[Loss]] = {

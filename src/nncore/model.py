@@ -40,18 +40,27 @@ class Recording:
     """A tape with the ops of one model on it: the way from ``input`` to ``output``."""
 
     def __init__(
-        self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False
-    ) -> None:
+        self, model: Sequential, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False,
+        tangents: bool = False,
+    ) -> None:  # fmt: skip
         width = math.prod(model.input_shape)
         numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
-        estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * model.dtype.itemsize * 17 // 16 + (1 << 14)
+        estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * (1 + tangents)
+        estimate = estimate * model.dtype.itemsize * 17 // 16 + (1 << 14)
         self.tape = Tape(model.dtype, capacity, training=training, gradients=gradients, arena_bytes=estimate)
         self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
+        if tangents:
+            self.tape.differentiate(model.parameters, model.gradients)
         grad = self.tape.array(width) if input_gradient else None
         self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)
         for layer in model.layers:
             self.tape.begin_layer()
-            signal = layer.emit(self.tape, signal)
+            x, signal = signal, layer.emit(self.tape, signal)
+            if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
+                raise TypeError(
+                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it is written in Python, or "
+                    "random. For curvature take a model without it, and copy the parameters over"
+                )
         self.output = signal
 
     def prepare(self) -> list[Any]:

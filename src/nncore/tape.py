@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore.arrays import aligned_zeros
+from nncore.arrays import aligned_zeros, same_part
 
 __all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "parameter_stages", "stages"]
 
@@ -49,6 +49,8 @@ class Signal:
     shape: tuple[int, ...]
     value: Array  # (capacity, width)
     grad: Array | None  # (capacity, width); None where nothing needs it
+    tangent: Array | None = None  # R{value}, its derivative along a direction in θ; None where it does not depend on θ
+    grad_tangent: Array | None = None  # R{grad}
 
     @property
     def width(self) -> int:
@@ -82,6 +84,11 @@ class Tape:
         self.parameter_gradients: list[Op] = []
         self.followers: dict[Op, Op] = {}  # gradient op → op that renews what was derived from that parameter
         self._backward: list[list[Op]] = []  # one list a layer
+        self.tangents = False  # record the R-operator's ops too
+        self.tangent_preparation: list[Op] = []  # what is derived from the direction
+        self.tangents_forward: list[Op] = []
+        self.tangent_gradients: list[Op] = []
+        self._tangent_backward: list[list[Op]] = []
 
     def array(self, width: int) -> Array:
         """Room in the arena for one row of ``width`` numbers an example."""
@@ -97,6 +104,7 @@ class Tape:
     def begin_layer(self) -> None:
         """The backward ops recorded from here on run before those of the layers before."""
         self._backward.append([])
+        self._tangent_backward.append([])
 
     def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
         """A forward op over the rows of the batch."""
@@ -124,6 +132,45 @@ class Tape:
             self.parameter_gradients.append(op)
             if derived:
                 self.followers[op] = derived
+
+    def differentiate(self, parameters: Array, gradients: Array) -> None:
+        """From here on, record the R-operator too: derivatives along a direction v in θ, and R{∂l/∂θ} = H v."""
+        self.tangents, self._parameters, self._gradients = True, parameters, gradients
+        self.direction_vector, self.product_vector = aligned_zeros((2, parameters.size), self.dtype)
+
+    def direction(self, parameter: Array) -> Array:
+        """The direction's part for a parameter array."""
+        return same_part(parameter, self._parameters, self.direction_vector)
+
+    def product(self, gradient: Array) -> Array:
+        """Where the derivative of a parameter's gradient goes."""
+        return same_part(gradient, self._gradients, self.product_vector)
+
+    def tangent_signal(self, y: Signal) -> tuple[Array, Array]:
+        """Room for R{y} and for R{∂l/∂y}, in the arena and in the signal."""
+        y.tangent, y.grad_tangent = self.array(y.width), self.array(y.width)
+        return y.tangent, y.grad_tangent
+
+    def tangent_prepare(self, op: Op) -> None:
+        """An op on tiles that derives something from the direction, such as its packed copy."""
+        self.tangent_preparation.append(op)
+
+    def tangent_forward(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
+        """An op over the rows that writes R{y}."""
+        self.tangents_forward.append(Op("rows", kernel, arrays, sizes, constants))
+
+    def tangent_backward(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
+        """An op over the rows that writes R{∂l/∂x}."""
+        self._tangent_backward[-1].append(Op("rows", kernel, arrays, sizes, constants))
+
+    def tangent_gradient(self, op: Op) -> None:
+        """R{∂l/∂w} of a parameter, tile by tile, over the whole batch."""
+        self.tangent_gradients.append(op)
+
+    @property
+    def tangents_backward(self) -> list[Op]:
+        """R{} of the backward ops, the last layer's first."""
+        return [op for layer in reversed(self._tangent_backward) for op in layer]
 
     @property
     def backward(self) -> list[Op]:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = ["Trainer"]
 
 Array = NDArray[Any]
 
+BATCH_SIZE = 32
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 
 
@@ -114,7 +115,7 @@ class Trainer:
     # --- the public loop
 
     def fit(
-        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, shuffle: bool = True,
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, shuffle: bool = True,
         validation_data: tuple[Any, Any] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
         callbacks: Iterable[Callback] = (), verbose: int = 1,
     ) -> History:  # fmt: skip
@@ -127,7 +128,8 @@ class Trainer:
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
         epochs, batch_size : int
-            ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent.
+            ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
+            for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
         validation_data : (X, y), optional
@@ -157,21 +159,21 @@ class Trainer:
         Ctrl-C ends the training after the steps under way; ``history`` and the model hold what was reached.
         """
         epochs = check_positive_integer(epochs, "epochs")
-        batch_size = check_positive_integer(batch_size, "batch_size")
+        batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
         callbacks = _callbacks(callbacks)
         data, validation = self._data(X, y), self._validation_data(validation_data)
         if validation_split != 0:
             if validation is not None:
                 raise ValueError("validation_split and validation_data exclude each other, got both")
             data, validation = self._split(data, validation_split)
-        self._check_optimizer(len(data), batch_size)
+        batch = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        run = _Run(self, data, min(batch_size, len(data)), shuffle)
+        run = self._run(data, batch, shuffle)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
             callback.on_train_begin(self)
-        with _deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress:
+        with _deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress, closing(run):
             while self.epochs_done < last and not (self.stop_training or interrupted()):
                 if each_epoch:
                     for callback in callbacks:
@@ -201,9 +203,8 @@ class Trainer:
         """
         data = self._data(X, y)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
-        self._check_optimizer(len(data), batch)
-        run = _Run(self, data, min(batch, len(data)), shuffle=False)
-        rows = run.advance(1, lambda: False, None)
+        with closing(self._run(data, batch, shuffle=False)) as run:
+            rows = run.advance(1, lambda: False, None)
         if run.failure:
             raise run.failure
         self.epochs_done += 1
@@ -264,6 +265,11 @@ class Trainer:
         train, held_back = train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
         return data.take(train), data.take(held_back)
 
+    def _run(self, data: Dataset, batch: int, shuffle: bool) -> Any:
+        """What a call of ``fit`` goes through: steps along gradients, or what the optimizer brings along instead."""
+        self._check_optimizer(len(data), batch)
+        return getattr(self.optimizer, "training_run", _Run)(self, data, min(batch, len(data)), shuffle)
+
     def _check_optimizer(self, n: int, batch: int) -> None:
         if self.optimizer.state is not self._optimizer_state:
             raise ValueError(
@@ -271,10 +277,10 @@ class Trainer:
                 f"each trainer a {type(self.optimizer).__name__} of its own"
             )
         if self.optimizer.full_batch_only and batch < n:
+            go_on = ", or tell the optimizer to go on with allow_mini_batches=True"
             raise ValueError(
-                f"{type(self.optimizer).__name__} needs the gradient of the full batch: its step sizes follow the signs of "
-                f"successive gradients, which noise flips. Got batch_size={batch} for {n} rows; take batch_size={n}, or tell "
-                "the optimizer to go on with allow_mini_batches=True"
+                f"{type(self.optimizer).__name__} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
+                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on * hasattr(self.optimizer, 'allow_mini_batches')}"
             )
 
     def _evaluate(self, data: Dataset) -> dict[str, float]:
@@ -358,6 +364,9 @@ class _Run:
         if done < count:
             self.failure = self._diverged(first + done, sums[done])
         return sums[:done]
+
+    def close(self) -> None:
+        """At the end of ``fit``: nothing to do."""
 
     def _diverged(self, step: int, sums: Array) -> DivergenceError:
         """Says where the first number that is not finite appeared."""

@@ -2,6 +2,8 @@
  *
  *     C[i, j] = init[j] + sum_p A[i, p] B[p, j]         i < mr,  j < nv vectors,  p ascending
  *
+ * With init == C the product is added to what C holds: a second product goes on where the first one stopped.
+ *
  * The accumulators stay in registers over all of p, so each element of C is one chain of multiply-adds in the order of p,
  * whatever the tile it falls in: the bits of a product do not depend on how C is cut up.
  * A is read as scalars with any strides, B as vectors along its rows, both where they lie.
@@ -23,7 +25,7 @@ typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, 
 /* `part`: only `last` columns of the last vector are there. */
 NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, int64_t depth, const real *restrict a,
                                    int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
-                                   const real *restrict init, real *restrict c, int64_t c_row, int last) {
+                                   const real *init, real *c, int64_t c_row, int last) {
     vec sum[MR][NV], row[NV];
     NN_UNROLL for (int j = 0; j < nv; j++) {
         row[j] = (vec){0};
@@ -31,6 +33,11 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, i
     }
     NN_UNROLL for (int i = 0; i < mr; i++)
         NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] = row[j];
+    if (init == c)
+        NN_UNROLL for (int i = 1; i < mr; i++)
+            NN_UNROLL for (int j = 0; j < nv; j++)
+                sum[i][j] = part && j == nv - 1 ? NAME(load_part)(c + i * c_row + j * LANES, last)
+                                                : NAME(load)(c + i * c_row + j * LANES);
     for (int64_t p = 0; p < depth; p++) {
         NN_UNROLL for (int j = 0; j < nv; j++)
             row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
@@ -88,7 +95,8 @@ static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, c
     const int64_t groups = (rows + MR - 1) / MR, size = rows / groups, larger = rows % groups;
     for (int64_t g = 0, i = 0; g < groups; g++) {
         const int64_t mr = size + (g < larger);
-        NAME(micro_kernels)[mr - 1][nv - 1][last < LANES](depth, a + i * a_row, a_row, a_step, b, b_step, init, c + i * c_row,
+        const real *first = init == c ? c + i * c_row : init;
+        NAME(micro_kernels)[mr - 1][nv - 1][last < LANES](depth, a + i * a_row, a_row, a_step, b, b_step, first, c + i * c_row,
                                                           c_row, last);
         i += mr;
     }

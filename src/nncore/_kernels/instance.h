@@ -6,5 +6,6 @@
 #include "rows.h"
 #include "activations.h"
 #include "losses.h"
+#include "tangents.h"
 #include "gradients.h"
 #include "optimizers.h"

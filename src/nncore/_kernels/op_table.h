@@ -1,6 +1,7 @@
 /* Every op by name: what Python binds.  A new kernel is one line here. */
 #define ENTRY(op) {#op, {op_##op##_f32, op_##op##_f64}},
 #define PAIR(op) ENTRY(op##_forward) ENTRY(op##_backward)
+#define TANGENT(op) ENTRY(op##_tangent_backward)
 
 static const nn_entry nn_table[] = {
     /* moving rows */
@@ -15,6 +16,14 @@ static const nn_entry nn_table[] = {
     ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)
     ENTRY(softmax_cross_entropy) ENTRY(softmax_cross_entropy_labels)
     ENTRY(accuracy_labels) ENTRY(accuracy_targets) ENTRY(accuracy_binary)
+    /* tangents: Hessian and Gauss-Newton products */
+    ENTRY(dense_tangent_forward) ENTRY(dense_tangent_backward_input) ENTRY(dense_tangent_backward_weight)
+    TANGENT(sigmoid) TANGENT(tanh) TANGENT(relu) TANGENT(softplus) TANGENT(softmax) TANGENT(identity) TANGENT(leaky_relu)
+    TANGENT(elu) TANGENT(gelu) TANGENT(gelu_tanh) TANGENT(silu)
+    ENTRY(squared_error_tangent) ENTRY(mean_squared_error_tangent) ENTRY(mean_absolute_error_tangent) ENTRY(huber_tangent)
+    ENTRY(hinge_tangent) ENTRY(binary_cross_entropy_tangent) ENTRY(kl_divergence_tangent)
+    ENTRY(sigmoid_cross_entropy_tangent) ENTRY(softmax_cross_entropy_tangent)
+    ENTRY(softmax_cross_entropy_labels_tangent) ENTRY(load_direction) ENTRY(add_product)
     /* gradients before the update */
     ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
     /* optimizers */
@@ -30,3 +39,4 @@ static const nn_entry nn_table[] = {
 };
 #undef ENTRY
 #undef PAIR
+#undef TANGENT

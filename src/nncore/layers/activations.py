@@ -26,6 +26,12 @@ class Activation(Layer):
         tape.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
         if x.grad is not None:
             tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, x.value, y.value, sizes=sizes, constants=constants)
+        if tape.tangents and x.tangent is not None:
+            # R{h} = σ'(z) R{z} is the backward kernel: the Jacobian is symmetric, softmax's too
+            tangent, grad_tangent = tape.tangent_signal(y)
+            tape.tangent_forward(f"{kernel}_backward", tangent, x.tangent, x.value, y.value, sizes=sizes, constants=constants)
+            arrays = (x.grad_tangent, grad_tangent, y.grad, x.tangent, x.value, y.value)
+            tape.tangent_backward(f"{kernel}_tangent_backward", *arrays, sizes=sizes, constants=constants)
         return y
 
 

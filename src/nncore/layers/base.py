@@ -66,6 +66,8 @@ class Layer:
     (4, 1)
     """
 
+    couples_rows = False  # in training, does a row's output depend on the other rows? Then a batch cannot be cut in chunks
+
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not isinstance(name, str) or not name):
             raise ValueError(f"name must be a non-empty string, got {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from nncore import _kernels, initializers
@@ -93,7 +94,30 @@ class Dense(Layer):
             bias_tile = (self.parameters["bias"].offset, 1, units, units)
             cost = [float(units * tape.capacity)]
             tape.gradient(Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=cost, tiles=[bias_tile]))
+        if tape.tangents:
+            self._emit_tangent(tape, x, y, gradient, pack)
         return y
+
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, gradient: Op, pack: Op) -> None:
+        """R{y} = R{x} Wᵀ + x Vᵀ + v_b,  R{dW} = R{dy}ᵀ x + dyᵀ R{x},  R{dx} = R{dy} W + dy V; V, v_b: the direction's parts."""
+        sizes, (packed, _, rectangles) = pack.sizes, pack.arrays
+        v, v_b = tape.direction(self.weight), tape.direction(self.bias) if self.has_bias else None
+        packed_v = tape.arena.take(packed.size, tape.dtype)
+        ty, tdy = tape.tangent_signal(y)
+        tdw = tape.product(self.weight_grad)
+        tape.tangent_prepare(replace(pack, arrays=(packed_v, v, rectangles)))
+        if x.tangent is None:  # the data: R{x} = 0
+            tape.tangent_forward("dense_forward", ty, x.value, packed_v, v_b, sizes=sizes)
+            tape.tangent_gradient(replace(gradient, arrays=(tdw, tdy, x.value, rectangles)))
+        else:
+            tape.tangent_forward("dense_tangent_forward", ty, x.tangent, x.value, packed, packed_v, v_b, sizes=sizes)
+            tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, self.weight, v, sizes=sizes)
+            arrays, cost = (tdw, tdy, y.grad, x.value, x.tangent, rectangles), [2 * c for c in gradient.cost]
+            tape.tangent_gradient(replace(gradient, kernel="dense_tangent_backward_weight", arrays=arrays, cost=cost))
+        if self.has_bias:
+            cost = [float(self.units * tape.capacity)]
+            tdb = tape.product(self.bias_grad)
+            tape.tangent_gradient(Op("tiles", "dense_backward_bias", (tdb, tdy), (self.units,), cost=cost))
 
     def config(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,7 @@
-"""Second-order optimizers: for full batches, and for landscapes."""
+"""Curvature of the loss: exact products with the Hessian, the Gauss-Newton matrix and the Jacobian, and what they tell.
+
+And the optimizers that use it, for full batches and for landscapes.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ from nncore.second_order.adaptive import AdaptiveDampedNewton
 from nncore.second_order.base import FullBatchOptimizer, Walk
 from nncore.second_order.conjugate import NonlinearCG
 from nncore.second_order.least_squares import GaussNewton, LevenbergMarquardt
+from nncore.second_order.model_objective import ModelObjective
 from nncore.second_order.newton import DampedNewton, ModifiedNewton, Newton
 from nncore.second_order.objective import Objective
+from nncore.second_order.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
 from nncore.second_order.quasi_newton import BFGS, LBFGS
 from nncore.second_order.solve import SingularError
 from nncore.second_order.truncated import TruncatedNewton
 
-__all__ = [
+__all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
+__all__ += [
     "BFGS", "LBFGS", "OPTIMIZERS", "AdaptiveDampedNewton", "DampedNewton", "FullBatchOptimizer", "GaussNewton",
-    "LevenbergMarquardt", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "SingularError", "TruncatedNewton", "Walk",
+    "LevenbergMarquardt", "ModelObjective", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "SingularError",
+    "TruncatedNewton", "Walk",
 ]  # fmt: skip
 
 _ALL: tuple[type[FullBatchOptimizer], ...] = (

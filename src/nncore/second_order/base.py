@@ -54,7 +54,9 @@ class FullBatchOptimizer(Optimizer):
     """
 
     full_batch_only = True
-    full_batch_reason = "it evaluates one function at many points, and every mini-batch is another function"
+    full_batch_reason = (
+        "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
+    )
 
     def __init__(self, tol: float) -> None:
         self.tol = number("tol", tol, 0.0)
@@ -120,6 +122,12 @@ class FullBatchOptimizer(Optimizer):
         if not point.finite:
             raise DivergenceError(f"{self!r}: loss or gradient is not finite at the start")
         return point
+
+    def training_run(self, trainer: Any, data: Any, batch: int, shuffle: bool) -> Any:
+        """What a call of ``Trainer.fit`` goes through; the order of the rows is of no importance to their mean."""
+        from nncore.second_order.run import FullBatchRun
+
+        return FullBatchRun(trainer, data)
 
     def close(self) -> None:
         """After the last iteration on a function. Only `ScipyMinimize` has something to end."""

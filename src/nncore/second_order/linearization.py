@@ -1,0 +1,150 @@
+"""Programs: a network's passes over a batch, which are kept, and the products that follow from them direction by direction.
+
+A step of a product program takes one vector: it loads v, pushes it forward (R{y} of every layer), differentiates the loss's
+gradient, and goes back. Many vectors are many steps of one call.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.arrays import same_part
+from nncore.losses import Loss, Targets
+from nncore.model import Recording, Sequential
+from nncore.tape import Compiled, Op, Stage, Tape, parameter_stages, stages
+
+__all__ = ["CurvatureProgram", "JacobianProgram", "chunk_rows"]
+
+Array = NDArray[Any]
+
+CHUNK_BYTES = 1 << 28  # of signals: a larger batch is gone through in chunks
+STRETCH = 8192  # numbers of a vector that one piece copies
+
+
+def chunk_rows(model: Sequential, rows: int) -> int:
+    """How many of the rows are taken at a time. It depends on sizes alone."""
+    if any(layer.couples_rows for layer in model.layers):
+        return rows
+    width = math.prod(model.input_shape) + 4 * sum(math.prod(layer.output_shape) for layer in model.layers)
+    chunks = -(-rows // max(64, CHUNK_BYTES // (width * model.dtype.itemsize)))
+    return -(-rows // chunks)
+
+
+class Linearization:
+    """The passes over one chunk at one θ. They are run again only for another operator, another chunk or another θ."""
+
+    passes: Compiled
+
+    def __init__(self, model: Sequential, capacity: int) -> None:
+        self.model, self.capacity = model, capacity
+        self.turn = threading.RLock()  # operators may share a linearization: they take turns
+        self.recording = Recording(model, capacity, training=True, gradients=True, tangents=True)
+        self._owner: object = None
+        self._chunk: tuple[int, int] = (0, 0)
+        self._theta = np.empty_like(model.parameters)
+
+    def linearize(self, owner: object, bind: list[tuple[Op, int, Array]], start: int, count: int, scale: float) -> None:
+        """Have the passes over rows [start, start + count) of the owner's data at the model's parameters."""
+        theta = self.model.parameters
+        if self._owner is owner and self._chunk == (start, count) and np.array_equal(theta, self._theta):
+            return
+        self._owner = None
+        done, _ = self.passes.run(bind, examples=count, batch=count, origin=start, scale=scale)
+        if not done:
+            raise ValueError("the loss is not finite at the model's parameters: it has no curvature there")
+        self._owner, self._chunk = owner, (start, count)
+        self._theta[...] = theta
+
+
+class CurvatureProgram(Linearization):
+    """H v or, with ``gauss_newton``, Jᵀ (∂²l/∂y²) J v, added to row s of the products in step s."""
+
+    def __init__(self, model: Sequential, capacity: int, loss: Loss, targets: Targets, *, gauss_newton: bool) -> None:
+        super().__init__(model, capacity)
+        tape, output = self.recording.tape, self.recording.output
+        assert output.grad is not None
+        assert output.grad_tangent is not None
+        self.gather_y, loss_op, losses = loss.emit(tape, output, targets)
+        passes = [self.recording.gather, self.gather_y, *tape.forward, loss_op]
+        if gauss_newton:  # the way back is that of a gradient, from H_l R{y} instead of ∂l/∂y
+            way = [loss.emit_tangent(output, loss_op, output.grad), *tape.backward]
+            gradients = _redirected(tape, model)
+        else:
+            passes += tape.backward
+            way = [loss.emit_tangent(output, loss_op, output.grad_tangent), *tape.tangents_backward]
+            gradients = parameter_stages(tape.tangent_gradients, (), {})
+        self.load, load = _load(tape)
+        self.add = _add(tape)
+        step = [*load, *stages([*tape.tangents_forward, *way]), *gradients, *stages([self.add])]
+        self.passes = Compiled(tape, stages(passes), before=self.recording.prepare(), records=[losses])
+        self.product = Compiled(tape, step)
+
+    def add_products(self, vectors: Array, products: Array, count: int, scale: float) -> None:
+        """products += vectors · matrix; both (k, n)."""
+        bind = [(self.load, 1, vectors), (self.add, 0, products)]
+        self.product.run(bind, last_step=len(vectors), examples=count, batch=count, scale=scale)
+
+
+class JacobianProgram(Linearization):
+    """J v by the way forward, Jᵀ u by the way back."""
+
+    def __init__(self, model: Sequential, capacity: int) -> None:
+        super().__init__(model, capacity)
+        tape, output = self.recording.tape, self.recording.output
+        assert output.grad is not None
+        self.width = output.width
+        self.load, load = _load(tape)
+        self.add = _add(tape)
+        self.write = Op("rows", "write_rows", (None, output.tangent), (self.width,))
+        self.seed = Op("rows", "gather_rows", (output.grad, None), (self.width, self.width))
+        back = [*stages([self.seed, *tape.backward]), *_redirected(tape, model), *stages([self.add])]
+        self.passes = Compiled(tape, stages([self.recording.gather, *tape.forward]), before=self.recording.prepare())
+        self.push = Compiled(tape, [*load, *stages([*tape.tangents_forward, self.write])])
+        self.pull = Compiled(tape, back)
+
+    def write_forward(self, vectors: Array, out: Array, count: int) -> None:
+        """out (k, count, outputs) = J v for each row v of vectors (k, n)."""
+        bind = [(self.load, 1, vectors), (self.write, 0, out)]
+        self.push.run(bind, last_step=len(vectors), examples=count, batch=count)
+
+    def add_backward(self, seeds: Array, products: Array, count: int) -> None:
+        """products (k, n) += Jᵀ u for each u of seeds (k, count, outputs)."""
+        order = np.arange(len(seeds) * count)  # epoch e of the run reads rows e · count … of the seeds
+        bind = [(self.seed, 1, seeds.reshape(-1, self.width)), (self.add, 0, products)]
+        self.pull.run(bind, last_step=len(seeds), examples=count, batch=count, order=order)
+
+
+def _stretches(n: int) -> dict[str, Any]:
+    return {"sizes": (n, STRETCH), "cost": [float(STRETCH)] * -(-n // STRETCH)}
+
+
+def _load(tape: Tape) -> tuple[Op, list[Stage]]:
+    """v = V[step], and what is derived from v."""
+    v = tape.direction_vector
+    op = Op("tiles", "load_direction", (v, None), **_stretches(v.size))
+    return op, [*stages([op]), *parameter_stages(tape.tangent_preparation, (), {})]
+
+
+def _add(tape: Tape) -> Op:
+    """P[step] += the product."""
+    p = tape.product_vector
+    return Op("tiles", "add_product", (None, p), **_stretches(p.size))
+
+
+def _redirected(tape: Tape, model: Sequential) -> list[Stage]:
+    """The parameters' gradient ops, writing to the product instead of the model's gradients."""
+    own = model.gradients
+    first = own.__array_interface__["data"][0]
+
+    def moved(array: Any) -> Any:
+        inside = isinstance(array, np.ndarray) and first <= array.__array_interface__["data"][0] < first + own.nbytes
+        return same_part(array, own, tape.product_vector) if inside else array
+
+    ops = [replace(op, arrays=tuple(moved(array) for array in op.arrays)) for op in tape.parameter_gradients]
+    return parameter_stages(ops, (), {})
