@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
-_NOT_A_METRIC = {"epoch", "step", "steps", "lr", "learning_rate", "time", "seconds"} | {  # and what second-order optimizers tell
+_NOT_A_METRIC = {"epoch", "step", "steps", "lr", "learning_rate", "time", "seconds"} | {  # what second-order optimizers tell:
     "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
     "negative_curvature",
 }  # fmt: skip

@@ -277,10 +277,11 @@ class Trainer:
                 f"each trainer a {type(self.optimizer).__name__} of its own"
             )
         if self.optimizer.full_batch_only and batch < n:
-            go_on = ", or tell the optimizer to go on with allow_mini_batches=True"
+            can = hasattr(self.optimizer, "allow_mini_batches")
+            go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
             raise ValueError(
                 f"{type(self.optimizer).__name__} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
-                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on * hasattr(self.optimizer, 'allow_mini_batches')}"
+                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
             )
 
     def _evaluate(self, data: Dataset) -> dict[str, float]:

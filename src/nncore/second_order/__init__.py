@@ -14,18 +14,19 @@ from nncore.second_order.newton import DampedNewton, ModifiedNewton, Newton
 from nncore.second_order.objective import Objective
 from nncore.second_order.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
 from nncore.second_order.quasi_newton import BFGS, LBFGS
+from nncore.second_order.scipy_minimize import ScipyMinimize
 from nncore.second_order.solve import SingularError
 from nncore.second_order.truncated import TruncatedNewton
 
 __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
 __all__ += [
     "BFGS", "LBFGS", "OPTIMIZERS", "AdaptiveDampedNewton", "DampedNewton", "FullBatchOptimizer", "GaussNewton",
-    "LevenbergMarquardt", "ModelObjective", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "SingularError",
-    "TruncatedNewton", "Walk",
+    "LevenbergMarquardt", "ModelObjective", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "ScipyMinimize",
+    "SingularError", "TruncatedNewton", "Walk",
 ]  # fmt: skip
 
 _ALL: tuple[type[FullBatchOptimizer], ...] = (
     Newton, DampedNewton, AdaptiveDampedNewton, ModifiedNewton, NonlinearCG, BFGS, LBFGS, TruncatedNewton, GaussNewton,
-    LevenbergMarquardt,
+    LevenbergMarquardt, ScipyMinimize,
 )  # fmt: skip
 OPTIMIZERS: dict[str, type[FullBatchOptimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}

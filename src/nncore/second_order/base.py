@@ -58,7 +58,7 @@ class FullBatchOptimizer(Optimizer):
         "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
     )
 
-    def __init__(self, tol: float) -> None:
+    def __init__(self, tol: float = 1e-10) -> None:
         self.tol = number("tol", tol, 0.0)
         self.numbers: Row = {}
         self.stopped = ""
@@ -108,7 +108,7 @@ class FullBatchOptimizer(Optimizer):
         self._check_theta(theta)
         if isinstance(f, np.ndarray):
             raise TypeError(f"f: expected an object with value_and_gradient, as {type(self).__name__} needs, got an array")
-        if self._n != theta.size:
+        if self._n is None:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
         objective = Evaluated(f, theta.dtype)
@@ -180,7 +180,11 @@ class FullBatchOptimizer(Optimizer):
 
     @property
     def _n(self) -> int | None:
-        return self.numbers.get("parameters")  # type: ignore[return-value]
+        return int(self.numbers["parameters"]) if self.numbers else None
+
+    def _check_size(self, theta: Real) -> None:
+        if self._n not in (None, theta.size):
+            raise ValueError(f"theta: expected {self._n} numbers as the optimizer's state, got {theta.size}")
 
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Begin afresh with `n` parameters."""

@@ -18,5 +18,6 @@ def penalty_gradient(model: Sequential, regularizer: Regularizer) -> Array:
         for name, parameter in layer.parameters.items():
             if parameter.regularized:
                 w = getattr(layer, name).ravel()
-                gradient[parameter.offset : parameter.offset + parameter.size] = regularizer.l1 * np.sign(w) + regularizer.l2 * w
+                part = slice(parameter.offset, parameter.offset + parameter.size)
+                gradient[part] = regularizer.l1 * np.sign(w) + regularizer.l2 * w
     return gradient

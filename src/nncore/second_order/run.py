@@ -27,8 +27,8 @@ class FullBatchRun:
     def __init__(self, trainer: Trainer, data: Dataset) -> None:
         if trainer.clip is not None:
             raise ValueError(
-                f"clip must be None with {type(trainer.optimizer).__name__}, got {trainer.clip!r}: a clipped gradient is not the "
-                "gradient of the loss, which line searches and curvature take it for"
+                f"clip must be None with {type(trainer.optimizer).__name__}, got {trainer.clip!r}: a clipped gradient is not "
+                "the gradient of the loss, which line searches and curvature take it for"
             )
         assert isinstance(trainer.optimizer, FullBatchOptimizer)
         X, y = data.rows.reshape(len(data), *trainer.model.input_shape), data.targets[0].array
