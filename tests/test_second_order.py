@@ -165,7 +165,7 @@ def test_newton_does_not_know_units() -> None:
 
 
 def test_newton_goes_to_a_saddle_only_if_told_to() -> None:
-    with pytest.raises(SingularError, match="not positive definite: its eigenvalues run from -2 to 2.*AdaptiveDampedNewton"):
+    with pytest.raises(SingularError, match=r"not positive definite: its eigenvalues run from -2 to 2.*AdaptiveDampedNewton"):
         Newton().minimize(Saddle(), [0.3, 0.5], steps=1)
     walk = Newton(allow_indefinite=True).minimize(Saddle(), [0.3, 0.5], steps=1)
     assert np.array_equal(walk.theta[-1], [0, 0])
@@ -440,7 +440,7 @@ class Exponentials:
 
 
 def test_gauss_newton_refuses_a_singular_matrix() -> None:
-    with pytest.raises(SingularError, match="Gauss-Newton matrix is singular.*LevenbergMarquardt") as raised:
+    with pytest.raises(SingularError, match=r"Gauss-Newton matrix is singular.*LevenbergMarquardt") as raised:
         GaussNewton().minimize(Exponentials(), [1.0, 1.0], steps=5)
     assert raised.value.path.theta.tolist() == [[1, 1]]
     near = LevenbergMarquardt().minimize(Exponentials(), [1.0, 1.0 + 1e-6], steps=100)
@@ -483,7 +483,7 @@ def test_scipy_within_bounds() -> None:
     walk = ScipyMinimize("L-BFGS-B", bounds=[(None, 0.5), (None, None)]).minimize(Rosenbrock(), [-1.2, 1.0], steps=60)
     assert walk.theta[-1] == pytest.approx([0.5, 0.25], abs=1e-4)
     assert repr(ScipyMinimize("CG", gtol=0.5)) == "ScipyMinimize('CG', tol=1e-10, gtol=0.5)"
-    with pytest.raises(ValueError, match="method: expected one of 'Nelder-Mead'.*got 'simplex'"):
+    with pytest.raises(ValueError, match=r"method: expected one of 'Nelder-Mead'.*got 'simplex'"):
         ScipyMinimize("simplex")
 
 
@@ -532,7 +532,7 @@ def test_state_must_fit() -> None:
     optimizer.minimize(Rosenbrock(), [0.0, 0.0], steps=3)
     state = optimizer.state_dict()
     assert set(state) == {"step_count", "parameters", "pairs", "inverse"}
-    with pytest.raises(ValueError, match="missing \\['inverse'\\]"):
+    with pytest.raises(ValueError, match=r"missing \['inverse'\]"):
         other.load_state_dict({name: value for name, value in state.items() if name != "inverse"})
     with pytest.raises(ValueError, match=r"state inverse: expected shape \(2, 2\) and float64, got \(3, 2\)"):
         other.load_state_dict(state | {"inverse": np.ones((3, 2))})
@@ -593,13 +593,13 @@ def test_bad_input() -> None:
         LevenbergMarquardt().minimize(Saddle(), [0.0, 1.0], 1)
     with pytest.raises(TypeError, match="f: expected a callable"):
         BFGS().minimize(3, [0.0, 0.0], 1)
-    with pytest.raises(TypeError, match="f: expected an object.*got an array"):
+    with pytest.raises(TypeError, match=r"f: expected an object.*got an array"):
         BFGS().step(np.zeros(2), np.ones(2))
     with pytest.raises(ValueError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
         BFGS().minimize(lambda x: (0.0, np.zeros(3)), [0.0, 0.0], 1)
     with pytest.raises(DivergenceError, match="not finite at the start"):
         BFGS().minimize(lambda x: (np.nan, np.zeros(2)), [0.0, 0.0], 1)
-    with pytest.raises(ValueError, match="at most 20,000 parameters, got 50,000. Take LBFGS"):
+    with pytest.raises(ValueError, match=r"at most 20,000 parameters, got 50,000. Take LBFGS"):
         BFGS().init_state(50_000, "float64")
     with pytest.raises(ValueError, match=r"Hessian of 30,000 parameters would be 7 GB.*LBFGS"):
         Newton().minimize(lambda x: (float(x @ x), 2 * x), np.ones(30_000), 1)
@@ -620,7 +620,7 @@ def test_a_step_out_of_the_finite_numbers() -> None:
         def hessian(self, x: Array) -> Array:
             return 1 / x[:, None] ** 2
 
-    with pytest.raises(DivergenceError, match="not finite after a step of length 6.*AdaptiveDampedNewton") as raised:
+    with pytest.raises(DivergenceError, match=r"not finite after a step of length 6.*AdaptiveDampedNewton") as raised:
         Newton().minimize(Log(), [3.0], steps=5)
     assert raised.value.path.theta.tolist() == [[3]]
     for name in ("adaptive_damped_newton", "modified_newton", "truncated_newton", "bfgs", "nonlinear_cg"):

@@ -139,14 +139,16 @@ def test_levenberg_marquardt_fits_a_sine() -> None:
 
 
 def test_levenberg_marquardt_takes_the_step_of_its_formula(rng: np.random.Generator) -> None:
-    """(JᵀJ/R + αI) p = −Jᵀ(y − d)/R for R rows, α = 1e-3 · the largest element of the diagonal."""
+    """(JᵀJ/R + αI) p = −Jᵀ(y − d)/R for R rows, at first with α = damping · the largest element of the diagonal."""
     X, d = rng.normal(size=(15, 3)), rng.normal(size=(15, 2))
     model = network()
     before, jacobian = model.parameters.copy(), JacobianOperator(model, X).matrix()
     residuals = (model.predict(X) - d).ravel()
     matrix = jacobian.T @ jacobian / 15
-    p = -np.linalg.solve(matrix + 1e-3 * matrix.diagonal().max() * np.eye(before.size), jacobian.T @ residuals / 15)
-    nn.Trainer(model, loss="squared_error", optimizer=LevenbergMarquardt()).fit(X, d, epochs=1, verbose=0)
+    alpha = 0.2 * matrix.diagonal().max()
+    p = -np.linalg.solve(matrix + alpha * np.eye(before.size), jacobian.T @ residuals / 15)
+    trainer = nn.Trainer(model, loss="squared_error", optimizer=LevenbergMarquardt(damping=0.2))
+    assert trainer.fit(X, d, epochs=1, verbose=0)["damping"] == pytest.approx(alpha, rel=1e-12)
     assert np.allclose(model.parameters, before + p, rtol=1e-9)
 
 
@@ -256,7 +258,7 @@ class Noise(nn.Layer):
 def test_noise_is_refused(data: tuple[Array, Array]) -> None:
     model = nn.Sequential([nn.Dense(4), Noise(name="hiss"), nn.Dense(2)], input_shape=3, dtype="float64")
     before = model.parameters.copy()
-    with pytest.raises(ValueError, match="layer 'hiss' computes something else in training.*LBFGS needs.*first-order"):
+    with pytest.raises(ValueError, match=r"layer 'hiss' computes something else in training.*LBFGS needs.*first-order"):
         trainer_of(model, "lbfgs").fit(*data, verbose=0)
     assert np.array_equal(model.parameters, before)
 
@@ -285,7 +287,7 @@ def test_bad_curvature_leaves_the_parameters(name: str, data: tuple[Array, Array
     before = model.parameters.copy()
     optimizer = OPTIMIZERS[name](**({"damping": 1e-18} if name == "damped_newton" else {}))
     trainer = nn.Trainer(model, loss="softmax_cross_entropy", optimizer=optimizer)
-    with pytest.raises(SingularError, match="is (singular|not positive definite).*Take (AdaptiveDampedNewton|LevenbergM)"):
+    with pytest.raises(SingularError, match=r"is (singular|not positive definite).*Take (AdaptiveDampedNewton|LevenbergM)"):
         trainer.fit(*data, epochs=5, verbose=0)
     assert np.array_equal(model.parameters, before)
     assert len(trainer.history) == 0
@@ -303,7 +305,7 @@ def test_no_curvature_of_python_layers(data: tuple[Array, Array]) -> None:
             return 2 * dy
 
     model = nn.Sequential([nn.Dense(4), Double(), nn.Dense(2)], input_shape=3, dtype="float64")
-    with pytest.raises(TypeError, match="Double.*cannot be differentiated twice"):
+    with pytest.raises(TypeError, match=r"Double.*cannot be differentiated twice"):
         trainer_of(model, "truncated_newton").fit(*data, verbose=0)
     history = trainer_of(model, "bfgs").fit(*data, epochs=5, verbose=0)  # gradients it has
     assert (np.diff(history["loss"]) < 0).all()

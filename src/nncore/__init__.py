@@ -69,7 +69,8 @@ __all__ = [
     "LeakyReLU", "Lion", "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "NAdam", "Nesterov",
     "Optimizer", "RMSprop", "ReLU", "Rprop", "Sequential", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
     "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "data", "get_num_threads", "initializers",
-    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "second_order", "set_num_threads", "show_config",
+    "landscapes", "load", "losses", "optimizers", "reference", "schedules", "second_order",
+    "set_num_threads", "show_config",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from nncore.arrays import aligned_zeros
 from nncore.data.validation import as_rows, check_lengths
 from nncore.layers import Layer
 from nncore.losses import Loss
+from nncore.regularizers import Regularizer
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
 __all__ = ["Recording", "Sequential", "Text"]
@@ -58,8 +59,8 @@ class Recording:
             x, signal = signal, layer.emit(self.tape, signal)
             if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
                 raise TypeError(
-                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it is written in Python, or "
-                    "random. For curvature take a model without it, and copy the parameters over"
+                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it is written in Python, "
+                    "or random. For curvature take a model without it, and copy the parameters over"
                 )
         self.output = signal
 
@@ -296,6 +297,68 @@ class Sequential:
         step += parameter_stages(tape.parameter_gradients, (), {})
         compiled = Compiled(tape, step, before=recording.prepare(), records=[values])
         return recording, recording.gather, gather_y, compiled, loss
+
+    def hessian_vector_product(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """H v, H = ∂²l/∂θ² of the mean loss over the rows of X; exact, at about the cost of a gradient.
+
+        Parameters
+        ----------
+        X, y, loss : as for ``loss_and_gradient``
+        v : array_like, (n,) or (k, n)
+            A vector, or several as rows; n = ``parameters.size``.
+        regularizer : Regularizer, optional
+
+        Returns
+        -------
+        ndarray, of the shape of v
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `nncore.second_order.HessianOperator`, which serves better for many products in turn at the same θ.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64")
+        >>> model.hessian_vector_product(np.array([[1.0, 2.0]]), np.zeros(1), "squared_error", np.array([1.0, 1.0, 0.0]))
+        array([3., 6., 3.])
+        """
+        from nncore.second_order import HessianOperator
+
+        return HessianOperator(self, X, y, loss, regularizer).products(v)
+
+    def gauss_newton_product(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """G v, G = Jᵀ (∂²l/∂y²) J: as ``hessian_vector_product``, without the curvature of the network itself."""
+        from nncore.second_order import GaussNewtonOperator
+
+        return GaussNewtonOperator(self, X, y, loss, regularizer).products(v)
+
+    def hessian(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """H = ∂²l/∂θ² itself, (n, n) and symmetric: for small networks, as it takes n products and n² numbers."""
+        from nncore.second_order import HessianOperator
+
+        return HessianOperator(self, X, y, loss, regularizer).matrix()
+
+    def jacobian(self, X: Any) -> Array:
+        """J = ∂y/∂θ in training mode, (rows · outputs, n): row r · outputs + j belongs to output j of row r of X."""
+        from nncore.second_order import JacobianOperator
+
+        return JacobianOperator(self, X).matrix()
+
+    def jacobian_product(self, X: Any, v: Any, *, transposed: bool = False) -> Array:
+        """J v for v (n,) or (k, n); with ``transposed`` Jᵀ v for v (rows · outputs,) or (k, rows · outputs)."""
+        from nncore.second_order import JacobianOperator
+
+        J = JacobianOperator(self, X)
+        return J.transposed_products(v) if transposed else J.products(v)
 
     def check_gradients(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0

@@ -2,7 +2,8 @@
  *
  *     C[i, j] = init[j] + sum_p A[i, p] B[p, j]         i < mr,  j < nv vectors,  p ascending
  *
- * With init == C the product is added to what C holds: a second product goes on where the first one stopped.
+ * or, to add a second product to a first one, with C[i, j] itself in the place of init[j] (kernels of their own: the
+ * compiler then allocates the registers of the first kind as if there were no second).
  *
  * The accumulators stay in registers over all of p, so each element of C is one chain of multiply-adds in the order of p,
  * whatever the tile it falls in: the bits of a product do not depend on how C is cut up.
@@ -22,22 +23,21 @@
 typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
                                    const real *init, real *c, int64_t c_row, int last);
 
-/* `part`: only `last` columns of the last vector are there. */
-NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, int64_t depth, const real *restrict a,
+/* `part`: only `last` columns of the last vector are there; `add`: to what C holds. */
+NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, const int add, int64_t depth, const real *restrict a,
                                    int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
-                                   const real *init, real *c, int64_t c_row, int last) {
+                                   const real *restrict init, real *restrict c, int64_t c_row, int last) {
     vec sum[MR][NV], row[NV];
     NN_UNROLL for (int j = 0; j < nv; j++) {
         row[j] = (vec){0};
         if (init) row[j] = part && j == nv - 1 ? NAME(load_part)(init + j * LANES, last) : NAME(load)(init + j * LANES);
     }
     NN_UNROLL for (int i = 0; i < mr; i++)
-        NN_UNROLL for (int j = 0; j < nv; j++) sum[i][j] = row[j];
-    if (init == c)
-        NN_UNROLL for (int i = 1; i < mr; i++)
-            NN_UNROLL for (int j = 0; j < nv; j++)
-                sum[i][j] = part && j == nv - 1 ? NAME(load_part)(c + i * c_row + j * LANES, last)
-                                                : NAME(load)(c + i * c_row + j * LANES);
+        NN_UNROLL for (int j = 0; j < nv; j++) {
+            if (!add) sum[i][j] = row[j];
+            else if (part && j == nv - 1) sum[i][j] = NAME(load_part)(c + i * c_row + j * LANES, last);
+            else sum[i][j] = NAME(load)(c + i * c_row + j * LANES);
+        }
     for (int64_t p = 0; p < depth; p++) {
         NN_UNROLL for (int j = 0; j < nv; j++)
             row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
@@ -61,11 +61,16 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, i
     static void NAME(multiply_##mr##x##nv##_##part)(int64_t depth, const real *a, int64_t a_row, int64_t a_step,             \
                                                     const real *b, int64_t b_step, const real *init, real *c, int64_t c_row, \
                                                     int last) {                                                              \
-        NAME(multiply_tile)(mr, nv, part, depth, a, a_row, a_step, b, b_step, init, c, c_row, last);                         \
+        NAME(multiply_tile)(mr, nv, part, 0, depth, a, a_row, a_step, b, b_step, init, c, c_row, last);                      \
+    }                                                                                                                        \
+    static void NAME(add_##mr##x##nv##_##part)(int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b,   \
+                                               int64_t b_step, const real *init, real *c, int64_t c_row, int last) {         \
+        NAME(multiply_tile)(mr, nv, part, 1, depth, a, a_row, a_step, b, b_step, init, c, c_row, last);                      \
     }
 #define MICRO_KERNELS(mr) MICRO_KERNEL(mr, 1, 0) MICRO_KERNEL(mr, 1, 1) MICRO_KERNEL(mr, 2, 0) MICRO_KERNEL(mr, 2, 1)
 #define MICRO_ENTRY(mr)                                                                                                      \
-    {{NAME(multiply_##mr##x1_0), NAME(multiply_##mr##x1_1)}, {NAME(multiply_##mr##x2_0), NAME(multiply_##mr##x2_1)}}
+    {{{NAME(multiply_##mr##x1_0), NAME(multiply_##mr##x1_1)}, {NAME(multiply_##mr##x2_0), NAME(multiply_##mr##x2_1)}},       \
+     {{NAME(add_##mr##x1_0), NAME(add_##mr##x1_1)}, {NAME(add_##mr##x2_0), NAME(add_##mr##x2_1)}}}
 
 MICRO_KERNELS(1) MICRO_KERNELS(2) MICRO_KERNELS(3) MICRO_KERNELS(4)
 #if MR >= 6
@@ -75,7 +80,7 @@ MICRO_KERNELS(5) MICRO_KERNELS(6)
 MICRO_KERNELS(7) MICRO_KERNELS(8) MICRO_KERNELS(9) MICRO_KERNELS(10) MICRO_KERNELS(11) MICRO_KERNELS(12)
 #endif
 
-static const NAME(micro_kernel) NAME(micro_kernels)[MR][NV][2] = {
+static const NAME(micro_kernel) NAME(micro_kernels)[MR][2][NV][2] = {
     MICRO_ENTRY(1), MICRO_ENTRY(2), MICRO_ENTRY(3), MICRO_ENTRY(4),
 #if MR >= 6
     MICRO_ENTRY(5), MICRO_ENTRY(6),
@@ -89,15 +94,25 @@ static const NAME(micro_kernel) NAME(micro_kernels)[MR][NV][2] = {
 #undef MICRO_ENTRY
 
 /* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are cut into groups of at most MR, as even as can be. */
-static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
-                                 const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
+NN_INLINE void NAME(panel)(const int add, int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row,
+                           int64_t a_step, const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
     const int nv = (int)((columns + LANES - 1) / LANES), last = (int)(columns - (nv - 1) * LANES);
     const int64_t groups = (rows + MR - 1) / MR, size = rows / groups, larger = rows % groups;
     for (int64_t g = 0, i = 0; g < groups; g++) {
         const int64_t mr = size + (g < larger);
-        const real *first = init == c ? c + i * c_row : init;
-        NAME(micro_kernels)[mr - 1][nv - 1][last < LANES](depth, a + i * a_row, a_row, a_step, b, b_step, first, c + i * c_row,
-                                                          c_row, last);
+        NAME(micro_kernels)[mr - 1][add][nv - 1][last < LANES](depth, a + i * a_row, a_row, a_step, b, b_step, init,
+                                                               c + i * c_row, c_row, last);
         i += mr;
     }
+}
+
+static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                                 const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
+    NAME(panel)(0, rows, columns, depth, a, a_row, a_step, b, b_step, init, c, c_row);
+}
+
+/* C += A B */
+static void NAME(add_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
+                            const real *b, int64_t b_step, real *c, int64_t c_row) {
+    NAME(panel)(1, rows, columns, depth, a, a_row, a_step, b, b_step, NULL, c, c_row);
 }

@@ -13,7 +13,7 @@ static void NAME(dense_tangent_forward)(real *restrict ty, const real *restrict 
     for (int64_t u = 0; u < units; u += PANEL) {
         const int64_t width = MIN(PANEL, units - u), stride = ROUND_UP(width, LANES);
         NAME(multiply_panel)(rows, width, inputs, x, inputs, 1, packed_v + u * inputs, stride, v_b ? v_b + u : NULL, ty + u, units);
-        NAME(multiply_panel)(rows, width, inputs, tx, inputs, 1, packed + u * inputs, stride, ty + u, ty + u, units);
+        NAME(add_panel)(rows, width, inputs, tx, inputs, 1, packed + u * inputs, stride, ty + u, units);
     }
 }
 
@@ -24,7 +24,7 @@ static void NAME(dense_tangent_backward_input)(real *restrict tdx, const real *r
     for (int64_t j = 0; j < inputs; j += PANEL) {
         const int64_t width = MIN(PANEL, inputs - j);
         NAME(multiply_panel)(rows, width, units, tdy, units, 1, w + j, inputs, NULL, tdx + j, inputs);
-        NAME(multiply_panel)(rows, width, units, dy, units, 1, v + j, inputs, tdx + j, tdx + j, inputs);
+        NAME(add_panel)(rows, width, units, dy, units, 1, v + j, inputs, tdx + j, inputs);
     }
 }
 
@@ -37,7 +37,7 @@ static void NAME(dense_tangent_backward_weight)(real *restrict tdw, const real *
             const int64_t width = MIN(PANEL, j1 - j);
             real *to = tdw + u0 * inputs + j;
             NAME(multiply_panel)(u1 - u0, width, rows, tdy + u0, 1, units, x + j, inputs, NULL, to, inputs);
-            NAME(multiply_panel)(u1 - u0, width, rows, dy + u0, 1, units, tx + j, inputs, to, to, inputs);
+            NAME(add_panel)(u1 - u0, width, rows, dy + u0, 1, units, tx + j, inputs, to, inputs);
         }
         return;
     }
@@ -45,7 +45,7 @@ static void NAME(dense_tangent_backward_weight)(real *restrict tdw, const real *
     for (int64_t u = u0; u < u1; u += PANEL) {
         const int64_t width = MIN(PANEL, u1 - u);
         NAME(multiply_panel)(j1 - j0, width, rows, x + j0, 1, inputs, tdy + u, units, NULL, transposed, PANEL);
-        NAME(multiply_panel)(j1 - j0, width, rows, tx + j0, 1, inputs, dy + u, units, transposed, transposed, PANEL);
+        NAME(add_panel)(j1 - j0, width, rows, tx + j0, 1, inputs, dy + u, units, transposed, PANEL);
         for (int64_t i = 0; i < width; i++)
             for (int64_t j = j0; j < j1; j++) tdw[(u + i) * inputs + j] = transposed[(j - j0) * PANEL + i];
     }

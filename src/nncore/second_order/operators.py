@@ -150,8 +150,8 @@ class HessianOperator(_Curvature):
 
     Notes
     -----
-    ReLU, LeakyReLU, ELU with α ≠ 1, the Huber and the hinge loss and the mean absolute error have kinks: there second derivatives
-    do not exist, and everywhere else they are what is used. So a ReLU network's H has nothing of the bends between its linear pieces.
+    ReLU, LeakyReLU, ELU with α ≠ 1, the hinge loss and the mean absolute error have kinks. There second derivatives do not
+    exist; those beside the kink are taken. So H of a ReLU network has nothing of the bends between its linear pieces.
 
     Raises
     ------
@@ -182,8 +182,8 @@ class HessianOperator(_Curvature):
 class GaussNewtonOperator(_Curvature):
     """G = Jᵀ (∂²l/∂y²) J, J = ∂y/∂θ: H without the second derivatives of the network (Schraudolph 2002).
 
-    G is positive semidefinite where the loss is convex in the outputs y, as all of nncore's are, and equal to H where y is linear in θ. For
-    ``squared_error`` it is JᵀJ / rows, for ``softmax_cross_entropy`` the Fisher information of the labels.
+    G is positive semidefinite where the loss is convex in the outputs y, as all of nncore's are, and equal to H where y is
+    linear in θ. For ``squared_error`` it is JᵀJ / rows, for ``softmax_cross_entropy`` the Fisher information of the labels.
 
     Parameters
     ----------
