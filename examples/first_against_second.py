@@ -1,8 +1,7 @@
 """Compares first- and second-order optimizers: the loss per epoch, per gradient and per second, on four problems.
 
-A product with the Hessian or the Gauss-Newton matrix counts as one gradient, and forming the matrix of k parameters as k. The
-learning rates of Adam are the best of a few. Run with ``python examples/first_against_second.py [picture.png]`` where nncore[demo]
-is installed.
+A product with the Hessian or the Gauss-Newton matrix counts as one gradient, and forming the matrix of k parameters as k.
+Run with ``python examples/first_against_second.py [picture.png]`` where nncore[demo] is installed.
 """
 
 from __future__ import annotations
@@ -129,8 +128,8 @@ def main(path: str = "first_against_second.png") -> None:
         for name, curve in curves.items():
             above = np.maximum(curve["loss"] - best, 1e-15)
             print(
-                f"  {name:24s} ends {above[-1]:8.1e} above after {len(above):6d} epochs, {curve['gradients'][-1]:8.0f} gradients, "
-                f"{1e3 * curve['seconds'][-1]:8.1f} ms"
+                f"  {name:24s} ends {above[-1]:8.1e} above after {len(above):6d} epochs, "
+                f"{curve['gradients'][-1]:8.0f} gradients, {1e3 * curve['seconds'][-1]:8.1f} ms"
             )
             for ax, unit in zip(row, ("epochs", "gradients", "seconds"), strict=True):
                 ax.loglog(curve[unit], above, label=name, linewidth=1.6)

@@ -1,8 +1,8 @@
 """Shows what a change of units does to Newton, AdaDelta and SGD: the same problem, the parameters in other units.
 
-With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step comes out in the units of θ whatever c is. AdaDelta's too: it
-divides by a gradient and multiplies by a step. But its first step comes from ε, which therefore has units, θ²: the picture has
-it with ε converted, as a length would be, and with the same number in all units. SGD's step is in units of 1/θ.
+With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step comes out in the units of θ whatever c is. AdaDelta's too:
+it divides by a gradient and multiplies by a step. But its first step comes from ε, which therefore has units, θ²: the picture
+has it with ε converted accordingly, and with the same number in all units. SGD's step is in units of 1/θ.
 
 Run with ``python examples/units.py [picture.png]`` where nncore[plot] is installed.
 """
