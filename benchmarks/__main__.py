@@ -6,8 +6,8 @@ import importlib
 
 
 def main() -> None:
-    """The limits, the training table, the kernels; each module measures the limits it needs itself."""
-    for name in ("limits", "training", "kernels"):
+    """The limits, the training table, the kernels, curvature; each module measures the limits it needs itself."""
+    for name in ("limits", "training", "kernels", "curvature"):
         print(f"\n# {name}\n", flush=True)
         try:
             importlib.import_module(f"benchmarks.{name}").main([])

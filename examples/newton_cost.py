@@ -65,6 +65,7 @@ def main(path: str = "newton_cost.png") -> None:
     for power, name in ((3, "solve by Cholesky"), (2, "H by k products")):
         ax.loglog(large, end[name] * (large / large[-1]) ** power, "k:", linewidth=1)
         ax.annotate(f"∝ k{'²³'[power - 2]}", (large[-1], end[name]), textcoords="offset points", xytext=(6, -4))
+    ax.set_xlim(right=1.6 * SIZES[-1])
     ax.set(xlabel="parameters k", ylabel="milliseconds", title=f"What a Newton step is made of ({ROWS} rows, one thread)")
     ax.grid(alpha=0.3, which="both")
     ax.legend(loc="upper left")

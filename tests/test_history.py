@@ -182,3 +182,15 @@ def test_plot_without_matplotlib(history, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
     with pytest.raises(ImportError, match=r"pip install nncore\[plot\]"):
         history.plot()
+
+
+def test_amend_sets_columns_of_the_last_row() -> None:
+    history = History()
+    with pytest.raises(ValueError, match="no row to amend"):
+        history.amend({"loss": 1.0})
+    for loss in (3.0, 2.0):
+        history.append({"loss": loss})
+    history.amend({"loss": 1.5, "sharpness": 7})
+    assert history["loss"].tolist() == [3.0, 1.5]
+    assert np.isnan(history["sharpness"][0])
+    assert history["sharpness"][1] == 7.0

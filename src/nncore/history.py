@@ -120,6 +120,20 @@ class History:
             values.append(numbers.get(name, math.nan))
         self._rows += 1
 
+    def amend(self, values: Mapping[str, Any]) -> None:
+        """Set columns of the last row: what a callback found out about an epoch.
+
+        >>> history = History()
+        >>> history.append({"loss": 0.5})
+        >>> history.amend({"distance": 2.0})
+        >>> history["distance"]
+        array([2.])
+        """
+        if not self._rows:
+            raise ValueError("there is no row to amend")
+        for name, value in values.items():
+            self._columns.setdefault(name, [math.nan] * self._rows)[-1] = float(value)
+
     def to_dict(self) -> dict[str, list[float | None]]:
         """The columns as lists of floats, ready for JSON and ``pandas.DataFrame``; NaN, which JSON lacks, becomes None.
 

@@ -10,19 +10,21 @@ from nncore.second_order.base import FullBatchOptimizer, Walk
 from nncore.second_order.conjugate import NonlinearCG
 from nncore.second_order.least_squares import GaussNewton, LevenbergMarquardt
 from nncore.second_order.model_objective import ModelObjective
+from nncore.second_order.monitor import ConditioningMonitor
 from nncore.second_order.newton import DampedNewton, ModifiedNewton, Newton
 from nncore.second_order.objective import Objective
 from nncore.second_order.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
 from nncore.second_order.quasi_newton import BFGS, LBFGS
+from nncore.second_order.report import Curvature, curvature
 from nncore.second_order.scipy_minimize import ScipyMinimize
 from nncore.second_order.solve import SingularError
 from nncore.second_order.truncated import TruncatedNewton
 
-__all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
-__all__ += [
-    "BFGS", "LBFGS", "OPTIMIZERS", "AdaptiveDampedNewton", "DampedNewton", "FullBatchOptimizer", "GaussNewton",
-    "LevenbergMarquardt", "ModelObjective", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "ScipyMinimize",
-    "SingularError", "TruncatedNewton", "Walk",
+__all__ = [
+    "BFGS", "LBFGS", "OPTIMIZERS", "AdaptiveDampedNewton", "ConditioningMonitor", "Curvature", "DampedNewton",
+    "FullBatchOptimizer", "GaussNewton", "GaussNewtonOperator", "HessianOperator", "JacobianOperator", "LevenbergMarquardt",
+    "ModelObjective", "ModifiedNewton", "Newton", "NonlinearCG", "Objective", "ScipyMinimize", "SingularError",
+    "TruncatedNewton", "Walk", "curvature",
 ]  # fmt: skip
 
 _ALL: tuple[type[FullBatchOptimizer], ...] = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from nncore.arrays import same_part
 from nncore.losses import Loss, Targets
 from nncore.model import Recording, Sequential
+from nncore.pace import Pace
 from nncore.tape import Compiled, Op, Stage, Tape, parameter_stages, stages
 
 __all__ = ["CurvatureProgram", "JacobianProgram", "chunk_rows"]
@@ -36,10 +38,29 @@ def chunk_rows(model: Sequential, rows: int) -> int:
     return -(-rows // chunks)
 
 
+class Paced:
+    """A compiled program for many steps: on as many threads as is fastest, and 50 ms at a time, so that Ctrl-C is served."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled, self.pace = compiled, Pace(compiled.parallel)
+
+    def run(self, bind: list[tuple[Op, int, Array]], steps: int, **run: Any) -> int:
+        """Run these steps; how many were completed."""
+        done = last = 0
+        while done == last < steps:
+            threads, wanted = self.pace.plan()
+            first, last = done, min(steps, done + wanted)
+            start = time.perf_counter()
+            completed, _ = self.compiled.run(bind, first_step=first, last_step=last, threads=threads, **run)
+            self.pace.record(threads, last - first, time.perf_counter() - start)
+            done = first + completed
+        return done
+
+
 class Linearization:
     """The passes over one chunk at one θ. They are run again only for another operator, another chunk or another θ."""
 
-    passes: Compiled
+    passes: Paced
 
     def __init__(self, model: Sequential, capacity: int) -> None:
         self.model, self.capacity = model, capacity
@@ -55,8 +76,7 @@ class Linearization:
         if self._owner is owner and self._chunk == (start, count) and np.array_equal(theta, self._theta):
             return
         self._owner = None
-        done, _ = self.passes.run(bind, examples=count, batch=count, origin=start, scale=scale)
-        if not done:
+        if not self.passes.run(bind, 1, examples=count, batch=count, origin=start, scale=scale):
             raise ValueError("the loss is not finite at the model's parameters: it has no curvature there")
         self._owner, self._chunk = owner, (start, count)
         self._theta[...] = theta
@@ -72,23 +92,24 @@ class CurvatureProgram(Linearization):
         assert output.grad_tangent is not None
         self.gather_y, loss_op, losses = loss.emit(tape, output, targets)
         passes = [self.recording.gather, self.gather_y, *tape.forward, loss_op]
+        backward = _redirected(tape.backward, tape, model)
         if gauss_newton:  # the way back is that of a gradient, from H_l R{y} instead of ∂l/∂y
-            way = [loss.emit_tangent(output, loss_op, output.grad), *tape.backward]
-            gradients = _redirected(tape, model)
+            way = [loss.emit_tangent(output, loss_op, output.grad), *backward]
+            gradients = _redirected(tape.parameter_gradients, tape, model)
         else:
-            passes += tape.backward
+            passes += backward
             way = [loss.emit_tangent(output, loss_op, output.grad_tangent), *tape.tangents_backward]
-            gradients = parameter_stages(tape.tangent_gradients, (), {})
+            gradients = tape.tangent_gradients
         self.load, load = _load(tape)
         self.add = _add(tape)
-        step = [*load, *stages([*tape.tangents_forward, *way]), *gradients, *stages([self.add])]
-        self.passes = Compiled(tape, stages(passes), before=self.recording.prepare(), records=[losses])
-        self.product = Compiled(tape, step)
+        step = [*load, *stages([*tape.tangents_forward, *way]), *parameter_stages(gradients, (), {}), *stages([self.add])]
+        self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[losses]))
+        self.product = Paced(Compiled(tape, step))
 
     def add_products(self, vectors: Array, products: Array, count: int, scale: float) -> None:
         """products += vectors · matrix; both (k, n)."""
         bind = [(self.load, 1, vectors), (self.add, 0, products)]
-        self.product.run(bind, last_step=len(vectors), examples=count, batch=count, scale=scale)
+        self.product.run(bind, len(vectors), examples=count, batch=count, scale=scale)
 
 
 class JacobianProgram(Linearization):
@@ -103,21 +124,23 @@ class JacobianProgram(Linearization):
         self.add = _add(tape)
         self.write = Op("rows", "write_rows", (None, output.tangent), (self.width,))
         self.seed = Op("rows", "gather_rows", (output.grad, None), (self.width, self.width))
-        back = [*stages([self.seed, *tape.backward]), *_redirected(tape, model), *stages([self.add])]
-        self.passes = Compiled(tape, stages([self.recording.gather, *tape.forward]), before=self.recording.prepare())
-        self.push = Compiled(tape, [*load, *stages([*tape.tangents_forward, self.write])])
-        self.pull = Compiled(tape, back)
+        back = stages([self.seed, *_redirected(tape.backward, tape, model)])
+        back += parameter_stages(_redirected(tape.parameter_gradients, tape, model), (), {})
+        passes = stages([self.recording.gather, *tape.forward])
+        self.passes = Paced(Compiled(tape, passes, before=self.recording.prepare()))
+        self.push = Paced(Compiled(tape, [*load, *stages([*tape.tangents_forward, self.write])]))
+        self.pull = Paced(Compiled(tape, [*back, *stages([self.add])]))
 
     def write_forward(self, vectors: Array, out: Array, count: int) -> None:
         """out (k, count, outputs) = J v for each row v of vectors (k, n)."""
         bind = [(self.load, 1, vectors), (self.write, 0, out)]
-        self.push.run(bind, last_step=len(vectors), examples=count, batch=count)
+        self.push.run(bind, len(vectors), examples=count, batch=count)
 
     def add_backward(self, seeds: Array, products: Array, count: int) -> None:
         """products (k, n) += Jᵀ u for each u of seeds (k, count, outputs)."""
         order = np.arange(len(seeds) * count)  # epoch e of the run reads rows e · count … of the seeds
         bind = [(self.seed, 1, seeds.reshape(-1, self.width)), (self.add, 0, products)]
-        self.pull.run(bind, last_step=len(seeds), examples=count, batch=count, order=order)
+        self.pull.run(bind, len(seeds), examples=count, batch=count, order=order)
 
 
 def _stretches(n: int) -> dict[str, Any]:
@@ -137,8 +160,8 @@ def _add(tape: Tape) -> Op:
     return Op("tiles", "add_product", (None, p), **_stretches(p.size))
 
 
-def _redirected(tape: Tape, model: Sequential) -> list[Stage]:
-    """The parameters' gradient ops, writing to the product instead of the model's gradients."""
+def _redirected(ops: list[Op], tape: Tape, model: Sequential) -> list[Op]:
+    """The ops, writing to the product where they wrote to the model's gradients."""
     own = model.gradients
     first = own.__array_interface__["data"][0]
 
@@ -146,5 +169,4 @@ def _redirected(tape: Tape, model: Sequential) -> list[Stage]:
         inside = isinstance(array, np.ndarray) and first <= array.__array_interface__["data"][0] < first + own.nbytes
         return same_part(array, own, tape.product_vector) if inside else array
 
-    ops = [replace(op, arrays=tuple(moved(array) for array in op.arrays)) for op in tape.parameter_gradients]
-    return parameter_stages(ops, (), {})
+    return [replace(op, arrays=tuple(moved(array) for array in op.arrays)) for op in ops]

@@ -171,9 +171,9 @@ class HessianOperator(_Curvature):
     >>> H @ np.array([1.0, 0.0, 0.0])
     array([5., 7., 2.])
     >>> H.matrix()
-    array([[ 5. ,  7. ,  2. ],
-           [ 7. , 10. ,  3. ],
-           [ 2. ,  3. ,  1. ]])
+    array([[ 5.,  7.,  2.],
+           [ 7., 10.,  3.],
+           [ 2.,  3.,  1.]])
     """
 
     _gauss_newton = False

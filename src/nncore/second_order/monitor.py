@@ -1,0 +1,114 @@
+"""How good a step along the gradient can be: the three terms of the loss's expansion, followed through a training."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nncore.callbacks import Callback
+from nncore.data.validation import check_positive_integer
+from nncore.history import History
+from nncore.second_order.operators import HessianOperator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["ConditioningMonitor"]
+
+
+class ConditioningMonitor(Callback):
+    """Ill-conditioning, watched: the terms of l(θ − εg) ≈ l − ε gᵀg + ½ε² gᵀHg after each epoch, as columns of the history.
+
+    The slope term says what a step along the gradient would gain, the curvature term what it loses again. Where ½ε² gᵀHg
+    exceeds ε gᵀg the step goes up: the learning rate has to shrink, even though the gradient may be large.
+
+    ================  ========================================
+    column            of the loss with its penalty, at θ
+    ================  ========================================
+    taylor_loss       l(θ)
+    taylor_slope      −ε gᵀg
+    taylor_curvature  ½ε² gᵀHg
+    ================  ========================================
+
+    Parameters
+    ----------
+    X, y : array_like
+        The examples that l is the mean over: the training data or a part of them.
+    lr : float, optional
+        ε; default the optimizer's present learning rate.
+    every : int
+        After each so many epochs; the columns are NaN in between.
+
+    Notes
+    -----
+    Source: Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.2.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> from nncore.second_order import ConditioningMonitor
+    >>> X = np.random.default_rng(0).standard_normal((100, 2)) * [1, 10]
+    >>> y = X @ [1.0, 1.0]
+    >>> trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64"), "squared_error", nn.SGD(lr=0.001))
+    >>> history = trainer.fit(X, y, epochs=3, callbacks=[ConditioningMonitor(X, y)], verbose=0)
+    >>> bool((history["taylor_slope"] < 0).all()), bool((history["taylor_curvature"] > 0).all())
+    (True, True)
+    """
+
+    def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:
+        if lr is not None and (isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf):
+            raise ValueError(f"lr must be a positive number, got {lr!r}")
+        self.X, self.y, self.lr, self.every = X, y, lr, check_positive_integer(every, "every")
+        self._hessian: HessianOperator | None = None
+
+    def on_train_begin(self, trainer: Any) -> None:
+        self._hessian = HessianOperator(trainer.model, self.X, self.y, trainer.loss, trainer.regularizer)
+        self._rate(trainer)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if (epoch + 1) % self.every or self._hessian is None:
+            return
+        loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss)
+        g = gradient.astype(np.float64)
+        if trainer.regularizer:
+            loss += trainer.regularizer.value(trainer.model)
+            g += penalty_gradient(trainer.model, trainer.regularizer)
+        rate = self._rate(trainer)
+        bent = float(g @ self._hessian.products(g))
+        terms = {"taylor_loss": loss, "taylor_slope": -rate * float(g @ g), "taylor_curvature": 0.5 * rate**2 * bent}
+        row.update(terms)
+        trainer.history.amend(terms)
+
+    def _rate(self, trainer: Any) -> float:
+        if self.lr is not None:
+            return float(self.lr)
+        optimizer = trainer.optimizer
+        per_epoch = max(1, optimizer.step_count // max(1, trainer.epochs_done))
+        rates = optimizer.hyper_values(1, per_epoch).get("lr")
+        if rates is None:
+            raise ValueError(f"lr must be given: {type(optimizer).__name__} has no learning rate")
+        return float(rates[0])
+
+    @staticmethod
+    def plot(history: History, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:
+        """The loss, and the two other terms by size, against the epochs."""
+        from nncore.second_order.plots import plot_conditioning
+
+        return plot_conditioning(history, path, ax)
+
+
+def penalty_gradient(model: Any, regularizer: Any) -> np.ndarray:
+    """l1 sign(w) + l2 w on the weights, 0 elsewhere; (n,) float64."""
+    gradient = np.zeros(model.parameters.size)
+    for layer in model.layers:
+        for name, parameter in layer.parameters.items():
+            if parameter.regularized:
+                w = getattr(layer, name).ravel().astype(np.float64)
+                part = slice(parameter.offset, parameter.offset + parameter.size)
+                gradient[part] = regularizer.l1 * np.sign(w) + regularizer.l2 * w
+    return gradient
