@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nncore import optimizers
 from nncore.errors import DivergenceError
-from nncore.landscapes import LANDSCAPES, Beale, Himmelblau, Quadratic, Rosenbrock, Saddle
+from nncore.landscapes import LANDSCAPES, Beale, Himmelblau, Quadratic, Rosenbrock, Saddle, record
 from nncore.second_order import (
     BFGS,
     LBFGS,
@@ -595,6 +595,12 @@ def test_bad_input() -> None:
         BFGS().minimize(3, [0.0, 0.0], 1)
     with pytest.raises(TypeError, match=r"f: expected an object.*got an array"):
         BFGS().step(np.zeros(2), np.ones(2))
+    with pytest.raises(TypeError, match="BFGS takes no steps along gradients alone: use minimize"):
+        record(BFGS(), Rosenbrock(), [0.0, 0.0], 3)
+    optimizer = BFGS()
+    optimizer.step(np.zeros(2), Rosenbrock())
+    with pytest.raises(ValueError, match=r"theta: expected 2 numbers as the optimizer's state, got 3"):
+        optimizer.step(np.zeros(3), Rosenbrock())
     with pytest.raises(ValueError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
         BFGS().minimize(lambda x: (0.0, np.zeros(3)), [0.0, 0.0], 1)
     with pytest.raises(DivergenceError, match="not finite at the start"):

@@ -116,6 +116,10 @@ class FullBatchOptimizer(Optimizer):
         theta[...] = point.theta
         return row
 
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        """There are none: no kernel takes these steps."""
+        raise TypeError(f"{type(self).__name__} takes no steps along gradients alone: use minimize, Trainer or step(theta, f)")
+
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
         """The first point of a walk."""
         point = f.at(np.asarray(theta, np.float64))
