@@ -30,6 +30,11 @@ from nncore.second_order import (
 )
 
 DENSE = (Newton, AdaptiveDampedNewton, LevenbergMarquardt)  # they form a matrix in every iteration
+NAMES = (
+    "Adam, full batch", "L-BFGS", "truncated Newton", "Newton", "damped Newton, adaptive", "Levenberg-Marquardt",
+    "Adam, batches of 32",
+)  # fmt: skip
+COLOURS = {name: f"C{i}" for i, name in enumerate(NAMES)}
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Problem:
     loss: str
     optimizers: dict[str, tuple[Callable[[], nn.Optimizer], int, int]]  # how to make it, epochs, batch size
     penalty: float = 0.0
+    convex: bool = False  # then the loss is shown above its minimum
 
 
 def logistic() -> Problem:
@@ -52,7 +58,7 @@ def logistic() -> Problem:
         "truncated Newton": (TruncatedNewton, 40, len(X)),
         "Newton": (Newton, 20, len(X)),
     }
-    return Problem("logistic regression, k = 31", X, y, lambda: [nn.Dense(1)], "sigmoid_cross_entropy", optimizers, 1e-2)
+    return Problem("logistic regression, k = 31", X, y, lambda: [nn.Dense(1)], "sigmoid_cross_entropy", optimizers, 1e-2, True)
 
 
 def xor() -> Problem:
@@ -120,24 +126,24 @@ def run(problem: Problem, make: Callable[[], nn.Optimizer], epochs: int, batch: 
 
 def main(path: str = "first_against_second.png") -> None:
     problems = [logistic(), xor(), sine(), digits()]
-    figure, axes = plt.subplots(len(problems), 3, figsize=(13, 14), layout="constrained", sharey="row")
+    figure, axes = plt.subplots(len(problems), 3, figsize=(15, 14), layout="constrained", sharey="row")
     for problem, row in zip(problems, axes, strict=True):
         curves = {name: run(problem, *how) for name, how in problem.optimizers.items()}
-        best = min(curve["loss"].min() for curve in curves.values()) if problem.penalty else 0.0
-        print(f"\n{problem.name}: lowest loss {best:.6g}" if best else f"\n{problem.name}")
+        best = min(curve["loss"].min() for curve in curves.values()) if problem.convex else 0.0
+        print(f"\n{problem.name}" + (f": loss above the minimum {best:.6g}" if best else ": loss"))
         for name, curve in curves.items():
             above = np.maximum(curve["loss"] - best, 1e-15)
             print(
-                f"  {name:24s} ends {above[-1]:8.1e} above after {len(above):6d} epochs, "
+                f"  {name:24s} ends at {above[-1]:8.1e} after {len(above):6d} epochs, "
                 f"{curve['gradients'][-1]:8.0f} gradients, {1e3 * curve['seconds'][-1]:8.1f} ms"
             )
             for ax, unit in zip(row, ("epochs", "gradients", "seconds"), strict=True):
-                ax.loglog(curve[unit], above, label=name, linewidth=1.6)
+                ax.loglog(curve[unit], above, label=name, linewidth=1.6, color=COLOURS[name])
                 ax.set_xlabel({"epochs": "epochs (iterations)", "gradients": "gradients and products"}.get(unit, unit))
                 ax.grid(alpha=0.3)
-        row[0].set_ylabel("loss − lowest found" if best else "loss")
+        row[0].set_ylabel("loss − minimum" if best else "loss")
         row[1].set_title(problem.name)
-        row[0].legend(loc="lower left", fontsize=8)
+        row[2].legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     figure.savefig(path, dpi=100)
     print(f"picture: {path}")
 

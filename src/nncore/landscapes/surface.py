@@ -139,6 +139,7 @@ class LossSurface:
             ax.plot(x, y, color="white", linewidth=3)
             ax.plot(x, y, color="#D55E00", linewidth=1.5, marker="o", markersize=3)
         ax.plot(0, 0, marker="*", markersize=14, color="white", markeredgecolor="black", linestyle="none")
+        ax.locator_params(nbins=6)
         ax.set(xlabel=labels[0], ylabel=labels[1], title=title or "", xlim=self.a[[0, -1]], ylim=self.b[[0, -1]])
         return finish(figure, path)
 

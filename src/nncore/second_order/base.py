@@ -116,8 +116,8 @@ class FullBatchOptimizer(Optimizer):
         theta[...] = point.theta
         return row
 
-    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        """There are none: no kernel takes these steps."""
+    def begin(self, theta: Real) -> None:
+        """Refuse what goes by one gradient a step, such as `landscapes.record`."""
         raise TypeError(f"{type(self).__name__} takes no steps along gradients alone: use minimize, Trainer or step(theta, f)")
 
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
