@@ -130,7 +130,7 @@ def main(path: str = "first_against_second.png") -> None:
     for problem, row in zip(problems, axes, strict=True):
         curves = {name: run(problem, *how) for name, how in problem.optimizers.items()}
         best = min(curve["loss"].min() for curve in curves.values()) if problem.convex else 0.0
-        print(f"\n{problem.name}" + (f": loss above the minimum {best:.6g}" if best else ": loss"))
+        print(f"\n{problem.name}" + (f": loss above its minimum, {best:.6g}" if best else ": loss"))
         for name, curve in curves.items():
             above = np.maximum(curve["loss"] - best, 1e-15)
             print(
