@@ -59,8 +59,8 @@ class Recording:
             x, signal = signal, layer.emit(self.tape, signal)
             if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
                 raise TypeError(
-                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it is written in Python, "
-                    "or random. For curvature take a model without it, and copy the parameters over"
+                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "
+                    "layers written in Python and random ones do not. Take a model without it, and copy the parameters over"
                 )
         self.output = signal
 
