@@ -59,7 +59,7 @@ def main(path: str = "sharpness.png") -> None:
         ax.set(xscale="log", xlabel="batch size", ylabel=label, xticks=batches, xticklabels=map(str, batches))
         ax.minorticks_off()
         ax.grid(alpha=0.3)
-        ax.legend(loc="best")
+        ax.legend(loc="lower right" if column == 0 else "center right")
     figure.suptitle(f"Digits, 64-32-10, SGD with lr {LR}, all trained to a loss of {TARGET}")
     figure.savefig(path, dpi=120)
     print(f"picture: {path}")
