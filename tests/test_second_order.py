@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -638,3 +641,15 @@ def test_landscapes_are_all_covered() -> None:
     for name, landscape in LANDSCAPES.items():
         walk = AdaptiveDampedNewton().minimize(landscape(), landscape().start, steps=40)
         assert np.isfinite(walk.loss).all(), name
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS.values(), ids=lambda cls: cls.__name__)
+def test_docstring_has_recurrence_source_and_defaults(cls: type) -> None:
+    doc = inspect.getdoc(cls) or ""
+    assert "θ ←" in doc
+    assert re.search(r"\b(18|19|20)\d\d\b", doc.partition("\n")[0]), "the summary names the source"
+    names = [name for name, parameter in inspect.signature(cls).parameters.items()]
+    for name in names:
+        assert re.search(rf"^\s*(\w+, )*{name}\b", doc.partition("Parameters\n")[2], re.MULTILINE), f"{name} is not explained"
+    pages = (Path(__file__).parents[1] / "docs/api/second-order-optimizers.rst").read_text(encoding="utf-8")
+    assert f".. autoclass:: {cls.__name__}\n" in pages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from os import PathLike
@@ -18,6 +19,7 @@ from nncore.arrays import aligned_zeros
 from nncore.data.validation import as_rows, check_lengths
 from nncore.layers import Layer
 from nncore.losses import Loss
+from nncore.pace import Pace
 from nncore.regularizers import Regularizer
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
@@ -283,10 +285,12 @@ class Sequential:
         check_lengths(rows, targets)
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
         key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
-        recording, gather, gather_y, compiled, _ = self._cached(
+        recording, gather, gather_y, compiled, pace, _ = self._cached(
             key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
         )
-        _, sums = compiled.run([(gather, 1, rows), (gather_y, 1, targets.array)], examples=len(rows), batch=len(rows))
+        bind, (threads, _), start = [(gather, 1, rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
+        _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows))
+        pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0, 0]) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
@@ -296,7 +300,7 @@ class Sequential:
         step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
         step += parameter_stages(tape.parameter_gradients, (), {})
         compiled = Compiled(tape, step, before=recording.prepare(), records=[values])
-        return recording, recording.gather, gather_y, compiled, loss
+        return recording, recording.gather, gather_y, compiled, Pace(compiled.parallel), loss
 
     def hessian_vector_product(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
