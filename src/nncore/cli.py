@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -100,13 +100,17 @@ def _factory(name: str) -> Factory:
 
 def _race_landscape(factories: Mapping[str, Factory], asked: argparse.Namespace) -> landscapes.Comparison:
     """`landscapes.compare`, an optimizer at a time, so that progress can be seen: all see the same starts."""
-    f = landscapes.LANDSCAPES[asked.problem]()
+    f: landscapes.Landscape = cast(Any, landscapes.LANDSCAPES[asked.problem])()
     steps, budget, starts = asked.steps or 200, asked.budget or 16, asked.starts or 15
     parts = []
     with tqdm(factories.items(), disable=asked.quiet, leave=False) as bar:
         for name, factory in bar:
             bar.set_description(name)
-            parts.append(landscapes.compare({name: factory}, f, steps, budget, starts, seed=asked.seed, **RATES))
+            parts.append(
+                landscapes.compare(
+                    {name: factory}, f, steps, budget, starts, seed=asked.seed, low=RATES["low"], high=RATES["high"]
+                )
+            )
     return _joined(parts)
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
-_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "seconds", "grad_norm", "clipped", *RANGES}
+_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "seconds", "grad_norm", "clipped", *RANGES} | {
+    "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
+    "negative_curvature",
+}  # fmt: skip  # the second set: what second-order optimizers tell
 _OVER_DECADES = ("loss", "lr", "grad_norm")  # endings of columns that may get a logarithmic axis
 _HEAD, _TAIL = 5, 5
 

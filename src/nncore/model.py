@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from os import PathLike
@@ -20,6 +21,7 @@ from nncore.data.scaling import attached
 from nncore.data.validation import as_numbers, as_rows, check_lengths, check_positive_integer, check_step
 from nncore.layers import Layer
 from nncore.losses import Loss
+from nncore.pace import Pace
 from nncore.regularizers import Regularizer
 from nncore.tape import Compiled, Op, Signal, Tape, parameter_stages, stages
 
@@ -416,11 +418,12 @@ class Sequential:
         self.check_batches(len(rows), len(rows), training=True)
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
         key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
-        recording, gather, gather_y, compiled, _ = self._cached(
+        recording, gather, gather_y, compiled, pace, _ = self._cached(
             key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
         )
-        bind = [(gather, 1, rows), (gather_y, 1, targets.array)]
-        _, sums = compiled.run(bind, examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        bind, (threads, _), start = [(gather, 1, rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
+        _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0].sum()) / len(rows), recording
 
     def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
@@ -432,7 +435,7 @@ class Sequential:
         step += parameter_stages(tape.parameter_gradients, (), {})
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
         compiled = Compiled(tape, step, before=recording.prepare(), records=records)
-        return recording, recording.gather, gather_y, compiled, loss
+        return recording, recording.gather, gather_y, compiled, Pace(compiled.parallel), loss
 
     def hessian_vector_product(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None

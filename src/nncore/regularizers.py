@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nncore.layers import Parameter
+    from nncore.layers.base import Parameter
     from nncore.model import Sequential
 
 __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
@@ -49,6 +49,22 @@ class Regularizer:
             w = array.ravel().astype(np.float64)
             total += (part.l1 + part.proximal) * float(np.abs(w).sum()) + 0.5 * part.l2 * float(w @ w)
         return total
+
+    def gradient(self, model: Sequential) -> Array:
+        """The penalty's gradient (l1 + proximal) sign(w) + l2 w where weights are, 0 elsewhere; (n,)."""
+        gradient = np.zeros_like(model.parameters)
+        for parameter, array, part in self.parts(model):
+            w = array.ravel()
+            own = slice(parameter.offset, parameter.offset + parameter.size)
+            gradient[own] += (part.l1 + part.proximal) * np.sign(w) + part.l2 * w
+        return gradient
+
+    def curvature(self, model: Sequential) -> Array:
+        """The diagonal of its second derivatives, l2 where weights are, 0 elsewhere; (n,)."""
+        curvature = np.zeros_like(model.parameters)
+        for parameter, _, part in self.parts(model):
+            curvature[parameter.offset : parameter.offset + parameter.size] += part.l2
+        return curvature
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""

@@ -70,7 +70,7 @@ class Op:
     sizes: tuple[int, ...] = ()
     constants: tuple[float, ...] = ()
     cost: Sequence[float] = (1.0,)  # of each tile
-    tiles: Sequence[tuple[int, int, int, int]] = ()  # of θ: offset, rows, columns, row stride
+    tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
     completes_loss: bool = False
 
 

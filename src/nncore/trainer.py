@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ __all__ = ["Trainer"]
 
 Array = NDArray[Any]
 
+BATCH_SIZE = 32
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 
 
@@ -160,7 +161,7 @@ class Trainer:
     # --- the public loop
 
     def fit(
-        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int = 32, last_batch: str = "keep", shuffle: bool = True,
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, last_batch: str = "keep", shuffle: bool = True,
         sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
         callbacks: Iterable[Callback] = (), verbose: int = 1,
@@ -174,7 +175,8 @@ class Trainer:
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
         epochs, batch_size : int
-            ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent.
+            ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
+            for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
         last_batch : {"keep", "merge"}
             What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its
             own, refused if a layer needs more rows; or it joins the batch before.
@@ -219,7 +221,7 @@ class Trainer:
         Ctrl-C ends the training after the steps under way; ``history`` and the model hold what was reached.
         """
         epochs = check_positive_integer(epochs, "epochs")
-        batch_size = check_positive_integer(batch_size, "batch_size")
+        batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
         callbacks = _callbacks(callbacks)
         chosen = samplers.get(sampler, shuffle)
         data, validation = self._data(X, y, sample_weight), self._validation_data(validation_data)
@@ -233,22 +235,17 @@ class Trainer:
             data, validation, labels = data.take(train), data.take(held_back), None if labels is None else labels[train]
         if class_weight is not None and labels is not None:
             data = data.weighted(class_weights(class_weight, labels, self._width))
-        self._check_optimizer(len(data), batch_size)
         if last_batch not in ("keep", "merge"):
             raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
-        batch_size = min(batch_size, len(data))
-        merge = last_batch == "merge" and batch_size > 1 and len(data) % batch_size == 1
-        if not merge:
-            hint = "; last_batch='merge' joins it to the batch before" if 1 < batch_size < len(data) else ""
-            self.model.check_batches(len(data), batch_size, training=True, hint=hint)
+        batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
-        run = Run(self, data, batch_size, chosen, labels, merge=merge)
+        run = self._run(data, batch_size, chosen, labels, merge_last=last_batch == "merge")
         self._take_up(callbacks)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
             callback.on_train_begin(self)
-        with _deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress:
+        with _deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress, closing(run):
             while self.epochs_done < last and not (self.stop_training or interrupted()):
                 if each_epoch:
                     for callback in callbacks:
@@ -279,11 +276,8 @@ class Trainer:
         """
         data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
-        self._check_optimizer(len(data), batch)
-        batch = min(batch, len(data))
-        self.model.check_batches(len(data), batch, training=True)
-        run = Run(self, data, batch, samplers.Sequential())
-        rows = run.advance(1, lambda: False, None)
+        with closing(self._run(data, batch, samplers.Sequential())) as run:
+            rows = run.advance(1, lambda: False, None)
         if run.failure:
             raise run.failure
         self.epochs_done += 1
@@ -493,6 +487,20 @@ class Trainer:
                     raise ValueError(f"the checkpoint holds no state that {mine['class']} can take up: {error!r}") from error
         self._callbacks = callbacks
 
+    def _run(
+        self, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *, merge_last: bool = False
+    ) -> Any:  # fmt: skip
+        """What a call of ``fit`` goes through: steps along gradients, or what the optimizer brings along instead."""
+        self._check_optimizer(len(data), batch)
+        if hasattr(self.optimizer, "training_run"):
+            return self.optimizer.training_run(self, data, sampler)
+        batch = min(batch, len(data))
+        merge = merge_last and batch > 1 and len(data) % batch == 1
+        if not merge:
+            hint = "; last_batch='merge' joins it to the batch before" if 1 < batch < len(data) else ""
+            self.model.check_batches(len(data), batch, training=True, hint=hint)
+        return Run(self, data, batch, sampler, labels, merge=merge)
+
     def _check_optimizer(self, n: int, batch: int) -> None:
         if self.optimizer.state is not self._optimizer_state:
             raise ValueError(
@@ -500,10 +508,11 @@ class Trainer:
                 f"each trainer a {type(self.optimizer).__name__} of its own"
             )
         if self.optimizer.full_batch_only and batch < n:
+            can = hasattr(self.optimizer, "allow_mini_batches")
+            go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
             raise ValueError(
-                f"{type(self.optimizer).__name__} needs the gradient of the full batch: its step sizes follow the signs of "
-                f"successive gradients, which noise flips. Got batch_size={batch} for {n} rows; take batch_size={n}, or tell "
-                "the optimizer to go on with allow_mini_batches=True"
+                f"{type(self.optimizer).__name__} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
+                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
             )
 
     def _evaluate(self, data: Dataset, losses: Array | None = None) -> dict[str, float]:
@@ -635,6 +644,9 @@ class Run:
         if done < count:
             self.failure = self._diverged(first + done, sums[done])
         return sums[:done], norms[:done]
+
+    def close(self) -> None:
+        """At the end of ``fit``: nothing to do."""
 
     def _diverged(self, step: int, sums: Array) -> DivergenceError:
         """Says where the first number that is not finite appeared."""

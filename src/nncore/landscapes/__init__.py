@@ -31,10 +31,12 @@ from nncore.landscapes.momentum import (
 )  # fmt: skip
 from nncore.landscapes.plots import animate, plot_losses, plot_trajectories
 from nncore.landscapes.recorder import Recording, record
+from nncore.landscapes.surface import LossSurface, filter_normalized_directions, loss_surface, principal_directions
 
 __all__ = [
-    "LANDSCAPES", "REGIMES", "Beale", "Comparison", "Himmelblau", "Landscape", "LongValley", "Optimum", "Quadratic",
-    "Recording", "Rosenbrock", "Saddle", "Search", "animate", "compare", "convergence_rate", "iteration_eigenvalues",
-    "iteration_matrix", "measured_rate", "optimal", "plot_losses", "plot_rates", "plot_regimes", "plot_trajectories",
-    "predicted_rate", "random_starts", "record", "regime", "search_lr",
+    "LANDSCAPES", "REGIMES", "Beale", "Comparison", "Himmelblau", "Landscape", "LongValley", "LossSurface", "Optimum",
+    "Quadratic", "Recording", "Rosenbrock", "Saddle", "Search", "animate", "compare", "convergence_rate",
+    "filter_normalized_directions", "iteration_eigenvalues", "iteration_matrix", "loss_surface", "measured_rate", "optimal",
+    "plot_losses", "plot_rates", "plot_regimes", "plot_trajectories", "predicted_rate", "principal_directions",
+    "random_starts", "record", "regime", "search_lr",
 ]  # fmt: skip

@@ -128,6 +128,11 @@ class Beale(Landscape):
         r, rx, ry = self._residuals(points)
         return 2 * np.stack(((r * rx).sum(axis=-1), (r * ry).sum(axis=-1)), axis=-1)
 
+    def residuals_and_jacobian(self, x: ArrayLike) -> tuple[Array, Array]:
+        """√2 r (3,), so that f = ½‖√2 r‖², and its derivatives (3, 2), at one point."""
+        r, rx, ry = self._residuals(self._points(x))
+        return _half_squares(r, np.stack(np.broadcast_arrays(rx, ry), axis=-1))
+
     def _hessian(self, points: Array) -> Array:
         r, rx, ry = self._residuals(points)
         x, y, i = points[..., :1], points[..., 1:], self._i
@@ -237,6 +242,12 @@ class Rosenbrock(Landscape):
         above = y - x * x
         return np.stack((-2 * (self.a - x) - 4 * self.b * x * above, 2 * self.b * above), axis=-1)
 
+    def residuals_and_jacobian(self, x: ArrayLike) -> tuple[Array, Array]:
+        """√2 (a − x, √b (y − x²)), so that f is half of its square, and its derivatives (2, 2), at one point."""
+        u, v = self._points(x)
+        root = math.sqrt(self.b)
+        return _half_squares([self.a - u, root * (v - u * u)], [[-1.0, 0.0], [-2 * root * u, root]])
+
     def _hessian(self, points: Array) -> Array:
         x, y = _split(points)
         return _symmetric(2 - 4 * self.b * (y - 3 * x * x), -4 * self.b * x, np.full_like(x, 2 * self.b))
@@ -272,6 +283,11 @@ class Himmelblau(Landscape):
         x, y = _split(points)
         p, q = x * x + y - 11, x + y * y - 7
         return np.stack((4 * x * p + 2 * q, 2 * p + 4 * y * q), axis=-1)
+
+    def residuals_and_jacobian(self, x: ArrayLike) -> tuple[Array, Array]:
+        """√2 (x² + y − 11, x + y² − 7), so that f is half of its square, and its derivatives (2, 2), at one point."""
+        u, v = self._points(x)
+        return _half_squares([u * u + v - 11, u + v * v - 7], [[2 * u, 1.0], [1.0, 2 * v]])
 
     def _hessian(self, points: Array) -> Array:
         x, y = _split(points)
@@ -342,6 +358,11 @@ class Quadratic(Landscape):
 
 def _split(points: Array) -> tuple[Array, Array]:
     return points[..., 0], points[..., 1]
+
+
+def _half_squares(residuals: ArrayLike, jacobian: ArrayLike) -> tuple[Array, Array]:
+    """Residuals and Jacobian of f = ‖r‖² in the convention f = ½‖r‖² of least squares."""
+    return math.sqrt(2) * np.asarray(residuals, np.float64), math.sqrt(2) * np.asarray(jacobian, np.float64)
 
 
 def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:

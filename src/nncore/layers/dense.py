@@ -85,17 +85,16 @@ class Dense(Layer):
         large = units * inputs >= SPREAD_FROM
 
         x_rows, x_gap = tape.spread(x.value, tape.rows) if large else (x.value, 0)
-        arrays = (y.value, x_rows, packed, self.bias if self.has_bias else None)
-        tape.rows("dense_forward", *arrays, sizes=(units, inputs, x_gap))
+        bias = self.bias if self.has_bias else None
+        tape.rows("dense_forward", y.value, x_rows, packed, bias, sizes=(units, inputs, x_gap))
         dy_rows, dy_gap = tape.spread(y.grad, tape.rows_backward) if large and y.grad is not None else (y.grad, 0)
         if x.grad is not None:
             tape.rows_backward("dense_backward_input", x.grad, dy_rows, self.weight, sizes=(units, inputs, dy_gap))
         cost = [n * tape.capacity for n in elements]
         arrays = (self.weight_grad, dy_rows, x_rows, rectangles)
         gradient = Op("tiles", "dense_backward_weight", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles)
-        pack = Op(
-            "tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=[PACK_COST * n for n in elements]
-        )
+        cost = [PACK_COST * n for n in elements]
+        pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=cost)
         tape.gradient(gradient, derived=pack)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)

@@ -48,6 +48,11 @@ def get(optimizer: Any) -> Optimizer:
         return classes[name](**arguments)
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer: expected an Optimizer or a name, got {optimizer!r}")
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
-    return OPTIMIZERS[optimizer]()
+    if optimizer in OPTIMIZERS:
+        return OPTIMIZERS[optimizer]()
+    from nncore import second_order  # only now: it needs more of SciPy
+
+    if optimizer not in second_order.OPTIMIZERS:
+        names = ", ".join([*OPTIMIZERS, *second_order.OPTIMIZERS])
+        raise ValueError(f"optimizer: expected one of {names}, got {optimizer!r}")
+    return second_order.OPTIMIZERS[optimizer]()

@@ -46,6 +46,8 @@ class Optimizer(Configured):
         Ops to run once before the first and after the last of consecutive steps.
     full_batch_only : bool
         The algorithm compares the gradients of successive steps, so that they must come from the same data.
+    full_batch_reason : str
+        Why, for the error message.
     state : dict of str to ndarray
         The slots by name; empty until the first step or `init_state`.
     step_count : int
@@ -60,6 +62,7 @@ class Optimizer(Configured):
     leave: str | None = None
     full_batch_only: bool = False
     changes_gradient: bool = False  # an op of a step writes to the gradient
+    full_batch_reason: str = "its step sizes follow the signs of successive gradients, which noise flips"
 
     def __init__(self) -> None:
         self.state: dict[str, Real] = {}

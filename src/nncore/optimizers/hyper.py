@@ -19,6 +19,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "weight_decay": NON_NEGATIVE,
     "momentum_decay": NON_NEGATIVE,
     "kappa": NON_NEGATIVE,
+    "damping": NON_NEGATIVE,
     "momentum": FRACTION,
     "alpha": FRACTION,
     "rho": FRACTION,

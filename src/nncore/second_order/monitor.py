@@ -77,7 +77,7 @@ class ConditioningMonitor(Callback):
         g = gradient.astype(np.float64)
         if trainer.regularizer:
             loss += trainer.regularizer.value(trainer.model)
-            g += penalty_gradient(trainer.model, trainer.regularizer)
+            g += trainer.regularizer.gradient(trainer.model)
         rate = self._rate(trainer)
         bent = float(g @ self._hessian.products(g))
         terms = {"taylor_loss": loss, "taylor_slope": -rate * float(g @ g), "taylor_curvature": 0.5 * rate**2 * bent}
@@ -100,15 +100,3 @@ class ConditioningMonitor(Callback):
         from nncore.second_order.plots import plot_conditioning
 
         return plot_conditioning(history, path, ax)
-
-
-def penalty_gradient(model: Any, regularizer: Any) -> np.ndarray:
-    """l1 sign(w) + l2 w on the weights, 0 elsewhere; (n,) float64."""
-    gradient = np.zeros(model.parameters.size)
-    for layer in model.layers:
-        for name, parameter in layer.parameters.items():
-            if parameter.regularized:
-                w = getattr(layer, name).ravel().astype(np.float64)
-                part = slice(parameter.offset, parameter.offset + parameter.size)
-                gradient[part] = regularizer.l1 * np.sign(w) + regularizer.l2 * w
-    return gradient

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from nncore import losses
-from nncore.data.validation import as_numbers, as_rows, check_lengths, convert
+from nncore import losses, regularizers
+from nncore.data.validation import as_numbers, check_lengths, convert
 from nncore.losses import Loss
 from nncore.model import Sequential
 from nncore.regularizers import Regularizer
@@ -33,7 +33,7 @@ class _Operator(LinearOperator):
         if not model.parameters.size:
             raise ValueError("model must have parameters, got none")
         self.model = model
-        self._rows = as_rows(X, model.input_shape, model.dtype)
+        self._rows = model.scaled_rows(X)
         self._capacity = chunk_rows(model, len(self._rows))
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
@@ -83,12 +83,11 @@ class _Curvature(_Operator):
         self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None
     ) -> None:
         super().__init__(model, X)
-        if regularizer is not None and not isinstance(regularizer, Regularizer):
-            raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4), got {regularizer!r}")
+        regularizer = regularizers.get(regularizer, model)
         loss = losses.get(loss)
-        self._targets = targets = loss.targets(y, math.prod(model.output_shape), model.dtype)
+        self._targets = targets = loss.targets(model.scaled_targets(y), math.prod(model.output_shape), model.dtype)
         check_lengths(self._rows, targets)
-        self._penalty = _penalty_curvature(model, regularizer)
+        self._penalty = regularizer.curvature(model) if regularizer else None
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
         key = ("curvature", self._gauss_newton, self._capacity, repr(loss), own, targets.kind)
 
@@ -278,15 +277,3 @@ class JacobianOperator(_Operator):
         for columns, units in self._unit_vectors():
             matrix[:, columns] = self._products(units).T
         return matrix
-
-
-def _penalty_curvature(model: Sequential, regularizer: Regularizer | None) -> Array | None:
-    """The penalty's second derivatives, (n,): l2 on weights, 0 elsewhere."""
-    if regularizer is None or not regularizer.l2:
-        return None
-    curvature = np.zeros_like(model.parameters)
-    for layer in model.layers:
-        for parameter in layer.parameters.values():
-            if parameter.regularized:
-                curvature[parameter.offset : parameter.offset + parameter.size] = regularizer.l2
-    return curvature

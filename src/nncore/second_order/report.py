@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from nncore import regularizers
 from nncore.data.validation import check_positive_integer
 from nncore.losses import Loss
 from nncore.model import Sequential
@@ -187,6 +188,7 @@ def curvature(
         raise ValueError(f"radius must be a positive number, got {radius!r}")
     for name, value in (("k", k), ("probes", probes), ("steps", steps)):
         check_positive_integer(value, name)
+    regularizer = regularizers.get(regularizer, model)
     operator = (GaussNewtonOperator if gauss_newton else HessianOperator)(model, X, y, loss, regularizer)
     n = operator.shape[0]
     if n <= max(exact_up_to, 2 * k + 1):

@@ -1,0 +1,187 @@
+"""The loss of a network on a plane through its parameters: a landscape of two of many thousand dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nncore.landscapes._figures import SavePath, finish, new_figure
+from nncore.schedules import count, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from nncore.model import Sequential
+
+__all__ = ["LossSurface", "filter_normalized_directions", "loss_surface", "principal_directions"]
+
+Array = NDArray[np.float64]
+
+
+def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
+    """Two random directions (2, n) in which every unit's weights change in proportion to their size (Li et al. 2018).
+
+    Each is normally distributed; then the weights of each unit get the norm that they have in the model, and biases get 0. So
+    that pictures of different networks can be compared: multiplying the weights of a ReLU layer by 10 and dividing those of
+    the next by 10 changes nothing in the network, and nothing in the picture.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(4), nn.ReLU(), nn.Dense(2)], input_shape=3)
+    >>> directions = filter_normalized_directions(model)
+    >>> directions.shape
+    (2, 26)
+    """
+    rng = np.random.default_rng(seed)
+    directions = np.zeros((2, model.parameters.size))
+    for layer in model.layers:
+        for name, parameter in layer.parameters.items():
+            weight = np.asarray(getattr(layer, name), np.float64)
+            if weight.ndim < 2:
+                continue
+            units = weight.reshape(len(weight), -1)
+            noise = rng.normal(size=(2, *units.shape))
+            noise *= np.linalg.norm(units, axis=1, keepdims=True) / np.linalg.norm(noise, axis=2, keepdims=True)
+            directions[:, parameter.offset : parameter.offset + parameter.size] = noise.reshape(2, -1)
+    return directions
+
+
+def principal_directions(trajectory: ArrayLike) -> tuple[Array, Array]:
+    """The plane in which a walk mostly went: principal components of θ_t − θ_T, T the last (Lorch 2016; Li et al. 2018).
+
+    Parameters
+    ----------
+    trajectory : (steps, n), at least 3 points
+
+    Returns
+    -------
+    directions : ndarray (2, n), orthonormal
+    explained : ndarray (2,)
+        The share of the squared distances from the end that lies along each.
+
+    Examples
+    --------
+    >>> directions, explained = principal_directions([[0.0, 3.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 0.0]])
+    >>> float(explained.sum().round(6)), directions[:, 0].tolist()
+    (1.0, [0.0, 0.0])
+    """
+    points = np.asarray(trajectory, np.float64)
+    if points.ndim != 2 or len(points) < 3 or points.shape[1] < 2:
+        raise ValueError(f"trajectory: expected at least 3 points of at least 2 numbers, got shape {points.shape}")
+    if not np.isfinite(points).all():
+        raise ValueError("trajectory: expected finite numbers")
+    _, sizes, directions = np.linalg.svd(points - points[-1], full_matrices=False)
+    if sizes[1] <= 1e-12 * sizes[0] or not sizes[0] > 0:
+        raise ValueError("trajectory: expected points that span a plane, got points on a line")
+    return directions[:2], sizes[:2] ** 2 / (sizes**2).sum()
+
+
+@dataclass(frozen=True)
+class LossSurface:
+    """Losses at origin + a·directions[0] + b·directions[1].
+
+    Attributes
+    ----------
+    a, b : ndarray (points,)
+    loss : ndarray (points, points)
+        ``loss[i, j]`` at a[j], b[i].
+    origin : ndarray (n,)
+    directions : ndarray (2, n)
+    """
+
+    a: Array
+    b: Array
+    loss: Array
+    origin: Array
+    directions: Array
+
+    def project(self, trajectory: ArrayLike) -> Array:
+        """The coordinates (steps, 2) of the points of the plane that are nearest to those of a trajectory (steps, n)."""
+        away = np.asarray(trajectory, np.float64) - self.origin
+        return np.asarray(np.linalg.lstsq(self.directions.T, away.T, rcond=None)[0].T)
+
+    def plot(
+        self, path: SavePath = None, ax: Axes | None = None, trajectory: ArrayLike | None = None, title: str | None = None,
+        labels: tuple[str, str] = ("first direction", "second direction"),
+    ) -> Figure:  # fmt: skip
+        """Draw contours, evenly spaced in log(loss), and the projection of a walk, its end a star.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Save the picture there.
+        ax : Axes, optional
+            Draw there.
+        trajectory : (steps, n), optional
+        title : str, optional
+        labels : of the axes
+        """
+        figure: Any = new_figure("LossSurface.plot", (6.4, 4.8), path) if ax is None else ax.figure
+        ax = figure.add_subplot() if ax is None else ax
+        finite = self.loss[np.isfinite(self.loss) & (self.loss > 0)]
+        if not finite.size:
+            raise ValueError("loss: expected positive finite losses to draw, got none")
+        low, high = math.log10(finite.min()), math.log10(finite.max())
+        levels = np.linspace(low, max(high, low + 1e-6), 24)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shades = ax.contourf(self.a, self.b, np.log10(self.loss), levels=levels, cmap="viridis")
+        ax.contour(shades, colors="white", linewidths=0.3, alpha=0.6)
+        figure.colorbar(shades, ax=ax, label="log₁₀ loss", format="%.1f")
+        if trajectory is not None:
+            x, y = self.project(trajectory).T
+            ax.plot(x, y, color="white", linewidth=3)
+            ax.plot(x, y, color="#D55E00", linewidth=1.5, marker="o", markersize=3)
+        ax.plot(0, 0, marker="*", markersize=14, color="white", markeredgecolor="black", linestyle="none")
+        ax.locator_params(nbins=6)
+        ax.set(xlabel=labels[0], ylabel=labels[1], title=title or "", xlim=self.a[[0, -1]], ylim=self.b[[0, -1]])
+        return finish(figure, path)
+
+
+def loss_surface(
+    model: Sequential, X: Any, y: Any, loss: str | Callable[..., Any], directions: ArrayLike | None = None, *,
+    extent: float | ArrayLike = 1.0, points: int = 41, seed: int = 0,
+) -> LossSurface:  # fmt: skip
+    """The loss on a grid in a plane through the parameters of a network, computed on a copy of it.
+
+    Parameters
+    ----------
+    model : Sequential
+    X, y, loss : as for `Trainer`
+    directions : (2, n), default two of `filter_normalized_directions`
+    extent : number or ((lowest a, highest a), (lowest b, highest b)), default from −1 to 1
+    points : on each axis, default 41
+    seed : of the default directions
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2)
+    >>> surface = loss_surface(model, np.eye(2), np.ones(2), "squared_error", points=5)
+    >>> surface.loss.shape
+    (5, 5)
+    """
+    from nncore.trainer import Trainer
+
+    plane = filter_normalized_directions(model, seed) if directions is None else np.asarray(directions, np.float64)
+    if plane.shape != (2, model.parameters.size):
+        raise ValueError(f"directions: expected shape (2, {model.parameters.size}), got {plane.shape}")
+    half = np.asarray(extent, np.float64)
+    limits = np.array([[-1.0, 1.0]] * 2) * number("extent", float(half), above=0.0) if half.ndim == 0 else half
+    if limits.shape != (2, 2) or not (limits[:, 0] < limits[:, 1]).all():
+        raise ValueError(f"extent: expected a number or two pairs of lowest and highest, got {extent!r}")
+    a, b = np.linspace(limits[:, 0], limits[:, 1], count("points", points, 2)).T
+    copy, origin = model.copy(), model.parameters.astype(np.float64)
+    trainer = Trainer(copy, loss)
+    values = np.empty((b.size, a.size))
+    for i, j in np.ndindex(values.shape):
+        copy.parameters[...] = origin + a[j] * plane[0] + b[i] * plane[1]
+        values[i, j] = trainer.evaluate(X, y)["loss"]
+    return LossSurface(a, b, values, origin, plane)

@@ -1,0 +1,110 @@
+"""Damping that follows how well the quadratic model predicts: Levenberg's and Marquardt's idea, on any curvature matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nncore.schedules import number
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.objective import Array, Evaluated, Point
+from nncore.second_order.solve import SingularError, positive_definite_solve
+
+__all__ = ["AdaptiveDampedNewton", "adapted"]
+
+TRIES = 60
+
+
+def adapted(damping: float, growth: float, ratio: float) -> tuple[float, float]:
+    """α and ν after a step whose trust ratio was ρ (Nielsen 1999; Madsen, Nielsen & Tingleff 2004, algorithm 3.16).
+
+    - ρ > 0, the loss fell:  α ← α max(⅓, 1 − (2ρ − 1)³),  ν ← 2
+    - otherwise:             α ← αν,  ν ← 2ν
+
+    Marquardt's rule without its jumps: α falls to a third where the model predicts well (ρ near 1), stays at ρ = ½, and grows
+    faster with every failure in a row.
+
+    Examples
+    --------
+    >>> adapted(1.0, 8.0, 0.5), adapted(1.0, 2.0, 0.25), adapted(1.0, 2.0, -3.0)
+    ((1.0, 2.0), (1.125, 2.0), (2.0, 4.0))
+    """
+    if ratio > 0:
+        return damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
+    return damping * growth, 2 * growth
+
+
+class AdaptiveDampedNewton(FullBatchOptimizer):
+    """Newton's method with a damping α that adapts itself (Levenberg 1944, Marquardt 1963, on the Hessian).
+
+    p = −(H + αI)⁻¹ g,  ρ = (f(θ) − f(θ + p)) / (−gᵀp − ½pᵀHp)
+
+    ρ compares how much f fell with how much its quadratic model predicted. θ ← θ + p if ρ > 0; then
+    α ← α max(⅓, 1 − (2ρ − 1)³), ν ← 2. If f did not fall, or H + αI is not positive definite: α ← αν, ν ← 2ν,
+    and again. State α and ν (at first 2).
+
+    Parameters
+    ----------
+    damping : the first α > 0 as a share of the largest element on H's diagonal, default 1e-3.
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    The rule that adapts α is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, has the method with α fixed, which is
+    `DampedNewton`. PyTorch and Keras have neither.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import AdaptiveDampedNewton
+    >>> f = Rosenbrock()
+    >>> walk = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
+    >>> walk.theta[-1].round(9)
+    array([1., 1.])
+    """
+
+    kernel = "adaptive_damped_newton"
+    what = "the damped Hessian"
+
+    def __init__(self, damping: float = 1e-3, tol: float = 1e-10) -> None:
+        self.damping = number("damping", damping, above=0.0)
+        super().__init__(tol)
+
+    def initial_numbers(self) -> Row:
+        return {"damping": 0.0, "growth": 2.0}  # 0: not begun
+
+    def curvature(self, f: Evaluated, theta: Array) -> Array:
+        """The matrix that is damped."""
+        return f.hessian(theta)
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        matrix, gradient = self.curvature(f, point.theta), point.gradient
+        damping, growth = self.numbers["damping"], self.numbers["growth"]
+        damping = damping or self.damping * (float(np.abs(np.diag(matrix)).max()) or 1.0)
+        for _ in range(TRIES):
+            used = damping
+            try:
+                p = -positive_definite_solve(matrix + used * np.eye(gradient.size), gradient, self.what, "")
+            except SingularError:
+                ratio, new = -1.0, point
+            else:
+                predicted = -float(gradient @ p) - 0.5 * float(p @ matrix @ p)
+                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding of f the ratio tells nothing
+                    return self._last(f, point, p, used)
+                new = f.at(point.theta + p)
+                ratio = (point.value - new.value) / predicted if new.finite else -1.0
+            damping, growth = adapted(damping, growth, ratio)
+            if ratio > 0:
+                self.numbers |= {"damping": max(damping, np.finfo(float).tiny), "growth": growth}
+                return new, {"damping": used, "trust_ratio": ratio}
+            if not np.isfinite(damping):
+                break
+        self.stopped = "no step lowers the loss: the limit of precision"
+        return point, {"damping": used}
+
+    def _last(self, f: Evaluated, point: Point, p: Array, damping: float) -> tuple[Point, Row]:
+        """A step that f is too coarse to judge: taken if the gradient shrinks by it, and the end if not."""
+        new = f.at(point.theta + p)
+        if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
+            return new, {"damping": damping}
+        self.stopped = "the loss cannot fall further: the limit of precision"
+        return point, {"damping": damping}

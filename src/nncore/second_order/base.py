@@ -1,0 +1,234 @@
+"""What the optimizers share that see the whole function at once: one iteration, the walk, the state."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from nncore.errors import DivergenceError
+from nncore.history import History
+from nncore.optimizers import Optimizer
+from nncore.optimizers.arrays import Real, real_dtype
+from nncore.optimizers.path import Path, start
+from nncore.schedules import count, number
+from nncore.second_order.objective import Array, Evaluated, Point
+
+__all__ = ["FullBatchOptimizer", "Walk"]
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Walk(Path):
+    """The way of `minimize`: ``theta`` (steps + 1, n), ``loss`` (steps + 1,), and what each iteration told.
+
+    Attributes
+    ----------
+    history : History
+        A row an iteration: ``loss``, ``gradient_norm``, ``step_length``, what the algorithm adds, ``evaluations``, ``seconds``.
+    """
+
+    history: History
+
+
+class FullBatchOptimizer(Optimizer):
+    """An algorithm that asks for values, gradients and curvature of one function wherever it wants.
+
+    So that function must stay the same from iteration to iteration: in training it is the loss of the full batch. A step is an
+    iteration of the algorithm, an epoch of `Trainer` is a step.
+
+    Attributes
+    ----------
+    tol : float
+        The walk ends where ‖g‖ ≤ tol.
+    stopped : str
+        Why the walk ended; empty as long as it goes on.
+    state : dict of str to ndarray
+        Arrays the algorithm remembers.
+    numbers : dict of str to float
+        Numbers it remembers.
+    """
+
+    full_batch_only = True
+    full_batch_reason = (
+        "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
+    )
+
+    def __init__(self, tol: float = 1e-10) -> None:
+        self.tol = number("tol", tol, 0.0)
+        self.numbers: Row = {}
+        self.stopped = ""
+        super().__init__()
+
+    # ---- what an algorithm says
+
+    def initial_state(self, n: int) -> dict[str, Array]:
+        """The arrays before the first iteration, for n parameters."""
+        return {}
+
+    def initial_numbers(self) -> Row:
+        """The numbers before the first iteration."""
+        return {}
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        """One iteration: the new point, and columns for the history."""
+        raise NotImplementedError
+
+    # ---- one iteration, and many
+
+    def next_point(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        """One iteration with its row for the history; stays where it is once `stopped`."""
+        begin, evaluations = time.perf_counter(), f.evaluations
+        self.check(point)
+        with np.errstate(all="ignore"):  # what overflows is found by its being infinite
+            new, columns = (point, {}) if self.stopped else self.iteration(f, point)
+        self.step_count += 1
+        self.check(new)
+        row = {
+            "loss": new.value, "gradient_norm": _norm(new.gradient), "step_length": _norm(new.theta - point.theta), **columns,
+            "evaluations": float(f.evaluations - evaluations), "seconds": time.perf_counter() - begin,
+        }  # fmt: skip
+        return new, row
+
+    def check(self, point: Point) -> None:
+        """Note in `stopped` if the gradient is small enough."""
+        norm = _norm(point.gradient)
+        if norm <= self.tol and not self.stopped:
+            self.stopped = f"the gradient's norm is {norm:.3g}, at most tol = {self.tol:g}"
+
+    def step(self, theta: Real, f: Any) -> Row:  # type: ignore[override]
+        """Change `theta` in place by one iteration on the function `f`; returns the row for a history.
+
+        A gradient alone will not do: `f` has ``value_and_gradient(theta)`` and what else the algorithm needs.
+        """
+        self._check_theta(theta)
+        if isinstance(f, np.ndarray):
+            raise TypeError(f"f: expected an object with value_and_gradient, as {type(self).__name__} needs, got an array")
+        if self._n is None:
+            self.init_state(theta.size, theta.dtype)
+        self.stopped = ""
+        objective = Evaluated(f, theta.dtype)
+        point, row = self.next_point(objective, self.begin_at(objective, theta))
+        theta[...] = point.theta
+        return row
+
+    def begin(self, theta: Real) -> None:
+        """Refuse what goes by one gradient a step, such as `landscapes.record`."""
+        raise TypeError(f"{type(self).__name__} takes no steps along gradients alone: use minimize, Trainer or step(theta, f)")
+
+    def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
+        """The first point of a walk."""
+        point = f.at(np.asarray(theta, np.float64))
+        if not point.finite:
+            raise DivergenceError(f"{self!r}: loss or gradient is not finite at the start")
+        return point
+
+    def training_run(self, trainer: Any, data: Any, sampler: Any) -> Any:
+        """What a call of ``Trainer.fit`` goes through; the order of the rows is of no importance to their mean."""
+        from nncore.second_order.run import FullBatchRun
+
+        return FullBatchRun(trainer, data, sampler)
+
+    def close(self) -> None:
+        """After the last iteration on a function. Only `ScipyMinimize` has something to end."""
+
+    def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Walk:
+        """Walk `steps` iterations down `f` from `x0`; once the gradient is small enough the walk stands still.
+
+        Parameters
+        ----------
+        f : landscape or `Objective`, or a callable that returns value and gradient
+        x0 : the start, 1-D; float32 stays, everything else becomes float64
+        steps : how many
+        resume : go on with the state there is, instead of afresh
+
+        Returns
+        -------
+        Walk
+            ``theta`` (steps + 1, n), ``loss`` (steps + 1,), ``history`` with a row for each iteration until it stopped.
+
+        Raises
+        ------
+        DivergenceError, ValueError
+            There is no step from here, and the message says what to do. The way so far is its ``path``.
+        """
+        theta, steps = start(x0), count("steps", steps, 0)
+        objective = Evaluated(f, theta.dtype)
+        if not resume:
+            self.init_state(theta.size, theta.dtype)
+        self.stopped = ""
+        points, losses, history = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1), History()
+        done = 0
+        try:
+            point = self.begin_at(objective, theta)
+            points[:], losses[:] = point.theta, point.value
+            for done in range(1, steps + 1):
+                self.check(point)
+                if self.stopped:
+                    break
+                point, row = self.next_point(objective, point)
+                points[done:], losses[done:] = point.theta, point.value
+                history.append(row)
+        except (DivergenceError, ValueError) as error:
+            error.path = Walk(points[:done], losses[:done], history)  # type: ignore[union-attr]
+            raise
+        finally:
+            self.close()
+        return Walk(points, losses, history)
+
+    # ---- state
+
+    @property
+    def _n(self) -> int | None:
+        return int(self.numbers["parameters"]) if self.numbers else None
+
+    def _check_size(self, theta: Real) -> None:
+        if self._n not in (None, theta.size):
+            raise ValueError(f"theta: expected {self._n} numbers as the optimizer's state, got {theta.size}")
+
+    def init_state(self, n: int, dtype: DTypeLike) -> None:
+        """Begin afresh with `n` parameters."""
+        n = count("n", n)
+        real_dtype("dtype", dtype)
+        self.state = self.initial_state(n)
+        self.numbers = {"parameters": n, **self.initial_numbers()}
+        self.stopped = ""
+        self._restart()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a later `load_state_dict` needs to go on with the same bits: numbers and arrays."""
+        arrays = {name: array.copy() for name, array in self.state.items()}
+        return {"step_count": self.step_count, **self.numbers, **arrays}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, exactly."""
+        n = count("parameters", state.get("parameters"))
+        if self._n not in (None, n):
+            raise ValueError(f"state of {self.kernel}: expected {self._n} parameters, got {n}")
+        blank = self.state or self.initial_state(n)
+        numbers = {"step_count": 0.0, "parameters": n, **self.initial_numbers()}
+        if set(state) != {*blank, *numbers}:
+            missing, unexpected = sorted({*blank, *numbers} - set(state)), sorted(set(state) - {*blank, *numbers})
+            raise ValueError(f"state of {self.kernel}: missing {missing}, unexpected {unexpected}")
+        arrays = {name: np.asarray(state[name]) for name in blank}
+        for name, array in arrays.items():
+            if (array.shape, array.dtype) != (blank[name].shape, blank[name].dtype):
+                expected = f"shape {blank[name].shape} and {blank[name].dtype}"
+                raise ValueError(f"state {name}: expected {expected}, got {array.shape} and {array.dtype}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"state {name}: expected finite numbers")
+        step_count = count("step_count", state["step_count"], 0)
+        loaded = {name: number(name, state[name]) for name in self.initial_numbers()}
+        for name, array in arrays.items():
+            self.state.setdefault(name, np.empty_like(blank[name]))[...] = array
+        self.numbers = {"parameters": n, **loaded}
+        self.step_count, self.stopped = step_count, ""
+
+
+def _norm(v: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(v))

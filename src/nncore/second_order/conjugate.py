@@ -1,0 +1,94 @@
+"""Non-linear conjugate gradients: directions that do not undo each other, from gradients alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nncore.optimizers.hyper import choice
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.line_search import strong_wolfe
+from nncore.second_order.objective import Array, Evaluated, Point
+
+__all__ = ["NonlinearCG"]
+
+
+def fletcher_reeves(g: Array, before: Array, d: Array) -> float:
+    """β = gᵀg / g₋ᵀg₋."""
+    return float(g @ g) / float(before @ before)
+
+
+def polak_ribiere(g: Array, before: Array, d: Array) -> float:
+    """β = max(gᵀ(g − g₋) / g₋ᵀg₋, 0)."""
+    return max(float(g @ (g - before)) / float(before @ before), 0.0)
+
+
+def hestenes_stiefel(g: Array, before: Array, d: Array) -> float:
+    """β = gᵀ(g − g₋) / dᵀ(g − g₋)."""
+    return float(g @ (g - before)) / float(d @ (g - before))
+
+
+BETAS = {"fletcher_reeves": fletcher_reeves, "polak_ribiere": polak_ribiere, "hestenes_stiefel": hestenes_stiefel}
+
+
+class NonlinearCG(FullBatchOptimizer):
+    """Non-linear conjugate gradients (Fletcher & Reeves 1964; Nocedal & Wright 2006, algorithm 5.4).
+
+    θ ← θ + td, then d ← −g + βd, at first d = −g. g₋ is the gradient before:
+
+    - ``beta="fletcher_reeves"``:  β = gᵀg / g₋ᵀg₋
+    - ``beta="polak_ribiere"``:    β = max(gᵀ(g − g₋) / g₋ᵀg₋, 0), known as PR+
+    - ``beta="hestenes_stiefel"``: β = gᵀ(g − g₋) / dᵀ(g − g₋)
+
+    State d and the value before, from which t is guessed; t satisfies the strong Wolfe conditions (c₂ = 0.1). Where d
+    would lead uphill, it is −g again. On a quadratic with exact t these are the conjugate gradients of Hestenes & Stiefel
+    (1952): n steps.
+
+    Parameters
+    ----------
+    beta : "polak_ribiere" (default), "fletcher_reeves" or "hestenes_stiefel".
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    SciPy's ``minimize(method="CG")`` is PR+ too. PyTorch and Keras have none.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import NonlinearCG
+    >>> f = Rosenbrock()
+    >>> NonlinearCG().minimize(f, f.start, steps=50).theta[-1].round(6)
+    array([1., 1.])
+    """
+
+    kernel = "nonlinear_cg"
+
+    def __init__(self, beta: str = "polak_ribiere", tol: float = 1e-10) -> None:
+        self.beta = choice("beta", beta, tuple(BETAS))
+        super().__init__(tol)
+
+    def initial_state(self, n: int) -> dict[str, Array]:
+        return {"direction": np.zeros(n)}
+
+    def initial_numbers(self) -> Row:
+        return {"previous_value": 0.0}
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        d, g = self.state["direction"], point.gradient
+        if not float(g @ d) < 0:
+            d[...] = -g
+        # the first t: so that the first-order change is that of the last step; at the very start a step of length at most 1
+        previous = self.numbers["previous_value"] if self.step_count else point.value + np.linalg.norm(g) / 2
+        found = strong_wolfe(f, point, d, c2=0.1, previous=float(previous))
+        if found is None and not np.array_equal(d, -g):
+            d[...] = -g
+            found = strong_wolfe(f, point, d, c2=0.1)
+        if found is None:
+            self.stopped = "no step lowers the loss, not even down the gradient: the limit of precision"
+            return point, {}
+        new, step = found
+        self.numbers["previous_value"] = point.value
+        with np.errstate(all="ignore"):
+            beta = BETAS[self.beta](new.gradient, g, d)
+        d[...] = -new.gradient + beta * d if np.isfinite(beta) else -new.gradient
+        return new, {"step_size": step, "beta": beta}

@@ -1,0 +1,71 @@
+"""Gauss-Newton and Levenberg-Marquardt: for sums of squares, where the Jacobian gives most of the Hessian for nothing."""
+
+from __future__ import annotations
+
+from nncore.second_order.adaptive import AdaptiveDampedNewton
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.objective import Array, Evaluated, Point
+from nncore.second_order.solve import positive_definite_solve
+
+__all__ = ["GaussNewton", "LevenbergMarquardt"]
+
+
+class GaussNewton(FullBatchOptimizer):
+    """Gauss-Newton (Gauss 1809; Nocedal & Wright 2006, section 10.3), for f = ½‖r(θ)‖².
+
+    θ ← θ − (JᵀJ)⁻¹ g,  J = ∂r/∂θ, g = Jᵀr. Stateless. H = JᵀJ + Σ rᵢ∇²rᵢ: what is left out is small where the residuals are,
+    or where they are nearly linear. JᵀJ has no negative eigenvalues, but it is singular where fewer directions matter than
+    there are parameters, as in most networks: then `LevenbergMarquardt`.
+
+    For a network with another loss than squares, JᵀJ becomes Jᵀ(∂²l/∂y²)J, J = ∂y/∂θ of the outputs y (Schraudolph 2002).
+
+    Parameters
+    ----------
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import GaussNewton
+    >>> GaussNewton().minimize(Rosenbrock(), [-1.2, 1.0], steps=2).theta.round(9)
+    array([[-1.2 ,  1.  ],
+           [ 1.  , -3.84],
+           [ 1.  ,  1.  ]])
+    """
+
+    kernel = "gauss_newton"
+
+    def __init__(self, tol: float = 1e-10) -> None:
+        super().__init__(tol)
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        advice = "Take LevenbergMarquardt, which adds a damping, or put an L2 penalty on the weights"
+        matrix = f.gauss_newton(point.theta)
+        return f.step(point, -positive_definite_solve(matrix, point.gradient, "the Gauss-Newton matrix", advice)), {}
+
+
+class LevenbergMarquardt(AdaptiveDampedNewton):
+    """Levenberg-Marquardt (Levenberg 1944, Marquardt 1963; Madsen, Nielsen & Tingleff 2004), for f = ½‖r(θ)‖².
+
+    p = −(JᵀJ + αI)⁻¹ g,  θ ← θ + p if the loss falls, with the α and ν of `AdaptiveDampedNewton`: from Gauss-Newton (α → 0)
+    where the model is good to short steps down the gradient where it is not. JᵀJ + αI is always positive definite. State α, ν.
+
+    Parameters
+    ----------
+    damping : the first α > 0 as a share of the largest element on the diagonal of JᵀJ, default 1e-3.
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Beale
+    >>> from nncore.second_order import LevenbergMarquardt
+    >>> f = Beale()
+    >>> LevenbergMarquardt().minimize(f, [1.0, 1.0], steps=20).theta[-1].round(9)
+    array([3. , 0.5])
+    """
+
+    kernel = "levenberg_marquardt"
+    what = "the damped Gauss-Newton matrix"
+
+    def curvature(self, f: Evaluated, theta: Array) -> Array:
+        return f.gauss_newton(theta)

@@ -1,0 +1,78 @@
+"""The loss of a network as a function of its parameter vector."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from nncore import regularizers
+from nncore.losses import Loss
+from nncore.model import Sequential
+from nncore.regularizers import Regularizer
+from nncore.second_order.objective import Array
+from nncore.second_order.operators import GaussNewtonOperator, HessianOperator
+
+__all__ = ["ModelObjective"]
+
+
+class ModelObjective:
+    """f(θ) = mean loss over the rows of X + penalty, as an `Objective`: with gradient, Hessian and Gauss-Newton matrix.
+
+    Works on a copy of the model: the model itself stays as it is.
+
+    Parameters
+    ----------
+    model : Sequential
+    X, y, loss : as for ``Sequential.loss_and_gradient``
+    regularizer : Regularizer, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> from nncore.second_order import ModelObjective, Newton
+    >>> model = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64")
+    >>> f = ModelObjective(model, np.array([[0.0], [1.0]]), np.array([1.0, 3.0]), "squared_error")
+    >>> Newton().minimize(f, model.parameters, steps=1).theta[-1].round(12)  # the line through both points
+    array([2., 1.])
+    """
+
+    def __init__(
+        self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None
+    ) -> None:
+        self.model, self.X, self.y, self.loss = model.copy(), X, y, loss
+        self.regularizer = regularizers.get(regularizer, self.model)
+
+    def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
+        """f and ∂f/∂θ (n,)."""
+        self.model.parameters[...] = theta
+        value, gradient = self.model.loss_and_gradient(self.X, self.y, self.loss)
+        if self.regularizer is not None:
+            value += self.regularizer.value(self.model)
+            gradient += self.regularizer.gradient(self.model)
+        return value, gradient
+
+    def hessian_product(self, theta: Array, v: Array) -> Array:
+        """Hv (n,), without H."""
+        self.model.parameters[...] = theta
+        product: Array = self._hessian.products(v)
+        return product
+
+    def hessian(self, theta: Array) -> Array:
+        """H (n, n)."""
+        self.model.parameters[...] = theta
+        return self._hessian.matrix()
+
+    def gauss_newton(self, theta: Array) -> Array:
+        """Jᵀ (∂²l/∂y²) J (n, n), y the outputs; for ``squared_error`` that is JᵀJ / rows."""
+        self.model.parameters[...] = theta
+        return self._gauss_newton.matrix()
+
+    @functools.cached_property
+    def _hessian(self) -> HessianOperator:
+        return HessianOperator(self.model, self.X, self.y, self.loss, self.regularizer)
+
+    @functools.cached_property
+    def _gauss_newton(self) -> GaussNewtonOperator:
+        return GaussNewtonOperator(self.model, self.X, self.y, self.loss, self.regularizer)

@@ -1,0 +1,130 @@
+"""Newton's method, damped by a constant, and with its eigenvalues put right."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nncore.optimizers.hyper import Hyper
+from nncore.schedules import number
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.line_search import armijo
+from nncore.second_order.objective import Evaluated, Point
+from nncore.second_order.solve import positive_definite_solve, symmetric_solve
+
+__all__ = ["DampedNewton", "ModifiedNewton", "Newton"]
+
+ADVICE = "Take AdaptiveDampedNewton, ModifiedNewton or TruncatedNewton, or put an L2 penalty on the weights"
+
+
+class Newton(FullBatchOptimizer):
+    """Newton's method (Nocedal & Wright 2006, section 3.3): to the stationary point of the quadratic that fits f here.
+
+    θ ← θ − H⁻¹g. Stateless. On a quadratic with positive definite H one step is enough; near a minimum the number of correct
+    digits doubles with each. The solve takes ⅓k³ multiply-adds for k parameters (Cholesky).
+
+    Parameters
+    ----------
+    allow_indefinite : go to whatever stationary point there is, default False.
+        Where H has a negative eigenvalue that is no minimum: the step leads *up* along that eigenvector. Otherwise such an H
+        ends in `SingularError`.
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    A Newton step is the same in every linear change of coordinates: θ′ = Aθ gives g′ = A⁻ᵀg, H′ = A⁻ᵀHA⁻¹, and the step
+    −H′⁻¹g′ = A(−H⁻¹g). PyTorch and Keras have no Newton.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Quadratic, Saddle
+    >>> from nncore.second_order import Newton
+    >>> Newton().minimize(Quadratic(condition=1e6), [1.0, 1.0], steps=1).theta[-1]
+    array([0., 0.])
+    >>> Newton(allow_indefinite=True).minimize(Saddle(), [0.0, 0.5], steps=1).loss  # x² − y²: up, to the saddle point
+    array([-0.25,  0.  ])
+    """
+
+    kernel = "newton"
+
+    def __init__(self, allow_indefinite: bool = False, tol: float = 1e-10) -> None:
+        self.allow_indefinite = bool(allow_indefinite)
+        super().__init__(tol)
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        solve = symmetric_solve if self.allow_indefinite else positive_definite_solve
+        return f.step(point, -solve(f.hessian(point.theta), point.gradient, "the Hessian", ADVICE)), {}
+
+
+class DampedNewton(FullBatchOptimizer):
+    """Newton's method with a constant damping α (Goodfellow et al. 2016, equation 8.28).
+
+    θ ← θ − (H + αI)⁻¹ g. Stateless. α = 0 is `Newton`; as α grows the step turns to −g/α, gradient descent with a small rate.
+    α must be above −λ, λ the most negative eigenvalue of H.
+
+    Parameters
+    ----------
+    damping : α ≥ 0, default 1.
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Saddle
+    >>> from nncore.second_order import DampedNewton
+    >>> DampedNewton(damping=4.0).minimize(Saddle(), [1.0, 0.5], steps=1).theta[-1]  # λ = 2 and −2
+    array([0.66666667, 1.        ])
+    """
+
+    kernel = "damped_newton"
+    hyperparameters = ("damping",)
+
+    def __init__(self, damping: Hyper = 1.0, tol: float = 1e-10) -> None:
+        self.damping = damping
+        super().__init__(tol)
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        damping = float(self.hyper_values(1)["damping"][0])
+        matrix = f.hessian(point.theta)
+        matrix[np.diag_indices_from(matrix)] += damping
+        what, advice = f"the Hessian + {damping:g} I", "A damping above minus the lowest eigenvalue of H is needed. " + ADVICE
+        return f.step(point, -positive_definite_solve(matrix, point.gradient, what, advice)), {"damping": damping}
+
+
+class ModifiedNewton(FullBatchOptimizer):
+    """Newton's method on |H| (Dauphin et al. 2014, saddle-free Newton; Nocedal & Wright 2006, section 3.4).
+
+    With H = QΛQᵀ: p = −Q max(|Λ|, δ)⁻¹ Qᵀ g, δ = floor · max|λ|; θ ← θ + tp. Stateless. A negative eigenvalue counts with its
+    size, so that the step leaves a saddle as fast as it would reach it. t is the first of 1, ½, ¼, … that satisfies Armijo's
+    rule.
+
+    Parameters
+    ----------
+    floor : δ as a share of the largest |λ|, in (0, 1), default 1e-8.
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Saddle
+    >>> from nncore.second_order import ModifiedNewton
+    >>> ModifiedNewton().minimize(Saddle(), [1.0, 0.5], steps=2).theta
+    array([[1. , 0.5],
+           [0. , 1. ],
+           [0. , 2. ]])
+    """
+
+    kernel = "modified_newton"
+
+    def __init__(self, floor: float = 1e-8, tol: float = 1e-10) -> None:
+        self.floor = number("floor", floor, above=0.0)
+        if self.floor >= 1:
+            raise ValueError(f"floor: expected a number in (0, 1), got {floor!r}")
+        super().__init__(tol)
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        values, vectors = np.linalg.eigh(f.hessian(point.theta))
+        size = np.maximum(np.abs(values), self.floor * np.abs(values).max() or 1.0)
+        found = armijo(f, point, -vectors @ ((vectors.T @ point.gradient) / size))
+        columns = {"negative_curvature": float((values < 0).sum())}
+        if found is None:
+            self.stopped = "no step lowers the loss: the limit of precision"
+            return point, columns
+        return found[0], {**columns, "step_size": found[1]}

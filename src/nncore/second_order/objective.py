@@ -1,0 +1,151 @@
+"""What second-order optimizers ask of a function: its value and gradient, and curvature in the form it can give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore.errors import DivergenceError
+
+__all__ = ["Evaluated", "Objective", "Point"]
+
+Array = NDArray[Any]
+
+MOST_DENSE = 20_000  # parameters for which a matrix with a row and a column for each still makes sense: 3.2 GB
+
+
+class Objective(Protocol):
+    """A function f of one vector θ (n,). Only the first method must be there; an optimizer says what else it misses.
+
+    - ``value_and_gradient(theta)``: f and g = ∂f/∂θ (n,)
+    - ``hessian(theta)``: H = ∂²f/∂θ² (n, n)
+    - ``hessian_product(theta, v)``: Hv (n,); from ``hessian`` if it is missing, and the other way round
+    - ``residuals_and_jacobian(theta)``: for f = ½‖r‖², the residuals r (m,) and J = ∂r/∂θ (m, n)
+    - ``gauss_newton(theta)``: the Gauss-Newton matrix (n, n); JᵀJ if it is missing
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore.second_order import Newton
+    >>> class Bowl:
+    ...     def value_and_gradient(self, theta):
+    ...         return 2.0 * theta @ theta, 4.0 * theta
+    ...     def hessian_product(self, theta, v):
+    ...         return 4.0 * v
+    >>> Newton().minimize(Bowl(), [3.0, -1.0], steps=1).theta[-1]
+    array([0., 0.])
+    """
+
+    def value_and_gradient(self, theta: Array) -> tuple[float, Array]: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place θ, with f and its gradient there."""
+
+    theta: Array
+    value: float
+    gradient: Array
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all() and np.isfinite(self.theta).all())
+
+
+class Evaluated:
+    """An objective in double precision that counts how often it was asked, and gives one form of curvature for another.
+
+    Parameters
+    ----------
+    f : Objective, or a callable that returns value and gradient
+    dtype : float32 or float64
+        The points are numbers of this precision: a θ that is asked for is rounded to it.
+
+    Attributes
+    ----------
+    evaluations : int
+        Of value and gradient.
+    products : int
+        Of the Hessian with a vector.
+    """
+
+    def __init__(self, f: Any, dtype: DTypeLike = np.float64) -> None:
+        self.f, self.dtype = f, np.dtype(dtype)
+        self.value_and_gradient = getattr(f, "value_and_gradient", f)
+        if not callable(self.value_and_gradient):
+            raise TypeError(f"f: expected a callable or an object with value_and_gradient, got {type(f).__name__}")
+        self.evaluations = self.products = 0
+
+    def at(self, theta: Array) -> Point:
+        """The point θ. Where f overflows, it is infinite."""
+        with np.errstate(all="ignore"):
+            theta = theta.astype(self.dtype).astype(np.float64)
+            value, gradient = self.value_and_gradient(theta.copy())
+            gradient = np.array(gradient, np.float64)
+        if gradient.shape != theta.shape:
+            raise ValueError(f"f: expected a gradient of shape {theta.shape}, got {gradient.shape}")
+        self.evaluations += 1
+        return Point(theta, float(value), gradient)
+
+    def step(self, point: Point, step: Array) -> Point:
+        """The point θ + step, which must be finite."""
+        new = self.at(point.theta + step)
+        if not new.finite:
+            raise DivergenceError(
+                f"loss or gradient is not finite after a step of length {np.linalg.norm(step):.3g}. The last finite "
+                "parameters are in place; try AdaptiveDampedNewton, which takes no step that leads uphill"
+            )
+        return new
+
+    def hessian(self, theta: Array) -> Array:
+        """H (n, n), symmetric and finite."""
+        self._check_dense(theta.size, "Hessian")
+        if hasattr(self.f, "hessian"):
+            return _curvature(self.f.hessian(theta), theta.size, "Hessian")
+        columns = [self.product(theta, unit) for unit in np.eye(theta.size)]
+        return _curvature(np.stack(columns, axis=1), theta.size, "Hessian")
+
+    def product(self, theta: Array, v: Array) -> Array:
+        """Hv (n,)."""
+        self.products += 1
+        if hasattr(self.f, "hessian_product"):
+            return np.asarray(self.f.hessian_product(theta, v), np.float64)
+        if hasattr(self.f, "hessian"):
+            return np.asarray(self.f.hessian(theta) @ v, np.float64)
+        raise TypeError(
+            f"f: expected hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
+            "BFGS, LBFGS and NonlinearCG need gradients only"
+        )
+
+    def gauss_newton(self, theta: Array) -> Array:
+        """The Gauss-Newton matrix (n, n), positive semi-definite and finite."""
+        self._check_dense(theta.size, "Gauss-Newton matrix")
+        if hasattr(self.f, "gauss_newton"):
+            return _curvature(self.f.gauss_newton(theta), theta.size, "Gauss-Newton matrix")
+        if hasattr(self.f, "residuals_and_jacobian"):
+            _, jacobian = self.f.residuals_and_jacobian(theta)
+            return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
+        raise TypeError(
+            f"f: expected residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
+            f"{type(self.f).__name__} without them. Newton's relatives need a Hessian instead"
+        )
+
+    def _check_dense(self, n: int, what: str) -> None:
+        if n > MOST_DENSE:
+            raise ValueError(
+                f"the {what} of {n:,} parameters would be {8e-9 * n * n:,.0f} GB: expected at most {MOST_DENSE:,} parameters. "
+                "Take LBFGS, NonlinearCG or TruncatedNewton, which hold vectors only"
+            )
+
+
+def _curvature(matrix: Any, n: int, what: str) -> Array:
+    matrix = np.asarray(matrix, np.float64)
+    if matrix.shape != (n, n):
+        raise ValueError(f"f: expected a {what} of shape {(n, n)}, got {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise DivergenceError(f"the {what} is not finite. The last finite parameters are in place")
+    symmetric: Array = (matrix + matrix.T) / 2
+    return symmetric

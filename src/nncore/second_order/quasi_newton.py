@@ -1,0 +1,165 @@
+"""Quasi-Newton methods: curvature learnt from how the gradient changes from step to step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nncore.schedules import count
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.line_search import strong_wolfe
+from nncore.second_order.objective import MOST_DENSE, Array, Evaluated, Point
+
+__all__ = ["BFGS", "LBFGS"]
+
+
+class _QuasiNewton(FullBatchOptimizer):
+    """θ ← θ + tp with p = −Bg, B the present guess of H⁻¹, and then a better guess from s = tp and y = g₊ − g."""
+
+    def __init__(self, tol: float) -> None:
+        super().__init__(tol)
+
+    def initial_numbers(self) -> Row:
+        return {"pairs": 0.0}
+
+    def direction(self, g: Array) -> Array:
+        """−Bg."""
+        raise NotImplementedError
+
+    def learn(self, s: Array, y: Array) -> None:
+        """Take a pair with sᵀy > 0 into B."""
+        raise NotImplementedError
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        p = self.direction(point.gradient)
+        if not float(p @ point.gradient) < 0:  # rounding has spoilt B
+            self.numbers["pairs"] = 0.0
+            p = -point.gradient
+        fresh = self.numbers["pairs"] == 0
+        found = strong_wolfe(f, point, p, c2=0.9, previous=_for_length_one(point) if fresh else _for_step_one(point, p))
+        if found is None and not fresh:
+            self.numbers["pairs"] = 0.0
+            found = strong_wolfe(f, point, -point.gradient, c2=0.9, previous=_for_length_one(point))
+        if found is None:
+            self.stopped = "no step lowers the loss, not even down the gradient: the limit of precision"
+            return point, {}
+        new, step = found
+        s, y = new.theta - point.theta, new.gradient - point.gradient
+        if float(s @ y) > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
+            self.learn(s, y)
+            self.numbers["pairs"] += 1
+        return new, {"step_size": step}
+
+
+def _for_length_one(point: Point) -> float:
+    """The previous value from which SciPy guesses a first step of length about 1 down the gradient."""
+    return point.value + float(np.linalg.norm(point.gradient)) / 2
+
+
+def _for_step_one(point: Point, p: Array) -> float:
+    """The previous value from which SciPy guesses the step t = 1, right for a quasi-Newton direction."""
+    return point.value - float(p @ point.gradient)
+
+
+class BFGS(_QuasiNewton):
+    """BFGS (Broyden, Fletcher, Goldfarb, Shanno 1970; Nocedal & Wright 2006, algorithm 6.1).
+
+    p = −Bg;  θ ← θ + tp;  s = tp, y = g₊ − g, r = 1/yᵀs;  B ← (I − r s yᵀ) B (I − r y sᵀ) + r s sᵀ
+
+    State B (n, n), the guess of H⁻¹: at first I, and before the first update (sᵀy / yᵀy) I. t satisfies the strong Wolfe
+    conditions (c₂ = 0.9), so that sᵀy > 0 and B stays positive definite. Memory and time per step n².
+
+    Parameters
+    ----------
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    SciPy's ``minimize(method="BFGS")`` leaves out the first scaling. Keras and PyTorch have no BFGS.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import BFGS
+    >>> f = Rosenbrock()
+    >>> BFGS().minimize(f, f.start, steps=50).theta[-1].round(6)
+    array([1., 1.])
+    """
+
+    kernel = "bfgs"
+
+    def __init__(self, tol: float = 1e-10) -> None:
+        super().__init__(tol)
+
+    def initial_state(self, n: int) -> dict[str, Array]:
+        if n > MOST_DENSE:
+            raise ValueError(f"BFGS holds n² numbers: expected at most {MOST_DENSE:,} parameters, got {n:,}. Take LBFGS")
+        return {"inverse": np.eye(n)}
+
+    def direction(self, g: Array) -> Array:
+        return -g if self.numbers["pairs"] == 0 else -self.state["inverse"] @ g
+
+    def learn(self, s: Array, y: Array) -> None:
+        b, sy = self.state["inverse"], float(s @ y)
+        if self.numbers["pairs"] == 0:
+            b[...] = np.eye(s.size) * (sy / float(y @ y))
+        by = b @ y
+        b += np.outer(s, s) * ((sy + float(y @ by)) / sy**2) - (np.outer(by, s) + np.outer(s, by)) / sy
+
+
+class LBFGS(_QuasiNewton):
+    """BFGS with limited memory (Nocedal 1980; Liu & Nocedal 1989; Nocedal & Wright 2006, algorithms 7.4 and 7.5).
+
+    As `BFGS`, but Bg is computed from the last pairs (s, y), without B, beginning with (sᵀy / yᵀy) I of the newest pair:
+
+    - q ← g; from the newest pair to the oldest: a = r sᵀq, q ← q − ay
+    - q ← (sᵀy / yᵀy) q; from the oldest to the newest: q ← q + (a − r yᵀq) s;  p = −q
+
+    State the pairs, (memory, n) each, newest last. Memory and time per step 2 · memory · n. θ ← θ + tp, with t by the strong
+    Wolfe conditions (c₂ = 0.9).
+
+    Parameters
+    ----------
+    memory : how many pairs, default 10 (SciPy; PyTorch's ``history_size`` 100).
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    PyTorch's ``LBFGS`` takes up to 20 iterations a step, and t = 1 unless told to search. Keras has none.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import LBFGS
+    >>> f = Rosenbrock()
+    >>> LBFGS().minimize(f, f.start, steps=50).theta[-1].round(6)
+    array([1., 1.])
+    """
+
+    kernel = "lbfgs"
+
+    def __init__(self, memory: int = 10, tol: float = 1e-10) -> None:
+        self.memory = count("memory", memory)
+        super().__init__(tol)
+
+    def initial_state(self, n: int) -> dict[str, Array]:
+        return {"s": np.zeros((self.memory, n)), "y": np.zeros((self.memory, n))}
+
+    def direction(self, g: Array) -> Array:
+        kept = min(int(self.numbers["pairs"]), self.memory)
+        if not kept:
+            return -g
+        pairs = list(zip(self.state["s"][-kept:], self.state["y"][-kept:], strict=True))
+        q, steps = g.copy(), []
+        for s, y in reversed(pairs):
+            steps.append(float(s @ q) / float(s @ y))
+            q -= steps[-1] * y
+        s, y = pairs[-1]
+        q *= float(s @ y) / float(y @ y)
+        for s, y in pairs:
+            q += (steps.pop() - float(y @ q) / float(s @ y)) * s
+        return -q
+
+    def learn(self, s: Array, y: Array) -> None:
+        for name, vector in (("s", s), ("y", y)):
+            self.state[name][:-1] = self.state[name][1:]
+            self.state[name][-1] = vector

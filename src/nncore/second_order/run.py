@@ -1,0 +1,93 @@
+"""Training with an optimizer that sees the whole function: what `Trainer.fit` goes through, an iteration an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncore import model as models
+from nncore.programs import Dataset
+from nncore.samplers import Sampler, Sequential, Shuffled
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.model_objective import ModelObjective
+from nncore.second_order.objective import Array, Evaluated, Point
+
+if TYPE_CHECKING:
+    from nncore.trainer import Trainer
+
+__all__ = ["FullBatchRun"]
+
+ROWS_COMPARED = 1024  # that training and inference agree, is tried on so many rows
+
+
+class FullBatchRun:
+    """One call of ``fit``. Points are tried on a copy of the model, so that the model only ever holds accepted ones."""
+
+    def __init__(self, trainer: Trainer, data: Dataset, sampler: Sampler) -> None:
+        if trainer.clip is not None:
+            raise ValueError(
+                f"clip must be None with {type(trainer.optimizer).__name__}, got {trainer.clip!r}: a clipped gradient is not "
+                "the gradient of the loss, which line searches and curvature take it for"
+            )
+        assert isinstance(trainer.optimizer, FullBatchOptimizer)
+        if data.weights is not None or not isinstance(sampler, (Sequential, Shuffled)):
+            raise ValueError(
+                f"sample_weight, class_weight and sampler must be left out with {type(trainer.optimizer).__name__}: it "
+                "minimises the plain mean over all rows"
+            )
+        X, y = data.rows.reshape(len(data), *trainer.model.input_shape), data.targets[0].array
+        model = trainer.model.copy()
+        model.input_scaler = model.target_scaler = None  # the data have been scaled already
+        _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)
+        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer)
+        self.trainer, self.optimizer, self.data = trainer, trainer.optimizer, data
+        self.objective = Evaluated(f, trainer.model.dtype)
+        self.point: Point | None = None
+        self.failure: Exception | None = None
+        self.optimizer.stopped = ""
+
+    def advance(
+        self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
+    ) -> list[tuple[Row, Row]]:  # fmt: skip
+        """One iteration and its row (and no notes), or no row and ``failure``."""
+        model, optimizer = self.trainer.model, self.optimizer
+        try:
+            if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
+                self.point = optimizer.begin_at(self.objective, model.parameters)
+            self.point, row = optimizer.next_point(self.objective, self.point)
+        except ArithmeticError as error:
+            self.failure = error
+            return []
+        model.parameters[...] = self.point.theta
+        model.gradients[...] = self.point.gradient
+        self.trainer.stop_training |= bool(optimizer.stopped)
+        return [(self._with_metrics(row), {})]
+
+    def _with_metrics(self, row: Row) -> Row:
+        """Metrics and penalty behind the loss."""
+        trainer, columns = self.trainer, {"loss": row["loss"]}
+        if trainer.metrics:
+            columns |= trainer._evaluate(self.data) | columns
+        if trainer.regularizer is not None:
+            columns["penalty"] = trainer.regularizer.value(trainer.model)
+        return columns | row
+
+    def close(self) -> None:
+        """At the end of ``fit``."""
+        self.optimizer.close()
+
+
+def _check_deterministic(model: models.Sequential, X: Array, optimizer: FullBatchOptimizer) -> None:
+    """Refuse noise and batch statistics: the loss would not be one function of θ, or not that of the trained network."""
+    state = model.state.copy()
+    training, inference = model.activations(X, training=True), model.activations(X)
+    model.state[...] = state
+    for name, values in training.items():
+        if not np.array_equal(values, inference[name], equal_nan=True):
+            raise ValueError(
+                f"layer {name!r} computes something else in training than in inference, such as dropout, noise or batch "
+                f"statistics; {type(optimizer).__name__} needs a loss that is one function of the parameters. Train without "
+                "this layer, or take a first-order optimizer such as nn.Adam()"
+            )

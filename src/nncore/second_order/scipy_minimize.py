@@ -1,0 +1,164 @@
+"""Everything that `scipy.optimize.minimize` offers, an iteration at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from nncore.optimizers.hyper import choice
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.objective import Array, Evaluated, Point
+
+__all__ = ["ScipyMinimize"]
+
+NO_GRADIENT = ("Nelder-Mead", "Powell", "COBYLA", "COBYQA")
+GRADIENT = ("CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP")
+HESSIAN_PRODUCT = ("Newton-CG", "trust-ncg", "trust-krylov", "trust-constr")
+HESSIAN = ("dogleg", "trust-exact")
+METHODS = (*NO_GRADIENT, *GRADIENT, *HESSIAN_PRODUCT, *HESSIAN)
+
+POINTS_KEPT = 64
+
+
+class ScipyMinimize(FullBatchOptimizer):
+    """θ ← the next iterate of ``scipy.optimize.minimize`` (Virtanen et al. 2020), whatever the method.
+
+    Value and gradient are given to methods that take a gradient, exact products Hv or the matrix H to those that want them.
+    SciPy's own stopping rules end the walk too; `stopped` has its message. The state is SciPy's and cannot be saved: every call
+    of ``fit`` and ``minimize`` begins afresh, and so does the method when a callback changes the parameters.
+
+    Parameters
+    ----------
+    method : default "L-BFGS-B"
+        "Nelder-Mead", "Powell", "COBYLA", "COBYQA" (values only); "CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP" (gradients);
+        "Newton-CG", "trust-ncg", "trust-krylov", "trust-constr" (Hessian products); "dogleg", "trust-exact" (the Hessian).
+    tol : the gradient norm at which the walk ends, default 1e-10.
+    bounds, constraints : as SciPy takes them, default none.
+    options : the method's own, by name, such as ``gtol=1e-9`` or ``maxcor=20``.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import ScipyMinimize
+    >>> f = Rosenbrock()
+    >>> walk = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
+    >>> walk.theta[-1].round(6)
+    array([1., 1.])
+    """
+
+    kernel = "scipy_minimize"
+
+    def __init__(
+        self, method: str = "L-BFGS-B", tol: float = 1e-10, bounds: Any = None, constraints: Any = (), **options: Any
+    ) -> None:
+        self.method = choice("method", method, METHODS)
+        self.bounds, self.constraints, self.options = bounds, constraints, options
+        self._search: _Search | None = None
+        super().__init__(tol)
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"ScipyMinimize({self.method!r}, tol={self.tol!r}{options})"
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        search = self._search
+        if search is None or search.f is not f or not np.array_equal(search.theta, point.theta):
+            self.close()
+            search = self._search = _Search(self, f, point)
+        products = f.products
+        new = search.next()
+        if search.message:
+            self.stopped = f"SciPy's {self.method}: {search.message}"
+        return new, {"hessian_products": float(f.products - products)} if self.method in HESSIAN_PRODUCT else {}
+
+    def close(self) -> None:
+        """End SciPy's loop."""
+        if self._search is not None:
+            self._search.end()
+            self._search = None
+
+
+class _Ended(Exception):
+    """Raised within SciPy's loop when no further iterate is wanted."""
+
+
+class _Search:
+    """A call of ``minimize`` in a thread of its own that waits, after each iterate, until the next one is wanted."""
+
+    def __init__(self, optimizer: ScipyMinimize, f: Evaluated, point: Point) -> None:
+        self.optimizer, self.f, self.theta = optimizer, f, point.theta
+        self.message = ""
+        self._seen = {point.theta.tobytes(): point}
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="nncore-scipy-minimize", daemon=True)
+        self._thread.start()
+
+    def next(self) -> Point:
+        """The next iterate."""
+        self._wanted.put(True)
+        found = self._found.get()
+        if isinstance(found, BaseException):
+            raise found
+        if isinstance(found, scipy.optimize.OptimizeResult):
+            self.message, found = str(found.message), np.array(found.x, np.float64)
+        new = self._at(found)
+        self.theta = new.theta
+        return new
+
+    def end(self) -> None:
+        self._wanted.put(False)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._wait()
+            with np.errstate(all="ignore"):
+                self._found.put(self._minimize())
+        except _Ended:
+            pass
+        except BaseException as error:
+            self._found.put(error)
+
+    def _wait(self) -> None:
+        if not self._wanted.get():
+            raise _Ended
+
+    def _iterate(self, theta: Array, *state: Any) -> None:
+        """SciPy's callback."""
+        self._found.put(np.array(theta, np.float64))
+        self._wait()
+
+    def _minimize(self) -> Any:
+        optimizer, method = self.optimizer, self.optimizer.method
+        curvature: dict[str, Any] = {}
+        if method in HESSIAN_PRODUCT:
+            curvature = {"hessp": self.f.product}
+        elif method in HESSIAN:
+            curvature = {"hess": self.f.hessian}
+        gradient = method not in NO_GRADIENT
+        endless = {} if method == "TNC" else {"maxiter": 1_000_000_000}  # the trainer counts
+        return scipy.optimize.minimize(
+            self._value_and_gradient if gradient else self._value, self.theta.copy(), method=method, jac=gradient or None,
+            bounds=optimizer.bounds, constraints=optimizer.constraints, callback=self._iterate,
+            options=endless | optimizer.options, **curvature,
+        )  # fmt: skip
+
+    def _at(self, theta: Array) -> Point:
+        key = theta.tobytes()
+        if key not in self._seen:
+            if len(self._seen) >= POINTS_KEPT:
+                self._seen.pop(next(iter(self._seen)))
+            self._seen[key] = self.f.at(theta)
+        return self._seen[key]
+
+    def _value_and_gradient(self, theta: Array) -> tuple[float, Array]:
+        point = self._at(theta)
+        return (point.value if np.isfinite(point.value) else np.inf), point.gradient.copy()
+
+    def _value(self, theta: Array) -> float:
+        return self._value_and_gradient(theta)[0]

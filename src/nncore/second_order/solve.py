@@ -1,0 +1,52 @@
+"""Symmetric systems with a clear answer: the step, or what is wrong with the matrix and what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from nncore.errors import DivergenceError
+from nncore.second_order.objective import Array
+
+__all__ = ["SingularError", "positive_definite_solve", "symmetric_solve"]
+
+
+class SingularError(DivergenceError):
+    """A step of Newton's kind does not exist: the matrix is singular, or not positive definite where it has to be."""
+
+
+def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
+    """x with matrix · x = b by Cholesky's factorisation, ⅓n³ multiply-adds; `SingularError` unless positive definite."""
+    try:
+        factor = scipy.linalg.cho_factor(matrix, lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        factor = None
+    if factor is None or not _well_conditioned(factor[0], matrix):
+        lowest, highest = np.linalg.eigvalsh(matrix)[[0, -1]]
+        kind = "singular" if abs(lowest) <= 1e-14 * max(abs(highest), abs(lowest)) else "not positive definite"
+        kind = "singular to working precision" if factor is not None else kind
+        raise SingularError(
+            f"{what} is {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}. The parameters are left where they "
+            f"were. {advice}"
+        )
+    x: Array = scipy.linalg.cho_solve(factor, b, check_finite=False)
+    return x
+
+
+def symmetric_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
+    """x with matrix · x = b for any symmetric matrix that is not singular, by eigenvalues."""
+    values, vectors = np.linalg.eigh(matrix)
+    size = np.abs(values)
+    if not size.min() > 1e-15 * size.max():
+        raise SingularError(
+            f"{what} is singular: the sizes of its eigenvalues run from {size.min():.3g} to {size.max():.3g}. The parameters "
+            f"are left where they were. {advice}"
+        )
+    x: Array = vectors @ ((vectors.T @ b) / values)
+    return x
+
+
+def _well_conditioned(factor: Array, matrix: Array) -> bool:
+    """Whether the reciprocal condition number, as LAPACK estimates it, is above the rounding error."""
+    reciprocal, _ = scipy.linalg.lapack.dpocon(factor, np.abs(matrix).sum(axis=0).max(), uplo="L")
+    return bool(reciprocal > np.finfo(np.float64).eps)

@@ -1,0 +1,115 @@
+"""Truncated Newton: Newton's step by conjugate gradients on Hessian products, broken off where it is good enough."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nncore.schedules import count, number
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.objective import Array, Evaluated, Point
+
+__all__ = ["TruncatedNewton"]
+
+TRIES = 60
+
+
+class TruncatedNewton(FullBatchOptimizer):
+    """Newton's method in a Krylov space with a trust region (Steihaug 1983; Nocedal & Wright 2006, algorithms 4.1 and 7.2).
+
+    p minimises m(p) = gᵀp + ½pᵀHp over ‖p‖ ≤ Δ, approximately: conjugate gradients on Hp = −g from p = 0, which ask for
+    products Hd only, until
+
+    - the residual is small, ‖Hp + g‖ ≤ min(½, √‖g‖) ‖g‖: good enough far out, ever more exact near the minimum, or
+    - a direction d with dᵀHd ≤ 0 turns up, negative curvature, or p leaves the region: then on to ‖p‖ = Δ.
+
+    With ρ = (f(θ) − f(θ + p)) / −m(p): Δ ← ¼‖p‖ if ρ < ¼, Δ ← min(2Δ, largest) if ρ > ¾ and ‖p‖ = Δ. θ ← θ + p if ρ > 0,
+    and again with the smaller Δ if not. State Δ. No matrix is formed: n parameters take a few vectors of n numbers.
+
+    Parameters
+    ----------
+    radius : the first Δ > 0, default 1.
+    max_radius : the largest, default 1000.
+    max_cg : products an iteration at most; default None is n.
+    tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    SciPy's ``minimize(method="trust-ncg")`` is the same algorithm, "Newton-CG" the one with a line search.
+
+    Examples
+    --------
+    >>> from nncore.landscapes import Rosenbrock
+    >>> from nncore.second_order import TruncatedNewton
+    >>> f = Rosenbrock()
+    >>> TruncatedNewton().minimize(f, f.start, steps=40).theta[-1].round(6)
+    array([1., 1.])
+    """
+
+    kernel = "truncated_newton"
+
+    def __init__(self, radius: float = 1.0, max_radius: float = 1000.0, max_cg: int | None = None, tol: float = 1e-10) -> None:
+        self.radius = number("radius", radius, above=0.0)
+        self.max_radius = number("max_radius", max_radius, self.radius)
+        self.max_cg = None if max_cg is None else count("max_cg", max_cg)
+        super().__init__(tol)
+
+    def initial_numbers(self) -> Row:
+        return {"radius": self.radius}
+
+    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+        products, negative = f.products, False
+        for _ in range(TRIES):
+            radius = self.numbers["radius"]
+            p, hp, bent = self._steihaug(f, point, radius)
+            negative |= bent
+            predicted = -float(point.gradient @ p) - 0.5 * float(p @ hp)
+            new = f.at(point.theta + p)
+            if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding of f the ratio tells nothing
+                if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
+                    return new, self._columns(f.products - products, negative, radius)
+                break
+            ratio = (point.value - new.value) / predicted if new.finite else -1.0
+            length = float(np.linalg.norm(p))
+            if ratio < 0.25:
+                self.numbers["radius"] = length / 4
+            elif ratio > 0.75 and length > 0.999 * radius:
+                self.numbers["radius"] = min(2 * radius, self.max_radius)
+            if ratio > 0:
+                return new, {**self._columns(f.products - products, negative, radius), "trust_ratio": ratio}
+        self.stopped = "no step lowers the loss: the limit of precision"
+        return point, self._columns(f.products - products, negative, radius)
+
+    def _columns(self, products: int, negative: bool, radius: float) -> Row:
+        return {"hessian_products": float(products), "negative_curvature": float(negative), "radius": radius}
+
+    def _steihaug(self, f: Evaluated, point: Point, radius: float) -> tuple[Array, Array, bool]:
+        """p, Hp, and whether negative curvature turned up."""
+        g = point.gradient
+        p, hp, r, d = np.zeros_like(g), np.zeros_like(g), g.copy(), -g
+        rr = float(r @ r)
+        enough = min(0.5, math.sqrt(math.sqrt(rr))) * math.sqrt(rr)
+        for _ in range(self.max_cg or g.size):
+            hd = f.product(point.theta, d)
+            curvature = float(d @ hd)
+            if curvature <= 0:
+                t = _to_border(p, d, radius)
+                return p + t * d, hp + t * hd, True
+            a = rr / curvature
+            if np.linalg.norm(p + a * d) >= radius:
+                t = _to_border(p, d, radius)
+                return p + t * d, hp + t * hd, False
+            p, hp, r = p + a * d, hp + a * hd, r + a * hd
+            before, rr = rr, float(r @ r)
+            if math.sqrt(rr) <= enough:
+                break
+            d = -r + (rr / before) * d
+        return p, hp, False
+
+
+def _to_border(p: Array, d: Array, radius: float) -> float:
+    """The t > 0 with ‖p + td‖ = radius."""
+    a, b, c = float(d @ d), float(p @ d), float(p @ p) - radius**2
+    root = math.sqrt(max(b * b - a * c, 0.0))
+    return -c / (b + root) if b > 0 else (root - b) / a

@@ -1,0 +1,93 @@
+"""The loss on a plane through a network's parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore.landscapes import filter_normalized_directions, loss_surface, principal_directions
+
+
+def network() -> nn.Sequential:
+    model = nn.Sequential([nn.Dense(5), nn.ReLU(), nn.Dense(3)], input_shape=4, dtype="float64", seed=3)
+    model.parameters += 0.01
+    return model
+
+
+DATA = (np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3)
+
+
+def test_directions_have_the_norm_of_each_unit() -> None:
+    model = network()
+    directions = filter_normalized_directions(model, seed=1)
+    for direction in directions:
+        other = model.copy()
+        other.parameters[...] = direction
+        for layer, drawn in zip(model.layers, other.layers, strict=True):
+            if layer.parameters:
+                assert np.allclose(np.linalg.norm(drawn.weight, axis=1), np.linalg.norm(layer.weight, axis=1), rtol=1e-12)
+                assert not drawn.bias.any()
+    assert abs(np.corrcoef(*directions)[0, 1]) < 0.5
+    assert not np.array_equal(directions, filter_normalized_directions(model, seed=2))
+
+
+def test_rescaled_relu_network_has_the_same_surface() -> None:
+    model, scaled = network(), network()
+    scaled.layers[0].weight *= 7
+    scaled.layers[0].bias *= 7
+    scaled.layers[2].weight /= 7
+    surfaces = [loss_surface(m, *DATA, "softmax_cross_entropy", points=5).loss for m in (model, scaled)]
+    assert np.allclose(*surfaces, rtol=1e-12)
+
+
+def test_surface_is_the_loss() -> None:
+    model = network()
+    before = model.parameters.copy()
+    surface = loss_surface(model, *DATA, "softmax_cross_entropy", extent=((-1, 2), (-0.5, 0.5)), points=7)
+    assert np.array_equal(model.parameters, before)
+    assert surface.a[[0, -1]].tolist() == [-1, 2]
+    assert surface.b[[0, -1]].tolist() == [-0.5, 0.5]
+    for i, j in ((0, 0), (3, 2), (6, 5)):
+        model.parameters[...] = before + surface.a[j] * surface.directions[0] + surface.b[i] * surface.directions[1]
+        wanted = nn.Trainer(model, "softmax_cross_entropy").evaluate(*DATA)["loss"]
+        assert surface.loss[i, j] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_principal_plane_of_a_walk(rng: np.random.Generator) -> None:
+    plane, coordinates = np.linalg.qr(rng.normal(size=(17, 2)))[0].T, rng.normal(size=(20, 2)) * [5, 1]
+    walk = 3.0 + coordinates @ plane + 1e-3 * rng.normal(size=(20, 17))
+    directions, explained = principal_directions(walk)
+    assert np.allclose(directions @ directions.T, np.eye(2), atol=1e-12)
+    assert np.linalg.svd(directions @ plane.T)[1].min() > 0.999
+    assert 0.999 < explained.sum() < 1
+    assert explained[0] > explained[1]
+
+
+def test_projection_and_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    model = network()
+    walk = []
+    keep = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: walk.append(model.parameters.copy()))
+    nn.Trainer(model, "softmax_cross_entropy", nn.SGD(lr=0.1)).fit(*DATA, epochs=10, callbacks=[keep], verbose=0)
+    directions, _ = principal_directions(walk)
+    surface = loss_surface(model, *DATA, "softmax_cross_entropy", directions, extent=1.0, points=5)
+    ways = surface.project(walk)
+    assert np.allclose(ways[-1], 0, atol=1e-12)
+    assert np.allclose(ways, (np.array(walk) - walk[-1]) @ directions.T, atol=1e-12)
+    surface.plot(tmp_path / "surface.png", trajectory=walk)
+    assert (tmp_path / "surface.png").stat().st_size > 10_000
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match=r"directions: expected shape \(2, 43\), got \(2, 4\)"):
+        loss_surface(network(), *DATA, "softmax_cross_entropy", np.ones((2, 4)))
+    for extent in (-1.0, ((1, 0), (0, 1)), (1, 2, 3)):
+        with pytest.raises(ValueError, match="extent"):
+            loss_surface(network(), *DATA, "softmax_cross_entropy", extent=extent)
+    with pytest.raises(ValueError, match="at least 3 points"):
+        principal_directions(np.ones((2, 5)))
+    with pytest.raises(ValueError, match="points on a line"):
+        principal_directions(np.outer(np.arange(5), np.ones(4)))
