@@ -39,66 +39,64 @@ static void NAME(shakeout_backward)(real *restrict dw, uint32_t threshold, real 
 /* ---- whiteout (Li, Liu 2016): each connection's signal x gets noise e ~ N(0, variance |w|^-gamma + lam) ------------------- */
 
 /* What reaches the unit is w e = spread(w) N(0, 1), spread = sqrt(variance |w|^power + lam w^2), power = 2 - gamma. */
-typedef struct { real variance, power, lam; } NAME(whiteout);
-
 NN_INLINE real NAME(whiteout_power)(real a, real power) {
     const real smallest = REAL_IS_FLOAT ? (real)FLT_MIN : (real)DBL_MIN;
     const real least = a < smallest ? smallest : a;
     const real result = NAME(nn_exp)(power * NAME(nn_log)(least));
-    return power == 0 ? 1 : a < smallest ? 0 : result;
+    return a < smallest ? (real)(power == 0) : result;
 }
 
 NN_INLINE real NAME(whiteout_root)(real square) {
     return square > 0 ? (real)(REAL_IS_FLOAT ? sqrtf((float)square) : sqrt((double)square)) : 0;
 }
 
-NN_INLINE real NAME(whiteout_spread)(real w, NAME(whiteout) p) {
-    return NAME(whiteout_root)(p.variance * NAME(whiteout_power)(NAME(nn_abs)(w), p.power) + p.lam * w * w);
+NN_INLINE real NAME(whiteout_spread)(real w, real variance, real power, real lam) {
+    return NAME(whiteout_root)(variance * NAME(whiteout_power)(NAME(nn_abs)(w), power) + lam * w * w);
 }
 
 /* spread^2 = variance |w|^power + lam w^2   =>   spread' = sign(w) (variance power |w|^power / |w| + 2 lam |w|) / (2 spread);
  * 0 where w or the spread is 0 */
-NN_INLINE real NAME(whiteout_slope)(real w, NAME(whiteout) p) {
+NN_INLINE real NAME(whiteout_slope)(real w, real variance, real power, real lam) {
     const real smallest = REAL_IS_FLOAT ? (real)FLT_MIN : (real)DBL_MIN;
-    const real a = NAME(nn_abs)(w), least = a < smallest ? smallest : a, power = NAME(whiteout_power)(a, p.power);
-    const real spread = NAME(whiteout_root)(p.variance * power + p.lam * a * a);
-    const real slope = (p.variance * p.power * power / least + 2 * p.lam * a) / (2 * (spread > 0 ? spread : 1));
+    const real a = NAME(nn_abs)(w), least = a < smallest ? smallest : a, raised = NAME(whiteout_power)(a, power);
+    const real spread = NAME(whiteout_root)(variance * raised + lam * a * a);
+    const real slope = (variance * power * raised / least + 2 * lam * a) / (2 * (spread > 0 ? spread : 1));
     return spread > 0 ? NAME(nn_with_sign)(slope, w) : 0;
 }
 
 /* multiplicative, z = sum_j w_j x_j (1 + e_j):  noisy = w + spread(w) e, e ~ N(0, 1) */
-static void NAME(whiteout_multiplicative_forward)(real *restrict noisy, const real *restrict w, NAME(whiteout) p, nn_stream stream,
-                                                  int64_t begin, int64_t end) {
+static void NAME(whiteout_multiplicative_forward)(real *restrict noisy, const real *restrict w, real variance, real power,
+                                                  real lam, nn_stream stream, int64_t begin, int64_t end) {
     real e[NN_RANDOM_BLOCK];
     for (int64_t i = begin; i < end;) {
         const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
         NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) noisy[i + k] = w[i + k] + NAME(whiteout_spread)(w[i + k], p) * e[from + k];
+        for (int k = 0; k < n; k++) noisy[i + k] = w[i + k] + NAME(whiteout_spread)(w[i + k], variance, power, lam) * e[from + k];
         i += n;
     }
 }
 
 /* noisy = w + spread(w) e   =>   dw = dnoisy (1 + spread'(w) e): in place */
-static void NAME(whiteout_multiplicative_backward)(real *restrict dw, const real *restrict w, NAME(whiteout) p, nn_stream stream,
-                                                   int64_t begin, int64_t end) {
+static void NAME(whiteout_multiplicative_backward)(real *restrict dw, const real *restrict w, real variance, real power,
+                                                   real lam, nn_stream stream, int64_t begin, int64_t end) {
     real e[NN_RANDOM_BLOCK];
     for (int64_t i = begin; i < end;) {
         const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
         NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) dw[i + k] *= 1 + NAME(whiteout_slope)(w[i + k], p) * e[from + k];
+        for (int k = 0; k < n; k++) dw[i + k] *= 1 + NAME(whiteout_slope)(w[i + k], variance, power, lam) * e[from + k];
         i += n;
     }
 }
 
 /* additive, z = sum_j w_j (x_j + e_j) + b:  noisy b = b + sum_j spread(w_j) e_j, the sum over weights [begin, end) in order */
-static double NAME(whiteout_additive_forward)(const real *restrict w, NAME(whiteout) p, nn_stream stream, int64_t begin,
-                                              int64_t end) {
+static double NAME(whiteout_additive_forward)(const real *restrict w, real variance, real power, real lam, nn_stream stream,
+                                              int64_t begin, int64_t end) {
     real e[NN_RANDOM_BLOCK], product[NN_RANDOM_BLOCK];
     double sum = 0;
     for (int64_t i = begin; i < end;) {
         const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
         NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) product[k] = NAME(whiteout_spread)(w[i + k], p) * e[from + k];
+        for (int k = 0; k < n; k++) product[k] = NAME(whiteout_spread)(w[i + k], variance, power, lam) * e[from + k];
         for (int k = 0; k < n; k++) sum += product[k];
         i += n;
     }
@@ -106,13 +104,13 @@ static double NAME(whiteout_additive_forward)(const real *restrict w, NAME(white
 }
 
 /* noisy b = b + sum_j spread(w_j) e_j   =>   dw += db spread'(w) e */
-static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const real *restrict w, NAME(whiteout) p,
-                                             nn_stream stream, int64_t begin, int64_t end) {
+static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const real *restrict w, real variance, real power,
+                                             real lam, nn_stream stream, int64_t begin, int64_t end) {
     real e[NN_RANDOM_BLOCK];
     for (int64_t i = begin; i < end;) {
         const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
         NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) dw[i + k] += db * (NAME(whiteout_slope)(w[i + k], p) * e[from + k]);
+        for (int k = 0; k < n; k++) dw[i + k] += db * (NAME(whiteout_slope)(w[i + k], variance, power, lam) * e[from + k]);
         i += n;
     }
 }
@@ -120,7 +118,7 @@ static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const r
 /* ---- the ops: sizes: units, inputs, key, place; tiles as in dense.h -------------------------------------------------------- */
 
 #define SHAKEOUT (uint32_t)op->constant[1], (real)op->constant[0]
-#define WHITEOUT (NAME(whiteout)){(real)op->constant[0], (real)op->constant[1], (real)op->constant[2]}
+#define WHITEOUT (real)op->constant[0], (real)op->constant[1], (real)op->constant[2]
 
 /* `call` for the weights [first, last) of each row of each of the op's tiles `tile` */
 #define FOR_WEIGHTS(tile, call)                                                                                              \
