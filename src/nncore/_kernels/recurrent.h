@@ -234,7 +234,8 @@ static void NAME(op_gru_backward)(const nn_op *op, const nn_context *context, in
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
     NAME(gru_backward)((real *)op->array[0] + 3 * all, (real *)op->array[1] + 3 * all,
-                       (real *)op->array[2] + begin * 2 * r.units, (const real *)op->array[3] + (r.sequences ? all : begin * r.units),
+                       (real *)op->array[2] + begin * 2 * r.units,
+                       (const real *)op->array[3] + (r.sequences ? all : begin * r.units),
                        (const real *)op->array[4] + 3 * all, (const real *)op->array[5] + all,
                        (const real *)op->array[6] + all, op->array[7], &r, end - begin);
 }
