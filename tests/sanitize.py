@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
-TESTS = ["test_kernels.py", "test_executor.py"]
+TESTS = ["test_kernels.py", "test_executor.py", "test_recurrent.py"]
 
 
 def main() -> int:
