@@ -9,7 +9,7 @@ the same for all rates. Shown are the median and the quartiles; nothing was tune
 
 What is seen: the GRU without zoneout overfits, and with it does not: its validation loss stays down, and two in a hundred more
 digits are read correctly. To the simple network, which is the better one here and overfits less, 0.1 does nothing and 0.3 harm:
-eight steps are few for a state that forgets to take part in three of ten.
+perhaps because eight steps are few for a state that sits out three of ten.
 """
 
 from __future__ import annotations

@@ -11,7 +11,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
-TESTS = ["test_kernels.py", "test_executor.py", "test_stochastic.py", "test_weight_noise.py", "test_tangent.py"]
+TESTS = [
+    f"test_{part}.py"
+    for part in ("kernels", "executor", "stochastic", "weight_noise", "tangent", "recurrent", "normalisation", "wrappers")
+]
 
 
 def main() -> int:

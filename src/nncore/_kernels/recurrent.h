@@ -1,8 +1,8 @@
 /* Recurrent layers: x (rows, steps, inputs), row by row and in a row step by step; the state before the first step is 0.
  *
  * A block of rows goes through all steps on one thread.  What the input contributes to all steps, a = x W^T + b, is one product
- * over the (row, step) pairs, made before (dense_steps_forward); so are dx, dW, db and dU afterwards, from the delta that the way
- * back leaves for every (row, step).  Only the product with U goes step by step.
+ * over the (row, step) pairs, made before (dense_steps_forward); so are dx, dW, db and dU afterwards, from the delta that the
+ * way back leaves for every (row, step).  Only the product with U goes step by step.
  *
  *     previous (rows, steps, units)   h_{t-1} of each step: 0, h_1, h_2, ...
  *     y                               h_t of every step (rows, steps, units), or of the last one (rows, units)
@@ -64,7 +64,8 @@ static void NAME(leave_state)(real *restrict y, real *restrict previous, const r
 }
 
 /* h_t = k h_{t-1} + (1 - k) new_t   =>   dnew = (1 - k) dh, past = k dh; dnew takes the place of what came through the cell */
-static void NAME(enter_state)(real *restrict carry, const real *restrict dy, const NAME(recurrence) *r, int64_t row, int64_t t) {
+static void NAME(enter_state)(real *restrict carry, const real *restrict dy, const NAME(recurrence) *r, int64_t row,
+                              int64_t t) {
     const int64_t units = r->units;
     real *restrict dnew = carry + row * 2 * units, *restrict past = dnew + units, k[NAME(KEPT)];
     for (int64_t j = 0; j < units; j++) dnew[j] += past[j];
@@ -88,7 +89,8 @@ static void NAME(enter_state)(real *restrict carry, const real *restrict dy, con
 
 /* product = h_{t-1} U^T + b for one step: U (outputs, units) packed, product (rows, outputs) */
 static void NAME(recurrent_product)(real *restrict product, const real *restrict previous, const real *restrict packed,
-                                    const real *restrict b, int64_t rows, int64_t outputs, int64_t units, int64_t steps, int64_t t) {
+                                    const real *restrict b, int64_t rows, int64_t outputs, int64_t units, int64_t steps,
+                                    int64_t t) {
     for (int64_t u = 0; u < outputs; u += PANEL) {
         const int64_t width = MIN(PANEL, outputs - u);
         NAME(multiply_panel)(rows, width, units, previous + t * units, steps * units, 1, packed + u * units,
@@ -128,7 +130,8 @@ static void NAME(simple_rnn_forward)(real *restrict y, real *restrict new, real 
 
 /* new_t = tanh(a_t + U h_{t-1})   =>   delta_t = dnew_t (1 - new_t^2), dh_{t-1} = U^T delta_t + past */
 static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry, const real *restrict dy,
-                                      const real *restrict new, const real *restrict w, const NAME(recurrence) *r, int64_t rows) {
+                                      const real *restrict new, const real *restrict w, const NAME(recurrence) *r,
+                                      int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
     for (int64_t t = steps - 1; t >= 0; t--) {
@@ -142,8 +145,8 @@ static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry
     }
 }
 
-/* ---- the gated recurrent unit, in the form of cuDNN and PyTorch: the reset gate multiplies the product with U (Cho et al. 2014
- * has it multiply h_{t-1}).  U h_{t-1} + c has three parts, p_r, p_z and q:
+/* ---- the gated recurrent unit, in the form of cuDNN and PyTorch: the reset gate multiplies the product with U (Cho et al.
+ * 2014 has it multiply h_{t-1}).  U h_{t-1} + c has three parts, p_r, p_z and q:
  *     r = sigmoid(a_r + p_r)    z = sigmoid(a_z + p_z)    n = tanh(a_n + r q)    new_t = (1 - z) n + z h_{t-1} */
 
 /* `gates` (rows, steps, 3 units) comes with a in it, and leaves with r, z, n; q (rows, steps, units) */
@@ -170,9 +173,9 @@ static void NAME(gru_forward)(real *restrict y, real *restrict gates, real *rest
 /* new_t = (1 - z) n + z h_{t-1}, n = tanh(a_n + r q)   =>   past += z dnew, and of the arguments of n, z, r and of q
  *     dn = dnew (1 - z) (1 - n^2)    dz = dnew (h_{t-1} - n) z (1 - z)    dr = dn q r (1 - r)    dq = dn r
  * delta = (dr, dz, dn) is the gradient of a; delta_recurrent = (dr, dz, dq) that of U h_{t-1} + c */
-static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurrent, real *restrict carry, const real *restrict dy,
-                               const real *restrict gates, const real *restrict q, const real *restrict previous,
-                               const real *restrict w, const NAME(recurrence) *s, int64_t rows) {
+static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurrent, real *restrict carry,
+                               const real *restrict dy, const real *restrict gates, const real *restrict q,
+                               const real *restrict previous, const real *restrict w, const NAME(recurrence) *s, int64_t rows) {
     const int64_t units = s->units, steps = s->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
     for (int64_t t = steps - 1; t >= 0; t--) {
@@ -213,8 +216,8 @@ static void NAME(op_simple_rnn_backward)(const nn_op *op, const nn_context *cont
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
     NAME(simple_rnn_backward)((real *)op->array[0] + all, (real *)op->array[1] + begin * 2 * r.units,
-                              (const real *)op->array[2] + (r.sequences ? all : begin * r.units), (const real *)op->array[3] + all,
-                              op->array[4], &r, end - begin);
+                              (const real *)op->array[2] + (r.sequences ? all : begin * r.units),
+                              (const real *)op->array[3] + all, op->array[4], &r, end - begin);
 }
 
 /* arrays: y, gates (a on entry), q, previous, product (rows, 3 units), packed U, c */
@@ -230,9 +233,11 @@ static void NAME(op_gru_forward)(const nn_op *op, const nn_context *context, int
 static void NAME(op_gru_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
-    NAME(gru_backward)((real *)op->array[0] + 3 * all, (real *)op->array[1] + 3 * all, (real *)op->array[2] + begin * 2 * r.units,
-                       (const real *)op->array[3] + (r.sequences ? all : begin * r.units), (const real *)op->array[4] + 3 * all,
-                       (const real *)op->array[5] + all, (const real *)op->array[6] + all, op->array[7], &r, end - begin);
+    NAME(gru_backward)((real *)op->array[0] + 3 * all, (real *)op->array[1] + 3 * all,
+                       (real *)op->array[2] + begin * 2 * r.units,
+                       (const real *)op->array[3] + (r.sequences ? all : begin * r.units),
+                       (const real *)op->array[4] + 3 * all, (const real *)op->array[5] + all,
+                       (const real *)op->array[6] + all, op->array[7], &r, end - begin);
 }
 
 /* ---- a dense layer at every step: dense.h over rows * steps rows; arrays and sizes as there,

@@ -102,7 +102,7 @@ class MinMaxScaler(Scaler):
     ----------
     data_min_, data_max_, data_range_ : arrays (features,)
     scale_, min_ : arrays (features,)
-        z = x scale_ + min_, as in scikit-learn.
+        z = x · ``scale_`` + ``min_``, as in scikit-learn.
     n_samples_seen_, n_features_in_
 
     Examples
