@@ -28,9 +28,10 @@ NN_INLINE void NAME(group_sums)(double *sum, double *product, const real *restri
 NN_INLINE void NAME(normalise_groups)(real *restrict y, real *restrict statistics, const real *restrict x,
                                       const real *restrict weight, const real *restrict bias, double eps, int64_t rows,
                                       int64_t groups, int64_t size, int64_t share, int centred) {
-    for (int64_t i = 0; i < rows * groups; i++, x += size, y += size, statistics += 3) {
-        const int64_t at = i % groups * size / share;
-        const real *restrict w = weight + at, *restrict b = bias + at;
+    const int64_t own = size / share;    /* weights of a group */
+    for (int64_t i = 0, group = 0; i < rows * groups; i++, x += size, y += size, statistics += 3) {
+        const real *restrict w = weight + group * own, *restrict b = bias + group * own;
+        group = group + 1 < groups ? group + 1 : 0;
         double sum = 0, square = 0, offset = 0;
         const real origin = centred ? x[0] : 0;
         NAME(add_moments)(&sum, &square, x, origin, size);
@@ -72,15 +73,15 @@ NN_INLINE void NAME(normalise_groups_backward)(real *restrict dx, double *restri
             if (share == 1 && together == 4)
                 for (; done + DOUBLES <= size; done += DOUBLES) {
                     const narrow weights = NAME(load_narrow)(w + done);
-                    wide of_w = {0}, of_b = {0};
+                    narrow of_w[4], of_b[4];
                     NN_UNROLL for (int k = 0; k < 4; k++) {
                         const int64_t e = first + k * width + done;
                         const narrow d = NAME(load_narrow)(dy + e), u = (NAME(load_narrow)(x + e) - high[k]) - low[k];
                         *(narrow *)(dx + e) = rstd[k] * (d * weights - constant[k] - u * slope[k]);
-                        of_b += NAME(widen)(d), of_w += NAME(widen)(d * (u * rstd[k]));
+                        of_b[k] = d, of_w[k] = d * (u * rstd[k]);
                     }
-                    *(wide *)(to_w + done) += of_w;
-                    *(wide *)(to_b + done) += of_b;
+                    *(wide *)(to_w + done) += NAME(widen)((of_w[0] + of_w[1]) + (of_w[2] + of_w[3]));
+                    *(wide *)(to_b + done) += NAME(widen)((of_b[0] + of_b[1]) + (of_b[2] + of_b[3]));
                 }
             for (int64_t k = 0; k < together; k++)
                 for (int64_t c = done; c < size / share; c++) {
