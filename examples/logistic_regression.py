@@ -80,10 +80,10 @@ def main(picture: str = "logistic_regression.png") -> None:
             lr, losses = best(factory, X, y)
             print(f"{name:<9} lr {lr:<8.2g} loss after {EPOCHS} epochs {losses[-1]:.4f}")
             ax.plot(losses, label=f"{name}, lr {lr:.2g}", markevery=(2 * i, 8), **looks(i, len(factories)))
-        ax.set(yscale="log", xlabel="epoch", title=family)
+        ax.set(yscale="log", ylim=(0.037, 0.2), xlabel="epoch", title=family)
         ax.grid(alpha=0.25, which="both")
         ax.legend(frameon=False, loc="upper right")
-    axes[0].set_ylabel("loss on all data")
+    axes[0].set_ylabel("loss on all data (0.69 at the start)")
     figure.suptitle(
         f"Logistic regression on breast cancer data, batches of {BATCH}, each with the best of {len(RATES)} learning rates"
     )

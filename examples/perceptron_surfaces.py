@@ -44,7 +44,8 @@ def surface(loss: str, X: np.ndarray, d: np.ndarray, axis: np.ndarray) -> np.nda
 def main(picture: str = "perceptron_surfaces.png") -> None:
     X, d = data()
     axis = np.linspace(-REACH, REACH, SIDE)
-    figure = plt.figure(figsize=(11, 8.6), layout="constrained")
+    figure = plt.figure(figsize=(11.5, 9.4))
+    figure.subplots_adjust(left=0.07, right=0.95, bottom=0.07, top=0.9, wspace=0.3, hspace=0.18)
     for column, (loss, title) in enumerate(LOSSES.items()):
         values = surface(loss, X, d, axis)
         j, i = np.unravel_index(values.argmin(), values.shape)

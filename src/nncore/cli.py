@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from nncore.optimizers import OPTIMIZERS, Optimizer
 __all__ = ["main"]
 
 DEFAULT = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
-RATES = {"low": 1e-4, "high": 10.0}
+LOW, HIGH = 1e-4, 10.0  # learning rates
 BUDGET = 8  # learning rates tried for each optimizer
 SHARE = 0.25  # of the digits that are held back
 BATCH = 32
@@ -100,17 +100,13 @@ def _factory(name: str) -> Factory:
 
 def _race_landscape(factories: Mapping[str, Factory], asked: argparse.Namespace) -> landscapes.Comparison:
     """`landscapes.compare`, an optimizer at a time, so that progress can be seen: all see the same starts."""
-    f: landscapes.Landscape = cast(Any, landscapes.LANDSCAPES[asked.problem])()
+    f: landscapes.Landscape = landscapes.LANDSCAPES[asked.problem]()  # type: ignore[call-arg]
     steps, budget, starts = asked.steps or 200, asked.budget or 16, asked.starts or 15
     parts = []
     with tqdm(factories.items(), disable=asked.quiet, leave=False) as bar:
         for name, factory in bar:
             bar.set_description(name)
-            parts.append(
-                landscapes.compare(
-                    {name: factory}, f, steps, budget, starts, seed=asked.seed, low=RATES["low"], high=RATES["high"]
-                )
-            )
+            parts.append(landscapes.compare({name: factory}, f, steps, budget, starts, seed=asked.seed, low=LOW, high=HIGH))
     return _joined(parts)
 
 
@@ -144,7 +140,7 @@ def _race_digits(factories: Mapping[str, Factory], asked: argparse.Namespace) ->
         result[1 : 1 + len(reached)] = np.where(np.isfinite(reached), reached, np.inf)
         return result
 
-    rates = np.geomspace(RATES["low"], RATES["high"], budget)
+    rates = np.geomspace(LOW, HIGH, budget)
     searches, found = {}, {}
     with tqdm(total=len(factories) * (budget + starts), disable=asked.quiet, leave=False) as bar:
         for name, factory in factories.items():

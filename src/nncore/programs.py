@@ -155,8 +155,8 @@ def _penalty_ops(trainer: Trainer, table: Array) -> tuple[list[Op], list[Op], Ar
         return penalty, [], partials
     iterate, column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
     ahead = None if iterate is model.parameters else model.parameters
-    bound = (iterate, ahead, proximal, None, None, None, None, table)
-    return penalty, [Op("tiles", "shrink", bound, (column,), cost=_cost(PENALTY_COST, table))], partials
+    moved = (iterate, ahead, proximal, None, None, None, None, table)
+    return penalty, [Op("tiles", "shrink", moved, (column,), cost=_cost(PENALTY_COST, table))], partials
 
 
 def _first_tiles(tape: Tape) -> list[int]:

@@ -28,7 +28,7 @@ class Averaging(Wrapper):
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
         arrays = (self.state["average"], self.iterate(theta), *[None] * (MAX_ARRAYS - 3), table)
-        return [*super().ops(theta, grad, table), Op("tiles", "average", arrays, (self.column,), tiles=table)]
+        return [*super().ops(theta, grad, table), Op("tiles", "average", arrays, (self.column,))]
 
 
 class EMA(Averaging):

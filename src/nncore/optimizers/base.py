@@ -201,13 +201,13 @@ class Optimizer(Configured):
         self._check_theta(theta)
         self._ensure_state(theta)
         table = tile_table(theta.size)
-        if self._run([Op("tiles", op, self.arrays(theta, theta, table), tiles=table)], self.coefficients(1), self.step_count):
+        if self._run([Op("tiles", op, self.arrays(theta, theta, table))], self.coefficients(1), self.step_count):
             raise DivergenceError(f"{self!r}: a parameter is not finite")
         self.entered = entered
 
     def _run(self, ops: Sequence[Op], row: Array, step: int) -> int:
         """Run ops over the same tiles, one after another on each; 1 if one failed."""
-        theta, tiles = ops[0].arrays[0], len(ops[0].tiles)
+        theta, tiles = ops[0].arrays[0], len(ops[0].arrays[-1])
         return _kernels.run_tiles(
             [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops], dtype=theta.dtype, pieces=tiles, coefficients=row,
             step=step, threads=1 if tiles == 1 else None,
@@ -215,7 +215,7 @@ class Optimizer(Configured):
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
         """The ops of a step, on the tiles of `table`."""
-        return [Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table), tiles=table)]
+        return [Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))]
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""

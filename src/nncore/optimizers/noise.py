@@ -65,5 +65,5 @@ class GradientNoise(Wrapper):
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
         arrays = (grad, *[None] * (MAX_ARRAYS - 2), table)
-        noise = Op("tiles", "gradient_noise", arrays, (self.seed, NOISE_PLACE, self.column), tiles=table)
+        noise = Op("tiles", "gradient_noise", arrays, (self.seed, NOISE_PLACE, self.column))
         return [noise, *super().ops(theta, grad, table)]
