@@ -80,6 +80,20 @@ def test_probabilities_of_the_draws() -> None:
     assert np.abs(p - 1 / n).max() * np.sqrt(draws) > 4.5  # the test could tell them from equal ones
 
 
+def test_a_draw_at_the_edge_of_two_shares() -> None:
+    """u from 0, included, to 1, excluded: share i is [w_0 + … + w_{i−1}, w_0 + … + w_i) / Σw, and a weight of 0 has none."""
+    weights, below = np.array([0.0, 1.0, 1.0, 0.0, 2.0, 0.0]), np.nextafter(np.array([0.25, 0.5, 1.0]), 0)
+    got = samplers._draw(weights, np.concatenate([[0.0, 0.25, 0.5], below]))
+    assert got.tolist() == [1, 2, 4, 1, 2, 4]
+
+
+def test_the_largest_loss_comes_first() -> None:
+    some = examples()
+    assert some.losses is not None
+    order = orders(ALL["largest_loss_first"](), some)[0]
+    assert (np.diff(some.losses[order]) < 0).all()
+
+
 def test_draws_are_independent() -> None:
     """Of 60 draws from 60 examples (1 − 1/60)^60 are not taken on the average: a permutation would leave out none."""
     table = orders(WithReplacement(), examples(), 0, 2000)

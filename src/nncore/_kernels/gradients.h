@@ -10,26 +10,31 @@ static double NAME(chains)(const double *chain) {
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+static double NAME(square_sum)(const real *grad, int64_t n) {
+    double chain[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) chain[k] += (double)grad[i + k] * grad[i + k];
+    for (int k = 0; i < n; i++, k++) chain[k] += (double)grad[i] * grad[i];
+    return NAME(chains)(chain);
+}
+
+static double NAME(magnitude_sum)(const real *theta, int64_t n) {
+    double chain[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) chain[k] += NAME(nn_abs)(theta[i + k]);
+    for (int k = 0; i < n; i++, k++) chain[k] += NAME(nn_abs)(theta[i]);
+    return NAME(chains)(chain);
+}
+
 /* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch. */
 static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
-    double absolute[16] = {0}, square[16] = {0};
     for (int64_t i = 0; i < n; i++) {
         const real w = theta[i];
         grad[i] += l2 * w + ((w > 0 ? l1 : 0) - (w < 0 ? l1 : 0));
     }
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) {
-            const real w = theta[i + k];
-            absolute[k] += NAME(nn_abs)(w);
-            square[k] += (double)w * w;
-        }
-    for (int k = 0; i < n; i++, k++) {
-        const real w = theta[i];
-        absolute[k] += NAME(nn_abs)(w);
-        square[k] += (double)w * w;
-    }
-    return l1 * NAME(chains)(absolute) + 0.5 * l2 * NAME(chains)(square);
+    return (l1 != 0 ? l1 * NAME(magnitude_sum)(theta, n) : 0) + (l2 != 0 ? 0.5 * l2 * NAME(square_sum)(theta, n) : 0);
 }
 
 static double NAME(absolute_sum)(const real *theta, int64_t n) {
@@ -47,15 +52,6 @@ static int NAME(clip_value)(real *grad, real limit, int64_t n) {
         grad[i] = g > limit ? limit : g < -limit ? -limit : g;
     }
     return acted;
-}
-
-static double NAME(square_sum)(const real *grad, int64_t n) {
-    double chain[16] = {0};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) chain[k] += (double)grad[i + k] * grad[i + k];
-    for (int k = 0; i < n; i++, k++) chain[k] += (double)grad[i] * grad[i];
-    return NAME(chains)(chain);
 }
 
 static void NAME(scale)(real *grad, real factor, int64_t n) {
