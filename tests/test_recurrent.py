@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import nncore as nn
 from nncore import _kernels, reference
 from nncore.losses import PythonLoss
-from nncore.reference.recurrent import _philox, zoneout_keep
+from nncore.reference import zoneout_keep
 
 Array = NDArray[Any]
 
@@ -106,7 +106,7 @@ def test_cells_against_their_twins(
             dtype=dtype,
             rows=rows,
             isa=isa,
-            sizes=(units, steps, sequences, sampled, 2**63 - 5, 3),
+            sizes=(units, steps, sequences, sampled, 2**63 - 5, 3 << 16),
             constants=(rate,),
             step=41,
         )
@@ -318,15 +318,6 @@ def test_last_state_is_the_last_of_all(cell: str, rng: np.random.Generator) -> N
 # Zoneout.
 
 
-def test_philox_against_known_answers() -> None:
-    """Random123's kat_vectors for philox4x32-10."""
-    ones = 2**64 - 1
-    got = _philox(ones, np.array([ones], np.uint64), ones)[0]
-    assert [hex(x) for x in got] == ["0x408f276d", "0x41c83b0e", "0xa20bc7c6", "0x6d5451fd"]
-    got = _philox(0x299F31D0A4093822, np.array([0x85A308D3243F6A88], np.uint64), 0x0370734413198A2E)[0]
-    assert [hex(x) for x in got] == ["0xd16cfe09", "0x94fdcceb", "0x5001e420", "0x24126ea1"]
-
-
 def kept(model: nn.Sequential, X: Array, training: bool = True) -> Array:
     """Which units kept their old value at each step."""
     h = model.forward(X, training=training)
@@ -339,14 +330,14 @@ def test_zoneout_keeps_what_the_generator_says(cell: str, rng: np.random.Generat
     layers = [nn.Tanh(), CELLS[cell](13, return_sequences=True, zoneout=0.35)]
     model = nn.Sequential(layers, input_shape=(6, 2), dtype="float64", seed=2**64 + 7)
     X = rng.standard_normal((200, 6, 2))
-    want = zoneout_keep(0.35, (200, 6, 13), seed=7, layer=1)
+    want = zoneout_keep(0.35, (200, 6, 13), seed=7, layer=2)
     assert np.array_equal(kept(model, X), want)
     assert not kept(model, X, training=False).any()
     # Binomial: the share of 15 600 draws has a deviation of √(0.35 · 0.65 / 15600) = 0.0038.
     assert abs(want.mean() - 0.35) < 4 * 0.0038
     # The draws at neighbouring steps, units and rows, of other layers, seeds and steps of the training, go together by chance.
     others = [zoneout_keep(0.35, (200, 6, 13), **kw) for kw in (
-        {"seed": 7, "layer": 2}, {"seed": 8, "layer": 1}, {"seed": 7, "layer": 1, "step": 1},
+        {"seed": 7, "layer": 1}, {"seed": 8, "layer": 2}, {"seed": 7, "layer": 2, "step": 1},
     )]  # fmt: skip
     neighbours = [np.roll(want, 1, axis) for axis in range(3)]
     for other in others + neighbours:

@@ -37,12 +37,6 @@ static double NAME(penalty)(real *restrict grad, const real *restrict theta, rea
     return (l1 != 0 ? l1 * NAME(magnitude_sum)(theta, n) : 0) + (l2 != 0 ? 0.5 * l2 * NAME(square_sum)(theta, n) : 0);
 }
 
-static double NAME(absolute_sum)(const real *theta, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += theta[i] < 0 ? -theta[i] : theta[i];
-    return sum;
-}
-
 /* g = min(max(g, -limit), limit); NaN stays. */
 static int NAME(clip_value)(real *grad, real limit, int64_t n) {
     int acted = 0;    /* was a g beyond the limit? */
@@ -80,7 +74,7 @@ static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t
         if (strength[0] != 0 || strength[1] != 0)
             FOR_STRETCHES(t, sum += NAME(penalty)((real *)op->array[0] + at, (const real *)op->array[1] + at, (real)strength[0],
                                                   (real)strength[1], n));
-        if (left != 0) FOR_STRETCHES(t, sum += left * NAME(absolute_sum)((const real *)op->array[1] + at, n));
+        if (left != 0) FOR_STRETCHES(t, sum += left * NAME(magnitude_sum)((const real *)op->array[1] + at, n));
         ((double *)op->array[2])[t] = sum;
     }
 }

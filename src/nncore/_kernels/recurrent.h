@@ -16,31 +16,32 @@ typedef struct {
     int sequences, sampled;         /* does y hold every step?  is k drawn? */
     real rate;
     uint32_t threshold;             /* k = 1 where the random number is below it */
-    uint64_t seed, stream;
+    nn_stream stream;
 } NAME(recurrence);
 
-/* sizes: units, steps, sequences, sampled, seed, layer; constants: rate */
+/* sizes: units, steps, sequences, sampled, key, place; constants: rate */
 static NAME(recurrence) NAME(recurrence_of)(const nn_op *op, const nn_context *context, int64_t begin) {
     const double rate = op->constant[0];
     return (NAME(recurrence)){
         .units = op->size[0], .steps = op->size[1], .begin = begin, .sequences = (int)op->size[2], .sampled = (int)op->size[3],
-        .rate = (real)rate, .threshold = (uint32_t)(rate * 4294967296.0), .seed = (uint64_t)op->size[4],
-        .stream = (uint64_t)(op->size[5] + 1) << 48 | context->step,
+        .rate = (real)rate, .threshold = (uint32_t)(rate * 4294967296.0), .stream = nn_stream_of(op, context, 4),
     };
 }
 
-/* k of n units from `unit` on.  A random number is a function of (seed, layer, step of the training, element), so that the way
- * back draws the same again instead of remembering them. */
+/* k of n units from `unit` on.  Random numbers have an address (random.h), the element of a (rows, steps, units) array, so that
+ * the way back draws the same again instead of remembering them. */
 static void NAME(zoneout_keep)(real *restrict k, const NAME(recurrence) *r, int64_t row, int64_t t, int64_t unit, int64_t n) {
-    const uint64_t element = (uint64_t)(((r->begin + row) * r->steps + t) * r->units + unit);
-    uint32_t random[4];
-    for (int64_t i = 0; i < n; i++) {
-        if (!r->sampled) {
-            k[i] = r->rate;
-            continue;
-        }
-        if (i == 0 || (element + (uint64_t)i) % 4 == 0) nn_philox(random, r->seed, (element + (uint64_t)i) / 4, r->stream);
-        k[i] = random[(element + (uint64_t)i) % 4] < r->threshold;
+    const int64_t first = ((r->begin + row) * r->steps + t) * r->units + unit;
+    uint32_t bits[NN_RANDOM_BLOCK];
+    if (!r->sampled) {
+        for (int64_t i = 0; i < n; i++) k[i] = r->rate;
+        return;
+    }
+    for (int64_t e = first; e < first + n;) {
+        const int here = nn_in_block(e, first + n), offset = (int)(e % NN_RANDOM_BLOCK);
+        nn_random_block(bits, r->stream, (uint64_t)e / NN_RANDOM_BLOCK);
+        for (int i = 0; i < here; i++) k[e - first + i] = bits[offset + i] < r->threshold;
+        e += here;
     }
 }
 
@@ -201,7 +202,7 @@ static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurr
     }
 }
 
-/* ---- the ops of both cells; sizes: units, steps, sequences, sampled, seed, layer; constants: rate */
+/* ---- the ops of both cells; sizes: units, steps, sequences, sampled, key, place; constants: rate */
 
 /* arrays: y, new (a on entry), previous, product (rows, units), packed U */
 static void NAME(op_simple_rnn_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {

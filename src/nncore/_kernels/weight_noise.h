@@ -162,7 +162,9 @@ static void NAME(op_whiteout_additive_forward)(const nn_op *op, const nn_context
         const int64_t inputs = op->size[1];                                                                                  \
         const nn_stream stream = nn_stream_of(op, context, 2);                                                               \
         const NAME(rectangle) *tiles = op->array[3];                                                                         \
-        NAME(op_dense_backward_weight)(op, context, begin, end);                                                             \
+        nn_op plain = *op;    /* whose sizes 2 and 3 are gaps between rows */                                                \
+        plain.size[2] = plain.size[3] = 0;                                                                                   \
+        NAME(op_dense_backward_weight)(&plain, context, begin, end);                                                         \
         for (int64_t t = begin; t < end; t++) FOR_WEIGHTS(tiles[t], call)                                                    \
     }
 

@@ -97,11 +97,7 @@ class Recurrent(Layer):
 
     def _cell_options(self, tape: Tape) -> dict[str, Any]:
         """Sizes and constants of the cell's ops."""
-        model = self.owner() if self.owner else None
-        assert model is not None, "a layer records its ops for a model"
-        seed, number = model.seed % 2**64, model.layers.index(self)
-        seed -= 2**64 if seed >= 2**63 else 0
-        sizes = (self.units, self.steps, self.return_sequences, tape.training, seed, number)
+        sizes = (self.units, self.steps, self.return_sequences, tape.noise, *tape.stream())
         return {"sizes": sizes, "constants": (self.zoneout,)}
 
     def _emit_weight(self, tape: Tape, name: str, delta: Array | None, h: Array) -> Array:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .activations import sigmoid_forward
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
+from .random import random_bits
 
 Array = NDArray[np.floating[Any]]
 
@@ -246,10 +247,8 @@ def gru_backward(dh: Array, gates: Array, q: Array, previous: Array, U: Array, k
     return delta, delta_recurrent
 
 
-def zoneout_keep(
-    rate: float, shape: tuple[int, int, int], *, seed: int, layer: int, step: int = 0, first_row: int = 0
-) -> NDArray[np.float64]:
-    """k = 1 with the probability ``rate``, otherwise 0: number e of `_philox` (seed, layer, step) is below 2³² · rate.
+def zoneout_keep(rate: float, shape: tuple[int, int, int], **draw: int) -> NDArray[np.float64]:
+    """k = 1 with the probability ``rate``, otherwise 0: number e of `random_bits` is below 2³² · rate.
 
     e = (row · steps + t) · units + unit is the number of the element in the batch.
 
@@ -257,8 +256,8 @@ def zoneout_keep(
     ----------
     rate : float
     shape : (rows, steps, units)
-    seed, layer, step, first_row : int
-        The model's seed, the number of the layer, the step of the training; row 0 is ``first_row`` of the batch.
+    **draw
+        seed, layer, step: see `random_bits`.
 
     Returns
     -------
@@ -266,42 +265,8 @@ def zoneout_keep(
 
     Examples
     --------
-    >>> float(zoneout_keep(0.25, (100, 10, 10), seed=1, layer=0).mean().round(2))
+    >>> float(zoneout_keep(0.25, (100, 10, 10), seed=1).mean().round(2))
     0.25
     """
-    first, count = first_row * shape[1] * shape[2], int(np.prod(shape))
-    element = np.arange(first, first + count, dtype=np.uint64)
-    numbers = _philox(seed, element // np.uint64(4), (layer + 1 << 48) + step)
-    chosen = np.take_along_axis(numbers, (element % np.uint64(4)).astype(np.intp)[:, None], axis=1)[:, 0]
-    return (chosen < np.uint64(int(rate * 2**32))).astype(np.float64).reshape(shape)
-
-
-def _philox(key: int, low: NDArray[np.uint64], high: int) -> NDArray[np.uint64]:
-    """Philox4x32-10: four 32-bit numbers for each counter (Salmon et al.: Parallel random numbers: as easy as 1, 2, 3, 2011).
-
-    Parameters
-    ----------
-    key : int, below 2⁶⁴
-    low : uint64 array (n,)
-        The lower half of each counter.
-    high : int, below 2⁶⁴
-        The upper half of all.
-
-    Returns
-    -------
-    uint64 array (n, 4)
-
-    Examples
-    --------
-    >>> [hex(x) for x in _philox(0, np.zeros(1, np.uint64), 0)[0]]
-    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
-    """
-    mask, half = np.uint64(2**32 - 1), np.uint64(32)
-    x0, x1 = low & mask, low >> half
-    x2, x3 = np.full_like(low, high & 2**32 - 1), np.full_like(low, high >> 32)
-    k0, k1 = key & 2**32 - 1, key >> 32
-    for _ in range(10):
-        p0, p1 = np.uint64(0xD2511F53) * x0, np.uint64(0xCD9E8D57) * x2
-        x0, x1, x2, x3 = (p1 >> half) ^ x1 ^ np.uint64(k0), p1 & mask, (p0 >> half) ^ x3 ^ np.uint64(k1), p0 & mask
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
-    return np.stack([x0, x1, x2, x3], axis=1)
+    chosen = random_bits(int(np.prod(shape)), **draw) < int(rate * 2**32)
+    return chosen.astype(np.float64).reshape(shape)
