@@ -377,3 +377,9 @@ def test_losses_with_other_options_are_not_mixed_up(rng: np.random.Generator) ->
     for factor in (1.0, 2.0):
         value, _ = model.loss_and_gradient(X, y, lambda y, d, f=factor: (f * np.abs(y - d).sum(axis=1), f * np.sign(y - d)))
         assert value == pytest.approx(factor * e.sum(axis=1).mean(), rel=1e-13)
+
+
+def test_initial_weights_are_not_those_of_a_generator_with_the_same_seed() -> None:
+    """Data drawn from default_rng(seed) would otherwise be the very numbers of the first layer."""
+    model = nn.Sequential([nn.Dense(5, weight_init=nn.initializers.Normal(1.0))], input_shape=3, dtype="float64", seed=7)
+    assert not np.isin(model.layers[0].weight, np.random.default_rng(7).standard_normal(100)).any()

@@ -191,13 +191,16 @@ class Sequential:
                 setattr(layer, f"{name}_grad", self.gradients[part].reshape(parameter.shape))
 
     def initialize(self, seed: int | None = None) -> None:
-        """Draw all parameters anew. Each array has a generator of its own, made from (seed, layer, array)."""
+        """Draw all parameters anew. Each array has a generator of its own, made from (seed, layer, array).
+
+        None of them is ``default_rng(seed)``, with which data of the same seed may have been drawn.
+        """
         seed = self.seed if seed is None else seed
         for number, layer in enumerate(self.layers):
             for name, state in layer.states.items():
                 getattr(layer, name)[...] = state.initial
             for index, (name, parameter) in enumerate(layer.parameters.items()):
-                rng = np.random.default_rng([seed, number, index])
+                rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
                 getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
 
     @property
