@@ -412,7 +412,7 @@ def test_packed_weights(isa: str, dtype: str, rng: np.random.Generator) -> None:
     lanes = {"baseline": 16, "avx2": 32, "avx512": 64}[isa] // np.dtype(dtype).itemsize
     for units, inputs in ((1, 1), (3, 5), (16, 16), (33, 20), (70, 300)):
         W = rng.normal(size=(units, inputs)).astype(dtype)
-        packed, tiles = np.full(_kernels.packed_size(units, inputs), np.nan, dtype), _kernels.weight_tiles(units, inputs)
+        packed, tiles = np.zeros(_kernels.packed_size(units, inputs), dtype), _kernels.weight_tiles(units, inputs)
         _kernels.run_op(
             "pack_weight", (packed, W, tiles), dtype=dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
         )  # fmt: skip
