@@ -23,22 +23,34 @@
 #define __atomic_store_n(p, v, order) (*(p) = (v))
 #endif
 
-enum { MAX_THREADS = 256, CACHE_LINE = 64, SPINS = 2000 };
+enum { MAX_THREADS = 256, CACHE_LINE = 64, SPINS = 2000, MOST_SHARED = 0xFFFF };
+
+#if defined(__GNUC__) && !defined(_WIN32) && defined(_OPENMP)
+#define NN_ATOMICS
+#endif
 
 /* One thread's view of the run. */
 typedef struct {
     int number, count;
+    uint64_t stages;             /* how many it has come to */
     int failed;                  /* set by an op of this thread */
     double *op_seconds;          /* where the time in each op is added up, or NULL */
 } nn_thread;
+
+/* What is left of a thread's pieces of a stage: the stage's number (32 bits), the first piece and the end (16 bits each). */
+typedef struct {
+    uint64_t left;
+    char pad[CACHE_LINE - sizeof(uint64_t)];
+} nn_share;
 
 /* What the threads of a run share. */
 typedef struct {
     const nn_program *program;
     const nn_run *run;
-    int64_t failed_step;         /* one more than the first step that failed; 0: none */
+    uint64_t failed_stage;       /* the number of the stage in which an op failed; 0: none */
     int64_t done;
     int home;                    /* the core of the calling thread */
+    nn_share *shares;            /* (threads,) */
     char pad[CACHE_LINE];
     int waiting;                 /* the barrier: how many have arrived, */
     int round;                   /* how often all have, */
@@ -72,7 +84,7 @@ static void leave_core(int home) {
 /* All threads meet: spin for some ten microseconds, then sleep. */
 static void meet(nn_team *team, int threads) {
     if (threads == 1) return;
-#if defined(__GNUC__) && !defined(_WIN32) && defined(_OPENMP)
+#ifdef NN_ATOMICS
     const int round = __atomic_load_n(&team->round, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&team->waiting, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(&team->waiting, 0, __ATOMIC_RELAXED);
@@ -123,20 +135,59 @@ static void run_op(const nn_program *program, const nn_op *op, const nn_context 
     thread->op_seconds[op - program->ops] += now() - start;
 }
 
-static void run_pieces(const nn_program *program, const nn_stage *stage, const nn_context *context, const nn_thread *thread) {
+static void run_piece(const nn_program *program, const nn_stage *stage, const nn_context *context, const nn_thread *thread,
+                      int64_t piece) {
+    const int64_t first = piece * program->block_rows, last = first + program->block_rows;
+    for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
+        if (stage->axis == NN_ROWS)
+            run_op(program, op, context, thread, first, last < context->rows ? last : context->rows);
+        else if (op->first_piece <= piece && piece < op->last_piece)
+            run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
+    }
+}
+
+/* Takes a piece out of a share that was [first, last) when the stage began: its owner the first one, another thread the last
+ * one; -1 if none is left. */
+#ifdef NN_ATOMICS
+static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_t last, int own) {
+    uint64_t seen = __atomic_load_n(&share->left, __ATOMIC_ACQUIRE);
+    for (;;) {
+        const int begun = seen >> 32 == (stage & 0xFFFFFFFFu);    /* or else the share is still that of an earlier stage */
+        const uint64_t begin = begun ? seen >> 16 & 0xFFFF : (uint64_t)first, end = begun ? seen & 0xFFFF : (uint64_t)last;
+        if (begin >= end) return -1;
+        const uint64_t rest = own ? (begin + 1) << 16 | end : begin << 16 | (end - 1);
+        if (__atomic_compare_exchange_n(&share->left, &seen, stage << 32 | rest, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return (int64_t)(own ? begin : end - 1);
+    }
+}
+#endif
+
+/* Each thread goes through its own share; when that is done, it takes pieces from the ends of the others': a thread whose core
+ * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits. */
+static void run_pieces(nn_team *team, const nn_stage *stage, const nn_context *context, const nn_thread *thread) {
+    const nn_program *program = team->program;
     const int64_t block = program->block_rows;
     const int64_t pieces = stage->axis == NN_ROWS ? (context->rows + block - 1) / block : stage->pieces;
-    const int64_t begin = thread->count == 1 ? 0 : share(stage, pieces, thread->number, thread->count);
-    const int64_t end = thread->count == 1 ? pieces : share(stage, pieces, thread->number + 1, thread->count);
-    for (int64_t piece = begin; piece < end; piece++)
-        for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
-            if (stage->axis == NN_ROWS) {
-                const int64_t first = piece * block, last = first + block;
-                run_op(program, op, context, thread, first, last < context->rows ? last : context->rows);
-            } else if (op->first_piece <= piece && piece < op->last_piece) {
-                run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
-            }
+    const int count = thread->count;
+    if (count == 1) {
+        for (int64_t piece = 0; piece < pieces; piece++) run_piece(program, stage, context, thread, piece);
+        return;
+    }
+#ifdef NN_ATOMICS
+    if (pieces <= MOST_SHARED) {
+        for (int t = 0; t < count; t++) {
+            const int whose = (thread->number + t) % count;
+            const int64_t first = share(stage, pieces, whose, count), last = share(stage, pieces, whose + 1, count);
+            int64_t piece;
+            while ((piece = take_piece(team->shares + whose, thread->stages, first, last, t == 0)) >= 0)
+                run_piece(program, stage, context, thread, piece);
         }
+        return;
+    }
+#endif
+    const int64_t last = share(stage, pieces, thread->number + 1, count);
+    for (int64_t piece = share(stage, pieces, thread->number, count); piece < last; piece++)
+        run_piece(program, stage, context, thread, piece);
 }
 
 /* The sum of a record over the batch, in four fixed chains. */
@@ -161,15 +212,16 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
     const nn_program *program = team->program;
     for (int64_t s = first; s < last; s++) {
         const nn_stage *stage = program->stages + s;
-        run_pieces(program, stage, context, thread);
+        thread->stages++;
+        run_pieces(team, stage, context, thread);
         if (thread->failed) {
             thread->failed = 0;
-            __atomic_store_n(&team->failed_step, step + 1, __ATOMIC_RELAXED);
+            __atomic_store_n(&team->failed_stage, thread->stages, __ATOMIC_RELAXED);
         }
         meet(team, thread->count);
-        /* A faster thread may already have failed in a later step: only this one counts here. */
-        const int64_t failed = __atomic_load_n(&team->failed_step, __ATOMIC_RELAXED);
-        if (failed && failed <= step + 1) return 0;
+        /* A faster thread may already have failed in a later stage: only this one counts here. */
+        const uint64_t failed = __atomic_load_n(&team->failed_stage, __ATOMIC_RELAXED);
+        if (failed && failed <= thread->stages) return 0;
         if (!stage->checks_loss) continue;
         /* Every thread takes the same sum and comes to the same conclusion: no barrier is needed for it. */
         const int finite = isfinite(record_sum(program->records[0], context->rows));
@@ -196,7 +248,7 @@ static void run_thread(nn_team *team, int number, int count) {
     const nn_program *program = team->program;
     const nn_run *run = team->run;
     if (number) leave_core(team->home);
-    nn_thread thread = {number, count, 0, run->op_seconds};
+    nn_thread thread = {number, count, 0, 0, run->op_seconds};
     nn_context context = {0};
     context.failed = &thread.failed;
     const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
@@ -220,14 +272,14 @@ static void run_thread(nn_team *team, int number, int count) {
                 run->notes_out[(step - run->first_step) * program->n_notes + k] = record_sum(program->notes[k], program->note_parts[k]);
     }
     meet(team, count);
-    if (number == 0) __atomic_store_n(&team->failed_step, 0, __ATOMIC_RELAXED);
+    if (number == 0) __atomic_store_n(&team->failed_stage, 0, __ATOMIC_RELAXED);
     meet(team, count);
     run_stages(team, program->leave, program->n_stages, step, &context, &thread);
     if (number == 0) team->done = step - run->first_step;
 }
 
 int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
-    nn_team team = {program, run, 0, 0, -1, {0}, 0, 0, 0};
+    nn_team team = {program, run, 0, 0, -1, NULL, {0}, 0, 0, 0};
     if (run->first_step >= run->last_step) return 0;
     if (threads <= 1) {
         run_thread(&team, 0, 1);
@@ -237,7 +289,11 @@ int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
 #if defined(__linux__)
     team.home = sched_getcpu();
 #endif
-#pragma omp parallel num_threads(threads < MAX_THREADS ? threads : MAX_THREADS)
+    nn_share shares[MAX_THREADS];
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    for (int t = 0; t < threads; t++) shares[t].left = 0;
+    team.shares = shares;
+#pragma omp parallel num_threads(threads)
     run_thread(&team, omp_get_thread_num(), omp_get_num_threads());
 #else
     run_thread(&team, 0, 1);
