@@ -412,13 +412,14 @@ def test_packed_weights(isa: str, dtype: str, rng: np.random.Generator) -> None:
     lanes = {"baseline": 16, "avx2": 32, "avx512": 64}[isa] // np.dtype(dtype).itemsize
     for units, inputs in ((1, 1), (3, 5), (16, 16), (33, 20), (70, 300)):
         W = rng.normal(size=(units, inputs)).astype(dtype)
-        packed, tiles = np.zeros(_kernels.packed_size(units, inputs), dtype), _kernels.weight_tiles(units, inputs)
+        packed, tiles = np.full(_kernels.packed_size(units, inputs), np.nan, dtype), _kernels.weight_tiles(units, inputs)
         _kernels.run_op(
             "pack_weight", (packed, W, tiles), dtype=dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
         )  # fmt: skip
-        want = reference.pack_weight(W, 2 * lanes, lanes)
-        assert np.array_equal(packed[: want.size], want)
-        assert np.isnan(packed[want.size :]).all()
+        want, taken = (reference.pack_weight(array, 2 * lanes, lanes) for array in (W, np.ones_like(W)))
+        expected = np.full(packed.size, np.nan, dtype)  # nothing is written where there is no weight
+        expected[: want.size][taken == 1] = want[taken == 1]
+        assert np.array_equal(packed, expected, equal_nan=True)
 
 
 # The network.
