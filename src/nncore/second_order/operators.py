@@ -35,6 +35,7 @@ class _Operator(LinearOperator):
         self.model = model
         self._rows = model.scaled_rows(X)
         self._capacity = chunk_rows(model, len(self._rows))
+        model.check_batches(len(self._rows), self._capacity, training=True)
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
         for start in range(0, len(self._rows), self._capacity):
