@@ -13,7 +13,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
 TESTS = [
     f"test_{part}.py"
-    for part in ("kernels", "executor", "stochastic", "weight_noise", "tangent", "recurrent", "normalisation", "wrappers")
+    for part in (
+        "kernels",
+        "executor",
+        "stochastic",
+        "weight_noise",
+        "tangent",
+        "tangent_normalisation",
+        "recurrent",
+        "normalisation",
+        "wrappers",
+    )  # fmt: skip
 ]
 
 

@@ -61,9 +61,8 @@ class _RowNorm(Layer):
         dx = tape.array(x.width) if x.grad is None else x.grad
         arrays = (dx, partials, counts, y.grad, x.value, statistics, weight)
         tape.rows_backward(f"{self.kernel}_backward", *arrays, sizes=sizes)
-        for name in self.parameters:  # the other of the two sums goes to scratch
-            sums = (self.weight_grad, scratch[0]) if name == "weight" else (scratch[1], self.bias_grad)
-            tape.gradient(self._sums(name, (*sums, partials, counts)))
+        for name in self.parameters:
+            tape.gradient(self._sums(name, getattr(self, f"{name}_grad"), scratch, partials, counts))
         if tape.tangents and (self.affine or x.tangent is not None):
             self._emit_tangent(tape, x, y, statistics, weight, zeros, counts)
         return y
@@ -81,19 +80,20 @@ class _RowNorm(Layer):
         if self.affine:
             partials = tape.arena.take((len(counts), 2, self.places), np.float64)
             tape.tangent_backward(f"{kernel}_backward_weight", partials, *rows, sizes=sizes)
-            scratch = tape.arena.take((2, self.places), tape.dtype)
+            scratch = list(tape.arena.take((2, self.places), tape.dtype))
             for name in self.parameters:
-                sums = (tape.product(self.weight_grad), scratch[0]) if name == "weight" else (scratch[1], tape.product(self.bias_grad))
-                tape.tangent_gradient(self._sums(name, (*sums, partials, counts)))
+                product = tape.product(getattr(self, f"{name}_grad"))
+                tape.tangent_gradient(self._sums(name, product, scratch, partials, counts))
         if x.grad_tangent is not None:
             tape.tangent_backward(f"{kernel}_backward", x.grad_tangent, *rows, weight, v_weight, sizes=sizes)
 
-    def _sums(self, name: str, arrays: tuple[Any, ...]) -> Op:
-        """The gradient of a parameter: the blocks' sums in order, chunk by chunk."""
+    def _sums(self, name: str, gradient: Array, scratch: list[Array], partials: Array, counts: Array) -> Op:
+        """The gradient of a parameter: the blocks' sums in order, chunk by chunk. The other of the two sums goes to scratch."""
+        arrays = (gradient, scratch[0], partials, counts) if name == "weight" else (scratch[1], gradient, partials, counts)
         firsts = range(0, self.places, CHUNK)
         stretches = [(self.parameters[name].offset + first, min(CHUNK, self.places - first)) for first in firsts]
         tiles = [(offset, 1, size, size) for offset, size in stretches]
-        cost = [float(len(arrays[-1]) * size) for _, size in stretches]
+        cost = [float(len(counts) * size) for _, size in stretches]
         return Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles)
 
     def config(self) -> dict[str, Any]:
