@@ -220,7 +220,7 @@ class BatchNorm(Layer):
         product = [tape.product(self.weight_grad), tape.product(self.bias_grad)] if self.affine else list(scratch)
         tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
         ty, tdy = tape.tangent_signal(y)
-        by_channel = {"pieces": pieces, "sizes": (*sizes, not of_batch)}
+        by_channel: dict[str, Any] = {"pieces": pieces, "sizes": (*sizes, not of_batch)}
         if of_batch:  # Σ R{x} and Σ R{x} (x − μ), as of δ on the way back
             tape.tangent_forward("batch_norm_backward_sums", partials, counts, tx, x.value, table, sizes=sizes)
         tape.tangent_tiles("batch_norm_tangent_statistics", tangents, partials, counts, table, weight, *v, place, **by_channel)
