@@ -11,10 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
-TESTS = [
-    f"test_{part}.py"
-    for part in ("kernels", "executor", "stochastic", "weight_noise", "tangent", "recurrent", "normalisation", "wrappers")
-]
+PARTS = "kernels executor stochastic weight_noise tangent tangent_normalisation recurrent normalisation wrappers"
+TESTS = [f"test_{part}.py" for part in PARTS.split()]
 
 
 def main() -> int:

@@ -231,6 +231,14 @@ class Tape:
         """An op over the rows that writes R{∂l/∂x}."""
         self._tangent_backward[-1].append(Op("rows", kernel, arrays, sizes, constants))
 
+    def tangent_tiles(self, kernel: str, *arrays: Any, pieces: int, sizes: tuple[int, ...]) -> None:
+        """An op over tiles between those that write R{y}: a stage of its own."""
+        self.tangents_forward.append(Op("tiles", kernel, arrays, sizes, cost=[1.0] * pieces))
+
+    def tangent_tiles_backward(self, kernel: str, *arrays: Any, pieces: int, sizes: tuple[int, ...]) -> None:
+        """An op over tiles between those that write R{∂l/∂x}."""
+        self._tangent_backward[-1].append(Op("tiles", kernel, arrays, sizes, cost=[1.0] * pieces))
+
     def tangent_gradient(self, op: Op) -> None:
         """R{∂l/∂w} of a parameter, tile by tile, over the whole batch."""
         self.tangent_gradients.append(op)

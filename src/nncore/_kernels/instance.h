@@ -14,6 +14,7 @@
 #include "weight_norm.h"
 #include "losses.h"
 #include "tangents.h"
+#include "normalisation_tangents.h"
 #include "gradients.h"
 #include "gradient_noise.h"
 #include "optimizers.h"

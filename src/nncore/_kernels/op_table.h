@@ -38,6 +38,9 @@ static const nn_entry nn_table[] = {
     ENTRY(hinge_tangent) ENTRY(binary_cross_entropy_tangent) ENTRY(kl_divergence_tangent)
     ENTRY(sigmoid_cross_entropy_tangent) ENTRY(softmax_cross_entropy_tangent)
     ENTRY(softmax_cross_entropy_labels_tangent) ENTRY(load_direction) ENTRY(add_product)
+    PAIR(batch_norm_tangent) ENTRY(batch_norm_tangent_statistics) ENTRY(batch_norm_tangent_backward_sums)
+    ENTRY(batch_norm_tangent_backward_statistics) PAIR(group_norm_tangent) ENTRY(group_norm_tangent_backward_weight)
+    PAIR(rms_norm_tangent) ENTRY(rms_norm_tangent_backward_weight)
     /* gradients before the update */
     ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
     ENTRY(gradient_noise)

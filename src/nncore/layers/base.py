@@ -81,7 +81,6 @@ class Layer:
     """
 
     penalizes_activity = False  # does it add to the loss of an example?
-    couples_rows = False  # in training, does a row's output depend on the other rows? Then a batch cannot be cut in chunks
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not isinstance(name, str) or not name):
@@ -117,6 +116,11 @@ class Layer:
     def variant(self) -> Any:
         """What decides, apart from the arguments, which ops the layer records: programs are compiled anew when it changes."""
         return None
+
+    @property
+    def couples_rows(self) -> bool:
+        """In training, does a row's output depend on the other rows? Then a batch cannot be cut in chunks."""
+        return False
 
     def smallest_batch(self, training: bool) -> int:
         """How many rows a batch must have."""

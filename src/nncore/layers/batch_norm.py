@@ -19,6 +19,7 @@ __all__ = ["BatchNorm", "BatchRenorm"]
 CHUNK = 64  # channels whose blocks are put together at a time: MAX_CHUNK in batch_norm.h
 SLOT_ROWS = 16  # a block of rows begins at a multiple of it: SLOT_ROWS there
 TABLE = 7  # numbers that the rows need of each channel
+TANGENTS = 9  # and of its R{}: TANGENTS in normalisation_tangents.h
 FLOPS = 20  # an element costs as much as so many floating-point operations of a matrix product
 
 
@@ -128,6 +129,10 @@ class BatchNorm(Layer):
     def variant(self) -> bool:
         return self.frozen
 
+    @property
+    def couples_rows(self) -> bool:
+        return self._of_batch(True)
+
     def smallest_batch(self, training: bool) -> int:
         return 2 if self.length == 1 and self._of_batch(training) else 1
 
@@ -166,8 +171,15 @@ class BatchNorm(Layer):
             (tape.forward if tape.training else tape.prepare).append(constants)
         tape.rows(f"{kernel}_forward", y.value, x.value, table, sizes=sizes)
         if tape.gradients:
-            self._emit_backward(tape, x, y, kernel, table, batch, counts, place, pieces)
+            sums = self._emit_backward(tape, x, y, kernel, table, batch, counts, place, pieces)
+            if tape.tangents and (self.affine or x.tangent is not None) and self.twice_differentiable:
+                self._emit_tangent(tape, x, y, (weight, sums, counts, table, place), pieces)
         return y
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Is there an R-operator?"""
+        return True
 
     def _statistics(self, tape: Tape, arrays: tuple[Any, ...], sizes: tuple[int, ...], pieces: int) -> None:
         """From the sums of the blocks, the table of all that the rows need."""
@@ -176,7 +188,8 @@ class BatchNorm(Layer):
     def _emit_backward(
         self, tape: Tape, x: Signal, y: Signal, kernel: str, table: Array, batch: Array, counts: Array, place: Array | None,
         pieces: int,
-    ) -> None:  # fmt: skip
+    ) -> Array:  # fmt: skip
+        """Record the way back; where it leaves the sums of the blocks."""
         sizes, of_batch = (self.channels, self.length, self.places), self._of_batch(True)
         partials = tape.arena.take((len(counts), 2, self.channels), np.float64)
         factors = tape.arena.take((2, self.channels), tape.dtype)
@@ -195,6 +208,29 @@ class BatchNorm(Layer):
             track = (self._running(), self.batches, batch, place)
             cost = (float(self.channels),)
             tape.gradient(Op("tiles", "batch_norm_track", track, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
+        return partials
+
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, of: tuple[Any, ...], pieces: int) -> None:
+        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalisation_tangents.h."""
+        weight, sums, counts, table, place = of
+        of_batch, sizes = self._of_batch(True), (self.channels, self.length, self.places)
+        tangents, partials = tape.arena.take((TANGENTS, self.channels), np.float64), tape.arena.take(sums.shape, np.float64)
+        scratch, zeros = tape.arena.take((2, self.places), tape.dtype), tape.arena.take(self.places, tape.dtype)
+        v = [tape.direction(self.weight), tape.direction(self.bias)] if self.affine else [zeros, zeros]
+        product = [tape.product(self.weight_grad), tape.product(self.bias_grad)] if self.affine else list(scratch)
+        tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
+        ty, tdy = tape.tangent_signal(y)
+        by_channel: dict[str, Any] = {"pieces": pieces, "sizes": (*sizes, not of_batch)}
+        if of_batch:  # Σ R{x} and Σ R{x} (x − μ), as of δ on the way back
+            tape.tangent_forward("batch_norm_backward_sums", partials, counts, tx, x.value, table, sizes=sizes)
+        tape.tangent_tiles("batch_norm_tangent_statistics", tangents, partials, counts, table, weight, *v, place, **by_channel)
+        tape.tangent_forward("batch_norm_tangent_forward", ty, tx, x.value, table, tangents, sizes=sizes)
+        rows = (tdy, y.grad, tx, x.value, table, tangents)
+        tape.tangent_backward("batch_norm_tangent_backward_sums", partials, *rows, sizes=sizes)
+        arrays = (*product, tangents, partials, sums, counts, table, place)
+        tape.tangent_tiles_backward("batch_norm_tangent_backward_statistics", *arrays, **by_channel)
+        if x.grad_tangent is not None:
+            tape.tangent_backward("batch_norm_tangent_backward", x.grad_tangent, *rows, sizes=sizes)
 
     def _place(self) -> Array | None:
         """Which parameter each channel has, -1 for none."""
@@ -276,6 +312,10 @@ class BatchRenorm(BatchNorm):
             "batch_renorm_statistics", *arrays, self._running(), pieces=pieces, sizes=(*sizes, *columns),
             constants=(self.eps, *first),
         )  # fmt: skip
+
+    @property
+    def twice_differentiable(self) -> bool:
+        return self.frozen  # r and d count as constants, so the gradient is not that of a function
 
     def config(self) -> dict[str, Any]:
         config = super().config()

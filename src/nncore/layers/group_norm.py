@@ -61,18 +61,40 @@ class _RowNorm(Layer):
         dx = tape.array(x.width) if x.grad is None else x.grad
         arrays = (dx, partials, counts, y.grad, x.value, statistics, weight)
         tape.rows_backward(f"{self.kernel}_backward", *arrays, sizes=sizes)
-        for name in self.parameters:  # the other of the two sums goes to scratch
-            sums = (self.weight_grad, scratch[0]) if name == "weight" else (scratch[1], self.bias_grad)
-            self._emit_sums(tape, name, (*sums, partials, counts))
+        for name in self.parameters:
+            tape.gradient(self._sums(name, getattr(self, f"{name}_grad"), scratch, partials, counts))
+        if tape.tangents and (self.affine or x.tangent is not None):
+            self._emit_tangent(tape, x, y, statistics, weight, zeros, counts)
         return y
 
-    def _emit_sums(self, tape: Tape, name: str, arrays: tuple[Any, ...]) -> None:
-        """The gradient of a parameter: the blocks' sums in order, chunk by chunk."""
+    def _emit_tangent(
+        self, tape: Tape, x: Signal, y: Signal, statistics: Array, weight: Array, zeros: Array, counts: Array
+    ) -> None:
+        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalisation_tangents.h."""
+        sizes, kernel = (self.groups, self.size, self.share), f"{self.kernel}_tangent"
+        v_weight, v_bias = (tape.direction(getattr(self, p)) if p in self.parameters else zeros for p in ("weight", "bias"))
+        tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
+        ty, tdy = tape.tangent_signal(y)
+        tape.tangent_forward(f"{kernel}_forward", ty, tx, x.value, statistics, weight, v_weight, v_bias, sizes=sizes)
+        rows = (tdy, y.grad, tx, x.value, statistics)
+        if self.affine:
+            partials = tape.arena.take((len(counts), 2, self.places), np.float64)
+            tape.tangent_backward(f"{kernel}_backward_weight", partials, *rows, sizes=sizes)
+            scratch = list(tape.arena.take((2, self.places), tape.dtype))
+            for name in self.parameters:
+                product = tape.product(getattr(self, f"{name}_grad"))
+                tape.tangent_gradient(self._sums(name, product, scratch, partials, counts))
+        if x.grad_tangent is not None:
+            tape.tangent_backward(f"{kernel}_backward", x.grad_tangent, *rows, weight, v_weight, sizes=sizes)
+
+    def _sums(self, name: str, gradient: Array, scratch: list[Array], partials: Array, counts: Array) -> Op:
+        """The gradient of a parameter: the blocks' sums in order, chunk by chunk. The other of the two sums goes to scratch."""
+        arrays = (gradient, scratch[0], partials, counts) if name == "weight" else (scratch[1], gradient, partials, counts)
         firsts = range(0, self.places, CHUNK)
         stretches = [(self.parameters[name].offset + first, min(CHUNK, self.places - first)) for first in firsts]
         tiles = [(offset, 1, size, size) for offset, size in stretches]
-        cost = [float(len(arrays[-1]) * size) for _, size in stretches]
-        tape.gradient(Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles))
+        cost = [float(len(counts) * size) for _, size in stretches]
+        return Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles)
 
     def config(self) -> dict[str, Any]:
         return {"eps": self.eps, "affine": self.affine, "name": self.name}

@@ -2,7 +2,7 @@
 
 - `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
 - `batch_norm`, `group_norm`: normalisation over the batch, of an example, of weights;
-- `tangents`: the same once more differentiated along a direction, for products with the Hessian;
+- `tangents`, `normalisation_tangents`: the same once more differentiated along a direction, for products with the Hessian;
 - `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
@@ -22,6 +22,7 @@ from . import (
     group_norm,
     losses,
     noise,
+    normalisation_tangents,
     optimizers,
     random,
     recurrent,
@@ -104,6 +105,19 @@ from .noise import (
     gaussian_noise_forward,
     scaled_backward,
     scaled_forward,
+)
+from .normalisation_tangents import (
+    batch_norm_tangent_backward,
+    batch_norm_tangent_backward_statistics,
+    batch_norm_tangent_backward_sums,
+    batch_norm_tangent_forward,
+    batch_norm_tangent_statistics,
+    group_norm_tangent_backward,
+    group_norm_tangent_backward_weight,
+    group_norm_tangent_forward,
+    rms_norm_tangent_backward,
+    rms_norm_tangent_backward_weight,
+    rms_norm_tangent_forward,
 )
 from .optimizers import (
     adadelta_outside_update,
@@ -222,6 +236,11 @@ __all__ = [
     "batch_norm_relu_forward",
     "batch_norm_statistics",
     "batch_norm_sums",
+    "batch_norm_tangent_backward",
+    "batch_norm_tangent_backward_statistics",
+    "batch_norm_tangent_backward_sums",
+    "batch_norm_tangent_forward",
+    "batch_norm_tangent_statistics",
     "batch_norm_track",
     "batch_renorm_statistics",
     "binary_cross_entropy",
@@ -266,6 +285,9 @@ __all__ = [
     "group_norm_backward",
     "group_norm_backward_weight",
     "group_norm_forward",
+    "group_norm_tangent_backward",
+    "group_norm_tangent_backward_weight",
+    "group_norm_tangent_forward",
     "gru_backward",
     "gru_forward",
     "hinge",
@@ -294,6 +316,7 @@ __all__ = [
     "nesterov_leave",
     "nesterov_update",
     "noise",
+    "normalisation_tangents",
     "optimizers",
     "pack_weight",
     "penalty",
@@ -307,6 +330,9 @@ __all__ = [
     "relu_tangent_backward",
     "rms_norm_backward",
     "rms_norm_forward",
+    "rms_norm_tangent_backward",
+    "rms_norm_tangent_backward_weight",
+    "rms_norm_tangent_forward",
     "rmsprop_centered_inside_update",
     "rmsprop_centered_momentum_inside_update",
     "rmsprop_centered_momentum_update",

@@ -68,18 +68,22 @@ class Linearization:
         self.recording = Recording(model, capacity, training=True, gradients=True, tangents=True)
         self._owner: object = None
         self._chunk: tuple[int, int] = (0, 0)
-        self._theta = np.empty_like(model.parameters)
+        self._variant = model.variant
+        self._theta, self._state = np.empty_like(model.parameters), np.empty_like(model.state)
 
     def linearize(self, owner: object, bind: list[tuple[Op, int, Array]], start: int, count: int, scale: float) -> None:
         """Have the passes over rows [start, start + count) of the owner's data at the model's parameters."""
-        theta = self.model.parameters
-        if self._owner is owner and self._chunk == (start, count) and np.array_equal(theta, self._theta):
+        theta, state = self.model.parameters, self.model.state
+        if self.model.variant != self._variant:
+            raise ValueError("a layer of the model has been frozen or released since the operator was made: make a new one")
+        same = np.array_equal(theta, self._theta) and np.array_equal(state, self._state)
+        if self._owner is owner and self._chunk == (start, count) and same:
             return
         self._owner = None
         if not self.passes.run(bind, 1, examples=count, batch=count, origin=start, scale=scale):
             raise ValueError("the loss is not finite at the model's parameters: it has no curvature there")
         self._owner, self._chunk = owner, (start, count)
-        self._theta[...] = theta
+        self._theta[...], self._state[...] = theta, state
 
 
 class CurvatureProgram(Linearization):

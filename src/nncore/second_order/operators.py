@@ -35,6 +35,7 @@ class _Operator(LinearOperator):
         self.model = model
         self._rows = model.scaled_rows(X)
         self._capacity = chunk_rows(model, len(self._rows))
+        model.check_batches(len(self._rows), self._capacity, training=True)
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
         for start in range(0, len(self._rows), self._capacity):
@@ -151,13 +152,16 @@ class HessianOperator(_Curvature):
     -----
     ReLU, LeakyReLU, ELU with α ≠ 1, the hinge loss and the mean absolute error have kinks. There second derivatives do not
     exist; those beside the kink are taken. So H of a ReLU network has nothing of the bends between its linear pieces.
+    With `BatchNorm` that is not frozen the statistics are those of X as a whole, and so X is never cut in chunks: its signals
+    must fit in memory.
 
     Raises
     ------
     TypeError
-        For a layer or a loss that has no second derivative here: one written in Python, or random.
+        For a layer or a loss that has no second derivative here: one written in Python, a random or recurrent layer,
+        `WeightNorm`, and `BatchRenorm` unless frozen.
     ValueError
-        If X, y or a vector do not fit; in a product, if the loss is not finite.
+        If X, y or a vector do not fit; in a product, if the loss is not finite, or a layer has been frozen or released since.
 
     Examples
     --------
