@@ -84,27 +84,37 @@ def serve_torch(connection: Connection) -> None:
         connection.send(seconds_per_call(step, 0.1))
 
 
-def noisy_trainer(dropout: bool) -> nn.Trainer:
-    """Of 784-256-128-10, with dropout after each hidden layer or without."""
-    layers: list[nn.Layer] = []
-    for units in (256, 128):
-        layers += [nn.Dense(units), nn.ReLU(), *[nn.Dropout(RATE)] * dropout]
-    return nn.Trainer(nn.Sequential([*layers, nn.Dense(10)], 784), "softmax_cross_entropy", nn.Adam())
+STEPS: dict[str, Callable[[int], list[nn.Layer]]] = {  # the hidden layers of 784-256-128-10
+    "plain": lambda units: [nn.Dense(units), nn.ReLU()],
+    "dropout": lambda units: [nn.Dense(units), nn.ReLU(), nn.Dropout(RATE)],
+    "batch norm": lambda units: [nn.Dense(units), nn.BatchNorm(), nn.ReLU()],
+    "batch norm and dropout": lambda units: [nn.Dense(units), nn.BatchNorm(), nn.ReLU(), nn.Dropout(RATE)],
+}
 
 
-def measure_steps(rounds: int = 15, steps: int = 100) -> tuple[float, float]:
-    """Seconds of a training step at batch 128, without dropout and with it: medians of fits that took turns."""
+def step_trainer(hidden: Callable[[int], list[nn.Layer]]) -> nn.Trainer:
+    """Of 784-256-128-10."""
+    model = nn.Sequential([*hidden(256), *hidden(128), nn.Dense(10)], 784)
+    return nn.Trainer(model, "softmax_cross_entropy", nn.Adam())
+
+
+def measure_steps(threads: int, rounds: int = 15, steps: int = 100) -> dict[str, float]:
+    """Seconds of a training step at batch 128: medians of fits that took turns."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((128 * steps, 784), np.float32), rng.integers(0, 10, 128 * steps)
-    trainers = [noisy_trainer(dropout) for dropout in (False, True)]
-    seconds: list[list[float]] = [[], []]
-    for _ in range(rounds):
-        for trainer, times in zip(trainers, seconds, strict=True):
-            start = time.perf_counter()
-            trainer.fit(X, y, epochs=2, batch_size=128, verbose=0)
-            times.append((time.perf_counter() - start) / (2 * steps))
-    without, with_dropout = (statistics.median(times) for times in seconds)
-    return without, with_dropout
+    trainers = {name: step_trainer(hidden) for name, hidden in STEPS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in STEPS}
+    before = nn.get_num_threads()
+    nn.set_num_threads(threads)
+    try:
+        for _ in range(rounds):
+            for name, trainer in trainers.items():
+                start = time.perf_counter()
+                trainer.fit(X, y, epochs=2, batch_size=128, verbose=0)
+                seconds[name].append((time.perf_counter() - start) / (2 * steps))
+    finally:
+        nn.set_num_threads(before)
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def measure(rounds: int) -> tuple[list[dict[str, Any]], str]:
@@ -150,14 +160,19 @@ def main(arguments: list[str] | None = None) -> None:
     rounds = parser.parse_args(arguments).rounds
     about = machine.describe()
     results, version = measure(rounds)
-    without, with_dropout = measure_steps()
+    steps = {threads: measure_steps(threads) for threads in sorted({1, nn.get_num_threads()})}
     print(machine.text(about), end="\n\n")
     header = ["layer", "batch", "threads", "nncore µs", "PyTorch µs", "PyTorch ×", "ns a number"]
     print(table.render(header, [line(result) for result in results]), end="\n\n")
     print(f"µs for forward and backward, float32, {_kernels.isa_name}; PyTorch {version}.")
-    print(f"Training step of 784-256-128-10, batch 128: {1e6 * without:.0f} µs, with dropout after each hidden layer ", end="")
-    print(f"{1e6 * with_dropout:.0f} µs ({100 * (with_dropout / without - 1):+.0f} %).")
-    saved = {"machine": about, "torch": version, "layers": results, "step": {"without": without, "with dropout": with_dropout}}
+    print("µs for a training step of 784-256-128-10, batch 128, and what these after each hidden layer add:\n")
+    lines = [
+        [name, str(threads), table.number(1e6 * seconds), f"{100 * (seconds / medians['plain'] - 1):+.0f} %"]
+        for threads, medians in steps.items()
+        for name, seconds in medians.items()
+    ]
+    print(table.render(["after each layer", "threads", "µs", "added"], lines), end="\n\n")
+    saved = {"machine": about, "torch": version, "layers": results, "steps": steps}
     print("Saved to", table.save("stochastic", saved))
 
 
