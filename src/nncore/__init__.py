@@ -79,6 +79,7 @@ from nncore.optimizers import (
     Rprop,
 )  # fmt: skip
 from nncore.plateau import ReduceLROnPlateau
+from nncore.profile import Profile
 from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
 from nncore.storage import load
 from nncore.trainer import Trainer
@@ -92,10 +93,11 @@ __all__ = [
     "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "GradientNoise", "GroupNorm", "Hinge", "History", "Huber",
     "Identity", "InstanceNorm", "KLDivergence", "LambdaCallback", "Layer", "LayerNorm", "LeakyReLU", "LearningRates", "Lion",
     "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "MultiplicativeWhiteout", "NAdam",
-    "Nesterov", "Optimizer", "PerLayer", "PolyakAveraging", "ProximalL1", "RMSNorm", "RMSprop", "ReLU", "ReduceLROnPlateau",
-    "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax", "SoftmaxCrossEntropy",
-    "Softplus", "SquaredError", "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads", "initializers", "landscapes",
-    "load", "losses", "optimizers", "reference", "samplers", "schedules", "second_order", "set_num_threads", "show_config",
+    "Nesterov", "Optimizer", "PerLayer", "PolyakAveraging", "Profile", "ProximalL1", "RMSNorm", "RMSprop", "ReLU",
+    "ReduceLROnPlateau", "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax",
+    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads",
+    "initializers", "landscapes", "load", "losses", "optimizers", "reference", "samplers", "schedules", "second_order",
+    "set_num_threads", "show_config",
 ]  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def sweep(
     number("divergence", divergence, above=1)
     if "lr" not in trainer.optimizer.hyperparameters:
         raise ValueError(f"lr_find needs an optimizer with a learning rate, got {trainer.optimizer!r}")
-    twin = _copy(trainer)
+    twin = copy_of(trainer)
     twin.optimizer.lr = _Sweep(twin.optimizer.step_count, start, end, steps)
     data = twin._data(X, y)
     batch = min(check_positive_integer(batch_size, "batch_size"), len(data))
@@ -147,7 +147,7 @@ def sweep(
     return LearningRates(start * (end / start) ** (np.arange(len(losses)) / (steps - 1)), losses, curve)
 
 
-def _copy(trainer: Trainer) -> Trainer:
+def copy_of(trainer: Trainer) -> Trainer:
     """A trainer of its own that stands where this one stands."""
     model = trainer.model.copy()
     model.state[...] = trainer.model.state

@@ -72,9 +72,11 @@ class Recording:
             self.tape.begin_layer()
             x = signal
             if fused and layers and layer.fuses(layers[0]):
-                signal = layer.emit_fused(self.tape, signal, layers.pop(0))
+                signal = layer.emit_fused(self.tape, signal, layers[0])
+                self.tape.end_layer(f"{layer.name}, {layers.pop(0).name}")
             else:
                 signal = layer.emit(self.tape, signal)
+                self.tape.end_layer(str(layer.name))
             if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
                 raise TypeError(
                     f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "

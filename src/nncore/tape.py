@@ -96,6 +96,7 @@ class Tape:
         self.forward: list[Op] = []
         self.parameter_gradients: list[Op] = []
         self.followers: dict[Op, Op] = {}  # gradient op → op that renews what was derived from that parameter
+        self.layers: dict[Op, str] = {}  # the name of the layer that recorded an op
         self._backward: list[list[Op]] = []  # one list a layer
         self.tangents = False  # record the R-operator's ops too
         self.tangent_preparation: list[Op] = []  # what is derived from the direction
@@ -134,6 +135,11 @@ class Tape:
         """The backward ops recorded from here on run before those of the layers before."""
         self._backward.append([])
         self._tangent_backward.append([])
+
+    def end_layer(self, name: str) -> None:
+        """The ops recorded since `begin_layer` are this layer's."""
+        for op in (*self.prepare, *self.forward, *self._backward[-1], *self.parameter_gradients):
+            self.layers.setdefault(op, name)
 
     def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
         """A forward op over the rows of the batch."""
@@ -342,6 +348,8 @@ class Compiled:
         self._turn = threading.Lock()
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
+        first = sum(len(stage.placed) for stage in before)
+        self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
         bound = [
             (
                 stage.axis, stage.pieces, stage.cost, stage.completes_loss,

@@ -36,6 +36,7 @@ from nncore.weights import class_labels, class_weights, example_weights
 
 if TYPE_CHECKING:
     from nncore.lr_find import LearningRates
+    from nncore.profile import Profile
 
 __all__ = ["Trainer"]
 
@@ -329,6 +330,39 @@ class Trainer:
 
         return lr_find.sweep(self, X, y, start, end, steps, batch_size, smoothing, divergence)
 
+    def profile(self, X: Any, y: Any, *, batch_size: int | None = None, steps: int = 50) -> Profile:
+        """Where the time of a training step goes: a table of its ops.
+
+        Parameters
+        ----------
+        X, y, batch_size : as for ``fit``; a last batch that is smaller is left out.
+        steps : int
+            So many are timed op by op, and as many each on one thread and on all, after a few that warm up.
+
+        Returns
+        -------
+        Profile
+            Shows itself as a table. The steps run on a copy: this trainer, its model, its optimizer and its history stay as
+            they are, to the bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``fit``; and for an optimizer that does not go by training steps, such as those of `nncore.second_order`.
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> X, y = nn.data.two_spirals(400)
+        >>> model = nn.Sequential([nn.Dense(32), nn.SiLU(), nn.Dense(2)], input_shape=2)
+        >>> profile = nn.Trainer(model, "softmax_cross_entropy").profile(X, y, steps=10)
+        >>> [op.name for op in profile.ops if op.layer == "dense_1"]
+        ['dense_forward', 'dense_backward_weight', 'dense_backward_bias', 'pack_weight']
+        """
+        from nncore import profile
+
+        return profile.measure(self, X, y, batch_size, steps)
+
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the rows of X, in inference mode: the mean over the examples.
 
@@ -621,7 +655,8 @@ class Run:
         known[order] = losses
 
     def steps(
-        self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None
+        self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None,
+        op_seconds: Array | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
@@ -634,7 +669,7 @@ class Run:
             done, sums = self.program.run(
                 self.data, first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
                 coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
-                examples_out=losses, notes_out=norms if norms.size else None,
+                examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count
             optimizer.advance(self.program.compiled.steps_done, self.per_epoch)

@@ -18,7 +18,7 @@
  * Where the rows of B follow each other in memory, the processor fetches ahead by itself, and the kernel asks for those NN_AHEAD
  * steps on.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
  * each group of rows of C fetches its part of it, so that W streams from memory all the time and not only while the first group
- * goes over a new panel (docs/design/kernels.rst).
+ * goes over a new panel (docs/design/gemm.rst).
  *
  * The shape MR x NV fills the registers of each instruction set; smaller tiles serve the edges. */
 

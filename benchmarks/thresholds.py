@@ -1,0 +1,178 @@
+"""The sizes at which a training step changes its ways, measured: python -m benchmarks.thresholds [threads|tiles|spread]
+
+Three decisions are made from sizes alone, so that the bits do not depend on them by accident; each has a constant:
+
+- ``PARALLEL_FLOPS`` (tape.py): from how many operations a step runs on several threads;
+- ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
+- ``SPREAD_FROM`` (layers/dense.py): from how many weights crowded rows are copied further apart.
+
+For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn; the
+table has the medians over the rounds, and last what they say beside the value in the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import nncore as nn
+from benchmarks import machine, nets, table
+from nncore import _kernels, samplers, tape
+from nncore.layers import dense
+
+NEVER = 1 << 62
+SIZES = (  # of networks for the first decision, as sizes@batch
+    "8-16-4@32", "16-24-4@32", "16-32-8@32", "32-32-10@32", "32-48-10@32", "48-64-10@32", "64-64-10@32", "64-96-10@32",
+    "64-128-10@32", "96-128-10@32", "64-128-64-10@32", "64-128-64-10@64", "128-128-64-10@64", "128-256-64-10@64",
+)  # fmt: skip
+TILED = (
+    "64-128-10@64", "256-256-10@64", "784-256-10@128", "1024-256-10@128", "784-512-10@128", "784-1024-10@256",
+    "1000-1000-10@256",
+)  # fmt: skip
+TILES = ((16, 256), (32, 128), (32, 256), (32, 512), (64, 256), (64, 1024), (128, 1024))
+CROWDED = tuple(f"1024-{units}-10@128" for units in (64, 128, 256, 512, 1024))  # rows of 4096 bytes
+
+
+@contextmanager
+def setting(module: Any, **values: Any) -> Iterator[None]:
+    """Constants of a module have other values within."""
+    before = {name: getattr(module, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(module, name, value)
+        _kernels.weight_tiles.cache_clear()
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
+        _kernels.weight_tiles.cache_clear()
+
+
+class Steps:
+    """Training steps of a network, compiled with the constants as they are now."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        net = nets.parse(name)
+        layers = [layer for units in net.sizes[1:] for layer in (nn.Dense(units), nn.ReLU())][:-1]
+        model = nn.Sequential(layers, input_shape=net.sizes[0], seed=0)
+        trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=1e-4))
+        self.run = trainer._run(trainer._data(*nets.data(net, "float32")), net.batch, samplers.Shuffled())
+        self.order = self.run.sampler.orders(self.run.examples, 0, 1)
+        self.threads, self.flops = threads, 0
+        recorded = self.run.program.recording.tape
+        self.flops = recorded.flops_per_row * recorded.capacity * 3
+        self.seconds(0.0)
+
+    def seconds(self, budget: float) -> float:
+        """Of a step: the mean over about so much time."""
+        steps, start = 0, time.perf_counter()
+        while not steps or time.perf_counter() - start < budget:
+            self.run.steps(self.order, 0, self.run.per_epoch, self.threads)
+            steps += self.run.per_epoch
+        return (time.perf_counter() - start) / steps
+
+
+def medians(ways: Sequence[Steps], rounds: int, budget: float) -> list[float]:
+    """Microseconds a step of each, taken in turn."""
+    found: list[list[float]] = [[] for _ in ways]
+    for turn in range(rounds):
+        for place in range(len(ways)):
+            number = (turn + place) % len(ways)
+            found[number].append(1e6 * ways[number].seconds(budget))
+    return [statistics.median(times) for times in found]
+
+
+def pays_from(sizes: Sequence[int], ratios: Sequence[float]) -> int | None:
+    """The least size from which on every ratio of the old time to the new is above 1."""
+    least = None
+    for size, ratio in sorted(zip(sizes, ratios, strict=True), reverse=True):
+        if ratio <= 1:
+            break
+        least = size
+    return least
+
+
+def threads(rounds: int, budget: float) -> None:
+    """Serial program against the one for several threads."""
+    rows, sizes, ratios, all_threads = [], [], [], nn.get_num_threads()
+    for name in SIZES:
+        with setting(tape, PARALLEL_FLOPS=NEVER):
+            serial = Steps(name, 1)
+        with setting(tape, PARALLEL_FLOPS=0):
+            parallel = Steps(name, all_threads)
+        one, several = medians([serial, parallel], rounds, budget)
+        sizes.append(serial.flops)
+        ratios.append(one / several)
+        rows.append([name, f"{serial.flops:,}", table.number(one), table.number(several), f"{one / several:.2f}"])
+    print(table.render(["net", "operations", "1 thread µs", f"{all_threads} threads µs", "ratio"], rows))
+    print(
+        f"several threads pay from {_text(pays_from(sizes, ratios))} operations on; PARALLEL_FLOPS = {tape.PARALLEL_FLOPS:,}\n"
+    )
+
+
+def tiles(rounds: int, budget: float) -> None:
+    """Shapes of tiles of W."""
+    rows = []
+    for name in TILED:
+        ways = []
+        for shape in TILES:
+            with setting(_kernels, TILE=shape, LARGE_TILE=shape):
+                ways.append(Steps(name, nn.get_num_threads()))
+        times = medians(ways, rounds, budget)
+        net = nets.parse(name)
+        weights = net.sizes[0] * net.sizes[1]
+        own = _kernels.LARGE_TILE if weights >= _kernels.LARGE else _kernels.TILE
+        cells = [table.number(t) + "*" * (t == min(times)) for t in times]
+        rows.append([name, f"{weights:,}", *cells, "{}×{}".format(*own)])
+    print(table.render(["net", "weights", *[f"{u}×{j}" for u, j in TILES], "code takes"], rows))
+    print(
+        f"µs a step, * the least; TILE = {_kernels.TILE}, LARGE_TILE = {_kernels.LARGE_TILE} from LARGE = {_kernels.LARGE:,} "
+        "weights on\n"
+    )
+
+
+def spread(rounds: int, budget: float) -> None:
+    """Rows 4096 bytes apart read where they lie, or copied further apart."""
+    rows, sizes, ratios = [], [], []
+    for name in CROWDED:
+        ways = []
+        for least in (NEVER, 0):
+            with setting(dense, SPREAD_FROM=least):
+                ways.append(Steps(name, nn.get_num_threads()))
+        lying, apart = medians(ways, rounds, budget)
+        net = nets.parse(name)
+        sizes.append(net.sizes[0] * net.sizes[1])
+        ratios.append(lying / apart)
+        rows.append([name, f"{sizes[-1]:,}", table.number(lying), table.number(apart), f"{lying / apart:.3f}"])
+    print(table.render(["net", "weights", "as they lie µs", "spread µs", "ratio"], rows))
+    print(f"spreading pays from {_text(pays_from(sizes, ratios))} weights on; SPREAD_FROM = {dense.SPREAD_FROM:,}\n")
+
+
+def _text(size: int | None) -> str:
+    return "no size" if size is None else f"{size:,}"
+
+
+PARTS: dict[str, Callable[[int, float], None]] = {"threads": threads, "tiles": tiles, "spread": spread}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure one of the decisions, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.thresholds", description=main.__doc__)
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.03, help="of each measurement, at least one pass over 4096 rows")
+    asked = parser.parse_args(arguments)
+    unknown = set(asked.part) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {sorted(unknown)[0]!r}; there are {', '.join(PARTS)}")
+    print(machine.text(machine.describe()), end="\n\n")
+    for part in asked.part or PARTS:
+        PARTS[part](asked.rounds, asked.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""No kernel reads or writes outside its operands.
+
+Each operand ends where a page begins that may not be touched, then begins where such a page ends: one element too far, and the
+process is killed. So the kernels run in a process of their own, one for each instruction set, which says what it was at.
+Prefetches may go anywhere; they do not fault.
+"""
+
+import ctypes
+import mmap
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from test_kernels import ACTIVATIONS, LOSSES, activation_inputs, loss_inputs, same_bits, weights
+from test_threads import run_python
+
+import nncore as nn
+from nncore import _kernels
+from nncore.optimizers import OPTIMIZERS
+
+Array = NDArray[Any]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
+
+NO_ACCESS = 0
+ROWS = (1, 2, 5, 12, 13, 33)
+WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65)
+SHAPES = [*product((1, 3, 13), (1, 2, 4, 7, 9, 17, 33), (1, 3, 5, 8, 15, 33)), (70, 65, 129), (24, 300, 66), (7, 64, 513)]
+PARAMETERS = (1, 2, 3, 5, 8, 13, 16, 17, 31, 33, 100, 16384 + 7)
+
+
+def guarded(array: Array, at_end: bool) -> Array:
+    """A copy that ends just before a page that may not be touched, or begins just after one."""
+    page = mmap.PAGESIZE
+    inner = -(-max(array.nbytes, 1) // page) * page
+    memory = np.frombuffer(mmap.mmap(-1, inner + 2 * page), np.uint8)
+    address = memory.ctypes.data
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for forbidden in (address, address + page + inner):
+        assert protect(ctypes.c_void_p(forbidden), ctypes.c_size_t(page), NO_ACCESS) == 0, os.strerror(ctypes.get_errno())
+    first = page + (inner - array.nbytes if at_end else 0)
+    copy = memory[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def both_ways(call: Callable[..., Any], *arrays: Array | None) -> None:
+    """Run on ordinary copies, then on guarded ones: the same bits in all arrays."""
+    plain = [None if a is None else a.copy() for a in arrays]
+    call(*plain)
+    for at_end in (True, False):
+        fenced = [None if a is None else guarded(a, at_end) for a in arrays]
+        call(*fenced)
+        for a, b in zip(plain, fenced, strict=True):
+            assert a is None or b is None or same_bits(a, b)
+
+
+def run_op(name: str, **kw: Any) -> Callable[..., None]:
+    def call(*arrays: Array | None) -> None:
+        assert _kernels.run_op(name, arrays, threads=1, **kw) == 0
+
+    return call
+
+
+def distant(rows: Array, gap: int) -> Array:
+    """Rows with a gap between them, and none after the last."""
+    spread = np.zeros((len(rows), rows.shape[1] + gap), rows.dtype)
+    spread[:, : rows.shape[1]] = rows
+    return spread.ravel()[: spread.size - gap]
+
+
+def dense_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    for (rows, inputs, units), gap in product(SHAPES, (0, 16)):
+        yield f"dense, rows {rows}, inputs {inputs}, units {units}, gap {gap}"
+        x, W, b, dy = (
+            rng.normal(size=s).astype(dtype) for s in ((rows, inputs), (units, inputs), (units,), (rows, units))
+        )  # fmt: skip
+        y, dx, dW, db = (np.zeros_like(a) for a in (dy, x, W, b))
+        packed, tiles = np.zeros(_kernels.packed_size(units, inputs), dtype), _kernels.weight_tiles(units, inputs)
+        tiled: dict[str, Any] = {"dtype": dtype, "rows": rows, "axis": "tiles", "pieces": len(tiles)}
+        sizes, far_x, far_dy = (units, inputs), distant(x, gap), distant(dy, gap)
+        pack = run_op("pack_weight", sizes=sizes, **tiled)
+        both_ways(pack, packed, W, tiles)
+        pack(packed, W, tiles)
+        forward = run_op("dense_forward", dtype=dtype, sizes=(*sizes, gap), rows=rows)
+        both_ways(forward, y, far_x, packed, b)
+        both_ways(forward, y, far_x, packed, None)
+        both_ways(run_op("dense_backward_input", dtype=dtype, sizes=(*sizes, gap), rows=rows), dx, far_dy, W)
+        both_ways(run_op("dense_backward_weight", sizes=(*sizes, gap, gap), **tiled), dW, far_dy, far_x, tiles)
+        both_ways(run_op("dense_backward_bias", sizes=(units,), **tiled | {"pieces": 1}), db, dy)
+        room = np.zeros((rows, inputs + gap), dtype)
+        both_ways(run_op("spread_rows", dtype=dtype, sizes=(inputs, gap), rows=rows), room, x)
+
+
+def activation_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    for (name, case), rows, width in product(ACTIVATIONS.items(), ROWS, WIDTHS):
+        yield f"{name}, {rows} × {width}"
+        dh, z, h = activation_inputs(name, rng, rows, width, dtype)
+        kw: dict[str, Any] = {
+            "dtype": dtype, "sizes": (width,), "rows": rows, "constants": tuple(case.parameters()[0].values())
+        }  # fmt: skip
+        both_ways(run_op(f"{name}_forward", **kw), np.zeros_like(z), z)
+        both_ways(run_op(f"{name}_backward", **kw), np.zeros_like(z), dh, z, np.asarray(h, dtype))
+
+
+def loss_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    for (name, case), rows, width in product(LOSSES.items(), ROWS, WIDTHS):
+        yield f"{name}, {rows} × {width}"
+        y, d = loss_inputs(name, rng, rows, width, dtype)
+        kw: dict[str, Any] = {"dtype": dtype, "sizes": (width,), "rows": rows, "constants": tuple(case.constants[0].values())}
+        both_ways(run_op(name, **kw), np.zeros(rows), np.zeros_like(y), y, d, weights(rng, rows))
+        both_ways(run_op(name, **kw), np.zeros(rows), None, y, d, None)
+
+
+def optimizer_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    for (name, kind), n in product(OPTIMIZERS.items(), PARAMETERS):
+        if kind.__init__ is nn.optimizers.wrapper.Wrapper.__init__ or hasattr(kind, "training_run"):
+            continue
+        yield f"{name}, {n} parameters"
+        theta, grads = rng.normal(size=n).astype(dtype), rng.normal(size=(3, n)).astype(dtype)
+
+        def step(theta: Array, *grads: Array, kind: Any = kind) -> None:
+            optimizer = kind()
+            optimizer.init_state(theta.size, theta.dtype)
+            at_end = theta.ctypes.data % mmap.PAGESIZE != 0  # the state is guarded in any case
+            optimizer.state = {slot: guarded(array, at_end) for slot, array in optimizer.state.items()}
+            for grad in grads:
+                optimizer.step(theta, grad)
+            optimizer.finish(theta)
+
+        both_ways(step, theta, *grads)
+
+
+FAMILIES = {"dense": dense_cases, "activations": activation_cases, "losses": loss_cases, "optimizers": optimizer_cases}
+
+
+def check(family: str) -> None:
+    """In a process of its own: run all cases, and print each before it runs."""
+    for dtype in ("float32", "float64"):
+        for case in FAMILIES[family](dtype):
+            print(dtype, case, flush=True)
+    print("done")
+
+
+@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_outside_the_operands_is_touched(family: str, isa: str) -> None:
+    result = run_python(f"import test_guard; test_guard.check({family!r})", NNCORE_ISA=isa)
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0, f"{result.stderr[-2000:]}\nended with {result.returncode} in {lines[-1:]}"
+    assert lines[-1] == "done"
+    assert len(lines) > 100
+
+
+def one_element_short(slot: int) -> None:
+    """Runs a product of which one operand is an element shorter than it should be."""
+    arrays = [np.ones((3, 17)), np.ones((3, 5)), np.ones(_kernels.packed_size(17, 5)), np.ones(17)]
+    arrays[slot] = guarded(arrays[slot].ravel()[:-1], True)
+    run_op("dense_forward", dtype="float64", sizes=(17, 5), rows=3)(*arrays)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals differ")
+@pytest.mark.parametrize("slot", [0, 1, 3])
+def test_mutant_one_element_short(slot: int) -> None:
+    result = run_python(f"import test_guard; test_guard.one_element_short({slot})")
+    assert result.returncode == -signal.SIGSEGV, result.stderr
