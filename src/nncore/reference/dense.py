@@ -96,7 +96,7 @@ def dense_backward_bias(dy: Array) -> Array:
 
 
 def pack_weight(W: Array, panel: int, lanes: int) -> Array:
-    """packed[k][i][u] = W_{k · panel + u, i}: W in panels of ``panel`` units, each transposed; what is left of its last vectors is zero.
+    """packed[k][i][u] = W_{k · panel + u, i}: W in panels of ``panel`` units, each transposed; its rows end in zeros.
 
     The compiled forward product reads W in this order: for one input the weights of all units of a panel, in whole
     vectors of ``lanes`` numbers. The last panel may be narrower than the others.
