@@ -18,8 +18,8 @@ with σ² what is divided by: in layer norm, where the mean over the units is ne
 each unit's own mean, only σ² = n_in s² Var φ(u). So the initialisers hardly differ any more. What remains is the narrowing,
 and the activation's factor for each layer: ReLU keeps δ² in layer norm, but in batch norm δ² grows downwards by
 π/(π − 1) = 1.47 (Yang et al. 2019); with sigmoid gradients pass through batch norm, and vanish in layer norm. This is the
-theory of wide layers: σ² differs from unit to unit or row to row, and as the mean of 1/σ² is above 1/mean, measured δ² are up to
-1.4 times as large.
+theory of wide layers: σ² differs from unit to unit or row to row, and as the mean of 1/σ² is above 1/mean, measured δ² are
+up to 1.4 times as large.
 
 Not drawn are zeros and constants: with all weights 0 no gradient passes, and with equal weights all units of a layer remain
 the same one.
