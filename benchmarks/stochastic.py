@@ -1,4 +1,4 @@
-"""Random layers beside PyTorch's, and what they add to a training step.
+"""Random layers beside PyTorch's, and what dropout and batch norm add to a training step.
 
     python -m benchmarks.stochastic [--rounds 7]
 
@@ -154,7 +154,7 @@ def line(result: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time the random layers."""
+    """Time the random layers, and training steps with them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stochastic", description=main.__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args(arguments).rounds
