@@ -237,3 +237,19 @@ def test_monitor_draws_and_refuses(rng: np.random.Generator, tmp_path: Path) -> 
     pytest.importorskip("matplotlib")
     ConditioningMonitor.plot(history, tmp_path / "terms.png")
     assert (tmp_path / "terms.png").stat().st_size > 1000
+
+
+def test_products_of_crowded_rows() -> None:
+    """A first layer whose rows lie a multiple of 4096 bytes apart, and which is large enough for them to be spread."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((9, 512)), rng.integers(0, 3, 9)
+    model = nn.Sequential([nn.Dense(512), nn.Tanh(), nn.Dense(3)], input_shape=512, dtype="float64", seed=0)
+    H = nn.second_order.HessianOperator(model, X, y, "softmax_cross_entropy")
+    v, theta, step = rng.standard_normal(model.parameters.size), model.parameters.copy(), 1e-6
+    gradients = []
+    for sign in (1, -1):
+        model.parameters[...] = theta + sign * step * v
+        gradients.append(model.loss_and_gradient(X, y, "softmax_cross_entropy")[1].copy())
+    model.parameters[...] = theta
+    difference = (gradients[0] - gradients[1]) / (2 * step)
+    np.testing.assert_allclose(H @ v, difference, atol=1e-7 * np.abs(difference).max())

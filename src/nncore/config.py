@@ -24,6 +24,7 @@ def show_config() -> Text:
     return Text(
         f"nncore {__version__}\n"
         f"instruction set  {_kernels.isa_name} (built and supported: {', '.join(_kernels.available_isas())})\n"
+        f"matrix products  {'own kernels' if _kernels.gemm_name == 'own' else 'BLAS of SciPy in dense layers'}\n"
         f"OpenMP           {openmp}\n"
         f"threads          {_kernels.get_num_threads()}"
     )

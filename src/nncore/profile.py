@@ -33,7 +33,8 @@ LEAST_COPY = 1 << 14  # bytes: of a smaller copy one would time the call
 FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
     **dict.fromkeys(
         [
-            "dense_forward", "dense_backward_input", "dense_backward_weight", "shakeout_backward",
+            "dense_forward", "dense_backward_input", "dense_backward_weight", "dense_forward_blas", "dense_backward_input_blas",
+            "dense_backward_weight_blas", "shakeout_backward",
             "whiteout_multiplicative_backward", "whiteout_additive_backward",
         ],
         lambda rows, size: 2 * rows * size[0] * size[1],  # units, inputs

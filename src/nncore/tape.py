@@ -372,7 +372,8 @@ class Compiled:
                 self.program.bind(self._numbers[op], slot, array)
                 if op.kernel == "gather_rows":
                     self.program.resize(self._numbers[op], 1, array.strides[0] // array.itemsize)
-            return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
+            with _kernels.one_thread():
+                return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
 
     @property
     def steps_done(self) -> int:

@@ -9,6 +9,7 @@ static const nn_entry nn_table[] = {
     ENTRY(nothing)
     /* dense */
     ENTRY(dense_forward) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight)
+    ENTRY(dense_forward_blas) ENTRY(dense_backward_input_blas) ENTRY(dense_backward_weight_blas)
     /* recurrent */
     PAIR(simple_rnn) PAIR(gru)
     ENTRY(dense_steps_forward) ENTRY(dense_steps_backward_input) ENTRY(dense_steps_backward_weight)

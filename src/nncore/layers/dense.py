@@ -86,16 +86,21 @@ class Dense(Layer):
 
         x_rows, x_gap = tape.spread(x.value, tape.rows) if large else (x.value, 0)
         bias = self.bias if self.has_bias else None
-        tape.rows("dense_forward", y.value, x_rows, packed, bias, sizes=(units, inputs, x_gap))
+        variant, gemm = _kernels.gemm_variant(tape.dtype)
+        source = self.weight if gemm else packed
+        tape.rows(f"dense_forward{variant}", y.value, x_rows, source, bias, *gemm, sizes=(units, inputs, x_gap))
         dy_rows, dy_gap = tape.spread(y.grad, tape.rows_backward) if large and y.grad is not None else (y.grad, 0)
         if x.grad is not None:
-            tape.rows_backward("dense_backward_input", x.grad, dy_rows, self.weight, sizes=(units, inputs, dy_gap))
+            arrays = (x.grad, dy_rows, self.weight, *gemm)
+            tape.rows_backward(f"dense_backward_input{variant}", *arrays, sizes=(units, inputs, dy_gap))
         cost = [n * tape.capacity for n in elements]
-        arrays = (self.weight_grad, dy_rows, x_rows, rectangles)
-        gradient = Op("tiles", "dense_backward_weight", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles)
+        arrays = (self.weight_grad, dy_rows, x_rows, rectangles, *gemm)
+        gradient = Op(
+            "tiles", f"dense_backward_weight{variant}", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles
+        )
         cost = [PACK_COST * n for n in elements]
         pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=cost)
-        tape.gradient(gradient, derived=pack)
+        tape.gradient(gradient, derived=pack if tape.tangents or not gemm else None)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)
             cost = [float(units * tape.capacity)]
@@ -114,7 +119,8 @@ class Dense(Layer):
         tape.tangent_prepare(replace(pack, arrays=(packed_v, v, rectangles)))
         if x.tangent is None:  # the data: R{x} = 0
             tape.tangent_forward("dense_forward", ty, x.value, packed_v, v_b, sizes=sizes)
-            tape.tangent_gradient(replace(gradient, arrays=(tdw, tdy, x.value, rectangles)))
+            own = replace(gradient, kernel="dense_backward_weight", sizes=sizes)  # of rows that lie without gaps
+            tape.tangent_gradient(replace(own, arrays=(tdw, tdy, x.value, rectangles)))
         else:
             tape.tangent_forward("dense_tangent_forward", ty, x.tangent, x.value, packed, packed_v, v_b, sizes=sizes)
             tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, self.weight, v, sizes=sizes)

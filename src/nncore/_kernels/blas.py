@@ -1,0 +1,75 @@
+"""Products of dense layers by SciPy's BLAS instead of our own kernels: ``NNCORE_GEMM=blas``."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["gemm", "gemm_name", "gemm_variant", "one_thread"]
+
+NAMES = ("own", "blas")
+gemm_name = os.environ.get("NNCORE_GEMM") or "own"
+if gemm_name not in NAMES:
+    raise ImportError(f"NNCORE_GEMM must be one of {', '.join(NAMES)}, got {gemm_name!r}")
+
+
+def gemm_variant(dtype: Any) -> tuple[str, tuple[NDArray[np.uintp], ...]]:
+    """What to append to the names and to the arrays of a dense layer's products."""
+    return ("_blas", (gemm(np.dtype(dtype).char),)) if gemm_name == "blas" else ("", ())
+
+
+@functools.cache
+def gemm(char: str) -> NDArray[np.uintp]:
+    """The address of sgemm ("f") or dgemm ("d"), in an array of one."""
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__[{"f": "sgemm", "d": "dgemm"}[char]]
+    name_of, pointer_of = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    signature = name_of(capsule)
+    if not signature.startswith(b"void (char *, char *, int *, int *, int *,"):
+        raise ImportError(f"NNCORE_GEMM=blas needs a BLAS with integers of the C type int, got {signature.decode()}")
+    return np.array([pointer_of(capsule, signature)], dtype=np.uintp)
+
+
+@functools.cache
+def _pools() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+_lock, _held = threading.Lock(), 0
+_limit: Any = None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, if products go to the BLAS, each of its calls runs on one thread: ours share out the work.
+
+    The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it.
+    """
+    global _held, _limit
+    if gemm_name == "own":
+        yield
+        return
+    with _lock:
+        if not _held:
+            _limit = _pools().limit(limits=1, user_api="blas")
+        _held += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _held -= 1
+            if not _held:
+                _limit.restore_original_limits()
