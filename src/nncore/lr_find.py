@@ -142,6 +142,7 @@ def sweep(
     data = twin._data(X, y)
     batch = min(check_positive_integer(batch_size, "batch_size"), len(data))
     twin._check_optimizer(len(data), batch)
+    twin.model.check_batches(len(data), batch, training=True, hint="; take another batch_size")
     run = Run(twin, data, batch, samplers.Shuffled())
     losses, curve = _losses(run, steps, smoothing, divergence)
     return LearningRates(start * (end / start) ** (np.arange(len(losses)) / (steps - 1)), losses, curve)
@@ -173,7 +174,7 @@ def _losses(run: Run, steps: int, smoothing: float, divergence: float) -> tuple[
         threads, wanted = run.program.pace.plan()
         sums, _ = run.steps(order, first, min(steps - first, wanted), threads)
         for t, row in enumerate(sums, first):
-            loss = float(row[0] / rows[t % per_epoch] + row[-1])
+            loss = float(row[:-1].sum() / rows[t % per_epoch] + row[-1])  # the twin has no metrics: all are penalties
             mean = smoothing * mean + (1 - smoothing) * loss
             smoothed = mean / (1 - smoothing ** (t + 1))
             if not math.isfinite(smoothed) or (curve and smoothed > divergence * min(curve)):
