@@ -350,7 +350,8 @@ class Trainer:
     def averaged(self) -> Iterator[Trainer]:
         """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
 
-        Do not train within. Running statistics stay those of the parameters' own way.
+        Do not train within. Running statistics are at first those of the parameters' own way; `update_batch_statistics` makes
+        them those of the averages, until the end.
 
         Examples
         --------
@@ -363,13 +364,13 @@ class Trainer:
         >>> with trainer.averaged():
         ...     result = trainer.evaluate(X, y)
         """
-        theta = self.model.parameters
-        kept, steps = theta.copy(), self.optimizer.step_count
+        theta, state, steps = self.model.parameters, self.model.state, self.optimizer.step_count
+        kept = theta.copy(), state.copy()
         self.use_averages()
         try:
             yield self
         finally:
-            theta[...] = kept
+            theta[...], state[...] = kept
         if self.optimizer.step_count != steps:
             raise RuntimeError("averaged: the model was trained within, on the averages; that training is undone")
 
@@ -505,13 +506,13 @@ class Trainer:
         if self.optimizer.state is not self._optimizer_state:
             raise ValueError(
                 f"optimizer has begun something else since this trainer was made: its state is no longer this model's. Give "
-                f"each trainer a {type(self.optimizer).__name__} of its own"
+                f"each trainer a {self.optimizer.title} of its own"
             )
         if self.optimizer.full_batch_only and batch < n:
             can = hasattr(self.optimizer, "allow_mini_batches")
             go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
             raise ValueError(
-                f"{type(self.optimizer).__name__} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
+                f"{self.optimizer.title} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
                 f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
             )
 
