@@ -9,7 +9,8 @@ import numpy as np
 
 from nncore.data.validation import as_rows, check_positive_integer
 from nncore.layers import BatchNorm, Dense
-from nncore.model import Recording, Sequential, unbound
+from nncore.model import Sequential, unbound
+from nncore.recording import Recording
 from nncore.tape import Compiled, stages
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.data.validation import check_positive_integer
+from nncore.run import Run
 from nncore.schedules import Schedule, Times, number
-from nncore.trainer import Run, Trainer
+from nncore.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,8 @@ from safetensors.numpy import save
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import restored
 from nncore.layers import LAYERS, Layer
-from nncore.model import Sequential, declare
+from nncore.model import Sequential
+from nncore.network import declare
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
