@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.data.validation import check_positive_integer
+from nncore.figures import finish, one_axes
 from nncore.run import Run
 from nncore.schedules import Schedule, Times, number
 from nncore.trainer import Trainer
@@ -86,17 +87,7 @@ class LearningRates:
         ImportError
             Without matplotlib.
         """
-        try:
-            import matplotlib.figure
-        except ImportError:
-            raise ImportError("LearningRates.plot needs matplotlib: pip install nncore[plot]") from None
-        if ax is None:
-            if path is None:
-                import matplotlib.pyplot as plt
-
-                ax = plt.figure(figsize=(6.4, 4), layout="constrained").subplots()
-            else:
-                ax = matplotlib.figure.Figure(figsize=(6.4, 4), layout="constrained").subplots()
+        figure, ax = one_axes("LearningRates.plot", path, ax)
         least, most = self.smoothed.min(), self.smoothed[: self.smoothed.argmin() + 1].max()
         room = 0.4 * (most - least) or 1.0
         ax.plot(self.lrs, self.losses, color="0.75", linewidth=0.8, label="loss of a batch")
@@ -107,10 +98,7 @@ class LearningRates:
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(least - room, most + room))
         ax.grid(alpha=0.3)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
-        figure: Any = ax.figure
-        if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+        return finish(figure, path)
 
 
 class _Sweep(Schedule):

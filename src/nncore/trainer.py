@@ -384,16 +384,17 @@ class Trainer(Training):
         self._callbacks = callbacks
 
     def _run(
-        self, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *, merge_last: bool = False
+        self, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *, merge_last: bool | None = None
     ) -> Any:  # fmt: skip
         """What a call of ``fit`` goes through: steps along gradients, or what the optimizer brings along instead."""
         self._check_optimizer(len(data), batch)
         if hasattr(self.optimizer, "training_run"):
             return self.optimizer.training_run(self, data, sampler)
         batch = min(batch, len(data))
-        merge = merge_last and batch > 1 and len(data) % batch == 1
+        merge = bool(merge_last) and batch > 1 and len(data) % batch == 1
         if not merge:
-            hint = "; last_batch='merge' joins it to the batch before" if 1 < batch < len(data) else ""
+            can = merge_last is not None and 1 < batch < len(data)
+            hint = "; last_batch='merge' joins it to the batch before" if can else ""
             self.model.check_batches(len(data), batch, training=True, hint=hint)
         return Run(self, data, batch, sampler, labels, merge=merge)
 
