@@ -19,7 +19,7 @@ import numpy as np
 import nncore as nn
 from benchmarks import machine, table
 from nncore import _kernels
-from nncore.model import Recording
+from nncore.recording import Recording
 from nncore.tape import Compiled, parameter_stages, stages
 
 SHAPES = ((4096, 512), (128, 256))

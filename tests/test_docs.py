@@ -136,7 +136,8 @@ def test_public_name_has_a_summary(value: Any) -> None:
     "cls", [nn.Sequential, nn.Trainer, nn.History, nn.Optimizer, nn.Layer, nn.Callback], ids=lambda cls: cls.__name__
 )
 def test_public_method_has_a_summary(cls: type) -> None:
-    for name, member in vars(cls).items():
+    for name in dir(cls):
+        member = inspect.getattr_static(cls, name)
         if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, (property, classmethod))):
             assert (inspect.getdoc(getattr(cls, name)) or "").strip(), f"{cls.__name__}.{name}"
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from nncore.data.validation import as_rows, check_positive_integer
 from nncore.layers import BatchNorm, Dense
-from nncore.model import Recording, Sequential, unbound
+from nncore.model import Sequential, unbound
+from nncore.recording import Recording
 from nncore.tape import Compiled, stages
 
 if TYPE_CHECKING:
@@ -68,8 +69,10 @@ def fold_batch_norm(model: Sequential, X: Any = None) -> tuple[Sequential, float
             scale, shift = _constants(pairs[layer.name])
             bias = layer.bias * scale + shift
             layer.weight[...], layer.bias[...] = layer.weight * scale[:, None], bias
+    other.input_scaler, other.target_scaler = model.input_scaler, model.target_scaler
     if X is None:
         X = np.random.default_rng(0).standard_normal((256, *model.input_shape))
+        X = X if model.input_scaler is None else model.input_scaler.inverse_transform(X)
     return other, float(np.abs(model.forward(X) - other.forward(X)).max())
 
 

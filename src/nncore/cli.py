@@ -79,7 +79,7 @@ def _compare(asked: argparse.Namespace) -> landscapes.Comparison:
             raise ValueError(f"--{option}: expected at least {least}, got {value}")
     factories = {name: _factory(name) for name in asked.optimizers}
     if asked.out:
-        from nncore.landscapes._figures import new_figure
+        from nncore.figures import new_figure
 
         new_figure("--out", (1, 1), asked.out)  # is matplotlib there? before the work, not after
     race = _race_digits if asked.problem == "digits" else _race_landscape

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.figures import finish, new_figure
 from nncore.optimizers.hyper import RANGES
 
 if TYPE_CHECKING:
@@ -234,10 +235,6 @@ class History:
         ValueError
             If there is nothing to draw.
         """
-        try:
-            import matplotlib.figure
-        except ImportError:
-            raise ImportError("History.plot needs matplotlib: pip install nncore[plot]") from None
         if columns is not None:
             panels = [list(columns)]
         else:
@@ -251,19 +248,11 @@ class History:
             axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
             figure: Any = axes[0].figure
         else:
-            size = (5.2 * len(panels), 3.6)
-            if path is None:
-                import matplotlib.pyplot as plt
-
-                figure = plt.figure(figsize=size, layout="constrained")
-            else:
-                figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+            figure = new_figure("History.plot", (5.2 * len(panels), 3.6), path)
             axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
         for axis, panel in zip(axes, panels, strict=False):
             self._draw(axis, panel)
-        if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+        return finish(figure, path)
 
     def _draw(self, ax: Axes, columns: Sequence[str]) -> None:
         """One panel with its legend above the axes, where it covers no curve."""

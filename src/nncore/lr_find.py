@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.data.validation import check_positive_integer
+from nncore.figures import finish, one_axes
+from nncore.run import Run
 from nncore.schedules import Schedule, Times, number
-from nncore.trainer import Run, Trainer
+from nncore.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,17 +87,7 @@ class LearningRates:
         ImportError
             Without matplotlib.
         """
-        try:
-            import matplotlib.figure
-        except ImportError:
-            raise ImportError("LearningRates.plot needs matplotlib: pip install nncore[plot]") from None
-        if ax is None:
-            if path is None:
-                import matplotlib.pyplot as plt
-
-                ax = plt.figure(figsize=(6.4, 4), layout="constrained").subplots()
-            else:
-                ax = matplotlib.figure.Figure(figsize=(6.4, 4), layout="constrained").subplots()
+        figure, ax = one_axes("LearningRates.plot", path, ax)
         least, most = self.smoothed.min(), self.smoothed[: self.smoothed.argmin() + 1].max()
         room = 0.4 * (most - least) or 1.0
         ax.plot(self.lrs, self.losses, color="0.75", linewidth=0.8, label="loss of a batch")
@@ -106,10 +98,7 @@ class LearningRates:
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(least - room, most + room))
         ax.grid(alpha=0.3)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
-        figure: Any = ax.figure
-        if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+        return finish(figure, path)
 
 
 class _Sweep(Schedule):
@@ -142,6 +131,7 @@ def sweep(
     data = twin._data(X, y)
     batch = min(check_positive_integer(batch_size, "batch_size"), len(data))
     twin._check_optimizer(len(data), batch)
+    twin.model.check_batches(len(data), batch, training=True, hint="; take another batch_size")
     run = Run(twin, data, batch, samplers.Shuffled())
     losses, curve = _losses(run, steps, smoothing, divergence)
     return LearningRates(start * (end / start) ** (np.arange(len(losses)) / (steps - 1)), losses, curve)
@@ -173,7 +163,7 @@ def _losses(run: Run, steps: int, smoothing: float, divergence: float) -> tuple[
         threads, wanted = run.program.pace.plan()
         sums, _ = run.steps(order, first, min(steps - first, wanted), threads)
         for t, row in enumerate(sums, first):
-            loss = float(row[0] / rows[t % per_epoch] + row[-1])
+            loss = float(row[:-1].sum() / rows[t % per_epoch] + row[-1])  # the twin has no metrics: all are penalties
             mean = smoothing * mean + (1 - smoothing) * loss
             smoothed = mean / (1 - smoothing ** (t + 1))
             if not math.isfinite(smoothed) or (curve and smoothed > divergence * min(curve)):

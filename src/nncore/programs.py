@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from nncore.losses import Targets
 from nncore.metrics import LossMetric
-from nncore.model import Recording
 from nncore.pace import Pace
+from nncore.recording import Recording
 from nncore.tape import Compiled, Op, Tape, parameter_stages, stages
 
 if TYPE_CHECKING:
-    from nncore.trainer import Trainer
+    from nncore.training import Training
 
 __all__ = ["Dataset", "StepProgram", "coefficients", "evaluation_program", "training_program"]
 
@@ -68,7 +68,7 @@ class StepProgram:
         return self.compiled.run(bind, examples=len(data), **run)
 
 
-def _loss_ops(trainer: Trainer, recording: Recording, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
+def _loss_ops(trainer: Training, recording: Recording, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
     """Gathering of targets; metrics and, last, the loss; the per-example columns that they write, the loss first."""
     tape, output = recording.tape, recording.output
     weight = None if data.weights is None else np.zeros(tape.capacity)
@@ -90,7 +90,7 @@ def _loss_ops(trainer: Trainer, recording: Recording, data: Dataset) -> tuple[li
     return gathers, [*ops, loss_op], records
 
 
-def evaluation_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProgram:
+def evaluation_program(trainer: Training, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward in inference mode, metrics and loss."""
     recording = Recording(trainer.model, capacity, training=False, gradients=False, fused=True)
     gathers, ops, records = _loss_ops(trainer, recording, data)
@@ -99,7 +99,7 @@ def evaluation_program(trainer: Trainer, capacity: int, data: Dataset) -> StepPr
     return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
 
 
-def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProgram:
+def training_program(trainer: Training, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     columns = coefficients(trainer, 1, 1).shape[1]
     recording = Recording(
@@ -132,7 +132,7 @@ def training_program(trainer: Trainer, capacity: int, data: Dataset) -> StepProg
     return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
 
 
-def coefficients(trainer: Trainer, steps: int, steps_per_epoch: int) -> Array:
+def coefficients(trainer: Training, steps: int, steps_per_epoch: int) -> Array:
     """The numbers of the next `steps` steps, a row each: the optimizer's, and last the learning rate if `shrink` needs it."""
     optimizer, table = trainer.optimizer, trainer.optimizer.coefficients(steps, steps_per_epoch)
     if trainer.regularizer and trainer.regularizer.proximal:
@@ -140,7 +140,7 @@ def coefficients(trainer: Trainer, steps: int, steps_per_epoch: int) -> Array:
     return table
 
 
-def _penalty_ops(trainer: Trainer, table: Array) -> tuple[list[Op], list[Op], Array | None]:
+def _penalty_ops(trainer: Training, table: Array) -> tuple[list[Op], list[Op], Array | None]:
     """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
     regularizer, model, optimizer = trainer.regularizer, trainer.model, trainer.optimizer
     if not regularizer:

@@ -68,7 +68,7 @@ class Regularizer:
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
-        return {name: value for name, value in (("l1", self.l1), ("l2", self.l2)) if value}
+        return {"l1": self.l1, "l2": self.l2}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{value!r}' for value in self.config().values())})"
@@ -97,6 +97,9 @@ class L2(Regularizer):
     def __init__(self, strength: float) -> None:
         self.l2 = _strength("strength", strength)
 
+    def config(self) -> dict[str, Any]:
+        return {"strength": self.l2}
+
 
 class L1(Regularizer):
     """λ Σ|w|, gradient λ sign(w), 0 at 0.
@@ -111,6 +114,9 @@ class L1(Regularizer):
 
     def __init__(self, strength: float) -> None:
         self.l1 = _strength("strength", strength)
+
+    def config(self) -> dict[str, Any]:
+        return {"strength": self.l1}
 
 
 class ProximalL1(Regularizer):

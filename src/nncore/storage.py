@@ -19,7 +19,8 @@ from safetensors.numpy import save
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import restored
 from nncore.layers import LAYERS, Layer
-from nncore.model import Sequential, declare
+from nncore.model import Sequential
+from nncore.network import declare
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
@@ -116,8 +117,7 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
         raise ValueError(f"{path} is damaged: {error}") from error
     state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
     trainer.optimizer.load_state_dict(state)
-    for key, value in config.items():
-        setattr(trainer.optimizer, key, value)
+    trainer.optimizer.configure(config)
     trainer._first_config = about["first_optimizer_config"]
     trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
     _fill(trainer.model, arrays, path)
@@ -150,10 +150,8 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: PathLike
             "Restore with the same, and assign others afterwards"
         )
     config = {name: now.get(name) for name in mine if mine[name] != now.get(name)}
-    trial = copy.copy(trainer.optimizer)
     try:
-        for name, value in config.items():
-            setattr(trial, name, value)
+        copy.copy(trainer.optimizer).configure(config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} holds an optimizer that cannot be set: {error}") from error
     return config

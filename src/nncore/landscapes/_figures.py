@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-SavePath = str | os.PathLike[str] | None
 
 # Okabe & Ito's colours, which colour-blind readers tell apart too, and some more; a marker and a line for each.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#B8860B", "#56B4E9", "#7B3294", "#8C2D04", "#4D4D4D")
@@ -37,19 +34,6 @@ def looks(i: int, of: int) -> dict[str, Any]:
         "markeredgewidth": 0.6,
         "alpha": 0.9,
     }
-
-
-def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
-    """An empty figure: of pyplot, so that it shows, or independent of it where it is only saved."""
-    try:
-        import matplotlib.figure
-    except ImportError:
-        raise ImportError(f"{what} needs matplotlib: pip install nncore[plot]") from None
-    if path is not None:
-        return matplotlib.figure.Figure(figsize=size, layout="constrained")
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=size, layout="constrained")
 
 
 def legend(ax: Axes, title: str | None = None) -> None:
@@ -78,10 +62,3 @@ def loss_axis(ax: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
     if seen.size and first > 0:
         low, high = max(seen.min(), 1e-16 * first), min(seen.max(), 1e3 * first)
         ax.set_ylim(low * (low / high) ** 0.04, high * (high / low) ** 0.04)
-
-
-def finish(figure: Figure, path: SavePath) -> Figure:
-    """Save it, if there is a path."""
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore.landscapes._figures import COLOURS, SavePath, finish, new_figure
+from nncore.figures import SavePath, finish, new_figure
+from nncore.landscapes._figures import COLOURS
 from nncore.landscapes.functions import Quadratic
 from nncore.landscapes.momentum import convergence_rate, measured_rate, optimal, regime
 from nncore.optimizers import Momentum

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore.landscapes._figures import SavePath, finish, legend, looks, loss_axis, new_figure
+from nncore.figures import SavePath, finish, new_figure
+from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.schedules import count
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore.landscapes._figures import SavePath, finish, new_figure
+from nncore.figures import SavePath, finish, new_figure
 from nncore.schedules import count, number
 
 if TYPE_CHECKING:

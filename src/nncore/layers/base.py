@@ -95,7 +95,7 @@ class Layer:
     @classmethod
     def default_name(cls) -> str:
         """The class's name in snake case."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z0-9])", "_", cls.__name__).lower()
 
     def add_parameter(
         self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,11 @@ class Optimizer(Configured):
     def takes(self, name: str) -> bool:
         """Is `name` a hyper-parameter, or a pair of them?"""
         return name in self.hyperparameters or isinstance(getattr(type(self), name, None), Pair)
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Assign some of the arguments, as `config` returns them."""
+        for name, value in config.items():
+            setattr(self, name, value)
 
     # ---- coefficients
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,11 @@ class Wrapper(Optimizer):
         from nncore import optimizers
 
         inner = optimizers.get(optimizer)
+        if hasattr(inner, "training_run"):
+            raise TypeError(
+                f"optimizer: {type(self).__name__} wraps optimizers that take a step along each gradient, such as nn.Adam(), "
+                f"got {inner!r}"
+            )
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
             raise ValueError(f"optimizer: expected one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
@@ -79,6 +86,19 @@ class Wrapper(Optimizer):
     def config(self) -> dict[str, Any]:
         inner = {"class": type(self.optimizer).__name__, **self.optimizer.config()}
         return {**super().config(), "optimizer": inner}
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        own = dict(config)
+        inner = own.pop("optimizer", {})
+        if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
+            raise ValueError(f"optimizer: expected the arguments of {self.optimizer.title}, got {inner!r}")
+        self.optimizer.configure({name: value for name, value in inner.items() if name != "class"})
+        super().configure(own)
+
+    def __copy__(self) -> Wrapper:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, optimizer=copy.copy(self.optimizer))  # or the copies would share it
+        return other
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
         own = {name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from nncore.arrays import same_part
 from nncore.losses import Loss, Targets
-from nncore.model import Recording, Sequential
+from nncore.model import Sequential
 from nncore.pace import Pace
+from nncore.recording import Recording
 from nncore.tape import Compiled, Op, Stage, Tape, parameter_stages, stages
 
 __all__ = ["CurvatureProgram", "JacobianProgram", "chunk_rows"]

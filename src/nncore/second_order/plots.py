@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore.figures import SavePath, finish, one_axes
 from nncore.history import History
-from nncore.landscapes._figures import COLOURS, SavePath, finish, new_figure
+from nncore.landscapes._figures import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ __all__ = ["plot_conditioning", "plot_spectrum"]
 
 def plot_spectrum(report: Curvature, path: SavePath = None, ax: Axes | None = None) -> Figure:
     """The spectral density of a report on a logarithmic axis, and the eigenvalues of both ends as marks."""
-    figure, ax = _axes("Curvature.plot", path, ax)
+    figure, ax = one_axes("Curvature.plot", path, ax)
     low, high = float(report.smallest[0]), float(report.largest[-1])
     margin = 0.05 * (high - low) or 1.0
     at = np.linspace(low - margin, high + margin, 1000)
@@ -41,7 +42,7 @@ def plot_spectrum(report: Curvature, path: SavePath = None, ax: Axes | None = No
 
 def plot_conditioning(history: History, path: SavePath = None, ax: Axes | None = None) -> Figure:
     """The terms of l − ε gᵀg + ½ε² gᵀHg along a training; a curvature term that is negative is drawn dotted."""
-    figure, ax = _axes("ConditioningMonitor.plot", path, ax)
+    figure, ax = one_axes("ConditioningMonitor.plot", path, ax)
     epochs = np.arange(1, len(history) + 1)
     slope, bent = -history["taylor_slope"], history["taylor_curvature"]
     curves: list[tuple[str, Any, str]] = [("loss l", history["taylor_loss"], "-"), ("slope ε gᵀg", slope, "-")]
@@ -57,10 +58,3 @@ def plot_conditioning(history: History, path: SavePath = None, ax: Axes | None =
     ax.grid(alpha=0.3)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
     return finish(figure, path)
-
-
-def _axes(what: str, path: SavePath, ax: Any) -> tuple[Any, Any]:
-    if ax is not None:
-        return ax.figure, ax
-    figure = new_figure(what, (6.4, 4.0), path)
-    return figure, figure.subplots()

@@ -68,7 +68,7 @@ class FullBatchRun:
     def _with_metrics(self, row: Row) -> Row:
         """Metrics and penalty behind the loss."""
         trainer, columns = self.trainer, {"loss": row["loss"]}
-        if trainer.metrics:
+        if len(trainer.columns) > 1:
             columns |= trainer._evaluate(self.data) | columns
         if trainer.regularizer is not None:
             columns["penalty"] = trainer.regularizer.value(trainer.model)

@@ -61,8 +61,9 @@ class ScipyMinimize(FullBatchOptimizer):
         super().__init__(tol)
 
     def __repr__(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
-        return f"ScipyMinimize({self.method!r}, tol={self.tol!r}{options})"
+        given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, ())}
+        shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
+        return f"ScipyMinimize({self.method!r}{shown})"
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         search = self._search

@@ -1,0 +1,275 @@
+"""What a model is made of: layers in a row, their parameters in one vector θ, compiled to programs."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore import losses
+from nncore.arrays import aligned_zeros
+from nncore.data.scaler import Scaler
+from nncore.data.scaling import attached
+from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step
+from nncore.layers import Layer
+from nncore.losses import Loss
+from nncore.pace import Pace
+from nncore.recording import Recording
+from nncore.tape import Compiled, Op, parameter_stages, stages
+
+__all__ = ["Network", "declare"]
+
+Array = NDArray[Any]
+
+FORWARD_ROWS = 1024  # rows that a forward pass takes at a time
+
+
+class Network:
+    """What lies under `Sequential`: shapes, θ, scaling, and the compiled passes forward and back."""
+
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
+    ) -> None:
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of Layer objects, got {layers!r}")
+        self.layers = list(layers)
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
+        self.seed = int(seed)
+        self.input_shape = _shape(input_shape)
+        self._name_layers()
+        sizes = declare(self.layers, self.input_shape)
+        self.output_shape = self.layers[-1].output_shape
+        self._lay_out(*sizes)
+        self.initialize(self.seed)
+        self._input_scaler: Scaler | None = None
+        self._target_scaler: Scaler | None = None
+        self._recordings: dict[Any, Any] = {}
+        self._turn = threading.RLock()  # several Python threads may use one model: what they share is used in turns
+        for layer in self.layers:
+            layer.owner = weakref.ref(self)
+
+    def _name_layers(self) -> None:
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer, got none")
+        counts: dict[str, int] = {}
+        for position, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers[{position}] must be a Layer, got {layer!r}")
+            if any(layer is other for other in self.layers[:position]):
+                raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each place")
+            if layer.owner and layer.owner():
+                raise ValueError(f"layers[{position}] belongs to another model, whose parameters it holds: make a new one")
+            kind = layer.default_name()
+            counts[kind] = counts.get(kind, 0) + 1
+            layer.name = layer.name or f"{kind}_{counts[kind]}"
+        names = ["input", *[layer.name for layer in self.layers]]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"layer names must differ, got {twice!r} twice")
+
+    def _lay_out(self, size: int, kept: int) -> None:
+        """One vector for all parameters; each layer's arrays are views into it."""
+        self.parameters = aligned_zeros(size, self.dtype)
+        self.gradients = aligned_zeros(size, self.dtype)
+        self.state = aligned_zeros(kept, self.dtype)
+        for layer in self.layers:
+            for name, state in layer.states.items():
+                setattr(layer, name, self.state[state.offset : state.offset + state.size].reshape(state.shape))
+            for name, parameter in layer.parameters.items():
+                part = slice(parameter.offset, parameter.offset + parameter.size)
+                setattr(layer, name, self.parameters[part].reshape(parameter.shape))
+                setattr(layer, f"{name}_grad", self.gradients[part].reshape(parameter.shape))
+
+    def initialize(self, seed: int | None = None) -> None:
+        """Draw all parameters anew. Each array has a generator of its own, made from (seed, layer, array).
+
+        None of them is ``default_rng(seed)``, with which data of the same seed may have been drawn.
+        """
+        seed = self.seed if seed is None else seed
+        for number, layer in enumerate(self.layers):
+            for name, state in layer.states.items():
+                getattr(layer, name)[...] = state.initial
+            for index, (name, parameter) in enumerate(layer.parameters.items()):
+                rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
+                getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
+
+    @property
+    def input_scaler(self) -> Scaler | None:
+        """What scales the inputs, if anything does."""
+        return self._input_scaler
+
+    @input_scaler.setter
+    def input_scaler(self, scaler: Scaler | None) -> None:
+        self._input_scaler = attached(scaler, math.prod(self.input_shape), "input_scaler")
+
+    @property
+    def target_scaler(self) -> Scaler | None:
+        """What scales the targets, and is inverted at prediction, if anything is."""
+        return self._target_scaler
+
+    @target_scaler.setter
+    def target_scaler(self, scaler: Scaler | None) -> None:
+        self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
+
+    def scaled_rows(self, X: Any, argument: str = "X") -> Array:
+        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype."""
+        if self._input_scaler is None:
+            return as_rows(X, self.input_shape, self.dtype, argument)
+        array = as_numbers(X, argument)
+        given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
+        scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
+        return as_rows(scaled, self.input_shape, self.dtype, argument)
+
+    def scaled_targets(self, y: Any) -> Any:
+        """The targets y, scaled if there is a ``target_scaler``."""
+        return y if self._target_scaler is None else self._target_scaler.transform(y)
+
+    def __getitem__(self, key: int | str) -> Layer:
+        """A layer by number or by name."""
+        if isinstance(key, (int, np.integer)):
+            return self.layers[key]
+        for layer in self.layers:
+            if layer.name == key:
+                return layer
+        raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
+
+    def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Compiled things, the last eight kept."""
+        with self._turn:
+            return self._look_up((*key, self.variant), make)
+
+    @property
+    def variant(self) -> tuple[Any, ...]:
+        """Of all layers, what decides which ops they record."""
+        return tuple(layer.variant for layer in self.layers)
+
+    def check_batches(self, rows: int, batch: int, *, training: bool, hint: str = "") -> None:
+        """Raise if a layer cannot work on the smallest of the batches that so many rows make."""
+        smallest = rows % batch or batch
+        for layer in self.layers:
+            if smallest < layer.smallest_batch(training):
+                last = f"the last batch of {rows} rows in batches of {batch} has" if rows > batch else "the batch has"
+                raise ValueError(
+                    f"layer {layer.name} takes the mean and the variance of a batch and needs at least "
+                    f"{layer.smallest_batch(training)} rows: {last} {smallest}{hint}"
+                )
+
+    def _look_up(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key in self._recordings:
+            self._recordings[key] = self._recordings.pop(key)
+        else:
+            while len(self._recordings) >= 8:
+                self._recordings.pop(next(iter(self._recordings)))
+            self._recordings[key] = make()
+        return self._recordings[key]
+
+    def forward(self, X: Any, *, training: bool = False, step: int = 0) -> Array:
+        """The network's output for the rows of X.
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+        training : bool
+            Compute as in training (batch statistics, noise). Then all rows are one batch.
+        step : int
+            With ``training``: the noise is that of this training step. The same step has the same noise.
+
+        Returns
+        -------
+        ndarray, (n, *output_shape)
+        """
+        rows = self.scaled_rows(X)
+        capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
+        return self._passes(rows, 1, capacity, training, training, step)[0]
+
+    def _passes(self, rows: Array, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
+        """So many forward passes over the rows, a batch a step."""
+        self.check_batches(len(rows), min(capacity, len(rows)), training=training)
+        recording, gather, write, compiled = self._cached(
+            ("forward", capacity, training, noise), lambda: self._compile_forward(capacity, training, noise)
+        )
+        out = np.empty((count * len(rows), recording.output.width), dtype=self.dtype)
+        steps = count * -(-len(rows) // capacity)
+        compiled.run(
+            [(gather, 1, rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity,
+            step_offset=check_step(step),
+        )  # fmt: skip
+        return out.reshape(count, len(rows), *self.output_shape)
+
+    def _compile_forward(self, capacity: int, training: bool, noise: bool) -> tuple[Recording, Op, Op, Compiled]:
+        recording = Recording(self, capacity, training=training, gradients=False, noise=noise, fused=True)
+        output = recording.output
+        write = Op("rows", "write_rows", (None, output.value), (output.width,))
+        step = stages([recording.gather, *recording.tape.forward, write])
+        return recording, recording.gather, write, Compiled(recording.tape, step, before=recording.prepare())
+
+    def _in_target_units(self, output: Array) -> Array:
+        """Outputs (..., *output_shape) as ``predict`` returns them."""
+        if self._target_scaler is None:
+            return output
+        flat = output.reshape(-1, *self.output_shape)
+        return self._target_scaler.inverse_transform(flat).reshape(output.shape)
+
+    def _pass(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False
+    ) -> tuple[float, Recording]:
+        """One forward and backward pass over all rows as one batch."""
+        loss = losses.get(loss)
+        rows = self.scaled_rows(X)
+        targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
+        check_lengths(rows, targets)
+        self.check_batches(len(rows), len(rows), training=True)
+        own = id(loss) if isinstance(loss, losses.PythonLoss) else None
+        key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
+        recording, gather, gather_y, compiled, pace, _ = self._cached(
+            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
+        )
+        bind, (threads, _), start = [(gather, 1, rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
+        _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        pace.record(threads, 1, time.perf_counter() - start)
+        return float(sums[0].sum()) / len(rows), recording
+
+    def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
+        fused = not input_gradient  # which goes with every gradient on the way
+        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused)
+        tape = recording.tape
+        gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
+        step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
+        step += parameter_stages(tape.parameter_gradients, (), {})
+        records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
+        compiled = Compiled(tape, step, before=recording.prepare(), records=records)
+        return recording, recording.gather, gather_y, compiled, Pace(compiled.parallel), loss
+
+
+def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Have each layer declare shapes, parameters and state, and give these their places; returns the sizes of θ and state."""
+    shape, size, kept = input_shape, 0, 0
+    for layer in layers:
+        layer.parameters, layer.states = {}, {}
+        layer.input_shape = shape
+        layer.output_shape = shape = _shape(layer.build(shape))
+        for parameter in layer.parameters.values():
+            parameter.offset, size = size, size + parameter.size
+        for state in layer.states.values():
+            state.offset, kept = kept, kept + state.size
+    return size, kept
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
+    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        raise ValueError(f"input_shape must be a positive integer or a tuple of them, got {shape!r}")
+    return tuple(int(n) for n in shape)

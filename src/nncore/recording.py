@@ -1,0 +1,62 @@
+"""A model on tape: its layers' ops in a row."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nncore.tape import Op, Signal, Tape, parameter_stages
+
+if TYPE_CHECKING:
+    from nncore.network import Network
+
+__all__ = ["Recording"]
+
+
+class Recording:
+    """A tape with the ops of one model on it: the way from ``input`` to ``output``.
+
+    ``fused``: a layer may compute the one after it in the same pass, and then has no signal of its own. ``tracking``: steps
+    renew running statistics. ``optimizer_columns``: so many coefficients of a step are the optimizer's; the layers' follow.
+    """
+
+    def __init__(
+        self, model: Network, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False,
+        noise: bool | None = None, fused: bool = False, tracking: bool = False, optimizer_columns: int = 0,
+        tangents: bool = False,
+    ) -> None:  # fmt: skip
+        width = math.prod(model.input_shape)
+        numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
+        estimate = (capacity * numbers * (1 + gradients) + model.parameters.size) * (1 + tangents)
+        estimate = estimate * model.dtype.itemsize * 17 // 16 + (1 << 14)
+        self.tape = Tape(
+            model.dtype, capacity, training=training, gradients=gradients, noise=noise, seed=model.seed, arena_bytes=estimate
+        )
+        self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
+        if tangents:
+            self.tape.differentiate(model.parameters, model.gradients)
+        grad = self.tape.array(width) if input_gradient else None
+        self.input = signal = Signal("input", model.input_shape, self.gather.arrays[0], grad)
+        self.tape.tracking, self.tape.optimizer_columns = tracking, optimizer_columns
+        layers = list(model.layers)
+        while layers:
+            layer = layers.pop(0)
+            self.tape.begin_layer()
+            x = signal
+            if fused and layers and layer.fuses(layers[0]):
+                signal = layer.emit_fused(self.tape, signal, layers[0])
+                self.tape.end_layer(f"{layer.name}, {layers.pop(0).name}")
+            else:
+                signal = layer.emit(self.tape, signal)
+                self.tape.end_layer(str(layer.name))
+            if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
+                raise TypeError(
+                    f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "
+                    "layers written in Python, random and recurrent ones, WeightNorm, and BatchRenorm unless frozen do not. "
+                    "Take a model without it, and copy the parameters over"
+                )
+        self.output = signal
+
+    def prepare(self) -> list[Any]:
+        """The stage that derives, before the first step, what the kernels need from the parameters."""
+        return parameter_stages(self.tape.prepare, (), {})

@@ -1,0 +1,180 @@
+"""One call of ``fit``: steps in portions of about 50 ms, and what Ctrl-C does between them."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.errors import DivergenceError
+from nncore.programs import Dataset, coefficients, training_program
+from nncore.samplers import Examples, Sampler
+from nncore.schedules import Schedule
+from nncore.weights import example_weights
+
+if TYPE_CHECKING:
+    from nncore.training import Training
+
+__all__ = ["Run", "deferred_interrupt"]
+
+Array = NDArray[Any]
+
+
+class Run:
+    """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
+
+    def __init__(
+        self, trainer: Training, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
+        merge: bool = False,
+    ) -> None:  # fmt: skip
+        self.trainer, self.batch, self.sampler, self.merge = trainer, batch, sampler, merge
+        self.examples = Examples(len(data), trainer.seed, labels)
+        sampler.check(self.examples)
+        if sampler.uses_losses:
+            self.examples.losses = trainer._last_losses.of(data, lambda losses: trainer._evaluate(data, losses))
+        self.unweighted = data  # by the sampler
+        self.data = data.weighted(np.ones(len(data))) if sampler.weighs else data
+        self.per_epoch = -(-len(data) // batch) - merge
+        self.program = trainer._program(training_program, batch + merge, self.data)
+        self.failure: DivergenceError | None = None
+
+    def advance(
+        self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
+    ) -> list[tuple[dict[str, float], dict[str, float]]]:
+        """Run at most ``epochs`` epochs, one at least; of each that was finished the running means, and what else is noted.
+
+        Fewer if interrupted, or if the training diverged: then ``failure`` says so.
+        """
+        trainer, pace = self.trainer, self.program.pace
+        _, wanted = pace.plan()
+        epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
+        steps = epochs * self.per_epoch
+        order = self.sampler.orders(self.examples, trainer.epochs_done, epochs)
+        factors = None
+        if self.sampler.weighs:
+            factors = example_weights(self.sampler.weights(self.examples), len(self.data), f"weights of {self.sampler!r}")
+            self.data = self.unweighted.weighted(factors)
+        losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
+        hyper = self._hyper_values(steps)
+        sums, norms, done = [], [], 0
+        while done < steps and not self.failure and not (done and interrupted()):
+            threads, wanted = pace.plan()
+            some, norm = self.steps(order, done, min(steps - done, wanted), threads, losses)
+            sums.append(some)
+            norms.append(norm)
+            done += len(some)
+            if progress and epochs == 1:
+                progress(done / steps)
+        whole = done // self.per_epoch
+        if losses is not None and order is not None and whole:
+            self._keep_losses(order[0], losses, factors)
+        table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, len(trainer.columns) + 1)
+        means = table.sum(axis=1) / len(self.data)
+        means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
+        notes = hyper
+        if trainer.clip:
+            squares, acted = (
+                np.concatenate(norms)[: whole * self.per_epoch].reshape(whole, self.per_epoch, 2).transpose(2, 0, 1)
+            )
+            notes |= {"grad_norm": np.sqrt(squares).mean(axis=1), "clipped": (acted > 0).mean(axis=1)}
+        rows = [trainer._row("running_", row) for row in means]
+        return [(row, {name: float(values[epoch]) for name, values in notes.items()}) for epoch, row in enumerate(rows)]
+
+    def _hyper_values(self, steps: int) -> dict[str, Array]:
+        """``lr`` and all that has a schedule, in the last step of each epoch."""
+        optimizer = self.trainer.optimizer
+        names = [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
+        values = optimizer.hyper_values(steps, self.per_epoch)
+        return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in names}
+
+    def _keep_losses(self, order: Array, losses: Array, factors: Array | None) -> None:
+        """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""
+        known = self.examples.losses
+        assert known is not None
+        if factors is not None:
+            counted = factors[order] > 0
+            order, losses = order[counted], losses[counted] / factors[order[counted]]
+        known[order] = losses
+
+    def steps(
+        self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None,
+        op_seconds: Array | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
+        optimizer = self.trainer.optimizer
+        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch)
+        table = np.hstack([coefficients(self.trainer, count, self.per_epoch), layers])
+        offset = optimizer.step_count - first
+        norms = np.empty((count, 2 if self.trainer.clip else 0))
+        start = time.perf_counter()
+        try:
+            done, sums = self.program.run(
+                self.data, first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
+                coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
+                examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
+            )  # fmt: skip
+        except BaseException:  # from Python code in the network: the steps before it count
+            optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
+            raise
+        self.program.pace.record(threads, done, time.perf_counter() - start)
+        optimizer.advance(done, self.per_epoch)
+        if done < count:
+            self.failure = self._diverged(first + done, sums[done])
+        return sums[:done], norms[:done]
+
+    def close(self) -> None:
+        """At the end of ``fit``: nothing to do."""
+
+    def _diverged(self, step: int, sums: Array) -> DivergenceError:
+        """Says where the first number that is not finite appeared."""
+        trainer = self.trainer
+        epoch, step = trainer.epochs_done + step // self.per_epoch + 1, step % self.per_epoch + 1
+        lr = trainer.optimizer.hyper_values(1, self.per_epoch).get("lr")
+        rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
+        return DivergenceError(
+            f"training diverged in epoch {epoch}, step {step}{rate}: {self._place(sums)}. "
+            "The last finite parameters are in place; try a smaller learning rate, scaled data or gradient clipping"
+        )
+
+    def _place(self, sums: Array) -> str:
+        if not math.isfinite(sums[0]):
+            bad = [signal.name for signal in self.program.recording.tape.signals if not np.isfinite(signal.value).all()]
+            return f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else "")
+        if not math.isfinite(sums[-1]):
+            return f"the penalty is {sums[-1]}"
+        for layer in self.trainer.model.layers:
+            for name in layer.parameters:
+                if not np.isfinite(getattr(layer, f"{name}_grad")).all():
+                    return f"the gradient of {layer.name}.{name} is not finite"
+        return "the step of the optimizer is not finite"
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Within, Ctrl-C only sets a flag: what is under way is brought to its end. A second Ctrl-C raises at once."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield pressed.is_set
+        return
+
+    def press(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,169 @@
+"""What a trainer is made of: model, loss, optimizer and the rest, checked, and the programs compiled of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import losses, optimizers, regularizers
+from nncore import metrics as metric_registry
+from nncore.callbacks import Callback
+from nncore.clipping import Clipping
+from nncore.data.splits import train_validation_split
+from nncore.data.validation import check_lengths
+from nncore.history import History
+from nncore.losses import Loss
+from nncore.metrics import LossMetric
+from nncore.model import Sequential
+from nncore.optimizers import Optimizer
+from nncore.programs import Dataset, StepProgram, evaluation_program
+from nncore.regularizers import Regularizer
+from nncore.samplers import LastLosses
+from nncore.weights import example_weights
+
+__all__ = ["Training"]
+
+Array = NDArray[Any]
+
+EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
+
+
+class Training:
+    """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
+
+    def __init__(
+        self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
+        regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
+        metrics: str | Sequence[Any] = (), seed: int = 0,
+    ) -> None:  # fmt: skip
+        if not isinstance(model, Sequential):
+            raise TypeError(f"model must be a Sequential, got {model!r}")
+        if not model.parameters.size:
+            raise ValueError("model must have parameters to train, got none")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
+        self._compiled: dict[Any, Any] = {}
+        self.model, self.loss, self.optimizer = model, loss, optimizers.get(optimizer)
+        self.metrics = [metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics)]
+        self.regularizer, self.clip = regularizer, clip
+        self.columns = ["loss", *metric_registry.names(self.metrics)]
+        self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
+        self.seed = int(seed)
+        self.history = History()
+        self.epochs_done = 0
+        self.stop_training = self.interrupted = False
+        self._width = math.prod(model.output_shape)
+        self._last_losses = LastLosses()
+        self._callbacks: list[Callback] = []
+        self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
+        self.optimizer.init_state(model.parameters.size, model.dtype)
+        self._optimizer_state = self.optimizer.state
+        self._first_config = self.optimizer.config()
+
+    # --- what may be given anew at any time
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimised. Like ``regularizer`` and ``clip`` it may be assigned: it counts from the next step on."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: Loss | str | Callable[..., Any]) -> None:
+        self._loss = losses.get(loss)
+        self._compiled.clear()
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The penalty, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, regularizer: Regularizer | Mapping[str, Regularizer] | None) -> None:
+        regularizer = regularizers.get(regularizer, self.model)
+        if regularizer and regularizer.proximal and "lr" not in self.optimizer.hyperparameters:
+            raise ValueError(f"regularizer {regularizer!r} needs an optimizer with a learning rate, got {self.optimizer!r}")
+        self._regularizer = regularizer
+        self._compiled.clear()
+
+    @property
+    def clip(self) -> Clipping | None:
+        """How the gradient is clipped, or None."""
+        return self._clip
+
+    @clip.setter
+    def clip(self, clip: Clipping | None) -> None:
+        if clip is not None and not isinstance(clip, Clipping):
+            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+        self._clip = clip
+        self._compiled.clear()
+
+    def _data(self, X: Any, y: Any, weights: Any = None, *, suffix: str = "") -> Dataset:
+        rows, y = self.model.scaled_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
+        forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
+        targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
+        check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
+        if weights is not None:
+            weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
+        return Dataset(rows, targets, weights)
+
+    def _check_optimizer(self, n: int, batch: int) -> None:
+        if self.optimizer.state is not self._optimizer_state:
+            raise ValueError(
+                f"optimizer has begun something else since this trainer was made: its state is no longer this model's. Give "
+                f"each trainer a {self.optimizer.title} of its own"
+            )
+        if self.optimizer.full_batch_only and batch < n:
+            can = hasattr(self.optimizer, "allow_mini_batches")
+            go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
+            raise ValueError(
+                f"{self.optimizer.title} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
+                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
+            )
+
+    def _validation_data(self, data: tuple[Any, ...] | None) -> Dataset | None:
+        if data is None:
+            return None
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
+        X, y, *weights = data
+        return self._data(X, y, *weights, suffix=" of validation_data")
+
+    def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
+        """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+            raise ValueError(f"validation_split must be a number between 0 and 1, got {fraction!r}")
+        y = data.targets[0].array
+        classes = y.dtype == np.int64 or bool(np.isin(y, (-1.0, 0.0, 1.0)).all())
+        return train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
+
+    def _evaluate(self, data: Dataset, losses: Array | None = None) -> dict[str, float]:
+        """The row of ``evaluate``; the loss of each example in ``losses``."""
+        capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        self.model.check_batches(len(data), min(capacity, len(data)), training=False)
+        program = self._program(evaluation_program, capacity, data)
+        steps = -(-len(data) // capacity)
+        done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses)
+        means = sums.sum(axis=0) / len(data) if done == steps else np.full(len(self.columns) + 1, math.nan)
+        if self.regularizer:
+            means[-1] = self.regularizer.value(self.model)
+        return self._row("", means)
+
+    def _row(self, prefix: str, means: Array) -> dict[str, float]:
+        """Named columns: loss, metrics, and the penalties, which are also part of the loss."""
+        row = dict(zip([f"{prefix}{name}" for name in self.columns], means.tolist(), strict=False))
+        row[f"{prefix}loss"] += row.get(f"{prefix}activity_penalty", 0.0)
+        if self.regularizer:
+            row[f"{prefix}loss"] += float(means[-1])
+            row[f"{prefix}penalty"] = float(means[-1])
+        return row
+
+    def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
+        """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
+        key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
+        if key not in self._compiled:
+            self._compiled[key] = compile(self, capacity, data)
+        return self._compiled[key]
