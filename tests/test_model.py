@@ -1,5 +1,7 @@
 """Sequential: shapes, θ and its views, seeds, inspection, copies, and forward passes of any number of rows."""
 
+import copy
+import pickle
 import tracemalloc
 from typing import Any
 
@@ -383,3 +385,46 @@ def test_initial_weights_are_not_those_of_a_generator_with_the_same_seed() -> No
     """Data drawn from default_rng(seed) would otherwise be the very numbers of the first layer."""
     model = nn.Sequential([nn.Dense(5, weight_init=nn.initializers.Normal(1.0))], input_shape=3, dtype="float64", seed=7)
     assert not np.isin(model.layers[0].weight, np.random.default_rng(7).standard_normal(100)).any()
+
+
+@pytest.mark.parametrize("name", ["parameters", "gradients", "state"])
+def test_assigned_vectors_take_the_numbers(name: str) -> None:
+    """The layers hold views into them, and programs their addresses: another array in their place would be seen by nobody."""
+    model = nn.Sequential([nn.Dense(2), nn.BatchNorm()], input_shape=3, dtype="float64")
+    vector = getattr(model, name)
+    setattr(model, name, np.arange(vector.size))
+    assert getattr(model, name) is vector
+    assert np.array_equal(vector, np.arange(vector.size))
+    with pytest.raises(ValueError, match=rf"{name} must have shape .*got \(1,\)"):
+        setattr(model, name, [1.0])
+
+
+def test_assigned_arrays_of_layers_take_the_numbers() -> None:
+    model = nn.Sequential([nn.Dense(2), nn.BatchNorm()], input_shape=3, dtype="float64")
+    dense, norm = model.layers
+    dense.weight = np.ones((2, 3))
+    dense.bias += 5
+    norm.running_mean = [1.0, 2.0]
+    assert np.array_equal(model.parameters[:8], [1, 1, 1, 1, 1, 1, 5, 5])
+    assert np.array_equal(model.state[:2], [1.0, 2.0])
+    assert np.array_equal(
+        model.forward([[1.0, 1.0, 1.0]], training=False)[0], (np.array([8.0, 8.0]) - [1, 2]) / np.sqrt(1 + 1e-5)
+    )
+    with pytest.raises(ValueError, match=r"dense_1.weight must have shape \(2, 3\), got \(3, 2\)"):
+        dense.weight = np.ones((3, 2))
+
+
+def test_the_dtype_of_a_model_stays() -> None:
+    model = nn.Sequential([nn.Dense(2)], input_shape=3)
+    with pytest.raises(AttributeError, match="astype"):
+        model.dtype = "float64"
+
+
+def test_deep_copies_are_copies_and_pickles_are_refused() -> None:
+    model = nn.Sequential([nn.Dense(2)], input_shape=3)
+    other = copy.deepcopy(model)
+    other.parameters[...] = 0
+    assert other.parameters.size == model.parameters.size
+    assert model.parameters.any()
+    with pytest.raises(TypeError, match=r"save\(path\)"):
+        pickle.dumps(model)

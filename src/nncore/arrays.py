@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["aligned_zeros", "same_part"]
+__all__ = ["aligned_zeros", "overwrite", "same_part"]
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -24,3 +24,13 @@ def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) ->
     """The part of ``target`` (n,) that a contiguous view into ``source`` (n,) is of it; in the view's shape."""
     offset = (view.__array_interface__["data"][0] - source.__array_interface__["data"][0]) // source.itemsize
     return target[offset : offset + view.size].reshape(view.shape)
+
+
+def overwrite(name: str, array: NDArray[Any], value: Any) -> None:
+    """What it means to assign to an array that others hold views of: its numbers change, the array stays."""
+    if value is array:  # as after array *= 2
+        return
+    given = np.asarray(value)
+    if given.shape != array.shape:
+        raise ValueError(f"{name} must have shape {array.shape}, got {given.shape}")
+    array[...] = given

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,12 @@ def _compare(asked: argparse.Namespace) -> landscapes.Comparison:
     if asked.out:
         from nncore.figures import new_figure
 
-        new_figure("--out", (1, 1), asked.out)  # is matplotlib there? before the work, not after
+        figure = new_figure("--out", (1, 1), asked.out)  # is matplotlib there? before the work, not after
+        suffixes, path = figure.canvas.get_supported_filetypes(), Path(asked.out)
+        if not path.parent.is_dir() or path.suffix[1:].lower() not in suffixes:
+            raise ValueError(
+                f"--out: expected a file {', '.join(f'.{s}' for s in suffixes)} in a folder there is, got {asked.out}"
+            )
     race = _race_digits if asked.problem == "digits" else _race_landscape
     result = race(factories, asked)
     if asked.out:

@@ -57,6 +57,7 @@ class Loss:
     name: str
     constants: tuple[float, ...] = ()
     threshold: float | None = None  # between the two classes, for outputs of width 1
+    domain: str = ""  # which outputs it takes, if not all
     off_on = (0.0, 1.0)  # what labels become as rows
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
@@ -189,6 +190,7 @@ class BinaryCrossEntropy(_Probability):
 
     name = "binary_cross_entropy"
     threshold = 0.5
+    domain = "takes outputs in (0, 1), as of a Sigmoid layer; for any outputs there is sigmoid_cross_entropy"
 
 
 class KLDivergence(_Probability):
@@ -196,6 +198,7 @@ class KLDivergence(_Probability):
 
     name = "kl_divergence"
     threshold = 0.5
+    domain = "takes probabilities, as of a Softmax layer; for any outputs there is softmax_cross_entropy"
 
 
 class SigmoidCrossEntropy(_Probability):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import losses
-from nncore.arrays import aligned_zeros
+from nncore.arrays import aligned_zeros, overwrite
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step
@@ -61,6 +61,21 @@ class Network:
         for layer in self.layers:
             layer.owner = weakref.ref(self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assigned to, the vectors take the numbers: the layers' arrays are views into them. The dtype stays."""
+        if name in ("parameters", "gradients", "state") and name in self.__dict__:
+            overwrite(name, self.__dict__[name], value)
+        elif name == "dtype" and name in self.__dict__:
+            raise AttributeError(f"dtype is fixed, got {value!r}: astype({str(value)!r}) returns a converted copy")
+        else:
+            super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.astype(self.dtype)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} is not pickled: save(path) and nncore.load(path) keep it, copy() copies it")
+
     def _name_layers(self) -> None:
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
@@ -87,11 +102,11 @@ class Network:
         self.state = aligned_zeros(kept, self.dtype)
         for layer in self.layers:
             for name, state in layer.states.items():
-                setattr(layer, name, self.state[state.offset : state.offset + state.size].reshape(state.shape))
+                layer.__dict__[name] = self.state[state.offset : state.offset + state.size].reshape(state.shape)
             for name, parameter in layer.parameters.items():
                 part = slice(parameter.offset, parameter.offset + parameter.size)
-                setattr(layer, name, self.parameters[part].reshape(parameter.shape))
-                setattr(layer, f"{name}_grad", self.gradients[part].reshape(parameter.shape))
+                layer.__dict__[name] = self.parameters[part].reshape(parameter.shape)
+                layer.__dict__[f"{name}_grad"] = self.gradients[part].reshape(parameter.shape)
 
     def initialize(self, seed: int | None = None) -> None:
         """Draw all parameters anew. Each array has a generator of its own, made from (seed, layer, array).

@@ -146,7 +146,9 @@ class Run:
     def _place(self, sums: Array) -> str:
         if not math.isfinite(sums[0]):
             bad = [signal.name for signal in self.program.recording.tape.signals if not np.isfinite(signal.value).all()]
-            return f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else "")
+            loss = self.trainer.loss
+            hint = f", though the outputs are finite: {loss.name} {loss.domain}" if loss.domain else ""
+            return f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else hint)
         if not math.isfinite(sums[-1]):
             return f"the penalty is {sums[-1]}"
         for layer in self.trainer.model.layers:

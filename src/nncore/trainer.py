@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from os import PathLike
@@ -186,6 +187,8 @@ class Trainer(Training):
                 if run.failure:
                     raise run.failure
             self.interrupted = interrupted()
+        if self.interrupted and verbose:
+            print(f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on", file=sys.stderr)
         for callback in callbacks:
             callback.on_train_end(self)
         return self.history

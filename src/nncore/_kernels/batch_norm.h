@@ -36,8 +36,17 @@ NN_INLINE narrow NAME(load_narrow)(const real *p) { return *(const narrow *)p; }
 NN_INLINE wide NAME(widen)(narrow a) { return __builtin_convertvector(a, wide); }
 NN_INLINE double NAME(wide_sum)(const wide *chain) {
     wide sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);
+#if defined(__GNUC__) && !defined(__clang__)
+    typedef int64_t order __attribute__((vector_size(sizeof(wide))));
+    NN_UNROLL for (int half = DOUBLES / 2; half; half /= 2) {    /* the lower half plus the upper one, in whole vectors */
+        order other;
+        NN_UNROLL for (int lane = 0; lane < DOUBLES; lane++) other[lane] = (lane + half) % DOUBLES;
+        sum += __builtin_shuffle(sum, other);
+    }
+#else
     NN_UNROLL for (int half = DOUBLES / 2; half; half /= 2)
         NN_UNROLL for (int lane = 0; lane < half; lane++) sum[lane] += sum[lane + half];
+#endif
     return sum[0];
 }
 

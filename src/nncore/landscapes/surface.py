@@ -152,7 +152,7 @@ def loss_surface(
 
     Parameters
     ----------
-    model : Sequential
+    model : nncore.Sequential
     X, y, loss : as for `Trainer`
     directions : (2, n), default two of `filter_normalized_directions`
     extent : number or ((lowest a, highest a), (lowest b, highest b)), default from −1 to 1

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import initializers
+from nncore.arrays import overwrite
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State"]
@@ -91,6 +92,19 @@ class Layer:
         self.states: dict[str, State] = {}
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assigned to, an array of a model takes the numbers: it is a view, and stays one."""
+        bound = self.__dict__.get(name)
+        if isinstance(bound, np.ndarray) and self.owner and name in self._views:
+            overwrite(f"{self.name}.{name}", bound, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def _views(self) -> set[str]:
+        """Names of the attributes that are views into the model's vectors."""
+        return {*self.parameters, *(f"{name}_grad" for name in self.parameters), *self.states}
 
     @classmethod
     def default_name(cls) -> str:

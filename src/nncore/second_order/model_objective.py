@@ -23,7 +23,7 @@ class ModelObjective:
 
     Parameters
     ----------
-    model : Sequential
+    model : nncore.Sequential
     X, y, loss : as for ``Sequential.loss_and_gradient``
     regularizer : Regularizer, optional
 

@@ -16,6 +16,7 @@ from nncore.losses import Loss
 from nncore.model import Sequential
 from nncore.regularizers import Regularizer
 from nncore.second_order.linearization import CurvatureProgram, JacobianProgram, chunk_rows
+from nncore.second_order.objective import MOST_DENSE
 
 __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
 
@@ -115,6 +116,12 @@ class _Curvature(_Operator):
 
     def matrix(self) -> Array:
         """The matrix itself, (n, n); what rounding leaves of asymmetry is removed."""
+        if self.shape[0] > MOST_DENSE:
+            gigabytes = self.shape[0] ** 2 * self.dtype.itemsize / 1e9
+            raise ValueError(
+                f"the matrix of {self.shape[0]:,} parameters would take {gigabytes:,.0f} GB: expected at most {MOST_DENSE:,} "
+                "parameters. Products with vectors need no matrix"
+            )
         matrix = np.zeros(self.shape, self.dtype)
         for rows, units in self._unit_vectors():
             self._add_products(units, matrix[rows])
@@ -136,7 +143,7 @@ class HessianOperator(_Curvature):
 
     Parameters
     ----------
-    model : Sequential
+    model : nncore.Sequential
         The operator follows ``model.parameters``: the passes over X are kept from product to product and run again once the
         parameters have changed.
     X, y, loss : as for ``Sequential.loss_and_gradient``
@@ -214,7 +221,7 @@ class JacobianOperator(_Operator):
 
     Parameters
     ----------
-    model : Sequential
+    model : nncore.Sequential
         Followed as by `HessianOperator`.
     X : array_like, ``(rows, *input_shape)``
 
