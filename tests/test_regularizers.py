@@ -110,12 +110,12 @@ def test_refused(regularizer: Any, error: type[Exception], message: str) -> None
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in ("rprop", "delta_bar_delta", "nesterov")])
 def test_proximal_step_after_every_optimizer(name: str) -> None:
     """The optimizer's step along the gradient of the loss alone, then w ← sign(w) max(|w| − ηλ, 0) of the weights."""
-    rate = nn.schedules.Exponential(0.02, gamma=0.95)
-    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(0.3))
+    rate, strength = nn.schedules.Exponential(0.02, gamma=0.95), 1.0
+    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(strength))
     rates = iter(rate.values(0, 25))
 
     def after(model: nn.Sequential, theta: Array) -> None:
-        threshold = next(rates) * 0.3
+        threshold = next(rates) * strength
         for layer in (model.layers[0], model.layers[-1]):
             layer.weight[...] = np.sign(layer.weight) * np.maximum(np.abs(layer.weight) - threshold, 0)
 
@@ -125,7 +125,7 @@ def test_proximal_step_after_every_optimizer(name: str) -> None:
     np.testing.assert_allclose(got, expected.parameters, rtol=1e-9, atol=1e-11)
     weights = np.concatenate([trainer.model.layers[k].weight.ravel() for k in (0, -1)])
     assert (weights == 0).sum() > (0 if name != "lion" else -1)
-    assert trainer.evaluate(*data())["penalty"] == pytest.approx(0.3 * np.abs(weights).sum(), rel=1e-12)
+    assert trainer.evaluate(*data())["penalty"] == pytest.approx(strength * np.abs(weights).sum(), rel=1e-12)
 
 
 def lasso(optimizer: nn.Optimizer, strength: float, steps: int = 4000) -> tuple[Array, Array, Array]:

@@ -305,6 +305,12 @@ class Sequential(Network):
         other.state[...] = self.state
         return other
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.astype(self.dtype)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} is not pickled: save(path) and nncore.load(path) keep it, copy() copies it")
+
     def copy(self) -> Sequential:
         """An independent copy of the model."""
         return self.astype(self.dtype)

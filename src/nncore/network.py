@@ -70,12 +70,6 @@ class Network:
         else:
             super().__setattr__(name, value)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self.astype(self.dtype)
-
-    def __reduce__(self) -> Any:
-        raise TypeError(f"a {type(self).__name__} is not pickled: save(path) and nncore.load(path) keep it, copy() copies it")
-
     def _name_layers(self) -> None:
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")

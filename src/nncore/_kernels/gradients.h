@@ -28,13 +28,31 @@ static double NAME(magnitude_sum)(const real *theta, int64_t n) {
     return NAME(chains)(chain);
 }
 
-/* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch. */
-static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
+/* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch.  One pass; of the sums only those that
+ * count. */
+NN_INLINE double NAME(penalize)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n, const int absolute,
+                                const int squared) {
+    double magnitude[16] = {0}, square[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) {
+            const real w = theta[i + k];
+            grad[i + k] += (squared ? l2 * w : 0) + (absolute ? (w > 0 ? l1 : 0) - (w < 0 ? l1 : 0) : 0);
+            if (absolute) magnitude[k] += NAME(nn_abs)(w);
+            if (squared) square[k] += (double)w * w;
+        }
+    for (int k = 0; i < n; i++, k++) {
         const real w = theta[i];
-        grad[i] += l2 * w + ((w > 0 ? l1 : 0) - (w < 0 ? l1 : 0));
+        grad[i] += (squared ? l2 * w : 0) + (absolute ? (w > 0 ? l1 : 0) - (w < 0 ? l1 : 0) : 0);
+        if (absolute) magnitude[k] += NAME(nn_abs)(w);
+        if (squared) square[k] += (double)w * w;
     }
-    return (l1 != 0 ? l1 * NAME(magnitude_sum)(theta, n) : 0) + (l2 != 0 ? 0.5 * l2 * NAME(square_sum)(theta, n) : 0);
+    return (absolute ? l1 * NAME(chains)(magnitude) : 0) + (squared ? 0.5 * l2 * NAME(chains)(square) : 0);
+}
+
+static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
+    if (l1 == 0) return NAME(penalize)(grad, theta, l1, l2, n, 0, 1);
+    return l2 == 0 ? NAME(penalize)(grad, theta, l1, l2, n, 1, 0) : NAME(penalize)(grad, theta, l1, l2, n, 1, 1);
 }
 
 /* g = min(max(g, -limit), limit); NaN stays. */
