@@ -24,7 +24,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/installed-docs
-	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 # A stamp for each set of extras: installs again only when a source has changed.

@@ -208,11 +208,22 @@ class Comparison:
 
     def _draw(self, ax: Axes, name: str, i: int) -> None:
         look = looks(i, len(self.losses))
-        lower, median, upper = (np.minimum(values, np.finfo(np.float64).max) for values in self.band(name))
+        lower, median, upper = self.band(name)
         steps = np.arange(median.size)
         every = max(1, median.size // 8)
-        ax.fill_between(steps, lower, upper, color=look["color"], alpha=0.12, linewidth=0)
-        label = f"{name}, lr {self.lr[name]:.2g}"
+        finite = np.isfinite(upper)  # a band without an upper end would cover the others
+        ax.fill_between(
+            steps,
+            np.where(finite, lower, 0),
+            np.where(finite, upper, 0),
+            where=finite,
+            color=look["color"],
+            alpha=0.12,
+            linewidth=0,
+        )
+        diverged = int((~np.isfinite(np.asarray(self.losses[name])[:, -1])).sum())
+        label = f"{name}, lr {self.lr[name]:.2g}" + (f"; {diverged} diverged" if diverged else "")
+        median = np.where(np.isfinite(median), median, np.nan)
         ax.plot(steps, median, markevery=(i * every // len(self.losses), every), label=label, **look)
 
 
