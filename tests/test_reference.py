@@ -530,5 +530,7 @@ def test_every_name_is_exported() -> None:
 
 
 def test_every_kernel_has_a_twin() -> None:
-    without = [name for name in _kernels.op_names() if not callable(getattr(reference, name, None))]
+    """The three products by BLAS have the same twins as ours."""
+    names = [name.removesuffix("_blas") for name in _kernels.op_names()]
+    without = [name for name in names if not callable(getattr(reference, name, None))]
     assert without == ["nothing"]
