@@ -9,13 +9,21 @@ from typing import Any
 from nncore import _kernels, initializers
 from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
-from nncore.layers.base import Array, Layer
+from nncore.layers.base import Array, Layer, Parameter
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Dense"]
 
 SPREAD_FROM = 1 << 18  # weights; a smaller layer reads its rows too seldom for a copy to pay
 PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
+
+
+def matrix_tiles(parameter: Parameter) -> tuple[Array, list[float], list[tuple[int, int, int, int]]]:
+    """The tiles of a matrix (units, inputs) as the kernels take them, their sizes, and where they lie in θ."""
+    units, inputs = parameter.shape
+    rectangles = _kernels.weight_tiles(units, inputs)
+    places = [(parameter.offset + u0 * inputs + j0, u1 - u0, j1 - j0, inputs) for u0, u1, j0, j1 in rectangles.tolist()]
+    return rectangles, [float(rows * columns) for _, rows, columns, _ in places], places
 
 
 class Dense(Layer):
@@ -77,10 +85,7 @@ class Dense(Layer):
         units, inputs = self.units, self.inputs
         y = tape.signal(str(self.name), self.output_shape)
         packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        rectangles = _kernels.weight_tiles(units, inputs)
-        offset = self.parameters["weight"].offset
-        tiles = [(offset + u0 * inputs + j0, u1 - u0, j1 - j0, inputs) for u0, u1, j0, j1 in rectangles.tolist()]
-        elements = [float(rows * columns) for _, rows, columns, _ in tiles]
+        rectangles, elements, tiles = matrix_tiles(self.parameters["weight"])
         tape.flops_per_row += 2 * units * inputs
         large = units * inputs >= SPREAD_FROM
 

@@ -8,7 +8,7 @@ from nncore import _kernels, initializers
 from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
-from nncore.layers.dense import PACK_COST
+from nncore.layers.dense import PACK_COST, matrix_tiles
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
@@ -104,10 +104,7 @@ class Recurrent(Layer):
         """The gradient δᵀ h of a weight, over all rows and steps; returns the packed copy for the forward product."""
         weight, units, inputs = getattr(self, name), *self.parameters[name].shape
         packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        rectangles = _kernels.weight_tiles(units, inputs)
-        offset = self.parameters[name].offset
-        tiles = [(offset + u0 * inputs + j0, u1 - u0, j1 - j0, inputs) for u0, u1, j0, j1 in rectangles.tolist()]
-        elements = [float(rows * columns) for _, rows, columns, _ in tiles]
+        rectangles, elements, tiles = matrix_tiles(self.parameters[name])
         arrays, cost = (getattr(self, f"{name}_grad"), delta, h, rectangles), [n * tape.capacity * self.steps for n in elements]
         gradient = Op("tiles", "dense_steps_backward_weight", arrays, (units, inputs, 0, 0, self.steps), cost=cost, tiles=tiles)
         cost = [PACK_COST * n for n in elements]

@@ -12,7 +12,7 @@ from typing import Any
 from nncore import _kernels
 from nncore.data.validation import check_at_least_zero, check_rate
 from nncore.layers.base import Array, Layer
-from nncore.layers.dense import PACK_COST, Dense
+from nncore.layers.dense import PACK_COST, Dense, matrix_tiles
 from nncore.layers.noise import drop_threshold
 from nncore.tape import Op, Signal, Tape
 
@@ -41,7 +41,7 @@ class NoisyDense(Dense):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step W̃ and its packed copy, the products with it, the gradient of W from that of W̃."""
-        rectangles, elements, _ = self._tiles()
+        rectangles, elements, _ = matrix_tiles(self.parameters["weight"])
         packed, noisy = self._packed(tape), tape.arena.take(self.weight.shape, tape.dtype)
         arrays, sizes = (packed, noisy, self.weight, rectangles), (self.units, self.inputs, *tape.stream())
         cost = [(PACK_COST + NOISE_COST) * n for n in elements]
@@ -50,13 +50,6 @@ class NoisyDense(Dense):
         tape.gradient(self._weight_gradient(tape, x, y))
         self._bias_gradient(tape, y)
         return y
-
-    def _tiles(self) -> tuple[Array, list[float], list[tuple[int, int, int, int]]]:
-        """The tiles of W as the kernels take them, their sizes, and where they lie in θ."""
-        rectangles = _kernels.weight_tiles(self.units, self.inputs)
-        offset = self.parameters["weight"].offset
-        places = [(offset + u0 * self.inputs + j0, u1 - u0, j1 - j0, self.inputs) for u0, u1, j0, j1 in rectangles.tolist()]
-        return rectangles, [float(rows * columns) for _, rows, columns, _ in places], places
 
     def _packed(self, tape: Tape) -> Array:
         return tape.arena.take(_kernels.packed_size(self.units, self.inputs), tape.dtype)
@@ -72,7 +65,7 @@ class NoisyDense(Dense):
         return y
 
     def _weight_gradient(self, tape: Tape, x: Signal, y: Signal) -> Op:
-        rectangles, elements, places = self._tiles()
+        rectangles, elements, places = matrix_tiles(self.parameters["weight"])
         arrays, sizes = (self.weight_grad, y.grad, x.value, rectangles, self.weight), (self.units, self.inputs, *tape.stream())
         cost = [(tape.capacity + NOISE_COST) * n for n in elements]
         return Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost, tiles=places)
@@ -305,7 +298,7 @@ class AdditiveWhiteout(_Whiteout):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step b̃; the products with W, and what b̃ adds to the gradient of W."""
-        rectangles, elements, _ = self._tiles()
+        rectangles, elements, _ = matrix_tiles(self.parameters["weight"])
         packed, noisy = self._packed(tape), tape.arena.take(self.units, tape.dtype)
         arrays = (noisy, self.bias if self.has_bias else None, self.weight)
         sizes = (self.units, self.inputs, *tape.stream(), PIECE)
