@@ -378,7 +378,7 @@ def test_penalty_and_clip_value_kernels(dtype: str, rtol: float, rng: np.random.
     run_on_one_tile("penalty", got, theta, value, np.array([0.3, 0.7]), n=50, dtype=dtype)
     assert value[0] == pytest.approx(reference.penalty(want, theta, l1=0.3, l2=0.7), rel=rtol)
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
-    run_on_one_tile("clip_value", got, n=50, dtype=dtype, constants=(0.5,))
+    run_on_one_tile("clip_value", got, np.zeros(1), np.zeros(1), n=50, dtype=dtype, constants=(0.5,))
     reference.clip_value(want, 0.5)
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
     assert np.nanmax(np.abs(got)) == 0.5
