@@ -15,6 +15,7 @@ from nncore.tape import Op, Signal, Tape
 __all__ = ["Dense"]
 
 SPREAD_FROM = 1 << 18  # weights; a smaller layer reads its rows too seldom for a copy to pay
+PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
 PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
 
@@ -104,7 +105,8 @@ class Dense(Layer):
             "tiles", f"dense_backward_weight{variant}", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles
         )
         cost = [PACK_COST * n for n in elements]
-        pack = Op("tiles", "pack_weight", (packed, self.weight, rectangles), (units, inputs), cost=cost)
+        kernel = "pack_large_weight" if units * inputs >= PACK_LARGE_FROM else "pack_weight"
+        pack = Op("tiles", kernel, (packed, self.weight, rectangles), (units, inputs), cost=cost)
         tape.gradient(gradient, derived=pack if tape.tangents or not gemm else None)
         if self.has_bias:
             bias_tile = (self.parameters["bias"].offset, 1, units, units)
