@@ -16,6 +16,7 @@
 #include "losses.h"
 #include "tangents.h"
 #include "normalisation_tangents.h"
+#include "weight_norm_tangents.h"
 #include "gradients.h"
 #include "gradient_noise.h"
 #include "optimizers.h"

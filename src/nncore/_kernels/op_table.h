@@ -42,6 +42,7 @@ static const nn_entry nn_table[] = {
     PAIR(batch_norm_tangent) ENTRY(batch_norm_tangent_statistics) ENTRY(batch_norm_tangent_backward_sums)
     ENTRY(batch_norm_tangent_backward_statistics) PAIR(group_norm_tangent) ENTRY(group_norm_tangent_backward_weight)
     PAIR(rms_norm_tangent) ENTRY(rms_norm_tangent_backward_weight)
+    ENTRY(weight_norm_tangent_weight) ENTRY(weight_norm_tangent_backward)
     /* gradients before the update */
     ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
     ENTRY(gradient_noise)

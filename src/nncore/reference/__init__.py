@@ -2,7 +2,8 @@
 
 - `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
 - `batch_norm`, `group_norm`: normalisation over the batch, of an example, of weights;
-- `tangents`, `normalisation_tangents`: the same once more differentiated along a direction, for products with the Hessian;
+- `tangents`, `normalisation_tangents`, `weight_norm_tangents`: the same once more differentiated along a direction, for
+  products with the Hessian;
 - `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
@@ -29,6 +30,7 @@ from . import (
     tangents,
     training,
     weight_noise,
+    weight_norm_tangents,
 )
 from .activations import (
     elu_backward,
@@ -202,6 +204,7 @@ from .weight_noise import (
     whiteout_slope,
     whiteout_spread,
 )
+from .weight_norm_tangents import weight_norm_tangent_backward, weight_norm_tangent_weight
 
 __all__ = [
     "MLP",
@@ -380,6 +383,9 @@ __all__ = [
     "training",
     "weight_noise",
     "weight_norm_backward",
+    "weight_norm_tangent_backward",
+    "weight_norm_tangent_weight",
+    "weight_norm_tangents",
     "weight_norm_weight",
     "whiteout_additive_backward",
     "whiteout_additive_forward",
