@@ -245,7 +245,7 @@ def test_second_order_training(optimizer: Callable[[], Any], rng: np.random.Gene
 
 # Which layers have products.
 
-RANDOM = {"simple_rnn", "gru", "batch_renorm", *NOISE, *WEIGHT_NOISE}
+RANDOM = {"batch_renorm", *NOISE, *WEIGHT_NOISE}
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "activity_l1": (0.1,), "weight_norm": (nn.Dense(2),), "group_norm": (2,), "dropout": (0.5,), "gaussian_dropout": (0.5,),
     "gaussian_noise": (0.5,), **dict.fromkeys(("dense", "simple_rnn", "gru"), (2,)), "drop_connect": (2,), "shakeout": (2,),

@@ -15,6 +15,7 @@
 #include "weight_norm.h"
 #include "losses.h"
 #include "tangents.h"
+#include "recurrent_tangents.h"
 #include "normalisation_tangents.h"
 #include "weight_norm_tangents.h"
 #include "gradients.h"

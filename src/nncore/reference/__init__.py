@@ -2,8 +2,8 @@
 
 - `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
 - `batch_norm`, `group_norm`: normalisation over the batch, of an example, of weights;
-- `tangents`, `normalisation_tangents`, `weight_norm_tangents`: the same once more differentiated along a direction, for
-  products with the Hessian;
+- `tangents`, `normalisation_tangents`, `weight_norm_tangents`, `recurrent_tangents`: the same once more differentiated along
+  a direction, for products with the Hessian;
 - `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
@@ -27,6 +27,7 @@ from . import (
     optimizers,
     random,
     recurrent,
+    recurrent_tangents,
     tangents,
     training,
     weight_noise,
@@ -165,6 +166,15 @@ from .recurrent import (
     simple_rnn_forward,
     zoneout_keep,
 )
+from .recurrent_tangents import (
+    dense_steps_tangent_backward_input,
+    dense_steps_tangent_backward_weight,
+    dense_steps_tangent_forward,
+    gru_tangent_backward,
+    gru_tangent_forward,
+    simple_rnn_tangent_backward,
+    simple_rnn_tangent_forward,
+)
 from .tangents import (
     add_product,
     binary_cross_entropy_tangent,
@@ -260,6 +270,9 @@ __all__ = [
     "dense_steps_backward_input",
     "dense_steps_backward_weight",
     "dense_steps_forward",
+    "dense_steps_tangent_backward_input",
+    "dense_steps_tangent_backward_weight",
+    "dense_steps_tangent_forward",
     "dense_tangent_backward_input",
     "dense_tangent_backward_weight",
     "dense_tangent_forward",
@@ -293,6 +306,8 @@ __all__ = [
     "group_norm_tangent_forward",
     "gru_backward",
     "gru_forward",
+    "gru_tangent_backward",
+    "gru_tangent_forward",
     "hinge",
     "hinge_tangent",
     "huber",
@@ -328,6 +343,7 @@ __all__ = [
     "random_bits",
     "random_normal",
     "recurrent",
+    "recurrent_tangents",
     "relu_backward",
     "relu_forward",
     "relu_tangent_backward",
@@ -362,6 +378,8 @@ __all__ = [
     "silu_tangent_backward",
     "simple_rnn_backward",
     "simple_rnn_forward",
+    "simple_rnn_tangent_backward",
+    "simple_rnn_tangent_forward",
     "softmax_backward",
     "softmax_cross_entropy",
     "softmax_cross_entropy_labels",

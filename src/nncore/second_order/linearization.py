@@ -34,7 +34,7 @@ def chunk_rows(model: Sequential, rows: int) -> int:
     """How many of the rows are taken at a time. It depends on sizes alone."""
     if any(layer.couples_rows for layer in model.layers):
         return rows
-    width = math.prod(model.input_shape) + 4 * sum(math.prod(layer.output_shape) for layer in model.layers)
+    width = math.prod(model.input_shape) + 4 * sum(layer.held for layer in model.layers)
     chunks = -(-rows // max(64, CHUNK_BYTES // (width * model.dtype.itemsize)))
     return -(-rows // chunks)
 

@@ -166,8 +166,8 @@ class HessianOperator(_Curvature):
     Raises
     ------
     TypeError
-        For a layer or a loss that has no second derivative here: one written in Python, a random or recurrent layer, and
-        `BatchRenorm` unless frozen.
+        For a layer or a loss that has no second derivative here: one written in Python, a random layer (noise, dropout,
+        zoneout), and `BatchRenorm` unless frozen.
     ValueError
         If X, y or a vector do not fit; in a product, if the loss is not finite, or a layer has been frozen or released since.
 
