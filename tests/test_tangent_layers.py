@@ -253,17 +253,29 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+def check_layer(layer: nn.Layer, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    before = nn.InstanceNorm(affine=True) if len(shape) == 2 else nn.Dense(4)
+    model = nn.Sequential([before, layer, nn.Dense(2)], input_shape=shape, dtype="float64")
+    X, y = rng.standard_normal((6, *shape)), rng.standard_normal((6, 2))
+    v = rng.standard_normal(model.parameters.size)
+    got = model.hessian_vector_product(X, y, "squared_error", v)
+    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
+    assert_relative(got, want, tangent.DIFFERENCES)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_has_products_unless_it_is_random(name: str, rng: np.random.Generator) -> None:
     layer = LAYERS[name](*ARGUMENTS.get(name, ()))
     shape = (4, 3) if name in ("simple_rnn", "gru", "instance_norm") else (4,)
-    before: list[nn.Layer] = [nn.InstanceNorm(affine=True)] if len(shape) == 2 else [nn.Dense(4)]
-    model = nn.Sequential([*before, layer, nn.Dense(2)], input_shape=shape, dtype="float64")
-    X, y = rng.standard_normal((6, *shape)), rng.standard_normal((6, 2))
-    v = rng.standard_normal(model.parameters.size)
     if name in RANDOM:
         with pytest.raises(TypeError, match=rf"\({type(layer).__name__}\) cannot be differentiated twice.* random "):
-            model.hessian_vector_product(X, y, "squared_error", v)
-        return
-    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
-    assert_relative(model.hessian_vector_product(X, y, "squared_error", v), want, tangent.DIFFERENCES)
+            check_layer(layer, shape, rng)
+    else:
+        check_layer(layer, shape, rng)
+
+
+@pytest.mark.parametrize("name", [*NOISE, *WEIGHT_NOISE])
+def test_noise_of_strength_0_is_none(name: str, rng: np.random.Generator) -> None:
+    check_layer(LAYERS[name](*([2] if name in WEIGHT_NOISE else []), 0.0), (4,), rng)
+    if name == "dropout":
+        check_layer(nn.Dropout(0.0, scale="test"), (4,), rng)
