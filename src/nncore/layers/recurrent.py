@@ -91,7 +91,7 @@ class Recurrent(Layer):
 
     @property
     def held(self) -> int:
-        return math.prod(self.output_shape) + self.steps * 2 * self.gates * self.units
+        return math.prod(self.output_shape) + self.steps * 2 * self.gates * self.units  # gates and states of every step
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         outputs = self.gates * self.units
