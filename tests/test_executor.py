@@ -83,7 +83,7 @@ def test_unknown_ops(bad: str) -> None:
 
 def test_too_many_arrays() -> None:
     with pytest.raises(ValueError, match="too many"):
-        Program(op_table(), "float32", [rows_stage(("nothing", (None,) * 9, (), ()))])
+        Program(op_table(), "float32", [rows_stage(("nothing", (None,) * 17, (), ()))])
 
 
 # Gathering and writing.

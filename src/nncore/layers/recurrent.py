@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nncore import _kernels, initializers
@@ -12,6 +14,20 @@ from nncore.layers.dense import PACK_COST, matrix_tiles
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
+
+
+@dataclass
+class Passes:
+    """What a layer's passes leave behind for all rows and steps; or the tangents of these arrays."""
+
+    a: Array  # (capacity, steps · outputs): the input's part, then the gates or the candidate states
+    previous: Array  # h_{t−1}
+    delta: Any = None  # the gradient of the input's part
+    recurrent_delta: Any = None  # the gradient of U h_{t−1} + c
+    q: Any = None  # of a GRU
+    g: Any = None  # the gradient of h_t, kept where there are tangents
+    packed: Any = None  # W
+    recurrent_packed: Any = None  # U
 
 
 class Recurrent(Layer):
@@ -73,27 +89,61 @@ class Recurrent(Layer):
         self.add_parameter("bias", (outputs,), self.bias_init)
         return (self.steps, self.units) if self.return_sequences else (self.units,)
 
+    @property
+    def held(self) -> int:
+        return math.prod(self.output_shape) + self.steps * 2 * self.gates * self.units  # gates and states of every step
+
     def emit(self, tape: Tape, x: Signal) -> Signal:
         outputs = self.gates * self.units
         y = tape.signal(str(self.name), self.output_shape)
-        a, previous = tape.array(self.steps * outputs), tape.array(self.steps * self.units)
-        delta = tape.array(self.steps * outputs) if tape.gradients else None
-        packed = self._emit_weight(tape, "weight", delta, x.value)
-        tape.rows("dense_steps_forward", a, x.value, packed, self.bias, sizes=(outputs, self.inputs, 0, 0, self.steps))
-        self._emit_cell(tape, y, a, delta, previous)
+        own = Passes(tape.array(self.steps * outputs), tape.array(self.steps * self.units))
+        own.delta = tape.array(self.steps * outputs) if tape.gradients else None
+        own.g = tape.array(self.steps * self.units) if tape.tangents else None
+        own.packed = self._emit_weight(tape, "weight", own.delta, x.value)
+        sizes = (outputs, self.inputs, 0, 0, self.steps)
+        tape.rows("dense_steps_forward", own.a, x.value, own.packed, self.bias, sizes=sizes)
+        self._emit_cell(tape, y, own)
         if x.grad is not None:
-            sizes = (outputs, self.inputs, 0, 0, self.steps)
-            tape.rows_backward("dense_steps_backward_input", x.grad, delta, self.weight, sizes=sizes)
-        self._emit_bias(tape, "bias", delta)
+            tape.rows_backward("dense_steps_backward_input", x.grad, own.delta, self.weight, sizes=sizes)
+        self._emit_bias(tape, "bias", own.delta)
         tape.flops_per_row += 2 * self.steps * outputs * (self.inputs + self.units)
+        if tape.tangents and not self.zoneout:  # which is random
+            self._emit_tangent(tape, x, y, own)
         return y
 
-    def _emit_cell(self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array) -> None:
+    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         """The steps in time: from ``a``, the input's part, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
 
-        ``previous`` is to hold h_{t−1} of every step.
+        ``previous`` is to hold h_{t−1} of every step, ``recurrent_packed`` and ``recurrent_delta`` what belongs to U.
         """
         raise NotImplementedError
+
+    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
+        """The steps in time once more: from ``tangent.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangent.delta``."""
+        raise NotImplementedError
+
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, own: Passes) -> None:
+        """R{a_t} = W R{x_t} + V x_t + v_b, R{} of the cell, R{∂l/∂x_t} = Wᵀ R{δ_t} + Vᵀ δ_t, and R{δᵀ x}, R{δᵀ h_{t−1}}."""
+        outputs = self.gates * self.units
+        tangent = Passes(*(tape.array(array.shape[1]) for array in (own.a, own.previous, own.delta)))
+        tangent.packed = self._pack_direction(tape, "weight", own.packed)
+        tangent.recurrent_packed = self._pack_direction(tape, "recurrent_weight", own.recurrent_packed)
+        v_b, sizes = tape.direction(self.bias), (outputs, self.inputs, 0, 0, self.steps)
+        tape.tangent_signal(y)
+        if x.tangent is None:  # the data: R{x} = 0
+            tape.tangent_forward("dense_steps_forward", tangent.a, x.value, tangent.packed, v_b, sizes=sizes)
+        else:
+            packed = own.packed, tangent.packed
+            tape.tangent_forward("dense_steps_tangent_forward", tangent.a, x.tangent, x.value, *packed, v_b, sizes=sizes)
+        self._emit_cell_tangent(tape, y, own, tangent)
+        if x.tangent is not None:
+            weights = self.weight, tape.direction(self.weight)
+            arrays = (x.grad_tangent, tangent.delta, own.delta, *weights)
+            tape.tangent_backward("dense_steps_tangent_backward_input", *arrays, sizes=sizes)
+        self._weight_tangent(tape, "weight", tangent.delta, own.delta, x.value, x.tangent)
+        deltas = tangent.recurrent_delta, own.recurrent_delta
+        self._weight_tangent(tape, "recurrent_weight", *deltas, own.previous, tangent.previous)
+        self._bias_tangent(tape, "bias", tangent.delta)
 
     def _cell_options(self, tape: Tape) -> dict[str, Any]:
         """Sizes and constants of the cell's ops."""
@@ -111,6 +161,31 @@ class Recurrent(Layer):
         pack = Op("tiles", "pack_weight", (packed, weight, rectangles), (units, inputs), cost=cost)
         tape.gradient(gradient, derived=pack)
         return packed
+
+    def _pack_direction(self, tape: Tape, name: str, packed: Array) -> Array:
+        """The packed copy of the direction's part for a weight."""
+        result = tape.arena.take(packed.size, tape.dtype)
+        rectangles, elements, _ = matrix_tiles(self.parameters[name])
+        arrays, cost = (result, tape.direction(getattr(self, name)), rectangles), [PACK_COST * n for n in elements]
+        tape.tangent_prepare(Op("tiles", "pack_weight", arrays, self.parameters[name].shape, cost=cost))
+        return result
+
+    def _weight_tangent(self, tape: Tape, name: str, tdelta: Array, delta: Array, h: Array, th: Array | None) -> None:
+        """R{δᵀ h} = R{δ}ᵀ h + δᵀ R{h} of a weight, over all rows and steps."""
+        rectangles, elements, _ = matrix_tiles(self.parameters[name])
+        product, kernel = tape.product(getattr(self, f"{name}_grad")), "dense_steps_backward_weight"
+        arrays: tuple[Any, ...] = (product, tdelta, h, rectangles)
+        if th is not None:
+            arrays, kernel = (product, tdelta, delta, h, th, rectangles), "dense_steps_tangent_backward_weight"
+        sizes, cost = (*self.parameters[name].shape, 0, 0, self.steps), [2 * n * tape.capacity * self.steps for n in elements]
+        tape.tangent_gradient(Op("tiles", kernel, arrays, sizes, cost=cost))
+
+    def _bias_tangent(self, tape: Tape, name: str, tdelta: Array) -> None:
+        size, product = self.parameters[name].size, tape.product(getattr(self, f"{name}_grad"))
+        cost = [float(size * tape.capacity * self.steps)]
+        tape.tangent_gradient(
+            Op("tiles", "dense_steps_backward_bias", (product, tdelta), (size, 0, 0, 0, self.steps), cost=cost)
+        )
 
     def _emit_bias(self, tape: Tape, name: str, delta: Array | None) -> None:
         size = self.parameters[name].size
@@ -173,13 +248,24 @@ class SimpleRNN(Recurrent):
     def default_name(cls) -> str:
         return "simple_rnn"
 
-    def _emit_cell(self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array) -> None:
+    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         options = self._cell_options(tape)
-        packed = self._emit_weight(tape, "recurrent_weight", delta, previous)
-        tape.rows("simple_rnn_forward", y.value, a, previous, tape.array(self.units), packed, **options)
+        own.recurrent_delta = own.delta
+        own.recurrent_packed = self._emit_weight(tape, "recurrent_weight", own.delta, own.previous)
+        arrays = (own.a, own.previous, tape.array(self.units), own.recurrent_packed)
+        tape.rows("simple_rnn_forward", y.value, *arrays, **options)
         if tape.gradients:
             carry = tape.array(2 * self.units)
-            tape.rows_backward("simple_rnn_backward", delta, carry, y.grad, a, self.recurrent_weight, **options)
+            tape.rows_backward("simple_rnn_backward", own.delta, carry, y.grad, own.a, self.recurrent_weight, own.g, **options)
+
+    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
+        options, tangent.recurrent_delta = self._cell_options(tape), tangent.delta
+        arrays: tuple[Any, ...] = (tangent.a, tangent.previous, tape.array(self.units), own.a, own.previous)
+        packed = own.recurrent_packed, tangent.recurrent_packed
+        tape.tangent_forward("simple_rnn_tangent_forward", y.tangent, *arrays, *packed, **options)
+        arrays = (tangent.delta, tape.array(2 * self.units), y.grad_tangent, own.g, own.delta, own.a, tangent.a)
+        weights = self.recurrent_weight, tape.direction(self.recurrent_weight)
+        tape.tangent_backward("simple_rnn_tangent_backward", *arrays, *weights, **options)
 
 
 class GRU(Recurrent):
@@ -229,13 +315,26 @@ class GRU(Recurrent):
         self.add_parameter("recurrent_bias", (3 * self.units,), self.bias_init)
         return output_shape
 
-    def _emit_cell(self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array) -> None:
+    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         options = self._cell_options(tape)
-        q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
-        recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
-        packed = self._emit_weight(tape, "recurrent_weight", recurrent_delta, previous)
-        tape.rows("gru_forward", y.value, a, q, previous, product, packed, self.recurrent_bias, **options)
+        own.q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
+        own.recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
+        own.recurrent_packed = self._emit_weight(tape, "recurrent_weight", own.recurrent_delta, own.previous)
+        arrays: tuple[Any, ...] = (own.a, own.q, own.previous, product, own.recurrent_packed, self.recurrent_bias)
+        tape.rows("gru_forward", y.value, *arrays, **options)
         if tape.gradients:
-            arrays = (delta, recurrent_delta, tape.array(2 * self.units), y.grad, a, q, previous, self.recurrent_weight)
-            tape.rows_backward("gru_backward", *arrays, **options)
-        self._emit_bias(tape, "recurrent_bias", recurrent_delta)
+            arrays = (own.delta, own.recurrent_delta, tape.array(2 * self.units), y.grad, own.a, own.q, own.previous)
+            tape.rows_backward("gru_backward", *arrays, self.recurrent_weight, own.g, **options)
+        self._emit_bias(tape, "recurrent_bias", own.recurrent_delta)
+
+    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
+        options, tangent.q = self._cell_options(tape), tape.array(self.steps * self.units)
+        tangent.recurrent_delta = tape.array(self.steps * 3 * self.units)
+        weight, bias, saved = self.recurrent_weight, self.recurrent_bias, (own.a, own.q, own.previous)
+        arrays: tuple[Any, ...] = (tangent.a, tangent.q, tangent.previous, tape.array(3 * self.units), *saved)
+        packed = own.recurrent_packed, tangent.recurrent_packed
+        tape.tangent_forward("gru_tangent_forward", y.tangent, *arrays, *packed, tape.direction(bias), **options)
+        arrays = (tangent.delta, tangent.recurrent_delta, tape.array(2 * self.units), y.grad_tangent, own.g)
+        arrays = (*arrays, own.recurrent_delta, *saved, tangent.a, tangent.q, tangent.previous)
+        tape.tangent_backward("gru_tangent_backward", *arrays, weight, tape.direction(weight), **options)
+        self._bias_tangent(tape, "recurrent_bias", tangent.recurrent_delta)
