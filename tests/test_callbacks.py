@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import nncore as nn
 from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 
 
@@ -274,3 +275,71 @@ def test_csv_logger_append_and_overwrite(tmp_path):
 def test_csv_logger_bad_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])
+
+
+# What the columns will be is known before the first step.
+
+DATA = (np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2)
+
+
+def small_trainer(optimizer="sgd", **arguments):
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.ActivityL1(1e-3), nn.Dense(2)], input_shape=3)
+    return nn.Trainer(model, "softmax_cross_entropy", optimizer, **arguments)
+
+
+class Told(Callback):
+    """Keeps what it is told; adds a column of its own."""
+
+    columns = ("mine",)
+
+    def check_columns(self, columns):
+        self.told = columns
+
+    def on_epoch_end(self, trainer, epoch, row):
+        row["mine"] = 1.0
+        self.row = row
+
+
+@pytest.mark.parametrize("arguments", [
+    {}, {"metrics": ["accuracy", "squared_error"]}, {"regularizer": nn.L2(1e-3), "clip": nn.ClipGlobalNorm(1.0)},
+    {"optimizer": nn.Momentum(momentum=nn.schedules.Exponential(0.9, 0.99))},
+])  # fmt: skip
+@pytest.mark.parametrize("fit", [{}, {"exact_loss": True}, {"validation_split": 0.5}, {"validation_data": DATA}])
+def test_columns_are_known_before_training(arguments, fit):
+    told = Told()
+    small_trainer(**arguments).fit(*DATA, **fit, callbacks=[told], verbose=0)
+    assert sorted(told.told) == sorted(told.row)
+
+
+def test_columns_of_second_order_are_known_before_training():
+    told = Told()
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(2)], input_shape=3)
+    trainer = nn.Trainer(model, "softmax_cross_entropy", nn.second_order.TruncatedNewton(), metrics="accuracy")
+    trainer.fit(*DATA, epochs=2, callbacks=[told], verbose=0)
+    assert set(told.row) <= set(told.told)
+    with pytest.raises(ValueError, match="no column 'val_loss'"):
+        trainer.fit(*DATA, callbacks=[EarlyStopping()], verbose=0)
+
+
+@pytest.mark.parametrize(("callback", "words"), [
+    (EarlyStopping(), "no column 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
+    (EarlyStopping("loss"), "no column 'loss'.*exact_loss=True; 'running_loss' is there"),
+    (EarlyStopping("val_acuracy"), "no column 'val_acuracy'"),
+    (ModelCheckpoint("x", "val_loss"), "no column 'val_loss'"),
+    (ModelCheckpoint("{val_loss}"), "there are epoch, running_loss"),
+    (nn.ReduceLROnPlateau(), "no column 'val_loss'"),
+])  # fmt: skip
+def test_a_missing_column_is_found_before_training(callback, words):
+    trainer = small_trainer()
+    theta = trainer.model.parameters.copy()
+    with pytest.raises(ValueError, match=words):
+        trainer.fit(*DATA, callbacks=[callback], verbose=0)
+    assert np.array_equal(trainer.model.parameters, theta)
+    assert trainer.epochs_done == len(trainer.history) == 0
+
+
+def test_a_column_that_another_callback_adds():
+    stopping = EarlyStopping("mine", patience=1)
+    trainer = small_trainer()
+    trainer.fit(*DATA, epochs=5, callbacks=[Told(), stopping], verbose=0)
+    assert trainer.epochs_done == 2

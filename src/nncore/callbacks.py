@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Callback:
     every_epoch : bool, default True
         Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
         set it to False; short epochs then run faster.
+    columns : sequence of str, default ()
+        Columns that it adds to each row in ``on_epoch_end``, so that other callbacks may look at them.
 
     Examples
     --------
@@ -41,6 +43,10 @@ class Callback:
     """
 
     every_epoch: bool = True
+    columns: Sequence[str] = ()
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Before anything else: raise if a column that is needed is not among those that the rows will have."""
 
     def on_train_begin(self, trainer: Any) -> None:
         """Before the first epoch."""
@@ -73,10 +79,20 @@ class _Best:
         self.larger = _larger_is_better(column, mode)
         self.value: float | None = None
 
+    def check(self, columns: Collection[str]) -> None:
+        """Raise unless the column is among these."""
+        if self.column in columns:
+            return
+        hint = ""
+        if self.column.startswith("val_"):
+            hint = ". Columns val_… need validation_data or validation_split"
+        elif f"running_{self.column}" in columns:
+            hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
+        raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(columns) or 'none'}{hint}")
+
     def update(self, row: Mapping[str, Any]) -> bool:
         """Look at a row; whether it holds the best value so far."""
-        if self.column not in row:
-            raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(row) or 'none'}")
+        self.check(row)
         value = float(row[self.column])
         best = (-math.inf if self.larger else math.inf) if self.value is None else self.value
         margin = self.min_delta * (abs(best) if self.relative and math.isfinite(best) else 1)
@@ -126,7 +142,7 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError
-        For a bad argument; after the first epoch, if there is no such column.
+        For a bad argument; before training, if there will be no such column.
 
     Examples
     --------
@@ -170,6 +186,9 @@ class EarlyStopping(Callback):
     @property
     def best(self) -> float | None:
         return self._best.value
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         if not self._resumed:
@@ -238,8 +257,8 @@ class ModelCheckpoint(Callback):
     Raises
     ------
     ValueError
-        For ``save_best_only`` without a `monitor`; after the first epoch, if `monitor` or `path` names a column that
-        does not exist.
+        For ``save_best_only`` without a `monitor`; before training, if `monitor` or `path` names a column that there will
+        not be.
 
     Examples
     --------
@@ -278,6 +297,11 @@ class ModelCheckpoint(Callback):
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             names = ", ".join(dict.fromkeys(["epoch", *row]))
             raise ValueError(f"path {self.path!r} cannot be filled in ({error}); there are {names}") from None
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self.filename(0, dict.fromkeys(columns, 0.0))
+        if self._best is not None:
+            self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         if not self._resumed:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
-_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "seconds", "grad_norm", "clipped", *RANGES} | {
+SECOND_ORDER = (  # what second-order optimizers may tell of an iteration
     "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
-    "negative_curvature",
-}  # fmt: skip  # the second set: what second-order optimizers tell
+    "negative_curvature", "seconds",
+)  # fmt: skip
+_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "grad_norm", "clipped", *RANGES, *SECOND_ORDER}
 _OVER_DECADES = ("loss", "lr", "grad_norm")  # endings of columns that may get a logarithmic axis
 _HEAD, _TAIL = 5, 5
 

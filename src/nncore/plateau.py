@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nncore.callbacks import Callback, _Best
@@ -56,8 +56,7 @@ class ReduceLROnPlateau(Callback):
     Raises
     ------
     ValueError
-        For a bad argument; at the start of training, if the optimizer's ``lr`` is a schedule; after the first epoch, if there
-        is no such column.
+        For a bad argument; before training, if the optimizer's ``lr`` is a schedule or there will be no such column.
 
     Examples
     --------
@@ -105,6 +104,9 @@ class ReduceLROnPlateau(Callback):
     @property
     def best(self) -> float | None:
         return self._best.value
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         optimizer = trainer.optimizer

@@ -162,6 +162,10 @@ class Trainer(Training):
         batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
         run = self._run(data, batch_size, chosen, labels, merge_last=last_batch == "merge")
+        columns = [*run.columns, *(name for callback in callbacks for name in callback.columns)]
+        columns += (self.row_columns("") if exact_loss else []) + (self.row_columns("val_") if validation else [])
+        for callback in callbacks:
+            callback.check_columns(columns)
         self._take_up(callbacks)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs

@@ -161,6 +161,10 @@ class Training:
             row[f"{prefix}penalty"] = float(means[-1])
         return row
 
+    def row_columns(self, prefix: str) -> list[str]:
+        """The names of the columns that a row of losses and metrics has."""
+        return list(self._row(prefix, np.zeros(len(self.columns) + 1)))
+
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
         key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)

@@ -60,6 +60,8 @@ class ConditioningMonitor(Callback):
     (True, True)
     """
 
+    columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
+
     def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:
         if lr is not None and (isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf):
             raise ValueError(f"lr must be a positive number, got {lr!r}")
@@ -80,7 +82,7 @@ class ConditioningMonitor(Callback):
             g += trainer.regularizer.gradient(trainer.model)
         rate = self._rate(trainer)
         bent = float(g @ self._hessian.products(g))
-        terms = {"taylor_loss": loss, "taylor_slope": -rate * float(g @ g), "taylor_curvature": 0.5 * rate**2 * bent}
+        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * bent), strict=True))
         row.update(terms)
         trainer.history.amend(terms)
 

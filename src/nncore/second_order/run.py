@@ -48,6 +48,11 @@ class FullBatchRun:
         self.failure: Exception | None = None
         self.optimizer.stopped = ""
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `advance` may return of an epoch."""
+        return [*self.trainer.row_columns(""), *self.optimizer.columns]
+
     def advance(
         self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
     ) -> list[tuple[Row, Row]]:  # fmt: skip
