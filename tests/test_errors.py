@@ -149,6 +149,11 @@ def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
         ("sigmoid_cross_entropy", [[2, 0, 0]] * N, [r"\[0, 1\]", "sigmoid_cross_entropy", "2"]),
         ("binary_cross_entropy", [[-0.5, 0, 0]] * N, [r"\[0, 1\]", "binary_cross_entropy", "-0.5"]),
         ("kl_divergence", [[1.5, 0, 0]] * N, [r"\[0, 1\]", "kl_divergence", "1.5"]),
+        ("softmax_cross_entropy", with_value(np.eye(3)[LABELS], 5, 0), ["sum to 1", "sum of 0 in row 5", "sample_weight"]),
+        ("softmax_cross_entropy", with_value(np.eye(3)[LABELS], 7, 1), ["sum to 1", "sum of 3 in row 7", "sigmoid_cross"]),
+        ("softmax_cross_entropy", with_value(np.eye(3)[LABELS], 2, [0.3, 0.3, 0.38]), ["sum to 1", "0.98 in row 2"]),
+        ("softmax_cross_entropy", with_value(2 * np.eye(3)[LABELS] - 1, 4, -1), ["sum to 1", "sum of 0 in row 4"]),
+        ("kl_divergence", with_value(np.eye(3)[LABELS], 11, 0), ["kl_divergence", "sum to 1", "sum of 0 in row 11"]),
         ("squared_error", np.ones((N, 4)), [r"\(n, 3\)", r"\(12, 4\)"]),
         ("squared_error", np.arange(N), ["0 to 2", "11"]),
     ],
@@ -156,6 +161,14 @@ def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
 def test_targets_outside_the_range_of_the_loss(loss: str, y: Any, words: list[str]) -> None:
     trainer = nn.Trainer(make(), loss)
     assert_refused(lambda: trainer.fit(X, y, verbose=0), trainer, r"\by\b", *words)
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "kl_divergence"])
+def test_probabilities_that_were_rounded(loss: str) -> None:
+    soft = np.random.default_rng(1).dirichlet(np.ones(3), N)
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(3), nn.Softmax()], INPUTS), loss)
+    for rounded in (soft.round(3), soft.astype(np.float16), 2.0 * np.eye(3)[LABELS] - 1):
+        trainer.fit(X, rounded, verbose=0)
 
 
 def test_softmax_needs_two_outputs() -> None:

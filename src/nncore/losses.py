@@ -23,6 +23,7 @@ __all__ = [
 
 Array = NDArray[Any]
 
+SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or kept in half precision
 
 @dataclass
 class Targets:
@@ -193,8 +194,28 @@ class BinaryCrossEntropy(_Probability):
     domain = "takes outputs in (0, 1), as of a Sigmoid layer; for any outputs there is sigmoid_cross_entropy"
 
 
-class KLDivergence(_Probability):
-    """Σ_j d_j log d_j − d_j log y_j per example, on probabilities y (after a softmax), soft targets d; 0 log 0 = 0."""
+class _Distribution(_Probability):
+    """Targets are probabilities of the outputs, of which one is right."""
+
+    def check_rows(self, rows: Array, argument: str) -> None:
+        super().check_rows(rows, argument)
+        if rows.shape[1] == 1:
+            return
+        sums = self.convert_rows(rows).sum(axis=1, dtype=np.float64)
+        bad = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+        if len(bad):
+            other = "for several classes at once take sigmoid_cross_entropy" if sums[bad[0]] > 1 else ""
+            hint = other or "to leave an example out give it a sample_weight of 0"
+            raise ValueError(
+                f"{argument} must have rows that sum to 1 for {self.name}, got a sum of {sums[bad[0]]:g} in row {bad[0]}; {hint}"
+            )
+
+
+class KLDivergence(_Distribution):
+    """Σ_j d_j log d_j − d_j log y_j per example, on probabilities y (after a softmax), soft targets d; 0 log 0 = 0.
+
+    Rows of targets must sum to 1, to 0.01.
+    """
 
     name = "kl_divergence"
     threshold = 0.5
@@ -211,10 +232,11 @@ class SigmoidCrossEntropy(_Probability):
     threshold = 0.0
 
 
-class SoftmaxCrossEntropy(_Probability):
+class SoftmaxCrossEntropy(_Distribution):
     """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
 
-    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. PyTorch's ``CrossEntropyLoss``.
+    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1, to 0.01 as they may have been
+    rounded; PyTorch's ``CrossEntropyLoss``, otherwise the same, takes any.
 
     Examples
     --------
