@@ -156,6 +156,17 @@ def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
         ("kl_divergence", with_value(np.eye(3)[LABELS], 11, 0), ["kl_divergence", "sum to 1", "sum of 0 in row 11"]),
         ("squared_error", np.ones((N, 4)), [r"\(n, 3\)", r"\(12, 4\)"]),
         ("squared_error", np.arange(N), ["0 to 2", "11"]),
+        *[
+            (loss, y, ["3 targets", r"\(n, 3\)", "3 outputs", *words])
+            for loss in ("squared_error", "mean_squared_error", "mean_absolute_error", "huber")
+            for y, words in [
+                (np.ones((N, 4)), ["got 4 for each row", r"\(12, 4\)"]),
+                (np.ones((N, 1)), ["got 1 for each row", r"\(12, 1\)"]),
+                (np.ones((N, 2, 2)), ["got 4 for each row", r"\(12, 2, 2\)"]),
+                (np.linspace(-1, 2.5, N), ["labels from 0 to 2", "from -1 to 2.5", r"\(12,\)"]),
+                (1.0, [r"got shape \(\)"]),
+            ]
+        ],
     ],
 )
 def test_targets_outside_the_range_of_the_loss(loss: str, y: Any, words: list[str]) -> None:
@@ -169,6 +180,12 @@ def test_probabilities_that_were_rounded(loss: str) -> None:
     trainer = nn.Trainer(nn.Sequential([nn.Dense(3), nn.Softmax()], INPUTS), loss)
     for rounded in (soft.round(3), soft.astype(np.float16), 2.0 * np.eye(3)[LABELS] - 1):
         trainer.fit(X, rounded, verbose=0)
+
+
+def test_regression_with_one_output() -> None:
+    trainer = nn.Trainer(make(outputs=1), "mean_squared_error")
+    assert_refused(lambda: trainer.fit(X, np.ones((N, 3)), verbose=0), trainer, "1 target for each row", "1 output", "got 3")
+    trainer.fit(X, np.linspace(-1, 1, N), verbose=0)
 
 
 def test_softmax_needs_two_outputs() -> None:

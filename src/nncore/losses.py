@@ -5,6 +5,7 @@ A loss takes targets as the user has them (integer labels, one-hot rows, soft ro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -110,28 +111,43 @@ class Loss:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
 
 
-class SquaredError(Loss):
+class _Regression(Loss):
+    """Targets are numbers, one for each output; labels stand for rows of 0 and 1."""
+
+    threshold = 0.5
+
+    def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        array = as_numbers(y, argument)
+        targets, outputs = ("1 target", "1 output") if width == 1 else (f"{width} targets", f"{width} outputs")
+        wanted = f"{argument} must have {targets} for each row, shape (n, {width}), as the network has {outputs}"
+        if array.ndim == 1 and width > 1 and not _are_labels(array, width):
+            values = f"{array.min():g} to {array.max():g}"
+            raise ValueError(f"{wanted}, or be labels from 0 to {width - 1}; got numbers from {values}, shape {array.shape}")
+        if array.ndim != 1 and (array.ndim == 0 or math.prod(array.shape[1:]) != width):
+            got = f"{math.prod(array.shape[1:])} for each row, " if array.ndim else ""
+            raise ValueError(f"{wanted}; got {got}shape {array.shape}")
+        return super().targets(array, width, dtype, argument)
+
+
+class SquaredError(_Regression):
     """½ ‖y − d‖² per example (Rumelhart, Hinton, Williams 1986); ∂/∂y = y − d."""
 
     name = "squared_error"
-    threshold = 0.5
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(_Regression):
     """Σ_j (y_j − d_j)² / n per example, n outputs: PyTorch's ``MSELoss``, Keras's ``MeanSquaredError``; ∂/∂y = 2 (y − d)/n."""
 
     name = "mean_squared_error"
-    threshold = 0.5
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(_Regression):
     """Σ_j |y_j − d_j| / n per example; ∂/∂y = sign(y − d)/n, 0 at 0."""
 
     name = "mean_absolute_error"
-    threshold = 0.5
 
 
-class Huber(Loss):
+class Huber(_Regression):
     """Per output ½ e² for |e| ≤ δ, δ (|e| − ½ δ) beyond, e = y − d; the mean over the outputs, as PyTorch's ``HuberLoss``.
 
     Parameters
@@ -141,7 +157,6 @@ class Huber(Loss):
     """
 
     name = "huber"
-    threshold = 0.5
 
     def __init__(self, delta: float = 1.0) -> None:
         if not isinstance(delta, (int, float)) or not 0 < delta < np.inf:
@@ -341,6 +356,11 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
         return Op("rows", "gather_labels", (labels, targets.array)), labels
     rows = tape.array(width)
     return Op("rows", "gather_rows", (rows, targets.array), (width, width)), rows
+
+
+def _are_labels(array: Array, classes: int) -> bool:
+    """Are these integers from 0 to classes − 1?"""
+    return bool((array == np.floor(array)).all() and (array >= 0).all() and (array < classes).all())
 
 
 def as_labels(array: Array, classes: int, argument: str) -> Array:
