@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from .hints import Explained
 from .history import _larger_is_better
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
 
 
-class Callback:
+class Callback(Explained):
     """Base class: override the hooks you need. To end the training, set ``trainer.stop_training = True``.
 
     Attributes

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.data.validation import as_numbers, convert
+from nncore.hints import Explained, hint
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
 Array = NDArray[Any]
 
 SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or kept in half precision
+
 
 @dataclass
 class Targets:
@@ -50,7 +52,7 @@ class Targets:
         return len(self.array)
 
 
-class Loss:
+class Loss(Explained):
     """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
 
     Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
@@ -219,11 +221,11 @@ class _Distribution(_Probability):
         sums = self.convert_rows(rows).sum(axis=1, dtype=np.float64)
         bad = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
         if len(bad):
-            other = "for several classes at once take sigmoid_cross_entropy" if sums[bad[0]] > 1 else ""
-            hint = other or "to leave an example out give it a sample_weight of 0"
-            raise ValueError(
-                f"{argument} must have rows that sum to 1 for {self.name}, got a sum of {sums[bad[0]]:g} in row {bad[0]}; {hint}"
-            )
+            advice = "sample_weight=0 leaves an example out"
+            if sums[bad[0]] > 1:
+                advice = "for several classes at once there is sigmoid_cross_entropy"
+            got = f"a sum of {sums[bad[0]]:g} in row {bad[0]}"
+            raise ValueError(f"{argument} must have rows that sum to 1 for {self.name}, got {got}; {advice}")
 
 
 class KLDivergence(_Distribution):
@@ -343,7 +345,7 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
         return LOSSES[loss]()
     if callable(loss) and not isinstance(loss, type):
         return PythonLoss(loss)
-    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}")
+    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}{hint(loss, LOSSES)}")
 
 
 def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:

@@ -17,6 +17,7 @@ from nncore.arrays import aligned_zeros, overwrite
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step
+from nncore.hints import Sealed
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
@@ -30,7 +31,7 @@ Array = NDArray[Any]
 FORWARD_ROWS = 1024  # rows that a forward pass takes at a time
 
 
-class Network:
+class Network(Sealed):
     """What lies under `Sequential`: shapes, θ, scaling, and the compiled passes forward and back."""
 
     def __init__(

@@ -15,6 +15,7 @@ from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
 from nncore.data.validation import check_lengths
+from nncore.hints import Sealed
 from nncore.history import History
 from nncore.losses import Loss
 from nncore.metrics import LossMetric
@@ -32,7 +33,7 @@ Array = NDArray[Any]
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 
 
-class Training:
+class Training(Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
     def __init__(

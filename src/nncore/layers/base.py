@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nncore import initializers
 from nncore.arrays import overwrite
+from nncore.hints import Sealed
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State"]
@@ -50,7 +51,7 @@ class State:
         return math.prod(self.shape)
 
 
-class Layer:
+class Layer(Sealed):
     """Base of all layers, and of layers written in Python by a user.
 
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
@@ -92,6 +93,10 @@ class Layer:
         self.states: dict[str, State] = {}
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
+
+    def _takes_no_more(self) -> bool:
+        """Once it is part of a model, but for a layer written in Python, which may keep what it likes."""
+        return self.__dict__.get("owner") is not None and type(self).forward is Layer.forward
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigned to, an array of a model takes the numbers: it is a view, and stays one."""

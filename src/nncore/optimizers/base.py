@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nncore import _kernels
 from nncore.arrays import aligned_zeros
 from nncore.errors import DivergenceError
+from nncore.hints import Sealed
 from nncore.optimizers.arrays import (
     MAX_ARRAYS,
     REALS,
@@ -29,7 +30,7 @@ from nncore.tape import Op
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
 
 
-class Optimizer(Configured):
+class Optimizer(Configured, Sealed):
     """An algorithm that changes parameters along gradients.
 
     Attributes
