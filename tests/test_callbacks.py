@@ -16,7 +16,7 @@ class FakeModel:
 
 
 class FakeTrainer:
-    """Runs epochs with given rows; epoch e leaves parameters e + 1 and state 10 (e + 1)."""
+    """Runs epochs with given rows, from 1; epoch e leaves parameters e and state 10 e."""
 
     def __init__(self):
         self.model = FakeModel()
@@ -26,15 +26,15 @@ class FakeTrainer:
     def save(self, path):
         self.saved.append(path)
 
-    def fit(self, rows, callbacks, start=0):
+    def fit(self, rows, callbacks, done=0):
         self.stop_training = False
         for c in callbacks:
             c.on_train_begin(self)
-        for epoch, row in enumerate(rows[start:], start):
+        for epoch, row in enumerate(rows[done:], done + 1):
             for c in callbacks:
                 c.on_epoch_begin(self, epoch)
-            self.model.parameters[...] = epoch + 1
-            self.model.state[...] = 10 * (epoch + 1)
+            self.model.parameters[...] = epoch
+            self.model.state[...] = 10 * epoch
             for c in callbacks:
                 c.on_epoch_end(self, epoch, dict(row))
             if self.stop_training:
@@ -51,14 +51,14 @@ def losses(*values, name="val_loss"):
 def keras_epochs(values, patience, min_delta=0.0):
     """Keras 3's loop for mode "min": the epoch after which it stops, and the best epoch."""
     wait, best, best_epoch = 0, math.inf, 0
-    for epoch, v in enumerate(values):
+    for epoch, v in enumerate(values, 1):
         wait += 1
         if v + min_delta < best:
             best, best_epoch, wait = v, epoch, 0
             continue
-        if wait >= patience and epoch > 0:
+        if wait >= patience and epoch > 1:
             return epoch, best_epoch
-    return len(values) - 1, best_epoch
+    return len(values), best_epoch
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5])
@@ -70,27 +70,27 @@ def test_early_stopping_counts_as_keras(patience, min_delta):
         trainer, stopping = FakeTrainer(), EarlyStopping(patience=patience, min_delta=min_delta)
         last = trainer.fit(losses(*values), [stopping])
         assert (last, stopping.best_epoch) == keras_epochs(values, patience, min_delta)
-        assert stopping.best == values[stopping.best_epoch]
-        assert (trainer.model.parameters == stopping.best_epoch + 1).all()
-        assert (trainer.model.state == 10 * (stopping.best_epoch + 1)).all()
+        assert stopping.best == values[stopping.best_epoch - 1]
+        assert (trainer.model.parameters == stopping.best_epoch).all()
+        assert (trainer.model.state == 10 * stopping.best_epoch).all()
         assert stopping.stopped_epoch == (last if trainer.stop_training else None)
 
 
 def test_early_stopping_by_hand():
     trainer, stopping = FakeTrainer(), EarlyStopping(patience=2)
-    assert trainer.fit(losses(1.0, 0.5, 0.6, 0.5, 0.1), [stopping]) == 3
-    assert (stopping.stopped_epoch, stopping.best_epoch, stopping.best, stopping.wait) == (3, 1, 0.5, 2)
+    assert trainer.fit(losses(1.0, 0.5, 0.6, 0.5, 0.1), [stopping]) == 4
+    assert (stopping.stopped_epoch, stopping.best_epoch, stopping.best, stopping.wait) == (4, 2, 0.5, 2)
 
 
 def test_min_delta_is_strict():
     stopping = EarlyStopping(patience=1, min_delta=0.25)
-    assert FakeTrainer().fit(losses(1.0, 0.75, 0.0), [stopping]) == 1
+    assert FakeTrainer().fit(losses(1.0, 0.75, 0.0), [stopping]) == 2
     stopping = EarlyStopping(patience=1, min_delta=0.25)
-    assert FakeTrainer().fit(losses(1.0, 0.5, 0.25), [stopping]) == 2
+    assert FakeTrainer().fit(losses(1.0, 0.5, 0.25), [stopping]) == 3
 
 
 @pytest.mark.parametrize(("monitor", "mode", "best"), [
-    ("val_accuracy", "auto", 1), ("val_accuracy", "min", 3), ("val_loss", "auto", 3), ("val_loss", "max", 1),
+    ("val_accuracy", "auto", 2), ("val_accuracy", "min", 4), ("val_loss", "auto", 4), ("val_loss", "max", 2),
 ])  # fmt: skip
 def test_mode(monitor, mode, best):
     stopping = EarlyStopping(monitor, patience=9, mode=mode)
@@ -108,14 +108,14 @@ def test_restores_when_training_runs_out_and_not_when_told():
 
 def test_nan_is_no_improvement():
     trainer, stopping = FakeTrainer(), EarlyStopping(patience=2)
-    assert trainer.fit(losses(math.nan, math.nan, 0.5), [stopping]) == 1
-    assert (stopping.best_epoch, stopping.best) == (0, None)
+    assert trainer.fit(losses(math.nan, math.nan, 0.5), [stopping]) == 2
+    assert (stopping.best_epoch, stopping.best) == (1, None)
     assert (trainer.model.parameters == 1).all()
 
 
 @pytest.mark.parametrize("patience", [0, 1])
 def test_the_first_epoch_never_stops(patience):
-    assert FakeTrainer().fit(losses(math.nan, math.nan, 0.5), [EarlyStopping(patience=patience)]) == 1
+    assert FakeTrainer().fit(losses(math.nan, math.nan, 0.5), [EarlyStopping(patience=patience)]) == 2
 
 
 def test_restores_into_the_same_arrays():
@@ -128,8 +128,8 @@ def test_restores_into_the_same_arrays():
 def test_a_second_fit_starts_afresh():
     trainer, stopping = FakeTrainer(), EarlyStopping(patience=1)
     trainer.fit(losses(0.1, 0.2), [stopping])
-    assert trainer.fit(losses(0.9, 0.8, 0.7), [stopping]) == 2
-    assert (stopping.best_epoch, stopping.stopped_epoch) == (2, None)
+    assert trainer.fit(losses(0.9, 0.8, 0.7), [stopping]) == 3
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (3, None)
 
 
 @pytest.mark.parametrize("cut", range(1, 5))
@@ -141,16 +141,16 @@ def test_resuming_continues_the_count(cut):
     first = EarlyStopping(patience=4, restore_best=True)
     trainer = FakeTrainer()
     first.on_train_begin(trainer)
-    for epoch in range(cut):
-        trainer.model.parameters[...], trainer.model.state[...] = epoch + 1, 10 * (epoch + 1)
-        first.on_epoch_end(trainer, epoch, rows[epoch])
+    for epoch in range(1, cut + 1):
+        trainer.model.parameters[...], trainer.model.state[...] = epoch, 10 * epoch
+        first.on_epoch_end(trainer, epoch, rows[epoch - 1])
     state = first.state_dict()
     arrays = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
     scalars = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}, allow_nan=False))
 
     resumed, second = FakeTrainer(), EarlyStopping(patience=4)
     second.load_state_dict({**scalars, **arrays})
-    assert resumed.fit(rows, [second], start=cut) == last == 5
+    assert resumed.fit(rows, [second], done=cut) == last == 6
     assert second.best_epoch == straight.best_epoch
     assert (resumed.model.parameters == whole.model.parameters).all()
     assert (resumed.model.state == whole.model.state).all()
@@ -195,7 +195,7 @@ def test_checkpoint_resumes_its_best():
     FakeTrainer().fit(losses(0.5), [first])
     second, trainer = ModelCheckpoint("{epoch}", monitor="val_loss"), FakeTrainer()
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    trainer.fit(losses(0.5, 0.6, 0.4), [second], start=1)
+    trainer.fit(losses(0.5, 0.6, 0.4), [second], done=1)
     assert trainer.saved == ["3"]
 
 
@@ -219,7 +219,7 @@ def test_lambda_callback():
         on_train_end=lambda t: seen.append("end"),
     )
     FakeTrainer().fit([{"loss": 0.5}], [callback])
-    assert seen == ["begin", 0, 0.5, "end"]
+    assert seen == ["begin", 1, 0.5, "end"]
     assert callback.every_epoch
     assert not LambdaCallback(on_train_end=print).every_epoch
     with pytest.raises(TypeError, match="callable"):
@@ -248,28 +248,28 @@ def test_csv_logger(tmp_path):
     assert sizes == [2, 3, 4]
     header, *lines = read(path)
     assert header == ["epoch", "loss", "steps"]
-    assert [line[0] for line in lines] == ["0", "1", "2"]
+    assert [line[0] for line in lines] == ["1", "2", "3"]
     assert float(lines[0][1]) == 1 / 3
     assert np.float32(lines[1][1]) == np.float32(0.1)
-    assert lines[2] == ["2", "nan", ""]
+    assert lines[2] == ["3", "nan", ""]
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
 def test_csv_logger_new_column_and_epoch_in_the_row(tmp_path):
     path = tmp_path / "log.csv"
     FakeTrainer().fit([{"epoch": 7, "a, b": 1}, {"a, b": 2, "late": 0.5}], [CSVLogger(path)])
-    assert read(path) == [["epoch", "a, b", "late"], ["0", "1", ""], ["1", "2", "0.5"]]
+    assert read(path) == [["epoch", "a, b", "late"], ["1", "1", ""], ["2", "2", "0.5"]]
 
 
 def test_csv_logger_append_and_overwrite(tmp_path):
     path = tmp_path / "log.csv"
     FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(path)])
     with open(path, "a") as file:
-        file.write("1,0.1")  # cut short
-    FakeTrainer().fit([{"loss": 1.0}, {"loss": 0.5, "x": 3}], [CSVLogger(path, append=True)], start=1)
-    assert read(path) == [["epoch", "loss", "x"], ["0", "1.0", ""], ["1", "0.5", "3"]]
+        file.write("2,0.1")  # cut short
+    FakeTrainer().fit([{"loss": 1.0}, {"loss": 0.5, "x": 3}], [CSVLogger(path, append=True)], done=1)
+    assert read(path) == [["epoch", "loss", "x"], ["1", "1.0", ""], ["2", "0.5", "3"]]
     FakeTrainer().fit([{"loss": 2.0}], [CSVLogger(path)])
-    assert read(path) == [["epoch", "loss"], ["0", "2.0"]]
+    assert read(path) == [["epoch", "loss"], ["1", "2.0"]]
 
 
 def test_csv_logger_bad_directory(tmp_path):

@@ -1,6 +1,6 @@
 """What happens between epochs: stopping early, saving, logging.
 
-Epochs are counted from 0, as the rows of `History` are. A callback that keeps a count has ``state_dict`` and
+Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that keeps a count has ``state_dict`` and
 ``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state was loaded before training
 continues from it; otherwise it starts afresh.
 """
@@ -39,8 +39,8 @@ class Callback(Explained):
     >>> class Announce(Callback):
     ...     def on_epoch_end(self, trainer, epoch, row):
     ...         print(f"epoch {epoch}: loss {row['loss']}")
-    >>> Announce().on_epoch_end(None, 0, {"loss": 0.5})
-    epoch 0: loss 0.5
+    >>> Announce().on_epoch_end(None, 1, {"loss": 0.5})
+    epoch 1: loss 0.5
     """
 
     every_epoch: bool = True
@@ -53,7 +53,7 @@ class Callback(Explained):
         """Before the first epoch."""
 
     def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
-        """Before each epoch."""
+        """Before each epoch; the first is 1."""
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         """After each epoch, validation included. `row` is the epoch's row of the history."""
@@ -150,10 +150,10 @@ class EarlyStopping(Callback):
     >>> stopping = EarlyStopping("loss", patience=2, restore_best=False)
     >>> class Trainer:
     ...     stop_training = False
-    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.7]):
+    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.7], 1):
     ...     stopping.on_epoch_end(Trainer, epoch, {"loss": loss})
     >>> Trainer.stop_training, stopping.stopped_epoch, stopping.best_epoch
-    (True, 3, 1)
+    (True, 4, 2)
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class EarlyStopping(Callback):
                 self._parameters = np.array(trainer.model.parameters)
                 self._state = np.array(trainer.model.state)
         self.wait = 0 if better else self.wait + 1
-        if self.wait >= self.patience and not better and epoch > 0:
+        if self.wait >= self.patience and not better and epoch > 1:
             self.stopped_epoch = epoch
             trainer.stop_training = True
 
@@ -239,7 +239,7 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     path : path-like
-        May contain ``{epoch}``, the number of epochs trained, and columns of the history:
+        May contain ``{epoch}`` and columns of the history:
         ``"net-{epoch:03d}-{val_loss:.3f}"``.
     monitor : str, optional
         The column that says which epoch is best.
@@ -263,7 +263,7 @@ class ModelCheckpoint(Callback):
 
     Examples
     --------
-    >>> ModelCheckpoint("net-{epoch:03d}-{loss:.2f}").filename(4, {"loss": 0.123})
+    >>> ModelCheckpoint("net-{epoch:03d}-{loss:.2f}").filename(5, {"loss": 0.123})
     'net-005-0.12'
     """
 
@@ -294,13 +294,13 @@ class ModelCheckpoint(Callback):
     def filename(self, epoch: int, row: Mapping[str, Any]) -> str:
         """`path` with the numbers filled in."""
         try:
-            return self.path.format(**{**row, "epoch": epoch + 1})
+            return self.path.format(**{**row, "epoch": epoch})
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             names = ", ".join(dict.fromkeys(["epoch", *row]))
             raise ValueError(f"path {self.path!r} cannot be filled in ({error}); there are {names}") from None
 
     def check_columns(self, columns: Sequence[str]) -> None:
-        self.filename(0, dict.fromkeys(columns, 0.0))
+        self.filename(1, dict.fromkeys(columns, 0.0))
         if self._best is not None:
             self._best.check(columns)
 
@@ -339,7 +339,7 @@ class LambdaCallback(Callback):
 
     Examples
     --------
-    >>> LambdaCallback(on_epoch_end=lambda trainer, epoch, row: print(row["loss"])).on_epoch_end(None, 0, {"loss": 0.5})
+    >>> LambdaCallback(on_epoch_end=lambda trainer, epoch, row: print(row["loss"])).on_epoch_end(None, 1, {"loss": 0.5})
     0.5
     """
 
@@ -377,7 +377,7 @@ class LambdaCallback(Callback):
 class CSVLogger(Callback):
     """Write the rows of the history to a CSV file, each in a single write at the end of its epoch.
 
-    The first column is ``epoch``, counted from 0; numbers keep all their digits. When a row brings a new column the
+    The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
     file is replaced by one with that column, empty in the rows before.
 
     Parameters
@@ -392,12 +392,12 @@ class CSVLogger(Callback):
     >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
     >>> logger = CSVLogger(path)
     >>> logger.on_train_begin(None)
-    >>> logger.on_epoch_end(None, 0, {"loss": 0.5})
-    >>> logger.on_epoch_end(None, 1, {"loss": 0.25, "val_loss": 0.3})
+    >>> logger.on_epoch_end(None, 1, {"loss": 0.5})
+    >>> logger.on_epoch_end(None, 2, {"loss": 0.25, "val_loss": 0.3})
     >>> print(path.read_text(), end="")
     epoch,loss,val_loss
-    0,0.5,
-    1,0.25,0.3
+    1,0.5,
+    2,0.25,0.3
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:

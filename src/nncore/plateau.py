@@ -51,7 +51,7 @@ class ReduceLROnPlateau(Callback):
     wait : int
         w.
     reductions : list of int
-        The epochs, from 0, after which the rate was reduced.
+        The epochs, from 1, after which the rate was reduced.
 
     Raises
     ------
@@ -64,10 +64,10 @@ class ReduceLROnPlateau(Callback):
     >>> class Trainer:
     ...     optimizer = nn.SGD(lr=0.5)
     >>> plateau = ReduceLROnPlateau("loss", patience=2)
-    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.55, 0.4]):
+    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.55, 0.4], 1):
     ...     plateau.on_epoch_end(Trainer, epoch, {"loss": loss})
     >>> Trainer.optimizer.lr, plateau.reductions
-    (0.05, [3])
+    (0.05, [4])
     """
 
     def __init__(

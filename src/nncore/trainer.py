@@ -175,8 +175,8 @@ class Trainer(Training):
             while self.epochs_done < last and not (self.stop_training or interrupted()):
                 if each_epoch:
                     for callback in callbacks:
-                        callback.on_epoch_begin(self, self.epochs_done)
-                within = functools.partial(progress.update, self.epochs_done - first)
+                        callback.on_epoch_begin(self, self.epochs_done + 1)
+                within = functools.partial(progress.update, self.epochs_done + 1 - first)
                 for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
                     if exact_loss:
                         row |= self._evaluate(data)
@@ -186,8 +186,8 @@ class Trainer(Training):
                     self.epochs_done += 1
                     self.history.append(row)
                     for callback in callbacks if each_epoch else ():
-                        callback.on_epoch_end(self, self.epochs_done - 1, row)
-                    progress.update(self.epochs_done - 1 - first, 1.0, row)
+                        callback.on_epoch_end(self, self.epochs_done, row)
+                    progress.update(self.epochs_done - first, 1.0, row)
                 if run.failure:
                     raise run.failure
             self.interrupted = interrupted()

@@ -73,7 +73,7 @@ class ConditioningMonitor(Callback):
         self._rate(trainer)
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        if (epoch + 1) % self.every or self._hessian is None:
+        if epoch % self.every or self._hessian is None:
             return
         loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss)
         g = gradient.astype(np.float64)
