@@ -1,8 +1,8 @@
 """What happens between epochs: stopping early, saving, logging.
 
-Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that keeps a count has ``state_dict`` and
-``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state was loaded before training
-continues from it; otherwise it starts afresh.
+Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that
+keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state
+was loaded before training continues from it; otherwise it starts afresh.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class History:
     """A table with one row per epoch and one column per loss, metric or other number.
 
     Epochs are counted from 1: ``history.row(history.best("val_loss"))`` is the row with the smallest validation loss, and
-    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may appear later than others, or miss in a row: its value there is NaN. Iteration goes over the names
-    of the columns; ``len`` is the number of rows.
+    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may appear later than others, or miss in a row: its value
+    there is NaN. Iteration goes over the names of the columns; ``len`` is the number of rows.
 
     >>> history = History()
     >>> history.append({"loss": 0.9, "val_loss": 1.0})
