@@ -134,12 +134,36 @@ def test_numbers_beyond_float32(argument: str) -> None:
     assert np.isfinite(double.evaluate(with_value(X, 2, 1e300), LABELS)["loss"])
 
 
-@pytest.mark.parametrize("call", ["predict", "forward", "activations"])
-@pytest.mark.parametrize("case", BAD_X)
+@pytest.mark.parametrize(
+    ("call", "case"),
+    [
+        (call, case) for call in ("predict", "forward", "activations") for case in BAD_X
+        if case != "no rows" or call == "activations"
+    ],
+)  # fmt: skip
 def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
     bad, words = BAD_X[case]
     trainer = nn.Trainer(make(), "softmax_cross_entropy")
     assert_refused(lambda: getattr(trainer.model, call)(bad), trainer, *words)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_outputs_of_no_rows(dtype: str) -> None:
+    model = nn.Sequential([nn.Dense(5), nn.BatchNorm(), nn.Dense(OUTPUTS)], input_shape=(2, 2), dtype=dtype)
+    for _ in range(2):
+        none = np.empty((0, 2, 2))
+        assert model.predict(none).shape == model.forward(none).shape == (0, OUTPUTS)
+        assert model.predict_samples(none, samples=4).shape == (4, 0, OUTPUTS)
+        assert model.predict(none).dtype == dtype
+        model.input_scaler = nn.data.StandardScaler().fit(X.reshape(N, 2, 2))
+        model.target_scaler = nn.data.StandardScaler().fit(X[:, :3])
+    with pytest.raises(ValueError, match="at least one row"):
+        model.forward(none, training=True)
+    with pytest.raises(ValueError, match=r"\(n, 2, 2\), got \(0, 4\)"):
+        model.predict(X[:0])
+    trainer = nn.Trainer(model, "squared_error")
+    with pytest.raises(ValueError, match=r"X must have at least one row, got shape \(0, 2, 2\)"):
+        trainer.evaluate(none, np.empty((0, 3)))
 
 
 @pytest.mark.parametrize(

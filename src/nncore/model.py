@@ -104,13 +104,13 @@ class Sequential(Network):
         >>> mean.shape, bool((spread > 0).all())
         ((4, 1), True)
         """
-        rows = self.scaled_rows(X)
+        rows = self.scaled_rows(X, empty=True)
         capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         outputs = self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
         return self._in_target_units(outputs)
 
     def predict(self, X: Any) -> Array:
-        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets."""
+        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets. No rows have none."""
         return self._in_target_units(self.forward(X))
 
     def activations(self, X: Any, *, training: bool = False, step: int = 0) -> dict[str, Array]:

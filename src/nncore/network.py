@@ -134,11 +134,11 @@ class Network(Sealed):
     def target_scaler(self, scaler: Scaler | None) -> None:
         self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
 
-    def scaled_rows(self, X: Any, argument: str = "X") -> Array:
-        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype."""
-        if self._input_scaler is None:
-            return as_rows(X, self.input_shape, self.dtype, argument)
+    def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
+        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
         array = as_numbers(X, argument)
+        if self._input_scaler is None or (empty and array.shape[:1] == (0,)):
+            return as_rows(array, self.input_shape, self.dtype, argument, empty=empty)
         given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
         scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
         return as_rows(scaled, self.input_shape, self.dtype, argument)
@@ -201,12 +201,14 @@ class Network(Sealed):
         -------
         ndarray, (n, *output_shape)
         """
-        rows = self.scaled_rows(X)
+        rows = self.scaled_rows(X, empty=not training)
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         return self._passes(rows, 1, capacity, training, training, step)[0]
 
     def _passes(self, rows: Array, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """So many forward passes over the rows, a batch a step."""
+        if not len(rows):
+            return np.empty((count, 0, *self.output_shape), dtype=self.dtype)
         self.check_batches(len(rows), min(capacity, len(rows)), training=training)
         recording, gather, write, compiled = self._cached(
             ("forward", capacity, training, noise), lambda: self._compile_forward(capacity, training, noise)
@@ -228,7 +230,7 @@ class Network(Sealed):
 
     def _in_target_units(self, output: Array) -> Array:
         """Outputs (..., *output_shape) as ``predict`` returns them."""
-        if self._target_scaler is None:
+        if self._target_scaler is None or not output.size:
             return output
         flat = output.reshape(-1, *self.output_shape)
         return self._target_scaler.inverse_transform(flat).reshape(output.shape)

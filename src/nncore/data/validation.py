@@ -17,12 +17,15 @@ Array = NDArray[Any]
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
 
 
-def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X") -> Array:
-    """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit."""
+def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> Array:
+    """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit.
+
+    ``empty``: n may be 0.
+    """
     array = as_numbers(X, argument)
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
         raise ValueError(f"{argument} must have shape (n, {', '.join(map(str, shape))}), got {array.shape}")
-    if len(array) == 0:
+    if len(array) == 0 and not empty:
         raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
     rows = convert(array, dtype).reshape(len(array), math.prod(shape))
     if rows.strides[1] != rows.itemsize or rows.strides[0] % rows.itemsize:
