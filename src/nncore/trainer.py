@@ -93,7 +93,10 @@ class Trainer(Training):
         Parameters
         ----------
         X : array_like, ``(n, *input_shape)``
-            May be memory-mapped; copied only if its dtype or layout does not fit.
+            May be memory-mapped; copied only if its dtype or layout does not fit. Or a sparse matrix of SciPy, (n, inputs),
+            best in CSR, to which other formats are converted: it stays sparse, and only the rows of a batch are written out.
+            The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
+            the model and second-order optimizers do not.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
         epochs, batch_size : int
@@ -141,6 +144,21 @@ class Trainer(Training):
         Notes
         -----
         Ctrl-C ends the training after the steps under way; ``history`` and the model hold what was reached.
+
+        Examples
+        --------
+        Texts as counts of words, of which each has few of the thousand:
+
+        >>> import numpy as np, scipy.sparse
+        >>> import nncore as nn
+        >>> rng = np.random.default_rng(0)
+        >>> X = scipy.sparse.random(500, 1000, density=0.01, format="csr", random_state=rng)
+        >>> y = (X @ np.repeat([1, -1], 500) > 0).astype(int)
+        >>> model = nn.Sequential([nn.Dense(2)], input_shape=1000)
+        >>> trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.05), metrics=["accuracy"])
+        >>> history = trainer.fit(X, y, epochs=30, verbose=0)
+        >>> trainer.evaluate(X, y)["accuracy"] > 0.95
+        True
         """
         epochs = check_positive_integer(epochs, "epochs")
         batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")

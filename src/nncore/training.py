@@ -103,7 +103,7 @@ class Training(Sealed):
         self._compiled.clear()
 
     def _data(self, X: Any, y: Any, weights: Any = None, *, suffix: str = "") -> Dataset:
-        rows, y = self.model.scaled_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
+        rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")

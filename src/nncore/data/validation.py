@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_lengths", "check_positive_integer", "check_rate",
-    "check_step", "convert",
+    "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -24,9 +25,8 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     """
     array = as_numbers(X, argument)
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
-        raise ValueError(f"{argument} must have shape (n, {', '.join(map(str, shape))}), got {array.shape}")
-    if len(array) == 0 and not empty:
-        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+        raise shape_error(argument, shape, array.shape)
+    check_row_count(array, argument, empty=empty)
     rows = convert(array, dtype).reshape(len(array), math.prod(shape))
     if rows.strides[1] != rows.itemsize or rows.strides[0] % rows.itemsize:
         rows = np.ascontiguousarray(rows)
@@ -34,8 +34,27 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     return rows
 
 
+def shape_error(argument: str, expected: tuple[int, ...], got: tuple[int, ...], hint: str = "") -> ValueError:
+    """What to raise for examples of another shape."""
+    return ValueError(f"{argument} must have shape (n, {', '.join(map(str, expected))}), got {got}{hint}")
+
+
+def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
+    """Raise if there are no rows, unless there may be none."""
+    if array.shape[0] == 0 and not empty:
+        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+
+
+def is_sparse(values: Any) -> bool:
+    """Is it a sparse matrix or array of SciPy? Without importing it: who has one has imported it."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(values))
+
+
 def as_numbers(values: Any, argument: str) -> Array:
     """An array of real numbers."""
+    if is_sparse(values):
+        raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
@@ -61,7 +80,7 @@ def check_finite(rows: Array, argument: str) -> None:
             raise ValueError(f"{argument} must be finite, got {chunk[row, column]} in row {start + row}, column {column}")
 
 
-def check_lengths(X: Array, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
+def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
     """Raise unless both have the same number of examples."""
     if len(X) != len(y):
         raise ValueError(f"{argument_x} and {argument_y} must have the same length, got {len(X)} and {len(y)}")
