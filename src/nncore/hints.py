@@ -124,7 +124,7 @@ class Sealed(Explained):
         return "_made" in self.__dict__
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._takes_no_more() and not (name.startswith("_") or hasattr(self, name)):
+        if not (name in self.__dict__ or name.startswith("_") or hasattr(self, name)) and self._takes_no_more():
             known = _assignable(self)
             if name not in known:
                 meant = hint(name, known) or f". It has {', '.join(known)}"

@@ -137,9 +137,11 @@ class Network(Sealed):
 
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
         """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
+        if self._input_scaler is None:
+            return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
         array = as_numbers(X, argument)
-        if self._input_scaler is None or (empty and array.shape[:1] == (0,)):
-            return as_rows(array, self.input_shape, self.dtype, argument, empty=empty)
+        if empty and array.shape[:1] == (0,):
+            return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
         given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
         scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
         return as_rows(scaled, self.input_shape, self.dtype, argument)

@@ -62,8 +62,9 @@ class Recording:
 
     def bind(self, rows: Rows) -> list[tuple[Op, int, Any]]:
         """The arrays of the data in the slots of the op that gathers them."""
-        parts = (rows.values, rows.columns, rows.starts) if isinstance(rows, SparseRows) else (rows,)
-        return [(self.gather, slot, part) for slot, part in enumerate(parts, 1)]
+        if isinstance(rows, SparseRows):
+            return [(self.gather, 1, rows.values), (self.gather, 2, rows.columns), (self.gather, 3, rows.starts)]
+        return [(self.gather, 1, rows)]
 
     def prepare(self) -> list[Any]:
         """The stage that derives, before the first step, what the kernels need from the parameters."""

@@ -47,19 +47,21 @@ def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
 
 def is_sparse(values: Any) -> bool:
     """Is it a sparse matrix or array of SciPy? Without importing it: who has one has imported it."""
+    if isinstance(values, np.ndarray):
+        return False
     sparse = sys.modules.get("scipy.sparse")
     return sparse is not None and bool(sparse.issparse(values))
 
 
 def as_numbers(values: Any, argument: str) -> Array:
     """An array of real numbers."""
-    if is_sparse(values):
-        raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{argument} must be an array: {error}") from None
     if array.dtype.kind not in "fiub":
+        if is_sparse(values):
+            raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
         raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}")
     return array
 
