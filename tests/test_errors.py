@@ -625,6 +625,8 @@ def test_arguments_are_explained_only_where_one_is_unknown() -> None:
         (lambda: make(), "paramters", ["Sequential", "'parameters'"]),
         (lambda: make(), "colour", ["It has", "parameters", "input_scaler", "target_scaler"]),
         (lambda: make(), "input_scalar", ["'input_scaler'"]),
+        (lambda: nn.Dropout(0.5), "rte", ["Dropout", "did you mean 'rate'"]),
+        (lambda: nn.Dense(3), "weight_initt", ["Dense", "'weight_init'"]),
         (lambda: make()["dense_1"], "wieght", ["Dense", "'weight'"]),
         (lambda: nn.Sequential([nn.Dense(2), nn.BatchNorm()], 3)[1], "frzen", ["BatchNorm", "'frozen'"]),
     ],

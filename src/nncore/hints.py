@@ -36,7 +36,7 @@ ELSEWHERE: dict[str, str] = {
     "mse": "it is 'mean_squared_error'", "mae": "it is 'mean_absolute_error'", "l1": "it is 'mean_absolute_error'",
     "smooth_l1": "it is 'huber'", "kld": "it is 'kl_divergence'", "ce": _CROSS_ENTROPY, "cross_entropy": _CROSS_ENTROPY,
     "crossentropy": _CROSS_ENTROPY, "categorical_crossentropy": _CROSS_ENTROPY, "nll": _CROSS_ENTROPY,
-    "sparse_categorical_crossentropy": _CROSS_ENTROPY, "acc": "it is 'accuracy'",
+    "sparse_categorical_crossentropy": _CROSS_ENTROPY, "categorical_cross_entropy": _CROSS_ENTROPY, "acc": "it is 'accuracy'",
     **dict.fromkeys(
         ("bce", "binary_crossentropy"),
         "'sigmoid_cross_entropy' takes outputs before the sigmoid, 'binary_cross_entropy' probabilities",

@@ -290,7 +290,7 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     for layer in layers:
         layer.parameters, layer.states = {}, {}
         layer.input_shape = shape
-        layer.output_shape = shape = _shape(layer.build(shape))
+        layer.output_shape = shape = _shape(layer._declare(shape))
         for parameter in layer.parameters.values():
             parameter.offset, size = size, size + parameter.size
         for state in layer.states.values():

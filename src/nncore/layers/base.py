@@ -95,8 +95,15 @@ class Layer(Sealed):
         self.output_shape: tuple[int, ...] = ()
 
     def _takes_no_more(self) -> bool:
-        """Once it is part of a model, but for a layer written in Python, which may keep what it likes."""
-        return self.__dict__.get("owner") is not None and type(self).forward is Layer.forward
+        """A layer written in Python may keep what it likes."""
+        return super()._takes_no_more() and type(self).forward is Layer.forward
+
+    def _declare(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What `build` returns, which may set attributes as ``__init__`` may."""
+        self.__dict__.pop("_made", None)
+        output_shape = self.build(input_shape)
+        self._complete()
+        return output_shape
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigned to, an array of a model takes the numbers: it is a view, and stays one."""
