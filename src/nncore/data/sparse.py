@@ -44,7 +44,8 @@ Rows = Array | SparseRows
 def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> SparseRows:
     """A sparse matrix of SciPy as rows in the model's dtype; ``X`` stays as it is.
 
-    A CSR matrix without duplicates lends its arrays; only values of another dtype are copied. ``empty``: n may be 0.
+    A CSR matrix in canonical form, sorted and without duplicates, lends its arrays; only values of another dtype are copied.
+    ``empty``: n may be 0.
     """
     if len(shape) > 1 or X.shape[1:] != shape:
         hint = "" if len(shape) == 1 else "; examples of more than one axis must be dense"
