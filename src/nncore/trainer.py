@@ -152,7 +152,7 @@ class Trainer(Training):
         >>> import numpy as np, scipy.sparse
         >>> import nncore as nn
         >>> rng = np.random.default_rng(0)
-        >>> X = scipy.sparse.random(500, 1000, density=0.01, format="csr", random_state=rng)
+        >>> X = scipy.sparse.csr_matrix(rng.poisson(0.01, (500, 1000)))
         >>> y = (X @ np.repeat([1, -1], 500) > 0).astype(int)
         >>> model = nn.Sequential([nn.Dense(2)], input_shape=1000)
         >>> trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.05), metrics=["accuracy"])
