@@ -566,6 +566,8 @@ def test_labels_are_in_range_or_refused(labels: list[int]) -> None:
 
 FOREIGN: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "activation": (lambda: nn.Dense(10, activation="relu"), ["Dense", "'activation'", "nn.ReLU()"]),  # type: ignore[call-arg]
+    "by position": (lambda: nn.Dense(10, "relu"), ["Dense takes units by position", "'relu'", "nn.ReLU()"]),  # type: ignore[misc]
+    "one too many": (lambda: nn.Dropout(0.1, 2), ["Dropout takes rate by position, all else by name, got 2$"]),  # type: ignore[misc]
     "use_bias": (lambda: nn.Dense(10, use_bias=False), ["'use_bias'", "it is bias"]),  # type: ignore[call-arg]
     "in_features": (lambda: nn.Dense(in_features=3, out_features=2), ["'in_features'", "input_shape"]),  # type: ignore[call-arg]
     "p": (lambda: nn.Dropout(p=0.5), ["Dropout", "'p'", "rate"]),  # type: ignore[call-arg]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 __all__ = ["Explained", "Sealed", "hint"]
@@ -21,7 +21,10 @@ _REGULARIZER = "the trainer has the penalties: Trainer(..., regularizer=nn.L2(1e
 
 ELSEWHERE: dict[str, str] = {
     # of layers
-    "activation": "an activation is a layer of its own: nn.Dense(10), nn.ReLU()",
+    **dict.fromkeys(
+        ("activation", "elu", "gelu", "relu", "sigmoid", "silu", "softmax", "swish", "tanh"),
+        "an activation is a layer of its own: nn.Dense(10), nn.ReLU()",
+    ),
     "bias_initializer": "it is bias_init", "kernel_initializer": "it is weight_init", "use_bias": "it is bias",
     "kernel_regularizer": _REGULARIZER, "in_features": _INPUT, "input_dim": _INPUT, "input_shape": _INPUT,
     "num_features": _INPUT, "out_features": "it is units", "p": "it is rate", "kernel": "it is weight",
@@ -88,17 +91,28 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
         try:
             init(self, *args, **kwargs)
         except TypeError:
-            parameters = list(inspect.signature(init).parameters.values())[1:]
-            known = [parameter.name for parameter in parameters]
-            unknown = next((name for name in kwargs if name not in known), None)
-            if unknown is None or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-                raise
-            meant = hint(unknown, known) or f". It has {', '.join(known) or 'none'}"
-            raise TypeError(f"{type(self).__name__} has no argument {unknown!r}{meant}") from None
+            if complaint := _complaint(init, args, kwargs):
+                raise TypeError(f"{type(self).__name__} {complaint}") from None
+            raise
         if type(self).__init__ is __init__:
             self._complete()
 
     return __init__
+
+
+def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[str]) -> str:
+    """What is wrong with arguments that a constructor cannot take; nothing if it can."""
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    kinds = {parameter.kind for parameter in parameters}
+    known = [parameter.name for parameter in parameters]
+    unknown = next((name for name in kwargs if name not in known), None)
+    if unknown is not None and inspect.Parameter.VAR_KEYWORD not in kinds:
+        return f"has no argument {unknown!r}" + (hint(unknown, known) or f". It has {', '.join(known) or 'none'}")
+    by_place = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    if len(args) > len(by_place) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        extra = args[len(by_place)]
+        return f"takes {', '.join(by_place) or 'nothing'} by position, all else by name, got {extra!r}{hint(extra, [])}"
+    return ""
 
 
 class Sealed(Explained):
