@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import nncore as nn
 from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 
 
@@ -15,7 +16,7 @@ class FakeModel:
 
 
 class FakeTrainer:
-    """Runs epochs with given rows; epoch e leaves parameters e + 1 and state 10 (e + 1)."""
+    """Runs epochs with given rows, from 1; epoch e leaves parameters e and state 10 e."""
 
     def __init__(self):
         self.model = FakeModel()
@@ -25,15 +26,15 @@ class FakeTrainer:
     def save(self, path):
         self.saved.append(path)
 
-    def fit(self, rows, callbacks, start=0):
+    def fit(self, rows, callbacks, done=0):
         self.stop_training = False
         for c in callbacks:
             c.on_train_begin(self)
-        for epoch, row in enumerate(rows[start:], start):
+        for epoch, row in enumerate(rows[done:], done + 1):
             for c in callbacks:
                 c.on_epoch_begin(self, epoch)
-            self.model.parameters[...] = epoch + 1
-            self.model.state[...] = 10 * (epoch + 1)
+            self.model.parameters[...] = epoch
+            self.model.state[...] = 10 * epoch
             for c in callbacks:
                 c.on_epoch_end(self, epoch, dict(row))
             if self.stop_training:
@@ -50,14 +51,14 @@ def losses(*values, name="val_loss"):
 def keras_epochs(values, patience, min_delta=0.0):
     """Keras 3's loop for mode "min": the epoch after which it stops, and the best epoch."""
     wait, best, best_epoch = 0, math.inf, 0
-    for epoch, v in enumerate(values):
+    for epoch, v in enumerate(values, 1):
         wait += 1
         if v + min_delta < best:
             best, best_epoch, wait = v, epoch, 0
             continue
-        if wait >= patience and epoch > 0:
+        if wait >= patience and epoch > 1:
             return epoch, best_epoch
-    return len(values) - 1, best_epoch
+    return len(values), best_epoch
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5])
@@ -69,27 +70,27 @@ def test_early_stopping_counts_as_keras(patience, min_delta):
         trainer, stopping = FakeTrainer(), EarlyStopping(patience=patience, min_delta=min_delta)
         last = trainer.fit(losses(*values), [stopping])
         assert (last, stopping.best_epoch) == keras_epochs(values, patience, min_delta)
-        assert stopping.best == values[stopping.best_epoch]
-        assert (trainer.model.parameters == stopping.best_epoch + 1).all()
-        assert (trainer.model.state == 10 * (stopping.best_epoch + 1)).all()
+        assert stopping.best == values[stopping.best_epoch - 1]
+        assert (trainer.model.parameters == stopping.best_epoch).all()
+        assert (trainer.model.state == 10 * stopping.best_epoch).all()
         assert stopping.stopped_epoch == (last if trainer.stop_training else None)
 
 
 def test_early_stopping_by_hand():
     trainer, stopping = FakeTrainer(), EarlyStopping(patience=2)
-    assert trainer.fit(losses(1.0, 0.5, 0.6, 0.5, 0.1), [stopping]) == 3
-    assert (stopping.stopped_epoch, stopping.best_epoch, stopping.best, stopping.wait) == (3, 1, 0.5, 2)
+    assert trainer.fit(losses(1.0, 0.5, 0.6, 0.5, 0.1), [stopping]) == 4
+    assert (stopping.stopped_epoch, stopping.best_epoch, stopping.best, stopping.wait) == (4, 2, 0.5, 2)
 
 
 def test_min_delta_is_strict():
     stopping = EarlyStopping(patience=1, min_delta=0.25)
-    assert FakeTrainer().fit(losses(1.0, 0.75, 0.0), [stopping]) == 1
+    assert FakeTrainer().fit(losses(1.0, 0.75, 0.0), [stopping]) == 2
     stopping = EarlyStopping(patience=1, min_delta=0.25)
-    assert FakeTrainer().fit(losses(1.0, 0.5, 0.25), [stopping]) == 2
+    assert FakeTrainer().fit(losses(1.0, 0.5, 0.25), [stopping]) == 3
 
 
 @pytest.mark.parametrize(("monitor", "mode", "best"), [
-    ("val_accuracy", "auto", 1), ("val_accuracy", "min", 3), ("val_loss", "auto", 3), ("val_loss", "max", 1),
+    ("val_accuracy", "auto", 2), ("val_accuracy", "min", 4), ("val_loss", "auto", 4), ("val_loss", "max", 2),
 ])  # fmt: skip
 def test_mode(monitor, mode, best):
     stopping = EarlyStopping(monitor, patience=9, mode=mode)
@@ -107,14 +108,14 @@ def test_restores_when_training_runs_out_and_not_when_told():
 
 def test_nan_is_no_improvement():
     trainer, stopping = FakeTrainer(), EarlyStopping(patience=2)
-    assert trainer.fit(losses(math.nan, math.nan, 0.5), [stopping]) == 1
-    assert (stopping.best_epoch, stopping.best) == (0, None)
+    assert trainer.fit(losses(math.nan, math.nan, 0.5), [stopping]) == 2
+    assert (stopping.best_epoch, stopping.best) == (1, None)
     assert (trainer.model.parameters == 1).all()
 
 
 @pytest.mark.parametrize("patience", [0, 1])
 def test_the_first_epoch_never_stops(patience):
-    assert FakeTrainer().fit(losses(math.nan, math.nan, 0.5), [EarlyStopping(patience=patience)]) == 1
+    assert FakeTrainer().fit(losses(math.nan, math.nan, 0.5), [EarlyStopping(patience=patience)]) == 2
 
 
 def test_restores_into_the_same_arrays():
@@ -127,8 +128,8 @@ def test_restores_into_the_same_arrays():
 def test_a_second_fit_starts_afresh():
     trainer, stopping = FakeTrainer(), EarlyStopping(patience=1)
     trainer.fit(losses(0.1, 0.2), [stopping])
-    assert trainer.fit(losses(0.9, 0.8, 0.7), [stopping]) == 2
-    assert (stopping.best_epoch, stopping.stopped_epoch) == (2, None)
+    assert trainer.fit(losses(0.9, 0.8, 0.7), [stopping]) == 3
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (3, None)
 
 
 @pytest.mark.parametrize("cut", range(1, 5))
@@ -140,16 +141,16 @@ def test_resuming_continues_the_count(cut):
     first = EarlyStopping(patience=4, restore_best=True)
     trainer = FakeTrainer()
     first.on_train_begin(trainer)
-    for epoch in range(cut):
-        trainer.model.parameters[...], trainer.model.state[...] = epoch + 1, 10 * (epoch + 1)
-        first.on_epoch_end(trainer, epoch, rows[epoch])
+    for epoch in range(1, cut + 1):
+        trainer.model.parameters[...], trainer.model.state[...] = epoch, 10 * epoch
+        first.on_epoch_end(trainer, epoch, rows[epoch - 1])
     state = first.state_dict()
     arrays = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
     scalars = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}, allow_nan=False))
 
     resumed, second = FakeTrainer(), EarlyStopping(patience=4)
     second.load_state_dict({**scalars, **arrays})
-    assert resumed.fit(rows, [second], start=cut) == last == 5
+    assert resumed.fit(rows, [second], done=cut) == last == 6
     assert second.best_epoch == straight.best_epoch
     assert (resumed.model.parameters == whole.model.parameters).all()
     assert (resumed.model.state == whole.model.state).all()
@@ -194,7 +195,7 @@ def test_checkpoint_resumes_its_best():
     FakeTrainer().fit(losses(0.5), [first])
     second, trainer = ModelCheckpoint("{epoch}", monitor="val_loss"), FakeTrainer()
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    trainer.fit(losses(0.5, 0.6, 0.4), [second], start=1)
+    trainer.fit(losses(0.5, 0.6, 0.4), [second], done=1)
     assert trainer.saved == ["3"]
 
 
@@ -218,7 +219,7 @@ def test_lambda_callback():
         on_train_end=lambda t: seen.append("end"),
     )
     FakeTrainer().fit([{"loss": 0.5}], [callback])
-    assert seen == ["begin", 0, 0.5, "end"]
+    assert seen == ["begin", 1, 0.5, "end"]
     assert callback.every_epoch
     assert not LambdaCallback(on_train_end=print).every_epoch
     with pytest.raises(TypeError, match="callable"):
@@ -247,30 +248,98 @@ def test_csv_logger(tmp_path):
     assert sizes == [2, 3, 4]
     header, *lines = read(path)
     assert header == ["epoch", "loss", "steps"]
-    assert [line[0] for line in lines] == ["0", "1", "2"]
+    assert [line[0] for line in lines] == ["1", "2", "3"]
     assert float(lines[0][1]) == 1 / 3
     assert np.float32(lines[1][1]) == np.float32(0.1)
-    assert lines[2] == ["2", "nan", ""]
+    assert lines[2] == ["3", "nan", ""]
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
 def test_csv_logger_new_column_and_epoch_in_the_row(tmp_path):
     path = tmp_path / "log.csv"
     FakeTrainer().fit([{"epoch": 7, "a, b": 1}, {"a, b": 2, "late": 0.5}], [CSVLogger(path)])
-    assert read(path) == [["epoch", "a, b", "late"], ["0", "1", ""], ["1", "2", "0.5"]]
+    assert read(path) == [["epoch", "a, b", "late"], ["1", "1", ""], ["2", "2", "0.5"]]
 
 
 def test_csv_logger_append_and_overwrite(tmp_path):
     path = tmp_path / "log.csv"
     FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(path)])
     with open(path, "a") as file:
-        file.write("1,0.1")  # cut short
-    FakeTrainer().fit([{"loss": 1.0}, {"loss": 0.5, "x": 3}], [CSVLogger(path, append=True)], start=1)
-    assert read(path) == [["epoch", "loss", "x"], ["0", "1.0", ""], ["1", "0.5", "3"]]
+        file.write("2,0.1")  # cut short
+    FakeTrainer().fit([{"loss": 1.0}, {"loss": 0.5, "x": 3}], [CSVLogger(path, append=True)], done=1)
+    assert read(path) == [["epoch", "loss", "x"], ["1", "1.0", ""], ["2", "0.5", "3"]]
     FakeTrainer().fit([{"loss": 2.0}], [CSVLogger(path)])
-    assert read(path) == [["epoch", "loss"], ["0", "2.0"]]
+    assert read(path) == [["epoch", "loss"], ["1", "2.0"]]
 
 
 def test_csv_logger_bad_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])
+
+
+# What the columns will be is known before the first step.
+
+DATA = (np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2)
+
+
+def small_trainer(optimizer="sgd", **arguments):
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.ActivityL1(1e-3), nn.Dense(2)], input_shape=3)
+    return nn.Trainer(model, "softmax_cross_entropy", optimizer, **arguments)
+
+
+class Told(Callback):
+    """Keeps what it is told; adds a column of its own."""
+
+    columns = ("mine",)
+
+    def check_columns(self, columns):
+        self.told = columns
+
+    def on_epoch_end(self, trainer, epoch, row):
+        row["mine"] = 1.0
+        self.row = row
+
+
+@pytest.mark.parametrize("arguments", [
+    {}, {"metrics": ["accuracy", "squared_error"]}, {"regularizer": nn.L2(1e-3), "clip": nn.ClipGlobalNorm(1.0)},
+    {"optimizer": nn.Momentum(momentum=nn.schedules.Exponential(0.9, 0.99))},
+])  # fmt: skip
+@pytest.mark.parametrize("fit", [{}, {"exact_loss": True}, {"validation_split": 0.5}, {"validation_data": DATA}])
+def test_columns_are_known_before_training(arguments, fit):
+    told = Told()
+    small_trainer(**arguments).fit(*DATA, **fit, callbacks=[told], verbose=0)
+    assert sorted(told.told) == sorted(told.row)
+
+
+def test_columns_of_second_order_are_known_before_training():
+    told = Told()
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(2)], input_shape=3)
+    trainer = nn.Trainer(model, "softmax_cross_entropy", nn.second_order.TruncatedNewton(), metrics="accuracy")
+    trainer.fit(*DATA, epochs=2, callbacks=[told], verbose=0)
+    assert set(told.row) <= set(told.told)
+    with pytest.raises(ValueError, match="no column 'val_loss'"):
+        trainer.fit(*DATA, callbacks=[EarlyStopping()], verbose=0)
+
+
+@pytest.mark.parametrize(("callback", "words"), [
+    (EarlyStopping(), "no column 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
+    (EarlyStopping("loss"), "no column 'loss'.*exact_loss=True; 'running_loss' is there"),
+    (EarlyStopping("val_acuracy"), "no column 'val_acuracy'"),
+    (ModelCheckpoint("x", "val_loss"), "no column 'val_loss'"),
+    (ModelCheckpoint("{val_loss}"), "there are epoch, running_loss"),
+    (nn.ReduceLROnPlateau(), "no column 'val_loss'"),
+])  # fmt: skip
+def test_a_missing_column_is_found_before_training(callback, words):
+    trainer = small_trainer()
+    theta = trainer.model.parameters.copy()
+    with pytest.raises(ValueError, match=words):
+        trainer.fit(*DATA, callbacks=[callback], verbose=0)
+    assert np.array_equal(trainer.model.parameters, theta)
+    assert trainer.epochs_done == len(trainer.history) == 0
+
+
+def test_a_column_that_another_callback_adds():
+    stopping = EarlyStopping("mine", patience=1)
+    trainer = small_trainer()
+    trainer.fit(*DATA, epochs=5, callbacks=[Told(), stopping], verbose=0)
+    assert trainer.epochs_done == 2

@@ -201,3 +201,8 @@ def test_readme_lists_what_is_in_the_box(row: str, registry: dict[str, type]) ->
     (line,) = re.findall(rf"^\| {row} \|.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     listed = re.findall(r"`(\w+)`", line)
     assert sorted(listed) == sorted(cls.__name__ for cls in registry.values())
+
+
+def test_dir_shows_the_public_names_alone() -> None:
+    assert set(dir(nn)) == {*nn.__all__, "__version__"}
+    assert all(hasattr(nn, name) for name in dir(nn))

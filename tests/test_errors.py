@@ -1,6 +1,7 @@
 """Bad input and bad luck: the message names the argument, what was expected and what came; parameters stay as they were."""
 
 import contextlib
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -133,12 +134,36 @@ def test_numbers_beyond_float32(argument: str) -> None:
     assert np.isfinite(double.evaluate(with_value(X, 2, 1e300), LABELS)["loss"])
 
 
-@pytest.mark.parametrize("call", ["predict", "forward", "activations"])
-@pytest.mark.parametrize("case", BAD_X)
+@pytest.mark.parametrize(
+    ("call", "case"),
+    [
+        (call, case) for call in ("predict", "forward", "activations") for case in BAD_X
+        if case != "no rows" or call == "activations"
+    ],
+)  # fmt: skip
 def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
     bad, words = BAD_X[case]
     trainer = nn.Trainer(make(), "softmax_cross_entropy")
     assert_refused(lambda: getattr(trainer.model, call)(bad), trainer, *words)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_outputs_of_no_rows(dtype: str) -> None:
+    model = nn.Sequential([nn.Dense(5), nn.BatchNorm(), nn.Dense(OUTPUTS)], input_shape=(2, 2), dtype=dtype)
+    for _ in range(2):
+        none = np.empty((0, 2, 2))
+        assert model.predict(none).shape == model.forward(none).shape == (0, OUTPUTS)
+        assert model.predict_samples(none, samples=4).shape == (4, 0, OUTPUTS)
+        assert model.predict(none).dtype == dtype
+        model.input_scaler = nn.data.StandardScaler().fit(X.reshape(N, 2, 2))
+        model.target_scaler = nn.data.StandardScaler().fit(X[:, :3])
+    with pytest.raises(ValueError, match="at least one row"):
+        model.forward(none, training=True)
+    with pytest.raises(ValueError, match=r"\(n, 2, 2\), got \(0, 4\)"):
+        model.predict(X[:0])
+    trainer = nn.Trainer(model, "squared_error")
+    with pytest.raises(ValueError, match=r"X must have at least one row, got shape \(0, 2, 2\)"):
+        trainer.evaluate(none, np.empty((0, 3)))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +174,43 @@ def test_bad_x_of_a_forward_pass(case: str, call: str) -> None:
         ("sigmoid_cross_entropy", [[2, 0, 0]] * N, [r"\[0, 1\]", "sigmoid_cross_entropy", "2"]),
         ("binary_cross_entropy", [[-0.5, 0, 0]] * N, [r"\[0, 1\]", "binary_cross_entropy", "-0.5"]),
         ("kl_divergence", [[1.5, 0, 0]] * N, [r"\[0, 1\]", "kl_divergence", "1.5"]),
+        ("softmax_cross_entropy", with_value(np.eye(3)[LABELS], 5, 0), ["sum to 1", "sum of 0 in row 5", "sample_weight"]),
+        ("softmax_cross_entropy", with_value(np.eye(3)[LABELS], 7, 1), ["sum to 1", "sum of 3 in row 7", "sigmoid_cross"]),
+        ("softmax_cross_entropy", with_value(np.eye(3)[LABELS], 2, [0.3, 0.3, 0.38]), ["sum to 1", "0.98 in row 2"]),
+        ("softmax_cross_entropy", with_value(2 * np.eye(3)[LABELS] - 1, 4, -1), ["sum to 1", "sum of 0 in row 4"]),
+        ("kl_divergence", with_value(np.eye(3)[LABELS], 11, 0), ["kl_divergence", "sum to 1", "sum of 0 in row 11"]),
         ("squared_error", np.ones((N, 4)), [r"\(n, 3\)", r"\(12, 4\)"]),
         ("squared_error", np.arange(N), ["0 to 2", "11"]),
+        *[
+            (loss, y, ["3 targets", r"\(n, 3\)", "3 outputs", *words])
+            for loss in ("squared_error", "mean_squared_error", "mean_absolute_error", "huber")
+            for y, words in [
+                (np.ones((N, 4)), ["got 4 for each row", r"\(12, 4\)"]),
+                (np.ones((N, 1)), ["got 1 for each row", r"\(12, 1\)"]),
+                (np.ones((N, 2, 2)), ["got 4 for each row", r"\(12, 2, 2\)"]),
+                (np.linspace(-1, 2.5, N), ["labels from 0 to 2", "from -1 to 2.5", r"\(12,\)"]),
+                (1.0, [r"got shape \(\)"]),
+            ]
+        ],
     ],
 )
 def test_targets_outside_the_range_of_the_loss(loss: str, y: Any, words: list[str]) -> None:
     trainer = nn.Trainer(make(), loss)
     assert_refused(lambda: trainer.fit(X, y, verbose=0), trainer, r"\by\b", *words)
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "kl_divergence"])
+def test_probabilities_that_were_rounded(loss: str) -> None:
+    soft = np.random.default_rng(1).dirichlet(np.ones(3), N)
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(3), nn.Softmax()], INPUTS), loss)
+    for rounded in (soft.round(3), soft.astype(np.float16), 2.0 * np.eye(3)[LABELS] - 1):
+        trainer.fit(X, rounded, verbose=0)
+
+
+def test_regression_with_one_output() -> None:
+    trainer = nn.Trainer(make(outputs=1), "mean_squared_error")
+    assert_refused(lambda: trainer.fit(X, np.ones((N, 3)), verbose=0), trainer, "1 target for each row", "1 output", "got 3")
+    trainer.fit(X, np.linspace(-1, 1, N), verbose=0)
 
 
 def test_softmax_needs_two_outputs() -> None:
@@ -505,3 +560,119 @@ def test_labels_are_in_range_or_refused(labels: list[int]) -> None:
         bad = min(labels) if min(labels) < 0 else max(labels)
         with pytest.raises(ValueError, match=f"y must be labels from 0 to 2, got {bad}"):
             trainer.evaluate(X_, labels)
+
+
+# Names of Keras and PyTorch, and names mistyped.
+
+FOREIGN: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "activation": (lambda: nn.Dense(10, activation="relu"), ["Dense", "'activation'", "nn.ReLU()"]),  # type: ignore[call-arg]
+    "by position": (lambda: nn.Dense(10, "relu"), ["Dense takes units by position", "'relu'", "nn.ReLU()"]),  # type: ignore[misc]
+    "one too many": (lambda: nn.Dropout(0.1, 2), ["Dropout takes rate by position, all else by name, got 2$"]),  # type: ignore[misc]
+    "use_bias": (lambda: nn.Dense(10, use_bias=False), ["'use_bias'", "it is bias"]),  # type: ignore[call-arg]
+    "in_features": (lambda: nn.Dense(in_features=3, out_features=2), ["'in_features'", "input_shape"]),  # type: ignore[call-arg]
+    "p": (lambda: nn.Dropout(p=0.5), ["Dropout", "'p'", "rate"]),  # type: ignore[call-arg]
+    "learning_rate": (lambda: nn.Adam(learning_rate=0.1), ["Adam", "'learning_rate'", "is lr"]),  # type: ignore[call-arg]
+    "beta_1": (lambda: nn.Adam(1e-3, beta_1=0.9), ["Adam", "'beta_1'", "betas="]),  # type: ignore[call-arg]
+    "epsilon": (lambda: nn.RMSprop(epsilon=0.1), ["RMSprop", "'epsilon'", "is eps"]),  # type: ignore[call-arg]
+    "momentum": (lambda: nn.SGD(0.1, momentum=0.9), ["SGD", "'momentum'", "nn.Momentum"]),  # type: ignore[call-arg]
+    "wrapped": (lambda: nn.EMA("sgd", decy=0.9), ["EMA", "'decy'", "did you mean 'decay'"]),  # type: ignore[call-arg]
+    "optimiser": (lambda: nn.Trainer(make(), "hinge", optimiser="sgd"), ["Trainer", "'optimizer'"]),  # type: ignore[call-arg]
+    "trainer's rate": (lambda: nn.Trainer(make(), "hinge", lr=0.1), ["Trainer", "'lr'", "of the optimizer"]),  # type: ignore[call-arg]
+    "layer": (lambda: nn.Sequential([nn.Dense(1)], input_dim=3), ["Sequential", "'input_dim'", "input_shape"]),  # type: ignore[call-arg]
+    "restore": (lambda: nn.EarlyStopping(restore_best_weights=True), ["EarlyStopping", "restore_best"]),  # type: ignore[call-arg]
+    "no such thing": (lambda: nn.Adam(colour=3), ["Adam", "'colour'", "It has lr, betas, eps"]),  # type: ignore[call-arg]
+    "newton": (lambda: nn.second_order.LBFGS(memry=3), ["LBFGS", "'memry'", "'memory'"]),
+    "mse": (lambda: nn.Trainer(make(), "mse"), ["loss", "'mse'", "it is 'mean_squared_error'"]),
+    "MSE": (lambda: nn.Trainer(make(), "MSE"), ["loss", "'MSE'", "it is 'mean_squared_error'"]),
+    "bce": (lambda: nn.Trainer(make(), "bce"), ["'sigmoid_cross_entropy'", "'binary_cross_entropy'"]),
+    "acc": (lambda: nn.Trainer(make(), "hinge", metrics="acc"), ["metric", "it is 'accuracy'"]),
+    "rms_prop": (lambda: nn.Trainer(make(), "hinge", "rms_prop"), ["optimizer", "did you mean 'rmsprop'"]),
+    **{name: (lambda name=name: nn.losses.get(name), [f"'{name}'", "'softmax_cross_entropy' takes", "integer labels"])
+       for name in ("crossentropy", "cross_entropy", "categorical_crossentropy", "sparse_categorical_crossentropy")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_names_from_elsewhere(case: str) -> None:
+    call, words = FOREIGN[case]
+    assert_refused(call, nn.Trainer(make(), "softmax_cross_entropy"), *words)
+
+
+def test_arguments_are_explained_only_where_one_is_unknown() -> None:
+    with pytest.raises(TypeError, match="units"):
+        nn.Dense()  # type: ignore[call-arg]
+
+    class Mine(nn.Layer):
+        def __init__(self, size: int, **rest: Any) -> None:
+            super().__init__(**rest)
+            self.size = [*size]  # type: ignore[misc]
+
+    with pytest.raises(TypeError, match="Mine has no argument 'colour'"):
+        Mine([1], colour=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="iterable"):
+        Mine(3, name="a")
+    assert str(inspect.signature(nn.Dropout)).startswith("(rate: 'float'")
+
+
+@pytest.mark.parametrize(
+    ("make_part", "name", "words"),
+    [
+        (lambda: nn.Adam(), "learning_rate", ["Adam", "the learning rate is lr"]),
+        (lambda: nn.Adam(), "epsilon", ["it is eps"]),
+        (lambda: nn.Momentum(), "momentun", ["did you mean 'momentum'"]),
+        (lambda: nn.EMA(nn.Adam()), "learning_rate", ["EMA", "is lr"]),
+        (lambda: nn.second_order.DampedNewton(), "dampening", ["DampedNewton", "damping"]),
+        (lambda: nn.Trainer(make(), "hinge"), "optimiser", ["Trainer", "did you mean 'optimizer'"]),
+        (lambda: nn.Trainer(make(), "hinge"), "lr", ["of the optimizer"]),
+        (lambda: make(), "paramters", ["Sequential", "'parameters'"]),
+        (lambda: make(), "colour", ["It has", "parameters", "input_scaler", "target_scaler"]),
+        (lambda: make(), "input_scalar", ["'input_scaler'"]),
+        (lambda: nn.Dropout(0.5), "rte", ["Dropout", "did you mean 'rate'"]),
+        (lambda: nn.Dense(3), "weight_initt", ["Dense", "'weight_init'"]),
+        (lambda: make()["dense_1"], "wieght", ["Dense", "'weight'"]),
+        (lambda: nn.Sequential([nn.Dense(2), nn.BatchNorm()], 3)[1], "frzen", ["BatchNorm", "'frozen'"]),
+    ],
+)
+def test_an_attribute_that_does_not_exist(make_part: Callable[[], Any], name: str, words: list[str]) -> None:
+    part = make_part()
+    with pytest.raises(AttributeError) as raised:
+        setattr(part, name, 0.5)
+    for word in [f"no attribute {name!r}", *words]:
+        assert word in str(raised.value)
+    assert not hasattr(part, name)
+
+
+def test_attributes_that_may_be_set() -> None:
+    """Known ones; what is private; anything in constructors, and in layers, losses and callbacks that users write."""
+    opt = nn.EMA(nn.Adam())
+    opt.lr, opt.betas, opt.beta1, opt._mine = 0.1, (0.8, 0.9), 0.7, 1
+    assert (opt.optimizer.lr, opt.betas) == (0.1, (0.7, 0.9))
+    trainer = nn.Trainer(make(), "hinge", opt)
+    trainer.clip, trainer.stop_training, trainer._mine = nn.ClipNorm(1.0), True, 1
+
+    class MySGD(nn.SGD):
+        def __init__(self) -> None:
+            super().__init__()
+            self.colour = "red"
+
+    MySGD().colour = "blue"
+
+    class Keeps(nn.Layer):
+        def forward(self, x: Array, training: bool) -> Array:
+            self.seen = x.copy()
+            return x
+
+        def backward(self, dy: Array) -> Array:
+            return dy
+
+    class Counts(nn.Callback):
+        def on_train_begin(self, trainer: Any) -> None:
+            self.begun = True
+
+    layer, callback, loss = Keeps(), Counts(), nn.Huber()
+    model = nn.Sequential([nn.Dense(3), layer], INPUTS)
+    loss.colour = "red"  # type: ignore[attr-defined]
+    nn.Trainer(model, loss).fit(X, LABELS, callbacks=[callback], verbose=0)
+    layer.colour = callback.colour = "red"  # type: ignore[attr-defined]
+    assert callback.begun
+    assert len(layer.seen)

@@ -141,7 +141,25 @@ def optimizer_cases(dtype: str) -> Iterator[str]:
         both_ways(step, theta, *grads)
 
 
-FAMILIES = {"dense": dense_cases, "activations": activation_cases, "losses": loss_cases, "optimizers": optimizer_cases}
+def sparse_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    for rows, width, kind in product(ROWS, WIDTHS, (np.int32, np.int64)):
+        yield f"sparse, {rows} × {width}, {kind.__name__}"
+        kept = rng.random((rows, width)) < 0.5
+        kept[0, -1] = True
+        columns, starts = np.nonzero(kept)[1].astype(kind), np.append(0, np.cumsum(kept.sum(axis=1))).astype(kind)
+        values, out = rng.normal(size=len(columns)).astype(dtype), np.zeros((rows, width), dtype)
+        sizes = (width, columns.itemsize)
+        both_ways(run_op("gather_csr", dtype=dtype, sizes=sizes, rows=rows, position=0), out, values, columns, starts)
+
+
+FAMILIES = {
+    "sparse": sparse_cases,
+    "dense": dense_cases,
+    "activations": activation_cases,
+    "losses": loss_cases,
+    "optimizers": optimizer_cases,
+}
 
 
 def check(family: str) -> None:

@@ -86,16 +86,24 @@ def test_from_dict_wants_equal_lengths():
 
 
 def test_best(history):
-    assert history.best("val_loss") == history.best("val_loss", mode="min") == 10
-    assert history.best("accuracy") == history.best("accuracy", mode="max") == 29
-    assert history.best("accuracy", mode="min") == 0
+    assert history.best("val_loss") == history.best("val_loss", mode="min") == 11
+    assert history.best("accuracy") == history.best("accuracy", mode="max") == 30
+    assert history.best("accuracy", mode="min") == 1
     with pytest.raises(ValueError, match="mode"):
         history.best("loss", mode="up")
 
 
+def test_row(history):
+    assert history.row(1) == {name: history[name][0] for name in history}
+    assert history.row(history.best("val_loss"))["val_loss"] == np.nanmin(history["val_loss"])
+    for epoch in (0, 31, -1):
+        with pytest.raises(IndexError, match=f"no epoch {epoch}: epochs go from 1 to 30"):
+            history.row(epoch)
+
+
 def test_best_with_nan_and_ties():
     h = History.from_dict({"x": [None, 2.0, 1.0, 1.0, None], "y": [None] * 5})
-    assert h.best("x") == 2
+    assert h.best("x") == 3
     with pytest.raises(ValueError, match="'y' holds no number"):
         h.best("y")
 
@@ -104,8 +112,8 @@ def test_repr_short():
     h = History.from_dict({"loss": [0.5, 0.25], "steps": [100, 200], "tiny": [1e-7, 1.0], "val_accuracy": [None, 0.5]})
     assert repr(h) == (
         "epoch    loss  steps       tiny  val_accuracy\n"
-        "    0  0.5000    100  1.000e-07             -\n"
-        "    1  0.2500    200  1.000e+00        0.5000"
+        "    1  0.5000    100  1.000e-07             -\n"
+        "    2  0.2500    200  1.000e+00        0.5000"
     )
     assert repr(History()) == "History of 0 epochs"
 
@@ -116,7 +124,7 @@ def test_repr_long(history):
     assert lines[6] == "..."
     assert lines[-1] == "[30 epochs]"
     assert len({len(line) for line in lines[:6] + lines[7:-1]}) == 1
-    assert lines[-2].split()[0] == "29"
+    assert [int(lines[i].split()[0]) for i in (1, 5, 7, -2)] == [1, 5, 26, 30]
 
 
 def test_repr_with_infinite_and_missing_values():

@@ -138,7 +138,7 @@ def make() -> tuple[nn.Trainer, np.ndarray, np.ndarray]:
 def test_what_is_left_is_a_whole_number_of_epochs_and_goes_on_with_the_same_bits() -> None:
     trainer, X, y = make()
     handler = signal.getsignal(signal.SIGINT)
-    trainer.fit(X, y, epochs=9, callbacks=[Press(3)], verbose=0)
+    trainer.fit(X, y, epochs=9, callbacks=[Press(4)], verbose=0)
     assert signal.getsignal(signal.SIGINT) is handler
     assert trainer.interrupted
     assert len(trainer.history) == trainer.epochs_done == 4
@@ -154,7 +154,7 @@ def test_a_second_ctrl_c_raises_at_once() -> None:
     trainer, X, y = make()
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(X, y, epochs=9, callbacks=[Press(3, times=2)], verbose=0)
+        trainer.fit(X, y, epochs=9, callbacks=[Press(4, times=2)], verbose=0)
     assert signal.getsignal(signal.SIGINT) is handler
     assert len(trainer.history) == 4
     assert np.isfinite(trainer.model.predict(X)).all()
@@ -165,7 +165,7 @@ def test_a_handler_of_the_user_s_own_stays() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
     try:
-        trainer.fit(X, y, epochs=3, callbacks=[Press(1)], verbose=0)
+        trainer.fit(X, y, epochs=3, callbacks=[Press(2)], verbose=0)
     finally:
         signal.signal(signal.SIGINT, before)
     assert seen == [signal.SIGINT]

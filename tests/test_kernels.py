@@ -525,6 +525,35 @@ def test_gather(dtype: str, isa: str, rng: np.random.Generator) -> None:
         assert np.array_equal(out, reference.gather_weights(w, wanted)), rows
 
 
+def check_gather_csr(dense: Array, wanted: Array, kind: Any, kw: dict[str, Any], shift: int = 0) -> None:
+    """Rows of the matrix as it lies in CSR, the numbers of a row in any order; ``shift`` is a mutant's."""
+    rows, columns = np.nonzero(dense)
+    order = np.lexsort((np.random.default_rng(0).permutation(len(rows)), rows))
+    values, columns = dense[rows, columns][order], columns[order].astype(kind)
+    starts = np.searchsorted(rows, np.arange(len(dense) + 1)).astype(kind)
+    width, dtype = dense.shape[1], dense.dtype
+    sizes = (width, columns.itemsize)
+    (out,) = run("gather_csr", [((len(wanted), width), dtype)], (values, columns, starts), dtype, sizes=sizes, **kw)
+    twin = reference.gather_csr(values, (columns + shift) % width, starts, wanted, width)
+    assert np.array_equal(out, twin), (out.shape, kind)
+    assert np.array_equal(out, dense[wanted])
+
+
+@each_isa
+@each_dtype
+def test_gather_csr(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """Every share of zeros: all, so that each row is empty; most; some rows; none."""
+    for (rows, width, wanted, examples, how), kind in product(gather_cases(rng), (np.int32, np.int64)):
+        for density in (0.0, 0.1, 1.0):
+            dense = rng.normal(size=(examples, width)).astype(dtype) * (rng.random((examples, width)) < density)
+            dense[rng.random(examples) < 0.3] = 0
+            check_gather_csr(dense, wanted, kind, {"rows": rows, "isa": isa, **how})
+
+
+def test_mutant_gather_csr() -> None:
+    differs(lambda: check_gather_csr(np.eye(4), np.arange(4), np.int32, {"rows": 4, "position": 0}, shift=1))
+
+
 @each_isa
 @each_dtype
 def test_write_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
@@ -757,15 +786,9 @@ COVERED = {
     *(f"{name}_{way}" for name in ACTIVATIONS for way in ("forward", "backward")),
     *LOSSES,
     *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
-    *("gather_rows", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows", "nothing"),
-    *(
-        "pack_weight",
-        "pack_large_weight",
-        "dense_forward",
-        "dense_backward_input",
-        "dense_backward_weight",
-        "dense_backward_bias",
-    ),
+    *("gather_rows", "gather_csr", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows", "nothing"),
+    *("pack_weight", "pack_large_weight"),
+    *("dense_forward", "dense_backward_input", "dense_backward_weight", "dense_backward_bias"),
 }
 
 

@@ -652,6 +652,16 @@ def test_minimize(case):
     assert np.array_equal(np.vstack((half.theta, rest.theta[1:])), path.theta)
 
 
+@EACH
+def test_minimize_binds_its_ops_once(case, monkeypatch):
+    """However many steps there are: the step's, and Nesterov's at the beginning and at the end."""
+    build, _, constants = CASES[case]
+    bind, bound = _kernels.bind_tiles, []
+    monkeypatch.setattr(_kernels, "bind_tiles", lambda *a, **k: bound.append(a) or bind(*a, **k))
+    build(constants).minimize(Bowl(), np.full(2, 0.5), 40)
+    assert len(bound) == (3 if "nesterov" in case else 1)
+
+
 def test_minimize_keeps_float32_and_the_start():
     x0 = np.array([1, -2], np.float32)
     path = optimizers.Adam(0.1).minimize(Bowl(), x0, 3)

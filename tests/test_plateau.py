@@ -19,7 +19,7 @@ def rates(plateau: nn.ReduceLROnPlateau, values: list[float], lr: float = 1.0) -
     trainer: Any = SimpleNamespace(optimizer=nn.SGD(lr=lr))
     plateau.on_train_begin(trainer)
     result = []
-    for epoch, value in enumerate(values):
+    for epoch, value in enumerate(values, 1):
         plateau.on_epoch_end(trainer, epoch, {plateau.monitor: value})
         result.append(trainer.optimizer.lr)
     return result
@@ -92,7 +92,7 @@ def test_the_threshold_is_relative_to_the_size_of_a_negative_best() -> None:
     plateau = nn.ReduceLROnPlateau("score", patience=1, threshold=0.1, mode="min")
     assert rates(plateau, [-1.0, -1.05, -1.2]) == [1.0, 0.1, 0.1]
     assert plateau.best == -1.2
-    assert plateau.reductions == [1]
+    assert plateau.reductions == [2]
 
 
 def test_nan_is_no_improvement_and_a_small_rate_is_not_raised() -> None:
@@ -120,7 +120,7 @@ def test_in_a_training() -> None:
     assert isinstance(plateau, nn.ReduceLROnPlateau)
     trainer = fit(make(), 12, [plateau])
     assert len(plateau.reductions) >= 2
-    want = [2.0 * 0.5 ** sum(r < epoch for r in plateau.reductions) for epoch in range(12)]
+    want = [2.0 * 0.5 ** sum(r < epoch for r in plateau.reductions) for epoch in range(1, 13)]
     assert trainer.history["lr"].tolist() == want
     by_hand = make()
     for rate in want:

@@ -68,10 +68,10 @@ def terminal():
 def train(clock, stream, epochs, seconds, steps=10, verbose=1, start=0, total=None, tick=lambda: None):
     """Epochs of `steps` updates each, `seconds` long."""
     with Progress(total or epochs, verbose=verbose, stream=stream) as p:
-        for epoch in range(start, epochs):
+        for epoch in range(start + 1, epochs + 1):
             for step in range(1, steps + 1):
                 clock.now += seconds / steps
-                p.update(epoch, step / steps, {"loss": 1 / (epoch + 1), "n": epoch} if step == steps else None)
+                p.update(epoch, step / steps, {"loss": 1 / epoch, "n": epoch - 1} if step == steps else None)
                 tick()
 
 
@@ -127,7 +127,7 @@ def test_nothing_happened(clock):
     with Progress(3, stream=stream):
         pass
     with Progress(3, stream=stream) as p:
-        p.update(0, 0.5)
+        p.update(1, 0.5)
     assert stream.getvalue() == ""
 
 
@@ -195,7 +195,7 @@ def test_no_thread_is_started(clock, terminal):
 def test_values(clock):
     stream = io.StringIO()
     with Progress(1, stream=stream) as p:
-        p.update(0, 1, {"a": float("nan"), "b": float("inf"), "c": 1e-9, "d": 123456.0, "e": 7})
+        p.update(1, 1, {"a": float("nan"), "b": float("inf"), "c": 1e-9, "d": 123456.0, "e": 7})
     assert stream.getvalue().endswith("  a nan  b inf  c 1.000e-09  d 1.235e+05  e 7\n")
 
 
@@ -211,7 +211,7 @@ def test_default_stream_is_stderr_and_a_log_needs_no_tqdm():
         "import sys\n"
         "from nncore.progress import Progress\n"
         "with Progress(2) as p:\n"
-        "    p.update(0, 1.0, {'loss': 0.5})\n"
+        "    p.update(1, 1.0, {'loss': 0.5})\n"
         "assert 'tqdm' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -224,6 +224,6 @@ def test_nothing_due_costs_one_clock_read(clock, terminal, monkeypatch):
     monkeypatch.setattr(progress, "_clock", lambda: reads.append(1) or 0.0)
     with Progress(10, stream=terminal.stream) as p:
         for _ in range(100):
-            p.update(0, 0.5)
+            p.update(1, 0.5)
     assert len(reads) == 101
     assert terminal.read() == ""

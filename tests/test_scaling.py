@@ -477,3 +477,14 @@ def test_impossible_statistics(kind: str, tmp_path: Path, rng: np.random.Generat
     save_file(arrays, tmp_path / "bad", metadata={"format": "nncore-1", "about": json.dumps(about)})
     with pytest.raises(ValueError, match="describes no model"):
         nn.load(tmp_path / "bad")
+
+
+def test_batch_statistics_are_those_of_the_scaled_data(rng: np.random.Generator) -> None:
+    X = rng.normal([100, -3, 0.01], [20, 1, 0.001], size=(60, 3))
+    scaler = StandardScaler().fit(X)
+    models = [nn.Sequential([nn.Dense(4), nn.BatchNorm()], input_shape=3, dtype="float64", seed=1) for _ in range(2)]
+    models[0].input_scaler = scaler
+    for model, rows in zip(models, (X, scaler.transform(X)), strict=True):
+        nn.Trainer(model, "squared_error").update_batch_statistics(rows, batch_size=16)
+    assert np.array_equal(models[0].state, models[1].state)
+    assert np.abs(models[0][1].running_mean).max() < 5  # of the raw data it would be some tens

@@ -167,7 +167,7 @@ class Note(nn.Callback):
 @pytest.mark.parametrize("name", ["lbfgs", "scipy_minimize"])
 def test_callbacks(name: str, data: tuple[Array, Array]) -> None:
     def stop(trainer: Any, epoch: int) -> None:
-        trainer.stop_training = epoch == 2
+        trainer.stop_training = epoch == 3
 
     trainer, note = trainer_of(network(), name), Note(stop)
     assert len(trainer.fit(*data, epochs=10, callbacks=[note], verbose=0)) == note.seen == 3
@@ -179,7 +179,7 @@ def test_callbacks(name: str, data: tuple[Array, Array]) -> None:
 @pytest.mark.parametrize("name", ["lbfgs", "adaptive_damped_newton", "scipy_minimize"])
 def test_a_callback_may_change_the_parameters(name: str, data: tuple[Array, Array]) -> None:
     def jump(trainer: Any, epoch: int) -> None:
-        if epoch == 2:
+        if epoch == 3:
             trainer.model.parameters[...] += 0.1
             changed.append(trainer.evaluate(*data)["loss"])
 
@@ -193,7 +193,7 @@ def test_a_callback_may_change_the_parameters(name: str, data: tuple[Array, Arra
 @pytest.mark.parametrize("name", ["bfgs", "scipy_minimize"])
 def test_ctrl_c(name: str, data: tuple[Array, Array]) -> None:
     trainer = trainer_of(network(), name)
-    press = Note(lambda trainer, epoch: signal.raise_signal(signal.SIGINT) if epoch == 3 else None)
+    press = Note(lambda trainer, epoch: signal.raise_signal(signal.SIGINT) if epoch == 4 else None)
     trainer.fit(*data, epochs=50, callbacks=[press], verbose=0)
     assert trainer.interrupted
     assert len(trainer.history) == 4

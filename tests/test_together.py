@@ -131,10 +131,10 @@ def test_early_stopping_restores_the_running_statistics_and_averaged_evaluates()
     fit = {"epochs": 30, "batch_size": 16, "verbose": 0}
     history = trainer.fit(X, y, validation_data=(X[:30], y[:30]), callbacks=[nn.LambdaCallback(on_epoch_end=keep), stop], **fit)
     best = history.best("val_loss")
-    assert best == stop.best_epoch < len(history) - 1
+    assert best == stop.best_epoch < len(history)
     assert np.array_equal(trainer.model.parameters, kept[best][0])
     assert np.array_equal(trainer.model.state, kept[best][1])
-    assert trainer.evaluate(X[:30], y[:30])["loss"] == history["val_loss"][best]
+    assert trainer.evaluate(X[:30], y[:30])["loss"] == history.row(best)["val_loss"]
     state = trainer.model.state.copy()
     with trainer.averaged():
         assert np.array_equal(trainer.model.parameters, trainer.optimizer.averaged_parameters)
@@ -201,7 +201,7 @@ def test_importance_sampling_reports_what_it_takes() -> None:
     row, each = by_hand(trainer, X, y, w)
     history = trainer.fit(X, y, sample_weight=w, sampler=sampler, batch_size=8, verbose=0)
     p = 0.6 * each / each.sum() + 0.4 / 40
-    order = sampler.order(samplers.Examples(40, trainer.seed, losses=each), 0)
+    order = sampler.order(samplers.Examples(40, trainer.seed, losses=each), 1)
     z = X[order] @ trainer.model[0].weight.T + trainer.model[0].bias
     activity = float((0.05 * np.abs(z).sum(axis=1) + 0.02 * np.abs(np.tanh(z)).sum(axis=1)).mean())
     expected = float((each / (40 * p))[order].mean()) + activity + row["penalty"]

@@ -601,10 +601,10 @@ def test_early_stopping_restores_the_best(rng: np.random.Generator) -> None:
     stopping = nn.EarlyStopping(patience=4)
     history = trainer.fit(X, y, epochs=200, validation_data=held_out, callbacks=[keep, stopping], verbose=0)
     best = history.best("val_loss")
-    assert len(history) == best + 1 + 4 < 200
+    assert len(history) == best + 4 < 200
     assert trainer.stop_training
-    assert np.array_equal(trainer.model.parameters, ways[best])
-    assert not np.array_equal(ways[best], ways[-1])
+    assert np.array_equal(trainer.model.parameters, ways[best - 1])
+    assert not np.array_equal(ways[best - 1], ways[-1])
     assert trainer.evaluate(*held_out)["loss"] == history["val_loss"].min()
 
 
@@ -631,18 +631,18 @@ def test_callbacks_are_called_in_order(data: tuple[Array, Array]) -> None:
 
     trainer = fit(make(), data, epochs=2, callbacks=[Log("a"), Log("b")], validation_data=data)
     want: list[tuple[Any, ...]] = [("begin",)]
-    for epoch in (0, 1):
-        want += [("epoch begin", epoch, epoch), ("epoch end", epoch, epoch + 1)]
+    for epoch in (1, 2):
+        want += [("epoch begin", epoch, epoch - 1), ("epoch end", epoch, epoch)]
     want.append(("end",))
     assert calls == [(name, *event) for event in want for name in "ab"]
     calls.clear()
     trainer.fit(*data, callbacks=[Log("a")], validation_data=data, verbose=0)
-    assert [call[2] for call in calls if len(call) > 2] == [2, 2]  # epochs are counted over all calls
+    assert [call[2] for call in calls if len(call) > 2] == [3, 3]  # epochs are counted over all calls
 
 
 def test_a_callback_ends_the_training(data: tuple[Array, Array]) -> None:
     def stop(trainer: nn.Trainer, epoch: int, row: dict[str, float]) -> None:
-        trainer.stop_training = epoch == 2
+        trainer.stop_training = epoch == 3
 
     trainer = fit(make(), data, epochs=10, callbacks=[nn.LambdaCallback(on_epoch_end=stop)])
     assert len(trainer.history) == trainer.epochs_done == 3

@@ -101,6 +101,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    """The public names, and none of the modules that they come from."""
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
     if name in ("reference", "second_order"):

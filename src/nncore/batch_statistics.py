@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore.data.validation import as_rows, check_positive_integer
+from nncore.data.sparse import SparseRows
+from nncore.data.validation import check_positive_integer
 from nncore.layers import BatchNorm, Dense
 from nncore.model import Sequential, unbound
 from nncore.recording import Recording
@@ -21,7 +22,7 @@ __all__ = ["fold_batch_norm", "update_batch_statistics"]
 
 def update_batch_statistics(model: Sequential, X: Any, batch_size: int) -> None:
     """Set the running averages to E[μ_B] and E[σ²_B m/(m − 1)] over the batches of X: see `Trainer.update_batch_statistics`."""
-    rows = as_rows(X, model.input_shape, model.dtype)
+    rows = model.input_rows(X)
     layers = [
         layer for layer in model.layers if isinstance(layer, BatchNorm) and layer.track_running_stats and not layer.frozen
     ]
@@ -32,12 +33,13 @@ def update_batch_statistics(model: Sequential, X: Any, batch_size: int) -> None:
     if not merge:
         model.check_batches(len(rows), batch, training=True)
     steps = -(-len(rows) // batch) - merge
-    recording = Recording(model, batch + merge, training=True, gradients=False, fused=True)
+    sparse = isinstance(rows, SparseRows)
+    recording = Recording(model, batch + merge, training=True, gradients=False, fused=True, sparse=sparse)
     step = stages([recording.gather, *recording.tape.forward])
     compiled = Compiled(recording.tape, step, before=recording.prepare())
     totals = {str(layer.name): np.zeros((2, layer.channels)) for layer in layers}
     for s in range(steps):
-        compiled.run([(recording.gather, 1, rows)], first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
+        compiled.run(recording.bind(rows), first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
         count = batch if s < steps - 1 else len(rows) - s * batch
         for layer in layers:
             m = count * layer.length

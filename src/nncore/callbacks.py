@@ -1,8 +1,8 @@
 """What happens between epochs: stopping early, saving, logging.
 
-Epochs are counted from 0, as the rows of `History` are. A callback that keeps a count has ``state_dict`` and
-``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state was loaded before training
-continues from it; otherwise it starts afresh.
+Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that
+keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state
+was loaded before training continues from it; otherwise it starts afresh.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .hints import Explained
 from .history import _larger_is_better
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
 
 
-class Callback:
+class Callback(Explained):
     """Base class: override the hooks you need. To end the training, set ``trainer.stop_training = True``.
 
     Attributes
@@ -30,23 +31,29 @@ class Callback:
     every_epoch : bool, default True
         Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
         set it to False; short epochs then run faster.
+    columns : sequence of str, default ()
+        Columns that it adds to each row in ``on_epoch_end``, so that other callbacks may look at them.
 
     Examples
     --------
     >>> class Announce(Callback):
     ...     def on_epoch_end(self, trainer, epoch, row):
     ...         print(f"epoch {epoch}: loss {row['loss']}")
-    >>> Announce().on_epoch_end(None, 0, {"loss": 0.5})
-    epoch 0: loss 0.5
+    >>> Announce().on_epoch_end(None, 1, {"loss": 0.5})
+    epoch 1: loss 0.5
     """
 
     every_epoch: bool = True
+    columns: Sequence[str] = ()
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Before anything else: raise if a column that is needed is not among those that the rows will have."""
 
     def on_train_begin(self, trainer: Any) -> None:
         """Before the first epoch."""
 
     def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
-        """Before each epoch."""
+        """Before each epoch; the first is 1."""
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         """After each epoch, validation included. `row` is the epoch's row of the history."""
@@ -73,10 +80,20 @@ class _Best:
         self.larger = _larger_is_better(column, mode)
         self.value: float | None = None
 
+    def check(self, columns: Collection[str]) -> None:
+        """Raise unless the column is among these."""
+        if self.column in columns:
+            return
+        hint = ""
+        if self.column.startswith("val_"):
+            hint = ". Columns val_… need validation_data or validation_split"
+        elif f"running_{self.column}" in columns:
+            hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
+        raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(columns) or 'none'}{hint}")
+
     def update(self, row: Mapping[str, Any]) -> bool:
         """Look at a row; whether it holds the best value so far."""
-        if self.column not in row:
-            raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(row) or 'none'}")
+        self.check(row)
         value = float(row[self.column])
         best = (-math.inf if self.larger else math.inf) if self.value is None else self.value
         margin = self.min_delta * (abs(best) if self.relative and math.isfinite(best) else 1)
@@ -126,17 +143,17 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError
-        For a bad argument; after the first epoch, if there is no such column.
+        For a bad argument; before training, if there will be no such column.
 
     Examples
     --------
     >>> stopping = EarlyStopping("loss", patience=2, restore_best=False)
     >>> class Trainer:
     ...     stop_training = False
-    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.7]):
+    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.7], 1):
     ...     stopping.on_epoch_end(Trainer, epoch, {"loss": loss})
     >>> Trainer.stop_training, stopping.stopped_epoch, stopping.best_epoch
-    (True, 3, 1)
+    (True, 4, 2)
     """
 
     def __init__(
@@ -171,6 +188,9 @@ class EarlyStopping(Callback):
     def best(self) -> float | None:
         return self._best.value
 
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self._best.check(columns)
+
     def on_train_begin(self, trainer: Any) -> None:
         if not self._resumed:
             self._reset()
@@ -187,7 +207,7 @@ class EarlyStopping(Callback):
                 self._parameters = np.array(trainer.model.parameters)
                 self._state = np.array(trainer.model.state)
         self.wait = 0 if better else self.wait + 1
-        if self.wait >= self.patience and not better and epoch > 0:
+        if self.wait >= self.patience and not better and epoch > 1:
             self.stopped_epoch = epoch
             trainer.stop_training = True
 
@@ -219,7 +239,7 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     path : path-like
-        May contain ``{epoch}``, the number of epochs trained, and columns of the history:
+        May contain ``{epoch}`` and columns of the history:
         ``"net-{epoch:03d}-{val_loss:.3f}"``.
     monitor : str, optional
         The column that says which epoch is best.
@@ -238,12 +258,12 @@ class ModelCheckpoint(Callback):
     Raises
     ------
     ValueError
-        For ``save_best_only`` without a `monitor`; after the first epoch, if `monitor` or `path` names a column that
-        does not exist.
+        For ``save_best_only`` without a `monitor`; before training, if `monitor` or `path` names a column that there will
+        not be.
 
     Examples
     --------
-    >>> ModelCheckpoint("net-{epoch:03d}-{loss:.2f}").filename(4, {"loss": 0.123})
+    >>> ModelCheckpoint("net-{epoch:03d}-{loss:.2f}").filename(5, {"loss": 0.123})
     'net-005-0.12'
     """
 
@@ -274,10 +294,15 @@ class ModelCheckpoint(Callback):
     def filename(self, epoch: int, row: Mapping[str, Any]) -> str:
         """`path` with the numbers filled in."""
         try:
-            return self.path.format(**{**row, "epoch": epoch + 1})
+            return self.path.format(**{**row, "epoch": epoch})
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             names = ", ".join(dict.fromkeys(["epoch", *row]))
             raise ValueError(f"path {self.path!r} cannot be filled in ({error}); there are {names}") from None
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self.filename(1, dict.fromkeys(columns, 0.0))
+        if self._best is not None:
+            self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         if not self._resumed:
@@ -314,7 +339,7 @@ class LambdaCallback(Callback):
 
     Examples
     --------
-    >>> LambdaCallback(on_epoch_end=lambda trainer, epoch, row: print(row["loss"])).on_epoch_end(None, 0, {"loss": 0.5})
+    >>> LambdaCallback(on_epoch_end=lambda trainer, epoch, row: print(row["loss"])).on_epoch_end(None, 1, {"loss": 0.5})
     0.5
     """
 
@@ -352,7 +377,7 @@ class LambdaCallback(Callback):
 class CSVLogger(Callback):
     """Write the rows of the history to a CSV file, each in a single write at the end of its epoch.
 
-    The first column is ``epoch``, counted from 0; numbers keep all their digits. When a row brings a new column the
+    The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
     file is replaced by one with that column, empty in the rows before.
 
     Parameters
@@ -367,12 +392,12 @@ class CSVLogger(Callback):
     >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
     >>> logger = CSVLogger(path)
     >>> logger.on_train_begin(None)
-    >>> logger.on_epoch_end(None, 0, {"loss": 0.5})
-    >>> logger.on_epoch_end(None, 1, {"loss": 0.25, "val_loss": 0.3})
+    >>> logger.on_epoch_end(None, 1, {"loss": 0.5})
+    >>> logger.on_epoch_end(None, 2, {"loss": 0.25, "val_loss": 0.3})
     >>> print(path.read_text(), end="")
     epoch,loss,val_loss
-    0,0.5,
-    1,0.25,0.3
+    1,0.5,
+    2,0.25,0.3
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
-_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "seconds", "grad_norm", "clipped", *RANGES} | {
+SECOND_ORDER = (  # what second-order optimizers may tell of an iteration
     "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
-    "negative_curvature",
-}  # fmt: skip  # the second set: what second-order optimizers tell
+    "negative_curvature", "seconds",
+)  # fmt: skip
+_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "grad_norm", "clipped", *RANGES, *SECOND_ORDER}
 _OVER_DECADES = ("loss", "lr", "grad_norm")  # endings of columns that may get a logarithmic axis
 _HEAD, _TAIL = 5, 5
 
@@ -38,9 +39,9 @@ def _larger_is_better(column: str, mode: str) -> bool:
 class History:
     """A table with one row per epoch and one column per loss, metric or other number.
 
-    Rows and epochs are counted from 0: ``history["val_loss"][history.best("val_loss")]`` is the smallest validation
-    loss. A column may appear later than others, or miss in a row: its value there is NaN. Iteration goes over the names
-    of the columns; ``len`` is the number of rows.
+    Epochs are counted from 1: ``history.row(history.best("val_loss"))`` is the row with the smallest validation loss, and
+    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may appear later than others, or miss in a row: its value
+    there is NaN. Iteration goes over the names of the columns; ``len`` is the number of rows.
 
     >>> history = History()
     >>> history.append({"loss": 0.9, "val_loss": 1.0})
@@ -49,12 +50,14 @@ class History:
     >>> history["val_loss"]
     array([1. , 0.7, 0.8])
     >>> history.best("val_loss")
-    1
+    2
+    >>> history.row(2)
+    {'loss': 0.5, 'val_loss': 0.7}
     >>> history
     epoch    loss  val_loss
-        0  0.9000    1.0000
-        1  0.5000    0.7000
-        2  0.3000    0.8000
+        1  0.9000    1.0000
+        2  0.5000    0.7000
+        3  0.3000    0.8000
     """
 
     def __init__(self) -> None:
@@ -92,6 +95,12 @@ class History:
             return self._columns[column]
         except (KeyError, TypeError):
             raise KeyError(f"no column {column!r}; there are {', '.join(self._columns) or 'none'}") from None
+
+    def row(self, epoch: int) -> dict[str, float]:
+        """The row of an epoch, from 1. IndexError if there is none."""
+        if not 1 <= epoch <= self._rows:
+            raise IndexError(f"there is no epoch {epoch}: epochs go from 1 to {self._rows}")
+        return {name: values[epoch - 1] for name, values in self._columns.items()}
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row.
@@ -170,7 +179,7 @@ class History:
         return history
 
     def best(self, column: str, mode: str = "auto") -> int:
-        """The epoch, from 0, of the best value; the first one among equals; NaN is never best.
+        """The epoch, from 1, of the best value; the first one among equals; NaN is never best.
 
         Parameters
         ----------
@@ -190,15 +199,16 @@ class History:
         larger = _larger_is_better(column, mode)
         if np.isnan(values).all():
             raise ValueError(f"column {column!r} holds no number")
-        return int(np.nanargmax(values) if larger else np.nanargmin(values))
+        return int(np.nanargmax(values) if larger else np.nanargmin(values)) + 1
 
     def __repr__(self) -> str:
         if not self._rows:
             return "History of 0 epochs"
         cut = self._rows > _HEAD + _TAIL + 1
-        epochs = [*range(_HEAD), *range(self._rows - _TAIL, self._rows)] if cut else list(range(self._rows))
+        every = range(1, self._rows + 1)
+        epochs = [*every[:_HEAD], *every[-_TAIL:]] if cut else list(every)
         table = [["epoch", *map(str, epochs)]]
-        table += [[name, *_format([values[e] for e in epochs])] for name, values in self._columns.items()]
+        table += [[name, *_format([values[e - 1] for e in epochs])] for name, values in self._columns.items()]
         lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
         if cut:
             lines[_HEAD + 1 : _HEAD + 1] = ["..."]

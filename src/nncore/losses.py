@@ -5,6 +5,7 @@ A loss takes targets as the user has them (integer labels, one-hot rows, soft ro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.data.validation import as_numbers, convert
+from nncore.hints import Explained, hint
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
+
+SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or kept in half precision
 
 
 @dataclass
@@ -48,7 +52,7 @@ class Targets:
         return len(self.array)
 
 
-class Loss:
+class Loss(Explained):
     """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
 
     Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
@@ -109,28 +113,43 @@ class Loss:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
 
 
-class SquaredError(Loss):
+class _Regression(Loss):
+    """Targets are numbers, one for each output; labels stand for rows of 0 and 1."""
+
+    threshold = 0.5
+
+    def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        array = as_numbers(y, argument)
+        targets, outputs = ("1 target", "1 output") if width == 1 else (f"{width} targets", f"{width} outputs")
+        wanted = f"{argument} must have {targets} for each row, shape (n, {width}), as the network has {outputs}"
+        if array.ndim == 1 and width > 1 and not _are_labels(array, width):
+            values = f"{array.min():g} to {array.max():g}"
+            raise ValueError(f"{wanted}, or be labels from 0 to {width - 1}; got numbers from {values}, shape {array.shape}")
+        if array.ndim != 1 and (array.ndim == 0 or math.prod(array.shape[1:]) != width):
+            got = f"{math.prod(array.shape[1:])} for each row, " if array.ndim else ""
+            raise ValueError(f"{wanted}; got {got}shape {array.shape}")
+        return super().targets(array, width, dtype, argument)
+
+
+class SquaredError(_Regression):
     """½ ‖y − d‖² per example (Rumelhart, Hinton, Williams 1986); ∂/∂y = y − d."""
 
     name = "squared_error"
-    threshold = 0.5
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(_Regression):
     """Σ_j (y_j − d_j)² / n per example, n outputs: PyTorch's ``MSELoss``, Keras's ``MeanSquaredError``; ∂/∂y = 2 (y − d)/n."""
 
     name = "mean_squared_error"
-    threshold = 0.5
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(_Regression):
     """Σ_j |y_j − d_j| / n per example; ∂/∂y = sign(y − d)/n, 0 at 0."""
 
     name = "mean_absolute_error"
-    threshold = 0.5
 
 
-class Huber(Loss):
+class Huber(_Regression):
     """Per output ½ e² for |e| ≤ δ, δ (|e| − ½ δ) beyond, e = y − d; the mean over the outputs, as PyTorch's ``HuberLoss``.
 
     Parameters
@@ -140,7 +159,6 @@ class Huber(Loss):
     """
 
     name = "huber"
-    threshold = 0.5
 
     def __init__(self, delta: float = 1.0) -> None:
         if not isinstance(delta, (int, float)) or not 0 < delta < np.inf:
@@ -193,8 +211,28 @@ class BinaryCrossEntropy(_Probability):
     domain = "takes outputs in (0, 1), as of a Sigmoid layer; for any outputs there is sigmoid_cross_entropy"
 
 
-class KLDivergence(_Probability):
-    """Σ_j d_j log d_j − d_j log y_j per example, on probabilities y (after a softmax), soft targets d; 0 log 0 = 0."""
+class _Distribution(_Probability):
+    """Targets are probabilities of the outputs, of which one is right."""
+
+    def check_rows(self, rows: Array, argument: str) -> None:
+        super().check_rows(rows, argument)
+        if rows.shape[1] == 1:
+            return
+        sums = self.convert_rows(rows).sum(axis=1, dtype=np.float64)
+        bad = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+        if len(bad):
+            advice = "sample_weight=0 leaves an example out"
+            if sums[bad[0]] > 1:
+                advice = "for several classes at once there is sigmoid_cross_entropy"
+            got = f"a sum of {sums[bad[0]]:g} in row {bad[0]}"
+            raise ValueError(f"{argument} must have rows that sum to 1 for {self.name}, got {got}; {advice}")
+
+
+class KLDivergence(_Distribution):
+    """Σ_j d_j log d_j − d_j log y_j per example, on probabilities y (after a softmax), soft targets d; 0 log 0 = 0.
+
+    Rows of targets must sum to 1, to 0.01.
+    """
 
     name = "kl_divergence"
     threshold = 0.5
@@ -211,10 +249,11 @@ class SigmoidCrossEntropy(_Probability):
     threshold = 0.0
 
 
-class SoftmaxCrossEntropy(_Probability):
+class SoftmaxCrossEntropy(_Distribution):
     """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
 
-    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. PyTorch's ``CrossEntropyLoss``.
+    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1, to 0.01 as they may have been
+    rounded; PyTorch's ``CrossEntropyLoss``, otherwise the same, takes any.
 
     Examples
     --------
@@ -306,7 +345,7 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
         return LOSSES[loss]()
     if callable(loss) and not isinstance(loss, type):
         return PythonLoss(loss)
-    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}")
+    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}{hint(loss, LOSSES)}")
 
 
 def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:
@@ -319,6 +358,11 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
         return Op("rows", "gather_labels", (labels, targets.array)), labels
     rows = tape.array(width)
     return Op("rows", "gather_rows", (rows, targets.array), (width, width)), rows
+
+
+def _are_labels(array: Array, classes: int) -> bool:
+    """Are these integers from 0 to classes − 1?"""
+    return bool((array == np.floor(array)).all() and (array >= 0).all() and (array < classes).all())
 
 
 def as_labels(array: Array, classes: int, argument: str) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import losses
+from nncore.hints import hint
 from nncore.losses import Loss, Targets
 from nncore.tape import Op, Signal, Tape
 
@@ -59,7 +60,8 @@ def get(metric: Any) -> Accuracy | LossMetric:
     try:
         return LossMetric(losses.get(metric))
     except ValueError:
-        raise ValueError(f"metric must be 'accuracy' or one of {', '.join(losses.LOSSES)}, got {metric!r}") from None
+        known = ["accuracy", *losses.LOSSES]
+        raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}{hint(metric, known)}") from None
 
 
 def names(metrics: Sequence[Any]) -> list[str]:

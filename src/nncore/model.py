@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore.data.sparse import SparseRows
 from nncore.data.validation import check_positive_integer, check_step
 from nncore.layers import Layer
 from nncore.losses import Loss
@@ -104,13 +105,13 @@ class Sequential(Network):
         >>> mean.shape, bool((spread > 0).all())
         ((4, 1), True)
         """
-        rows = self.scaled_rows(X)
+        rows = self.input_rows(X, empty=True)
         capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         outputs = self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
         return self._in_target_units(outputs)
 
     def predict(self, X: Any) -> Array:
-        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets."""
+        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets. No rows have none."""
         return self._in_target_units(self.forward(X))
 
     def activations(self, X: Any, *, training: bool = False, step: int = 0) -> dict[str, Array]:
@@ -126,12 +127,12 @@ class Sequential(Network):
         >>> list(model.activations(np.ones((5, 2))))
         ['input', 'dense_1', 'relu_1', 'dense_2']
         """
-        rows = self.scaled_rows(X)
+        rows = self.input_rows(X)
         self.check_batches(len(rows), len(rows), training=training)
-        recording = Recording(self, len(rows), training=training, gradients=False)
+        recording = Recording(self, len(rows), training=training, gradients=False, sparse=isinstance(rows, SparseRows))
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())
-        compiled.run([(recording.gather, 1, rows)], examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        compiled.run(recording.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
         signals = [recording.input, *recording.tape.signals]
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 

@@ -16,7 +16,9 @@ from nncore import losses
 from nncore.arrays import aligned_zeros, overwrite
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
-from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step
+from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
+from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step, is_sparse
+from nncore.hints import Sealed
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
@@ -30,7 +32,7 @@ Array = NDArray[Any]
 FORWARD_ROWS = 1024  # rows that a forward pass takes at a time
 
 
-class Network:
+class Network(Sealed):
     """What lies under `Sequential`: shapes, θ, scaling, and the compiled passes forward and back."""
 
     def __init__(
@@ -133,14 +135,27 @@ class Network:
     def target_scaler(self, scaler: Scaler | None) -> None:
         self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
 
-    def scaled_rows(self, X: Any, argument: str = "X") -> Array:
-        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype."""
+    def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
+        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
         if self._input_scaler is None:
-            return as_rows(X, self.input_shape, self.dtype, argument)
+            return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
         array = as_numbers(X, argument)
+        if empty and array.shape[:1] == (0,):
+            return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
         given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
         scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
         return as_rows(scaled, self.input_shape, self.dtype, argument)
+
+    def input_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Rows:
+        """As `scaled_rows`; a sparse matrix stays sparse."""
+        if not is_sparse(X):
+            return self.scaled_rows(X, argument, empty=empty)
+        if self._input_scaler is not None:
+            raise TypeError(
+                f"{argument} must be dense for a model with an input_scaler, which would move its zeros, got a sparse "
+                f"{type(X).__name__}: take {argument}.toarray(), or scale it beforehand in a way that keeps them"
+            )
+        return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
 
     def scaled_targets(self, y: Any) -> Any:
         """The targets y, scaled if there is a ``target_scaler``."""
@@ -190,7 +205,7 @@ class Network:
 
         Parameters
         ----------
-        X : array_like, ``(n, *input_shape)``
+        X : array_like, ``(n, *input_shape)``, or a sparse matrix of SciPy, (n, inputs)
         training : bool
             Compute as in training (batch statistics, noise). Then all rows are one batch.
         step : int
@@ -200,34 +215,37 @@ class Network:
         -------
         ndarray, (n, *output_shape)
         """
-        rows = self.scaled_rows(X)
+        rows = self.input_rows(X, empty=not training)
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         return self._passes(rows, 1, capacity, training, training, step)[0]
 
-    def _passes(self, rows: Array, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
+    def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """So many forward passes over the rows, a batch a step."""
+        if not len(rows):
+            return np.empty((count, 0, *self.output_shape), dtype=self.dtype)
         self.check_batches(len(rows), min(capacity, len(rows)), training=training)
-        recording, gather, write, compiled = self._cached(
-            ("forward", capacity, training, noise), lambda: self._compile_forward(capacity, training, noise)
+        sparse = isinstance(rows, SparseRows)
+        recording, write, compiled = self._cached(
+            ("forward", capacity, training, noise, sparse), lambda: self._compile_forward(capacity, training, noise, sparse)
         )
         out = np.empty((count * len(rows), recording.output.width), dtype=self.dtype)
         steps = count * -(-len(rows) // capacity)
         compiled.run(
-            [(gather, 1, rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity,
+            [*recording.bind(rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity,
             step_offset=check_step(step),
         )  # fmt: skip
         return out.reshape(count, len(rows), *self.output_shape)
 
-    def _compile_forward(self, capacity: int, training: bool, noise: bool) -> tuple[Recording, Op, Op, Compiled]:
-        recording = Recording(self, capacity, training=training, gradients=False, noise=noise, fused=True)
+    def _compile_forward(self, capacity: int, training: bool, noise: bool, sparse: bool) -> tuple[Recording, Op, Compiled]:
+        recording = Recording(self, capacity, training=training, gradients=False, noise=noise, fused=True, sparse=sparse)
         output = recording.output
         write = Op("rows", "write_rows", (None, output.value), (output.width,))
         step = stages([recording.gather, *recording.tape.forward, write])
-        return recording, recording.gather, write, Compiled(recording.tape, step, before=recording.prepare())
+        return recording, write, Compiled(recording.tape, step, before=recording.prepare())
 
     def _in_target_units(self, output: Array) -> Array:
         """Outputs (..., *output_shape) as ``predict`` returns them."""
-        if self._target_scaler is None:
+        if self._target_scaler is None or not output.size:
             return output
         flat = output.reshape(-1, *self.output_shape)
         return self._target_scaler.inverse_transform(flat).reshape(output.shape)
@@ -237,30 +255,33 @@ class Network:
     ) -> tuple[float, Recording]:
         """One forward and backward pass over all rows as one batch."""
         loss = losses.get(loss)
-        rows = self.scaled_rows(X)
+        rows = self.input_rows(X)
         targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
         self.check_batches(len(rows), len(rows), training=True)
         own = id(loss) if isinstance(loss, losses.PythonLoss) else None
-        key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient)
-        recording, gather, gather_y, compiled, pace, _ = self._cached(
-            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient)
+        sparse = isinstance(rows, SparseRows)
+        key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient, sparse)
+        recording, gather_y, compiled, pace, _ = self._cached(
+            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient, sparse)
         )
-        bind, (threads, _), start = [(gather, 1, rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
+        bind, (threads, _), start = [*recording.bind(rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
         _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
         pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0].sum()) / len(rows), recording
 
-    def _compile_pass(self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool) -> tuple[Any, ...]:
+    def _compile_pass(
+        self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool
+    ) -> tuple[Any, ...]:  # fmt: skip
         fused = not input_gradient  # which goes with every gradient on the way
-        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused)
+        recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused, sparse=sparse)
         tape = recording.tape
         gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
         step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
         step += parameter_stages(tape.parameter_gradients, (), {})
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
         compiled = Compiled(tape, step, before=recording.prepare(), records=records)
-        return recording, recording.gather, gather_y, compiled, Pace(compiled.parallel), loss
+        return recording, gather_y, compiled, Pace(compiled.parallel), loss
 
 
 def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -269,7 +290,7 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     for layer in layers:
         layer.parameters, layer.states = {}, {}
         layer.input_shape = shape
-        layer.output_shape = shape = _shape(layer.build(shape))
+        layer.output_shape = shape = _shape(layer._declare(shape))
         for parameter in layer.parameters.values():
             parameter.offset, size = size, size + parameter.size
         for state in layer.states.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nncore.callbacks import Callback, _Best
@@ -51,13 +51,12 @@ class ReduceLROnPlateau(Callback):
     wait : int
         w.
     reductions : list of int
-        The epochs, from 0, after which the rate was reduced.
+        The epochs, from 1, after which the rate was reduced.
 
     Raises
     ------
     ValueError
-        For a bad argument; at the start of training, if the optimizer's ``lr`` is a schedule; after the first epoch, if there
-        is no such column.
+        For a bad argument; before training, if the optimizer's ``lr`` is a schedule or there will be no such column.
 
     Examples
     --------
@@ -65,10 +64,10 @@ class ReduceLROnPlateau(Callback):
     >>> class Trainer:
     ...     optimizer = nn.SGD(lr=0.5)
     >>> plateau = ReduceLROnPlateau("loss", patience=2)
-    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.55, 0.4]):
+    >>> for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.55, 0.4], 1):
     ...     plateau.on_epoch_end(Trainer, epoch, {"loss": loss})
     >>> Trainer.optimizer.lr, plateau.reductions
-    (0.05, [3])
+    (0.05, [4])
     """
 
     def __init__(
@@ -105,6 +104,9 @@ class ReduceLROnPlateau(Callback):
     @property
     def best(self) -> float | None:
         return self._best.value
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         optimizer = trainer.optimizer

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.data.sparse import Rows, SparseRows
 from nncore.losses import Targets
 from nncore.metrics import LossMetric
 from nncore.pace import Pace
@@ -30,7 +31,7 @@ PENALTY_COST = 10.0
 class Dataset:
     """Checked inputs (n, width), and targets in the form of the loss and of each metric that has its own."""
 
-    rows: Array
+    rows: Rows
     targets: list[Targets]
     weights: Array | None = None  # (n,) float64: factors of the examples' losses
 
@@ -39,8 +40,14 @@ class Dataset:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Which ops read the targets: programs are compiled for these."""
-        return (*(targets.kind for targets in self.targets), *(() if self.weights is None else ("weighted",)))
+        """Which ops read inputs and targets: programs are compiled for these."""
+        optional = ["sparse"] * self.sparse + ["weighted"] * (self.weights is not None)
+        return (*(targets.kind for targets in self.targets), *optional)
+
+    @property
+    def sparse(self) -> bool:
+        """Are the inputs?"""
+        return isinstance(self.rows, SparseRows)
 
     def take(self, chosen: Array) -> Dataset:
         """Some of the examples."""
@@ -58,13 +65,13 @@ class StepProgram:
 
     recording: Recording
     compiled: Compiled
-    gathers: list[Op]  # of the inputs, of the loss's targets, of the metrics', of the weights
+    gathers: list[Op]  # of the loss's targets, of the metrics', of the weights
     pace: Pace
 
     def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
         """Run steps on this data: see ``Compiled.run``."""
-        arrays = [data.rows, *[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
-        bind = [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
+        arrays = [*[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
+        bind = self.recording.bind(data.rows) + [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
         return self.compiled.run(bind, examples=len(data), **run)
 
 
@@ -92,19 +99,20 @@ def _loss_ops(trainer: Training, recording: Recording, data: Dataset) -> tuple[l
 
 def evaluation_program(trainer: Training, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward in inference mode, metrics and loss."""
-    recording = Recording(trainer.model, capacity, training=False, gradients=False, fused=True)
+    recording = Recording(trainer.model, capacity, training=False, gradients=False, fused=True, sparse=data.sparse)
     gathers, ops, records = _loss_ops(trainer, recording, data)
     step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
     compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
-    return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
+    return StepProgram(recording, compiled, gathers, Pace(recording.tape.parallel))
 
 
 def training_program(trainer: Training, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     columns = coefficients(trainer, 1, 1).shape[1]
     recording = Recording(
-        trainer.model, capacity, training=True, gradients=True, fused=True, tracking=True, optimizer_columns=columns
-    )
+        trainer.model, capacity, training=True, gradients=True, fused=True, tracking=True, optimizer_columns=columns,
+        sparse=data.sparse,
+    )  # fmt: skip
     tape, model, optimizer = recording.tape, trainer.model, trainer.optimizer
     gathers, ops, records = _loss_ops(trainer, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
@@ -129,7 +137,7 @@ def training_program(trainer: Training, capacity: int, data: Dataset) -> StepPro
     before = enter + recording.prepare()
     notes = [clip.squares, clip.acted] if clip else []
     compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials, notes=notes)
-    return StepProgram(recording, compiled, [recording.gather, *gathers], Pace(recording.tape.parallel))
+    return StepProgram(recording, compiled, gathers, Pace(recording.tape.parallel))
 
 
 def coefficients(trainer: Training, steps: int, steps_per_epoch: int) -> Array:

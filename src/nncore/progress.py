@@ -44,9 +44,9 @@ class Progress:
     --------
     >>> import sys
     >>> with Progress(2, verbose=2, stream=sys.stdout) as progress:
-    ...     for epoch in range(2):
+    ...     for epoch in (1, 2):
     ...         progress.update(epoch, 0.5)
-    ...         progress.update(epoch, 1.0, {"loss": 0.5 / (epoch + 1)})  # doctest: +ELLIPSIS
+    ...         progress.update(epoch, 1.0, {"loss": 0.5 / epoch})  # doctest: +ELLIPSIS
     epoch 1/2  ... ms/epoch  loss 0.5000
     epoch 2/2  ... ms/epoch  loss 0.2500
     """
@@ -79,7 +79,7 @@ class Progress:
         Parameters
         ----------
         epoch : int
-            The current epoch, from 0.
+            The current epoch, from 1.
         fraction_of_epoch : float
             Between 0 and 1.
         row : mapping of str to number, optional
@@ -89,14 +89,14 @@ class Progress:
             return
         now = _clock()
         if self._printed is None:
-            self._first = self._printed = self._ended = epoch
+            self._first = self._printed = self._ended = epoch - 1
         if row is not None and fraction_of_epoch >= 1:
-            self._row, self._ended = dict(row), epoch + 1
+            self._row, self._ended = dict(row), epoch
             if self._epoch_line_due(now):
                 self._print_epoch(now)
             self._epoch_start = now
         elif not self._live and self.verbose == 1 and now - self._last_line >= _LOG_INTERVAL_WITHIN_EPOCH:
-            self._print(f"{self._epoch(epoch + 1)}  {fraction_of_epoch:4.0%}{_numbers(row or {})}", now)
+            self._print(f"{self._epoch(epoch)}  {fraction_of_epoch:4.0%}{_numbers(row or {})}", now)
         if self._live and now >= self._next_draw:
             self._draw(epoch, fraction_of_epoch, row, now)
 
@@ -104,7 +104,7 @@ class Progress:
         if not self.verbose:
             return
         if self._notebook and self._bar is not None:
-            self._draw(max(self._ended - 1, 0), min(self._ended, 1), None, _clock())
+            self._draw(max(self._ended, 1), min(self._ended, 1), None, _clock())
             self._bar.close()
             return
         if self._printed is not None and self._ended > self._printed:
@@ -137,8 +137,8 @@ class Progress:
         if self._bar is None:
             self._bar = _bar(self._notebook, self._stream, self.total_epochs, initial=self._first)
             self._bar.start_t -= now - self._start
-        self._bar.n = min(epoch + fraction, self.total_epochs)
-        self._bar.set_description_str(self._epoch(min(epoch + 1, self.total_epochs)), refresh=False)
+        self._bar.n = min(epoch - 1 + fraction, self.total_epochs)
+        self._bar.set_description_str(self._epoch(min(epoch, self.total_epochs)), refresh=False)
         self._bar.set_postfix_str(_numbers(row or self._row).strip(), refresh=False)
         self._bar.refresh()
 

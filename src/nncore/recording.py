@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from nncore.data.sparse import Rows, SparseRows
 from nncore.tape import Op, Signal, Tape, parameter_stages
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ class Recording:
     """A tape with the ops of one model on it: the way from ``input`` to ``output``.
 
     ``fused``: a layer may compute the one after it in the same pass, and then has no signal of its own. ``tracking``: steps
-    renew running statistics. ``optimizer_columns``: so many coefficients of a step are the optimizer's; the layers' follow.
+    renew running statistics. ``sparse``: the data are rows of a sparse matrix. ``optimizer_columns``: so many coefficients of
+    a step are the optimizer's; the layers' follow.
     """
 
     def __init__(
         self, model: Network, capacity: int, *, training: bool, gradients: bool, input_gradient: bool = False,
         noise: bool | None = None, fused: bool = False, tracking: bool = False, optimizer_columns: int = 0,
-        tangents: bool = False,
+        tangents: bool = False, sparse: bool = False,
     ) -> None:  # fmt: skip
         width = math.prod(model.input_shape)
         numbers = width + sum(math.prod(layer.output_shape) for layer in model.layers)
@@ -32,7 +34,8 @@ class Recording:
         self.tape = Tape(
             model.dtype, capacity, training=training, gradients=gradients, noise=noise, seed=model.seed, arena_bytes=estimate
         )
-        self.gather = Op("rows", "gather_rows", (self.tape.array(width), None), (width, width))
+        kernel, arrays = ("gather_csr", 3) if sparse else ("gather_rows", 1)
+        self.gather = Op("rows", kernel, (self.tape.array(width), *[None] * arrays), (width, width))
         if tangents:
             self.tape.differentiate(model.parameters, model.gradients)
         grad = self.tape.array(width) if input_gradient else None
@@ -56,6 +59,12 @@ class Recording:
                     "Take a model without it, and copy the parameters over"
                 )
         self.output = signal
+
+    def bind(self, rows: Rows) -> list[tuple[Op, int, Any]]:
+        """The arrays of the data in the slots of the op that gathers them."""
+        if isinstance(rows, SparseRows):
+            return [(self.gather, 1, rows.values), (self.gather, 2, rows.columns), (self.gather, 3, rows.starts)]
+        return [(self.gather, 1, rows)]
 
     def prepare(self) -> list[Any]:
         """The stage that derives, before the first step, what the kernels need from the parameters."""

@@ -87,12 +87,22 @@ class Run:
         rows = [trainer._row("running_", row) for row in means]
         return [(row, {name: float(values[epoch]) for name, values in notes.items()}) for epoch, row in enumerate(rows)]
 
-    def _hyper_values(self, steps: int) -> dict[str, Array]:
-        """``lr`` and all that has a schedule, in the last step of each epoch."""
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `advance` returns of an epoch."""
+        clipping = ["grad_norm", "clipped"] if self.trainer.clip else []
+        return [*self.trainer.row_columns("running_"), *self._noted, *clipping]
+
+    @property
+    def _noted(self) -> list[str]:
+        """``lr`` and all that has a schedule."""
         optimizer = self.trainer.optimizer
-        names = [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
-        values = optimizer.hyper_values(steps, self.per_epoch)
-        return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in names}
+        return [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
+
+    def _hyper_values(self, steps: int) -> dict[str, Array]:
+        """What is noted of the hyper-parameters, in the last step of each epoch."""
+        values = self.trainer.optimizer.hyper_values(steps, self.per_epoch)
+        return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in self._noted}
 
     def _keep_losses(self, order: Array, losses: Array, factors: Array | None) -> None:
         """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""

@@ -69,7 +69,7 @@ class Sampler(Configured):
     >>> class Backwards(Sampler):
     ...     def order(self, examples, epoch):
     ...         return np.arange(examples.count)[::-1]
-    >>> Backwards().orders(Examples(count=3, seed=0), first_epoch=0, epochs=2)
+    >>> Backwards().orders(Examples(count=3, seed=0), done=0, epochs=2)
     array([[2, 1, 0],
            [2, 1, 0]])
     """
@@ -80,12 +80,12 @@ class Sampler(Configured):
     weighs: ClassVar[bool] = False
 
     def order(self, examples: Examples, epoch: int) -> Int64:
-        """Which example each place of an epoch takes: (count,) numbers from 0 to count − 1."""
+        """Which example each place of an epoch, from 1, takes: (count,) numbers from 0 to count − 1."""
         raise NotImplementedError
 
-    def orders(self, examples: Examples, first_epoch: int, epochs: int) -> Int64 | None:
-        """The same for some epochs, (epochs, count); None stands for 0, 1, 2, … in each."""
-        rows = [self.order(examples, first_epoch + epoch) for epoch in range(epochs)]
+    def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
+        """The same for some epochs after those ``done``, (epochs, count); None stands for 0, 1, 2, … in each."""
+        rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
         table = np.ascontiguousarray(rows, dtype=np.int64)
         if table.shape != (epochs, examples.count) or table.min() < 0 or table.max() >= examples.count:
             raise ValueError(f"{self!r} must fill {examples.count} places with examples from 0 to {examples.count - 1}")
@@ -113,7 +113,7 @@ class Sequential(Sampler):
     def order(self, examples: Examples, epoch: int) -> Int64:
         return np.arange(examples.count)
 
-    def orders(self, examples: Examples, first_epoch: int, epochs: int) -> None:
+    def orders(self, examples: Examples, done: int, epochs: int) -> None:
         return None
 
 
@@ -127,10 +127,10 @@ class Shuffled(Sampler):
     name = "shuffled"
 
     def order(self, examples: Examples, epoch: int) -> Int64:
-        return np.asarray(self.orders(examples, epoch, 1)[0])
+        return np.asarray(self.orders(examples, epoch - 1, 1)[0])
 
-    def orders(self, examples: Examples, first_epoch: int, epochs: int) -> Int64:
-        return np.asarray(_kernels.shuffled_orders(examples.count, epochs, examples.seed, first_epoch))
+    def orders(self, examples: Examples, done: int, epochs: int) -> Int64:
+        return np.asarray(_kernels.shuffled_orders(examples.count, epochs, examples.seed, done))
 
 
 class WithReplacement(Sampler):
@@ -139,7 +139,7 @@ class WithReplacement(Sampler):
     The gradient of a batch is an unbiased estimate whatever came before; but of n draws about n/e ≈ 0.37 n examples are never
     taken, and the estimate varies more than that of a permutation, whose errors cancel within the epoch.
 
-    >>> len(set(WithReplacement().order(Examples(count=1000, seed=0), epoch=0).tolist()))
+    >>> len(set(WithReplacement().order(Examples(count=1000, seed=0), epoch=1).tolist()))
     623
     """
 
@@ -162,7 +162,7 @@ class Weighted(Sampler):
 
     >>> y = np.array([0] * 90 + [1] * 10)
     >>> sampler = Weighted(1 / np.bincount(y)[y])
-    >>> int(y[sampler.order(Examples(count=100, seed=0), epoch=0)].sum())
+    >>> int(y[sampler.order(Examples(count=100, seed=0), epoch=1)].sum())
     52
     """
 
@@ -189,7 +189,7 @@ class Stratified(Sampler):
     is, to within one or two examples; in a plain permutation the number varies by about its square root.
 
     >>> y = np.array([0] * 75 + [1] * 25)
-    >>> order = Stratified().order(Examples(count=100, seed=0, labels=y), epoch=0)
+    >>> order = Stratified().order(Examples(count=100, seed=0, labels=y), epoch=1)
     >>> y[order].reshape(10, 10).sum(axis=1).tolist()
     [3, 2, 3, 2, 3, 2, 3, 2, 3, 2]
     """
@@ -329,7 +329,7 @@ class LastLosses:
 
 def _uniforms(examples: Examples, epoch: int) -> Float64:
     """Numbers (count,) in [0, 1) from the counter-based Philox generator: they depend on (seed, epoch) alone."""
-    raw = np.random.Philox(key=np.array([examples.seed, epoch], dtype=np.uint64)).random_raw(examples.count)
+    raw = np.random.Philox(key=np.array([examples.seed, epoch - 1], dtype=np.uint64)).random_raw(examples.count)
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -98,14 +98,14 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     arrays, about = _read(path)
     if about.get("kind") != "trainer":
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {about.get('kind')!r}")
-    if about.get("model") != json.loads(json.dumps(_model_config(trainer.model))):
-        raise ValueError(f"{path} holds another model: expected {_model_config(trainer.model)}, got {about.get('model')}")
+    if other := _differences(_plain(_model_config(trainer.model)), about.get("model")):
+        raise ValueError(f"{path} holds another model: {other}")
     name = trainer.optimizer.title
     if about.get("optimizer") != name:
         raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {about.get('optimizer')}")
     _check_arrays(trainer.model, arrays, path)
-    if about.get("training") != (expected := _plain(_training(trainer))):
-        raise ValueError(f"{path} is of another training: expected {expected}, got {about.get('training')}")
+    if other := _differences(_plain(_training(trainer)), about.get("training")):
+        raise ValueError(f"{path} is of another training: {other}")
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         _restore_scalers(scaled, about["model"], arrays)
@@ -130,10 +130,32 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=repr))
 
 
+def _differences(expected: Any, got: Any, place: str = "") -> str:
+    """Where two descriptions differ, and only that.
+
+    >>> _differences({"class": "Dense", "units": 4, "name": "a"}, {"class": "Dense", "units": 5, "name": "a"}, "layers[0]")
+    'layers[0].units: expected 4, got 5'
+    """
+    if isinstance(expected, dict) and isinstance(got, dict) and expected.get("class") == got.get("class"):
+        inside = [(f"{place}.{name}".lstrip("."), expected.get(name), got.get(name)) for name in {**expected, **got}]
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        inside = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(expected, got, strict=True))]
+    else:
+        return "" if expected == got else f"{place}: expected {_brief(expected)}, got {_brief(got)}".lstrip(": ")
+    return "; ".join(filter(None, (_differences(mine, its, where) for where, mine, its in inside)))
+
+
+def _brief(value: Any) -> str:
+    """What has a class, by that alone."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_brief, value))}]"
+    return str(value.get("class", "an object")) if isinstance(value, dict) else repr(value)
+
+
 def _training(trainer: Trainer) -> dict[str, Any]:
     """What is minimised, and what is done to the gradient."""
     parts = {"regularizer": trainer.regularizer, "clip": trainer.clip}
-    loss = {"loss": [trainer.loss.name, trainer.loss.config()]}
+    loss = {"loss": {"class": trainer.loss.name, **trainer.loss.config()}}
     return loss | {name: None if part is None else repr(part) for name, part in parts.items()}
 
 
@@ -143,11 +165,9 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: PathLike
     if not isinstance(now, dict) or not isinstance(first, dict):
         raise ValueError(f"{path} is damaged: it does not say how its optimizer was set")
     if mine not in (now, first) and _plain(trainer._first_config) != first:
-        differ = [name for name in mine if mine[name] != now.get(name)]
-        expected, got = ({name: config.get(name) for name in differ} for config in (mine, now))
         raise ValueError(
-            f"{path} holds an optimizer that is set otherwise: expected {expected}, got {got}. "
-            "Restore with the same, and assign others afterwards"
+            f"{path} holds an optimizer that is set otherwise: {_differences(mine, now)}. Restore with the same, and assign "
+            "others afterwards"
         )
     config = {name: now.get(name) for name in mine if mine[name] != now.get(name)}
     try:

@@ -385,6 +385,8 @@ class Compiled:
                 self.program.bind(self._numbers[op], slot, array)
                 if op.kernel == "gather_rows":
                     self.program.resize(self._numbers[op], 1, array.strides[0] // array.itemsize)
+                elif op.kernel == "gather_csr" and slot == 3:
+                    self.program.resize(self._numbers[op], 1, array.itemsize)
             with _kernels.one_thread():
                 return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
 

@@ -93,7 +93,10 @@ class Trainer(Training):
         Parameters
         ----------
         X : array_like, ``(n, *input_shape)``
-            May be memory-mapped; copied only if its dtype or layout does not fit.
+            May be memory-mapped; copied only if its dtype or layout does not fit. Or a sparse matrix of SciPy, (n, inputs),
+            best in CSR, to which other formats are converted: it stays sparse, and only the rows of a batch are written out.
+            The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
+            the model and second-order optimizers do not.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
         epochs, batch_size : int
@@ -141,6 +144,21 @@ class Trainer(Training):
         Notes
         -----
         Ctrl-C ends the training after the steps under way; ``history`` and the model hold what was reached.
+
+        Examples
+        --------
+        Texts as counts of words, of which each has few of the thousand:
+
+        >>> import numpy as np, scipy.sparse
+        >>> import nncore as nn
+        >>> rng = np.random.default_rng(0)
+        >>> X = scipy.sparse.csr_matrix(rng.poisson(0.01, (500, 1000)))
+        >>> y = (X @ np.repeat([1, -1], 500) > 0).astype(int)
+        >>> model = nn.Sequential([nn.Dense(2)], input_shape=1000)
+        >>> trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.05), metrics=["accuracy"])
+        >>> history = trainer.fit(X, y, epochs=30, verbose=0)
+        >>> trainer.evaluate(X, y)["accuracy"] > 0.95
+        True
         """
         epochs = check_positive_integer(epochs, "epochs")
         batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
@@ -162,6 +180,10 @@ class Trainer(Training):
         batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
         run = self._run(data, batch_size, chosen, labels, merge_last=last_batch == "merge")
+        columns = [*run.columns, *(name for callback in callbacks for name in callback.columns)]
+        columns += (self.row_columns("") if exact_loss else []) + (self.row_columns("val_") if validation else [])
+        for callback in callbacks:
+            callback.check_columns(columns)
         self._take_up(callbacks)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
@@ -171,8 +193,8 @@ class Trainer(Training):
             while self.epochs_done < last and not (self.stop_training or interrupted()):
                 if each_epoch:
                     for callback in callbacks:
-                        callback.on_epoch_begin(self, self.epochs_done)
-                within = functools.partial(progress.update, self.epochs_done - first)
+                        callback.on_epoch_begin(self, self.epochs_done + 1)
+                within = functools.partial(progress.update, self.epochs_done + 1 - first)
                 for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
                     if exact_loss:
                         row |= self._evaluate(data)
@@ -182,8 +204,8 @@ class Trainer(Training):
                     self.epochs_done += 1
                     self.history.append(row)
                     for callback in callbacks if each_epoch else ():
-                        callback.on_epoch_end(self, self.epochs_done - 1, row)
-                    progress.update(self.epochs_done - 1 - first, 1.0, row)
+                        callback.on_epoch_end(self, self.epochs_done, row)
+                    progress.update(self.epochs_done - first, 1.0, row)
                 if run.failure:
                     raise run.failure
             self.interrupted = interrupted()

@@ -15,6 +15,7 @@ from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
 from nncore.data.validation import check_lengths
+from nncore.hints import Sealed
 from nncore.history import History
 from nncore.losses import Loss
 from nncore.metrics import LossMetric
@@ -32,7 +33,7 @@ Array = NDArray[Any]
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 
 
-class Training:
+class Training(Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
     def __init__(
@@ -102,7 +103,7 @@ class Training:
         self._compiled.clear()
 
     def _data(self, X: Any, y: Any, weights: Any = None, *, suffix: str = "") -> Dataset:
-        rows, y = self.model.scaled_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
+        rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
@@ -160,6 +161,10 @@ class Training:
             row[f"{prefix}loss"] += float(means[-1])
             row[f"{prefix}penalty"] = float(means[-1])
         return row
+
+    def row_columns(self, prefix: str) -> list[str]:
+        """The names of the columns that a row of losses and metrics has."""
+        return list(self._row(prefix, np.zeros(len(self.columns) + 1)))
 
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets; once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from nncore._kernels.program import Program, PythonOp, shuffled_orders
 from nncore._kernels.threads import get_num_threads, set_num_threads
 
 __all__ = [
-    "Program", "PythonOp", "available_isas", "dense_backward_input", "dense_backward_weight", "dense_forward", "gemm_name",
-    "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size", "run_op", "run_tiles",
-    "set_num_threads", "shuffled_orders", "weight_tiles",
+    "Program", "PythonOp", "available_isas", "bind_tiles", "dense_backward_input", "dense_backward_weight", "dense_forward",
+    "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size",
+    "run_op", "set_num_threads", "shuffled_orders", "weight_tiles",
 ]  # fmt: skip
 
 PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most
@@ -77,17 +77,23 @@ def run_op(
     return 1 - int(done)
 
 
-def run_tiles(
-    ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int,
-    coefficients: np.ndarray, step: int = 0, threads: int | None = None, isa: str | None = None,
-) -> int:  # fmt: skip
-    """Run ops (name, arrays, sizes, constants) one after another on each tile; returns 1 if one reported a failure."""
+def bind_tiles(
+    ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int, isa: str | None = None
+) -> Callable[[np.ndarray, int, int | None], int]:
+    """Ops (name, arrays, sizes, constants) that go one after another over each tile, ready to run.
+
+    Returns a function of coefficients, step and threads; that returns 1 if an op reported a failure.
+    """
     bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
     stage = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
-    done, _ = stage.run(
-        examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=threads or get_num_threads()
-    )  # fmt: skip
-    return 1 - int(done)
+
+    def run(coefficients: np.ndarray, step: int, threads: int | None) -> int:
+        done, _ = stage.run(
+            examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=threads or get_num_threads()
+        )  # fmt: skip
+        return 1 - int(done)
+
+    return run
 
 
 @functools.lru_cache(maxsize=64)

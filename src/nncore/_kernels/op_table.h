@@ -5,8 +5,8 @@
 
 static const nn_entry nn_table[] = {
     /* moving rows */
-    ENTRY(gather_rows) ENTRY(gather_labels) ENTRY(gather_one_hot) ENTRY(gather_weights) ENTRY(write_rows) ENTRY(spread_rows)
-    ENTRY(nothing)
+    ENTRY(gather_rows) ENTRY(gather_csr) ENTRY(gather_labels) ENTRY(gather_one_hot) ENTRY(gather_weights) ENTRY(write_rows)
+    ENTRY(spread_rows) ENTRY(nothing)
     /* dense */
     ENTRY(dense_forward) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias)
     ENTRY(pack_weight) ENTRY(pack_large_weight)

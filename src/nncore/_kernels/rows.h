@@ -15,6 +15,24 @@ static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int
     }
 }
 
+/* Element k of an array of integers of so many bytes each. */
+NN_INLINE int64_t NAME(integer)(const void *array, int64_t bytes, int64_t k) {
+    return bytes == 4 ? ((const int32_t *)array)[k] : ((const int64_t *)array)[k];
+}
+
+/* Rows of a sparse matrix written out: out_ij = values_k where columns_k = j, starts_r <= k < starts_{r+1} of its row r; else 0.
+ * arrays: out (rows, width), values, columns, starts; sizes: width, bytes of an integer of columns and starts */
+static void NAME(op_gather_csr)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t width = op->size[0], bytes = op->size[1];
+    const real *restrict values = (const real *)op->array[1];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t r = NAME(data_row)(context, i), last = NAME(integer)(op->array[3], bytes, r + 1);
+        real *restrict to = (real *)op->array[0] + i * width;
+        memset(to, 0, (size_t)width * sizeof(real));
+        for (int64_t k = NAME(integer)(op->array[3], bytes, r); k < last; k++) to[NAME(integer)(op->array[2], bytes, k)] = values[k];
+    }
+}
+
 /* arrays: out (rows,) int64, labels int64 */
 static void NAME(op_gather_labels)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)

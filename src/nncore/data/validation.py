@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,46 @@ from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
     "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_lengths", "check_positive_integer", "check_rate",
-    "check_step", "convert",
+    "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
 
 
-def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X") -> Array:
-    """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit."""
+def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> Array:
+    """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit.
+
+    ``empty``: n may be 0.
+    """
     array = as_numbers(X, argument)
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
-        raise ValueError(f"{argument} must have shape (n, {', '.join(map(str, shape))}), got {array.shape}")
-    if len(array) == 0:
-        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+        raise shape_error(argument, shape, array.shape)
+    check_row_count(array, argument, empty=empty)
     rows = convert(array, dtype).reshape(len(array), math.prod(shape))
     if rows.strides[1] != rows.itemsize or rows.strides[0] % rows.itemsize:
         rows = np.ascontiguousarray(rows)
     check_finite(rows, argument)
     return rows
+
+
+def shape_error(argument: str, expected: tuple[int, ...], got: tuple[int, ...], hint: str = "") -> ValueError:
+    """What to raise for examples of another shape."""
+    return ValueError(f"{argument} must have shape (n, {', '.join(map(str, expected))}), got {got}{hint}")
+
+
+def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
+    """Raise if there are no rows, unless there may be none."""
+    if array.shape[0] == 0 and not empty:
+        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+
+
+def is_sparse(values: Any) -> bool:
+    """Is it a sparse matrix or array of SciPy? Without importing it: who has one has imported it."""
+    if isinstance(values, np.ndarray):
+        return False
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(values))
 
 
 def as_numbers(values: Any, argument: str) -> Array:
@@ -38,6 +60,8 @@ def as_numbers(values: Any, argument: str) -> Array:
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{argument} must be an array: {error}") from None
     if array.dtype.kind not in "fiub":
+        if is_sparse(values):
+            raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
         raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}")
     return array
 
@@ -58,7 +82,7 @@ def check_finite(rows: Array, argument: str) -> None:
             raise ValueError(f"{argument} must be finite, got {chunk[row, column]} in row {start + row}, column {column}")
 
 
-def check_lengths(X: Array, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
+def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
     """Raise unless both have the same number of examples."""
     if len(X) != len(y):
         raise ValueError(f"{argument_x} and {argument_y} must have the same length, got {len(X)} and {len(y)}")

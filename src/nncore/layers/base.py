@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nncore import initializers
 from nncore.arrays import overwrite
+from nncore.hints import Sealed
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State"]
@@ -50,7 +51,7 @@ class State:
         return math.prod(self.shape)
 
 
-class Layer:
+class Layer(Sealed):
     """Base of all layers, and of layers written in Python by a user.
 
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
@@ -92,6 +93,17 @@ class Layer:
         self.states: dict[str, State] = {}
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
+
+    def _takes_no_more(self) -> bool:
+        """A layer written in Python may keep what it likes."""
+        return super()._takes_no_more() and type(self).forward is Layer.forward
+
+    def _declare(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What `build` returns, which may set attributes as ``__init__`` may."""
+        self.__dict__.pop("_made", None)
+        output_shape = self.build(input_shape)
+        self._complete()
+        return output_shape
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigned to, an array of a model takes the numbers: it is a view, and stays one."""

@@ -72,7 +72,7 @@ class WeightNorm(Layer):
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         layer = self.layer
-        shape = layer.build(input_shape)
+        shape = layer._declare(input_shape)
         layer.parameters = {}  # the weight is derived: no parameter of the model
         self.add_parameter("direction", (layer.units, layer.inputs), layer.weight_init)
         self.add_parameter("length", (layer.units,), _Length(self))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore.hints import hint
 from nncore.optimizers.adam import Adam, AdaMax, AdamW, AMSGrad, NAdam
 from nncore.optimizers.adaptive import AdaDelta, AdaGrad, RMSprop
 from nncore.optimizers.averaging import EMA, PolyakAveraging
@@ -53,6 +54,6 @@ def get(optimizer: Any) -> Optimizer:
     from nncore import second_order  # only now: it needs more of SciPy
 
     if optimizer not in second_order.OPTIMIZERS:
-        names = ", ".join([*OPTIMIZERS, *second_order.OPTIMIZERS])
-        raise ValueError(f"optimizer: expected one of {names}, got {optimizer!r}")
+        names = [*OPTIMIZERS, *second_order.OPTIMIZERS]
+        raise ValueError(f"optimizer: expected one of {', '.join(names)}, got {optimizer!r}{hint(optimizer, names)}")
     return second_order.OPTIMIZERS[optimizer]()

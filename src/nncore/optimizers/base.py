@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nncore import _kernels
 from nncore.arrays import aligned_zeros
 from nncore.errors import DivergenceError
+from nncore.hints import Sealed
 from nncore.optimizers.arrays import (
     MAX_ARRAYS,
     REALS,
@@ -29,7 +30,7 @@ from nncore.tape import Op
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
 
 
-class Optimizer(Configured):
+class Optimizer(Configured, Sealed):
     """An algorithm that changes parameters along gradients.
 
     Attributes
@@ -188,7 +189,7 @@ class Optimizer(Configured):
         if self.enter and not self.entered:
             self.begin(theta)
         ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
-        if self._run(ops, row, self.step_count):
+        if self._bind(ops)(row, self.step_count):
             raise DivergenceError(f"{self!r}: a parameter or its state is not finite after step {self.step_count}")
         self.advance(1)
 
@@ -206,17 +207,16 @@ class Optimizer(Configured):
         self._check_theta(theta)
         self._ensure_state(theta)
         table = tile_table(theta.size)
-        if self._run([Op("tiles", op, self.arrays(theta, theta, table))], self.coefficients(1), self.step_count):
+        if self._bind([Op("tiles", op, self.arrays(theta, theta, table))])(self.coefficients(1), self.step_count):
             raise DivergenceError(f"{self!r}: a parameter is not finite")
         self.entered = entered
 
-    def _run(self, ops: Sequence[Op], row: Array, step: int) -> int:
-        """Run ops over the same tiles, one after another on each; 1 if one failed."""
+    def _bind(self, ops: Sequence[Op]) -> Callable[[Array, int], int]:
+        """Ops over the same tiles, one after another on each, as a function of coefficients and step; 1 if one failed."""
         theta, tiles = ops[0].arrays[0], len(ops[0].arrays[-1])
-        return _kernels.run_tiles(
-            [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops], dtype=theta.dtype, pieces=tiles, coefficients=row,
-            step=step, threads=1 if tiles == 1 else None,
-        )  # fmt: skip
+        bound = [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops]
+        run, threads = _kernels.bind_tiles(bound, dtype=theta.dtype, pieces=tiles), 1 if tiles == 1 else None
+        return lambda row, step: run(row, step, threads)
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
         """The ops of a step, on the tiles of `table`."""
@@ -275,18 +275,19 @@ class Optimizer(Configured):
         taken = 0
         self.entered = False
         self.begin(theta)
+        gradient = np.empty_like(theta)
+        step = self._bind(self.ops(theta, gradient, tile_table(theta.size)))
         try:
             for taken in range(steps + 1):
                 points[taken] = self.parameters(theta)
-                losses[taken], grad = evaluate(theta)
+                losses[taken], gradient[...] = evaluate(theta)
                 if self.enter:
                     losses[taken] = evaluate(points[taken])[0]
-                if not (np.isfinite(losses[taken]) and np.isfinite(grad).all()):
+                if not (np.isfinite(losses[taken]) and np.isfinite(gradient).all()):
                     raise DivergenceError(f"{self!r}: loss or gradient is not finite after {taken} steps")
                 if taken == steps:
                     break
-                ops = self.ops(theta, grad, tile_table(theta.size))
-                if self._run(ops, rows[taken : taken + 1], self.step_count + taken):
+                if step(rows[taken : taken + 1], self.step_count + taken):
                     taken += 1
                     raise DivergenceError(f"{self!r}: a parameter or its state is not finite after {taken} steps")
         except DivergenceError as error:

@@ -73,7 +73,7 @@ from .batch_norm import (
     batch_renorm_statistics,
 )
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
-from .gather import gather_labels, gather_one_hot, gather_rows, gather_weights, spread_rows, write_rows
+from .gather import gather_csr, gather_labels, gather_one_hot, gather_rows, gather_weights, spread_rows, write_rows
 from .gradient_noise import gradient_noise
 from .gradients import clip_factor, clip_value, penalty, scale_gradient, shrink, square_sum
 from .group_norm import (
@@ -282,6 +282,7 @@ __all__ = [
     "elu_forward",
     "elu_tangent_backward",
     "gather",
+    "gather_csr",
     "gather_labels",
     "gather_one_hot",
     "gather_rows",

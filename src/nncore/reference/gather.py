@@ -33,6 +33,36 @@ def gather_rows(data: Array, index: Integers) -> Array:
     return np.take(data, index, axis=0)
 
 
+def gather_csr(values: Array, columns: Integers, starts: Integers, index: Integers, width: int) -> Array:
+    """out_rj = values_k where columns_k = j, starts_i ≤ k < starts_{i+1} with i = index_r; 0 where there is none.
+
+    Rows of a sparse matrix, written out.
+
+    Parameters
+    ----------
+    values : array (numbers,)
+    columns : integer array (numbers,)
+        Each at most once a row.
+    starts : integer array (examples + 1,)
+    index : integer array (rows,)
+    width : int
+
+    Returns
+    -------
+    array (rows, width)
+
+    Examples
+    --------
+    >>> gather_csr(np.array([5.0, 6.0, 7.0]), np.array([1, 0, 2]), np.array([0, 1, 1, 3]), np.array([2, 1, 0]), 3).tolist()
+    [[6.0, 0.0, 7.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]
+    """
+    out = np.zeros((len(index), width), dtype=values.dtype)
+    for row, i in zip(out, index, strict=True):
+        part = slice(starts[i], starts[i + 1])
+        row[columns[part]] = values[part]
+    return out
+
+
 def gather_labels(labels: Integers, index: Integers) -> Integers:
     """out_r = labels_{index_r}.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from nncore.errors import DivergenceError
-from nncore.history import History
+from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, real_dtype
 from nncore.optimizers.path import Path, start
@@ -45,6 +46,8 @@ class FullBatchOptimizer(Optimizer):
     ----------
     tol : float
         The walk ends where ‖g‖ ≤ tol.
+    columns : sequence of str
+        Names of what an iteration may tell, in a training: a subclass that tells something else names that too.
     stopped : str
         Why the walk ended; empty as long as it goes on.
     state : dict of str to ndarray
@@ -54,6 +57,7 @@ class FullBatchOptimizer(Optimizer):
     """
 
     full_batch_only = True
+    columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
         "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
     )

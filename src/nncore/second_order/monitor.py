@@ -60,6 +60,8 @@ class ConditioningMonitor(Callback):
     (True, True)
     """
 
+    columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
+
     def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:
         if lr is not None and (isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf):
             raise ValueError(f"lr must be a positive number, got {lr!r}")
@@ -71,7 +73,7 @@ class ConditioningMonitor(Callback):
         self._rate(trainer)
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        if (epoch + 1) % self.every or self._hessian is None:
+        if epoch % self.every or self._hessian is None:
             return
         loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss)
         g = gradient.astype(np.float64)
@@ -80,7 +82,7 @@ class ConditioningMonitor(Callback):
             g += trainer.regularizer.gradient(trainer.model)
         rate = self._rate(trainer)
         bent = float(g @ self._hessian.products(g))
-        terms = {"taylor_loss": loss, "taylor_slope": -rate * float(g @ g), "taylor_curvature": 0.5 * rate**2 * bent}
+        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * bent), strict=True))
         row.update(terms)
         trainer.history.amend(terms)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nncore import model as models
+from nncore.data.sparse import SparseRows
 from nncore.programs import Dataset
 from nncore.samplers import Sampler, Sequential, Shuffled
 from nncore.second_order.base import FullBatchOptimizer, Row
@@ -37,6 +38,8 @@ class FullBatchRun:
                 f"sample_weight, class_weight and sampler must be left out with {type(trainer.optimizer).__name__}: it "
                 "minimises the plain mean over all rows"
             )
+        if isinstance(data.rows, SparseRows):
+            raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
         X, y = data.rows.reshape(len(data), *trainer.model.input_shape), data.targets[0].array
         model = trainer.model.copy()
         model.input_scaler = model.target_scaler = None  # the data have been scaled already
@@ -47,6 +50,11 @@ class FullBatchRun:
         self.point: Point | None = None
         self.failure: Exception | None = None
         self.optimizer.stopped = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `advance` may return of an epoch."""
+        return [*self.trainer.row_columns(""), *self.optimizer.columns]
 
     def advance(
         self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None

@@ -1,0 +1,76 @@
+"""Sparse inputs: rows of a compressed matrix, which a program writes out a batch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore.data.validation import as_numbers, check_row_count, convert, shape_error
+
+__all__ = ["Rows", "SparseRows", "as_sparse_rows"]
+
+Array = NDArray[Any]
+Int = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Rows (n, width) of which only some numbers are kept: row i has ``values[k]`` in column ``columns[k]``, for k from
+    ``starts[i]`` to ``starts[i + 1]``, and 0 elsewhere. SciPy's CSR, each column at most once a row.
+    """
+
+    values: Array
+    columns: Int
+    starts: Int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, chosen: Int) -> SparseRows:
+        """Some of the rows, by their numbers."""
+        counts = np.diff(self.starts)[chosen]
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(self.starts.dtype)
+        places = np.repeat(self.starts[:-1][chosen] - starts[:-1], counts) + np.arange(starts[-1])
+        return SparseRows(self.values[places], self.columns[places], starts, self.width)
+
+
+Rows = Array | SparseRows
+
+
+def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> SparseRows:
+    """A sparse matrix of SciPy as rows in the model's dtype; ``X`` stays as it is.
+
+    A CSR matrix in canonical form, sorted and without duplicates, lends its arrays; only values of another dtype are copied.
+    ``empty``: n may be 0.
+    """
+    if len(shape) > 1 or X.shape[1:] != shape:
+        hint = "" if len(shape) == 1 else "; examples of more than one axis must be dense"
+        raise shape_error(argument, shape, X.shape, hint)
+    as_numbers(np.empty(0, X.dtype), argument)
+    check_row_count(X, argument, empty=empty)
+    matrix = X.tocsr()
+    _check_structure(matrix, argument)
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    kind = np.result_type(matrix.indices, matrix.indptr, np.int32)
+    columns, starts = (np.ascontiguousarray(part, kind) for part in (matrix.indices, matrix.indptr))
+    rows = SparseRows(np.ascontiguousarray(convert(matrix.data, dtype)), columns, starts, shape[0])
+    bad = np.flatnonzero(~np.isfinite(rows.values[: starts[-1]]))
+    if len(bad):
+        row = np.searchsorted(starts, bad[0], side="right") - 1
+        raise ValueError(f"{argument} must be finite, got {rows.values[bad[0]]} in row {row}, column {columns[bad[0]]}")
+    return rows
+
+
+def _check_structure(matrix: Any, argument: str) -> None:
+    """Raise unless every number has its place in the matrix: SciPy does not look when it is given the arrays."""
+    starts = matrix.indptr
+    good = starts[0] == 0 and (np.diff(starts) >= 0).all() and starts[-1] <= min(len(matrix.indices), len(matrix.data))
+    columns = matrix.indices[: starts[-1]]
+    if not good or (columns.size and not 0 <= columns.min() <= columns.max() < matrix.shape[1]):
+        raise ValueError(f"{argument} must be a valid sparse matrix: its indices lie outside its shape {matrix.shape}")
