@@ -113,17 +113,16 @@ def training_program(trainer: Training, capacity: int, data: Dataset) -> StepPro
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
         axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
-    update = optimizer.ops(model.parameters, model.gradients, tiles)
-    for op in update:
+    own = optimizer.ops(model.parameters, model.gradients, tiles)
+    for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
-    after = [op for op in update if op.kernel == "average"]  # of what `shrink` leaves
 
     def moving_ops(kernel: str | None) -> list[Op]:
         arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))] if kernel else []
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *(clip.ops if clip else []), *[op for op in update if op not in after], *shrink, *after]
+    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
     step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
     before = enter + recording.prepare()

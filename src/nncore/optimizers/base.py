@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -27,6 +27,17 @@ from nncore.schedules import Array, Configured, Schedule, count, number
 from nncore.tape import Op
 
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
+
+
+class StepOps(NamedTuple):
+    """The ops of a step, in order. In training a penalty's proximal step comes between the two parts."""
+
+    update: list[Op]
+    after: list[Op]  # that look at the parameters which all the rest of the step leaves
+
+    @property
+    def all(self) -> list[Op]:
+        return [*self.update, *self.after]
 
 
 class Optimizer(Configured):
@@ -188,7 +199,7 @@ class Optimizer(Configured):
         if self.enter and not self.entered:
             self.begin(theta)
         ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
-        if self._run(ops, row, self.step_count):
+        if self._run(ops.all, row, self.step_count):
             raise DivergenceError(f"{self!r}: a parameter or its state is not finite after step {self.step_count}")
         self.advance(1)
 
@@ -218,9 +229,9 @@ class Optimizer(Configured):
             step=step, threads=1 if tiles == 1 else None,
         )  # fmt: skip
 
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         """The ops of a step, on the tiles of `table`."""
-        return [Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))]
+        return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
@@ -286,7 +297,7 @@ class Optimizer(Configured):
                 if taken == steps:
                     break
                 ops = self.ops(theta, grad, tile_table(theta.size))
-                if self._run(ops, rows[taken : taken + 1], self.step_count + taken):
+                if self._run(ops.all, rows[taken : taken + 1], self.step_count + taken):
                     taken += 1
                     raise DivergenceError(f"{self!r}: a parameter or its state is not finite after {taken} steps")
         except DivergenceError as error:
