@@ -34,8 +34,7 @@ FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
     **dict.fromkeys(
         [
             "dense_forward", "dense_backward_input", "dense_backward_weight", "dense_forward_blas", "dense_backward_input_blas",
-            "dense_backward_weight_blas", "shakeout_backward",
-            "whiteout_multiplicative_backward", "whiteout_additive_backward",
+            "dense_backward_weight_blas",
         ],
         lambda rows, size: 2 * rows * size[0] * size[1],  # units, inputs
     ),

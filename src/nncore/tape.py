@@ -71,6 +71,7 @@ class Op:
     constants: tuple[float, ...] = ()
     cost: Sequence[float] = (1.0,)  # of each tile
     tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
+    then: Op | None = None  # of a gradient: the op that makes of what this one leaves in a tile the gradient itself
     completes_loss: bool = False
 
 
@@ -138,7 +139,8 @@ class Tape:
 
     def end_layer(self, name: str) -> None:
         """The ops recorded since `begin_layer` are this layer's."""
-        for op in (*self.prepare, *self.forward, *self._backward[-1], *self.parameter_gradients):
+        completing = [op.then for op in self.parameter_gradients if op.then]
+        for op in (*self.prepare, *self.forward, *self._backward[-1], *self.parameter_gradients, *completing):
             self.layers.setdefault(op, name)
 
     def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
@@ -318,7 +320,7 @@ def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], follower
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
     if not placed:
         return []
-    result = [Stage("tiles", list(placed))]
+    result = [Stage("tiles", [(part, first, last) for op, first, last in placed for part in (op, op.then) if part])]
     for op in everywhere:
         if op.axis == "whole":
             result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]

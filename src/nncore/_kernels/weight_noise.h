@@ -1,6 +1,7 @@
 /* Noise on the weights of a dense layer, drawn once a step for each weight: weight (u, j) takes the random number of address
  * u * inputs + j (random.h).  The forward ops make the noisy copy of W, or of b, with which the step computes; the backward ops
- * draw the same numbers again and turn the gradient of the copy into that of W.  Work goes by tiles of W, as in dense.h. */
+ * draw the same numbers again and turn the gradient of the copy, which a product of dense.h has left in dW, into that of W.
+ * Work goes by tiles of W, as in dense.h. */
 
 /* ---- shakeout (Kang, Li, Tao 2018; c = 0: DropConnect, Wan et al. 2013), s = sign(w) -------------------------------------- */
 
@@ -156,15 +157,12 @@ static void NAME(op_whiteout_additive_forward)(const nn_op *op, const nn_context
     }
 }
 
-/* arrays: dW, dy, x, tiles, W; constants as in the forward op */
+/* arrays: dW, tiles, W, dy (additive); constants as in the forward op */
 #define NN_NOISY_GRADIENT(name, call)                                                                                        \
     static void NAME(op_##name##_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {         \
         const int64_t inputs = op->size[1];                                                                                  \
         const nn_stream stream = nn_stream_of(op, context, 2);                                                               \
-        const NAME(rectangle) *tiles = op->array[3];                                                                         \
-        nn_op plain = *op;    /* whose sizes 2 and 3 are gaps between rows */                                                \
-        plain.size[2] = plain.size[3] = 0;                                                                                   \
-        NAME(op_dense_backward_weight)(&plain, context, begin, end);                                                         \
+        const NAME(rectangle) *tiles = op->array[1];                                                                         \
         for (int64_t t = begin; t < end; t++) FOR_WEIGHTS(tiles[t], call)                                                    \
     }
 
@@ -177,10 +175,10 @@ static real NAME(column_sum)(const real *dy, int64_t rows, int64_t units, int64_
 
 NN_NOISY_GRADIENT(shakeout, NAME(shakeout_backward)(op->array[0], SHAKEOUT, stream, first, last))
 NN_NOISY_GRADIENT(whiteout_multiplicative,
-                  NAME(whiteout_multiplicative_backward)(op->array[0], op->array[4], WHITEOUT, stream, first, last))
+                  NAME(whiteout_multiplicative_backward)(op->array[0], op->array[2], WHITEOUT, stream, first, last))
 NN_NOISY_GRADIENT(whiteout_additive,
-                  NAME(whiteout_additive_backward)(op->array[0], NAME(column_sum)(op->array[1], context->rows, op->size[0], u),
-                                                   op->array[4], WHITEOUT, stream, first, last))
+                  NAME(whiteout_additive_backward)(op->array[0], NAME(column_sum)(op->array[3], context->rows, op->size[0], u),
+                                                   op->array[2], WHITEOUT, stream, first, last))
 #undef NN_NOISY_GRADIENT
 #undef FOR_WEIGHTS
 #undef SHAKEOUT

@@ -66,9 +66,12 @@ class NoisyDense(Dense):
 
     def _weight_gradient(self, tape: Tape, x: Signal, y: Signal) -> Op:
         rectangles, elements, places = matrix_tiles(self.parameters["weight"])
-        arrays, sizes = (self.weight_grad, y.grad, x.value, rectangles, self.weight), (self.units, self.inputs, *tape.stream())
-        cost = [(tape.capacity + NOISE_COST) * n for n in elements]
-        return Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost, tiles=places)
+        arrays, sizes = (self.weight_grad, rectangles, self.weight, y.grad), (self.units, self.inputs, *tape.stream())
+        cost = [NOISE_COST * n for n in elements]
+        noise = Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost)
+        arrays, sizes = (self.weight_grad, y.grad, x.value, rectangles), (self.units, self.inputs)
+        cost = [tape.capacity * n for n in elements]
+        return Op("tiles", "dense_backward_weight", arrays, sizes, cost=cost, tiles=places, then=noise)
 
     def _bias_gradient(self, tape: Tape, y: Signal) -> None:
         if self.has_bias:
