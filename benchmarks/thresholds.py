@@ -4,7 +4,7 @@ Three decisions are made from sizes alone, so that the bits do not depend on the
 
 - ``PARALLEL_FLOPS`` (tape.py): from how many operations a step runs on several threads;
 - ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
-- ``SPREAD_FROM`` (layers/dense.py): from how many weights crowded rows are copied further apart.
+- ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart.
 
 For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn; the
 table has the medians over the rounds, and last what they say beside the value in the code.
@@ -22,7 +22,7 @@ from typing import Any
 import nncore as nn
 from benchmarks import machine, nets, table
 from nncore import _kernels, samplers, tape
-from nncore.layers import dense
+from nncore.layers import products
 
 NEVER = 1 << 62
 SIZES = (  # of networks for the first decision, as sizes@batch
@@ -141,7 +141,7 @@ def spread(rounds: int, budget: float) -> None:
     for name in CROWDED:
         ways = []
         for least in (NEVER, 0):
-            with setting(dense, SPREAD_FROM=least):
+            with setting(products, SPREAD_FROM=least):
                 ways.append(Steps(name, nn.get_num_threads()))
         lying, apart = medians(ways, rounds, budget)
         net = nets.parse(name)
@@ -149,7 +149,7 @@ def spread(rounds: int, budget: float) -> None:
         ratios.append(lying / apart)
         rows.append([name, f"{sizes[-1]:,}", table.number(lying), table.number(apart), f"{lying / apart:.3f}"])
     print(table.render(["net", "weights", "as they lie µs", "spread µs", "ratio"], rows))
-    print(f"spreading pays from {_text(pays_from(sizes, ratios))} weights on; SPREAD_FROM = {dense.SPREAD_FROM:,}\n")
+    print(f"spreading pays from {_text(pays_from(sizes, ratios))} weights on; SPREAD_FROM = {products.SPREAD_FROM:,}\n")
 
 
 def _text(size: int | None) -> str:

@@ -25,8 +25,6 @@ Array = NDArray[Any]
 # A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
 PARALLEL_FLOPS = 1_500_000
 
-CROWDED = 4096  # bytes: rows so far apart fall into the same sets of a first-level cache
-
 
 class Arena:
     """Memory for one program, taken from one piece where the estimate is right, so that it may lie in large pages."""
@@ -164,19 +162,6 @@ class Tape:
         """A backward op over the rows of the batch."""
         if self.gradients:
             self._backward[-1].append(Op("rows", kernel, arrays, sizes, constants))
-
-    def spread(self, rows: Array, record: Callable[..., None]) -> tuple[Array, int]:
-        """The same rows where a product reads them fast, and the gap between them.
-
-        Rows whose distance is a multiple of 4096 bytes compete for the same few sets of a cache: those are copied one cache
-        line further apart, by an op that goes to ``record``.
-        """
-        width, line = rows.shape[1], 64 // self.dtype.itemsize
-        if width * self.dtype.itemsize % CROWDED:
-            return rows, 0
-        copy = self.array(width + line)
-        record("spread_rows", copy, rows, sizes=(width, line))
-        return copy, line
 
     def whole(self, function: Callable[[int], None]) -> None:
         """A forward op in Python, called with the number of rows."""

@@ -128,7 +128,7 @@ static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const r
         call;                                                                                                                \
     }
 
-/* arrays: packed, noisy, W, tiles */
+/* arrays: packed or NULL, noisy, W, tiles */
 #define NN_NOISY_WEIGHT(name, ...)                                                                                           \
     static void NAME(op_##name##_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {          \
         const int64_t units = op->size[0], inputs = op->size[1];                                                             \
@@ -136,7 +136,9 @@ static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const r
         const NAME(rectangle) *tiles = op->array[3];                                                                         \
         for (int64_t t = begin; t < end; t++) {                                                                              \
             FOR_WEIGHTS(tiles[t], NAME(name##_forward)(op->array[1], op->array[2], __VA_ARGS__, stream, first, last))        \
-            NAME(pack_weight)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, units, inputs); \
+            if (op->array[0])                                                                                                \
+                NAME(pack_weight)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, units,     \
+                                  inputs);                                                                                   \
         }                                                                                                                    \
     }
 

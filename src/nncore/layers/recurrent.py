@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nncore import _kernels, initializers
+from nncore import initializers
 from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
-from nncore.layers.dense import PACK_COST, matrix_tiles
-from nncore.tape import Op, Signal, Tape
+from nncore.layers.products import Products, Rows, matrix_tiles, spread
+from nncore.tape import Signal, Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
 
@@ -74,24 +74,47 @@ class Recurrent(Layer):
         return (self.steps, self.units) if self.return_sequences else (self.units,)
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
-        outputs = self.gates * self.units
+        outputs, steps = self.gates * self.units, self.steps
         y = tape.signal(str(self.name), self.output_shape)
-        a, previous = tape.array(self.steps * outputs), tape.array(self.steps * self.units)
-        delta = tape.array(self.steps * outputs) if tape.gradients else None
-        packed = self._emit_weight(tape, "weight", delta, x.value)
-        tape.rows("dense_steps_forward", a, x.value, packed, self.bias, sizes=(outputs, self.inputs, 0, 0, self.steps))
-        self._emit_cell(tape, y, a, delta, previous)
-        if x.grad is not None:
-            sizes = (outputs, self.inputs, 0, 0, self.steps)
-            tape.rows_backward("dense_steps_backward_input", x.grad, delta, self.weight, sizes=sizes)
-        self._emit_bias(tape, "bias", delta)
-        tape.flops_per_row += 2 * self.steps * outputs * (self.inputs + self.units)
+        a, previous = tape.array(steps * outputs), tape.array(steps * self.units)
+        delta = tape.array(steps * outputs) if tape.gradients else None
+        of_x, of_h = Products(tape, outputs, self.inputs, steps), Products(tape, outputs, self.units, steps)
+        packed, recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
+        tiles, recurrent_tiles = (matrix_tiles(self.parameters[name]) for name in ("weight", "recurrent_weight"))
+
+        x_rows = spread(tape, x.value, tape.rows, self.weight.size, steps)
+        of_x.forward(a, x_rows, self.weight, packed, self.bias)
+        recurrent_delta = self._emit_cell(tape, y, a, delta, previous, recurrent_packed)
+        tape.flops_per_row += 2 * steps * self.recurrent_weight.size
+
+        delta_rows, recurrent_rows, h_rows = self._rows_back(tape, delta, recurrent_delta, previous)
+        of_x.backward_input(x.grad, delta_rows, self.weight)
+        gradient = of_x.weight_gradient(self.weight_grad, delta_rows, x_rows, tiles)
+        tape.gradient(gradient, derived=of_x.pack(packed, self.weight, tiles) if of_x.reads_packed else None)
+        gradient = of_h.weight_gradient(self.recurrent_weight_grad, recurrent_rows, h_rows, recurrent_tiles)
+        tape.gradient(gradient, derived=of_h.pack(recurrent_packed, self.recurrent_weight, recurrent_tiles))
+        for name, db in (("recurrent_bias", recurrent_delta), ("bias", delta)):
+            if name in self.parameters:
+                tape.gradient(of_h.bias_gradient(getattr(self, f"{name}_grad"), db, self.parameters[name]))
         return y
 
-    def _emit_cell(self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array) -> None:
+    def _rows_back(self, tape: Tape, delta: Array | None, recurrent_delta: Array | None, previous: Array) -> tuple[Rows, ...]:
+        """What the products of the way back read: the two deltas, which may be one, and h_{t−1}."""
+        if delta is None:
+            return (Rows(None),) * 3
+        back, shared = tape.rows_backward, recurrent_delta is delta
+        weights, recurrent_weights = self.weight.size, self.recurrent_weight.size
+        delta_rows = spread(tape, delta, back, weights + shared * recurrent_weights, self.steps)
+        recurrent_rows = delta_rows if shared else spread(tape, recurrent_delta, back, recurrent_weights, self.steps)
+        return delta_rows, recurrent_rows, spread(tape, previous, back, recurrent_weights, self.steps)
+
+    def _emit_cell(
+        self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array, packed: Array
+    ) -> Array | None:  # fmt: skip
         """The steps in time: from ``a``, the input's part, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
 
-        ``previous`` is to hold h_{t−1} of every step.
+        ``previous`` is to hold h_{t−1} of every step; ``packed`` is the packed copy of U. Returned is where the gradient of
+        U h_{t−1} + c goes.
         """
         raise NotImplementedError
 
@@ -99,24 +122,6 @@ class Recurrent(Layer):
         """Sizes and constants of the cell's ops."""
         sizes = (self.units, self.steps, self.return_sequences, tape.noise, *tape.stream())
         return {"sizes": sizes, "constants": (self.zoneout,)}
-
-    def _emit_weight(self, tape: Tape, name: str, delta: Array | None, h: Array) -> Array:
-        """The gradient δᵀ h of a weight, over all rows and steps; returns the packed copy for the forward product."""
-        weight, units, inputs = getattr(self, name), *self.parameters[name].shape
-        packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        rectangles, elements, tiles = matrix_tiles(self.parameters[name])
-        arrays, cost = (getattr(self, f"{name}_grad"), delta, h, rectangles), [n * tape.capacity * self.steps for n in elements]
-        gradient = Op("tiles", "dense_steps_backward_weight", arrays, (units, inputs, 0, 0, self.steps), cost=cost, tiles=tiles)
-        cost = [PACK_COST * n for n in elements]
-        pack = Op("tiles", "pack_weight", (packed, weight, rectangles), (units, inputs), cost=cost)
-        tape.gradient(gradient, derived=pack)
-        return packed
-
-    def _emit_bias(self, tape: Tape, name: str, delta: Array | None) -> None:
-        size = self.parameters[name].size
-        arrays, cost = (getattr(self, f"{name}_grad"), delta), [float(size * tape.capacity * self.steps)]
-        tiles = [(self.parameters[name].offset, 1, size, size)]
-        tape.gradient(Op("tiles", "dense_steps_backward_bias", arrays, (size, 0, 0, 0, self.steps), cost=cost, tiles=tiles))
 
     def config(self) -> dict[str, Any]:
         return {
@@ -173,13 +178,15 @@ class SimpleRNN(Recurrent):
     def default_name(cls) -> str:
         return "simple_rnn"
 
-    def _emit_cell(self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array) -> None:
+    def _emit_cell(
+        self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array, packed: Array
+    ) -> Array | None:  # fmt: skip
         options = self._cell_options(tape)
-        packed = self._emit_weight(tape, "recurrent_weight", delta, previous)
         tape.rows("simple_rnn_forward", y.value, a, previous, tape.array(self.units), packed, **options)
         if tape.gradients:
             carry = tape.array(2 * self.units)
             tape.rows_backward("simple_rnn_backward", delta, carry, y.grad, a, self.recurrent_weight, **options)
+        return delta
 
 
 class GRU(Recurrent):
@@ -229,13 +236,14 @@ class GRU(Recurrent):
         self.add_parameter("recurrent_bias", (3 * self.units,), self.bias_init)
         return output_shape
 
-    def _emit_cell(self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array) -> None:
+    def _emit_cell(
+        self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array, packed: Array
+    ) -> Array | None:  # fmt: skip
         options = self._cell_options(tape)
         q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
         recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
-        packed = self._emit_weight(tape, "recurrent_weight", recurrent_delta, previous)
         tape.rows("gru_forward", y.value, a, q, previous, product, packed, self.recurrent_bias, **options)
         if tape.gradients:
             arrays = (delta, recurrent_delta, tape.array(2 * self.units), y.grad, a, q, previous, self.recurrent_weight)
             tape.rows_backward("gru_backward", *arrays, **options)
-        self._emit_bias(tape, "recurrent_bias", recurrent_delta)
+        return recurrent_delta
