@@ -7,6 +7,7 @@
 #include "recurrent.h"
 #include "rows.h"
 #include "activations.h"
+#include "normal.h"
 #include "dropout.h"
 #include "weight_noise.h"
 #include "activity.h"

@@ -68,25 +68,13 @@ NN_INLINE real NAME(whiteout_slope)(real w, real variance, real power, real lam)
 /* multiplicative, z = sum_j w_j x_j (1 + e_j):  noisy = w + spread(w) e, e ~ N(0, 1) */
 static void NAME(whiteout_multiplicative_forward)(real *restrict noisy, const real *restrict w, real variance, real power,
                                                   real lam, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) noisy[i + k] = w[i + k] + NAME(whiteout_spread)(w[i + k], variance, power, lam) * e[from + k];
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, noisy[i] = w[i] + NAME(whiteout_spread)(w[i], variance, power, lam) * e);
 }
 
 /* noisy = w + spread(w) e   =>   dw = dnoisy (1 + spread'(w) e): in place */
 static void NAME(whiteout_multiplicative_backward)(real *restrict dw, const real *restrict w, real variance, real power,
                                                    real lam, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) dw[i + k] *= 1 + NAME(whiteout_slope)(w[i + k], variance, power, lam) * e[from + k];
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, dw[i] *= 1 + NAME(whiteout_slope)(w[i], variance, power, lam) * e);
 }
 
 /* additive, z = sum_j w_j (x_j + e_j) + b:  noisy b = b + sum_j spread(w_j) e_j, the sum over weights [begin, end) in order */
@@ -107,13 +95,7 @@ static double NAME(whiteout_additive_forward)(const real *restrict w, real varia
 /* noisy b = b + sum_j spread(w_j) e_j   =>   dw += db spread'(w) e */
 static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const real *restrict w, real variance, real power,
                                              real lam, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) dw[i + k] += db * (NAME(whiteout_slope)(w[i + k], variance, power, lam) * e[from + k]);
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, dw[i] += db * (NAME(whiteout_slope)(w[i], variance, power, lam) * e));
 }
 
 /* ---- the ops: sizes: units, inputs, key, place; tiles as in dense.h -------------------------------------------------------- */
