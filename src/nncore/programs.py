@@ -152,10 +152,10 @@ def _penalty_ops(trainer: Training, table: Array) -> tuple[list[Op], list[Op], A
     penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
     if not regularizer.proximal:
         return penalty, [], partials
-    iterate, column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
-    ahead = None if iterate is model.parameters else model.parameters
-    moved = (iterate, ahead, proximal, None, None, None, None, table)
-    return penalty, [Op("tiles", "shrink", moved, (column,), cost=_cost(PENALTY_COST, table))], partials
+    iterate, lr_column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
+    v, column = optimizer.lookahead() or (None, 0)
+    moved = (iterate, None if v is None else model.parameters, proximal, v, None, None, None, table)
+    return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
 
 def _first_tiles(tape: Tape) -> list[int]:

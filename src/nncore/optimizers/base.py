@@ -315,3 +315,7 @@ class Optimizer(Configured):
     def iterate(self, theta: Real) -> Real:
         """The array that holds the parameters between `begin` and `finish`."""
         return theta
+
+    def lookahead(self) -> tuple[Real, int] | None:
+        """v and the column of μ in `coefficients`, if after a step the gradient is wanted at iterate + μv."""
+        return None

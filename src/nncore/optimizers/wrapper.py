@@ -122,3 +122,6 @@ class Wrapper(Optimizer):
 
     def iterate(self, theta: Real) -> Real:
         return self._inner().iterate(theta)
+
+    def lookahead(self) -> tuple[Real, int] | None:
+        return self._inner().lookahead()
