@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from optimizer_cases import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
 from scipy import stats
-from test_optimizers import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
 
 import nncore as nn
 from nncore import _kernels, optimizers, reference
