@@ -1,10 +1,11 @@
-"""The sizes at which a training step changes its ways, measured: python -m benchmarks.thresholds [threads|tiles|spread]
+"""The sizes at which a training step changes its ways, measured: python -m benchmarks.thresholds [threads|tiles|spread|pack]
 
-Three decisions are made from sizes alone, so that the bits do not depend on them by accident; each has a constant:
+Four decisions are made from sizes alone, so that the bits do not depend on them by accident; each has a constant:
 
 - ``PARALLEL_FLOPS`` (tape.py): from how many operations a step runs on several threads;
 - ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
-- ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart.
+- ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart;
+- ``PACK_LARGE_FROM`` (layers/products.py): from how many weights the packed copy goes past the caches.
 
 For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn; the
 table has the medians over the rounds, and last what they say beside the value in the code.
@@ -31,7 +32,7 @@ SIZES = (  # of networks for the first decision, as sizes@batch
 )  # fmt: skip
 TILED = (
     "64-128-10@64", "256-256-10@64", "784-256-10@128", "1024-256-10@128", "784-512-10@128", "784-1024-10@256",
-    "1000-1000-10@256",
+    "1000-1000-10@256", "784-2048-10@256",
 )  # fmt: skip
 TILES = ((16, 256), (32, 128), (32, 256), (32, 512), (64, 256), (64, 1024), (128, 1024))
 CROWDED = tuple(f"1024-{units}-10@128" for units in (64, 128, 256, 512, 1024))  # rows of 4096 bytes
@@ -135,28 +136,38 @@ def tiles(rounds: int, budget: float) -> None:
     )
 
 
-def spread(rounds: int, budget: float) -> None:
-    """Rows 4096 bytes apart read where they lie, or copied further apart."""
+def _layer_constant(constant: str, names: Sequence[str], way: str, rounds: int, budget: float) -> None:
+    """A constant of the dense layer that says from how many weights on a way pays."""
     rows, sizes, ratios = [], [], []
-    for name in CROWDED:
+    for name in names:
         ways = []
         for least in (NEVER, 0):
-            with setting(products, SPREAD_FROM=least):
+            with setting(products, **{constant: least}):
                 ways.append(Steps(name, nn.get_num_threads()))
-        lying, apart = medians(ways, rounds, budget)
+        without, with_it = medians(ways, rounds, budget)
         net = nets.parse(name)
         sizes.append(net.sizes[0] * net.sizes[1])
-        ratios.append(lying / apart)
-        rows.append([name, f"{sizes[-1]:,}", table.number(lying), table.number(apart), f"{lying / apart:.3f}"])
-    print(table.render(["net", "weights", "as they lie µs", "spread µs", "ratio"], rows))
-    print(f"spreading pays from {_text(pays_from(sizes, ratios))} weights on; SPREAD_FROM = {products.SPREAD_FROM:,}\n")
+        ratios.append(without / with_it)
+        rows.append([name, f"{sizes[-1]:,}", table.number(without), table.number(with_it), f"{ratios[-1]:.3f}"])
+    print(table.render(["net", "weights", f"not {way} µs", f"{way} µs", "ratio"], rows))
+    print(f"pays from {_text(pays_from(sizes, ratios))} weights on; {constant} = {getattr(products, constant):,}\n")
+
+
+def spread(rounds: int, budget: float) -> None:
+    """Rows 4096 bytes apart read where they lie, or copied further apart."""
+    _layer_constant("SPREAD_FROM", CROWDED, "spread", rounds, budget)
+
+
+def pack(rounds: int, budget: float) -> None:
+    """The packed copy of W left in the caches, or past them."""
+    _layer_constant("PACK_LARGE_FROM", TILED, "past the caches", rounds, budget)
 
 
 def _text(size: int | None) -> str:
     return "no size" if size is None else f"{size:,}"
 
 
-PARTS: dict[str, Callable[[int, float], None]] = {"threads": threads, "tiles": tiles, "spread": spread}
+PARTS: dict[str, Callable[[int, float], None]] = {"threads": threads, "tiles": tiles, "spread": spread, "pack": pack}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
-PARTS = "kernels executor stochastic weight_noise tangent tangent_normalisation recurrent normalisation wrappers"
+PARTS = "kernels executor stochastic weight_noise recurrent normalisation wrappers"
+PARTS += " tangent tangent_normalisation tangent_layers tangent_recurrent"
 TESTS = [f"test_{part}.py" for part in PARTS.split()]
 
 

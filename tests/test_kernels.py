@@ -762,7 +762,14 @@ COVERED = {
     *LOSSES,
     *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
     *("gather_rows", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows", "nothing"),
-    *("pack_weight", "dense_forward", "dense_backward_input", "dense_backward_weight", "dense_backward_bias"),
+    *(
+        "pack_weight",
+        "pack_large_weight",
+        "dense_forward",
+        "dense_backward_input",
+        "dense_backward_weight",
+        "dense_backward_bias",
+    ),
 }
 
 

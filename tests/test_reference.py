@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nncore import _kernels, reference
+from nncore.arrays import aligned_zeros
 
 Array = NDArray[Any]
 
@@ -378,7 +379,7 @@ def test_penalty_and_clip_value_kernels(dtype: str, rtol: float, rng: np.random.
     run_on_one_tile("penalty", got, theta, value, np.array([0.3, 0.7]), n=50, dtype=dtype)
     assert value[0] == pytest.approx(reference.penalty(want, theta, l1=0.3, l2=0.7), rel=rtol)
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
-    run_on_one_tile("clip_value", got, n=50, dtype=dtype, constants=(0.5,))
+    run_on_one_tile("clip_value", got, np.zeros(1), np.zeros(1), n=50, dtype=dtype, constants=(0.5,))
     reference.clip_value(want, 0.5)
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
     assert np.nanmax(np.abs(got)) == 0.5
@@ -408,14 +409,14 @@ def test_penalty_by_differences(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("isa", _kernels.available_isas())
-def test_packed_weights(isa: str, dtype: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("kernel", ["pack_weight", "pack_large_weight"])
+def test_packed_weights(kernel: str, isa: str, dtype: str, rng: np.random.Generator) -> None:
     lanes = {"baseline": 16, "avx2": 32, "avx512": 64}[isa] // np.dtype(dtype).itemsize
     for units, inputs in ((1, 1), (3, 5), (16, 16), (33, 20), (70, 300)):
         W = rng.normal(size=(units, inputs)).astype(dtype)
-        packed, tiles = np.full(_kernels.packed_size(units, inputs), np.nan, dtype), _kernels.weight_tiles(units, inputs)
-        _kernels.run_op(
-            "pack_weight", (packed, W, tiles), dtype=dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
-        )  # fmt: skip
+        packed, tiles = aligned_zeros(_kernels.packed_size(units, inputs), dtype), _kernels.weight_tiles(units, inputs)
+        packed[:] = np.nan
+        _kernels.run_op(kernel, (packed, W, tiles), dtype=dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa)
         want, taken = (reference.pack_weight(array, 2 * lanes, lanes) for array in (W, np.ones_like(W)))
         expected = np.full(packed.size, np.nan, dtype)  # nothing is written where there is no weight
         expected[: want.size][taken == 1] = want[taken == 1]
@@ -530,7 +531,7 @@ def test_every_name_is_exported() -> None:
 
 
 def test_every_kernel_has_a_twin() -> None:
-    """The three products by BLAS have the same twins as ours."""
-    names = [name.removesuffix("_blas") for name in _kernels.op_names()]
+    """The three products by BLAS have the same twins as ours, packing past the caches the same as into them."""
+    names = [name.removesuffix("_blas").replace("pack_large", "pack") for name in _kernels.op_names()]
     without = [name for name in names if not callable(getattr(reference, name, None))]
     assert without == ["nothing"]

@@ -62,10 +62,8 @@ class ClipValue(Clipping):
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         squares, acted = np.zeros(len(table)), np.zeros(len(table))
-        clip = Op(
-            "tiles", "clip_value", _with_table((gradient, acted), table), constants=(self.limit,), cost=[1.0] * len(table)
-        )  # fmt: skip
-        return ClipOps([_square_sum(squares, gradient, table), clip], squares, acted)
+        operands = _with_table((gradient, squares, acted), table)
+        return ClipOps([Op("tiles", "clip_value", operands, constants=(self.limit,), cost=[1.0] * len(table))], squares, acted)
 
 
 class _ByNorm(Clipping):

@@ -119,7 +119,8 @@ class History:
         if not numbers:
             raise ValueError("row must have at least one column, got an empty one")
         for name in numbers:
-            self._columns.setdefault(name, [math.nan] * self._rows)
+            if name not in self._columns:
+                self._columns[name] = [math.nan] * self._rows
         for name, values in self._columns.items():
             values.append(numbers.get(name, math.nan))
         self._rows += 1
@@ -136,7 +137,9 @@ class History:
         if not self._rows:
             raise ValueError("there is no row to amend")
         for name, value in values.items():
-            self._columns.setdefault(name, [math.nan] * self._rows)[-1] = float(value)
+            if name not in self._columns:
+                self._columns[name] = [math.nan] * self._rows
+            self._columns[name][-1] = float(value)
 
     def to_dict(self) -> dict[str, list[float | None]]:
         """The columns as lists of floats, ready for JSON and ``pandas.DataFrame``; NaN, which JSON lacks, becomes None.

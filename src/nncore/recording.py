@@ -52,7 +52,7 @@ class Recording:
             if tangents and signal.tangent is None and (x.tangent is not None or layer.parameters):
                 raise TypeError(
                     f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "
-                    "layers written in Python, random and recurrent ones, WeightNorm, and BatchRenorm unless frozen do not. "
+                    "layers written in Python, random ones (noise, dropout, zoneout), and BatchRenorm unless frozen do not. "
                     "Take a model without it, and copy the parameters over"
                 )
         self.output = signal

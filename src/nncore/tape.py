@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,7 @@ class Tape:
         self.followers: dict[Op, Op] = {}  # gradient op → op that renews what was derived from that parameter
         self.layers: dict[Op, str] = {}  # the name of the layer that recorded an op
         self._backward: list[list[Op]] = []  # one list a layer
+        self._uncharged: dict[Op, Op] = {}  # backward op that adds the gradient of a charge → the op without it
         self.tangents = False  # record the R-operator's ops too
         self.tangent_preparation: list[Op] = []  # what is derived from the direction
         self.tangents_forward: list[Op] = []
@@ -162,6 +163,13 @@ class Tape:
         """A backward op over the rows of the batch."""
         if self.gradients:
             self._backward[-1].append(Op("rows", kernel, arrays, sizes, constants))
+
+    def charge_backward(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], strength: float) -> None:
+        """A backward op that adds the gradient of what the layer charges; its constant is the strength."""
+        if self.gradients:
+            op = Op("rows", kernel, arrays, sizes, (strength,))
+            self._backward[-1].append(op)
+            self._uncharged[op] = replace(op, constants=(0.0,))
 
     def whole(self, function: Callable[[int], None]) -> None:
         """A forward op in Python, called with the number of rows."""
@@ -245,6 +253,11 @@ class Tape:
     def backward(self) -> list[Op]:
         """The backward ops of all layers, the last layer's first."""
         return [op for layer in reversed(self._backward) for op in layer]
+
+    @property
+    def pullback(self) -> list[Op]:
+        """The backward ops as they carry back any vector in the place of ∂l/∂y: nothing is charged on the way."""
+        return [self._uncharged.get(op, op) for op in self.backward]
 
     @property
     def parallel(self) -> bool:

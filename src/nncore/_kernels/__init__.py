@@ -72,7 +72,7 @@ def run_op(
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(1, -1)
     done, _ = one.run(
         examples=rows, batch=rows, origin=position, order=index, coefficients=coefficients, scale=scale, step_offset=step,
-        threads=threads or get_num_threads(),
+        threads=threads or get_num_threads(), keep_denormals=True,
     )  # fmt: skip
     return 1 - int(done)
 

@@ -66,8 +66,8 @@ static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
  * Whole blocks of LANES x LANES are transposed in registers, those of a panel side by side. */
-static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
-                              int64_t units, int64_t inputs) {
+NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
+                                 int64_t j1, int64_t units, int64_t inputs) {
     const int64_t whole = j0 + (j1 - j0) / LANES * LANES;
     for (int64_t panel = u0; panel < u1; panel += PANEL) {
         const int64_t width = MIN(PANEL, units - panel), stride = ROUND_UP(width, LANES);
@@ -75,10 +75,22 @@ static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int
         const real *from = w + panel * inputs;
         for (int64_t j = j0; j < whole; j += LANES)
             for (int64_t u = 0; u + LANES <= width; u += LANES)
-                NAME(transpose)(to + j * stride + u, stride, from + u * inputs + j, inputs);
+                NAME(transpose)(to + j * stride + u, stride, from + u * inputs + j, inputs, past);
         for (int64_t u = 0; u < width; u++)
             for (int64_t j = u < width / LANES * LANES ? whole : j0; j < j1; j++) to[j * stride + u] = from[u * inputs + j];
     }
+}
+
+static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
+                              int64_t units, int64_t inputs) {
+    NAME(pack_blocks)(0, packed, w, u0, u1, j0, j1, units, inputs);
+}
+
+/* The same for a copy that will have left the caches before it is read: what is in them stays.  packed on a vector's address */
+static void NAME(pack_large_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
+                                    int64_t units, int64_t inputs) {
+    NAME(pack_blocks)(1, packed, w, u0, u1, j0, j1, units, inputs);
+    NN_FENCE();
 }
 
 /* arrays: y, x, packed, b or NULL; sizes: units, inputs, gap between rows of x */
@@ -109,13 +121,17 @@ static void NAME(op_dense_backward_weight)(const nn_op *op, const nn_context *co
 }
 
 /* arrays: packed, W, tiles (tiles, 4) int64; sizes: units, inputs */
-static void NAME(op_pack_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(rectangle) *tiles = op->array[2];
-    (void)context;
-    for (int64_t t = begin; t < end; t++)
-        NAME(pack_weight)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, op->size[0],
-                          op->size[1]);
-}
+#define PACK_OP(kernel)                                                                                                        \
+    static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                    \
+        const NAME(rectangle) *tiles = op->array[2];                                                                           \
+        (void)context;                                                                                                         \
+        for (int64_t t = begin; t < end; t++)                                                                                  \
+            NAME(kernel)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, op->size[0],          \
+                         op->size[1]);                                                                                         \
+    }
+PACK_OP(pack_weight)
+PACK_OP(pack_large_weight)
+#undef PACK_OP
 
 /* arrays: db, dy; sizes: units; one tile */
 static void NAME(op_dense_backward_bias)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {

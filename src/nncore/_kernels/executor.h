@@ -40,6 +40,7 @@ typedef struct {
     const double *coefficients;      /* one row a step, from first_step on; NULL: none */
     int64_t coefficient_stride;
     double scale;                    /* of the losses' gradients; 0: 1 / rows, the mean over the batch */
+    int keep_denormals;              /* do not take them for 0 */
     int prepared;                    /* the stages before the first step have nothing to do: θ is as the last run left it */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
     double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */

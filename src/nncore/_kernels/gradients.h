@@ -3,67 +3,63 @@
  *
  * All take the tile table of the update (optimizers.h): array[7], rows of (offset into theta, rows, columns, row stride). */
 
-/* Sums go by 16 chains: chain k adds up every sixteenth number from the k-th on. A single one would wait for each addition. */
-static double NAME(chains)(const double *chain) {
+/* Sums over a tile go by CHAINS chains: chain k adds up every CHAINS-th number of a stretch from the k-th on. A single one would
+ * wait for each addition.  LOOP_CHAINS runs `body` for element i, chain k. */
+#define CHAINS 16
+#define LOOP_CHAINS(body)                                                                                                      \
+    do {                                                                                                                       \
+        int64_t first = 0;                                                                                                     \
+        for (; first + CHAINS <= n; first += CHAINS)                                                                           \
+            for (int k = 0; k < CHAINS; k++) { const int64_t i = first + k; body }                                             \
+        for (int k = 0; first + k < n; k++) { const int64_t i = first + k; body }                                              \
+    } while (0)
+
+static double NAME(total)(const double *chain) {
     double sum[4];
     for (int k = 0; k < 4; k++) sum[k] = (chain[k] + chain[k + 4]) + (chain[k + 8] + chain[k + 12]);
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-static double NAME(square_sum)(const real *grad, int64_t n) {
-    double chain[16] = {0};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) chain[k] += (double)grad[i + k] * grad[i + k];
-    for (int k = 0; i < n; i++, k++) chain[k] += (double)grad[i] * grad[i];
-    return NAME(chains)(chain);
+static void NAME(square_sum)(double *restrict square, const real *restrict grad, int64_t n) {
+    LOOP_CHAINS(square[k] += (double)grad[i] * grad[i];);
 }
 
-static double NAME(magnitude_sum)(const real *theta, int64_t n) {
-    double chain[16] = {0};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) chain[k] += NAME(nn_abs)(theta[i + k]);
-    for (int k = 0; i < n; i++, k++) chain[k] += NAME(nn_abs)(theta[i]);
-    return NAME(chains)(chain);
+static void NAME(magnitude_sum)(double *restrict magnitude, const real *restrict theta, int64_t n) {
+    LOOP_CHAINS(magnitude[k] += NAME(nn_abs)(theta[i]););
 }
 
-/* Penalty l1 |w| + ½ l2 w²:  g += l1 sign(w) + l2 w; returns the penalty of this stretch.  One pass; of the sums only those that
- * count. */
-NN_INLINE double NAME(penalize)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n, const int absolute,
-                                const int squared) {
-    double magnitude[16] = {0}, square[16] = {0};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) {
-            const real w = theta[i + k];
-            grad[i + k] += (squared ? l2 * w : 0) + (absolute ? (w > 0 ? l1 : 0) - (w < 0 ? l1 : 0) : 0);
-            if (absolute) magnitude[k] += NAME(nn_abs)(w);
-            if (squared) square[k] += (double)w * w;
-        }
-    for (int k = 0; i < n; i++, k++) {
+/* Penalties l1 |w| and ½ l2 w²:  g += l1 sign(w) + l2 w, and the sums of |w| and w² in the same pass. */
+static void NAME(penalty_l1)(real *restrict grad, double *restrict magnitude, const real *restrict theta, real l1, int64_t n) {
+    LOOP_CHAINS(
         const real w = theta[i];
-        grad[i] += (squared ? l2 * w : 0) + (absolute ? (w > 0 ? l1 : 0) - (w < 0 ? l1 : 0) : 0);
-        if (absolute) magnitude[k] += NAME(nn_abs)(w);
-        if (squared) square[k] += (double)w * w;
-    }
-    return (absolute ? l1 * NAME(chains)(magnitude) : 0) + (squared ? 0.5 * l2 * NAME(chains)(square) : 0);
+        grad[i] += w == 0 ? 0 : NAME(nn_with_sign)(l1, w);
+        magnitude[k] += NAME(nn_abs)(w););
 }
 
-static double NAME(penalty)(real *restrict grad, const real *restrict theta, real l1, real l2, int64_t n) {
-    if (l1 == 0) return NAME(penalize)(grad, theta, l1, l2, n, 0, 1);
-    return l2 == 0 ? NAME(penalize)(grad, theta, l1, l2, n, 1, 0) : NAME(penalize)(grad, theta, l1, l2, n, 1, 1);
+static void NAME(penalty_l2)(real *restrict grad, double *restrict square, const real *restrict theta, real l2, int64_t n) {
+    LOOP_CHAINS(
+        const real w = theta[i];
+        grad[i] += l2 * w;
+        square[k] += (double)w * w;);
 }
 
-/* g = min(max(g, -limit), limit); NaN stays. */
-static int NAME(clip_value)(real *grad, real limit, int64_t n) {
-    int acted = 0;    /* was a g beyond the limit? */
-    for (int64_t i = 0; i < n; i++) {
+static void NAME(penalty_both)(real *restrict grad, double *restrict magnitude, double *restrict square,
+                               const real *restrict theta, real l1, real l2, int64_t n) {
+    LOOP_CHAINS(
+        const real w = theta[i];
+        grad[i] += l2 * w + (w == 0 ? 0 : NAME(nn_with_sign)(l1, w));
+        magnitude[k] += NAME(nn_abs)(w);
+        square[k] += (double)w * w;);
+}
+
+/* g = min(max(g, -limit), limit); NaN stays.  In the same pass the sum of squares before, and acted[k]: was a g beyond? */
+static void NAME(clip_value)(real *restrict grad, double *restrict square, integer *restrict acted, real limit, int64_t n) {
+    LOOP_CHAINS(
         const real g = grad[i];
-        acted |= (g > limit) | (g < -limit);
-        grad[i] = g > limit ? limit : g < -limit ? -limit : g;
-    }
-    return acted;
+        const real within = g > limit ? limit : g;
+        grad[i] = within < -limit ? -limit : within;
+        acted[k] |= NAME(nn_abs)(g) > limit;
+        square[k] += (double)g * g;);
 }
 
 static void NAME(scale)(real *grad, real factor, int64_t n) {
@@ -89,12 +85,18 @@ static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t
     for (int64_t t = begin; t < end; t++) {
         const double *strength = (const double *)op->array[3] + 2 * t;
         const double left = op->array[4] ? ((const double *)op->array[4])[t] : 0;
-        double sum = 0;
-        if (strength[0] != 0 || strength[1] != 0)
-            FOR_STRETCHES(t, sum += NAME(penalty)((real *)op->array[0] + at, (const real *)op->array[1] + at, (real)strength[0],
-                                                  (real)strength[1], n));
-        if (left != 0) FOR_STRETCHES(t, sum += left * NAME(magnitude_sum)((const real *)op->array[1] + at, n));
-        ((double *)op->array[2])[t] = sum;
+        double magnitude[CHAINS] = {0}, square[CHAINS] = {0};
+        const real l1 = (real)strength[0], l2 = (real)strength[1];
+        real *grad = op->array[0];
+        const real *theta = op->array[1];
+        if (l1 != 0 && l2 != 0)
+            FOR_STRETCHES(t, NAME(penalty_both)(grad + at, magnitude, square, theta + at, l1, l2, n));
+        else if (l1 != 0)
+            FOR_STRETCHES(t, NAME(penalty_l1)(grad + at, magnitude, theta + at, l1, n));
+        else if (l2 != 0)
+            FOR_STRETCHES(t, NAME(penalty_l2)(grad + at, square, theta + at, l2, n));
+        if (left != 0 && l1 == 0) FOR_STRETCHES(t, NAME(magnitude_sum)(magnitude, theta + at, n));
+        ((double *)op->array[2])[t] = (l1 + left) * NAME(total)(magnitude) + 0.5 * l2 * NAME(total)(square);
     }
 }
 
@@ -112,13 +114,16 @@ static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t 
     }
 }
 
-/* arrays: g, whether it acted on each tile (0 or 1, double) or NULL; constants: limit */
+/* arrays: g, sums of squares of each tile before (double), whether it acted on each tile (0 or 1, double); constants: limit */
 static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
     for (int64_t t = begin; t < end; t++) {
-        int acted = 0;
-        FOR_STRETCHES(t, acted |= NAME(clip_value)((real *)op->array[0] + at, (real)op->constant[0], n));
-        if (op->array[1]) ((double *)op->array[1])[t] = acted;
+        double square[CHAINS] = {0};
+        integer acted[CHAINS] = {0}, any = 0;
+        FOR_STRETCHES(t, NAME(clip_value)((real *)op->array[0] + at, square, acted, (real)op->constant[0], n));
+        for (int k = 0; k < CHAINS; k++) any |= acted[k];
+        ((double *)op->array[1])[t] = NAME(total)(square);
+        ((double *)op->array[2])[t] = (double)any;
     }
 }
 
@@ -126,9 +131,9 @@ static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int6
 static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
     for (int64_t t = begin; t < end; t++) {
-        double sum = 0;
-        FOR_STRETCHES(t, sum += NAME(square_sum)((const real *)op->array[1] + at, n));
-        ((double *)op->array[0])[t] = sum;
+        double square[CHAINS] = {0};
+        FOR_STRETCHES(t, NAME(square_sum)(square, (const real *)op->array[1] + at, n));
+        ((double *)op->array[0])[t] = NAME(total)(square);
     }
 }
 
@@ -155,3 +160,6 @@ static void NAME(op_scale_gradient)(const nn_op *op, const nn_context *context, 
         if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, (real)factor, n));
     }
 }
+
+#undef CHAINS
+#undef LOOP_CHAINS

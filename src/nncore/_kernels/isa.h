@@ -16,6 +16,11 @@
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 #define NN_UNROLL _Pragma("GCC unroll 16")
 #define NN_PREFETCH(address) __builtin_prefetch(address)
+#if NN_VECTOR_BYTES > 16 || defined(__SSE2__)
+#define NN_FENCE() _mm_sfence()
+#else
+#define NN_FENCE() (void)0
+#endif
 #define NN_AHEAD 64
 #define NN_NEAR 16
 #define NV 2

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NN_MAX_ARRAYS = 8, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
+enum { NN_MAX_ARRAYS = 16, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
+enum { NN_TILE_TABLE = 7 };    /* which array has the tiles of an op of the update (tiles.h) */
 
 typedef struct nn_op nn_op;
 

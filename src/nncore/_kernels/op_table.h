@@ -8,7 +8,8 @@ static const nn_entry nn_table[] = {
     ENTRY(gather_rows) ENTRY(gather_labels) ENTRY(gather_one_hot) ENTRY(gather_weights) ENTRY(write_rows) ENTRY(spread_rows)
     ENTRY(nothing)
     /* dense */
-    ENTRY(dense_forward) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight)
+    ENTRY(dense_forward) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias)
+    ENTRY(pack_weight) ENTRY(pack_large_weight)
     ENTRY(dense_forward_blas) ENTRY(dense_backward_input_blas) ENTRY(dense_backward_weight_blas)
     /* recurrent */
     PAIR(simple_rnn) PAIR(gru)
@@ -43,6 +44,8 @@ static const nn_entry nn_table[] = {
     PAIR(batch_norm_tangent) ENTRY(batch_norm_tangent_statistics) ENTRY(batch_norm_tangent_backward_sums)
     ENTRY(batch_norm_tangent_backward_statistics) PAIR(group_norm_tangent) ENTRY(group_norm_tangent_backward_weight)
     PAIR(rms_norm_tangent) ENTRY(rms_norm_tangent_backward_weight)
+    ENTRY(weight_norm_tangent_weight) ENTRY(weight_norm_tangent_backward) PAIR(simple_rnn_tangent) PAIR(gru_tangent)
+    ENTRY(dense_steps_tangent_forward) ENTRY(dense_steps_tangent_backward_input) ENTRY(dense_steps_tangent_backward_weight)
     /* gradients before the update */
     ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
     ENTRY(gradient_noise)

@@ -454,7 +454,7 @@ static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t
 #define SLOTS_3 SLOT(0), SLOT(1), SLOT(2),
 #define TILE_OP(kernel, slots)                                                                                                 \
     static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                    \
-        const int64_t *table = op->array[NN_MAX_ARRAYS - 1];                                                                   \
+        const int64_t *table = op->array[NN_TILE_TABLE];                                                                       \
         int failed = 0;                                                                                                        \
         for (const int64_t *tile = table + 4 * begin; tile < table + 4 * end; tile += 4) {                                     \
             const int64_t whole = tile[2] == tile[3], rows = whole ? 1 : tile[1], columns = whole ? tile[1] * tile[2] : tile[2]; \

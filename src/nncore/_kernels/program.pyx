@@ -51,6 +51,7 @@ cdef extern from "executor.h" nogil:
         const double *coefficients
         int64_t coefficient_stride
         double scale
+        int keep_denormals
         int prepared
         uint64_t step_offset
         double *sums
@@ -60,6 +61,10 @@ cdef extern from "executor.h" nogil:
     int64_t nn_execute(const nn_program *, const nn_run *, int)
     int nn_has_openmp()
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
+
+cdef extern from "denormals.h" nogil:
+    uint64_t nn_keep_denormals()
+    void nn_set_denormals(uint64_t)
 
 cdef extern from "cpu.h" nogil:
     int nn_cpu_has_avx2()
@@ -104,11 +109,13 @@ cdef class OpTable:
 cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) noexcept with gil:
     """A whole-batch op written in Python: array[0] is a callable of the number of rows."""
     call = <object>op.array[0]
+    cdef uint64_t denormals = nn_keep_denormals()
     try:
         call(context.rows)
     except BaseException as error:  # kept, and raised again by the thread that runs the program
         call.error = error
         context.failed[0] = 1
+    nn_set_denormals(denormals)
 
 
 class PythonOp:
@@ -218,10 +225,11 @@ cdef class Program:
         self.ops[number].size[slot] = size
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
-            int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint prepared=False, uint64_t step_offset=0,
-            examples_out=None, notes_out=None, op_seconds=None, int threads=1):
+            int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint keep_denormals=False, bint prepared=False,
+            uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
-        record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew."""
+        record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew. Denormal
+        numbers count as 0 unless ``keep_denormals``; for Python ops they do not."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
@@ -231,7 +239,7 @@ cdef class Program:
         run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
         run.merge = merge
         run.scale = scale
-        run.prepared = prepared
+        run.keep_denormals, run.prepared = keep_denormals, prepared
         run.step_offset = step_offset
         run.sums = <double *>address(sums)
         run.op_seconds = <double *>address(op_seconds)

@@ -7,6 +7,7 @@
  *     previous (rows, steps, units)   h_{t-1} of each step: 0, h_1, h_2, ...
  *     y                               h_t of every step (rows, steps, units), or of the last one (rows, units)
  *     carry (rows, 2, units)          what flows back into h_{t-1}: through the cell, and past it
+ *     g (rows, steps, units) or NULL  the gradient of every h_t, kept for recurrent_tangents.h
  *
  * Zoneout (Krueger et al. 2016): with k from {0, 1}, P(k = 1) = rate, drawn for each row, step and unit,
  *     h_t = k h_{t-1} + (1 - k) new_t;    outside training k = rate, its mean. */
@@ -65,8 +66,8 @@ static void NAME(leave_state)(real *restrict y, real *restrict previous, const r
 }
 
 /* h_t = k h_{t-1} + (1 - k) new_t   =>   dnew = (1 - k) dh, past = k dh; dnew takes the place of what came through the cell */
-static void NAME(enter_state)(real *restrict carry, const real *restrict dy, const NAME(recurrence) *r, int64_t row,
-                              int64_t t) {
+static void NAME(enter_state)(real *restrict carry, real *restrict g, const real *restrict dy, const NAME(recurrence) *r,
+                              int64_t row, int64_t t) {
     const int64_t units = r->units;
     real *restrict dnew = carry + row * 2 * units, *restrict past = dnew + units, k[NAME(KEPT)];
     for (int64_t j = 0; j < units; j++) dnew[j] += past[j];
@@ -74,6 +75,7 @@ static void NAME(enter_state)(real *restrict carry, const real *restrict dy, con
         const real *restrict from = dy + (r->sequences ? row * r->steps + t : row) * units;
         for (int64_t j = 0; j < units; j++) dnew[j] += from[j];
     }
+    if (g) memcpy(g + (row * r->steps + t) * units, dnew, (size_t)units * sizeof(real));
     if (r->rate == 0) {
         memset(past, 0, (size_t)units * sizeof(real));
         return;
@@ -130,14 +132,14 @@ static void NAME(simple_rnn_forward)(real *restrict y, real *restrict new, real 
 }
 
 /* new_t = tanh(a_t + U h_{t-1})   =>   delta_t = dnew_t (1 - new_t^2), dh_{t-1} = U^T delta_t + past */
-static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry, const real *restrict dy,
-                                      const real *restrict new, const real *restrict w, const NAME(recurrence) *r,
-                                      int64_t rows) {
+static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry, real *restrict g,
+                                      const real *restrict dy, const real *restrict new, const real *restrict w,
+                                      const NAME(recurrence) *r, int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
     for (int64_t t = steps - 1; t >= 0; t--) {
         for (int64_t i = 0; i < rows; i++) {
-            NAME(enter_state)(carry, dy, r, i, t);
+            NAME(enter_state)(carry, g, dy, r, i, t);
             const real *restrict dnew = carry + i * 2 * units, *restrict h = new + (i * steps + t) * units;
             real *restrict to = delta + (i * steps + t) * units;
             for (int64_t j = 0; j < units; j++) to[j] = dnew[j] * ((1 - h[j]) * (1 + h[j]));
@@ -175,13 +177,13 @@ static void NAME(gru_forward)(real *restrict y, real *restrict gates, real *rest
  *     dn = dnew (1 - z) (1 - n^2)    dz = dnew (h_{t-1} - n) z (1 - z)    dr = dn q r (1 - r)    dq = dn r
  * delta = (dr, dz, dn) is the gradient of a; delta_recurrent = (dr, dz, dq) that of U h_{t-1} + c */
 static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurrent, real *restrict carry,
-                               const real *restrict dy, const real *restrict gates, const real *restrict q,
+                               real *restrict g, const real *restrict dy, const real *restrict gates, const real *restrict q,
                                const real *restrict previous, const real *restrict w, const NAME(recurrence) *s, int64_t rows) {
     const int64_t units = s->units, steps = s->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
     for (int64_t t = steps - 1; t >= 0; t--) {
         for (int64_t i = 0; i < rows; i++) {
-            NAME(enter_state)(carry, dy, s, i, t);
+            NAME(enter_state)(carry, g, dy, s, i, t);
             const int64_t here = (i * steps + t) * units;
             const real *restrict dnew = carry + i * 2 * units, *restrict h = previous + here, *restrict qt = q + here;
             const real *restrict r = gates + 3 * here, *restrict z = r + units, *restrict n = z + units;
@@ -212,11 +214,12 @@ static void NAME(op_simple_rnn_forward)(const nn_op *op, const nn_context *conte
                              (real *)op->array[2] + all, (real *)op->array[3] + begin * r.units, op->array[4], &r, end - begin);
 }
 
-/* arrays: delta, carry, dy, new, U */
+/* arrays: delta, carry, dy, new, U, g or NULL */
 static void NAME(op_simple_rnn_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
-    NAME(simple_rnn_backward)((real *)op->array[0] + all, (real *)op->array[1] + begin * 2 * r.units,
+    real *g = op->array[5];
+    NAME(simple_rnn_backward)((real *)op->array[0] + all, (real *)op->array[1] + begin * 2 * r.units, g ? g + all : NULL,
                               (const real *)op->array[2] + (r.sequences ? all : begin * r.units),
                               (const real *)op->array[3] + all, op->array[4], &r, end - begin);
 }
@@ -230,12 +233,13 @@ static void NAME(op_gru_forward)(const nn_op *op, const nn_context *context, int
                       op->array[5], op->array[6], &r, end - begin);
 }
 
-/* arrays: delta, delta_recurrent, carry, dy, gates, q, previous, U */
+/* arrays: delta, delta_recurrent, carry, dy, gates, q, previous, U, g or NULL */
 static void NAME(op_gru_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
+    real *g = op->array[8];
     NAME(gru_backward)((real *)op->array[0] + 3 * all, (real *)op->array[1] + 3 * all,
-                       (real *)op->array[2] + begin * 2 * r.units,
+                       (real *)op->array[2] + begin * 2 * r.units, g ? g + all : NULL,
                        (const real *)op->array[3] + (r.sequences ? all : begin * r.units),
                        (const real *)op->array[4] + 3 * all, (const real *)op->array[5] + all,
                        (const real *)op->array[6] + all, op->array[7], &r, end - begin);

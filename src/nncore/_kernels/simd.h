@@ -45,10 +45,26 @@ NN_INLINE void NAME(store_part)(real *p, vec v, int n) {
 /* The first n <= LANES reals at p, the rest zero. */
 NN_INLINE vec NAME(load_some)(const real *p, int n) { return n < LANES ? NAME(load_part)(p, n) : NAME(load)(p); }
 
-/* A LANES x LANES block the other way round: out[j][i] = in[i][j].  Row strides in reals; in and out do not overlap.
+/* Store past the caches, at a whole vector's address.  Such stores may overtake others until there is a fence. */
+#if NN_VECTOR_BYTES == 64
+#define STREAM_(p, v) REAL_IS_FLOAT ? _mm512_stream_ps((float *)(p), (__m512)(v)) : _mm512_stream_pd((double *)(p), (__m512d)(v))
+#elif NN_VECTOR_BYTES == 32
+#define STREAM_(p, v) REAL_IS_FLOAT ? _mm256_stream_ps((float *)(p), (__m256)(v)) : _mm256_stream_pd((double *)(p), (__m256d)(v))
+#elif defined(__SSE2__)
+#define STREAM_(p, v) REAL_IS_FLOAT ? _mm_stream_ps((float *)(p), (__m128)(v)) : _mm_stream_pd((double *)(p), (__m128d)(v))
+#endif
+#ifdef STREAM_
+NN_INLINE void NAME(stream)(real *p, vec v) { STREAM_(p, v); }
+#undef STREAM_
+#else
+NN_INLINE void NAME(stream)(real *p, vec v) { NAME(store)(p, v); }
+#endif
+
+/* A LANES x LANES block the other way round: out[j][i] = in[i][j].  Row strides in reals; in and out do not overlap.  `past`:
+ * past the caches.
  * Step s swaps, for rows i and i + s, the halves of every 2 s columns that lie off the diagonal; s = 1, 2, 4, ... */
 #if defined(__GNUC__) && !defined(__clang__)
-NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row) {
+NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, const int past) {
     typedef integer index __attribute__((vector_size(NN_VECTOR_BYTES)));
     vec row[LANES];
     NN_UNROLL for (int i = 0; i < LANES; i++) row[i] = NAME(load)(in + i * in_row);
@@ -65,10 +81,12 @@ NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *
             row[i + s] = __builtin_shuffle(a, b, high);
         }
     }
-    NN_UNROLL for (int i = 0; i < LANES; i++) NAME(store)(out + i * out_row, row[i]);
+    if (past) NN_UNROLL for (int i = 0; i < LANES; i++) NAME(stream)(out + i * out_row, row[i]);
+    else NN_UNROLL for (int i = 0; i < LANES; i++) NAME(store)(out + i * out_row, row[i]);
 }
 #else
-NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row) {
+NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, const int past) {
+    (void)past;
     for (int i = 0; i < LANES; i++)
         for (int j = 0; j < LANES; j++) out[j * out_row + i] = in[i * in_row + j];
 }

@@ -6,7 +6,7 @@
  * length */
 #define FOR_STRETCHES(t, call)                                                                                                 \
     do {                                                                                                                       \
-        const int64_t *tile = (const int64_t *)op->array[NN_MAX_ARRAYS - 1] + 4 * (t);                                         \
+        const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + 4 * (t);                                             \
         const int64_t rows = tile[2] == tile[3] ? 1 : tile[1], n = tile[2] == tile[3] ? tile[1] * tile[2] : tile[2];           \
         for (int64_t row = 0; row < rows; row++) {                                                                             \
             const int64_t at = tile[0] + row * tile[3];                                                                        \

@@ -45,10 +45,11 @@ class ActivityL1(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
         penalty, again = tape.charge()
-        sizes, constants = (x.width, int(again)), (self.strength,)
-        tape.rows("activity_l1_forward", y.value, penalty, x.value, sizes=sizes, constants=constants)
+        sizes = (x.width, int(again))
+        tape.rows("activity_l1_forward", y.value, penalty, x.value, sizes=sizes, constants=(self.strength,))
         if x.grad is not None:
-            tape.rows_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=sizes, constants=constants)
+            tape.charge_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=sizes, strength=self.strength)
+        y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 beside its jump
         return y
 
     def config(self) -> dict[str, Any]:

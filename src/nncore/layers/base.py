@@ -136,6 +136,11 @@ class Layer:
         """In training, does a row's output depend on the other rows? Then a batch cannot be cut in chunks."""
         return False
 
+    @property
+    def held(self) -> int:
+        """How many numbers of each example its passes hold, gradients and tangents not counted."""
+        return math.prod(self.output_shape)
+
     def smallest_batch(self, training: bool) -> int:
         """How many rows a batch must have."""
         return 1

@@ -77,7 +77,7 @@ class Dense(Layer):
         packed, bias = products.room_to_pack(), self.bias if self.has_bias else None
         gradient = products.emit(x, y, self.weight, packed, bias, self.weight_grad, tiles)
         pack = products.pack(packed, self.weight, tiles)
-        tape.gradient(gradient, derived=pack if tape.tangents or products.reads_packed else None)
+        tape.gradient(gradient, derived=pack if products.packs else None)
         if self.has_bias:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
         if tape.tangents:

@@ -29,14 +29,15 @@ class Noise(Layer):
 
     kernel: str
     constants: tuple[float, ...]
+    strength: str  # the name of the argument that is 0 if there is no noise
     needs_backward = True  # otherwise ∂l/∂x = ∂l/∂y
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
-        return self.emit_noise(tape, x) if tape.noise else self.emit_without(tape, x)
+        return self.emit_noise(tape, x) if tape.noise and getattr(self, self.strength) else self.emit_without(tape, x)
 
     def emit_without(self, tape: Tape, x: Signal) -> Signal:
         """Record what the layer does when it is not random: y is x."""
-        return tape.add(Signal(str(self.name), x.shape, x.value, x.grad))
+        return tape.add(Signal(str(self.name), x.shape, x.value, x.grad, x.tangent, x.grad_tangent))
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record the noise."""
@@ -102,7 +103,7 @@ class Dropout(Noise):
     array([[1., 1., 1., 1.]], dtype=float32)
     """
 
-    kernel = "dropout"
+    kernel, strength = "dropout", "rate"
 
     def __init__(self, rate: float, *, scale: str = "training", name: str | None = None) -> None:
         super().__init__(name=name)
@@ -112,12 +113,9 @@ class Dropout(Noise):
         self.constants = (1 / (1 - self.rate) if scale == "training" else 1.0, drop_threshold(self.rate))
 
     def emit_without(self, tape: Tape, x: Signal) -> Signal:
-        if self.scale == "test":
+        if self.scale == "test" and self.rate:
             return self.emit_pair(tape, x, "scaled", (x.width,), (1 - self.rate,))
         return super().emit_without(tape, x)
-
-    def emit_noise(self, tape: Tape, x: Signal) -> Signal:
-        return super().emit_noise(tape, x) if self.rate else super().emit_without(tape, x)
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate, "scale": self.scale, "name": self.name}
@@ -150,7 +148,7 @@ class GaussianNoise(Noise):
     (1.0, 0.1)
     """
 
-    kernel, needs_backward = "gaussian_noise", False
+    kernel, strength, needs_backward = "gaussian_noise", "stddev", False
 
     def __init__(self, stddev: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -191,7 +189,7 @@ class GaussianDropout(Noise):
     (2.0, 1.0)
     """
 
-    kernel = "gaussian_dropout"
+    kernel, strength = "gaussian_dropout", "rate"
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
         super().__init__(name=name)

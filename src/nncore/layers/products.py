@@ -13,6 +13,7 @@ __all__ = ["Products", "Rows", "Tiles", "matrix_tiles", "spread"]
 
 CROWDED = 4096  # bytes: rows so far apart fall into the same sets of a first-level cache
 SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
+PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
 PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
 
@@ -56,8 +57,8 @@ def spread(tape: Tape, array: Array | None, record: Callable[..., None], weights
 class Products:
     """y = x Wᵀ + b, and on the way back dx = dy W, dW = dyᵀ x, db = Σ dy.
 
-    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W on the way forward; the
-    BLAS (``NNCORE_GEMM``) needs none. A row of the batch holds ``steps`` rows of x and dy, where they are sequences.
+    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W on the way forward, and
+    tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the batch holds ``steps`` of x and dy.
     """
 
     def __init__(self, tape: Tape, units: int, inputs: int, steps: int = 1) -> None:
@@ -65,7 +66,7 @@ class Products:
         variant, self.gemm = _kernels.gemm_variant(tape.dtype)
         self.name = "dense_steps_{}" if steps > 1 else "dense_{}"
         self.product_name = self.name + variant
-        self.reads_packed = not self.gemm
+        self.packs = not self.gemm or tape.tangents  # do any ops read the packed copy?
 
     def room_to_pack(self) -> Array:
         """For a packed copy of W."""
@@ -73,8 +74,9 @@ class Products:
 
     def pack(self, packed: Array, weight: Array, tiles: Tiles) -> Op:
         """The op that renews the packed copy."""
+        kernel = "pack_large_weight" if self.units * self.inputs >= PACK_LARGE_FROM else "pack_weight"
         cost = [PACK_COST * n for n in tiles.elements]
-        return Op("tiles", "pack_weight", (packed, weight, tiles.rectangles), (self.units, self.inputs), cost=cost)
+        return Op("tiles", kernel, (packed, weight, tiles.rectangles), (self.units, self.inputs), cost=cost)
 
     def emit(
         self, x: Signal, y: Signal, weight: Array, packed: Array | None, bias: Array | None, weight_grad: Array, tiles: Tiles
@@ -89,7 +91,7 @@ class Products:
 
     def forward(self, y: Array, x: Rows, weight: Array, packed: Array | None, bias: Array | None) -> None:
         """y = x Wᵀ + b."""
-        arrays = (y, x.array, packed if self.reads_packed else weight, bias, *self.gemm)
+        arrays = (y, x.array, weight if self.gemm else packed, bias, *self.gemm)
         self.tape.rows(self.product_name.format("forward"), *arrays, sizes=self._sizes(x.gap))
         self.tape.flops_per_row += 2 * self.steps * self.units * self.inputs
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nncore import initializers
@@ -9,9 +11,23 @@ from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, Rows, matrix_tiles, spread
-from nncore.tape import Signal, Tape
+from nncore.tape import Op, Signal, Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
+
+
+@dataclass
+class Passes:
+    """What a layer's passes leave behind for all rows and steps; or the tangents of these arrays."""
+
+    a: Array  # (capacity, steps · outputs): the input's part, then the gates or the candidate states
+    previous: Array  # h_{t−1}
+    delta: Any = None  # the gradient of the input's part
+    recurrent_delta: Any = None  # the gradient of U h_{t−1} + c
+    q: Any = None  # of a GRU
+    g: Any = None  # the gradient of h_t, kept where there are tangents
+    packed: Any = None  # W
+    recurrent_packed: Any = None  # U
 
 
 class Recurrent(Layer):
@@ -73,55 +89,101 @@ class Recurrent(Layer):
         self.add_parameter("bias", (outputs,), self.bias_init)
         return (self.steps, self.units) if self.return_sequences else (self.units,)
 
+    @property
+    def held(self) -> int:
+        return math.prod(self.output_shape) + self.steps * 2 * self.gates * self.units  # gates and states of every step
+
     def emit(self, tape: Tape, x: Signal) -> Signal:
         outputs, steps = self.gates * self.units, self.steps
         y = tape.signal(str(self.name), self.output_shape)
-        a, previous = tape.array(steps * outputs), tape.array(steps * self.units)
-        delta = tape.array(steps * outputs) if tape.gradients else None
         of_x, of_h = Products(tape, outputs, self.inputs, steps), Products(tape, outputs, self.units, steps)
-        packed, recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
-        tiles, recurrent_tiles = (matrix_tiles(self.parameters[name]) for name in ("weight", "recurrent_weight"))
-
+        own = Passes(tape.array(steps * outputs), tape.array(steps * self.units))
+        own.packed, own.recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
+        own.delta = tape.array(steps * outputs) if tape.gradients else None
+        own.g = tape.array(steps * self.units) if tape.tangents else None
         x_rows = spread(tape, x.value, tape.rows, self.weight.size, steps)
-        of_x.forward(a, x_rows, self.weight, packed, self.bias)
-        recurrent_delta = self._emit_cell(tape, y, a, delta, previous, recurrent_packed)
+        of_x.forward(own.a, x_rows, self.weight, own.packed, self.bias)
+        self._emit_cell(tape, y, own)
         tape.flops_per_row += 2 * steps * self.recurrent_weight.size
-
-        delta_rows, recurrent_rows, h_rows = self._rows_back(tape, delta, recurrent_delta, previous)
-        of_x.backward_input(x.grad, delta_rows, self.weight)
-        gradient = of_x.weight_gradient(self.weight_grad, delta_rows, x_rows, tiles)
-        tape.gradient(gradient, derived=of_x.pack(packed, self.weight, tiles) if of_x.reads_packed else None)
-        gradient = of_h.weight_gradient(self.recurrent_weight_grad, recurrent_rows, h_rows, recurrent_tiles)
-        tape.gradient(gradient, derived=of_h.pack(recurrent_packed, self.recurrent_weight, recurrent_tiles))
-        for name, db in (("recurrent_bias", recurrent_delta), ("bias", delta)):
-            if name in self.parameters:
-                tape.gradient(of_h.bias_gradient(getattr(self, f"{name}_grad"), db, self.parameters[name]))
+        self._emit_gradients(tape, x, x_rows, own, of_x, of_h)
+        if tape.tangents and not self.zoneout:  # which is random
+            self._emit_tangent(tape, x, y, own, of_x, of_h)
         return y
 
-    def _rows_back(self, tape: Tape, delta: Array | None, recurrent_delta: Array | None, previous: Array) -> tuple[Rows, ...]:
-        """What the products of the way back read: the two deltas, which may be one, and h_{t−1}."""
-        if delta is None:
-            return (Rows(None),) * 3
-        back, shared = tape.rows_backward, recurrent_delta is delta
-        weights, recurrent_weights = self.weight.size, self.recurrent_weight.size
-        delta_rows = spread(tape, delta, back, weights + shared * recurrent_weights, self.steps)
-        recurrent_rows = delta_rows if shared else spread(tape, recurrent_delta, back, recurrent_weights, self.steps)
-        return delta_rows, recurrent_rows, spread(tape, previous, back, recurrent_weights, self.steps)
+    def _emit_gradients(self, tape: Tape, x: Signal, x_rows: Rows, own: Passes, of_x: Products, of_h: Products) -> None:
+        """∂l/∂x, and the gradients of W, U and the biases, sums over all rows and steps."""
+        shared, back, readers = own.recurrent_delta is own.delta, tape.rows_backward, self.recurrent_weight.size
+        delta = spread(tape, own.delta, back, self.weight.size + shared * readers, self.steps)
+        recurrent_delta = delta if shared else spread(tape, own.recurrent_delta, back, readers, self.steps)
+        h = spread(tape, own.previous if tape.gradients else None, back, readers, self.steps)
+        of_x.backward_input(x.grad, delta, self.weight)
+        tiles = matrix_tiles(self.parameters["weight"])
+        gradient, pack = of_x.weight_gradient(self.weight_grad, delta, x_rows, tiles), of_x.pack(own.packed, self.weight, tiles)
+        tape.gradient(gradient, derived=pack if of_x.packs else None)
+        tiles = matrix_tiles(self.parameters["recurrent_weight"])
+        gradient = of_h.weight_gradient(self.recurrent_weight_grad, recurrent_delta, h, tiles)
+        tape.gradient(gradient, derived=of_h.pack(own.recurrent_packed, self.recurrent_weight, tiles))
+        for name, db in (("recurrent_bias", own.recurrent_delta), ("bias", own.delta)):
+            if name in self.parameters:
+                tape.gradient(of_h.bias_gradient(getattr(self, f"{name}_grad"), db, self.parameters[name]))
 
-    def _emit_cell(
-        self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array, packed: Array
-    ) -> Array | None:  # fmt: skip
+    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         """The steps in time: from ``a``, the input's part, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
 
-        ``previous`` is to hold h_{t−1} of every step; ``packed`` is the packed copy of U. Returned is where the gradient of
-        U h_{t−1} + c goes.
+        ``previous`` is to hold h_{t−1} of every step, ``recurrent_delta`` the gradient of U h_{t−1} + c.
         """
         raise NotImplementedError
+
+    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
+        """The steps in time once more: from ``tangent.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangent.delta``."""
+        raise NotImplementedError
+
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, own: Passes, of_x: Products, of_h: Products) -> None:
+        """R{a_t} = W R{x_t} + V x_t + v_b, R{} of the cell, R{∂l/∂x_t} = Wᵀ R{δ_t} + Vᵀ δ_t, and R{δᵀ x}, R{δᵀ h_{t−1}}."""
+        outputs = self.gates * self.units
+        tangent = Passes(*(tape.array(array.shape[1]) for array in (own.a, own.previous, own.delta)))
+        tangent.packed = self._pack_direction(tape, "weight", of_x)
+        tangent.recurrent_packed = self._pack_direction(tape, "recurrent_weight", of_h)
+        v_b, sizes = tape.direction(self.bias), (outputs, self.inputs, 0, 0, self.steps)
+        tape.tangent_signal(y)
+        if x.tangent is None:  # the data: R{x} = 0
+            tape.tangent_forward("dense_steps_forward", tangent.a, x.value, tangent.packed, v_b, sizes=sizes)
+        else:
+            packed = own.packed, tangent.packed
+            tape.tangent_forward("dense_steps_tangent_forward", tangent.a, x.tangent, x.value, *packed, v_b, sizes=sizes)
+        self._emit_cell_tangent(tape, y, own, tangent)
+        if x.tangent is not None:
+            weights = self.weight, tape.direction(self.weight)
+            arrays = (x.grad_tangent, tangent.delta, own.delta, *weights)
+            tape.tangent_backward("dense_steps_tangent_backward_input", *arrays, sizes=sizes)
+        self._weight_tangent(tape, "weight", tangent.delta, own.delta, x.value, x.tangent)
+        deltas = tangent.recurrent_delta, own.recurrent_delta
+        self._weight_tangent(tape, "recurrent_weight", *deltas, own.previous, tangent.previous)
+        for name, tdb in (("recurrent_bias", tangent.recurrent_delta), ("bias", tangent.delta)):
+            if name in self.parameters:
+                product = tape.product(getattr(self, f"{name}_grad"))
+                tape.tangent_gradient(of_h.bias_gradient(product, tdb, self.parameters[name]))
 
     def _cell_options(self, tape: Tape) -> dict[str, Any]:
         """Sizes and constants of the cell's ops."""
         sizes = (self.units, self.steps, self.return_sequences, tape.noise, *tape.stream())
         return {"sizes": sizes, "constants": (self.zoneout,)}
+
+    def _pack_direction(self, tape: Tape, name: str, products: Products) -> Array:
+        """The packed copy of the direction's part for a weight."""
+        packed, direction = products.room_to_pack(), tape.direction(getattr(self, name))
+        tape.tangent_prepare(products.pack(packed, direction, matrix_tiles(self.parameters[name])))
+        return packed
+
+    def _weight_tangent(self, tape: Tape, name: str, tdelta: Array, delta: Array, h: Array, th: Array | None) -> None:
+        """R{δᵀ h} = R{δ}ᵀ h + δᵀ R{h} of a weight, over all rows and steps."""
+        rectangles, elements, _ = matrix_tiles(self.parameters[name])
+        product, kernel = tape.product(getattr(self, f"{name}_grad")), "dense_steps_backward_weight"
+        arrays: tuple[Any, ...] = (product, tdelta, h, rectangles)
+        if th is not None:
+            arrays, kernel = (product, tdelta, delta, h, th, rectangles), "dense_steps_tangent_backward_weight"
+        sizes, cost = (*self.parameters[name].shape, 0, 0, self.steps), [2 * n * tape.capacity * self.steps for n in elements]
+        tape.tangent_gradient(Op("tiles", kernel, arrays, sizes, cost=cost))
 
     def config(self) -> dict[str, Any]:
         return {
@@ -178,15 +240,23 @@ class SimpleRNN(Recurrent):
     def default_name(cls) -> str:
         return "simple_rnn"
 
-    def _emit_cell(
-        self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array, packed: Array
-    ) -> Array | None:  # fmt: skip
+    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         options = self._cell_options(tape)
-        tape.rows("simple_rnn_forward", y.value, a, previous, tape.array(self.units), packed, **options)
+        own.recurrent_delta = own.delta
+        arrays = (own.a, own.previous, tape.array(self.units), own.recurrent_packed)
+        tape.rows("simple_rnn_forward", y.value, *arrays, **options)
         if tape.gradients:
             carry = tape.array(2 * self.units)
-            tape.rows_backward("simple_rnn_backward", delta, carry, y.grad, a, self.recurrent_weight, **options)
-        return delta
+            tape.rows_backward("simple_rnn_backward", own.delta, carry, y.grad, own.a, self.recurrent_weight, own.g, **options)
+
+    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
+        options, tangent.recurrent_delta = self._cell_options(tape), tangent.delta
+        arrays: tuple[Any, ...] = (tangent.a, tangent.previous, tape.array(self.units), own.a, own.previous)
+        packed = own.recurrent_packed, tangent.recurrent_packed
+        tape.tangent_forward("simple_rnn_tangent_forward", y.tangent, *arrays, *packed, **options)
+        arrays = (tangent.delta, tape.array(2 * self.units), y.grad_tangent, own.g, own.delta, own.a, tangent.a)
+        weights = self.recurrent_weight, tape.direction(self.recurrent_weight)
+        tape.tangent_backward("simple_rnn_tangent_backward", *arrays, *weights, **options)
 
 
 class GRU(Recurrent):
@@ -236,14 +306,23 @@ class GRU(Recurrent):
         self.add_parameter("recurrent_bias", (3 * self.units,), self.bias_init)
         return output_shape
 
-    def _emit_cell(
-        self, tape: Tape, y: Signal, a: Array, delta: Array | None, previous: Array, packed: Array
-    ) -> Array | None:  # fmt: skip
+    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         options = self._cell_options(tape)
-        q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
-        recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
-        tape.rows("gru_forward", y.value, a, q, previous, product, packed, self.recurrent_bias, **options)
+        own.q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
+        own.recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
+        arrays: tuple[Any, ...] = (own.a, own.q, own.previous, product, own.recurrent_packed, self.recurrent_bias)
+        tape.rows("gru_forward", y.value, *arrays, **options)
         if tape.gradients:
-            arrays = (delta, recurrent_delta, tape.array(2 * self.units), y.grad, a, q, previous, self.recurrent_weight)
-            tape.rows_backward("gru_backward", *arrays, **options)
-        return recurrent_delta
+            arrays = (own.delta, own.recurrent_delta, tape.array(2 * self.units), y.grad, own.a, own.q, own.previous)
+            tape.rows_backward("gru_backward", *arrays, self.recurrent_weight, own.g, **options)
+
+    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
+        options, tangent.q = self._cell_options(tape), tape.array(self.steps * self.units)
+        tangent.recurrent_delta = tape.array(self.steps * 3 * self.units)
+        weight, bias, saved = self.recurrent_weight, self.recurrent_bias, (own.a, own.q, own.previous)
+        arrays: tuple[Any, ...] = (tangent.a, tangent.q, tangent.previous, tape.array(3 * self.units), *saved)
+        packed = own.recurrent_packed, tangent.recurrent_packed
+        tape.tangent_forward("gru_tangent_forward", y.tangent, *arrays, *packed, tape.direction(bias), **options)
+        arrays = (tangent.delta, tangent.recurrent_delta, tape.array(2 * self.units), y.grad_tangent, own.g)
+        arrays = (*arrays, own.recurrent_delta, *saved, tangent.a, tangent.q, tangent.previous)
+        tape.tangent_backward("gru_tangent_backward", *arrays, weight, tape.direction(weight), **options)

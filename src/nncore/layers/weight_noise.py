@@ -29,20 +29,22 @@ class NoisyDense(Dense):
     """Base of the dense layers that compute with a noisy copy of W in training.
 
     ``kernel`` names the pair of ops, ``constants`` their parameters, ``options`` the constructor's arguments beside those of
-    `Dense`.
+    `Dense`, ``strengths`` those of them that are all 0 if there is no noise.
     """
 
     kernel: str
     constants: tuple[float, ...]
     options: tuple[str, ...]
+    strengths: tuple[str, ...]
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
-        return self.emit_noise(tape, x) if tape.noise else super().emit(tape, x)
+        random = any(getattr(self, name) for name in self.strengths)
+        return self.emit_noise(tape, x) if tape.noise and random else super().emit(tape, x)
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step W̃ and its packed copy, the products with it, the gradient of W from that of W̃."""
         products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
-        packed = products.room_to_pack() if products.reads_packed else None
+        packed = products.room_to_pack() if products.packs else None
         noisy = tape.arena.take(self.weight.shape, tape.dtype)
         arrays, sizes = (packed, noisy, self.weight, tiles.rectangles), (self.units, self.inputs, *tape.stream())
         cost = [(PACK_COST + NOISE_COST) * n for n in tiles.elements]
@@ -117,7 +119,7 @@ class DropConnect(NoisyDense):
     array([[4., 4., 4.]], dtype=float32)
     """
 
-    kernel, options = "shakeout", ("rate",)
+    kernel, options, strengths = "shakeout", ("rate",), ("rate",)
 
     def __init__(self, units: int, rate: float = 0.5, **dense: Any) -> None:
         super().__init__(units, **dense)
@@ -169,7 +171,7 @@ class Shakeout(NoisyDense):
     [-0.25, 2.25]
     """
 
-    kernel, options = "shakeout", ("rate", "c")
+    kernel, options, strengths = "shakeout", ("rate", "c"), ("rate",)
 
     def __init__(self, units: int, rate: float = 0.5, c: float = 0.1, **dense: Any) -> None:
         super().__init__(units, **dense)
@@ -180,7 +182,7 @@ class Shakeout(NoisyDense):
 class _Whiteout(NoisyDense):
     """The noise that both kinds of whiteout have: e ~ N(0, σ² |w|^(−γ) + λ) on the signal of each connection."""
 
-    options = ("sigma", "gamma", "lam")
+    options, strengths = ("sigma", "gamma", "lam"), ("sigma", "lam")
 
     def __init__(self, units: int, sigma: float, gamma: float = 1.0, lam: float = 0.0, **dense: Any) -> None:
         super().__init__(units, **dense)
@@ -294,7 +296,7 @@ class AdditiveWhiteout(_Whiteout):
         tape.forward.append(Op("tiles", "whiteout_additive_forward", arrays, sizes, self.constants, cost=pieces))
         y = tape.signal(str(self.name), self.output_shape)
         gradient = products.emit(x, y, self.weight, packed, noisy, self.weight_grad, tiles)
-        pack = products.pack(packed, self.weight, tiles) if products.reads_packed else None
+        pack = products.pack(packed, self.weight, tiles) if products.packs else None
         self._emit_gradients(tape, y, products, gradient, tiles, derived=pack)
         return y
 
@@ -333,7 +335,7 @@ class GaussianWeightNoise(NoisyDense):
     (0.0, 2.5)
     """
 
-    kernel, options = "whiteout_multiplicative", ("stddev",)
+    kernel, options, strengths = "whiteout_multiplicative", ("stddev",), ("stddev",)
 
     def __init__(self, units: int, stddev: float, **dense: Any) -> None:
         super().__init__(units, **dense)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class WeightNorm(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         units, inputs = sizes = self.layer.units, self.layer.inputs
         y, products = tape.signal(str(self.name), self.output_shape), Products(tape, units, inputs)
-        packed = products.room_to_pack() if products.reads_packed else None
+        packed = products.room_to_pack() if products.packs else None
         weight, gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
         bias = self.bias if self.layer.has_bias else None
         firsts = range(0, units, TILE_UNITS)
@@ -143,7 +144,33 @@ class WeightNorm(Layer):
             tape.gradient(Op("tiles", "nothing", (), cost=(float(size),), tiles=(tile,)))
         if bias is not None:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
+        if tape.tangents:
+            self._emit_tangent(tape, x, y, products, renew, gradient)
         return y
+
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, products: Products, renew: Op, gradient: Array) -> None:
+        """R{W} from the direction's parts of v and g, the products of `Dense` with it, R{∂l/∂v} and R{∂l/∂g} from R{∂l/∂W}."""
+        sizes, (weight, direction, length, tiles, packed) = renew.sizes, renew.arrays
+        t_direction, t_length = tape.direction(direction), tape.direction(length)
+        t_bias = tape.direction(self.bias) if self.layer.has_bias else None
+        t_weight, t_gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
+        t_packed = products.room_to_pack()
+        ty, tdy = tape.tangent_signal(y)
+        arrays: tuple[Any, ...] = (t_weight, direction, length, t_direction, t_length, tiles, t_packed)
+        tape.tangent_prepare(replace(renew, kernel="weight_norm_tangent_weight", arrays=arrays))
+        if x.tangent is None:  # the data: R{x} = 0
+            tape.tangent_forward("dense_forward", ty, x.value, t_packed, t_bias, sizes=sizes)
+            arrays, kernel = (t_gradient, tdy, x.value, tiles), "dense_backward_weight"
+        else:
+            tape.tangent_forward("dense_tangent_forward", ty, x.tangent, x.value, packed, t_packed, t_bias, sizes=sizes)
+            tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, weight, t_weight, sizes=sizes)
+            arrays, kernel = (t_gradient, tdy, y.grad, x.value, x.tangent, tiles), "dense_tangent_backward_weight"
+        tape.tangent_tiles_backward(kernel, *arrays, pieces=len(tiles), sizes=sizes)
+        results = tape.product(self.direction_grad), tape.product(self.length_grad)
+        arrays = (*results, t_gradient, gradient, direction, length, t_direction, t_length, tiles)
+        tape.tangent_tiles_backward("weight_norm_tangent_backward", *arrays, pieces=len(tiles), sizes=sizes)
+        if t_bias is not None:
+            tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
 
     def config(self) -> dict[str, Any]:
         return {"layer": {"class": "Dense", **self.layer.config()}, "name": self.name}

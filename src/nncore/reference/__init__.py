@@ -2,7 +2,8 @@
 
 - `activations`, `losses`, `dense`, `recurrent`, `gather`: what a network computes, forward and backward, a function a kernel;
 - `batch_norm`, `group_norm`: normalisation over the batch, of an example, of weights;
-- `tangents`, `normalisation_tangents`: the same once more differentiated along a direction, for products with the Hessian;
+- `tangents`, `normalisation_tangents`, `weight_norm_tangents`, `recurrent_tangents`: the same once more differentiated along
+  a direction, for products with the Hessian;
 - `random`, `noise`, `weight_noise`: random numbers that have an address, and what layers do with them;
 - `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: what a step does to the parameters;
@@ -26,9 +27,11 @@ from . import (
     optimizers,
     random,
     recurrent,
+    recurrent_tangents,
     tangents,
     training,
     weight_noise,
+    weight_norm_tangents,
 )
 from .activations import (
     elu_backward,
@@ -163,6 +166,15 @@ from .recurrent import (
     simple_rnn_forward,
     zoneout_keep,
 )
+from .recurrent_tangents import (
+    dense_steps_tangent_backward_input,
+    dense_steps_tangent_backward_weight,
+    dense_steps_tangent_forward,
+    gru_tangent_backward,
+    gru_tangent_forward,
+    simple_rnn_tangent_backward,
+    simple_rnn_tangent_forward,
+)
 from .tangents import (
     add_product,
     binary_cross_entropy_tangent,
@@ -202,6 +214,7 @@ from .weight_noise import (
     whiteout_slope,
     whiteout_spread,
 )
+from .weight_norm_tangents import weight_norm_tangent_backward, weight_norm_tangent_weight
 
 __all__ = [
     "MLP",
@@ -257,6 +270,9 @@ __all__ = [
     "dense_steps_backward_input",
     "dense_steps_backward_weight",
     "dense_steps_forward",
+    "dense_steps_tangent_backward_input",
+    "dense_steps_tangent_backward_weight",
+    "dense_steps_tangent_forward",
     "dense_tangent_backward_input",
     "dense_tangent_backward_weight",
     "dense_tangent_forward",
@@ -290,6 +306,8 @@ __all__ = [
     "group_norm_tangent_forward",
     "gru_backward",
     "gru_forward",
+    "gru_tangent_backward",
+    "gru_tangent_forward",
     "hinge",
     "hinge_tangent",
     "huber",
@@ -325,6 +343,7 @@ __all__ = [
     "random_bits",
     "random_normal",
     "recurrent",
+    "recurrent_tangents",
     "relu_backward",
     "relu_forward",
     "relu_tangent_backward",
@@ -359,6 +378,8 @@ __all__ = [
     "silu_tangent_backward",
     "simple_rnn_backward",
     "simple_rnn_forward",
+    "simple_rnn_tangent_backward",
+    "simple_rnn_tangent_forward",
     "softmax_backward",
     "softmax_cross_entropy",
     "softmax_cross_entropy_labels",
@@ -380,6 +401,9 @@ __all__ = [
     "training",
     "weight_noise",
     "weight_norm_backward",
+    "weight_norm_tangent_backward",
+    "weight_norm_tangent_weight",
+    "weight_norm_tangents",
     "weight_norm_weight",
     "whiteout_additive_backward",
     "whiteout_additive_forward",

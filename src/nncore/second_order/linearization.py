@@ -34,13 +34,13 @@ def chunk_rows(model: Sequential, rows: int) -> int:
     """How many of the rows are taken at a time. It depends on sizes alone."""
     if any(layer.couples_rows for layer in model.layers):
         return rows
-    width = math.prod(model.input_shape) + 4 * sum(math.prod(layer.output_shape) for layer in model.layers)
+    width = math.prod(model.input_shape) + 4 * sum(layer.held for layer in model.layers)
     chunks = -(-rows // max(64, CHUNK_BYTES // (width * model.dtype.itemsize)))
     return -(-rows // chunks)
 
 
 class Paced:
-    """A compiled program for many steps: on as many threads as is fastest, and 50 ms at a time, so that Ctrl-C is served."""
+    """A compiled program for many steps: on as many threads as is fastest, and 100 ms at a time, so that Ctrl-C is served."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled, self.pace = compiled, Pace(compiled.parallel)
@@ -97,12 +97,11 @@ class CurvatureProgram(Linearization):
         assert output.grad_tangent is not None
         self.gather_y, loss_op, losses = loss.emit(tape, output, targets)
         passes = [self.recording.gather, self.gather_y, *tape.forward, loss_op]
-        backward = _redirected(tape.backward, tape, model)
         if gauss_newton:  # the way back is that of a gradient, from H_l R{y} instead of ∂l/∂y
-            way = [loss.emit_tangent(output, loss_op, output.grad), *backward]
+            way = [loss.emit_tangent(output, loss_op, output.grad), *_redirected(tape.pullback, tape, model)]
             gradients = _redirected(tape.parameter_gradients, tape, model)
         else:
-            passes += backward
+            passes += _redirected(tape.backward, tape, model)
             way = [loss.emit_tangent(output, loss_op, output.grad_tangent), *tape.tangents_backward]
             gradients = tape.tangent_gradients
         self.load, load = _load(tape)
@@ -129,7 +128,7 @@ class JacobianProgram(Linearization):
         self.add = _add(tape)
         self.write = Op("rows", "write_rows", (None, output.tangent), (self.width,))
         self.seed = Op("rows", "gather_rows", (output.grad, None), (self.width, self.width))
-        back = stages([self.seed, *_redirected(tape.backward, tape, model)])
+        back = stages([self.seed, *_redirected(tape.pullback, tape, model)])
         back += parameter_stages(_redirected(tape.parameter_gradients, tape, model), (), {})
         passes = stages([self.recording.gather, *tape.forward])
         self.passes = Paced(Compiled(tape, passes, before=self.recording.prepare()))

@@ -157,16 +157,17 @@ class HessianOperator(_Curvature):
 
     Notes
     -----
-    ReLU, LeakyReLU, ELU with α ≠ 1, the hinge loss and the mean absolute error have kinks. There second derivatives do not
-    exist; those beside the kink are taken. So H of a ReLU network has nothing of the bends between its linear pieces.
+    ReLU, LeakyReLU, ELU with α ≠ 1, `ActivityL1`, the hinge loss and the mean absolute error have kinks. There second
+    derivatives do not exist; those beside the kink are taken. So H of a ReLU network has nothing of the bends between its
+    linear pieces.
     With `BatchNorm` that is not frozen the statistics are those of X as a whole, and so X is never cut in chunks: its signals
     must fit in memory.
 
     Raises
     ------
     TypeError
-        For a layer or a loss that has no second derivative here: one written in Python, a random or recurrent layer,
-        `WeightNorm`, and `BatchRenorm` unless frozen.
+        For a layer or a loss that has no second derivative here: one written in Python, a random layer (noise, dropout,
+        zoneout), and `BatchRenorm` unless frozen.
     ValueError
         If X, y or a vector do not fit; in a product, if the loss is not finite, or a layer has been frozen or released since.
 

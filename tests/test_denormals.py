@@ -1,0 +1,59 @@
+"""Numbers below the smallest normal one: 0 while a program runs, themselves everywhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import _kernels
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_programs_take_them_for_0(dtype: str, threads: int) -> None:
+    before = nn.get_num_threads()
+    tiny = np.finfo(dtype).tiny
+    model = nn.Sequential([nn.Dense(2)], input_shape=1, dtype=dtype)
+    model.parameters[:] = [1, 1, 0, 0]
+    nn.set_num_threads(threads)
+    try:
+        assert model.predict([[tiny / 4], [tiny]]).tolist() == [[0, 0], [tiny, tiny]]
+    finally:
+        nn.set_num_threads(before)
+    assert tiny / 4 > 0  # this thread has its own arithmetic back
+
+
+def test_averages_of_a_gradient_that_is_0_come_to_0() -> None:
+    """m ← 0.9 m stays at a denormal number where these are kept: 0.9 k rounds to k."""
+    model = nn.Sequential([nn.Dense(1, bias=False)], input_shape=1)
+    optimizer = nn.Adam(betas=(0.9, 0.9))
+    trainer = nn.Trainer(model, "mean_squared_error", optimizer)
+    trainer.fit([[1.0]], [3.0], epochs=1, verbose=0)
+    averages = list(optimizer.state.values())
+    assert all(average > 0 or average < 0 for average in averages)
+    trainer.fit([[0.0]], [0.0], epochs=2000, verbose=0)
+    assert not any(averages)
+
+
+def test_python_code_in_a_network_keeps_them() -> None:
+    seen = []
+
+    class Look(nn.Layer):
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            seen.append((np.full(1, np.finfo(np.float64).tiny) / 4)[0])
+            return x
+
+        def backward(self, grad: np.ndarray) -> np.ndarray:
+            return grad
+
+    model = nn.Sequential([Look(), nn.Dense(1)], input_shape=1)
+    nn.Trainer(model, "mean_squared_error").fit([[1.0]], [1.0], epochs=1, verbose=0)
+    assert seen
+    assert min(seen) > 0
+
+
+def test_kernels_by_themselves_keep_them() -> None:
+    x, y = np.full((1, 3), np.finfo(np.float32).tiny / 4), np.zeros((1, 3), np.float32)
+    _kernels.run_op("relu_forward", (y, x.astype(np.float32)), dtype=np.float32, sizes=(3,))
+    assert (y > 0).all()

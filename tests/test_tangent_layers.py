@@ -1,0 +1,281 @@
+"""The R-operator through weight normalisation and a penalty on activations; and which layers have it at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import test_kernels as kernels
+import test_tangent as tangent
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, reference
+from nncore.layers import LAYERS, NOISE, WEIGHT_NOISE
+from nncore.layers.weight_norm import TILE_UNITS
+from nncore.second_order import GaussNewtonOperator, HessianOperator
+
+Array = NDArray[Any]
+each_isa, each_dtype = kernels.each_isa, kernels.each_dtype
+assert_relative = tangent.assert_relative
+
+# Kernels against their twins.
+
+SIZES = [(1, 1), (1, 17), (2, 1), (3, 8), (31, 7), (32, 16), (33, 5), (64, 33), (65, 15), (130, 64)]
+
+
+def tiles_of(units: int, inputs: int) -> Array:
+    firsts = range(0, units, TILE_UNITS)
+    return np.array([(first, min(first + TILE_UNITS, units), 0, inputs) for first in firsts], dtype=np.int64)
+
+
+def run_tiles(
+    name: str, outputs: list[tuple[int, ...]], arrays: tuple[Array, ...], inputs: int, isa: str | None
+) -> list[Array]:
+    """The outputs, the same bits on 1, 2 and 3 threads."""
+    dtype, tiles = arrays[0].dtype, arrays[-1]
+    sizes, results = (int(tiles[-1, 1]), inputs), []
+    for threads in (1, 2, 3):
+        written = [kernels.Output(shape, dtype) for shape in outputs]
+        run: dict[str, Any] = {
+            "dtype": dtype,
+            "sizes": sizes,
+            "axis": "tiles",
+            "pieces": len(tiles),
+            "threads": threads,
+            "isa": isa,
+        }
+        if name == "weight_norm_tangent_weight":
+            copy = np.zeros(_kernels.packed_size(*sizes), dtype)
+            _kernels.run_op(name, (written[0].array, *arrays, copy), **run)
+            assert np.array_equal(copy, tangent.packed(written[0].array, isa))
+        else:
+            _kernels.run_op(name, (*(output.array for output in written), *arrays), **run)
+        for output in written:
+            output.check()
+        results.append([output.array for output in written])
+    for other in results[1:]:
+        assert all(map(kernels.same_bits, results[0], other))
+    return results[0]
+
+
+def weight_terms(v: Array, g: Array, tv: Array, tg: Array) -> tuple[Array, Array, Array]:
+    """The sizes of what R{w}, R{dv}, R{dg} are sums of, for dw and tdw of size 1: all signs taken away."""
+    v, tv, g, tg = np.abs(v), np.abs(tv), np.abs(g)[:, None], np.abs(tg)[:, None]
+    norm = np.linalg.norm(v, axis=1, keepdims=True)
+    p = (v * tv).sum(axis=1, keepdims=True) / norm**2
+    a = g / norm
+    ta, b = tg / norm + a * p, v.sum(axis=1, keepdims=True) / norm**2
+    tb = (v + tv).sum(axis=1, keepdims=True) / norm**2 + 2 * b * p
+    return a * tv + ta * v, ta * (1 + b * v) + a * (1 + tb * v + b * tv), (norm * (tb + b * p))[:, 0]
+
+
+def check_weight_norm(units: int, inputs: int, dtype: str, isa: str | None, mutation: float = 1.0) -> None:
+    rng = np.random.default_rng((units, inputs))
+    (v, tv), (g, tg) = tangent.normal(rng, (units, inputs), 2, dtype), tangent.normal(rng, (units,), 2, dtype)
+    dW, tdW = rng.uniform(-1, 1, (2, units, inputs)).astype(dtype)
+    tiles = tiles_of(units, inputs)
+    (tw,) = run_tiles("weight_norm_tangent_weight", [v.shape], (v, g, tv, tg, tiles), inputs, isa)
+    tdv, tdg = run_tiles("weight_norm_tangent_backward", [v.shape, g.shape], (tdW, dW, v, g, tv, tg, tiles), inputs, isa)
+    v, g, tv, tg, dW, tdW = kernels.doubles(v, g, tv, tg, dW, tdW)
+    of_weight, of_direction, of_length = weight_terms(v, g, tv, tg)
+    kernels.assert_near(
+        tw, reference.weight_norm_tangent_weight(v, g, tv, tg * mutation), of_weight, f"R{{W}} {units} {inputs}"
+    )
+    want = reference.weight_norm_tangent_backward(tdW * mutation, dW, v, g, tv, tg)
+    kernels.assert_near(tdv, want[0], of_direction, f"R{{dv}} {units} {inputs}")
+    kernels.assert_near(tdg, want[1], of_length, f"R{{dg}} {units} {inputs}")
+
+
+@each_isa
+@each_dtype
+def test_weight_norm_kernels(dtype: str, isa: str) -> None:
+    for units, inputs in SIZES:
+        check_weight_norm(units, inputs, dtype, isa)
+
+
+@each_dtype
+def test_mutant_weight_norm_kernels(dtype: str) -> None:
+    kernels.differs(lambda: check_weight_norm(33, 5, dtype, None, kernels.MUTATION))
+
+
+def test_weight_norm_twins_by_differences(rng: np.random.Generator) -> None:
+    (v, tv), (g, tg) = tangent.normal(rng, (5, 7), 2, "float64"), tangent.normal(rng, (5,), 2, "float64")
+    dW, tdW = tangent.normal(rng, (5, 7), 2, "float64")
+    near: dict[str, float] = {"rtol": 1e-6, "atol": 1e-8}
+    want = tangent.derivative(reference.weight_norm_weight, (v, g), (tv, tg))
+    np.testing.assert_allclose(reference.weight_norm_tangent_weight(v, g, tv, tg), want, **near)
+    for i, got in enumerate(reference.weight_norm_tangent_backward(tdW, dW, v, g, tv, tg)):
+        want = tangent.derivative(lambda *a, i=i: reference.weight_norm_backward(*a)[i], (dW, v, g), (tdW, tv, tg))
+        np.testing.assert_allclose(got, want, **near)
+
+
+# Products of whole networks.
+
+ROWS = 12
+NETS: dict[str, Callable[[], list[nn.Layer]]] = {
+    "weight norm": lambda: [nn.WeightNorm(nn.Dense(8)), nn.Tanh(), nn.WeightNorm(nn.Dense(40)), nn.SiLU(), nn.Dense(3)],
+    "weight norm last": lambda: [nn.Dense(5), nn.GELU(), nn.WeightNorm(nn.Dense(3, bias=False))],
+    "activity": lambda: [nn.ActivityL1(0.1), nn.Dense(6), nn.ActivityL1(0.3), nn.Tanh(), nn.Dense(3), nn.ActivityL1(0.2)],
+    "both": lambda: [nn.WeightNorm(nn.Dense(9)), nn.LayerNorm(), nn.ActivityL1(0.3), nn.Tanh(), nn.WeightNorm(nn.Dense(3))],
+}
+each_net = pytest.mark.parametrize("name", NETS)
+
+
+def problem(name: str, rng: np.random.Generator, rows: int = ROWS) -> tuple[nn.Sequential, Array, Array]:
+    model = nn.Sequential(NETS[name](), input_shape=4, dtype="float64")
+    model.parameters[...] = rng.normal(0, 0.7, model.parameters.size)
+    return model, rng.standard_normal((rows, 4)), rng.standard_normal((rows, 3))
+
+
+@each_net
+def test_products_by_differences(name: str, rng: np.random.Generator) -> None:
+    model, X, y = problem(name, rng)
+    v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(y.size)
+    model.gradients[...] = 7
+    H, G, J = (model.hessian_vector_product(X, y, "squared_error", v), model.gauss_newton_product(X, y, "squared_error", v),
+               model.jacobian(X))  # fmt: skip
+    assert (model.gradients == 7).all()
+    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
+    assert_relative(H, want, tangent.DIFFERENCES)
+    want = tangent.differences(model, lambda: model.forward(X, training=True).ravel(), v)
+    assert_relative(J @ v, want, tangent.DIFFERENCES)
+    assert_relative(model.jacobian_product(X, v), J @ v, 1e-12)
+    assert_relative(model.jacobian_product(X, u, transposed=True), J.T @ u, 1e-12)
+    assert_relative(G, J.T @ (J @ v) / ROWS, 1e-12)
+
+
+@each_net
+def test_symmetric_and_linear(name: str, rng: np.random.Generator) -> None:
+    model, X, y = problem(name, rng)
+    for operator in (HessianOperator, GaussNewtonOperator):
+        H = operator(model, X, y, "squared_error", nn.L2(0.1))
+        u, v = rng.standard_normal((2, model.parameters.size))
+        Hu, Hv = H @ u, H @ v
+        assert abs(u @ Hv - v @ Hu) <= 1e-12 * np.linalg.norm(u) * np.linalg.norm(Hv)
+        assert_relative(H @ (2 * u - 0.3 * v), 2 * Hu - 0.3 * Hv, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
+@each_net
+def test_products_against_torch(name: str, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    F = torch.nn.functional
+    model, X, y = problem(name, rng, rows=30)
+    y, v = rng.integers(0, 3, 30), rng.standard_normal(model.parameters.size)
+    tX, ty, theta = torch.tensor(X), torch.tensor(y), torch.tensor(model.parameters.copy())
+    activations = {nn.Tanh: torch.tanh, nn.SiLU: F.silu, nn.GELU: F.gelu}
+
+    def outputs(theta: Any) -> tuple[Any, Any]:
+        h, penalty = tX, 0.0
+        for layer in model.layers:
+            own = {parameter: theta[p.offset : p.offset + p.size].reshape(p.shape) for parameter, p in layer.parameters.items()}
+            if isinstance(layer, nn.WeightNorm):
+                direction = own["direction"]
+                own["weight"] = own["length"][:, None] * direction / direction.norm(dim=1, keepdim=True)
+            if isinstance(layer, nn.ActivityL1):
+                penalty = penalty + layer.strength * h.abs().sum(1).mean()
+            elif isinstance(layer, nn.LayerNorm):
+                h = F.layer_norm(h, h.shape[1:], own["weight"], own["bias"], 1e-5)
+            elif type(layer) in activations:
+                h = activations[type(layer)](h)
+            else:
+                h = F.linear(h, own["weight"], own.get("bias"))
+        return h, penalty
+
+    def loss(theta: Any) -> Any:
+        z, penalty = outputs(theta)
+        return F.cross_entropy(z, ty) + penalty
+
+    _, want = torch.func.jvp(torch.func.grad(loss), (theta,), (torch.tensor(v),))
+    assert_relative(model.hessian_vector_product(X, y, "softmax_cross_entropy", v), want.numpy(), 1e-10)
+    z, tz = torch.func.jvp(lambda theta: outputs(theta)[0], (theta,), (torch.tensor(v),))
+    assert_relative(model.jacobian_product(X, v), tz.detach().numpy().ravel(), 1e-10)
+    _, curved = torch.func.jvp(torch.func.grad(lambda z: F.cross_entropy(z, ty)), (z,), (tz,))
+    (want,) = torch.func.vjp(lambda theta: outputs(theta)[0], theta)[1](curved)
+    assert_relative(model.gauss_newton_product(X, y, "softmax_cross_entropy", v), want.numpy(), 1e-10)
+
+
+def test_the_length_of_a_direction_does_not_count(rng: np.random.Generator) -> None:
+    """l does not depend on ‖v‖: along v the gradient is 0, and R of that says H v = −∂l/∂v."""
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(5)), nn.Tanh(), nn.Dense(3)], input_shape=4, dtype="float64")
+    X, y = rng.standard_normal((20, 4)), rng.integers(0, 3, 20)
+    _, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
+    for unit in range(5):
+        own = slice(4 * unit, 4 * unit + 4)
+        v, g = np.zeros((2, model.parameters.size))
+        v[own], g[own] = model.parameters[own], gradient[own]
+        assert_relative(model.hessian_vector_product(X, y, "softmax_cross_entropy", v), -g, 1e-12)
+
+
+@each_dtype
+def test_same_bits_on_any_number_of_threads(dtype: str, rng: np.random.Generator) -> None:
+    layers = [nn.WeightNorm(nn.Dense(70)), nn.Tanh(), nn.ActivityL1(0.1), nn.WeightNorm(nn.Dense(66)), nn.SiLU(), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=90, dtype=dtype, seed=0)
+    X, y = rng.standard_normal((300, 90)), rng.integers(0, 3, 300)
+    V, U = rng.standard_normal((2, model.parameters.size)), rng.standard_normal((2, 900))
+    tangent.check_threads(model, X, y, V, U)
+
+
+@each_isa
+def test_every_instruction_set(isa: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, X, y = problem("both", rng)
+    v = rng.standard_normal(model.parameters.size)
+    want = model.hessian_vector_product(X, y, "squared_error", v)
+    monkeypatch.setattr(_kernels, "isa_name", isa)
+    model._recordings.clear()
+    assert_relative(model.hessian_vector_product(X, y, "squared_error", v), want, 1e-13)
+
+
+SECOND_ORDER = [nn.second_order.AdaptiveDampedNewton, nn.second_order.TruncatedNewton, nn.second_order.LevenbergMarquardt]
+
+
+@pytest.mark.parametrize("optimizer", SECOND_ORDER)
+def test_second_order_training(optimizer: Callable[[], Any], rng: np.random.Generator) -> None:
+    """A student that begins beside its teacher finds it in a few steps, as first order would not."""
+    layers = [nn.WeightNorm(nn.Dense(3)), nn.Tanh(), nn.WeightNorm(nn.Dense(2))]
+    model, X = nn.Sequential(layers, input_shape=3, dtype="float64", seed=1), rng.standard_normal((60, 3))
+    y = model.predict(X)
+    model.parameters[...] += 0.1 * rng.standard_normal(model.parameters.size)
+    history = nn.Trainer(model, "squared_error", optimizer()).fit(X, y, epochs=15, batch_size=60, verbose=0)
+    assert history["loss"][-1] < 1e-12 * history["loss"][0]
+
+
+# Which layers have products.
+
+RANDOM = {"batch_renorm", *NOISE, *WEIGHT_NOISE}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "activity_l1": (0.1,), "weight_norm": (nn.Dense(2),), "group_norm": (2,), "dropout": (0.5,), "gaussian_dropout": (0.5,),
+    "gaussian_noise": (0.5,), **dict.fromkeys(("dense", "simple_rnn", "gru"), (2,)), "drop_connect": (2,), "shakeout": (2,),
+    **dict.fromkeys(("multiplicative_whiteout", "additive_whiteout", "gaussian_weight_noise"), (2, 0.5)),
+}  # fmt: skip
+
+
+def check_layer(layer: nn.Layer, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    before = nn.InstanceNorm(affine=True) if len(shape) == 2 else nn.Dense(4)
+    model = nn.Sequential([before, layer, nn.Dense(2)], input_shape=shape, dtype="float64")
+    X, y = rng.standard_normal((6, *shape)), rng.standard_normal((6, 2))
+    v = rng.standard_normal(model.parameters.size)
+    got = model.hessian_vector_product(X, y, "squared_error", v)
+    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
+    assert_relative(got, want, tangent.DIFFERENCES)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer_has_products_unless_it_is_random(name: str, rng: np.random.Generator) -> None:
+    layer = LAYERS[name](*ARGUMENTS.get(name, ()))
+    shape = (4, 3) if name in ("simple_rnn", "gru", "instance_norm") else (4,)
+    if name in RANDOM:
+        with pytest.raises(TypeError, match=rf"\({type(layer).__name__}\) cannot be differentiated twice.* random "):
+            check_layer(layer, shape, rng)
+    else:
+        check_layer(layer, shape, rng)
+
+
+@pytest.mark.parametrize("name", [*NOISE, *WEIGHT_NOISE])
+def test_noise_of_strength_0_is_none(name: str, rng: np.random.Generator) -> None:
+    check_layer(LAYERS[name](*([2] if name in WEIGHT_NOISE else []), 0.0), (4,), rng)
+    if name == "dropout":
+        check_layer(nn.Dropout(0.0, scale="test"), (4,), rng)

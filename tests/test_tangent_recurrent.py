@@ -1,0 +1,340 @@
+"""The R-operator through recurrent layers: kernels against their twins, twins against differences, products against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import test_kernels as kernels
+import test_recurrent as recurrent
+import test_tangent as tangent
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, reference
+from nncore.second_order import GaussNewtonOperator, HessianOperator, linearization
+
+Array = NDArray[Any]
+CELLS, GATES = recurrent.CELLS, recurrent.GATES
+each_isa, each_dtype, each_cell = recurrent.each_isa, recurrent.each_dtype, recurrent.each_cell
+assert_relative, run, packed = tangent.assert_relative, recurrent.run, recurrent.packed
+
+# Kernels against their twins. As in test_recurrent.py, errors are measured by the array's largest number.
+
+RTOL = {"float32": 1e-5, "float64": 3e-14}
+
+
+def assert_close(got: Array, want: Array, what: str) -> None:
+    assert got.shape == want.shape
+    error, allowed = np.abs(got - want).max(), RTOL[str(got.dtype)] * max(np.abs(want).max(), 1e-30)
+    assert error <= allowed, f"{what}: values differ, by up to {error / allowed:.3g} times what is allowed"
+
+
+def cell_inputs(cell: str, size: tuple[int, int, int], rng: np.random.Generator, dtype: str) -> dict[str, Array]:
+    """What the passes leave, in float64 and then rounded; and tangents."""
+    rows, steps, units = size
+    outputs = GATES[cell] * units
+    a, ta = rng.standard_normal((2, rows, steps, outputs))
+    dh, tdh = rng.standard_normal((2, rows, steps, units))
+    U, V = rng.standard_normal((2, outputs, units)) / np.sqrt(units)
+    c, v_c = rng.standard_normal((2, outputs))
+    given = {"ta": ta, "dh": dh, "tdh": tdh, "U": U, "V": V, "v_c": v_c}
+    if cell == "simple_rnn":
+        _, given["new"], given["previous"] = reference.simple_rnn_forward(a, U)
+    else:
+        _, given["gates"], given["q"], given["previous"] = reference.gru_forward(a, U, c)
+    return {name: array.astype(dtype) for name, array in given.items()}
+
+
+def run_backward(name: str, outputs: list[Array], inputs: list[Array], g: Array, rows: int, **kw: Any) -> list[Array]:
+    """The backward kernel where it keeps g, its last array."""
+    results = []
+    for threads in (1, 2, 3):
+        written = [recurrent.Guarded(array) for array in (*outputs, g)]
+        *first, last = (guarded.array for guarded in written)
+        assert _kernels.run_op(name, (*first, *inputs, last), rows=rows, threads=threads, **kw) == 0
+        for guarded in written:
+            guarded.check()
+        results.append([*first, last])
+    for other in results[1:]:
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(results[0], other, strict=True))
+    return results[0]
+
+
+def check_cell(cell: str, size: tuple[int, int, int], sequences: bool, dtype: str, isa: str, mutation: float = 1.0) -> None:
+    rows, steps, units = size
+    given = cell_inputs(cell, size, np.random.default_rng(size), dtype)
+    d = {name: array.astype(np.float64) for name, array in given.items()}
+    if not sequences:  # the steps before the last get nothing from outside
+        d["dh"][:, :-1] = d["tdh"][:, :-1] = 0
+    options: dict[str, Any] = {
+        "dtype": dtype, "rows": rows, "isa": isa, "sizes": (units, steps, sequences, True, 1, 2), "constants": (0.0,),
+    }  # fmt: skip
+    run_cell = partial(run, **options)
+    empty = np.full((rows, steps, units), np.nan, dtype)
+    ty, product = empty if sequences else empty[:, 0].copy(), np.full((rows, GATES[cell] * units), np.nan, dtype)
+    carry = np.full((rows, 2, units), np.nan, dtype)
+    dy, tdy = (given[name] if sequences else given[name][:, -1].copy() for name in ("dh", "tdh"))
+    U, V, copies = given["U"], given["V"], [packed(given["U"], isa), packed(given["V"], isa)]
+    tU = d["V"] * mutation
+    if cell == "simple_rnn":
+        forward = [d["new"], d["previous"], d["U"], tU]
+        tnew, tprevious = reference.simple_rnn_tangent_forward(d["ta"], *forward)
+        got = run_cell(
+            "simple_rnn_tangent_forward", [ty, given["ta"], empty, product], [given["new"], given["previous"], *copies]
+        )
+        wanted = [tnew if sequences else tnew[:, -1], tnew, tprevious]
+        saved = [given["new"], tnew.astype(dtype)]
+        delta, _, g = run_backward("simple_rnn_backward", [empty, carry], [dy, given["new"], U], empty, **options)
+        assert_close((g * (1 - d["new"] ** 2)).astype(dtype), delta, f"{cell} {size}, g")
+        backward = [g, delta, *saved, U, V]
+        want = [reference.simple_rnn_tangent_backward(d["tdh"], d["dh"], *map(np.float64, saved), d["U"], tU)]
+        tdeltas = run_cell("simple_rnn_tangent_backward", [empty, carry], [tdy, *backward])[:1]
+    else:
+        saved = [given["gates"], given["q"], given["previous"]]
+        twin = [d["gates"], d["q"], d["previous"]]
+        th, *tangents = reference.gru_tangent_forward(d["ta"], *twin, d["U"], tU, d["v_c"])
+        outputs = [ty, given["ta"], empty, empty, product]
+        got = run_cell("gru_tangent_forward", outputs, [*saved, *copies, given["v_c"]])
+        wanted = [th if sequences else th[:, -1], *tangents]
+        nothing = np.full_like(given["ta"], np.nan)
+        delta, through, _, g = run_backward("gru_backward", [nothing, nothing, carry], [dy, *saved, U], empty, **options)
+        _, z, n = np.split(d["gates"], 3, axis=2)
+        assert_close((g * (1 - z) * (1 - n**2)).astype(dtype), delta[..., 2 * units :], f"{cell} {size}, g")
+        rounded = [array.astype(dtype) for array in tangents]
+        want = list(reference.gru_tangent_backward(d["tdh"], d["dh"], *twin, *map(np.float64, rounded), d["U"], tU))
+        inputs = [tdy, g, through, *saved, *rounded, U, V]
+        tdeltas = run_cell("gru_tangent_backward", [nothing, nothing, carry], inputs)[:2]
+    for i, (mine, theirs) in enumerate(zip([*got[: len(wanted)], *tdeltas], [*wanted, *want], strict=True)):
+        assert_close(mine, theirs, f"{cell} {size}, array {i}")
+
+
+@each_isa
+@each_dtype
+@each_cell
+@pytest.mark.parametrize("sequences", [False, True])
+def test_cells(cell: str, sequences: bool, dtype: str, isa: str) -> None:
+    for rows, steps, _, units in recurrent.SIZES:
+        check_cell(cell, (rows, steps, units), sequences, dtype, isa)
+
+
+@each_dtype
+@each_cell
+def test_mutant_cells(cell: str, dtype: str) -> None:
+    for sequences in (False, True):
+        kernels.differs(lambda s=sequences: check_cell(cell, (5, 9, 33), s, dtype, None, kernels.MUTATION))
+
+
+@each_isa
+@each_dtype
+def test_dense_steps(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, steps, inputs, units in recurrent.SIZES:
+        x, tx = tangent.normal(rng, (rows, steps, inputs), 2, dtype)
+        dy, tdy = tangent.normal(rng, (rows, steps, units), 2, dtype)
+        (W, V), (v_b,) = tangent.normal(rng, (units, inputs), 2, dtype), tangent.normal(rng, (units,), 1, dtype)
+        tiles = _kernels.weight_tiles(units, inputs)
+        kw: dict[str, Any] = {"dtype": dtype, "rows": rows, "isa": isa, "sizes": (units, inputs, 0, 0, steps)}
+        by_tiles = kw | {"axis": "tiles", "pieces": len(tiles)}
+        for name, output, arrays, given, options in [
+            ("forward", dy, [tx, x, packed(W, isa), packed(V, isa), v_b], [tx, x, W, V, v_b], kw),
+            ("backward_input", x, [tdy, dy, W, V], [tdy, dy, W, V], kw),
+            ("backward_weight", W, [tdy, dy, x, tx, tiles], [tdy, dy, x, tx], by_tiles),
+        ]:
+            (got,) = run(f"dense_steps_tangent_{name}", [np.full_like(output, np.nan)], arrays, **options)
+            twin, doubles = getattr(reference, f"dense_steps_tangent_{name}"), kernels.doubles(*given)
+            sizes = twin(*map(np.abs, doubles))
+            kernels.assert_near(got, twin(*doubles), sizes, f"{name} {rows} {steps} {inputs} {units}")
+
+
+# Twins by differences.
+
+
+@each_cell
+def test_cell_twins_by_differences(cell: str, rng: np.random.Generator) -> None:
+    rows, steps, units = 2, 4, 3
+    shape = (rows, steps, GATES[cell] * units)
+    (a, ta), (c, v_c) = tangent.normal(rng, shape, 2, "float64"), tangent.normal(rng, shape[-1:], 2, "float64")
+    U, V = tangent.normal(rng, (shape[-1], units), 2, "float64")
+    dh, tdh = tangent.normal(rng, (rows, steps, units), 2, "float64")
+
+    def forward(a: Array, U: Array, c: Array) -> tuple[Array, ...]:
+        return reference.simple_rnn_forward(a, U) if cell == "simple_rnn" else reference.gru_forward(a, U, c)
+
+    def backward(dh: Array, a: Array, U: Array, c: Array) -> Array:
+        _, *saved = forward(a, U, c)
+        if cell == "simple_rnn":
+            return reference.simple_rnn_backward(dh, saved[0], U)
+        return np.stack(reference.gru_backward(dh, *saved, U))
+
+    _, *saved = forward(a, U, c)
+    if cell == "simple_rnn":
+        th, tprevious = reference.simple_rnn_tangent_forward(ta, *saved, U, V)
+        tangents = [th, th, tprevious]
+        got = reference.simple_rnn_tangent_backward(tdh, dh, saved[0], th, U, V)
+    else:
+        tangents = list(reference.gru_tangent_forward(ta, *saved, U, V, v_c))
+        got = np.stack(reference.gru_tangent_backward(tdh, dh, *saved, *tangents[1:], U, V))
+    near: dict[str, float] = {"rtol": 1e-6, "atol": 1e-8}
+    for i, mine in enumerate(tangents):
+        want = tangent.derivative(lambda *values, i=i: forward(*values)[i], (a, U, c), (ta, V, v_c))
+        np.testing.assert_allclose(mine, want, **near)
+    np.testing.assert_allclose(got, tangent.derivative(backward, (dh, a, U, c), (tdh, ta, V, v_c)), **near)
+
+
+# Products of whole networks.
+
+ROWS = 12
+PLACES: dict[str, Callable[[Any], list[nn.Layer]]] = {
+    "alone": lambda cell: [cell(3, return_sequences=True)],
+    "on the data": lambda cell: [cell(5), nn.Dense(3)],
+    "stacked": lambda cell: [cell(5, return_sequences=True), nn.Tanh(), cell(4, return_sequences=True), cell(3)],
+    "behind others": lambda cell: [nn.InstanceNorm(affine=True), nn.SiLU(), cell(5), nn.WeightNorm(nn.Dense(3))],
+}
+each_place = pytest.mark.parametrize("place", PLACES)
+
+
+def problem(cell: str, place: str, rng: np.random.Generator, rows: int = ROWS) -> tuple[nn.Sequential, Array, Array]:
+    model = nn.Sequential(PLACES[place](CELLS[cell]), input_shape=(6, 2), dtype="float64")
+    model.parameters[...] = rng.normal(0, 0.6, model.parameters.size)
+    return model, rng.standard_normal((rows, 6, 2)), rng.standard_normal((rows, *model.output_shape))
+
+
+@each_place
+@each_cell
+def test_products_by_differences(cell: str, place: str, rng: np.random.Generator) -> None:
+    model, X, y = problem(cell, place, rng)
+    v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(y.size)
+    model.gradients[...] = 7
+    H, G, J = (model.hessian_vector_product(X, y, "squared_error", v), model.gauss_newton_product(X, y, "squared_error", v),
+               model.jacobian(X))  # fmt: skip
+    assert (model.gradients == 7).all()
+    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
+    assert_relative(H, want, tangent.DIFFERENCES)
+    want = tangent.differences(model, lambda: model.forward(X, training=True).ravel(), v)
+    assert_relative(J @ v, want, tangent.DIFFERENCES)
+    assert_relative(model.jacobian_product(X, v), J @ v, 1e-12)
+    assert_relative(model.jacobian_product(X, u, transposed=True), J.T @ u, 1e-12)
+    assert_relative(G, J.T @ (J @ v) / ROWS, 1e-12)
+
+
+@each_place
+@each_cell
+def test_symmetric_and_linear(cell: str, place: str, rng: np.random.Generator) -> None:
+    model, X, y = problem(cell, place, rng)
+    for operator in (HessianOperator, GaussNewtonOperator):
+        H = operator(model, X, y, "squared_error", nn.L2(0.1))
+        u, v = rng.standard_normal((2, model.parameters.size))
+        Hu, Hv = H @ u, H @ v
+        assert abs(u @ Hv - v @ Hu) <= 1e-12 * np.linalg.norm(u) * np.linalg.norm(Hv)
+        assert_relative(H @ (2 * u - 0.3 * v), 2 * Hu - 0.3 * Hv, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
+@each_place
+@each_cell
+def test_products_against_torch(cell: str, place: str, rng: np.random.Generator) -> None:
+    """PyTorch's own cells cannot be differentiated twice forward: this is what they compute, step by step."""
+    torch = pytest.importorskip("torch")
+    model, X, y = problem(cell, place, rng, rows=30)
+    v = rng.standard_normal(model.parameters.size)
+    tX, ty, theta = torch.tensor(X), torch.tensor(y), torch.tensor(model.parameters.copy())
+
+    def unrolled(layer: Any, x: Any, W: Any, U: Any, b: Any, c: Any = None) -> Any:
+        h, states = torch.zeros(len(x), layer.units, dtype=torch.float64), []
+        for t in range(x.shape[1]):
+            a = x[:, t] @ W.T + b
+            if c is None:
+                h = torch.tanh(a + h @ U.T)
+            else:
+                (a_r, a_z, a_n), (p_r, p_z, q) = a.chunk(3, 1), (h @ U.T + c).chunk(3, 1)
+                z = torch.sigmoid(a_z + p_z)
+                h = (1 - z) * torch.tanh(a_n + torch.sigmoid(a_r + p_r) * q) + z * h
+            states.append(h)
+        return torch.stack(states, 1) if layer.return_sequences else h
+
+    def outputs(theta: Any) -> Any:
+        h = tX
+        for layer in model.layers:
+            own = [theta[p.offset : p.offset + p.size].reshape(p.shape) for p in layer.parameters.values()]
+            if isinstance(layer, (nn.SimpleRNN, nn.GRU)):
+                h = unrolled(layer, h, *own)
+            elif isinstance(layer, nn.InstanceNorm):
+                h = torch.nn.functional.instance_norm(h, weight=own[0], bias=own[1])
+            elif isinstance(layer, nn.WeightNorm):
+                h = h @ (own[1][:, None] * own[0] / own[0].norm(dim=1, keepdim=True)).T + own[2]
+            elif isinstance(layer, nn.Dense):
+                h = h @ own[0].T + own[1]
+            else:
+                h = torch.tanh(h) if isinstance(layer, nn.Tanh) else torch.nn.functional.silu(h)
+        return h
+
+    def loss(z: Any) -> Any:
+        return 0.5 * ((z - ty) ** 2).sum() / len(ty)
+
+    _, want = torch.func.jvp(torch.func.grad(lambda theta: loss(outputs(theta))), (theta,), (torch.tensor(v),))
+    assert_relative(model.hessian_vector_product(X, y, "squared_error", v), want.numpy(), 1e-10)
+    _, tz = torch.func.jvp(outputs, (theta,), (torch.tensor(v),))
+    assert_relative(model.jacobian_product(X, v), tz.detach().numpy().ravel(), 1e-10)
+    (want,) = torch.func.vjp(outputs, theta)[1](tz / len(ty))
+    assert_relative(model.gauss_newton_product(X, y, "squared_error", v), want.numpy(), 1e-10)
+
+
+@each_dtype
+@each_cell
+def test_same_bits_on_any_number_of_threads(cell: str, dtype: str, rng: np.random.Generator) -> None:
+    layers = [CELLS[cell](40, return_sequences=True), CELLS[cell](35), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=(5, 9), dtype=dtype, seed=0)
+    X, y = rng.standard_normal((150, 5, 9)), rng.integers(0, 3, 150)
+    tangent.check_threads(model, X, y, rng.standard_normal((2, model.parameters.size)), rng.standard_normal((2, 450)))
+
+
+@each_isa
+@each_cell
+def test_every_instruction_set(cell: str, isa: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, X, y = problem(cell, "stacked", rng)
+    v = rng.standard_normal(model.parameters.size)
+    want = model.hessian_vector_product(X, y, "squared_error", v)
+    monkeypatch.setattr(_kernels, "isa_name", isa)
+    model._recordings.clear()
+    assert_relative(model.hessian_vector_product(X, y, "squared_error", v), want, 1e-13)
+
+
+@each_cell
+def test_a_large_batch_goes_in_chunks(cell: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long sequences count: the states of every step are held, whatever comes out at the end."""
+    model, X, y = problem(cell, "on the data", rng, rows=200)
+    v = rng.standard_normal(model.parameters.size)
+    at_once = model.hessian_vector_product(X, y, "squared_error", v)
+    longer = nn.Sequential([CELLS[cell](5), nn.Dense(3)], input_shape=(600, 2), dtype="float64")
+    assert linearization.chunk_rows(longer, 10**6) < 0.05 * linearization.chunk_rows(model, 10**6)
+    model._recordings.clear()
+    monkeypatch.setattr(linearization, "CHUNK_BYTES", 1)
+    assert linearization.chunk_rows(model, 200) == 50
+    assert_relative(model.hessian_vector_product(X, y, "squared_error", v), at_once, 1e-13)
+
+
+@each_cell
+def test_second_order_training(cell: str, rng: np.random.Generator) -> None:
+    """A student that begins beside its teacher finds it in a few steps, though H is singular: a GRU's b and c add up."""
+    model = nn.Sequential([CELLS[cell](3), nn.Dense(2)], input_shape=(4, 2), dtype="float64", seed=1)
+    X = rng.standard_normal((80, 4, 2))
+    y, theta = model.predict(X), model.parameters + 0.1 * rng.standard_normal(model.parameters.size)
+    for optimizer in (
+        nn.second_order.AdaptiveDampedNewton(), nn.second_order.LevenbergMarquardt(), nn.second_order.TruncatedNewton(),
+    ):  # fmt: skip
+        model.parameters[...] = theta
+        history = nn.Trainer(model, "squared_error", optimizer).fit(X, y, epochs=25, batch_size=80, verbose=0)
+        assert history["loss"][-1] < 1e-5 * history["loss"][0]
+
+
+@each_cell
+def test_zoneout_is_refused(cell: str, rng: np.random.Generator) -> None:
+    model = nn.Sequential([CELLS[cell](3, zoneout=0.1), nn.Dense(2)], input_shape=(4, 2))
+    X, y = rng.standard_normal((5, 4, 2)), rng.standard_normal((5, 2))
+    with pytest.raises(TypeError, match=rf"layer '{cell}_1' .* cannot be differentiated twice.*zoneout"):
+        model.hessian(X, y, "squared_error")
+    with pytest.raises(TypeError, match="cannot be differentiated twice"):
+        model.jacobian(X)
