@@ -11,6 +11,7 @@
 #include "dropout.h"
 #include "weight_noise.h"
 #include "activity.h"
+#include "moments.h"
 #include "batch_norm.h"
 #include "group_norm.h"
 #include "weight_norm.h"
