@@ -119,7 +119,7 @@ def test_training() -> None:
 
 
 def gradients() -> dict[str, tuple[list[str], list[float]]]:
-    """Of each layer with products: the ops of the products, and gradients."""
+    """Of each layer with products: the ops of the products, and the gradient, with a Hessian product where there is one."""
     found = {}
     make: dict[str, Any] = {
         "drop_connect": nn.DropConnect, "additive_whiteout": lambda units: nn.AdditiveWhiteout(units, 0.1),
@@ -133,6 +133,9 @@ def gradients() -> dict[str, tuple[list[str], list[float]]]:
         _, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
         tape = Recording(model, 9, training=True, gradients=True, input_gradient=True).tape
         ops = (*tape.forward, *tape.backward, *tape.parameter_gradients)
+        if name in ("weight_norm", "gru", "simple_rnn"):  # whose tangents read packed copies
+            H = nn.second_order.HessianOperator(model, X, y, "softmax_cross_entropy")
+            gradient = np.append(gradient, H @ np.linspace(-1, 1, gradient.size))
         found[name] = sorted({op.kernel for op in ops if tape.layers[op] == f"{name}_1"}), gradient.tolist()
     return found
 
