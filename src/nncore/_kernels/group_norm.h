@@ -4,47 +4,155 @@
  *     instance norm: a group is a channel                 rms norm: as layer norm, but nothing is subtracted
  * What backward needs is kept in statistics (rows, groups, 3): the mean as the sum of two reals, high and low, and rstd. */
 
-/* Over a group, sum of g and sum of g (x - mean), g = dy w, in four chains of vectors */
-NN_INLINE void NAME(group_sums)(double *sum, double *product, const real *restrict dy, const real *restrict x,
-                                const real *restrict weight, real high, real low, int64_t n, int64_t share) {
-    wide s[4] = {{0}, {0}, {0}, {0}}, q[4] = {{0}, {0}, {0}, {0}};
-    double total = 0, products = 0;
+/* SOME groups are worked on side by side, so that the end of one's sums is not waited for; those left over go one by one, in the
+ * same order of summation. */
+#define SOME 4
+
+/* Of `many` groups of n numbers, `apart` from one to the next: the sums of x - origin and of (x - origin)^2.  Of every four
+ * vectors the first additions are made as they come, which costs no more digits than the terms have; the others in double. */
+NN_INLINE void NAME(group_moments)(const int many, double *sum, double *square, const real *restrict x, const real *origin,
+                                   int64_t n, int64_t apart) {
+    wide s[SOME], q[SOME];
+    NN_UNROLL for (int k = 0; k < many; k++) s[k] = q[k] = (wide){0};
     int64_t j = 0;
-    if (share == 1)
-        for (; j + 4 * DOUBLES <= n; j += 4 * DOUBLES)
-            NN_UNROLL for (int chain = 0; chain < 4; chain++) {
-                const int64_t at = j + chain * DOUBLES;
-                const wide g = NAME(widen)(NAME(load_narrow)(dy + at) * NAME(load_narrow)(weight + at));
-                s[chain] += g, q[chain] += g * NAME(widen)((NAME(load_narrow)(x + at) - high) - low);
+    for (; j + 4 * DOUBLES <= n; j += 4 * DOUBLES)
+        NN_UNROLL for (int k = 0; k < many; k++) {
+            narrow first = {0}, second = {0};
+            NN_UNROLL for (int part = 0; part < 4; part++) {
+                const narrow d = NAME(load_narrow)(x + k * apart + j + part * DOUBLES) - origin[k];
+                first += d, second += d * d;
             }
-    for (; j < n; j++) {
-        const real g = dy[j] * weight[j / share], u = (x[j] - high) - low;
-        total += g, products += (double)g * u;
+            s[k] += NAME(widen)(first), q[k] += NAME(widen)(second);
+        }
+    for (; j + DOUBLES <= n; j += DOUBLES)
+        NN_UNROLL for (int k = 0; k < many; k++) {
+            const wide d = NAME(widen)(NAME(load_narrow)(x + k * apart + j) - origin[k]);
+            s[k] += d, q[k] += d * d;
+        }
+    NN_UNROLL for (int k = 0; k < many; k++) {
+        sum[k] = NAME(wide_total)(s[k]), square[k] = NAME(wide_total)(q[k]);
+        for (int64_t i = j; i < n; i++) {
+            const double d = x[k * apart + i] - origin[k];
+            sum[k] += d, square[k] += d * d;
+        }
     }
-    *sum = total + NAME(wide_sum)(s), *product = products + NAME(wide_sum)(q);
+}
+
+/* The same of g = dy w and of g (x - mean); the groups have their weights in common. */
+NN_INLINE void NAME(group_sums)(const int many, double *sum, double *product, const real *restrict dy, const real *restrict x,
+                                const real *restrict weight, const real *high, const real *low, int64_t n, int64_t share,
+                                int64_t apart) {
+    wide s[SOME], q[SOME];
+    NN_UNROLL for (int k = 0; k < many; k++) s[k] = q[k] = (wide){0};
+    int64_t j = 0;
+    const int64_t end = share == 1 ? n : 0;    /* of what goes by vectors */
+    for (; j + 4 * DOUBLES <= end; j += 4 * DOUBLES)
+        NN_UNROLL for (int k = 0; k < many; k++) {
+            narrow first = {0}, second = {0};
+            NN_UNROLL for (int part = 0; part < 4; part++) {
+                const int64_t at = k * apart + j + part * DOUBLES;
+                const narrow g = NAME(load_narrow)(dy + at) * NAME(load_narrow)(weight + j + part * DOUBLES);
+                first += g, second += g * ((NAME(load_narrow)(x + at) - high[k]) - low[k]);
+            }
+            s[k] += NAME(widen)(first), q[k] += NAME(widen)(second);
+        }
+    for (; j + DOUBLES <= end; j += DOUBLES)
+        NN_UNROLL for (int k = 0; k < many; k++) {
+            const narrow g = NAME(load_narrow)(dy + k * apart + j) * NAME(load_narrow)(weight + j);
+            const narrow u = (NAME(load_narrow)(x + k * apart + j) - high[k]) - low[k];
+            s[k] += NAME(widen)(g), q[k] += NAME(widen)(g * u);
+        }
+    NN_UNROLL for (int k = 0; k < many; k++) {
+        sum[k] = NAME(wide_total)(s[k]), product[k] = NAME(wide_total)(q[k]);
+        for (int64_t i = j; i < n; i++) {
+            const real g = dy[k * apart + i] * weight[i / share], u = (x[k * apart + i] - high[k]) - low[k];
+            sum[k] += g, product[k] += (double)g * u;
+        }
+    }
+}
+
+/* `many` groups from number `group` of a row on */
+NN_INLINE void NAME(normalise_some)(const int many, real *restrict y, real *restrict statistics, const real *restrict x,
+                                    const real *restrict weight, const real *restrict bias, double eps, int64_t group,
+                                    int64_t groups, int64_t size, int64_t share, int centred) {
+    const int64_t own = size / share;    /* weights of a group */
+    double sum[SOME], square[SOME];
+    real origin[SOME], high[SOME], low[SOME], rstd[SOME];
+    NN_UNROLL for (int k = 0; k < many; k++) origin[k] = centred ? x[k * size] : 0;
+    NAME(group_moments)(many, sum, square, x, origin, size, size);
+    NN_UNROLL for (int k = 0; k < many; k++) {
+        const double offset = centred ? sum[k] / (double)size : 0, variance = square[k] / (double)size - offset * offset;
+        high[k] = (real)(origin[k] + offset), low[k] = (real)((origin[k] - high[k]) + offset);
+        rstd[k] = (real)(1 / sqrt((variance < 0 ? 0 : variance) + eps));
+    }
+    for (int k = 0; k < many; k++, x += size, y += size, statistics += 3) {
+        const real *restrict w = weight + (group + k) % groups * own, *restrict b = bias + (group + k) % groups * own;
+        statistics[0] = high[k], statistics[1] = low[k], statistics[2] = rstd[k];
+        if (share == 1)
+            for (int64_t j = 0; j < size; j++) y[j] = ((x[j] - high[k]) - low[k]) * rstd[k] * w[j] + b[j];
+        else
+            for (int64_t j = 0; j < size; j++) y[j] = ((x[j] - high[k]) - low[k]) * rstd[k] * w[j / share] + b[j / share];
+    }
 }
 
 /* y = (x - mean) rstd w + b, rstd = 1 / sqrt(variance + eps); not centred: mean = 0 and the mean of x^2 for the variance */
 NN_INLINE void NAME(normalise_groups)(real *restrict y, real *restrict statistics, const real *restrict x,
                                       const real *restrict weight, const real *restrict bias, double eps, int64_t rows,
                                       int64_t groups, int64_t size, int64_t share, int centred) {
-    const int64_t own = size / share;    /* weights of a group */
-    for (int64_t i = 0, group = 0; i < rows * groups; i++, x += size, y += size, statistics += 3) {
-        const real *restrict w = weight + group * own, *restrict b = bias + group * own;
-        group = group + 1 < groups ? group + 1 : 0;
-        double sum = 0, square = 0, offset = 0;
-        const real origin = centred ? x[0] : 0;
-        NAME(add_moments)(&sum, &square, x, origin, size);
-        double variance = square / (double)size;
-        if (centred) offset = sum / (double)size, variance -= offset * offset;
-        const real high = (real)(origin + offset), low = (real)((origin - high) + offset);
-        const real rstd = (real)(1 / sqrt((variance < 0 ? 0 : variance) + eps));
-        statistics[0] = high, statistics[1] = low, statistics[2] = rstd;
-        if (share == 1)
-            for (int64_t j = 0; j < size; j++) y[j] = ((x[j] - high) - low) * rstd * w[j] + b[j];
-        else
-            for (int64_t j = 0; j < size; j++) y[j] = ((x[j] - high) - low) * rstd * w[j / share] + b[j / share];
+    int64_t i = 0;
+    for (; i + SOME <= rows * groups; i += SOME)
+        NAME(normalise_some)(SOME, y + i * size, statistics + 3 * i, x + i * size, weight, bias, eps, i % groups, groups, size, share,
+                             centred);
+    for (; i < rows * groups; i++)
+        NAME(normalise_some)(1, y + i * size, statistics + 3 * i, x + i * size, weight, bias, eps, i % groups, groups, size, share,
+                             centred);
+}
+
+/* Of `many` rows, from x on: dx, and what they add to dw and db */
+NN_INLINE void NAME(normalise_some_backward)(const int many, real *restrict dx, double *restrict dw, double *restrict db,
+                                             const real *restrict dy, const real *restrict x, const real *restrict statistics,
+                                             const real *restrict w, int64_t groups, int64_t size, int64_t share, int centred) {
+    const int64_t width = groups * size;
+    double sum[SOME], product[SOME];
+    real high[SOME], low[SOME], rstd[SOME], constant[SOME], slope[SOME];
+    NN_UNROLL for (int k = 0; k < many; k++) {
+        const real *s = statistics + 3 * k * groups;
+        high[k] = s[0], low[k] = s[1], rstd[k] = s[2];
     }
+    NAME(group_sums)(many, sum, product, dy, x, w, high, low, size, share, width);
+    NN_UNROLL for (int k = 0; k < many; k++) {
+        constant[k] = centred ? (real)(sum[k] / (double)size) : 0;
+        slope[k] = (real)((double)rstd[k] * rstd[k] * product[k] / (double)size);
+    }
+    int64_t done = 0;    /* the rows together: dw and db are loaded and stored once for them */
+    if (share == 1 && many == SOME)
+        for (; done + LANES <= size; done += LANES) {
+            const vec weights = NAME(load)(w + done);
+            vec of_w[SOME], of_b[SOME];
+            NN_UNROLL for (int k = 0; k < SOME; k++) {
+                const int64_t e = k * width + done;
+                const vec d = NAME(load)(dy + e), u = (NAME(load)(x + e) - high[k]) - low[k];
+                NAME(store)(dx + e, rstd[k] * (d * weights - constant[k] - u * slope[k]));
+                of_b[k] = d, of_w[k] = d * (u * rstd[k]);
+            }
+            real to_w[LANES], to_b[LANES];
+            NAME(store)(to_w, (of_w[0] + of_w[1]) + (of_w[2] + of_w[3]));
+            NAME(store)(to_b, (of_b[0] + of_b[1]) + (of_b[2] + of_b[3]));
+            NN_UNROLL for (int part = 0; part < LANES; part += DOUBLES) {
+                *(wide *)(dw + done + part) += NAME(widen)(NAME(load_narrow)(to_w + part));
+                *(wide *)(db + done + part) += NAME(widen)(NAME(load_narrow)(to_b + part));
+            }
+        }
+    for (int k = 0; k < many; k++)
+        for (int64_t c = done; c < size / share; c++) {
+            double of_w = 0, of_b = 0;
+            for (int64_t e = k * width + c * share; e < k * width + (c + 1) * share; e++) {
+                const real d = dy[e], u = (x[e] - high[k]) - low[k];
+                dx[e] = rstd[k] * (d * w[c] - constant[k] - u * slope[k]);
+                of_b += d, of_w += d * (u * rstd[k]);
+            }
+            dw[c] += of_w, db[c] += of_b;
+        }
 }
 
 /* y = x_hat w + b, x_hat = (x - mean) rstd   =>   with g = dy w, means over the group,
@@ -54,46 +162,17 @@ NN_INLINE void NAME(normalise_groups_backward)(real *restrict dx, double *restri
                                                const real *restrict x, const real *restrict statistics,
                                                const real *restrict weight, int64_t rows, int64_t groups, int64_t size,
                                                int64_t share, int centred) {
-    const int64_t width = groups * size;
     for (int64_t group = 0; group < groups; group++) {
-        const real *restrict w = weight + group * size / share;
-        double *restrict to_w = dw + group * size / share, *restrict to_b = db + group * size / share;
-        for (int64_t i = 0; i < rows; i += 4) {
-            real high[4], low[4], rstd[4], constant[4], slope[4];
-            const int64_t together = MIN(4, rows - i), first = i * width + group * size;
-            for (int64_t k = 0; k < together; k++) {
-                const real *restrict s = statistics + 3 * ((i + k) * groups + group);
-                double sum, product;
-                NAME(group_sums)(&sum, &product, dy + first + k * width, x + first + k * width, w, s[0], s[1], size, share);
-                high[k] = s[0], low[k] = s[1], rstd[k] = s[2];
-                constant[k] = centred ? (real)(sum / (double)size) : 0;
-                slope[k] = (real)((double)s[2] * s[2] * product / (double)size);
-            }
-            int64_t done = 0;    /* four rows at a time: the sums are loaded and stored once for them */
-            if (share == 1 && together == 4)
-                for (; done + DOUBLES <= size; done += DOUBLES) {
-                    const narrow weights = NAME(load_narrow)(w + done);
-                    narrow of_w[4], of_b[4];
-                    NN_UNROLL for (int k = 0; k < 4; k++) {
-                        const int64_t e = first + k * width + done;
-                        const narrow d = NAME(load_narrow)(dy + e), u = (NAME(load_narrow)(x + e) - high[k]) - low[k];
-                        *(narrow *)(dx + e) = rstd[k] * (d * weights - constant[k] - u * slope[k]);
-                        of_b[k] = d, of_w[k] = d * (u * rstd[k]);
-                    }
-                    *(wide *)(to_w + done) += NAME(widen)((of_w[0] + of_w[1]) + (of_w[2] + of_w[3]));
-                    *(wide *)(to_b + done) += NAME(widen)((of_b[0] + of_b[1]) + (of_b[2] + of_b[3]));
-                }
-            for (int64_t k = 0; k < together; k++)
-                for (int64_t c = done; c < size / share; c++) {
-                    double of_w = 0, of_b = 0;
-                    for (int64_t e = first + k * width + c * share; e < first + k * width + (c + 1) * share; e++) {
-                        const real d = dy[e], u = (x[e] - high[k]) - low[k];
-                        dx[e] = rstd[k] * (d * w[c] - constant[k] - u * slope[k]);
-                        of_b += d, of_w += d * (u * rstd[k]);
-                    }
-                    to_w[c] += of_w, to_b[c] += of_b;
-                }
-        }
+        const int64_t own = group * size / share;
+        int64_t i = 0;
+#define FROM (i * groups + group)
+        for (; i + SOME <= rows; i += SOME)
+            NAME(normalise_some_backward)(SOME, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
+                                          statistics + 3 * FROM, weight + own, groups, size, share, centred);
+        for (; i < rows; i++)
+            NAME(normalise_some_backward)(1, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
+                                          statistics + 3 * FROM, weight + own, groups, size, share, centred);
+#undef FROM
     }
 }
 
@@ -162,5 +241,6 @@ static void NAME(op_group_norm_backward_weight)(const nn_op *op, const nn_contex
 }
 
 #undef NN_GROUP_NORM_OPS
+#undef SOME
 #undef SLOT
 #undef FOUR_ROWS

@@ -8,8 +8,7 @@ typedef double wide __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(
 typedef real narrow __attribute__((vector_size(DOUBLES * sizeof(real)), aligned(sizeof(real)), may_alias));
 NN_INLINE narrow NAME(load_narrow)(const real *p) { return *(const narrow *)p; }
 NN_INLINE wide NAME(widen)(narrow a) { return __builtin_convertvector(a, wide); }
-NN_INLINE double NAME(wide_sum)(const wide *chain) {
-    wide sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);
+NN_INLINE double NAME(wide_total)(wide sum) {
 #if defined(__GNUC__) && !defined(__clang__)
     typedef int64_t order __attribute__((vector_size(sizeof(wide))));
     NN_UNROLL for (int half = DOUBLES / 2; half; half /= 2) {    /* the lower half plus the upper one, in whole vectors */
@@ -22,6 +21,10 @@ NN_INLINE double NAME(wide_sum)(const wide *chain) {
         NN_UNROLL for (int lane = 0; lane < half; lane++) sum[lane] += sum[lane + half];
 #endif
     return sum[0];
+}
+
+NN_INLINE double NAME(wide_sum)(const wide *chain) {
+    return NAME(wide_total)((chain[0] + chain[1]) + (chain[2] + chain[3]));
 }
 
 /* sum += sum of (x - origin), square += sum of (x - origin)^2, in four chains of vectors.  With an origin among the numbers
