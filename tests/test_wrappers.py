@@ -270,6 +270,8 @@ def test_resuming_training_gives_the_same_bits(wrapper: str, inner: str, tmp_pat
 class SquaredNorm(Wrapper):
     """Leaves ‖θ‖² of the parameters that a step leaves: a wrapper that the package does not know."""
 
+    squares: Array  # of each tile
+
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         return np.zeros(steps)
 
