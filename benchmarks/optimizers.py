@@ -45,7 +45,7 @@ def own_step(name: str, n: int) -> tuple[Callable[[], object], int]:
     theta, grad = aligned_zeros(n, np.float32), aligned_zeros(n, np.float32)
     theta[...] = rng.standard_normal(n, dtype=np.float32)
     grad[...] = rng.standard_normal(n, dtype=np.float32)
-    ops = optimizer.ops(theta, grad, tile_table(n))
+    ops = optimizer.ops(theta, grad, tile_table(n)).all
     bound = [(op.kernel, op.arrays, op.sizes, op.constants, 0, len(tile_table(n))) for op in ops]
     program = _kernels.Program(_kernels.op_table(), theta.dtype, [("tiles", len(tile_table(n)), None, False, bound)])
     row = optimizer.coefficients(1)

@@ -4,8 +4,8 @@ Four decisions are made from sizes alone, so that the bits do not depend on them
 
 - ``PARALLEL_FLOPS`` (tape.py): from how many operations a step runs on several threads;
 - ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
-- ``SPREAD_FROM`` (layers/dense.py): from how many weights crowded rows are copied further apart;
-- ``PACK_LARGE_FROM`` (layers/dense.py): from how many weights the packed copy goes past the caches.
+- ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart;
+- ``PACK_LARGE_FROM`` (layers/products.py): from how many weights the packed copy goes past the caches.
 
 For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn; the
 table has the medians over the rounds, and last what they say beside the value in the code.
@@ -23,7 +23,7 @@ from typing import Any
 import nncore as nn
 from benchmarks import machine, nets, table
 from nncore import _kernels, samplers, tape
-from nncore.layers import dense
+from nncore.layers import products
 
 NEVER = 1 << 62
 SIZES = (  # of networks for the first decision, as sizes@batch
@@ -142,7 +142,7 @@ def _layer_constant(constant: str, names: Sequence[str], way: str, rounds: int, 
     for name in names:
         ways = []
         for least in (NEVER, 0):
-            with setting(dense, **{constant: least}):
+            with setting(products, **{constant: least}):
                 ways.append(Steps(name, nn.get_num_threads()))
         without, with_it = medians(ways, rounds, budget)
         net = nets.parse(name)
@@ -150,7 +150,7 @@ def _layer_constant(constant: str, names: Sequence[str], way: str, rounds: int, 
         ratios.append(without / with_it)
         rows.append([name, f"{sizes[-1]:,}", table.number(without), table.number(with_it), f"{ratios[-1]:.3f}"])
     print(table.render(["net", "weights", f"not {way} µs", f"{way} µs", "ratio"], rows))
-    print(f"pays from {_text(pays_from(sizes, ratios))} weights on; {constant} = {getattr(dense, constant):,}\n")
+    print(f"pays from {_text(pays_from(sizes, ratios))} weights on; {constant} = {getattr(products, constant):,}\n")
 
 
 def spread(rounds: int, budget: float) -> None:

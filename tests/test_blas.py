@@ -12,6 +12,7 @@ from test_threads import run_python, train
 import nncore as nn
 from nncore import _kernels, reference
 from nncore._kernels.blas import gemm
+from nncore.recording import Recording
 
 Array = NDArray[Any]
 
@@ -50,6 +51,27 @@ def test_products(rows: int, inputs: int, units: int, gap: int, dtype: str, isa:
     own = np.empty_like(y)
     _kernels.dense_forward(own, x, W, b, isa=isa)
     assert_near(y, own.astype(np.float64), reference.dense_forward(ax, aW, ab), "y beside our own")
+
+
+@each_isa
+@each_dtype
+def test_products_at_every_step(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """Of sequences, as our own kernels compute them: (rows, steps, width) is (rows · steps, width)."""
+    rows, steps, inputs, units = 5, 3, 33, 17
+    x, W, b, dy = dense_inputs(rng, rows * steps, inputs, units, dtype)
+    pointer, tiles, sizes = gemm(np.dtype(dtype).char), _kernels.weight_tiles(units, inputs), (units, inputs, 0, 0)
+    tiled: dict[str, Any] = {"axis": "tiles", "pieces": len(tiles)}
+    for name, out, operands, more in (
+        ("forward", dy, (x, W, b), {}),
+        ("backward_input", x, (dy, W), {}),
+        ("backward_weight", W, (dy, x, tiles), tiled),
+    ):
+        kw: dict[str, Any] = {"isa": isa, **more}
+        given, shapes = (*operands, pointer), [(out.shape, dtype)]
+        (got,) = run(f"dense_steps_{name}_blas", shapes, given, dtype, sizes=(*sizes, steps), rows=rows, **kw)
+        (want,) = run(f"dense_{name}_blas", shapes, given, dtype, sizes=sizes, rows=rows * steps, **kw)
+        # blocks of rows, and with them the calls of the BLAS, are cut elsewhere
+        assert_near(got, want.astype(np.float64), np.full(out.shape, 2.0 * max(inputs, units)), name)
 
 
 def test_mutant_transposed_weights(rng: np.random.Generator) -> None:
@@ -94,6 +116,40 @@ def test_training() -> None:
     for dtype, atol in (("float32", 1e-4), ("float64", 1e-10)):
         assert len({found[f"{dtype} {threads}"] for threads in (1, 2, 3, 4)}) == 1
         np.testing.assert_allclose(found[dtype], own[dtype], rtol=100 * RTOL[dtype], atol=atol)
+
+
+def gradients() -> dict[str, tuple[list[str], list[float]]]:
+    """Of each layer with products: the ops of the products, and the gradient, with a Hessian product where there is one."""
+    found = {}
+    make: dict[str, Any] = {
+        "drop_connect": nn.DropConnect, "additive_whiteout": lambda units: nn.AdditiveWhiteout(units, 0.1),
+        "weight_norm": lambda units: nn.WeightNorm(nn.Dense(units)), "gru": nn.GRU,
+        "simple_rnn": lambda units: nn.SimpleRNN(units, return_sequences=True),
+    }  # fmt: skip
+    for name, layer in make.items():
+        shape = (4, 6) if name in ("gru", "simple_rnn") else (6,)
+        model = nn.Sequential([layer(7), nn.Dense(3)], input_shape=shape, dtype="float64", seed=1)
+        X, y = np.random.default_rng(0).standard_normal((9, *shape)), np.arange(9) % 3
+        _, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
+        tape = Recording(model, 9, training=True, gradients=True, input_gradient=True).tape
+        ops = (*tape.forward, *tape.backward, *tape.parameter_gradients)
+        if name in ("weight_norm", "gru", "simple_rnn"):  # whose tangents read packed copies
+            H = nn.second_order.HessianOperator(model, X, y, "softmax_cross_entropy")
+            gradient = np.append(gradient, H @ np.linspace(-1, 1, gradient.size))
+        found[name] = sorted({op.kernel for op in ops if tape.layers[op] == f"{name}_1"}), gradient.tolist()
+    return found
+
+
+def test_every_layer_with_products() -> None:
+    result = run_python("import test_blas; print(test_blas.gradients())", NNCORE_GEMM="blas")
+    assert result.returncode == 0, result.stderr
+    own = gradients()
+    for name, (kernels, gradient) in ast.literal_eval(result.stdout).items():
+        dense = "dense_steps" if name in ("gru", "simple_rnn") else "dense"
+        products = {f"{dense}_{product}_blas" for product in ("forward", "backward_input", "backward_weight")}
+        assert {kernel for kernel in kernels if kernel.startswith("dense") and "bias" not in kernel} == products, name
+        assert not any("blas" in kernel for kernel in own[name][0])
+        np.testing.assert_allclose(gradient, own[name][1], rtol=1e-10, atol=1e-13)
 
 
 LIMITED = """

@@ -10,6 +10,7 @@ from scipy import stats
 import nncore as nn
 from nncore import _kernels
 from nncore._kernels import Program, PythonOp, op_table, run_op, shuffled_orders
+from nncore.optimizers import OPTIMIZERS, WRAPPERS
 
 Array = NDArray[Any]
 
@@ -230,14 +231,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(bad: float, threads: int, rng: 
 # Epochs in one call.
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
+BY_BATCHES = [name for name, kind in OPTIMIZERS.items() if not (kind.full_batch_only or hasattr(kind, "training_run"))]
+
+
+@pytest.mark.parametrize("optimizer", [*BY_BATCHES, *WRAPPERS])
+@pytest.mark.parametrize("proximal", [False, True])
 @each_dtype
-def test_epochs_in_one_call_and_one_by_one(optimizer: str, dtype: str, rng: np.random.Generator, monkeypatch: Any) -> None:
+def test_epochs_in_one_call_and_one_by_one(
+    optimizer: str, proximal: bool, dtype: str, rng: np.random.Generator, monkeypatch: Any
+) -> None:
+    """How many steps a call takes depends on the time they need: the bits must not depend on it."""
     X, y = rng.standard_normal((23, 3)), rng.integers(0, 2, 23)
     ends, calls = [], []
     for seconds in (0.0, 1e3):
         model = nn.Sequential([nn.Dense(4), nn.ReLU(), nn.Dense(2)], input_shape=3, dtype=dtype, seed=1)
-        trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer)
+        made = WRAPPERS[optimizer]("nesterov") if optimizer in WRAPPERS else OPTIMIZERS[optimizer]()
+        penalty = nn.ProximalL1(0.3) if proximal else None
+        trainer = nn.Trainer(model, "softmax_cross_entropy", made, regularizer=penalty)
         monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", seconds)
         trainer.fit(X, y, batch_size=5, verbose=0)
         (compiled,) = [program.compiled for program in trainer._compiled.values()]

@@ -96,7 +96,7 @@ def dense_cases(dtype: str) -> Iterator[str]:
         both_ways(run_op("dense_backward_weight", sizes=(*sizes, gap, gap), **tiled), dW, far_dy, far_x, tiles)
         both_ways(run_op("dense_backward_bias", sizes=(units,), **tiled | {"pieces": 1}), db, dy)
         room = np.zeros((rows, inputs + gap), dtype)
-        both_ways(run_op("spread_rows", dtype=dtype, sizes=(inputs, gap), rows=rows), room, x)
+        both_ways(run_op("spread_rows", dtype=dtype, sizes=(inputs, gap, 1), rows=rows), room, x)
 
 
 def activation_cases(dtype: str) -> Iterator[str]:

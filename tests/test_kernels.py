@@ -581,8 +581,12 @@ def test_spread_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
     for (rows, width), gap in product(FEW_SIZES, (0, 1, 16)):
         x = rng.normal(size=(rows, width)).astype(dtype)
         out = np.zeros((rows, width + gap), dtype)
-        _kernels.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap), rows=rows, isa=isa)
+        _kernels.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap, 1), rows=rows, isa=isa)
         assert same_bits(out, reference.spread_rows(x, gap)), (rows, width, gap)
+        if rows % 2 == 0:  # two in each row of the batch
+            out[...] = 0
+            _kernels.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap, 2), rows=rows // 2, isa=isa)
+            assert same_bits(out, reference.spread_rows(x, gap)), (rows, width, gap)
 
 
 def test_nothing() -> None:

@@ -11,6 +11,7 @@ import nncore as nn
 from nncore import reference
 from nncore.layers import ACTIVATIONS
 from nncore.losses import LOSSES, PythonLoss
+from nncore.recording import Recording
 
 Array = NDArray[Any]
 
@@ -447,17 +448,38 @@ def test_against_torch(loss: str, rng: np.random.Generator) -> None:
     assert_close(gradient, np.concatenate([t.grad.numpy().ravel() for t in tensors]), "float64")
 
 
+WITH_PRODUCTS: dict[str, Callable[[int], nn.Layer]] = {
+    "dense": nn.Dense,
+    "drop_connect": nn.DropConnect,
+    "additive_whiteout": lambda units: nn.AdditiveWhiteout(units, 0.1),
+    "weight_norm": lambda units: nn.WeightNorm(nn.Dense(units)),
+    "simple_rnn": lambda units: nn.SimpleRNN(units, return_sequences=True),
+    "gru": lambda units: nn.GRU(units, return_sequences=True),
+}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_rows_that_crowd_a_cache_are_spread_without_a_trace(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layer", WITH_PRODUCTS)
+def test_rows_that_crowd_a_cache_are_spread_without_a_trace(
+    layer: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     """Widths whose rows lie 4096 bytes apart: the same bits whether the products read copies or not."""
     rng, width = np.random.default_rng(0), 4096 // np.dtype(dtype).itemsize
-    X, y = rng.normal(size=(70, width)).astype(dtype), rng.integers(0, width, 70)
+    shape = (3, width) if layer in ("simple_rnn", "gru") else (width,)
+    X, y = rng.normal(size=(9, *shape)).astype(dtype), rng.integers(0, 5, 9)
+    copies: set[str] = set()
 
     def outcome() -> tuple[float, bytes]:
-        model = nn.Sequential([nn.Dense(512), nn.Tanh(), nn.Dense(width)], input_shape=width, dtype=dtype)
+        layers = [WITH_PRODUCTS[layer](512), nn.Tanh(), WITH_PRODUCTS[layer](width), nn.Dense(5)]
+        model = nn.Sequential(layers, input_shape=shape, dtype=dtype)
         value, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
+        tape = Recording(model, 9, training=True, gradients=True).tape
+        copies.update(tape.layers[op] for op in (*tape.forward, *tape.backward) if op.kernel == "spread_rows")
         return value, gradient.tobytes()
 
     spread = outcome()
-    monkeypatch.setattr("nncore.layers.dense.SPREAD_FROM", 1 << 60)
+    assert len(copies) == 2, "both of these layers have crowded rows"
+    copies.clear()
+    monkeypatch.setattr("nncore.layers.products.SPREAD_FROM", 1 << 60)
     assert outcome() == spread
+    assert not copies

@@ -17,7 +17,6 @@ from nncore.layers import NORMALISATIONS
 from nncore.losses import PythonLoss
 
 Array = NDArray[Any]
-
 RTOL = {"float32": 2e-5, "float64": 1e-12}
 EPS = 1e-5
 SHAPES = [(1,), (2,), (5,), (17,), (64,), (65,), (130,), (6, 5), (4, 33)]
@@ -25,7 +24,6 @@ ROWS = [2, 3, 5, 16, 31, 257]
 # Each shape with a few numbers of rows and each number of rows with a few shapes; the last is work enough for several threads.
 SIZES = [(rows, shape) for (i, rows), (j, shape) in itertools.product(enumerate(ROWS), enumerate(SHAPES)) if (i + j) % 3 == 0]
 SIZES += [(700, (65,)), (300, (6, 33))]
-
 MAKE: dict[str, Callable[[tuple[int, ...]], nn.Layer]] = {
     "batch_norm": lambda shape: nn.BatchNorm(),
     "batch_norm_plain": lambda shape: nn.BatchNorm(affine=False),
@@ -291,25 +289,6 @@ def _arrays(model: nn.Sequential) -> list[Array]:
     return [getattr(layer, name) for layer in model.layers for name in layer.parameters]
 
 
-def test_weight_norm_against_pytorch(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
-    model = nn.Sequential([nn.WeightNorm(nn.Dense(37))], input_shape=21, dtype="float64")
-    model.parameters[...] = rng.standard_normal(model.parameters.size)
-    layer = model.layers[0]
-    X, r = rng.standard_normal((9, 21)), rng.standard_normal((9, 37))
-    other = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(21, 37).double())
-    other.bias.data = torch.tensor(layer.bias.copy())
-    original = other.parametrizations.weight
-    original.original0.data, original.original1.data = (
-        torch.tensor(a.copy()) for a in (layer.length[:, None], layer.direction)
-    )
-    (other(torch.tensor(X)) * torch.tensor(r)).sum().backward()
-    model.loss_and_gradient(X, r, PythonLoss(upstream))
-    np.testing.assert_allclose(model.forward(X), other(torch.tensor(X)).detach().numpy(), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(9 * layer.direction_grad, original.original1.grad.numpy(), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(9 * layer.length_grad, original.original0.grad.numpy().ravel(), rtol=1e-12, atol=1e-12)
-
-
 # --- exactness and determinism
 
 
@@ -347,108 +326,9 @@ def test_bits_do_not_depend_on_threads(dtype: str, rng: np.random.Generator) -> 
     assert results[0] == results[1] == results[2]
 
 
-# --- statistics
-
-
 def normalised(rng: np.random.Generator, **options: Any) -> tuple[nn.Sequential, nn.BatchNorm]:
     layer = nn.BatchNorm(**options)
     return nn.Sequential([layer, nn.Dense(1)], input_shape=3, dtype="float64"), layer
-
-
-@pytest.mark.parametrize("unbiased", [True, False])
-def test_running_averages(unbiased: bool, rng: np.random.Generator) -> None:
-    model, layer = normalised(rng, momentum=0.25, unbiased_running_var=unbiased)
-    X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
-    mean, variance = np.zeros(3), np.ones(3)
-    for batch in (X[:16], X[16:]):
-        mean = reference.batch_norm_track(mean, batch.mean(axis=0), 0.25, 1)
-        variance = reference.batch_norm_track(variance, batch.var(axis=0, ddof=int(unbiased)), 0.25, 1)
-    nn.Trainer(model, "squared_error").fit(X, y, batch_size=16, shuffle=False, verbose=0)
-    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13)
-    np.testing.assert_allclose(layer.running_var, variance, rtol=1e-13)
-    scale, shift = reference.batch_norm_constants(mean, variance, layer.weight, layer.bias, layer.eps)
-    np.testing.assert_allclose(model.activations(X)["batch_norm_1"], scale * X + shift, rtol=1e-12, atol=1e-12)
-
-
-def test_cumulative_mean(rng: np.random.Generator) -> None:
-    model, layer = normalised(rng, momentum=None)
-    X = rng.normal(2, 3, (32, 3))
-    nn.Trainer(model, "squared_error").fit(X, np.zeros((32, 1)), batch_size=8, shuffle=False, verbose=0)
-    parts = X.reshape(4, 8, 3)
-    np.testing.assert_allclose(layer.running_mean, parts.mean(axis=1).mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(layer.running_var, parts.var(axis=1, ddof=1).mean(axis=0), rtol=1e-12)
-
-
-def test_looking_changes_no_statistics(rng: np.random.Generator) -> None:
-    model, _ = normalised(rng)
-    X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
-    before = model.state.copy()
-    model.forward(X, training=True)
-    model.activations(X, training=True)
-    model.loss_and_gradient(X, y, "squared_error")
-    model.check_gradients(X, y, "squared_error")
-    nn.Trainer(model, "squared_error").evaluate(X, y)
-    assert np.array_equal(model.state, before)
-
-
-@pytest.mark.parametrize(("rows", "shape"), [(40, (3,)), (41, (3,)), (44, (3,)), (21, (3, 4)), (7, (3,))])
-def test_population_statistics(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> None:
-    """E[μ_B] and E[m/(m − 1) σ²_B]; a single row left over joins the batch before."""
-    layer = nn.BatchNorm()
-    model = nn.Sequential([layer, nn.Dense(1)], input_shape=shape, dtype="float64")
-    X = rng.normal(2, 3, (rows, *shape))
-    nn.Trainer(model, "squared_error").update_batch_statistics(X, batch_size=10)
-    starts = list(range(0, rows, 10))
-    if rows % 10 == 1:
-        starts.pop()
-    parts = np.split(X, starts[1:])
-    axes = (0,) if len(shape) == 1 else (0, 2)
-    weights = [len(part) / rows for part in parts]
-    mean = sum(w * part.mean(axis=axes) for w, part in zip(weights, parts, strict=True))
-    variance = sum(w * part.var(axis=axes, ddof=1) for w, part in zip(weights, parts, strict=True))
-    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-12)
-    np.testing.assert_allclose(layer.running_var, variance, rtol=1e-12)
-
-
-def test_frozen_statistics(rng: np.random.Generator) -> None:
-    """Fine-tuning: γ and β learn, the running averages stay and are constants of the gradient."""
-    model, layer = normalised(rng)
-    X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
-    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.01))
-    trainer.fit(X, y, verbose=0)
-    layer.frozen = True
-    state, weight = model.state.copy(), layer.weight.copy()
-    assert np.array_equal(model.forward(X, training=True), model.forward(X))
-    trainer.fit(X[:1], y[:1], verbose=0)  # one row is no difficulty
-    assert np.array_equal(model.state, state)
-    assert not np.array_equal(layer.weight, weight)
-    layer.frozen = False
-    trainer.fit(X, y, verbose=0)
-    assert not np.array_equal(model.state, state)
-
-
-def test_batch_statistics_at_inference(rng: np.random.Generator) -> None:
-    model, layer = normalised(rng, track_running_stats=False)
-    X = rng.normal(2, 3, (24, 3))
-    assert not layer.states
-    assert np.array_equal(model.forward(X), model.forward(X, training=True))
-    with pytest.raises(ValueError, match=r"batch_norm_1 takes the mean.*at least 2 rows: the batch has 1"):
-        model.predict(X[:1])
-
-
-def test_selected_units(rng: np.random.Generator) -> None:
-    layer = nn.BatchNorm(units=[4, 1])
-    model = nn.Sequential([layer], input_shape=5, dtype="float64")
-    X, r = data(9, (5,), "float64", rng)
-    y = model.forward(X, training=True)
-    dx, dtheta = gradients(model, X, r)
-    others = [0, 2, 3]
-    assert layer.weight.shape == layer.running_mean.shape == (2,)
-    assert np.array_equal(y[:, others], X[:, others])
-    np.testing.assert_allclose(dx[:, others], r[:, others], rtol=1e-14)
-    alone = nn.Sequential([nn.BatchNorm()], input_shape=2, dtype="float64")
-    np.testing.assert_allclose(y[:, [1, 4]], alone.forward(X[:, [1, 4]], training=True), rtol=1e-13)
-    np.testing.assert_allclose(dtheta, gradients(alone, X[:, [1, 4]], r[:, [1, 4]])[1], rtol=1e-12)
 
 
 # --- batch renormalisation
@@ -515,82 +395,6 @@ def test_a_schedule_below_its_limit_is_refused(rng: np.random.Generator) -> None
     with pytest.raises(ValueError, match="r_max must be at least 1, got"):
         nn.Trainer(model, "squared_error").fit(rng.standard_normal((64, 3)), np.zeros(64), batch_size=8, verbose=0)
     assert np.array_equal(model.parameters, before)
-
-
-# --- weight normalisation
-
-
-def test_weight_norm_twin(rng: np.random.Generator) -> None:
-    model = nn.Sequential([nn.WeightNorm(nn.Dense(33))], input_shape=70, dtype="float64")
-    model.parameters[...] = rng.standard_normal(model.parameters.size)
-    layer = model.layers[0]
-    W = reference.weight_norm_weight(layer.direction, layer.length)
-    X, r = rng.standard_normal((9, 70)), rng.standard_normal((9, 33))
-    np.testing.assert_allclose(layer.weight, W, rtol=1e-13)
-    np.testing.assert_allclose(model.forward(X), X @ W.T + layer.bias, rtol=1e-12, atol=1e-12)
-    dv, dg = reference.weight_norm_backward(r.T @ X, layer.direction, layer.length)
-    dx, _ = gradients(model, X, r)
-    np.testing.assert_allclose(dx, r @ W, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(9 * layer.direction_grad, dv, rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(9 * layer.length_grad, dg, rtol=1e-11, atol=1e-12)
-
-
-def test_weight_norm_begins_as_the_dense_layer() -> None:
-    plain = nn.Sequential([nn.Dense(5)], input_shape=3, dtype="float64", seed=4)
-    model = nn.Sequential([nn.WeightNorm(nn.Dense(5))], input_shape=3, dtype="float64", seed=4)
-    np.testing.assert_allclose(model.layers[0].weight, plain.layers[0].weight, rtol=1e-14)
-
-
-def test_weight_norm_from_data(rng: np.random.Generator) -> None:
-    X = rng.normal(3, 5, (200, 6))
-    model = nn.Sequential([nn.WeightNorm(nn.Dense(8)), nn.Tanh(), nn.WeightNorm(nn.Dense(2))], input_shape=6, dtype="float64")
-    for name in ("weight_norm_1", "weight_norm_2"):
-        model[name].initialize_from_data(X)
-        z = model.activations(X)[name]
-        np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-12)
-        np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-12)
-    with pytest.raises(ValueError, match="make every output of weight_norm_1 vary, but output 0 is constant"):
-        model["weight_norm_1"].initialize_from_data(np.ones((4, 6)))
-
-
-# --- folding
-
-
-@pytest.mark.parametrize("options", [{}, {"affine": False}, {"units": [0, 3]}])
-def test_folding(options: dict[str, Any], rng: np.random.Generator) -> None:
-    layers = [
-        nn.Dense(8, bias=False),
-        nn.BatchNorm(**options),
-        nn.ReLU(),
-        nn.Dense(4),
-        nn.BatchNorm(),
-        nn.LayerNorm(),
-        nn.Dense(2),
-    ]
-    model = nn.Sequential(layers, input_shape=5, dtype="float64")
-    X = rng.normal(1, 2, (64, 5))
-    nn.Trainer(model, "squared_error", nn.Adam(lr=0.05)).fit(X, X[:, :2], epochs=5, batch_size=16, verbose=0)
-    folded, difference = model.fold_batch_norm(X)
-    assert [type(layer).__name__ for layer in folded.layers] == ["Dense", "ReLU", "Dense", "LayerNorm", "Dense"]
-    assert difference == np.abs(model.predict(X) - folded.predict(X)).max() < 1e-12
-    assert model.fold_batch_norm()[1] < 1e-12
-    model.layers[0].weight[...] = 0  # a copy
-    assert np.abs(folded.layers[0].weight).max() > 0
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ([nn.BatchNorm], "batch_norm_1 cannot be folded.*got the input"),
-        ([lambda: nn.Dense(3), nn.ReLU, nn.BatchNorm], r"batch_norm_1 cannot be folded.*got relu_1 \(ReLU\)"),
-        ([lambda: nn.WeightNorm(nn.Dense(3)), nn.BatchNorm], "needs a Dense layer directly before it"),
-        ([lambda: nn.Dense(3), lambda: nn.BatchNorm(track_running_stats=False)], "has no running averages"),
-        ([lambda: nn.Dense(3)], "must have a batch normalisation to fold"),
-    ],
-)
-def test_folding_refused(layers: list[Callable[[], nn.Layer]], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        nn.Sequential([layer() for layer in layers], input_shape=3).fold_batch_norm()
 
 
 # --- the last batch
@@ -731,25 +535,6 @@ def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
 def test_bad_layers(layer: Callable[[], nn.Layer], shape: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nn.Sequential([layer()], input_shape=shape)
-
-
-def test_weight_norm_without_weights() -> None:
-    with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalised; got ReLU"):
-        nn.WeightNorm(nn.ReLU())  # type: ignore[arg-type]
-
-
-def test_statistics_of_one_row(rng: np.random.Generator) -> None:
-    model, _ = normalised(rng)
-    for call in (
-        lambda: model.forward(np.ones((1, 3)), training=True),
-        lambda: model.activations(np.ones((1, 3)), training=True),
-        lambda: model.loss_and_gradient(np.ones((1, 3)), np.ones((1, 1)), "squared_error"),
-    ):
-        with pytest.raises(ValueError, match=r"layer batch_norm_1 takes the mean and the variance of a batch.*the batch has 1"):
-            call()
-    assert model.predict(np.ones((1, 3))).shape == (1, 1)
-    with pytest.raises(ValueError, match="must have a batch normalisation"):
-        nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "squared_error").update_batch_statistics(np.ones((4, 3)))
 
 
 def test_every_layer_is_tested() -> None:

@@ -192,20 +192,20 @@ def test_an_optimizer_without_a_learning_rate_is_refused(name: str) -> None:
 @each_isa
 def test_shrink_kernel_and_twin(dtype: str, isa: str, rng: np.random.Generator) -> None:
     for n in (1, 7, 16, 33, 1000):
-        theta, ahead = rng.normal(size=(2, n)).astype(dtype)
+        theta, v = rng.normal(size=(2, n)).astype(dtype)
         theta[0], theta[n // 2] = 0, 0.25
         table, results = np.array([[0, 1, n, n]]), []
         for threads in (1, 2, 3):
-            got, moved = theta.copy(), ahead.copy()
-            arrays = (got, moved, np.array([0.5]), *[None] * 4, table)
+            got, moved = theta.copy(), np.full_like(theta, np.nan)
+            arrays = (got, moved, np.array([0.5]), v, *[None] * 3, table)
             _kernels.run_op(
-                "shrink", arrays, dtype=dtype, axis="tiles", sizes=(1,), coefficients=np.array([9.0, 0.5]), isa=isa,
+                "shrink", arrays, dtype=dtype, axis="tiles", sizes=(1, 2), coefficients=np.array([9.0, 0.5, 0.9]), isa=isa,
                 threads=threads
             )  # fmt: skip
             results.append(got.tobytes() + moved.tobytes())
         assert results[0] == results[1] == results[2]
-        want, want_ahead = theta.copy(), ahead.copy()
-        reference.shrink(want, np.asarray(0.25, dtype), want_ahead)
+        want, want_ahead = theta.copy(), np.empty_like(theta)
+        reference.shrink(want, np.asarray(0.25, dtype), want_ahead, v, np.asarray(0.9, dtype))
         assert np.array_equal(got, want)
         np.testing.assert_allclose(moved, want_ahead, rtol=0, atol=4 * np.finfo(dtype).eps)
         assert got[n // 2] == 0

@@ -6,14 +6,25 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from numpy_training import (
+    ENDS,
+    HIDDEN,
+    INPUTS,
+    IS_WEIGHT,
+    OPTIMIZERS,
+    OUTPUTS,
+    N,
+    NumpyOptimizer,
+    each_optimizer,
+    numpy_gradient,
+    numpy_training,
+)
 
 import nncore as nn
 from nncore import _kernels, schedules
 
 Array = NDArray[Any]
-
 RTOL = 1e-10  # of a float64 training of some dozen steps
-N, INPUTS, HIDDEN, OUTPUTS = 53, 4, 7, 3
 
 
 def make(dtype: str = "float64", seed: int = 2) -> nn.Sequential:
@@ -32,90 +43,6 @@ def fit(model: nn.Sequential, data: tuple[Array, Array], optimizer: Any = "adam"
     trainer = nn.Trainer(model, kw.pop("loss", "softmax_cross_entropy"), optimizer, **own)
     trainer.fit(*data, **{"verbose": 0, "epochs": 4, "batch_size": 16} | kw)
     return trainer
-
-
-# A training in NumPy, independent of the library: one hidden layer of tanh, softmax cross-entropy.
-
-
-def numpy_gradient(theta: Array, X: Array, labels: Array) -> tuple[float, Array]:
-    """Mean loss and gradient; θ is W1, b1, W2, b2."""
-    W1, b1, W2, b2 = unpack(theta)
-    h = np.tanh(X @ W1.T + b1)
-    z = h @ W2.T + b2
-    p = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    rows = np.arange(len(X))
-    loss = -np.log(p[rows, labels]).mean()
-    p[rows, labels] -= 1
-    dz = p / len(X)
-    da = (dz @ W2) * (1 - h**2)
-    return loss, np.concatenate([(da.T @ X).ravel(), da.sum(axis=0), (dz.T @ h).ravel(), dz.sum(axis=0)])
-
-
-SHAPES = [(HIDDEN, INPUTS), (HIDDEN,), (OUTPUTS, HIDDEN), (OUTPUTS,)]
-ENDS = np.cumsum([int(np.prod(shape)) for shape in SHAPES])
-
-
-def unpack(theta: Array) -> list[Array]:
-    return [part.reshape(shape) for part, shape in zip(np.split(theta, ENDS[:-1]), SHAPES, strict=True)]
-
-
-IS_WEIGHT = np.repeat([1.0, 0.0, 1.0, 0.0], np.diff([0, *ENDS]))
-
-
-class NumpyOptimizer:
-    """θ and one of the four recurrences; ``lr(t)`` is the rate of step t = 0, 1, …"""
-
-    def __init__(self, name: str, theta: Array, lr: Callable[[int], float]) -> None:
-        self.name, self.theta, self.lr = name, theta.copy(), lr
-        self.m, self.v, self.t = np.zeros(theta.size), np.zeros(theta.size), 0
-
-    def point(self) -> Array:
-        return self.theta + 0.8 * self.m if self.name == "nesterov" else self.theta
-
-    def step(self, g: Array) -> None:
-        lr, self.t = self.lr(self.t), self.t + 1
-        if self.name == "sgd":
-            self.theta = self.theta - lr * g
-        elif self.name in ("momentum", "nesterov"):
-            self.m = 0.8 * self.m - lr * g
-            self.theta = self.theta + self.m
-        elif self.name == "adam":
-            self.m = 0.7 * self.m + 0.3 * g
-            self.v = 0.95 * self.v + 0.05 * g**2
-            corrected = np.sqrt(self.v / (1 - 0.95**self.t))
-            self.theta = self.theta - lr * self.m / (1 - 0.7**self.t) / (corrected + 0.01)
-
-
-OPTIMIZERS: dict[str, Callable[[Any], nn.Optimizer]] = {
-    "sgd": lambda lr: nn.SGD(lr=lr),
-    "momentum": lambda lr: nn.Momentum(lr=lr, momentum=0.8),
-    "nesterov": lambda lr: nn.Nesterov(lr=lr, momentum=0.8),
-    "adam": lambda lr: nn.Adam(lr=lr, betas=(0.7, 0.95), eps=0.01),
-}
-each_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
-
-
-def numpy_training(
-    name: str, theta: Array, data: tuple[Array, Array], *, lr: Callable[[int], float] = lambda t: 0.05, epochs: int = 4,
-    batch: int = 16, shuffle: bool = True, seed: int = 0, first_epoch: int = 0,
-    gradient: Callable[[Array, Array], Array] = lambda theta, g: g, penalty: Callable[[Array], float] = lambda theta: 0.0,
-) -> tuple[Array, list[float]]:  # fmt: skip
-    """θ after the training, and the running losses of the epochs."""
-    X, labels = data
-    optimizer, losses = NumpyOptimizer(name, theta, lr), []
-    orders = _kernels.shuffled_orders(len(X), epochs, seed, first_epoch)
-    for epoch in range(epochs):
-        total, penalties = 0.0, []
-        for start in range(0, len(X), batch):
-            rows = orders[epoch, start : start + batch] if shuffle else np.arange(len(X))[start : start + batch]
-            point = optimizer.point()
-            loss, g = numpy_gradient(point, X[rows], labels[rows])
-            total += loss * len(rows)
-            penalties.append(penalty(point))
-            optimizer.step(gradient(point, g))
-        losses.append(total / len(X) + float(np.mean(penalties)))
-    return optimizer.theta, losses
 
 
 @each_optimizer
@@ -468,124 +395,6 @@ def test_evaluate_changes_nothing(data: tuple[Array, Array]) -> None:
     assert np.array_equal(trainer.model.parameters, theta)
     assert np.array_equal(trainer.model.gradients, gradient)
     assert all(np.array_equal(value, state[name]) for name, value in trainer.optimizer.state_dict().items())
-
-
-# Metrics.
-
-
-def test_accuracy_of_labels_one_hot_and_soft(rng: np.random.Generator) -> None:
-    model, X, labels = make(), rng.standard_normal((200, INPUTS)), rng.integers(0, OUTPUTS, 200)
-    want = (model.predict(X).argmax(axis=1) == labels).mean()
-    assert 0 < want < 1
-    soft = 0.1 + 0.7 * np.eye(OUTPUTS)[labels]
-    for loss in ("softmax_cross_entropy", "squared_error", "hinge"):
-        trainer = nn.Trainer(model, loss, metrics=["accuracy"])
-        for y in [labels, np.eye(OUTPUTS)[labels]] + ([soft] if loss != "hinge" else []):
-            assert trainer.evaluate(X, y)["accuracy"] == want, loss
-
-
-THRESHOLDS = {"sigmoid_cross_entropy": 0.0, "hinge": 0.0, "binary_cross_entropy": 0.5, "squared_error": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("loss", "signs"),
-    [(loss, signs) for loss in THRESHOLDS for signs in (False, True) if not (signs and loss == "squared_error")],
-)
-def test_accuracy_of_two_classes(loss: str, signs: bool, rng: np.random.Generator) -> None:
-    layers: list[nn.Layer] = [nn.Dense(1)] + ([nn.Sigmoid()] if loss == "binary_cross_entropy" else [])
-    model = nn.Sequential(layers, input_shape=INPUTS, dtype="float64", seed=1)
-    X, y = rng.standard_normal((200, INPUTS)), rng.integers(0, 2, 200)
-    want = ((model.predict(X)[:, 0] > THRESHOLDS[loss]) == y).mean()
-    assert 0.2 < want < 0.8
-    got = nn.Trainer(model, loss, metrics=["accuracy"]).evaluate(X, 2 * y - 1 if signs else y)
-    assert got["accuracy"] == pytest.approx(want, abs=1e-15)
-
-
-def test_metrics_by_the_name_of_a_loss(rng: np.random.Generator) -> None:
-    model, X, y = make(), rng.standard_normal((60, INPUTS)), rng.standard_normal((60, OUTPUTS))
-    e = model.predict(X) - y
-    names = ["squared_error", "mean_squared_error", "mean_absolute_error", "huber"]
-    want = [0.5 * (e**2).sum(axis=1), (e**2).mean(axis=1), np.abs(e).mean(axis=1)]
-    want.append(np.where(np.abs(e) < 1, 0.5 * e**2, np.abs(e) - 0.5).mean(axis=1))
-    trainer = nn.Trainer(model, "mean_squared_error", metrics=names)
-    got = trainer.evaluate(X, y)
-    assert list(got) == ["loss", *names]
-    assert got == pytest.approx(dict(zip(got, [e.var() + e.mean() ** 2, *(w.mean() for w in want)], strict=True)), rel=1e-12)
-    history = trainer.fit(X, y, epochs=1, batch_size=60, verbose=0)
-    assert [history[f"running_{name}"][0] for name in names] == pytest.approx([w.mean() for w in want], rel=1e-12)
-
-
-def test_a_metric_may_be_an_object(rng: np.random.Generator) -> None:
-    model, X, y = make(), rng.standard_normal((60, INPUTS)), rng.standard_normal((60, OUTPUTS))
-    got = nn.Trainer(model, nn.Huber(0.5), metrics=[nn.Huber(0.5)]).evaluate(X, y)
-    assert got["huber"] == got["loss"]
-    assert got["loss"] != nn.Trainer(model, nn.Huber(1.0)).evaluate(X, y)["loss"]
-
-
-@pytest.mark.parametrize("metric", ["hinge", "sigmoid_cross_entropy"])
-@pytest.mark.parametrize("loss", ["hinge", "sigmoid_cross_entropy"])
-@pytest.mark.parametrize("signs", [False, True])
-def test_a_metric_is_that_loss_of_the_same_targets(loss: str, metric: str, signs: bool, rng: np.random.Generator) -> None:
-    """hinge reads ±1 and cross-entropy 0/1: as a metric each gives what it gives as the loss."""
-    model = nn.Sequential([nn.Dense(1)], input_shape=INPUTS, dtype="float64", seed=1)
-    X, y = rng.standard_normal((60, INPUTS)), rng.integers(0, 2, 60)
-    y = 2 * y - 1 if signs else y
-    as_loss = nn.Trainer(model, metric).evaluate(X, y)["loss"]
-    assert nn.Trainer(model, loss, metrics=[metric]).evaluate(X, y)[metric] == pytest.approx(as_loss, rel=1e-13)
-
-
-# Validation split.
-
-
-def split_seen(y: Array, n_outputs: int, loss: str, **kw: Any) -> tuple[Array, Array]:
-    """Row numbers that a fit with ``validation_split`` trained on, and those it held back."""
-    trained: set[int] = set()
-    held_back: set[int] = set()
-
-    class Look(nn.Layer):
-        def forward(self, x: Array, training: bool) -> Array:
-            (trained if training else held_back).update(x[:, 0].astype(int).tolist())
-            return x
-
-        def backward(self, dy: Array) -> Array:
-            return dy
-
-    model = nn.Sequential([Look(), nn.Dense(n_outputs, weight_init="zeros")], input_shape=1, dtype="float64")
-    trainer = nn.Trainer(model, loss, nn.SGD(lr=0.0), seed=kw.pop("seed", 0))
-    history = trainer.fit(np.arange(len(y))[:, None], y, verbose=0, **kw)
-    assert "val_loss" in history
-    return np.sort(list(trained)), np.sort(list(held_back))
-
-
-TWO = np.repeat([0, 1], [180, 20])
-STRATIFIED: dict[str, tuple[Array, int, str]] = {
-    "labels": (np.repeat([0, 1, 2], [50, 100, 50]), 3, "softmax_cross_entropy"),
-    "labels as one-hot rows": (np.eye(3)[np.repeat([0, 1, 2], [50, 100, 50])], 3, "softmax_cross_entropy"),
-    "labels for another loss": (np.repeat([0, 1, 2], [50, 100, 50]), 3, "squared_error"),
-    "two classes, one output": (TWO, 1, "sigmoid_cross_entropy"),
-    "two classes ±1": (2 * TWO - 1, 1, "hinge"),
-}
-
-
-@pytest.mark.parametrize("kind", STRATIFIED)
-def test_validation_split_is_stratified_and_shuffled(kind: str) -> None:
-    y, outputs, loss = STRATIFIED[kind]
-    for seed in (0, 1, 2):
-        train, held_back = split_seen(y, outputs, loss, validation_split=0.2, seed=seed)
-        assert np.array_equal(np.sort(np.concatenate([train, held_back])), np.arange(200))
-        classes = np.unique(y, axis=0)
-        counts = [((y[held_back] == c).reshape(40, -1).all(axis=1)).sum() for c in classes]
-        assert counts == [((y == c).reshape(200, -1).all(axis=1)).sum() // 5 for c in classes]
-        assert not np.array_equal(held_back, np.arange(160, 200))
-
-
-def test_validation_split_of_numbers_is_shuffled_and_repeatable(rng: np.random.Generator) -> None:
-    y = rng.standard_normal(50)
-    train, held_back = split_seen(y, 1, "squared_error", validation_split=0.3)
-    assert (len(train), len(held_back)) == (35, 15)
-    assert held_back.min() < 35
-    assert np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, epochs=3)[1])
-    assert not np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, seed=1)[1])
 
 
 # Callbacks.

@@ -67,7 +67,7 @@ def run_tiles(name: str, arrays: tuple[Any, ...], extra: tuple[int, ...], option
               pieces: int, **kw: Any) -> None:  # fmt: skip
     sizes = (*shape, ADDRESS["seed"], ADDRESS["layer"] << 16, *extra)
     op, _, _ = name.rpartition("_")
-    run = {"axis": "tiles", "pieces": pieces, "step": ADDRESS["step"], "dtype": arrays[2].dtype, **kw}
+    run = {"axis": "tiles", "pieces": pieces, "step": ADDRESS["step"], "dtype": arrays[0].dtype, **kw}
     assert not _kernels.run_op(name, arrays, sizes=sizes, constants=constants(op, options), **run)
 
 
@@ -84,20 +84,24 @@ def forward(name: str, options: tuple[float, ...], W: Array, b: Array | None, **
 
 
 def backward(name: str, options: tuple[float, ...], dy: Array, x: Array, W: Array, **kw: Any) -> Array:
+    """dW: the product dyᵀ x, then the noise."""
     dW, tiles = np.full_like(W, np.nan), _kernels.weight_tiles(*W.shape)
-    run_tiles(f"{name}_backward", (dW, dy, x, tiles, W), (), options, W.shape, len(tiles), rows=len(x), **kw)
+    _kernels.dense_backward_weight(dW, None, dy, x, **kw)
+    run_tiles(f"{name}_backward", (dW, tiles, W, dy), (), options, W.shape, len(tiles), rows=len(x), **kw)
     return dW
 
 
 def twins(name: str, options: tuple[float, ...], dy: Array, x: Array, W: Array, b: Array | None) -> tuple[Array, Array]:
     """W̃ or b̃, and dW, in float64."""
     dy, x, W = (a.astype(np.float64) for a in (dy, x, W))
+    dW = reference.dense_backward_weight(dy, x)
     if name == "shakeout":
-        return reference.shakeout_forward(W, *options, **ADDRESS), reference.shakeout_backward(dy, x, options[0], **ADDRESS)
-    back = getattr(reference, f"{name}_backward")(dy, x, W, *options, **ADDRESS)
+        return reference.shakeout_forward(W, *options, **ADDRESS), reference.shakeout_backward(dW, options[0], **ADDRESS)
     if name == "whiteout_additive":
-        b = None if b is None else b.astype(np.float64)
+        b, db = None if b is None else b.astype(np.float64), reference.dense_backward_bias(dy)
+        back = reference.whiteout_additive_backward(dW, db, W, *options, **ADDRESS)
         return reference.whiteout_additive_forward(b, W, *options, **ADDRESS), back
+    back = reference.whiteout_multiplicative_backward(dW, W, *options, **ADDRESS)
     return reference.whiteout_multiplicative_forward(W, *options, **ADDRESS), back
 
 

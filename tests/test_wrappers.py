@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from optimizer_cases import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
 from scipy import stats
-from test_optimizers import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
 
 import nncore as nn
 from nncore import _kernels, optimizers, reference
 from nncore.landscapes import record
 from nncore.optimizers import EMA, WRAPPERS, GradientNoise, PolyakAveraging
+from nncore.optimizers.arrays import MAX_ARRAYS
+from nncore.optimizers.base import StepOps
+from nncore.optimizers.wrapper import Wrapper
 from nncore.schedules import Polynomial
+from nncore.tape import Op
 
 Array = NDArray[Any]
 STEPS = 1000
@@ -261,6 +265,31 @@ def test_resuming_training_gives_the_same_bits(wrapper: str, inner: str, tmp_pat
     other = nn.Trainer(small(), "softmax_cross_entropy", EMA(nn.Momentum()))
     with pytest.raises(ValueError, match=r"another optimizer: expected EMA\(Momentum\), got"):
         other.restore(tmp_path / "half")
+
+
+class SquaredNorm(Wrapper):
+    """Leaves ‖θ‖² of the parameters that a step leaves: a wrapper that the package does not know."""
+
+    squares: Array  # of each tile
+
+    def weights(self, steps: int, steps_per_epoch: int) -> Array:
+        return np.zeros(steps)
+
+    def ops(self, theta: Array, grad: Array, table: Array) -> StepOps:
+        step, self.squares = super().ops(theta, grad, table), np.zeros(len(table))
+        arrays = (self.squares, self.iterate(theta), *[None] * (MAX_ARRAYS - 3), table)
+        return step._replace(after=[*step.after, Op("tiles", "square_sum", arrays)])
+
+
+@pytest.mark.parametrize("inner", [nn.SGD, nn.Nesterov])
+@pytest.mark.parametrize("units", [3, 600])  # one tile, and several
+def test_a_wrapper_sees_what_the_proximal_step_leaves(units: int, inner: type, rng: np.random.Generator) -> None:
+    model = nn.Sequential([nn.Dense(units), nn.Tanh(), nn.Dense(1)], input_shape=40, dtype="float64")
+    optimizer = SquaredNorm(inner(lr=0.1))
+    trainer = nn.Trainer(model, "squared_error", optimizer, regularizer=nn.ProximalL1(0.5))
+    trainer.fit(rng.standard_normal((64, 40)), rng.standard_normal((64, 1)), epochs=3, batch_size=64, verbose=0)
+    assert (model.parameters == 0).any()
+    assert optimizer.squares.sum() == pytest.approx(model.parameters @ model.parameters, rel=1e-12)
 
 
 def test_evaluating_with_the_averages() -> None:

@@ -62,8 +62,8 @@ class ClipValue(Clipping):
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         squares, acted = np.zeros(len(table)), np.zeros(len(table))
-        bound = _with_table((gradient, squares, acted), table)
-        return ClipOps([Op("tiles", "clip_value", bound, constants=(self.limit,), cost=[1.0] * len(table))], squares, acted)
+        operands = _with_table((gradient, squares, acted), table)
+        return ClipOps([Op("tiles", "clip_value", operands, constants=(self.limit,), cost=[1.0] * len(table))], squares, acted)
 
 
 class _ByNorm(Clipping):

@@ -33,15 +33,12 @@ LEAST_COPY = 1 << 14  # bytes: of a smaller copy one would time the call
 FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
     **dict.fromkeys(
         [
-            "dense_forward", "dense_backward_input", "dense_backward_weight", "dense_forward_blas", "dense_backward_input_blas",
-            "dense_backward_weight_blas", "shakeout_backward",
-            "whiteout_multiplicative_backward", "whiteout_additive_backward",
+            f"{dense}_{product}{variant}"
+            for dense in ("dense", "dense_steps")
+            for product in ("forward", "backward_input", "backward_weight")
+            for variant in ("", "_blas")
         ],
-        lambda rows, size: 2 * rows * size[0] * size[1],  # units, inputs
-    ),
-    **dict.fromkeys(
-        ["dense_steps_forward", "dense_steps_backward_input", "dense_steps_backward_weight"],
-        lambda rows, size: 2 * rows * size[4] * size[0] * size[1],  # units, inputs, 0, 0, steps
+        lambda rows, size: 2 * rows * size[0] * size[1] * (size[4:] or (1,))[0],  # units, inputs, two gaps, steps
     ),
     **dict.fromkeys(["simple_rnn_forward", "simple_rnn_backward"], lambda rows, size: 2 * rows * size[1] * size[0] ** 2),
     **dict.fromkeys(["gru_forward", "gru_backward"], lambda rows, size: 6 * rows * size[1] * size[0] ** 2),  # three gates
@@ -264,7 +261,7 @@ def copy_rate(traffic: int, dtype: Any) -> float:
     """Bytes/s, read and written, of a copy that moves so many, on one thread."""
     source = np.ones((1, traffic // 2 // np.dtype(dtype).itemsize), dtype)
     target = np.zeros_like(source)
-    op = ("spread_rows", (target, source), (source.size, 0), (), 0, 1)
+    op = ("spread_rows", (target, source), (source.size, 0, 1), (), 0, 1)
     return 2 * source.nbytes / _least_seconds(op, dtype, 1, times=max(1, (1 << 22) // traffic))
 
 

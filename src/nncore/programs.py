@@ -121,17 +121,16 @@ def training_program(trainer: Training, capacity: int, data: Dataset) -> StepPro
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
         axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
-    update = optimizer.ops(model.parameters, model.gradients, tiles)
-    for op in update:
+    own = optimizer.ops(model.parameters, model.gradients, tiles)
+    for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
-    after = [op for op in update if op.kernel == "average"]  # of what `shrink` leaves
 
     def moving_ops(kernel: str | None) -> list[Op]:
         arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))] if kernel else []
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *(clip.ops if clip else []), *[op for op in update if op not in after], *shrink, *after]
+    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
     step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
     before = enter + recording.prepare()
@@ -161,10 +160,10 @@ def _penalty_ops(trainer: Training, table: Array) -> tuple[list[Op], list[Op], A
     penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
     if not regularizer.proximal:
         return penalty, [], partials
-    iterate, column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
-    ahead = None if iterate is model.parameters else model.parameters
-    moved = (iterate, ahead, proximal, None, None, None, None, table)
-    return penalty, [Op("tiles", "shrink", moved, (column,), cost=_cost(PENALTY_COST, table))], partials
+    iterate, lr_column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
+    v, column = optimizer.lookahead() or (None, 0)
+    moved = (iterate, None if v is None else model.parameters, proximal, v, None, None, None, table)
+    return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
 
 def _first_tiles(tape: Tape) -> list[int]:

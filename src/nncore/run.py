@@ -34,15 +34,14 @@ class Run:
         self, trainer: Training, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
         merge: bool = False,
     ) -> None:  # fmt: skip
-        self.trainer, self.batch, self.sampler, self.merge = trainer, batch, sampler, merge
+        self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
         if sampler.uses_losses:
             self.examples.losses = trainer._last_losses.of(data, lambda losses: trainer._evaluate(data, losses))
-        self.unweighted = data  # by the sampler
-        self.data = data.weighted(np.ones(len(data))) if sampler.weighs else data
+        self.factors = np.ones(len(data)) if sampler.weighs else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
-        self.program = trainer._program(training_program, batch + merge, self.data)
+        self.program = trainer._program(training_program, batch + merge, self._weighted_data())
         self.failure: DivergenceError | None = None
 
     def advance(
@@ -57,10 +56,8 @@ class Run:
         epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order = self.sampler.orders(self.examples, trainer.epochs_done, epochs)
-        factors = None
         if self.sampler.weighs:
-            factors = example_weights(self.sampler.weights(self.examples), len(self.data), f"weights of {self.sampler!r}")
-            self.data = self.unweighted.weighted(factors)
+            self.factors = example_weights(self.sampler.weights(self.examples), len(self.data), f"weights of {self.sampler!r}")
         losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
         hyper = self._hyper_values(steps)
         sums, norms, done = [], [], 0
@@ -74,7 +71,7 @@ class Run:
                 progress(done / steps)
         whole = done // self.per_epoch
         if losses is not None and order is not None and whole:
-            self._keep_losses(order[0], losses, factors)
+            self._keep_losses(order[0], losses)
         table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, len(trainer.columns) + 1)
         means = table.sum(axis=1) / len(self.data)
         means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
@@ -86,6 +83,9 @@ class Run:
             notes |= {"grad_norm": np.sqrt(squares).mean(axis=1), "clipped": (acted > 0).mean(axis=1)}
         rows = [trainer._row("running_", row) for row in means]
         return [(row, {name: float(values[epoch]) for name, values in notes.items()}) for epoch, row in enumerate(rows)]
+
+    def _weighted_data(self) -> Dataset:
+        return self.data if self.factors is None else self.data.weighted(self.factors)
 
     @property
     def columns(self) -> list[str]:
@@ -104,9 +104,9 @@ class Run:
         values = self.trainer.optimizer.hyper_values(steps, self.per_epoch)
         return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in self._noted}
 
-    def _keep_losses(self, order: Array, losses: Array, factors: Array | None) -> None:
+    def _keep_losses(self, order: Array, losses: Array) -> None:
         """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""
-        known = self.examples.losses
+        known, factors = self.examples.losses, self.factors
         assert known is not None
         if factors is not None:
             counted = factors[order] > 0
@@ -126,9 +126,9 @@ class Run:
         start = time.perf_counter()
         try:
             done, sums = self.program.run(
-                self.data, first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
-                coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset, threads=threads,
-                examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
+                self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
+                order=order, coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset,
+                threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
             )  # fmt: skip
         except BaseException:  # from Python code in the network: the steps before it count
             optimizer.advance(self.program.compiled.steps_done, self.per_epoch)

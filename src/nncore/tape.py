@@ -25,8 +25,6 @@ Array = NDArray[Any]
 # A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
 PARALLEL_FLOPS = 1_500_000
 
-CROWDED = 4096  # bytes: rows so far apart fall into the same sets of a first-level cache
-
 
 class Arena:
     """Memory for one program, taken from one piece where the estimate is right, so that it may lie in large pages."""
@@ -71,6 +69,7 @@ class Op:
     constants: tuple[float, ...] = ()
     cost: Sequence[float] = (1.0,)  # of each tile
     tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
+    then: Op | None = None  # of a gradient: the op that makes of what this one leaves in a tile the gradient itself
     completes_loss: bool = False
 
 
@@ -139,7 +138,8 @@ class Tape:
 
     def end_layer(self, name: str) -> None:
         """The ops recorded since `begin_layer` are this layer's."""
-        for op in (*self.prepare, *self.forward, *self._backward[-1], *self.parameter_gradients):
+        completing = [op.then for op in self.parameter_gradients if op.then]
+        for op in (*self.prepare, *self.forward, *self._backward[-1], *self.parameter_gradients, *completing):
             self.layers.setdefault(op, name)
 
     def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
@@ -170,19 +170,6 @@ class Tape:
             op = Op("rows", kernel, arrays, sizes, (strength,))
             self._backward[-1].append(op)
             self._uncharged[op] = replace(op, constants=(0.0,))
-
-    def spread(self, rows: Array, record: Callable[..., None]) -> tuple[Array, int]:
-        """The same rows where a product reads them fast, and the gap between them.
-
-        Rows whose distance is a multiple of 4096 bytes compete for the same few sets of a cache: those are copied one cache
-        line further apart, by an op that goes to ``record``.
-        """
-        width, line = rows.shape[1], 64 // self.dtype.itemsize
-        if width * self.dtype.itemsize % CROWDED:
-            return rows, 0
-        copy = self.array(width + line)
-        record("spread_rows", copy, rows, sizes=(width, line))
-        return copy, line
 
     def whole(self, function: Callable[[int], None]) -> None:
         """A forward op in Python, called with the number of rows."""
@@ -331,7 +318,7 @@ def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], follower
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
     if not placed:
         return []
-    result = [Stage("tiles", list(placed))]
+    result = [Stage("tiles", [(part, first, last) for op, first, last in placed for part in (op, op.then) if part])]
     for op in everywhere:
         if op.axis == "whole":
             result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]

@@ -6,7 +6,7 @@
  *
  * Rows of x and dy whose distance is a multiple of 4096 bytes all fall into the same few sets of the first-level cache, which
  * then holds less than a micro-kernel reads at once.  So the distances x_row and dy_row are sizes of their own: the layer spreads
- * such rows (Tape.spread). */
+ * such rows (layers/products.py). */
 
 #define PANEL (NV * LANES)
 #define ROUND_UP(n, m) (((n) + (m) - 1) / (m) * (m))

@@ -1,13 +1,7 @@
 /* Noise on gradients (Neelakantan et al. 2015): g <- g + sigma n, n ~ N(0, 1), from (seed, step, place in the gradient) alone. */
 
 static void NAME(gradient_noise)(real *restrict grad, real sigma, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) grad[i + k] += sigma * e[from + k];
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, grad[i] += sigma * e);
 }
 
 /* arrays: g; sizes: seed, place, column of sigma in the coefficients */

@@ -67,13 +67,14 @@ static void NAME(scale)(real *grad, real factor, int64_t n) {
 }
 
 /* Proximal step of a penalty threshold / lr * |w|:  w <- sign(w) max(|w| - threshold, 0), exactly 0 within the threshold.
- * Where the gradient is taken elsewhere, at `ahead` (or NULL), this moves along. */
-static void NAME(shrink)(real *restrict theta, real *restrict ahead, real threshold, int64_t n) {
+ * Where the gradient is taken elsewhere, at `ahead` (or NULL) = w + mu v, this moves along: computed as the optimizer computes it,
+ * so that nothing is lost when it begins anew from w. */
+static void NAME(shrink)(real *restrict theta, real *restrict ahead, const real *restrict v, real mu, real threshold, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const real w = theta[i], less = w > 0 ? w - threshold : w + threshold;
         const real shrunk = (w > 0) == (less > 0) && less != 0 ? less : 0;
         theta[i] = shrunk;
-        if (ahead) ahead[i] += shrunk - w;
+        if (ahead) ahead[i] = shrunk + mu * v[i];
     }
 }
 
@@ -99,14 +100,17 @@ static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t
     }
 }
 
-/* arrays: theta, ahead or NULL, strength of each tile (double); sizes: column of the learning rate in the coefficients */
+/* arrays: theta, ahead or NULL, strength of each tile (double), v or NULL; sizes: columns of the learning rate and of mu in the
+ * coefficients */
 static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const double lr = context->coefficients[op->size[0]];
+    real *ahead = op->array[1];
+    const real *v = op->array[3], mu = ahead ? (real)context->coefficients[op->size[1]] : 0;
     for (int64_t t = begin; t < end; t++) {
         const double strength = ((const double *)op->array[2])[t];
-        real *ahead = op->array[1];
         if (strength != 0)
-            FOR_STRETCHES(t, NAME(shrink)((real *)op->array[0] + at, ahead ? ahead + at : NULL, (real)(lr * strength), n));
+            FOR_STRETCHES(t, NAME(shrink)((real *)op->array[0] + at, ahead ? ahead + at : NULL, ahead ? v + at : NULL, mu,
+                                          (real)(lr * strength), n));
     }
 }
 

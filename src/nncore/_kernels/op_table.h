@@ -14,6 +14,7 @@ static const nn_entry nn_table[] = {
     /* recurrent */
     PAIR(simple_rnn) PAIR(gru)
     ENTRY(dense_steps_forward) ENTRY(dense_steps_backward_input) ENTRY(dense_steps_backward_weight)
+    ENTRY(dense_steps_forward_blas) ENTRY(dense_steps_backward_input_blas) ENTRY(dense_steps_backward_weight_blas)
     ENTRY(dense_steps_backward_bias)
     /* activations */
     PAIR(sigmoid) PAIR(tanh) PAIR(relu) PAIR(softplus) PAIR(softmax) PAIR(identity) PAIR(leaky_relu) PAIR(elu)

@@ -245,25 +245,26 @@ static void NAME(op_gru_backward)(const nn_op *op, const nn_context *context, in
                        (const real *)op->array[6] + all, op->array[7], &r, end - begin);
 }
 
-/* ---- a dense layer at every step: dense.h over rows * steps rows; arrays and sizes as there,
- * without gaps between rows, and last: steps */
+/* ---- a dense layer at every step: dense.h, blas.h over rows * steps rows; arrays and sizes as there, and last: steps ---- */
 
-static void NAME(op_dense_steps_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    NAME(op_dense_forward)(op, context, begin * op->size[4], end * op->size[4]);
-}
+#define NN_ROWS_OF_STEPS(product)                                                                                            \
+    static void NAME(op_dense_steps_##product)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {     \
+        NAME(op_dense_##product)(op, context, begin * op->size[4], end * op->size[4]);                                       \
+    }
 
-static void NAME(op_dense_steps_backward_input)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    NAME(op_dense_backward_input)(op, context, begin * op->size[4], end * op->size[4]);
-}
+#define NN_SUM_OVER_STEPS(product)                                                                                           \
+    static void NAME(op_dense_steps_##product)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {     \
+        nn_context longer = *context;                                                                                        \
+        longer.rows *= op->size[4];                                                                                          \
+        NAME(op_dense_##product)(op, &longer, begin, end);                                                                   \
+    }
 
-static void NAME(op_dense_steps_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    nn_context longer = *context;
-    longer.rows *= op->size[4];
-    NAME(op_dense_backward_weight)(op, &longer, begin, end);
-}
-
-static void NAME(op_dense_steps_backward_bias)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    nn_context longer = *context;
-    longer.rows *= op->size[4];
-    NAME(op_dense_backward_bias)(op, &longer, begin, end);
-}
+NN_ROWS_OF_STEPS(forward)
+NN_ROWS_OF_STEPS(forward_blas)
+NN_ROWS_OF_STEPS(backward_input)
+NN_ROWS_OF_STEPS(backward_input_blas)
+NN_SUM_OVER_STEPS(backward_weight)
+NN_SUM_OVER_STEPS(backward_weight_blas)
+NN_SUM_OVER_STEPS(backward_bias)
+#undef NN_ROWS_OF_STEPS
+#undef NN_SUM_OVER_STEPS

@@ -62,11 +62,11 @@ static void NAME(op_write_rows)(const nn_op *op, const nn_context *context, int6
            (size_t)((end - begin) * width) * sizeof(real));
 }
 
-/* The same rows further apart: arrays: out, rows; sizes: width, gap between rows of out */
+/* The same rows further apart: arrays: out, rows; sizes: width, gap between rows of out, how many are in a row of the batch */
 static void NAME(op_spread_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], distance = width + op->size[1];
     (void)context;
-    for (int64_t i = begin; i < end; i++)
+    for (int64_t i = begin * op->size[2]; i < end * op->size[2]; i++)
         memcpy((real *)op->array[0] + i * distance, (const real *)op->array[1] + i * width, (size_t)width * sizeof(real));
 }
 

@@ -1,6 +1,7 @@
 /* Noise on the weights of a dense layer, drawn once a step for each weight: weight (u, j) takes the random number of address
  * u * inputs + j (random.h).  The forward ops make the noisy copy of W, or of b, with which the step computes; the backward ops
- * draw the same numbers again and turn the gradient of the copy into that of W.  Work goes by tiles of W, as in dense.h. */
+ * draw the same numbers again and turn the gradient of the copy, which a product of dense.h has left in dW, into that of W.
+ * Work goes by tiles of W, as in dense.h. */
 
 /* ---- shakeout (Kang, Li, Tao 2018; c = 0: DropConnect, Wan et al. 2013), s = sign(w) -------------------------------------- */
 
@@ -67,25 +68,13 @@ NN_INLINE real NAME(whiteout_slope)(real w, real variance, real power, real lam)
 /* multiplicative, z = sum_j w_j x_j (1 + e_j):  noisy = w + spread(w) e, e ~ N(0, 1) */
 static void NAME(whiteout_multiplicative_forward)(real *restrict noisy, const real *restrict w, real variance, real power,
                                                   real lam, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) noisy[i + k] = w[i + k] + NAME(whiteout_spread)(w[i + k], variance, power, lam) * e[from + k];
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, noisy[i] = w[i] + NAME(whiteout_spread)(w[i], variance, power, lam) * e);
 }
 
 /* noisy = w + spread(w) e   =>   dw = dnoisy (1 + spread'(w) e): in place */
 static void NAME(whiteout_multiplicative_backward)(real *restrict dw, const real *restrict w, real variance, real power,
                                                    real lam, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) dw[i + k] *= 1 + NAME(whiteout_slope)(w[i + k], variance, power, lam) * e[from + k];
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, dw[i] *= 1 + NAME(whiteout_slope)(w[i], variance, power, lam) * e);
 }
 
 /* additive, z = sum_j w_j (x_j + e_j) + b:  noisy b = b + sum_j spread(w_j) e_j, the sum over weights [begin, end) in order */
@@ -106,13 +95,7 @@ static double NAME(whiteout_additive_forward)(const real *restrict w, real varia
 /* noisy b = b + sum_j spread(w_j) e_j   =>   dw += db spread'(w) e */
 static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const real *restrict w, real variance, real power,
                                              real lam, nn_stream stream, int64_t begin, int64_t end) {
-    real e[NN_RANDOM_BLOCK];
-    for (int64_t i = begin; i < end;) {
-        const int n = nn_in_block(i, end), from = (int)(i % NN_RANDOM_BLOCK);
-        NAME(normal_block)(e, stream, (uint64_t)i / NN_RANDOM_BLOCK);
-        for (int k = 0; k < n; k++) dw[i + k] += db * (NAME(whiteout_slope)(w[i + k], variance, power, lam) * e[from + k]);
-        i += n;
-    }
+    FOR_NORMALS(stream, begin, end, dw[i] += db * (NAME(whiteout_slope)(w[i], variance, power, lam) * e));
 }
 
 /* ---- the ops: sizes: units, inputs, key, place; tiles as in dense.h -------------------------------------------------------- */
@@ -127,7 +110,7 @@ static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const r
         call;                                                                                                                \
     }
 
-/* arrays: packed, noisy, W, tiles */
+/* arrays: packed or NULL, noisy, W, tiles */
 #define NN_NOISY_WEIGHT(name, ...)                                                                                           \
     static void NAME(op_##name##_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {          \
         const int64_t units = op->size[0], inputs = op->size[1];                                                             \
@@ -135,7 +118,9 @@ static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const r
         const NAME(rectangle) *tiles = op->array[3];                                                                         \
         for (int64_t t = begin; t < end; t++) {                                                                              \
             FOR_WEIGHTS(tiles[t], NAME(name##_forward)(op->array[1], op->array[2], __VA_ARGS__, stream, first, last))        \
-            NAME(pack_weight)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, units, inputs); \
+            if (op->array[0])                                                                                                \
+                NAME(pack_weight)(op->array[0], op->array[1], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1, units,     \
+                                  inputs);                                                                                   \
         }                                                                                                                    \
     }
 
@@ -156,15 +141,12 @@ static void NAME(op_whiteout_additive_forward)(const nn_op *op, const nn_context
     }
 }
 
-/* arrays: dW, dy, x, tiles, W; constants as in the forward op */
+/* arrays: dW, tiles, W, dy (additive); constants as in the forward op */
 #define NN_NOISY_GRADIENT(name, call)                                                                                        \
     static void NAME(op_##name##_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {         \
         const int64_t inputs = op->size[1];                                                                                  \
         const nn_stream stream = nn_stream_of(op, context, 2);                                                               \
-        const NAME(rectangle) *tiles = op->array[3];                                                                         \
-        nn_op plain = *op;    /* whose sizes 2 and 3 are gaps between rows */                                                \
-        plain.size[2] = plain.size[3] = 0;                                                                                   \
-        NAME(op_dense_backward_weight)(&plain, context, begin, end);                                                         \
+        const NAME(rectangle) *tiles = op->array[1];                                                                         \
         for (int64_t t = begin; t < end; t++) FOR_WEIGHTS(tiles[t], call)                                                    \
     }
 
@@ -177,10 +159,10 @@ static real NAME(column_sum)(const real *dy, int64_t rows, int64_t units, int64_
 
 NN_NOISY_GRADIENT(shakeout, NAME(shakeout_backward)(op->array[0], SHAKEOUT, stream, first, last))
 NN_NOISY_GRADIENT(whiteout_multiplicative,
-                  NAME(whiteout_multiplicative_backward)(op->array[0], op->array[4], WHITEOUT, stream, first, last))
+                  NAME(whiteout_multiplicative_backward)(op->array[0], op->array[2], WHITEOUT, stream, first, last))
 NN_NOISY_GRADIENT(whiteout_additive,
-                  NAME(whiteout_additive_backward)(op->array[0], NAME(column_sum)(op->array[1], context->rows, op->size[0], u),
-                                                   op->array[4], WHITEOUT, stream, first, last))
+                  NAME(whiteout_additive_backward)(op->array[0], NAME(column_sum)(op->array[3], context->rows, op->size[0], u),
+                                                   op->array[2], WHITEOUT, stream, first, last))
 #undef NN_NOISY_GRADIENT
 #undef FOR_WEIGHTS
 #undef SHAKEOUT

@@ -43,6 +43,7 @@ static void NAME(op_weight_norm_backward)(const nn_op *op, const nn_context *con
                                (const real *)op->array[3] + at, (const real *)op->array[4] + u, tile->u1 - u, inputs);
 }
 
+/* of moments.h, which ends here */
 #undef DOUBLES
 #undef wide
 #undef narrow

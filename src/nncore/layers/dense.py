@@ -6,25 +6,14 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from nncore import _kernels, initializers
+from nncore import initializers
 from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
-from nncore.layers.base import Array, Layer, Parameter
+from nncore.layers.base import Array, Layer
+from nncore.layers.products import Products, matrix_tiles
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Dense"]
-
-SPREAD_FROM = 1 << 18  # weights; a smaller layer reads its rows too seldom for a copy to pay
-PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
-PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
-
-
-def matrix_tiles(parameter: Parameter) -> tuple[Array, list[float], list[tuple[int, int, int, int]]]:
-    """The tiles of a matrix (units, inputs) as the kernels take them, their sizes, and where they lie in θ."""
-    units, inputs = parameter.shape
-    rectangles = _kernels.weight_tiles(units, inputs)
-    places = [(parameter.offset + u0 * inputs + j0, u1 - u0, j1 - j0, inputs) for u0, u1, j0, j1 in rectangles.tolist()]
-    return rectangles, [float(rows * columns) for _, rows, columns, _ in places], places
 
 
 class Dense(Layer):
@@ -83,44 +72,23 @@ class Dense(Layer):
         return (self.units,)
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
-        units, inputs = self.units, self.inputs
         y = tape.signal(str(self.name), self.output_shape)
-        packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        rectangles, elements, tiles = matrix_tiles(self.parameters["weight"])
-        tape.flops_per_row += 2 * units * inputs
-        large = units * inputs >= SPREAD_FROM
-
-        x_rows, x_gap = tape.spread(x.value, tape.rows) if large else (x.value, 0)
-        bias = self.bias if self.has_bias else None
-        variant, gemm = _kernels.gemm_variant(tape.dtype)
-        source = self.weight if gemm else packed
-        tape.rows(f"dense_forward{variant}", y.value, x_rows, source, bias, *gemm, sizes=(units, inputs, x_gap))
-        dy_rows, dy_gap = tape.spread(y.grad, tape.rows_backward) if large and y.grad is not None else (y.grad, 0)
-        if x.grad is not None:
-            arrays = (x.grad, dy_rows, self.weight, *gemm)
-            tape.rows_backward(f"dense_backward_input{variant}", *arrays, sizes=(units, inputs, dy_gap))
-        cost = [n * tape.capacity for n in elements]
-        arrays = (self.weight_grad, dy_rows, x_rows, rectangles, *gemm)
-        gradient = Op(
-            "tiles", f"dense_backward_weight{variant}", arrays, (units, inputs, dy_gap, x_gap), cost=cost, tiles=tiles
-        )
-        cost = [PACK_COST * n for n in elements]
-        kernel = "pack_large_weight" if units * inputs >= PACK_LARGE_FROM else "pack_weight"
-        pack = Op("tiles", kernel, (packed, self.weight, rectangles), (units, inputs), cost=cost)
-        tape.gradient(gradient, derived=pack if tape.tangents or not gemm else None)
+        products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
+        packed, bias = products.room_to_pack(), self.bias if self.has_bias else None
+        gradient = products.emit(x, y, self.weight, packed, bias, self.weight_grad, tiles)
+        pack = products.pack(packed, self.weight, tiles)
+        tape.gradient(gradient, derived=pack if products.packs else None)
         if self.has_bias:
-            bias_tile = (self.parameters["bias"].offset, 1, units, units)
-            cost = [float(units * tape.capacity)]
-            tape.gradient(Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=cost, tiles=[bias_tile]))
+            tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
         if tape.tangents:
-            self._emit_tangent(tape, x, y, gradient, pack)
+            self._emit_tangent(tape, x, y, products, gradient, pack)
         return y
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, gradient: Op, pack: Op) -> None:
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, products: Products, gradient: Op, pack: Op) -> None:
         """R{y} = R{x} Wᵀ + x Vᵀ + v_b,  R{dW} = R{dy}ᵀ x + dyᵀ R{x},  R{dx} = R{dy} W + dy V; V, v_b: the direction's parts."""
         sizes, (packed, _, rectangles) = pack.sizes, pack.arrays
         v, v_b = tape.direction(self.weight), tape.direction(self.bias) if self.has_bias else None
-        packed_v = tape.arena.take(packed.size, tape.dtype)
+        packed_v = products.room_to_pack()
         ty, tdy = tape.tangent_signal(y)
         tdw = tape.product(self.weight_grad)
         tape.tangent_prepare(replace(pack, arrays=(packed_v, v, rectangles)))
@@ -134,9 +102,7 @@ class Dense(Layer):
             arrays, cost = (tdw, tdy, y.grad, x.value, x.tangent, rectangles), [2 * c for c in gradient.cost]
             tape.tangent_gradient(replace(gradient, kernel="dense_tangent_backward_weight", arrays=arrays, cost=cost))
         if self.has_bias:
-            cost = [float(self.units * tape.capacity)]
-            tdb = tape.product(self.bias_grad)
-            tape.tangent_gradient(Op("tiles", "dense_backward_bias", (tdb, tdy), (self.units,), cost=cost))
+            tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
 
     def config(self) -> dict[str, Any]:
         return {

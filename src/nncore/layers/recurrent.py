@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nncore import _kernels, initializers
+from nncore import initializers
 from nncore.data.validation import check_positive_integer
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
-from nncore.layers.dense import PACK_COST, matrix_tiles
+from nncore.layers.products import Products, Rows, matrix_tiles, spread
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
@@ -94,27 +94,43 @@ class Recurrent(Layer):
         return math.prod(self.output_shape) + self.steps * 2 * self.gates * self.units  # gates and states of every step
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
-        outputs = self.gates * self.units
+        outputs, steps = self.gates * self.units, self.steps
         y = tape.signal(str(self.name), self.output_shape)
-        own = Passes(tape.array(self.steps * outputs), tape.array(self.steps * self.units))
-        own.delta = tape.array(self.steps * outputs) if tape.gradients else None
-        own.g = tape.array(self.steps * self.units) if tape.tangents else None
-        own.packed = self._emit_weight(tape, "weight", own.delta, x.value)
-        sizes = (outputs, self.inputs, 0, 0, self.steps)
-        tape.rows("dense_steps_forward", own.a, x.value, own.packed, self.bias, sizes=sizes)
+        of_x, of_h = Products(tape, outputs, self.inputs, steps), Products(tape, outputs, self.units, steps)
+        own = Passes(tape.array(steps * outputs), tape.array(steps * self.units))
+        own.packed, own.recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
+        own.delta = tape.array(steps * outputs) if tape.gradients else None
+        own.g = tape.array(steps * self.units) if tape.tangents else None
+        x_rows = spread(tape, x.value, tape.rows, self.weight.size, steps)
+        of_x.forward(own.a, x_rows, self.weight, own.packed, self.bias)
         self._emit_cell(tape, y, own)
-        if x.grad is not None:
-            tape.rows_backward("dense_steps_backward_input", x.grad, own.delta, self.weight, sizes=sizes)
-        self._emit_bias(tape, "bias", own.delta)
-        tape.flops_per_row += 2 * self.steps * outputs * (self.inputs + self.units)
+        tape.flops_per_row += 2 * steps * self.recurrent_weight.size
+        self._emit_gradients(tape, x, x_rows, own, of_x, of_h)
         if tape.tangents and not self.zoneout:  # which is random
-            self._emit_tangent(tape, x, y, own)
+            self._emit_tangent(tape, x, y, own, of_x, of_h)
         return y
+
+    def _emit_gradients(self, tape: Tape, x: Signal, x_rows: Rows, own: Passes, of_x: Products, of_h: Products) -> None:
+        """∂l/∂x, and the gradients of W, U and the biases, sums over all rows and steps."""
+        shared, back, readers = own.recurrent_delta is own.delta, tape.rows_backward, self.recurrent_weight.size
+        delta = spread(tape, own.delta, back, self.weight.size + shared * readers, self.steps)
+        recurrent_delta = delta if shared else spread(tape, own.recurrent_delta, back, readers, self.steps)
+        h = spread(tape, own.previous if tape.gradients else None, back, readers, self.steps)
+        of_x.backward_input(x.grad, delta, self.weight)
+        tiles = matrix_tiles(self.parameters["weight"])
+        gradient, pack = of_x.weight_gradient(self.weight_grad, delta, x_rows, tiles), of_x.pack(own.packed, self.weight, tiles)
+        tape.gradient(gradient, derived=pack if of_x.packs else None)
+        tiles = matrix_tiles(self.parameters["recurrent_weight"])
+        gradient = of_h.weight_gradient(self.recurrent_weight_grad, recurrent_delta, h, tiles)
+        tape.gradient(gradient, derived=of_h.pack(own.recurrent_packed, self.recurrent_weight, tiles))
+        for name, db in (("recurrent_bias", own.recurrent_delta), ("bias", own.delta)):
+            if name in self.parameters:
+                tape.gradient(of_h.bias_gradient(getattr(self, f"{name}_grad"), db, self.parameters[name]))
 
     def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         """The steps in time: from ``a``, the input's part, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
 
-        ``previous`` is to hold h_{t−1} of every step, ``recurrent_packed`` and ``recurrent_delta`` what belongs to U.
+        ``previous`` is to hold h_{t−1} of every step, ``recurrent_delta`` the gradient of U h_{t−1} + c.
         """
         raise NotImplementedError
 
@@ -122,12 +138,12 @@ class Recurrent(Layer):
         """The steps in time once more: from ``tangent.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangent.delta``."""
         raise NotImplementedError
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, own: Passes) -> None:
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, own: Passes, of_x: Products, of_h: Products) -> None:
         """R{a_t} = W R{x_t} + V x_t + v_b, R{} of the cell, R{∂l/∂x_t} = Wᵀ R{δ_t} + Vᵀ δ_t, and R{δᵀ x}, R{δᵀ h_{t−1}}."""
         outputs = self.gates * self.units
         tangent = Passes(*(tape.array(array.shape[1]) for array in (own.a, own.previous, own.delta)))
-        tangent.packed = self._pack_direction(tape, "weight", own.packed)
-        tangent.recurrent_packed = self._pack_direction(tape, "recurrent_weight", own.recurrent_packed)
+        tangent.packed = self._pack_direction(tape, "weight", of_x)
+        tangent.recurrent_packed = self._pack_direction(tape, "recurrent_weight", of_h)
         v_b, sizes = tape.direction(self.bias), (outputs, self.inputs, 0, 0, self.steps)
         tape.tangent_signal(y)
         if x.tangent is None:  # the data: R{x} = 0
@@ -143,32 +159,21 @@ class Recurrent(Layer):
         self._weight_tangent(tape, "weight", tangent.delta, own.delta, x.value, x.tangent)
         deltas = tangent.recurrent_delta, own.recurrent_delta
         self._weight_tangent(tape, "recurrent_weight", *deltas, own.previous, tangent.previous)
-        self._bias_tangent(tape, "bias", tangent.delta)
+        for name, tdb in (("recurrent_bias", tangent.recurrent_delta), ("bias", tangent.delta)):
+            if name in self.parameters:
+                product = tape.product(getattr(self, f"{name}_grad"))
+                tape.tangent_gradient(of_h.bias_gradient(product, tdb, self.parameters[name]))
 
     def _cell_options(self, tape: Tape) -> dict[str, Any]:
         """Sizes and constants of the cell's ops."""
         sizes = (self.units, self.steps, self.return_sequences, tape.noise, *tape.stream())
         return {"sizes": sizes, "constants": (self.zoneout,)}
 
-    def _emit_weight(self, tape: Tape, name: str, delta: Array | None, h: Array) -> Array:
-        """The gradient δᵀ h of a weight, over all rows and steps; returns the packed copy for the forward product."""
-        weight, units, inputs = getattr(self, name), *self.parameters[name].shape
-        packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        rectangles, elements, tiles = matrix_tiles(self.parameters[name])
-        arrays, cost = (getattr(self, f"{name}_grad"), delta, h, rectangles), [n * tape.capacity * self.steps for n in elements]
-        gradient = Op("tiles", "dense_steps_backward_weight", arrays, (units, inputs, 0, 0, self.steps), cost=cost, tiles=tiles)
-        cost = [PACK_COST * n for n in elements]
-        pack = Op("tiles", "pack_weight", (packed, weight, rectangles), (units, inputs), cost=cost)
-        tape.gradient(gradient, derived=pack)
-        return packed
-
-    def _pack_direction(self, tape: Tape, name: str, packed: Array) -> Array:
+    def _pack_direction(self, tape: Tape, name: str, products: Products) -> Array:
         """The packed copy of the direction's part for a weight."""
-        result = tape.arena.take(packed.size, tape.dtype)
-        rectangles, elements, _ = matrix_tiles(self.parameters[name])
-        arrays, cost = (result, tape.direction(getattr(self, name)), rectangles), [PACK_COST * n for n in elements]
-        tape.tangent_prepare(Op("tiles", "pack_weight", arrays, self.parameters[name].shape, cost=cost))
-        return result
+        packed, direction = products.room_to_pack(), tape.direction(getattr(self, name))
+        tape.tangent_prepare(products.pack(packed, direction, matrix_tiles(self.parameters[name])))
+        return packed
 
     def _weight_tangent(self, tape: Tape, name: str, tdelta: Array, delta: Array, h: Array, th: Array | None) -> None:
         """R{δᵀ h} = R{δ}ᵀ h + δᵀ R{h} of a weight, over all rows and steps."""
@@ -179,19 +184,6 @@ class Recurrent(Layer):
             arrays, kernel = (product, tdelta, delta, h, th, rectangles), "dense_steps_tangent_backward_weight"
         sizes, cost = (*self.parameters[name].shape, 0, 0, self.steps), [2 * n * tape.capacity * self.steps for n in elements]
         tape.tangent_gradient(Op("tiles", kernel, arrays, sizes, cost=cost))
-
-    def _bias_tangent(self, tape: Tape, name: str, tdelta: Array) -> None:
-        size, product = self.parameters[name].size, tape.product(getattr(self, f"{name}_grad"))
-        cost = [float(size * tape.capacity * self.steps)]
-        tape.tangent_gradient(
-            Op("tiles", "dense_steps_backward_bias", (product, tdelta), (size, 0, 0, 0, self.steps), cost=cost)
-        )
-
-    def _emit_bias(self, tape: Tape, name: str, delta: Array | None) -> None:
-        size = self.parameters[name].size
-        arrays, cost = (getattr(self, f"{name}_grad"), delta), [float(size * tape.capacity * self.steps)]
-        tiles = [(self.parameters[name].offset, 1, size, size)]
-        tape.gradient(Op("tiles", "dense_steps_backward_bias", arrays, (size, 0, 0, 0, self.steps), cost=cost, tiles=tiles))
 
     def config(self) -> dict[str, Any]:
         return {
@@ -251,7 +243,6 @@ class SimpleRNN(Recurrent):
     def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
         options = self._cell_options(tape)
         own.recurrent_delta = own.delta
-        own.recurrent_packed = self._emit_weight(tape, "recurrent_weight", own.delta, own.previous)
         arrays = (own.a, own.previous, tape.array(self.units), own.recurrent_packed)
         tape.rows("simple_rnn_forward", y.value, *arrays, **options)
         if tape.gradients:
@@ -319,13 +310,11 @@ class GRU(Recurrent):
         options = self._cell_options(tape)
         own.q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
         own.recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
-        own.recurrent_packed = self._emit_weight(tape, "recurrent_weight", own.recurrent_delta, own.previous)
         arrays: tuple[Any, ...] = (own.a, own.q, own.previous, product, own.recurrent_packed, self.recurrent_bias)
         tape.rows("gru_forward", y.value, *arrays, **options)
         if tape.gradients:
             arrays = (own.delta, own.recurrent_delta, tape.array(2 * self.units), y.grad, own.a, own.q, own.previous)
             tape.rows_backward("gru_backward", *arrays, self.recurrent_weight, own.g, **options)
-        self._emit_bias(tape, "recurrent_bias", own.recurrent_delta)
 
     def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
         options, tangent.q = self._cell_options(tape), tape.array(self.steps * self.units)
@@ -337,4 +326,3 @@ class GRU(Recurrent):
         arrays = (tangent.delta, tangent.recurrent_delta, tape.array(2 * self.units), y.grad_tangent, own.g)
         arrays = (*arrays, own.recurrent_delta, *saved, tangent.a, tangent.q, tangent.previous)
         tape.tangent_backward("gru_tangent_backward", *arrays, weight, tape.direction(weight), **options)
-        self._bias_tangent(tape, "recurrent_bias", tangent.recurrent_delta)

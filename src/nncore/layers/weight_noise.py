@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncore import _kernels
 from nncore.data.validation import check_at_least_zero, check_rate
-from nncore.layers.base import Array, Layer
-from nncore.layers.dense import PACK_COST, Dense, matrix_tiles
+from nncore.layers.base import Layer
+from nncore.layers.dense import Dense
 from nncore.layers.noise import drop_threshold
+from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -43,40 +43,28 @@ class NoisyDense(Dense):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step W̃ and its packed copy, the products with it, the gradient of W from that of W̃."""
-        rectangles, elements, _ = matrix_tiles(self.parameters["weight"])
-        packed, noisy = self._packed(tape), tape.arena.take(self.weight.shape, tape.dtype)
-        arrays, sizes = (packed, noisy, self.weight, rectangles), (self.units, self.inputs, *tape.stream())
-        cost = [(PACK_COST + NOISE_COST) * n for n in elements]
+        products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
+        packed = products.room_to_pack() if products.packs else None
+        noisy = tape.arena.take(self.weight.shape, tape.dtype)
+        arrays, sizes = (packed, noisy, self.weight, tiles.rectangles), (self.units, self.inputs, *tape.stream())
+        cost = [(PACK_COST + NOISE_COST) * n for n in tiles.elements]
         tape.forward.append(Op("tiles", f"{self.kernel}_forward", arrays, sizes, self.constants, cost=cost))
-        y = self._products(tape, x, packed, noisy, self.bias if self.has_bias else None)
-        tape.gradient(self._weight_gradient(tape, x, y))
-        self._bias_gradient(tape, y)
-        return y
-
-    def _packed(self, tape: Tape) -> Array:
-        return tape.arena.take(_kernels.packed_size(self.units, self.inputs), tape.dtype)
-
-    def _products(self, tape: Tape, x: Signal, packed: Array, weight: Array, bias: Array | None) -> Signal:
-        """Forward product and input gradient, with these weights."""
-        sizes = (self.units, self.inputs)
         y = tape.signal(str(self.name), self.output_shape)
-        tape.flops_per_row += 2 * self.units * self.inputs
-        tape.rows("dense_forward", y.value, x.value, packed, bias, sizes=sizes)
-        if x.grad is not None:
-            tape.rows_backward("dense_backward_input", x.grad, y.grad, weight, sizes=sizes)
+        bias = self.bias if self.has_bias else None
+        gradient = products.emit(x, y, noisy, packed, bias, self.weight_grad, tiles)
+        self._emit_gradients(tape, y, products, gradient, tiles)
         return y
 
-    def _weight_gradient(self, tape: Tape, x: Signal, y: Signal) -> Op:
-        rectangles, elements, places = matrix_tiles(self.parameters["weight"])
-        arrays, sizes = (self.weight_grad, y.grad, x.value, rectangles, self.weight), (self.units, self.inputs, *tape.stream())
-        cost = [(tape.capacity + NOISE_COST) * n for n in elements]
-        return Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost, tiles=places)
-
-    def _bias_gradient(self, tape: Tape, y: Signal) -> None:
+    def _emit_gradients(
+        self, tape: Tape, y: Signal, products: Products, gradient: Op, tiles: Tiles, derived: Op | None = None
+    ) -> None:  # fmt: skip
+        """Record the gradient of W, that of the product and then the noise, and that of b."""
+        arrays, sizes = (self.weight_grad, tiles.rectangles, self.weight, y.grad), (self.units, self.inputs, *tape.stream())
+        cost = [NOISE_COST * n for n in tiles.elements]
+        gradient.then = Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost)
+        tape.gradient(gradient, derived)
         if self.has_bias:
-            tile, cost = (self.parameters["bias"].offset, 1, self.units, self.units), [float(self.units * tape.capacity)]
-            arrays, sizes = (self.bias_grad, y.grad), (self.units,)
-            tape.gradient(Op("tiles", "dense_backward_bias", arrays, sizes, cost=cost, tiles=[tile]))
+            tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), **{option: getattr(self, option) for option in self.options}}
@@ -300,17 +288,16 @@ class AdditiveWhiteout(_Whiteout):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step b̃; the products with W, and what b̃ adds to the gradient of W."""
-        rectangles, elements, _ = matrix_tiles(self.parameters["weight"])
-        packed, noisy = self._packed(tape), tape.arena.take(self.units, tape.dtype)
+        products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
+        packed, noisy = products.room_to_pack(), tape.arena.take(self.units, tape.dtype)
         arrays = (noisy, self.bias if self.has_bias else None, self.weight)
         sizes = (self.units, self.inputs, *tape.stream(), PIECE)
         pieces = [NOISE_COST * PIECE * self.inputs] * -(-self.units // PIECE)
         tape.forward.append(Op("tiles", "whiteout_additive_forward", arrays, sizes, self.constants, cost=pieces))
-        y = self._products(tape, x, packed, self.weight, noisy)
-        arrays, cost = (packed, self.weight, rectangles), [PACK_COST * n for n in elements]
-        pack = Op("tiles", "pack_weight", arrays, (self.units, self.inputs), cost=cost)
-        tape.gradient(self._weight_gradient(tape, x, y), derived=pack)
-        self._bias_gradient(tape, y)
+        y = tape.signal(str(self.name), self.output_shape)
+        gradient = products.emit(x, y, self.weight, packed, noisy, self.weight_grad, tiles)
+        pack = products.pack(packed, self.weight, tiles) if products.packs else None
+        self._emit_gradients(tape, y, products, gradient, tiles, derived=pack)
         return y
 
 

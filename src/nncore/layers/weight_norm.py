@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nncore import _kernels
 from nncore.layers.base import Array, Layer
 from nncore.layers.dense import Dense
+from nncore.layers.products import Products, Tiles
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["WeightNorm"]
@@ -121,24 +121,21 @@ class WeightNorm(Layer):
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         units, inputs = sizes = self.layer.units, self.layer.inputs
-        y = tape.signal(str(self.name), self.output_shape)
-        packed = tape.arena.take(_kernels.packed_size(units, inputs), tape.dtype)
-        weight = tape.arena.take((units, inputs), tape.dtype)
+        y, products = tape.signal(str(self.name), self.output_shape), Products(tape, units, inputs)
+        packed = products.room_to_pack() if products.packs else None
+        weight, gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
         bias = self.bias if self.layer.has_bias else None
         firsts = range(0, units, TILE_UNITS)
         tiles = np.array([(first, min(first + TILE_UNITS, units), 0, inputs) for first in firsts], dtype=np.int64)
-        cost = [float(last - first) for first, last, _, _ in tiles.tolist()]
-        tape.flops_per_row += 2 * units * inputs
+        elements = [float((last - first) * inputs) for first, last, _, _ in tiles.tolist()]
 
-        renew = Op("tiles", "weight_norm_weight", (weight, self.direction, self.length, tiles, packed), sizes, cost=cost)
+        derived = (weight, self.direction, self.length, tiles, packed)
+        renew = Op("tiles", "weight_norm_weight", derived, sizes, cost=elements)
         (tape.forward if tape.training else tape.prepare).append(renew)
-        tape.rows("dense_forward", y.value, x.value, packed, bias, sizes=sizes)
+        product = products.emit(x, y, weight, packed, bias, gradient, Tiles(tiles, elements, []))
         if not tape.gradients:
             return y
-        if x.grad is not None:
-            tape.rows_backward("dense_backward_input", x.grad, y.grad, weight, sizes=sizes)
-        gradient = tape.arena.take((units, inputs), tape.dtype)
-        tape.tiles_backward("dense_backward_weight", gradient, y.grad, x.value, tiles, pieces=len(tiles), sizes=sizes)
+        tape.tiles_backward(product.kernel, *product.arrays, pieces=len(tiles), sizes=product.sizes)
         arrays = (self.direction_grad, self.length_grad, gradient, self.direction, self.length, tiles)
         tape.tiles_backward("weight_norm_backward", *arrays, pieces=len(tiles), sizes=sizes)
         stretches = [("direction", first * inputs, (last - first) * inputs) for first, last, _, _ in tiles.tolist()]
@@ -146,20 +143,18 @@ class WeightNorm(Layer):
             tile = (self.parameters[name].offset + first, 1, size, size)
             tape.gradient(Op("tiles", "nothing", (), cost=(float(size),), tiles=(tile,)))
         if bias is not None:
-            tile = (self.parameters["bias"].offset, 1, units, units)
-            cost = [float(units * tape.capacity)]
-            tape.gradient(Op("tiles", "dense_backward_bias", (self.bias_grad, y.grad), (units,), cost=cost, tiles=[tile]))
+            tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
         if tape.tangents:
-            self._emit_tangent(tape, x, y, renew, gradient)
+            self._emit_tangent(tape, x, y, products, renew, gradient)
         return y
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, renew: Op, gradient: Array) -> None:
+    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, products: Products, renew: Op, gradient: Array) -> None:
         """R{W} from the direction's parts of v and g, the products of `Dense` with it, R{∂l/∂v} and R{∂l/∂g} from R{∂l/∂W}."""
         sizes, (weight, direction, length, tiles, packed) = renew.sizes, renew.arrays
         t_direction, t_length = tape.direction(direction), tape.direction(length)
         t_bias = tape.direction(self.bias) if self.layer.has_bias else None
-        t_weight, t_packed = tape.arena.take(sizes, tape.dtype), tape.arena.take(packed.size, tape.dtype)
-        t_gradient = tape.arena.take(sizes, tape.dtype)
+        t_weight, t_gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
+        t_packed = products.room_to_pack()
         ty, tdy = tape.tangent_signal(y)
         arrays: tuple[Any, ...] = (t_weight, direction, length, t_direction, t_length, tiles, t_packed)
         tape.tangent_prepare(replace(renew, kernel="weight_norm_tangent_weight", arrays=arrays))
@@ -171,12 +166,11 @@ class WeightNorm(Layer):
             tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, weight, t_weight, sizes=sizes)
             arrays, kernel = (t_gradient, tdy, y.grad, x.value, x.tangent, tiles), "dense_tangent_backward_weight"
         tape.tangent_tiles_backward(kernel, *arrays, pieces=len(tiles), sizes=sizes)
-        products = tape.product(self.direction_grad), tape.product(self.length_grad)
-        arrays = (*products, t_gradient, gradient, direction, length, t_direction, t_length, tiles)
+        results = tape.product(self.direction_grad), tape.product(self.length_grad)
+        arrays = (*results, t_gradient, gradient, direction, length, t_direction, t_length, tiles)
         tape.tangent_tiles_backward("weight_norm_tangent_backward", *arrays, pieces=len(tiles), sizes=sizes)
         if t_bias is not None:
-            units, cost = self.layer.units, [float(self.layer.units * tape.capacity)]
-            tape.tangent_gradient(Op("tiles", "dense_backward_bias", (tape.product(self.bias_grad), tdy), (units,), cost=cost))
+            tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
 
     def config(self) -> dict[str, Any]:
         return {"layer": {"class": "Dense", **self.layer.config()}, "name": self.name}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.optimizers.arrays import MAX_ARRAYS, Real
+from nncore.optimizers.base import StepOps
 from nncore.optimizers.hyper import Hyper
 from nncore.optimizers.wrapper import Wrapper
 from nncore.schedules import Array, count
@@ -26,9 +27,10 @@ class Averaging(Wrapper):
             raise ValueError(f"{type(self).__name__}: there are no averaged parameters before the first step")
         return self.state["average"]
 
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
-        arrays = (self.state["average"], self.iterate(theta), *[None] * (MAX_ARRAYS - 3), table)
-        return [*super().ops(theta, grad, table), Op("tiles", "average", arrays, (self.column,))]
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
+        step, arrays = super().ops(theta, grad, table), (self.state["average"], self.iterate(theta))
+        average = Op("tiles", "average", (*arrays, *[None] * (MAX_ARRAYS - 3), table), (self.column,))
+        return step._replace(after=[*step.after, average])
 
 
 class EMA(Averaging):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -28,6 +28,17 @@ from nncore.schedules import Array, Configured, Schedule, count, number
 from nncore.tape import Op
 
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
+
+
+class StepOps(NamedTuple):
+    """The ops of a step, in order. In training a penalty's proximal step comes between the two parts."""
+
+    update: list[Op]
+    after: list[Op]  # that look at the parameters which all the rest of the step leaves
+
+    @property
+    def all(self) -> list[Op]:
+        return [*self.update, *self.after]
 
 
 class Optimizer(Configured, Sealed):
@@ -189,7 +200,7 @@ class Optimizer(Configured, Sealed):
         if self.enter and not self.entered:
             self.begin(theta)
         ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
-        if self._bind(ops)(row, self.step_count):
+        if self._bind(ops.all)(row, self.step_count):
             raise DivergenceError(f"{self!r}: a parameter or its state is not finite after step {self.step_count}")
         self.advance(1)
 
@@ -218,9 +229,9 @@ class Optimizer(Configured, Sealed):
         run, threads = _kernels.bind_tiles(bound, dtype=theta.dtype, pieces=tiles), 1 if tiles == 1 else None
         return lambda row, step: run(row, step, threads)
 
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         """The ops of a step, on the tiles of `table`."""
-        return [Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))]
+        return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
@@ -276,7 +287,7 @@ class Optimizer(Configured, Sealed):
         self.entered = False
         self.begin(theta)
         gradient = np.empty_like(theta)
-        step = self._bind(self.ops(theta, gradient, tile_table(theta.size)))
+        step = self._bind(self.ops(theta, gradient, tile_table(theta.size)).all)
         try:
             for taken in range(steps + 1):
                 points[taken] = self.parameters(theta)
@@ -305,3 +316,7 @@ class Optimizer(Configured, Sealed):
     def iterate(self, theta: Real) -> Real:
         """The array that holds the parameters between `begin` and `finish`."""
         return theta
+
+    def lookahead(self) -> tuple[Real, int] | None:
+        """v and the column of μ in `coefficients`, if after a step the gradient is wanted at iterate + μv."""
+        return None

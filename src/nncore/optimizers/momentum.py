@@ -98,3 +98,6 @@ class Nesterov(Optimizer):
 
     def iterate(self, theta: Real) -> Real:
         return self.state["origin"]
+
+    def lookahead(self) -> tuple[Real, int]:
+        return self.state["v"], 2

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.optimizers.arrays import MAX_ARRAYS, Real
+from nncore.optimizers.base import StepOps
 from nncore.optimizers.hyper import Hyper
 from nncore.optimizers.wrapper import Wrapper
 from nncore.schedules import Array, count
@@ -63,7 +64,7 @@ class GradientNoise(Wrapper):
         t = self.step_count + np.arange(steps)
         return np.asarray(np.sqrt(values["eta"] / (1.0 + t) ** values["gamma"]))
 
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
-        arrays = (grad, *[None] * (MAX_ARRAYS - 2), table)
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
+        step, arrays = super().ops(theta, grad, table), (grad, *[None] * (MAX_ARRAYS - 2), table)
         noise = Op("tiles", "gradient_noise", arrays, (self.seed, NOISE_PLACE, self.column))
-        return [noise, *super().ops(theta, grad, table)]
+        return step._replace(update=[noise, *step.update])

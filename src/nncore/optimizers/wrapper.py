@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.optimizers.arrays import Real
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.base import Optimizer, StepOps
 from nncore.schedules import Array
-from nncore.tape import Op
 
 
 class Wrapper(Optimizer):
@@ -22,7 +21,7 @@ class Wrapper(Optimizer):
     may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it.
 
     A subclass names its `own_hyperparameters`, `own_slots` and `own_running`, says in `weights` what its op needs at each step,
-    and adds the op in `ops`.
+    and adds the op in `ops`: to the update, or to what comes after it.
 
     Attributes
     ----------
@@ -118,8 +117,11 @@ class Wrapper(Optimizer):
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Any, ...]:
         return self._inner().arrays(theta, grad, table)
 
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> list[Op]:
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         return self._inner().ops(theta, grad, table)
 
     def iterate(self, theta: Real) -> Real:
         return self._inner().iterate(theta)
+
+    def lookahead(self) -> tuple[Real, int] | None:
+        return self._inner().lookahead()

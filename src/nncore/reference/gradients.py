@@ -41,7 +41,9 @@ def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> floa
     return float(l1 * np.abs(w).sum() + 0.5 * l2 * (w * w).sum())
 
 
-def shrink(theta: Array, threshold: float, ahead: Array | None = None) -> None:
+def shrink(
+    theta: Array, threshold: float, ahead: Array | None = None, v: Array | None = None, mu: float = 0.0
+) -> None:  # fmt: skip
     """θ ← sign(θ) max(|θ| − threshold, 0): exactly 0 within the threshold.
 
     That is the θ′ nearest to θ at the price of an L1 penalty, min ½ (θ′ − θ)² + threshold |θ′|.
@@ -52,7 +54,9 @@ def shrink(theta: Array, threshold: float, ahead: Array | None = None) -> None:
     threshold : float
         η λ.
     ahead : array, optional
-        A point that moves along with θ.
+        θ + μv, which moves along with θ.
+    v : array, optional
+    mu : float
 
     References
     ----------
@@ -68,8 +72,8 @@ def shrink(theta: Array, threshold: float, ahead: Array | None = None) -> None:
     """
     before = theta.copy()
     theta[...] = np.where(np.abs(before) > threshold, before - np.sign(before) * threshold, 0)
-    if ahead is not None:
-        ahead += theta - before
+    if ahead is not None and v is not None:
+        ahead[...] = theta + mu * v
 
 
 def clip_value(grad: Array, limit: float) -> None:

@@ -1,7 +1,7 @@
 """Noise on the weights of a dense layer: DropConnect, shakeout, whiteout.
 
 The noise is drawn once a step for each weight, and the step computes with the noisy weights: ``z = x W̃ᵀ + b``. The forward
-functions make W̃ (or, for additive whiteout, b̃), the backward functions the gradient of W from that of z and the same noise.
+functions make W̃ (or, for additive whiteout, b̃), the backward functions of its gradient, with the same noise, that of W.
 
 W is (units, inputs); weight (u, j) has the random number of element u · inputs + j. ``draw`` are the keywords of `random_bits`:
 ``seed, layer, stream, step``.
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dense import dense_backward_bias, dense_backward_weight
 from .random import random_bits, random_normal
 
 Array = NDArray[np.floating[Any]]
@@ -51,15 +50,15 @@ def shakeout_forward(W: Array, rate: float, c: float = 0.0, **draw: int) -> Arra
     return np.where(dropped, -c * s, (W + c * rate * s) / (1 - rate)).astype(W.dtype)
 
 
-def shakeout_backward(dy: Array, x: Array, rate: float, **draw: int) -> Array:
-    """w̃ = −c s or (w + c · rate · s)/(1 − rate), so ∂l/∂w = 0 or ∂l/∂w̃/(1 − rate); ∂l/∂W̃ = dyᵀ x.
+def shakeout_backward(dW: Array, rate: float, **draw: int) -> Array:
+    """w̃ = −c s or (w + c · rate · s)/(1 − rate), so ∂l/∂w = 0 or ∂l/∂w̃/(1 − rate).
 
     s is constant on either side of 0; its jump there has no derivative.
 
     Parameters
     ----------
-    dy : array (rows, units)
-    x : array (rows, inputs)
+    dW : array (units, inputs)
+        ∂l/∂W̃, which is dyᵀ x.
     rate, **draw
         As for `shakeout_forward`.
 
@@ -69,10 +68,9 @@ def shakeout_backward(dy: Array, x: Array, rate: float, **draw: int) -> Array:
 
     Examples
     --------
-    >>> shakeout_backward(np.array([[1.0]]), np.array([[1.0, 2.0, 3.0, 4.0]]), 0.5, seed=1).tolist()
+    >>> shakeout_backward(np.array([[1.0, 2.0, 3.0, 4.0]]), 0.5, seed=1).tolist()
     [[2.0, 4.0, 0.0, 8.0]]
     """
-    dW = dense_backward_weight(dy, x)
     dropped = random_bits(dW.size, **draw).reshape(dW.shape) < np.round(rate * 2**32)
     return np.where(dropped, 0, dW / (1 - rate))
 
@@ -149,14 +147,14 @@ def whiteout_multiplicative_forward(W: Array, sigma: float, gamma: float, lam: f
 
 
 def whiteout_multiplicative_backward(
-    dy: Array, x: Array, W: Array, sigma: float, gamma: float, lam: float, **draw: int
+    dW: Array, W: Array, sigma: float, gamma: float, lam: float, **draw: int
 ) -> Array:  # fmt: skip
-    """w̃ = w + √v ε, so ∂l/∂w = (1 + (√v)' ε) ∂l/∂w̃ with (√v)' of `whiteout_slope`; ∂l/∂W̃ = dyᵀ x.
+    """w̃ = w + √v ε, so ∂l/∂w = (1 + (√v)' ε) ∂l/∂w̃ with (√v)' of `whiteout_slope`.
 
     Parameters
     ----------
-    dy : array (rows, units)
-    x : array (rows, inputs)
+    dW : array (units, inputs)
+        ∂l/∂W̃, which is dyᵀ x.
     W : array (units, inputs)
     sigma, gamma, lam, **draw
         As for `whiteout_multiplicative_forward`.
@@ -167,12 +165,12 @@ def whiteout_multiplicative_backward(
 
     Examples
     --------
-    >>> dy, x, W = np.array([[1.0]]), np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])
-    >>> whiteout_multiplicative_backward(dy, x, W, 0.1, 1.0, 0.0, seed=1).round(3).tolist()
+    >>> dW, W = np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])
+    >>> whiteout_multiplicative_backward(dW, W, 0.1, 1.0, 0.0, seed=1).round(3).tolist()
     [[0.949, 1.981]]
     """
     noise = random_normal(W.size, **draw).reshape(W.shape)
-    return dense_backward_weight(dy, x) * (1 + whiteout_slope(W, sigma, gamma, lam) * noise)
+    return dW * (1 + whiteout_slope(W, sigma, gamma, lam) * noise)
 
 
 def whiteout_additive_forward(b: Array | None, W: Array, sigma: float, gamma: float, lam: float, **draw: int) -> Array:
@@ -205,14 +203,16 @@ def whiteout_additive_forward(b: Array | None, W: Array, sigma: float, gamma: fl
 
 
 def whiteout_additive_backward(
-    dy: Array, x: Array, W: Array, sigma: float, gamma: float, lam: float, **draw: int
+    dW: Array, db: Array, W: Array, sigma: float, gamma: float, lam: float, **draw: int
 ) -> Array:  # fmt: skip
-    """b̃_u = b_u + Σ_j √v_uj ε_uj, so ∂l/∂w_uj = (dyᵀ x)_uj + (√v_uj)' ε_uj Σ_rows dy_u.
+    """b̃_u = b_u + Σ_j √v_uj ε_uj, so ∂l/∂w_uj = (dyᵀ x)_uj + (√v_uj)' ε_uj ∂l/∂b̃_u.
 
     Parameters
     ----------
-    dy : array (rows, units)
-    x : array (rows, inputs)
+    dW : array (units, inputs)
+        dyᵀ x, what W has of the product.
+    db : array (units,)
+        ∂l/∂b̃, which is the sum of dy over the rows.
     W : array (units, inputs)
     sigma, gamma, lam, **draw
         As for `whiteout_additive_forward`.
@@ -223,9 +223,9 @@ def whiteout_additive_backward(
 
     Examples
     --------
-    >>> dy, x, W = np.array([[1.0]]), np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])
-    >>> whiteout_additive_backward(dy, x, W, 0.1, 1.0, 0.0, seed=1).round(3).tolist()
+    >>> dW, db, W = np.array([[1.0, 2.0]]), np.array([1.0]), np.array([[1.0, 4.0]])
+    >>> whiteout_additive_backward(dW, db, W, 0.1, 1.0, 0.0, seed=1).round(3).tolist()
     [[0.949, 1.991]]
     """
     noise = random_normal(W.size, **draw).reshape(W.shape)
-    return dense_backward_weight(dy, x) + dense_backward_bias(dy)[:, None] * whiteout_slope(W, sigma, gamma, lam) * noise
+    return dW + db[:, None] * whiteout_slope(W, sigma, gamma, lam) * noise

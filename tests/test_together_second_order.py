@@ -1,0 +1,119 @@
+"""Second-order optimizers among the other parts: what they take, and what they refuse by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from together import CONVEX, Affine, classes, half_squares, numbers, scaled_pair, smooth
+
+import nncore as nn
+from nncore.second_order import OPTIMIZERS as SECOND_ORDER
+from nncore.second_order import LevenbergMarquardt
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_wrappers_refuse_second_order(name: str) -> None:
+    for wrap in (nn.EMA, nn.PolyakAveraging, nn.GradientNoise):
+        for inner in (name, SECOND_ORDER[name]()):
+            with pytest.raises((TypeError, ValueError), match=rf"optimizer.*{SECOND_ORDER[name].__name__}"):
+                wrap(inner)
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_second_order_refuses_by_name(name: str) -> None:
+    X, y = classes()
+
+    def trainer(extra: nn.Layer | None = None, **arguments: Any) -> nn.Trainer:
+        layers = [nn.Dense(4), *([extra] if extra else []), nn.Tanh(), nn.Dense(3)]
+        return nn.Trainer(nn.Sequential(layers, input_shape=5, seed=0), "softmax_cross_entropy", name, **arguments)
+
+    ones = np.ones(len(X))
+    for argument, value in (("sample_weight", ones), ("class_weight", "balanced"), ("sampler", "importance_sampling")):
+        refusing = trainer()
+        theta = refusing.model.parameters.copy()
+        with pytest.raises(ValueError, match=argument):
+            refusing.fit(X, y, verbose=0, **{argument: value})
+        assert np.array_equal(refusing.model.parameters, theta)
+    with pytest.raises(ValueError, match="batch_size"):
+        trainer().fit(X, y, batch_size=10, verbose=0)
+    with pytest.raises(ValueError, match="clip"):
+        trainer(clip=nn.ClipValue(1.0)).fit(X, y, verbose=0)
+    with pytest.raises(ValueError, match="lr_find"):
+        trainer().lr_find(X, y)
+    extras = [nn.BatchNorm(), nn.BatchRenorm(r_max=1.0, d_max=0.0), nn.Dropout(0.5), nn.GaussianNoise(0.1), nn.DropConnect(4)]
+    for extra in extras:
+        refusing = trainer(extra)
+        theta, state = refusing.model.parameters.copy(), refusing.model.state.copy()
+        with pytest.raises(ValueError, match=rf"{extra.name}.*{SECOND_ORDER[name].__name__}"):
+            refusing.fit(X, y, verbose=0)
+        assert np.array_equal(refusing.model.parameters, theta)
+        assert np.array_equal(refusing.model.state, state)
+    with pytest.raises(ValueError, match="averages"), trainer().averaged():
+        pass
+
+
+@pytest.mark.parametrize("name", ["bfgs", "lbfgs", "nonlinear_cg"])
+def test_second_order_by_gradients_takes_layers_and_losses_in_python(name: str) -> None:
+    X, y = numbers()
+    rows = []
+    for layer, loss in ((Affine(), half_squares), (None, "squared_error")):
+        layers = [nn.Dense(5), *([layer] if layer else []), nn.ActivityL1(0.01), nn.Tanh(), nn.Dense(2)]
+        model = nn.Sequential(layers, input_shape=3, dtype="float64", seed=6)
+        model.input_scaler, model.target_scaler = nn.data.StandardScaler().fit(X), nn.data.StandardScaler().fit(y)
+        trainer = nn.Trainer(model, loss, name, regularizer={"dense_1": nn.L2(0.1)})
+        history = trainer.fit(X, y, epochs=15, verbose=0)
+        assert history["loss"][-1] < 0.7 * history["loss"][0]
+        result = trainer.evaluate(X, y)
+        rows.append(result)
+        for column in ("loss", "penalty", "activity_penalty"):
+            assert history[column][-1] == pytest.approx(result[column], rel=1e-10), column
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=0.5)
+
+
+@pytest.mark.parametrize("name", ["newton", "damped_newton", "gauss_newton", "levenberg_marquardt", "truncated_newton"])
+def test_curvature_of_python_layers_is_refused_by_name(name: str) -> None:
+    X, y = numbers()
+    trainer = nn.Trainer(nn.Sequential([Affine(name="mine"), nn.Dense(2)], input_shape=3), "squared_error", name)
+    theta = trainer.model.parameters.copy()
+    with pytest.raises(TypeError, match="mine"):
+        trainer.fit(X, y, verbose=0)
+    assert np.array_equal(trainer.model.parameters, theta)
+
+
+def test_levenberg_marquardt_counts_penalties_as_evaluate_does() -> None:
+    options: dict[str, Any] = {"regularizer": {"dense_1": nn.L2(0.1)}, "metrics": ["squared_error"]}
+    inside, _, _ = scaled_pair(smooth, optimizer=LevenbergMarquardt, **options)
+    X, y = numbers()
+    history = inside.fit(X, y, epochs=5, verbose=0)
+    row = inside.evaluate(X, y)
+    for column in row:
+        assert history[column][-1] == pytest.approx(row[column], rel=1e-12), column
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_second_order_columns_and_plot(name: str, tmp_path: Path) -> None:
+    X, y = numbers()
+    inside, _, _ = scaled_pair(smooth, optimizer=SECOND_ORDER[name], metrics=["mean_absolute_error"], regularizer=CONVEX)
+    history = inside.fit(X, y, epochs=3, validation_data=(X, y), exact_loss=True, verbose=0)
+    row = inside.evaluate(X, y)
+    for column, value in row.items():
+        assert history[column][-1] == pytest.approx(value, rel=1e-10), column
+        assert history[f"val_{column}"][-1] == pytest.approx(value, rel=1e-10), column
+    pytest.importorskip("matplotlib")
+    history.plot(tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_second_order_divergence_leaves_finite_numbers(name: str) -> None:
+    X, y = numbers()
+    model = nn.Sequential(smooth(), input_shape=3, dtype="float64", seed=6)
+    trainer = nn.Trainer(model, "squared_error", name, regularizer=nn.L2(0.1))
+    theta = model.parameters.copy()
+    with pytest.raises(nn.DivergenceError):
+        trainer.fit(X, y * 1e200, epochs=5, verbose=0)
+    assert np.array_equal(model.parameters, theta)
+    assert len(trainer.history) == trainer.epochs_done == 0

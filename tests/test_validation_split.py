@@ -1,0 +1,62 @@
+"""What ``validation_split`` holds back."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+
+Array = NDArray[Any]
+
+
+def split_seen(y: Array, n_outputs: int, loss: str, **kw: Any) -> tuple[Array, Array]:
+    """Row numbers that a fit with ``validation_split`` trained on, and those it held back."""
+    trained: set[int] = set()
+    held_back: set[int] = set()
+
+    class Look(nn.Layer):
+        def forward(self, x: Array, training: bool) -> Array:
+            (trained if training else held_back).update(x[:, 0].astype(int).tolist())
+            return x
+
+        def backward(self, dy: Array) -> Array:
+            return dy
+
+    model = nn.Sequential([Look(), nn.Dense(n_outputs, weight_init="zeros")], input_shape=1, dtype="float64")
+    trainer = nn.Trainer(model, loss, nn.SGD(lr=0.0), seed=kw.pop("seed", 0))
+    history = trainer.fit(np.arange(len(y))[:, None], y, verbose=0, **kw)
+    assert "val_loss" in history
+    return np.sort(list(trained)), np.sort(list(held_back))
+
+
+TWO = np.repeat([0, 1], [180, 20])
+STRATIFIED: dict[str, tuple[Array, int, str]] = {
+    "labels": (np.repeat([0, 1, 2], [50, 100, 50]), 3, "softmax_cross_entropy"),
+    "labels as one-hot rows": (np.eye(3)[np.repeat([0, 1, 2], [50, 100, 50])], 3, "softmax_cross_entropy"),
+    "labels for another loss": (np.repeat([0, 1, 2], [50, 100, 50]), 3, "squared_error"),
+    "two classes, one output": (TWO, 1, "sigmoid_cross_entropy"),
+    "two classes ±1": (2 * TWO - 1, 1, "hinge"),
+}
+
+
+@pytest.mark.parametrize("kind", STRATIFIED)
+def test_validation_split_is_stratified_and_shuffled(kind: str) -> None:
+    y, outputs, loss = STRATIFIED[kind]
+    for seed in (0, 1, 2):
+        train, held_back = split_seen(y, outputs, loss, validation_split=0.2, seed=seed)
+        assert np.array_equal(np.sort(np.concatenate([train, held_back])), np.arange(200))
+        classes = np.unique(y, axis=0)
+        counts = [((y[held_back] == c).reshape(40, -1).all(axis=1)).sum() for c in classes]
+        assert counts == [((y == c).reshape(200, -1).all(axis=1)).sum() // 5 for c in classes]
+        assert not np.array_equal(held_back, np.arange(160, 200))
+
+
+def test_validation_split_of_numbers_is_shuffled_and_repeatable(rng: np.random.Generator) -> None:
+    y = rng.standard_normal(50)
+    train, held_back = split_seen(y, 1, "squared_error", validation_split=0.3)
+    assert (len(train), len(held_back)) == (35, 15)
+    assert held_back.min() < 35
+    assert np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, epochs=3)[1])
+    assert not np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, seed=1)[1])

@@ -1,0 +1,68 @@
+"""Weight normalisation: its twin, PyTorch, and initialisation from data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_normalisation import gradients, upstream
+
+import nncore as nn
+from nncore import reference
+from nncore.losses import PythonLoss
+
+
+def test_weight_norm_against_pytorch(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(37))], input_shape=21, dtype="float64")
+    model.parameters[...] = rng.standard_normal(model.parameters.size)
+    layer = model.layers[0]
+    X, r = rng.standard_normal((9, 21)), rng.standard_normal((9, 37))
+    other = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(21, 37).double())
+    other.bias.data = torch.tensor(layer.bias.copy())
+    original = other.parametrizations.weight
+    original.original0.data, original.original1.data = (
+        torch.tensor(a.copy()) for a in (layer.length[:, None], layer.direction)
+    )
+    (other(torch.tensor(X)) * torch.tensor(r)).sum().backward()
+    model.loss_and_gradient(X, r, PythonLoss(upstream))
+    np.testing.assert_allclose(model.forward(X), other(torch.tensor(X)).detach().numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.direction_grad, original.original1.grad.numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.length_grad, original.original0.grad.numpy().ravel(), rtol=1e-12, atol=1e-12)
+
+
+def test_weight_norm_twin(rng: np.random.Generator) -> None:
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(33))], input_shape=70, dtype="float64")
+    model.parameters[...] = rng.standard_normal(model.parameters.size)
+    layer = model.layers[0]
+    W = reference.weight_norm_weight(layer.direction, layer.length)
+    X, r = rng.standard_normal((9, 70)), rng.standard_normal((9, 33))
+    np.testing.assert_allclose(layer.weight, W, rtol=1e-13)
+    np.testing.assert_allclose(model.forward(X), X @ W.T + layer.bias, rtol=1e-12, atol=1e-12)
+    dv, dg = reference.weight_norm_backward(r.T @ X, layer.direction, layer.length)
+    dx, _ = gradients(model, X, r)
+    np.testing.assert_allclose(dx, r @ W, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.direction_grad, dv, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(9 * layer.length_grad, dg, rtol=1e-11, atol=1e-12)
+
+
+def test_weight_norm_begins_as_the_dense_layer() -> None:
+    plain = nn.Sequential([nn.Dense(5)], input_shape=3, dtype="float64", seed=4)
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(5))], input_shape=3, dtype="float64", seed=4)
+    np.testing.assert_allclose(model.layers[0].weight, plain.layers[0].weight, rtol=1e-14)
+
+
+def test_weight_norm_from_data(rng: np.random.Generator) -> None:
+    X = rng.normal(3, 5, (200, 6))
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(8)), nn.Tanh(), nn.WeightNorm(nn.Dense(2))], input_shape=6, dtype="float64")
+    for name in ("weight_norm_1", "weight_norm_2"):
+        model[name].initialize_from_data(X)
+        z = model.activations(X)[name]
+        np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-12)
+        np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-12)
+    with pytest.raises(ValueError, match="make every output of weight_norm_1 vary, but output 0 is constant"):
+        model["weight_norm_1"].initialize_from_data(np.ones((4, 6)))
+
+
+def test_weight_norm_without_weights() -> None:
+    with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalised; got ReLU"):
+        nn.WeightNorm(nn.ReLU())  # type: ignore[arg-type]
