@@ -7,7 +7,7 @@ import importlib
 
 def main() -> None:
     """Every table in turn; each module measures the limits that it needs itself."""
-    for name in ("limits", "training", "kernels", "optimizers", "normalisation", "stochastic", "curvature"):
+    for name in ("limits", "training", "kernels", "optimizers", "overheads", "normalisation", "stochastic", "curvature"):
         print(f"\n# {name}\n", flush=True)
         try:
             importlib.import_module(f"benchmarks.{name}").main([])
