@@ -49,19 +49,36 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     }
 }
 
-/* y = x W^T + b   =>   db = sum over the rows of dy: four chains, of the rows 0, 4, 8, ...; 1, 5, 9, ...; and so on */
-static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy, int64_t rows, int64_t units) {
-    for (int64_t u = 0; u < units; u += LANES) {
-        const int width = (int)MIN(LANES, units - u);
-        vec sum[4] = {{0}, {0}, {0}, {0}};
-        int64_t i = 0;
-        for (; i + 4 <= rows; i += 4)
-            NN_UNROLL for (int chain = 0; chain < 4; chain++) sum[chain] += NAME(load_some)(dy + (i + chain) * units + u, width);
-        for (; i < rows; i++) sum[i % 4] += NAME(load_some)(dy + i * units + u, width);
-        const vec total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-        if (width < LANES) NAME(store_part)(db + u, total, width);
-        else NAME(store)(db + u, total);
+/* Of `count` vectors of columns, the last with only `last` of its columns: sums over the rows, in four chains, of the rows
+ * 0, 4, 8, ...; 1, 5, 9, ...; and so on */
+NN_INLINE void NAME(sum_rows)(const int count, real *restrict db, const real *restrict dy, int64_t rows, int64_t units, int last) {
+    vec sum[4][4];
+    NN_UNROLL for (int k = 0; k < count; k++) sum[0][k] = sum[1][k] = sum[2][k] = sum[3][k] = (vec){0};
+#define COLUMNS(k) NAME(load_some)(row + (k) * LANES, (k) == count - 1 ? last : LANES)
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4)
+        NN_UNROLL for (int chain = 0; chain < 4; chain++) {
+            const real *row = dy + (i + chain) * units;
+            NN_UNROLL for (int k = 0; k < count; k++) sum[chain][k] += COLUMNS(k);
+        }
+    for (; i < rows; i++) {
+        const real *row = dy + i * units;
+        NN_UNROLL for (int k = 0; k < count; k++) sum[i % 4][k] += COLUMNS(k);
     }
+#undef COLUMNS
+    NN_UNROLL for (int k = 0; k < count; k++) {
+        const vec total = (sum[0][k] + sum[1][k]) + (sum[2][k] + sum[3][k]);
+        if (k == count - 1 && last < LANES) NAME(store_part)(db + k * LANES, total, last);
+        else NAME(store)(db + k * LANES, total);
+    }
+}
+
+/* y = x W^T + b   =>   db = sum over the rows of dy; four vectors of columns at a time, so that of each row whole stretches are
+ * read */
+static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy, int64_t rows, int64_t units) {
+    int64_t u = 0;
+    for (; u + 4 * LANES <= units; u += 4 * LANES) NAME(sum_rows)(4, db + u, dy + u, rows, units, LANES);
+    for (; u < units; u += LANES) NAME(sum_rows)(1, db + u, dy + u, rows, units, (int)MIN(LANES, units - u));
 }
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
