@@ -353,10 +353,46 @@ def test_batch_renorm_against_its_formulas(rng: np.random.Generator) -> None:
         dweight, dbias = reference.batch_norm_backward_statistics(dy, x, mu, rstd, r, shift)
         weight, bias = weight - 0.05 * dweight, bias - 0.05 * dbias
         mean = reference.batch_norm_track(mean, mu, 0.3, step + 1)
-        variance = reference.batch_norm_track(variance, var * 8 / 7, 0.3, step + 1)
+        variance = reference.batch_renorm_track(variance, var * 8 / 7, 0.3, step + 1, EPS)
     assert seen == {True, False}  # within the limits and at them
     for got, want in ((layer.weight, weight), (layer.bias, bias), (layer.running_mean, mean), (layer.running_var, variance)):
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
+def test_batch_renorm_against_keras(rng: np.random.Generator) -> None:
+    """Keras 2 has the layer: outputs, gradients and running averages of several steps, some at the limits."""
+    keras, tf = pytest.importorskip("tf_keras"), pytest.importorskip("tensorflow")
+    rows, channels, eps, limits = 16, 5, 1e-3, {"rmin": 1 / 1.3, "rmax": 1.3, "dmax": 0.5}
+    theirs = keras.layers.BatchNormalization(  # 0.75: float32, in which Keras computes 1 - it, holds that
+        epsilon=eps, renorm=True, renorm_momentum=0.75, dtype="float64",
+        renorm_clipping={name: tf.constant(value, tf.float64) for name, value in limits.items()},
+    )  # fmt: skip
+    theirs.build((None, channels))
+    theirs.epsilon = tf.constant(eps, tf.float64)
+    layer = nn.BatchRenorm(r_max=1.3, d_max=0.5, momentum=0.25, eps=eps, unbiased_running_var=False)
+    model = nn.Sequential([layer], input_shape=channels, dtype="float64")
+    layer.weight, layer.bias = rng.uniform(0.5, 1.5, channels), rng.standard_normal(channels)
+    theirs.gamma.assign(layer.weight)
+    theirs.beta.assign(layer.bias)
+    theirs.renorm_stddev.assign(np.sqrt(layer.running_var + eps))  # or Keras begins without eps
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=1e-300))  # which does not move
+    for _ in range(8):
+        x, target = rng.normal(0.5, 2, (rows, channels)), rng.standard_normal((rows, channels))
+        with tf.GradientTape() as tape:
+            given = tf.constant(x)
+            tape.watch(given)
+            y = theirs(given, training=True)
+            loss = tf.reduce_mean(tf.reduce_sum(0.5 * (y - target) ** 2, axis=1))
+        dx, dweight, dbias = (part.numpy() for part in tape.gradient(loss, [given, theirs.gamma, theirs.beta]))
+        np.testing.assert_allclose(model.forward(x, training=True), y.numpy(), rtol=1e-12, atol=1e-12)
+        deltas = model.deltas(x, target, "squared_error")
+        np.testing.assert_allclose(layer.weight_grad, dweight, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(layer.bias_grad, dbias, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(deltas["input"], dx, rtol=1e-12, atol=1e-12)
+        trainer.fit(x, target, batch_size=rows, verbose=0)
+        np.testing.assert_allclose(layer.running_mean, theirs.renorm_mean.numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(np.sqrt(layer.running_var + eps), theirs.renorm_stddev.numpy(), rtol=1e-12)
 
 
 def test_batch_renorm_backward(rng: np.random.Generator) -> None:

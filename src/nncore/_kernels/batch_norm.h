@@ -137,19 +137,36 @@ static void NAME(batch_norm_constants)(real *restrict table, const real *restric
 }
 
 /* running += a (batch - running), with a = momentum, or 1 / batches for the plain mean of all batches if momentum is 0; the
- * variance times `correction`.  Numbers that are not finite are left out. */
-static void NAME(batch_norm_track)(real *restrict running, real *restrict batches, const real *restrict batch,
-                                   const int64_t *restrict place, double momentum, double correction, int64_t channels,
-                                   int64_t places) {
+ * variance times `correction`.  With `deviations` it is sqrt(variance + eps) that is averaged, and what is kept is the variance
+ * that belongs to it.  Numbers that are not finite are left out. */
+NN_INLINE void NAME(track)(const int deviations, real *restrict running, real *restrict batches, const real *restrict batch,
+                           const int64_t *restrict place, double momentum, double correction, double eps, int64_t channels,
+                           int64_t places) {
     *batches += 1;
     const double a = momentum > 0 ? momentum : 1 / (double)*batches;
     for (int64_t c = 0; c < channels; c++) {
         const int64_t p = place ? place[c] : c;
         const double mean = batch[c], variance = batch[channels + c] * correction;
         if (p < 0 || !isfinite(mean) || !isfinite(variance)) continue;
+        const double before = running[places + p];
+        double after = before + a * (variance - before);
+        if (deviations) {
+            const double old = sqrt(before + eps), deviation = old + a * (sqrt(variance + eps) - old);
+            after = deviation * deviation > eps ? deviation * deviation - eps : 0;
+        }
         running[p] = (real)(running[p] + a * (mean - running[p]));
-        running[places + p] = (real)(running[places + p] + a * (variance - running[places + p]));
+        running[places + p] = (real)after;
     }
+}
+
+static void NAME(batch_norm_track)(real *running, real *batches, const real *batch, const int64_t *place, double momentum,
+                                   double correction, double eps, int64_t channels, int64_t places) {
+    NAME(track)(0, running, batches, batch, place, momentum, correction, eps, channels, places);
+}
+
+static void NAME(batch_renorm_track)(real *running, real *batches, const real *batch, const int64_t *place, double momentum,
+                                     double correction, double eps, int64_t channels, int64_t places) {
+    NAME(track)(1, running, batches, batch, place, momentum, correction, eps, channels, places);
 }
 
 /* The work on rows, alone and with the activation that follows: ACTIVE(z) and SLOPE(dy, z) = dy ACTIVE'(z) */
@@ -322,13 +339,17 @@ static void NAME(op_batch_norm_constants)(const nn_op *op, const nn_context *con
                                op->size[0], op->size[2]);
 }
 
-/* arrays: running, batches, batch, place or NULL; constants: momentum or 0, 1 for the variance divided by m - 1 */
-static void NAME(op_batch_norm_track)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const double m = (double)context->rows * (double)op->size[1];
-    (void)begin, (void)end;
-    NAME(batch_norm_track)(op->array[0], op->array[1], op->array[2], op->array[3], op->constant[0],
-                           op->constant[1] != 0 && m > 1 ? m / (m - 1) : 1, op->size[0], op->size[2]);
-}
+/* arrays: running, batches, batch, place or NULL; constants: momentum or 0, 1 for the variance divided by m - 1, eps */
+#define NN_TRACK_OP(kernel)                                                                                                  \
+    static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                  \
+        const double m = (double)context->rows * (double)op->size[1];                                                        \
+        (void)begin, (void)end;                                                                                              \
+        NAME(kernel)(op->array[0], op->array[1], op->array[2], op->array[3], op->constant[0],                                \
+                     op->constant[1] != 0 && m > 1 ? m / (m - 1) : 1, op->constant[2], op->size[0], op->size[2]);            \
+    }
+NN_TRACK_OP(batch_norm_track)
+NN_TRACK_OP(batch_renorm_track)
+#undef NN_TRACK_OP
 
 /* arrays: dweight, dbias, factors (2, channels): constant, slope; partials, counts, table, place or NULL; sizes: ..., 1 if the
  * statistics are constants */

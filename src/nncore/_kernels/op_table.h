@@ -25,7 +25,8 @@ static const nn_entry nn_table[] = {
     PAIR(activity_l1)
     /* normalisation */
     PAIR(batch_norm) PAIR(batch_norm_relu) ENTRY(batch_norm_sums) ENTRY(batch_norm_statistics) ENTRY(batch_renorm_statistics)
-    ENTRY(batch_norm_constants) ENTRY(batch_norm_track) ENTRY(batch_norm_backward_sums) ENTRY(batch_norm_relu_backward_sums)
+    ENTRY(batch_norm_constants) ENTRY(batch_norm_track) ENTRY(batch_renorm_track)
+    ENTRY(batch_norm_backward_sums) ENTRY(batch_norm_relu_backward_sums)
     ENTRY(batch_norm_backward_statistics) PAIR(group_norm) PAIR(rms_norm) ENTRY(group_norm_backward_weight)
     ENTRY(weight_norm_weight) ENTRY(weight_norm_backward)
     /* losses and hits */

@@ -93,6 +93,7 @@ class BatchNorm(Layer):
     running_mean: Array
     running_var: Array
     batches: Array
+    _track = "batch_norm_track"  # the op that renews the running averages
 
     def __init__(
         self, *, momentum: float | None = 0.1, eps: float = 1e-5, affine: bool = True, unbiased_running_var: bool = True,
@@ -204,10 +205,10 @@ class BatchNorm(Layer):
             tile = (parameter.offset, 1, parameter.size, parameter.size)
             tape.gradient(Op("tiles", "nothing", (), cost=(float(parameter.size),), tiles=(tile,)))
         if tape.tracking and self.track_running_stats and of_batch:  # after the loss is known to be finite
-            constants = (self.momentum or 0.0, float(self.unbiased_running_var))
+            constants = (self.momentum or 0.0, float(self.unbiased_running_var), self.eps)
             track = (self._running(), self.batches, batch, place)
             cost = (float(self.channels),)
-            tape.gradient(Op("tiles", "batch_norm_track", track, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
+            tape.gradient(Op("tiles", self._track, track, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
         return partials
 
     def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, of: tuple[Any, ...], pieces: int) -> None:
@@ -278,7 +279,8 @@ class BatchRenorm(BatchNorm):
         Limits, at least 1 and at least 0; default 3 and 5, which the paper reaches after starting from 1 and 0. A schedule
         counts the steps of the trainer's optimizer; outside a trainer its value at step 0 holds.
     momentum, eps, affine, unbiased_running_var, units, frozen, name
-        As for `BatchNorm`. The paper averages σ, here σ² is averaged, as in Keras.
+        As for `BatchNorm`, but as in the paper it is √(σ² + ε) that is averaged; ``running_var`` is the variance that belongs to
+        the average. Keras's ``renorm_stddev`` is that average, of the biased σ²: ``unbiased_running_var=False``.
 
     Notes
     -----
@@ -293,6 +295,8 @@ class BatchRenorm(BatchNorm):
     array([[-1.],
            [ 1.]])
     """
+
+    _track = "batch_renorm_track"
 
     def __init__(
         self, *, r_max: float | Schedule = 3.0, d_max: float | Schedule = 5.0, momentum: float | None = 0.1, eps: float = 1e-5,

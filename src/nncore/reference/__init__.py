@@ -71,6 +71,7 @@ from .batch_norm import (
     batch_norm_sums,
     batch_norm_track,
     batch_renorm_statistics,
+    batch_renorm_track,
 )
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward, pack_weight
 from .gather import gather_csr, gather_labels, gather_one_hot, gather_rows, gather_weights, spread_rows, write_rows
@@ -256,6 +257,7 @@ __all__ = [
     "batch_norm_tangent_statistics",
     "batch_norm_track",
     "batch_renorm_statistics",
+    "batch_renorm_track",
     "binary_cross_entropy",
     "binary_cross_entropy_tangent",
     "clip_factor",

@@ -182,6 +182,28 @@ def batch_norm_track(running: Array, batch: Array, momentum: float | None, batch
     return running + (momentum if momentum is not None else 1 / batches) * (batch - running)
 
 
+def batch_renorm_track(running_var: Array, var: Array, momentum: float | None, batches: int, eps: float) -> Array:
+    """The variance that belongs to the running average of √(σ² + ε), which is what batch renormalisation averages.
+
+    Parameters
+    ----------
+    running_var, var : arrays
+        As kept, and of the batch; the latter times m/(m − 1) if the unbiased one is to be tracked.
+    momentum, batches : as of `batch_norm_track`
+    eps : float
+
+    Returns
+    -------
+    array
+
+    Examples
+    --------
+    >>> batch_renorm_track(np.array([1.0]), np.array([9.0]), 0.5, 1, 0.0).tolist()
+    [4.0]
+    """
+    return np.maximum(batch_norm_track(np.sqrt(running_var + eps), np.sqrt(var + eps), momentum, batches) ** 2 - eps, 0)
+
+
 def batch_norm_backward_sums(dy: Array, x: Array, mean: Array) -> tuple[Array, Array]:
     """Σ dy and Σ dy (x − μ): what a block of rows tells of the gradient.
 
