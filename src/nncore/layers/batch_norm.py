@@ -279,8 +279,8 @@ class BatchRenorm(BatchNorm):
         Limits, at least 1 and at least 0; default 3 and 5, which the paper reaches after starting from 1 and 0. A schedule
         counts the steps of the trainer's optimizer; outside a trainer its value at step 0 holds.
     momentum, eps, affine, unbiased_running_var, units, frozen, name
-        As for `BatchNorm`, but as in the paper it is √(σ² + ε) that is averaged; ``running_var`` is the variance that belongs to
-        the average. Keras's ``renorm_stddev`` is that average, of the biased σ²: ``unbiased_running_var=False``.
+        As for `BatchNorm`, but as in the paper it is √(σ² + ε) that is averaged; ``running_var`` is the variance that belongs
+        to the average. Keras's ``renorm_stddev`` is that average, of the biased σ²: ``unbiased_running_var=False``.
 
     Notes
     -----
