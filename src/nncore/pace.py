@@ -6,7 +6,7 @@ from nncore import _kernels
 
 __all__ = ["Pace"]
 
-SECONDS_PER_CALL = 0.1  # how long a program runs before Python looks
+SECONDS_PER_CALL = 0.05  # how long a program runs before Python looks
 SECONDS_PER_TRIAL = 0.003
 FIRST_TRIAL = 2  # calls before it tell little: memory is touched and threads are made for the first time
 LEAST_INTERVAL, MOST_INTERVAL = 8, 512  # calls from one trial to the next

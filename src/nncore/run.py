@@ -1,4 +1,4 @@
-"""One call of ``fit``: steps in portions of about 100 ms, and what Ctrl-C does between them."""
+"""One call of ``fit``: steps in portions of about 50 ms, and what Ctrl-C does between them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 class Run:
-    """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 100 ms."""
+    """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
 
     def __init__(
         self, trainer: Training, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,

@@ -40,7 +40,7 @@ def chunk_rows(model: Sequential, rows: int) -> int:
 
 
 class Paced:
-    """A compiled program for many steps: on as many threads as is fastest, and 100 ms at a time, so that Ctrl-C is served."""
+    """A compiled program for many steps: on as many threads as is fastest, and 50 ms at a time, so that Ctrl-C is served."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled, self.pace = compiled, Pace(compiled.parallel)
