@@ -18,6 +18,7 @@ import numpy as np
 
 import nncore as nn
 from benchmarks import machine, table
+from benchmarks.timing import PAUSE
 from nncore import _kernels
 from nncore.recording import Recording
 from nncore.tape import Compiled, parameter_stages, stages
@@ -90,6 +91,7 @@ def compare(name: str, rows: int, width: int, rounds: int = 9, seconds: float = 
     times: dict[str, list[float]] = {rival: [] for rival in runs}
     for _ in range(rounds):
         for rival, run in runs.items():
+            time.sleep(PAUSE)
             times[rival].append(run(passes[rival]) / passes[rival])
     return {"layer": name, "size": f"{rows} × {width}", **{rival: statistics.median(t) for rival, t in times.items()}}
 

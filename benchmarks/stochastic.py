@@ -22,7 +22,7 @@ import numpy as np
 
 import nncore as nn
 from benchmarks import machine, table
-from benchmarks.timing import seconds_per_call
+from benchmarks.timing import PAUSE, seconds_per_call
 from nncore import _kernels
 
 SHAPES = ((4096, 512), (128, 256))
@@ -34,7 +34,6 @@ OPS: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
         ("gaussian_dropout_forward", "gaussian_dropout_backward"), (math.sqrt(RATE / (1 - RATE)),),
     ),
 }  # fmt: skip
-PAUSE = 0.15  # seconds between measurements: threads of the other library spin before they sleep
 
 
 def own(layer: str, shape: tuple[int, int], threads: int) -> float:

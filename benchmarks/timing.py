@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+PAUSE = 0.15  # seconds between measurements: threads of other libraries spin for 0.1 s before they sleep
+
 
 def seconds_per_call(call: Callable[[], object], seconds: float = 0.1, rounds: int = 5) -> float:
     """Median over rounds of the mean time of a call; the rounds, of one call or more, take about ``seconds``."""

@@ -13,9 +13,8 @@ from typing import Any
 
 from benchmarks import limits, machine, nets, table
 from benchmarks.rivals import VARIANTS
+from benchmarks.timing import PAUSE
 from benchmarks.worker import Worker
-
-PAUSE = 0.15  # seconds between measurements: idle OpenBLAS threads spin for 0.1 s before they sleep
 
 NOTE = """µs per training step: gathering of the shuffled batch, forward, softmax cross-entropy, backward, Adam. Median
 of {rounds} rounds in which the processes took turns. Of each rival the fastest way to run it, named below; of nncore
