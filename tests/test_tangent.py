@@ -487,6 +487,33 @@ def test_operator_follows_the_parameters_and_leaves_the_model_alone(rng: np.rand
     assert (model.gradients == 7).all()
 
 
+def check_products(model: nn.Sequential, X: Array, y: Array, rng: np.random.Generator) -> None:
+    """Hv and Jv against differences; Gv, Jv and Jᵀu against the whole J; gradients and running statistics stay as they are."""
+    v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(y.size)
+    model.gradients[...], state = 7, model.state.copy()
+    H, G, J = (model.hessian_vector_product(X, y, "squared_error", v), model.gauss_newton_product(X, y, "squared_error", v),
+               model.jacobian(X))  # fmt: skip
+    assert np.array_equal(model.state, state), "running statistics moved"
+    assert (model.gradients == 7).all()
+    want = differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
+    assert_relative(H, want, DIFFERENCES)
+    want = differences(model, lambda: model.forward(X, training=True).ravel(), v)
+    assert_relative(J @ v, want, DIFFERENCES)
+    assert_relative(model.jacobian_product(X, v), J @ v, 1e-12)
+    assert_relative(model.jacobian_product(X, u, transposed=True), J.T @ u, 1e-12)
+    assert_relative(G, J.T @ (J @ v) / len(X), 1e-12)
+
+
+def check_symmetric_and_linear(model: nn.Sequential, X: Array, y: Array, rng: np.random.Generator) -> None:
+    """uᵀHv = vᵀHu and H(2u − 0.3v) = 2Hu − 0.3Hv, of the Hessian and of the Gauss-Newton matrix."""
+    for operator in (HessianOperator, GaussNewtonOperator):
+        H = operator(model, X, y, "squared_error", nn.L2(0.1))
+        u, v = rng.standard_normal((2, model.parameters.size))
+        Hu, Hv = H @ u, H @ v
+        assert abs(u @ Hv - v @ Hu) <= 1e-12 * np.linalg.norm(u) * np.linalg.norm(Hv)
+        assert_relative(H @ (2 * u - 0.3 * v), 2 * Hu - 0.3 * Hv, 1e-12)
+
+
 def check_threads(model: nn.Sequential, X: Array, y: Array, V: Array, U: Array) -> None:
     """All products have the same bits on 1, 2 and 3 threads, and are those in float64 but for rounding."""
 

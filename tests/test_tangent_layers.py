@@ -15,7 +15,6 @@ import nncore as nn
 from nncore import _kernels, reference
 from nncore.layers import LAYERS, NOISE, WEIGHT_NOISE
 from nncore.layers.weight_norm import TILE_UNITS
-from nncore.second_order import GaussNewtonOperator, HessianOperator
 
 Array = NDArray[Any]
 each_isa, each_dtype = kernels.each_isa, kernels.each_dtype
@@ -133,29 +132,13 @@ def problem(name: str, rng: np.random.Generator, rows: int = ROWS) -> tuple[nn.S
 @each_net
 def test_products_by_differences(name: str, rng: np.random.Generator) -> None:
     model, X, y = problem(name, rng)
-    v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(y.size)
-    model.gradients[...] = 7
-    H, G, J = (model.hessian_vector_product(X, y, "squared_error", v), model.gauss_newton_product(X, y, "squared_error", v),
-               model.jacobian(X))  # fmt: skip
-    assert (model.gradients == 7).all()
-    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
-    assert_relative(H, want, tangent.DIFFERENCES)
-    want = tangent.differences(model, lambda: model.forward(X, training=True).ravel(), v)
-    assert_relative(J @ v, want, tangent.DIFFERENCES)
-    assert_relative(model.jacobian_product(X, v), J @ v, 1e-12)
-    assert_relative(model.jacobian_product(X, u, transposed=True), J.T @ u, 1e-12)
-    assert_relative(G, J.T @ (J @ v) / ROWS, 1e-12)
+    tangent.check_products(model, X, y, rng)
 
 
 @each_net
 def test_symmetric_and_linear(name: str, rng: np.random.Generator) -> None:
     model, X, y = problem(name, rng)
-    for operator in (HessianOperator, GaussNewtonOperator):
-        H = operator(model, X, y, "squared_error", nn.L2(0.1))
-        u, v = rng.standard_normal((2, model.parameters.size))
-        Hu, Hv = H @ u, H @ v
-        assert abs(u @ Hv - v @ Hu) <= 1e-12 * np.linalg.norm(u) * np.linalg.norm(Hv)
-        assert_relative(H @ (2 * u - 0.3 * v), 2 * Hu - 0.3 * Hv, 1e-12)
+    tangent.check_symmetric_and_linear(model, X, y, rng)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp

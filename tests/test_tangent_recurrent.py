@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore.second_order import GaussNewtonOperator, HessianOperator, linearization
+from nncore.second_order import linearization
 
 Array = NDArray[Any]
 CELLS, GATES = recurrent.CELLS, recurrent.GATES
@@ -206,30 +206,14 @@ def problem(cell: str, place: str, rng: np.random.Generator, rows: int = ROWS) -
 @each_cell
 def test_products_by_differences(cell: str, place: str, rng: np.random.Generator) -> None:
     model, X, y = problem(cell, place, rng)
-    v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(y.size)
-    model.gradients[...] = 7
-    H, G, J = (model.hessian_vector_product(X, y, "squared_error", v), model.gauss_newton_product(X, y, "squared_error", v),
-               model.jacobian(X))  # fmt: skip
-    assert (model.gradients == 7).all()
-    want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)
-    assert_relative(H, want, tangent.DIFFERENCES)
-    want = tangent.differences(model, lambda: model.forward(X, training=True).ravel(), v)
-    assert_relative(J @ v, want, tangent.DIFFERENCES)
-    assert_relative(model.jacobian_product(X, v), J @ v, 1e-12)
-    assert_relative(model.jacobian_product(X, u, transposed=True), J.T @ u, 1e-12)
-    assert_relative(G, J.T @ (J @ v) / ROWS, 1e-12)
+    tangent.check_products(model, X, y, rng)
 
 
 @each_place
 @each_cell
 def test_symmetric_and_linear(cell: str, place: str, rng: np.random.Generator) -> None:
     model, X, y = problem(cell, place, rng)
-    for operator in (HessianOperator, GaussNewtonOperator):
-        H = operator(model, X, y, "squared_error", nn.L2(0.1))
-        u, v = rng.standard_normal((2, model.parameters.size))
-        Hu, Hv = H @ u, H @ v
-        assert abs(u @ Hv - v @ Hu) <= 1e-12 * np.linalg.norm(u) * np.linalg.norm(Hv)
-        assert_relative(H @ (2 * u - 0.3 * v), 2 * Hu - 0.3 * Hv, 1e-12)
+    tangent.check_symmetric_and_linear(model, X, y, rng)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
