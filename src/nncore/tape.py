@@ -70,6 +70,7 @@ class Op:
     cost: Sequence[float] = (1.0,)  # of each tile
     tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
     then: Op | None = None  # of a gradient: the op that makes of what this one leaves in a tile the gradient itself
+    passes: bool = False  # a gradient: can it leave that of a tile to the tile's ops alone?
     completes_loss: bool = False
 
 
@@ -278,6 +279,7 @@ class Stage:
 
     axis: str
     placed: list[tuple[Op, int, int]]
+    passing: Array | None = None  # of each tile, how many numbers its gradient has if only the tile's ops need it, else 0
 
     @property
     def pieces(self) -> int:
@@ -312,7 +314,8 @@ def stages(ops: Iterable[Op]) -> list[Stage]:
 def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
     """Stages in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient.
 
-    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it.
+    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it. In one
+    stage, gradients that can pass do: they need not reach memory before the last step of a run.
     """
     firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
@@ -324,6 +327,9 @@ def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], follower
             result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]
         else:
             result[-1].placed.append((op, 0, firsts[-1]))
+    if everywhere and len(result) == 1:
+        sizes = [rows * columns * (op.passes and not op.then) for op in gradients for _, rows, columns, _ in op.tiles]
+        result[0].passing = np.array(sizes, dtype=np.int64)
     result[-1].placed += [(followers[op], first, last) for op, first, last in placed if op in followers]
     return [stage for stage in result if stage.placed]
 
@@ -360,6 +366,7 @@ class Compiled:
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             block_rows=tape.block_rows, records=records, partials=partials, notes=notes,
+            passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
         )  # fmt: skip
 
     def run(self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None, **run: Any) -> tuple[int, Array]:

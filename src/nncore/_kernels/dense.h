@@ -30,22 +30,22 @@ static void NAME(dense_backward_input)(real *restrict dx, const real *restrict d
                                  w + (j + PANEL < inputs ? j + PANEL : 0), dx + j, inputs);
 }
 
-/* y = x W^T + b   =>   dW = dy^T x: the rectangle of units [u0, u1), inputs [j0, j1), over all rows in order */
-static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t u0, int64_t u1,
-                                        int64_t j0, int64_t j1, int64_t rows, int64_t inputs, int64_t dy_row, int64_t x_row) {
-    if (j1 - j0 > LANES / 4 || u1 - u0 < LANES / 2) {
-        for (int64_t j = j0; j < j1; j += PANEL)
-            NAME(multiply_panel)(u1 - u0, MIN(PANEL, j1 - j), rows, dy + u0, 1, dy_row, x + j, x_row, NULL,
-                                 dw + u0 * inputs + j, inputs);
+/* y = x W^T + b   =>   dW = dy^T x over all rows in order; of the rectangle that begins at dw, dy and x point to the first of
+ * its units and inputs */
+static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
+                                        int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
+    if (inputs > LANES / 4 || units < LANES / 2) {
+        for (int64_t j = 0; j < inputs; j += PANEL)
+            NAME(multiply_panel)(units, MIN(PANEL, inputs - j), rows, dy, 1, dy_row, x + j, x_row, NULL, dw + j, dw_row);
         return;
     }
     /* A vector of so few inputs would be mostly empty: compute the transpose, x^T dy, and turn it round. */
     real transposed[(LANES / 4 + 1) * PANEL];
-    for (int64_t u = u0; u < u1; u += PANEL) {
-        const int64_t width = MIN(PANEL, u1 - u);
-        NAME(multiply_panel)(j1 - j0, width, rows, x + j0, 1, x_row, dy + u, dy_row, NULL, transposed, PANEL);
+    for (int64_t u = 0; u < units; u += PANEL) {
+        const int64_t width = MIN(PANEL, units - u);
+        NAME(multiply_panel)(inputs, width, rows, x, 1, x_row, dy + u, dy_row, NULL, transposed, PANEL);
         for (int64_t i = 0; i < width; i++)
-            for (int64_t j = j0; j < j1; j++) dw[(u + i) * inputs + j] = transposed[(j - j0) * PANEL + i];
+            for (int64_t j = 0; j < inputs; j++) dw[(u + i) * dw_row + j] = transposed[j * PANEL + i];
     }
 }
 
@@ -131,10 +131,14 @@ typedef struct { int64_t u0, u1, j0, j1; } NAME(rectangle);
 
 /* arrays: dW, dy, x, tiles (tiles, 4) int64; sizes: units, inputs, gap between rows of dy, of x */
 static void NAME(op_dense_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(rectangle) *tiles = op->array[3];
-    for (int64_t t = begin; t < end; t++)
-        NAME(dense_backward_weight)(op->array[0], op->array[1], op->array[2], tiles[t].u0, tiles[t].u1, tiles[t].j0, tiles[t].j1,
-                                    context->rows, op->size[1], op->size[0] + op->size[2], op->size[1] + op->size[3]);
+    const int64_t inputs = op->size[1], dy_row = op->size[0] + op->size[2], x_row = inputs + op->size[3];
+    for (int64_t t = begin; t < end; t++) {
+        const NAME(rectangle) tile = ((const NAME(rectangle) *)op->array[3])[t];
+        const int64_t width = tile.j1 - tile.j0;
+        real *all = (real *)op->array[0] + tile.u0 * inputs + tile.j0, *own = context->tile_gradient;
+        NAME(dense_backward_weight)(own ? own : all, (const real *)op->array[1] + tile.u0, (const real *)op->array[2] + tile.j0,
+                                    tile.u1 - tile.u0, width, context->rows, own ? width : inputs, dy_row, x_row);
+    }
 }
 
 /* arrays: packed, W, tiles (tiles, 4) int64; sizes: units, inputs */

@@ -34,6 +34,7 @@ enum { MAX_THREADS = 256, CACHE_LINE = 64, SPINS = 2000, MOST_SHARED = 0xFFFF };
 typedef struct {
     int number, count;
     uint64_t stages;             /* how many it has come to */
+    char *tile_gradient;         /* room for a passing gradient; NULL: none passes */
     int failed;                  /* set by an op of this thread */
     double *op_seconds;          /* where the time in each op is added up, or NULL */
 } nn_thread;
@@ -136,15 +137,32 @@ static void run_op(const nn_program *program, const nn_op *op, const nn_context 
     thread->op_seconds[op - program->ops] += now() - start;
 }
 
-static void run_piece(const nn_program *program, const nn_stage *stage, const nn_context *context, const nn_thread *thread,
-                      int64_t piece) {
+static void run_rows(const nn_program *program, const nn_stage *stage, const nn_context *context, const nn_thread *thread,
+                     int64_t piece) {
     const int64_t first = piece * program->block_rows, last = first + program->block_rows;
+    for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++)
+        run_op(program, op, context, thread, first, last < context->rows ? last : context->rows);
+}
+
+static void run_tile(const nn_program *program, const nn_stage *stage, nn_context *context, const nn_thread *thread,
+                     int64_t piece) {
+    const nn_op *gradient = NULL;    /* the first op of a tile whose gradient passes */
+    context->tile_gradient = stage->passing && stage->passing[piece] ? thread->tile_gradient : NULL;
     for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
-        if (stage->axis == NN_ROWS)
-            run_op(program, op, context, thread, first, last < context->rows ? last : context->rows);
-        else if (op->first_piece <= piece && piece < op->last_piece)
-            run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
+        if (piece < op->first_piece || op->last_piece <= piece) continue;
+        if (!gradient) gradient = op;
+        run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
     }
+    if (context->tile_gradient && thread->failed) {    /* the run ends here: its gradient is to be seen */
+        context->tile_gradient = NULL;
+        run_op(program, gradient, context, thread, piece - gradient->first_piece, piece - gradient->first_piece + 1);
+    }
+}
+
+static void run_piece(const nn_program *program, const nn_stage *stage, nn_context *context, const nn_thread *thread,
+                      int64_t piece) {
+    if (stage->axis == NN_ROWS) run_rows(program, stage, context, thread, piece);
+    else run_tile(program, stage, context, thread, piece);
 }
 
 /* Takes a piece out of a share that was [first, last) when the stage began: its owner the first one, another thread the last
@@ -165,7 +183,7 @@ static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_
 
 /* Each thread goes through its own share; when that is done, it takes pieces from the ends of the others': a thread whose core
  * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits. */
-static void run_pieces(nn_team *team, const nn_stage *stage, const nn_context *context, const nn_thread *thread) {
+static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context, const nn_thread *thread) {
     const nn_program *program = team->program;
     const int64_t block = program->block_rows;
     const int64_t pieces = stage->axis == NN_ROWS ? (context->rows + block - 1) / block : stage->pieces;
@@ -209,7 +227,7 @@ static void keep_records(const nn_program *program, const nn_run *run, int64_t s
 }
 
 /* Stages [first, last) on one step's batch; 0 if the step failed. */
-static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, const nn_context *context, nn_thread *thread) {
+static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, nn_context *context, nn_thread *thread) {
     const nn_program *program = team->program;
     for (int64_t s = first; s < last; s++) {
         const nn_stage *stage = program->stages + s;
@@ -250,7 +268,7 @@ static void run_thread(nn_team *team, int number, int count) {
     const nn_run *run = team->run;
     if (number) leave_core(team->home);
     const uint64_t denormals = run->keep_denormals ? nn_denormals() : nn_flush_denormals();
-    nn_thread thread = {number, count, 0, 0, run->op_seconds};
+    nn_thread thread = {number, count, 0, NULL, 0, run->op_seconds};
     nn_context context = {0};
     context.failed = &thread.failed;
     const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
@@ -260,6 +278,7 @@ static void run_thread(nn_team *team, int number, int count) {
     int good = run_stages(team, 0, run->prepared ? 0 : program->enter, step, &context, &thread);
     for (; good && step < run->last_step; step += good) {
         set_batch(&context, run, step, epoch, start);
+        thread.tile_gradient = step + 1 < run->last_step ? run->tile_gradients + number * program->tile_bytes : NULL;
         start += context.rows;
         if (start >= run->examples) start = 0, epoch++;
         good = run_stages(team, program->enter, program->leave, step, &context, &thread);

@@ -12,6 +12,8 @@ typedef struct {
     int64_t first_op, last_op;
     int64_t pieces;              /* TILES; ROWS has as many as the batch has blocks */
     const double *cost;          /* TILES: (pieces + 1,) cumulative cost, to share the pieces out; NULL: all alike */
+    const int64_t *passing;      /* TILES: (pieces,) 1 where only the ops of the piece need its gradient, but for the last step of
+                                  * a run: what a user looks at; 0 elsewhere; NULL: all 0 */
     int checks_loss;             /* records[0] is complete when this stage ends: a loss that is not finite stops the run */
 } nn_stage;
 
@@ -28,6 +30,7 @@ typedef struct {
     int64_t n_notes;             /* numbers noted of a step, each the sum of parts that the step leaves behind */
     const double *const *notes;
     const int64_t *note_parts;   /* (n_notes,): how many parts */
+    int64_t tile_bytes;          /* of the largest passing gradient */
 } nn_program;
 
 /* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
@@ -43,6 +46,7 @@ typedef struct {
     int keep_denormals;              /* do not take them for 0 */
     int prepared;                    /* the stages before the first step have nothing to do: θ is as the last run left it */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
+    char *tile_gradients;            /* (threads, tile_bytes): for the passing gradients, by whole cache lines */
     double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
     double *op_seconds;              /* (ops,): adds up the time in each op; on one thread only; NULL: no clock is read */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */

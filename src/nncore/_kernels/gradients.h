@@ -81,20 +81,18 @@ static void NAME(shrink)(real *restrict theta, real *restrict ahead, const real 
 /* arrays: g, theta, penalty of each tile (double), strengths (tiles, 2) double: l1, l2; and NULL or
  * (tiles,) double: an l1 that is left to `shrink` */
 static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    (void)context;
     for (int64_t t = begin; t < end; t++) {
         const double *strength = (const double *)op->array[3] + 2 * t;
         const double left = op->array[4] ? ((const double *)op->array[4])[t] : 0;
         double magnitude[CHAINS] = {0}, square[CHAINS] = {0};
         const real l1 = (real)strength[0], l2 = (real)strength[1];
-        real *grad = op->array[0];
         const real *theta = op->array[1];
         if (l1 != 0 && l2 != 0)
-            FOR_STRETCHES(t, NAME(penalty_both)(grad + at, magnitude, square, theta + at, l1, l2, n));
+            FOR_STRETCHES(t, NAME(penalty_both)(STRETCH(op->array[0]), magnitude, square, theta + at, l1, l2, n));
         else if (l1 != 0)
-            FOR_STRETCHES(t, NAME(penalty_l1)(grad + at, magnitude, theta + at, l1, n));
+            FOR_STRETCHES(t, NAME(penalty_l1)(STRETCH(op->array[0]), magnitude, theta + at, l1, n));
         else if (l2 != 0)
-            FOR_STRETCHES(t, NAME(penalty_l2)(grad + at, square, theta + at, l2, n));
+            FOR_STRETCHES(t, NAME(penalty_l2)(STRETCH(op->array[0]), square, theta + at, l2, n));
         if (left != 0 && l1 == 0) FOR_STRETCHES(t, NAME(magnitude_sum)(magnitude, theta + at, n));
         ((double *)op->array[2])[t] = (l1 + left) * NAME(total)(magnitude) + 0.5 * l2 * NAME(total)(square);
     }
@@ -116,11 +114,10 @@ static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t 
 
 /* arrays: g, sums of squares of each tile before (double), whether it acted on each tile (0 or 1, double); constants: limit */
 static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    (void)context;
     for (int64_t t = begin; t < end; t++) {
         double square[CHAINS] = {0};
         integer acted[CHAINS] = {0}, any = 0;
-        FOR_STRETCHES(t, NAME(clip_value)((real *)op->array[0] + at, square, acted, (real)op->constant[0], n));
+        FOR_STRETCHES(t, NAME(clip_value)(STRETCH(op->array[0]), square, acted, (real)op->constant[0], n));
         for (int k = 0; k < CHAINS; k++) any |= acted[k];
         ((double *)op->array[1])[t] = NAME(total)(square);
         ((double *)op->array[2])[t] = (double)any;

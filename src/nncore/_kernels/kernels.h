@@ -24,6 +24,8 @@ typedef struct {
     const double *coefficients;  /* this step's row of the optimizer's coefficient table */
     uint64_t step;               /* global step number: the counter of the random numbers */
     int *failed;                 /* an op sets it to stop the run; each thread has its own */
+    void *tile_gradient;         /* TILES: the gradient of this tile alone, without gaps between its rows; NULL: it belongs into
+                                  * the array of all gradients */
 } nn_context;
 
 /* Work on rows [begin, end) of the batch (ROWS), or on tiles [begin, end) of the op (TILES). */

@@ -454,16 +454,10 @@ static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t
 #define SLOTS_3 SLOT(0), SLOT(1), SLOT(2),
 #define TILE_OP(kernel, slots)                                                                                                 \
     static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                    \
-        const int64_t *table = op->array[NN_TILE_TABLE];                                                                       \
         int failed = 0;                                                                                                        \
-        for (const int64_t *tile = table + 4 * begin; tile < table + 4 * end; tile += 4) {                                     \
-            const int64_t whole = tile[2] == tile[3], rows = whole ? 1 : tile[1], columns = whole ? tile[1] * tile[2] : tile[2]; \
-            for (int64_t row = 0; row < rows; row++) {                                                                         \
-                const int64_t at = tile[0] + row * tile[3];                                                                    \
-                failed |= NAME(kernel)((real *)op->array[0] + at, (const real *)op->array[1] + at, slots context->coefficients, \
-                                       columns);                                                                               \
-            }                                                                                                                  \
-        }                                                                                                                      \
+        for (int64_t t = begin; t < end; t++)                                                                                  \
+            FOR_STRETCHES(t, failed |= NAME(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]),                          \
+                                                    slots context->coefficients, n));                                          \
         *context->failed |= failed;                                                                                            \
     }
 

@@ -34,6 +34,7 @@ cdef extern from "executor.h" nogil:
         int axis
         int64_t first_op, last_op, pieces
         const double *cost
+        const int64_t *passing
         int checks_loss
     ctypedef struct nn_program:
         const nn_op *ops
@@ -45,6 +46,7 @@ cdef extern from "executor.h" nogil:
         int64_t n_notes
         const double **notes
         const int64_t *note_parts
+        int64_t tile_bytes
     ctypedef struct nn_run:
         int64_t first_step, last_step, examples, batch, merge, origin
         const int64_t *order
@@ -54,6 +56,7 @@ cdef extern from "executor.h" nogil:
         int keep_denormals
         int prepared
         uint64_t step_offset
+        char *tile_gradients
         double *sums
         double *op_seconds
         double *examples_out
@@ -142,6 +145,8 @@ cdef class Program:
 
     stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
     last piece). Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
+    passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
+    need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
     """
 
     cdef nn_program program
@@ -150,11 +155,12 @@ cdef class Program:
     cdef const double **records
     cdef const double **notes
     cdef list keep, python_ops
+    cdef object tile_gradients
     cdef readonly list op_names
     cdef readonly int64_t steps_done
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=(),
-                  partials=None, notes=()):
+                  partials=None, notes=(), passing=None):
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
@@ -208,6 +214,11 @@ cdef class Program:
         self.program.records, self.program.n_records = self.records, len(records)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
+        for s, sizes in (passing or {}).items():
+            self.keep.append(sizes)
+            self.stages[s].passing = <const int64_t *>address(sizes)
+            self.program.tile_bytes = max(self.program.tile_bytes, -(-max(sizes) * np.dtype(dtype).itemsize // 64) * 64)
+        self.tile_gradients = np.empty(0, dtype=np.uint8)
 
     def __dealloc__(self):
         free(self.ops)
@@ -223,6 +234,13 @@ cdef class Program:
     def resize(self, int64_t number, int slot, int64_t size):
         """Change a size of op ``number``."""
         self.ops[number].size[slot] = size
+
+    cdef char *room_for_tiles(self, int threads) except? NULL:
+        """A passing gradient for each thread, on cache lines."""
+        cdef int64_t size = self.program.tile_bytes * max(threads, 1)
+        if self.tile_gradients.size < size:
+            self.tile_gradients = np.empty(size + 64, dtype=np.uint8)
+        return <char *>((<uint64_t>address(self.tile_gradients) + 63) // 64 * 64)
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
             int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint keep_denormals=False, bint prepared=False,
@@ -241,6 +259,7 @@ cdef class Program:
         run.scale = scale
         run.keep_denormals, run.prepared = keep_denormals, prepared
         run.step_offset = step_offset
+        run.tile_gradients = self.room_for_tiles(threads)
         run.sums = <double *>address(sums)
         run.op_seconds = <double *>address(op_seconds)
         run.examples_out = <double *>address(examples_out)

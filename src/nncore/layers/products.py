@@ -14,6 +14,7 @@ __all__ = ["Products", "Rows", "Tiles", "matrix_tiles", "spread"]
 CROWDED = 4096  # bytes: rows so far apart fall into the same sets of a first-level cache
 SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
 PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
+PASS_FROM = 1 << 19  # weights, whose gradient would not stay in the caches: but for a run's last step it need not be kept
 PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
 
@@ -106,7 +107,8 @@ class Products:
         arrays = (dW, dy.array, x.array, tiles.rectangles, *self.gemm)
         cost = [n * self.tape.capacity * self.steps for n in tiles.elements]
         kernel = self.product_name.format("backward_weight")
-        return Op("tiles", kernel, arrays, self._sizes(dy.gap, x.gap), cost=cost, tiles=tiles.places)
+        passes = kernel == "dense_backward_weight" and self.units * self.inputs >= PASS_FROM
+        return Op("tiles", kernel, arrays, self._sizes(dy.gap, x.gap), cost=cost, tiles=tiles.places, passes=passes)
 
     def bias_gradient(self, db: Array, dy: Array | None, parameter: Parameter) -> Op:
         """db = Σ dy, as one tile."""
