@@ -92,6 +92,8 @@ def dense_cases(dtype: str) -> Iterator[str]:
         forward = run_op("dense_forward", dtype=dtype, sizes=(*sizes, gap), rows=rows)
         both_ways(forward, y, far_x, packed, b)
         both_ways(forward, y, far_x, packed, None)
+        direct: dict[str, Any] = {"dtype": dtype, "rows": rows, "axis": "tiles", "pieces": -(-units // 32)}
+        both_ways(run_op("dense_forward_direct", sizes=(*sizes, gap, 32), **direct), y, far_x, W, b)
         both_ways(run_op("dense_backward_input", dtype=dtype, sizes=(*sizes, gap), rows=rows), dx, far_dy, W)
         both_ways(run_op("dense_backward_weight", sizes=(*sizes, gap, gap), **tiled), dW, far_dy, far_x, tiles)
         both_ways(run_op("dense_backward_bias", sizes=(units,), **tiled | {"pieces": 1}), db, dy)

@@ -23,7 +23,7 @@ __all__ = ["Dataset", "StepProgram", "coefficients", "evaluation_program", "trai
 
 Array = NDArray[Any]
 
-UPDATE_COST = 50.0  # updating a parameter takes as long as so many multiply-adds of its gradient
+UPDATE_COST = 30.0  # updating a parameter takes as long as so many multiply-adds of its gradient
 PENALTY_COST = 10.0
 
 

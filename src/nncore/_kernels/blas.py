@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -52,16 +52,15 @@ _lock, _held = threading.Lock(), 0
 _limit: Any = None
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within, if products go to the BLAS, each of its calls runs on one thread: ours share out the work.
+def one_thread() -> AbstractContextManager[None]:
+    """Within, if products go to the BLAS, each of its calls runs on one thread: ours share out the work."""
+    return nullcontext() if gemm_name == "own" else _limited()
 
-    The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it.
-    """
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it."""
     global _held, _limit
-    if gemm_name == "own":
-        yield
-        return
     with _lock:
         if not _held:
             _limit = _pools().limit(limits=1, user_api="blas")

@@ -82,7 +82,7 @@ static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy
 }
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
- * Whole blocks of LANES x LANES are transposed in registers, those of a panel side by side. */
+ * Blocks of LANES inputs are transposed in registers, those of a panel side by side. */
 NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
                                  int64_t j1, int64_t units, int64_t inputs) {
     const int64_t whole = j0 + (j1 - j0) / LANES * LANES;
@@ -91,10 +91,14 @@ NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const re
         real *to = packed + panel * inputs;
         const real *from = w + panel * inputs;
         for (int64_t j = j0; j < whole; j += LANES)
-            for (int64_t u = 0; u + LANES <= width; u += LANES)
-                NAME(transpose)(to + j * stride + u, stride, from + u * inputs + j, inputs, past);
+            for (int64_t u = 0; u < width; u += LANES) {
+                real *block = to + j * stride + u;
+                const real *rows = from + u * inputs + j;
+                if (u + LANES <= width) NAME(transpose)(block, stride, rows, inputs, LANES, past);
+                else NAME(transpose)(block, stride, rows, inputs, (int)(width - u), past);
+            }
         for (int64_t u = 0; u < width; u++)
-            for (int64_t j = u < width / LANES * LANES ? whole : j0; j < j1; j++) to[j * stride + u] = from[u * inputs + j];
+            for (int64_t j = whole; j < j1; j++) to[j * stride + u] = from[u * inputs + j];
     }
 }
 

@@ -3,6 +3,7 @@
 #include "elementary.h"
 #include "gemm.h"
 #include "dense.h"
+#include "dense_direct.h"
 #include "blas.h"
 #include "recurrent.h"
 #include "rows.h"

@@ -7,8 +7,9 @@ Only what is bound here is checked here (names, counts, dtypes, contiguity); sha
 import numpy as np
 
 cimport cython
+from cpython.buffer cimport PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 cdef extern from "kernels.h" nogil:
@@ -134,10 +135,13 @@ class PythonOp:
 
 cdef void *address(array) except *:
     """Where an array's data is; NULL for None."""
+    cdef Py_buffer view
     if array is None:
         return NULL
-    cdef Py_ssize_t pointer = array.__array_interface__["data"][0]
-    return <void *>pointer
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
+    cdef void *data = view.buf
+    PyBuffer_Release(&view)    # whoever binds the array keeps it
+    return data
 
 
 cdef class Program:
@@ -272,6 +276,41 @@ cdef class Program:
                 error, op.error = op.error, None
                 raise error
         return done, sums
+
+
+cdef bint finite_floats(const uint32_t *bits, Py_ssize_t n) noexcept nogil:
+    cdef uint32_t beyond = 0
+    cdef Py_ssize_t i
+    for i in range(n):    # 1 if the exponent is all ones: infinite or NaN
+        beyond |= ((bits[i] & 0x7F800000u) + 0x00800000u) >> 31
+    return not beyond
+
+
+cdef bint finite_doubles(const uint64_t *bits, Py_ssize_t n) noexcept nogil:
+    cdef uint64_t beyond = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        beyond |= ((bits[i] & 0x7FF0000000000000u) + 0x0010000000000000u) >> 63
+    return not beyond
+
+
+def all_finite(rows):
+    """Are all numbers of a (n, width) float32 or float64 array, whose rows are contiguous, finite? In one pass, with no copy."""
+    cdef Py_buffer view
+    cdef bint good = True
+    PyObject_GetBuffer(rows, &view, PyBUF_STRIDED_RO)
+    cdef Py_ssize_t n = view.shape[0], width = view.shape[1], step = view.strides[0], size = view.itemsize, i
+    cdef const char *data = <const char *>view.buf
+    with nogil:
+        if step == width * size:
+            n, width = 1, n * width
+        for i in range(n):
+            good = finite_floats(<const uint32_t *>(data + i * step), width) if size == 4 else finite_doubles(
+                <const uint64_t *>(data + i * step), width)
+            if not good:
+                break
+    PyBuffer_Release(&view)
+    return good
 
 
 def shuffled_orders(int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch):

@@ -45,6 +45,14 @@ NN_INLINE void NAME(store_part)(real *p, vec v, int n) {
 /* The first n <= LANES reals at p, the rest zero. */
 NN_INLINE vec NAME(load_some)(const real *p, int n) { return n < LANES ? NAME(load_part)(p, n) : NAME(load)(p); }
 
+NN_INLINE real NAME(sum_lanes)(vec v) {
+    real lane[LANES];
+    NAME(store)(lane, v);
+    for (int half = LANES / 2; half; half /= 2)
+        NN_UNROLL for (int k = 0; k < half; k++) lane[k] += lane[k + half];
+    return lane[0];
+}
+
 /* Store past the caches, at a whole vector's address.  Such stores may overtake others until there is a fence. */
 #if NN_VECTOR_BYTES == 64
 #define STREAM_(p, v) REAL_IS_FLOAT ? _mm512_stream_ps((float *)(p), (__m512)(v)) : _mm512_stream_pd((double *)(p), (__m512d)(v))
@@ -60,34 +68,75 @@ NN_INLINE void NAME(stream)(real *p, vec v) { STREAM_(p, v); }
 NN_INLINE void NAME(stream)(real *p, vec v) { NAME(store)(p, v); }
 #endif
 
-/* A LANES x LANES block the other way round: out[j][i] = in[i][j].  Row strides in reals; in and out do not overlap.  `past`:
- * past the caches.
- * Step s swaps, for rows i and i + s, the halves of every 2 s columns that lie off the diagonal; s = 1, 2, 4, ... */
-#if defined(__GNUC__) && !defined(__clang__)
-NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, const int past) {
-    typedef integer index __attribute__((vector_size(NN_VECTOR_BYTES)));
-    vec row[LANES];
-    NN_UNROLL for (int i = 0; i < LANES; i++) row[i] = NAME(load)(in + i * in_row);
-    NN_UNROLL for (int s = 1; s < LANES; s *= 2) {
-        index low, high;
-        NN_UNROLL for (int k = 0; k < LANES; k++) {
-            low[k] = k & s ? LANES + (k ^ s) : k;
-            high[k] = k & s ? LANES + k : k ^ s;
-        }
-        NN_UNROLL for (int i = 0; i < LANES; i++) {
-            if (i & s) continue;
-            const vec a = row[i], b = row[i + s];
-            row[i] = __builtin_shuffle(a, b, low);
-            row[i + s] = __builtin_shuffle(a, b, high);
-        }
-    }
-    if (past) NN_UNROLL for (int i = 0; i < LANES; i++) NAME(stream)(out + i * out_row, row[i]);
-    else NN_UNROLL for (int i = 0; i < LANES; i++) NAME(store)(out + i * out_row, row[i]);
-}
+/* f(0, s), f(1, s), ... f(LANES - 1, s) */
+#define EACH_2(f, s) f(0, s), f(1, s)
+#define EACH_4(f, s) EACH_2(f, s), f(2, s), f(3, s)
+#define EACH_8(f, s) EACH_4(f, s), f(4, s), f(5, s), f(6, s), f(7, s)
+#define EACH_16(f, s) EACH_8(f, s), f(8, s), f(9, s), f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s)
+#if NN_VECTOR_BYTES == 64 && REAL_IS_FLOAT
+#define EACH EACH_16
+#elif NN_VECTOR_BYTES == 64 || NN_VECTOR_BYTES == 32 && REAL_IS_FLOAT
+#define EACH EACH_8
+#elif NN_VECTOR_BYTES == 32 || REAL_IS_FLOAT
+#define EACH EACH_4
 #else
-NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, const int past) {
-    (void)past;
-    for (int i = 0; i < LANES; i++)
-        for (int j = 0; j < LANES; j++) out[j * out_row + i] = in[i * in_row + j];
-}
+#define EACH EACH_2
 #endif
+#if defined(__clang__)
+#define SHUFFLE(a, b, from, s) __builtin_shufflevector(a, b, EACH(from, s))
+#else
+typedef integer NAME(places) __attribute__((vector_size(NN_VECTOR_BYTES)));
+#define SHUFFLE(a, b, from, s) __builtin_shuffle(a, b, (NAME(places)){EACH(from, s)})
+#endif
+
+/* A LANES x LANES block the other way round: out[j][i] = in[i][j], 0 for i >= rows.  Row strides in reals; in and out do not
+ * overlap.  `past`: past the caches.
+ *
+ * Each step combines rows i and i + s by shuffles that the processor has as one instruction.  A quarter is 16 bytes, Q reals: within
+ * these rows are interleaved, by chunks of s (LOWER and UPPER halves); then whole quarters are sorted (EVEN and ODD ones).
+ * Written with constants, as the compiler finds the instructions only so. */
+#define Q (16 / (int)sizeof(real))
+#define LOWER(k, s) (((k) % Q / (s) % 2 ? LANES : 0) + (k) / Q * Q + (k) % Q / (2 * (s)) * (s) + (k) % (s))
+#define UPPER(k, s) (LOWER(k, s) + Q / 2)
+#define EVEN(k, s) (((k) >= LANES / 2 ? LANES : 0) + (k) % (LANES / 2) / Q * 2 * Q + (k) % Q)
+#define ODD(k, s) (EVEN(k, s) + Q)
+#define COMBINE(s, first, second)                                                                                              \
+    NN_UNROLL for (int i = 0; i < LANES; i++)                                                                                  \
+        if (!(i & (s))) {                                                                                                      \
+            const vec a = row[i], b = row[i + (s)];                                                                            \
+            row[i] = SHUFFLE(a, b, first, s);                                                                                  \
+            row[i + (s)] = SHUFFLE(a, b, second, s);                                                                           \
+        }
+
+NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, int rows,
+                               const int past) {
+    vec row[LANES];
+    NN_UNROLL for (int i = 0; i < LANES; i++) row[i] = i < rows ? NAME(load)(in + i * in_row) : (vec){0};
+    COMBINE(1, LOWER, UPPER)
+#if REAL_IS_FLOAT
+    COMBINE(2, LOWER, UPPER)
+#endif
+#if NN_VECTOR_BYTES >= 32
+    COMBINE(Q, EVEN, ODD)
+#endif
+#if NN_VECTOR_BYTES >= 64
+    COMBINE((2 * Q), EVEN, ODD)
+#endif
+    NN_UNROLL for (int i = 0; i < LANES; i++) {
+        const int j = REAL_IS_FLOAT && (i % 4 == 1 || i % 4 == 2) ? i ^ 3 : i;    /* interleaving leaves columns 1 and 2 swapped */
+        if (past) NAME(stream)(out + j * out_row, row[i]);
+        else NAME(store)(out + j * out_row, row[i]);
+    }
+}
+#undef Q
+#undef LOWER
+#undef UPPER
+#undef EVEN
+#undef ODD
+#undef COMBINE
+#undef EACH
+#undef EACH_2
+#undef EACH_4
+#undef EACH_8
+#undef EACH_16
+#undef SHUFFLE

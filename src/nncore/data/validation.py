@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore import _kernels
+
 __all__ = [
     "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_lengths", "check_positive_integer", "check_rate",
     "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
@@ -28,7 +30,8 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
         raise shape_error(argument, shape, array.shape)
     check_row_count(array, argument, empty=empty)
     rows = convert(array, dtype).reshape(len(array), math.prod(shape))
-    if rows.strides[1] != rows.itemsize or rows.strides[0] % rows.itemsize:
+    between, within = rows.strides
+    if within != rows.itemsize or between % rows.itemsize:
         rows = np.ascontiguousarray(rows)
     check_finite(rows, argument)
     return rows
@@ -68,12 +71,16 @@ def as_numbers(values: Any, argument: str) -> Array:
 
 def convert(array: Array, dtype: DTypeLike) -> Array:
     """The array in another dtype, itself if it has it; what is too large for it becomes infinite, without a warning."""
+    if array.dtype == dtype:
+        return array
     with np.errstate(over="ignore"):
         return np.asarray(array, dtype=dtype)
 
 
 def check_finite(rows: Array, argument: str) -> None:
-    """Raise if a number of the (n, width) array is NaN or infinite."""
+    """Raise if a number of the (n, width) array, float32 or float64 with contiguous rows, is NaN or infinite."""
+    if _kernels.all_finite(rows):
+        return
     step = max(1, CHUNK // rows.shape[1])
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]

@@ -15,7 +15,9 @@ CROWDED = 4096  # bytes: rows so far apart fall into the same sets of a first-le
 SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
 PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
 PASS_FROM = 1 << 19  # weights, whose gradient would not stay in the caches: but for a run's last step it need not be kept
-PACK_COST = 30.0  # packing a weight takes as long as so many multiply-adds of its gradient
+DIRECT_ROWS = 128  # of fewer rows whose W is read once only, the product packs it in passing
+DIRECT_UNITS = 32  # of a tile of that product: whole panels
+PACK_COST = 6.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
 
 class Tiles(NamedTuple):
@@ -67,7 +69,9 @@ class Products:
         variant, self.gemm = _kernels.gemm_variant(tape.dtype)
         self.name = "dense_steps_{}" if steps > 1 else "dense_{}"
         self.product_name = self.name + variant
-        self.packs = not self.gemm or tape.tangents  # do any ops read the packed copy?
+        once = not (tape.gradients or tape.tangents or self.gemm) and steps == 1
+        self.direct = once and tape.capacity <= DIRECT_ROWS
+        self.packs = not (self.gemm or self.direct) or tape.tangents  # do any ops read the packed copy?
 
     def room_to_pack(self) -> Array:
         """For a packed copy of W."""
@@ -92,8 +96,12 @@ class Products:
 
     def forward(self, y: Array, x: Rows, weight: Array, packed: Array | None, bias: Array | None) -> None:
         """y = x Wᵀ + b."""
-        arrays = (y, x.array, weight if self.gemm else packed, bias, *self.gemm)
-        self.tape.rows(self.product_name.format("forward"), *arrays, sizes=self._sizes(x.gap))
+        if self.direct:
+            sizes, tiles = (self.units, self.inputs, x.gap, DIRECT_UNITS), -(-self.units // DIRECT_UNITS)
+            self.tape.tiles("dense_forward_direct", y, x.array, weight, bias, sizes=sizes, pieces=tiles)
+        else:
+            arrays = (y, x.array, weight if self.gemm else packed, bias, *self.gemm)
+            self.tape.rows(self.product_name.format("forward"), *arrays, sizes=self._sizes(x.gap))
         self.tape.flops_per_row += 2 * self.steps * self.units * self.inputs
 
     def backward_input(self, dx: Array | None, dy: Rows, weight: Array) -> None:

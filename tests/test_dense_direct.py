@@ -1,0 +1,57 @@
+"""The forward product whose W is not packed beforehand: against its twin, and bit for bit the product that packs."""
+
+import numpy as np
+import pytest
+from test_kernels import assert_near, dense_inputs, doubles, each_dtype, each_isa, run
+
+import nncore as nn
+from nncore import _kernels, reference
+from nncore.layers.products import DIRECT_ROWS
+
+FEW_ROWS, FEW_INPUTS = 8, 256  # of dense_direct.h: up to so many rows of so many inputs are summed in lanes
+SIZES = [
+    (rows, inputs, units)
+    for rows in (1, 2, 3, 4, 5, 7, 8, 9, 13, 128)
+    for inputs, units in ((1, 1), (2, 16), (15, 3), (16, 31), (17, 33), (255, 5), (256, 64), (257, 6), (300, 65), (513, 34))
+]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("gap", [0, 5])
+@pytest.mark.parametrize(("rows", "inputs", "units"), SIZES)
+def test_products(rows: int, inputs: int, units: int, gap: int, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """Bits alike for 1, 2 and 3 threads, nothing written outside (`run` sees to both)."""
+    x, W, b, _ = given = dense_inputs(rng, rows, inputs, units, dtype)
+    x64, W64, b64, _ = doubles(*given)
+    far_x = np.pad(x, ((0, 0), (0, gap)), constant_values=np.nan)
+    for bias, bias64 in ((b, b64), (None, None)):
+        (y,) = run(
+            "dense_forward_direct", [((rows, units), dtype)], (far_x, W, bias), dtype, sizes=(units, inputs, gap, 32),
+            rows=rows, axis="tiles", pieces=-(-units // 32), isa=isa,
+        )  # fmt: skip
+        size = reference.dense_forward(abs(x64), abs(W64), None if bias64 is None else abs(bias64))
+        assert_near(y, reference.dense_forward(x64, W64, bias64), size, "y")
+        packed = np.empty_like(y)
+        _kernels.dense_forward(packed, x, W, bias, isa=isa)
+        if rows > FEW_ROWS or inputs < FEW_INPUTS:
+            assert y.tobytes() == packed.tobytes()
+
+
+@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1, DIRECT_ROWS, DIRECT_ROWS + 1, 3000])
+def test_predictions(rows: int, rng: np.random.Generator) -> None:
+    """Of wide layers, on either side of each threshold."""
+    model = nn.Sequential([nn.Dense(300), nn.Tanh(), nn.WeightNorm(nn.Dense(40)), nn.Dense(3)], input_shape=257, seed=1)
+    X = rng.standard_normal((rows, 257)).astype(np.float32)
+    want = model.astype("float64").predict(X)
+    assert np.allclose(model.predict(X), want, rtol=1e-4, atol=1e-5)
+    model.parameters[:] *= 1.5  # nothing may be left of the weights before
+    assert np.allclose(model.predict(X), model.astype("float64").predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_not_finite_stays_in_its_row(rng: np.random.Generator) -> None:
+    model = nn.Sequential([nn.Dense(33)], input_shape=257, seed=1)
+    model.layers[0].weight[4, 200] = np.inf
+    y = model.predict(np.ones((3, 257), dtype=np.float32))
+    assert np.isinf(y[:, 4]).all()
+    assert np.isfinite(np.delete(y, 4, axis=1)).all()
