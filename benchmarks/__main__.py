@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 
+NAMES = "limits training prediction kernels optimizers overheads normalisation stochastic curvature"
+
 
 def main() -> None:
     """Every table in turn; each module measures the limits that it needs itself."""
-    for name in ("limits", "training", "kernels", "optimizers", "overheads", "normalisation", "stochastic", "curvature"):
+    for name in NAMES.split():
         print(f"\n# {name}\n", flush=True)
         try:
             importlib.import_module(f"benchmarks.{name}").main([])

@@ -9,6 +9,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from benchmarks import limits, machine, nets, table
@@ -22,7 +23,7 @@ its default, and one thread. limit: the arithmetic of the step's matrix products
 measured in this run, {peak} GFLOP/s. ×: time over nncore's; "of limit ×": nncore's time over the limit."""
 
 
-def start(net: nets.Net, rivals: list[str], dtype: str) -> dict[tuple[str, str], Worker]:
+def start(net: nets.Net, rivals: Iterable[str], dtype: str) -> dict[tuple[str, str], Worker]:
     """A worker for each variant of each rival; those of an absent rival hold the reason."""
     workers: dict[tuple[str, str], Worker] = {}
     for rival in rivals:

@@ -8,6 +8,7 @@ and then answers commands:
 
     {"do": "measure", "seconds": 0.3}  →  {"seconds": 0.31, "steps": 6400, "idle": 0.01}
     {"do": "check", "epochs": 5}       →  {"before": 2.4, "after": 0.9}
+    {"do": "predict", "rows": 100, "seconds": 0.1}  →  {"seconds": 0.1, "calls": 640}
 
 ``idle`` is the processor time in seconds that the worker used between its last answer and this command.
 """
@@ -80,6 +81,21 @@ class _Server:
             done += epochs
         self.seconds_per_epoch = total / done
         return {"seconds": total, "steps": done * self.net.steps}
+
+    def predict(self, rows: int, seconds: float) -> dict[str, Any]:
+        """Predict so many rows again and again for about so long."""
+        import numpy as np
+
+        X = np.resize(self.X, (rows, self.X.shape[1]))
+        self.rival.load(self.weights)
+        start = time.perf_counter()
+        for _ in range(3):  # the first compiles
+            self.rival.logits(X)
+            once, start = time.perf_counter() - start, time.perf_counter()
+        calls = max(1, int(seconds / once))
+        for _ in range(calls):
+            self.rival.logits(X)
+        return {"seconds": time.perf_counter() - start, "calls": calls}
 
     def check(self, epochs: int) -> dict[str, Any]:
         """Mean loss over all data of the first weights, and after so many epochs."""

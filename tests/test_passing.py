@@ -82,6 +82,6 @@ def test_a_passing_gradient_that_is_not_finite_can_be_seen() -> None:
     X, y = np.ones((96, 512), dtype=np.float32), np.zeros((96, 1024), dtype=np.float32)
     model.parameters[:] *= 1e-8
     X[40] = 1e25  # outputs of 1e17, a loss of 1e37, but gradients of 1e41
-    with pytest.raises(nn.DivergenceError, match="step 2.*gradient of dense_1.weight is not finite"):
+    with pytest.raises(nn.DivergenceError, match=r"step 2.*gradient of dense_1\.weight is not finite"):
         trainer.fit(X, y, epochs=1, batch_size=32, shuffle=False, verbose=0)
     assert np.isfinite(model.parameters).all()

@@ -20,6 +20,9 @@ def _logits(layers: Any, x: Any) -> Any:
     return x @ W + b
 
 
+_outputs = jax.jit(_logits)
+
+
 def _loss(layers: Any, x: Any, labels: Any) -> Any:
     z = _logits(layers, x)
     return jnp.mean(jax.nn.logsumexp(z, axis=1) - jnp.take_along_axis(z, labels[:, None], axis=1)[:, 0])
@@ -90,4 +93,4 @@ class Trainer(Rival):
 
     def logits(self, X: Any) -> Any:
         """See `Rival.logits`."""
-        return np.asarray(_logits(self.state[0], X))
+        return np.asarray(_outputs(self.state[0], X))

@@ -23,13 +23,14 @@ from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
 from nncore.recording import Recording
-from nncore.tape import Compiled, Op, parameter_stages, stages
+from nncore.tape import PARALLEL_FLOPS, Compiled, Op, parameter_stages, stages
 
 __all__ = ["Network", "declare"]
 
 Array = NDArray[Any]
 
-FORWARD_ROWS = 1024  # rows that a forward pass takes at a time
+FORWARD_ROWS = 1024  # rows that a forward pass takes at a time,
+MOST_FORWARD_ROWS = 16384  # or up to so many where they are not enough work for several threads
 
 
 class Network(Sealed):
@@ -216,8 +217,15 @@ class Network(Sealed):
         ndarray, (n, *output_shape)
         """
         rows = self.input_rows(X, empty=not training)
-        capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
+        capacity = len(rows) if training else self._forward_rows(len(rows))
         return self._passes(rows, 1, capacity, training, training, step)[0]
+
+    def _forward_rows(self, n: int) -> int:
+        """How many of n rows a forward pass takes at a time: a power of two, so that few programs serve all n."""
+        most = FORWARD_ROWS
+        while most < MOST_FORWARD_ROWS and 2 * self.parameters.size * most < PARALLEL_FLOPS:
+            most *= 2
+        return min(1 << (n - 1).bit_length(), most)
 
     def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """So many forward passes over the rows, a batch a step."""

@@ -314,8 +314,8 @@ def stages(ops: Iterable[Op]) -> list[Stage]:
 def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
     """Stages in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient.
 
-    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it. In one
-    stage, gradients that can pass do: they need not reach memory before the last step of a run.
+    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it. In
+    one stage, gradients that can pass do: they need not reach memory before the last step of a run.
     """
     firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]

@@ -1,7 +1,7 @@
 /* The dense layer: x (rows, inputs), W (units, inputs), b (units,), y (rows, units).
  *
  * The forward product reads W by columns, so it works on a packed copy: panels of PANEL units, transposed,
- *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel; its rows take whole vectors.
+ *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel; its rows end in zeros, to whole vectors.
  * The backward products read W, x and dy where they lie.
  *
  * Rows of x and dy whose distance is a multiple of 4096 bytes all fall into the same few sets of the first-level cache, which
@@ -97,8 +97,8 @@ NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const re
                 if (u + LANES <= width) NAME(transpose)(block, stride, rows, inputs, LANES, past);
                 else NAME(transpose)(block, stride, rows, inputs, (int)(width - u), past);
             }
-        for (int64_t u = 0; u < width; u++)
-            for (int64_t j = whole; j < j1; j++) to[j * stride + u] = from[u * inputs + j];
+        for (int64_t u = 0; u < stride; u++)
+            for (int64_t j = whole; j < j1; j++) to[j * stride + u] = u < width ? from[u * inputs + j] : 0;
     }
 }
 
