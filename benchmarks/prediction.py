@@ -1,6 +1,6 @@
 """Predictions of a few rows and of many, beside other libraries, each in a process of its own.
 
-    python -m benchmarks.prediction [--rows 1,100,100000] [--rivals nncore,numpy] [--dtype float64]
+    python -m benchmarks.prediction [--rows 1,100,10000] [--rivals nncore,numpy] [--dtype float64]
 
 The nets of the training table, their weights as at its start. Each rival gets a NumPy array and gives one back; nncore's
 `predict` also checks it for numbers that are not finite. Of rivals the fastest way to run them counts.
@@ -48,10 +48,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction", description=main.__doc__)
     names = ",".join(net.name for net in nets.NETS)
     parser.add_argument("--nets", default=names, help="comma-separated; others as sizes@batch")
-    parser.add_argument("--rows", default="1,100,100000", help="comma-separated")
+    parser.add_argument("--rows", default="1,100,10000", help="comma-separated")
     parser.add_argument("--rivals", default=",".join(VARIANTS), help="comma-separated")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.05, help="of each measurement, three calls at least")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.05, help="of each measurement, one call at least")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     asked = parser.parse_args(arguments)
     about, rivals, sizes = machine.describe(), asked.rivals.split(","), [int(n) for n in asked.rows.split(",")]

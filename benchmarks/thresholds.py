@@ -163,11 +163,16 @@ def pack(rounds: int, budget: float) -> None:
     _layer_constant("PACK_LARGE_FROM", TILED, "past the caches", rounds, budget)
 
 
+def passing(rounds: int, budget: float) -> None:
+    """The gradient of W kept in each step, or only in the last step of a call."""
+    _layer_constant("PASS_FROM", TILED, "passing", rounds, budget)
+
+
 def _text(size: int | None) -> str:
     return "no size" if size is None else f"{size:,}"
 
 
-PARTS: dict[str, Callable[[int, float], None]] = {"threads": threads, "tiles": tiles, "spread": spread, "pack": pack}
+PARTS: dict[str, Callable[[int, float], None]] = {part.__name__: part for part in (threads, tiles, spread, pack, passing)}
 
 
 def main(arguments: list[str] | None = None) -> None:
