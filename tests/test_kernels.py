@@ -673,6 +673,25 @@ def test_dense_of_large_shapes(shape: tuple[int, int, int], dtype: str, isa: str
     check_dense(*shape, dtype, isa)
 
 
+COPIED = [(40, 37, 255), (25, 7, 256), (29, 64, 256), (64, 1024, 300), (60, 19, 1025), (33, 130, 2050)]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("shape", COPIED)
+def test_dx_of_many_rows_at_once(shape: tuple[int, int, int], dtype: str, isa: str) -> None:
+    """Where panels of W are copied first: the bits of blocks of rows that are too few for it."""
+    rows, inputs, units = shape
+    _, W, _, dy = dense_inputs(np.random.default_rng(shape), rows, inputs, units, dtype)
+    found = []
+    for block in (16, 64):
+        dx = np.full((rows, inputs), np.nan, dtype)
+        _kernels.run_op("dense_backward_input", (dx, dy, W), dtype=dtype, sizes=W.shape, rows=rows, isa=isa, block_rows=block)
+        found.append(dx)
+    assert same_bits(*found)
+    assert np.allclose(found[0], dy.astype(float) @ W.astype(float), rtol=1e-3, atol=1e-3)
+
+
 @each_isa
 @each_dtype
 @settings(max_examples=20)

@@ -22,9 +22,38 @@ static void NAME(dense_forward)(real *restrict y, const real *restrict x, const 
     }
 }
 
+#if NN_VECTOR_BYTES < 64
+/* dx = dy W, each panel of W first copied, by pieces of COPIED units, to where its rows follow each other.  A panel of narrow vectors
+ * takes a line of each row of W only; lines so far apart leave the caches before the next group of rows of dy reads them. */
+#define COPIED 1024
+static void NAME(dense_backward_input_copied)(real *restrict dx, const real *restrict dy, const real *restrict w, int64_t rows,
+                                              int64_t units, int64_t inputs, int64_t dy_row) {
+    real panel[COPIED * PANEL];
+    for (int64_t j = 0; j < inputs; j += PANEL)
+        for (int64_t p = 0; p < units; p += COPIED) {
+            const int64_t width = MIN(PANEL, inputs - j), steps = MIN(COPIED, units - p);
+            for (int64_t k = 0; k < steps; k++) {
+                const real *from = w + (p + k) * inputs + j;
+                NN_PREFETCH(from + 32 * inputs);
+                if (width == PANEL) memcpy(panel + k * PANEL, from, PANEL * sizeof(real));
+                else memcpy(panel + k * PANEL, from, (size_t)width * sizeof(real));
+            }
+            if (p) NAME(add_panel)(rows, width, steps, dy + p, dy_row, 1, panel, PANEL, dx + j, inputs);
+            else NAME(multiply_panel)(rows, width, steps, dy, dy_row, 1, panel, PANEL, NULL, dx + j, inputs);
+        }
+}
+#undef COPIED
+#endif
+
 /* y = x W^T + b   =>   dx = dy W */
 static void NAME(dense_backward_input)(real *restrict dx, const real *restrict dy, const real *restrict w, int64_t rows,
                                        int64_t units, int64_t inputs, int64_t dy_row) {
+#if NN_VECTOR_BYTES < 64
+    if (units >= 256 && rows > 4 * MR) {    /* else a panel stays in the first-level cache, or is read too seldom */
+        NAME(dense_backward_input_copied)(dx, dy, w, rows, units, inputs, dy_row);
+        return;
+    }
+#endif
     for (int64_t j = 0; j < inputs; j += PANEL)
         NAME(multiply_far_panel)(rows, MIN(PANEL, inputs - j), units, dy, dy_row, 1, w + j, inputs,
                                  w + (j + PANEL < inputs ? j + PANEL : 0), dx + j, inputs);
