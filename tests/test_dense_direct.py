@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_blas import distant
 from test_kernels import assert_near, dense_inputs, doubles, each_dtype, each_isa, run
 
 import nncore as nn
@@ -24,7 +25,7 @@ def test_products(rows: int, inputs: int, units: int, gap: int, dtype: str, isa:
     """Bits alike for 1, 2 and 3 threads, nothing written outside (`run` sees to both)."""
     x, W, b, _ = given = dense_inputs(rng, rows, inputs, units, dtype)
     x64, W64, b64, _ = doubles(*given)
-    far_x = np.pad(x, ((0, 0), (0, gap)), constant_values=np.nan)
+    far_x = distant(x, gap)
     for bias, bias64 in ((b, b64), (None, None)):
         (y,) = run(
             "dense_forward_direct", [((rows, units), dtype)], (far_x, W, bias), dtype, sizes=(units, inputs, gap, 32),

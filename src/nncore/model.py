@@ -52,7 +52,8 @@ class Sequential(Network):
     parameters : ndarray
         θ, all trainable numbers: a writable 1-D array. A layer's ``weight`` and ``bias`` are views into it.
     gradients : ndarray
-        ∂l/∂θ of the last backward pass, in the order of ``parameters``.
+        ∂l/∂θ of the last backward pass, in the order of ``parameters``. While ``fit`` runs, those of large weights are
+        renewed each time that Python looks, not in each step.
     state : ndarray
         Numbers that are kept but not trained, such as running statistics.
     layers : list of Layer

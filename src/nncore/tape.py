@@ -329,7 +329,7 @@ def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], follower
             result[-1].placed.append((op, 0, firsts[-1]))
     if everywhere and len(result) == 1:
         sizes = [rows * columns * (op.passes and not op.then) for op in gradients for _, rows, columns, _ in op.tiles]
-        result[0].passing = np.array(sizes, dtype=np.int64)
+        result[0].passing = np.array(sizes, dtype=np.int64) if any(sizes) else None
     result[-1].placed += [(followers[op], first, last) for op, first, last in placed if op in followers]
     return [stage for stage in result if stage.placed]
 

@@ -74,7 +74,7 @@ class Dense(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
         products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
-        packed, bias = products.room_to_pack(), self.bias if self.has_bias else None
+        packed, bias = products.room_to_pack() if products.packs else None, self.bias if self.has_bias else None
         gradient = products.emit(x, y, self.weight, packed, bias, self.weight_grad, tiles)
         pack = products.pack(packed, self.weight, tiles)
         tape.gradient(gradient, derived=pack if products.packs else None)

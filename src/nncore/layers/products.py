@@ -15,7 +15,7 @@ CROWDED = 4096  # bytes: rows so far apart fall into the same sets of a first-le
 SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
 PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
 PASS_FROM = 1 << 19  # weights, whose gradient would not stay in the caches: but for a run's last step it need not be kept
-DIRECT_ROWS = 128  # of fewer rows whose W is read once only, the product packs it in passing
+DIRECT_ROWS = 128  # of at most so many rows, whose W is read once only, the product packs it in passing
 DIRECT_UNITS = 32  # of a tile of that product: whole panels
 PACK_COST = 6.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
@@ -77,7 +77,7 @@ class Products:
         """For a packed copy of W."""
         return self.tape.arena.take(_kernels.packed_size(self.units, self.inputs), self.tape.dtype)
 
-    def pack(self, packed: Array, weight: Array, tiles: Tiles) -> Op:
+    def pack(self, packed: Array | None, weight: Array, tiles: Tiles) -> Op:
         """The op that renews the packed copy."""
         kernel = "pack_large_weight" if self.units * self.inputs >= PACK_LARGE_FROM else "pack_weight"
         cost = [PACK_COST * n for n in tiles.elements]
