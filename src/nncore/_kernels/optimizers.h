@@ -22,20 +22,20 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
-/* 1 if x is finite, else 0: the exponent is not all ones.  In integers, because every instruction set has these in vectors and
- * no compiler turns them into branches. */
+/* All ones if x is finite, else 0: the exponent is not all ones.  In integers, because every instruction set has these in vectors
+ * and no compiler turns them into branches. */
 NN_INLINE WORD NAME(finite)(real x) {
     WORD bits;
     memcpy(&bits, &x, sizeof bits);
-    return ((bits & INFINITY_BITS) - INFINITY_BITS) >> (8 * sizeof bits - 1);
+    return (WORD)((integer)((bits & INFINITY_BITS) - INFINITY_BITS) >> (8 * sizeof bits - 1));
 }
 
-/* a if ok is 1, b if it is 0 */
+/* a where ok is all ones, b where it is 0 */
 NN_INLINE real NAME(either)(WORD ok, real a, real b) {
     WORD a_bits, b_bits;
     memcpy(&a_bits, &a, sizeof a);
     memcpy(&b_bits, &b, sizeof b);
-    a_bits = (a_bits & (0 - ok)) | (b_bits & (ok - 1));
+    a_bits = (a_bits & ok) | (b_bits & ~ok);
     memcpy(&a, &a_bits, sizeof a);
     return a;
 }
@@ -44,8 +44,8 @@ NN_INLINE real NAME(either)(WORD ok, real a, real b) {
 #define LOOP WORD failed = 0; for (int64_t i = 0; i < n; i++)
 #define FINITE NAME(finite)
 #define STORE(array, value) array[i] = NAME(either)(ok, value, array[i])
-#define COUNT failed |= ok ^ 1
-#define DONE return (int)failed
+#define COUNT failed |= ~ok
+#define DONE return failed != 0
 
 /* Two places for ε: beside the root (outside) or under it (inside). */
 #define OUTSIDE(r, eps) (SQRT(r) + (eps))
