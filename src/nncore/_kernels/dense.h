@@ -22,6 +22,28 @@ static void NAME(dense_forward)(real *restrict y, const real *restrict x, const 
     }
 }
 
+/* The same of so few units that a vector of them would be mostly empty: the transpose, y^T = W x^T + b, in which W is read as it
+ * lies.  Each number is the same chain of multiply-adds. */
+#define NARROW 16
+#define NARROW_DEPTH 64
+static void NAME(dense_forward_narrow)(real *restrict y, const real *restrict x, const real *restrict w, const real *restrict b,
+                                       int64_t rows, int64_t units, int64_t inputs, int64_t x_row) {
+    real turned[NARROW_DEPTH * PANEL], sum[NARROW * PANEL];
+    for (int64_t i = 0; i < rows; i += PANEL) {
+        const int64_t height = MIN(PANEL, rows - i);
+        for (int64_t u = 0; u < units; u++)
+            for (int64_t k = 0; k < PANEL; k++) sum[u * PANEL + k] = b ? b[u] : 0;
+        for (int64_t p = 0; p < inputs; p += NARROW_DEPTH) {
+            const int64_t depth = MIN(NARROW_DEPTH, inputs - p);
+            NAME(transpose_matrix)(turned, PANEL, x + i * x_row + p, x_row, height, depth);
+            NAME(add_panel)(units, height, depth, w + p, inputs, 1, turned, PANEL, sum, PANEL);
+        }
+        NAME(transpose_matrix)(y + i * units, units, sum, PANEL, units, height);
+    }
+}
+#undef NARROW
+#undef NARROW_DEPTH
+
 #if NN_VECTOR_BYTES < 64
 /* dx = dy W, each panel of W first copied, by pieces of COPIED units, to where its rows follow each other.  A panel of narrow vectors
  * takes a line of each row of W only; lines so far apart leave the caches before the next group of rows of dy reads them. */
@@ -34,7 +56,7 @@ static void NAME(dense_backward_input_copied)(real *restrict dx, const real *res
             const int64_t width = MIN(PANEL, inputs - j), steps = MIN(COPIED, units - p);
             for (int64_t k = 0; k < steps; k++) {
                 const real *from = w + (p + k) * inputs + j;
-                NN_PREFETCH(from + 32 * inputs);
+                NN_PREFETCH_FAR(from + 32 * inputs);
                 if (width == PANEL) memcpy(panel + k * PANEL, from, PANEL * sizeof(real));
                 else memcpy(panel + k * PANEL, from, (size_t)width * sizeof(real));
             }
@@ -59,10 +81,48 @@ static void NAME(dense_backward_input)(real *restrict dx, const real *restrict d
                                  w + (j + PANEL < inputs ? j + PANEL : 0), dx + j, inputs);
 }
 
+#if NN_VECTOR_BYTES < 64
+/* dW, the columns of dy that belong to a group of MR units copied first, to where they follow each other.  Where they lie, a group
+ * reads a part of a line of each row, and narrow vectors have few inputs to use it for before the next group drives it out of the
+ * first-level cache. */
+#define COPIED_UNITS ROUND_UP(64, MR)
+#define COPIED_ROWS (1024 / (int)sizeof(real))
+static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
+                                               int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
+    real copy[COPIED_UNITS * COPIED_ROWS];    /* (groups, rows, units of a group) */
+    for (int64_t p = 0; p < rows; p += COPIED_ROWS) {
+        const int64_t depth = MIN(COPIED_ROWS, rows - p);
+        for (int64_t u = 0; u < units; u += MR) {
+            const int64_t width = MIN(MR, units - u);
+            for (int64_t k = 0; k < depth; k++) {
+                const real *from = dy + (p + k) * dy_row + u;
+                if (width == MR) memcpy(copy + u * depth + k * MR, from, MR * sizeof(real));
+                else memcpy(copy + u * depth + k * width, from, (size_t)width * sizeof(real));
+            }
+        }
+        for (int64_t j = 0; j < inputs; j += PANEL)
+            for (int64_t u = 0; u < units; u += MR) {
+                const int64_t width = MIN(MR, units - u), columns = MIN(PANEL, inputs - j);
+                const real *group = copy + u * depth, *panel = x + p * x_row + j;
+                if (p) NAME(add_panel)(width, columns, depth, group, 1, width, panel, x_row, dw + u * dw_row + j, dw_row);
+                else NAME(multiply_panel)(width, columns, depth, group, 1, width, panel, x_row, NULL, dw + u * dw_row + j, dw_row);
+            }
+    }
+}
+#endif
+
 /* y = x W^T + b   =>   dW = dy^T x over all rows in order; of the rectangle that begins at dw, dy and x point to the first of
  * its units and inputs */
 static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
                                         int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
+#if NN_VECTOR_BYTES < 64
+    if (inputs >= 192) {
+        for (int64_t u = 0; u < units; u += COPIED_UNITS)
+            NAME(dense_backward_weight_copied)(dw + u * dw_row, dy + u, x, MIN(COPIED_UNITS, units - u), inputs, rows, dw_row, dy_row,
+                                               x_row);
+        return;
+    }
+#endif
     if (inputs > LANES / 4 || units < LANES / 2) {
         for (int64_t j = 0; j < inputs; j += PANEL)
             NAME(multiply_panel)(units, MIN(PANEL, inputs - j), rows, dy, 1, dy_row, x + j, x_row, NULL, dw + j, dw_row);
@@ -112,7 +172,7 @@ static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
  * Blocks of LANES inputs are transposed in registers, those of a panel side by side. */
-NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
+NN_INLINE void NAME(pack_blocks)(const int mode, real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
                                  int64_t j1, int64_t units, int64_t inputs) {
     const int64_t whole = j0 + (j1 - j0) / LANES * LANES;
     for (int64_t panel = u0; panel < u1; panel += PANEL) {
@@ -123,8 +183,8 @@ NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const re
             for (int64_t u = 0; u < width; u += LANES) {
                 real *block = to + j * stride + u;
                 const real *rows = from + u * inputs + j;
-                if (u + LANES <= width) NAME(transpose)(block, stride, rows, inputs, LANES, past);
-                else NAME(transpose)(block, stride, rows, inputs, (int)(width - u), past);
+                if (u + LANES <= width) NAME(transpose)(block, stride, rows, inputs, LANES, LANES, mode);
+                else NAME(transpose)(block, stride, rows, inputs, (int)(width - u), LANES, mode);
             }
         for (int64_t u = 0; u < stride; u++)
             for (int64_t j = whole; j < j1; j++) to[j * stride + u] = u < width ? from[u * inputs + j] : 0;
@@ -133,13 +193,13 @@ NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const re
 
 static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                               int64_t units, int64_t inputs) {
-    NAME(pack_blocks)(0, packed, w, u0, u1, j0, j1, units, inputs);
+    NAME(pack_blocks)(NAME(WHOLE), packed, w, u0, u1, j0, j1, units, inputs);
 }
 
 /* The same for a copy that will have left the caches before it is read: what is in them stays.  packed on a vector's address */
 static void NAME(pack_large_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                                     int64_t units, int64_t inputs) {
-    NAME(pack_blocks)(1, packed, w, u0, u1, j0, j1, units, inputs);
+    NAME(pack_blocks)(NAME(PAST), packed, w, u0, u1, j0, j1, units, inputs);
     NN_FENCE();
 }
 
@@ -149,6 +209,14 @@ static void NAME(op_dense_forward)(const nn_op *op, const nn_context *context, i
     (void)context;
     NAME(dense_forward)((real *)op->array[0] + begin * units, (const real *)op->array[1] + begin * x_row, op->array[2],
                         op->array[3], end - begin, units, inputs, x_row);
+}
+
+/* arrays: y, x, W, b or NULL; sizes: units <= NARROW, inputs, gap between rows of x */
+static void NAME(op_dense_forward_narrow)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], inputs = op->size[1], x_row = inputs + op->size[2];
+    (void)context;
+    NAME(dense_forward_narrow)((real *)op->array[0] + begin * units, (const real *)op->array[1] + begin * x_row, op->array[2],
+                               op->array[3], end - begin, units, inputs, x_row);
 }
 
 /* arrays: dx, dy, W; sizes: units, inputs, gap between rows of dy */

@@ -8,8 +8,8 @@ static const nn_entry nn_table[] = {
     ENTRY(gather_rows) ENTRY(gather_csr) ENTRY(gather_labels) ENTRY(gather_one_hot) ENTRY(gather_weights) ENTRY(write_rows)
     ENTRY(spread_rows) ENTRY(nothing)
     /* dense */
-    ENTRY(dense_forward) ENTRY(dense_forward_direct) ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias)
-    ENTRY(pack_weight) ENTRY(pack_large_weight)
+    ENTRY(dense_forward) ENTRY(dense_forward_direct) ENTRY(dense_forward_narrow)
+    ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight) ENTRY(pack_large_weight)
     ENTRY(dense_forward_blas) ENTRY(dense_backward_input_blas) ENTRY(dense_backward_weight_blas)
     /* recurrent */
     PAIR(simple_rnn) PAIR(gru)

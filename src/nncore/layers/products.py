@@ -16,6 +16,7 @@ SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
 PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as it would not stay there until it is read
 PASS_FROM = 1 << 19  # weights, whose gradient would not stay in the caches: but for a run's last step it need not be kept
 DIRECT_ROWS = 128  # of at most so many rows, whose W is read once only, the product packs it in passing
+NARROW_UNITS = 6  # of so few units the product computes the transpose of y and needs no packed copy
 DIRECT_UNITS = 32  # of a tile of that product: whole panels
 PACK_COST = 6.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
@@ -60,8 +61,8 @@ def spread(tape: Tape, array: Array | None, record: Callable[..., None], weights
 class Products:
     """y = x Wᵀ + b, and on the way back dx = dy W, dW = dyᵀ x, db = Σ dy.
 
-    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W on the way forward, and
-    tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the batch holds ``steps`` of x and dy.
+    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W on the way forward, unless it
+    has few units, and tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the batch holds ``steps`` of x and dy.
     """
 
     def __init__(self, tape: Tape, units: int, inputs: int, steps: int = 1) -> None:
@@ -71,7 +72,8 @@ class Products:
         self.product_name = self.name + variant
         once = not (tape.gradients or tape.tangents or self.gemm) and steps == 1
         self.direct = once and tape.capacity <= DIRECT_ROWS
-        self.packs = not (self.gemm or self.direct) or tape.tangents  # do any ops read the packed copy?
+        self.narrow = units <= NARROW_UNITS and steps == 1 and not (self.gemm or self.direct or tape.tangents)
+        self.packs = not (self.gemm or self.direct or self.narrow) or tape.tangents  # do any ops read the packed copy?
 
     def room_to_pack(self) -> Array:
         """For a packed copy of W."""
@@ -100,8 +102,9 @@ class Products:
             sizes, tiles = (self.units, self.inputs, x.gap, DIRECT_UNITS), -(-self.units // DIRECT_UNITS)
             self.tape.tiles("dense_forward_direct", y, x.array, weight, bias, sizes=sizes, pieces=tiles)
         else:
-            arrays = (y, x.array, weight if self.gemm else packed, bias, *self.gemm)
-            self.tape.rows(self.product_name.format("forward"), *arrays, sizes=self._sizes(x.gap))
+            kernel = "dense_forward_narrow" if self.narrow else self.product_name.format("forward")
+            arrays = (y, x.array, weight if self.gemm or self.narrow else packed, bias, *self.gemm)
+            self.tape.rows(kernel, *arrays, sizes=self._sizes(x.gap))
         self.tape.flops_per_row += 2 * self.steps * self.units * self.inputs
 
     def backward_input(self, dx: Array | None, dy: Rows, weight: Array) -> None:
