@@ -1,4 +1,4 @@
-"""The forward product whose W is not packed beforehand: against its twin, and bit for bit the product that packs."""
+"""The forward products whose W is not packed beforehand: against their twin, and bit for bit the product that packs."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from test_kernels import assert_near, dense_inputs, doubles, each_dtype, each_is
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore.layers.products import DIRECT_ROWS
+from nncore.layers.products import DIRECT_ROWS, NARROW_UNITS
 
 FEW_ROWS, FEW_INPUTS = 8, 256  # of dense_direct.h: up to so many rows of so many inputs are summed in lanes
 SIZES = [
@@ -37,6 +37,51 @@ def test_products(rows: int, inputs: int, units: int, gap: int, dtype: str, isa:
         _kernels.dense_forward(packed, x, W, bias, isa=isa)
         if rows > FEW_ROWS or inputs < FEW_INPUTS:
             assert y.tobytes() == packed.tobytes()
+
+
+NARROW = [
+    (rows, inputs, units)
+    for rows in (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 70)
+    for inputs, units in ((1, 1), (2, 16), (7, 3), (16, 2), (63, 4), (64, 6), (65, 5), (130, 16), (300, 1))
+]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("gap", [0, 5])
+@pytest.mark.parametrize(("rows", "inputs", "units"), NARROW)
+def test_products_of_few_units(
+    rows: int, inputs: int, units: int, gap: int, dtype: str, isa: str, rng: np.random.Generator
+) -> None:
+    x, W, b, _ = given = dense_inputs(rng, rows, inputs, units, dtype)
+    x64, W64, b64, _ = doubles(*given)
+    for bias, bias64 in ((b, b64), (None, None)):
+        (y,) = run(
+            "dense_forward_narrow", [((rows, units), dtype)], (distant(x, gap), W, bias), dtype, sizes=(units, inputs, gap),
+            rows=rows, isa=isa,
+        )  # fmt: skip
+        size = reference.dense_forward(abs(x64), abs(W64), None if bias64 is None else abs(bias64))
+        assert_near(y, reference.dense_forward(x64, W64, bias64), size, "y")
+        packed = np.empty_like(y)
+        _kernels.dense_forward(packed, x, W, bias, isa=isa)
+        assert y.tobytes() == packed.tobytes()
+
+
+@pytest.mark.parametrize("units", [NARROW_UNITS - 1, NARROW_UNITS, NARROW_UNITS + 1])
+def test_training_with_few_outputs(units: int, rng: np.random.Generator) -> None:
+    """On either side of the threshold: a step of gradient descent against its formula, and no copy where none is read."""
+    model = nn.Sequential([nn.Dense(units)], input_shape=7, seed=1, dtype="float64")
+    layer, X, y = model.layers[0], rng.standard_normal((20, 7)), rng.standard_normal((20, units))
+    W, b = layer.weight.copy(), layer.bias.copy()
+    trainer = nn.Trainer(model, loss="squared_error", optimizer=nn.SGD(lr=0.1))
+    ops = [op.name for op in trainer.profile(X, y, batch_size=20).ops]
+    layer.weight[...], layer.bias[...] = W, b
+    trainer.fit(X, y, epochs=1, batch_size=20, shuffle=False, verbose=0)
+    residual = X @ W.T + b - y
+    assert np.allclose(layer.weight, W - 0.1 * residual.T @ X / 20)
+    assert np.allclose(layer.bias, b - 0.1 * residual.mean(axis=0))
+    assert ("pack_weight" in ops) == (units > NARROW_UNITS)
+    assert ("dense_forward_narrow" in ops) == (units <= NARROW_UNITS)
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1, DIRECT_ROWS, DIRECT_ROWS + 1, 3000])

@@ -31,7 +31,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
 NO_ACCESS = 0
 ROWS = (1, 2, 5, 12, 13, 33)
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65)
-SHAPES = [*product((1, 3, 13), (1, 2, 4, 7, 9, 17, 33), (1, 3, 5, 8, 15, 33)), (70, 65, 129), (24, 300, 66), (7, 64, 513)]
+SHAPES = [
+    *product((1, 3, 13), (1, 2, 4, 7, 9, 17, 33), (1, 3, 5, 8, 15, 33)),
+    (70, 65, 129),
+    (24, 300, 66),
+    (7, 64, 513),
+    (130, 193, 7),
+]
 PARAMETERS = (1, 2, 3, 5, 8, 13, 16, 17, 31, 33, 100, 16384 + 7)
 
 
@@ -94,6 +100,8 @@ def dense_cases(dtype: str) -> Iterator[str]:
         both_ways(forward, y, far_x, packed, None)
         direct: dict[str, Any] = {"dtype": dtype, "rows": rows, "axis": "tiles", "pieces": -(-units // 32)}
         both_ways(run_op("dense_forward_direct", sizes=(*sizes, gap, 32), **direct), y, far_x, W, b)
+        if units <= 16:
+            both_ways(run_op("dense_forward_narrow", dtype=dtype, sizes=(*sizes, gap), rows=rows), y, far_x, W, b)
         both_ways(run_op("dense_backward_input", dtype=dtype, sizes=(*sizes, gap), rows=rows), dx, far_dy, W)
         both_ways(run_op("dense_backward_weight", sizes=(*sizes, gap, gap), **tiled), dW, far_dy, far_x, tiles)
         both_ways(run_op("dense_backward_bias", sizes=(units,), **tiled | {"pieces": 1}), db, dy)

@@ -692,6 +692,40 @@ def test_dx_of_many_rows_at_once(shape: tuple[int, int, int], dtype: str, isa: s
     assert np.allclose(found[0], dy.astype(float) @ W.astype(float), rtol=1e-3, atol=1e-3)
 
 
+COPIED_DY = [
+    (1, 192, 1),
+    (127, 192, 64),
+    (128, 193, 65),
+    (129, 200, 66),
+    (256, 256, 67),
+    (257, 191, 5),
+    (300, 208, 131),
+    (600, 195, 7),
+]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("shape", COPIED_DY)
+def test_dW_of_many_inputs_at_once(shape: tuple[int, int, int], dtype: str, isa: str) -> None:
+    """Where columns of dy are copied first: the bits of tiles of so few inputs that they are not."""
+    rows, inputs, units = shape
+    x, _, _, dy = dense_inputs(np.random.default_rng(shape), rows, inputs, units, dtype)
+    found = []
+    for width in (inputs, 48):
+        tiles = np.array([(0, units, j, min(j + width, inputs)) for j in range(0, inputs, width)], dtype=np.int64)
+        dW = Output((units, inputs), dtype)
+        _kernels.run_op(
+            "dense_backward_weight", (dW.array, dy, x, tiles), dtype=dtype, sizes=(units, inputs), rows=rows, isa=isa,
+            axis="tiles", pieces=len(tiles),
+        )  # fmt: skip
+        dW.check()
+        found.append(dW.array)
+    assert same_bits(*found)
+    x64, dy64 = doubles(x, dy)
+    assert_near(found[0], dy64.T @ x64, np.abs(dy64).T @ np.abs(x64), f"dW {shape}")
+
+
 @each_isa
 @each_dtype
 @settings(max_examples=20)
@@ -826,7 +860,7 @@ def test_every_op_is_covered() -> None:
     noise = ("dropout", "scaled", "gaussian", "shakeout", "whiteout")
     names -= {name for name in names if name.startswith(noise)}  # in test_stochastic.py and test_weight_noise.py
     names = {name for name in names if not name.endswith("_blas")}  # in test_blas.py
-    names -= {"dense_forward_direct"}  # in test_dense_direct.py
+    names -= {"dense_forward_direct", "dense_forward_narrow"}  # in test_dense_direct.py
     names -= {"shrink", "activity_l1_forward", "activity_l1_backward"}  # in test_regularizers.py
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
     names -= {name for name in names if "_tangent" in name} | {"load_direction", "add_product"}  # in test_tangent.py

@@ -40,6 +40,7 @@ FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
         ],
         lambda rows, size: 2 * rows * size[0] * size[1] * (size[4:] or (1,))[0],  # units, inputs, two gaps, steps
     ),
+    **dict.fromkeys(["dense_forward_direct", "dense_forward_narrow"], lambda rows, size: 2 * rows * size[0] * size[1]),
     **dict.fromkeys(["simple_rnn_forward", "simple_rnn_backward"], lambda rows, size: 2 * rows * size[1] * size[0] ** 2),
     **dict.fromkeys(["gru_forward", "gru_backward"], lambda rows, size: 6 * rows * size[1] * size[0] ** 2),  # three gates
 }  # fmt: skip

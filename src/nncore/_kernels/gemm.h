@@ -16,7 +16,7 @@
  *     : rows      |    |    |   2 hold B, 1 the element of A
  *
  * Where the rows of B follow each other in memory, the processor fetches ahead by itself, and the kernel asks for those NN_AHEAD
- * steps on.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
+ * steps on, each line of 64 bytes once.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
  * each group of rows of C fetches its part of it, so that W streams from memory all the time and not only while the first group
  * goes over a new panel (docs/design/gemm.rst).
  *
@@ -48,8 +48,8 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, c
     for (int64_t p = 0, fetched = 0; p < depth; p++, fetched += rate) {
         NN_UNROLL for (int j = 0; j < nv; j++)
             row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
-        NN_UNROLL for (int j = 0; j < nv; j++) NN_PREFETCH(b + ahead * b_step + j * LANES);
-        if (far) NN_UNROLL for (int j = 0; j < nv; j++) NN_PREFETCH(next + (fetched >> 16) * b_step + j * LANES);
+        NN_UNROLL for (int j = 0; j < nv; j += 64 / NN_VECTOR_BYTES) NN_PREFETCH(b + ahead * b_step + j * LANES);
+        if (far) NN_UNROLL for (int j = 0; j < nv; j += 64 / NN_VECTOR_BYTES) NN_PREFETCH(next + (fetched >> 16) * b_step + j * LANES);
         else NN_PREFETCH(a + NN_AHEAD * a_step);
         NN_UNROLL for (int i = 0; i < mr; i++) {
             vec x = NAME(broadcast)(a[i * a_row]);

@@ -61,8 +61,9 @@ def spread(tape: Tape, array: Array | None, record: Callable[..., None], weights
 class Products:
     """y = x Wᵀ + b, and on the way back dx = dy W, dW = dyᵀ x, db = Σ dy.
 
-    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W on the way forward, unless it
-    has few units, and tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the batch holds ``steps`` of x and dy.
+    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W on the way forward, unless
+    it has few units, and tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the batch holds
+    ``steps`` of x and dy.
     """
 
     def __init__(self, tape: Tape, units: int, inputs: int, steps: int = 1) -> None:
