@@ -24,7 +24,7 @@ static void NAME(dense_forward)(real *restrict y, const real *restrict x, const 
 
 /* The same of so few units that a vector of them would be mostly empty: the transpose, y^T = W x^T + b, in which W is read as it
  * lies.  Each number is the same chain of multiply-adds. */
-#define NARROW 16
+#define NARROW 16    /* the most units */
 #define NARROW_DEPTH 64
 static void NAME(dense_forward_narrow)(real *restrict y, const real *restrict x, const real *restrict w, const real *restrict b,
                                        int64_t rows, int64_t units, int64_t inputs, int64_t x_row) {
@@ -85,6 +85,7 @@ static void NAME(dense_backward_input)(real *restrict dx, const real *restrict d
 /* dW, the columns of dy that belong to a group of MR units copied first, to where they follow each other.  Where they lie, a group
  * reads a part of a line of each row, and narrow vectors have few inputs to use it for before the next group drives it out of the
  * first-level cache. */
+#define COPIED_INPUTS 192    /* fewer do not make up for the copying */
 #define COPIED_UNITS ROUND_UP(64, MR)
 #define COPIED_ROWS (1024 / (int)sizeof(real))
 static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
@@ -116,7 +117,7 @@ static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *re
 static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
                                         int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
 #if NN_VECTOR_BYTES < 64
-    if (inputs >= 192) {
+    if (inputs >= COPIED_INPUTS) {
         for (int64_t u = 0; u < units; u += COPIED_UNITS)
             NAME(dense_backward_weight_copied)(dw + u * dw_row, dy + u, x, MIN(COPIED_UNITS, units - u), inputs, rows, dw_row, dy_row,
                                                x_row);
@@ -137,6 +138,9 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
             for (int64_t j = 0; j < inputs; j++) dw[(u + i) * dw_row + j] = transposed[j * PANEL + i];
     }
 }
+#undef COPIED_INPUTS
+#undef COPIED_UNITS
+#undef COPIED_ROWS
 
 /* Of `count` vectors of columns, the last with only `last` of its columns: sums over the rows, in four chains, of the rows
  * 0, 4, 8, ...; 1, 5, 9, ...; and so on */

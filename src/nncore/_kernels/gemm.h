@@ -16,9 +16,9 @@
  *     : rows      |    |    |   2 hold B, 1 the element of A
  *
  * Where the rows of B follow each other in memory, the processor fetches ahead by itself, and the kernel asks for those NN_AHEAD
- * steps on, each line of 64 bytes once.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
+ * steps on.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
  * each group of rows of C fetches its part of it, so that W streams from memory all the time and not only while the first group
- * goes over a new panel (docs/design/gemm.rst).
+ * goes over a new panel (docs/design/gemm.rst).  Each line of 64 bytes is asked for once.
  *
  * The shape MR x NV fills the registers of each instruction set; smaller tiles serve the edges. */
 
@@ -27,6 +27,7 @@ typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, 
 
 /* `part`: only `last` columns of the last vector are there.  `mode`: PLAIN; ADD to what C holds; or FAR: rows of `next` are
  * fetched, `rate` / 65536 of one a step. */
+#define LINE (64 / NN_VECTOR_BYTES)    /* vectors in a line of the caches */
 enum { NAME(PLAIN), NAME(ADD), NAME(FAR) };
 NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, const int mode, int64_t depth,
                                    const real *restrict a, int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
@@ -48,8 +49,8 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, c
     for (int64_t p = 0, fetched = 0; p < depth; p++, fetched += rate) {
         NN_UNROLL for (int j = 0; j < nv; j++)
             row[j] = part && j == nv - 1 ? NAME(load_part)(b + j * LANES, last) : NAME(load)(b + j * LANES);
-        NN_UNROLL for (int j = 0; j < nv; j += 64 / NN_VECTOR_BYTES) NN_PREFETCH(b + ahead * b_step + j * LANES);
-        if (far) NN_UNROLL for (int j = 0; j < nv; j += 64 / NN_VECTOR_BYTES) NN_PREFETCH(next + (fetched >> 16) * b_step + j * LANES);
+        NN_UNROLL for (int j = 0; j < nv; j += LINE) NN_PREFETCH(b + ahead * b_step + j * LANES);
+        if (far) NN_UNROLL for (int j = 0; j < nv; j += LINE) NN_PREFETCH(next + (fetched >> 16) * b_step + j * LANES);
         else NN_PREFETCH(a + NN_AHEAD * a_step);
         NN_UNROLL for (int i = 0; i < mr; i++) {
             vec x = NAME(broadcast)(a[i * a_row]);
@@ -64,6 +65,7 @@ NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, c
             else NAME(store)(c + i * c_row + j * LANES, sum[i][j]);
         }
 }
+#undef LINE
 
 #define MICRO_KERNEL(mr, nv, part, mode)                                                                                     \
     static void NAME(multiply_##mr##x##nv##_##part##mode)(                                                                   \
