@@ -1,24 +1,30 @@
-"""The sizes at which a training step changes its ways, measured: python -m benchmarks.thresholds [threads|tiles|spread|pack]
+"""The sizes at which a training step changes its ways, measured: python -m benchmarks.thresholds [threads|tiles|…]
 
-Four decisions are made from sizes alone, so that the bits do not depend on them by accident; each has a constant:
+Seven decisions are made from sizes alone, so that the bits do not depend on them by accident; each has a constant:
 
 - ``PARALLEL_FLOPS`` (tape.py): from how many operations a step runs on several threads;
 - ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
 - ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart;
-- ``PACK_LARGE_FROM`` (layers/products.py): from how many weights the packed copy goes past the caches.
+- ``PACK_LARGE_FROM`` (layers/products.py): from how many weights the packed copy goes past the caches;
+- ``PASS_FROM`` (layers/products.py): from how many weights a gradient is kept in the last step of a call only;
+- ``NARROW_UNITS`` (layers/products.py): up to how many units the forward product computes the transpose of y;
+- ``DIRECT_ROWS`` (layers/products.py): up to how many rows a prediction packs W in passing.
 
-For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn; the
-table has the medians over the rounds, and last what they say beside the value in the code.
+For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn, or
+predict for the last; the table has the medians over the rounds, and last what they say beside the value in the code.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 import nncore as nn
 from benchmarks import machine, nets, table
@@ -35,6 +41,8 @@ TILED = (
     "1000-1000-10@256", "784-2048-10@256",
 )  # fmt: skip
 TILES = ((16, 256), (32, 128), (32, 256), (32, 512), (64, 256), (64, 1024), (128, 1024))
+OUTPUTS = (2, 3, 4, 5, 6, 7, 8, 10, 12)
+PREDICTED = (8, 16, 32, 64, 128, 256, 512)  # rows
 CROWDED = tuple(f"1024-{units}-10@128" for units in (64, 128, 256, 512, 1024))  # rows of 4096 bytes
 
 
@@ -77,7 +85,7 @@ class Steps:
         return (time.perf_counter() - start) / steps
 
 
-def medians(ways: Sequence[Steps], rounds: int, budget: float) -> list[float]:
+def medians(ways: Sequence[Steps | Predictions], rounds: int, budget: float) -> list[float]:
     """Microseconds a step of each, taken in turn."""
     found: list[list[float]] = [[] for _ in ways]
     for turn in range(rounds):
@@ -168,11 +176,57 @@ def passing(rounds: int, budget: float) -> None:
     _layer_constant("PASS_FROM", TILED, "passing", rounds, budget)
 
 
+def _limit(constant: str, what: str, sizes: Sequence[int], make: Callable[[int], Any], rounds: int, budget: float) -> None:
+    """A constant of the products that says up to which size a way pays."""
+    rows, ratios = [], []
+    for size in sizes:
+        ways = []
+        for most in (0, max(sizes)):
+            with setting(products, **{constant: most}):
+                ways.append(make(size))
+        without, with_it = medians(ways, rounds, budget)
+        ratios.append(without / with_it)
+        rows.append([str(size), table.number(without), table.number(with_it), f"{ratios[-1]:.3f}"])
+    print(table.render([what, "without µs", "with µs", "ratio"], rows))
+    paying = list(itertools.takewhile(lambda pair: pair[1] > 1, zip(sizes, ratios, strict=True)))
+    most = f"up to {paying[-1][0]}" if paying else "for no number of"
+    print(f"pays {most} {what}; {constant} = {getattr(products, constant)}\n")
+
+
+def narrow(rounds: int, budget: float) -> None:
+    """The forward product of the last layer, or its transpose without a packed copy."""
+    _limit("NARROW_UNITS", "units", OUTPUTS, lambda units: Steps(f"64-64-{units}@64", 1), rounds, budget)
+
+
+class Predictions:
+    """Predictions of 784-256-128-10, compiled with the constants as they are now."""
+
+    def __init__(self, rows: int) -> None:
+        layers = [nn.Dense(256), nn.ReLU(), nn.Dense(128), nn.ReLU(), nn.Dense(10)]
+        self.model = nn.Sequential(layers, input_shape=784, seed=0)
+        self.X = np.random.default_rng(0).standard_normal((rows, 784)).astype(np.float32)
+        self.seconds(0.0)
+
+    def seconds(self, budget: float) -> float:
+        """Of a call: the mean over about so much time."""
+        calls, start = 0, time.perf_counter()
+        while not calls or time.perf_counter() - start < budget:
+            self.model.predict(self.X)
+            calls += 1
+        return (time.perf_counter() - start) / calls
+
+
+def direct(rounds: int, budget: float) -> None:
+    """W packed before a prediction, or in passing."""
+    _limit("DIRECT_ROWS", "rows", PREDICTED, Predictions, rounds, budget)
+
+
 def _text(size: int | None) -> str:
     return "no size" if size is None else f"{size:,}"
 
 
-PARTS: dict[str, Callable[[int, float], None]] = {part.__name__: part for part in (threads, tiles, spread, pack, passing)}
+_ALL = (threads, tiles, spread, pack, passing, narrow, direct)
+PARTS: dict[str, Callable[[int, float], None]] = {part.__name__: part for part in _ALL}
 
 
 def main(arguments: list[str] | None = None) -> None:
