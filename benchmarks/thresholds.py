@@ -22,12 +22,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 import nncore as nn
 from benchmarks import machine, nets, table
+from benchmarks.timing import seconds_per_call
 from nncore import _kernels, samplers, tape
 from nncore.layers import products
 
@@ -61,6 +62,13 @@ def setting(module: Any, **values: Any) -> Iterator[None]:
         _kernels.weight_tiles.cache_clear()
 
 
+class Timed(Protocol):
+    """What is timed again and again."""
+
+    def seconds(self, budget: float) -> float:
+        """How long it takes, from about so much time of trying."""
+
+
 class Steps:
     """Training steps of a network, compiled with the constants as they are now."""
 
@@ -85,7 +93,7 @@ class Steps:
         return (time.perf_counter() - start) / steps
 
 
-def medians(ways: Sequence[Steps | Predictions], rounds: int, budget: float) -> list[float]:
+def medians(ways: Sequence[Timed], rounds: int, budget: float) -> list[float]:
     """Microseconds a step of each, taken in turn."""
     found: list[list[float]] = [[] for _ in ways]
     for turn in range(rounds):
@@ -144,15 +152,20 @@ def tiles(rounds: int, budget: float) -> None:
     )
 
 
+def _both(constant: str, values: tuple[int, int], make: Callable[[], Timed], rounds: int, budget: float) -> list[float]:
+    """Microseconds of what is made while a constant of the products has either value."""
+    ways = []
+    for value in values:
+        with setting(products, **{constant: value}):
+            ways.append(make())
+    return medians(ways, rounds, budget)
+
+
 def _layer_constant(constant: str, names: Sequence[str], way: str, rounds: int, budget: float) -> None:
     """A constant of the dense layer that says from how many weights on a way pays."""
     rows, sizes, ratios = [], [], []
     for name in names:
-        ways = []
-        for least in (NEVER, 0):
-            with setting(products, **{constant: least}):
-                ways.append(Steps(name, nn.get_num_threads()))
-        without, with_it = medians(ways, rounds, budget)
+        without, with_it = _both(constant, (NEVER, 0), lambda name=name: Steps(name, nn.get_num_threads()), rounds, budget)
         net = nets.parse(name)
         sizes.append(net.sizes[0] * net.sizes[1])
         ratios.append(without / with_it)
@@ -176,15 +189,11 @@ def passing(rounds: int, budget: float) -> None:
     _layer_constant("PASS_FROM", TILED, "passing", rounds, budget)
 
 
-def _limit(constant: str, what: str, sizes: Sequence[int], make: Callable[[int], Any], rounds: int, budget: float) -> None:
+def _limit(constant: str, what: str, sizes: Sequence[int], make: Callable[[int], Timed], rounds: int, budget: float) -> None:
     """A constant of the products that says up to which size a way pays."""
     rows, ratios = [], []
     for size in sizes:
-        ways = []
-        for most in (0, max(sizes)):
-            with setting(products, **{constant: most}):
-                ways.append(make(size))
-        without, with_it = medians(ways, rounds, budget)
+        without, with_it = _both(constant, (0, max(sizes)), lambda size=size: make(size), rounds, budget)
         ratios.append(without / with_it)
         rows.append([str(size), table.number(without), table.number(with_it), f"{ratios[-1]:.3f}"])
     print(table.render([what, "without µs", "with µs", "ratio"], rows))
@@ -208,12 +217,8 @@ class Predictions:
         self.seconds(0.0)
 
     def seconds(self, budget: float) -> float:
-        """Of a call: the mean over about so much time."""
-        calls, start = 0, time.perf_counter()
-        while not calls or time.perf_counter() - start < budget:
-            self.model.predict(self.X)
-            calls += 1
-        return (time.perf_counter() - start) / calls
+        """Of a call."""
+        return seconds_per_call(lambda: self.model.predict(self.X), budget)
 
 
 def direct(rounds: int, budget: float) -> None:

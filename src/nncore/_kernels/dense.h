@@ -25,7 +25,7 @@ static void NAME(dense_forward)(real *restrict y, const real *restrict x, const 
 /* The same of so few units that a vector of them would be mostly empty: the transpose, y^T = W x^T + b, in which W is read as it
  * lies.  Each number is the same chain of multiply-adds. */
 #define NARROW 16    /* the most units */
-#define NARROW_DEPTH 64
+#define NARROW_DEPTH 64    /* whole blocks of LANES */
 static void NAME(dense_forward_narrow)(real *restrict y, const real *restrict x, const real *restrict w, const real *restrict b,
                                        int64_t rows, int64_t units, int64_t inputs, int64_t x_row) {
     real turned[NARROW_DEPTH * PANEL], sum[NARROW * PANEL];
@@ -35,16 +35,26 @@ static void NAME(dense_forward_narrow)(real *restrict y, const real *restrict x,
             for (int64_t k = 0; k < PANEL; k++) sum[u * PANEL + k] = b ? b[u] : 0;
         for (int64_t p = 0; p < inputs; p += NARROW_DEPTH) {
             const int64_t depth = MIN(NARROW_DEPTH, inputs - p);
-            NAME(transpose_matrix)(turned, PANEL, x + i * x_row + p, x_row, height, depth);
+            for (int64_t k = 0; k < height; k += LANES)
+                for (int64_t q = 0; q < depth; q += LANES)
+                    NAME(transpose)(turned + q * PANEL + k, PANEL, x + (i + k) * x_row + p + q, x_row, (int)MIN(LANES, height - k),
+                                    (int)MIN(LANES, depth - q), 0);
             NAME(add_panel)(units, height, depth, w + p, inputs, 1, turned, PANEL, sum, PANEL);
         }
-        NAME(transpose_matrix)(y + i * units, units, sum, PANEL, units, height);
+        for (int64_t k = 0; k < height; k++)
+            for (int64_t u = 0; u < units; u++) y[(i + k) * units + u] = sum[u * PANEL + k];
     }
 }
 #undef NARROW
 #undef NARROW_DEPTH
 
 #if NN_VECTOR_BYTES < 64
+/* n reals, mostly as many as `usual` says, a constant: those are copied without a call */
+NN_INLINE void NAME(copy_mostly)(const int usual, real *restrict to, const real *restrict from, int64_t n) {
+    if (n == usual) memcpy(to, from, (size_t)usual * sizeof(real));
+    else memcpy(to, from, (size_t)n * sizeof(real));
+}
+
 /* dx = dy W, each panel of W first copied, by pieces of COPIED units, to where its rows follow each other.  A panel of narrow vectors
  * takes a line of each row of W only; lines so far apart leave the caches before the next group of rows of dy reads them. */
 #define COPIED 1024
@@ -57,11 +67,9 @@ static void NAME(dense_backward_input_copied)(real *restrict dx, const real *res
             for (int64_t k = 0; k < steps; k++) {
                 const real *from = w + (p + k) * inputs + j;
                 NN_PREFETCH_FAR(from + 32 * inputs);
-                if (width == PANEL) memcpy(panel + k * PANEL, from, PANEL * sizeof(real));
-                else memcpy(panel + k * PANEL, from, (size_t)width * sizeof(real));
+                NAME(copy_mostly)(PANEL, panel + k * PANEL, from, width);
             }
-            if (p) NAME(add_panel)(rows, width, steps, dy + p, dy_row, 1, panel, PANEL, dx + j, inputs);
-            else NAME(multiply_panel)(rows, width, steps, dy, dy_row, 1, panel, PANEL, NULL, dx + j, inputs);
+            NAME(multiply_piece)(p, rows, width, steps, dy + p, dy_row, 1, panel, PANEL, NULL, dx + j, inputs);
         }
 }
 #undef COPIED
@@ -95,18 +103,14 @@ static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *re
         const int64_t depth = MIN(COPIED_ROWS, rows - p);
         for (int64_t u = 0; u < units; u += MR) {
             const int64_t width = MIN(MR, units - u);
-            for (int64_t k = 0; k < depth; k++) {
-                const real *from = dy + (p + k) * dy_row + u;
-                if (width == MR) memcpy(copy + u * depth + k * MR, from, MR * sizeof(real));
-                else memcpy(copy + u * depth + k * width, from, (size_t)width * sizeof(real));
-            }
+            for (int64_t k = 0; k < depth; k++)
+                NAME(copy_mostly)(MR, copy + u * depth + k * width, dy + (p + k) * dy_row + u, width);
         }
         for (int64_t j = 0; j < inputs; j += PANEL)
             for (int64_t u = 0; u < units; u += MR) {
                 const int64_t width = MIN(MR, units - u), columns = MIN(PANEL, inputs - j);
-                const real *group = copy + u * depth, *panel = x + p * x_row + j;
-                if (p) NAME(add_panel)(width, columns, depth, group, 1, width, panel, x_row, dw + u * dw_row + j, dw_row);
-                else NAME(multiply_panel)(width, columns, depth, group, 1, width, panel, x_row, NULL, dw + u * dw_row + j, dw_row);
+                NAME(multiply_piece)(p, width, columns, depth, copy + u * depth, 1, width, x + p * x_row + j, x_row, NULL,
+                                     dw + u * dw_row + j, dw_row);
             }
     }
 }
@@ -176,7 +180,7 @@ static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy
 
 /* The part of the packed copy that holds units [u0, u1), inputs [j0, j1); u0 is the start of a panel.
  * Blocks of LANES inputs are transposed in registers, those of a panel side by side. */
-NN_INLINE void NAME(pack_blocks)(const int mode, real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
+NN_INLINE void NAME(pack_blocks)(const int past, real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
                                  int64_t j1, int64_t units, int64_t inputs) {
     const int64_t whole = j0 + (j1 - j0) / LANES * LANES;
     for (int64_t panel = u0; panel < u1; panel += PANEL) {
@@ -187,8 +191,8 @@ NN_INLINE void NAME(pack_blocks)(const int mode, real *restrict packed, const re
             for (int64_t u = 0; u < width; u += LANES) {
                 real *block = to + j * stride + u;
                 const real *rows = from + u * inputs + j;
-                if (u + LANES <= width) NAME(transpose)(block, stride, rows, inputs, LANES, LANES, mode);
-                else NAME(transpose)(block, stride, rows, inputs, (int)(width - u), LANES, mode);
+                if (u + LANES <= width) NAME(transpose)(block, stride, rows, inputs, LANES, LANES, past);
+                else NAME(transpose)(block, stride, rows, inputs, (int)(width - u), LANES, past);
             }
         for (int64_t u = 0; u < stride; u++)
             for (int64_t j = whole; j < j1; j++) to[j * stride + u] = u < width ? from[u * inputs + j] : 0;
@@ -197,13 +201,13 @@ NN_INLINE void NAME(pack_blocks)(const int mode, real *restrict packed, const re
 
 static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                               int64_t units, int64_t inputs) {
-    NAME(pack_blocks)(NAME(WHOLE), packed, w, u0, u1, j0, j1, units, inputs);
+    NAME(pack_blocks)(0, packed, w, u0, u1, j0, j1, units, inputs);
 }
 
 /* The same for a copy that will have left the caches before it is read: what is in them stays.  packed on a vector's address */
 static void NAME(pack_large_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                                     int64_t units, int64_t inputs) {
-    NAME(pack_blocks)(NAME(PAST), packed, w, u0, u1, j0, j1, units, inputs);
+    NAME(pack_blocks)(1, packed, w, u0, u1, j0, j1, units, inputs);
     NN_FENCE();
 }
 

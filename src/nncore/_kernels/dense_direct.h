@@ -57,9 +57,8 @@ static void NAME(dense_forward_direct)(real *restrict y, const real *restrict x,
         const int64_t width = MIN(PANEL, units - u), stride = ROUND_UP(width, LANES);
         for (int64_t p = 0; p < inputs; p += DEPTH) {
             const int64_t depth = MIN(DEPTH, inputs - p);
-            NAME(pack_blocks)(NAME(WHOLE), packed, w + u * inputs + p, 0, width, 0, depth, width, inputs);
-            if (p) NAME(add_panel)(rows, width, depth, x + p, x_row, 1, packed, stride, y + u, y_row);
-            else NAME(multiply_panel)(rows, width, depth, x, x_row, 1, packed, stride, b ? b + u : NULL, y + u, y_row);
+            NAME(pack_blocks)(0, packed, w + u * inputs + p, 0, width, 0, depth, width, inputs);
+            NAME(multiply_piece)(p, rows, width, depth, x + p, x_row, 1, packed, stride, b ? b + u : NULL, y + u, y_row);
         }
     }
 }

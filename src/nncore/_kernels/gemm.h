@@ -136,3 +136,10 @@ static void NAME(add_panel)(int64_t rows, int64_t columns, int64_t depth, const 
                             const real *b, int64_t b_step, real *c, int64_t c_row) {
     NAME(multiply_groups)(1, rows, columns, depth, a, a_row, a_step, b, b_step, NULL, NULL, c, c_row);
 }
+
+/* The product of one piece of the depth: the first begins with init, those that follow (`later`) add to what C holds. */
+static void NAME(multiply_piece)(int64_t later, int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row,
+                                 int64_t a_step, const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
+    if (later) NAME(add_panel)(rows, columns, depth, a, a_row, a_step, b, b_step, c, c_row);
+    else NAME(multiply_panel)(rows, columns, depth, a, a_row, a_step, b, b_step, init, c, c_row);
+}

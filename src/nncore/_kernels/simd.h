@@ -89,9 +89,8 @@ typedef integer NAME(places) __attribute__((vector_size(NN_VECTOR_BYTES)));
 #define SHUFFLE(a, b, from, s) __builtin_shuffle(a, b, (NAME(places)){EACH(from, s)})
 #endif
 
-/* A LANES x LANES block the other way round: out[j][i] = in[i][j].  Row strides in reals; in and out do not overlap.
- * Of `in` there are `rows`, `columns`; for what is missing out is 0 (WHOLE, PAST: whole vectors, in the second case past the
- * caches) or not written either (PART).
+/* A LANES x LANES block the other way round: out[j][i] = in[i][j], 0 where `in` has not so many `rows` and `columns`.  Row strides
+ * in reals; in and out do not overlap.  `past`: past the caches.
  *
  * Each step combines rows i and i + s by shuffles that the processor has as one instruction.  A quarter is 16 bytes, Q reals: within
  * these rows are interleaved, by chunks of s (LOWER and UPPER halves); then whole quarters are sorted (EVEN and ODD ones).
@@ -109,9 +108,8 @@ typedef integer NAME(places) __attribute__((vector_size(NN_VECTOR_BYTES)));
             row[i + (s)] = SHUFFLE(a, b, second, s);                                                                           \
         }
 
-enum { NAME(WHOLE), NAME(PAST), NAME(PART) };
 NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, int rows,
-                               int columns, const int mode) {
+                               int columns, const int past) {
     vec row[LANES];
     NN_UNROLL for (int i = 0; i < LANES; i++) row[i] = i < rows ? NAME(load_some)(in + i * in_row, columns) : (vec){0};
     COMBINE(1, LOWER, UPPER)
@@ -126,23 +124,9 @@ NN_INLINE void NAME(transpose)(real *restrict out, int64_t out_row, const real *
 #endif
     NN_UNROLL for (int i = 0; i < LANES; i++) {
         const int j = REAL_IS_FLOAT && (i % 4 == 1 || i % 4 == 2) ? i ^ 3 : i;    /* interleaving leaves columns 1 and 2 swapped */
-        if (mode == NAME(PAST)) NAME(stream)(out + j * out_row, row[i]);
-        else if (mode == NAME(WHOLE) || (rows == LANES && j < columns)) NAME(store)(out + j * out_row, row[i]);
-        else if (j < columns) NAME(store_part)(out + j * out_row, row[i], rows);
+        if (past) NAME(stream)(out + j * out_row, row[i]);
+        else NAME(store)(out + j * out_row, row[i]);
     }
-}
-
-/* out (columns, rows) = in (rows, columns) the other way round */
-static void NAME(transpose_matrix)(real *restrict out, int64_t out_row, const real *restrict in, int64_t in_row, int64_t rows,
-                                   int64_t columns) {
-    for (int64_t i = 0; i < rows; i += LANES)
-        for (int64_t j = 0; j < columns; j += LANES) {
-            const int height = (int)(rows - i < LANES ? rows - i : LANES), width = (int)(columns - j < LANES ? columns - j : LANES);
-            real *block = out + j * out_row + i;
-            const real *from = in + i * in_row + j;
-            if (height == LANES && width == LANES) NAME(transpose)(block, out_row, from, in_row, LANES, LANES, NAME(WHOLE));
-            else NAME(transpose)(block, out_row, from, in_row, height, width, NAME(PART));
-        }
 }
 #undef Q
 #undef LOWER
