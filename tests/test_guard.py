@@ -159,8 +159,7 @@ def sparse_cases(dtype: str) -> Iterator[str]:
         kept[0, -1] = True
         columns, starts = np.nonzero(kept)[1].astype(kind), np.append(0, np.cumsum(kept.sum(axis=1))).astype(kind)
         values, out = rng.normal(size=len(columns)).astype(dtype), np.zeros((rows, width), dtype)
-        sizes = (width, columns.itemsize)
-        both_ways(run_op("gather_csr", dtype=dtype, sizes=sizes, rows=rows, position=0), out, values, columns, starts)
+        both_ways(run_op("gather_csr", dtype=dtype, sizes=(width,), rows=rows, position=0), out, values, columns, starts)
 
 
 FAMILIES = {

@@ -357,7 +357,7 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
         labels = np.zeros(tape.capacity, dtype=np.int64)
         return Op("rows", "gather_labels", (labels, targets.array)), labels
     rows = tape.array(width)
-    return Op("rows", "gather_rows", (rows, targets.array), (width, width)), rows
+    return Op("rows", "gather_rows", (rows, targets.array), (width,)), rows
 
 
 def _are_labels(array: Array, classes: int) -> bool:

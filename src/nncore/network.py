@@ -179,7 +179,7 @@ class Network(Sealed):
     @property
     def variant(self) -> tuple[Any, ...]:
         """Of all layers, what decides which ops they record."""
-        return tuple(layer.variant for layer in self.layers)
+        return tuple([layer.variant for layer in self.layers])
 
     def check_batches(self, rows: int, batch: int, *, training: bool, hint: str = "") -> None:
         """Raise if a layer cannot work on the smallest of the batches that so many rows make."""
@@ -193,13 +193,13 @@ class Network(Sealed):
                 )
 
     def _look_up(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        if key in self._recordings:
-            self._recordings[key] = self._recordings.pop(key)
-        else:
+        found = self._recordings.pop(key, None)
+        if found is None:
             while len(self._recordings) >= 8:
                 self._recordings.pop(next(iter(self._recordings)))
-            self._recordings[key] = make()
-        return self._recordings[key]
+            found = make()
+        self._recordings[key] = found  # the one used last is the last
+        return found
 
     def forward(self, X: Any, *, training: bool = False, step: int = 0) -> Array:
         """The network's output for the rows of X.

@@ -35,7 +35,7 @@ class Recording:
             model.dtype, capacity, training=training, gradients=gradients, noise=noise, seed=model.seed, arena_bytes=estimate
         )
         kernel, arrays = ("gather_csr", 3) if sparse else ("gather_rows", 1)
-        self.gather = Op("rows", kernel, (self.tape.array(width), *[None] * arrays), (width, width))
+        self.gather = Op("rows", kernel, (self.tape.array(width), *[None] * arrays), (width,))
         if tangents:
             self.tape.differentiate(model.parameters, model.gradients)
         grad = self.tape.array(width) if input_gradient else None

@@ -374,15 +374,10 @@ class Compiled:
 
         Several Python threads may call; each has its turn with its own arrays.
         """
-        with self._turn:
+        with self._turn, _kernels.one_thread():
             for op, slot, array in bind:
                 self.program.bind(self._numbers[op], slot, array)
-                if op.kernel == "gather_rows":
-                    self.program.resize(self._numbers[op], 1, array.strides[0] // array.itemsize)
-                elif op.kernel == "gather_csr" and slot == 3:
-                    self.program.resize(self._numbers[op], 1, array.itemsize)
-            with _kernels.one_thread():
-                return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
+            return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
 
     @property
     def steps_done(self) -> int:

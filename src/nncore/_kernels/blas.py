@@ -50,11 +50,12 @@ def _pools() -> Any:
 
 _lock, _held = threading.Lock(), 0
 _limit: Any = None
+_NO_LIMIT = nullcontext()
 
 
 def one_thread() -> AbstractContextManager[None]:
     """Within, if products go to the BLAS, each of its calls runs on one thread: ours share out the work."""
-    return nullcontext() if gemm_name == "own" else _limited()
+    return _NO_LIMIT if gemm_name == "own" else _limited()
 
 
 @contextmanager

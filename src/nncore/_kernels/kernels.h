@@ -37,6 +37,7 @@ struct nn_op {
     void *array[NN_MAX_ARRAYS];
     int64_t size[NN_MAX_SIZES];
     double constant[NN_MAX_CONSTANTS];
+    int64_t stride[NN_MAX_ARRAYS];        /* bytes from one row of an array to the next */
 };
 
 /* One line of the table of kernels. */

@@ -25,6 +25,7 @@ cdef extern from "kernels.h" nogil:
         void **array
         int64_t *size
         double *constant
+        int64_t *stride
     ctypedef struct nn_entry:
         const char *name
         nn_kernel *run
@@ -133,13 +134,15 @@ class PythonOp:
         self.function(rows)
 
 
-cdef void *address(array) except *:
-    """Where an array's data is; NULL for None."""
+cdef void *address(array, int64_t *stride=NULL) except *:
+    """Where an array's data is, and how far apart its rows are; NULL for None."""
     cdef Py_buffer view
     if array is None:
         return NULL
     PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
     cdef void *data = view.buf
+    if stride != NULL and view.ndim > 0:
+        stride[0] = view.strides[0]
     PyBuffer_Release(&view)    # whoever binds the array keeps it
     return data
 
@@ -198,7 +201,7 @@ cdef class Program:
                 else:
                     op.run = table.kernel(name, is_double)
                     for i, array in enumerate(arrays):
-                        op.array[i] = address(array)
+                        op.array[i] = address(array, &op.stride[i])
                 self.keep.append(arrays)
                 for i, size in enumerate(sizes):
                     op.size[i] = size
@@ -233,11 +236,7 @@ cdef class Program:
     def bind(self, int64_t number, int slot, array):
         """Have op ``number`` work on another array."""
         self.keep[0][number, slot] = array
-        self.ops[number].array[slot] = address(array)
-
-    def resize(self, int64_t number, int slot, int64_t size):
-        """Change a size of op ``number``."""
-        self.ops[number].size[slot] = size
+        self.ops[number].array[slot] = address(array, &self.ops[number].stride[slot])
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
         """A passing gradient for each thread, on cache lines."""

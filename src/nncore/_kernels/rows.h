@@ -5,9 +5,9 @@ NN_INLINE int64_t NAME(data_row)(const nn_context *context, int64_t i) {
     return context->index ? context->index[i] : context->start + i;
 }
 
-/* arrays: out (rows, width), data; sizes: width, row stride of data in elements */
+/* arrays: out (rows, width), data, its rows anywhere; sizes: width */
 static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t width = op->size[0], stride = op->size[1];
+    const int64_t width = op->size[0], stride = op->stride[1] / (int64_t)sizeof(real);
     for (int64_t i = begin; i < end; i++) {
         const real *restrict from = (const real *)op->array[1] + NAME(data_row)(context, i) * stride;
         real *restrict to = (real *)op->array[0] + i * width;
@@ -25,9 +25,9 @@ NN_INLINE int64_t NAME(integer)(const void *array, int64_t bytes, int64_t k) {
 }
 
 /* Rows of a sparse matrix written out: out_ij = values_k where columns_k = j, starts_r <= k < starts_{r+1} of its row r; else 0.
- * arrays: out (rows, width), values, columns, starts; sizes: width, bytes of an integer of columns and starts */
+ * arrays: out (rows, width), values, columns, starts, both of int32 or of int64; sizes: width */
 static void NAME(op_gather_csr)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t width = op->size[0], bytes = op->size[1];
+    const int64_t width = op->size[0], bytes = op->stride[3];
     const real *restrict values = (const real *)op->array[1];
     for (int64_t i = begin; i < end; i++) {
         const int64_t r = NAME(data_row)(context, i), last = NAME(integer)(op->array[3], bytes, r + 1);

@@ -29,7 +29,9 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
         raise shape_error(argument, shape, array.shape)
     check_row_count(array, argument, empty=empty)
-    rows = convert(array, dtype).reshape(len(array), math.prod(shape))
+    rows = convert(array, dtype)
+    if rows.ndim != 2:
+        rows = rows.reshape(len(array), math.prod(shape))
     between, within = rows.strides
     if within != rows.itemsize or between % rows.itemsize:
         rows = np.ascontiguousarray(rows)

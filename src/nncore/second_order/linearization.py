@@ -127,7 +127,7 @@ class JacobianProgram(Linearization):
         self.load, load = _load(tape)
         self.add = _add(tape)
         self.write = Op("rows", "write_rows", (None, output.tangent), (self.width,))
-        self.seed = Op("rows", "gather_rows", (output.grad, None), (self.width, self.width))
+        self.seed = Op("rows", "gather_rows", (output.grad, None), (self.width,))
         back = stages([self.seed, *_redirected(tape.pullback, tape, model)])
         back += parameter_stages(_redirected(tape.parameter_gradients, tape, model), (), {})
         passes = stages([self.recording.gather, *tape.forward])
