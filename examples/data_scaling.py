@@ -122,7 +122,7 @@ def plot(results: dict[str, dict[str, dict[str, np.ndarray]]], path: str) -> Non
     axes[2, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     figure.suptitle(
         f"Logistic regression on {POINTS} points, each optimizer with the best of {len(RATES)} learning rates.\n"
-        "Scaling makes the three problems one."
+        "Scaling makes the three problems nearly one."
     )  # fmt: skip
     figure.savefig(path, dpi=120)
 

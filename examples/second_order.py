@@ -48,7 +48,7 @@ def draw_saddle(ax: Axes) -> None:
         "on |H|": ModifiedNewton().minimize(f, start, 2),
     }
     plot_trajectories(f, walks, ax=ax, title="A saddle: Newton climbs to it")
-    ax.legend(loc="lower right", fontsize=8)
+    ax.legend(loc="lower right", fontsize=8, title="* leaves the picture", title_fontsize=8)
     for name, walk in walks.items():
         print(f"saddle, {name}: losses {np.round(walk.loss, 3)}")
 

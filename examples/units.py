@@ -2,7 +2,9 @@
 
 With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step comes out in the units of θ whatever c is. AdaDelta's too:
 it divides by a gradient and multiplies by a step. But its first step comes from ε, which therefore has units, θ²: the picture
-has it with ε converted accordingly, and with the same number in all units. SGD's step is in units of 1/θ.
+has it with ε converted accordingly, and with the same number in all units. The same ε also stands beside the squared gradient,
+whose units are 1/θ², and no number suits both: the curves part once gradients are about as small as √ε. SGD's step is in units
+of 1/θ.
 
 Run with ``python examples/units.py [picture.png]`` where nncore[plot] is installed.
 """

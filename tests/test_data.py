@@ -134,7 +134,7 @@ def test_digits_without_sklearn(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_sklearn)
-    with pytest.raises(ImportError, match=r"pip install nncore\[demo\]"):
+    with pytest.raises(ImportError, match=r"pip install scikit-learn"):
         load_digits()
 
 

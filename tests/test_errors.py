@@ -202,7 +202,8 @@ def test_targets_outside_the_range_of_the_loss(loss: str, y: Any, words: list[st
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "kl_divergence"])
 def test_probabilities_that_were_rounded(loss: str) -> None:
     soft = np.random.default_rng(1).dirichlet(np.ones(3), N)
-    trainer = nn.Trainer(nn.Sequential([nn.Dense(3), nn.Softmax()], INPUTS), loss)
+    last = [nn.Softmax()] if loss == "kl_divergence" else []
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(3), *last], INPUTS), loss)
     for rounded in (soft.round(3), soft.astype(np.float16), 2.0 * np.eye(3)[LABELS] - 1):
         trainer.fit(X, rounded, verbose=0)
 

@@ -203,7 +203,7 @@ def test_plot_without_matplotlib(history, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
-    with pytest.raises(ImportError, match=r"pip install nncore\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install matplotlib"):
         history.plot()
 
 

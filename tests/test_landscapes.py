@@ -422,7 +422,7 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ImportError, match=r"nncore\[plot\]"):
+    with pytest.raises(ImportError, match="pip install matplotlib"):
         plot_trajectories(Beale(), {"a": np.zeros((2, 2))})
 
 

@@ -281,7 +281,7 @@ def test_activations_become_sparse() -> None:
 @pytest.mark.parametrize("strength", [-1.0, np.nan, np.inf, "1", None, True])
 def test_strength_is_checked(strength: Any) -> None:
     for cls in (nn.ActivityL1, nn.ProximalL1):
-        with pytest.raises(ValueError, match="strength must be a number of at least 0, got"):
+        with pytest.raises(ValueError, match="strength must be a finite number of at least 0, got"):
             cls(strength)
 
 

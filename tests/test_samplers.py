@@ -246,7 +246,9 @@ def test_same_bits_for_any_number_of_threads(name: str, rng: np.random.Generator
             model = nn.Sequential([nn.Dense(90), nn.ReLU(), nn.Dense(5)], input_shape=70, seed=0)
             trainer = nn.Trainer(model, "softmax_cross_entropy", "adam", clip=nn.ClipNorm(0.3))
             trainer.fit(X, y, epochs=3, batch_size=96, sampler=sampler, class_weight="balanced", verbose=0)
-            assert all(compiled.compiled.parallel for key, compiled in trainer._compiled.items() if "train" in key[0].__name__)
+            assert all(
+                compiled.compiled.parallel for key, compiled in trainer._compiled._kept.items() if "train" in key[0].__name__
+            )
             bits.add(model.parameters.tobytes() + b"".join(trainer.history[c].tobytes() for c in trainer.history))
     finally:
         nn.set_num_threads(before)

@@ -16,8 +16,9 @@ Array = NDArray[Any]
 N, INPUTS, OUTPUTS = 37, 4, 3
 
 
-def make(outputs: int = OUTPUTS, dtype: str = "float64") -> nn.Sequential:
-    layers: list[nn.Layer] = [nn.Dense(6), nn.Tanh(), nn.Dense(outputs), nn.Sigmoid()]
+def make(outputs: int = OUTPUTS, dtype: str = "float64", loss: str = "") -> nn.Sequential:
+    last = nn.Tanh() if loss == "sigmoid_cross_entropy" else nn.Sigmoid()
+    layers: list[nn.Layer] = [nn.Dense(6), nn.Tanh(), nn.Dense(outputs), last]
     return nn.Sequential(layers, input_shape=INPUTS, dtype=dtype, seed=4)
 
 
@@ -48,7 +49,7 @@ def test_a_weighted_epoch_of_each_loss(kind: str, one_hot: bool, data: tuple[Arr
     """Batches of 10, the last of 7, against the gradients of single examples: Σ w_i g_i / rows."""
     X, y, w = data
     y = np.eye(OUTPUTS)[y] if one_hot else y
-    model, twin = make(), make()
+    model, twin, plain = (make(loss=kind) for _ in range(3))
     trainer = nn.Trainer(model, KINDS[kind], nn.SGD(lr=0.1), seed=3)
     history = trainer.fit(X, y, sample_weight=w, batch_size=10, verbose=0)
     (order,) = _kernels.shuffled_orders(N, 1, 3, 0)
@@ -60,7 +61,6 @@ def test_a_weighted_epoch_of_each_loss(kind: str, one_hot: bool, data: tuple[Arr
         twin.parameters[...] -= 0.1 * (w[rows] @ gradients) / len(rows)
     assert np.allclose(model.parameters, twin.parameters, rtol=1e-12, atol=1e-13)
     assert history["running_loss"][0] == pytest.approx(total / N, rel=1e-12)
-    plain = make()
     nn.Trainer(plain, KINDS[kind], nn.SGD(lr=0.1), seed=3).fit(X, y, batch_size=10, verbose=0)
     assert np.abs(plain.parameters - twin.parameters).max() > 1e-3
 
@@ -119,22 +119,19 @@ def test_evaluate_weighs_the_loss_and_not_the_metrics(data: tuple[Array, Array, 
 
 
 def test_columns_of_a_weighted_training(data: tuple[Array, Array, Array]) -> None:
-    """``loss`` is weighted like what is minimised; validation takes its own weights and none of the classes'."""
+    """Class weights are for what is minimised alone; ``loss`` and ``val_loss`` are comparable."""
     X, y, w = data
-    by_class = {0: 2.0, 2: 0.5}
-    factor = np.array([2.0, 1.0, 0.5])[y]
     trainer = nn.Trainer(make(), "softmax_cross_entropy", metrics=["accuracy"])
-    kw: dict[str, Any] = {"exact_loss": True, "verbose": 0, "class_weight": by_class}
+    kw: dict[str, Any] = {"exact_loss": True, "verbose": 0, "class_weight": {0: 2.0, 2: 0.5}}
     row = trainer.fit(X, y, sample_weight=w, validation_data=(X, y, w), **kw)
-    assert row["loss"][-1] == trainer.evaluate(X, y, sample_weight=w * factor)["loss"]
-    assert row["val_loss"][-1] == trainer.evaluate(X, y, sample_weight=w)["loss"]
+    assert row["loss"][-1] == row["val_loss"][-1] == trainer.evaluate(X, y, sample_weight=w)["loss"]
     row = trainer.fit(X, y, sample_weight=w, validation_data=(X, y), **kw)
     assert row["val_loss"][-1] == trainer.evaluate(X, y)["loss"]
     train, held_back = nn.data.train_validation_split(X, y, 0.3)
     row = trainer.fit(X, y, sample_weight=w, validation_split=0.3, **kw)
     want = trainer.evaluate(X[held_back], y[held_back], sample_weight=w[held_back])
     assert row["val_loss"][-1] == want["loss"]
-    want = trainer.evaluate(X[train], y[train], sample_weight=(w * factor)[train])
+    want = trainer.evaluate(X[train], y[train], sample_weight=w[train])
     assert row["loss"][-1] == want["loss"]
 
 
@@ -164,8 +161,8 @@ def test_class_weights_are_sample_weights(form: str, rng: np.random.Generator) -
     X, y = rng.standard_normal((N, INPUTS)), turn(classes)
     names = {"0/1": [0, 1, 1], "±1": [-1, 1, 1], "±1 column": [-1, 1, 1]}.get(form, [0, 1, 2])
     mapping = dict(zip(names, [0.5, 3.0, 3.0 if outputs == 1 else 0.0], strict=True))
-    one, other = make(outputs), make(outputs)
     loss = nn.SigmoidCrossEntropy()
+    one, other = (make(outputs, loss=loss.name) for _ in range(2))
     nn.Trainer(one, loss).fit(X, y, class_weight=mapping, epochs=3, verbose=0)
     weights = np.array([mapping[names[c]] for c in classes])
     nn.Trainer(other, loss).fit(X, y, sample_weight=weights, epochs=3, verbose=0)

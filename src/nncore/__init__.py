@@ -11,6 +11,8 @@ from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback,
 from nncore.clipping import ClipGlobalNorm, ClipNorm, ClipValue
 from nncore.config import show_config
 from nncore.errors import DivergenceError
+from nncore.hints import PACKAGE as _PACKAGE
+from nncore.hints import hint as _hint
 from nncore.history import History
 from nncore.layers import (
     ELU,
@@ -110,4 +112,5 @@ def __getattr__(name: str) -> Any:
     """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
     if name in ("reference", "second_order"):
         return importlib.import_module(f"nncore.{name}")
-    raise AttributeError(f"module 'nncore' has no attribute {name!r}")
+    meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, __all__)
+    raise AttributeError(f"module 'nncore' has no attribute {name!r}{meant}")

@@ -10,7 +10,8 @@ import numpy as np
 from nncore.data.sparse import SparseRows
 from nncore.data.validation import check_positive_integer
 from nncore.layers import BatchNorm, Dense
-from nncore.model import Sequential, unbound
+from nncore.layers.base import unbound
+from nncore.model import Sequential
 from nncore.recording import Recording
 from nncore.tape import Compiled, stages
 

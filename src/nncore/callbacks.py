@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .hints import Explained
+from .hints import Explained, hint
 from .history import _larger_is_better
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
@@ -32,7 +32,7 @@ class Callback(Explained):
         Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
         set it to False; short epochs then run faster.
     columns : sequence of str, default ()
-        Columns that it adds to each row in ``on_epoch_end``, so that other callbacks may look at them.
+        Columns that it adds to each row in ``on_epoch_end``, so that the callbacks behind it may look at them.
 
     Examples
     --------
@@ -46,6 +46,14 @@ class Callback(Explained):
     every_epoch: bool = True
     columns: Sequence[str] = ()
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        hooks = [name for name in vars(Callback) if name.startswith("on_")]
+        unknown = [name for name in vars(cls) if name.startswith("on_") and name not in hooks]
+        if unknown:
+            meant = hint(unknown[0], hooks) or f": there are {', '.join(hooks)}; within an epoch no Python runs"
+            raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called{meant}")
+
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
 
@@ -56,7 +64,7 @@ class Callback(Explained):
         """Before each epoch; the first is 1."""
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        """After each epoch, validation included. `row` is the epoch's row of the history."""
+        """After each epoch, validation included. `row` is the epoch's row of the history, and so is what is added to it."""
 
     def on_train_end(self, trainer: Any) -> None:
         """After the last epoch, also when training was stopped."""
@@ -85,8 +93,10 @@ class _Best:
         if self.column in columns:
             return
         hint = ""
-        if self.column.startswith("val_"):
+        if self.column.startswith("val_") and not any(column.startswith("val_") for column in columns):
             hint = ". Columns val_… need validation_data or validation_split"
+        elif self.column == "val_accuracy":
+            hint = '. It needs Trainer(..., metrics=["accuracy"])'
         elif f"running_{self.column}" in columns:
             hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
         raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(columns) or 'none'}{hint}")
@@ -404,6 +414,7 @@ class CSVLogger(Callback):
         self.path = Path(path)
         self.append = append
         self._columns: list[str] = []
+        self._begins = not append
 
     def on_train_begin(self, trainer: Any) -> None:
         self._columns = []
@@ -412,10 +423,12 @@ class CSVLogger(Callback):
             text = text[: text.rfind(b"\n") + 1]
             self._columns = next(csv.reader(io.StringIO(text.decode())), [])
             _replace(self.path, text)
-        else:
-            _replace(self.path, b"")
+        self._begins = not self.append or not self.path.exists()
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if self._begins:  # not before: another callback may refuse the training, and an older file should stay
+            _replace(self.path, b"")
+            self._begins = False
         values = {**row, "epoch": epoch}
         new = [c for c in dict.fromkeys(["epoch", *row]) if c not in self._columns]
         if new:

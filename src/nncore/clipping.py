@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.data.validation import NUMBER
 from nncore.tape import Op
 
 __all__ = ["ClipGlobalNorm", "ClipNorm", "ClipOps", "ClipValue", "Clipping"]
@@ -35,7 +36,7 @@ class Clipping(ABC):
     """Base: records the ops that change the gradient between the backward pass and the update."""
 
     def __init__(self, limit: float) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < math.inf:
+        if isinstance(limit, bool) or not isinstance(limit, NUMBER) or not 0 < limit < math.inf:
             raise ValueError(f"limit must be a positive number, got {limit!r}")
         self.limit = float(limit)
 

@@ -19,7 +19,7 @@ def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
     try:
         import matplotlib.figure
     except ImportError:
-        raise ImportError(f"{what} needs matplotlib: pip install nncore[plot]") from None
+        raise ImportError(f"{what} needs matplotlib: pip install matplotlib") from None
     if path is not None:
         return matplotlib.figure.Figure(figsize=size, layout="constrained")
     import matplotlib.pyplot as plt

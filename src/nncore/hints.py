@@ -6,9 +6,9 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Explained", "Sealed", "hint"]
+__all__ = ["PACKAGE", "Explained", "Sealed", "hint"]
 
 _BETAS = "both are given together, as betas=(0.9, 0.999)"
 _CLIP = "the trainer clips: Trainer(..., clip=nn.ClipGlobalNorm(5.0)), or nn.ClipNorm, nn.ClipValue"
@@ -44,6 +44,39 @@ ELSEWHERE: dict[str, str] = {
         ("bce", "binary_crossentropy"),
         "'sigmoid_cross_entropy' takes outputs before the sigmoid, 'binary_cross_entropy' probabilities",
     ),
+}  # fmt: skip
+
+_TRAINS = "a trainer does that: nn.Trainer(model, loss, optimizer).fit(X, y), and evaluate, partial_fit, save, restore"
+_SAVES = "save(path) and nncore.load(path) keep a model; parameters holds all its numbers, in one vector"
+_MODES = "what is called decides: fit trains, predict and forward infer"
+
+# attributes of objects
+ATTRIBUTES: dict[str, str] = {
+    **dict.fromkeys(("compile", "evaluate", "fit", "train_on_batch"), _TRAINS),
+    **dict.fromkeys(("get_weights", "load_weights", "save_weights", "set_weights", "state_dict", "load_state_dict"), _SAVES),
+    **dict.fromkeys(("eval", "train"), _MODES),
+    "add": "the layers are given at once: nn.Sequential([nn.Dense(8), nn.ReLU(), nn.Dense(1)], input_shape=2)",
+    "kernel": "it is weight", "load": "it is restore(path) of a trainer, nncore.load(path) of a model",
+    "predict": "the model does that: trainer.model.predict(X)",
+    "predict_proba": "outputs are logits: scipy.special.softmax(model.predict(X), axis=1), or expit for one output",
+    "trainable": "all layers are trained; BatchNorm alone can be frozen",
+    "train_step": "it is partial_fit of a trainer", "zero_grad": "each pass writes its gradient anew",
+}  # fmt: skip
+
+_NO_IMAGES = "there are dense and recurrent layers only"
+_NORM = "it is BatchNorm"
+
+# names in the package
+PACKAGE: dict[str, str] = {
+    "Linear": "it is Dense", "BatchNorm1d": _NORM, "BatchNorm2d": _NORM, "BatchNormalization": _NORM,
+    "LayerNormalization": "it is LayerNorm", "LSTM": "there are SimpleRNN and GRU", "RNN": "it is SimpleRNN",
+    **dict.fromkeys(("Conv1D", "Conv1d", "Conv2D", "Conv2d", "Embedding", "MaxPooling2D", "MaxPool2d"), _NO_IMAGES),
+    "Flatten": "inputs of several axes are taken as they are: Sequential([nn.Dense(10)], input_shape=(8, 8))",
+    "CrossEntropyLoss": "it is SoftmaxCrossEntropy", "MSELoss": "it is MeanSquaredError", "L1Loss": "it is MeanAbsoluteError",
+    "BCEWithLogitsLoss": "it is SigmoidCrossEntropy", "BCELoss": "it is BinaryCrossEntropy", "HuberLoss": "it is Huber",
+    "Model": "it is Sequential", "Module": "it is Layer", "Adagrad": "it is AdaGrad", "Adadelta": "it is AdaDelta",
+    "Adamax": "it is AdaMax", "Nadam": "it is NAdam", "Swish": "it is SiLU", "optim": "it is nncore.optimizers",
+    "load_model": "it is load",
 }  # fmt: skip
 
 
@@ -90,8 +123,8 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Explained, *args: Any, **kwargs: Any) -> None:
         try:
             init(self, *args, **kwargs)
-        except TypeError:
-            if complaint := _complaint(init, args, kwargs):
+        except TypeError as error:
+            if complaint := _complaint(init, args, kwargs) or _misfit(error):
                 raise TypeError(f"{type(self).__name__} {complaint}") from None
             raise
         if type(self).__init__ is __init__:
@@ -115,6 +148,13 @@ def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[
     return ""
 
 
+def _misfit(error: TypeError) -> str:
+    """What Python says of arguments that are missing or given twice, without the name of a base class."""
+    place, _, problem = str(error).partition(".__init__() ")
+    here = error.__traceback__ is None or error.__traceback__.tb_next is None  # not of another constructor, called within
+    return problem if here and place.isidentifier() and problem.startswith(("missing ", "got multiple ")) else ""
+
+
 class Sealed(Explained):
     """Base of classes whose objects, once made, take no new public attributes: a name that was mistyped is an error.
 
@@ -136,6 +176,13 @@ class Sealed(Explained):
 
     def _takes_no_more(self) -> bool:
         return "_made" in self.__dict__
+
+    if not TYPE_CHECKING:  # or every attribute would seem to exist
+
+        def __getattr__(self, name: str) -> Any:
+            """Only called for what is not there."""
+            meant = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{meant}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in self.__dict__ or name.startswith("_") or hasattr(self, name)) and self._takes_no_more():

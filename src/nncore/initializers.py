@@ -82,7 +82,8 @@ class Initializer:
         >>> Normal(std=0.1).config()
         {'name': 'normal', 'std': 0.1}
         """
-        return {"name": self.name(), **asdict(self)}  # type: ignore[call-overload]
+        fields = asdict(self)  # type: ignore[call-overload]
+        return {"name": self.name(), **{k: v.item() if isinstance(v, np.generic) else v for k, v in fields.items()}}
 
 
 def _number(argument: str, value: Any, minimum: float = -math.inf) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore.data.validation import as_numbers, convert
+from nncore.data.validation import NUMBER, as_numbers, convert
 from nncore.hints import Explained, hint
 from nncore.tape import Op, Signal, Tape
 
@@ -59,10 +59,15 @@ class Loss(Explained):
     """
 
     name: str
-    constants: tuple[float, ...] = ()
     threshold: float | None = None  # between the two classes, for outputs of width 1
     domain: str = ""  # which outputs it takes, if not all
+    applies: str = ""  # the activation within it, which makes no sense before it
     off_on = (0.0, 1.0)  # what labels become as rows
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The numbers that the op needs."""
+        return ()
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         """Check targets and bring them into the form that the op reads."""
@@ -83,6 +88,9 @@ class Loss(Explained):
 
     def check_rows(self, rows: Array, argument: str) -> None:
         """Raise if a target is outside the loss's domain."""
+
+    def check_classes(self, targets: Targets, argument: str) -> None:
+        """Raise if targets within its domain do not tell classes."""
 
     def convert_rows(self, rows: Array) -> Array:
         """Bring targets in range to the form of the op."""
@@ -130,6 +138,14 @@ class _Regression(Loss):
             raise ValueError(f"{wanted}; got {got}shape {array.shape}")
         return super().targets(array, width, dtype, argument)
 
+    def check_classes(self, targets: Targets, argument: str) -> None:
+        rows = targets.array
+        several = rows.ndim > 1 and rows.shape[1] > 1  # then shares of classes are fine
+        if targets.kind == "rows" and not (np.isin(rows, (-1.0, 0.0, 1.0)) | ((rows >= 0) & (rows <= 1) & several)).all():
+            raise ValueError(
+                f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {rows.min():g} to {rows.max():g}"
+            )
+
 
 class SquaredError(_Regression):
     """½ ‖y − d‖² per example (Rumelhart, Hinton, Williams 1986); ∂/∂y = y − d."""
@@ -161,10 +177,13 @@ class Huber(_Regression):
     name = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not isinstance(delta, (int, float)) or not 0 < delta < np.inf:
+        if not isinstance(delta, NUMBER) or not 0 < delta < np.inf:
             raise ValueError(f"delta must be a positive number, got {delta!r}")
         self.delta = float(delta)
-        self.constants = (self.delta,)
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        return (self.delta,)
 
     def config(self) -> dict[str, Any]:
         return {"delta": self.delta}
@@ -246,6 +265,7 @@ class SigmoidCrossEntropy(_Probability):
     """
 
     name = "sigmoid_cross_entropy"
+    applies = "sigmoid"
     threshold = 0.0
 
 
@@ -266,6 +286,7 @@ class SoftmaxCrossEntropy(_Distribution):
     """
 
     name = "softmax_cross_entropy"
+    applies = "softmax"
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
@@ -309,8 +330,12 @@ class PythonLoss(Loss):
         gather, d = gather_targets(tape, targets, y.width, self.off_on)
 
         def loss(rows: int) -> None:
-            value, gradient = self.function(y.value[:rows], d[:rows])
-            value, gradient = np.asarray(value), np.asarray(gradient)
+            result = self.function(y.value[:rows], d[:rows])
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise TypeError(
+                    f"loss {self.name} must return per-example losses and their gradient, got {type(result).__name__}"
+                )
+            value, gradient = np.asarray(result[0]), np.asarray(result[1])
             if value.shape != (rows,):
                 raise ValueError(f"loss {self.name} must return {rows} per-example losses, got shape {value.shape}")
             if gradient.shape != (rows, y.width):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,13 @@ class LearningRates:
 
     @property
     def suggestion(self) -> float | None:
-        """A tenth of the rate at which the smoothed loss is least; None if it never fell.
+        """A tenth of the rate at which the smoothed loss is least; None if it is least in the first tenth of the sweep.
 
         There steps only just do not do harm; a decade below, the loss falls and the rate has room to spare. A good rate to
         begin from, not the best one: that depends on batch size, schedule and length of the training.
         """
         least = int(self.smoothed.argmin())
-        return float(self.lrs[least]) / 10 if least else None
+        return float(self.lrs[least]) / 10 if least > len(self.lrs) // 10 else None
 
     @property
     def steepest(self) -> float | None:
@@ -137,13 +138,13 @@ def sweep(
     return LearningRates(start * (end / start) ** (np.arange(len(losses)) / (steps - 1)), losses, curve)
 
 
-def copy_of(trainer: Trainer) -> Trainer:
-    """A trainer of its own that stands where this one stands."""
+def copy_of(trainer: Trainer, metrics: Sequence[Any] = ()) -> Trainer:
+    """A trainer of its own that stands where this one stands; with these metrics."""
     model = trainer.model.copy()
     model.state[...] = trainer.model.state
     twin = Trainer(
         model, trainer.loss, copy.deepcopy(trainer.optimizer), regularizer=trainer.regularizer, clip=trainer.clip,
-        seed=trainer.seed,
+        metrics=metrics, seed=trainer.seed,
     )  # fmt: skip
     twin.optimizer.load_state_dict(trainer.optimizer.state_dict())
     twin.epochs_done = trainer.epochs_done

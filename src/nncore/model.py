@@ -13,14 +13,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore.data.sparse import SparseRows
 from nncore.data.validation import check_positive_integer, check_step
-from nncore.layers import Layer
+from nncore.layers.base import unbound
 from nncore.losses import Loss
 from nncore.network import FORWARD_ROWS, Network
 from nncore.recording import Recording
 from nncore.regularizers import Regularizer
 from nncore.tape import Compiled, stages
 
-__all__ = ["Sequential", "Text", "unbound"]
+__all__ = ["Sequential", "Text"]
 
 Array = NDArray[Any]
 
@@ -373,12 +373,3 @@ class Sequential(Network):
 
     def __repr__(self) -> str:
         return f"Sequential({self.layers!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
-
-
-def unbound(layer: Layer) -> Layer:
-    """A shallow copy of a layer without its views into the model's arrays."""
-    other = copy.copy(layer)
-    other.owner = None
-    for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
-        other.__dict__.pop(name, None)
-    return other

@@ -22,6 +22,7 @@ from nncore.hints import Sealed
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
+from nncore.recent import Recent
 from nncore.recording import Recording
 from nncore.tape import PARALLEL_FLOPS, Compiled, Op, parameter_stages, stages
 
@@ -59,17 +60,19 @@ class Network(Sealed):
         self.initialize(self.seed)
         self._input_scaler: Scaler | None = None
         self._target_scaler: Scaler | None = None
-        self._recordings: dict[Any, Any] = {}
+        self._recordings = Recent()
         self._turn = threading.RLock()  # several Python threads may use one model: what they share is used in turns
-        for layer in self.layers:
-            layer.owner = weakref.ref(self)
+        for part in (part for layer in self.layers for part in layer.parts):
+            part.owner = weakref.ref(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, the vectors take the numbers: the layers' arrays are views into them. The dtype stays."""
+        """Assigned to, the vectors take the numbers: the layers' arrays are views into them. What the rest depends on stays."""
         if name in ("parameters", "gradients", "state") and name in self.__dict__:
             overwrite(name, self.__dict__[name], value)
         elif name == "dtype" and name in self.__dict__:
             raise AttributeError(f"dtype is fixed, got {value!r}: astype({str(value)!r}) returns a converted copy")
+        elif name in ("layers", "seed", "input_shape", "output_shape") and self._takes_no_more():
+            raise AttributeError(f"{name} is fixed once the model is made, got {value!r}: make a new model")
         else:
             super().__setattr__(name, value)
 
@@ -80,9 +83,10 @@ class Network(Sealed):
         for position, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers[{position}] must be a Layer, got {layer!r}")
-            if any(layer is other for other in self.layers[:position]):
+            earlier = [part for other in self.layers[:position] for part in other.parts]
+            if any(part is other for part in layer.parts for other in earlier):
                 raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each place")
-            if layer.owner and layer.owner():
+            if any(part.owner and part.owner() for part in layer.parts):
                 raise ValueError(f"layers[{position}] belongs to another model, whose parameters it holds: make a new one")
             kind = layer.default_name()
             counts[kind] = counts.get(kind, 0) + 1
@@ -172,9 +176,9 @@ class Network(Sealed):
         raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """Compiled things, the last eight kept."""
+        """Compiled things."""
         with self._turn:
-            return self._look_up((*key, self.variant), make)
+            return self._recordings.get((*key, self.variant), make)
 
     @property
     def variant(self) -> tuple[Any, ...]:
@@ -191,15 +195,6 @@ class Network(Sealed):
                     f"layer {layer.name} takes the mean and the variance of a batch and needs at least "
                     f"{layer.smallest_batch(training)} rows: {last} {smallest}{hint}"
                 )
-
-    def _look_up(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        found = self._recordings.pop(key, None)
-        if found is None:
-            while len(self._recordings) >= 8:
-                self._recordings.pop(next(iter(self._recordings)))
-            found = make()
-        self._recordings[key] = found  # the one used last is the last
-        return found
 
     def forward(self, X: Any, *, training: bool = False, step: int = 0) -> Array:
         """The network's output for the rows of X.

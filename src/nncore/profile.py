@@ -172,8 +172,7 @@ def measure(trainer: Trainer, X: Any, y: Any, batch_size: int | None, steps: int
     trainer._check_optimizer(len(data), batch)
     if len(data) % batch:
         data = data.take(np.arange(len(data) // batch * batch))
-    twin = copy_of(trainer)
-    twin.metrics = trainer.metrics
+    twin = copy_of(trainer, trainer.metrics)
     run = twin._run(data, batch, samplers.Shuffled())
     walk = _Walk(run, WARM_UP + 3 * (steps + ROUNDS))
     compiled = run.program.compiled

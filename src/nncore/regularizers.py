@@ -8,12 +8,13 @@ are the same for plain `SGD` alone. `L1` is coupled; `ProximalL1` is decoupled.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nncore.data.validation import check_at_least_zero
 
 if TYPE_CHECKING:
     from nncore.layers.base import Parameter
@@ -47,7 +48,8 @@ class Regularizer:
         total = 0.0
         for _, array, part in self.parts(model):
             w = array.ravel().astype(np.float64)
-            total += (part.l1 + part.proximal) * float(np.abs(w).sum()) + 0.5 * part.l2 * float(w @ w)
+            total += (part.l1 + part.proximal) * float(np.abs(w).sum())
+            total += 0.5 * part.l2 * float(w @ w) if part.l2 else 0.0  # whose square may be infinite where w is not
         return total
 
     def gradient(self, model: Sequential) -> Array:
@@ -95,7 +97,7 @@ class L2(Regularizer):
     """
 
     def __init__(self, strength: float) -> None:
-        self.l2 = _strength("strength", strength)
+        self.l2 = check_at_least_zero(strength, "strength")
 
     def config(self) -> dict[str, Any]:
         return {"strength": self.l2}
@@ -113,7 +115,7 @@ class L1(Regularizer):
     """
 
     def __init__(self, strength: float) -> None:
-        self.l1 = _strength("strength", strength)
+        self.l1 = check_at_least_zero(strength, "strength")
 
     def config(self) -> dict[str, Any]:
         return {"strength": self.l1}
@@ -156,7 +158,7 @@ class ProximalL1(Regularizer):
     """
 
     def __init__(self, strength: float) -> None:
-        self.proximal = _strength("strength", strength)
+        self.proximal = check_at_least_zero(strength, "strength")
 
     def config(self) -> dict[str, Any]:
         return {"strength": self.proximal}
@@ -172,7 +174,7 @@ class ElasticNet(Regularizer):
     """
 
     def __init__(self, l1: float, l2: float) -> None:
-        self.l1, self.l2 = _strength("l1", l1), _strength("l2", l2)
+        self.l1, self.l2 = check_at_least_zero(l1, "l1"), check_at_least_zero(l2, "l2")
 
 
 class PerLayer(Regularizer):
@@ -212,6 +214,8 @@ class PerLayer(Regularizer):
         arrays = [f"{layer.name}.{name}" for layer in model.layers for name in layer.parameters]
         weighty = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
         for name in self.penalties:
+            if name in weighty and name in arrays:
+                raise ValueError(f"regularizer: {name!r} names a layer and an array of another one: rename the layer")
             if name not in [*weighty, *arrays]:
                 raise ValueError(f"regularizer: expected names among {', '.join([*weighty, *arrays])}, got {name!r}")
 
@@ -228,9 +232,3 @@ def get(regularizer: Any, model: Sequential) -> Regularizer | None:
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4) or a mapping, got {regularizer!r}")
     return regularizer
-
-
-def _strength(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
-    return float(value)

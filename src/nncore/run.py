@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.errors import DivergenceError
-from nncore.programs import Dataset, coefficients, training_program
+from nncore.programs import Dataset, StepProgram, coefficients, training_program
 from nncore.samplers import Examples, Sampler
 from nncore.schedules import Schedule
 from nncore.weights import example_weights
@@ -41,8 +41,17 @@ class Run:
             self.examples.losses = trainer._last_losses.of(data, lambda losses: trainer._evaluate(data, losses))
         self.factors = np.ones(len(data)) if sampler.weighs else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
-        self.program = trainer._program(training_program, batch + merge, self._weighted_data())
+        self.loss = trainer.loss
+        self.program = self._compiled()
         self.failure: DivergenceError | None = None
+
+    def _compiled(self) -> StepProgram:
+        """The program for the trainer as it is: a callback may have assigned something."""
+        if self.trainer.loss is not self.loss:
+            raise RuntimeError(
+                f"loss was assigned during fit, whose targets have the form for {self.loss!r}: assign it between two calls"
+            )
+        return self.trainer._program(training_program, self.batch + self.merge, self._weighted_data())
 
     def advance(
         self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
@@ -51,6 +60,8 @@ class Run:
 
         Fewer if interrupted, or if the training diverged: then ``failure`` says so.
         """
+        self.program = self._compiled()
+        self.trainer.optimizer.begin_epoch()
         trainer, pace = self.trainer, self.program.pace
         _, wanted = pace.plan()
         epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
@@ -119,7 +130,8 @@ class Run:
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
-        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch)
+        origin = optimizer.origin(self.per_epoch)
+        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch, origin)
         table = np.hstack([coefficients(self.trainer, count, self.per_epoch), layers])
         offset = optimizer.step_count - first
         norms = np.empty((count, 2 if self.trainer.clip else 0))

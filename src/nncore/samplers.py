@@ -95,6 +95,10 @@ class Sampler(Configured):
         """The factor (count,) on the loss of each example, for a sampler that ``weighs``."""
         return np.ones(examples.count)
 
+    def take(self, chosen: Int64, count: int) -> Sampler:
+        """The sampler for some of the examples, of which there are so many: what a validation split leaves."""
+        return self
+
     def check(self, examples: Examples) -> None:
         """Raise if it cannot sample these."""
 
@@ -170,6 +174,9 @@ class Weighted(Sampler):
 
     def __init__(self, weights: ArrayLike) -> None:
         self._weights = example_weights(weights, np.size(weights), "weights")
+
+    def take(self, chosen: Int64, count: int) -> Weighted:
+        return Weighted(example_weights(self._weights, count, "weights of the sampler")[chosen])
 
     def check(self, examples: Examples) -> None:
         example_weights(self._weights, examples.count, "weights of the sampler")

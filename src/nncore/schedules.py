@@ -84,10 +84,14 @@ class Schedule(Configured):
         """The values at the times `t`."""
         raise NotImplementedError
 
-    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1) -> Array:
-        """The values at the steps first_step, …, first_step + steps - 1."""
+    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1, origin: int = 0) -> Array:
+        """The values at the steps first_step, …, first_step + steps - 1.
+
+        Epochs have `steps_per_epoch` steps and count from the step `origin`. That is not step 0 if earlier epochs had more or
+        fewer steps: after 5 epochs of 60, in those of 100, it is -200.
+        """
         first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
-        t = np.arange(first_step, first_step + steps, dtype=np.int64)
+        t = np.arange(first_step, first_step + steps, dtype=np.int64) - (origin if self.per == "epoch" else 0)
         return np.asarray(self.at(t // self.unit(steps_per_epoch)), np.float64)
 
     def unit(self, steps_per_epoch: int) -> int:
@@ -281,14 +285,16 @@ class Warmup(Schedule):
         self.after = as_schedule(after)
         self.steps, self.start = count("steps", steps, 0), number("start", start)
 
-    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1) -> Array:
+    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1, origin: int = 0) -> Array:
         first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
         unit = self.unit(steps_per_epoch)
+        if self.per == "epoch":  # from here on time counts from the first epoch, and after the way up anew
+            first_step, origin = first_step - origin, 0
         rising = min(max(self.steps * unit - first_step, 0), steps)
         t = np.arange(first_step, first_step + rising, dtype=np.int64) // unit
         goal = self.after.values(0, 1, steps_per_epoch)
         way = self.start + (goal - self.start) * ((t + 1) / (self.steps + 1))
-        rest = self.after.values(max(first_step - self.steps * unit, 0), steps - rising, steps_per_epoch)
+        rest = self.after.values(max(first_step - self.steps * unit, 0), steps - rising, steps_per_epoch, min(origin, 0))
         return np.concatenate((way, rest))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import os
 import uuid
@@ -204,8 +205,21 @@ def _losses(arrays: Mapping[str, Array]) -> Array | None:
     return losses
 
 
+def _layer_config(layer: Layer) -> dict[str, Any]:
+    """What makes the layer again; refused if arguments of its constructor are missing."""
+    config = layer.config()
+    parameters = inspect.signature(type(layer)).parameters.values()
+    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if missing := [name for name in named if name not in config]:
+        raise ValueError(
+            f"config() of layer {layer.name} must return the arguments of {type(layer).__name__}, as the file has to; "
+            f"{', '.join(missing)} is missing"
+        )
+    return config
+
+
 def _model_config(model: Sequential) -> dict[str, Any]:
-    layers = [{"class": type(layer).__name__, **layer.config()} for layer in model.layers]
+    layers = [{"class": type(layer).__name__, **_layer_config(layer)} for layer in model.layers]
     config = {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
     return config | {name: {"class": type(scaler).__name__, **scaler.config()} for name, scaler in _scalers(model).items()}
 

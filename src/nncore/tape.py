@@ -195,9 +195,9 @@ class Tape:
         self.schedules.append((name, schedule, least))
         return self.optimizer_columns + len(self.schedules) - 1
 
-    def scheduled_values(self, first_step: int, steps: int, steps_per_epoch: int) -> Array:
-        """The coefficients of the layers, (steps, schedules)."""
-        columns = [schedule.values(first_step, steps, steps_per_epoch) for _, schedule, _ in self.schedules]
+    def scheduled_values(self, first_step: int, steps: int, steps_per_epoch: int, origin: int) -> Array:
+        """The coefficients of the layers, (steps, schedules); the arguments as for `Schedule.values`."""
+        columns = [schedule.values(first_step, steps, steps_per_epoch, origin) for _, schedule, _ in self.schedules]
         for (name, schedule, least), values in zip(self.schedules, columns, strict=True):
             if not (values >= least).all():
                 raise ValueError(f"{name} must be at least {least:g}, got {values.min():g} from {schedule!r}")
@@ -351,7 +351,7 @@ class Compiled:
         records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
     ) -> None:  # fmt: skip
         self.parallel = tape.parallel
-        self._turn = threading.Lock()
+        self._turn, self._running = threading.Lock(), 0  # the thread whose turn it is
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)
@@ -374,10 +374,17 @@ class Compiled:
 
         Several Python threads may call; each has its turn with its own arrays.
         """
+        thread = threading.get_ident()
+        if self._running == thread:
+            raise RuntimeError("Python code within a program, such as a loss or a layer, must not run the same program again")
         with self._turn, _kernels.one_thread():
-            for op, slot, array in bind:
-                self.program.bind(self._numbers[op], slot, array)
-            return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
+            self._running = thread
+            try:
+                for op, slot, array in bind:
+                    self.program.bind(self._numbers[op], slot, array)
+                return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
+            finally:
+                self._running = 0
 
     @property
     def steps_done(self) -> int:

@@ -121,8 +121,8 @@ class Trainer(Training):
         validation_split : float
             Instead: this share of the data is set aside, shuffled first and stratified by label.
         exact_loss : bool
-            Also evaluate the training data after every epoch: columns ``loss`` and so on, comparable with ``val_loss``. The
-            columns ``running_…`` are means over the epoch while the parameters were changing.
+            Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
+            with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
         callbacks : iterable of Callback
         verbose : {0, 1, 2}
             Silent, a progress line, a line an epoch.
@@ -172,7 +172,9 @@ class Trainer(Training):
             if validation is not None:
                 raise ValueError("validation_split and validation_data exclude each other, got both")
             train, held_back = self._split(data, validation_split)
-            data, validation, labels = data.take(train), data.take(held_back), None if labels is None else labels[train]
+            chosen, labels = chosen.take(train, len(data)), None if labels is None else labels[train]
+            data, validation = data.take(train), data.take(held_back)
+        measured = data  # class weights are for training only
         if class_weight is not None and labels is not None:
             data = data.weighted(class_weights(class_weight, labels, self._width))
         if last_batch not in ("keep", "merge"):
@@ -197,22 +199,24 @@ class Trainer(Training):
                 within = functools.partial(progress.update, self.epochs_done + 1 - first)
                 for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
                     if exact_loss:
-                        row |= self._evaluate(data)
+                        row |= self._evaluate(measured)
                     if validation is not None:
                         row |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
                     row |= notes
                     self.epochs_done += 1
                     self.history.append(row)
-                    for callback in callbacks if each_epoch else ():
-                        callback.on_epoch_end(self, self.epochs_done, row)
+                    if each_epoch:
+                        self._end_epoch(callbacks, row)
                     progress.update(self.epochs_done - first, 1.0, row)
                 if run.failure:
-                    raise run.failure
+                    break
             self.interrupted = interrupted()
         if self.interrupted and verbose:
             print(f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on", file=sys.stderr)
         for callback in callbacks:
             callback.on_train_end(self)
+        if run.failure:
+            raise run.failure
         return self.history
 
     def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
@@ -428,6 +432,14 @@ class Trainer(Training):
         return f"Trainer({self.model!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, epochs_done={self.epochs_done})"
 
     # --- inside
+
+    def _end_epoch(self, callbacks: list[Callback], row: dict[str, float]) -> None:
+        """Let the callbacks see the row; what they add to it is in the history too."""
+        measured = set(row)
+        for callback in callbacks:
+            callback.on_epoch_end(self, self.epochs_done, row)
+        if added := {name: value for name, value in row.items() if name not in measured}:
+            self.history.amend(added)
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""

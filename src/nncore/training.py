@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,15 @@ from nncore import metrics as metric_registry
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
-from nncore.data.validation import check_lengths
+from nncore.data.validation import NUMBER, check_lengths
 from nncore.hints import Sealed
 from nncore.history import History
 from nncore.losses import Loss
-from nncore.metrics import LossMetric
+from nncore.metrics import Accuracy, LossMetric
 from nncore.model import Sequential
 from nncore.optimizers import Optimizer
 from nncore.programs import Dataset, StepProgram, evaluation_program
+from nncore.recent import Recent
 from nncore.regularizers import Regularizer
 from nncore.samplers import LastLosses
 from nncore.weights import example_weights
@@ -47,9 +49,9 @@ class Training(Sealed):
             raise ValueError("model must have parameters to train, got none")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
-        self._compiled: dict[Any, Any] = {}
+        self._compiled = Recent()
         self.model, self.loss, self.optimizer = model, loss, optimizers.get(optimizer)
-        self.metrics = [metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics)]
+        self.metrics = tuple(metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics))
         self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
         self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
@@ -65,16 +67,30 @@ class Training(Sealed):
         self._optimizer_state = self.optimizer.state
         self._first_config = self.optimizer.config()
 
-    # --- what may be given anew at any time
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("model", "optimizer", "metrics") and self._takes_no_more():
+            raise AttributeError(f"{name} is fixed once the trainer is made, got {value!r}: make a new Trainer")
+        super().__setattr__(name, value)
+
+    # --- what may be given anew
 
     @property
     def loss(self) -> Loss:
-        """What is minimised. Like ``regularizer`` and ``clip`` it may be assigned: it counts from the next step on."""
+        """What is minimised. May be assigned between two calls of ``fit``.
+
+        ``regularizer`` and ``clip`` may be assigned by a callback too: they count from the next epoch on.
+        """
         return self._loss
 
     @loss.setter
     def loss(self, loss: Loss | str | Callable[..., Any]) -> None:
         self._loss = losses.get(loss)
+        last = self.model.layers[-1]
+        if self._loss.applies == last.default_name():
+            warnings.warn(
+                f"{self._loss.name} applies the {self._loss.applies} itself, but {last.name} does so before: leave it out",
+                stacklevel=3,
+            )
         self._compiled.clear()
 
     @property
@@ -106,6 +122,8 @@ class Training(Sealed):
         rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
+        if any(isinstance(metric, Accuracy) for metric in self.metrics):
+            self.loss.check_classes(targets[0], f"y{suffix}")
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
         if weights is not None:
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
@@ -135,7 +153,7 @@ class Training(Sealed):
 
     def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
         """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
-        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+        if isinstance(fraction, bool) or not isinstance(fraction, NUMBER) or not 0 < fraction < 1:
             raise ValueError(f"validation_split must be a number between 0 and 1, got {fraction!r}")
         y = data.targets[0].array
         classes = y.dtype == np.int64 or bool(np.isin(y, (-1.0, 0.0, 1.0)).all())
@@ -167,8 +185,7 @@ class Training(Sealed):
         return list(self._row(prefix, np.zeros(len(self.columns) + 1)))
 
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
-        """Compiled for batches of at most ``capacity`` and this kind of targets; once."""
+        """Compiled for batches of at most ``capacity`` and this kind of targets."""
         key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
-        if key not in self._compiled:
-            self._compiled[key] = compile(self, capacity, data)
-        return self._compiled[key]
+        program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
+        return program

@@ -26,15 +26,20 @@ static void NAME(sigmoid_backward)(real *restrict dz, const real *restrict dh, c
 }
 
 /* relu: h = max(z, 0); NaN stays NaN */
+NN_INLINE real NAME(relu_of)(real z) { return z <= 0 ? 0 : z; }
+
 static void NAME(relu_forward)(real *restrict h, const real *restrict z, int64_t n) {
-    for (int64_t i = 0; i < n; i++) h[i] = z[i] <= 0 ? 0 : z[i];
+    for (int64_t i = 0; i < n; i++) h[i] = NAME(relu_of)(z[i]);
 }
 
-/* h = max(z, 0), so h' = [z > 0]: 0 at the kink */
+/* h = max(z, 0), so h' = [z > 0]: 0 at the kink.  A function, so that dh is there before the choice: a load that depends on it
+ * would be a branch. */
+NN_INLINE real NAME(relu_slope)(real dh, real z) { return z > 0 ? dh : 0; }
+
 static void NAME(relu_backward)(real *restrict dz, const real *restrict dh, const real *restrict z,
                                 const real *restrict h, int64_t n) {
     (void)h;
-    for (int64_t i = 0; i < n; i++) dz[i] = z[i] > 0 ? dh[i] : 0;
+    for (int64_t i = 0; i < n; i++) dz[i] = NAME(relu_slope)(dh[i], z[i]);
 }
 
 /* leaky_relu: h = z for z > 0, else slope z (Maas, Hannun, Ng 2013) */

@@ -262,9 +262,6 @@ static void NAME(batch_renorm_track)(real *running, real *batches, const real *b
             }                                                                                                                \
     }
 
-NN_INLINE real NAME(relu_of)(real z) { return z <= 0 ? 0 : z; }
-NN_INLINE real NAME(relu_slope)(real dy, real z) { return z > 0 ? dy : 0; }
-/* Functions, so that dy is there before the choice: a load that depends on it would be a branch. */
 #define SAME(z) (z)
 #define SAME_SLOPE(dy, z) (dy)
 NN_BATCH_NORM(batch_norm, SAME, SAME_SLOPE)

@@ -7,7 +7,10 @@
  * is gone with it. */
 NN_INLINE void NAME(dropout_part)(real *restrict y, const real *restrict x, const uint32_t *restrict bits, uint32_t threshold,
                                   real scale, int n) {
-    for (int i = 0; i < n; i++) y[i] = bits[i] < threshold ? 0 : scale * x[i];
+    for (int i = 0; i < n; i++) {
+        const real kept = scale * x[i];    /* loaded in any case: a load that depends on the choice would be a branch */
+        y[i] = bits[i] < threshold ? 0 : kept;
+    }
 }
 
 static void NAME(dropout_forward)(real *restrict y, const real *restrict x, uint32_t threshold, real scale, nn_stream stream,

@@ -45,7 +45,7 @@ def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
     try:
         from sklearn import datasets
     except ImportError:
-        raise ImportError("load_digits needs scikit-learn: pip install nncore[demo]") from None
+        raise ImportError("load_digits needs scikit-learn: pip install scikit-learn") from None
     digits: Any = datasets.load_digits()
     X = digits.data if flat else digits.images
     return np.asarray(X / 16 if scale else X, dtype=np.float32), np.asarray(digits.target, dtype=np.int64)

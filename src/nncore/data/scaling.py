@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.data.scaler import Scaler
+from nncore.data.validation import NUMBER
 
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler", "attached", "restored"]
 
@@ -234,7 +235,7 @@ class Decorrelate(Scaler):
         return {"n_samples_seen_": np.full(features, n), "mean_": mean, "covariance_": covariance}
 
     def _derive(self) -> None:
-        if not isinstance(self.tol, (int, float)) or not 0 <= self.tol < 1:
+        if not isinstance(self.tol, NUMBER) or not 0 <= self.tol < 1:
             raise ValueError(f"tol must be a number from 0 to below 1, got {self.tol!r}")
         self.scale_ = _scale(self.mean_, np.diagonal(self.covariance_))
 

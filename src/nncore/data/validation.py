@@ -12,11 +12,12 @@ from numpy.typing import DTypeLike, NDArray
 from nncore import _kernels
 
 __all__ = [
-    "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_lengths", "check_positive_integer", "check_rate",
-    "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
+    "NUMBER", "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_lengths", "check_positive_integer",
+    "check_rate", "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
+NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
 
 
@@ -67,7 +68,9 @@ def as_numbers(values: Any, argument: str) -> Array:
     if array.dtype.kind not in "fiub":
         if is_sparse(values):
             raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
-        raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}")
+        text = array.dtype.kind in "SUT" or any(isinstance(value, str) for value in array.flat[:1])
+        hint = f"; np.unique({argument}, return_inverse=True) numbers labels that are text" if text else ""
+        raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}{hint}")
     return array
 
 
@@ -106,14 +109,14 @@ def check_positive_integer(value: Any, argument: str) -> int:
 
 def check_rate(value: Any, argument: str = "rate") -> float:
     """``value`` as a probability of dropping something: at least 0, below 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 <= value < 1:
         raise ValueError(f"{argument} must be a number of at least 0 and below 1, got {value!r}")
     return float(value)
 
 
 def check_at_least_zero(value: Any, argument: str) -> float:
     """``value`` as a finite float of at least 0."""
-    good = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    good = isinstance(value, NUMBER) and not isinstance(value, bool)
     if not good or not 0 <= value < math.inf:
         raise ValueError(f"{argument} must be a finite number of at least 0, got {value!r}")
     return float(value)

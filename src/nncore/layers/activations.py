@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nncore.data.validation import NUMBER
 from nncore.layers.base import Layer
 from nncore.tape import Signal, Tape
 
@@ -162,6 +163,6 @@ ACTIVATIONS = {
 
 
 def _finite(name: str, value: float) -> float:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, NUMBER) or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return float(value)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from nncore.data.validation import check_at_least_zero
 from nncore.layers.base import Layer
 from nncore.tape import Signal, Tape
 
@@ -38,9 +38,7 @@ class ActivityL1(Layer):
 
     def __init__(self, strength: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength < math.inf:
-            raise ValueError(f"strength must be a number of at least 0, got {strength!r}")
-        self.strength = float(strength)
+        self.strength = check_at_least_zero(strength, "strength")
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)

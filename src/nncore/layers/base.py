@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import weakref
@@ -17,7 +18,7 @@ from nncore.arrays import overwrite
 from nncore.hints import Sealed
 from nncore.tape import Op, Signal, Tape
 
-__all__ = ["Layer", "Parameter", "State"]
+__all__ = ["Layer", "Parameter", "State", "unbound"]
 
 Array = NDArray[Any]
 
@@ -61,6 +62,7 @@ class Layer(Sealed):
     - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
+    - ``config()`` returns the arguments of the constructor, if it has any but ``name``: a file of the model holds them.
 
     Parameters
     ----------
@@ -83,6 +85,7 @@ class Layer(Sealed):
     """
 
     penalizes_activity = False  # does it add to the loss of an example?
+    assignable: tuple[str, ...] = ()  # arguments that count anew when they are assigned to, though the layer is in a model
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not isinstance(name, str) or not name):
@@ -106,12 +109,23 @@ class Layer(Sealed):
         return output_shape
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, an array of a model takes the numbers: it is a view, and stays one."""
+        """Assigned to, an array of a model takes the numbers: it is a view, and stays one. What the ops depend on is fixed."""
         bound = self.__dict__.get(name)
         if isinstance(bound, np.ndarray) and self.owner and name in self._views:
             overwrite(f"{self.name}.{name}", bound, value)
+        elif name in self._fixed:
+            raise AttributeError(
+                f"{name} of layer {self.name} is fixed once the layer is in a model, got {value!r}: make a new model"
+            )
         else:
             super().__setattr__(name, value)
+
+    @property
+    def _fixed(self) -> set[str]:
+        """Attributes on which what is compiled depends. A layer written in Python looks at its own anew in each pass."""
+        if type(self).forward is not Layer.forward or not (owner := self.__dict__.get("owner")) or owner() is None:
+            return set()
+        return {*self.config(), "inputs", "input_shape", "output_shape"} - {*self.assignable}
 
     @property
     def _views(self) -> set[str]:
@@ -132,6 +146,11 @@ class Layer(Sealed):
     def add_state(self, name: str, shape: tuple[int, ...], initial: float) -> None:
         """Declare an array that is kept but not trained; ``self.<name>`` becomes a view into ``model.state``."""
         self.states[name] = State(name, tuple(shape), initial)
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """The layer, and those inside it: each belongs to one place in one model."""
+        return (self,)
 
     @property
     def label(self) -> str:
@@ -207,6 +226,15 @@ class Layer(Sealed):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if key != "name" or value)
         return f"{type(self).__name__}({arguments})"
+
+
+def unbound(layer: Layer) -> Layer:
+    """A shallow copy of a layer without its views into the model's arrays."""
+    other = copy.copy(layer)
+    other.owner = None
+    for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
+        other.__dict__.pop(name, None)
+    return other
 
 
 def _check_shape(what: str, array: Array, shape: tuple[int, ...]) -> None:

@@ -126,6 +126,8 @@ class BatchNorm(Layer):
             self.add_state("batches", (1,), 0.0)
         return input_shape
 
+    assignable = ("frozen",)
+
     @property
     def variant(self) -> bool:
         return self.frozen

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nncore import initializers
-from nncore.data.validation import check_positive_integer
+from nncore.data.validation import check_positive_integer, check_rate
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, Rows, matrix_tiles, spread
@@ -71,9 +71,7 @@ class Recurrent(Layer):
     ) -> None:  # fmt: skip
         super().__init__(name=name)
         self.units, self.return_sequences = check_positive_integer(units, "units"), bool(return_sequences)
-        if isinstance(zoneout, bool) or not isinstance(zoneout, (int, float)) or not 0 <= zoneout < 1:
-            raise ValueError(f"zoneout must be a number from 0 to below 1, got {zoneout!r}")
-        self.zoneout = float(zoneout)
+        self.zoneout = check_rate(zoneout, "zoneout")
         self.weight_init, self.recurrent_init = initializers.get(weight_init), initializers.get(recurrent_init)
         self.bias_init = initializers.get(bias_init)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore.layers.base import Array, Layer
+from nncore.layers.base import Array, Layer, unbound
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
 from nncore.tape import Op, Signal, Tape
@@ -70,6 +70,11 @@ class WeightNorm(Layer):
             raise TypeError(f"layer must be a Dense layer, whose weights are normalised; got {layer!r}")
         self.layer = layer
 
+    def __copy__(self) -> WeightNorm:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, layer=unbound(self.layer))  # or the copies would share it
+        return other
+
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         layer = self.layer
         shape = layer._declare(input_shape)
@@ -79,6 +84,10 @@ class WeightNorm(Layer):
         if layer.has_bias:
             self.add_parameter("bias", (layer.units,), layer.bias_init)
         return shape
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        return (self, self.layer)
 
     @property
     def weight(self) -> Array:

@@ -64,6 +64,8 @@ class Optimizer(Configured, Sealed):
         The slots by name; empty until the first step or `init_state`.
     step_count : int
         Steps taken.
+    epochs : int
+        Whole epochs among them: the time of schedules with ``per="epoch"``.
     """
 
     kernel: str
@@ -81,7 +83,8 @@ class Optimizer(Configured, Sealed):
         self._restart()
 
     def _restart(self) -> None:
-        self.step_count = 0
+        self.step_count = self.epochs = 0
+        self.epoch_steps = 0  # steps taken in the present epoch
         self.products = dict.fromkeys(self.running, 1.0)
         self.entered = False
 
@@ -112,10 +115,14 @@ class Optimizer(Configured, Sealed):
         value: Hyper = getattr(self, name)
         if not isinstance(value, Schedule):
             return np.full(steps, value)
-        values = value.values(self.step_count, steps, steps_per_epoch)
+        values = value.values(self.step_count, steps, steps_per_epoch, self.origin(steps_per_epoch))
         for end in (values.min(), values.max()) if steps else ():
             in_range(name, float(end), f" from {value!r}")
         return values
+
+    def origin(self, steps_per_epoch: int) -> int:
+        """The step at which the first epoch would have begun if all had so many steps."""
+        return self.step_count - self.epochs * steps_per_epoch - self.epoch_steps
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         """What the kernel needs in the next `steps` steps: (steps, k), in the kernel's order."""
@@ -133,6 +140,12 @@ class Optimizer(Configured, Sealed):
             products = self.running_products(self.hyper_values(steps, steps_per_epoch))
             self.products = {name: float(product[steps - 1]) for name, product in products.items()}
         self.step_count += steps
+        whole, self.epoch_steps = divmod(self.epoch_steps + steps, steps_per_epoch)
+        self.epochs += whole
+
+    def begin_epoch(self) -> None:
+        """An epoch begins, whether the one before was finished or not."""
+        self.epoch_steps = 0
 
     # ---- state
 
@@ -162,17 +175,23 @@ class Optimizer(Configured, Sealed):
             raise ValueError(f"state of {self.kernel}: missing {missing}, unexpected {unexpected}")
         arrays = {slot: np.asarray(state[slot]) for slot in slots}
         self._check_slots(arrays)
-        step_count = count("step_count", state["step_count"], 0)
+        step_count, epochs = (count(name, state[name], 0) for name in ("step_count", "epochs"))
         products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
         for slot, array in arrays.items():
             if slot not in self.state:
                 self.state[slot] = aligned_zeros(array.size, array.dtype)
             self.state[slot][...] = array
         self.step_count, self.products, self.entered = step_count, products, bool(state.get("entered", False))
+        self.epochs, self.epoch_steps = epochs, 0
 
     def _scalars(self) -> dict[str, float]:
         products = {f"product_{name}": product for name, product in self.products.items()}
-        return {"step_count": self.step_count, **products, **({"entered": int(self.entered)} if self.enter else {})}
+        return {
+            "step_count": self.step_count,
+            "epochs": self.epochs,
+            **products,
+            **({"entered": int(self.entered)} if self.enter else {}),
+        }
 
     def _check_slots(self, arrays: dict[str, Real]) -> None:
         """All alike, and like the slots there are."""

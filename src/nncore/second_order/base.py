@@ -90,7 +90,7 @@ class FullBatchOptimizer(Optimizer):
         self.check(point)
         with np.errstate(all="ignore"):  # what overflows is found by its being infinite
             new, columns = (point, {}) if self.stopped else self.iteration(f, point)
-        self.step_count += 1
+        self.advance(1)
         self.check(new)
         row = {
             "loss": new.value, "gradient_norm": _norm(new.gradient), "step_length": _norm(new.theta - point.theta), **columns,
@@ -231,6 +231,7 @@ class FullBatchOptimizer(Optimizer):
             self.state.setdefault(name, np.empty_like(blank[name]))[...] = array
         self.numbers = {"parameters": n, **loaded}
         self.step_count, self.stopped = step_count, ""
+        self.epochs = step_count  # an epoch is an iteration
 
 
 def _norm(v: Array) -> float:

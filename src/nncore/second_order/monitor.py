@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore.callbacks import Callback
-from nncore.data.validation import check_positive_integer
+from nncore.data.validation import NUMBER, check_positive_integer
 from nncore.history import History
 from nncore.second_order.operators import HessianOperator
 
@@ -63,7 +63,7 @@ class ConditioningMonitor(Callback):
     columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
 
     def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:
-        if lr is not None and (isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf):
+        if lr is not None and (isinstance(lr, bool) or not isinstance(lr, NUMBER) or not 0 < lr < math.inf):
             raise ValueError(f"lr must be a positive number, got {lr!r}")
         self.X, self.y, self.lr, self.every = X, y, lr, check_positive_integer(every, "every")
         self._hessian: HessianOperator | None = None
@@ -84,14 +84,12 @@ class ConditioningMonitor(Callback):
         bent = float(g @ self._hessian.products(g))
         terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * bent), strict=True))
         row.update(terms)
-        trainer.history.amend(terms)
 
     def _rate(self, trainer: Any) -> float:
         if self.lr is not None:
             return float(self.lr)
         optimizer = trainer.optimizer
-        per_epoch = max(1, optimizer.step_count // max(1, trainer.epochs_done))
-        rates = optimizer.hyper_values(1, per_epoch).get("lr")
+        rates = optimizer.hyper_values(1).get("lr")
         if rates is None:
             raise ValueError(f"lr must be given: {type(optimizer).__name__} has no learning rate")
         return float(rates[0])
