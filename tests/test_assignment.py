@@ -385,18 +385,10 @@ def test_a_name_that_means_two_things() -> None:
 # Names of other libraries.
 
 
-@pytest.mark.parametrize(
-    ("action", "words"),
-    [
-        (lambda: nn.Linear, "'Linear': it is Dense"), (lambda: nn.Sequentail, "did you mean 'Sequential'"),
-        (lambda: make().model.fit, "a trainer does that"), (lambda: make().predict, r"trainer\.model\.predict"),
-        (lambda: make().model.predict_proba, r"scipy\.special\.softmax"),
-        (lambda: make().model.nothing, "has no attribute 'nothing'$"),
-    ],
-)  # fmt: skip
-def test_attributes_that_are_elsewhere(action: Any, words: str) -> None:
+@pytest.mark.parametrize(("name", "words"), [("Linear", "'Linear': it is Dense"), ("Sequentail", "did you mean 'Sequential'")])
+def test_names_that_are_elsewhere(name: str, words: str) -> None:
     with pytest.raises(AttributeError, match=words):
-        action()
+        getattr(nn, name)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __all__ = ["PACKAGE", "Explained", "Sealed", "hint"]
 
@@ -44,23 +44,6 @@ ELSEWHERE: dict[str, str] = {
         ("bce", "binary_crossentropy"),
         "'sigmoid_cross_entropy' takes outputs before the sigmoid, 'binary_cross_entropy' probabilities",
     ),
-}  # fmt: skip
-
-_TRAINS = "a trainer does that: nn.Trainer(model, loss, optimizer).fit(X, y), and evaluate, partial_fit, save, restore"
-_SAVES = "save(path) and nncore.load(path) keep a model; parameters holds all its numbers, in one vector"
-_MODES = "what is called decides: fit trains, predict and forward infer"
-
-# attributes of objects
-ATTRIBUTES: dict[str, str] = {
-    **dict.fromkeys(("compile", "evaluate", "fit", "train_on_batch"), _TRAINS),
-    **dict.fromkeys(("get_weights", "load_weights", "save_weights", "set_weights", "state_dict", "load_state_dict"), _SAVES),
-    **dict.fromkeys(("eval", "train"), _MODES),
-    "add": "the layers are given at once: nn.Sequential([nn.Dense(8), nn.ReLU(), nn.Dense(1)], input_shape=2)",
-    "kernel": "it is weight", "load": "it is restore(path) of a trainer, nncore.load(path) of a model",
-    "predict": "the model does that: trainer.model.predict(X)",
-    "predict_proba": "outputs are logits: scipy.special.softmax(model.predict(X), axis=1), or expit for one output",
-    "trainable": "all layers are trained; BatchNorm alone can be frozen",
-    "train_step": "it is partial_fit of a trainer", "zero_grad": "each pass writes its gradient anew",
 }  # fmt: skip
 
 _NO_IMAGES = "there are dense and recurrent layers only"
@@ -176,13 +159,6 @@ class Sealed(Explained):
 
     def _takes_no_more(self) -> bool:
         return "_made" in self.__dict__
-
-    if not TYPE_CHECKING:  # or every attribute would seem to exist
-
-        def __getattr__(self, name: str) -> Any:
-            """Only called for what is not there."""
-            meant = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{meant}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in self.__dict__ or name.startswith("_") or hasattr(self, name)) and self._takes_no_more():
