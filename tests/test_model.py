@@ -420,11 +420,27 @@ def test_the_dtype_of_a_model_stays() -> None:
         model.dtype = "float64"
 
 
-def test_deep_copies_are_copies_and_pickles_are_refused() -> None:
+def test_deep_copies_are_copies() -> None:
     model = nn.Sequential([nn.Dense(2)], input_shape=3)
     other = copy.deepcopy(model)
     other.parameters[...] = 0
     assert other.parameters.size == model.parameters.size
     assert model.parameters.any()
-    with pytest.raises(TypeError, match=r"save\(path\)"):
-        pickle.dumps(model)
+
+
+def test_models_and_trainers_go_through_pickle(rng: np.random.Generator) -> None:
+    """As between processes: what comes out goes on with the same bits."""
+    X, y = rng.standard_normal((50, 4)), np.arange(50) % 3
+    layers = [nn.BatchNorm(), nn.WeightNorm(nn.Dense(5)), nn.Tanh(), nn.Dropout(0.1), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=4, seed=1)
+    model.input_scaler = nn.data.StandardScaler().fit(X)
+    optimizer = nn.EMA(nn.Adam(lr=nn.schedules.Cosine(1e-3, 100)))
+    trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer, regularizer=nn.L2(1e-3), clip=nn.ClipNorm(1.0))
+    trainer.fit(X, y, epochs=3, verbose=0)
+    again = pickle.loads(pickle.dumps(trainer))
+    assert np.array_equal(again.model.predict(X), model.predict(X))
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).state, model.state)
+    for each in (trainer, again):
+        each.fit(X, y, epochs=3, verbose=0)
+    assert again.model.parameters.tobytes() == model.parameters.tobytes()
+    assert again.history == trainer.history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from os import PathLike
@@ -302,16 +303,24 @@ class Sequential(Network):
         """A copy of the model, its parameters converted."""
         layers = copy.deepcopy([unbound(layer) for layer in self.layers])
         other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
-        other.parameters[...] = self.parameters
-        other.input_scaler, other.target_scaler = self.input_scaler, self.target_scaler
-        other.state[...] = self.state
+        other.__setstate__(self.__getstate__())
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self.astype(self.dtype)
 
     def __reduce__(self) -> Any:
-        raise TypeError(f"a {type(self).__name__} is not pickled: save(path) and nncore.load(path) keep it, copy() copies it")
+        """For processes that hand models to each other. Files that last: ``save``."""
+        layers = [unbound(layer) for layer in self.layers]
+        make = functools.partial(type(self), dtype=self.dtype, seed=self.seed)
+        return make, (layers, self.input_shape), self.__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("parameters", "state", "input_scaler", "target_scaler")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def copy(self) -> Sequential:
         """An independent copy of the model."""

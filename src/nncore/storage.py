@@ -291,6 +291,10 @@ def _write(path: PathLikeStr, arrays: Mapping[str, Array], about: dict[str, Any]
     header = {"format": FORMAT, "about": json.dumps(about)}
     data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"path must be a file, got the folder {target}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path must be in a folder that exists, got {target}")
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "xb") as file:

@@ -234,6 +234,7 @@ def unbound(layer: Layer) -> Layer:
     other.owner = None
     for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
         other.__dict__.pop(name, None)
+    other.parameters, other.states = {}, {}  # declared anew in another model
     return other
 
 
