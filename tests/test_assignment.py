@@ -31,6 +31,11 @@ def make(**kw: Any) -> nn.Trainer:
 
 # Time in epochs.
 
+
+def step_decay(per: Any) -> schedules.Schedule:
+    return schedules.StepDecay(0.1, every=10, per=per)
+
+
 DECAY = schedules.StepDecay(1e-3, every=10, factor=0.1, per="epoch")
 WARM = schedules.Warmup(schedules.Exponential(1e-3, 0.5, per="epoch"), steps=3, per="epoch")
 
@@ -47,6 +52,30 @@ def test_epochs_are_counted_whatever_their_steps(
         trainer.fit(*data, epochs=epochs, batch_size=batch, verbose=0)
     assert np.allclose(trainer.history["lr"], schedule.values(0, 15), rtol=1e-15)
     assert trainer.optimizer.epochs == 15
+
+
+@pytest.mark.parametrize("batches", [(1, 60), (60, 1)])
+def test_two_clocks(batches: tuple[int, int], data: tuple[Array, Array]) -> None:
+    """A warmup in steps before a decay in epochs, and the other way round: each goes by its own clock."""
+    steps = [N // batch for batch in batches]
+    step = np.cumsum([0, *[steps[0]] * 5, *[steps[1]] * 5])  # at which each epoch begins
+    last = step[1:] - 1  # and ends
+
+    def rates(schedule: schedules.Schedule) -> Array:
+        trainer = make(optimizer=nn.SGD(lr=schedule))
+        for batch in batches:
+            trainer.fit(*data, epochs=5, batch_size=batch, verbose=0)
+        return trainer.history["lr"]
+
+    by_epoch = rates(schedules.Warmup(step_decay("epoch"), steps=2))
+    if batches[0] == 1:  # the way is over within the first epoch: a decay in the tenth, late by the part that the way took
+        assert np.allclose(by_epoch, 0.1)
+    else:
+        assert np.allclose(by_epoch, np.where(last < 2, 0.1 * (last + 1) / 3, 0.1))
+    by_step = rates(schedules.Warmup(step_decay("step"), steps=2, per="epoch"))
+    rest = last - np.where(np.arange(10) < 2, 0, np.where(np.arange(10) < 5, 2 * steps[0], 2 * steps[1]))
+    want = np.where(np.arange(10) < 2, 0.1 * (np.arange(10) + 1) / 3, 0.1 ** (1 + np.maximum(rest, 0) // 10))
+    assert np.allclose(by_step, want)
 
 
 def test_epochs_are_counted_in_checkpoints(data: tuple[Array, Array], tmp_path: Any) -> None:
@@ -140,6 +169,14 @@ def test_a_loss_is_not_assigned_within_a_fit(data: tuple[Array, Array]) -> None:
         trainer.fit(*data, epochs=4, verbose=0, callbacks=[change])
     assert trainer.epochs_done == 2
     trainer.fit(*data, verbose=0)  # between two calls it may be
+
+
+def test_second_order_does_not_follow_assignments(data: tuple[Array, Array]) -> None:
+    trainer = make(optimizer=nn.second_order.LBFGS())
+    for change in (lambda t: setattr(t, "regularizer", nn.L2(1.0)), lambda t: setattr(t, "clip", nn.ClipNorm(1.0))):
+        with pytest.raises(RuntimeError, match="assigned during fit, which LBFGS cannot follow"):
+            trainer.fit(*data, epochs=4, verbose=0, callbacks=[Assign(trainer.epochs_done + 2, change)])
+        trainer.clip = None
 
 
 def test_a_parameter_of_a_loss_may_be_assigned() -> None:
@@ -282,6 +319,36 @@ def test_a_program_does_not_run_within_itself(data: tuple[Array, Array]) -> None
     assert trainer.evaluate(*data)["loss"] > 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_python_ops_on_any_thread(threads: int, rng: np.random.Generator) -> None:
+    """A layer in Python runs on whichever thread comes to it; evaluation of another size is another program."""
+
+    class Peek(nn.Layer):
+        again = 0
+
+        def forward(self, x: Array, training: bool) -> Array:
+            if self.again:
+                rows, self.again = self.again, 0
+                model.predict(X[:rows])
+            return x
+
+        def backward(self, dy: Array) -> Array:
+            return dy
+
+    model = nn.Sequential([nn.Dense(300), Peek(), nn.Dense(300)], input_shape=300)
+    X, before = rng.standard_normal((256, 300)), nn.get_num_threads()
+    nn.set_num_threads(threads)
+    try:
+        for _ in range(20):
+            model.layers[1].again = 256
+            with pytest.raises(RuntimeError, match="must not run the same program again"):
+                model.predict(X)
+            model.layers[1].again = 3
+            assert model.predict(X).shape == (256, 300)
+    finally:
+        nn.set_num_threads(before)
+
+
 # Rows, checkpoints, divergence.
 
 
@@ -295,6 +362,38 @@ class Score(Callback):
 def test_what_callbacks_add_to_a_row_is_in_the_history(data: tuple[Array, Array]) -> None:
     history = make().fit(*data, epochs=3, verbose=0, callbacks=[Score(), nn.EarlyStopping("score", mode="max", patience=1)])
     assert history["score"].tolist() == [-1, -2]
+
+
+def test_what_callbacks_add_is_in_checkpoints(data: tuple[Array, Array], tmp_path: Any) -> None:
+    trainer, again = make(), make()
+    checkpoint = nn.ModelCheckpoint(tmp_path / "c", save_best_only=False)
+    trainer.fit(*data, epochs=2, verbose=0, callbacks=[Score(), checkpoint])
+    again.restore(tmp_path / "c")
+    assert again.history == trainer.history
+
+
+@pytest.mark.parametrize(("value", "error"), [("text", TypeError), (None, None)])
+def test_what_is_added_to_a_row_is_a_number(value: Any, error: Any, data: tuple[Array, Array]) -> None:
+    add = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: row.update(note=value))
+    if error:
+        with pytest.raises(error, match="column 'note' must be a number, got 'text'"):
+            make().fit(*data, verbose=0, callbacks=[add])
+    else:
+        assert np.isnan(make().fit(*data, verbose=0, callbacks=[add])["note"]).all()
+
+
+def test_divergence_is_told_though_a_callback_fails(data: tuple[Array, Array]) -> None:
+    look = nn.LambdaCallback(on_train_end=lambda trainer: trainer.history["running_loss"][-1])
+    with pytest.raises(nn.DivergenceError) as caught:
+        make(loss="squared_error", optimizer=nn.SGD(lr=1e200)).fit(*data, epochs=3, verbose=0, callbacks=[look])
+    assert isinstance(caught.value.__context__, KeyError)
+
+
+def test_a_log_in_no_folder_is_refused_before_training(data: tuple[Array, Array], tmp_path: Any) -> None:
+    trainer = make()
+    with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
+        trainer.fit(*data, verbose=0, callbacks=[nn.CSVLogger(tmp_path / "none" / "log.csv")])
+    assert trainer.epochs_done == 0
 
 
 def test_a_hook_that_is_never_called_is_refused() -> None:
@@ -334,7 +433,7 @@ def test_an_activation_twice_is_warned_of(last: Any, loss: str) -> None:
     model = nn.Sequential([nn.Dense(2), last()], input_shape=2)
     with pytest.warns(UserWarning, match="itself, but .* does so before: leave it out") as caught:
         nn.Trainer(model, loss)
-    assert len(caught) == 1
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("y", [np.linspace(0, 5000, N), np.linspace(-0.9, 0.9, N), np.linspace(0, 1, N)])
@@ -342,7 +441,8 @@ def test_accuracy_needs_classes(y: Array, data: tuple[Array, Array]) -> None:
     trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=4), "mean_squared_error", metrics=["accuracy"])
     with pytest.raises(ValueError, match="accuracy needs classes: y must be labels, 0 and 1 or ±1"):
         trainer.fit(data[0], y, verbose=0)
-    trainer.fit(data[0], np.sign(y - 0.3), verbose=0)
+    for classes in (np.sign(y - 0.3), np.where(y > 0.5, 0.9, 0.1), np.where(y > 0, 0.9, -0.9)):
+        trainer.fit(data[0], classes, verbose=0)
 
 
 def test_a_layer_that_cannot_be_made_again_is_not_saved(tmp_path: Any) -> None:
@@ -358,6 +458,29 @@ def test_a_layer_that_cannot_be_made_again_is_not_saved(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=r"config\(\) of layer power_1 must return the arguments of Power.*k is missing"):
         model.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
+
+
+def test_names_of_layers_in_files(tmp_path: Any) -> None:
+    """Whether or not the constructor takes a name, and whether or not ``config`` returns it."""
+
+    class Plain(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+
+        def forward(self, x: Array, training: bool) -> Array:
+            return x
+
+    class Named(Plain):
+        def __init__(self, k: int = 2, name: str | None = None) -> None:
+            nn.Layer.__init__(self, name=name)
+            self.k = k
+
+        def config(self) -> dict[str, Any]:
+            return {"k": self.k}
+
+    nn.Sequential([Plain(), Named(5, name="five")], input_shape=2).save(tmp_path / "m")
+    again = nn.load(tmp_path / "m", custom_layers={"Plain": Plain, "Named": Named})
+    assert again["five"].k == 5  # type: ignore[attr-defined]
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Any, data: tuple[Array, Array]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .hints import Explained, hint
+from .hints import Explained
 from .history import _larger_is_better
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
@@ -51,8 +51,8 @@ class Callback(Explained):
         hooks = [name for name in vars(Callback) if name.startswith("on_")]
         unknown = [name for name in vars(cls) if name.startswith("on_") and name not in hooks]
         if unknown:
-            meant = hint(unknown[0], hooks) or f": there are {', '.join(hooks)}; within an epoch no Python runs"
-            raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called{meant}")
+            there = f"there are {', '.join(hooks)}; within an epoch no Python runs"
+            raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called: {there}")
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
@@ -67,7 +67,7 @@ class Callback(Explained):
         """After each epoch, validation included. `row` is the epoch's row of the history, and so is what is added to it."""
 
     def on_train_end(self, trainer: Any) -> None:
-        """After the last epoch, also when training was stopped."""
+        """After the last epoch, also when training was stopped or diverged."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs: JSON values and arrays."""
@@ -414,9 +414,11 @@ class CSVLogger(Callback):
         self.path = Path(path)
         self.append = append
         self._columns: list[str] = []
-        self._begins = not append
+        self._begins = True
 
     def on_train_begin(self, trainer: Any) -> None:
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"path must be in a folder that exists, got {self.path}")
         self._columns = []
         if self.append and self.path.exists():
             text = self.path.read_bytes()

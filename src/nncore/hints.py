@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["PACKAGE", "Explained", "Sealed", "hint"]
+__all__ = ["PACKAGE", "Explained", "Sealed", "hint", "warn"]
 
 _BETAS = "both are given together, as betas=(0.9, 0.999)"
 _CLIP = "the trainer clips: Trainer(..., clip=nn.ClipGlobalNorm(5.0)), or nn.ClipNorm, nn.ClipValue"
@@ -79,6 +81,14 @@ def hint(name: Any, known: Iterable[str]) -> str:
         return f": {ELSEWHERE[name.lower()]}"
     close = difflib.get_close_matches(name, sorted(known), 1, cutoff=0.75)
     return f": did you mean {close[0]!r}?" if close else ""
+
+
+def warn(message: str) -> None:
+    """A warning that points to the line outside the package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "nncore":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 class Explained:

@@ -117,14 +117,7 @@ class History:
         TypeError
             For a name that is not a string or a value that is not a number. Nothing is added.
         """
-        numbers = {}
-        for name, value in row.items():
-            if not isinstance(name, str):
-                raise TypeError(f"column names must be strings, got {name!r}")
-            try:
-                numbers[name] = math.nan if value is None else float(value)
-            except (TypeError, ValueError):
-                raise TypeError(f"column {name!r} must be a number, got {value!r}") from None
+        numbers = _numbers(row)
         if not numbers:
             raise ValueError("row must have at least one column, got an empty one")
         for name in numbers:
@@ -145,10 +138,10 @@ class History:
         """
         if not self._rows:
             raise ValueError("there is no row to amend")
-        for name, value in values.items():
+        for name, value in _numbers(values).items():
             if name not in self._columns:
                 self._columns[name] = [math.nan] * self._rows
-            self._columns[name][-1] = float(value)
+            self._columns[name][-1] = value
 
     def to_dict(self) -> dict[str, list[float | None]]:
         """The columns as lists of floats, ready for JSON and ``pandas.DataFrame``; NaN, which JSON lacks, becomes None.
@@ -312,3 +305,16 @@ def _format(values: list[float]) -> list[str]:
 def _justify(cells: list[str]) -> list[str]:
     width = max(map(len, cells))
     return [cell.rjust(width) for cell in cells]
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """A row as floats; None is NaN."""
+    numbers = {}
+    for name, value in row.items():
+        if not isinstance(name, str):
+            raise TypeError(f"column names must be strings, got {name!r}")
+        try:
+            numbers[name] = math.nan if value is None else float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"column {name!r} must be a number, got {value!r}") from None
+    return numbers

@@ -23,6 +23,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore.data.validation import NUMBER
+
 __all__ = [
     "INITIALIZERS", "Constant", "FanOutNormal", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
     "LecunNormal", "LecunUniform", "Normal", "Orthogonal", "SigmoidUniform", "Uniform", "Zeros", "get",
@@ -88,7 +90,7 @@ class Initializer:
 
 def _number(argument: str, value: Any, minimum: float = -math.inf) -> None:
     """Raise unless `value` is a finite real number of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if isinstance(value, bool) or not isinstance(value, NUMBER):
         raise TypeError(f"{argument} must be a number, got {type(value).__name__}")
     if not (math.isfinite(value) and value >= minimum):
         bound = "" if minimum == -math.inf else f" and at least {minimum:g}"

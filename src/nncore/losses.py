@@ -140,8 +140,8 @@ class _Regression(Loss):
 
     def check_classes(self, targets: Targets, argument: str) -> None:
         rows = targets.array
-        several = rows.ndim > 1 and rows.shape[1] > 1  # then shares of classes are fine
-        if targets.kind == "rows" and not (np.isin(rows, (-1.0, 0.0, 1.0)) | ((rows >= 0) & (rows <= 1) & several)).all():
+        shares = rows.ndim > 1 and rows.shape[1] > 1 and rows.min() >= 0 and rows.max() <= 1
+        if targets.kind == "rows" and not (shares or np.isin(rows, (-1.0, 0.0, 1.0)).all() or len(np.unique(rows)) <= 2):
             raise ValueError(
                 f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {rows.min():g} to {rows.max():g}"
             )

@@ -91,8 +91,16 @@ class Schedule(Configured):
         fewer steps: after 5 epochs of 60, in those of 100, it is -200.
         """
         first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
-        t = np.arange(first_step, first_step + steps, dtype=np.int64) - (origin if self.per == "epoch" else 0)
-        return np.asarray(self.at(t // self.unit(steps_per_epoch)), np.float64)
+        return self._values(first_step, steps, steps_per_epoch, origin)
+
+    def _values(self, first_step: int, steps: int, steps_per_epoch: int, origin: int) -> Array:
+        t = self._since(first_step, steps, origin) // self.unit(steps_per_epoch)
+        return np.asarray(self.at(t), np.float64)
+
+    def _since(self, first_step: int, steps: int, origin: int) -> Times:
+        """Steps since this schedule's time began; 0 before."""
+        begin = origin if self.per == "epoch" else 0
+        return np.maximum(np.arange(first_step - begin, first_step - begin + steps, dtype=np.int64), 0)
 
     def unit(self, steps_per_epoch: int) -> int:
         """How many steps the time unit has."""
@@ -285,16 +293,14 @@ class Warmup(Schedule):
         self.after = as_schedule(after)
         self.steps, self.start = count("steps", steps, 0), number("start", start)
 
-    def values(self, first_step: int, steps: int, steps_per_epoch: int = 1, origin: int = 0) -> Array:
-        first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
+    def _values(self, first_step: int, steps: int, steps_per_epoch: int, origin: int) -> Array:
         unit = self.unit(steps_per_epoch)
-        if self.per == "epoch":  # from here on time counts from the first epoch, and after the way up anew
-            first_step, origin = first_step - origin, 0
-        rising = min(max(self.steps * unit - first_step, 0), steps)
-        t = np.arange(first_step, first_step + rising, dtype=np.int64) // unit
+        length, t = self.steps * unit, self._since(first_step, steps, origin)
+        rising = int((t < length).sum())
         goal = self.after.values(0, 1, steps_per_epoch)
-        way = self.start + (goal - self.start) * ((t + 1) / (self.steps + 1))
-        rest = self.after.values(max(first_step - self.steps * unit, 0), steps - rising, steps_per_epoch, min(origin, 0))
+        way = self.start + (goal - self.start) * ((t[:rising] // unit + 1) / (self.steps + 1))
+        # Both clocks of `after`, steps and epochs, stood still on the way.
+        rest = self.after._values(first_step + rising - length, steps - rising, steps_per_epoch, origin)
         return np.concatenate((way, rest))
 
 

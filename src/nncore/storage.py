@@ -207,9 +207,11 @@ def _losses(arrays: Mapping[str, Array]) -> Array | None:
 
 def _layer_config(layer: Layer) -> dict[str, Any]:
     """What makes the layer again; refused if arguments of its constructor are missing."""
-    config = layer.config()
+    config = {"name": layer.name, **layer.config()}
     parameters = inspect.signature(type(layer)).parameters.values()
     named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if "name" not in named and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        del config["name"]
     if missing := [name for name in named if name not in config]:
         raise ValueError(
             f"config() of layer {layer.name} must return the arguments of {type(layer).__name__}, as the file has to; "

@@ -351,8 +351,9 @@ class Compiled:
         records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
     ) -> None:  # fmt: skip
         self.parallel = tape.parallel
-        self._turn, self._running = threading.Lock(), 0  # the thread whose turn it is
+        self._turn = threading.Lock()
         everything = [*before, *step, *after]
+        self._python = [op.arrays[0] for stage in everything for op, _, _ in stage.placed if op.kernel == "python"]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)
         self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
@@ -374,17 +375,12 @@ class Compiled:
 
         Several Python threads may call; each has its turn with its own arrays.
         """
-        thread = threading.get_ident()
-        if self._running == thread:
+        if any(op.thread == threading.get_ident() for op in self._python):
             raise RuntimeError("Python code within a program, such as a loss or a layer, must not run the same program again")
         with self._turn, _kernels.one_thread():
-            self._running = thread
-            try:
-                for op, slot, array in bind:
-                    self.program.bind(self._numbers[op], slot, array)
-                return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
-            finally:
-                self._running = 0
+            for op, slot, array in bind:
+                self.program.bind(self._numbers[op], slot, array)
+            return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
 
     @property
     def steps_done(self) -> int:

@@ -139,7 +139,7 @@ class Trainer(Training):
         ValueError, TypeError
             If data and network do not fit, before any parameter has changed.
         DivergenceError
-            If the loss stops being finite; the last finite parameters stay in place.
+            If the loss stops being finite; the last finite parameters stay in place, or what callbacks put there.
 
         Notes
         -----
@@ -213,10 +213,12 @@ class Trainer(Training):
             self.interrupted = interrupted()
         if self.interrupted and verbose:
             print(f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on", file=sys.stderr)
-        for callback in callbacks:
-            callback.on_train_end(self)
-        if run.failure:
-            raise run.failure
+        try:
+            for callback in callbacks:
+                callback.on_train_end(self)
+        finally:  # the failure comes first, whatever they say to it
+            if run.failure:
+                raise run.failure
         return self.history
 
     def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
@@ -435,11 +437,11 @@ class Trainer(Training):
 
     def _end_epoch(self, callbacks: list[Callback], row: dict[str, float]) -> None:
         """Let the callbacks see the row; what they add to it is in the history too."""
-        measured = set(row)
         for callback in callbacks:
+            known = set(row)
             callback.on_epoch_end(self, self.epochs_done, row)
-        if added := {name: value for name, value in row.items() if name not in measured}:
-            self.history.amend(added)
+            if added := {name: value for name, value in row.items() if name not in known}:
+                self.history.amend(added)
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
 from nncore.data.validation import NUMBER, check_lengths
-from nncore.hints import Sealed
+from nncore.hints import Sealed, warn
 from nncore.history import History
 from nncore.losses import Loss
 from nncore.metrics import Accuracy, LossMetric
@@ -87,10 +86,7 @@ class Training(Sealed):
         self._loss = losses.get(loss)
         last = self.model.layers[-1]
         if self._loss.applies == last.default_name():
-            warnings.warn(
-                f"{self._loss.name} applies the {self._loss.applies} itself, but {last.name} does so before: leave it out",
-                stacklevel=3,
-            )
+            warn(f"{self._loss.name} applies the {self._loss.applies} itself, but {last.name} does so before: leave it out")
         self._compiled.clear()
 
     @property
@@ -187,5 +183,6 @@ class Training(Sealed):
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
         key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
-        program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
+        with self.model._turn:
+            program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
         return program

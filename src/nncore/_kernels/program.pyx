@@ -4,6 +4,8 @@
 Only what is bound here is checked here (names, counts, dtypes, contiguity); shapes are the caller's business.
 """
 
+from threading import get_ident
+
 import numpy as np
 
 cimport cython
@@ -124,14 +126,18 @@ cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin,
 
 
 class PythonOp:
-    """A Python function of the number of rows as an op of a program; keeps the exception it raised."""
+    """A Python function of the number of rows as an op of a program; keeps the exception it raised, and the thread it runs on."""
 
     def __init__(self, function):
         self.function = function
-        self.error = None
+        self.error = self.thread = None
 
     def __call__(self, rows):
-        self.function(rows)
+        self.thread = get_ident()
+        try:
+            self.function(rows)
+        finally:
+            self.thread = None
 
 
 cdef void *address(array, int64_t *stride=NULL) except *:

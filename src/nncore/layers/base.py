@@ -115,7 +115,7 @@ class Layer(Sealed):
             overwrite(f"{self.name}.{name}", bound, value)
         elif name in self._fixed:
             raise AttributeError(
-                f"{name} of layer {self.name} is fixed once the layer is in a model, got {value!r}: make a new model"
+                f"{name} of layer {self.label} is fixed once the layer is in a model, got {value!r}: make a new model"
             )
         else:
             super().__setattr__(name, value)

@@ -84,7 +84,8 @@ class Optimizer(Configured, Sealed):
 
     def _restart(self) -> None:
         self.step_count = self.epochs = 0
-        self.epoch_steps = 0  # steps taken in the present epoch
+        self.epoch_steps = 0  # steps taken in the present epoch, of
+        self.steps_per_epoch = 1
         self.products = dict.fromkeys(self.running, 1.0)
         self.entered = False
 
@@ -140,6 +141,7 @@ class Optimizer(Configured, Sealed):
             products = self.running_products(self.hyper_values(steps, steps_per_epoch))
             self.products = {name: float(product[steps - 1]) for name, product in products.items()}
         self.step_count += steps
+        self.steps_per_epoch = steps_per_epoch
         whole, self.epoch_steps = divmod(self.epoch_steps + steps, steps_per_epoch)
         self.epochs += whole
 
@@ -214,6 +216,7 @@ class Optimizer(Configured, Sealed):
         """
         self._check_theta(theta)
         check_gradient(theta, grad)
+        self.begin_epoch()
         row = self.coefficients(1)
         self._ensure_state(theta)
         if self.enter and not self.entered:
@@ -300,6 +303,7 @@ class Optimizer(Configured, Sealed):
         if not resume:
             self.init_state(theta.size, theta.dtype)
         evaluate = evaluator(f, theta)
+        self.begin_epoch()
         rows = self.coefficients(steps)
         points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
         taken = 0

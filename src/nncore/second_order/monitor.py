@@ -39,7 +39,7 @@ class ConditioningMonitor(Callback):
     X, y : array_like
         The examples that l is the mean over: the training data or a part of them.
     lr : float, optional
-        ε; default the optimizer's present learning rate.
+        ε; default that of the optimizer's next step.
     every : int
         After each so many epochs; the columns are NaN in between.
 
@@ -70,7 +70,8 @@ class ConditioningMonitor(Callback):
 
     def on_train_begin(self, trainer: Any) -> None:
         self._hessian = HessianOperator(trainer.model, self.X, self.y, trainer.loss, trainer.regularizer)
-        self._rate(trainer)
+        if self.lr is None and "lr" not in trainer.optimizer.hyperparameters:
+            raise ValueError(f"lr must be given: {type(trainer.optimizer).__name__} has no learning rate")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         if epoch % self.every or self._hessian is None:
@@ -80,19 +81,12 @@ class ConditioningMonitor(Callback):
         if trainer.regularizer:
             loss += trainer.regularizer.value(trainer.model)
             g += trainer.regularizer.gradient(trainer.model)
-        rate = self._rate(trainer)
+        rate = self.lr
+        if rate is None:
+            rate = float(trainer.optimizer.hyper_values(1, trainer.optimizer.steps_per_epoch)["lr"][0])
         bent = float(g @ self._hessian.products(g))
         terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * bent), strict=True))
         row.update(terms)
-
-    def _rate(self, trainer: Any) -> float:
-        if self.lr is not None:
-            return float(self.lr)
-        optimizer = trainer.optimizer
-        rates = optimizer.hyper_values(1).get("lr")
-        if rates is None:
-            raise ValueError(f"lr must be given: {type(optimizer).__name__} has no learning rate")
-        return float(rates[0])
 
     @staticmethod
     def plot(history: History, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:

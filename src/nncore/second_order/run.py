@@ -50,6 +50,7 @@ class FullBatchRun:
         self.point: Point | None = None
         self.failure: Exception | None = None
         self.optimizer.stopped = ""
+        self.minimised = trainer.loss, trainer.regularizer, trainer.clip
 
     @property
     def columns(self) -> list[str]:
@@ -61,6 +62,12 @@ class FullBatchRun:
     ) -> list[tuple[Row, Row]]:  # fmt: skip
         """One iteration and its row (and no notes), or no row and ``failure``."""
         model, optimizer = self.trainer.model, self.optimizer
+        now = self.trainer.loss, self.trainer.regularizer, self.trainer.clip
+        if any(new is not old for new, old in zip(now, self.minimised, strict=True)):
+            raise RuntimeError(
+                f"loss, regularizer or clip was assigned during fit, which {type(optimizer).__name__} cannot follow: assign it "
+                "between two calls"
+            )
         try:
             if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
                 self.point = optimizer.begin_at(self.objective, model.parameters)
