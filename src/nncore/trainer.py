@@ -438,10 +438,10 @@ class Trainer(Training):
     def _end_epoch(self, callbacks: list[Callback], row: dict[str, float]) -> None:
         """Let the callbacks see the row; what they add to it is in the history too."""
         for callback in callbacks:
-            known = set(row)
+            known = list(row)
             callback.on_epoch_end(self, self.epochs_done, row)
-            if added := {name: value for name, value in row.items() if name not in known}:
-                self.history.amend(added)
+            if len(row) > len(known):
+                self.history.amend({name: value for name, value in row.items() if name not in known})
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""
