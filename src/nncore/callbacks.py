@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .data.validation import check_folder
 from .hints import Explained
 from .history import _larger_is_better
 
@@ -417,8 +418,7 @@ class CSVLogger(Callback):
         self._begins = True
 
     def on_train_begin(self, trainer: Any) -> None:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(f"path must be in a folder that exists, got {self.path}")
+        check_folder(self.path)
         self._columns = []
         if self.append and self.path.exists():
             text = self.path.read_bytes()

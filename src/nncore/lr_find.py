@@ -141,7 +141,6 @@ def sweep(
 def copy_of(trainer: Trainer, metrics: Sequence[Any] = ()) -> Trainer:
     """A trainer of its own that stands where this one stands; with these metrics."""
     model = trainer.model.copy()
-    model.state[...] = trainer.model.state
     twin = Trainer(
         model, trainer.loss, copy.deepcopy(trainer.optimizer), regularizer=trainer.regularizer, clip=trainer.clip,
         metrics=metrics, seed=trainer.seed,

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import restored
+from nncore.data.validation import check_folder
 from nncore.layers import LAYERS, Layer
 from nncore.model import Sequential
 from nncore.network import declare
@@ -295,8 +296,7 @@ def _write(path: PathLikeStr, arrays: Mapping[str, Array], about: dict[str, Any]
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file, got the folder {target}")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"path must be in a folder that exists, got {target}")
+    check_folder(target)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "xb") as file:

@@ -353,7 +353,6 @@ class Compiled:
         self.parallel = tape.parallel
         self._turn = threading.Lock()
         everything = [*before, *step, *after]
-        self._python = [op.arrays[0] for stage in everything for op, _, _ in stage.placed if op.kernel == "python"]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)
         self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
@@ -375,7 +374,7 @@ class Compiled:
 
         Several Python threads may call; each has its turn with its own arrays.
         """
-        if any(op.thread == threading.get_ident() for op in self._python):
+        if any(op.thread == threading.get_ident() for op in self.program.python_ops):
             raise RuntimeError("Python code within a program, such as a loss or a layer, must not run the same program again")
         with self._turn, _kernels.one_thread():
             for op, slot, array in bind:

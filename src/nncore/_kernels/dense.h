@@ -129,11 +129,11 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     }
 #endif
     if (inputs > LANES / 4 || units < LANES / 2) {
-        for (int64_t j = 0; j < inputs; j += PANEL) {
+        for (int64_t j = 0; j < inputs; j += PANEL) {    /* fetching the next panel of x gains 8 % in double, loses 2 % in float */
             const int64_t width = MIN(PANEL, inputs - j), next = j + PANEL < inputs ? j + PANEL : 0;
             if (REAL_IS_FLOAT) NAME(multiply_panel)(units, width, rows, dy, 1, dy_row, x + j, x_row, NULL, dw + j, dw_row);
             else NAME(multiply_far_panel)(units, width, rows, dy, 1, dy_row, x + j, x_row, x + next, dw + j, dw_row);
-        }    /* fetching the next panel of x gains 8 % in double and loses 2 % in float */
+        }
         return;
     }
     /* A vector of so few inputs would be mostly empty: compute the transpose, x^T dy, and turn it round. */

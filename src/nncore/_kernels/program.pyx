@@ -167,9 +167,9 @@ cdef class Program:
     cdef nn_stage *stages
     cdef const double **records
     cdef const double **notes
-    cdef list keep, python_ops
+    cdef list keep
     cdef object tile_gradients
-    cdef readonly list op_names
+    cdef readonly list op_names, python_ops
     cdef readonly int64_t steps_done
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=(),

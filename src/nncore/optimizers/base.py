@@ -84,8 +84,8 @@ class Optimizer(Configured, Sealed):
 
     def _restart(self) -> None:
         self.step_count = self.epochs = 0
-        self.epoch_steps = 0  # steps taken in the present epoch, of
-        self.steps_per_epoch = 1
+        self.epoch_steps = 0  # steps taken in the present epoch
+        self.steps_per_epoch = 1  # as the last steps had it
         self.products = dict.fromkeys(self.running, 1.0)
         self.entered = False
 
@@ -190,12 +190,8 @@ class Optimizer(Configured, Sealed):
 
     def _scalars(self) -> dict[str, float]:
         products = {f"product_{name}": product for name, product in self.products.items()}
-        return {
-            "step_count": self.step_count,
-            "epochs": self.epochs,
-            **products,
-            **({"entered": int(self.entered)} if self.enter else {}),
-        }
+        entered = {"entered": int(self.entered)} if self.enter else {}
+        return {"step_count": self.step_count, "epochs": self.epochs, **products, **entered}
 
     def _check_slots(self, arrays: dict[str, Real]) -> None:
         """All alike, and like the slots there are."""
