@@ -155,7 +155,7 @@ class Sequential(Network):
         ValueError, TypeError
             If X or y do not fit the network or the loss.
         """
-        with self._turn:
+        with self.lock:
             value, _ = self._pass(X, y, loss, step)
             return value, self.gradients.copy()
 
@@ -164,7 +164,7 @@ class Sequential(Network):
 
         ``step`` as for ``loss_and_gradient``.
         """
-        with self._turn:
+        with self.lock:
             _, recording = self._pass(X, y, loss, step, input_gradient=True)
             signals = [recording.input, *recording.tape.signals]
             return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
@@ -316,7 +316,9 @@ class Sequential(Network):
         return make, (layers, self.input_shape), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("parameters", "state", "input_scaler", "target_scaler")}
+        with self.lock:
+            arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
+        return arrays | {"input_scaler": self.input_scaler, "target_scaler": self.target_scaler}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

@@ -6,13 +6,14 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nncore import losses
+from nncore import _kernels, losses
 from nncore.arrays import aligned_zeros, overwrite
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
@@ -61,7 +62,9 @@ class Network(Sealed):
         self._input_scaler: Scaler | None = None
         self._target_scaler: Scaler | None = None
         self._recordings = Recent()
-        self._turn = threading.RLock()  # several Python threads may use one model: what they share is used in turns
+        self._cache_lock = _kernels.Lock()
+        self.lock = _kernels.Lock()  # of parameters, gradients and state: see ``exclusive_gradients``
+        self._gradient_thread = 0
         for part in (part for layer in self.layers for part in layer.parts):
             part.owner = weakref.ref(self)
 
@@ -175,9 +178,28 @@ class Network(Sealed):
                 return layer
         raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
+    @contextmanager
+    def exclusive_gradients(self) -> Iterator[None]:
+        """For a run that writes gradients: no other thread changes the model or its gradients meanwhile.
+
+        Threads that train or differentiate a model at the same time take turns, a few steps each. ``model.lock``, which is held
+        here, is also what a copy or a file of the model waits for, so that it never holds half a step.
+        """
+        with self.lock:
+            if self._gradient_thread == threading.get_ident():
+                raise RuntimeError(
+                    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of "
+                    "the same model: they are being computed"
+                )
+            self._gradient_thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._gradient_thread = 0
+
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """Compiled things."""
-        with self._turn:
+        """A compiled object from the cache; made if it is not there."""
+        with self._cache_lock:
             return self._recordings.get((*key, self.variant), make)
 
     @property
@@ -269,7 +291,8 @@ class Network(Sealed):
             key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient, sparse)
         )
         bind, (threads, _), start = [*recording.bind(rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
-        _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        with self.exclusive_gradients():
+            _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
         pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0].sum()) / len(rows), recording
 

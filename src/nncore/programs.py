@@ -131,11 +131,12 @@ def training_program(trainer: Training, capacity: int, data: Dataset) -> StepPro
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
     everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
+    commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
     before = enter + recording.prepare()
     notes = [clip.squares, clip.acted] if clip else []
-    compiled = Compiled(tape, step, before=before, after=leave, records=records, partials=partials, notes=notes)
+    compiled = Compiled(tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes)
     return StepProgram(recording, compiled, gathers, Pace(recording.tape.parallel))
 
 

@@ -1,19 +1,17 @@
-"""One call of ``fit``: steps in portions of about 50 ms, and what Ctrl-C does between them."""
+"""One call of ``fit``: steps in portions of about 50 ms."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore.errors import DivergenceError
+from nncore.interrupt import Interrupt
 from nncore.programs import Dataset, StepProgram, coefficients, training_program
 from nncore.samplers import Examples, Sampler
 from nncore.schedules import Schedule
@@ -22,7 +20,7 @@ from nncore.weights import example_weights
 if TYPE_CHECKING:
     from nncore.training import Training
 
-__all__ = ["Run", "deferred_interrupt"]
+__all__ = ["Run"]
 
 Array = NDArray[Any]
 
@@ -54,7 +52,7 @@ class Run:
         return self.trainer._program(training_program, self.batch + self.merge, self._weighted_data())
 
     def advance(
-        self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
+        self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None
     ) -> list[tuple[dict[str, float], dict[str, float]]]:
         """Run at most ``epochs`` epochs, one at least; of each that was finished the running means, and what else is noted.
 
@@ -72,9 +70,9 @@ class Run:
         losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
         hyper = self._hyper_values(steps)
         sums, norms, done = [], [], 0
-        while done < steps and not self.failure and not (done and interrupted()):
+        while done < steps and not self.failure and not (done and interrupt.pressed()):
             threads, wanted = pace.plan()
-            some, norm = self.steps(order, done, min(steps - done, wanted), threads, losses)
+            some, norm = self.steps(order, done, min(steps - done, wanted), threads, losses, interrupt=interrupt)
             sums.append(some)
             norms.append(norm)
             done += len(some)
@@ -126,7 +124,7 @@ class Run:
 
     def steps(
         self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None,
-        op_seconds: Array | None = None,
+        op_seconds: Array | None = None, interrupt: Interrupt | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
@@ -136,18 +134,20 @@ class Run:
         offset = optimizer.step_count - first
         norms = np.empty((count, 2 if self.trainer.clip else 0))
         start = time.perf_counter()
-        try:
-            done, sums = self.program.run(
-                self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
-                order=order, coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset,
-                threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
-            )  # fmt: skip
-        except BaseException:  # from Python code in the network: the steps before it count
-            optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
-            raise
+        with self.trainer.model.exclusive_gradients():
+            try:
+                done, sums = self.program.run(
+                    self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
+                    order=order, coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset,
+                    threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
+                    stop=interrupt.pressed_twice if interrupt else None,
+                )  # fmt: skip
+            except BaseException:  # from Python code in the network: the steps before it count
+                optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
+                raise
+            optimizer.advance(done, self.per_epoch)
         self.program.pace.record(threads, done, time.perf_counter() - start)
-        optimizer.advance(done, self.per_epoch)
-        if done < count:
+        if done < count and not (interrupt and interrupt.pressed_twice()):
             self.failure = self._diverged(first + done, sums[done])
         return sums[:done], norms[:done]
 
@@ -178,27 +178,3 @@ class Run:
                 if not np.isfinite(getattr(layer, f"{name}_grad")).all():
                     return f"the gradient of {layer.name}.{name} is not finite"
         return "the step of the optimizer is not finite"
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C only sets a flag: what is under way is brought to its end. A second Ctrl-C raises at once."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield pressed.is_set
-        return
-
-    def press(number: int, frame: Any) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -24,6 +24,8 @@ Array = NDArray[Any]
 
 # A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
 PARALLEL_FLOPS = 1_500_000
+STOPPABLE_WORK = 100_000_000  # floating-point operations: a run of more, milliseconds at least, looks for Ctrl-C on its way
+WORK_PER_NUMBER = 32  # operations that a number of a signal takes about, beside products
 
 
 class Arena:
@@ -266,6 +268,12 @@ class Tape:
         return self.flops_per_row * self.capacity * (3 if self.gradients else 1) >= PARALLEL_FLOPS
 
     @property
+    def work_per_row(self) -> int:
+        """About how many floating-point operations a row takes."""
+        signals = WORK_PER_NUMBER * sum(signal.width for signal in self.signals)
+        return (self.flops_per_row + signals) * (3 if self.gradients else 1)
+
+    @property
     def block_rows(self) -> int:
         """Rows of a block: all of a small batch; a large one in at least four blocks of 16 to 64."""
         if not self.parallel:
@@ -341,6 +349,7 @@ class Compiled:
     ----------
     before, after : stages that run once a call, before the first step and after the last.
     step : stages of a step.
+    commits : the number of the step's first stage that changes parameters; None: none does. A step is not stopped from there on.
     records : per-example columns that the step writes, the loss first.
     partials : parts of a penalty that the step leaves behind.
     notes : of each number that is noted of a step, the parts, whose sum it is.
@@ -348,10 +357,10 @@ class Compiled:
 
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
-        records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
+        commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
     ) -> None:  # fmt: skip
-        self.parallel = tape.parallel
-        self._turn = threading.Lock()
+        self.parallel, self._work_per_row = tape.parallel, tape.work_per_row
+        self._lock, self._running_thread = _kernels.Lock(), 0
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)
@@ -365,21 +374,35 @@ class Compiled:
         ]  # fmt: skip
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
-            block_rows=tape.block_rows, records=records, partials=partials, notes=notes,
+            commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records, partials=partials, notes=notes,
             passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
         )  # fmt: skip
 
-    def run(self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None, **run: Any) -> tuple[int, Array]:
+    def run(
+        self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,
+        stop: Callable[[], bool] | None = None, **run: Any,
+    ) -> tuple[int, Array]:  # fmt: skip
         """Run steps (see ``_kernels.Program.run``) with these arrays in these slots of ops: what differs from call to call.
 
-        Several Python threads may call; each has its turn with its own arrays.
+        Several Python threads may call: one runs at a time, with its own arrays, and nothing is kept of them afterwards.
+        Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
+        true. Neither ends a step whose parameters have begun to change.
         """
-        if any(op.thread == threading.get_ident() for op in self.program.python_ops):
+        if self._running_thread == threading.get_ident():
             raise RuntimeError("Python code within a program, such as a loss or a layer, must not run the same program again")
-        with self._turn, _kernels.one_thread():
-            for op, slot, array in bind:
-                self.program.bind(self._numbers[op], slot, array)
-            return self.program.run(threads=threads or (_kernels.get_num_threads() if self.parallel else 1), **run)
+        bind, program = list(bind), self.program
+        stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
+        with self._lock, _kernels.one_thread():
+            self._running_thread = threading.get_ident()
+            try:
+                for op, slot, array in bind:
+                    program.bind(self._numbers[op], slot, array)
+                threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
+                return program.run(threads=threads, stoppable=stoppable, stop=stop, **run)
+            finally:
+                self._running_thread = 0
+                for op, slot, _ in bind:
+                    program.release(self._numbers[op], slot)
 
     @property
     def steps_done(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -15,9 +16,10 @@ from nncore import samplers
 from nncore.callbacks import Callback
 from nncore.data.validation import check_positive_integer
 from nncore.history import History
+from nncore.interrupt import Interrupt
 from nncore.programs import Dataset
 from nncore.progress import Progress
-from nncore.run import Run, deferred_interrupt
+from nncore.run import Run
 from nncore.samplers import Sampler
 from nncore.training import Training
 from nncore.weights import class_labels, class_weights
@@ -143,7 +145,14 @@ class Trainer(Training):
 
         Notes
         -----
-        Ctrl-C ends the training after the steps under way; ``history`` and the model hold what was reached.
+        Ctrl-C ends the training after the steps under way, or leaves out the evaluation under way; ``history`` and the model
+        hold what was reached, and ``interrupted`` is True. Pressed twice within two seconds it then raises KeyboardInterrupt, so
+        that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are whole.
+
+        One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are, perhaps
+        in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``; gradients
+        take turns with the training. A forked child gets the model as it was at that moment, in the middle of a step if another
+        thread was training it.
 
         Examples
         --------
@@ -189,36 +198,35 @@ class Trainer(Training):
         self._take_up(callbacks)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
-        for callback in callbacks:
-            callback.on_train_begin(self)
-        with deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress, closing(run):
-            while self.epochs_done < last and not (self.stop_training or interrupted()):
-                if each_epoch:
-                    for callback in callbacks:
-                        callback.on_epoch_begin(self, self.epochs_done + 1)
-                within = functools.partial(progress.update, self.epochs_done + 1 - first)
-                for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
-                    if exact_loss:
-                        row |= self._evaluate(measured)
-                    if validation is not None:
-                        row |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
-                    row |= notes
-                    self.epochs_done += 1
-                    self.history.append(row)
-                    if each_epoch:
-                        self._end_epoch(callbacks, row)
-                    progress.update(self.epochs_done - first, 1.0, row)
-                if run.failure:
-                    break
-            self.interrupted = interrupted()
-        if self.interrupted and verbose:
-            print(f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on", file=sys.stderr)
-        try:
+        failure: BaseException | None = None
+        with self._training(), Interrupt() as interrupt:
             for callback in callbacks:
-                callback.on_train_end(self)
-        finally:  # the failure comes first, whatever they say to it
-            if run.failure:
-                raise run.failure
+                callback.on_train_begin(self)
+            try:
+                with Progress(epochs, verbose) as progress, closing(run):
+                    while self.epochs_done < last and not (self.stop_training or interrupt.pressed() or run.failure):
+                        if each_epoch:
+                            for callback in callbacks:
+                                callback.on_epoch_begin(self, self.epochs_done + 1)
+                        within = functools.partial(progress.update, self.epochs_done + 1 - first)
+                        for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupt, within):
+                            complete = not exact_loss or self._add_evaluation(row, "", measured, interrupt)
+                            complete &= validation is None or self._add_evaluation(row, "val_", validation, interrupt)
+                            row |= notes
+                            self.epochs_done += 1
+                            self.history.append(row)
+                            if each_epoch and complete:
+                                self._end_epoch(callbacks, row)
+                            progress.update(self.epochs_done - first, 1.0, row)
+            except BaseException as error:
+                failure = error
+            self.interrupted = interrupt.pressed()
+            if self.interrupted and verbose:
+                print(
+                    f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once to "
+                    "leave the program", file=sys.stderr,
+                )  # fmt: skip
+            self._end_training(callbacks, failure or run.failure)
         return self.history
 
     def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
@@ -228,11 +236,15 @@ class Trainer(Training):
         """
         data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
-        with closing(self._run(data, batch, samplers.Sequential())) as run:
-            rows = run.advance(1, lambda: False, None)
-        if run.failure:
-            raise run.failure
-        self.epochs_done += 1
+        with (
+            self._training(),
+            Interrupt(tolerated=0) as interrupt,
+            closing(self._run(data, batch, samplers.Sequential())) as run,
+        ):
+            rows = run.advance(1, interrupt, None)
+            if run.failure:
+                raise run.failure
+            self.epochs_done += len(rows)
         return rows[0][0]
 
     def lr_find(
@@ -434,6 +446,37 @@ class Trainer(Training):
         return f"Trainer({self.model!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, epochs_done={self.epochs_done})"
 
     # --- inside
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """For the length of a call that trains: there is one at a time."""
+        if self._training_process == os.getpid():  # and not that of a parent, of which this is a forked copy
+            raise RuntimeError(
+                "this trainer is training already, in another thread or around this callback: one call at a time"
+            )
+        self._training_process = os.getpid()
+        try:
+            yield
+        finally:
+            self._training_process = 0
+
+    def _add_evaluation(self, row: dict[str, float], prefix: str, data: Dataset, interrupt: Interrupt) -> bool:
+        """Add an evaluation to an epoch's row. Ctrl-C leaves it out, which may take long: whether it is there."""
+        evaluation = self._evaluate(data, stop=interrupt.pressed)
+        row |= {f"{prefix}{name}": value for name, value in evaluation.items()}
+        return bool(evaluation)
+
+    def _end_training(self, callbacks: list[Callback], failure: BaseException | None) -> None:
+        """Tell all callbacks; then raise what went wrong first, with the training or with one of them."""
+        for callback in callbacks:
+            try:
+                callback.on_train_end(self)
+            except BaseException as error:
+                if failure:
+                    failure.__context__ = failure.__context__ or error
+                failure = failure or error
+        if failure:
+            raise failure
 
     def _end_epoch(self, callbacks: list[Callback], row: dict[str, float]) -> None:
         """Let the callbacks see the row; what they add to it is in the history too."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore import losses, optimizers, regularizers
+from nncore import _kernels, losses, optimizers, regularizers
 from nncore import metrics as metric_registry
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
@@ -48,7 +48,7 @@ class Training(Sealed):
             raise ValueError("model must have parameters to train, got none")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
-        self._compiled = Recent()
+        self._compiled, self._program_lock = Recent(), _kernels.Lock()
         self.model, self.loss, self.optimizer = model, loss, optimizers.get(optimizer)
         self.metrics = tuple(metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics))
         self.regularizer, self.clip = regularizer, clip
@@ -58,6 +58,7 @@ class Training(Sealed):
         self.history = History()
         self.epochs_done = 0
         self.stop_training = self.interrupted = False
+        self._training_process = 0  # that runs a call of fit: there is one at a time
         self._width = math.prod(model.output_shape)
         self._last_losses = LastLosses()
         self._callbacks: list[Callback] = []
@@ -155,13 +156,17 @@ class Training(Sealed):
         classes = y.dtype == np.int64 or bool(np.isin(y, (-1.0, 0.0, 1.0)).all())
         return train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
 
-    def _evaluate(self, data: Dataset, losses: Array | None = None) -> dict[str, float]:
-        """The row of ``evaluate``; the loss of each example in ``losses``."""
+    def _evaluate(
+        self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None
+    ) -> dict[str, float]:  # fmt: skip
+        """The row of ``evaluate``; the loss of each example in ``losses``. Nothing if ``stop`` has ended it."""
         capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
         self.model.check_batches(len(data), min(capacity, len(data)), training=False)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
-        done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses)
+        done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses, stop=stop)
+        if stop is not None and done < steps and stop():
+            return {}
         means = sums.sum(axis=0) / len(data) if done == steps else np.full(len(self.columns) + 1, math.nan)
         if self.regularizer:
             means[-1] = self.regularizer.value(self.model)
@@ -183,6 +188,6 @@ class Training(Sealed):
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
         key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
-        with self.model._turn:
+        with self._program_lock:
             program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
         return program

@@ -25,6 +25,7 @@
 #endif
 
 enum { MAX_THREADS = 256, CACHE_LINE = 64, SPINS = 2000, MOST_SHARED = 0xFFFF };
+static const double SECONDS_PER_QUESTION = 0.05;    /* how often `stop` is asked */
 
 #if defined(__GNUC__) && !defined(_WIN32) && defined(_OPENMP)
 #define NN_ATOMICS
@@ -37,6 +38,7 @@ typedef struct {
     char *tile_gradient;         /* room for a passing gradient; NULL: none passes */
     int failed;                  /* set by an op of this thread */
     double *op_seconds;          /* where the time in each op is added up, or NULL */
+    double asked;                /* when `stop` was last asked */
 } nn_thread;
 
 /* What is left of a thread's pieces of a stage: the stage's number (32 bits), the first piece and the end (16 bits each). */
@@ -53,6 +55,7 @@ typedef struct {
     int64_t done;
     int home;                    /* the core of the calling thread */
     nn_share *shares;            /* (threads,) */
+    int stopped;                 /* `stop` said so: the pieces that are left are not worth computing */
     char pad[CACHE_LINE];
     int waiting;                 /* the barrier: how many have arrived, */
     int round;                   /* how often all have, */
@@ -165,6 +168,20 @@ static void run_piece(const nn_program *program, const nn_stage *stage, nn_conte
     else run_tile(program, stage, context, thread, piece);
 }
 
+/* Between two pieces: whether the run is to stop here.  The calling thread asks, and the stage then counts as failed. */
+static int should_stop(nn_team *team, nn_thread *thread, int may_stop) {
+    const nn_run *run = team->run;
+    if (!run->stop) return 0;
+    if (thread->number == 0 && may_stop && !team->stopped && now() > thread->asked + SECONDS_PER_QUESTION) {
+        if (run->stop(run->stop_argument)) {
+            thread->failed = 1;
+            __atomic_store_n(&team->stopped, 1, __ATOMIC_RELAXED);
+        }
+        thread->asked = now();
+    }
+    return __atomic_load_n(&team->stopped, __ATOMIC_RELAXED);
+}
+
 /* Takes a piece out of a share that was [first, last) when the stage began: its owner the first one, another thread the last
  * one; -1 if none is left. */
 #ifdef NN_ATOMICS
@@ -182,14 +199,17 @@ static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_
 #endif
 
 /* Each thread goes through its own share; when that is done, it takes pieces from the ends of the others': a thread whose core
- * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits. */
-static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context, const nn_thread *thread) {
+ * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits.  What is one
+ * whole runs on the calling thread: Python code in it finds its locks and its thread-local state. */
+static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context, nn_thread *thread, int may_stop) {
     const nn_program *program = team->program;
     const int64_t block = program->block_rows;
     const int64_t pieces = stage->axis == NN_ROWS ? (context->rows + block - 1) / block : stage->pieces;
-    const int count = thread->count;
+    const int count = stage->axis == NN_WHOLE ? 1 : thread->count;
+    if (thread->number >= count) return;
     if (count == 1) {
-        for (int64_t piece = 0; piece < pieces; piece++) run_piece(program, stage, context, thread, piece);
+        for (int64_t piece = 0; piece < pieces && !should_stop(team, thread, may_stop); piece++)
+            run_piece(program, stage, context, thread, piece);
         return;
     }
 #ifdef NN_ATOMICS
@@ -198,14 +218,15 @@ static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context
             const int whose = (thread->number + t) % count;
             const int64_t first = share(stage, pieces, whose, count), last = share(stage, pieces, whose + 1, count);
             int64_t piece;
-            while ((piece = take_piece(team->shares + whose, thread->stages, first, last, t == 0)) >= 0)
+            while (!should_stop(team, thread, may_stop) &&
+                   (piece = take_piece(team->shares + whose, thread->stages, first, last, t == 0)) >= 0)
                 run_piece(program, stage, context, thread, piece);
         }
         return;
     }
 #endif
     const int64_t last = share(stage, pieces, thread->number + 1, count);
-    for (int64_t piece = share(stage, pieces, thread->number, count); piece < last; piece++)
+    for (int64_t piece = share(stage, pieces, thread->number, count); piece < last && !should_stop(team, thread, may_stop); piece++)
         run_piece(program, stage, context, thread, piece);
 }
 
@@ -232,7 +253,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
     for (int64_t s = first; s < last; s++) {
         const nn_stage *stage = program->stages + s;
         thread->stages++;
-        run_pieces(team, stage, context, thread);
+        run_pieces(team, stage, context, thread, s < program->commits || s >= program->leave);
         if (thread->failed) {
             thread->failed = 0;
             __atomic_store_n(&team->failed_stage, thread->stages, __ATOMIC_RELAXED);
@@ -268,7 +289,7 @@ static void run_thread(nn_team *team, int number, int count) {
     const nn_run *run = team->run;
     if (number) leave_core(team->home);
     const uint64_t denormals = run->keep_denormals ? nn_denormals() : nn_flush_denormals();
-    nn_thread thread = {number, count, 0, NULL, 0, run->op_seconds};
+    nn_thread thread = {number, count, 0, NULL, 0, run->op_seconds, run->stop && !number ? now() : 0};
     nn_context context = {0};
     context.failed = &thread.failed;
     const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
@@ -301,7 +322,7 @@ static void run_thread(nn_team *team, int number, int count) {
 }
 
 int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
-    nn_team team = {program, run, 0, 0, -1, NULL, {0}, 0, 0, 0};
+    nn_team team = {.program = program, .run = run, .home = -1};
     if (run->first_step >= run->last_step) return 0;
     if (threads <= 1) {
         run_thread(&team, 0, 1);

@@ -31,6 +31,7 @@ typedef struct {
     const double *const *notes;
     const int64_t *note_parts;   /* (n_notes,): how many parts */
     int64_t tile_bytes;          /* of the largest passing gradient */
+    int64_t commits;             /* the first stage of a step that changes parameters: from here on a step runs to its end */
 } nn_program;
 
 /* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
@@ -51,6 +52,8 @@ typedef struct {
     double *op_seconds;              /* (ops,): adds up the time in each op; on one thread only; NULL: no clock is read */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
     double *notes_out;               /* (steps, n_notes): what was noted of each step, or NULL */
+    int (*stop)(void *);             /* asked some times a second, by the calling thread; nonzero: stop. NULL: never asked */
+    void *stop_argument;
 } nn_run;
 
 /* Runs until last_step or until a step fails; returns the number of steps completed. */

@@ -4,12 +4,11 @@
 Only what is bound here is checked here (names, counts, dtypes, contiguity); shapes are the caller's business.
 """
 
-from threading import get_ident
-
 import numpy as np
 
 cimport cython
 from cpython.buffer cimport PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -51,6 +50,7 @@ cdef extern from "executor.h" nogil:
         const double **notes
         const int64_t *note_parts
         int64_t tile_bytes
+        int64_t commits
     ctypedef struct nn_run:
         int64_t first_step, last_step, examples, batch, merge, origin
         const int64_t *order
@@ -65,6 +65,8 @@ cdef extern from "executor.h" nogil:
         double *op_seconds
         double *examples_out
         double *notes_out
+        int (*stop)(void *) noexcept nogil
+        void *stop_argument
     int64_t nn_execute(const nn_program *, const nn_run *, int)
     int nn_has_openmp()
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
@@ -118,7 +120,7 @@ cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin,
     call = <object>op.array[0]
     cdef uint64_t denormals = nn_keep_denormals()
     try:
-        call(context.rows)
+        call.function(context.rows)
     except BaseException as error:  # kept, and raised again by the thread that runs the program
         call.error = error
         context.failed[0] = 1
@@ -126,18 +128,29 @@ cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin,
 
 
 class PythonOp:
-    """A Python function of the number of rows as an op of a program; keeps the exception it raised, and the thread it runs on."""
+    """A Python function of the number of rows as an op of a program; keeps the exception it raised."""
 
     def __init__(self, function):
-        self.function = function
-        self.error = self.thread = None
+        self.function, self.error = function, None
 
-    def __call__(self, rows):
-        self.thread = get_ident()
+
+class _Stop:
+    """Whether a run is to stop: for a signal whose handler raises (kept in ``error``), or because ``wanted()`` says so."""
+
+    def __init__(self, wanted):
+        self.wanted, self.error = wanted, None
+
+    def __call__(self):
         try:
-            self.function(rows)
-        finally:
-            self.thread = None
+            PyErr_CheckSignals()
+            return self.wanted is not None and self.wanted()
+        except BaseException as error:    # raised again by the thread that runs the program
+            self.error = error
+            return True
+
+
+cdef int call_stop(void *stop) noexcept with gil:
+    return (<object>stop)()
 
 
 cdef void *address(array, int64_t *stride=NULL) except *:
@@ -158,6 +171,7 @@ cdef class Program:
 
     stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
     last piece). Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
+    commits: the first stage that changes parameters, from which on a step is not stopped; default: none does.
     passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
     need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
     """
@@ -172,7 +186,7 @@ cdef class Program:
     cdef readonly list op_names, python_ops
     cdef readonly int64_t steps_done
 
-    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, int64_t block_rows=64, records=(),
+    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64, records=(),
                   partials=None, notes=(), passing=None):
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
@@ -223,6 +237,7 @@ cdef class Program:
         self.program.note_parts = <const int64_t *>address(note_parts)
         self.program.ops, self.program.stages, self.program.n_stages = self.ops, self.stages, len(stages)
         self.program.enter, self.program.leave = enter, len(stages) if leave is None else leave
+        self.program.commits = self.program.leave if commits is None else commits
         self.program.block_rows = block_rows
         self.program.records, self.program.n_records = self.records, len(records)
         if partials is not None:
@@ -244,6 +259,11 @@ cdef class Program:
         self.keep[0][number, slot] = array
         self.ops[number].array[slot] = address(array, &self.ops[number].stride[slot])
 
+    def release(self, int64_t number, int slot):
+        """Let go of an array that was bound: it may be large, and is its owner's."""
+        self.ops[number].array[slot] = NULL
+        self.keep[0].pop((number, slot), None)
+
     cdef char *room_for_tiles(self, int threads) except? NULL:
         """A passing gradient for each thread, on cache lines."""
         cdef int64_t size = self.program.tile_bytes * max(threads, 1)
@@ -253,10 +273,12 @@ cdef class Program:
 
     def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
             int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint keep_denormals=False, bint prepared=False,
-            uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1):
+            uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1, bint stoppable=False,
+            stop=None):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
         record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew. Denormal
-        numbers count as 0 unless ``keep_denormals``; for Python ops they do not."""
+        numbers count as 0 unless ``keep_denormals``; for Python ops they do not. A run that is ``stoppable`` asks some times a
+        second, before the parameters of a step change, whether a signal has come or ``stop()`` is true, and ends there."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
@@ -273,9 +295,15 @@ cdef class Program:
         run.op_seconds = <double *>address(op_seconds)
         run.examples_out = <double *>address(examples_out)
         run.notes_out = <double *>address(notes_out)
+        asked = _Stop(stop) if stoppable else None
+        run.stop, run.stop_argument = NULL, <void *>asked
+        if stoppable:
+            run.stop = call_stop
         with nogil:
             done = nn_execute(&self.program, &run, threads)
         self.steps_done = done
+        if stoppable and asked.error is not None:
+            raise asked.error
         for op in self.python_ops:
             if op.error is not None:
                 error, op.error = op.error, None

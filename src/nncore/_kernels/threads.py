@@ -1,8 +1,10 @@
-"""How many threads a program may use."""
+"""How many threads a program may use, and the locks of Python threads that use the same things."""
 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from numbers import Integral
 
 from nncore._kernels import program
@@ -48,9 +50,47 @@ def get_num_threads() -> int:
     return _threads
 
 
+class Lock:
+    """A reentrant lock that a forked child finds free, unless the thread that forked has it.
+
+    Of the threads of the parent only the one that forked exists in the child: what another one holds would never be released.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _locks.add(self)
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *failure: object) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """In a forked child: free, or held by this thread as before."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:  # a copy is another lock
+        return Lock, ()
+
+
+_locks: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
 def _after_fork() -> None:
     global _forked, _threads
     _forked, _threads = True, 1
+    for lock in list(_locks):
+        lock.renew()
 
 
 def _from_environment() -> int:

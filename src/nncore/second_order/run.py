@@ -9,6 +9,7 @@ import numpy as np
 
 from nncore import model as models
 from nncore.data.sparse import SparseRows
+from nncore.interrupt import Interrupt
 from nncore.programs import Dataset
 from nncore.samplers import Sampler, Sequential, Shuffled
 from nncore.second_order.base import FullBatchOptimizer, Row
@@ -58,7 +59,7 @@ class FullBatchRun:
         return [*self.trainer.row_columns(""), *self.optimizer.columns]
 
     def advance(
-        self, epochs: int, interrupted: Callable[[], bool], progress: Callable[[float], None] | None
+        self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None
     ) -> list[tuple[Row, Row]]:  # fmt: skip
         """One iteration and its row (and no notes), or no row and ``failure``."""
         model, optimizer = self.trainer.model, self.optimizer
