@@ -1,5 +1,10 @@
-"""Builds the compiled core: the boundary, and one small module of kernels for each instruction set."""
+"""Builds the compiled core: the boundary, and one small module of kernels for each instruction set.
 
+Environment variables: NNCORE_OPENMP=0 builds without OpenMP, so that everything runs on one thread; NNCORE_STRICT=1 makes warnings
+of the compiler errors, in all C but what Cython writes.
+"""
+
+import os
 import platform
 import sys
 import tempfile
@@ -41,18 +46,34 @@ def compiles_with(compiler, flags: list[str]) -> bool:
     return True
 
 
+def strict(compiler) -> None:
+    """From here on, warnings are errors, except in the C that Cython writes."""
+    compile_one = compiler._compile
+
+    def compile_strictly(obj, src, ext, cc_args, extra_postargs, pp_opts):
+        flags = [] if Path(src).name == "program.c" else ["-Wall", "-Wextra", "-Werror"]
+        compile_one(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
+
+    compiler._compile = compile_strictly
+
+
 class BuildExtensions(build_ext):
     """Adds OpenMP to the executor where the compiler has it."""
 
     def build_extensions(self) -> None:
+        wanted = os.environ.get("NNCORE_OPENMP", "1")
+        if wanted not in ("0", "1"):
+            raise SystemExit(f"NNCORE_OPENMP must be 0 or 1, got {wanted!r}")
         openmp = ["-fopenmp"]
-        if compiles_with(self.compiler, openmp):
+        if wanted == "1" and compiles_with(self.compiler, openmp):
             for extension in self.extensions:
                 if extension.name.endswith(".program"):
                     extension.extra_compile_args += openmp
                     extension.extra_link_args += openmp
         else:
             print("warning: no OpenMP: nncore will run on one thread", file=sys.stderr)
+        if os.environ.get("NNCORE_STRICT") == "1":
+            strict(self.compiler)
         super().build_extensions()
 
 

@@ -143,7 +143,7 @@ def test_gather_labels_one_hot_and_weights(dtype: str, rng: np.random.Generator)
     labels, weights = rng.integers(0, 4, 9), rng.random(9)
     index = rng.permutation(9)[:6]
     got, rows, taken = np.zeros(6, dtype=np.int64), np.zeros((6, 4), dtype), np.zeros(6)
-    run_op("gather_labels", (got, labels), dtype=dtype, rows=6, index=index)
+    run_op("gather_labels", (got, labels), dtype=dtype, sizes=(4,), rows=6, index=index)
     run_op("gather_one_hot", (rows, labels), dtype=dtype, sizes=(4,), constants=(-1.0, 2.0), rows=6, index=index)
     run_op("gather_weights", (taken, weights), dtype=dtype, rows=6, index=index)
     assert np.array_equal(got, labels[index])

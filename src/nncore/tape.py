@@ -344,11 +344,13 @@ class Compiled:
     records : per-example columns that the step writes, the loss first.
     partials : parts of a penalty that the step leaves behind.
     notes : of each number that is noted of a step, the parts, whose sum it is.
+    stops : does a loss that is not finite stop the run? In training it does, so that no step follows from it. Elsewhere the run
+        goes on: what is computed after the loss, such as its gradient, is what the formulas give.
     """
 
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
-        records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
+        records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (), stops: bool = False,
     ) -> None:  # fmt: skip
         self.parallel = tape.parallel
         self._turn = threading.Lock()
@@ -365,7 +367,7 @@ class Compiled:
         ]  # fmt: skip
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
-            block_rows=tape.block_rows, records=records, partials=partials, notes=notes,
+            block_rows=tape.block_rows, records=records, partials=partials, notes=notes, stops=stops,
             passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
         )  # fmt: skip
 
