@@ -1,7 +1,7 @@
 """Builds the compiled core: the boundary, and one small module of kernels for each instruction set.
 
-Environment variables: NNCORE_OPENMP=0 builds without OpenMP, so that everything runs on one thread; NNCORE_STRICT=1 makes warnings
-of the compiler errors, in all C but what Cython writes.
+Environment variables: NNCORE_OPENMP=0 builds without OpenMP, so that everything runs on one thread; NNCORE_STRICT=1 turns
+compiler warnings into errors, in all C but what Cython writes.
 """
 
 import os
@@ -21,6 +21,7 @@ ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
 }
+QUIET = ["-Wno-unknown-warning-option", "-Wno-discarded-qualifiers"]  # of the C that Cython writes, under GCC and Clang
 FLAGS = ["-std=gnu99", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 
@@ -80,7 +81,7 @@ class BuildExtensions(build_ext):
 x86 = platform.machine().lower() in ("x86_64", "amd64")
 boundary = Extension(
     "nncore._kernels.program", [str(KERNELS / "program.pyx"), str(KERNELS / "executor.c")], depends=HEADERS,
-    include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", "-Wno-discarded-qualifiers"],
+    include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
 )  # fmt: skip
 kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]
 setup(ext_modules=cythonize([boundary]) + kernels, cmdclass={"build_ext": BuildExtensions})

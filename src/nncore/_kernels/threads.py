@@ -26,7 +26,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. More than 256 count as 256, the most that are used. Without OpenMP, and in a forked child, every call runs on one thread whatever ``n`` is.
+        At least 1; more than 256 count as 256, the most that a call can use. Without OpenMP, and in a forked child, every call
+        runs on one thread whatever ``n`` is.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def _from_environment() -> int:
     text = os.environ.get("NNCORE_NUM_THREADS")
     if text is None:
         return _available_cores()
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isdecimal() and text.lstrip("0")):
         raise ImportError(f"NNCORE_NUM_THREADS must be a positive integer, got {text!r}")
     return int(text) if len(text) < 10 else program.MAX_THREADS
 

@@ -42,8 +42,8 @@ class _RowNorm(Layer):
         self.size, self.places = width // self.groups, width // self.share
         if self.size == 1 and self.centered:
             raise ValueError(
-                f"{self.label} must have at least two numbers to take the mean and the variance of, or its output is constant; got "
-                f"groups of one number, of input shape {input_shape}"
+                f"{self.label} must have at least two numbers to take the mean and the variance of, or its output is constant; "
+                f"got groups of one number, of input shape {input_shape}"
             )
         if self.affine:
             shape = input_shape if self.share == 1 else (self.places,)

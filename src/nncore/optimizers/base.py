@@ -226,7 +226,8 @@ class Optimizer(Configured, OwnsArrays, Sealed):
 
     def _not_finite(self, when: str, grad: Real) -> str:
         cause = self.vanished_eps(grad)
-        return f"{self!r}: a parameter or its state is not finite {when}" + (f", as {cause}: take a larger eps" if cause else "")
+        why = f", as {cause}; take a larger eps" if cause else ""
+        return f"{self!r}: a parameter or its state is not finite {when}{why}"
 
     def vanished_eps(self, grad: Real) -> str:
         """Why a step along the finite gradient `grad` is not finite, if that can be because eps counts as 0; or else nothing.
