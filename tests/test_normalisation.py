@@ -32,7 +32,7 @@ MAKE: dict[str, Callable[[tuple[int, ...]], nn.Layer]] = {
     "layer_norm": lambda shape: nn.LayerNorm(),
     "layer_norm_plain": lambda shape: nn.LayerNorm(affine=False),
     "rms_norm": lambda shape: nn.RMSNorm(),
-    "group_norm": lambda shape: nn.GroupNorm(2 if shape[0] % 2 == 0 else 1),
+    "group_norm": lambda shape: nn.GroupNorm(2 if shape[0] % 2 == 0 and math.prod(shape) > 2 else 1),
     "instance_norm": lambda shape: nn.InstanceNorm(affine=True),
 }
 
