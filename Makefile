@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo test lint sanitize bench docs clean
+.PHONY: demo test lint serial sanitize bench docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/digits.py
@@ -16,6 +16,15 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Built into a folder of its own, beside the installed package.
+SERIAL := build/serial
+SERIAL_TESTS := boundary executor threads passing not_finite
+
+serial: $(VENV)/installed-sanitize  ## without OpenMP, compiler warnings as errors: build it, and run some of the kernel tests
+	NNCORE_OPENMP=0 NNCORE_STRICT=1 $(BIN)/python setup.py -q build --build-base $(SERIAL) --build-lib $(SERIAL)/lib --parallel 4
+	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -c "import nncore as nn; assert 'OpenMP           no' in nn.show_config(), nn.show_config()"
+	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -m pytest $(SERIAL_TESTS:%=tests/test_%.py)
 
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py

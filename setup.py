@@ -1,5 +1,10 @@
-"""Builds the compiled core: the boundary, and one small module of kernels for each instruction set."""
+"""Builds the compiled core: the boundary, and one small module of kernels for each instruction set.
 
+Environment variables: NNCORE_OPENMP=0 builds without OpenMP, so that everything runs on one thread; NNCORE_STRICT=1 turns
+compiler warnings into errors, in all C but what Cython writes.
+"""
+
+import os
 import platform
 import sys
 import tempfile
@@ -16,6 +21,7 @@ ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
 }
+QUIET = ["-Wno-unknown-warning-option", "-Wno-discarded-qualifiers"]  # of the C that Cython writes, under GCC and Clang
 FLAGS = ["-std=gnu99", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 
@@ -41,25 +47,41 @@ def compiles_with(compiler, flags: list[str]) -> bool:
     return True
 
 
+def strict(compiler) -> None:
+    """From here on, warnings are errors, except in the C that Cython writes."""
+    compile_one = compiler._compile
+
+    def compile_strictly(obj, src, ext, cc_args, extra_postargs, pp_opts):
+        flags = [] if Path(src).name == "program.c" else ["-Wall", "-Wextra", "-Werror"]
+        compile_one(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
+
+    compiler._compile = compile_strictly
+
+
 class BuildExtensions(build_ext):
     """Adds OpenMP to the executor where the compiler has it."""
 
     def build_extensions(self) -> None:
+        wanted = os.environ.get("NNCORE_OPENMP", "1")
+        if wanted not in ("0", "1"):
+            raise SystemExit(f"NNCORE_OPENMP must be 0 or 1, got {wanted!r}")
         openmp = ["-fopenmp"]
-        if compiles_with(self.compiler, openmp):
+        if wanted == "1" and compiles_with(self.compiler, openmp):
             for extension in self.extensions:
                 if extension.name.endswith(".program"):
                     extension.extra_compile_args += openmp
                     extension.extra_link_args += openmp
         else:
             print("warning: no OpenMP: nncore will run on one thread", file=sys.stderr)
+        if os.environ.get("NNCORE_STRICT") == "1":
+            strict(self.compiler)
         super().build_extensions()
 
 
 x86 = platform.machine().lower() in ("x86_64", "amd64")
 boundary = Extension(
     "nncore._kernels.program", [str(KERNELS / "program.pyx"), str(KERNELS / "executor.c")], depends=HEADERS,
-    include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", "-Wno-discarded-qualifiers"],
+    include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
 )  # fmt: skip
 kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]
 setup(ext_modules=cythonize([boundary]) + kernels, cmdclass={"build_ext": BuildExtensions})

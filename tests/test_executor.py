@@ -143,7 +143,7 @@ def test_gather_labels_one_hot_and_weights(dtype: str, rng: np.random.Generator)
     labels, weights = rng.integers(0, 4, 9), rng.random(9)
     index = rng.permutation(9)[:6]
     got, rows, taken = np.zeros(6, dtype=np.int64), np.zeros((6, 4), dtype), np.zeros(6)
-    run_op("gather_labels", (got, labels), dtype=dtype, rows=6, index=index)
+    run_op("gather_labels", (got, labels), dtype=dtype, sizes=(4,), rows=6, index=index)
     run_op("gather_one_hot", (rows, labels), dtype=dtype, sizes=(4,), constants=(-1.0, 2.0), rows=6, index=index)
     run_op("gather_weights", (taken, weights), dtype=dtype, rows=6, index=index)
     assert np.array_equal(got, labels[index])
@@ -176,14 +176,15 @@ def test_bind(rng: np.random.Generator) -> None:
 # Records.
 
 
-def loss_program(y: Array, d: Array, capacity: int) -> tuple[Program, Array]:
+def loss_program(y: Array, d: Array, capacity: int, *, stops: bool = False) -> tuple[Program, Array]:
     """½ ‖y − d‖² of each row of the batch, as the loss."""
     width = y.shape[1]
     losses, batch, targets = np.zeros(capacity), np.zeros((capacity, width)), np.zeros((capacity, width))
     grad = np.zeros((capacity, width))
     ops = [("gather_rows", (array, data), (width,), ()) for array, data in ((batch, y), (targets, d))]
     ops.append(("squared_error", (losses, grad, batch, targets, None), (width,), ()))
-    return Program(op_table(), "float64", [rows_stage(*ops, checks_loss=True)], records=[losses], block_rows=3), grad
+    stages = [rows_stage(*ops, checks_loss=True)]
+    return Program(op_table(), "float64", stages, records=[losses], block_rows=3, stops=stops), grad
 
 
 @each_threads
@@ -218,13 +219,25 @@ def test_the_scale_of_the_gradient(rng: np.random.Generator) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run(bad: float, threads: int, rng: np.random.Generator) -> None:
     y, d = rng.standard_normal((2, 12, 3))
     y[7, 1] = bad
-    program, _ = loss_program(y, d, 3)
+    program, _ = loss_program(y, d, 3, stops=True)
     done, sums = program.run(last_step=4, examples=12, batch=3, threads=threads)
     assert done == 2
     assert np.isfinite(sums[:2]).all()
     assert not np.isfinite(sums[2, 0])
     y[7, 1] = 0
     assert program.run(last_step=4, examples=12, batch=3, threads=threads)[0] == 4
+
+
+@each_threads
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_outside_training_a_loss_that_is_not_finite_stops_nothing(bad: float, threads: int, rng: np.random.Generator) -> None:
+    y, d = rng.standard_normal((2, 12, 3))
+    y[7, 1] = bad
+    program, _ = loss_program(y, d, 3)
+    done, sums = program.run(last_step=4, examples=12, batch=3, threads=threads)
+    assert done == 4
+    assert np.isfinite(sums[[0, 1, 3]]).all()
+    assert not np.isfinite(sums[2, 0])
 
 
 # Epochs in one call.

@@ -517,7 +517,7 @@ def test_gather(dtype: str, isa: str, rng: np.random.Generator) -> None:
         (out,) = run("gather_rows", [((rows, width), dtype)], (data,), dtype, sizes=(width,), **kw)
         assert np.array_equal(out, reference.gather_rows(data[:, :width], wanted)), (rows, width)
         labels = rng.integers(0, width, examples)
-        (out,) = run("gather_labels", [(rows, np.int64)], (labels,), dtype, **kw)
+        (out,) = run("gather_labels", [(rows, np.int64)], (labels,), dtype, sizes=(width,), **kw)
         assert np.array_equal(out, reference.gather_labels(labels, wanted)), rows
         check_one_hot(labels, wanted, width, dtype, kw, (-0.25, 0.75), (-0.25, 0.75))
         w = rng.uniform(size=examples)

@@ -2,6 +2,9 @@
 
 The history tells what a clip did: ``grad_norm`` is the epoch's mean of the norm of the whole gradient before clipping, the
 penalty's part included; ``clipped`` is the share of the steps in which anything was changed.
+
+Clipping by norm works for every finite gradient: where the sum of squares overflows, it is computed again from scaled numbers.
+`ClipValue` needs no norm; the ``grad_norm`` that it notes is infinite there.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ class ClipOps:
     ops: list[Op]
     squares: Array  # of each tile, before clipping
     acted: Array  # 1 for each tile or group of tiles that was changed, 0 for the others
+    large_norm: Array  # (1,): the norm before clipping where its square is beyond the largest number, else 0
 
 
 class Clipping(ABC):
@@ -64,7 +68,8 @@ class ClipValue(Clipping):
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         squares, acted = np.zeros(len(table)), np.zeros(len(table))
         operands = _with_table((gradient, squares, acted), table)
-        return ClipOps([Op("tiles", "clip_value", operands, constants=(self.limit,), cost=[1.0] * len(table))], squares, acted)
+        ops = [Op("tiles", "clip_value", operands, constants=(self.limit,), cost=[1.0] * len(table))]
+        return ClipOps(ops, squares, acted, np.full(1, math.inf))
 
 
 class _ByNorm(Clipping):
@@ -74,13 +79,14 @@ class _ByNorm(Clipping):
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         groups = np.array(self._groups(arrays), dtype=np.int64)
-        squares, factors, acted = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(groups) - 1)
+        squares, factors, acted, large_norm = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(groups) - 1), np.zeros(1)
+        operands = _with_table((factors, squares, groups, acted, gradient, large_norm), table)
         ops = [
             _square_sum(squares, gradient, table),
-            Op("whole", "clip_factor", (factors, squares, groups, acted), (len(groups) - 1,), (self.limit,)),
+            Op("whole", "clip_factor", operands, (len(groups) - 1,), (self.limit,)),
             Op("tiles", "scale_gradient", _with_table((gradient, factors), table), cost=[1.0] * len(table)),
         ]
-        return ClipOps(ops, squares, acted)
+        return ClipOps(ops, squares, acted, large_norm)
 
 
 class ClipNorm(_ByNorm):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
+from nncore.arrays import for_kernels, read_only, returned
 from nncore.data.validation import NUMBER, as_numbers, convert
 from nncore.hints import Explained, hint
 from nncore.tape import Op, Signal, Tape
@@ -80,7 +81,7 @@ class Loss(Explained):
             array = array.reshape(len(array), -1)
         if array.ndim != 2 or array.shape[1] != width:
             raise ValueError(f"{argument} must have shape (n, {width}) or be n integer labels, got shape {np.shape(y)}")
-        rows = np.ascontiguousarray(convert(array, dtype))
+        rows = for_kernels(convert(array, dtype))
         if not np.isfinite(rows).all():
             raise ValueError(f"{argument} must be finite, got NaN or infinity in row {_first_bad_row(rows)}")
         self.check_rows(rows, argument)
@@ -307,7 +308,8 @@ class PythonLoss(Loss):
     ----------
     function : callable
         ``function(y, d)`` with outputs and targets (rows, width) returns the per-example losses (rows,) and the gradient of
-        each with respect to its outputs (rows, width). The library takes the mean over the batch of both.
+        each with respect to its outputs (rows, width). The library takes the mean over the batch of both. Both arguments are
+        read-only.
 
     Examples
     --------
@@ -330,16 +332,13 @@ class PythonLoss(Loss):
         gather, d = gather_targets(tape, targets, y.width, self.off_on)
 
         def loss(rows: int) -> None:
-            result = self.function(y.value[:rows], d[:rows])
+            result = self.function(read_only(y.value[:rows]), read_only(d[:rows]))
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(
                     f"loss {self.name} must return per-example losses and their gradient, got {type(result).__name__}"
                 )
-            value, gradient = np.asarray(result[0]), np.asarray(result[1])
-            if value.shape != (rows,):
-                raise ValueError(f"loss {self.name} must return {rows} per-example losses, got shape {value.shape}")
-            if gradient.shape != (rows, y.width):
-                raise ValueError(f"loss {self.name} must return a gradient of shape {(rows, y.width)}, got {gradient.shape}")
+            value = returned(f"loss {self.name}, first its {rows} per-example losses,", result[0], (rows,))
+            gradient = returned(f"loss {self.name}, second a gradient,", result[1], (rows, y.width))
             losses[:rows] = value if weight is None else value * weight[:rows]
             if y.grad is not None:
                 scale = 1.0 / rows if weight is None else weight[:rows, None] / rows
@@ -380,7 +379,7 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
         return Op("rows", "gather_one_hot", (rows, targets.array), (width,), off_on), rows
     if targets.labels:
         labels = np.zeros(tape.capacity, dtype=np.int64)
-        return Op("rows", "gather_labels", (labels, targets.array)), labels
+        return Op("rows", "gather_labels", (labels, targets.array), (width,)), labels
     rows = tape.array(width)
     return Op("rows", "gather_rows", (rows, targets.array), (width,)), rows
 
@@ -397,7 +396,7 @@ def as_labels(array: Array, classes: int, argument: str) -> Array:
     if array.size and (array.min() < 0 or array.max() >= classes):
         bad = array.min() if array.min() < 0 else array.max()
         raise ValueError(f"{argument} must be labels from 0 to {classes - 1}, got {bad}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return for_kernels(array, np.int64)
 
 
 def _first_bad_row(rows: Array) -> int:

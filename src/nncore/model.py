@@ -57,7 +57,7 @@ class Sequential(Network):
         renewed each time that Python looks, not in each step.
     state : ndarray
         Numbers that are kept but not trained, such as running statistics.
-    layers : list of Layer
+    layers : tuple of Layer
     input_scaler, target_scaler : Scaler or None
         Set to fitted scalers of ``nncore.data``, of which the model keeps copies. Wherever the model or its trainer takes X or
         y they are then scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the data's
@@ -154,6 +154,10 @@ class Sequential(Network):
         ------
         ValueError, TypeError
             If X or y do not fit the network or the loss.
+
+        Notes
+        -----
+        Where the loss is infinite or NaN, so is what follows from it: the gradient is what the formulas give there.
         """
         with self.lock:
             value, _ = self._pass(X, y, loss, step)
@@ -383,4 +387,4 @@ class Sequential(Network):
         storage.save_model(self, path)
 
     def __repr__(self) -> str:
-        return f"Sequential({self.layers!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
+        return f"Sequential({list(self.layers)!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels, losses
-from nncore.arrays import aligned_zeros, overwrite
+from nncore.arrays import aligned_zeros, overwrite, returned
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
@@ -43,22 +43,20 @@ class Network(Sealed):
     ) -> None:
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers must be a list of Layer objects, got {layers!r}")
-        self.layers = list(layers)
+        self.layers = tuple(layers)  # what is compiled holds their arrays: no layer can be exchanged
         try:
             self.dtype = np.dtype(dtype)
         except TypeError:
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
-        self.seed = int(seed)
+        self.seed = _check_seed(seed)
         self.input_shape = _shape(input_shape)
         self._name_layers()
         sizes = declare(self.layers, self.input_shape)
         self.output_shape = self.layers[-1].output_shape
         self._lay_out(*sizes)
-        self.initialize(self.seed)
+        self._draw(self.seed)
         self._input_scaler: Scaler | None = None
         self._target_scaler: Scaler | None = None
         self._recordings = Recent()
@@ -117,13 +115,27 @@ class Network(Sealed):
 
         None of them is ``default_rng(seed)``, with which data of the same seed may have been drawn.
         """
-        seed = self.seed if seed is None else seed
+        seed = self.seed if seed is None else _check_seed(seed)
+        kept = self.parameters.copy(), self.state.copy()
+        try:
+            self._draw(seed)
+        except BaseException:  # of an initializer of the user's: nothing has changed
+            self.parameters[...], self.state[...] = kept
+            raise
+
+    def _draw(self, seed: int) -> None:
         for number, layer in enumerate(self.layers):
             for name, state in layer.states.items():
                 getattr(layer, name)[...] = state.initial
             for index, (name, parameter) in enumerate(layer.parameters.items()):
                 rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
-                getattr(layer, name)[...] = parameter.initializer(parameter.shape, rng, self.dtype)
+                values = parameter.initializer(parameter.shape, rng, self.dtype)
+                what = f"initializer {parameter.initializer!r} of {layer.name}.{name}"
+                view = getattr(layer, name)
+                with np.errstate(over="ignore"):
+                    view[...] = returned(what, values, parameter.shape)
+                if not _kernels.all_finite(view):
+                    raise ValueError(f"{what} must return finite numbers, got NaN, or a number too large for {self.dtype}")
 
     @property
     def input_scaler(self) -> Scaler | None:
@@ -188,8 +200,8 @@ class Network(Sealed):
         with self.lock:
             if self._gradient_thread == threading.get_ident():
                 raise RuntimeError(
-                    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of "
-                    "the same model: they are being computed"
+                    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of the "
+                    "same model: they are being computed"
                 )
             self._gradient_thread = threading.get_ident()
             try:
@@ -316,7 +328,7 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     for layer in layers:
         layer.parameters, layer.states = {}, {}
         layer.input_shape = shape
-        layer.output_shape = shape = _shape(layer._declare(shape))
+        layer.output_shape = shape = _shape(layer._declare(shape), f"{layer.label}.build must return")
         for parameter in layer.parameters.values():
             parameter.offset, size = size, size + parameter.size
         for state in layer.states.values():
@@ -324,8 +336,14 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     return size, kept
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
+def _check_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
+    return int(seed)
+
+
+def _shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:
     shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
     if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"input_shape must be a positive integer or a tuple of them, got {shape!r}")
+        raise ValueError(f"{what} a positive integer or a tuple of them, got {shape!r}")
     return tuple(int(n) for n in shape)

@@ -135,8 +135,10 @@ def training_program(trainer: Training, capacity: int, data: Dataset) -> StepPro
     step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
     before = enter + recording.prepare()
-    notes = [clip.squares, clip.acted] if clip else []
-    compiled = Compiled(tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes)
+    notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
+    compiled = Compiled(
+        tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True
+    )
     return StepProgram(recording, compiled, gathers, Pace(recording.tape.parallel))
 
 

@@ -24,6 +24,8 @@ __all__ = ["Run"]
 
 Array = NDArray[Any]
 
+STEP = "the step of the optimizer is not finite"
+
 
 class Run:
     """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
@@ -86,10 +88,11 @@ class Run:
         means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
         notes = hyper
         if trainer.clip:
-            squares, acted = (
-                np.concatenate(norms)[: whole * self.per_epoch].reshape(whole, self.per_epoch, 2).transpose(2, 0, 1)
+            squares, acted, large = (
+                np.concatenate(norms)[: whole * self.per_epoch].reshape(whole, self.per_epoch, 3).transpose(2, 0, 1)
             )
-            notes |= {"grad_norm": np.sqrt(squares).mean(axis=1), "clipped": (acted > 0).mean(axis=1)}
+            norm = np.where(np.isinf(squares), large, np.sqrt(squares))
+            notes |= {"grad_norm": norm.mean(axis=1), "clipped": (acted > 0).mean(axis=1)}
         rows = [trainer._row("running_", row) for row in means]
         return [(row, {name: float(values[epoch]) for name, values in notes.items()}) for epoch, row in enumerate(rows)]
 
@@ -132,7 +135,7 @@ class Run:
         layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch, origin)
         table = np.hstack([coefficients(self.trainer, count, self.per_epoch), layers])
         offset = optimizer.step_count - first
-        norms = np.empty((count, 2 if self.trainer.clip else 0))
+        norms = np.empty((count, 3 if self.trainer.clip else 0))
         start = time.perf_counter()
         with self.trainer.model.exclusive_gradients():
             try:
@@ -160,9 +163,13 @@ class Run:
         epoch, step = trainer.epochs_done + step // self.per_epoch + 1, step % self.per_epoch + 1
         lr = trainer.optimizer.hyper_values(1, self.per_epoch).get("lr")
         rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
+        place = self._place(sums)
+        advice = "a smaller learning rate, scaled data or gradient clipping"
+        if place == STEP and (cause := trainer.optimizer.vanished_eps(trainer.model.gradients)):
+            place, advice = f"{place}, as {cause}", "a larger eps"
         return DivergenceError(
-            f"training diverged in epoch {epoch}, step {step}{rate}: {self._place(sums)}. "
-            "The last finite parameters are in place; try a smaller learning rate, scaled data or gradient clipping"
+            f"training diverged in epoch {epoch}, step {step}{rate}: {place}. "
+            f"The last finite parameters are in place; try {advice}"
         )
 
     def _place(self, sums: Array) -> str:
@@ -177,4 +184,4 @@ class Run:
             for name in layer.parameters:
                 if not np.isfinite(getattr(layer, f"{name}_grad")).all():
                     return f"the gradient of {layer.name}.{name} is not finite"
-        return "the step of the optimizer is not finite"
+        return STEP

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore import _kernels
+from nncore.arrays import OwnsArrays
 from nncore.schedules import Configured, number
 from nncore.weights import example_weights
 
@@ -306,7 +307,7 @@ def get(sampler: Any, shuffle: Any = True) -> Sampler:
     raise ValueError(f"sampler must be a Sampler or one of {', '.join(names)}, got {sampler!r}")
 
 
-class LastLosses:
+class LastLosses(OwnsArrays):
     """The loss that each example had when it was last trained on, for the data that a sampler last asked for.
 
     Attributes

@@ -349,15 +349,18 @@ class Compiled:
     ----------
     before, after : stages that run once a call, before the first step and after the last.
     step : stages of a step.
-    commits : the number of the step's first stage that changes parameters; None: none does. A step is not stopped from there on.
+    commits : the step's first stage that changes parameters, from which on a step is not stopped; None: none does.
     records : per-example columns that the step writes, the loss first.
     partials : parts of a penalty that the step leaves behind.
     notes : of each number that is noted of a step, the parts, whose sum it is.
+    stops : does a loss that is not finite stop the run? In training it does, so that no step follows from it. Elsewhere the run
+        goes on: what is computed after the loss, such as its gradient, is what the formulas give.
     """
 
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
         commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
+        stops: bool = False,
     ) -> None:  # fmt: skip
         self.parallel, self._work_per_row = tape.parallel, tape.work_per_row
         self._lock, self._running_thread = _kernels.Lock(), 0
@@ -374,7 +377,8 @@ class Compiled:
         ]  # fmt: skip
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
-            commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records, partials=partials, notes=notes,
+            commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
+            partials=partials, notes=notes, stops=stops,
             passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
         )  # fmt: skip
 

@@ -146,11 +146,11 @@ class Trainer(Training):
         Notes
         -----
         Ctrl-C ends the training after the steps under way, or leaves out the evaluation under way; ``history`` and the model
-        hold what was reached, and ``interrupted`` is True. Pressed twice within two seconds it then raises KeyboardInterrupt, so
-        that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are whole.
+        hold what was reached, and ``interrupted`` is True. Pressed twice within two seconds it then raises KeyboardInterrupt,
+        so that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are whole.
 
-        One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are, perhaps
-        in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``; gradients
+        One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are,
+        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``; gradients
         take turns with the training. A forked child gets the model as it was at that moment, in the middle of a step if another
         thread was training it.
 
@@ -223,8 +223,8 @@ class Trainer(Training):
             self.interrupted = interrupt.pressed()
             if self.interrupted and verbose:
                 print(
-                    f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once to "
-                    "leave the program", file=sys.stderr,
+                    f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once "
+                    "to leave the program", file=sys.stderr,
                 )  # fmt: skip
             self._end_training(callbacks, failure or run.failure)
         return self.history

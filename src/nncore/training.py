@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels, losses, optimizers, regularizers
 from nncore import metrics as metric_registry
+from nncore.arrays import OwnsArrays
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
@@ -34,7 +35,7 @@ Array = NDArray[Any]
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 
 
-class Training(Sealed):
+class Training(OwnsArrays, Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
     def __init__(
@@ -167,7 +168,7 @@ class Training(Sealed):
         done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses, stop=stop)
         if stop is not None and done < steps and stop():
             return {}
-        means = sums.sum(axis=0) / len(data) if done == steps else np.full(len(self.columns) + 1, math.nan)
+        means = sums.sum(axis=0) / len(data)
         if self.regularizer:
             means[-1] = self.regularizer.value(self.model)
         return self._row("", means)

@@ -5,31 +5,24 @@
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
+#include <sched.h>
 #if defined(__linux__)
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#elif !defined(_WIN32)
-#include <sched.h>
 #endif
 #endif
 
 #include "denormals.h"
 #include "philox.h"
 
-#if !defined(__GNUC__)
-#define __atomic_load_n(p, order) (*(p))
-#define __atomic_store_n(p, v, order) (*(p) = (v))
+#if !defined(__GNUC__) || defined(_WIN32)
+#error "nncore needs a compiler with GNU C's vectors and atomics, and POSIX"
 #endif
 
-enum { MAX_THREADS = 256, CACHE_LINE = 64, SPINS = 2000, MOST_SHARED = 0xFFFF };
+enum { CACHE_LINE = 64, MOST_SHARED = 0xFFFF };
 static const double SECONDS_PER_QUESTION = 0.05;    /* how often `stop` is asked */
-
-#if defined(__GNUC__) && !defined(_WIN32) && defined(_OPENMP)
-#define NN_ATOMICS
-#endif
 
 /* One thread's view of the run. */
 typedef struct {
@@ -62,12 +55,15 @@ typedef struct {
     int sleeping;                /* how many gave up spinning */
 } nn_team;
 
+#ifdef _OPENMP
+enum { SPINS = 2000 };
+
 /* Sleeping until *word is no longer `value`, and waking all who sleep so.  A thread that only spins or yields may stay on the
  * core of the one it waits for; one that is woken goes to an idle core. */
 #if defined(__linux__)
 static void sleep_while(int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
 static void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
-#elif defined(_OPENMP) && !defined(_WIN32)
+#else
 static void sleep_while(int *word, int value) { (void)word, (void)value, sched_yield(); }
 static void wake_all(int *word) { (void)word; }
 #endif
@@ -75,7 +71,7 @@ static void wake_all(int *word) { (void)word; }
 /* A thread that wakes up on the core of the one that called it would share it for a while: off to another, and free to move
  * again. */
 static void leave_core(int home) {
-#if defined(__linux__) && defined(_OPENMP)
+#if defined(__linux__)
     cpu_set_t allowed, others;
     if (home < 0 || sched_getcpu() != home || sched_getaffinity(0, sizeof allowed, &allowed)) return;
     others = allowed;
@@ -89,7 +85,6 @@ static void leave_core(int home) {
 /* All threads meet: spin for some ten microseconds, then sleep. */
 static void meet(nn_team *team, int threads) {
     if (threads == 1) return;
-#ifdef NN_ATOMICS
     const int round = __atomic_load_n(&team->round, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&team->waiting, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(&team->waiting, 0, __ATOMIC_RELAXED);
@@ -106,13 +101,11 @@ static void meet(nn_team *team, int threads) {
     __atomic_add_fetch(&team->sleeping, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&team->round, __ATOMIC_SEQ_CST) == round) sleep_while(&team->round, round);
     __atomic_sub_fetch(&team->sleeping, 1, __ATOMIC_SEQ_CST);
-#elif defined(_OPENMP)
-    (void)team;
-#pragma omp barrier
-#else
-    (void)team;
-#endif
 }
+#else
+static void leave_core(int home) { (void)home; }
+static void meet(nn_team *team, int threads) { (void)team, (void)threads; }
+#endif
 
 /* The first piece of thread t: pieces are shared out in order, by their cost. */
 static int64_t share(const nn_stage *stage, int64_t pieces, int t, int threads) {
@@ -125,7 +118,7 @@ static int64_t share(const nn_stage *stage, int64_t pieces, int t, int threads) 
 
 static double now(void) {
     struct timespec time;
-    timespec_get(&time, TIME_UTC);
+    clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -174,7 +167,7 @@ static int should_stop(nn_team *team, nn_thread *thread, int may_stop) {
     if (!run->stop) return 0;
     if (thread->number == 0 && may_stop && !team->stopped && now() > thread->asked + SECONDS_PER_QUESTION) {
         if (run->stop(run->stop_argument)) {
-            thread->failed = 1;
+            thread->failed = NN_STOPPED;
             __atomic_store_n(&team->stopped, 1, __ATOMIC_RELAXED);
         }
         thread->asked = now();
@@ -184,7 +177,6 @@ static int should_stop(nn_team *team, nn_thread *thread, int may_stop) {
 
 /* Takes a piece out of a share that was [first, last) when the stage began: its owner the first one, another thread the last
  * one; -1 if none is left. */
-#ifdef NN_ATOMICS
 static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_t last, int own) {
     uint64_t seen = __atomic_load_n(&share->left, __ATOMIC_ACQUIRE);
     for (;;) {
@@ -196,7 +188,6 @@ static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_
             return (int64_t)(own ? begin : end - 1);
     }
 }
-#endif
 
 /* Each thread goes through its own share; when that is done, it takes pieces from the ends of the others': a thread whose core
  * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits.  What is one
@@ -212,7 +203,6 @@ static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context
             run_piece(program, stage, context, thread, piece);
         return;
     }
-#ifdef NN_ATOMICS
     if (pieces <= MOST_SHARED) {
         for (int t = 0; t < count; t++) {
             const int whose = (thread->number + t) % count;
@@ -224,7 +214,6 @@ static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context
         }
         return;
     }
-#endif
     const int64_t last = share(stage, pieces, thread->number + 1, count);
     for (int64_t piece = share(stage, pieces, thread->number, count); piece < last && !should_stop(team, thread, may_stop); piece++)
         run_piece(program, stage, context, thread, piece);
@@ -255,6 +244,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
         thread->stages++;
         run_pieces(team, stage, context, thread, s < program->commits || s >= program->leave);
         if (thread->failed) {
+            __atomic_fetch_or(team->run->failure, thread->failed, __ATOMIC_RELAXED);
             thread->failed = 0;
             __atomic_store_n(&team->failed_stage, thread->stages, __ATOMIC_RELAXED);
         }
@@ -266,7 +256,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
         /* Every thread takes the same sum and comes to the same conclusion: no barrier is needed for it. */
         const int finite = isfinite(record_sum(program->records[0], context->rows));
         if (thread->number == 0) keep_records(program, team->run, step, context);
-        if (!finite) return 0;
+        if (!finite && program->stops) return 0;
         if (s == last - 1) meet(team, thread->count);    /* or the next step would overwrite the records */
     }
     return 1;
@@ -332,8 +322,8 @@ int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
 #if defined(__linux__)
     team.home = sched_getcpu();
 #endif
-    nn_share shares[MAX_THREADS];
-    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    nn_share shares[NN_MAX_THREADS];
+    if (threads > NN_MAX_THREADS) threads = NN_MAX_THREADS;
     for (int t = 0; t < threads; t++) shares[t].left = 0;
     team.shares = shares;
 #pragma omp parallel num_threads(threads)

@@ -6,6 +6,8 @@
 
 enum nn_axis { NN_ROWS, NN_TILES, NN_WHOLE };
 
+enum { NN_MAX_THREADS = 256 };    /* that a run can have */
+
 /* Consecutive ops over the same pieces. */
 typedef struct {
     int axis;                    /* enum nn_axis */
@@ -14,7 +16,7 @@ typedef struct {
     const double *cost;          /* TILES: (pieces + 1,) cumulative cost, to share the pieces out; NULL: all alike */
     const int64_t *passing;      /* TILES: (pieces,) 1 where only the ops of the piece need its gradient, but for the last step of
                                   * a run: what a user looks at; 0 elsewhere; NULL: all 0 */
-    int checks_loss;             /* records[0] is complete when this stage ends: a loss that is not finite stops the run */
+    int checks_loss;             /* records[0] is complete when this stage ends */
 } nn_stage;
 
 /* Stages [0, enter) run once before the first step, [enter, leave) in every step, [leave, stages) once after the last. */
@@ -32,6 +34,7 @@ typedef struct {
     const int64_t *note_parts;   /* (n_notes,): how many parts */
     int64_t tile_bytes;          /* of the largest passing gradient */
     int64_t commits;             /* the first stage of a step that changes parameters: from here on a step runs to its end */
+    int stops;                   /* does a loss that is not finite stop the run? */
 } nn_program;
 
 /* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
@@ -54,9 +57,10 @@ typedef struct {
     double *notes_out;               /* (steps, n_notes): what was noted of each step, or NULL */
     int (*stop)(void *);             /* asked some times a second, by the calling thread; nonzero: stop. NULL: never asked */
     void *stop_argument;
+    int *failure;                    /* why ops stopped the run: bits of enum nn_failure; 0 before */
 } nn_run;
 
-/* Runs until last_step or until a step fails; returns the number of steps completed. */
+/* Runs until last_step or until a step fails, on at most NN_MAX_THREADS threads; returns the number of steps completed. */
 int64_t nn_execute(const nn_program *program, const nn_run *run, int threads);
 
 /* Was OpenMP there when this was compiled? */

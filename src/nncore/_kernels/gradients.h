@@ -62,8 +62,22 @@ static void NAME(clip_value)(real *restrict grad, double *restrict square, integ
         square[k] += (double)g * g;);
 }
 
-static void NAME(scale)(real *grad, real factor, int64_t n) {
-    for (int64_t i = 0; i < n; i++) grad[i] *= factor;
+/* g *= factor, also one that is too small for a number of its own (see clip_factor). */
+static void NAME(scale)(real *grad, double factor, int64_t n) {
+#if REAL_IS_FLOAT
+    if (factor < FLT_MIN)
+        for (int64_t i = 0; i < n; i++) grad[i] = (real)(grad[i] * factor);
+#else
+    if (factor < 0)
+        for (int64_t i = 0; i < n; i++) grad[i] = grad[i] * 0x1p-1000 * -factor;
+#endif
+    else
+        for (int64_t i = 0; i < n; i++) grad[i] *= (real)factor;
+}
+
+/* As square_sum, of 2^-600 g: for a sum that would be beyond the largest number. */
+static void NAME(small_square_sum)(double *restrict square, const real *restrict grad, int64_t n) {
+    LOOP_CHAINS(const double g = 0x1p-600 * grad[i]; square[k] += g * g;);
 }
 
 /* Proximal step of a penalty threshold / lr * |w|:  w <- sign(w) max(|w| - threshold, 0), exactly 0 within the threshold.
@@ -134,19 +148,47 @@ static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int6
     }
 }
 
-/* Per group of tiles: factor = min(1, limit / norm), norm² the sum over the group's tiles in order.
+/* 2^-600 times the norm of the gradient in tiles [first, last), from the gradient itself: it neither over- nor underflows where
+ * the sum of squares is beyond the largest number. */
+static double NAME(small_norm)(const nn_op *op, int64_t first, int64_t last) {
+    double sum = 0;
+    for (int64_t t = first; t < last; t++) {
+        double square[CHAINS] = {0};
+        FOR_STRETCHES(t, NAME(small_square_sum)(square, (const real *)op->array[4] + at, n));
+        sum += NAME(total)(square);
+    }
+    return sqrt(sum);
+}
+
+/* min(1, limit / norm), the norm given as small = 2^-600 norm; if that is below the smallest normal double, -2^1000 limit / norm. */
+NN_INLINE double NAME(small_factor)(double limit, double small) {
+    if (!(small > ldexp(limit, -600))) return 1.0;
+    const double ratio = limit / small, factor = ldexp(ratio, -600), rest = ldexp(ratio, 400);
+    return factor >= DBL_MIN ? factor : rest > 0 ? -rest : 0;
+}
+
+/* Per group of tiles: factor = min(1, limit / norm), norm^2 the sum over the group's tiles in order.  Only where that overflows or
+ * the factor would be denormal, which counts as 0, it is computed from the scaled norm.
  * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64, whether it
- * acted on each group (0 or 1, double) or NULL;  sizes: groups; constants: limit */
+ * acted on each group (0 or 1, double) or NULL; g, the norm of all groups where its square is too large, else 0 (1,) double, NULL,
+ * tiles, or all of them NULL: then there is no second look; sizes: groups; constants: limit */
 static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t *first = op->array[2];
+    const int64_t *first = op->array[2], groups = op->size[0];
+    const double limit = op->constant[0];
+    double all = 0;
     (void)context, (void)begin, (void)end;
-    for (int64_t group = 0; group < op->size[0]; group++) {
+    for (int64_t group = 0; group < groups; group++) {
         double sum = 0;
         for (int64_t t = first[group]; t < first[group + 1]; t++) sum += ((const double *)op->array[1])[t];
-        const double norm = sqrt(sum), factor = norm > op->constant[0] ? op->constant[0] / norm : 1.0;
+        const double norm = sqrt(sum);
+        double factor = norm > limit ? limit / norm : 1.0;
+        if (factor < DBL_MIN && op->array[4])
+            factor = NAME(small_factor)(limit, isinf(norm) ? NAME(small_norm)(op, first[group], first[group + 1]) : ldexp(norm, -600));
         for (int64_t t = first[group]; t < first[group + 1]; t++) ((double *)op->array[0])[t] = factor;
-        if (op->array[3]) ((double *)op->array[3])[group] = factor < 1;
+        if (op->array[3]) ((double *)op->array[3])[group] = factor != 1.0;
+        all += sum;
     }
+    if (op->array[5]) *(double *)op->array[5] = all > DBL_MAX / 2 ? ldexp(NAME(small_norm)(op, first[0], first[groups]), 600) : 0;
 }
 
 /* arrays: g, factor of each tile (double) */
@@ -154,7 +196,7 @@ static void NAME(op_scale_gradient)(const nn_op *op, const nn_context *context, 
     (void)context;
     for (int64_t t = begin; t < end; t++) {
         const double factor = ((const double *)op->array[1])[t];
-        if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, (real)factor, n));
+        if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, factor, n));
     }
 }
 

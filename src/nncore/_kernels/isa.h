@@ -26,7 +26,9 @@
 #define NN_NEAR 16
 #define NV 2
 #pragma GCC diagnostic ignored "-Wunused-function"
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"    /* arrays that the micro-kernel fills through a pointer */
+#endif
 
 #include "random.h"
 

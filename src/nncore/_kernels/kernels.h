@@ -12,6 +12,17 @@
 enum { NN_MAX_ARRAYS = 16, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
 enum { NN_TILE_TABLE = 7 };    /* which array has the tiles of an op of the update (tiles.h) */
 
+/* Why a run stopped, one bit each; 0: it did not. */
+enum nn_failure {
+    NN_NOT_FINITE = 1,           /* a parameter or its state would not be finite */
+    NN_BAD_ROW = 2,              /* an example that the data do not have */
+    NN_BAD_LABEL = 4,            /* a label outside [0, classes) */
+    NN_BAD_COLUMN = 8,           /* a column index of a sparse matrix outside [0, width) */
+    NN_BAD_START = 16,           /* row pointers of a sparse matrix that decrease or lie outside its values */
+    NN_ZERO_DIRECTION = 32,      /* a direction of length 0 */
+    NN_STOPPED = 64              /* the caller wanted it */
+};
+
 typedef struct nn_op nn_op;
 
 /* What changes from step to step. */
@@ -23,7 +34,7 @@ typedef struct {
     double scale;                /* of the losses' gradients: 1 / rows for the mean over the batch */
     const double *coefficients;  /* this step's row of the optimizer's coefficient table */
     uint64_t step;               /* global step number: the counter of the random numbers */
-    int *failed;                 /* an op sets it to stop the run; each thread has its own */
+    int *failed;                 /* an op sets a bit of enum nn_failure to stop the run; each thread has its own */
     void *tile_gradient;         /* TILES: the gradient of this tile alone, without gaps between its rows; NULL: it belongs into
                                   * the array of all gradients */
 } nn_context;
@@ -38,12 +49,14 @@ struct nn_op {
     int64_t size[NN_MAX_SIZES];
     double constant[NN_MAX_CONSTANTS];
     int64_t stride[NN_MAX_ARRAYS];        /* bytes from one row of an array to the next */
+    int64_t length[NN_MAX_ARRAYS];        /* rows of an array */
 };
 
 /* One line of the table of kernels. */
 typedef struct {
     const char *name;
     nn_kernel run[2];                     /* for float, for double */
+    unsigned reads;                       /* bit k: array k is only read, and may be read-only; all others must be writeable */
 } nn_entry;
 
 #endif

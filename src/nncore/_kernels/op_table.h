@@ -1,12 +1,17 @@
-/* Every op by name: what Python binds.  A new kernel is one line here. */
-#define ENTRY(op) {#op, {op_##op##_f32, op_##op##_f64}},
+/* Every op by name: what Python binds.  A new kernel is one line here.
+ *
+ * READER marks arrays that come from a user and are only read, one bit each: they may be read-only.  The boundary takes nothing
+ * read-only for any other array.  UPDATE is an optimizer's step, which only reads the gradient. */
+#define READER(op, arrays) {#op, {op_##op##_f32, op_##op##_f64}, arrays},
+#define ENTRY(op) READER(op, 0)
+#define UPDATE(op) READER(op, 1u << 1)
 #define PAIR(op) ENTRY(op##_forward) ENTRY(op##_backward)
 #define TANGENT(op) ENTRY(op##_tangent_backward)
 
 static const nn_entry nn_table[] = {
     /* moving rows */
-    ENTRY(gather_rows) ENTRY(gather_csr) ENTRY(gather_labels) ENTRY(gather_one_hot) ENTRY(gather_weights) ENTRY(write_rows)
-    ENTRY(spread_rows) ENTRY(nothing)
+    READER(gather_rows, 1u << 1) READER(gather_csr, 1u << 1 | 1u << 2 | 1u << 3) READER(gather_labels, 1u << 1)
+    READER(gather_one_hot, 1u << 1) READER(gather_weights, 1u << 1) ENTRY(write_rows) ENTRY(spread_rows) ENTRY(nothing)
     /* dense */
     ENTRY(dense_forward) ENTRY(dense_forward_direct) ENTRY(dense_forward_narrow)
     ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight) ENTRY(pack_large_weight)
@@ -41,7 +46,7 @@ static const nn_entry nn_table[] = {
     ENTRY(squared_error_tangent) ENTRY(mean_squared_error_tangent) ENTRY(mean_absolute_error_tangent) ENTRY(huber_tangent)
     ENTRY(hinge_tangent) ENTRY(binary_cross_entropy_tangent) ENTRY(kl_divergence_tangent)
     ENTRY(sigmoid_cross_entropy_tangent) ENTRY(softmax_cross_entropy_tangent)
-    ENTRY(softmax_cross_entropy_labels_tangent) ENTRY(load_direction) ENTRY(add_product)
+    ENTRY(softmax_cross_entropy_labels_tangent) READER(load_direction, 1u << 1) ENTRY(add_product)
     PAIR(batch_norm_tangent) ENTRY(batch_norm_tangent_statistics) ENTRY(batch_norm_tangent_backward_sums)
     ENTRY(batch_norm_tangent_backward_statistics) PAIR(group_norm_tangent) ENTRY(group_norm_tangent_backward_weight)
     PAIR(rms_norm_tangent) ENTRY(rms_norm_tangent_backward_weight)
@@ -53,16 +58,18 @@ static const nn_entry nn_table[] = {
     /* parameters after the update */
     ENTRY(shrink) ENTRY(average)
     /* optimizers */
-    ENTRY(sgd_update) ENTRY(momentum_update) ENTRY(momentum_outside_update) ENTRY(nesterov_enter) ENTRY(nesterov_update)
-    ENTRY(nesterov_leave) ENTRY(adagrad_update) ENTRY(adagrad_inside_update) ENTRY(rmsprop_update)
-    ENTRY(rmsprop_inside_update) ENTRY(rmsprop_momentum_update) ENTRY(rmsprop_momentum_inside_update)
-    ENTRY(rmsprop_centered_update) ENTRY(rmsprop_centered_inside_update) ENTRY(rmsprop_centered_momentum_update)
-    ENTRY(rmsprop_centered_momentum_inside_update) ENTRY(adadelta_update) ENTRY(adadelta_outside_update)
-    ENTRY(adam_update) ENTRY(adam_inside_update) ENTRY(adamw_update) ENTRY(adamw_inside_update) ENTRY(amsgrad_update)
-    ENTRY(amsgrad_inside_update) ENTRY(adamax_update) ENTRY(nadam_update) ENTRY(lion_update) ENTRY(rprop_update)
-    ENTRY(delta_bar_delta_update)
-    {NULL, {NULL, NULL}}
+    UPDATE(sgd_update) UPDATE(momentum_update) UPDATE(momentum_outside_update) UPDATE(nesterov_enter) UPDATE(nesterov_update)
+    UPDATE(nesterov_leave) UPDATE(adagrad_update) UPDATE(adagrad_inside_update) UPDATE(rmsprop_update)
+    UPDATE(rmsprop_inside_update) UPDATE(rmsprop_momentum_update) UPDATE(rmsprop_momentum_inside_update)
+    UPDATE(rmsprop_centered_update) UPDATE(rmsprop_centered_inside_update) UPDATE(rmsprop_centered_momentum_update)
+    UPDATE(rmsprop_centered_momentum_inside_update) UPDATE(adadelta_update) UPDATE(adadelta_outside_update)
+    UPDATE(adam_update) UPDATE(adam_inside_update) UPDATE(adamw_update) UPDATE(adamw_inside_update) UPDATE(amsgrad_update)
+    UPDATE(amsgrad_inside_update) UPDATE(adamax_update) UPDATE(nadam_update) UPDATE(lion_update) UPDATE(rprop_update)
+    UPDATE(delta_bar_delta_update)
+    {NULL, {NULL, NULL}, 0}
 };
+#undef READER
 #undef ENTRY
+#undef UPDATE
 #undef PAIR
 #undef TANGENT

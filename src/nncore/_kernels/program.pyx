@@ -1,13 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """The boundary to C: binds ops by name to NumPy arrays and runs programs without the GIL.
 
-Only what is bound here is checked here (names, counts, dtypes, contiguity); shapes are the caller's business.
+What is bound here is checked here: names, counts, and that an array is aligned, and writeable unless the kernel only reads it.
+Shapes and dtypes are the caller's business.
 """
 
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDED, PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -15,6 +16,7 @@ from libc.stdlib cimport calloc, free
 
 cdef extern from "kernels.h" nogil:
     enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS
+    enum: NN_NOT_FINITE, NN_BAD_ROW, NN_BAD_LABEL, NN_BAD_COLUMN, NN_BAD_START, NN_ZERO_DIRECTION
     ctypedef struct nn_context:
         int64_t rows, start, position
         int *failed
@@ -27,12 +29,15 @@ cdef extern from "kernels.h" nogil:
         int64_t *size
         double *constant
         int64_t *stride
+        int64_t *length
     ctypedef struct nn_entry:
         const char *name
         nn_kernel *run
+        unsigned reads
 
 cdef extern from "executor.h" nogil:
     enum: NN_ROWS, NN_TILES, NN_WHOLE
+    enum: NN_MAX_THREADS
     ctypedef struct nn_stage:
         int axis
         int64_t first_op, last_op, pieces
@@ -51,6 +56,7 @@ cdef extern from "executor.h" nogil:
         const int64_t *note_parts
         int64_t tile_bytes
         int64_t commits
+        int stops
     ctypedef struct nn_run:
         int64_t first_step, last_step, examples, batch, merge, origin
         const int64_t *order
@@ -67,6 +73,7 @@ cdef extern from "executor.h" nogil:
         double *notes_out
         int (*stop)(void *) noexcept nogil
         void *stop_argument
+        int *failure
     int64_t nn_execute(const nn_program *, const nn_run *, int)
     int nn_has_openmp()
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
@@ -80,6 +87,16 @@ cdef extern from "cpu.h" nogil:
     int nn_cpu_has_avx512()
 
 AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "whole": NN_WHOLE}
+MAX_THREADS = NN_MAX_THREADS  # that a run can have
+
+# What an op found wrong with its data, which were right before the run began: they are the user's, and have been written to since.
+FAULTS = {
+    NN_BAD_ROW: "the order of the examples must hold numbers of rows of the data, got one beyond them",
+    NN_BAD_LABEL: "y must be labels of the network's outputs, got one beyond them: it was changed while it was in use",
+    NN_BAD_COLUMN: "X must be a valid sparse matrix, got a column beyond its width: its indices were changed while it was in use",
+    NN_BAD_START: "X must be a valid sparse matrix, got a row outside its numbers: its indptr was changed while it was in use",
+    NN_ZERO_DIRECTION: "weight normalization needs directions of a length above 0, got a unit whose direction is all zeros",
+}
 
 
 def has_openmp():
@@ -109,10 +126,14 @@ cdef class OpTable:
     def names(self):
         return tuple(self.index)
 
-    cdef nn_kernel kernel(self, str name, bint is_double) except NULL:
+    def only_read(self, str name):
+        """The numbers of the op's arrays that may be read-only."""
+        return tuple([i for i in range(NN_MAX_ARRAYS) if self.entry(name).reads >> i & 1])
+
+    cdef const nn_entry *entry(self, str name) except NULL:
         if name not in self.index:
             raise ValueError(f"unknown op {name!r}")
-        return self.entries[<int>self.index[name]].run[is_double]
+        return self.entries + <int>self.index[name]
 
 
 cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) noexcept with gil:
@@ -153,16 +174,34 @@ cdef int call_stop(void *stop) noexcept with gil:
     return (<object>stop)()
 
 
-cdef void *address(array, int64_t *stride=NULL) except *:
-    """Where an array's data is, and how far apart its rows are; NULL for None."""
+cdef void *address(array, int64_t *stride=NULL, int64_t *length=NULL, bint writes=True) except *:
+    """Where an array's data is, how far apart its rows are and how many there are; NULL for None.
+
+    The array must be aligned, and writeable if it is written to: a buffer that is neither would end in undefined behavior, a
+    segmentation fault or changed constants.
+    """
     cdef Py_buffer view
     if array is None:
         return NULL
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
+    if writes:
+        try:
+            PyObject_GetBuffer(array, &view, PyBUF_STRIDED)
+        except (ValueError, BufferError) as error:
+            raise ValueError(f"an array that is written to must be writeable: {error}") from None
+    else:
+        PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
     cdef void *data = view.buf
-    if stride != NULL and view.ndim > 0:
-        stride[0] = view.strides[0]
+    cdef int64_t unit = min(view.itemsize, 8)
+    cdef bint aligned = unit < 2 or <uint64_t>data % unit == 0
+    if view.ndim > 0:
+        aligned = aligned and (view.shape[0] < 2 or unit < 2 or view.strides[0] % unit == 0)
+        if stride != NULL:
+            stride[0] = view.strides[0]
+        if length != NULL:
+            length[0] = view.shape[0]
     PyBuffer_Release(&view)    # whoever binds the array keeps it
+    if not aligned:
+        raise ValueError("an array must be aligned, got one whose elements are not")
     return data
 
 
@@ -174,6 +213,7 @@ cdef class Program:
     commits: the first stage that changes parameters, from which on a step is not stopped; default: none does.
     passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
     need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
+    stops: a loss that is not finite stops the run.
     """
 
     cdef nn_program program
@@ -182,15 +222,18 @@ cdef class Program:
     cdef const double **records
     cdef const double **notes
     cdef list keep
+    cdef OpTable table
     cdef object tile_gradients
     cdef readonly list op_names, python_ops
     cdef readonly int64_t steps_done
 
-    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64, records=(),
-                  partials=None, notes=(), passing=None):
+    def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
+                  records=(), partials=None, notes=(), passing=None, bint stops=False):
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
+        cdef const nn_entry *entry
+        self.table = table
         self.ops = <nn_op *>calloc(max(n_ops, 1), sizeof(nn_op))
         self.stages = <nn_stage *>calloc(max(len(stages), 1), sizeof(nn_stage))
         self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
@@ -219,9 +262,10 @@ cdef class Program:
                     op.array[0] = <void *>arrays[0]
                     self.python_ops.append(arrays[0])
                 else:
-                    op.run = table.kernel(name, is_double)
+                    entry = table.entry(name)
+                    op.run = entry.run[is_double]
                     for i, array in enumerate(arrays):
-                        op.array[i] = address(array, &op.stride[i])
+                        op.array[i] = address(array, &op.stride[i], &op.length[i], not entry.reads >> i & 1)
                 self.keep.append(arrays)
                 for i, size in enumerate(sizes):
                     op.size[i] = size
@@ -238,7 +282,7 @@ cdef class Program:
         self.program.ops, self.program.stages, self.program.n_stages = self.ops, self.stages, len(stages)
         self.program.enter, self.program.leave = enter, len(stages) if leave is None else leave
         self.program.commits = self.program.leave if commits is None else commits
-        self.program.block_rows = block_rows
+        self.program.block_rows, self.program.stops = block_rows, stops
         self.program.records, self.program.n_records = self.records, len(records)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
@@ -256,8 +300,10 @@ cdef class Program:
 
     def bind(self, int64_t number, int slot, array):
         """Have op ``number`` work on another array."""
+        cdef nn_op *op = self.ops + number
+        cdef bint writes = not self.table.entry(self.op_names[number]).reads >> slot & 1
+        op.array[slot] = address(array, &op.stride[slot], &op.length[slot], writes)
         self.keep[0][number, slot] = array
-        self.ops[number].array[slot] = address(array, &self.ops[number].stride[slot])
 
     def release(self, int64_t number, int slot):
         """Let go of an array that was bound: it may be large, and is its owner's."""
@@ -266,7 +312,7 @@ cdef class Program:
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
         """A passing gradient for each thread, on cache lines."""
-        cdef int64_t size = self.program.tile_bytes * max(threads, 1)
+        cdef int64_t size = self.program.tile_bytes * min(max(threads, 1), NN_MAX_THREADS)
         if self.tile_gradients.size < size:
             self.tile_gradients = np.empty(size + 64, dtype=np.uint8)
         return <char *>((<uint64_t>address(self.tile_gradients) + 63) // 64 * 64)
@@ -282,9 +328,10 @@ cdef class Program:
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
+        cdef int failure = 0
         run.first_step, run.last_step, run.examples, run.batch, run.origin = first_step, last_step, examples, batch, origin
-        run.order = <const int64_t *>address(order)
-        run.coefficients = <const double *>address(coefficients)
+        run.order = <const int64_t *>address(order, NULL, NULL, False)
+        run.coefficients = <const double *>address(coefficients, NULL, NULL, False)
         run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
         run.merge = merge
         run.scale = scale
@@ -299,6 +346,7 @@ cdef class Program:
         run.stop, run.stop_argument = NULL, <void *>asked
         if stoppable:
             run.stop = call_stop
+        run.failure = &failure
         with nogil:
             done = nn_execute(&self.program, &run, threads)
         self.steps_done = done
@@ -308,6 +356,9 @@ cdef class Program:
             if op.error is not None:
                 error, op.error = op.error, None
                 raise error
+        for fault, message in FAULTS.items():
+            if failure & <int>fault:
+                raise ValueError(message)
         return done, sums
 
 
@@ -327,8 +378,30 @@ cdef bint finite_doubles(const uint64_t *bits, Py_ssize_t n) noexcept nogil:
     return not beyond
 
 
-def all_finite(rows):
-    """Are all numbers of a (n, width) float32 or float64 array, whose rows are contiguous, finite? In one pass, with no copy."""
+def all_finite(array):
+    """Are all numbers of an array finite? float32 and float64 whose rows are contiguous in one pass, with no copy."""
+    array = np.asarray(array)
+    if array.dtype.kind in "biu" or not array.size:
+        return True
+    if array.dtype in (np.float32, np.float64) and array.flags.aligned:  # in the machine's byte order
+        if array.flags.c_contiguous:
+            return _finite_rows(array.reshape(1, -1))
+        if array.ndim == 2:
+            for rows in (array, array.T):
+                if rows.shape[1] == 1 or rows.strides[1] == rows.itemsize:
+                    return _finite_rows(rows)
+    return _finite_parts(array)
+
+
+def _finite_parts(array):
+    """With NumPy, some rows at a time."""
+    array = np.atleast_1d(array)
+    step = max(1, (1 << 20) // max(1, array[:1].size))
+    return all(bool(np.isfinite(array[i : i + step]).all()) for i in range(0, len(array), step))
+
+
+cdef bint _finite_rows(rows) except -1:
+    """Of an aligned (n, width) array of float32 or float64 whose rows are contiguous."""
     cdef Py_buffer view
     cdef bint good = True
     PyObject_GetBuffer(rows, &view, PyBUF_STRIDED_RO)

@@ -1,15 +1,25 @@
-/* Moving rows between the user's arrays and the batch. */
+/* Moving rows between the user's arrays and the batch.
+ *
+ * The arrays belong to the user, who may write into them while a program runs: each number that becomes a place in memory is
+ * read once (READ_ONCE), and looked at before it is used.  What it says is left out of a batch if it is wrong, and the run stops. */
 
-/* Which row of the data is row i of this batch. */
-NN_INLINE int64_t NAME(data_row)(const nn_context *context, int64_t i) {
-    return context->index ? context->index[i] : context->start + i;
+#define READ_ONCE(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+
+/* Which row of the data is row i of this batch; -1, and a failure, if there are not so many. */
+NN_INLINE int64_t NAME(data_row)(const nn_context *context, int64_t i, int64_t rows) {
+    const int64_t row = context->index ? READ_ONCE(context->index + i) : context->start + i;
+    if (row >= 0 && row < rows) return row;
+    *context->failed |= NN_BAD_ROW;
+    return -1;
 }
 
 /* arrays: out (rows, width), data, its rows anywhere; sizes: width */
 static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], stride = op->stride[1] / (int64_t)sizeof(real);
     for (int64_t i = begin; i < end; i++) {
-        const real *restrict from = (const real *)op->array[1] + NAME(data_row)(context, i) * stride;
+        const int64_t row = NAME(data_row)(context, i, op->length[1]);
+        if (row < 0) continue;
+        const real *restrict from = (const real *)op->array[1] + row * stride;
         real *restrict to = (real *)op->array[0] + i * width;
         if (width <= 2) {    /* points of a plane: a loop would take longer to begin than to copy */
             to[0] = from[0];
@@ -21,42 +31,68 @@ static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int
 
 /* Element k of an array of integers of so many bytes each. */
 NN_INLINE int64_t NAME(integer)(const void *array, int64_t bytes, int64_t k) {
-    return bytes == 4 ? ((const int32_t *)array)[k] : ((const int64_t *)array)[k];
+    return bytes == 4 ? READ_ONCE((const int32_t *)array + k) : READ_ONCE((const int64_t *)array + k);
 }
 
 /* Rows of a sparse matrix written out: out_ij = values_k where columns_k = j, starts_r <= k < starts_{r+1} of its row r; else 0.
  * arrays: out (rows, width), values, columns, starts, both of int32 or of int64; sizes: width */
 static void NAME(op_gather_csr)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], bytes = op->stride[3];
+    const int64_t kept = op->length[1] < op->length[2] ? op->length[1] : op->length[2];
     const real *restrict values = (const real *)op->array[1];
     for (int64_t i = begin; i < end; i++) {
-        const int64_t r = NAME(data_row)(context, i), last = NAME(integer)(op->array[3], bytes, r + 1);
         real *restrict to = (real *)op->array[0] + i * width;
         memset(to, 0, (size_t)width * sizeof(real));
-        for (int64_t k = NAME(integer)(op->array[3], bytes, r); k < last; k++) to[NAME(integer)(op->array[2], bytes, k)] = values[k];
+        const int64_t r = NAME(data_row)(context, i, op->length[3] - 1);
+        if (r < 0) continue;
+        const int64_t first = NAME(integer)(op->array[3], bytes, r), last = NAME(integer)(op->array[3], bytes, r + 1);
+        if (first < 0 || first > last || last > kept) {
+            *context->failed |= NN_BAD_START;
+            continue;
+        }
+        for (int64_t k = first; k < last; k++) {
+            const int64_t column = NAME(integer)(op->array[2], bytes, k);
+            if (column >= 0 && column < width) to[column] = values[k];
+            else *context->failed |= NN_BAD_COLUMN;
+        }
     }
 }
 
-/* arrays: out (rows,) int64, labels int64 */
+/* The label of row i of this batch; -1, and a failure, if it is none. */
+NN_INLINE int64_t NAME(label)(const nn_op *op, const nn_context *context, int64_t i) {
+    const int64_t row = NAME(data_row)(context, i, op->length[1]);
+    if (row < 0) return -1;
+    const int64_t label = READ_ONCE((const int64_t *)op->array[1] + row);
+    if (label >= 0 && label < op->size[0]) return label;
+    *context->failed |= NN_BAD_LABEL;
+    return -1;
+}
+
+/* arrays: out (rows,) int64, labels int64; sizes: classes.  What is written is always a label: the ops after it rely on that. */
 static void NAME(op_gather_labels)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++)
-        ((int64_t *)op->array[0])[i] = ((const int64_t *)op->array[1])[NAME(data_row)(context, i)];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t label = NAME(label)(op, context, i);
+        ((int64_t *)op->array[0])[i] = label < 0 ? 0 : label;
+    }
 }
 
 /* arrays: out (rows, width), labels int64; sizes: width; constants: off value, on value */
 static void NAME(op_gather_one_hot)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0];
     for (int64_t i = begin; i < end; i++) {
+        const int64_t label = NAME(label)(op, context, i);
         real *to = (real *)op->array[0] + i * width;
         for (int64_t j = 0; j < width; j++) to[j] = (real)op->constant[0];
-        to[((const int64_t *)op->array[1])[NAME(data_row)(context, i)]] = (real)op->constant[1];
+        if (label >= 0) to[label] = (real)op->constant[1];
     }
 }
 
 /* arrays: out (rows,) double, weights double */
 static void NAME(op_gather_weights)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++)
-        ((double *)op->array[0])[i] = ((const double *)op->array[1])[NAME(data_row)(context, i)];
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = NAME(data_row)(context, i, op->length[1]);
+        if (row >= 0) ((double *)op->array[0])[i] = ((const double *)op->array[1])[row];
+    }
 }
 
 /* The way back, to consecutive rows: arrays: out, batch (rows, width); sizes: width */
@@ -78,3 +114,5 @@ static void NAME(op_spread_rows)(const nn_op *op, const nn_context *context, int
 static void NAME(op_nothing)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)op, (void)context, (void)begin, (void)end;
 }
+
+#undef READ_ONCE

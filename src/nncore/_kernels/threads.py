@@ -28,7 +28,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. Without OpenMP, and in a forked child, every call runs on one thread whatever ``n`` is.
+        At least 1; more than 256 count as 256, the most that a call can use. Without OpenMP, and in a forked child, every call
+        runs on one thread whatever ``n`` is.
 
     Examples
     --------
@@ -42,7 +43,7 @@ def set_num_threads(n: int) -> None:
     global _threads
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"n must be a positive integer, got {n!r}")
-    _threads = int(n) if program.has_openmp() and not _forked else 1
+    _threads = min(int(n), program.MAX_THREADS) if program.has_openmp() and not _forked else 1
 
 
 def get_num_threads() -> int:
@@ -97,9 +98,9 @@ def _from_environment() -> int:
     text = os.environ.get("NNCORE_NUM_THREADS")
     if text is None:
         return _available_cores()
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isdecimal() and text.lstrip("0")):
         raise ImportError(f"NNCORE_NUM_THREADS must be a positive integer, got {text!r}")
-    return int(text)
+    return int(text) if len(text) < 10 else program.MAX_THREADS
 
 
 set_num_threads(_from_environment())

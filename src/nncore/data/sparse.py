@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore.arrays import for_kernels
 from nncore.data.validation import as_numbers, check_row_count, convert, shape_error
 
 __all__ = ["Rows", "SparseRows", "as_sparse_rows"]
@@ -58,8 +59,8 @@ def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: s
         matrix = matrix.copy()
         matrix.sum_duplicates()
     kind = np.result_type(matrix.indices, matrix.indptr, np.int32)
-    columns, starts = (np.ascontiguousarray(part, kind) for part in (matrix.indices, matrix.indptr))
-    rows = SparseRows(np.ascontiguousarray(convert(matrix.data, dtype)), columns, starts, shape[0])
+    columns, starts = (for_kernels(part, kind) for part in (matrix.indices, matrix.indptr))
+    rows = SparseRows(for_kernels(convert(matrix.data, dtype)), columns, starts, shape[0])
     bad = np.flatnonzero(~np.isfinite(rows.values[: starts[-1]]))
     if len(bad):
         row = np.searchsorted(starts, bad[0], side="right") - 1

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import initializers
-from nncore.arrays import overwrite
+from nncore.arrays import overwrite, read_only, returned
 from nncore.hints import Sealed
+from nncore.schedules import number
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
@@ -62,6 +63,7 @@ class Layer(Sealed):
     - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
+    - ``x`` and ``dy`` are read-only, and their memory is used again for the next batch: what is kept must be copied.
     - ``config()`` returns the arguments of the constructor, if it has any but ``name``: a file of the model holds them.
 
     Parameters
@@ -141,11 +143,13 @@ class Layer(Sealed):
         self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False
     ) -> None:
         """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient."""
-        self.parameters[name] = Parameter(name, tuple(shape), initializers.get(initializer), regularized)
+        shape = _check_sizes(f"{self.label}.{name}", shape)
+        self.parameters[name] = Parameter(name, shape, initializers.get(initializer), regularized)
 
     def add_state(self, name: str, shape: tuple[int, ...], initial: float) -> None:
         """Declare an array that is kept but not trained; ``self.<name>`` becomes a view into ``model.state``."""
-        self.states[name] = State(name, tuple(shape), initial)
+        shape = _check_sizes(f"{self.label}.{name}", shape)
+        self.states[name] = State(name, shape, number(f"initial value of {self.label}.{name}", initial))
 
     @property
     def parts(self) -> tuple[Layer, ...]:
@@ -201,14 +205,13 @@ class Layer(Sealed):
         y = tape.signal(str(self.name), self.output_shape)
 
         def forward(rows: int) -> None:
-            result = np.asarray(self.forward(x.value[:rows].reshape(rows, *x.shape), tape.training))
-            _check_shape(f"{self.name}.forward", result, (rows, *y.shape))
-            y.value[:rows] = result.reshape(rows, -1)
+            result = self.forward(read_only(x.value[:rows].reshape(rows, *x.shape)), tape.training)
+            y.value[:rows] = returned(f"{self.name}.forward", result, (rows, *y.shape)).reshape(rows, -1)
 
         def backward(rows: int) -> None:
             assert y.grad is not None
-            result = np.asarray(self.backward(y.grad[:rows].reshape(rows, *y.shape)))
-            _check_shape(f"{self.name}.backward", result, (rows, *x.shape))
+            result = self.backward(read_only(y.grad[:rows].reshape(rows, *y.shape)))
+            result = returned(f"{self.name}.backward", result, (rows, *x.shape))
             if x.grad is not None:
                 x.grad[:rows] = result.reshape(rows, -1)
 
@@ -238,6 +241,7 @@ def unbound(layer: Layer) -> Layer:
     return other
 
 
-def _check_shape(what: str, array: Array, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{what} must return an array of shape {shape}, got {array.shape}")
+def _check_sizes(what: str, shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        raise ValueError(f"shape of {what} must be a tuple of positive integers, got {shape!r}")
+    return tuple(int(n) for n in shape)

@@ -26,6 +26,7 @@ class _RowNorm(Layer):
     bias_grad: Array
     kernel = "group_norm"
     has_bias = True
+    centered = True  # is the mean subtracted?
 
     def __init__(self, eps: float, affine: bool, name: str | None) -> None:
         super().__init__(name=name)
@@ -39,6 +40,11 @@ class _RowNorm(Layer):
         self.groups, self.share = self.shape_of_groups(input_shape)
         width = math.prod(input_shape)
         self.size, self.places = width // self.groups, width // self.share
+        if self.size == 1 and self.centered:
+            raise ValueError(
+                f"{self.label} must have at least two numbers to take the mean and the variance of, or its output is constant; "
+                f"got groups of one number, of input shape {input_shape}"
+            )
         if self.affine:
             shape = input_shape if self.share == 1 else (self.places,)
             self.add_parameter("weight", shape, Constant(1.0))
@@ -115,6 +121,11 @@ class LayerNorm(_RowNorm):
         Without it γ = 1 and β = 0. PyTorch: ``elementwise_affine``.
     name : str, optional
 
+    Raises
+    ------
+    ValueError
+        If an example is a single number: normalized, it would be 0 whatever it is.
+
     Notes
     -----
     Source: Ba, Kiros, Hinton (2016).
@@ -139,6 +150,8 @@ class RMSNorm(_RowNorm):
 
     With δ = ∂l/∂y, g = γ ⊙ δ,  ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂x = (g − x̂ mean(g ⊙ x̂)) / √(mean(x²) + ε).
 
+    Examples of a single number are taken, unlike by `LayerNorm`, whose output would be constant: x̂ is near the sign of x.
+
     Parameters
     ----------
     eps : float
@@ -161,6 +174,7 @@ class RMSNorm(_RowNorm):
 
     kernel = "rms_norm"
     has_bias = False
+    centered = False
 
     def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
         super().__init__(eps, affine, name)
@@ -185,7 +199,8 @@ class GroupNorm(_RowNorm):
     Raises
     ------
     ValueError
-        If ``groups`` does not divide the number of channels, or the input is not (channels,) or (channels, length).
+        If ``groups`` does not divide the number of channels, the input is not (channels,) or (channels, length), or a group has
+        only one number.
 
     Notes
     -----
@@ -249,8 +264,6 @@ class InstanceNorm(_RowNorm):
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         _check_rank(self, input_shape, (2,))
-        if input_shape[1] < 2:
-            raise ValueError(f"{self.label}: needs a length of at least 2 to normalise over, got input shape {input_shape}")
         return input_shape[0], input_shape[1]
 
 

@@ -42,6 +42,9 @@ class WeightNorm(Layer):
     ------
     TypeError
         If ``layer`` is not a `Dense`: other layers have no weights.
+    ValueError
+        Whenever the model computes something, if a v is 0 and so has no direction, as with ``weight_init="zeros"``. A model can
+        be made so, to have its v assigned.
 
     Notes
     -----
@@ -92,7 +95,10 @@ class WeightNorm(Layer):
     @property
     def weight(self) -> Array:
         """W = g v / ‖v‖, computed anew."""
-        return self.direction * (self.length / np.linalg.norm(self.direction, axis=1))[:, None]
+        norms = np.linalg.norm(self.direction, axis=1)
+        if not norms.all():
+            raise ValueError(f"{self.label}.direction must not have rows of zeros, got one for unit {int(np.argmin(norms))}")
+        return self.direction * (self.length / norms)[:, None]
 
     def initialize_from_data(self, X: Any) -> None:
         """Set g and b so that over the rows of X each output has mean 0 and variance 1: g ← g/σ, b ← (b − μ)/σ.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore.arrays import aligned_zeros
+from nncore.arrays import OwnsArrays, aligned_zeros
 from nncore.errors import DivergenceError
 from nncore.hints import Sealed
 from nncore.optimizers.arrays import (
@@ -41,7 +41,7 @@ class StepOps(NamedTuple):
         return [*self.update, *self.after]
 
 
-class Optimizer(Configured, Sealed):
+class Optimizer(Configured, OwnsArrays, Sealed):
     """An algorithm that changes parameters along gradients.
 
     Attributes
@@ -221,8 +221,26 @@ class Optimizer(Configured, Sealed):
             self.begin(theta)
         ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
         if self._bind(ops.all)(row, self.step_count):
-            raise DivergenceError(f"{self!r}: a parameter or its state is not finite after step {self.step_count}")
+            raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
         self.advance(1)
+
+    def _not_finite(self, when: str, grad: Real) -> str:
+        cause = self.vanished_eps(grad)
+        why = f", as {cause}; take a larger eps" if cause else ""
+        return f"{self!r}: a parameter or its state is not finite {when}{why}"
+
+    def vanished_eps(self, grad: Real) -> str:
+        """Why a step along the finite gradient `grad` is not finite, if that can be because eps counts as 0; or else nothing.
+
+        Where a parameter has had no gradient, eps alone keeps the step from being 0/0. Denormal numbers count as 0, and bias
+        corrections make eps smaller, by up to the factor 1 − β₂.
+        """
+        values = self.hyper_values(1)
+        smallest = float(np.finfo(grad.dtype).tiny)
+        least = smallest / (1 - float(values["beta2"][0])) if "beta2" in values else smallest
+        if "eps" not in values or values["eps"][0] >= least or not (np.square(grad, dtype=np.float64) < smallest).any():
+            return ""
+        return f"eps = {values['eps'][0]:g} is too small for {grad.dtype}: a parameter without a gradient divides 0 by 0"
 
     def begin(self, theta: Real) -> None:
         """Before the first gradient: let `theta` be where the algorithm wants it taken. Only Nesterov moves it."""
@@ -321,7 +339,7 @@ class Optimizer(Configured, Sealed):
                     break
                 if step(rows[taken : taken + 1], self.step_count + taken):
                     taken += 1
-                    raise DivergenceError(f"{self!r}: a parameter or its state is not finite after {taken} steps")
+                    raise DivergenceError(self._not_finite(f"after {taken} steps", gradient))
         except DivergenceError as error:
             error.path = Path(points[:taken], losses[:taken])
             raise

@@ -107,7 +107,7 @@ class CurvatureProgram(Linearization):
         self.load, load = _load(tape)
         self.add = _add(tape)
         step = [*load, *stages([*tape.tangents_forward, *way]), *parameter_stages(gradients, (), {}), *stages([self.add])]
-        self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[losses]))
+        self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[losses], stops=True))
         self.product = Paced(Compiled(tape, step))
 
     def add_products(self, vectors: Array, products: Array, count: int, scale: float) -> None:

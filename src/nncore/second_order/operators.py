@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from nncore import losses, regularizers
+from nncore.arrays import for_kernels
 from nncore.data.validation import as_numbers, check_lengths, convert
 from nncore.losses import Loss
 from nncore.model import Sequential
@@ -47,7 +48,7 @@ class _Operator(LinearOperator):
         array = as_numbers(V, argument)
         if array.ndim not in (1, 2) or array.shape[-1] != size:
             raise ValueError(f"{argument} must have shape ({size},) or (k, {size}), got {array.shape}")
-        vectors = np.ascontiguousarray(convert(array, self.model.dtype)).reshape(-1, size)
+        vectors = for_kernels(convert(array, self.model.dtype)).reshape(-1, size)
         if not np.isfinite(vectors).all():
             raise ValueError(f"{argument} must be finite, got NaN or infinity")
         return vectors

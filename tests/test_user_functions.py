@@ -1,0 +1,211 @@
+"""What users write in Python cannot spoil the library's arrays, and what it returns is looked at."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+
+Array = NDArray[Any]
+
+
+class Scale(nn.Layer):
+    """y = s ⊙ x; the methods are exchanged by the tests."""
+
+    def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self.add_parameter("s", input_shape, nn.initializers.Constant(1.5))
+        return input_shape
+
+    def forward(self, x: Array, training: bool) -> Any:
+        self.x = x.copy()
+        return x * self.s
+
+    def backward(self, dy: Array) -> Any:
+        self.s_grad[...] = (dy * self.x).sum(axis=0)
+        return dy * self.s
+
+
+def gradient(layer: nn.Layer, loss: Any = "squared_error") -> Array:
+    X, y = np.random.default_rng(0).normal(size=(12, 3)), np.ones(12)
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), layer, nn.Dense(1)], 3, dtype="float64", seed=0)
+    return model.loss_and_gradient(X, y, loss)[1]
+
+
+def squared(y: Array, d: Array) -> tuple[Array, Array]:
+    return 0.5 * ((y - d) ** 2).sum(axis=1), y - d
+
+
+def test_the_layer_is_right() -> None:
+    expected = gradient(Scale())
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), Scale(), nn.Dense(1)], 3, dtype="float64", seed=0)
+    X, y = np.random.default_rng(0).normal(size=(12, 3)), np.ones(12)
+    assert max(model.check_gradients(X, y, "squared_error").values()) < 1e-6
+    assert np.allclose(gradient(Scale(), squared), expected, rtol=1e-13)
+
+
+def test_a_forward_in_place_is_refused() -> None:
+    class InPlace(Scale):
+        def forward(self, x: Array, training: bool) -> Any:
+            self.x = x.copy()
+            x *= self.s
+            return x
+
+    with pytest.raises(ValueError, match="read-only"):
+        gradient(InPlace())
+
+
+def test_a_backward_in_place_is_refused() -> None:
+    class InPlace(Scale):
+        def backward(self, dy: Array) -> Any:
+            dy *= self.s
+            return dy
+
+    with pytest.raises(ValueError, match="read-only"):
+        gradient(InPlace())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_loss_in_place_is_refused(which: int) -> None:
+    def loss(*y_and_d: Array) -> tuple[Array, Array]:
+        y_and_d[which][...] = 0
+        return squared(*y_and_d)
+
+    with pytest.raises(ValueError, match="read-only"):
+        gradient(Scale(), loss)
+
+
+WRONG: dict[str, tuple[Callable[[Array], Any], type[Exception]]] = {
+    "None": (lambda right: None, TypeError),
+    "objects": (lambda right: right.astype(object), TypeError),
+    "complex": (lambda right: right + 1j, TypeError),
+    "text": (lambda right: right.astype(str), TypeError),
+    "one number": (lambda right: 1.0, ValueError),
+    "a row less": (lambda right: right[1:], ValueError),
+    "another axis": (lambda right: right[..., None], ValueError),
+    "ragged": (lambda right: [[1.0], [1.0, 2.0]], ValueError),
+}
+each_wrong = pytest.mark.parametrize("wrong", WRONG)
+
+
+@each_wrong
+def test_what_forward_returns(wrong: str) -> None:
+    spoil, error = WRONG[wrong]
+
+    class Wrong(Scale):
+        def forward(self, x: Array, training: bool) -> Any:
+            return spoil(super().forward(x, training))
+
+    with pytest.raises(error, match=r"wrong_1\.forward must return an array .*\(12, 4\)"):
+        gradient(Wrong())
+
+
+@each_wrong
+def test_what_backward_returns(wrong: str) -> None:
+    spoil, error = WRONG[wrong]
+
+    class Wrong(Scale):
+        def backward(self, dy: Array) -> Any:
+            return spoil(super().backward(dy))
+
+    with pytest.raises(error, match=r"wrong_1\.backward must return an array .*\(12, 4\)"):
+        gradient(Wrong())
+
+
+@each_wrong
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_a_loss_returns(wrong: str, which: int) -> None:
+    spoil, error = WRONG[wrong]
+
+    def loss(y: Array, d: Array) -> tuple[Array, Array]:
+        parts: list[Any] = list(squared(y, d))
+        parts[which] = spoil(parts[which])
+        return parts[0], parts[1]
+
+    with pytest.raises(error, match=r"loss loss, (first|second) .* must return an array"):
+        gradient(Scale(), loss)
+
+
+@each_wrong
+def test_what_an_initializer_returns(wrong: str) -> None:
+    spoil, error = WRONG[wrong]
+
+    def initializer(shape: tuple[int, ...], rng: Any, dtype: Any) -> Any:
+        return spoil(np.ones(shape, dtype))
+
+    with pytest.raises(error, match=r"initializer .* of dense_1\.weight must return"):
+        nn.Sequential([nn.Dense(4, weight_init=initializer)], input_shape=3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e39])
+def test_an_initializer_returns_finite_numbers(bad: float) -> None:
+    def initializer(shape: tuple[int, ...], rng: Any, dtype: Any) -> Any:
+        return np.full(shape, bad)
+
+    with pytest.raises(ValueError, match=r"dense_1\.weight must return finite numbers"):
+        nn.Sequential([nn.Dense(4, weight_init=initializer)], input_shape=3)
+
+
+def test_what_build_returns() -> None:
+    class Wrong(nn.Layer):
+        def build(self, input_shape: tuple[int, ...]) -> Any:
+            return None
+
+    with pytest.raises(ValueError, match=r"wrong_1\.build must return .* got None"):
+        nn.Sequential([Wrong()], input_shape=3)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (0,), (2, -3), (1.5,), "ab", 4, None, [2]])
+@pytest.mark.parametrize("method", ["add_state", "add_parameter"])
+def test_shapes_of_states_and_parameters(method: str, shape: Any) -> None:
+    class Wrong(nn.Layer):
+        def build(self, input_shape: tuple[int, ...]) -> Any:
+            getattr(self, method)("w", shape, 0.0 if method == "add_state" else "zeros")
+            return input_shape
+
+    with pytest.raises(ValueError, match=r"shape of wrong_1\.w must be a tuple of positive integers"):
+        nn.Sequential([Wrong()], input_shape=3)
+
+
+@pytest.mark.parametrize("initial", [np.nan, np.inf, None, "0"])
+def test_initial_values_of_states(initial: Any) -> None:
+    class Wrong(nn.Layer):
+        def build(self, input_shape: tuple[int, ...]) -> Any:
+            self.add_state("w", (2,), initial)
+            return input_shape
+
+    with pytest.raises((TypeError, ValueError), match=r"initial value of wrong_1\.w"):
+        nn.Sequential([Wrong()], input_shape=3)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True])
+def test_initialize_with_a_wrong_seed_changes_nothing(seed: Any) -> None:
+    model = nn.Sequential([nn.Dense(4), nn.BatchNorm()], input_shape=3)
+    model.state[...], model.parameters[...] = 7, 8
+    with pytest.raises(ValueError, match="seed must be a non-negative integer"):
+        model.initialize(seed)
+    assert (model.state == 7).all()
+    assert (model.parameters == 8).all()
+
+
+def test_initialize_with_an_initializer_that_fails_changes_nothing() -> None:
+    calls = []
+
+    def initializer(shape: tuple[int, ...], rng: Any, dtype: Any) -> Any:
+        calls.append(shape)
+        return np.ones(shape, dtype) if len(calls) == 1 else None
+
+    model = nn.Sequential([nn.BatchNorm(), nn.Dense(4, weight_init=initializer)], input_shape=3)
+    model.state[...], model.parameters[...] = 7, 8
+    with pytest.raises(TypeError, match="initializer"):
+        model.initialize(1)
+    assert (model.state == 7).all()
+    assert (model.parameters == 8).all()
+
+
+@pytest.mark.parametrize("units", [2**31, 2**40, 2**60, 2**62])
+def test_a_model_that_is_too_large(units: int) -> None:
+    with pytest.raises(MemoryError, match=r"cannot allocate [0-9,]+ bytes \([0-9,.]+ GiB\)"):
+        nn.Sequential([nn.Dense(units)], input_shape=100_000)
