@@ -66,9 +66,10 @@ def test_what_lies_beyond_the_goal_counts_for_nothing() -> None:
 
 
 def test_who_does_not_arrive_is_ranked_by_the_share_of_the_starting_loss() -> None:
-    steep = [[1000.0, 10.0], [1.0, 0.9], [1.0, 0.9]]
-    even = [[1000.0, 500.0], [1.0, 0.5], [1.0, 0.5]]
-    assert comparison(1e-6, steep=steep, even=even).ranking == ["even", "steep"]
+    once = [[100.0, 0.1], [1.0, 0.9], [0.01, 0.009]]  # shares 0.001, 0.9, 0.9; the median loss is 0.1
+    even = [[100.0, 50.0], [1.0, 0.5], [0.01, 0.005]]
+    assert comparison(1e-6, once=once, even=even).ranking == ["even", "once"]
+    assert comparison(None, once=once, even=even).ranking == ["once", "even"]
     gone = [[1.0, math.inf]] * 3
     assert comparison(1e-6, gone=gone, even=even).ranking == ["even", "gone"]
 
