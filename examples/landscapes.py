@@ -80,10 +80,8 @@ def draw_saddle_steps(path: Path) -> None:
     ax.invert_yaxis()
     ax.set(xlabel=f"steps to a loss below −{-LEFT:.0f} (1 at the start, 0 on the saddle)", xlim=(0, 1.1 * max(steps.values())))
     ax.set_title(f"{order[0]} and {order[1]} leave the saddle first, {order[-2]} and {order[-1]} last", fontsize=12)
-    ax.text(
-        0.98, 0.95, f"learning rate {SADDLE_LR} (AdaDelta: 1);\nwith a higher one all leave sooner,\nAdaGrad above all", ha="right", va="top",
-        transform=ax.transAxes, color="0.3",
-    )  # fmt: skip
+    note = f"learning rate {SADDLE_LR} (AdaDelta: 1);\nwith a higher one all leave sooner,\nAdaGrad above all"
+    ax.text(0.98, 0.95, note, ha="right", va="top", transform=ax.transAxes, color="0.3")
     ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 

@@ -72,6 +72,7 @@ def run(batch: int, seed: int, data: tuple[np.ndarray, ...]) -> Run:
     accuracy = trainer.evaluate(X_test, y_test)["accuracy"]
     exact = model.astype("float64")
     values, vectors = eigsh(HessianOperator(exact, X, y, trainer.loss), k=1, which="LA")
+    vectors *= np.sign(vectors[np.argmax(np.abs(vectors))])  # an eigenvector has two directions; always the same
     evaluator, end = nn.Trainer(exact, LOSS), exact.parameters.copy()
     valley = np.empty(DISTANCES.size)
     for i, distance in enumerate(DISTANCES):
