@@ -1,4 +1,4 @@
-"""Draws optimizers on test functions: ways, losses, a fair comparison, the theory of momentum, a film.
+"""Draws optimizers on test functions: trajectories, losses, a fair comparison, the theory of momentum, an animation.
 
 Run with ``python examples/landscapes.py [folder]`` where nncore[plot] is installed; the pictures go to the folder.
 """
@@ -15,6 +15,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 
+from matplotlib.figure import Figure
+
 import nncore as nn
 from nncore import landscapes
 
@@ -27,7 +29,8 @@ OPTIMIZERS = {
     "Adam": lambda lr: nn.Adam(lr=lr),
 }
 STEPS = {"beale": 150, "long_valley": 150, "saddle": 100, "rosenbrock": 300, "himmelblau": 60, "quadratic": 60}
-SADDLE_LR = 0.02  # one for all: with a higher one everybody falls faster, and there is no best
+SADDLE_LR = 0.02  # one for all: with a higher one all of them leave sooner, and there is no best
+LEFT = -1.0  # the loss, 1 at the start and 0 on the saddle, below which an optimizer has left it
 
 
 def landscape(name: str) -> landscapes.Landscape:
@@ -48,12 +51,39 @@ def inside(f: landscapes.Landscape) -> Callable[[np.ndarray], tuple[float, np.nd
 
 
 def walk(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
-    """A walk of every optimizer with a learning rate found by a search of 16 tries each."""
+    """A run of every optimizer with a learning rate found by a search of 16 tries each."""
     walks = {}
     for name, factory in OPTIMIZERS.items():
-        lr = SADDLE_LR if f.minimum is None else landscapes.search_lr(factory, inside(f), f.start, steps).lr
+        lr = landscapes.search_lr(factory, inside(f), f.start, steps).lr
         walks[f"{name}, lr {lr:.2g}"] = landscapes.record(factory(lr), f, f.start, steps)
     return walks
+
+
+def saddle_runs(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
+    """A run of every optimizer from near the saddle's ridge, all with the same learning rate but AdaDelta, which needs none."""
+    optimizers = {name: factory(SADDLE_LR) for name, factory in OPTIMIZERS.items()} | {"AdaDelta": nn.AdaDelta(lr=1.0)}
+    return {name: landscapes.record(optimizer, f, f.start, steps) for name, optimizer in optimizers.items()}
+
+
+def draw_saddle_steps(path: Path) -> None:
+    """How many steps every optimizer takes to leave the saddle: there is no minimum, so a loss says nothing."""
+    runs = saddle_runs(landscapes.Saddle(), 600)
+    steps = {name: float(landscapes.steps_to(LEFT, run.loss)) for name, run in runs.items()}
+    order = sorted(steps, key=lambda name: steps[name])
+    print("steps to leave the saddle: " + ", ".join(f"{name} {steps[name]:.0f}" for name in order))
+    figure = Figure(figsize=(8.4, 4.4), layout="constrained")
+    ax = figure.add_subplot()
+    inside = [steps[name] > STEPS["saddle"] for name in order]  # still there at the end of saddle.png
+    colors = np.where(inside, "#D55E00", "#0072B2")
+    bars = ax.barh(order, [steps[name] for name in order], color=colors)
+    ax.bar_label(bars, fmt="%.0f", padding=4)
+    ax.invert_yaxis()
+    ax.set(xlabel=f"steps to a loss below −{-LEFT:.0f} (1 at the start, 0 on the saddle)", xlim=(0, 1.1 * max(steps.values())))
+    ax.set_title(f"{order[0]} and {order[1]} leave the saddle first, {order[-2]} and {order[-1]} last", fontsize=12)
+    note = f"learning rate {SADDLE_LR} (AdaDelta: 1);\nwith a higher one all leave sooner,\nAdaGrad above all"
+    ax.text(0.98, 0.95, note, ha="right", va="top", transform=ax.transAxes, color="0.3")
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
 
 
 def main(folder: str = "landscapes") -> None:
@@ -62,12 +92,14 @@ def main(folder: str = "landscapes") -> None:
     begin = time.perf_counter()
     for name, steps in STEPS.items():
         f = landscape(name)
-        walks = walk(f, steps)
+        walks = saddle_runs(f, steps) if f.minimum is None else walk(f, steps)
         title = f"{name.replace('_', ' ').capitalize()}, {steps} steps"
         landscapes.plot_trajectories(f, walks, out / f"{name}.png", title=title)
-        landscapes.plot_losses(walks, out / f"{name}_losses.png", title=title, lowest=f.lowest)
-        if name == "saddle":
+        if f.minimum is None:
             landscapes.animate(f, walks, out / f"{name}.gif")
+            draw_saddle_steps(out / f"{name}_steps.png")
+        else:
+            landscapes.plot_losses(walks, out / f"{name}_losses.png", title=title, lowest=f.lowest)
         print(f"{name}: {steps} steps")
     comparison = landscapes.compare(OPTIMIZERS, landscapes.Rosenbrock(), steps=200, budget=16, starts=11, spread=0.03)
     comparison.plot(out / "comparison.png")

@@ -56,6 +56,54 @@ def test_surface_is_the_loss() -> None:
         assert surface.loss[i, j] == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize("regularizer", [nn.L2(0.3), nn.L1(0.2), {"dense_1": nn.L2(0.5)}])
+def test_surface_with_a_regularizer_is_loss_plus_penalty(regularizer: object) -> None:
+    model = network()
+    surface = loss_surface(model, *DATA, "softmax_cross_entropy", regularizer=regularizer, points=5)
+    plain = loss_surface(model, *DATA, "softmax_cross_entropy", points=5)
+    before = model.parameters.copy()
+    for i, j in np.ndindex(5, 5):
+        model.parameters[...] = before + plain.a[j] * plain.directions[0] + plain.b[i] * plain.directions[1]
+        first, last = model.layers[0].weight, model.layers[2].weight
+        penalty = {
+            nn.L2: lambda w, v: 0.15 * ((w**2).sum() + (v**2).sum()),
+            nn.L1: lambda w, v: 0.2 * (abs(w).sum() + abs(v).sum()),
+            dict: lambda w, v: 0.25 * (w**2).sum(),
+        }[type(regularizer)](first, last)
+        assert surface.loss[i, j] == pytest.approx(plain.loss[i, j] + penalty, rel=1e-12)
+
+
+def test_the_minimum_of_what_was_minimized_is_where_training_ends() -> None:
+    """Of the loss alone it is not: the picture would seem to show a training that misses."""
+    model = network()
+    trainer = nn.Trainer(model, "softmax_cross_entropy", nn.second_order.LBFGS(), regularizer=nn.L2(0.05))
+    start = model.parameters.copy()
+    trainer.fit(*DATA, epochs=300, verbose=0)
+    directions = np.stack((model.parameters - start, filter_normalized_directions(model)[0]))
+    penalized, plain = (
+        loss_surface(model, *DATA, "softmax_cross_entropy", directions, regularizer=penalty, extent=0.5, points=11)
+        for penalty in (nn.L2(0.05), None)
+    )
+    assert np.unravel_index(penalized.loss.argmin(), (11, 11)) == (5, 5)
+    assert np.unravel_index(plain.loss.argmin(), (11, 11)) != (5, 5)
+
+
+def test_pictures_with_the_same_limits_have_the_same_colors(tmp_path: Path) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    surfaces = [loss_surface(network(), *DATA, "softmax_cross_entropy", extent=extent, points=5) for extent in (0.1, 3.0)]
+    figure, axes = pyplot.subplots(1, 2)
+    for ax, surface, colorbar in zip(axes, surfaces, (True, False), strict=True):
+        surface.plot(ax=ax, limits=(0.1, 10.0), colorbar=colorbar)
+    filled = [ax.collections[0] for ax in axes]
+    assert filled[0].get_clim() == filled[1].get_clim()
+    np.testing.assert_allclose(filled[0].levels[[0, -1]], [-1, 1])
+    assert len(figure.axes) == 3  # one color bar
+    for limits in ((1.0, 1.0), (0.0, 1.0), (2.0, 1.0)):
+        with pytest.raises(ValueError, match="limits: expected 0 < lowest < highest"):
+            surfaces[0].plot(tmp_path / "none.png", limits=limits)
+    pyplot.close("all")
+
+
 def test_principal_plane_of_a_walk(rng: np.random.Generator) -> None:
     plane, coordinates = np.linalg.qr(rng.normal(size=(17, 2)))[0].T, rng.normal(size=(20, 2)) * [5, 1]
     walk = 3.0 + coordinates @ plane + 1e-3 * rng.normal(size=(20, 17))

@@ -53,11 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nncore {nn.__version__}")
     commands = parser.add_subparsers(dest="command")
     compare = commands.add_parser(
-        "compare", help="race optimizers, each with a learning rate found by a search of the same cost",
-        description="Race optimizers on handwritten digits or on a landscape. Each gets the learning rate with the smallest "
-        "loss of a search of the same cost; then they run from other starts. Prints a table, the best first.",
+        "compare", help="compare optimizers, each with a learning rate found by a search of the same cost",
+        description="Compare optimizers on handwritten digits or on a landscape. Each gets the best learning rate of a search "
+        "of the same cost; then they run from other starts. Prints a table, the best first: on digits by the final loss on "
+        "held-out digits, on a landscape by the number of steps to a millionth of the loss at the start.",
     )  # fmt: skip
-    compare.add_argument("problem", choices=("digits", *landscapes.LANDSCAPES), help="what to minimise", metavar="problem")
+    compare.add_argument("problem", choices=("digits", *landscapes.LANDSCAPES), help="what to minimize", metavar="problem")
     compare.add_argument("--optimizers", nargs="+", default=list(DEFAULT), metavar="NAME", help=", ".join(OPTIMIZERS))
     compare.add_argument("--epochs", type=int, default=None, help="digits: passes over the training data (default 10)")
     compare.add_argument("--steps", type=int, default=None, help="landscapes: steps of every run (default 200)")
@@ -66,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seed", type=int, default=0, help="of starts and shuffling (default 0)")
     compare.add_argument("--out", default=None, metavar="PICTURE", help="draw the losses; the suffix says the format")
     compare.add_argument("--quiet", action="store_true", help="no progress line")
-    compare.epilog = f"problems: digits, {', '.join(landscapes.LANDSCAPES)}"
+    comparable = (name for name, landscape in landscapes.LANDSCAPES.items() if landscape.lowest is not None)
+    compare.epilog = f"problems: digits, {', '.join(comparable)}"
     return parser
 
 
@@ -122,7 +124,9 @@ def _joined(parts: Sequence[landscapes.Comparison]) -> landscapes.Comparison:
     def merged(field: str) -> dict[str, Any]:
         return {name: value for part in parts for name, value in getattr(part, field).items()}
 
-    return landscapes.Comparison(merged("lr"), merged("losses"), merged("searches"), parts[0].quantiles, parts[0].title)
+    first = parts[0]
+    lr, losses, searches = merged("lr"), merged("losses"), merged("searches")
+    return landscapes.Comparison(lr, losses, searches, first.quantiles, first.title, goal=first.goal)
 
 
 def _race_digits(factories: Mapping[str, Factory], asked: argparse.Namespace) -> landscapes.Comparison:
@@ -160,4 +164,4 @@ def _race_digits(factories: Mapping[str, Factory], asked: argparse.Namespace) ->
             found[name] = np.array([losses(factory, best, asked.seed + 1 + start) for start in range(starts)])
             bar.update(starts)
     lr = {name: search.lr for name, search in searches.items()}
-    return landscapes.Comparison(lr, found, searches, (0.1, 0.9), "Digits", "epoch", "loss on held-back digits")
+    return landscapes.Comparison(lr, found, searches, (0.1, 0.9), "Digits", "epoch", "loss on held-out digits")

@@ -297,6 +297,8 @@ class SigmoidUniform(Initializer):
 class HeNormal(Initializer):
     """W ~ N(0, 2/n_in): `LecunNormal` for ReLU, which halves E[h²].
 
+    2/n_in is the variance, √(2/n_in) the standard deviation; both are printed in the place of the other now and then.
+
     He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015, eq. 10. PyTorch ``kaiming_normal_``; Keras ``HeNormal``
     (truncated at two standard deviations).
 

@@ -28,8 +28,10 @@ Array = NDArray[Any]
 class Regularizer:
     """Penalty Σ_W (l1 + proximal) Σ|w| + ½ l2 Σ w² over the weight arrays W; its gradient is l1 sign(w) + l2 w.
 
-    The loss that training reports contains it; the column ``penalty`` shows it alone. `proximal` is left to a step of its
-    own after the optimizer's: see `ProximalL1`.
+    The loss is the mean over the batch plus the penalty, so that a step of `SGD` on a batch of b examples with losses lᵢ is
+    w ← w − η((1/b) Σᵢ ∂lᵢ/∂w + l1 sign(w) + l2 w): with the sum of the gradients in the place of their mean, the strength of
+    the penalty would depend on b. The loss that training reports contains it; the column ``penalty`` shows it alone.
+    `proximal` is left to a step of its own after the optimizer's: see `ProximalL1`.
     """
 
     l1: float = 0.0

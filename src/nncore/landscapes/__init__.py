@@ -5,7 +5,7 @@ The optimizers are those that train networks.
 
 from __future__ import annotations
 
-from nncore.landscapes.compare import Comparison, Search, compare, random_starts, search_lr
+from nncore.landscapes.compare import Comparison, Search, compare, random_starts, search_lr, steps_to
 from nncore.landscapes.functions import (
     LANDSCAPES,
     Beale,
@@ -38,5 +38,5 @@ __all__ = [
     "Quadratic", "Recording", "Rosenbrock", "Saddle", "Search", "animate", "compare", "convergence_rate",
     "filter_normalized_directions", "iteration_eigenvalues", "iteration_matrix", "loss_surface", "measured_rate", "optimal",
     "plot_losses", "plot_rates", "plot_regimes", "plot_trajectories", "predicted_rate", "principal_directions",
-    "random_starts", "record", "regime", "search_lr",
+    "random_starts", "record", "regime", "search_lr", "steps_to",
 ]  # fmt: skip

@@ -21,10 +21,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Comparison", "Search", "compare", "random_starts", "search_lr"]
+__all__ = ["Comparison", "Search", "compare", "random_starts", "search_lr", "steps_to"]
 
 Array = NDArray[np.float64]
 Factory = Callable[[float], Optimizer]
+Score = Callable[[Array], Array]
+
+
+def steps_to(goal: ArrayLike, losses: ArrayLike) -> Array:
+    """The number of steps after which the loss of each run is and stays at most `goal`; infinite where it does not.
+
+    Parameters
+    ----------
+    goal : number, or one for each run
+    losses : (steps + 1,) or (…, steps + 1)
+        The first is that of the start, after 0 steps.
+
+    Examples
+    --------
+    >>> steps_to(0.1, [[1.0, 0.5, 0.1, 0.0], [1.0, 0.1, 0.4, 0.1], [1.0, 0.1, 0.3, 0.2]])
+    array([ 2.,  3., inf])
+    """
+    there = np.asarray(losses, np.float64) <= np.asarray(goal, np.float64)[..., None]
+    stays = np.logical_and.accumulate(there[..., ::-1], axis=-1)[..., ::-1]
+    return np.where(stays.any(axis=-1), stays.argmax(axis=-1), np.inf)
+
+
+def final_loss(losses: Array) -> Array:
+    """The last loss of each run."""
+    return losses[..., -1]
 
 
 @dataclass(frozen=True)
@@ -38,9 +63,9 @@ class Search:
     rates : ndarray (budget,)
         All that were tried, ascending.
     scores : ndarray (budget,)
-        Of each, the final loss that most of the runs came below; infinite where too many diverged.
+        Of each, the score, by default the final loss, that most of the runs came below; infinite where too many diverged.
     at_edge : bool
-        The best is the least or the greatest that was tried: the range was too small.
+        The best is the lowest or the highest that was tried: a better one may lie beyond.
     """
 
     lr: float
@@ -54,9 +79,9 @@ class Search:
 
 def search_lr(
     factory: Factory, f: Any, x0: ArrayLike, steps: int, budget: int = 16, low: float = 1e-4, high: float = 1e1,
-    quantile: float = 0.75,
+    quantile: float = 0.75, score: Score = final_loss,
 ) -> Search:  # fmt: skip
-    """Search the learning rate with the smallest final loss, in a quantile over the starts.
+    """Search the learning rate with the best score, by default the smallest final loss, in a quantile over the starts.
 
     Half of the budget goes to a grid from `low` to `high`, even in log(lr); the other half, also even, between the two
     neighbours of the best. A loss that is no number, and a divergence, count as infinite.
@@ -71,6 +96,7 @@ def search_lr(
     low, high : range of the grid
     quantile : default 0.75
         The median would take learning rates with which nearly half of the runs diverge.
+    score : function of losses (starts, steps + 1) that returns (starts,), the smaller the better
 
     Examples
     --------
@@ -84,11 +110,11 @@ def search_lr(
     low = number("low", low, above=0)
     high = number("high", high, above=low)
 
-    def score(lr: float) -> float:
-        return float(np.quantile(_runs(factory, lr, f, starts, steps)[:, -1], quantile, method="higher"))
+    def most(lr: float) -> float:
+        return float(np.quantile(score(_runs(factory, lr, f, starts, steps)), quantile, method="higher"))
 
     coarse = np.geomspace(low, high, (budget + 1) // 2)
-    scores = np.array([score(lr) for lr in coarse])
+    scores = np.array([most(lr) for lr in coarse])
     best = int(np.argmin(scores))
     left, right = coarse[max(best - 1, 0)], coarse[min(best + 1, coarse.size - 1)]
     # two shares of the points, one on each side of the best, which is known already
@@ -97,7 +123,7 @@ def search_lr(
     fine = np.concatenate(
         (np.geomspace(left, coarse[best], lower + 2)[1:-1], np.geomspace(coarse[best], right, upper + 2)[1:-1])
     )  # fmt: skip
-    rates, scores = np.append(coarse, fine), np.append(scores, [score(lr) for lr in fine])
+    rates, scores = np.append(coarse, fine), np.append(scores, [most(lr) for lr in fine])
     order = np.argsort(rates)
     return Search(float(rates[np.argmin(scores)]), rates[order], scores[order])
 
@@ -132,7 +158,11 @@ def random_starts(f: Landscape, starts: int, seed: int = 0, spread: float = 0.1)
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`; printed, a table, the best median first.
+    """The result of `compare`; printed, a table, the best first.
+
+    Where there is a goal, the optimizer is best whose runs reach it in the fewest steps: a loss beyond it counts for nothing.
+    Those that do not reach it are ranked by the final loss as a share of that at the start. Without a goal the final loss
+    itself decides.
 
     Attributes
     ----------
@@ -146,6 +176,8 @@ class Comparison:
     title : str
     unit, measure : str
         What the axes of the picture are called.
+    goal : float or None
+        The share of the loss at the start that counts as arrived.
     """
 
     lr: dict[str, float]
@@ -155,36 +187,73 @@ class Comparison:
     title: str
     unit: str = "step"
     measure: str = "loss − minimum"
+    goal: float | None = None
 
     def band(self, name: str) -> tuple[Array, Array, Array]:
         """Lower quantile, median and upper quantile at each step: three arrays (steps + 1,)."""
-        low, high = self.quantiles
-        lower, median, upper = np.quantile(self.losses[name], [low, 0.5, high], axis=0, method="nearest")
+        lower, median, upper = self._three(self.losses[name])
         return lower, median, upper
+
+    def steps(self, name: str) -> Array:
+        """The steps of each run to the goal: (starts,); infinite where it does not stay there, or where there is no goal."""
+        return steps_to(-np.inf if self.goal is None else self.goal, _shares(self.losses[name]))
 
     @property
     def ranking(self) -> list[str]:
-        """The names by final median loss, the best first."""
-        return sorted(self.losses, key=lambda name: float(self.band(name)[1][-1]))
+        """The names by median number of steps to the goal; where they do not differ, by final median loss."""
+        return sorted(self.losses, key=lambda name: (self._three(self.steps(name))[1], self._three(self._final(name))[1]))
+
+    @property
+    def _runs(self) -> int:
+        return len(next(iter(self.losses.values())))
+
+    def _final(self, name: str) -> Array:
+        """What the final losses are compared by; what lies beyond the goal counts as at the goal."""
+        if self.goal is None:
+            return self.losses[name][:, -1]
+        return np.maximum(_shares(self.losses[name])[:, -1], self.goal)
+
+    def _three(self, values: Array) -> Array:
+        """Lower quantile, median and upper quantile over the runs."""
+        low, high = self.quantiles
+        return np.quantile(values, [low, 0.5, high], axis=0, method="nearest")
+
+    def _ends(self) -> tuple[str, str]:
+        """What the ends of the band are called: of few runs they are the smallest and the largest."""
+        least, _, most = self._three(np.arange(float(self._runs)))
+        low, high = (f"{100 * quantile:g} %" for quantile in self.quantiles)
+        return "min" if least == 0 else low, "max" if most == self._runs - 1 else high
 
     def __repr__(self) -> str:
-        low, high = self.quantiles
-        head = ["optimizer", "lr", "final loss: median", f"{100 * low:g} %", f"{100 * high:g} %", "diverged"]
-        rows = [head, *(self._row(name) for name in self.ranking)]
+        band = [f"{'final loss' if self.goal is None else f'{self.unit}s to the goal'}: median", *self._ends()]
+        more = [] if self.goal is None else ["arrived", "final loss/first: median"]
+        rows = [["optimizer", "lr", *band, *more, "diverged"], *(self._row(name) for name in self.ranking)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+        if self.goal is not None:
+            lines.append(f"goal: from then on at most {self.goal:.0e} of the {self.measure} at the start")
         if any(search.at_edge for search in self.searches.values()):
-            lines.append("* the least or greatest learning rate tried")
+            lines.append("* the lowest or highest learning rate tried: a better one may lie beyond")
         return "\n".join(line.rstrip() for line in lines)
 
     def _row(self, name: str) -> list[str]:
-        lower, median, upper = (values[-1] for values in self.band(name))
-        edge = "*" if self.searches[name].at_edge else ""
-        diverged = f"{np.isinf(self.losses[name][:, -1]).sum()}/{len(self.losses[name])}"
-        return [name, f"{self.lr[name]:.3g}{edge}", *(f"{loss:.2e}" for loss in (median, lower, upper)), diverged]
+        final, steps = self._final(name), self.steps(name)
+        lower, median, upper = (f"{loss:.2e}" for loss in self._three(final))
+        cells = [median, lower, upper]
+        if self.goal is not None:
+            last = self.losses[name].shape[1] - 1
+            least, middle, most = (f"{step:.0f}" if np.isfinite(step) else f"> {last}" for step in self._three(steps))
+            at_goal = "≤ " if np.isfinite(self._three(steps)[1]) else ""
+            cells = [middle, least, most, f"{np.isfinite(steps).sum()}/{self._runs}", f"{at_goal}{median}"]
+        diverged = f"{np.isinf(final).sum()}/{self._runs}"
+        return [name, f"{self.lr[name]:.3g}{'*' if self.searches[name].at_edge else ''}", *cells, diverged]
 
     def plot(self, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:
-        """Draw the median loss of each optimizer, and its quantiles as a band. What diverges leaves through the top.
+        """Draw the median loss of each optimizer.
+
+        Where there is a goal, the losses are divided by those at the start, and a curve ends where its optimizer arrives; below
+        the goal are the median number of steps and its band, at the right end the bands of the losses of those that do not
+        arrive. Otherwise the quantiles of the losses are drawn as a band. Diverging runs leave at the top.
 
         Parameters
         ----------
@@ -193,38 +262,75 @@ class Comparison:
         ax : Axes, optional
             Draw there.
         """
-        figure: Any = new_figure("Comparison.plot", (8.6, 4.8), path) if ax is None else ax.figure
+        figure: Any = new_figure("Comparison.plot", (9.4, 5.0), path) if ax is None else ax.figure
         ax = figure.add_subplot() if ax is None else ax
-        loss_axis(ax, [curve for name in self.losses for curve in self.band(name)])
-        for name in self.ranking:
-            self._draw(ax, name, list(self.losses).index(name))
-        low, high = self.quantiles
-        runs = len(next(iter(self.losses.values())))
-        ax.set(xlabel=self.unit, ylabel=self.measure)
-        ax.set_title(f"{self.title}: median and {100 * low:g}–{100 * high:g} % band of {runs} starts")
+        draw = self._draw_losses if self.goal is None else self._draw_steps
+        draw(ax)
+        ax.set(xlabel=self.unit)
+        ax.set_title(self._headline(), fontsize=12)
         ax.grid(alpha=0.25)
-        legend(ax)
+        legend(ax, f"best first; band: {'–'.join(self._ends()).replace(' %–', '–')} of {self._runs} starts")
         return finish(figure, path)
 
-    def _draw(self, ax: Axes, name: str, i: int) -> None:
-        look = looks(i, len(self.losses))
-        lower, median, upper = self.band(name)
-        steps = np.arange(median.size)
-        every = max(1, median.size // 8)
-        finite = np.isfinite(upper)  # a band without an upper end would cover the others
-        ax.fill_between(
-            steps,
-            np.where(finite, lower, 0),
-            np.where(finite, upper, 0),
-            where=finite,
-            color=look["color"],
-            alpha=0.12,
-            linewidth=0,
-        )
-        diverged = int((~np.isfinite(np.asarray(self.losses[name])[:, -1])).sum())
-        label = f"{name}, lr {self.lr[name]:.2g}" + (f"; {diverged} diverged" if diverged else "")
-        median = np.where(np.isfinite(median), median, np.nan)
-        ax.plot(steps, median, markevery=(i * every // len(self.losses), every), label=label, **look)
+    def _headline(self) -> str:
+        medians = {name: self._three(self.steps(name))[1] for name in self.ranking}
+        best = self.ranking[0]
+        if np.isfinite(medians[best]):
+            names = " and ".join(name for name, steps in medians.items() if steps == medians[best])
+            after = f"after {medians[best]:.0f} {self.unit}s"
+            return f"{self.title}: {names} first, at {self.goal:.0e} of the starting loss {after}"
+        return f"{self.title}: {best} has the lowest median loss after {self.losses[best].shape[1] - 1} {self.unit}s"
+
+    def _label(self, name: str) -> str:
+        diverged = int(np.isinf(self.losses[name][:, -1]).sum())
+        edge = ", edge of the search" if self.searches[name].at_edge else ""
+        return f"{name}, lr {self.lr[name]:.2g}{edge}" + (f"; {diverged} diverged" if diverged else "")
+
+    def _look(self, name: str) -> dict[str, Any]:
+        return {**looks(list(self.losses).index(name), len(self.losses)), "linewidth": 1.8, "linestyle": "-", "marker": None}
+
+    def _draw_losses(self, ax: Axes) -> None:
+        ax.set_ylabel(self.measure)
+        loss_axis(ax, [curve for name in self.losses for curve in self.band(name)])
+        for name in self.ranking:
+            look, (lower, median, upper) = self._look(name), self.band(name)
+            finite = np.isfinite(upper)  # a band without an upper end would cover the others
+            low, high = np.where(finite, lower, 0), np.where(finite, upper, 0)
+            ax.fill_between(np.arange(median.size), low, high, where=finite, color=look["color"], alpha=0.12, linewidth=0)
+            ax.plot(np.where(np.isfinite(median), median, np.nan), label=self._label(name), **look)
+
+    def _draw_steps(self, ax: Axes) -> None:
+        goal, last = self.goal or 0.0, next(iter(self.losses.values())).shape[1] - 1
+        arrived = sum(np.isfinite(self._three(self.steps(name))[1]) for name in self.losses)
+        ax.set(yscale="log", ylim=(goal / _ROW ** (arrived + 1), 1e2), xlim=(0, 1.08 * last))
+        ax.set_ylabel(f"({self.measure}) / that of the start")
+        ax.axhline(goal, color="0.3", linewidth=1.0)
+        ax.text(0.01 * last, 1.2 * goal, "goal", va="bottom", color="0.3")
+        for place, name in enumerate(self.ranking, 1):
+            look, shares = self._look(name), _shares(self.losses[name])
+            steps, (_, median, _) = self._three(self.steps(name)), self._three(shares)
+            if np.isfinite(steps[1]):
+                median = np.append(median[: int(steps[1])], goal)
+                _draw_arrival(ax, steps, goal, goal / _ROW**place, look["color"])
+            else:
+                x, (low, _, high) = (1 + 0.012 * place) * last, self._three(shares[:, -1])
+                ax.plot([x, x], [max(low, goal), min(high, 1e3)], color=look["color"], **_BAND)
+            ax.plot(np.where(np.isfinite(median), median, np.nan), label=self._label(name), **look)
+        ax.set_yticks([tick for tick in 10.0 ** np.arange(-30, 3) if 0.999 * goal <= tick])
+        ax.minorticks_off()
+
+
+_ROW = 10**0.45  # the height of a row below the goal, a factor on a logarithmic axis
+_BAND: dict[str, Any] = {"linewidth": 2.5, "solid_capstyle": "butt"}
+
+
+def _draw_arrival(ax: Axes, steps: Array, goal: float, y: float, color: str) -> None:
+    """The median number of steps and its band in the row at y."""
+    low, median, high = np.minimum(steps, ax.get_xlim()[1])
+    ax.plot([low, high], [y, y], color=color, **_BAND)
+    ax.plot([median, median], [goal, y], color=color, linewidth=0.8, alpha=0.6)
+    ax.plot(median, y, "o", color=color, markeredgecolor="white", markersize=8)
+    ax.annotate(f"{median:.0f}", (median, y), (8, 2), textcoords="offset points", fontsize=8, va="bottom")
 
 
 def compare(
@@ -238,20 +344,29 @@ def compare(
     low: float = 1e-4,
     high: float = 1e1,
     quantiles: tuple[float, float] = (0.1, 0.9),
+    goal: float = 1e-6,
 ) -> Comparison:
-    """Search a learning rate for every optimizer on the same budget, then race them from fresh starts.
+    """Search a learning rate for every optimizer on the same budget, then compare them from fresh starts.
 
-    The search sees `starts` points, the race as many others. Both are drawn around ``f.start``, and are the same for
+    An optimizer is the better, the fewer steps its runs take until they stay below the goal, a small share of the excess
+    f − minimum at the start. What comes after counts for nothing: how far below rounding a loss gets says little. Runs that do
+    not arrive are compared by their final loss. The search looks for the fewest steps too; for runs that do not arrive it
+    extrapolates them from the mean rate of convergence.
+
+    The search sees `starts` points, the comparison as many others. Both are drawn around ``f.start``, and are the same for
     every optimizer.
 
     Parameters
     ----------
     factories : mapping of name to a function of a learning rate that makes an optimizer
     f : Landscape
+        With a minimum. Without one, as on `Saddle`, the highest learning rate would win, whatever the optimizer.
     steps : of every run
     budget, low, high : as in `search_lr`
     starts, seed, spread : as in `random_starts`
     quantiles : of the band
+    goal : share of the excess at the start, in (0, 1), default 1e-6
+        No goal is closer to the minimum than f can be resolved in double precision.
 
     Examples
     --------
@@ -264,11 +379,37 @@ def compare(
     """
     if not factories:
         raise ValueError("factories: expected at least one, got none")
+    if f.lowest is None:
+        raise ValueError(
+            f"f: expected a function with a minimum, got {f!r}: where the loss falls without bound, the highest learning rate "
+            "wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
+        )
+    if not number("goal", goal, above=0) < 1:
+        raise ValueError(f"goal: expected a share of the starting loss below 1, got {goal!r}")
+    lowest: float = f.lowest
     here, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
-    searches = {name: search_lr(factory, f, here, steps, budget, low, high) for name, factory in factories.items()}
-    lowest = f.lowest or 0.0
+
+    share = max(goal, 4 * np.finfo(np.float64).eps * abs(lowest) / float(np.median(f.value(here) - lowest)))
+    searches = {
+        name: search_lr(factory, f, here, steps, budget, low, high, score=lambda losses: _steps_needed(share, losses - lowest))
+        for name, factory in factories.items()
+    }
     losses = {
         name: _runs(factory, searches[name].lr, f, fresh, steps) - lowest for name, factory in factories.items()
     }  # fmt: skip
     rates = {name: search.lr for name, search in searches.items()}
-    return Comparison(rates, losses, searches, quantiles, f.name.replace("_", " ").capitalize())
+    return Comparison(rates, losses, searches, quantiles, f.name.replace("_", " ").capitalize(), goal=share)
+
+
+def _shares(losses: Array) -> Array:
+    """The losses as a share of those at the start; 0 where the start is the minimum."""
+    return np.divide(losses, losses[:, :1], out=np.zeros_like(losses), where=losses[:, :1] > 0)
+
+
+def _steps_needed(goal: float, losses: Array) -> Array:
+    """`steps_to`, extrapolated by the mean rate of convergence where a run does not arrive; infinite without any progress."""
+    shares = _shares(losses)
+    steps, last = steps_to(goal, shares), shares[:, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        extrapolated = (losses.shape[1] - 1) * np.log(goal) / np.log(last)
+    return np.where(np.isfinite(steps), steps, np.where(last < 1, extrapolated, np.inf))

@@ -300,11 +300,16 @@ class Quadratic(Landscape):
     Give the eigenvalues, or the condition number κ for the pair (1, κ). Every smooth function looks so near a minimum
     (Nocedal & Wright 2006, chapter 3).
 
+    Eigenvalues belong to the coordinate axes, unless there is a rotation. The pair of a condition number is rotated: where each
+    coordinate is an eigenvector, optimizers with a learning rate for each coordinate undo the condition number, which they
+    cannot in general.
+
     Parameters
     ----------
     eigenvalues : λ, all positive, default (1, condition)
     condition : κ >= 1, default 20
-    rotation : angle in radians (two variables), or the orthogonal matrix Q (n, n); default 0
+    rotation : angle in radians (two variables), or the orthogonal matrix Q (n, n)
+        Default 0 with eigenvalues, otherwise 0.5.
 
     Attributes
     ----------
@@ -313,15 +318,18 @@ class Quadratic(Landscape):
 
     Examples
     --------
-    >>> f = Quadratic(condition=10.0)
+    >>> f = Quadratic([1.0, 10.0])
     >>> f.value([1.0, 1.0]), f.gradient([1.0, 1.0]), f.hessian([1.0, 1.0]).tolist()
     (5.5, array([ 1., 10.]), [[1.0, 0.0], [0.0, 10.0]])
+    >>> Quadratic(condition=10.0).matrix.round(3)
+    array([[ 3.069, -3.787],
+           [-3.787,  7.931]])
     """
 
     name = "quadratic"
 
     def __init__(
-        self, eigenvalues: ArrayLike | None = None, condition: float | None = None, rotation: float | ArrayLike = 0.0
+        self, eigenvalues: ArrayLike | None = None, condition: float | None = None, rotation: float | ArrayLike | None = None
     ) -> None:
         if eigenvalues is not None and condition is not None:
             raise ValueError("eigenvalues and condition exclude each other, got both")
@@ -331,6 +339,7 @@ class Quadratic(Landscape):
         if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(f"eigenvalues: expected positive numbers, got {eigenvalues!r}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
+        rotation = (0.5 if eigenvalues is None else 0.0) if rotation is None else rotation
         self.rotation = rotation
         q = _rotation(rotation, values.size)
         matrix = values * np.eye(values.size) if q is None else (q * values) @ q.T

@@ -90,7 +90,7 @@ def record(
     --------
     >>> import nncore as nn
     >>> from nncore.landscapes import Quadratic
-    >>> walk = record(nn.AdaGrad(lr=0.1), Quadratic(condition=100.0), [1.0, 1.0], steps=3)
+    >>> walk = record(nn.AdaGrad(lr=0.1), Quadratic([1.0, 100.0]), [1.0, 1.0], steps=3)
     >>> walk.gradient[0], walk.effective_step[0].round(6)   # the first step is lr, whatever the gradient's size
     (array([  1., 100.]), array([0.1  , 0.001]))
     >>> walk.state["r"][1]

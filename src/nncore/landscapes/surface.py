@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -91,7 +90,7 @@ class LossSurface:
     ----------
     a, b : ndarray (points,)
     loss : ndarray (points, points)
-        ``loss[i, j]`` at a[j], b[i].
+        ``loss[i, j]`` at a[j], b[i], the penalty included where `loss_surface` had a regularizer.
     origin : ndarray (n,)
     directions : ndarray (2, n)
     """
@@ -109,9 +108,10 @@ class LossSurface:
 
     def plot(
         self, path: SavePath = None, ax: Axes | None = None, trajectory: ArrayLike | None = None, title: str | None = None,
-        labels: tuple[str, str] = ("first direction", "second direction"),
+        labels: tuple[str, str] = ("first direction", "second direction"), limits: tuple[float, float] | None = None,
+        colorbar: bool = True,
     ) -> Figure:  # fmt: skip
-        """Draw contours, evenly spaced in log(loss), and the projection of a walk, its end a star.
+        """Draw contours, evenly spaced in log(loss), and the projection of a trajectory, its end a star.
 
         Parameters
         ----------
@@ -122,18 +122,26 @@ class LossSurface:
         trajectory : (steps, n), optional
         title : str, optional
         labels : of the axes
+        limits : (lowest, highest) loss of the color scale, optional
+            Default: those of this surface. With the same limits, a color means the same loss in several pictures;
+            losses beyond them get the color of the nearer one.
+        colorbar : default True
         """
         figure: Any = new_figure("LossSurface.plot", (6.4, 4.8), path) if ax is None else ax.figure
         ax = figure.add_subplot() if ax is None else ax
         finite = self.loss[np.isfinite(self.loss) & (self.loss > 0)]
         if not finite.size:
             raise ValueError("loss: expected positive finite losses to draw, got none")
-        low, high = math.log10(finite.min()), math.log10(finite.max())
+        if limits is not None and not 0 < limits[0] < limits[1] < np.inf:
+            raise ValueError(f"limits: expected 0 < lowest < highest, got {limits!r}")
+        low, high = np.log10(limits or (finite.min(), finite.max()))
         levels = np.linspace(low, max(high, low + 1e-6), 24)
         with np.errstate(divide="ignore", invalid="ignore"):
-            shades = ax.contourf(self.a, self.b, np.log10(self.loss), levels=levels, cmap="viridis")
+            heights = np.clip(np.log10(self.loss), levels[0], levels[-1])
+        shades = ax.contourf(self.a, self.b, heights, levels=levels, cmap="viridis")
         ax.contour(shades, colors="white", linewidths=0.3, alpha=0.6)
-        figure.colorbar(shades, ax=ax, label="log₁₀ loss", format="%.1f")
+        if colorbar:
+            figure.colorbar(shades, ax=ax, label="loss", format=lambda power, _: f"{10**power:.2g}")
         if trajectory is not None:
             x, y = self.project(trajectory).T
             ax.plot(x, y, color="white", linewidth=3)
@@ -146,14 +154,16 @@ class LossSurface:
 
 def loss_surface(
     model: Sequential, X: Any, y: Any, loss: str | Callable[..., Any], directions: ArrayLike | None = None, *,
-    extent: float | ArrayLike = 1.0, points: int = 41, seed: int = 0,
+    regularizer: Any = None, extent: float | ArrayLike = 1.0, points: int = 41, seed: int = 0,
 ) -> LossSurface:  # fmt: skip
     """The loss on a grid in a plane through the parameters of a network, computed on a copy of it.
+
+    To see what was minimized, give the regularizer of the training too: the minimum of the loss alone lies elsewhere.
 
     Parameters
     ----------
     model : nncore.Sequential
-    X, y, loss : as for `Trainer`
+    X, y, loss, regularizer : as for `Trainer`
     directions : (2, n), default two of `filter_normalized_directions`
     extent : number or ((lowest a, highest a), (lowest b, highest b)), default from −1 to 1
     points : on each axis, default 41
@@ -167,6 +177,9 @@ def loss_surface(
     >>> surface = loss_surface(model, np.eye(2), np.ones(2), "squared_error", points=5)
     >>> surface.loss.shape
     (5, 5)
+    >>> penalized = loss_surface(model, np.eye(2), np.ones(2), "squared_error", regularizer=nn.L2(0.1), points=5)
+    >>> bool(np.isclose(penalized.loss[2, 2], surface.loss[2, 2] + nn.L2(0.1).value(model)))   # in the middle is the model
+    True
     """
     from nncore.trainer import Trainer
 
@@ -179,7 +192,7 @@ def loss_surface(
         raise ValueError(f"extent: expected a number or two pairs of lowest and highest, got {extent!r}")
     a, b = np.linspace(limits[:, 0], limits[:, 1], count("points", points, 2)).T
     copy, origin = model.copy(), model.parameters.astype(np.float64)
-    trainer = Trainer(copy, loss)
+    trainer = Trainer(copy, loss, regularizer=regularizer)
     values = np.empty((b.size, a.size))
     for i, j in np.ndindex(values.shape):
         copy.parameters[...] = origin + a[j] * plane[0] + b[i] * plane[1]

@@ -71,7 +71,11 @@ class Dropout(Noise):
         training   y_i = r_i h_i,       ∂l/∂h_i = r_i ∂l/∂y_i
         inference  y_i = α h_i          (the same as scaling the next layer's weights: W_test = αW)
 
-    Either way the mean over the masks is what inference computes. After a layer it drops units; as the first layer, inputs.
+    α is the probability of *keeping* a number: with ``scale="test"`` inference multiplies by α, not by ``rate``. With the
+    default ("inverted" dropout) the division by α belongs to training, where numbers are dropped; inference drops and scales
+    nothing. Either way inference computes the mean of *this layer's output* over the masks. Through the layers above this
+    holds only approximately, since the mean of f(y) is not f of the mean of y: ``examples/dropout.py`` measures the difference.
+    After a layer it drops units; as the first layer, inputs.
 
     Parameters
     ----------

@@ -24,6 +24,9 @@ class Adam(Optimizer):
     ``bias_correction=False`` replaces both corrections by 1. Where β₁ or β₂ is a schedule, βᵗ is the product over the
     steps.
 
+    The root matters, as in `AdaGrad`: divided by v̂ + ε instead, as is sometimes printed, the step would be longer for smaller
+    gradients.
+
     Parameters
     ----------
     lr : η, default 0.001 (the paper, PyTorch, Keras).
@@ -122,10 +125,11 @@ class AdamW(Adam):
 
 
 class AMSGrad(Adam):
-    """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose step length never grows back.
+    """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose second moment under the root never decreases.
 
     As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root. In
-    PyTorch and here the bias is corrected after the maximum; the paper corrects none (``bias_correction=False``).
+    PyTorch and here the bias is corrected after the maximum, so that the step can still grow in the first steps, in which
+    the correction 1/(1−β₂ᵗ) falls; the paper corrects none (``bias_correction=False``).
 
     Parameters
     ----------
@@ -140,6 +144,14 @@ class AMSGrad(Adam):
     ...     opt.step(theta, np.array([gradient]))
     >>> opt.state["v"], opt.state["top"]
     (array([1.]), array([2.]))
+
+    With bias correction η/√(top/(1−β₂ᵗ)), the effective learning rate, grows at first; without it, it never does:
+
+    >>> from nncore.landscapes import record
+    >>> gradients = iter([1.0, 0.1, 0.1])
+    >>> f = lambda x: (0.0, np.array([next(gradients, 0.1)]))
+    >>> record(AMSGrad(lr=1.0, betas=(0.0, 0.999)), f, [0.0], steps=3).effective_step.ravel().round(2)
+    array([1.  , 1.41, 1.72])
     """
 
     kernel = "amsgrad"

@@ -70,6 +70,9 @@ class RMSprop(Optimizer):
     - ``momentum=0``: θ ← θ − ηg/d
     - otherwise: v ← μv + g/d,  θ ← θ − ηv
 
+    The root matters, as in `AdaGrad`: divided by s + ε instead, as is sometimes printed, the step would be longer for smaller
+    gradients.
+
     Parameters
     ----------
     lr : η, default 0.01 (PyTorch; Hinton and Keras 0.001).
@@ -134,7 +137,8 @@ class AdaDelta(Optimizer):
     ----------
     lr : η, default 1, which is Zeiler's algorithm (PyTorch; Keras 0.001).
     rho : ρ in [0, 1), default 0.9 (PyTorch; Zeiler and Keras 0.95).
-    eps : ε, default 1e-6 (Zeiler, PyTorch; Keras 1e-7). It sets the first steps, √ε long: with 0 nothing ever moves.
+    eps : ε, default 1e-6 (Zeiler, PyTorch; Keras 1e-7). It sets the first step, about √(ε/(1−ρ)) long
+        unless the gradient is smaller than that: with 0 nothing ever moves.
     eps_placement : "inside" (default; Zeiler, PyTorch, Keras) or "outside".
 
     Examples
@@ -145,6 +149,10 @@ class AdaDelta(Optimizer):
     >>> opt.step(theta, np.array([2.0]))  # r = 1, Δ = 2 · 1/√2
     >>> (1 - theta).round(6), opt.state["d"].round(6)
     (array([1.414214]), array([0.5]))
+    >>> theta = np.array([0.0])
+    >>> AdaDelta(rho=0.75, eps=1e-6).step(theta, np.array([-10.0]))
+    >>> theta.round(6)                    # √(1e-6/0.25)
+    array([0.002])
     """
 
     kernel = "adadelta"

@@ -34,7 +34,7 @@ class Averaging(Wrapper):
 
 
 class EMA(Averaging):
-    """Exponential moving average of the parameters (Ruppert 1988; Polyak & Juditsky 1992), around any optimizer.
+    """Exponential moving average of the parameters (Tarvainen & Valpola 2017), around any optimizer.
 
     State average, and that of the wrapped optimizer. After its step t = 1, 2, …, which leaves θₜ, with d the decay
 
@@ -84,7 +84,7 @@ class EMA(Averaging):
 
 
 class PolyakAveraging(Averaging):
-    """The mean of all parameters on the way (Polyak & Juditsky 1992), around any optimizer.
+    """The mean of the parameters after each step (Ruppert 1988; Polyak & Juditsky 1992), around any optimizer.
 
     State average, and that of the wrapped optimizer. After its step t = 1, 2, …, which leaves θₜ, with s = ``start``
 

@@ -8,11 +8,13 @@ from nncore.schedules import number
 
 
 class Lion(Optimizer):
-    """Lion (Chen et al. 2023): every parameter moves by η, in the direction of a mean gradient.
+    """Lion (Chen et al. 2023): every parameter moves by ±η, by the sign of an average of past gradients.
 
     State m, at first 0.
 
     θ ← θ − η(sign(β₁m + (1−β₁)g) + λθ),  then m ← β₂m + (1−β₂)g
+
+    The average counts the new gradient with weight 1−β₁; where it is exactly 0, only the decay ηλθ moves θ.
 
     Parameters
     ----------
@@ -28,10 +30,10 @@ class Lion(Optimizer):
     --------
     >>> import numpy as np
     >>> from nncore.optimizers import Lion
-    >>> theta, opt = np.array([1.0, 1.0]), Lion(lr=0.25)
-    >>> opt.step(theta, np.array([1e-3, -1e3]))
+    >>> theta, opt = np.array([1.0, 1.0, 1.0]), Lion(lr=0.25)
+    >>> opt.step(theta, np.array([1e-3, -1e3, 0.0]))
     >>> theta
-    array([0.75, 1.25])
+    array([0.75, 1.25, 1.  ])
     """
 
     kernel = "lion"

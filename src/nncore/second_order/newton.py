@@ -38,7 +38,7 @@ class Newton(FullBatchOptimizer):
     --------
     >>> from nncore.landscapes import Quadratic, Saddle
     >>> from nncore.second_order import Newton
-    >>> Newton().minimize(Quadratic(condition=1e6), [1.0, 1.0], steps=1).theta[-1]
+    >>> Newton().minimize(Quadratic([1.0, 1e6]), [1.0, 1.0], steps=1).theta[-1]
     array([0., 0.])
     >>> Newton(allow_indefinite=True).minimize(Saddle(), [0.0, 0.5], steps=1).loss  # x² − y²: up, to the saddle point
     array([-0.25,  0.  ])
