@@ -148,7 +148,7 @@ class Network(Sealed):
         if empty and array.shape[:1] == (0,):
             return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
         given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
-        scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
+        scaled = self._input_scaler.transformed(given, argument).reshape(-1, *self.input_shape)
         return as_rows(scaled, self.input_shape, self.dtype, argument)
 
     def input_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Rows:
@@ -162,9 +162,9 @@ class Network(Sealed):
             )
         return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
 
-    def scaled_targets(self, y: Any) -> Any:
+    def scaled_targets(self, y: Any, argument: str = "y") -> Any:
         """The targets y, scaled if there is a ``target_scaler``."""
-        return y if self._target_scaler is None else self._target_scaler.transform(y)
+        return y if self._target_scaler is None else self._target_scaler.transformed(y, argument)
 
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by number or by name."""

@@ -87,7 +87,7 @@ def _loss_ops(trainer: Training, recording: Recording, data: Dataset) -> tuple[l
             metric_gather, op, record = metric.emit_own(tape, output, next(own_targets))
             gathers.append(metric_gather)
         else:
-            op, record = metric.emit(tape, output, gather.arrays[0], data.targets[0], trainer.loss)
+            op, record = metric.emit(tape, output, gather.arrays[0], data.targets[0])
         ops.append(op)
         records.append(record)
     if weight is not None:
