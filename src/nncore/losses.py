@@ -46,6 +46,16 @@ class Targets:
         """Which ops read them."""
         return "one_hot" if self.one_hot else "labels" if self.labels else "rows"
 
+    @property
+    def tell_classes(self) -> bool:
+        """Is each target one class: a label, a one-hot row, or with one output one of 0 and 1 or of ±1?"""
+        if self.kind != "rows":
+            return True
+        one, other = self.array == 1, self.array.min()
+        if other not in (-1, 0, 1) or not (one | (self.array == other)).all():
+            return False
+        return self.array.shape[1] == 1 or bool((one.sum(axis=1) == 1).all())
+
     def __len__(self) -> int:
         return len(self.array)
 
@@ -76,7 +86,7 @@ class Loss(Explained):
         if array.ndim == 1:
             array = array.reshape(-1, 1)
         if array.ndim > 2:
-            array = array.reshape(len(array), -1)
+            array = array.reshape(len(array), math.prod(array.shape[1:]))
         if array.ndim != 2 or array.shape[1] != width:
             raise ValueError(f"{argument} must have shape (n, {width}) or be n integer labels, got shape {given}")
         rows = _aligned(convert(array, dtype))

@@ -316,7 +316,8 @@ class Sequential(Network):
         return make, (layers, self.input_shape), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("parameters", "state", "input_scaler", "target_scaler")}
+        names = ("parameters", "state", "input_scaler", "target_scaler", "feature_names")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

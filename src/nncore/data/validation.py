@@ -93,11 +93,12 @@ def _check_container(values: Any, argument: str) -> None:
     """Raise for what NumPy would make something wrong of."""
     if is_sparse(values):
         raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
-    if values is None or isinstance(values, Iterator):
-        advice = "" if values is None else f": take list({argument})"
-        raise TypeError(f"{argument} must be an array, got {'None' if values is None else f'a {type(values).__name__}'}{advice}")
-    masked = sum(np.ma.count_masked(part) for part in (values if isinstance(values, (list, tuple)) else [values])
-                 if isinstance(part, np.ma.MaskedArray))
+    if values is None:
+        raise TypeError(f"{argument} must hold real numbers, got None")
+    if isinstance(values, Iterator):
+        raise TypeError(f"{argument} must be an array, got a {type(values).__name__}: take list({argument})")
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    masked = sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
         raise ValueError(f"{argument} must have no masked cells, got {masked}: fill them, or leave their rows out")
 
@@ -136,12 +137,16 @@ def _real(array: Array, argument: str, where: str = "") -> Array:
     if array.dtype.kind == "O":
         types = set(map(type, array.flat))
         strange = next((kind for kind in types if not (_is_missing(kind) or _is_number(kind))), None)
-        if strange is None:
+        if strange is None and any(_is_number(kind) for kind in types):
             return _from_objects(array, types)
-        text = issubclass(strange, (str, bytes))
-        example = next(value for value in array.flat if type(value) is strange)
-        got += f" with a {strange.__name__}, {example!r:.40},"
-    raise TypeError(f"{argument} must hold real numbers, got {got}{where}".rstrip(",") + (_text_hint(array, argument) if text else ""))
+        if strange is not None:
+            text = issubclass(strange, (str, bytes))
+            example = repr(next(value for value in array.flat if type(value) is strange))
+            got += f" with a {strange.__name__}, {example:.40}"
+        elif types:
+            got += " with nothing but missing values"
+    hint = _text_hint(array, argument) if text else ""
+    raise TypeError(f"{argument} must hold real numbers, got {got}{where}{hint}")
 
 
 def _is_missing(kind: type) -> bool:
