@@ -108,9 +108,10 @@ class Loss(Explained):
             return targets
         rows = targets.array
         low, high = levels = self.levels(rows, argument, known)
-        yes = (rows.astype(np.float64) - low) / (high - low)
-        if rows.shape[1] > 1 and (np.abs(yes.sum(axis=1) - 1) <= SUM_TOLERANCE).all():
-            return replace(targets, levels=levels)
+        if rows.shape[1] > 1:
+            yes = (rows.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may overflow
+            if (np.abs(yes.sum(axis=1) - 1) <= SUM_TOLERANCE).all():
+                return replace(targets, levels=levels)
         middle = min(low / 2 + high / 2, float(np.nextafter(rows.dtype.type(high), rows.dtype.type(low))))
         return replace(targets, levels=levels, thresholds=(middle if self.threshold is None else self.threshold, middle))
 

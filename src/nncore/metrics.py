@@ -30,7 +30,7 @@ class Accuracy:
     With several outputs the largest one decides (the first of equals) and is compared with the label, or with the largest
     target, if the targets are labels or rows that sum to 1, as one-hot rows do. Other rows tell several labels at once: then
     every output says yes or no by itself, and an example is right only if all of its outputs are. This is subset accuracy,
-    scikit-learn's ``accuracy_score`` of a multilabel indicator matrix; Keras's ``"accuracy"`` takes the largest output there too.
+    scikit-learn's ``accuracy_score`` of a multilabel indicator matrix; Keras's ``"accuracy"`` takes the largest output there.
     """
 
     name = "accuracy"

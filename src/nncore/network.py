@@ -163,7 +163,9 @@ class Network(Sealed):
         if known is None or names is None or names == known:
             return
         unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
-        problems = [f"{what}: {', '.join(map(repr, some))}" for what, some in (("unseen", unseen), ("missing", missing)) if some]
+        problems = [
+            f"{what}: {', '.join(map(repr, some))}" for what, some in (("unseen", unseen), ("missing", missing)) if some
+        ]
         raise ValueError(
             f"The feature names of {argument} should match those that were passed during fit, in the same order. "
             + ("; ".join(problems) or f"Expected {', '.join(known)}, got {', '.join(names)}")

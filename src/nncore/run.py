@@ -66,7 +66,7 @@ class Run:
         _, wanted = pace.plan()
         epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
-        order, rows = self.orders(epochs)
+        order, numbers = self.orders(epochs)
         if self.sampler.weighs:
             self.factors = example_weights(self.sampler.factors(self.examples), len(self.data), f"factors of {self.sampler!r}")
         losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
@@ -74,7 +74,7 @@ class Run:
         sums, norms, done = [], [], 0
         while done < steps and not self.failure and not (done and interrupted()):
             threads, wanted = pace.plan()
-            some, norm = self.steps(rows, done, min(steps - done, wanted), threads, losses)
+            some, norm = self.steps(numbers, done, min(steps - done, wanted), threads, losses)
             sums.append(some)
             norms.append(norm)
             done += len(some)

@@ -171,7 +171,7 @@ class Weighted(Sampler):
     name = "weighted"
 
     def __init__(self, weights: ArrayLike) -> None:
-        self.weights = weights  # type: ignore[assignment]
+        self.weights = weights
 
     @property
     def weights(self) -> Float64:
@@ -364,7 +364,7 @@ def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:
     # A sampler of the user may go on writing into its own table; those in this file make a new one each time.
     own = type(sampler).orders.__module__ == __name__
     table = np.require(array, np.int64, ["C", "A"]) if own else np.array(array, dtype=np.int64, order="C")
-    if array.dtype == np.uint64 and array.max() >= count or table.view(np.uint64).max() >= count:  # below 0: very large
+    if (array.dtype == np.uint64 and array.max() >= count) or table.view(np.uint64).max() >= count:  # below 0: very large
         raise ValueError(f"{expected}, got numbers from {array.min()} to {array.max()}")
     return table
 

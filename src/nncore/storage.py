@@ -82,7 +82,8 @@ def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     arrays = _all_arrays(trainer.model)
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
     about = {
-        "kind": "trainer", "model": _model_config(trainer.model), "feature_names": trainer.model.feature_names, "optimizer": trainer.optimizer.title,
+        "kind": "trainer", "model": _model_config(trainer.model), "optimizer": trainer.optimizer.title,
+        "feature_names": trainer.model.feature_names,
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history": trainer.history.to_dict(),
         "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),

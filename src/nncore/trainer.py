@@ -97,7 +97,8 @@ class Trainer(Training):
         X : array_like, ``(n, *input_shape)``
             May be memory-mapped; copied only if its dtype or layout does not fit, for a ``validation_split`` neither. A data
             frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
-            keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of SciPy, (n, inputs),
+            keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
+            SciPy, (n, inputs),
             best in CSR, to which other formats are converted: it stays sparse, and only the rows of a batch are written out.
             The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
             the model and second-order optimizers do not.

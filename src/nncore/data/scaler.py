@@ -93,7 +93,7 @@ class Scaler:
         try:
             step = max(1, CHUNK // rows.shape[1])
             for start in range(0, len(rows), step):
-                self._learn(np.asarray(rows[start : start + step], dtype=np.float64))
+                self._learn(np.ascontiguousarray(rows[start : start + step], dtype=np.float64))  # one order of sums
             if not self.n_samples_seen_.all():
                 raise ValueError(f"X must have {self.needed}, got nothing but NaN")
             self._derive()
@@ -136,7 +136,7 @@ class Scaler:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: whoever takes it will say so
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)
-                result[part] = function(np.asarray(rows[part], dtype=np.float64))
+                result[part] = function(np.ascontiguousarray(rows[part], dtype=np.float64))
         return result.reshape(shape)
 
     def _rows(self, X: Any, argument: str) -> tuple[tuple[int, ...], Array]:

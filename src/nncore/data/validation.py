@@ -211,8 +211,8 @@ def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
             where = ", ".join(f"{name} {number}" for name, number in zip(("row", "column"), place, strict=False))
             value = given[place]
             if np.isfinite(value):
-                return ValueError(f"{argument} is too large for {rows.dtype}, got {value} in {where}")
-            return ValueError(f"{argument} must be finite, got {value} in {where}")
+                return ValueError(f"{argument} is too large for {rows.dtype}, got {value!s} in {where}")
+            return ValueError(f"{argument} must be finite, got {value!s} in {where}")
     raise AssertionError("all are finite")
 
 
