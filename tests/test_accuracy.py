@@ -121,7 +121,7 @@ def test_data_with_one_class_are_judged_by_the_two_of_training() -> None:
     X = np.eye(4)
     assert trainer.evaluate(X, np.ones(4))["accuracy"] == 0.75  # 0 and 1
     assert trainer.evaluate(X, -np.ones(4))["accuracy"] == 0  # −1 and 1
-    with pytest.raises(ValueError, match="accuracy needs two classes to find the threshold.*y must not be 2 alone"):
+    with pytest.raises(ValueError, match=r"accuracy needs two classes to find the threshold.*y must not be 2 alone"):
         trainer.evaluate(X, np.full(4, 2.0))
     trainer.optimizer.lr = 1e-300
     trainer.fit(X, [1, 1, 2, 2], verbose=0)
@@ -188,12 +188,16 @@ def _huber(y: Array, d: Array) -> float:
 
 
 FORMULAS: dict[str, Any] = {
-    "squared_error": lambda y, d: 0.5 * ((y - d) ** 2).sum(), "mean_squared_error": lambda y, d: ((y - d) ** 2).mean(),
-    "mean_absolute_error": lambda y, d: np.abs(y - d).mean(), "huber": _huber, "hinge": _hinge, "binary_cross_entropy": _binary,
+    "squared_error": lambda y, d: 0.5 * ((y - d) ** 2).sum(),
+    "mean_squared_error": lambda y, d: ((y - d) ** 2).mean(),
+    "mean_absolute_error": lambda y, d: np.abs(y - d).mean(),
+    "huber": _huber,
+    "hinge": _hinge,
+    "binary_cross_entropy": _binary,
     "kl_divergence": lambda y, d: -np.log(y[d == 1]).sum() if (y[d == 1] > 1e-30).all() else np.nan,
     "sigmoid_cross_entropy": lambda y, d: np.logaddexp(0, np.where(d == 1, -y, y)).sum(),
     "softmax_cross_entropy": lambda y, d: (y.max() + np.log(np.exp(y - y.max()).sum())) - y[d == 1][0],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("loss", LOSSES)

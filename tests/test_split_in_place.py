@@ -16,11 +16,18 @@ import nncore as nn
 Array = NDArray[Any]
 
 WAYS: dict[str, dict[str, Any]] = {
-    "shuffled": {}, "in order": {"shuffle": False}, "weights": {"sample_weight": np.linspace(0, 2, 200)},
-    "class weights": {"class_weight": {0: 1, 1: 3}}, "both weights": {"sample_weight": np.linspace(0, 2, 200), "class_weight": "balanced"},
-    "largest loss": {"sampler": "largest_loss_first"}, "importance": {"sampler": "importance_sampling"}, "stratified": {"sampler": "stratified"},
-    "with replacement": {"sampler": "with_replacement"}, "merged": {"batch_size": 31, "last_batch": "merge"}, "measured": {"exact_loss": True},
-}  # fmt: skip
+    "shuffled": {},
+    "in order": {"shuffle": False},
+    "weights": {"sample_weight": np.linspace(0, 2, 200)},
+    "class weights": {"class_weight": {0: 1, 1: 3}},
+    "both weights": {"sample_weight": np.linspace(0, 2, 200), "class_weight": "balanced"},
+    "largest loss": {"sampler": "largest_loss_first"},
+    "importance": {"sampler": "importance_sampling"},
+    "stratified": {"sampler": "stratified"},
+    "with replacement": {"sampler": "with_replacement"},
+    "merged": {"batch_size": 31, "last_batch": "merge"},
+    "measured": {"exact_loss": True},
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -99,7 +106,7 @@ def test_what_cannot_be_split() -> None:
         nn.data.train_validation_split(np.zeros(3), [1, None, 2])
     with pytest.raises(ValueError, match="y must have no masked cells"):
         nn.data.train_validation_split(np.zeros(3), np.ma.masked_equal([1, 2, 3], 2))
-    train, held_back = nn.data.train_validation_split(np.zeros(4), list("abab"), 0.5, stratify=True)
+    _, held_back = nn.data.train_validation_split(np.zeros(4), list("abab"), 0.5, stratify=True)
     assert sorted(np.array(list("abab"))[held_back]) == ["a", "b"]
 
 
@@ -118,18 +125,28 @@ def test_a_batch_without_weight_is_a_step_along_no_gradient() -> None:
 ORDERS: dict[str, tuple[Any, str]] = {
     "int32": (lambda n, e: np.tile(np.arange(n, dtype=np.int32), (e, 1)), ""),
     "uint8": (lambda n, e: np.tile(np.arange(n, dtype=np.uint8), (e, 1)), ""),
-    "Fortran": (lambda n, e: np.asfortranarray(np.tile(np.arange(n), (e, 1))), ""), "lists": (lambda n, e: [list(range(n))] * e, ""),
-    "reversed": (lambda n, e: np.tile(np.arange(n)[::-1], (e, 1))[:, ::-1], ""), "objects": (lambda n, e: np.tile(np.arange(n), (e, 1)).astype(object), ""),
-    "None": (lambda n, e: None, ""), "read-only": (lambda n, e: np.broadcast_to(np.arange(n), (e, n)), ""),
-    "float64": (lambda n, e: np.tile(np.arange(n) * 1.0, (e, 1)), "got dtype float64"), "bool": (lambda n, e: np.ones((e, n), bool), "got dtype bool"),
-    "too short": (lambda n, e: np.tile(np.arange(n - 1), (e, 1)), "got shape"), "too long": (lambda n, e: np.tile(np.arange(n + 1), (e, 1)), "got shape"),
-    "flat": (lambda n, e: np.arange(n), "got shape"), "empty": (lambda n, e: np.empty((e, 0), int), "got shape"),
-    "one number": (lambda n, e: 3, "got shape"), "out of range": (lambda n, e: np.full((e, n), n), "got numbers from"),
-    "negative": (lambda n, e: np.full((e, n), -1), "got numbers from"), "huge": (lambda n, e: np.full((e, n), 2**64 - 1, np.uint64), "got numbers from"),
-    "very negative": (lambda n, e: np.full((e, n), -(2**63)), "got numbers from"), "NaN": (lambda n, e: np.full((e, n), np.nan), "got dtype float64"),
-    "text": (lambda n, e: "abc", "must hold real numbers"), "a generator": (lambda n, e: (i for i in range(n)), "generator"),
+    "Fortran": (lambda n, e: np.asfortranarray(np.tile(np.arange(n), (e, 1))), ""),
+    "lists": (lambda n, e: [list(range(n))] * e, ""),
+    "reversed": (lambda n, e: np.tile(np.arange(n)[::-1], (e, 1))[:, ::-1], ""),
+    "objects": (lambda n, e: np.tile(np.arange(n), (e, 1)).astype(object), ""),
+    "None": (lambda n, e: None, ""),
+    "read-only": (lambda n, e: np.broadcast_to(np.arange(n), (e, n)), ""),
+    "float64": (lambda n, e: np.tile(np.arange(n) * 1.0, (e, 1)), "got dtype float64"),
+    "bool": (lambda n, e: np.ones((e, n), bool), "got dtype bool"),
+    "too short": (lambda n, e: np.tile(np.arange(n - 1), (e, 1)), "got shape"),
+    "too long": (lambda n, e: np.tile(np.arange(n + 1), (e, 1)), "got shape"),
+    "flat": (lambda n, e: np.arange(n), "got shape"),
+    "empty": (lambda n, e: np.empty((e, 0), int), "got shape"),
+    "one number": (lambda n, e: 3, "got shape"),
+    "out of range": (lambda n, e: np.full((e, n), n), "got numbers from"),
+    "negative": (lambda n, e: np.full((e, n), -1), "got numbers from"),
+    "huge": (lambda n, e: np.full((e, n), 2**64 - 1, np.uint64), "got numbers from"),
+    "very negative": (lambda n, e: np.full((e, n), -(2**63)), "got numbers from"),
+    "NaN": (lambda n, e: np.full((e, n), np.nan), "got dtype float64"),
+    "text": (lambda n, e: "abc", "must hold real numbers"),
+    "a generator": (lambda n, e: (i for i in range(n)), "generator"),
     "ragged": (lambda n, e: [[1], [1, 2]], "must be an array"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ORDERS)
@@ -166,10 +183,16 @@ def test_what_a_sampler_returns(kind: str, hook: str, split: float, rng: np.rand
 
 
 FACTORS: dict[str, tuple[Any, str]] = {
-    "None": (None, "got None"), "too few": (np.ones(3), r"must have shape \(60,\)"), "negative": (-np.ones(60), "at least 0"),
-    "NaN": (np.full(60, np.nan), "finite"), "infinite": (np.full(60, np.inf), "finite"), "zeros": (np.zeros(60), "positive number"),
-    "text": (["a"] * 60, "real numbers"), "a number": (1.0, r"must have shape \(60,\)"), "rows": (np.ones((60, 1)), r"must have shape \(60,\)"),
-}  # fmt: skip
+    "None": (None, "got None"),
+    "too few": (np.ones(3), r"must have shape \(60,\)"),
+    "negative": (-np.ones(60), "at least 0"),
+    "NaN": (np.full(60, np.nan), "finite"),
+    "infinite": (np.full(60, np.inf), "finite"),
+    "zeros": (np.zeros(60), "positive number"),
+    "text": (["a"] * 60, "real numbers"),
+    "a number": (1.0, r"must have shape \(60,\)"),
+    "rows": (np.ones((60, 1)), r"must have shape \(60,\)"),
+}
 
 
 @pytest.mark.parametrize("kind", FACTORS)
