@@ -98,6 +98,13 @@ def test_a_part_without_any_weight(side: str, rng: np.random.Generator) -> None:
     assert not trainer.epochs_done
 
 
+@pytest.mark.parametrize(("weights", "classes"), [(np.full(4, 1e308), {0: 100}), ([1, 1, 0, 0], {0: 0})])
+def test_products_of_weights_that_are_none(weights: Any, classes: dict[int, float]) -> None:
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(2)], 1, seed=0), "softmax_cross_entropy")
+    with pytest.raises(ValueError, match="class_weight times sample_weight must be finite, with a positive number"):
+        trainer.fit(np.ones((4, 1)), [0, 0, 1, 1], sample_weight=weights, class_weight=classes, verbose=0)
+
+
 def test_what_cannot_be_split() -> None:
     for bad in (5, np.array(1.0), (row for row in [1, 2])):
         with pytest.raises(TypeError, match="X must be an array of rows"):

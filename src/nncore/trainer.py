@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nncore import samplers
@@ -185,6 +186,11 @@ class Trainer(Training):
         measured = data  # class weights are for training only
         if class_weight is not None and labels is not None:
             data = data.weighted(class_weights(class_weight, labels, self._width))
+            assert data.weights is not None
+            if not (np.isfinite(data.weights).all() and np.any(data.of_examples(data.weights))):
+                raise ValueError(
+                    "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
+                )
         if last_batch not in ("keep", "merge"):
             raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
         batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
