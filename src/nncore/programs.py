@@ -63,7 +63,8 @@ class Dataset:
         if self.chosen is not None:
             factors, given = np.zeros(len(self.rows)), factors
             factors[self.chosen] = given
-        return replace(self, weights=factors if self.weights is None else factors * self.weights)
+        with np.errstate(over="ignore"):  # whoever multiplies weights of the user looks at the product
+            return replace(self, weights=factors if self.weights is None else factors * self.weights)
 
     def row_numbers(self, order: Int64) -> Int64:
         """The rows of examples (epochs, places), given by their numbers."""
