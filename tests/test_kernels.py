@@ -460,13 +460,15 @@ def test_loss_of_nan_is_nan(name: str, dtype: str, isa: str, rng: np.random.Gene
 THRESHOLDS = (0.0, 0.5)
 
 
-def check_accuracy_binary(y: Array, d: Array, isa: str | None, threshold: float, twin_threshold: float) -> None:
+def check_accuracy_binary(
+    y: Array, d: Array, isa: str | None, threshold: float, twin_threshold: float, middle: float = 0.5, twin_middle: float = 0.5
+) -> None:
     rows, width = y.shape
     (hit,) = run(
         "accuracy_binary", [(rows, np.float64)], (y, d), str(y.dtype),
-        sizes=(width,), constants=(threshold,), rows=rows, isa=isa,
+        sizes=(width,), constants=(threshold, middle), rows=rows, isa=isa,
     )  # fmt: skip
-    np.testing.assert_allclose(hit, reference.accuracy_binary(y, d, twin_threshold), rtol=1e-14)
+    np.testing.assert_allclose(hit, reference.accuracy_binary(y, d, twin_threshold, twin_middle), rtol=1e-14)
 
 
 @each_isa
@@ -484,7 +486,8 @@ def test_accuracies(dtype: str, isa: str, rng: np.random.Generator) -> None:
         d = rng.integers(0, 2, (rows, width)).astype(dtype)
         for threshold in THRESHOLDS:
             check_accuracy_binary((y / 4).astype(dtype), d, isa, threshold, threshold)
-        check_accuracy_binary(y, 2 * d - 1, isa, 0.0, 0.0)
+        check_accuracy_binary(y, 2 * d - 1, isa, 0.0, 0.0, 0.0, 0.0)
+        check_accuracy_binary(y, d + 1, isa, 0.25, 0.25, 1.5, 1.5)
 
 
 # Gathering: exact.
@@ -830,6 +833,7 @@ def test_mutant_accuracy_and_one_hot(dtype: str, rng: np.random.Generator) -> No
     y = np.linspace(0, 1, 5001)[:, None].astype(dtype)
     check_accuracy_binary(y, np.ones_like(y), None, 0.5, 0.5)
     differs(lambda: check_accuracy_binary(y, np.ones_like(y), None, 0.5, 0.5 * MUTATION))
+    differs(lambda: check_accuracy_binary(np.ones_like(y), y, None, 0.5, 0.5, 0.5, 0.5 * MUTATION))
     labels = rng.integers(0, 3, 5)
     kw = {"rows": 5, "position": 0}
     for mutant in [(-1.0 * MUTATION, 1.0), (-1.0, 1.0 * MUTATION)]:

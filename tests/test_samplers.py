@@ -136,7 +136,7 @@ def test_importance_weights_make_the_mean_unbiased(rng: np.random.Generator) -> 
     for mix in (0.1, 0.5, 1.0):
         sampler = ImportanceSampling(mix)
         assert some.losses is not None
-        p, w = sampler.probabilities(some.losses), sampler.weights(some)
+        p, w = sampler.probabilities(some.losses), sampler.factors(some)
         assert np.allclose(p @ (w[:, None] * g), g.mean(axis=0), rtol=1e-12)
         assert w.max() <= (1 + 1e-12) / mix
         assert p.sum() == pytest.approx(1, rel=1e-13)

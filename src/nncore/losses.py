@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.arrays import for_kernels, read_only, returned
-from nncore.data.validation import NUMBER, as_numbers, convert
+from nncore.data.validation import NUMBER, as_numbers, convert, not_finite
 from nncore.hints import Explained, hint
 from nncore.tape import Op, Signal, Tape
 
@@ -35,6 +35,8 @@ class Targets:
 
     array: Array
     one_hot: bool = False  # labels that a gather op turns into rows
+    levels: tuple[float, float] | None = None  # "no" and "yes" in rows of classes; see `Loss.judged`
+    thresholds: tuple[float, float] | None = None  # of outputs and of targets, where each output says yes or no by itself
 
     @property
     def labels(self) -> bool:
@@ -45,9 +47,15 @@ class Targets:
         """Which ops read them."""
         return "one_hot" if self.one_hot else "labels" if self.labels else "rows"
 
-    def take(self, rows: Array) -> Targets:
-        """The targets of some examples."""
-        return Targets(self.array[rows], self.one_hot)
+    @property
+    def tell_classes(self) -> bool:
+        """Is each target one class: a label, a one-hot row, or with one output one of 0 and 1 or of ±1?"""
+        if self.kind != "rows":
+            return True
+        one, other = self.array == 1, self.array.min()
+        if other not in (-1, 0, 1) or not (one | (self.array == other)).all():
+            return False
+        return self.array.shape[1] == 1 or bool((one.sum(axis=1) == 1).all())
 
     def __len__(self) -> int:
         return len(self.array)
@@ -60,7 +68,7 @@ class Loss(Explained):
     """
 
     name: str
-    threshold: float | None = None  # between the two classes, for outputs of width 1
+    threshold: float | None = None  # between "no" and "yes" of an output; None: in the middle between the two targets
     domain: str = ""  # which outputs it takes, if not all
     applies: str = ""  # the activation within it, which makes no sense before it
     off_on = (0.0, 1.0)  # what labels become as rows
@@ -73,25 +81,44 @@ class Loss(Explained):
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         """Check targets and bring them into the form that the op reads."""
         array = as_numbers(y, argument)
+        given = array.shape
         if array.ndim == 1 and width > 1:
             return Targets(as_labels(array, width, argument), one_hot=True)
         if array.ndim == 1:
             array = array.reshape(-1, 1)
         if array.ndim > 2:
-            array = array.reshape(len(array), -1)
+            array = array.reshape(len(array), math.prod(array.shape[1:]))
         if array.ndim != 2 or array.shape[1] != width:
-            raise ValueError(f"{argument} must have shape (n, {width}) or be n integer labels, got shape {np.shape(y)}")
+            raise ValueError(f"{argument} must have shape (n, {width}) or be n integer labels, got shape {given}")
         rows = for_kernels(convert(array, dtype))
         if not np.isfinite(rows).all():
-            raise ValueError(f"{argument} must be finite, got NaN or infinity in row {_first_bad_row(rows)}")
+            raise not_finite(argument, rows, array)
         self.check_rows(rows, argument)
         return Targets(self.convert_rows(rows))
 
     def check_rows(self, rows: Array, argument: str) -> None:
         """Raise if a target is outside the loss's domain."""
 
-    def check_classes(self, targets: Targets, argument: str) -> None:
-        """Raise if targets within its domain do not tell classes."""
+    def judged(self, targets: Targets, argument: str, known: tuple[float, float] | None = None) -> Targets:
+        """The targets with what accuracy needs to know of them; raises if they do not tell classes.
+
+        Labels, and rows that sum to 1 ("no" counted as 0 and "yes" as 1), name one class, the largest. In other rows each
+        output says yes or no by itself. ``known``: the numbers for "no" and "yes" in training, for data with one of them only.
+        """
+        if targets.kind != "rows":
+            return targets
+        rows = targets.array
+        low, high = levels = self.levels(rows, argument, known)
+        if rows.shape[1] > 1:
+            yes = (rows.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may overflow
+            if (np.abs(yes.sum(axis=1) - 1) <= SUM_TOLERANCE).all():
+                return replace(targets, levels=levels)
+        middle = min(low / 2 + high / 2, float(np.nextafter(rows.dtype.type(high), rows.dtype.type(low))))
+        return replace(targets, levels=levels, thresholds=(middle if self.threshold is None else self.threshold, middle))
+
+    def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
+        """The numbers for "no" and "yes" in targets."""
+        return self.off_on
 
     def convert_rows(self, rows: Array) -> Array:
         """Bring targets in range to the form of the op."""
@@ -125,13 +152,11 @@ class Loss(Explained):
 class _Regression(Loss):
     """Targets are numbers, one for each output; labels stand for rows of 0 and 1."""
 
-    threshold = 0.5
-
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
         targets, outputs = ("1 target", "1 output") if width == 1 else (f"{width} targets", f"{width} outputs")
         wanted = f"{argument} must have {targets} for each row, shape (n, {width}), as the network has {outputs}"
-        if array.ndim == 1 and width > 1 and not _are_labels(array, width):
+        if array.ndim == 1 and width > 1 and not _are_labels(array, width, argument):
             values = f"{array.min():g} to {array.max():g}"
             raise ValueError(f"{wanted}, or be labels from 0 to {width - 1}; got numbers from {values}, shape {array.shape}")
         if array.ndim != 1 and (array.ndim == 0 or math.prod(array.shape[1:]) != width):
@@ -139,13 +164,8 @@ class _Regression(Loss):
             raise ValueError(f"{wanted}; got {got}shape {array.shape}")
         return super().targets(array, width, dtype, argument)
 
-    def check_classes(self, targets: Targets, argument: str) -> None:
-        rows = targets.array
-        shares = rows.ndim > 1 and rows.shape[1] > 1 and rows.min() >= 0 and rows.max() <= 1
-        if targets.kind == "rows" and not (shares or np.isin(rows, (-1.0, 0.0, 1.0)).all() or len(np.unique(rows)) <= 2):
-            raise ValueError(
-                f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {rows.min():g} to {rows.max():g}"
-            )
+    def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
+        return _two_levels(rows, argument, known, shares=rows.shape[1] > 1)
 
 
 class SquaredError(_Regression):
@@ -295,7 +315,7 @@ class SoftmaxCrossEntropy(_Distribution):
             raise ValueError("softmax_cross_entropy needs at least two outputs, got one; use sigmoid_cross_entropy")
         if array.ndim == 1:
             return Targets(as_labels(array, width, argument))
-        return super().targets(y, width, dtype, argument)
+        return super().targets(array, width, dtype, argument)
 
     def kernel_for(self, targets: Targets) -> str:
         return "softmax_cross_entropy_labels" if targets.labels else "softmax_cross_entropy"
@@ -321,8 +341,6 @@ class PythonLoss(Loss):
     >>> trainer = nn.Trainer(model, loss=log_cosh, optimizer="sgd")
     """
 
-    threshold = 0.5
-
     def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
         self.function = function
         self.name = getattr(function, "__name__", "python_loss")
@@ -345,6 +363,9 @@ class PythonLoss(Loss):
                 y.grad[:rows] = gradient * scale
 
         return gather, Op("whole", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
+
+    def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
+        return _two_levels(rows, argument, known, shares=True)
 
     def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
         raise TypeError(
@@ -384,13 +405,30 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
     return Op("rows", "gather_rows", (rows, targets.array), (width,)), rows
 
 
-def _are_labels(array: Array, classes: int) -> bool:
+def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, shares: bool) -> tuple[float, float]:
+    """The two numbers that targets consist of; 0 and 1 for numbers between them, if they may be shares of classes."""
+    low, high = float(rows.min()), float(rows.max())
+    if low == high:  # one class only: which is the other?
+        for pair in (known, (0.0, 1.0), (-1.0, 1.0)):
+            if pair is not None and low in pair:
+                return pair
+        raise ValueError(f"accuracy needs two classes to find the threshold between them: {argument} must not be {low:g} alone")
+    if ((rows == low) | (rows == high)).all():
+        return low, high
+    if shares and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    raise ValueError(f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {low:g} to {high:g}")
+
+
+def _are_labels(array: Array, classes: int, argument: str) -> bool:
     """Are these integers from 0 to classes − 1?"""
+    _check_missing(array, argument)
     return bool((array == np.floor(array)).all() and (array >= 0).all() and (array < classes).all())
 
 
 def as_labels(array: Array, classes: int, argument: str) -> Array:
     """Integer labels in 0 … classes − 1 as int64."""
+    _check_missing(array, argument)
     if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
         raise ValueError(f"{argument} must be integer labels for {classes} outputs, got dtype {array.dtype}")
     if array.size and (array.min() < 0 or array.max() >= classes):
@@ -399,5 +437,10 @@ def as_labels(array: Array, classes: int, argument: str) -> Array:
     return for_kernels(array, np.int64)
 
 
-def _first_bad_row(rows: Array) -> int:
-    return int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+def _check_missing(labels: Array, argument: str) -> None:
+    """Raise if a label is NaN, which stands for a missing value, or infinite."""
+    if labels.dtype.kind != "f" or np.isfinite(labels).all():
+        return
+    row = int(np.flatnonzero(~np.isfinite(labels))[0])
+    expected = "have no missing values" if np.isnan(labels[row]) else "be finite"
+    raise ValueError(f"{argument} must {expected}, got {labels[row]} in row {row}")

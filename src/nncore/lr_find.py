@@ -153,7 +153,7 @@ def copy_of(trainer: Trainer, metrics: Sequence[Any] = ()) -> Trainer:
 def _losses(run: Run, steps: int, smoothing: float, divergence: float) -> tuple[Array, Array]:
     """The loss of each step and the smoothed curve, up to where it explodes."""
     n, per_epoch = len(run.data), run.per_epoch
-    order = run.sampler.orders(run.examples, run.trainer.epochs_done, -(-steps // per_epoch))
+    _, order = run.orders(-(-steps // per_epoch))
     rows = np.minimum(n - np.arange(per_epoch) * run.batch, run.batch)
     losses: list[float] = []
     curve: list[float] = []

@@ -22,18 +22,24 @@ Array = NDArray[Any]
 class Accuracy:
     """Share of examples that are classified right.
 
+    One output says yes or no: it is compared with the threshold of the loss (0 on logits and for hinge, ½ on probabilities).
+    For a regression loss, or one written in Python, the threshold lies in the middle between the two numbers that the targets
+    consist of: ½ for 0 and 1, 0 for −1 and 1. Data with one of the numbers only are judged by the two of the last training,
+    and without those 1 belongs to 0 and 1.
+
     With several outputs the largest one decides (the first of equals) and is compared with the label, or with the largest
-    target; with one output the threshold of the loss decides (0 on logits and for hinge, ½ on probabilities and numbers).
+    target, if the targets are labels or rows that sum to 1, as one-hot rows do. Other rows tell several labels at once: then
+    every output says yes or no by itself, and an example is right only if all of its outputs are. This is subset accuracy,
+    scikit-learn's ``accuracy_score`` of a multilabel indicator matrix; Keras's ``"accuracy"`` takes the largest output there.
     """
 
     name = "accuracy"
 
-    def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets, loss: Loss) -> tuple[Op, Array]:
-        """Record the op, on the targets of the loss; returns it and the per-example column that it writes."""
+    def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets) -> tuple[Op, Array]:
+        """Record the op, on the targets of the loss, judged by it; returns it and the per-example column that it writes."""
         hits = np.zeros(tape.capacity)
-        if y.width == 1:
-            threshold = 0.5 if loss.threshold is None else loss.threshold
-            return Op("rows", "accuracy_binary", (hits, y.value, d), (1,), (threshold,)), hits
+        if targets.thresholds is not None:
+            return Op("rows", "accuracy_binary", (hits, y.value, d), (y.width,), targets.thresholds), hits
         kernel = "accuracy_labels" if targets.kind == "labels" else "accuracy_targets"
         return Op("rows", kernel, (hits, y.value, d), (y.width,)), hits
 

@@ -322,7 +322,7 @@ class Sequential(Network):
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
-        return arrays | {"input_scaler": self.input_scaler, "target_scaler": self.target_scaler}
+        return arrays | {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

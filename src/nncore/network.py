@@ -18,7 +18,7 @@ from nncore.arrays import aligned_zeros, overwrite, returned
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
-from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step, is_sparse
+from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step, column_names, is_sparse
 from nncore.hints import Sealed
 from nncore.layers import Layer
 from nncore.losses import Loss
@@ -59,6 +59,7 @@ class Network(Sealed):
         self._draw(self.seed)
         self._input_scaler: Scaler | None = None
         self._target_scaler: Scaler | None = None
+        self._feature_names: tuple[str, ...] | None = None
         self._recordings = Recent()
         self._cache_lock = _kernels.Lock()
         self.lock = _kernels.Lock()  # of parameters, gradients and state: see ``exclusive_gradients``
@@ -155,16 +156,48 @@ class Network(Sealed):
     def target_scaler(self, scaler: Scaler | None) -> None:
         self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
 
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the columns of the data frame that the model was first trained on, or None.
+
+        Data frames with other names, or in another order, are refused from then on; arrays, which have no names, are taken.
+        Assign None to forget them, or the names yourself.
+        """
+        return self._feature_names
+
+    @feature_names.setter
+    def feature_names(self, names: Iterable[str] | None) -> None:
+        names = None if names is None else (names,) if isinstance(names, str) else tuple(names)
+        width = math.prod(self.input_shape)
+        if names is not None and (len(names) != width or not all(isinstance(name, str) for name in names)):
+            raise ValueError(f"feature_names must be {width} strings, one for each input, or None, got {names!r}")
+        self._feature_names = names
+
+    def _check_feature_names(self, X: Any, argument: str) -> None:
+        known, names = self._feature_names, column_names(X)
+        if known is None or names is None or names == known:
+            return
+        unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
+        problems = [
+            f"{what}: {', '.join(map(repr, some))}" for what, some in (("unseen", unseen), ("missing", missing)) if some
+        ]
+        raise ValueError(
+            f"The feature names of {argument} should match those that were passed during fit, in the same order. "
+            + ("; ".join(problems) or f"Expected {', '.join(known)}, got {', '.join(names)}")
+        )
+
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
         """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
+        if type(X) is not np.ndarray:
+            self._check_feature_names(X, argument)
         if self._input_scaler is None:
             return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
         array = as_numbers(X, argument)
         if empty and array.shape[:1] == (0,):
             return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
         given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
-        scaled = self._input_scaler.transform(given).reshape(-1, *self.input_shape)
-        return as_rows(scaled, self.input_shape, self.dtype, argument)
+        scaled = self._input_scaler.transformed(given, argument).reshape(-1, *self.input_shape)
+        return as_rows(scaled, self.input_shape, self.dtype, f"{argument}, scaled by the input_scaler,")
 
     def input_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Rows:
         """As `scaled_rows`; a sparse matrix stays sparse."""
@@ -177,9 +210,9 @@ class Network(Sealed):
             )
         return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
 
-    def scaled_targets(self, y: Any) -> Any:
+    def scaled_targets(self, y: Any, argument: str = "y") -> Any:
         """The targets y, scaled if there is a ``target_scaler``."""
-        return y if self._target_scaler is None else self._target_scaler.transform(y)
+        return y if self._target_scaler is None else self._target_scaler.transformed(y, argument)
 
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by number or by name."""
@@ -200,8 +233,8 @@ class Network(Sealed):
         with self.lock:
             if self._gradient_thread == threading.get_ident():
                 raise RuntimeError(
-                    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of the "
-                    "same model: they are being computed"
+                    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients "
+                    "of the same model: they are being computed"
                 )
             self._gradient_thread = threading.get_ident()
             try:

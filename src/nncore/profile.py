@@ -220,7 +220,7 @@ class _Walk:
 
     def __init__(self, run: Run, steps: int) -> None:
         self.run, self.done = run, 0
-        self.order = run.sampler.orders(run.examples, run.trainer.epochs_done, -(-steps // run.per_epoch))
+        _, self.order = run.orders(-(-steps // run.per_epoch))
 
     def advance(self, steps: int, threads: int, op_seconds: Array | None = None) -> float:
         """Seconds a step; raises what ended the training."""

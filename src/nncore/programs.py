@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "StepProgram", "coefficients", "evaluation_program", "training_program"]
 
 Array = NDArray[Any]
+Int64 = NDArray[np.int64]
 
 UPDATE_COST = 30.0  # updating a parameter takes as long as so many multiply-adds of its gradient
 PENALTY_COST = 10.0
@@ -29,20 +30,24 @@ PENALTY_COST = 10.0
 
 @dataclass
 class Dataset:
-    """Checked inputs (n, width), and targets in the form of the loss and of each metric that has its own."""
+    """Checked inputs (n, width), and targets in the form of the loss and of each metric that has its own.
+
+    Some of the examples are a choice of rows of the same arrays, which stay where they are: a memory-mapped file on disk.
+    """
 
     rows: Rows
     targets: list[Targets]
     weights: Array | None = None  # (n,) float64: factors of the examples' losses
+    chosen: Int64 | None = None  # the row of each example; None: every row is one
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) if self.chosen is None else len(self.chosen)
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Which ops read inputs and targets: programs are compiled for these."""
+    def kinds(self) -> tuple[Any, ...]:
+        """Which ops read inputs and targets, and their thresholds: programs are compiled for these."""
         optional = ["sparse"] * self.sparse + ["weighted"] * (self.weights is not None)
-        return (*(targets.kind for targets in self.targets), *optional)
+        return (*((targets.kind, targets.thresholds) for targets in self.targets), *optional)
 
     @property
     def sparse(self) -> bool:
@@ -50,13 +55,24 @@ class Dataset:
         return isinstance(self.rows, SparseRows)
 
     def take(self, chosen: Array) -> Dataset:
-        """Some of the examples."""
-        weights = None if self.weights is None else self.weights[chosen]
-        return Dataset(self.rows[chosen], [targets.take(chosen) for targets in self.targets], weights)
+        """Some of the examples, by their numbers; nothing is copied."""
+        return replace(self, chosen=self.row_numbers(np.ascontiguousarray(chosen, dtype=np.int64)[None])[0])
 
     def weighted(self, factors: Array) -> Dataset:
         """The same examples, each with another factor on its loss."""
-        return Dataset(self.rows, self.targets, factors if self.weights is None else factors * self.weights)
+        if self.chosen is not None:
+            factors, given = np.zeros(len(self.rows)), factors
+            factors[self.chosen] = given
+        with np.errstate(over="ignore"):  # whoever multiplies weights of the user looks at the product
+            return replace(self, weights=factors if self.weights is None else factors * self.weights)
+
+    def row_numbers(self, order: Int64) -> Int64:
+        """The rows of examples (epochs, places), given by their numbers."""
+        return order if self.chosen is None else self.chosen[order]
+
+    def of_examples(self, array: Any) -> Any:
+        """What of an array with an entry for each row belongs to the examples: itself, or a copy of some entries."""
+        return array if self.chosen is None else array[self.chosen]
 
 
 @dataclass
@@ -87,7 +103,7 @@ def _loss_ops(trainer: Training, recording: Recording, data: Dataset) -> tuple[l
             metric_gather, op, record = metric.emit_own(tape, output, next(own_targets))
             gathers.append(metric_gather)
         else:
-            op, record = metric.emit(tape, output, gather.arrays[0], data.targets[0], trainer.loss)
+            op, record = metric.emit(tape, output, gather.arrays[0], data.targets[0])
         ops.append(op)
         records.append(record)
     if weight is not None:

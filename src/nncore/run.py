@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nncore.errors import DivergenceError
 from nncore.interrupt import Interrupt
 from nncore.programs import Dataset, StepProgram, coefficients, training_program
-from nncore.samplers import Examples, Sampler
+from nncore.samplers import Examples, Sampler, checked_orders
 from nncore.schedules import Schedule
 from nncore.weights import example_weights
 
@@ -66,23 +66,23 @@ class Run:
         _, wanted = pace.plan()
         epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
-        order = self.sampler.orders(self.examples, trainer.epochs_done, epochs)
+        order, numbers = self.orders(epochs)
         if self.sampler.weighs:
-            self.factors = example_weights(self.sampler.weights(self.examples), len(self.data), f"weights of {self.sampler!r}")
+            self.factors = example_weights(self.sampler.factors(self.examples), len(self.data), f"factors of {self.sampler!r}")
         losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
         hyper = self._hyper_values(steps)
         sums, norms, done = [], [], 0
         while done < steps and not self.failure and not (done and interrupt.pressed()):
             threads, wanted = pace.plan()
-            some, norm = self.steps(order, done, min(steps - done, wanted), threads, losses, interrupt=interrupt)
+            some, norm = self.steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt)
             sums.append(some)
             norms.append(norm)
             done += len(some)
             if progress and epochs == 1:
                 progress(done / steps)
         whole = done // self.per_epoch
-        if losses is not None and order is not None and whole:
-            self._keep_losses(order[0], losses)
+        if losses is not None and whole:
+            self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)
         table = np.concatenate(sums)[: whole * self.per_epoch].reshape(whole, self.per_epoch, len(trainer.columns) + 1)
         means = table.sum(axis=1) / len(self.data)
         means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is no mean over examples
@@ -95,6 +95,16 @@ class Run:
             notes |= {"grad_norm": norm.mean(axis=1), "clipped": (acted > 0).mean(axis=1)}
         rows = [trainer._row("running_", row) for row in means]
         return [(row, {name: float(values[epoch]) for name, values in notes.items()}) for epoch, row in enumerate(rows)]
+
+    def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
+        """Which examples the places of the next epochs take, (epochs, examples), and which rows of the data they are.
+
+        None stands for 0, 1, 2, … in each epoch.
+        """
+        order = checked_orders(self.sampler, self.examples, self.trainer.epochs_done, epochs)
+        if order is None and self.data.chosen is not None:
+            return None, np.tile(self.data.chosen, (epochs, 1))
+        return order, None if order is None else self.data.row_numbers(order)
 
     def _weighted_data(self) -> Dataset:
         return self.data if self.factors is None else self.data.weighted(self.factors)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore import _kernels
 from nncore.arrays import OwnsArrays
+from nncore.data.validation import as_numbers
 from nncore.schedules import Configured, number
 from nncore.weights import example_weights
 
@@ -87,12 +88,9 @@ class Sampler(Configured):
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
         """The same for some epochs after those ``done``, (epochs, count); None stands for 0, 1, 2, … in each."""
         rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
-        table = np.ascontiguousarray(rows, dtype=np.int64)
-        if table.shape != (epochs, examples.count) or table.min() < 0 or table.max() >= examples.count:
-            raise ValueError(f"{self!r} must fill {examples.count} places with examples from 0 to {examples.count - 1}")
-        return table
+        return _table(rows, self, examples.count, epochs)
 
-    def weights(self, examples: Examples) -> Float64:
+    def factors(self, examples: Examples) -> Float64:
         """The factor (count,) on the loss of each example, for a sampler that ``weighs``."""
         return np.ones(examples.count)
 
@@ -174,7 +172,18 @@ class Weighted(Sampler):
     name = "weighted"
 
     def __init__(self, weights: ArrayLike) -> None:
-        self._weights = example_weights(weights, np.size(weights), "weights")
+        self.weights = weights
+
+    @property
+    def weights(self) -> Float64:
+        """Of each example; a copy that is read-only. Others may be assigned."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: ArrayLike) -> None:
+        array = as_numbers(weights, "weights")
+        self._weights = example_weights(array, array.size, "weights")
+        self._weights.flags.writeable = False
 
     def take(self, chosen: Int64, count: int) -> Weighted:
         return Weighted(example_weights(self._weights, count, "weights of the sampler")[chosen])
@@ -184,6 +193,10 @@ class Weighted(Sampler):
 
     def order(self, examples: Examples, epoch: int) -> Int64:
         return _draw(self._weights, _uniforms(examples, epoch))
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, ready for JSON."""
+        return {"weights": self._weights.tolist()}
 
     def __repr__(self) -> str:
         return f"Weighted(<{len(self._weights)} weights>)"
@@ -271,7 +284,7 @@ class ImportanceSampling(Sampler):
 
     def probabilities(self, losses: Float64) -> Float64:
         """p from the losses; a loss below 0 counts as 0."""
-        losses = np.maximum(losses, 0)
+        losses = _without_overflow(np.maximum(losses, 0))
         total = losses.sum()
         share = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))
         return (1 - self.mix) * share + self.mix / len(losses)
@@ -280,7 +293,7 @@ class ImportanceSampling(Sampler):
         assert examples.losses is not None
         return _draw(self.probabilities(examples.losses), _uniforms(examples, epoch))
 
-    def weights(self, examples: Examples) -> Float64:
+    def factors(self, examples: Examples) -> Float64:
         assert examples.losses is not None
         return 1 / (examples.count * self.probabilities(examples.losses))
 
@@ -322,7 +335,7 @@ class LastLosses(OwnsArrays):
 
     def of(self, data: Dataset, evaluate: Callable[[Float64], object]) -> Float64:
         """The losses of this data, to be kept up to date in place; ``evaluate`` fills an array with them the first time."""
-        parts = [data.targets[0].array, *([] if data.weights is None else [data.weights])]
+        parts = [data.of_examples(part) for part in (data.targets[0].array, data.weights) if part is not None]
         fingerprint = len(data)
         for part in parts:
             fingerprint = zlib.crc32(np.ascontiguousarray(part).data.cast("B"), fingerprint)
@@ -335,6 +348,33 @@ class LastLosses(OwnsArrays):
         return self.values
 
 
+def checked_orders(sampler: Sampler, examples: Examples, done: int, epochs: int) -> Int64 | None:
+    """What ``sampler.orders`` says, in a form that a program can take: it reads the rows of these numbers unchecked."""
+    table = sampler.orders(examples, done, epochs)
+    return None if table is None else _table(table, sampler, examples.count, epochs)
+
+
+def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:
+    """Orders as (epochs, count) int64 numbers from 0 to count − 1."""
+    expected = f"{sampler!r} must fill {count} places with examples from 0 to {count - 1}"
+    array = as_numbers(orders, f"the orders of {sampler!r}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{expected}, got dtype {array.dtype}")
+    if array.shape != (epochs, count):
+        raise ValueError(f"{expected}, in an array of shape {(epochs, count)}, got shape {array.shape}")
+    # A sampler of the user may go on writing into its own table; those in this file make a new one each time.
+    own = type(sampler).orders.__module__ == __name__
+    table = np.require(array, np.int64, ["C", "A"]) if own else np.array(array, dtype=np.int64, order="C")
+    if (array.dtype == np.uint64 and array.max() >= count) or table.view(np.uint64).max() >= count:  # below 0: very large
+        raise ValueError(f"{expected}, got numbers from {array.min()} to {array.max()}")
+    return table
+
+
+def _without_overflow(weights: Float64) -> Float64:
+    """Weights whose sum is finite: times a power of two, which leaves their ratios as they are, to the bit."""
+    return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
+
+
 def _uniforms(examples: Examples, epoch: int) -> Float64:
     """Numbers (count,) in [0, 1) from the counter-based Philox generator: they depend on (seed, epoch) alone."""
     raw = np.random.Philox(key=np.array([examples.seed, epoch - 1], dtype=np.uint64)).random_raw(examples.count)
@@ -343,6 +383,6 @@ def _uniforms(examples: Examples, epoch: int) -> Float64:
 
 def _draw(weights: Float64, uniforms: Float64) -> Int64:
     """Example i where u Σw falls between w_0 + … + w_{i−1} and w_0 + … + w_i; never one of weight 0."""
-    ends = np.cumsum(weights)
+    ends = np.cumsum(_without_overflow(weights))
     places = np.minimum(uniforms * ends[-1], np.nextafter(ends[-1], 0))
     return np.searchsorted(ends, places, side="right")

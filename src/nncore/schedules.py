@@ -127,6 +127,8 @@ class Constant(Schedule):
 class PiecewiseConstant(Schedule):
     """``levels[i]`` for ``boundaries[i-1] <= t < boundaries[i]``.
 
+    The level changes at its boundary; that of Keras's ``PiecewiseConstantDecay`` changes one step after it.
+
     >>> PiecewiseConstant([2, 3], [0.5, 0.9, 0.99]).values(0, 5)
     array([0.5 , 0.5 , 0.9 , 0.99, 0.99])
     """

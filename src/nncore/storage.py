@@ -36,7 +36,8 @@ PathLikeStr = str | PathLike[str]
 
 def save_model(model: Sequential, path: PathLikeStr) -> None:
     """Write structure, parameters and state."""
-    _write(path, _all_arrays(model), {"kind": "model", "model": _model_config(model)})
+    about = {"kind": "model", "model": _model_config(model), "feature_names": model.feature_names}
+    _write(path, _all_arrays(model), about)
 
 
 def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
@@ -68,6 +69,7 @@ def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None =
         sizes = tuple(arrays.get(name, np.zeros(0)).size for name in ("parameters", "state"))
         model = _build(about["model"], classes, sizes)
         _restore_scalers(model, about["model"], arrays)
+        model.feature_names = about.get("feature_names")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} describes no model that can be built: {error}") from error
     _fill(model, arrays, path)
@@ -81,6 +83,7 @@ def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
     about = {
         "kind": "trainer", "model": _model_config(trainer.model), "optimizer": trainer.optimizer.title,
+        "feature_names": trainer.model.feature_names,
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history": trainer.history.to_dict(),
         "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),
@@ -111,6 +114,7 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         _restore_scalers(scaled, about["model"], arrays)
+        scaled.feature_names = about.get("feature_names")
         callbacks = _read_callbacks(about["callbacks"], arrays)
         last = LastLosses(_count(about, "losses_of"), _losses(arrays))
         history, state = History.from_dict(about["history"]), dict(about["optimizer_state"])
@@ -124,6 +128,7 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
     _fill(trainer.model, arrays, path)
     trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
+    trainer.model.feature_names = scaled.feature_names
     trainer.history, trainer.epochs_done, trainer.seed = history, epochs_done, seed
 
 

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.callbacks import Callback
-from nncore.data.validation import check_positive_integer
+from nncore.data.validation import check_positive_integer, column_names
 from nncore.history import History
 from nncore.interrupt import Interrupt
 from nncore.programs import Dataset
@@ -55,7 +56,9 @@ class Trainer(Training):
     clip : Clipping, optional
         Applied to the gradient, the penalty's included, before the update.
     metrics : str or sequence
-        ``"accuracy"``, names of losses, or losses.
+        ``"accuracy"``, names of losses, or losses. Accuracy is the share of examples whose class is right: the largest output
+        for labels and for rows that sum to 1; with one output, a threshold between the two classes. Other rows tell several
+        labels at once: all of them must be right (subset accuracy, scikit-learn's ``accuracy_score``).
     seed : int
         Of the order of the examples: epoch e is shuffled by (seed, e) alone.
 
@@ -95,7 +98,10 @@ class Trainer(Training):
         Parameters
         ----------
         X : array_like, ``(n, *input_shape)``
-            May be memory-mapped; copied only if its dtype or layout does not fit. Or a sparse matrix of SciPy, (n, inputs),
+            May be memory-mapped; copied only if its dtype or layout does not fit, for a ``validation_split`` neither. A data
+            frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
+            keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
+            SciPy, (n, inputs),
             best in CSR, to which other formats are converted: it stays sparse, and only the rows of a batch are written out.
             The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
             the model and second-order optimizers do not.
@@ -114,14 +120,17 @@ class Trainer(Training):
         sample_weight : array_like (n,), optional
             w_i ≥ 0: the loss of a batch is Σ w_i l_i divided by its number of *rows*, as in Keras and as
             ``(w * loss).mean()`` in PyTorch. So weights whose mean is not 1 also scale the steps. Metrics count every
-            example alike.
+            example alike. Not all may be 0, nor all of the rows that a validation split trains on or holds back. A batch in
+            which all are 0 is a step along a gradient of 0: penalties, weight decay and momentum still act.
         class_weight : mapping of label to number, or "balanced", optional
             Weights by class, in training only; they multiply ``sample_weight``. Labels that are left out have weight 1;
             "balanced" is n / (k n_c) for a class with n_c of the n examples of k classes, as in scikit-learn.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Evaluated after every epoch: columns ``val_loss`` and so on.
         validation_split : float
-            Instead: this share of the data is set aside, shuffled first and stratified by label.
+            Instead: this share of the data is set aside, drawn at random; stratified by label where the targets are classes:
+            labels, one-hot rows, or with one output 0 and 1 or ±1. Both parts are row numbers of the same arrays, which are
+            not copied, except for optimizers of `nncore.second_order`.
         exact_loss : bool
             Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
             with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
@@ -147,12 +156,13 @@ class Trainer(Training):
         -----
         Ctrl-C ends the training after the steps under way, or leaves out the evaluation under way; ``history`` and the model
         hold what was reached, and ``interrupted`` is True. Pressed twice within two seconds it then raises KeyboardInterrupt,
-        so that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are whole.
+        so that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are
+        whole.
 
         One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are,
-        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``; gradients
-        take turns with the training. A forked child gets the model as it was at that moment, in the middle of a step if another
-        thread was training it.
+        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``;
+        gradients take turns with the training. A forked child gets the model as it was at that moment, in the middle of a step
+        if another thread was training it.
 
         Examples
         --------
@@ -173,7 +183,7 @@ class Trainer(Training):
         batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
         callbacks = _callbacks(callbacks)
         chosen = samplers.get(sampler, shuffle)
-        data, validation = self._data(X, y, sample_weight), self._validation_data(validation_data)
+        data, validation = self._training_data(X, y, sample_weight), self._validation_data(validation_data)
         labels = None
         if class_weight is not None or chosen.uses_labels:
             labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {chosen!r}")
@@ -186,6 +196,11 @@ class Trainer(Training):
         measured = data  # class weights are for training only
         if class_weight is not None and labels is not None:
             data = data.weighted(class_weights(class_weight, labels, self._width))
+            assert data.weights is not None
+            if not (np.isfinite(data.weights).all() and np.any(data.of_examples(data.weights))):
+                raise ValueError(
+                    "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
+                )
         if last_batch not in ("keep", "merge"):
             raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
         batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
@@ -196,6 +211,7 @@ class Trainer(Training):
         for callback in callbacks:
             callback.check_columns(columns)
         self._take_up(callbacks)
+        self._remember_names(X)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         failure: BaseException | None = None
@@ -234,13 +250,14 @@ class Trainer(Training):
 
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
-        data = self._data(X, y, sample_weight)
+        data = self._training_data(X, y, sample_weight)
         batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
         with (
             self._training(),
             Interrupt(tolerated=0) as interrupt,
             closing(self._run(data, batch, samplers.Sequential())) as run,
         ):
+            self._remember_names(X)
             rows = run.advance(1, interrupt, None)
             if run.failure:
                 raise run.failure
@@ -485,6 +502,11 @@ class Trainer(Training):
             callback.on_epoch_end(self, self.epochs_done, row)
             if len(row) > len(known):
                 self.history.amend({name: value for name, value in row.items() if name not in known})
+
+    def _remember_names(self, X: Any) -> None:
+        """The model is trained on these columns, if they have names."""
+        if self.model.feature_names is None and (names := column_names(X)):
+            self.model.feature_names = names
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,8 @@ class Training(OwnsArrays, Sealed):
             raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
         self._compiled, self._program_lock = Recent(), _kernels.Lock()
         self.model, self.loss, self.optimizer = model, loss, optimizers.get(optimizer)
-        self.metrics = tuple(metric_registry.get(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics))
+        several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+        self.metrics = tuple(metric_registry.get(metric) for metric in (metrics if several else [metrics]))
         self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
         self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
@@ -62,6 +63,7 @@ class Training(OwnsArrays, Sealed):
         self._training_process = 0  # that runs a call of fit: there is one at a time
         self._width = math.prod(model.output_shape)
         self._last_losses = LastLosses()
+        self._levels: tuple[float, float] | None = None  # of "no" and "yes" in the targets last trained on
         self._callbacks: list[Callback] = []
         self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
         self.optimizer.init_state(model.parameters.size, model.dtype)
@@ -117,11 +119,11 @@ class Training(OwnsArrays, Sealed):
         self._compiled.clear()
 
     def _data(self, X: Any, y: Any, weights: Any = None, *, suffix: str = "") -> Dataset:
-        rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y)
+        rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y, f"y{suffix}")
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         if any(isinstance(metric, Accuracy) for metric in self.metrics):
-            self.loss.check_classes(targets[0], f"y{suffix}")
+            targets[0] = self.loss.judged(targets[0], f"y{suffix}", self._levels)
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
         if weights is not None:
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
@@ -149,13 +151,25 @@ class Training(OwnsArrays, Sealed):
         X, y, *weights = data
         return self._data(X, y, *weights, suffix=" of validation_data")
 
+    def _training_data(self, X: Any, y: Any, weights: Any) -> Dataset:
+        """As `_data`; what the targets say of classes counts for later data too."""
+        data = self._data(X, y, weights)
+        self._levels = data.targets[0].levels or self._levels
+        return data
+
     def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
         """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
         if isinstance(fraction, bool) or not isinstance(fraction, NUMBER) or not 0 < fraction < 1:
             raise ValueError(f"validation_split must be a number between 0 and 1, got {fraction!r}")
-        y = data.targets[0].array
-        classes = y.dtype == np.int64 or bool(np.isin(y, (-1.0, 0.0, 1.0)).all())
-        return train_validation_split(data.rows, y, fraction, seed=self.seed, stratify=classes)
+        y = data.targets[0]
+        train, held_back = train_validation_split(data.rows, y.array, fraction, seed=self.seed, stratify=y.tell_classes)
+        for rows, what in ((train, "trained on"), (held_back, "held back")):
+            if data.weights is not None and not data.weights[rows].any():
+                raise ValueError(
+                    f"sample_weight must have a positive number among the {len(rows)} rows that validation_split leaves to be "
+                    f"{what}, got zeros only: give a share with more rows, or validation_data"
+                )
+        return train, held_back
 
     def _evaluate(
         self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None
@@ -165,7 +179,9 @@ class Training(OwnsArrays, Sealed):
         self.model.check_batches(len(data), min(capacity, len(data)), training=False)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
-        done, sums = program.run(data, last_step=steps, batch=capacity, examples_out=losses, stop=stop)
+        done, sums = program.run(
+            data, order=data.chosen, last_step=steps, batch=capacity, examples_out=losses, stop=stop
+        )  # fmt: skip
         if stop is not None and done < steps and stop():
             return {}
         means = sums.sum(axis=0) / len(data)

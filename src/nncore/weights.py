@@ -41,7 +41,7 @@ def class_labels(y: Any, argument: str) -> Int64:
         array = array[:, 0]
     if array.ndim == 2 and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
         return array.argmax(axis=1).astype(np.int64)
-    if array.ndim != 1 or not (array == np.floor(array)).all():
+    if array.ndim != 1 or not (np.isfinite(array) & (array == np.floor(array))).all():
         raise ValueError(f"{argument} needs classes: y must be integer labels or one-hot rows, got shape {array.shape}")
     return array.astype(np.int64)
 

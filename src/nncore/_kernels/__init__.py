@@ -17,8 +17,8 @@ from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 
 __all__ = [
     "Lock", "Program", "PythonOp", "all_finite", "available_isas", "bind_tiles", "dense_backward_input",
-    "dense_backward_weight", "dense_forward", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table",
-    "packed_size", "run_op", "set_num_threads", "shuffled_orders", "weight_tiles",
+    "dense_backward_weight", "dense_forward", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread",
+    "op_names", "op_table", "packed_size", "run_op", "set_num_threads", "shuffled_orders", "weight_tiles",
 ]  # fmt: skip
 
 PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most

@@ -240,12 +240,12 @@ static void NAME(accuracy_targets)(double *hit, const real *y, const real *d, in
     }
 }
 
-/* hit = [every (y_j > threshold) = (d_j > 1/2)], for targets 0, 1 and -1, 1 alike */
-static void NAME(accuracy_binary)(double *hit, const real *y, const real *d, real threshold, int64_t rows,
+/* hit = [every (y_j > threshold) = (d_j > middle)], the middle that between the targets' numbers for "no" and "yes" */
+static void NAME(accuracy_binary)(double *hit, const real *y, const real *d, real threshold, real middle, int64_t rows,
                                   int64_t width) {
     for (int64_t i = 0; i < rows; i++) {
         int miss = 0;
-        for (int64_t j = i * width; j < (i + 1) * width; j++) miss |= (y[j] > threshold) != (d[j] > REAL(0.5));
+        for (int64_t j = i * width; j < (i + 1) * width; j++) miss |= (y[j] > threshold) != (d[j] > middle);
         hit[i] = miss ? 0 : 1;
     }
 }
@@ -284,7 +284,7 @@ NN_LOSS_OP(softmax_cross_entropy_labels, int64_t, 1, rows, width)
 
 NN_HIT_OP(accuracy_labels, int64_t, 1, rows, width)
 NN_HIT_OP(accuracy_targets, real, width, rows, width)
-NN_HIT_OP(accuracy_binary, real, width, (real)op->constant[0], rows, width)
+NN_HIT_OP(accuracy_binary, real, width, (real)op->constant[0], (real)op->constant[1], rows, width)
 
 #undef NN_HIT_OP
 #undef NN_LOSS_OP

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import CHUNK, as_numbers, check_finite
+from nncore.data.validation import CHUNK, as_numbers, check_finite, convert
 
 __all__ = ["Scaler"]
 
@@ -88,12 +88,12 @@ class Scaler:
         """Learn from X in addition: portions, one after the other, give what all of them together would."""
         if self.nan not in ("error", "ignore"):
             raise ValueError(f"nan must be 'error' or 'ignore', got {self.nan!r}")
-        rows = self._rows(X)
+        rows = self._rows(X, "X")[1]
         before = dict(self.__dict__)
         try:
             step = max(1, CHUNK // rows.shape[1])
             for start in range(0, len(rows), step):
-                self._learn(np.asarray(rows[start : start + step], dtype=np.float64))
+                self._learn(np.ascontiguousarray(rows[start : start + step], dtype=np.float64))  # one order of sums
             if not self.n_samples_seen_.all():
                 raise ValueError(f"X must have {self.needed}, got nothing but NaN")
             self._derive()
@@ -114,38 +114,48 @@ class Scaler:
 
     def transform(self, X: Any) -> Array:
         """The scaled features, in an array of the same shape."""
-        return self._apply(self._forward, X)
+        return self.transformed(X, "X")
+
+    def transformed(self, values: Any, argument: str) -> Array:
+        """As `transform`, for values that the caller knows as ``argument``: errors name it."""
+        return self._apply(self._forward, values, argument)
 
     def inverse_transform(self, X: Any) -> Array:
         """Back from scaled features to the data's."""
-        return self._apply(self._backward, X)
+        return self._apply(self._backward, X, "X")
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
         """``fit(X)``, then ``transform(X)``."""
         return np.asarray(self.fit(X, y, **fit_params).transform(X))
 
-    def _apply(self, function: Any, X: Any) -> Array:
+    def _apply(self, function: Any, X: Any, argument: str) -> Array:
         self._check_fitted()
-        rows = self._rows(X)
+        shape, rows = self._rows(X, argument)
         result = np.empty(rows.shape, dtype=rows.dtype if rows.dtype.kind == "f" else np.float64)
         step = max(1, CHUNK // rows.shape[1])
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: whoever takes it will say so
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)
-                result[part] = function(np.asarray(rows[part], dtype=np.float64))
-        return result.reshape(np.shape(X))
+                result[part] = function(np.ascontiguousarray(rows[part], dtype=np.float64))
+        return result.reshape(shape)
 
-    def _rows(self, X: Any) -> Array:
-        """X as (n, features), checked."""
-        array = as_numbers(X, "X")
+    def _rows(self, X: Any, argument: str) -> tuple[tuple[int, ...], Array]:
+        """The shape of X, and X as (n, features), checked."""
+        array = as_numbers(X, argument)
         if array.ndim == 0 or array.size == 0:
-            raise ValueError(f"X must have at least one row and one column, got shape {array.shape}")
+            raise ValueError(f"{argument} must have at least one row and one column, got shape {array.shape}")
         rows = array.reshape(len(array), -1)
         expected = getattr(self, "n_features_in_", rows.shape[1])
         if rows.shape[1] != expected:
-            raise ValueError(f"X must have {expected} features, as the data the scaler was fitted on, got {rows.shape[1]}")
-        _check(rows, self.nan)
-        return rows
+            raise ValueError(
+                f"{argument} must have {expected} features, as the data the scaler was fitted on, got {rows.shape[1]}"
+            )
+        if rows.dtype.kind == "f" and rows.itemsize > 8:  # of more digits than the scalers compute with
+            given, rows = rows, convert(rows, np.float64)
+            if (np.isinf(rows) & np.isfinite(given)).any():
+                raise ValueError(f"{argument} is too large for float64, got numbers up to {np.nanmax(np.abs(given))}")
+        _check(rows, self.nan, argument)
+        return array.shape, rows
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
@@ -181,13 +191,14 @@ class Scaler:
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-def _check(rows: Array, nan: str) -> None:
+def _check(rows: Array, nan: str, argument: str) -> None:
     if nan == "error":
-        check_finite(rows, "X")
+        check_finite(rows, argument)
         return
     step = max(1, CHUNK // rows.shape[1])
     for start in range(0, len(rows), step):
         infinite = np.isinf(rows[start : start + step])
         if infinite.any():
             row, column = np.argwhere(infinite)[0]
-            raise ValueError(f"X must not be infinite, got {rows[start + row, column]} in row {start + row}, column {column}")
+            value = rows[start + row, column]
+            raise ValueError(f"{argument} must not be infinite, got {value} in row {start + row}, column {column}")

@@ -63,15 +63,21 @@ def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: s
     rows = SparseRows(for_kernels(convert(matrix.data, dtype)), columns, starts, shape[0])
     bad = np.flatnonzero(~np.isfinite(rows.values[: starts[-1]]))
     if len(bad):
-        row = np.searchsorted(starts, bad[0], side="right") - 1
-        raise ValueError(f"{argument} must be finite, got {rows.values[bad[0]]} in row {row}, column {columns[bad[0]]}")
+        row, value = np.searchsorted(starts, bad[0], side="right") - 1, matrix.data[bad[0]]
+        problem = f"is too large for {rows.values.dtype}" if np.isfinite(value) else "must be finite"
+        raise ValueError(f"{argument} {problem}, got {value} in row {row}, column {columns[bad[0]]}")
     return rows
 
 
 def _check_structure(matrix: Any, argument: str) -> None:
     """Raise unless every number has its place in the matrix: SciPy does not look when it is given the arrays."""
     starts = matrix.indptr
-    good = starts[0] == 0 and (np.diff(starts) >= 0).all() and starts[-1] <= min(len(matrix.indices), len(matrix.data))
+    good = (
+        len(starts) == matrix.shape[0] + 1
+        and starts[0] == 0
+        and (np.diff(starts) >= 0).all()
+        and starts[-1] <= min(len(matrix.indices), len(matrix.data))
+    )
     columns = matrix.indices[: starts[-1]]
     if not good or (columns.size and not 0 <= columns.min() <= columns.max() < matrix.shape[1]):
-        raise ValueError(f"{argument} must be a valid sparse matrix: its indices lie outside its shape {matrix.shape}")
+        raise ValueError(f"{argument} must be a valid sparse matrix: its indices do not fit its shape {matrix.shape}")

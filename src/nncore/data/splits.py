@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.data.validation import as_numbers
+
 __all__ = ["train_validation_split"]
 
 
@@ -31,6 +33,7 @@ def train_validation_split(
     X : array-like or sparse matrix, shape (n, ...)
         Only its length is used.
     y : array-like, shape (n,) or (n, k), optional
+        Numbers without missing values, or text.
     fraction : float, default 0.2
         Share of validation rows, 0 < fraction < 1.
     seed : int or numpy.random.Generator, default 0
@@ -61,10 +64,12 @@ def train_validation_split(
         raise ValueError(f"fraction must lie between 0 and 1, both excluded, got {fraction!r}")
     if not (isinstance(stratify, (bool, np.bool_)) or stratify == "auto"):
         raise ValueError(f"stratify must be 'auto', True or False, got {stratify!r}")
+    if not (hasattr(X, "__len__") or hasattr(X, "shape")) or getattr(X, "shape", None) == ():
+        raise TypeError(f"X must be an array of rows, got {X!r:.60}")
     n = int(X.shape[0]) if hasattr(X, "shape") else len(X)
     if n < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {n}")
-    labels = None if y is None else np.asarray(y)
+    labels = None if y is None else _labels(y)
     if labels is not None and (labels.ndim == 0 or len(labels) != n):
         raise ValueError(f"y must have as many rows as X, {n}, got shape {labels.shape}")
     if stratify == "auto":
@@ -79,6 +84,17 @@ def train_validation_split(
     else:
         chosen = np.arange(n) < held_back
     return order[~chosen], order[chosen]
+
+
+def _labels(y: Any) -> NDArray[Any]:
+    """The labels: numbers, or text."""
+    text = np.asarray(y) if not hasattr(y, "mask") else None
+    if text is not None and (text.dtype.kind in "SUT" or (text.size and all(isinstance(v, str) for v in text.flat))):
+        return text.astype(str)
+    labels = as_numbers(y, "y")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError("y must have no missing or infinite values")
+    return labels
 
 
 def _stratified(labels: NDArray[Any], fraction: float, held_back: int) -> NDArray[np.bool_]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import decimal
 import math
+import numbers
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,8 @@ from nncore.arrays import for_kernels
 
 __all__ = [
     "NUMBER", "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_folder", "check_lengths",
-    "check_positive_integer", "check_rate", "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
+    "check_positive_integer", "check_rate", "check_row_count", "check_step", "column_names", "convert", "is_sparse",
+    "not_finite", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -38,7 +43,8 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     between, within = rows.strides
     if within != rows.itemsize or between % rows.itemsize or not rows.flags.aligned:
         rows = for_kernels(rows)
-    check_finite(rows, argument)
+    if not _kernels.all_finite(rows):
+        raise not_finite(argument, rows, array.reshape(rows.shape))
     return rows
 
 
@@ -61,19 +67,118 @@ def is_sparse(values: Any) -> bool:
     return sparse is not None and bool(sparse.issparse(values))
 
 
+def column_names(values: Any) -> tuple[str, ...] | None:
+    """The names of the columns of a data frame (pandas, polars, a table of pyarrow) if all are strings, as in scikit-learn."""
+    if not _is_frame(values):
+        return None
+    names = tuple(getattr(values, "column_names", values.columns))
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
 def as_numbers(values: Any, argument: str) -> Array:
-    """An array of real numbers."""
+    """An array of real numbers, from whatever holds such: the one way of user's data into the package.
+
+    Arrays of real numbers are themselves, without a copy. Arrays of objects, series and data frames with columns of several
+    dtypes are converted, missing values (None, pandas.NA) to NaN. Refused are text, complex numbers, sparse matrices, masked
+    arrays with masked cells, and iterators.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in "fiub":
+        return values
+    _check_container(values, argument)
+    if _is_frame(values):
+        return _frame_numbers(values, argument)
+    return _real(_array(values, argument), argument)
+
+
+def _check_container(values: Any, argument: str) -> None:
+    """Raise for what NumPy would make something wrong of."""
+    if is_sparse(values):
+        raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
+    if values is None:
+        raise TypeError(f"{argument} must hold real numbers, got None")
+    if isinstance(values, Iterator):
+        raise TypeError(f"{argument} must be an array, got a {type(values).__name__}: take list({argument})")
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    masked = sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise ValueError(f"{argument} must have no masked cells, got {masked}: fill them, or leave their rows out")
+
+
+def _array(values: Any, argument: str) -> Array:
     try:
-        array = np.asarray(values)
+        return np.asarray(values)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{argument} must be an array: {error}") from None
-    if array.dtype.kind not in "fiub":
-        if is_sparse(values):
-            raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
-        text = array.dtype.kind in "SUT" or any(isinstance(value, str) for value in array.flat[:1])
-        hint = f"; np.unique({argument}, return_inverse=True) numbers labels that are text" if text else ""
-        raise TypeError(f"{argument} must hold real numbers, got dtype {array.dtype}{hint}")
-    return array
+
+
+def _is_frame(values: Any) -> bool:
+    return hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2
+
+
+def _frame_numbers(frame: Any, argument: str) -> Array:
+    """Columns of one dtype as the frame itself converts them, which may need no copy; others one by one."""
+    if len(set(getattr(frame, "dtypes", ()))) == 1:
+        array = _array(frame, argument)
+        if array.dtype.kind in "fiub":
+            return array
+    if hasattr(frame, "iloc"):
+        columns = [(name, frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
+    else:  # polars, pyarrow
+        columns = list(zip(column_names(frame) or (), getattr(frame, "get_columns", lambda: frame.columns)(), strict=True))
+    if not columns:
+        return np.empty(frame.shape)
+    return np.column_stack([_real(_array(column, argument), argument, f" in column {name!r}") for name, column in columns])
+
+
+def _real(array: Array, argument: str, where: str = "") -> Array:
+    """The array if it holds real numbers, or those that its objects are."""
+    if array.dtype.kind in "fiub":
+        return array
+    text, got = array.dtype.kind in "SUT", f"dtype {array.dtype}"
+    if array.dtype.kind == "O":
+        types = set(map(type, array.flat))
+        strange = next((kind for kind in types if not (_is_missing(kind) or _is_number(kind))), None)
+        if strange is None and any(_is_number(kind) for kind in types):
+            return _from_objects(array, types)
+        if strange is not None:
+            text = issubclass(strange, (str, bytes))
+            example = repr(next(value for value in array.flat if type(value) is strange))
+            got += f" with a {strange.__name__}, {example:.40}"
+        elif types:
+            got += " with nothing but missing values"
+    hint = _text_hint(array, argument) if text else ""
+    raise TypeError(f"{argument} must hold real numbers, got {got}{where}{hint}")
+
+
+def _is_missing(kind: type) -> bool:
+    return kind is NoneType or kind.__name__ == "NAType"
+
+
+def _is_number(kind: type) -> bool:
+    return issubclass(kind, (numbers.Real, np.bool_, decimal.Decimal))
+
+
+def _from_objects(array: Array, types: set[type]) -> Array:
+    """Objects that are numbers or missing values: integers stay integers, if they fit."""
+    if all(issubclass(kind, (bool, np.bool_)) for kind in types):
+        return array.astype(bool)
+    if all(issubclass(kind, (numbers.Integral, np.bool_)) for kind in types):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            pass
+    filled = [math.nan if _is_missing(type(value)) else value for value in array.flat]
+    return np.array(filled, dtype=np.float64).reshape(array.shape)
+
+
+def _text_hint(array: Array, argument: str) -> str:
+    try:
+        array.astype(np.float64)
+    except (ValueError, TypeError):
+        if argument.startswith("y"):
+            return f"; np.unique({argument}, return_inverse=True) numbers labels that are text"
+        return "; encode categories as numbers first, for instance one-hot"
+    return "; .astype(float) converts text that holds numbers"
 
 
 def convert(array: Array, dtype: DTypeLike) -> Array:
@@ -85,15 +190,24 @@ def convert(array: Array, dtype: DTypeLike) -> Array:
 
 
 def check_finite(rows: Array, argument: str) -> None:
-    """Raise if a number of the (n, width) array is NaN or infinite; fastest for float32 and float64 with contiguous rows."""
-    if _kernels.all_finite(rows):
-        return
-    step = max(1, CHUNK // rows.shape[1])
+    """Raise if a number of the (n, width) array, of whatever dtype and layout, is NaN or infinite."""
+    if not _kernels.all_finite(rows):
+        raise not_finite(argument, rows, rows)
+
+
+def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
+    """What to raise for rows (n, ...) that are not all finite; ``given``: what they were converted from."""
+    step = max(1, CHUNK // math.prod(rows.shape[1:]))
     for start in range(0, len(rows), step):
-        chunk = rows[start : start + step]
-        if not np.isfinite(chunk).all():
-            row, column = np.argwhere(~np.isfinite(chunk))[0]
-            raise ValueError(f"{argument} must be finite, got {chunk[row, column]} in row {start + row}, column {column}")
+        bad = np.argwhere(~np.isfinite(rows[start : start + step]))
+        if len(bad):
+            place = (start + int(bad[0][0]), *bad[0][1:].tolist())
+            where = ", ".join(f"{name} {number}" for name, number in zip(("row", "column"), place, strict=False))
+            value = given[place]
+            if np.isfinite(value):
+                return ValueError(f"{argument} is too large for {rows.dtype}, got {value!s} in {where}")
+            return ValueError(f"{argument} must be finite, got {value!s} in {where}")
+    raise AssertionError("all are finite")
 
 
 def check_folder(path: Path) -> None:

@@ -367,15 +367,16 @@ def accuracy_targets(y: Array, d: Array) -> Double:
     return accuracy_labels(y, d.argmax(axis=1))
 
 
-def accuracy_binary(y: Array, d: Array, threshold: float = 0.5) -> Double:
-    """hit = [y_j > threshold is d_j > threshold for every j].
+def accuracy_binary(y: Array, d: Array, threshold: float = 0.5, middle: float = 0.5) -> Double:
+    """hit = [y_j > threshold is d_j > middle for every j].
 
-    The threshold is ½ for probabilities, 0 for logits and for targets ±1; it parts the targets 0 and 1, or ±1, too.
+    The threshold is ½ for probabilities and 0 for logits; the middle lies between the two numbers that the targets consist of,
+    ½ for 0 and 1, 0 for −1 and 1.
 
     Parameters
     ----------
     y, d : arrays (rows, width)
-    threshold : float
+    threshold, middle : float
 
     Returns
     -------
@@ -386,4 +387,4 @@ def accuracy_binary(y: Array, d: Array, threshold: float = 0.5) -> Double:
     >>> accuracy_binary(np.array([[0.7, 0.7], [0.2, 0.3]]), np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
     [0.0, 1.0]
     """
-    return ((y > threshold) == (d > threshold)).all(axis=1).astype(np.float64)
+    return ((y > threshold) == (d > middle)).all(axis=1).astype(np.float64)

@@ -41,7 +41,7 @@ class FullBatchRun:
             )
         if isinstance(data.rows, SparseRows):
             raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
-        X, y = data.rows.reshape(len(data), *trainer.model.input_shape), data.targets[0].array
+        X, y = data.of_examples(data.rows).reshape(-1, *trainer.model.input_shape), data.of_examples(data.targets[0].array)
         model = trainer.model.copy()
         model.input_scaler = model.target_scaler = None  # the data have been scaled already
         _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)
