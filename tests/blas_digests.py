@@ -1,4 +1,4 @@
-"""A digest of everything that NumPy's and SciPy's BLAS, LAPACK and optimizers take part in, a line each: for test_blas_threads.py."""
+"""A digest of everything that the BLAS and LAPACK of NumPy and SciPy take part in, a line each: for test_blas_threads.py."""
 
 from __future__ import annotations
 

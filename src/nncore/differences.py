@@ -62,15 +62,16 @@ def _sides(name: str, value: Callable[[], float], values: Array, i: int, h: floa
         values[i] = before
         if not math.isfinite(sides[-1]):
             raise ValueError(
-                f"the loss must be finite for its gradient to be checked, got {sides[-1]} with {name}, number {i}, changed from "
-                f"{before:g} to {moved:g}"
+                f"the loss must be finite for its gradient to be checked, got {sides[-1]} with {name}, number {i}, changed "
+                f"from {before:g} to {moved:g}"
             )
     return sides[0], sides[1]
 
 
 def _warn_of_kink(name: str, value: Callable[[], float], here: float, values: Array, i: int, h: float) -> bool:
-    """Warn, and return True, if the slopes on both sides do not draw near each other as the distance shrinks: those of a smooth
-    loss do.
+    """Warn, and return True, if the slopes on both sides do not draw near each other as the distance shrinks.
+
+    Those of a smooth loss do.
     """
     jumps = []
     for distance in (h, 8 * h):  # of a smooth loss 8 times as large at 8 times the distance, at a kink about the same

@@ -145,8 +145,8 @@ class Sequential(Network):
         """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
 
         Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
-        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not. With ``sample_weight`` (n,), as
-        for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows.
+        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not. With ``sample_weight`` (n,),
+        as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows.
 
         Returns
         -------
@@ -253,8 +253,8 @@ class Sequential(Network):
         step : int
             Where layers are random: the training step whose noise is held fast.
 
-        At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: a warning names one, and where it is.
-        Take inputs that avoid it.
+        At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: a warning names the first one in
+        each array. Take inputs that avoid it.
 
         Returns
         -------

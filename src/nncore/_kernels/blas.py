@@ -87,7 +87,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """A child has none of the threads that may have held the lock; a limit that one of them set stays, which harms no result."""
+    """A child has no other thread that could hold the lock. A limit that one had set stays, which changes no result."""
     global _lock
     _lock = threading.Lock()
 

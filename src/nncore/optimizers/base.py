@@ -363,7 +363,8 @@ def _stretches(value: Any) -> list[Stretch]:
     fits = table.ndim == 2 and table.shape[1] == 3 and table.dtype == np.int64
     if not fits or (table[:, :2] < 0).any() or (table[:, 2] < 1).any() or (np.diff(table[:, 0]) <= 0).any():
         raise ValueError(
-            f"state stretches: expected rows (step, epoch, steps per epoch) of int64, steps ascending, got {table.tolist()!r:.100}"
+            f"state stretches: expected rows (step, epoch, steps per epoch) of int64, steps ascending, "
+            f"got {table.tolist()!r:.100}"
         )
     return [(step, epoch, length) for step, epoch, length in table.tolist()]
 

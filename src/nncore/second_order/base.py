@@ -238,6 +238,7 @@ class FullBatchOptimizer(Optimizer):
         self.epochs = step_count  # an epoch is an iteration
 
 
+@one_blas_thread()
 def _norm(v: Array) -> float:
     with np.errstate(over="ignore"):
         return float(np.linalg.norm(v))

@@ -54,8 +54,8 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
     where the model is good to short steps down the gradient where it is not. JᵀJ + αD is always positive definite.
 
     - ``scaling="identity"``: D = I (Levenberg). All parameters are measured by one unit. State α, ν.
-    - ``scaling="marquardt"``: D = diag(d²), dⱼ the largest norm so far of column j of J, or 1 as long as that is 0 (Marquardt; Moré
-      1978, MINPACK). The steps are the same in whatever units the parameters are, so it is the one for curves whose
+    - ``scaling="marquardt"``: D = diag(d²), dⱼ the largest norm so far of column j of J, or 1 as long as that is 0
+      (Marquardt; Moré 1978, MINPACK). The steps are the same in whatever units the parameters are, so it is the one for curves whose
       parameters differ by orders of magnitude. State α, ν, d.
 
     Parameters
@@ -67,7 +67,8 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
 
     Notes
     -----
-    SciPy's ``least_squares(method="lm")`` is MINPACK's, which scales like "marquardt" with ``x_scale="jac"``.
+    SciPy's ``least_squares(method="lm")`` is MINPACK's, which scales like "marquardt" with ``x_scale="jac"``. It factors
+    J, while here JᵀJ is formed, whose condition number is the square of J's: where J's is above 10⁸ or so MINPACK sees more.
 
     Examples
     --------

@@ -75,7 +75,8 @@ class ScipyMinimize(FullBatchOptimizer):
         new = search.next()
         if not new.finite:
             raise DivergenceError(
-                f"SciPy's {self.method} went where the loss or the gradient is not finite. The last finite parameters are in place"
+                f"SciPy's {self.method} went where the loss or the gradient is not finite. The last finite parameters "
+                "are in place"
             )
         if search.message:
             self.stopped = f"SciPy's {self.method}: {search.message}"
