@@ -26,8 +26,8 @@ AXES = {"norm"}  # along an axis np.linalg.norm sums without the BLAS
 ENTERED = {
     f"second_order/{name}.py"
     for name in (
-        "adaptive", "conjugate", "least_squares", "line_search", "newton", "objective", "quasi_newton", "scipy_minimize", "solve",
-        "spectrum", "truncated",
+        "adaptive", "conjugate", "least_squares", "line_search", "newton", "objective", "quasi_newton", "scipy_minimize",
+        "solve", "spectrum", "truncated",
     )
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
 
     - ``scaling="identity"``: D = I (Levenberg). All parameters are measured by one unit. State α, ν.
     - ``scaling="marquardt"``: D = diag(d²), dⱼ the largest norm so far of column j of J, or 1 as long as that is 0
-      (Marquardt; Moré 1978, MINPACK). The steps are the same in whatever units the parameters are, so it is the one for curves whose
+      (Marquardt; Moré 1978, MINPACK). The steps are the same in whatever units the parameters are: for curves whose
       parameters differ by orders of magnitude. State α, ν, d.
 
     Parameters
