@@ -15,6 +15,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from nncore import optimizers
+from nncore._kernels.blas import one_blas_thread
 from nncore.errors import DivergenceError
 from nncore.landscapes import LANDSCAPES, Beale, Himmelblau, Quadratic, Rosenbrock, Saddle, record
 from nncore.second_order import (
@@ -462,10 +463,11 @@ def test_same_iterates_as_scipy(method: str) -> None:
     if method in ("dogleg", "trust-exact"):
         curvature = {"hess": f.hessian}
     free = method in ("Nelder-Mead", "Powell", "COBYLA", "COBYQA")
-    scipy.optimize.minimize(
-        f.value if free else f.value_and_gradient, start, jac=None if free else True, method=method,
-        callback=lambda x, *more: iterates.append(np.array(x)), **curvature,
-    )  # fmt: skip
+    with one_blas_thread():  # or the iterates of SLSQP, of two numbers each, depend on the number of cores
+        scipy.optimize.minimize(
+            f.value if free else f.value_and_gradient, start, jac=None if free else True, method=method,
+            callback=lambda x, *more: iterates.append(np.array(x)), **curvature,
+        )  # fmt: skip
     optimizer = ScipyMinimize(method, tol=0.0)
     steps = min(len(iterates), 12)
     walk = optimizer.minimize(f, start, steps=steps)

@@ -30,13 +30,11 @@ def test_second_order_refuses_by_name(name: str) -> None:
         layers = [nn.Dense(4), *([extra] if extra else []), nn.Tanh(), nn.Dense(3)]
         return nn.Trainer(nn.Sequential(layers, input_shape=5, seed=0), "softmax_cross_entropy", name, **arguments)
 
-    ones = np.ones(len(X))
-    for argument, value in (("sample_weight", ones), ("class_weight", "balanced"), ("sampler", "importance_sampling")):
-        refusing = trainer()
-        theta = refusing.model.parameters.copy()
-        with pytest.raises(ValueError, match=argument):
-            refusing.fit(X, y, verbose=0, **{argument: value})
-        assert np.array_equal(refusing.model.parameters, theta)
+    refusing = trainer()
+    theta = refusing.model.parameters.copy()
+    with pytest.raises(ValueError, match="sampler"):
+        refusing.fit(X, y, verbose=0, sampler="importance_sampling")
+    assert np.array_equal(refusing.model.parameters, theta)
     with pytest.raises(ValueError, match="batch_size"):
         trainer().fit(X, y, batch_size=10, verbose=0)
     with pytest.raises(ValueError, match="clip"):

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.data.validation import NUMBER
 
 __all__ = [
@@ -354,11 +355,9 @@ class Orthogonal(Initializer):
         _number("gain", self.gain)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
-        from threadpoolctl import threadpool_limits
-
         n_in, n_out = _fans(shape)
         a = rng.standard_normal((max(n_in, n_out), min(n_in, n_out)))
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             q, r = np.linalg.qr(a)
         q = q * (self.gain * np.where(np.diagonal(r) < 0, -1.0, 1.0))
         return q if n_out >= n_in else q.T

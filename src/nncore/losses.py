@@ -6,7 +6,8 @@ A loss takes targets as the user has them (integer labels, one-hot rows, soft ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,6 +145,14 @@ class Loss(Explained):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
         return {}
+
+    def key(self) -> Hashable:
+        """What decides over the ops: losses with equal keys share compiled programs.
+
+        Two losses of a class that keeps something without telling it in `config` are different losses.
+        """
+        config = self.config()
+        return type(self), repr(config), None if config or not vars(self) else id(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
@@ -321,6 +330,9 @@ class SoftmaxCrossEntropy(_Distribution):
         return "softmax_cross_entropy_labels" if targets.labels else "softmax_cross_entropy"
 
 
+FUNCTIONS = (types.FunctionType, types.MethodType)  # equal only if they do the same; another callable is equal to itself alone
+
+
 class PythonLoss(Loss):
     """A loss written in Python.
 
@@ -344,6 +356,10 @@ class PythonLoss(Loss):
     def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
         self.function = function
         self.name = getattr(function, "__name__", "python_loss")
+
+    def key(self) -> Hashable:
+        function = self.function
+        return type(self), function if isinstance(function, FUNCTIONS) else id(function)
 
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
         losses = np.zeros(tape.capacity)
@@ -391,6 +407,13 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
     if callable(loss) and not isinstance(loss, type):
         return PythonLoss(loss)
     raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}{hint(loss, LOSSES)}")
+
+
+def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted: bool) -> tuple[list[Op], Op, Array]:
+    """Record gathering, also of the examples' weights if there are any, and loss; as `Loss.emit`."""
+    weight = np.zeros(tape.capacity) if weighted else None
+    gather, op, values = loss.emit(tape, y, targets, weight)
+    return [gather] if weight is None else [gather, Op("rows", "gather_weights", (weight, None))], op, values
 
 
 def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:

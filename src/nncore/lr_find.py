@@ -167,7 +167,8 @@ def _losses(run: Run, steps: int, smoothing: float, divergence: float) -> tuple[
             mean = smoothing * mean + (1 - smoothing) * loss
             smoothed = mean / (1 - smoothing ** (t + 1))
             if not math.isfinite(smoothed) or (curve and smoothed > divergence * min(curve)):
-                return np.array(losses), np.array(curve)
+                steps = len(losses)
+                break
             losses.append(loss)
             curve.append(smoothed)
     if not losses:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore import differences
 from nncore.data.sparse import SparseRows
 from nncore.data.validation import check_positive_integer, check_step
 from nncore.layers.base import unbound
@@ -138,11 +139,14 @@ class Sequential(Network):
         signals = [recording.input, *recording.tape.signals]
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 
-    def loss_and_gradient(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0) -> tuple[float, Array]:
+    def loss_and_gradient(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0, sample_weight: Any = None
+    ) -> tuple[float, Array]:
         """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
 
         Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
-        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not.
+        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not. With ``sample_weight`` (n,),
+        as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows.
 
         Returns
         -------
@@ -160,7 +164,7 @@ class Sequential(Network):
         Where the loss is infinite or NaN, so is what follows from it: the gradient is what the formulas give there.
         """
         with self.lock:
-            value, _ = self._pass(X, y, loss, step)
+            value, _ = self._pass(X, y, loss, step, weights=sample_weight)
             return value, self.gradients.copy()
 
     def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0) -> dict[str, Array]:
@@ -247,19 +251,26 @@ class Sequential(Network):
         ----------
         X, y, loss : as for ``loss_and_gradient``
         samples : int
-            So many numbers of each array are tried, chosen at random; all of a smaller array.
+            At least 1: so many numbers of each array are tried, chosen at random; all of a smaller array.
         seed : int
             Of that choice.
         step : int
             Where layers are random: the training step whose noise is held fast.
 
-        At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: take inputs that avoid it.
+        At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: a warning names the first one in
+        each array. Take inputs that avoid it.
 
         Returns
         -------
         dict
             Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X; 0
-            where both are 0 to the accuracy of the differences, as of a bias before batch normalisation.
+            where the two differ by no more than the accuracy of the differences, as of a bias before batch normalization or at
+            an exact minimum; infinite where the analytic gradient is not finite, though the loss is.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not finite, here or in one of the differences: it has no gradient there.
 
         Examples
         --------
@@ -270,38 +281,31 @@ class Sequential(Network):
         >>> max(errors.values()) < 1e-6
         True
         """
+        samples = check_positive_integer(samples, "samples")
         double = self.astype("float64")
         rows = double.scaled_rows(X).copy()
         y, double.input_scaler, double.target_scaler = self.scaled_targets(y), None, None
         inputs = rows.reshape(len(rows), *self.input_shape)
-        value, deltas = double._pass(inputs, y, loss, step)[0], double.deltas(inputs, y, loss, step=step)
-        analytic = double.gradients.copy()
+
+        def value() -> float:
+            return double._pass(inputs, y, loss, step)[0]
+
+        here = value()
+        if not math.isfinite(here):
+            raise ValueError(f"the loss must be finite for its gradient to be checked, got {here} at the model's parameters")
+        analytic, deltas = double.gradients.copy(), double.deltas(inputs, y, loss, step=step)
+        arrays = {
+            f"{layer.name}.{name}": (double.parameters[place], analytic[place])
+            for layer in double.layers
+            for name, parameter in layer.parameters.items()
+            for place in [slice(parameter.offset, parameter.offset + parameter.size)]
+        }
+        arrays["input"] = rows.reshape(-1), deltas["input"].reshape(-1)
         rng = np.random.default_rng(seed)
-
-        def error(values: Array, gradient: Array) -> float:
-            chosen = rng.permutation(values.size)[:samples]
-            numeric = np.empty(len(chosen))
-            for n, i in enumerate(chosen):
-                before = values[i]
-                h = 6e-6 * (1 + abs(before))
-                values[i] = before + h
-                above = double._pass(inputs, y, loss, step)[0]
-                values[i] = before - h
-                below = double._pass(inputs, y, loss, step)[0]
-                values[i] = before
-                numeric[n] = (above - below) / (2 * h)
-            expected = gradient[chosen]
-            norm = float(np.linalg.norm(numeric) + np.linalg.norm(expected))
-            least = 1e-9 * abs(value) * math.sqrt(len(chosen))  # below it the differences are rounding alone
-            return float(np.linalg.norm(numeric - expected)) / norm if norm > least else 0.0
-
-        errors = {}
-        for layer in double.layers:
-            for name, parameter in layer.parameters.items():
-                part = slice(parameter.offset, parameter.offset + parameter.size)
-                errors[f"{layer.name}.{name}"] = error(double.parameters[part], analytic[part])
-        errors["input"] = error(rows.reshape(-1), deltas["input"].reshape(-1))
-        return errors
+        return {
+            name: differences.relative_error(name, value, here, values, gradient, rng.permutation(values.size)[:samples])
+            for name, (values, gradient) in arrays.items()
+        }
 
     def astype(self, dtype: DTypeLike) -> Sequential:
         """A copy of the model, its parameters converted."""

@@ -26,6 +26,7 @@ from nncore.pace import Pace
 from nncore.recent import Recent
 from nncore.recording import Recording
 from nncore.tape import PARALLEL_FLOPS, Compiled, Op, parameter_stages, stages
+from nncore.weights import example_weights
 
 __all__ = ["Network", "declare"]
 
@@ -321,38 +322,40 @@ class Network(Sealed):
         return self._target_scaler.inverse_transform(flat).reshape(output.shape)
 
     def _pass(
-        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False
-    ) -> tuple[float, Recording]:
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False,
+        weights: Any = None,
+    ) -> tuple[float, Recording]:  # fmt: skip
         """One forward and backward pass over all rows as one batch."""
         loss = losses.get(loss)
         rows = self.input_rows(X)
         targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
         self.check_batches(len(rows), len(rows), training=True)
-        own = id(loss) if isinstance(loss, losses.PythonLoss) else None
-        sparse = isinstance(rows, SparseRows)
-        key = ("gradient", len(rows), repr(loss), own, targets.kind, input_gradient, sparse)
-        recording, gather_y, compiled, pace, _ = self._cached(
-            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient, sparse)
+        arrays = [targets.array] if weights is None else [targets.array, example_weights(weights, len(rows))]
+        sparse, weighted = isinstance(rows, SparseRows), weights is not None
+        key = ("gradient", len(rows), loss.key(), targets.kind, input_gradient, sparse, weighted)
+        recording, gathers, compiled, pace, _ = self._cached(
+            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient, sparse, weighted)
         )
-        bind, (threads, _), start = [*recording.bind(rows), (gather_y, 1, targets.array)], pace.plan(), time.perf_counter()
+        bind = recording.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
+        (threads, _), start = pace.plan(), time.perf_counter()
         with self.exclusive_gradients():
             _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
         pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0].sum()) / len(rows), recording
 
     def _compile_pass(
-        self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool
+        self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool, weighted: bool
     ) -> tuple[Any, ...]:  # fmt: skip
         fused = not input_gradient  # which goes with every gradient on the way
         recording = Recording(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused, sparse=sparse)
         tape = recording.tape
-        gather_y, loss_op, values = loss.emit(tape, recording.output, targets)
-        step = stages([recording.gather, gather_y, *tape.forward, loss_op, *tape.backward])
+        gathers, loss_op, values = losses.emit_weighted(loss, tape, recording.output, targets, weighted)
+        step = stages([recording.gather, *gathers, *tape.forward, loss_op, *tape.backward])
         step += parameter_stages(tape.parameter_gradients, (), {})
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
         compiled = Compiled(tape, step, before=recording.prepare(), records=records)
-        return recording, gather_y, compiled, Pace(compiled.parallel), loss
+        return recording, gathers, compiled, Pace(compiled.parallel), loss
 
 
 def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Regularizer:
         for _, array, part in self.parts(model):
             w = array.ravel().astype(np.float64)
             total += (part.l1 + part.proximal) * float(np.abs(w).sum())
-            total += 0.5 * part.l2 * float(w @ w) if part.l2 else 0.0  # whose square may be infinite where w is not
+            total += 0.5 * part.l2 * float(np.square(w).sum()) if part.l2 else 0.0  # which may be infinite where w is not
         return total
 
     def gradient(self, model: Sequential) -> Array:

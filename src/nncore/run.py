@@ -141,8 +141,8 @@ class Run:
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
         optimizer = self.trainer.optimizer
-        origin = optimizer.origin(self.per_epoch)
-        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, self.per_epoch, origin)
+        clock = optimizer.clock(self.per_epoch)
+        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, clock)
         table = np.hstack([coefficients(self.trainer, count, self.per_epoch), layers])
         offset = optimizer.step_count - first
         norms = np.empty((count, 3 if self.trainer.clip else 0))

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -60,6 +63,63 @@ def count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+Stretch = tuple[int, int, int]  # from this step on, which begins this epoch, epochs have so many steps
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time of a schedule in steps and in epochs, whatever the lengths of the epochs so far.
+
+    Attributes
+    ----------
+    stretches : sequence of (step, epoch, steps per epoch)
+        A new one begins wherever the epochs change their length. The first also counts backward, the last onward.
+    begin : int
+        The step at which the schedule's time began.
+    elapsed : Fraction
+        The epochs that had passed by then.
+
+    Examples
+    --------
+    >>> clock = Clock([(0, 0, 2), (4, 2, 3)])     # two epochs of two steps, then epochs of three
+    >>> clock.time("epoch", 0, 8)
+    array([0, 0, 1, 1, 2, 2, 2, 3])
+    >>> clock.restarted(3).time("epoch", 3, 5), clock.restarted(3).time("step", 3, 5)
+    (array([0, 0, 0, 1, 1]), array([0, 1, 2, 3, 4]))
+    >>> clock.step_of("epoch", 3)
+    7
+    """
+
+    stretches: Sequence[Stretch]
+    begin: int = 0
+    elapsed: Fraction = Fraction(0)
+
+    def time(self, per: Per, first_step: int, steps: int) -> Times:
+        """The time at each of the steps first_step, …, first_step + steps - 1; 0 before it began."""
+        t = np.arange(first_step, first_step + steps, dtype=np.int64)
+        if per == "step":
+            return np.maximum(t - self.begin, 0)
+        first, epoch, length = np.array(self.stretches, np.int64).T
+        here = np.maximum(np.searchsorted(first, t, side="right") - 1, 0)
+        p, q, n = self.elapsed.numerator, self.elapsed.denominator, length[here]
+        return np.maximum(((epoch[here] * n + t - first[here]) * q - p * n) // (n * q), 0)
+
+    def step_of(self, per: Per, time: int) -> int:
+        """The first step with this time, or a later one."""
+        if per == "step":
+            return self.begin + time
+        first, epoch, length = np.array(self.stretches, np.int64).T
+        p, q = (self.elapsed + time).as_integer_ratio()
+        reached = first - (epoch * q - p) * length // q  # where each stretch would reach it: first + ⌈(p/q − epoch) length⌉
+        stretch = int(np.argmax(np.append(reached[:-1] < first[1:], True)))
+        return int(reached[stretch] if stretch == 0 else max(reached[stretch], first[stretch]))
+
+    def restarted(self, step: int) -> Clock:
+        """A clock whose time begins at a step, in the middle of an epoch or not."""
+        first, epoch, length = self.stretches[max(0, sum(stretch[0] <= step for stretch in self.stretches) - 1)]
+        return Clock(self.stretches, step, epoch + Fraction(step - first, length))
+
+
 class Schedule(Configured):
     """A hyper-parameter as a function of time.
 
@@ -91,20 +151,11 @@ class Schedule(Configured):
         fewer steps: after 5 epochs of 60, in those of 100, it is -200.
         """
         first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
-        return self._values(first_step, steps, steps_per_epoch, origin)
+        return self.on(Clock([(origin, 0, count("steps_per_epoch", steps_per_epoch))]), first_step, steps)
 
-    def _values(self, first_step: int, steps: int, steps_per_epoch: int, origin: int) -> Array:
-        t = self._since(first_step, steps, origin) // self.unit(steps_per_epoch)
-        return np.asarray(self.at(t), np.float64)
-
-    def _since(self, first_step: int, steps: int, origin: int) -> Times:
-        """Steps since this schedule's time began; 0 before."""
-        begin = origin if self.per == "epoch" else 0
-        return np.maximum(np.arange(first_step - begin, first_step - begin + steps, dtype=np.int64), 0)
-
-    def unit(self, steps_per_epoch: int) -> int:
-        """How many steps the time unit has."""
-        return count("steps_per_epoch", steps_per_epoch) if self.per == "epoch" else 1
+    def on(self, clock: Clock, first_step: int, steps: int) -> Array:
+        """The values at the steps first_step, …, first_step + steps - 1 of a clock."""
+        return np.asarray(self.at(clock.time(self.per, first_step, steps)), np.float64)
 
 
 class Constant(Schedule):
@@ -282,6 +333,10 @@ class Warmup(Schedule):
     start + (s(0) − start)(t + 1)/(W + 1) for t < W = `steps`, then s(t − W): W steps strictly between `start` and s(0).
     With ``per="epoch"`` W counts epochs and the way has a stair for each.
 
+    The time of s begins where the warm-up ends, in steps and in epochs: with ``per="epoch"`` s counts the steps since the epoch
+    W began. If a warm-up by steps ends within an epoch, a part of that epoch counts: s has its epochs from there to the same
+    part of the next one.
+
     >>> Warmup(0.4, steps=3).values(0, 5)
     array([0.1, 0.2, 0.3, 0.4, 0.4])
     >>> Warmup(Exponential(1.0, gamma=0.5), steps=1).values(0, 4)
@@ -295,15 +350,12 @@ class Warmup(Schedule):
         self.after = as_schedule(after)
         self.steps, self.start = count("steps", steps, 0), number("start", start)
 
-    def _values(self, first_step: int, steps: int, steps_per_epoch: int, origin: int) -> Array:
-        unit = self.unit(steps_per_epoch)
-        length, t = self.steps * unit, self._since(first_step, steps, origin)
-        rising = int((t < length).sum())
-        goal = self.after.values(0, 1, steps_per_epoch)
-        way = self.start + (goal - self.start) * ((t[:rising] // unit + 1) / (self.steps + 1))
-        # Both clocks of `after`, steps and epochs, stood still on the way.
-        rest = self.after._values(first_step + rising - length, steps - rising, steps_per_epoch, origin)
-        return np.concatenate((way, rest))
+    def on(self, clock: Clock, first_step: int, steps: int) -> Array:
+        end = clock.step_of(self.per, self.steps)
+        rising = min(max(end - first_step, 0), steps)
+        t, goal = clock.time(self.per, first_step, rising), self.after.values(0, 1)
+        way = self.start + (goal - self.start) * ((t + 1) / (self.steps + 1))
+        return np.concatenate((way, self.after.on(clock.restarted(end), first_step + rising, steps - rising)))
 
 
 class OneCycle(Schedule):

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.arrays import aligned_zeros, same_part
-from nncore.schedules import Schedule
+from nncore.schedules import Clock, Schedule
 
 __all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "parameter_stages", "stages"]
 
@@ -197,9 +197,9 @@ class Tape:
         self.schedules.append((name, schedule, least))
         return self.optimizer_columns + len(self.schedules) - 1
 
-    def scheduled_values(self, first_step: int, steps: int, steps_per_epoch: int, origin: int) -> Array:
-        """The coefficients of the layers, (steps, schedules); the arguments as for `Schedule.values`."""
-        columns = [schedule.values(first_step, steps, steps_per_epoch, origin) for _, schedule, _ in self.schedules]
+    def scheduled_values(self, first_step: int, steps: int, clock: Clock) -> Array:
+        """The coefficients of the layers, (steps, schedules); the arguments as for `Schedule.on`."""
+        columns = [schedule.on(clock, first_step, steps) for _, schedule, _ in self.schedules]
         for (name, schedule, least), values in zip(self.schedules, columns, strict=True):
             if not (values >= least).all():
                 raise ValueError(f"{name} must be at least {least:g}, got {values.min():g} from {schedule!r}")

@@ -204,7 +204,7 @@ class Training(OwnsArrays, Sealed):
 
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
-        key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
+        key = (compile, capacity, data.kinds, self.loss.key(), repr(self.regularizer), repr(self.clip), self.model.variant)
         with self._program_lock:
             program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
         return program

@@ -1,11 +1,17 @@
-"""Products of dense layers by SciPy's BLAS instead of our own kernels: ``NNCORE_GEMM=blas``."""
+"""The BLAS and LAPACK of NumPy and SciPy: kept to one thread where they compute results, and in place of our own products.
+
+A BLAS shares out a product by the number of its threads, by default that of the cores, and rounds differently with each number.
+So whatever reaches a result and goes through ``@``, ``dot``, ``np.linalg``, ``scipy.linalg``, ``scipy.optimize`` or
+``scipy.sparse.linalg`` runs within `one_blas_thread`, or is written without them (``np.square(w).sum()`` for ``w @ w``).
+
+With ``NNCORE_GEMM=blas`` the products of dense layers go to SciPy's BLAS.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -13,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gemm", "gemm_name", "gemm_variant", "one_thread"]
+from nncore._kernels.threads import Lock
+
+__all__ = ["gemm", "gemm_name", "gemm_variant", "one_blas_thread", "one_thread"]
 
 NAMES = ("own", "blas")
 gemm_name = os.environ.get("NNCORE_GEMM") or "own"
@@ -43,24 +51,28 @@ def gemm(char: str) -> NDArray[np.uintp]:
 
 @functools.cache
 def _pools() -> Any:
+    import scipy.linalg  # noqa: F401  SciPy may have a BLAS of its own, and only libraries that are loaded are found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 
 
-_lock, _held = threading.Lock(), 0
+_lock, _held = Lock(), 0  # a forked child may find a limit that another thread had set: it stays, and changes no result
 _limit: Any = None
 _NO_LIMIT = nullcontext()
 
 
 def one_thread() -> AbstractContextManager[None]:
     """Within, if products go to the BLAS, each of its calls runs on one thread: ours share out the work."""
-    return _NO_LIMIT if gemm_name == "own" else _limited()
+    return _NO_LIMIT if gemm_name == "own" else one_blas_thread()
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
-    """The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it."""
+def one_blas_thread() -> Iterator[None]:
+    """Within, or in a function that it decorates, BLAS and LAPACK run on one thread: the same bits on any number of cores.
+
+    The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it.
+    """
     global _held, _limit
     with _lock:
         if not _held:

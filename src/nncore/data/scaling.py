@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.data.scaler import Scaler
 from nncore.data.validation import NUMBER
 
@@ -228,7 +229,7 @@ class Decorrelate(Scaler):
         deviation -= shift
         mean_b, share = rows[0] + shift, len(rows) / n
         delta = mean_b - mean_a if n_a else np.zeros(features)
-        with _one_thread():
+        with one_blas_thread():
             products = deviation.T @ deviation
         covariance = covariance_a * (1 - share) + products / n + np.outer(delta * share, delta * (1 - share))
         mean = mean_a + delta * share if n_a else mean_b
@@ -242,13 +243,14 @@ class Decorrelate(Scaler):
     def _solve(self) -> None:
         import scipy.linalg
 
-        with _one_thread():
+        with one_blas_thread():
             values, vectors = scipy.linalg.eigh(self.covariance_ / np.outer(self.scale_, self.scale_))
         V = vectors.T[::-1]
         largest = V[np.arange(len(V)), np.abs(V).argmax(axis=1)]
         self.components_ = V * np.sign(largest)[:, None]
         self.explained_variance_ = np.maximum(values[::-1], 0)
 
+    @one_blas_thread()
     def _possible(self) -> bool:
         orthonormal = np.allclose(self.components_ @ self.components_.T, np.eye(len(self.components_)), rtol=0, atol=1e-8)
         return orthonormal and bool((np.diagonal(self.covariance_) >= 0).all() and (self.explained_variance_ >= 0).all())
@@ -260,11 +262,11 @@ class Decorrelate(Scaler):
         return np.where(values <= self.tol * values.max(), 1.0, np.sqrt(values))
 
     def _forward(self, rows: Array) -> Array:
-        with _one_thread():
+        with one_blas_thread():
             return np.asarray(((rows - self.mean_) / self.scale_) @ self.components_.T / self._spread)
 
     def _backward(self, rows: Array) -> Array:
-        with _one_thread():
+        with one_blas_thread():
             return np.asarray((rows * self._spread) @ self.components_ * self.scale_ + self.mean_)
 
 
@@ -325,10 +327,3 @@ def _interval(feature_range: Any) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"feature_range must be finite with a < b, got {feature_range!r}")
     return low, high
-
-
-def _one_thread() -> Any:
-    """BLAS on one thread: the same bits for any number of threads."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, user_api="blas")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.schedules import Configured, number
 
 __all__ = [
@@ -342,9 +343,10 @@ class Quadratic(Landscape):
         rotation = (0.5 if eigenvalues is None else 0.0) if rotation is None else rotation
         self.rotation = rotation
         q = _rotation(rotation, values.size)
-        matrix = values * np.eye(values.size) if q is None else (q * values) @ q.T
+        with one_blas_thread():
+            matrix = values * np.eye(values.size) if q is None else (q * values) @ q.T
+            start = np.ones(values.size) if q is None else q @ np.ones(values.size)
         self.matrix: Array = (matrix + matrix.T) / 2
-        start = np.ones(values.size) if q is None else q @ np.ones(values.size)
         width = np.full(values.size, 1.15 * math.sqrt(values.size))  # there is room for the start, however turned
         super().__init__(start=start, bounds=np.outer(width, [-1.0, 1.0]), minima=np.zeros(values.size))
 
@@ -355,11 +357,15 @@ class Quadratic(Landscape):
     def __repr__(self) -> str:
         return f"Quadratic(eigenvalues={self.eigenvalues!r}, rotation={self.rotation!r})"
 
+    def _product(self, points: Array) -> Array:
+        """The matrix times each of the points; not by a BLAS, as a limit of its threads would cost more than the product."""
+        return np.asarray(np.einsum("ij,...j->...i", self.matrix, points))
+
     def _value(self, points: Array) -> Array:
-        return np.asarray((points * (points @ self.matrix)).sum(axis=-1) / 2)
+        return np.asarray((points * self._product(points)).sum(axis=-1) / 2)
 
     def _gradient(self, points: Array) -> Array:
-        return np.asarray(points @ self.matrix)
+        return self._product(points)
 
     def _hessian(self, points: Array) -> Array:
         return np.broadcast_to(self.matrix, (*points.shape, points.shape[-1])).copy()
@@ -379,6 +385,7 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
     return np.stack((np.stack((xx, xy), axis=-1), np.stack((xy, yy), axis=-1)), axis=-2)
 
 
+@one_blas_thread()
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
     q = np.asarray(rotation, np.float64)

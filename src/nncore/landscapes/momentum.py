@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.landscapes.functions import Quadratic
 from nncore.optimizers import Momentum
 from nncore.schedules import count, number
@@ -186,7 +187,8 @@ def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int
         theta, exponent = np.ldexp(path[-1], -shift), exponent + shift
     late = np.concatenate(logs)
     late = late[late.size // 2 :]
-    return float(np.exp(np.polyfit(np.arange(late.size), late, 1)[0]))
+    with one_blas_thread():
+        return float(np.exp(np.polyfit(np.arange(late.size), late, 1)[0]))
 
 
 def plot_regimes(path: str | os.PathLike[str] | None = None) -> Figure:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.figures import SavePath, finish, new_figure
 from nncore.schedules import count, number
 
@@ -76,7 +77,8 @@ def principal_directions(trajectory: ArrayLike) -> tuple[Array, Array]:
         raise ValueError(f"trajectory: expected at least 3 points of at least 2 numbers, got shape {points.shape}")
     if not np.isfinite(points).all():
         raise ValueError("trajectory: expected finite numbers")
-    _, sizes, directions = np.linalg.svd(points - points[-1], full_matrices=False)
+    with one_blas_thread():
+        _, sizes, directions = np.linalg.svd(points - points[-1], full_matrices=False)
     if sizes[1] <= 1e-12 * sizes[0] or not sizes[0] > 0:
         raise ValueError("trajectory: expected points that span a plane, got points on a line")
     return directions[:2], sizes[:2] ** 2 / (sizes**2).sum()
@@ -101,6 +103,7 @@ class LossSurface:
     origin: Array
     directions: Array
 
+    @one_blas_thread()
     def project(self, trajectory: ArrayLike) -> Array:
         """The coordinates (steps, 2) of the points of the plane that are nearest to those of a trajectory (steps, n)."""
         away = np.asarray(trajectory, np.float64) - self.origin

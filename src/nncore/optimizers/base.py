@@ -24,7 +24,7 @@ from nncore.optimizers.arrays import (
 )
 from nncore.optimizers.hyper import Hyper, Pair, hyper, in_range
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.schedules import Array, Configured, Schedule, count, number
+from nncore.schedules import Array, Clock, Configured, Schedule, Stretch, count, number
 from nncore.tape import Op
 
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
@@ -86,6 +86,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         self.step_count = self.epochs = 0
         self.epoch_steps = 0  # steps taken in the present epoch
         self.steps_per_epoch = 1  # as the last steps had it
+        self.stretches: list[Stretch] = []  # of epochs of one length, up to the last step
         self.products = dict.fromkeys(self.running, 1.0)
         self.entered = False
 
@@ -118,14 +119,23 @@ class Optimizer(Configured, OwnsArrays, Sealed):
             constant = np.empty(steps)
             constant.fill(value)  # np.full takes three times as long
             return constant
-        values = value.values(self.step_count, steps, steps_per_epoch, self.origin(steps_per_epoch))
+        values = value.on(self.clock(steps_per_epoch), self.step_count, steps)
         for end in (values.min(), values.max()) if steps else ():
             in_range(name, float(end), f" from {value!r}")
         return values
 
-    def origin(self, steps_per_epoch: int) -> int:
-        """The step at which the first epoch would have begun if all had so many steps."""
-        return self.step_count - self.epochs * steps_per_epoch - self.epoch_steps
+    def clock(self, steps_per_epoch: int) -> Clock:
+        """The time of schedules, if the present epoch has so many steps."""
+        return Clock(self._stretches(count("steps_per_epoch", steps_per_epoch)))
+
+    def _stretches(self, steps_per_epoch: int) -> list[Stretch]:
+        """Those there were, and one that begins with the present epoch unless the last one goes on."""
+        step, epoch = self.step_count - self.epoch_steps, self.epochs
+        if self.stretches:
+            first, before, length = self.stretches[-1]
+            if length == steps_per_epoch and step - first == (epoch - before) * length:
+                return self.stretches
+        return [*(stretch for stretch in self.stretches if stretch[0] < step), (step, epoch, steps_per_epoch)]
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         """What the kernel needs in the next `steps` steps: (steps, k), in the kernel's order."""
@@ -142,6 +152,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         if self.running and steps:
             products = self.running_products(self.hyper_values(steps, steps_per_epoch))
             self.products = {name: float(product[steps - 1]) for name, product in products.items()}
+        self.stretches = self._stretches(steps_per_epoch) if steps else self.stretches
         self.step_count += steps
         self.steps_per_epoch = steps_per_epoch
         whole, self.epoch_steps = divmod(self.epoch_steps + steps, steps_per_epoch)
@@ -167,11 +178,14 @@ class Optimizer(Configured, OwnsArrays, Sealed):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on with the same bits: numbers and arrays."""
-        return {**self._scalars(), **{slot: array.copy() for slot, array in self.state.items()}}
+        slots = {slot: array.copy() for slot, array in self.state.items()}
+        return {**self._scalars(), "stretches": np.array(self.stretches, np.int64).reshape(-1, 3), **slots}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, exactly."""
         scalars = self._scalars()
+        state = dict(state)
+        stretches = _stretches(state.pop("stretches", np.empty((0, 3), np.int64)))  # states of older versions have none
         slots = self.slots if set(self.slots) & set(state) or self.state else ()
         expected = {*scalars, *slots}
         if set(state) != expected:
@@ -186,7 +200,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
                 self.state[slot] = aligned_zeros(array.size, array.dtype)
             self.state[slot][...] = array
         self.step_count, self.products, self.entered = step_count, products, bool(state.get("entered", False))
-        self.epochs, self.epoch_steps = epochs, 0
+        self.epochs, self.epoch_steps, self.stretches = epochs, 0, stretches
 
     def _scalars(self) -> dict[str, float]:
         products = {f"product_{name}": product for name, product in self.products.items()}
@@ -359,6 +373,18 @@ class Optimizer(Configured, OwnsArrays, Sealed):
     def lookahead(self) -> tuple[Real, int] | None:
         """v and the column of μ in `coefficients`, if after a step the gradient is wanted at iterate + μv."""
         return None
+
+
+def _stretches(value: Any) -> list[Stretch]:
+    """The stretches of a clock, from the array that a state has of them."""
+    table = np.asarray(value)
+    fits = table.ndim == 2 and table.shape[1] == 3 and table.dtype == np.int64
+    if not fits or (table[:, :2] < 0).any() or (table[:, 2] < 1).any() or (np.diff(table[:, 0]) <= 0).any():
+        raise ValueError(
+            f"state stretches: expected rows (step, epoch, steps per epoch) of int64, steps ascending, "
+            f"got {table.tolist()!r:.100}"
+        )
+    return [(step, epoch, length) for step, epoch, length in table.tolist()]
 
 
 def _products(first: float, factors: Array) -> Array:

@@ -60,7 +60,7 @@ class Wrapper(Optimizer):
         """The wrapped optimizer, brought to where we are."""
         inner = self.optimizer
         inner.state, inner.step_count, inner.entered = self.state, self.step_count, self.entered
-        inner.epochs, inner.epoch_steps = self.epochs, self.epoch_steps
+        inner.epochs, inner.epoch_steps, inner.stretches = self.epochs, self.epoch_steps, self.stretches
         inner.products = {name: self.products[name] for name in inner.running}
         return inner
 

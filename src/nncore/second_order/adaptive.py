@@ -6,6 +6,7 @@ import numpy as np
 
 from nncore.schedules import number
 from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
 from nncore.second_order.solve import SingularError, positive_definite_solve
 
@@ -76,8 +77,14 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
         """The matrix that is damped."""
         return f.hessian(theta)
 
+    def scales(self, matrix: Array) -> Array:
+        """The units d (n,) in which parameters are measured: the damping is α diag(d²)."""
+        return np.ones(len(matrix))
+
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
-        matrix, gradient = self.curvature(f, point.theta), point.gradient
+        matrix = self.curvature(f, point.theta)
+        scales = self.scales(matrix)
+        matrix, gradient = matrix / np.outer(scales, scales), point.gradient / scales  # with respect to d·θ
         damping, growth = self.numbers["damping"], self.numbers["growth"]
         damping = damping or self.damping * (float(np.abs(np.diag(matrix)).max()) or 1.0)
         for _ in range(TRIES):
@@ -89,8 +96,8 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
             else:
                 predicted = -float(gradient @ p) - 0.5 * float(p @ matrix @ p)
                 if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding of f the ratio tells nothing
-                    return self._last(f, point, p, used)
-                new = f.at(point.theta + p)
+                    return self._last(f, point, p / scales, used)
+                new = f.at(point.theta + p / scales)
                 ratio = (point.value - new.value) / predicted if new.finite else -1.0
             damping, growth = adapted(damping, growth, ratio)
             if ratio > 0:
@@ -98,7 +105,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 return new, {"damping": used, "trust_ratio": ratio}
             if not np.isfinite(damping):
                 break
-        self.stopped = "no step lowers the loss: the limit of precision"
+        self.stopped = why_no_step(f, point)
         return point, {"damping": used}
 
     def _last(self, f: Evaluated, point: Point, p: Array, damping: float) -> tuple[Point, Row]:
@@ -106,5 +113,5 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
         new = f.at(point.theta + p)
         if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
             return new, {"damping": damping}
-        self.stopped = "the loss cannot fall further: the limit of precision"
+        self.stopped = why_no_step(f, point)
         return point, {"damping": damping}

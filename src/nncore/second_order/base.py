@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.errors import DivergenceError
 from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
@@ -84,6 +85,7 @@ class FullBatchOptimizer(Optimizer):
 
     # ---- one iteration, and many
 
+    @one_blas_thread()
     def next_point(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         """One iteration with its row for the history; stays where it is once `stopped`."""
         begin, evaluations = time.perf_counter(), f.evaluations
@@ -124,6 +126,7 @@ class FullBatchOptimizer(Optimizer):
         """Refuse what goes by one gradient a step, such as `landscapes.record`."""
         raise TypeError(f"{type(self).__name__} takes no steps along gradients alone: use minimize, Trainer or step(theta, f)")
 
+    @one_blas_thread()
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
         """The first point of a walk."""
         point = f.at(np.asarray(theta, np.float64))
@@ -140,6 +143,7 @@ class FullBatchOptimizer(Optimizer):
     def close(self) -> None:
         """After the last iteration on a function. Only `ScipyMinimize` has something to end."""
 
+    @one_blas_thread()
     def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Walk:
         """Walk `steps` iterations down `f` from `x0`; once the gradient is small enough the walk stands still.
 
@@ -234,6 +238,7 @@ class FullBatchOptimizer(Optimizer):
         self.epochs = step_count  # an epoch is an iteration
 
 
+@one_blas_thread()
 def _norm(v: Array) -> float:
     with np.errstate(over="ignore"):
         return float(np.linalg.norm(v))

@@ -6,7 +6,7 @@ import numpy as np
 
 from nncore.optimizers.hyper import choice
 from nncore.second_order.base import FullBatchOptimizer, Row
-from nncore.second_order.line_search import strong_wolfe
+from nncore.second_order.line_search import strong_wolfe, why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
 
 __all__ = ["NonlinearCG"]
@@ -84,7 +84,7 @@ class NonlinearCG(FullBatchOptimizer):
             d[...] = -g
             found = strong_wolfe(f, point, d, c2=0.1)
         if found is None:
-            self.stopped = "no step lowers the loss, not even down the gradient: the limit of precision"
+            self.stopped = why_no_step(f, point)
             return point, {}
         new, step = found
         self.numbers["previous_value"] = point.value

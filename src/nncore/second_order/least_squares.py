@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from nncore.optimizers.hyper import choice
 from nncore.second_order.adaptive import AdaptiveDampedNewton
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -47,13 +50,25 @@ class GaussNewton(FullBatchOptimizer):
 class LevenbergMarquardt(AdaptiveDampedNewton):
     """Levenberg-Marquardt (Levenberg 1944, Marquardt 1963; Madsen, Nielsen & Tingleff 2004), for f = ½‖r(θ)‖².
 
-    p = −(JᵀJ + αI)⁻¹ g,  θ ← θ + p if the loss falls, with the α and ν of `AdaptiveDampedNewton`: from Gauss-Newton (α → 0)
-    where the model is good to short steps down the gradient where it is not. JᵀJ + αI is always positive definite. State α, ν.
+    p = −(JᵀJ + αD)⁻¹ g,  θ ← θ + p if the loss falls, with the α and ν of `AdaptiveDampedNewton`: from Gauss-Newton (α → 0)
+    where the model is good to short steps down the gradient where it is not. JᵀJ + αD is always positive definite.
+
+    - ``scaling="identity"``: D = I (Levenberg). All parameters are measured by one unit. State α, ν.
+    - ``scaling="marquardt"``: D = diag(d²), dⱼ the largest norm so far of column j of J, or 1 as long as that is 0
+      (Marquardt; Moré 1978, MINPACK). The steps are the same in whatever units the parameters are: for curves whose
+      parameters differ by orders of magnitude. State α, ν, d.
 
     Parameters
     ----------
     damping : the first α > 0 as a share of the largest element on the diagonal of JᵀJ, default 1e-3.
+        With ``scaling="marquardt"`` those elements are at most 1 in units of d, so it is α itself.
+    scaling : "identity" (default) or "marquardt".
     tol : the gradient norm at which the walk ends, default 1e-10.
+
+    Notes
+    -----
+    SciPy's ``least_squares(method="lm")`` is MINPACK's, which scales like "marquardt" with ``x_scale="jac"``. It factors
+    J, while here JᵀJ is formed, whose condition number is the square of J's: where J's is above 10⁸ or so MINPACK sees more.
 
     Examples
     --------
@@ -66,6 +81,20 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
 
     kernel = "levenberg_marquardt"
     what = "the damped Gauss-Newton matrix"
+
+    def __init__(self, damping: float = 1e-3, scaling: str = "identity", tol: float = 1e-10) -> None:
+        self.scaling = choice("scaling", scaling, ("identity", "marquardt"))
+        super().__init__(damping, tol)
+
+    def initial_state(self, n: int) -> dict[str, Array]:
+        return {"scale": np.zeros(n)} if self.scaling == "marquardt" else {}
+
+    def scales(self, matrix: Array) -> Array:
+        if self.scaling == "identity":
+            return super().scales(matrix)
+        scale = self.state.setdefault("scale", np.zeros(len(matrix)))
+        np.maximum(scale, np.sqrt(np.diag(matrix)), out=scale)
+        return np.where(scale > 0, scale, 1.0)
 
     def curvature(self, f: Evaluated, theta: Array) -> Array:
         return f.gauss_newton(theta)

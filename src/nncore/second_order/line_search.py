@@ -9,10 +9,12 @@ import scipy.optimize
 
 from nncore.second_order.objective import Array, Evaluated, Point
 
-__all__ = ["armijo", "strong_wolfe"]
+__all__ = ["armijo", "strong_wolfe", "why_no_step"]
 
 C1 = 1e-4
 HALVINGS = 40
+STEEPEST = 1e6  # a kink changes the slope by less than this factor: where f bends that much more, parameters are badly scaled
+SCALES = 12  # distances at which a kink is looked for, each 8 times the one before
 
 
 def armijo(f: Evaluated, point: Point, direction: Array, step: float = 1.0) -> tuple[Point, float] | None:
@@ -65,3 +67,40 @@ def strong_wolfe(
         if new.finite and new.value < point.value:
             return new, float(step)
     return armijo(f, point, direction)
+
+
+PRECISION = "no step lowers the loss: the limit of precision"
+KINK = "no step lowers the loss: it has a kink here, as of a ReLU, and does not follow its gradient"
+CURVATURE = "no step lowers the loss, though one down the gradient would: the loss does not follow its second derivatives here"
+
+
+def why_no_step(f: Evaluated, point: Point, direction: Array | None = None) -> str:
+    """Why no step lowers the loss: the limit of precision or a kink, along the direction (if any) and down the gradient.
+
+    A smooth function exceeds its tangent in proportion to the square of the distance, 64 times as much at 8 times the distance.
+    Beyond a kink it does in proportion to the distance, 8 times as much. Distances are tried from one on at which the
+    tangent falls by 1000 roundings of f; if f falls with it down the gradient, neither is the reason.
+    """
+    ways = [-point.gradient] if direction is None else [direction, -point.gradient]
+    reasons = [_obstacle(f, point, way / np.linalg.norm(way)) for way in ways]
+    return KINK if KINK in reasons else reasons[-1]
+
+
+def _obstacle(f: Evaluated, point: Point, way: Array) -> str:
+    slope, limits = -float(point.gradient @ way), np.finfo(f.dtype)
+    if not slope > 0:
+        return PRECISION
+    rounding = limits.eps * max(abs(point.value), limits.tiny)
+    distance = 1e3 * max(rounding / slope, limits.eps * float(np.abs(point.theta).max()))
+
+    def excess(t: float) -> float:
+        new = f.at(point.theta + t * way)
+        return new.value - point.value + t * slope if new.finite else np.inf
+
+    for scale in range(SCALES):
+        if excess(distance) > 0.5 * distance * slope:  # it falls by less than half as much as its tangent
+            near, far = excess(8 * distance), excess(64 * distance)
+            kink = 0 < far < 24 * near and near < STEEPEST * 8 * distance * slope
+            return KINK if kink else PRECISION if scale == 0 else CURVATURE
+        distance *= 8
+    return CURVATURE

@@ -7,7 +7,6 @@ gradient, and goes back. Many vectors are many steps of one call.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore import losses
+from nncore import _kernels
 from nncore.arrays import same_part
 from nncore.losses import Loss, Targets
 from nncore.model import Sequential
@@ -65,7 +66,7 @@ class Linearization:
 
     def __init__(self, model: Sequential, capacity: int) -> None:
         self.model, self.capacity = model, capacity
-        self.turn = threading.RLock()  # operators may share a linearization: they take turns
+        self.lock = _kernels.Lock()  # operators may share a linearization: one works with it at a time
         self.recording = Recording(model, capacity, training=True, gradients=True, tangents=True)
         self._owner: object = None
         self._chunk: tuple[int, int] = (0, 0)
@@ -90,13 +91,16 @@ class Linearization:
 class CurvatureProgram(Linearization):
     """H v or, with ``gauss_newton``, Jᵀ (∂²l/∂y²) J v, added to row s of the products in step s."""
 
-    def __init__(self, model: Sequential, capacity: int, loss: Loss, targets: Targets, *, gauss_newton: bool) -> None:
+    def __init__(
+        self, model: Sequential, capacity: int, loss: Loss, targets: Targets, *, weighted: bool, gauss_newton: bool
+    ) -> None:  # fmt: skip
         super().__init__(model, capacity)
         tape, output = self.recording.tape, self.recording.output
         assert output.grad is not None
         assert output.grad_tangent is not None
-        self.gather_y, loss_op, losses = loss.emit(tape, output, targets)
-        passes = [self.recording.gather, self.gather_y, *tape.forward, loss_op]
+        self.loss = loss  # which the cache tells from others by its identity
+        self.gathers, loss_op, values = losses.emit_weighted(loss, tape, output, targets, weighted)
+        passes = [self.recording.gather, *self.gathers, *tape.forward, loss_op]
         if gauss_newton:  # the way back is that of a gradient, from H_l R{y} instead of ∂l/∂y
             way = [loss.emit_tangent(output, loss_op, output.grad), *_redirected(tape.pullback, tape, model)]
             gradients = _redirected(tape.parameter_gradients, tape, model)
@@ -107,7 +111,7 @@ class CurvatureProgram(Linearization):
         self.load, load = _load(tape)
         self.add = _add(tape)
         step = [*load, *stages([*tape.tangents_forward, *way]), *parameter_stages(gradients, (), {}), *stages([self.add])]
-        self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[losses], stops=True))
+        self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[values], stops=True))
         self.product = Paced(Compiled(tape, step))
 
     def add_products(self, vectors: Array, products: Array, count: int, scale: float) -> None:

@@ -26,6 +26,8 @@ class ModelObjective:
     model : nncore.Sequential
     X, y, loss : as for ``Sequential.loss_and_gradient``
     regularizer : Regularizer, optional
+    sample_weight : array_like (n,), optional
+        w ≥ 0: Σ w_i l_i / n in the place of the mean, as in ``Trainer.fit``.
 
     Examples
     --------
@@ -39,15 +41,16 @@ class ModelObjective:
     """
 
     def __init__(
-        self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None
-    ) -> None:
-        self.model, self.X, self.y, self.loss = model.copy(), X, y, loss
+        self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None,
+        sample_weight: Any = None,
+    ) -> None:  # fmt: skip
+        self.model, self.X, self.y, self.loss, self.sample_weight = model.copy(), X, y, loss, sample_weight
         self.regularizer = regularizers.get(regularizer, self.model)
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """f and ∂f/∂θ (n,)."""
         self.model.parameters[...] = theta
-        value, gradient = self.model.loss_and_gradient(self.X, self.y, self.loss)
+        value, gradient = self.model.loss_and_gradient(self.X, self.y, self.loss, sample_weight=self.sample_weight)
         if self.regularizer is not None:
             value += self.regularizer.value(self.model)
             gradient += self.regularizer.gradient(self.model)
@@ -71,8 +74,8 @@ class ModelObjective:
 
     @functools.cached_property
     def _hessian(self) -> HessianOperator:
-        return HessianOperator(self.model, self.X, self.y, self.loss, self.regularizer)
+        return HessianOperator(self.model, self.X, self.y, self.loss, self.regularizer, self.sample_weight)
 
     @functools.cached_property
     def _gauss_newton(self) -> GaussNewtonOperator:
-        return GaussNewtonOperator(self.model, self.X, self.y, self.loss, self.regularizer)
+        return GaussNewtonOperator(self.model, self.X, self.y, self.loss, self.regularizer, self.sample_weight)

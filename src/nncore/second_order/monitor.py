@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore._kernels.blas import one_blas_thread
 from nncore.callbacks import Callback
 from nncore.data.validation import NUMBER, check_positive_integer
 from nncore.history import History
@@ -73,6 +74,7 @@ class ConditioningMonitor(Callback):
         if self.lr is None and "lr" not in trainer.optimizer.hyperparameters:
             raise ValueError(f"lr must be given: {type(trainer.optimizer).__name__} has no learning rate")
 
+    @one_blas_thread()
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         if epoch % self.every or self._hessian is None:
             return

@@ -7,7 +7,7 @@ import numpy as np
 from nncore.optimizers.hyper import Hyper
 from nncore.schedules import number
 from nncore.second_order.base import FullBatchOptimizer, Row
-from nncore.second_order.line_search import armijo
+from nncore.second_order.line_search import armijo, why_no_step
 from nncore.second_order.objective import Evaluated, Point
 from nncore.second_order.solve import positive_definite_solve, symmetric_solve
 
@@ -122,9 +122,10 @@ class ModifiedNewton(FullBatchOptimizer):
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         values, vectors = np.linalg.eigh(f.hessian(point.theta))
         size = np.maximum(np.abs(values), self.floor * np.abs(values).max() or 1.0)
-        found = armijo(f, point, -vectors @ ((vectors.T @ point.gradient) / size))
+        direction = -vectors @ ((vectors.T @ point.gradient) / size)
+        found = armijo(f, point, direction)
         columns = {"negative_curvature": float((values < 0).sum())}
         if found is None:
-            self.stopped = "no step lowers the loss: the limit of precision"
+            self.stopped = why_no_step(f, point, direction)
             return point, columns
         return found[0], {**columns, "step_size": found[1]}

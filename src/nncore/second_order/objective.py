@@ -112,13 +112,17 @@ class Evaluated:
         """Hv (n,)."""
         self.products += 1
         if hasattr(self.f, "hessian_product"):
-            return np.asarray(self.f.hessian_product(theta, v), np.float64)
-        if hasattr(self.f, "hessian"):
-            return np.asarray(self.f.hessian(theta) @ v, np.float64)
-        raise TypeError(
-            f"f: expected hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
-            "BFGS, LBFGS and NonlinearCG need gradients only"
-        )
+            product = np.asarray(self.f.hessian_product(theta, v), np.float64)
+        elif hasattr(self.f, "hessian"):
+            product = np.asarray(self.f.hessian(theta) @ v, np.float64)
+        else:
+            raise TypeError(
+                f"f: expected hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
+                "BFGS, LBFGS and NonlinearCG need gradients only"
+            )
+        if not np.isfinite(product).all():
+            raise DivergenceError("the product of the Hessian is not finite. The last finite parameters are in place")
+        return product
 
     def gauss_newton(self, theta: Array) -> Array:
         """The Gauss-Newton matrix (n, n), positive semi-definite and finite."""

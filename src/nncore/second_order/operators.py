@@ -18,6 +18,7 @@ from nncore.model import Sequential
 from nncore.regularizers import Regularizer
 from nncore.second_order.linearization import CurvatureProgram, JacobianProgram, chunk_rows
 from nncore.second_order.objective import MOST_DENSE
+from nncore.weights import example_weights
 
 __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
 
@@ -83,19 +84,23 @@ class _Curvature(_Operator):
     _gauss_newton: bool
 
     def __init__(
-        self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None
-    ) -> None:
+        self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None,
+        sample_weight: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(model, X)
         regularizer = regularizers.get(regularizer, model)
         loss = losses.get(loss)
-        self._targets = targets = loss.targets(model.scaled_targets(y), math.prod(model.output_shape), model.dtype)
+        targets = loss.targets(model.scaled_targets(y), math.prod(model.output_shape), model.dtype)
         check_lengths(self._rows, targets)
         self._penalty = regularizer.curvature(model) if regularizer else None
-        own = id(loss) if isinstance(loss, losses.PythonLoss) else None
-        key = ("curvature", self._gauss_newton, self._capacity, repr(loss), own, targets.kind)
+        weighted = sample_weight is not None
+        self._gathered = [targets.array] + ([example_weights(sample_weight, len(self._rows))] if weighted else [])
+        key = ("curvature", self._gauss_newton, self._capacity, loss.key(), targets.kind, weighted)
 
         def compile() -> CurvatureProgram:
-            return CurvatureProgram(model, self._capacity, loss, targets, gauss_newton=self._gauss_newton)
+            return CurvatureProgram(
+                model, self._capacity, loss, targets, weighted=weighted, gauss_newton=self._gauss_newton
+            )  # fmt: skip
 
         self._program: CurvatureProgram = model._cached(key, compile)
         LinearOperator.__init__(self, model.dtype, (model.parameters.size,) * 2)
@@ -107,8 +112,9 @@ class _Curvature(_Operator):
 
     def _add_products(self, vectors: Array, products: Array) -> None:
         program, scale = self._program, 1.0 / len(self._rows)
-        bind = [(program.recording.gather, 1, self._rows), (program.gather_y, 1, self._targets.array)]
-        with program.turn:
+        gathers = zip(program.gathers, self._gathered, strict=True)
+        bind = [(program.recording.gather, 1, self._rows), *((op, 1, array) for op, array in gathers)]
+        with program.lock:
             for start, count in self._chunks():
                 program.linearize(self, bind, start, count, scale)
                 program.add_products(vectors, products, count, scale)
@@ -150,6 +156,8 @@ class HessianOperator(_Curvature):
     X, y, loss : as for ``Sequential.loss_and_gradient``
     regularizer : Regularizer, optional
         L2 adds l2 v on the weights; the second derivative of L1 is 0 wherever it exists.
+    sample_weight : array_like (n,), optional
+        Factors of the examples' losses, as for ``Trainer.fit``.
 
     Attributes
     ----------
@@ -199,7 +207,7 @@ class GaussNewtonOperator(_Curvature):
 
     Parameters
     ----------
-    model, X, y, loss, regularizer : as for `HessianOperator`
+    model, X, y, loss, regularizer, sample_weight : as for `HessianOperator`
 
     Examples
     --------
@@ -262,7 +270,7 @@ class JacobianOperator(_Operator):
 
     def _products(self, vectors: Array) -> Array:
         out = np.empty((len(vectors), len(self._rows), self._outputs), self.dtype)
-        with self._program.turn:
+        with self._program.lock:
             for start, count in self._linearized():
                 chunk = np.empty((len(vectors), count, self._outputs), self.dtype)
                 self._program.write_forward(vectors, chunk, count)
@@ -273,7 +281,7 @@ class JacobianOperator(_Operator):
         """Jᵀ u for each row u of U (k, rows · outputs), as rows; or for one (rows · outputs,)."""
         seeds = self._vectors(U, self.shape[0]).reshape(-1, len(self._rows), self._outputs)
         products = np.zeros((len(seeds), self.shape[1]), self.dtype)
-        with self._program.turn:
+        with self._program.lock:
             for start, count in self._linearized():
                 self._program.add_backward(np.ascontiguousarray(seeds[:, start : start + count]), products, count)
         return products.reshape(*np.shape(U)[:-1], self.shape[1])

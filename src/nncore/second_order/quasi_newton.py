@@ -6,7 +6,7 @@ import numpy as np
 
 from nncore.schedules import count
 from nncore.second_order.base import FullBatchOptimizer, Row
-from nncore.second_order.line_search import strong_wolfe
+from nncore.second_order.line_search import strong_wolfe, why_no_step
 from nncore.second_order.objective import MOST_DENSE, Array, Evaluated, Point
 
 __all__ = ["BFGS", "LBFGS"]
@@ -40,11 +40,12 @@ class _QuasiNewton(FullBatchOptimizer):
             self.numbers["pairs"] = 0.0
             found = strong_wolfe(f, point, -point.gradient, c2=0.9, previous=_for_length_one(point))
         if found is None:
-            self.stopped = "no step lowers the loss, not even down the gradient: the limit of precision"
+            self.stopped = why_no_step(f, point)
             return point, {}
         new, step = found
         s, y = new.theta - point.theta, new.gradient - point.gradient
-        if float(s @ y) > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
+        sy = float(s @ y)
+        if sy > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y) and sy**2 > 0:  # by which B is divided
             self.learn(s, y)
             self.numbers["pairs"] += 1
         return new, {"step_size": step}

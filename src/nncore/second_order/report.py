@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from nncore import regularizers
+from nncore._kernels.blas import one_blas_thread
 from nncore.data.validation import check_positive_integer
 from nncore.losses import Loss
 from nncore.model import Sequential
@@ -135,6 +136,7 @@ class Curvature:
         return "\n".join([f"{self.kind}, {self.n} parameters: {how}", *(f"  {name:<22}{value}" for name, value in rows)])
 
 
+@one_blas_thread()
 def curvature(
     model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, regularizer: Regularizer | None = None,
     gauss_newton: bool = False, k: int = 3, exact_up_to: int = 500, probes: int = 10, steps: int = 60, radius: float = 0.05,

@@ -34,10 +34,10 @@ class FullBatchRun:
                 "the gradient of the loss, which line searches and curvature take it for"
             )
         assert isinstance(trainer.optimizer, FullBatchOptimizer)
-        if data.weights is not None or not isinstance(sampler, (Sequential, Shuffled)):
+        if not isinstance(sampler, (Sequential, Shuffled)):
             raise ValueError(
-                f"sample_weight, class_weight and sampler must be left out with {type(trainer.optimizer).__name__}: it "
-                "minimises the plain mean over all rows"
+                f"sampler must be left out with {type(trainer.optimizer).__name__}, got {sampler!r}: it minimizes one function "
+                "of all rows, in which sample_weight and class_weight may give some of them more weight"
             )
         if isinstance(data.rows, SparseRows):
             raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
@@ -45,7 +45,7 @@ class FullBatchRun:
         model = trainer.model.copy()
         model.input_scaler = model.target_scaler = None  # the data have been scaled already
         _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)
-        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer)
+        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer, data.weights)
         self.trainer, self.optimizer, self.data = trainer, trainer.optimizer, data
         self.objective = Evaluated(f, trainer.model.dtype)
         self.point: Point | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
+from nncore.errors import DivergenceError
 from nncore.optimizers.hyper import choice
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -72,6 +73,11 @@ class ScipyMinimize(FullBatchOptimizer):
             search = self._search = _Search(self, f, point)
         products = f.products
         new = search.next()
+        if not new.finite:
+            raise DivergenceError(
+                f"SciPy's {self.method} went where the loss or the gradient is not finite. The last finite parameters "
+                "are in place"
+            )
         if search.message:
             self.stopped = f"SciPy's {self.method}: {search.message}"
         return new, {"hessian_products": float(f.products - products)} if self.method in HESSIAN_PRODUCT else {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from nncore.schedules import count, number
 from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
 
 __all__ = ["TruncatedNewton"]
@@ -78,7 +79,7 @@ class TruncatedNewton(FullBatchOptimizer):
                 self.numbers["radius"] = min(2 * radius, self.max_radius)
             if ratio > 0:
                 return new, {**self._columns(f.products - products, negative, radius), "trust_ratio": ratio}
-        self.stopped = "no step lowers the loss: the limit of precision"
+        self.stopped = why_no_step(f, point, p)
         return point, self._columns(f.products - products, negative, radius)
 
     def _columns(self, products: int, negative: bool, radius: float) -> Row:

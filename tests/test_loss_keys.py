@@ -1,0 +1,108 @@
+"""Compiled programs are kept by what a loss is: once for one loss, and never for two that differ."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import losses, tape
+from nncore.losses import LOSSES, Huber, PythonLoss, SquaredError
+
+X, Y = np.random.default_rng(0).normal(size=(10, 2)), np.zeros(10)
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    made: list[Any] = []
+    init = tape.Compiled.__init__
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
+        init(self, *args, **kwargs)
+
+    monkeypatch.setattr(tape.Compiled, "__init__", counted)
+    return lambda: len(made)
+
+
+def model() -> nn.Sequential:
+    return nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64", seed=0)
+
+
+def square(y: Any, d: Any) -> Any:
+    return ((y - d) ** 2)[:, 0], 2 * (y - d)
+
+
+class Scaled(SquaredError):
+    """A loss that keeps a number without telling it in its config."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def emit(self, *args: Any, **kwargs: Any) -> Any:
+        return PythonLoss(lambda y, d: tuple(self.factor * part for part in square(y, d))).emit(*args, **kwargs)
+
+
+class Caller:
+    """Callable, and equal to every other: not a key by itself."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, y: Any, d: Any) -> Any:
+        return tuple(self.factor * part for part in square(y, d))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Caller)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def method(self, y: Any, d: Any) -> Any:
+        return self(y, d)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [square, Caller(1.0), Caller(1.0).method, functools.partial(square), "squared_error", Huber(2.0), Scaled(3.0)],
+    ids=["function", "object", "method", "partial", "name", "config", "subclass"],
+)  # fmt: skip
+def test_one_loss_is_compiled_once(loss: Any, compilations: Callable[[], int]) -> None:
+    network = model()
+    values = {network.loss_and_gradient(X, Y, loss)[0] for _ in range(5)}
+    assert compilations() == 1
+    assert len(values) == 1
+
+
+def test_methods_of_two_objects_and_of_one(compilations: Callable[[], int]) -> None:
+    network, one = model(), Caller(1.0)
+    first = [network.loss_and_gradient(X, Y, one.method)[0] for _ in range(3)]
+    assert compilations() == 1
+    assert network.loss_and_gradient(X, Y, Caller(2.0).method)[0] == 2 * first[0]
+
+
+@pytest.mark.parametrize("make", [Scaled, Caller], ids=["subclass", "object"])
+def test_two_losses_do_not_share_a_program(make: Any) -> None:
+    network = model()
+    plain = network.loss_and_gradient(X, Y, square)[0]
+    for factor in range(1, 20):  # some at the place of one that is gone
+        value, _ = network.loss_and_gradient(X, Y, make(float(factor)))
+        assert value == pytest.approx(factor * plain)
+
+
+def test_a_changed_constant_is_another_program() -> None:
+    network, loss = model(), Huber(1.0)
+    before = network.loss_and_gradient(100 * X, Y, loss)[0]
+    loss.delta = 0.5
+    assert network.loss_and_gradient(100 * X, Y, loss)[0] == network.loss_and_gradient(100 * X, Y, Huber(0.5))[0] < before
+
+
+def test_keys_of_the_losses_there_are() -> None:
+    keys = [loss().key() for loss in LOSSES.values()]
+    assert len(set(keys)) == len(LOSSES)
+    assert keys == [loss().key() for loss in LOSSES.values()]
+    assert Huber(1.0).key() != Huber(2.0).key()
+    assert losses.get(square).key() == losses.get(square).key()
