@@ -23,18 +23,30 @@ _starts = itertools.cycle(range(64, 1 << 16, 85 * 64))
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Zeros that begin on a cache line (64 bytes); from half a huge page on they lie in huge pages, where there are any."""
     size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
+    try:
+        buffer, first, unit = _zeros(size)
+    except (MemoryError, OSError, OverflowError, ValueError):  # mmap and NumPy have a word each for it
+        raise MemoryError(f"cannot allocate {_size(size)} for an array of shape {shape} and {np.dtype(dtype)}") from None
+    start = -buffer.__array_interface__["data"][0] % unit + first
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def _zeros(size: int) -> tuple[NDArray[np.uint8], int, int]:
+    """Zeros with room for so many bytes, and how these have to be aligned: the offset and the unit it is counted from."""
     if size >= HUGE_PAGE // 2 and hasattr(mmap, "MADV_HUGEPAGE"):
         first = next(_starts)
         room = (first + size + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE + HUGE_PAGE
         region = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # private: a forked child has its own
         with contextlib.suppress(OSError):  # of a kernel that has none
             region.madvise(mmap.MADV_HUGEPAGE)
-        buffer, unit = np.frombuffer(region, dtype=np.uint8), HUGE_PAGE
-    else:
-        first, unit = 0, 64
-        buffer = np.zeros(size + unit, dtype=np.uint8)
-    start = -buffer.__array_interface__["data"][0] % unit + first
-    return buffer[start : start + size].view(dtype).reshape(shape)
+        return np.frombuffer(region, dtype=np.uint8), first, HUGE_PAGE
+    return np.zeros(size + 64, dtype=np.uint8), 0, 64
+
+
+def _size(size: int) -> str:
+    """Bytes in the largest unit of which there is one at least."""
+    power = min(max(size.bit_length() - 1, 0) // 10, 6)
+    return f"{size / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[power]}"
 
 
 def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
