@@ -538,7 +538,9 @@ class CSVLogger(Callback):
         append(self.path, _line([_text(values.get(c)) for c in self._columns]))
 
 
-CALLBACKS: dict[str, type[Callback]] = {cls.__name__: cls for cls in (EarlyStopping, ModelCheckpoint, LambdaCallback, CSVLogger)}
+CALLBACKS: dict[str, type[Callback]] = {
+    cls.__name__: cls for cls in (EarlyStopping, ModelCheckpoint, LambdaCallback, CSVLogger)
+}
 
 
 def _lines(text: bytes) -> Any:

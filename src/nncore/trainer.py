@@ -6,14 +6,14 @@ import functools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from nncore import samplers
-from nncore.callbacks import Callback
+from nncore.callbacks import Callback, end_training
 from nncore.data.validation import check_positive_integer
+from nncore.files import FileLike, class_name
 from nncore.history import History
 from nncore.programs import Dataset
 from nncore.progress import Progress
@@ -86,7 +86,7 @@ class Trainer(Training):
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, last_batch: str = "keep", shuffle: bool = True,
         sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
-        callbacks: Iterable[Callback] = (), verbose: int = 1,
+        callbacks: Iterable[Callback] | None = (), verbose: int = 1,
     ) -> History:  # fmt: skip
         """Train for some epochs.
 
@@ -123,7 +123,8 @@ class Trainer(Training):
         exact_loss : bool
             Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
             with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
-        callbacks : iterable of Callback
+        callbacks : iterable of Callback, optional
+            If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
             Silent, a progress line, a line an epoch.
 
@@ -191,34 +192,33 @@ class Trainer(Training):
         first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
             callback.on_train_begin(self)
-        with deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress, closing(run):
-            while self.epochs_done < last and not (self.stop_training or interrupted()):
-                if each_epoch:
-                    for callback in callbacks:
-                        callback.on_epoch_begin(self, self.epochs_done + 1)
-                within = functools.partial(progress.update, self.epochs_done + 1 - first)
-                for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
-                    if exact_loss:
-                        row |= self._evaluate(measured)
-                    if validation is not None:
-                        row |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
-                    row |= notes
-                    self.epochs_done += 1
-                    self.history.append(row)
+        failure: BaseException | None = None
+        try:
+            with deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress, closing(run):
+                while self.epochs_done < last and not (self.stop_training or interrupted()):
                     if each_epoch:
-                        self._end_epoch(callbacks, row)
-                    progress.update(self.epochs_done - first, 1.0, row)
-                if run.failure:
-                    break
-            self.interrupted = interrupted()
+                        for callback in callbacks:
+                            callback.on_epoch_begin(self, self.epochs_done + 1)
+                    within = functools.partial(progress.update, self.epochs_done + 1 - first)
+                    for row, notes in run.advance(1 if each_epoch else last - self.epochs_done, interrupted, within):
+                        if exact_loss:
+                            row |= self._evaluate(measured)
+                        if validation is not None:
+                            row |= {f"val_{name}": value for name, value in self._evaluate(validation).items()}
+                        row |= notes
+                        self.epochs_done += 1
+                        self.history.append(row)
+                        if each_epoch:
+                            self._end_epoch(callbacks, row)
+                        progress.update(self.epochs_done - first, 1.0, row)
+                    if run.failure:
+                        break
+                self.interrupted = interrupted()
+        except BaseException as error:  # whatever it is, the callbacks have their end
+            failure = error
         if self.interrupted and verbose:
             print(f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on", file=sys.stderr)
-        try:
-            for callback in callbacks:
-                callback.on_train_end(self)
-        finally:  # the failure comes first, whatever they say to it
-            if run.failure:
-                raise run.failure
+        end_training(callbacks, self, failure or run.failure)
         return self.history
 
     def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
@@ -404,7 +404,7 @@ class Trainer(Training):
 
     # --- saving
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: FileLike) -> None:
         """Write a checkpoint: the model, the optimizer and its state, the history and where the training stands.
 
         The callbacks of the ``fit`` under way, or of the last one, are in it with what they have counted and kept.
@@ -413,7 +413,7 @@ class Trainer(Training):
 
         storage.save_trainer(self, path)
 
-    def restore(self, path: str | PathLike[str]) -> None:
+    def restore(self, path: FileLike) -> None:
         """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
 
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
@@ -445,16 +445,17 @@ class Trainer(Training):
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""
-        waiting, self._callback_states = self._callback_states, []
+        waiting = list(self._callback_states)
         for callback in callbacks:
-            mine = next((entry for entry in waiting if entry["class"] == type(callback).__name__), None)
+            name = class_name(type(callback))
+            mine = next((entry for entry in waiting if entry["class"] == name), None)
             if mine:
                 waiting.remove(mine)
                 try:
                     callback.load_state_dict(mine["state"])
-                except (KeyError, TypeError) as error:
-                    raise ValueError(f"the checkpoint holds no state that {mine['class']} can take up: {error!r}") from error
-        self._callbacks = callbacks
+                except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                    raise ValueError(f"the checkpoint holds no state that {name} can take up: {error!r}") from error
+        self._callbacks, self._callback_states = callbacks, []
 
     def _run(
         self, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *, merge_last: bool | None = None
@@ -473,6 +474,8 @@ class Trainer(Training):
 
 
 def _callbacks(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of Callback objects, got {callbacks!r}")
     result = list(callbacks)
