@@ -317,7 +317,7 @@ def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
         assert trainer.epochs_done == len(trainer.history)
     early = nn.EarlyStopping("running_loss")
     early.load_state_dict({"wait": 0, "best": 1.0, "best_epoch": 0, "best_parameters": np.zeros(3), "best_state": np.zeros(0)})
-    with pytest.raises(ValueError, match=r"best parameters of another model: expected shape \(51,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"best parameters of another model: expected shape \(51,\).*got \(3,\)"):
         fit(make_trainer("adam"), 1, callbacks=[early])
 
 
@@ -498,8 +498,8 @@ def test_a_large_model_is_not_built_for_a_small_file(good: Path, monkeypatch: py
 
 DAMAGED_TRAINING: dict[str, Any] = {
     **{f"no {name}": (lambda about, name=name: about.pop(name) and None)
-       for name in ("kind", "optimizer", "optimizer_state", "epochs_done", "seed", "history_columns", "training", "optimizer_config",
-                    "first_optimizer_config", "callbacks", "losses_of")},
+       for name in ("kind", "optimizer", "optimizer_state", "epochs_done", "seed", "history_columns", "training",
+                    "optimizer_config", "first_optimizer_config", "callbacks", "losses_of")},
     "an optimizer of text": set_in("optimizer_config", value="adam"),
     "an lr that is text": set_in("optimizer_config", "lr", value="fast"),
     "an lr below 0": set_in("optimizer_config", "lr", value=-1.0),

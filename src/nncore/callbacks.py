@@ -80,7 +80,7 @@ class Callback(Explained):
 
     @classmethod
     def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
-        """Raise ValueError or TypeError if `state` is not what `state_dict` returns, of a training of `model` if that is known."""
+        """Raise ValueError or TypeError if `state` is not what `state_dict` returns, in a training of `model` if given."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
@@ -294,7 +294,7 @@ class EarlyStopping(Callback):
             if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ValueError(f"{name} must be a 1-D array of finite numbers, got {array!r}")
         if model is not None:
-            cls._check_kept(*(state[name] for name in kept), model)
+            cls._check_kept(state["best_parameters"], state["best_state"], model)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.check_state(state)
@@ -472,15 +472,15 @@ class CSVLogger(Callback):
     """Write the rows of the history to a CSV file, each in a single write at the end of its epoch.
 
     The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
-    file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full disk, is
-    not written at all, and the error is raised in its epoch.
+    file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full
+    disk, is not written at all, and the error is raised in its epoch.
 
     Parameters
     ----------
     path : path-like
     append : bool, default False
-        Add to an existing file, as a resumed training would; a last line that was cut short is dropped, and a byte order mark,
-        as Excel writes it, is kept.
+        Add to an existing file, as a resumed training would; a last line that was cut short is dropped, and a byte order
+        mark, as Excel writes it, is kept.
 
     Raises
     ------

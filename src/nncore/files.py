@@ -66,7 +66,7 @@ def write_to(file: FileLike, data: bytes) -> None:
 def write(path: str | bytes | PathLike[str], data: bytes) -> None:
     """Write a regular file through a temporary file beside it, which then takes its place.
 
-    A symbolic link stays, and the file it points to is written; an existing file keeps its mode and, as far as is permitted, its
+    A symbolic link stays, and the file it points to is written; an existing file keeps its mode and, where permitted, its
     owner; other hard links to it keep the old content. Pipes and devices are written into. A temporary file that was left by
     a process that was killed is removed by the next call with the same path.
     """

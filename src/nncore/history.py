@@ -60,8 +60,8 @@ class History(dict[str, NDArray[np.float64]]):
     there is NaN.
 
     It is read like a dict of the columns, and like a ``pandas.DataFrame``: iteration goes over the names of the columns,
-    ``len`` is the number of rows. So ``pandas.DataFrame(history)`` is the same table. Only `append` and `amend` change it. (It is
-    a subclass of ``dict`` because pandas makes a table of columns out of nothing else.)
+    ``len`` is the number of rows. So ``pandas.DataFrame(history)`` is the same table. Only `append` and `amend` change it.
+    (It is a subclass of ``dict`` because pandas makes a table of columns out of nothing else.)
 
     >>> history = History()
     >>> history.append({"loss": 0.9, "val_loss": 1.0})
@@ -80,8 +80,8 @@ class History(dict[str, NDArray[np.float64]]):
         3  0.3000    0.8000
     """
 
-    # The columns and how many of their rows count, bound together: whatever interrupts a change leaves the table as it was before
-    # or as it is afterwards. Lists may be longer by a row that was never finished.
+    # The columns and how many of their rows count, bound together: whatever interrupts a change leaves the table as it was
+    # before or as it is afterwards. Lists may be longer by a row that was never finished.
     _table: tuple[dict[str, list[float]], int]
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class History(dict[str, NDArray[np.float64]]):
     def _bind(self, columns: dict[str, list[float]], rows: int) -> None:
         """The table from now on. ``dict`` gets the same lists, for code in C that asks for no method."""
         if columns is not self._table[0]:
-            dict.update(self, columns)  # type: ignore[arg-type]
+            dict.update(self, columns)
         self._table = columns, rows
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -152,7 +152,10 @@ class History(dict[str, NDArray[np.float64]]):
 
     def get(self, column: str, default: Any = None) -> Any:
         """A column, or `default` if there is none of this name."""
-        return self[column] if column in self else default
+        try:
+            return self[column]
+        except KeyError:
+            return default
 
     def copy(self) -> History:
         """An independent copy."""
@@ -170,7 +173,7 @@ class History(dict[str, NDArray[np.float64]]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __or__(self, other: Any) -> Any:
         return self._arrays() | other
@@ -181,7 +184,7 @@ class History(dict[str, NDArray[np.float64]]):
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("a History changes by append(row) and amend(values) only")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, from 1. IndexError if there is none."""

@@ -375,7 +375,10 @@ class Sequential(Network):
         return Text("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
 
     def save(self, path: FileLike) -> None:
-        """Write structure and parameters to one safetensors file, or to a binary file object; the file is complete or not there."""
+        """Write structure and parameters to one safetensors file, or to a binary file object.
+
+        A file at a path is complete or not there. See `Trainer.save`.
+        """
         from nncore import storage
 
         storage.save_model(self, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nncore.callbacks import CALLBACKS, Callback, _Best, _check_best, _check_names
-from nncore.schedules import Schedule, count, step_or_epoch, number
+from nncore.schedules import Schedule, count, number, step_or_epoch
 
 __all__ = ["ReduceLROnPlateau"]
 

@@ -42,6 +42,7 @@ Array = NDArray[Any]
 
 def save_model(model: Sequential, path: FileLike) -> None:
     """Write structure, parameters and state."""
+    _check_arrays(model, _model_arrays(model), named(path))
     _write(path, _all_arrays(model), {"kind": "model", "model": _model_config(model)})
 
 
@@ -89,6 +90,7 @@ def load(path: FileLike, *, custom_layers: Mapping[str, type[Layer]] | None = No
 
 def save_trainer(trainer: Trainer, path: FileLike) -> None:
     """Write the model, the optimizer's state, the history and where the training stands."""
+    _check_arrays(trainer.model, _model_arrays(trainer.model), named(path))
     state = trainer.optimizer.state_dict()
     arrays = _all_arrays(trainer.model)
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
@@ -188,7 +190,7 @@ def _training(trainer: Trainer) -> dict[str, Any]:
     return loss | {name: None if part is None else repr(part) for name, part in parts.items()}
 
 
-def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: FileLike) -> dict[str, Any]:
+def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The arguments of the checkpoint's optimizer that this one does not have, if the two began alike."""
     mine, now, first = (_plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
     if not isinstance(now, dict) or not isinstance(first, dict):
@@ -224,8 +226,8 @@ def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential
     for name, value in arrays.items():
         kind, _, rest = name.partition(".")
         if kind == "callback":
-            number, _, name = rest.partition(".")
-            own.setdefault(number, {})[name] = value
+            place, _, name = rest.partition(".")
+            own.setdefault(place, {})[name] = value
     result = []
     for number, entry in enumerate(entries):
         name, state = entry["class"], dict(entry["state"]) | own.get(str(number), {})
@@ -311,7 +313,8 @@ def _layer(entry: Mapping[str, Any], classes: Mapping[str, type[Layer]]) -> Laye
     if name not in classes:
         if isinstance(name, str) and name.removeprefix(CUSTOM) in {cls.__name__ for cls in LAYERS.values()}:
             raise ValueError(
-                f"a layer of class {name.removeprefix(CUSTOM)!r} is not nncore's own layer of this name: pass its class in custom_layers"
+                f"a layer of class {name.removeprefix(CUSTOM)!r} is not nncore's own of this name: pass its class in "
+                "custom_layers"
             )
         raise ValueError(f"a layer of class {str(name).removeprefix(CUSTOM)!r} is not known: pass it in custom_layers")
     return classes[name](**arguments)
@@ -364,7 +367,7 @@ def _read(path: FileLike, custom: Collection[str]) -> tuple[dict[str, Array], di
         raise ValueError(f"{path} was not written by nncore: expected format 'nncore-{VERSION}', got {header.get('format')!r}")
     if int(version[1]) > VERSION:
         raise ValueError(
-            f"{path} was written by a newer nncore: it has format {header['format']!r}, and this one reads up to 'nncore-{VERSION}'"
+            f"{path} was written by a newer nncore: expected at most format 'nncore-{VERSION}', got {header['format']!r}"
         )
     try:
         about = json.loads(header["about"])

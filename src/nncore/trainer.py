@@ -408,6 +408,18 @@ class Trainer(Training):
         """Write a checkpoint: the model, the optimizer and its state, the history and where the training stands.
 
         The callbacks of the ``fit`` under way, or of the last one, are in it with what they have counted and kept.
+
+        Parameters
+        ----------
+        path : str, path or binary file object
+            A file at a path is complete or not there: it is written beside the old one and takes its place. A symbolic link
+            stays and the file it points to is replaced; mode and, where permitted, owner stay those of the old file. Pipes and
+            devices are written into.
+
+        Raises
+        ------
+        ValueError
+            If parameters or state of the model are not finite: such a file would not be read.
         """
         from nncore import storage
 

@@ -368,7 +368,7 @@ def check_names(kernel: str, state: Mapping[str, Any], expected: set[str]) -> No
         raise ValueError(f"state of {kernel}: missing {missing}, unexpected {unexpected}")
 
 
-def check_finite_state(name: str, array: Array) -> None:
+def check_finite_state(name: str, array: NDArray[Any]) -> None:
     """Raise if a number of an array of state is NaN or infinite."""
     if not np.isfinite(array).all():
         raise ValueError(f"state {name}: expected finite numbers, got {array[~np.isfinite(array)].flat[0]}")
