@@ -102,7 +102,7 @@ def save_trainer(trainer: Trainer, path: FileLike) -> None:
         "first_optimizer_config": _plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
         "losses_of": trainer._last_losses.fingerprint,
     }  # fmt: skip
-    arrays["history"] = np.array(list(trainer.history.values())).reshape(len(trainer.history.columns), -1)
+    arrays["history"] = _table(trainer.history)
     if trainer._last_losses.values is not None:
         arrays["losses"] = trainer._last_losses.values
     _write(path, arrays, about)
@@ -145,6 +145,11 @@ def restore_trainer(trainer: Trainer, path: FileLike) -> None:
 
 def _is_custom(cls: type) -> bool:
     return class_name(cls).startswith(CUSTOM)
+
+
+def _table(history: History) -> Array:
+    """Its columns as an array (columns, epochs)."""
+    return np.array(list(history.values()), dtype=np.float64).reshape(len(history.columns), len(history))
 
 
 def _history(columns: list[str], table: Array) -> History:
@@ -413,4 +418,4 @@ def _renew(about: dict[str, Any], arrays: dict[str, Array], custom: Collection[s
         about["callbacks"] = renew(about["callbacks"], CALLBACKS)
         history = History.from_dict(about.pop("history"))
         about["history_columns"] = history.columns
-        arrays["history"] = np.array(list(history.values())).reshape(len(history.columns), -1)
+        arrays["history"] = _table(history)

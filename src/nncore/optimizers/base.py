@@ -107,6 +107,9 @@ class Optimizer(Configured, Sealed):
     def configure(self, config: Mapping[str, Any]) -> None:
         """Assign some of the arguments, as `config` returns them; none of them if the constructor refuses one."""
         other = self._with(config)
+        if other.slots != self.slots:
+            names = ", ".join(config)
+            raise ValueError(f"{names}: expected what leaves the arrays of state as they are, {self.slots}, got {dict(config)}")
         for name in config:
             setattr(self, name, getattr(other, name))
 
