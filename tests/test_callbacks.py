@@ -324,7 +324,7 @@ def test_columns_of_second_order_are_known_before_training():
 @pytest.mark.parametrize(("callback", "words"), [
     (EarlyStopping(), "no column 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
     (EarlyStopping("loss"), "no column 'loss'.*exact_loss=True; 'running_loss' is there"),
-    (EarlyStopping("val_acuracy"), "no column 'val_acuracy'"),
+    (EarlyStopping("val_acuracy", mode="max"), "no column 'val_acuracy'"),
     (ModelCheckpoint("x", "val_loss"), "no column 'val_loss'"),
     (ModelCheckpoint("{val_loss}"), "there are epoch, running_loss"),
     (nn.ReduceLROnPlateau(), "no column 'val_loss'"),
@@ -339,7 +339,7 @@ def test_a_missing_column_is_found_before_training(callback, words):
 
 
 def test_a_column_that_another_callback_adds():
-    stopping = EarlyStopping("mine", patience=1)
+    stopping = EarlyStopping("mine", patience=1, mode="min")
     trainer = small_trainer()
     trainer.fit(*DATA, epochs=5, callbacks=[Told(), stopping], verbose=0)
     assert trainer.epochs_done == 2

@@ -103,9 +103,9 @@ def test_row(history):
 
 def test_best_with_nan_and_ties():
     h = History.from_dict({"x": [None, 2.0, 1.0, 1.0, None], "y": [None] * 5})
-    assert h.best("x") == 3
+    assert h.best("x", "min") == 3
     with pytest.raises(ValueError, match="'y' holds no number"):
-        h.best("y")
+        h.best("y", "min")
 
 
 def test_repr_short():

@@ -306,7 +306,7 @@ def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
     trainer = fit(make_trainer("adam"), 2, callbacks=[nn.EarlyStopping("running_loss")])
     trainer.save(tmp_path / "good")
     for change, message in (
-        (lambda about: about["callbacks"][0]["state"].pop("best_epoch") and None, "EarlyStopping can take up.*best_epoch"),
+        (lambda about: about["callbacks"][0]["state"].pop("best_epoch") and None, "bad is damaged.*best_epoch"),
         (set_in("callbacks", value=[{"class": "EarlyStopping"}]), "bad is damaged"),
         (set_in("callbacks", value=3), "bad is damaged"),
         (set_in("callbacks", value=["EarlyStopping"]), "bad is damaged"),
@@ -317,7 +317,7 @@ def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
         assert trainer.epochs_done == len(trainer.history)
     early = nn.EarlyStopping("running_loss")
     early.load_state_dict({"wait": 0, "best": 1.0, "best_epoch": 0, "best_parameters": np.zeros(3), "best_state": np.zeros(0)})
-    with pytest.raises(ValueError, match=r"best parameters of another model: expected shape \(51,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"best parameters of another model: expected shape \(51,\).*got \(3,\)"):
         fit(make_trainer("adam"), 1, callbacks=[early])
 
 
@@ -404,7 +404,7 @@ def test_something_behind_the_end(good: Path) -> None:
 
 def test_safetensors_of_something_else(tmp_path: Path) -> None:
     save_file({"parameters": np.zeros(51, np.float32), "state": np.zeros(0, np.float32)}, tmp_path / "bad")
-    with pytest.raises(ValueError, match=r"bad was not written by nncore.*'nncore-1'.*None"):
+    with pytest.raises(ValueError, match=r"bad was not written by nncore.*'nncore-2'.*None"):
         nn.load(tmp_path / "bad")
     save_file({"a": np.zeros(3)}, tmp_path / "bad", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"bad was not written by nncore.*'pt'"):
@@ -498,8 +498,8 @@ def test_a_large_model_is_not_built_for_a_small_file(good: Path, monkeypatch: py
 
 DAMAGED_TRAINING: dict[str, Any] = {
     **{f"no {name}": (lambda about, name=name: about.pop(name) and None)
-       for name in ("kind", "optimizer", "optimizer_state", "epochs_done", "seed", "history", "training", "optimizer_config",
-                    "first_optimizer_config", "callbacks", "losses_of")},
+       for name in ("kind", "optimizer", "optimizer_state", "epochs_done", "seed", "history_columns", "training",
+                    "optimizer_config", "first_optimizer_config", "callbacks", "losses_of")},
     "an optimizer of text": set_in("optimizer_config", value="adam"),
     "an lr that is text": set_in("optimizer_config", "lr", value="fast"),
     "an lr below 0": set_in("optimizer_config", "lr", value=-1.0),
@@ -511,11 +511,10 @@ DAMAGED_TRAINING: dict[str, Any] = {
     "a negative epochs_done": set_in("epochs_done", value=-1),
     "a negative seed": set_in("seed", value=-1),
     "a seed that is a list": set_in("seed", value=[]),
-    "a history that is a list": set_in("history", value=[1]),
-    "a history that is text": set_in("history", value="good"),
-    "a history of numbers": set_in("history", value={"loss": 1}),
-    "a history of text": set_in("history", value={"loss": ["a"]}),
-    "a history of unequal columns": set_in("history", value={"loss": [1], "val_loss": []}),
+    "columns of a history that are numbers": set_in("history_columns", 0, value=1),
+    "columns of a history that are text": set_in("history_columns", value="ab"),
+    "too many columns of a history": lambda about: about["history_columns"].append("loss"),
+    "equal columns of a history": lambda about: about["history_columns"].__setitem__(0, about["history_columns"][1]),
     "a state that is a list": set_in("optimizer_state", value=[1]),
     "a state that is a number": set_in("optimizer_state", value=1),
     "a state with something else": set_in("optimizer_state", "lr", value=1.0),
@@ -530,7 +529,7 @@ def test_damaged_description_of_a_training(case: str, good: Path) -> None:
     bad = altered(good, DAMAGED_TRAINING[case])
     trainer = fit(make_trainer("adam"), 1)
     theta, state = trainer.model.parameters.copy(), trainer.optimizer.state_dict()
-    with pytest.raises((ValueError, TypeError), match=r"bad|step_count|product_beta1|lr|columns"):
+    with pytest.raises(ValueError, match="bad"):
         trainer.restore(bad)
     assert np.array_equal(trainer.model.parameters, theta)
     assert all(np.array_equal(value, state[name]) for name, value in trainer.optimizer.state_dict().items())

@@ -1,27 +1,31 @@
 """What happens between epochs: stopping early, saving, logging.
 
 Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that
-keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays. A callback whose state
-was loaded before training continues from it; otherwise it starts afresh.
+keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays, which ``check_state``
+checks before anything changes. A callback whose state was loaded before training continues from it; otherwise it starts afresh.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import inspect
 import io
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .data.validation import check_folder
+from .data.validation import NUMBER
+from .files import append, check_target, write
 from .hints import Explained
-from .history import _larger_is_better
+from .history import larger_is_better
+from .schedules import step_or_epoch
 
-__all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
+__all__ = ["CALLBACKS", "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "end_training"]
 
 
 class Callback(Explained):
@@ -74,8 +78,43 @@ class Callback(Explained):
         """What a resumed training needs: JSON values and arrays."""
         return {}
 
+    @classmethod
+    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
+        """Raise ValueError or TypeError if `state` is not what `state_dict` returns, in a training of `model` if given."""
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
+
+    def __repr__(self) -> str:
+        names = [name for name in inspect.signature(type(self)).parameters if name in vars(self)]
+        return f"{type(self).__name__}({', '.join(f'{name}={vars(self)[name]!r}' for name in names)})"
+
+
+def end_training(callbacks: Iterable[Callback], trainer: Any, failure: BaseException | None = None) -> None:
+    """Call ``on_train_end`` of all callbacks; then raise `failure`, or else the first error among theirs."""
+    for callback in callbacks:
+        try:
+            callback.on_train_end(trainer)
+        except BaseException as error:
+            if failure is not None:
+                failure.__context__ = failure.__context__ or error
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+def _check_names(kind: type, state: Any, names: Collection[str], optional: Collection[str] = ()) -> None:
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state of {kind.__name__} must be a mapping, got {state!r}")
+    missing, unexpected = sorted(set(names) - set(state)), sorted(set(state) - {*names, *optional})
+    if missing or unexpected:
+        raise ValueError(f"state of {kind.__name__}: missing {missing}, unexpected {unexpected}")
+
+
+def _check_best(value: Any) -> None:
+    number = isinstance(value, NUMBER) and not isinstance(value, bool)
+    if value is not None and not (number and not math.isnan(value)):
+        raise ValueError(f"best must be a number or None, got {value!r}")
 
 
 class _Best:
@@ -84,9 +123,11 @@ class _Best:
     """
 
     def __init__(self, column: str, mode: str, min_delta: float = 0.0, relative: bool = False) -> None:
+        if not isinstance(column, str):
+            raise TypeError(f"monitor must be the name of a column, got {column!r}")
         self.column = column
         self.min_delta, self.relative = min_delta, relative
-        self.larger = _larger_is_better(column, mode)
+        self.larger = larger_is_better(column, mode)
         self.value: float | None = None
 
     def check(self, columns: Collection[str]) -> None:
@@ -135,8 +176,8 @@ class EarlyStopping(Callback):
     min_delta : float, default 0.0
         A smaller change is no improvement.
     mode : {"auto", "min", "max"}, default "auto"
-        "auto" is "max" for names that end in accuracy, precision, recall, f1, auc, r2 or score, and "min" for all
-        others.
+        "auto" is "max" for accuracy, precision, recall, f1, auc and r2, and "min" for loss, penalty and the names of losses,
+        each also behind ``val_`` or ``running_``. Other columns need "min" or "max".
     restore_best : bool, default True
         Put the parameters and the state (running statistics) of the best epoch back at the end of training, whether it
         was stopped or not.
@@ -177,7 +218,7 @@ class EarlyStopping(Callback):
     ) -> None:
         if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 0:
             raise ValueError(f"patience must be an integer of at least 0, got {patience!r}")
-        if not 0 <= min_delta < math.inf:
+        if isinstance(min_delta, bool) or not isinstance(min_delta, NUMBER) or not 0 <= min_delta < math.inf:
             raise ValueError(f"min_delta must be finite and at least 0, got {min_delta!r}")
         self.monitor = monitor
         self.patience = int(patience)
@@ -206,9 +247,15 @@ class EarlyStopping(Callback):
         if not self._resumed:
             self._reset()
         self._resumed = False
-        if self._parameters is not None and self._parameters.shape != trainer.model.parameters.shape:
-            shapes = f"{trainer.model.parameters.shape}, got {self._parameters.shape}"
-            raise ValueError(f"EarlyStopping goes on with the best parameters of another model: expected shape {shapes}")
+        self._check_kept(self._parameters, self._state, trainer.model)
+
+    @staticmethod
+    def _check_kept(parameters: Any, state: Any, model: Any) -> None:
+        """Raise unless these are a model's best parameters and state, or None."""
+        for name, kept, own in (("parameters", parameters, model.parameters), ("state", state, model.state)):
+            if kept is not None and (kept.shape, kept.dtype) != (own.shape, own.dtype):
+                what = f"shape {own.shape} and {own.dtype}, got {kept.shape} and {kept.dtype}"
+                raise ValueError(f"EarlyStopping goes on with the best {name} of another model: expected {what}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)
@@ -234,7 +281,25 @@ class EarlyStopping(Callback):
             state |= {"best_parameters": self._parameters.copy(), "best_state": self._state.copy()}
         return state
 
+    @classmethod
+    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
+        kept = ("best_parameters", "best_state")
+        _check_names(cls, state, ("wait", "best", "best_epoch"), kept)
+        _check_best(state["best"])
+        step_or_epoch("wait", state["wait"])
+        if state["best_epoch"] is not None:
+            step_or_epoch("best_epoch", state["best_epoch"])
+        if not set(kept) & set(state):
+            return
+        for name in kept:
+            array = state.get(name)
+            if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be a 1-D array of finite numbers, got {array!r}")
+        if model is not None:
+            cls._check_kept(state["best_parameters"], state["best_state"], model)
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.check_state(state)
         self._reset()
         self.wait, self._best.value, self.best_epoch = state["wait"], state["best"], state["best_epoch"]
         if "best_parameters" in state:
@@ -271,6 +336,8 @@ class ModelCheckpoint(Callback):
     ValueError
         For ``save_best_only`` without a `monitor`; before training, if `monitor` or `path` names a column that there will
         not be.
+    FileNotFoundError, IsADirectoryError
+        Before training, if the folder of `path` does not exist or `path` is a folder.
 
     Examples
     --------
@@ -316,6 +383,8 @@ class ModelCheckpoint(Callback):
             self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
+        known, brace, _ = self.path.partition("{")
+        check_target(f"{known}file" if brace else self.path)
         if not self._resumed:
             self._reset()
         self._resumed = False
@@ -331,7 +400,15 @@ class ModelCheckpoint(Callback):
         """The best value and the last path."""
         return {"best": self.best, "last_path": self.last_path}
 
+    @classmethod
+    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
+        _check_names(cls, state, ("best", "last_path"))
+        _check_best(state["best"])
+        if not isinstance(state["last_path"], (str, type(None))):
+            raise ValueError(f"last_path must be a path or None, got {state['last_path']!r}")
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.check_state(state)
         self._reset()
         if self._best is not None:
             self._best.value = state["best"]
@@ -363,7 +440,11 @@ class LambdaCallback(Callback):
     ) -> None:
         self._train_begin, self._epoch_begin = on_train_begin, on_epoch_begin
         self._epoch_end, self._train_end = on_epoch_end, on_train_end
-        for function in (on_train_begin, on_epoch_begin, on_epoch_end, on_train_end):
+        self._given = {
+            "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
+            "on_train_end": on_train_end,
+        }  # fmt: skip
+        for function in self._given.values():
             if function is not None and not callable(function):
                 raise TypeError(f"a hook must be callable, got {function!r}")
         self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
@@ -384,18 +465,29 @@ class LambdaCallback(Callback):
         if self._train_end is not None:
             self._train_end(trainer)
 
+    def __repr__(self) -> str:
+        given = [f"{name}={function!r}" for name, function in self._given.items() if function is not None]
+        return f"LambdaCallback({', '.join(given)})"
+
 
 class CSVLogger(Callback):
     """Write the rows of the history to a CSV file, each in a single write at the end of its epoch.
 
     The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
-    file is replaced by one with that column, empty in the rows before.
+    file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full
+    disk, is not written at all, and the error is raised in its epoch.
 
     Parameters
     ----------
     path : path-like
     append : bool, default False
-        Add to an existing file, as a resumed training would; a last line that was cut short is dropped.
+        Add to an existing file, as a resumed training would; a last line that was cut short is dropped, and a byte order
+        mark, as Excel writes it, is kept.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        Before training, if the folder does not exist, or `path` is a folder, a pipe or a device.
 
     Examples
     --------
@@ -415,31 +507,47 @@ class CSVLogger(Callback):
         self.path = Path(path)
         self.append = append
         self._columns: list[str] = []
+        self._mark = b""  # the file's byte order mark
         self._begins = True
 
     def on_train_begin(self, trainer: Any) -> None:
-        check_folder(self.path)
-        self._columns = []
+        check_target(self.path)
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(f"path must be a regular file, which can be read and replaced, got {self.path}")
+        self._columns, self._mark = [], b""
         if self.append and self.path.exists():
             text = self.path.read_bytes()
-            text = text[: text.rfind(b"\n") + 1]
-            self._columns = next(csv.reader(io.StringIO(text.decode())), [])
-            _replace(self.path, text)
+            whole = text[: text.rfind(b"\n") + 1]
+            if whole.startswith(codecs.BOM_UTF8):
+                self._mark = codecs.BOM_UTF8
+            self._columns = next(_lines(whole), [])
+            if whole != text:
+                write(self.path, whole)
         self._begins = not self.append or not self.path.exists()
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         if self._begins:  # not before: another callback may refuse the training, and an older file should stay
-            _replace(self.path, b"")
+            write(self.path, b"")
             self._begins = False
         values = {**row, "epoch": epoch}
         new = [c for c in dict.fromkeys(["epoch", *row]) if c not in self._columns]
         if new:
-            self._columns += new
-            old = list(csv.reader(io.StringIO(self.path.read_text(encoding="utf-8"))))[1:]
-            padded = [line + [""] * (len(self._columns) - len(line)) for line in old]
-            _replace(self.path, b"".join(map(_line, [self._columns, *padded])))
-        with open(self.path, "ab", buffering=0) as file:
-            file.write(_line([_text(values.get(c)) for c in self._columns]))
+            columns = [*self._columns, *new]
+            old = list(_lines(self.path.read_bytes()))[1:]
+            padded = [line + [""] * (len(columns) - len(line)) for line in old]
+            write(self.path, self._mark + b"".join(map(_line, [columns, *padded])))
+            self._columns = columns
+        append(self.path, _line([_text(values.get(c)) for c in self._columns]))
+
+
+CALLBACKS: dict[str, type[Callback]] = {
+    cls.__name__: cls for cls in (EarlyStopping, ModelCheckpoint, LambdaCallback, CSVLogger)
+}
+
+
+def _lines(text: bytes) -> Any:
+    """The rows of a CSV file, which may begin with a byte order mark."""
+    return csv.reader(io.StringIO(text.decode("utf-8-sig")))
 
 
 def _text(value: Any) -> str:
@@ -452,14 +560,3 @@ def _line(cells: list[str]) -> bytes:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue().encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

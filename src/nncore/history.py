@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore.figures import finish, new_figure
+from nncore.hints import hint
+from nncore.losses import LOSSES
 from nncore.optimizers.hyper import RANGES
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["History"]
 
-_LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score")
+_LARGER_IS_BETTER = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})
+_SMALLER_IS_BETTER = frozenset({"loss", "penalty", "activity_penalty", *LOSSES})
 SECOND_ORDER = (  # what second-order optimizers may tell of an iteration
     "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
     "negative_curvature", "seconds",
@@ -29,19 +32,36 @@ _OVER_DECADES = ("loss", "lr", "grad_norm")  # endings of columns that may get a
 _HEAD, _TAIL = 5, 5
 
 
-def _larger_is_better(column: str, mode: str) -> bool:
-    """Whether to look for the largest value of `column`; mode "auto" reads it off the column's name."""
+def larger_is_better(column: str, mode: str) -> bool:
+    """Whether to look for the largest value of `column`; mode "auto" knows losses and common metrics by their names.
+
+    >>> larger_is_better("val_accuracy", "auto"), larger_is_better("running_loss", "auto"), larger_is_better("steps", "max")
+    (True, False, True)
+    """
     if mode not in ("auto", "min", "max"):
         raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-    return column.endswith(_LARGER_IS_BETTER) if mode == "auto" else mode == "max"
+    if mode != "auto":
+        return mode == "max"
+    name = column.removeprefix("val_").removeprefix("running_")
+    if name in _LARGER_IS_BETTER or name in _SMALLER_IS_BETTER:
+        return name in _LARGER_IS_BETTER
+    meant = hint(name, [*_LARGER_IS_BETTER, *_SMALLER_IS_BETTER])
+    raise ValueError(
+        f"mode must be 'min' or 'max' for column {column!r}, got 'auto', which knows only losses and "
+        f"{', '.join(sorted(_LARGER_IS_BETTER))} by their names{meant}"
+    )
 
 
-class History:
+class History(dict[str, NDArray[np.float64]]):
     """A table with one row per epoch and one column per loss, metric or other number.
 
     Epochs are counted from 1: ``history.row(history.best("val_loss"))`` is the row with the smallest validation loss, and
-    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may appear later than others, or miss in a row: its value
-    there is NaN. Iteration goes over the names of the columns; ``len`` is the number of rows.
+    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may appear later than others, or be missing in a row: its value
+    there is NaN.
+
+    It is read like a dict of the columns, and like a ``pandas.DataFrame``: iteration goes over the names of the columns,
+    ``len`` is the number of rows. So ``pandas.DataFrame(history)`` is the same table. Only `append` and `amend` change it.
+    (It is a subclass of ``dict`` because pandas makes a table of columns out of nothing else.)
 
     >>> history = History()
     >>> history.append({"loss": 0.9, "val_loss": 1.0})
@@ -60,27 +80,89 @@ class History:
         3  0.3000    0.8000
     """
 
+    # The columns and how many of their rows count, bound together: whatever interrupts a change leaves the table as it was
+    # before or as it is afterwards. Lists may be longer by a row that was never finished.
+    _table: tuple[dict[str, list[float]], int]
+
     def __init__(self) -> None:
-        self._columns: dict[str, list[float]] = {}
-        self._rows = 0
+        super().__init__()
+        self._table = {}, 0
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> History:
+        """The history with these columns, which must have the same length. None is NaN."""
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns must have the same length, got {lengths}")
+        rows, history = next(iter(lengths.values()), 0), cls()
+        if rows:
+            history._bind({name: [_number(name, value) for value in values] for name, values in columns.items()}, rows)
+        return history
+
+    def _bind(self, columns: dict[str, list[float]], rows: int) -> None:
+        """The table from now on. ``dict`` gets the same lists, for code in C that asks for no method."""
+        if columns is not self._table[0]:
+            dict.update(self, columns)
+        self._table = columns, rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return History.from_columns, (dict(self),)
+
+    # --- reading
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns, in order of appearance."""
-        return list(self._columns)
+        return list(self._table[0])
 
     def __len__(self) -> int:
-        return self._rows
+        return self._table[1]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self._table[0])
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._table[0])
 
     def __contains__(self, column: object) -> bool:
-        return column in self._columns
+        return column in self._table[0]
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         """A column as a new float64 array of shape (rows,). KeyError for an unknown name."""
-        return np.array(self._column(column))
+        columns, rows = self._table
+        try:
+            return np.array(columns[column][:rows], dtype=np.float64)
+        except (KeyError, TypeError):
+            raise KeyError(f"no column {column!r}; there are {', '.join(columns) or 'none'}") from None
+
+    def _arrays(self) -> dict[str, NDArray[np.float64]]:
+        return {column: self[column] for column in self}
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        """The names of the columns."""
+        return self._table[0].keys()
+
+    def values(self) -> ValuesView[NDArray[np.float64]]:  # type: ignore[override]
+        """The columns."""
+        return self._arrays().values()
+
+    def items(self) -> ItemsView[str, NDArray[np.float64]]:  # type: ignore[override]
+        """Names and columns."""
+        return self._arrays().items()
+
+    def get(self, column: str, default: Any = None) -> Any:
+        """A column, or `default` if there is none of this name."""
+        try:
+            return self[column]
+        except KeyError:
+            return default
+
+    def copy(self) -> History:
+        """An independent copy."""
+        return History.from_columns(self._arrays())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.columns
 
     def __eq__(self, other: object) -> bool:
         """Same columns, same numbers; NaN equals NaN."""
@@ -88,19 +170,30 @@ class History:
             return NotImplemented
         return self.columns == other.columns and all(np.array_equal(self[c], other[c], equal_nan=True) for c in self)
 
-    __hash__ = None  # type: ignore[assignment]
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
-    def _column(self, column: str) -> list[float]:
-        try:
-            return self._columns[column]
-        except (KeyError, TypeError):
-            raise KeyError(f"no column {column!r}; there are {', '.join(self._columns) or 'none'}") from None
+    __hash__ = None
+
+    def __or__(self, other: Any) -> Any:
+        return self._arrays() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self._arrays()
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("a History changes by append(row) and amend(values) only")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, from 1. IndexError if there is none."""
-        if not 1 <= epoch <= self._rows:
-            raise IndexError(f"there is no epoch {epoch}: epochs go from 1 to {self._rows}")
-        return {name: values[epoch - 1] for name, values in self._columns.items()}
+        columns, rows = self._table
+        if not 1 <= epoch <= rows:
+            raise IndexError(f"there is no epoch {epoch}: epochs go from 1 to {rows}")
+        return {name: values[epoch - 1] for name, values in columns.items()}
+
+    # --- changing
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row.
@@ -120,12 +213,16 @@ class History:
         numbers = _numbers(row)
         if not numbers:
             raise ValueError("row must have at least one column, got an empty one")
-        for name in numbers:
-            if name not in self._columns:
-                self._columns[name] = [math.nan] * self._rows
-        for name, values in self._columns.items():
-            values.append(numbers.get(name, math.nan))
-        self._rows += 1
+        columns, rows = self._with(numbers), self._table[1]
+        for name, values in columns.items():
+            values[rows:] = (numbers.get(name, math.nan),)
+        self._bind(columns, rows + 1)
+
+    def _with(self, names: Iterable[str]) -> dict[str, list[float]]:
+        """The columns, with new ones for the names that have none; the table does not have these yet."""
+        columns, rows = self._table
+        new = [name for name in names if name not in columns]
+        return columns | {name: [math.nan] * rows for name in new} if new else columns
 
     def amend(self, values: Mapping[str, Any]) -> None:
         """Set columns of the last row: what a callback found out about an epoch.
@@ -136,15 +233,17 @@ class History:
         >>> history["distance"]
         array([2.])
         """
-        if not self._rows:
+        rows = self._table[1]
+        if not rows:
             raise ValueError("there is no row to amend")
-        for name, value in _numbers(values).items():
-            if name not in self._columns:
-                self._columns[name] = [math.nan] * self._rows
-            self._columns[name][-1] = value
+        numbers = _numbers(values)
+        columns = self._with(numbers)
+        for name, value in numbers.items():
+            columns[name][rows - 1] = value
+        self._bind(columns, rows)
 
     def to_dict(self) -> dict[str, list[float | None]]:
-        """The columns as lists of floats, ready for JSON and ``pandas.DataFrame``; NaN, which JSON lacks, becomes None.
+        """The columns as lists of floats, ready for JSON. NaN and infinities, which JSON does not have, become None.
 
         >>> history = History()
         >>> history.append({"loss": 1.0})
@@ -152,7 +251,8 @@ class History:
         >>> history.to_dict()
         {'loss': [1.0, 0.5], 'val_loss': [None, 0.75]}
         """
-        return {name: [None if math.isnan(v) else v for v in values] for name, values in self._columns.items()}
+        columns, rows = self._table
+        return {name: [v if math.isfinite(v) else None for v in values[:rows]] for name, values in columns.items()}
 
     @classmethod
     def from_dict(cls, columns: Mapping[str, Sequence[float | None]]) -> History:
@@ -162,14 +262,10 @@ class History:
         ------
         ValueError
             If the columns differ in length.
+        TypeError
+            For a name that is not a string or a value that is not a number.
         """
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"columns must have the same length, got {lengths}")
-        history = cls()
-        for values in zip(*columns.values(), strict=True):
-            history.append(dict(zip(columns, values, strict=True)))
-        return history
+        return cls.from_columns(columns)
 
     def best(self, column: str, mode: str = "auto") -> int:
         """The epoch, from 1, of the best value; the first one among equals; NaN is never best.
@@ -178,34 +274,35 @@ class History:
         ----------
         column : str
         mode : {"auto", "min", "max"}, default "auto"
-            "auto" is "max" for names that end in accuracy, precision, recall, f1, auc, r2 or score, and "min" for all
-            others.
+            "auto" is "max" for accuracy, precision, recall, f1, auc and r2, and "min" for loss, penalty and the names of
+            losses, each also behind ``val_`` or ``running_``. Other columns need "min" or "max".
 
         Raises
         ------
         KeyError
             For an unknown column.
         ValueError
-            If the column holds no number.
+            If the column holds no number, or "auto" does not know it.
         """
         values = self[column]
-        larger = _larger_is_better(column, mode)
+        larger = larger_is_better(column, mode)
         if np.isnan(values).all():
             raise ValueError(f"column {column!r} holds no number")
         return int(np.nanargmax(values) if larger else np.nanargmin(values)) + 1
 
     def __repr__(self) -> str:
-        if not self._rows:
+        columns, rows = self._table
+        if not rows:
             return "History of 0 epochs"
-        cut = self._rows > _HEAD + _TAIL + 1
-        every = range(1, self._rows + 1)
+        cut = rows > _HEAD + _TAIL + 1
+        every = range(1, rows + 1)
         epochs = [*every[:_HEAD], *every[-_TAIL:]] if cut else list(every)
         table = [["epoch", *map(str, epochs)]]
-        table += [[name, *_format([values[e - 1] for e in epochs])] for name, values in self._columns.items()]
+        table += [[name, *_format([values[e - 1] for e in epochs])] for name, values in columns.items()]
         lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
         if cut:
             lines[_HEAD + 1 : _HEAD + 1] = ["..."]
-            lines.append(f"[{self._rows} epochs]")
+            lines.append(f"[{rows} epochs]")
         return "\n".join(lines)
 
     def plot(
@@ -247,7 +344,7 @@ class History:
             names = [c for c in self if c not in _NOT_A_METRIC and np.isfinite(self[c]).any()]
             losses = [c for c in names if c.endswith(("loss", "penalty"))]
             panels = [panel for panel in (losses, [c for c in names if c not in losses]) if panel]
-        if not self._rows or not any(panels):
+        if not len(self) or not any(panels):
             raise ValueError("the history has no column to draw")
 
         if ax is not None:
@@ -264,7 +361,7 @@ class History:
         """One panel with its legend above the axes, where it covers no curve."""
         from matplotlib.ticker import MaxNLocator
 
-        epochs = np.arange(1, self._rows + 1)
+        epochs = np.arange(1, len(self) + 1)
         families = list(dict.fromkeys(c.removeprefix("val_") for c in columns))
         drawn = []
         for c in columns:
@@ -309,12 +406,14 @@ def _justify(cells: list[str]) -> list[str]:
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """A row as floats; None is NaN."""
-    numbers = {}
-    for name, value in row.items():
-        if not isinstance(name, str):
-            raise TypeError(f"column names must be strings, got {name!r}")
-        try:
-            numbers[name] = math.nan if value is None else float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"column {name!r} must be a number, got {value!r}") from None
-    return numbers
+    return {name: _number(name, value) for name, value in row.items()}
+
+
+def _number(name: Any, value: Any) -> float:
+    """A value of the column `name`."""
+    if not isinstance(name, str):
+        raise TypeError(f"column names must be strings, got {name!r}")
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"column {name!r} must be a number, got {value!r}") from None

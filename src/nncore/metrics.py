@@ -35,6 +35,9 @@ class Accuracy:
 
     name = "accuracy"
 
+    def __repr__(self) -> str:
+        return "Accuracy()"
+
     def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets) -> tuple[Op, Array]:
         """Record the op, on the targets of the loss, judged by it; returns it and the per-example column that it writes."""
         hits = np.zeros(tape.capacity)
@@ -49,6 +52,9 @@ class LossMetric:
 
     def __init__(self, loss: Loss) -> None:
         self.loss, self.name = loss, loss.name
+
+    def __repr__(self) -> str:
+        return f"LossMetric({self.loss!r})"
 
     def emit_own(self, tape: Tape, y: Signal, targets: Targets) -> tuple[Op, Op, Array]:
         """Record the ops; returns the one that gathers the targets, the metric's, and the per-example column it writes."""

@@ -6,7 +6,6 @@ import copy
 import functools
 import math
 from collections.abc import Callable
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from nncore import differences
 from nncore.data.sparse import SparseRows
 from nncore.data.validation import check_positive_integer, check_step
+from nncore.files import FileLike
 from nncore.layers.base import unbound
 from nncore.losses import Loss
 from nncore.network import FORWARD_ROWS, Network
@@ -384,8 +384,11 @@ class Sequential(Network):
         head = f"Sequential, input {self.input_shape}, {self.dtype}"
         return Text("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write structure and parameters to one safetensors file; the file is complete or not there."""
+    def save(self, path: FileLike) -> None:
+        """Write structure and parameters to one safetensors file, or to a binary file object.
+
+        A file at a path is complete or not there. See `Trainer.save`.
+        """
         from nncore import storage
 
         storage.save_model(self, path)

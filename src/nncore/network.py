@@ -6,6 +6,7 @@ import math
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -83,20 +84,22 @@ class Network(Sealed):
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
         counts: dict[str, int] = {}
+        earlier: set[int] = set()
         for position, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers[{position}] must be a Layer, got {layer!r}")
-            earlier = [part for other in self.layers[:position] for part in other.parts]
-            if any(part is other for part in layer.parts for other in earlier):
+            parts = [id(part) for part in layer.parts]
+            if not earlier.isdisjoint(parts):
                 raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each place")
             if any(part.owner and part.owner() for part in layer.parts):
                 raise ValueError(f"layers[{position}] belongs to another model, whose parameters it holds: make a new one")
+            earlier.update(parts)
             kind = layer.default_name()
             counts[kind] = counts.get(kind, 0) + 1
             layer.name = layer.name or f"{kind}_{counts[kind]}"
-        names = ["input", *[layer.name for layer in self.layers]]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
+        names = Counter(["input", *[layer.name for layer in self.layers]])
+        twice, count = names.most_common(1)[0]
+        if count > 1:
             raise ValueError(f"layer names must differ, got {twice!r} twice")
 
     def _lay_out(self, size: int, kept: int) -> None:

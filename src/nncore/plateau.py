@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from nncore.callbacks import Callback, _Best
-from nncore.schedules import Schedule, count, number
+from nncore.callbacks import CALLBACKS, Callback, _Best, _check_best, _check_names
+from nncore.schedules import Schedule, count, number, step_or_epoch
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -42,7 +42,7 @@ class ReduceLROnPlateau(Callback):
         Epochs after a reduction that do not count.
     min_lr : float
     mode : {"auto", "min", "max"}
-        "auto" is read off the column's name, as in `EarlyStopping`.
+        "auto" knows losses and common metrics by their names, as in `EarlyStopping`.
     counting : {"keras", "pytorch"}
 
     Attributes
@@ -131,8 +131,23 @@ class ReduceLROnPlateau(Callback):
         """What has been counted; the rate itself is the optimizer's."""
         return {"best": self.best, "wait": self.wait, "resting": self.resting, "reductions": list(self.reductions)}
 
+    @classmethod
+    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
+        _check_names(cls, state, ("best", "wait", "resting", "reductions"))
+        _check_best(state["best"])
+        step_or_epoch("wait", state["wait"])
+        step_or_epoch("resting", state["resting"])
+        if not isinstance(state["reductions"], list):
+            raise ValueError(f"reductions must be a list of epochs, got {state['reductions']!r}")
+        for epoch in state["reductions"]:
+            step_or_epoch("reductions", epoch)
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.check_state(state)
         self._reset()
         self._best.value, self.wait, self.resting = state["best"], state["wait"], state["resting"]
         self.reductions = list(state["reductions"])
         self._resumed = True
+
+
+CALLBACKS["ReduceLROnPlateau"] = ReduceLROnPlateau

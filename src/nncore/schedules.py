@@ -48,10 +48,14 @@ def number(name: str, value: Any, least: float = -math.inf, *, above: float = -m
     """`value` as a float, if it is a finite number >= `least` and > `above`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not math.isfinite(value) or value < least or value <= above:
+    try:
+        result = float(value)
+    except OverflowError:  # an int that no float can hold
+        result = math.inf
+    if not math.isfinite(result) or result < least or result <= above:
         bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
         raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
-    return float(value)
+    return result
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
@@ -118,6 +122,16 @@ class Clock:
         """A clock whose time begins at a step, in the middle of an epoch or not."""
         first, epoch, length = self.stretches[max(0, sum(stretch[0] <= step for stretch in self.stretches) - 1)]
         return Clock(self.stretches, step, epoch + Fraction(step - first, length))
+
+
+MOST_COUNTED = 2**44  # steps and epochs: the address of a random number has room for so many
+
+
+def step_or_epoch(name: str, value: Any) -> int:
+    """`value` as an int, if it is a number of steps or epochs that a training can have: from 0 to below 2**44."""
+    if count(name, value, 0) >= MOST_COUNTED:
+        raise ValueError(f"{name}: expected an int below 2**44, got {value!r}")
+    return int(value)
 
 
 class Schedule(Configured):

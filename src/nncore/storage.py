@@ -6,53 +6,65 @@ import copy
 import inspect
 import json
 import os
-import uuid
-from collections.abc import Mapping
+import re
+import stat
+from collections.abc import Collection, Iterable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save
 
+from nncore.callbacks import CALLBACKS
 from nncore.data.scaler import Scaler
-from nncore.data.scaling import restored
-from nncore.data.validation import check_folder
+from nncore.data.scaling import SCALERS, restored
+from nncore.files import CUSTOM, FileLike, class_name, named, write_to
+from nncore.history import History
+from nncore.interrupt import Interrupt
 from nncore.layers import LAYERS, Layer
 from nncore.model import Sequential
-from nncore.network import declare
+from nncore.network import _shape, declare
+from nncore.schedules import step_or_epoch
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
 
 __all__ = ["load"]
 
-FORMAT = "nncore-1"
+VERSION = 2
+"""Of the format. The first one had the history in the description and did not mark classes that are not nncore's own."""
+MOST_HEADER = 100_000_000  # bytes that a safetensors header may have
+BAD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, RecursionError)  # what damage leads to
 Array = NDArray[Any]
-PathLikeStr = str | PathLike[str]
 
 
-def save_model(model: Sequential, path: PathLikeStr) -> None:
+def save_model(model: Sequential, path: FileLike) -> None:
     """Write structure, parameters and state."""
-    about = {"kind": "model", "model": _model_config(model), "feature_names": model.feature_names}
-    _write(path, _all_arrays(model), about)
+    with model.lock:  # between two steps of a training in another thread
+        _check_arrays(model, _model_arrays(model), named(path))
+        about = {"kind": "model", "model": _model_config(model), "feature_names": model.feature_names}
+        data = _packed(path, _all_arrays(model), about)
+    write_to(path, data)
 
 
-def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+def load(path: FileLike, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
     """Read a model that ``Sequential.save`` or ``Trainer.save`` wrote.
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary file object
+        Of a file object all that is left is read. A path must be that of a regular file.
     custom_layers : mapping, optional
-        Classes of your own layers by class name; each is made from what its ``config()`` returned.
+        Classes of your own layers by class name; each is made from what its ``config()`` returned. A layer of your own is never
+        taken for one of nncore's, even if its class has the same name or is derived from it.
 
     Raises
     ------
     ValueError
-        If the file is no nncore file, is damaged, or names a layer that is not known.
+        If the file is no nncore file, is damaged, holds numbers that are not finite, or names a layer that is not known.
 
     Examples
     --------
@@ -63,21 +75,33 @@ def load(path: PathLikeStr, *, custom_layers: Mapping[str, type[Layer]] | None =
     >>> nn.load(path).parameters.size
     17
     """
-    arrays, about = _read(path)
-    classes = {cls.__name__: cls for cls in LAYERS.values()} | dict(custom_layers or {})
+    custom = dict(custom_layers or {})
+    for name, cls in custom.items():
+        if not (isinstance(cls, type) and issubclass(cls, Layer)):
+            raise TypeError(f"custom_layers must map names to classes of layers, got {cls!r} for {name!r}")
+    arrays, about = _read(path, custom)
+    classes = {cls.__name__: cls for cls in LAYERS.values()} | {CUSTOM + name: cls for name, cls in custom.items()}
     try:
         sizes = tuple(arrays.get(name, np.zeros(0)).size for name in ("parameters", "state"))
         model = _build(about["model"], classes, sizes)
         _restore_scalers(model, about["model"], arrays)
         model.feature_names = about.get("feature_names")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} describes no model that can be built: {error}") from error
-    _fill(model, arrays, path)
+    except BAD as error:
+        raise ValueError(f"{named(path)} describes no model that can be built: {error}") from error
+    _check_arrays(model, arrays, named(path))
+    _fill(model, arrays)
     return model
 
 
-def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
+def save_trainer(trainer: Trainer, path: FileLike) -> None:
     """Write the model, the optimizer's state, the history and where the training stands."""
+    with trainer.model.lock:
+        data = _packed_trainer(trainer, path)
+    write_to(path, data)
+
+
+def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
+    _check_arrays(trainer.model, _model_arrays(trainer.model), named(path))
     state = trainer.optimizer.state_dict()
     arrays = _all_arrays(trainer.model)
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
@@ -85,22 +109,23 @@ def save_trainer(trainer: Trainer, path: PathLikeStr) -> None:
         "kind": "trainer", "model": _model_config(trainer.model), "optimizer": trainer.optimizer.title,
         "feature_names": trainer.model.feature_names,
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
-        "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history": trainer.history.to_dict(),
+        "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history_columns": trainer.history.columns,
         "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),
         "first_optimizer_config": _plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
         "losses_of": trainer._last_losses.fingerprint,
     }  # fmt: skip
+    arrays["history"] = _table(trainer.history)
     if trainer._last_losses.values is not None:
         arrays["losses"] = trainer._last_losses.values
-    _write(path, arrays, about)
+    return _packed(path, arrays, about)
 
 
-def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
+def restore_trainer(trainer: Trainer, path: FileLike) -> None:
     """Take over everything from a checkpoint, after checking that it fits."""
-    from nncore.history import History
     from nncore.samplers import LastLosses
 
-    arrays, about = _read(path)
+    arrays, about = _read(path, {type(layer).__name__ for layer in trainer.model.layers if _is_custom(type(layer))})
+    path = named(path)
     if about.get("kind") != "trainer":
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {about.get('kind')!r}")
     if other := _differences(_plain(_model_config(trainer.model)), about.get("model")):
@@ -115,21 +140,43 @@ def restore_trainer(trainer: Trainer, path: PathLikeStr) -> None:
     try:
         _restore_scalers(scaled, about["model"], arrays)
         scaled.feature_names = about.get("feature_names")
-        callbacks = _read_callbacks(about["callbacks"], arrays)
-        last = LastLosses(_count(about, "losses_of"), _losses(arrays))
-        history, state = History.from_dict(about["history"]), dict(about["optimizer_state"])
-        epochs_done, seed = _count(about, "epochs_done"), _count(about, "seed")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
+        last = LastLosses(_count(about, "losses_of", 2**32), _losses(arrays))
+        history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
+        epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), _count(about, "seed", 2**64)
+        state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
+    except BAD as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
-    trainer.optimizer.load_state_dict(state)
-    trainer.optimizer.configure(config)
-    trainer._first_config = about["first_optimizer_config"]
-    trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
-    _fill(trainer.model, arrays, path)
-    trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
-    trainer.model.feature_names = scaled.feature_names
-    trainer.history, trainer.epochs_done, trainer.seed = history, epochs_done, seed
+    with Interrupt(tolerated=0), trainer.model.lock:  # nothing of this is left half done
+        try:
+            trainer.optimizer.load_state_dict(state)  # which changes nothing unless all is right; nothing that follows can fail
+        except BAD as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        trainer.optimizer.configure(config)
+        trainer._first_config = about["first_optimizer_config"]
+        trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
+        _fill(trainer.model, arrays)
+        trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
+        trainer.model.feature_names = scaled.feature_names
+        trainer.history, trainer.epochs_done, trainer.seed = history, epochs_done, seed
+
+
+def _is_custom(cls: type) -> bool:
+    return class_name(cls).startswith(CUSTOM)
+
+
+def _table(history: History) -> Array:
+    """Its columns as an array (columns, epochs)."""
+    return np.array(list(history.values()), dtype=np.float64).reshape(len(history.columns), len(history))
+
+
+def _history(columns: list[str], table: Array) -> History:
+    """The history from the names of its columns and an array (columns, epochs)."""
+    if table.ndim != 2 or table.dtype != np.float64 or len(table) != len(columns) or len(set(columns)) != len(columns):
+        raise ValueError(
+            f"history must be float64 of {len(columns)} columns with different names, got {table.dtype} of shape {table.shape}"
+        )
+    return History.from_columns(dict(zip(columns, table, strict=True)))
 
 
 def _plain(value: Any) -> Any:
@@ -166,7 +213,7 @@ def _training(trainer: Trainer) -> dict[str, Any]:
     return loss | {name: None if part is None else repr(part) for name, part in parts.items()}
 
 
-def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: PathLikeStr) -> dict[str, Any]:
+def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The arguments of the checkpoint's optimizer that this one does not have, if the two began alike."""
     mine, now, first = (_plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
     if not isinstance(now, dict) or not isinstance(first, dict):
@@ -179,14 +226,15 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: PathLike
     config = {name: now.get(name) for name in mine if mine[name] != now.get(name)}
     try:
         copy.copy(trainer.optimizer).configure(config)
-    except (TypeError, ValueError) as error:
+        trainer.optimizer._with({name: first[name] for name in mine if mine[name] != first[name]})
+    except BAD as error:
         raise ValueError(f"{path} holds an optimizer that cannot be set: {error}") from error
     return config
 
 
 def _callback_states(trainer: Trainer, arrays: dict[str, Array]) -> list[dict[str, Any]]:
     """Class and state of each callback that has one; what is an array goes to ``arrays``."""
-    entries = [{"class": type(c).__name__, "state": state} for c in trainer._callbacks if (state := c.state_dict())]
+    entries = [{"class": class_name(type(c)), "state": state} for c in trainer._callbacks if (state := c.state_dict())]
     result = []
     for number, entry in enumerate(entries or trainer._callback_states):
         state = entry["state"]
@@ -195,12 +243,22 @@ def _callback_states(trainer: Trainer, arrays: dict[str, Array]) -> list[dict[st
     return result
 
 
-def _read_callbacks(entries: Any, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential) -> list[dict[str, Any]]:
+    """Classes and states of callbacks; states of nncore's own callbacks are checked."""
+    own: dict[str, dict[str, Array]] = {}
+    for name, value in arrays.items():
+        kind, _, rest = name.partition(".")
+        if kind == "callback":
+            place, _, name = rest.partition(".")
+            own.setdefault(place, {})[name] = value
     result = []
     for number, entry in enumerate(entries):
-        prefix = f"callback.{number}."
-        own = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-        result.append({"class": str(entry["class"]), "state": dict(entry["state"]) | own})
+        name, state = entry["class"], dict(entry["state"]) | own.get(str(number), {})
+        if not isinstance(name, str) or not (name in CALLBACKS or name.startswith(CUSTOM)):
+            raise ValueError(f"a callback of class {name!r} is not known")
+        if name in CALLBACKS:
+            CALLBACKS[name].check_state(state, model)
+        result.append({"class": name, "state": state})
     return result
 
 
@@ -227,7 +285,14 @@ def _layer_config(layer: Layer) -> dict[str, Any]:
 
 
 def _model_config(model: Sequential) -> dict[str, Any]:
-    layers = [{"class": type(layer).__name__, **_layer_config(layer)} for layer in model.layers]
+    named_so: dict[str, type] = {}
+    for cls in (type(layer) for layer in model.layers):
+        if named_so.setdefault(class_name(cls), cls) is not cls:
+            raise ValueError(f"layers must be of classes with different names to be saved, got two classes {cls.__name__!r}")
+    for scaler in _scalers(model).values():
+        if type(scaler) not in SCALERS.values():
+            raise ValueError(f"scalers must be nncore's own to be saved, got {scaler!r}")
+    layers = [{"class": class_name(type(layer)), **_layer_config(layer)} for layer in model.layers]
     config = {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
     return config | {name: {"class": type(scaler).__name__, **scaler.config()} for name, scaler in _scalers(model).items()}
 
@@ -256,7 +321,7 @@ def _all_arrays(model: Sequential) -> dict[str, Array]:
 
 def _build(config: Mapping[str, Any], classes: Mapping[str, type[Layer]], sizes: tuple[int, ...]) -> Sequential:
     """The model of a description, if it has as many numbers as the file: nothing is allocated for one that has not."""
-    shape = tuple(config["input_shape"])
+    shape = _shape(tuple(config["input_shape"]))  # before anything is multiplied by it
     expected = declare([_layer(entry, classes) for entry in config["layers"]], shape)
     for name, wanted, size in zip(("parameters", "state"), expected, sizes, strict=True):
         if wanted != size:
@@ -269,66 +334,106 @@ def _layer(entry: Mapping[str, Any], classes: Mapping[str, type[Layer]]) -> Laye
     arguments = dict(entry)
     name = arguments.pop("class")
     if name not in classes:
-        raise ValueError(f"a layer of class {name!r} is not known: pass it in custom_layers")
+        if isinstance(name, str) and name.removeprefix(CUSTOM) in {cls.__name__ for cls in LAYERS.values()}:
+            raise ValueError(
+                f"a layer of class {name.removeprefix(CUSTOM)!r} is not nncore's own of this name: pass its class in "
+                "custom_layers"
+            )
+        raise ValueError(f"a layer of class {str(name).removeprefix(CUSTOM)!r} is not known: pass it in custom_layers")
     return classes[name](**arguments)
 
 
-def _count(about: Mapping[str, Any], name: str) -> int:
+def _count(about: Mapping[str, Any], name: str, bound: int) -> int:
     value = about[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be an integer of at least 0, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
+        raise ValueError(f"{name} must be an integer from 0 to below {bound}, got {value!r}")
     return value
 
 
-def _check_arrays(model: Sequential, arrays: Mapping[str, Array], path: PathLikeStr) -> None:
+def _check_arrays(model: Sequential, arrays: Mapping[str, Array], path: str) -> None:
     for name, expected in _model_arrays(model).items():
         got = arrays.get(name)
         if got is None or got.shape != expected.shape or got.dtype != expected.dtype:
             what = "nothing" if got is None else f"{got.dtype} of shape {got.shape}"
             raise ValueError(f"{path}: {name} must be {expected.dtype} of shape {expected.shape}, got {what}")
+        if not np.isfinite(got).all():
+            place = int(np.flatnonzero(~np.isfinite(got))[0])
+            raise ValueError(f"{path}: {name} must be finite, got {got[place]} at {place}")
 
 
-def _fill(model: Sequential, arrays: Mapping[str, Array], path: PathLikeStr) -> None:
-    _check_arrays(model, arrays, path)
+def _fill(model: Sequential, arrays: Mapping[str, Array]) -> None:
     for name, target in _model_arrays(model).items():
         target[...] = arrays[name]
 
 
-def _write(path: PathLikeStr, arrays: Mapping[str, Array], about: dict[str, Any]) -> None:
-    """Write beside the target, then put it in place: an interruption leaves the old file or the new one."""
-    header = {"format": FORMAT, "about": json.dumps(about)}
-    data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"path must be a file, got the folder {target}")
-    check_folder(target)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+def _packed(path: FileLike, arrays: Mapping[str, Array], about: dict[str, Any]) -> bytes:
+    """The bytes of a file with these arrays and this description."""
+    header = {"format": f"nncore-{VERSION}", "about": json.dumps(about)}
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
+    except SafetensorError as error:
+        raise ValueError(f"{named(path)} cannot hold this: {error}") from error
+    if (size := int.from_bytes(data[:8], "little")) > MOST_HEADER:  # which older versions of safetensors write, but cannot read
+        raise ValueError(f"{named(path)} can hold a description of at most {MOST_HEADER:,} bytes, got {size:,}")
+    return data
 
 
-def _read(path: PathLikeStr) -> tuple[dict[str, Array], dict[str, Any]]:
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder, not a file")
+def _read(path: FileLike, custom: Collection[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and description, as the newest format has them; ``custom``: names of layers that are not nncore's own."""
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path} was not written by nncore: expected format {FORMAT!r}, got {header.get('format')!r}")
+        header, arrays = _open(path)
+    except (SafetensorError, AttributeError, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f"{named(path)} is not a safetensors file: {error}") from error
+    path = named(path)
+    version = re.fullmatch(r"nncore-([1-9][0-9]{0,8})", str(header.get("format")))
+    if version is None:
+        raise ValueError(f"{path} was not written by nncore: expected format 'nncore-{VERSION}', got {header.get('format')!r}")
+    if int(version[1]) > VERSION:
+        raise ValueError(
+            f"{path} was written by a newer nncore: expected at most format 'nncore-{VERSION}', got {header['format']!r}"
+        )
     try:
         about = json.loads(header["about"])
     except (KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: its description cannot be read") from error
     if not isinstance(about, dict):
         raise ValueError(f"{path} is damaged: its description is no JSON object")
+    if int(version[1]) == 1:
+        try:
+            _renew(about, arrays, custom)
+        except BAD as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
     return arrays, about
+
+
+def _open(path: FileLike) -> tuple[dict[str, str], dict[str, Array]]:
+    """Metadata and arrays of a safetensors file."""
+    if not isinstance(path, (str, bytes, PathLike)):
+        content = path.read() if hasattr(path, "read") else None
+        if not isinstance(content, bytes):
+            raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {path!r}")
+        arrays = load_bytes(content)  # which checks the header
+        return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {}), arrays
+    name = os.fsdecode(path)
+    if not stat.S_ISREG(os.stat(name).st_mode):
+        raise ValueError(
+            f"{name} is a folder, a pipe or a device, not a file; what a pipe gives can be read from a file object"
+        )
+    with safe_open(name, framework="numpy") as file:
+        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _renew(about: dict[str, Any], arrays: dict[str, Array], custom: Collection[str]) -> None:
+    """Bring what a file of the first format holds into the present one."""
+
+    def renew(entries: Iterable[Any], own: Collection[str]) -> list[Any]:
+        names = [entry.get("class") for entry in entries]
+        known = [not isinstance(name, str) or (name in own and name not in custom) for name in names]
+        return [e if k else {**e, "class": CUSTOM + e["class"]} for e, k in zip(entries, known, strict=True)]
+
+    about["model"]["layers"] = renew(about["model"]["layers"], {cls.__name__ for cls in LAYERS.values()})
+    if about.get("kind") == "trainer":
+        about["callbacks"] = renew(about["callbacks"], CALLBACKS)
+        history = History.from_dict(about.pop("history"))
+        about["history_columns"] = history.columns
+        arrays["history"] = _table(history)

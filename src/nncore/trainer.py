@@ -7,15 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore import samplers
-from nncore.callbacks import Callback
+from nncore.callbacks import Callback, end_training
 from nncore.data.validation import check_positive_integer, column_names
+from nncore.files import FileLike, class_name
 from nncore.history import History
 from nncore.interrupt import Interrupt
 from nncore.programs import Dataset
@@ -91,7 +91,7 @@ class Trainer(Training):
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, last_batch: str = "keep", shuffle: bool = True,
         sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
-        callbacks: Iterable[Callback] = (), verbose: int = 1,
+        callbacks: Iterable[Callback] | None = (), verbose: int = 1,
     ) -> History:  # fmt: skip
         """Train for some epochs.
 
@@ -134,7 +134,8 @@ class Trainer(Training):
         exact_loss : bool
             Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
             with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
-        callbacks : iterable of Callback
+        callbacks : iterable of Callback, optional
+            If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
             Silent, a progress line, a line an epoch.
 
@@ -242,7 +243,7 @@ class Trainer(Training):
                     f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once "
                     "to leave the program", file=sys.stderr,
                 )  # fmt: skip
-            self._end_training(callbacks, failure or run.failure)
+            end_training(callbacks, self, failure or run.failure)
         return self.history
 
     def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
@@ -433,16 +434,28 @@ class Trainer(Training):
 
     # --- saving
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: FileLike) -> None:
         """Write a checkpoint: the model, the optimizer and its state, the history and where the training stands.
 
         The callbacks of the ``fit`` under way, or of the last one, are in it with what they have counted and kept.
+
+        Parameters
+        ----------
+        path : str, path or binary file object
+            A file at a path is complete or not there: it is written beside the old one and takes its place. A symbolic link
+            stays and the file it points to is replaced; mode and, where permitted, owner stay those of the old file. Pipes and
+            devices are written into.
+
+        Raises
+        ------
+        ValueError
+            If parameters or state of the model are not finite: such a file would not be read.
         """
         from nncore import storage
 
         storage.save_trainer(self, path)
 
-    def restore(self, path: str | PathLike[str]) -> None:
+    def restore(self, path: FileLike) -> None:
         """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
 
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
@@ -483,18 +496,6 @@ class Trainer(Training):
         row |= {f"{prefix}{name}": value for name, value in evaluation.items()}
         return bool(evaluation)
 
-    def _end_training(self, callbacks: list[Callback], failure: BaseException | None) -> None:
-        """Tell all callbacks; then raise what went wrong first, with the training or with one of them."""
-        for callback in callbacks:
-            try:
-                callback.on_train_end(self)
-            except BaseException as error:
-                if failure:
-                    failure.__context__ = failure.__context__ or error
-                failure = failure or error
-        if failure:
-            raise failure
-
     def _end_epoch(self, callbacks: list[Callback], row: dict[str, float]) -> None:
         """Let the callbacks see the row; what they add to it is in the history too."""
         for callback in callbacks:
@@ -510,16 +511,17 @@ class Trainer(Training):
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""
-        waiting, self._callback_states = self._callback_states, []
+        waiting = list(self._callback_states)
         for callback in callbacks:
-            mine = next((entry for entry in waiting if entry["class"] == type(callback).__name__), None)
+            name = class_name(type(callback))
+            mine = next((entry for entry in waiting if entry["class"] == name), None)
             if mine:
                 waiting.remove(mine)
                 try:
                     callback.load_state_dict(mine["state"])
-                except (KeyError, TypeError) as error:
-                    raise ValueError(f"the checkpoint holds no state that {mine['class']} can take up: {error!r}") from error
-        self._callbacks = callbacks
+                except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                    raise ValueError(f"the checkpoint holds no state that {name} can take up: {error!r}") from error
+        self._callbacks, self._callback_states = callbacks, []
 
     def _run(
         self, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *, merge_last: bool | None = None
@@ -538,6 +540,8 @@ class Trainer(Training):
 
 
 def _callbacks(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of Callback objects, got {callbacks!r}")
     result = list(callbacks)

@@ -51,6 +51,7 @@ class Adam(Optimizer):
 
     kernel = "adam"
     slots: tuple[str, ...] = ("m", "v")
+    non_negative: tuple[str, ...] = ("v",)
     hyperparameters: tuple[str, ...] = ("lr", "beta1", "beta2", "eps")
     running = ("beta1", "beta2")
     betas = Pair("beta1", "beta2")
@@ -156,6 +157,7 @@ class AMSGrad(Adam):
 
     kernel = "amsgrad"
     slots = ("m", "v", "top")
+    non_negative = ("v", "top")
 
 
 class AdaMax(Optimizer):
@@ -183,6 +185,7 @@ class AdaMax(Optimizer):
 
     kernel = "adamax"
     slots = ("m", "u")
+    non_negative = ("u",)
     hyperparameters = ("lr", "beta1", "beta2", "eps")
     running = ("beta1",)
     betas = Pair("beta1", "beta2")
@@ -225,6 +228,7 @@ class NAdam(Optimizer):
 
     kernel = "nadam"
     slots = ("m", "v")
+    non_negative = ("v",)
     hyperparameters = ("lr", "beta1", "beta2", "eps", "momentum_decay")
     running = ("mu", "beta2")
     betas = Pair("beta1", "beta2")

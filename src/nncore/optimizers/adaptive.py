@@ -43,6 +43,7 @@ class AdaGrad(Optimizer):
 
     kernel = "adagrad"
     slots = ("r",)
+    non_negative = ("r",)
     hyperparameters = ("lr", "eps")
 
     def __init__(
@@ -157,6 +158,7 @@ class AdaDelta(Optimizer):
 
     kernel = "adadelta"
     slots = ("r", "d")
+    non_negative = ("r", "d")
     hyperparameters = ("lr", "rho", "eps")
 
     def __init__(self, lr: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6, eps_placement: str = "inside") -> None:

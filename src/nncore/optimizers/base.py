@@ -24,7 +24,7 @@ from nncore.optimizers.arrays import (
 )
 from nncore.optimizers.hyper import Hyper, Pair, hyper, in_range
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.schedules import Array, Clock, Configured, Schedule, Stretch, count, number
+from nncore.schedules import MOST_COUNTED, Array, Clock, Configured, Schedule, Stretch, count, number, step_or_epoch
 from nncore.tape import Op
 
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
@@ -52,6 +52,8 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         The arrays of state, one number per parameter each, in the order of the kernel's arguments.
     hyperparameters : tuple of str
         Names of attributes that are numbers or schedules. They may be assigned at any time.
+    non_negative : tuple of str
+        The slots whose elements are never negative, such as means of squares: states that are loaded are checked for it.
     running : tuple of str
         Those of `hyper_values` whose product over all steps so far is part of the state: bias corrections need them.
     enter, leave : str or None
@@ -71,6 +73,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
     kernel: str
     slots: tuple[str, ...] = ()
     hyperparameters: tuple[str, ...] = ()
+    non_negative: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
     enter: str | None = None
     leave: str | None = None
@@ -103,9 +106,17 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         return name in self.hyperparameters or isinstance(getattr(type(self), name, None), Pair)
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Assign some of the arguments, as `config` returns them."""
-        for name, value in config.items():
-            setattr(self, name, value)
+        """Assign some of the arguments, as `config` returns them; none of them if the constructor refuses one."""
+        other = self._with(config)
+        if other.slots != self.slots:
+            names = ", ".join(config)
+            raise ValueError(f"{names}: expected what leaves the arrays of state as they are, {self.slots}, got {dict(config)}")
+        for name in config:
+            setattr(self, name, getattr(other, name))
+
+    def _with(self, config: Mapping[str, Any]) -> Optimizer:
+        """A new one that is set in the same way but for some of the arguments, which its constructor checks."""
+        return type(self)(**{**self.config(), **config})
 
     # ---- coefficients
 
@@ -181,25 +192,32 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         slots = {slot: array.copy() for slot, array in self.state.items()}
         return {**self._scalars(), "stretches": np.array(self.stretches, np.int64).reshape(-1, 3), **slots}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, exactly."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state of {self.kernel}: expected a mapping, got {state!r}")
         scalars = self._scalars()
         state = dict(state)
         stretches = _stretches(state.pop("stretches", np.empty((0, 3), np.int64)))  # states of older versions have none
         slots = self.slots if set(self.slots) & set(state) or self.state else ()
-        expected = {*scalars, *slots}
-        if set(state) != expected:
-            missing, unexpected = sorted(expected - set(state)), sorted(set(state) - expected)
-            raise ValueError(f"state of {self.kernel}: missing {missing}, unexpected {unexpected}")
+        check_names(self.kernel, state, {*scalars, *slots})
         arrays = {slot: np.asarray(state[slot]) for slot in slots}
         self._check_slots(arrays)
-        step_count, epochs = (count(name, state[name], 0) for name in ("step_count", "epochs"))
+        step_count, epochs = (step_or_epoch(name, state[name]) for name in ("step_count", "epochs"))
+        if epochs > step_count:
+            raise ValueError(f"epochs: expected at most step_count, which is {step_count}, got {epochs}")
         products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
+        for name, product in products.items():
+            if product > 1:
+                raise ValueError(f"product_{name}: expected a number in [0, 1], got {product!r}")
+        entered = count("entered", state.get("entered", 0), 0)
+        if entered > 1:
+            raise ValueError(f"entered: expected 0 or 1, got {entered!r}")
         for slot, array in arrays.items():
             if slot not in self.state:
                 self.state[slot] = aligned_zeros(array.size, array.dtype)
             self.state[slot][...] = array
-        self.step_count, self.products, self.entered = step_count, products, bool(state.get("entered", False))
+        self.step_count, self.products, self.entered = step_count, products, bool(entered)
         self.epochs, self.epoch_steps, self.stretches = epochs, 0, stretches
 
     def _scalars(self) -> dict[str, float]:
@@ -216,6 +234,9 @@ class Optimizer(Configured, OwnsArrays, Sealed):
                 raise ValueError(f"state {slot}: expected {expected}, got {array.shape} and {array.dtype}")
             if array.dtype not in REALS:
                 raise ValueError(f"state {slot}: expected float32 or float64, got {array.dtype}")
+            check_finite_state(slot, array)
+            if slot in self.non_negative and (array < 0).any():
+                raise ValueError(f"state {slot}: expected numbers >= 0, got {array.min()}")
 
     # ---- steps by hand
 
@@ -379,12 +400,27 @@ def _stretches(value: Any) -> list[Stretch]:
     """The stretches of a clock, from the array that a state has of them."""
     table = np.asarray(value)
     fits = table.ndim == 2 and table.shape[1] == 3 and table.dtype == np.int64
-    if not fits or (table[:, :2] < 0).any() or (table[:, 2] < 1).any() or (np.diff(table[:, 0]) <= 0).any():
+    if (
+        not fits or (table < (0, 0, 1)).any() or (table >= MOST_COUNTED).any() or (np.diff(table[:, 0]) <= 0).any()
+    ):  # fmt: skip
         raise ValueError(
             f"state stretches: expected rows (step, epoch, steps per epoch) of int64, steps ascending, "
             f"got {table.tolist()!r:.100}"
         )
     return [(step, epoch, length) for step, epoch, length in table.tolist()]
+
+
+def check_names(kernel: str, state: Mapping[str, Any], expected: set[str]) -> None:
+    """Raise unless a state has these names."""
+    if set(state) != expected:
+        missing, unexpected = sorted(expected - set(state)), sorted(map(str, set(state) - expected))
+        raise ValueError(f"state of {kernel}: missing {missing}, unexpected {unexpected}")
+
+
+def check_finite_state(name: str, array: NDArray[Any]) -> None:
+    """Raise if a number of an array of state is NaN or infinite."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"state {name}: expected finite numbers, got {array[~np.isfinite(array)].flat[0]}")
 
 
 def _products(first: float, factors: Array) -> Array:

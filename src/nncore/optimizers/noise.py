@@ -62,7 +62,8 @@ class GradientNoise(Wrapper):
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         values = self.hyper_values(steps, steps_per_epoch)
         t = self.step_count + np.arange(steps)
-        return np.asarray(np.sqrt(values["eta"] / (1.0 + t) ** values["gamma"]))
+        with np.errstate(over="ignore"):  # where the power overflows, there is no noise left
+            return np.asarray(np.sqrt(values["eta"] / (1.0 + t) ** values["gamma"]))
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         step, arrays = super().ops(theta, grad, table), (grad, *[None] * (MAX_ARRAYS - 2), table)

@@ -82,6 +82,7 @@ class Rprop(Optimizer):
 
     kernel = "rprop"
     slots = ("previous", "size")
+    non_negative = ("size",)
     hyperparameters = ("eta_minus", "eta_plus", "step_min", "step_max")
     etas = Pair("eta_minus", "eta_plus")
     step_sizes = Pair("step_min", "step_max")
@@ -143,6 +144,7 @@ class DeltaBarDelta(Optimizer):
 
     kernel = "delta_bar_delta"
     slots = ("mean", "eta")
+    non_negative = ("eta",)
     hyperparameters = ("kappa", "phi", "rho")
     full_batch_only = True
 

@@ -52,6 +52,7 @@ class Wrapper(Optimizer):
         self.full_batch_only, self.changes_gradient = inner.full_batch_only, inner.changes_gradient
         self.slots = (*inner.slots, *self.own_slots)
         self.hyperparameters = (*inner.hyperparameters, *self.own_hyperparameters)
+        self.non_negative = inner.non_negative
         self.running = (*inner.running, *self.own_running)
         super().__init__()
         self.column = self._inner().coefficients(1).shape[1]
@@ -88,12 +89,21 @@ class Wrapper(Optimizer):
         return {**super().config(), "optimizer": inner}
 
     def configure(self, config: Mapping[str, Any]) -> None:
+        other = self._with(config)
+        if "optimizer" in config:
+            self.optimizer.configure(_arguments(config["optimizer"]))
+        for name in config:
+            if name != "optimizer":
+                setattr(self, name, getattr(other, name))
+
+    def _with(self, config: Mapping[str, Any]) -> Optimizer:
         own = dict(config)
         inner = own.pop("optimizer", {})
-        if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
+        kind = type(self.optimizer).__name__
+        if not isinstance(inner, Mapping) or inner.get("class", kind) != kind:
             raise ValueError(f"optimizer: expected the arguments of {self.optimizer.title}, got {inner!r}")
-        self.optimizer.configure({name: value for name, value in inner.items() if name != "class"})
-        super().configure(own)
+        wrapped = self.optimizer._with(_arguments(inner))
+        return type(self)(**{**super().config(), **own, "optimizer": wrapped})
 
     def __copy__(self) -> Wrapper:
         other = object.__new__(type(self))
@@ -126,3 +136,8 @@ class Wrapper(Optimizer):
 
     def lookahead(self) -> tuple[Real, int] | None:
         return self._inner().lookahead()
+
+
+def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a wrapped optimizer, without its class."""
+    return {name: value for name, value in config.items() if name != "class"}

@@ -73,6 +73,10 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
     def initial_numbers(self) -> Row:
         return {"damping": 0.0, "growth": 2.0}  # 0: not begun
 
+    def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
+        number("damping", numbers["damping"], 0.0)
+        number("growth", numbers["growth"], 2.0)
+
     def curvature(self, f: Evaluated, theta: Array) -> Array:
         """The matrix that is damped."""
         return f.hessian(theta)

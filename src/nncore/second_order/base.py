@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from nncore.errors import DivergenceError
 from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, real_dtype
+from nncore.optimizers.base import check_finite_state, check_names
 from nncore.optimizers.path import Path, start
-from nncore.schedules import count, number
+from nncore.schedules import count, number, step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
 
 __all__ = ["FullBatchOptimizer", "Walk"]
@@ -212,30 +213,36 @@ class FullBatchOptimizer(Optimizer):
         arrays = {name: array.copy() for name, array in self.state.items()}
         return {"step_count": self.step_count, **self.numbers, **arrays}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, exactly."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state of {self.kernel}: expected a mapping, got {state!r}")
         n = count("parameters", state.get("parameters"))
         if self._n not in (None, n):
             raise ValueError(f"state of {self.kernel}: expected {self._n} parameters, got {n}")
+        names = self.state or self.initial_state(1)
+        check_names(self.kernel, state, {"step_count", "parameters", *self.initial_numbers(), *names})
+        arrays = {name: np.asarray(state[name]) for name in names}
+        for name, array in arrays.items():
+            if array.shape[-1:] != (n,):  # before anything of that size is allocated
+                raise ValueError(f"state {name}: expected arrays with a last axis of {n} numbers, got shape {array.shape}")
         blank = self.state or self.initial_state(n)
-        numbers = {"step_count": 0.0, "parameters": n, **self.initial_numbers()}
-        if set(state) != {*blank, *numbers}:
-            missing, unexpected = sorted({*blank, *numbers} - set(state)), sorted(set(state) - {*blank, *numbers})
-            raise ValueError(f"state of {self.kernel}: missing {missing}, unexpected {unexpected}")
-        arrays = {name: np.asarray(state[name]) for name in blank}
         for name, array in arrays.items():
             if (array.shape, array.dtype) != (blank[name].shape, blank[name].dtype):
                 expected = f"shape {blank[name].shape} and {blank[name].dtype}"
                 raise ValueError(f"state {name}: expected {expected}, got {array.shape} and {array.dtype}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"state {name}: expected finite numbers")
-        step_count = count("step_count", state["step_count"], 0)
-        loaded = {name: number(name, state[name]) for name in self.initial_numbers()}
+            check_finite_state(name, array)
+        step_count = step_or_epoch("step_count", state["step_count"])
+        numbers = {name: number(name, state[name]) for name in self.initial_numbers()}
+        self.check_state(step_count, numbers, arrays)
         for name, array in arrays.items():
             self.state.setdefault(name, np.empty_like(blank[name]))[...] = array
-        self.numbers = {"parameters": n, **loaded}
+        self.numbers = {"parameters": n, **numbers}
         self.step_count, self.stopped = step_count, ""
         self.epochs = step_count  # an epoch is an iteration
+
+    def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
+        """Raise ValueError if iterations cannot have led to these finite numbers and arrays."""
 
 
 @one_blas_thread()

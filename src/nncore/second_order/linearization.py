@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore import losses
-from nncore import _kernels
+from nncore import _kernels, losses
 from nncore.arrays import same_part
 from nncore.losses import Loss, Targets
 from nncore.model import Sequential

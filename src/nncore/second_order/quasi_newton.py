@@ -21,6 +21,11 @@ class _QuasiNewton(FullBatchOptimizer):
     def initial_numbers(self) -> Row:
         return {"pairs": 0.0}
 
+    def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
+        pairs = numbers["pairs"]
+        if not (0 <= pairs <= step_count and pairs.is_integer()):
+            raise ValueError(f"pairs: expected a whole number from 0 to step_count, which is {step_count}, got {pairs!r}")
+
     def direction(self, g: Array) -> Array:
         """−Bg."""
         raise NotImplementedError
@@ -144,6 +149,13 @@ class LBFGS(_QuasiNewton):
 
     def initial_state(self, n: int) -> dict[str, Array]:
         return {"s": np.zeros((self.memory, n)), "y": np.zeros((self.memory, n))}
+
+    def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
+        super().check_state(step_count, numbers, arrays)
+        kept = min(int(numbers["pairs"]), self.memory, len(arrays["s"]))
+        for s, y in zip(arrays["s"][len(arrays["s"]) - kept :], arrays["y"][len(arrays["y"]) - kept :], strict=True):
+            if not (float(s @ y) > 0 and float(y @ y) > 0):
+                raise ValueError(f"state s, y: expected pairs with sᵀy > 0, got {float(s @ y)!r}")
 
     def direction(self, g: Array) -> Array:
         kept = min(int(self.numbers["pairs"]), self.memory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,13 @@ class ScipyMinimize(FullBatchOptimizer):
         given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, ())}
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
+
+    def _with(self, config: Mapping[str, Any]) -> ScipyMinimize:
+        """Only method and tolerance: the rest is SciPy's own, of which a description cannot be made into an object again."""
+        if other := sorted(set(config) - {"method", "tol"}):
+            raise ValueError(f"{other[0]} of ScipyMinimize cannot be set from a description, only method and tol")
+        given = {"method": self.method, "tol": self.tol, **config}
+        return ScipyMinimize(given["method"], given["tol"], self.bounds, self.constraints, **self.options)
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         search = self._search

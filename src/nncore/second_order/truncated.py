@@ -59,6 +59,9 @@ class TruncatedNewton(FullBatchOptimizer):
     def initial_numbers(self) -> Row:
         return {"radius": self.radius}
 
+    def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
+        number("radius", numbers["radius"], 0.0)
+
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         products, negative = f.products, False
         for _ in range(TRIES):

@@ -1,0 +1,181 @@
+"""Files: how they are written, so that a reader sees the old content or the new, and how they name classes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["FileLike", "append", "check_target", "class_name", "named", "write", "write_to"]
+
+FileLike = str | bytes | PathLike[str] | IO[bytes]
+CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
+
+
+def named(file: Any) -> str:
+    """A path or file object, for messages."""
+    return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", repr(file)))
+
+
+def class_name(cls: type) -> str:
+    """How files name a class: one that is not nncore's own is marked, so that it is never taken for one that is.
+
+    >>> import nncore as nn
+    >>> class Tanh(nn.Layer):
+    ...     pass
+    >>> class_name(nn.Tanh), class_name(Tanh)
+    ('Tanh', 'custom.Tanh')
+    """
+    own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return cls.__name__ if own else CUSTOM + cls.__name__
+
+
+def check_target(path: str | bytes | PathLike[str]) -> Path:
+    """The path, if a file may be written there."""
+    target = Path(os.fsdecode(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"path must be a file, got the folder {target}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path must be in a folder that exists, got {target}")
+    return target
+
+
+def write_to(file: FileLike, data: bytes) -> None:
+    """Write to a path or to a binary file object."""
+    if isinstance(file, (str, bytes, PathLike)):
+        write(file, data)
+    elif hasattr(file, "write") and not isinstance(file, io.TextIOBase):
+        _write_all(file, data)
+    else:
+        raise TypeError(f"path must be a path or a file object opened for writing in binary mode, got {file!r}")
+
+
+def write(path: str | bytes | PathLike[str], data: bytes) -> None:
+    """Write a regular file through a temporary file beside it, which then takes its place.
+
+    A symbolic link stays, and the file it points to is written; an existing file keeps its mode and, where permitted, its
+    owner; other hard links to it keep the old content. Pipes and devices are written into. A temporary file that was left by
+    a process that was killed is removed by the next call with the same path.
+    """
+    target = check_target(path)
+    try:
+        before = _stat(target)
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            with open(target, "wb", buffering=0) as device:
+                _write_all(device, data)
+            return
+        target = Path(os.path.realpath(target))
+        _remove_abandoned(target)
+        with _temporary(target, before) as (file, temporary):
+            _write_all(file, data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, target)
+    except OSError as error:
+        if error.filename is not None:  # the name of the temporary file says nothing to the caller
+            error.filename, error.filename2 = os.fspath(target), None
+        raise
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file all of the data, or nothing if that fails."""
+    with open(path, "ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            _write_all(file, data)
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    """Write all of the data: an unbuffered file may take a part at a time, as on a disk that is full."""
+    rest = memoryview(data)
+    while rest:
+        taken = file.write(rest)
+        if taken == 0:
+            raise OSError(errno.EIO, f"only {len(data) - len(rest)} of {len(data)} bytes could be written", named(file))
+        rest = rest[len(rest) if taken is None else taken :]
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, before: os.stat_result | None) -> Iterator[tuple[Any, Path]]:
+    """A new file beside the target, which is locked as long as it is in use; removed unless it was given another name."""
+    opener = None if before is None else _private
+    while True:
+        temporary = target.with_name(f"{_prefix(target)}{uuid.uuid4().hex}")
+        with open(temporary, "xb", opener=opener) as file:
+            try:
+                _lock(file, wait=True)
+                if not os.fstat(file.fileno()).st_nlink:  # another process took it for abandoned before it was locked
+                    continue
+                if before is not None:
+                    _take_over(before, file.fileno())
+                yield file, temporary
+                return
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+
+def _private(path: str, flags: int) -> int:
+    """Open for nobody else: the file gets the mode of the one it replaces before anything is written."""
+    return os.open(path, flags, 0o600)
+
+
+def _take_over(before: os.stat_result, file: int) -> None:
+    """Owner, as far as permitted, and mode of the file before; the mode last, as a new owner resets parts of it."""
+    if not hasattr(os, "fchown"):  # Windows
+        return
+    now = os.fstat(file)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.fchown(file, before.st_uid, before.st_gid)
+    os.fchmod(file, stat.S_IMODE(before.st_mode))
+
+
+def _prefix(target: Path) -> str:
+    """How the names of temporary files for this target begin: short, however long its own name is."""
+    return f".nncore-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+
+
+def _lock(file: Any, *, wait: bool = False) -> bool:
+    """Lock an open file; whether it is locked now. A file system may have no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of processes that were killed: nobody has them locked any more."""
+    prefix, paths = _prefix(target), []
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        paths = [entry.path for entry in entries if entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False)]
+    for path in paths:
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if _lock(file):
+                os.unlink(path)
