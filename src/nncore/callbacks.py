@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from .data.validation import check_folder
-from .hints import Explained
+from .fields import Choice, Configured, Converted, Count, Flag, Maybe, Name, Number, PathLike
 from .history import _larger_is_better
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
 
 
-class Callback(Explained):
+class Callback(Configured):
     """Base class: override the hooks you need. To end the training, set ``trainer.stop_training = True``.
 
     Attributes
@@ -54,6 +54,10 @@ class Callback(Explained):
         if unknown:
             there = f"there are {', '.join(hooks)}; within an epoch no Python runs"
             raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called: {there}")
+
+    def _takes_no_more(self) -> bool:
+        """A callback of the user's own may keep what it likes."""
+        return super()._takes_no_more() and type(self).__module__.startswith("nncore.")
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
@@ -167,6 +171,12 @@ class EarlyStopping(Callback):
     (True, 4, 2)
     """
 
+    monitor = Name()
+    patience = Count(0)
+    min_delta = Number(0)
+    mode = Choice("auto", "min", "max")
+    restore_best = Flag()
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -175,17 +185,15 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 0:
-            raise ValueError(f"patience must be an integer of at least 0, got {patience!r}")
-        if not 0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta must be finite and at least 0, got {min_delta!r}")
-        self.monitor = monitor
-        self.patience = int(patience)
-        self.min_delta = float(min_delta)
-        self.mode = mode
+        self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.restore_best = restore_best
         self._resumed = False
         self._reset()
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if assigned:  # what is best so far stays, unless it is of another column
+            best, self._best = self._best, _Best(self.monitor, self.mode, self.min_delta)
+            self._best.value = best.value if best.column == self.monitor else None
 
     def _reset(self) -> None:
         self._best = _Best(self.monitor, self.mode, self.min_delta)
@@ -278,6 +286,11 @@ class ModelCheckpoint(Callback):
     'net-005-0.12'
     """
 
+    path = PathLike()
+    monitor = Maybe(Name())
+    save_best_only = Maybe(Flag())
+    mode = Choice("auto", "min", "max")
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -285,14 +298,17 @@ class ModelCheckpoint(Callback):
         save_best_only: bool | None = None,
         mode: str = "auto",
     ) -> None:
-        if save_best_only and monitor is None:
-            raise ValueError("save_best_only=True needs a monitor, for example monitor='val_loss'")
-        self.path = os.fspath(path)
-        self.monitor = monitor
-        self.save_best_only = monitor is not None if save_best_only is None else save_best_only
-        self.mode = mode
+        self.path, self.monitor, self.save_best_only, self.mode = path, monitor, save_best_only, mode  # type: ignore[assignment]
         self._resumed = False
         self._reset()
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if self.save_best_only and self.monitor is None:
+            raise ValueError("save_best_only=True needs a monitor, for example monitor='val_loss'")
+        if assigned:
+            best, self._best = self._best, None if self.monitor is None else _Best(self.monitor, self.mode)
+            if best and self._best and best.column == self.monitor:
+                self._best.value = best.value
 
     def _reset(self) -> None:
         self._best = None if self.monitor is None else _Best(self.monitor, self.mode)
@@ -323,7 +339,7 @@ class ModelCheckpoint(Callback):
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         path = self.filename(epoch, row)
         better = self._best is not None and self._best.update(row)
-        if better or not self.save_best_only:
+        if better or not (self.monitor if self.save_best_only is None else self.save_best_only):
             self.last_path = path
             trainer.save(path)
 
@@ -337,6 +353,12 @@ class ModelCheckpoint(Callback):
             self._best.value = state["best"]
         self.last_path = state["last_path"]
         self._resumed = True
+
+
+def _hook(name: str, value: Any) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}")
+    return value  # type: ignore[no-any-return]
 
 
 class LambdaCallback(Callback):
@@ -354,6 +376,11 @@ class LambdaCallback(Callback):
     0.5
     """
 
+    _train_begin = Maybe(Converted(_hook, argument="on_train_begin"))
+    _epoch_begin = Maybe(Converted(_hook, argument="on_epoch_begin"))
+    _epoch_end = Maybe(Converted(_hook, argument="on_epoch_end"))
+    _train_end = Maybe(Converted(_hook, argument="on_train_end"))
+
     def __init__(
         self,
         on_train_begin: Callable[[Any], Any] | None = None,
@@ -363,9 +390,6 @@ class LambdaCallback(Callback):
     ) -> None:
         self._train_begin, self._epoch_begin = on_train_begin, on_epoch_begin
         self._epoch_end, self._train_end = on_epoch_end, on_train_end
-        for function in (on_train_begin, on_epoch_begin, on_epoch_end, on_train_end):
-            if function is not None and not callable(function):
-                raise TypeError(f"a hook must be callable, got {function!r}")
         self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
 
     def on_train_begin(self, trainer: Any) -> None:
@@ -411,9 +435,11 @@ class CSVLogger(Callback):
     2,0.25,0.3
     """
 
+    path = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
+    append = Flag()
+
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = Path(path)
-        self.append = append
+        self.path, self.append = path, append
         self._columns: list[str] = []
         self._begins = True
 

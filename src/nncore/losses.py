@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore.data.validation import NUMBER, as_numbers, convert
-from nncore.hints import Explained, hint
+from nncore.data.validation import as_numbers, convert
+from nncore.fields import Converted, Number, Value
+from nncore.hints import hint
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -52,7 +53,7 @@ class Targets:
         return len(self.array)
 
 
-class Loss(Explained):
+class Loss(Value):
     """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
 
     Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
@@ -113,13 +114,6 @@ class Loss(Explained):
         """The op for this kind of targets."""
         return self.name
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
-
 
 class _Regression(Loss):
     """Targets are numbers, one for each output; labels stand for rows of 0 and 1."""
@@ -175,18 +169,14 @@ class Huber(_Regression):
     """
 
     name = "huber"
+    delta = Number(above=0)
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not isinstance(delta, NUMBER) or not 0 < delta < np.inf:
-            raise ValueError(f"delta must be a positive number, got {delta!r}")
-        self.delta = float(delta)
+        self.delta = delta
 
     @property
     def constants(self) -> tuple[float, ...]:
         return (self.delta,)
-
-    def config(self) -> dict[str, Any]:
-        return {"delta": self.delta}
 
 
 class Hinge(Loss):
@@ -300,6 +290,12 @@ class SoftmaxCrossEntropy(_Distribution):
         return "softmax_cross_entropy_labels" if targets.labels else "softmax_cross_entropy"
 
 
+def _function(name: str, value: Any) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}")
+    return value
+
+
 class PythonLoss(Loss):
     """A loss written in Python.
 
@@ -320,10 +316,18 @@ class PythonLoss(Loss):
     """
 
     threshold = 0.5
+    function = Converted(_function)
 
     def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
         self.function = function
-        self.name = getattr(function, "__name__", "python_loss")
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return str(getattr(self.function, "__name__", "python_loss"))
+
+    def config(self) -> dict[str, Any]:
+        """Nothing: a file cannot hold the function, only its name."""
+        return {}
 
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
         losses = np.zeros(tape.capacity)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import losses
+from nncore.fields import Converted, Value
 from nncore.hints import hint
 from nncore.losses import Loss, Targets
 from nncore.tape import Op, Signal, Tape
@@ -19,7 +20,7 @@ __all__ = ["Accuracy", "LossMetric", "get"]
 Array = NDArray[Any]
 
 
-class Accuracy:
+class Accuracy(Value):
     """Share of examples that are classified right.
 
     With several outputs the largest one decides (the first of equals) and is compared with the label, or with the largest
@@ -38,11 +39,17 @@ class Accuracy:
         return Op("rows", kernel, (hits, y.value, d), (y.width,)), hits
 
 
-class LossMetric:
+class LossMetric(Value):
     """A loss reported as a metric, without its gradient, on targets in its own form."""
 
+    loss = Converted(lambda name, value: losses.get(value))
+
     def __init__(self, loss: Loss) -> None:
-        self.loss, self.name = loss, loss.name
+        self.loss = loss
+
+    @property
+    def name(self) -> str:
+        return str(self.loss.name)
 
     def emit_own(self, tape: Tape, y: Signal, targets: Targets) -> tuple[Op, Op, Array]:
         """Record the ops; returns the one that gathers the targets, the metric's, and the per-example column it writes."""

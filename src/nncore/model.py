@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Callable
 from os import PathLike
@@ -13,8 +12,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore.data.sparse import SparseRows
-from nncore.data.validation import check_positive_integer, check_step
-from nncore.layers.base import unbound
+from nncore.data.validation import check_step
+from nncore.fields import count
+from nncore.layers.base import Layer, unbound
 from nncore.losses import Loss
 from nncore.network import FORWARD_ROWS, Network
 from nncore.recording import Recording
@@ -109,7 +109,7 @@ class Sequential(Network):
         """
         rows = self.input_rows(X, empty=True)
         capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
-        outputs = self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
+        outputs = self._passes(rows, count("samples", samples), capacity, False, True, step)
         return self._in_target_units(outputs)
 
     def predict(self, X: Any) -> Array:
@@ -302,8 +302,8 @@ class Sequential(Network):
     def astype(self, dtype: DTypeLike) -> Sequential:
         """A copy of the model, its parameters converted."""
         layers = copy.deepcopy([unbound(layer) for layer in self.layers])
-        other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
-        other.__setstate__(self.__getstate__())
+        other: Sequential = _make(type(self), layers, self.input_shape, dtype, self.seed)
+        other.__setstate__(copy.deepcopy(self.__getstate__()))
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -312,11 +312,12 @@ class Sequential(Network):
     def __reduce__(self) -> Any:
         """For processes that hand models to each other. Files that last: ``save``."""
         layers = [unbound(layer) for layer in self.layers]
-        make = functools.partial(type(self), dtype=self.dtype, seed=self.seed)
-        return make, (layers, self.input_shape), self.__getstate__()
+        return _make, (type(self), layers, self.input_shape, self.dtype, self.seed), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("parameters", "state", "input_scaler", "target_scaler")}
+        """The numbers, the scalers, and what a subclass has added."""
+        added = {name: value for name, value in vars(self).items() if name not in self._basic}
+        return {name: getattr(self, name) for name in ("parameters", "state", "input_scaler", "target_scaler")} | added
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -382,3 +383,11 @@ class Sequential(Network):
 
     def __repr__(self) -> str:
         return f"Sequential({self.layers!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
+
+
+def _make(cls: type[Sequential], layers: list[Layer], input_shape: tuple[int, ...], dtype: DTypeLike, seed: int) -> Sequential:
+    """A model of a class, without the constructor of a subclass: whoever calls adds what that would have set."""
+    model = cls.__new__(cls)
+    Network.__init__(model, layers, input_shape, dtype=dtype, seed=seed)
+    model._complete()
+    return model

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.callbacks import Callback
-from nncore.data.validation import check_positive_integer
+from nncore.fields import count
 from nncore.history import History
 from nncore.programs import Dataset
 from nncore.progress import Progress
@@ -160,8 +160,8 @@ class Trainer(Training):
         >>> trainer.evaluate(X, y)["accuracy"] > 0.95
         True
         """
-        epochs = check_positive_integer(epochs, "epochs")
-        batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
+        epochs = count("epochs", epochs)
+        batch_size = None if batch_size is None else count("batch_size", batch_size)
         callbacks = _callbacks(callbacks)
         chosen = samplers.get(sampler, shuffle)
         data, validation = self._data(X, y, sample_weight), self._validation_data(validation_data)
@@ -227,7 +227,7 @@ class Trainer(Training):
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
         data = self._data(X, y, sample_weight)
-        batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
+        batch = len(data) if batch_size is None else count("batch_size", batch_size)
         with closing(self._run(data, batch, samplers.Sequential())) as run:
             rows = run.advance(1, lambda: False, None)
         if run.failure:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore.errors import DivergenceError
+from nncore.fields import count, number
 from nncore.figures import finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
-from nncore.schedules import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

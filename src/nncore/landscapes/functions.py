@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore.schedules import Configured, number
+from nncore.fields import Value, arguments, number
 
 __all__ = [
     "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle", "get",
@@ -18,7 +18,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
-class Landscape(Configured, ABC):
+class Landscape(Value, ABC):
     """A function f of n variables with its derivatives, in double precision.
 
     Points lie along the last axis: x of shape (n,) or, for many points at once, (…, n). Where f is too large for double
@@ -54,6 +54,11 @@ class Landscape(Configured, ABC):
         self.start = np.asarray(start, np.float64)
         self.bounds = np.asarray(bounds, np.float64)
         self.minima = np.asarray(minima, np.float64).reshape(-1, self.start.size)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._takes_no_more() and name in {*arguments(type(self)).values(), "start", "bounds", "minima", "matrix"}:
+            raise AttributeError(f"{name} is fixed once the landscape is made, got {value!r}: make a new {type(self).__name__}")
+        super().__setattr__(name, value)
 
     @property
     def minimum(self) -> Array | None:

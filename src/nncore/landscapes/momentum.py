@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore.fields import count, number
 from nncore.landscapes.functions import Quadratic
 from nncore.optimizers import Momentum
-from nncore.schedules import count, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore.fields import count
 from nncore.figures import SavePath, finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
-from nncore.schedules import count
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation

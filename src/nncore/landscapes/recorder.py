@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from nncore import _kernels
 from nncore.clipping import Clipping
 from nncore.errors import DivergenceError
+from nncore.fields import count
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, tile_table
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.schedules import count
 
 __all__ = ["Recording", "record"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore.fields import count, number
 from nncore.figures import SavePath, finish, new_figure
-from nncore.schedules import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

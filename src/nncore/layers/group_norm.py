@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nncore.data.validation import check_positive_integer
+from nncore.fields import Count, Flag, Number
 from nncore.initializers import Constant
 from nncore.layers.base import Array, Layer
 from nncore.layers.batch_norm import CHUNK, FLOPS, SLOT_ROWS
-from nncore.schedules import number
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
@@ -27,9 +26,12 @@ class _RowNorm(Layer):
     kernel = "group_norm"
     has_bias = True
 
+    eps = Number(above=0)
+    affine = Flag()
+
     def __init__(self, eps: float, affine: bool, name: str | None) -> None:
         super().__init__(name=name)
-        self.eps, self.affine = number("eps", eps, above=0.0), bool(affine)
+        self.eps, self.affine = eps, affine
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         """(groups, share)."""
@@ -95,9 +97,6 @@ class _RowNorm(Layer):
         tiles = [(offset, 1, size, size) for offset, size in stretches]
         cost = [float(len(counts) * size) for _, size in stretches]
         return Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles)
-
-    def config(self) -> dict[str, Any]:
-        return {"eps": self.eps, "affine": self.affine, "name": self.name}
 
 
 class LayerNorm(_RowNorm):
@@ -199,18 +198,17 @@ class GroupNorm(_RowNorm):
     array([[-1.,  1., -1.,  1.]])
     """
 
+    wanted = Count(argument="groups")
+
     def __init__(self, groups: int, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
         super().__init__(eps, affine, name)
-        self.wanted = check_positive_integer(groups, "groups")
+        self.wanted = groups
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         _check_rank(self, input_shape, (1, 2))
         if input_shape[0] % self.wanted:
             raise ValueError(f"groups must divide the number of channels, {input_shape[0]}, got {self.wanted}")
         return self.wanted, math.prod(input_shape[1:])
-
-    def config(self) -> dict[str, Any]:
-        return {"groups": self.wanted, **super().config()}
 
 
 class InstanceNorm(_RowNorm):

@@ -24,12 +24,9 @@ _ALL: tuple[type[Optimizer], ...] = (
     SGD, Momentum, Nesterov, AdaGrad, RMSprop, AdaDelta, Adam, AdamW, AMSGrad, AdaMax, NAdam, Lion, Rprop,
     DeltaBarDelta,
 )  # fmt: skip
-OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}
+OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in _ALL}
 
-
-WRAPPERS: dict[str, type[Wrapper]] = {
-    "ema": EMA, "polyak_averaging": PolyakAveraging, "gradient_noise": GradientNoise,
-}  # fmt: skip
+WRAPPERS: dict[str, type[Wrapper]] = {wrapper.name: wrapper for wrapper in (EMA, PolyakAveraging, GradientNoise)}
 
 
 def get(optimizer: Any) -> Optimizer:

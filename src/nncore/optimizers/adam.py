@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from nncore.fields import Choice, Flag
 from nncore.optimizers.base import Optimizer
-from nncore.optimizers.hyper import Hyper, Pair, choice
+from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
 
@@ -46,11 +47,16 @@ class Adam(Optimizer):
     array([0.9, 1.1])
     """
 
-    kernel = "adam"
-    slots: tuple[str, ...] = ("m", "v")
-    hyperparameters: tuple[str, ...] = ("lr", "beta1", "beta2", "eps")
+    name = "adam"
+    slots = ("m", "v")
     running = ("beta1", "beta2")
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    eps = HyperParameter()
+    eps_placement = Choice("outside", "inside", "hat")
+    bias_correction = Flag()
 
     def __init__(
         self,
@@ -61,11 +67,12 @@ class Adam(Optimizer):
         bias_correction: bool = True,
     ) -> None:
         self.lr, self.betas, self.eps = lr, betas, eps
-        self.eps_placement = choice("eps_placement", eps_placement, ("outside", "inside", "hat"))
-        self.bias_correction = bool(bias_correction)
-        if eps_placement == "inside":
-            self.kernel = f"{type(self).kernel}_inside"
+        self.eps_placement, self.bias_correction = eps_placement, bias_correction
         super().__init__()
+
+    @property
+    def kernel(self) -> str:
+        return f"{self.name}_inside" if self.eps_placement == "inside" else self.name
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         values = self.hyper_values(steps, steps_per_epoch)
@@ -101,8 +108,8 @@ class AdamW(Adam):
     array([0.75])
     """
 
-    kernel = "adamw"
-    hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    name = "adamw"
+    weight_decay = HyperParameter()
 
     def __init__(
         self,
@@ -142,7 +149,7 @@ class AMSGrad(Adam):
     (array([1.]), array([2.]))
     """
 
-    kernel = "amsgrad"
+    name = "amsgrad"
     slots = ("m", "v", "top")
 
 
@@ -169,11 +176,14 @@ class AdaMax(Optimizer):
     array([0.5])
     """
 
-    kernel = "adamax"
+    name = "adamax"
     slots = ("m", "u")
-    hyperparameters = ("lr", "beta1", "beta2", "eps")
     running = ("beta1",)
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    eps = HyperParameter()
 
     def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8) -> None:
         self.lr, self.betas, self.eps = lr, betas, eps
@@ -211,11 +221,15 @@ class NAdam(Optimizer):
     array([0.9])
     """
 
-    kernel = "nadam"
+    name = "nadam"
     slots = ("m", "v")
-    hyperparameters = ("lr", "beta1", "beta2", "eps", "momentum_decay")
     running = ("mu", "beta2")
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    eps = HyperParameter()
+    momentum_decay = HyperParameter()
 
     def __init__(
         self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8, momentum_decay: Hyper = 4e-3

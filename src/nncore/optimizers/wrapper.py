@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ class Wrapper(Optimizer):
     State, hyper-parameters and everything else of the wrapped one are the wrapper's too: ``EMA(Adam()).lr`` is Adam's. Wrappers
     may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it.
 
-    A subclass names its `own_hyperparameters`, `own_slots` and `own_running`, says in `weights` what its op needs at each step,
-    and adds the op in `ops`: to the update, or to what comes after it.
+    A subclass has its hyper-parameters as fields, names its `own_slots` and `own_running`, says in `weights` what its op needs
+    at each step, and adds the op in `ops`: to the update, or to what comes after it.
 
     Attributes
     ----------
@@ -31,9 +31,13 @@ class Wrapper(Optimizer):
         Where the subclass's number stands in a row of `coefficients`: behind those of the wrapped optimizer.
     """
 
-    own_hyperparameters: tuple[str, ...] = ()
-    own_slots: tuple[str, ...] = ()
-    own_running: tuple[str, ...] = ()
+    own_hyperparameters: ClassVar[tuple[str, ...]] = ()
+    own_slots: ClassVar[tuple[str, ...]] = ()
+    own_running: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
+        cls.own_hyperparameters = tuple(dict.fromkeys((*cls.own_hyperparameters, *names)))
 
     def __init__(self, optimizer: Any) -> None:
         from nncore import optimizers
@@ -47,14 +51,45 @@ class Wrapper(Optimizer):
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
             raise ValueError(f"optimizer: expected one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
-        self.optimizer = inner
-        self.kernel, self.enter, self.leave = inner.kernel, inner.enter, inner.leave
-        self.full_batch_only, self.changes_gradient = inner.full_batch_only, inner.changes_gradient
-        self.slots = (*inner.slots, *self.own_slots)
-        self.hyperparameters = (*inner.hyperparameters, *self.own_hyperparameters)
-        self.running = (*inner.running, *self.own_running)
+        self.__dict__["optimizer"] = inner
         super().__init__()
         self.column = self._inner().coefficients(1).shape[1]
+
+    @property
+    def kernel(self) -> str:
+        return self.optimizer.kernel
+
+    @property
+    def variant(self) -> Any:
+        return type(self), self.optimizer.variant
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.optimizer.hyperparameters, *self.own_hyperparameters)
+
+    @property
+    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.optimizer.slots, *self.own_slots)
+
+    @property
+    def running(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.optimizer.running, *self.own_running)
+
+    @property
+    def enter(self) -> str | None:  # type: ignore[override]
+        return self.optimizer.enter
+
+    @property
+    def leave(self) -> str | None:  # type: ignore[override]
+        return self.optimizer.leave
+
+    @property
+    def full_batch_only(self) -> bool:  # type: ignore[override]
+        return self.optimizer.full_batch_only
+
+    @property
+    def changes_gradient(self) -> bool:  # type: ignore[override]
+        return self.optimizer.changes_gradient
 
     def _inner(self) -> Optimizer:
         """The wrapped optimizer, brought to where we are."""
@@ -70,22 +105,24 @@ class Wrapper(Optimizer):
         return getattr(self._inner(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        inner = self.__dict__.get("optimizer")
-        if inner is not None and inner.takes(name):
-            setattr(inner, name, value)
+        if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
+            super().__setattr__(name, value)
+        elif name == "optimizer":
+            raise AttributeError(
+                f"optimizer is fixed once the wrapper is made, got {value!r}: make a new {type(self).__name__}"
+            )
+        elif inner.takes(name):
+            setattr(self._inner(), name, value)
+            self.check_fields({name: value})
         else:
             super().__setattr__(name, value)
 
     def takes(self, name: str) -> bool:
-        return name in self.own_hyperparameters or self.optimizer.takes(name)
+        return super().takes(name) or self.optimizer.takes(name)
 
     @property
     def title(self) -> str:
         return f"{type(self).__name__}({self.optimizer.title})"
-
-    def config(self) -> dict[str, Any]:
-        inner = {"class": type(self.optimizer).__name__, **self.optimizer.config()}
-        return {**super().config(), "optimizer": inner}
 
     def configure(self, config: Mapping[str, Any]) -> None:
         own = dict(config)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from nncore.errors import DivergenceError
+from nncore.fields import Number, count, number
 from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, real_dtype
 from nncore.optimizers.path import Path, start
-from nncore.schedules import count, number
 from nncore.second_order.objective import Array, Evaluated, Point
 
 __all__ = ["FullBatchOptimizer", "Walk"]
@@ -56,6 +56,7 @@ class FullBatchOptimizer(Optimizer):
         Numbers it remembers.
     """
 
+    tol = Number(0.0)
     full_batch_only = True
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
@@ -63,7 +64,7 @@ class FullBatchOptimizer(Optimizer):
     )
 
     def __init__(self, tol: float = 1e-10) -> None:
-        self.tol = number("tol", tol, 0.0)
+        self.tol = tol
         self.numbers: Row = {}
         self.stopped = ""
         super().__init__()
@@ -212,12 +213,12 @@ class FullBatchOptimizer(Optimizer):
         """Take over what `state_dict` returned, exactly."""
         n = count("parameters", state.get("parameters"))
         if self._n not in (None, n):
-            raise ValueError(f"state of {self.kernel}: expected {self._n} parameters, got {n}")
+            raise ValueError(f"state of {self.name}: expected {self._n} parameters, got {n}")
         blank = self.state or self.initial_state(n)
         numbers = {"step_count": 0.0, "parameters": n, **self.initial_numbers()}
         if set(state) != {*blank, *numbers}:
             missing, unexpected = sorted({*blank, *numbers} - set(state)), sorted(set(state) - {*blank, *numbers})
-            raise ValueError(f"state of {self.kernel}: missing {missing}, unexpected {unexpected}")
+            raise ValueError(f"state of {self.name}: missing {missing}, unexpected {unexpected}")
         arrays = {name: np.asarray(state[name]) for name in blank}
         for name, array in arrays.items():
             if (array.shape, array.dtype) != (blank[name].shape, blank[name].dtype):

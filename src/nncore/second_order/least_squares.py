@@ -33,7 +33,7 @@ class GaussNewton(FullBatchOptimizer):
            [ 1.  ,  1.  ]])
     """
 
-    kernel = "gauss_newton"
+    name = "gauss_newton"
 
     def __init__(self, tol: float = 1e-10) -> None:
         super().__init__(tol)
@@ -64,7 +64,7 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
     array([3. , 0.5])
     """
 
-    kernel = "levenberg_marquardt"
+    name = "levenberg_marquardt"
     what = "the damped Gauss-Newton matrix"
 
     def curvature(self, f: Evaluated, theta: Array) -> Array:
