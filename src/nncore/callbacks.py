@@ -55,9 +55,7 @@ class Callback(Configured):
             there = f"there are {', '.join(hooks)}; within an epoch no Python runs"
             raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called: {there}")
 
-    def _takes_no_more(self) -> bool:
-        """A callback of the user's own may keep what it likes."""
-        return super()._takes_no_more() and type(self).__module__.startswith("nncore.")
+    _takes_no_more = Configured._takes_no_more_here
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
@@ -176,6 +174,7 @@ class EarlyStopping(Callback):
     min_delta = Number(0)
     mode = Choice("auto", "min", "max")
     restore_best = Flag()
+    _best: _Best
 
     def __init__(
         self,
@@ -289,6 +288,7 @@ class ModelCheckpoint(Callback):
     path = PathLike()
     monitor = Maybe(Name())
     save_best_only = Maybe(Flag())
+    _best: _Best | None
     mode = Choice("auto", "min", "max")
 
     def __init__(
@@ -298,7 +298,7 @@ class ModelCheckpoint(Callback):
         save_best_only: bool | None = None,
         mode: str = "auto",
     ) -> None:
-        self.path, self.monitor, self.save_best_only, self.mode = path, monitor, save_best_only, mode  # type: ignore[assignment]
+        self.path, self.monitor, self.save_best_only, self.mode = path, monitor, save_best_only, mode
         self._resumed = False
         self._reset()
 
@@ -358,7 +358,7 @@ class ModelCheckpoint(Callback):
 def _hook(name: str, value: Any) -> Callable[..., Any]:
     if not callable(value):
         raise TypeError(f"{name} must be callable, got {value!r}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 class LambdaCallback(Callback):

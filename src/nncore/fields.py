@@ -56,7 +56,7 @@ class Field(Generic[T]):
 
     def check(self, value: Any) -> T:
         """``value`` in the form in which it is kept; raises TypeError or ValueError."""
-        return value  # type: ignore[no-any-return]
+        return value
 
     def refuse(self, error: type[Exception], value: Any) -> NoReturn:
         raise error(f"{self.argument} must be {self.wanted}, got {value!r}") from None
@@ -64,7 +64,7 @@ class Field(Generic[T]):
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:
     """Assign several attributes, all or none: what depends on more than one is looked at when all are in place."""
-    attributes = {}
+    attributes: dict[str, Any] = {}
     for name, value in values.items():
         field = getattr(type(instance), name, None)
         attributes |= field.parts_of(value) if isinstance(field, Pair) else {name: value}
@@ -99,7 +99,11 @@ class Number(Field[float]):
         if low > -math.inf and high < math.inf:
             return f"a number in {'(' if self.above == low else '['}{low:g}, {high:g}{']' if self.most == high else ')'}"
         if low > -math.inf:
-            return f"a finite number {'above' if self.above == low else 'of at least'} {low:g}"
+            return (
+                "a positive number"
+                if self.above == 0
+                else f"a finite number {'above' if self.above == low else 'of at least'} {low:g}"
+            )
         return "a finite number"
 
     def check(self, value: Any) -> float:
@@ -120,7 +124,7 @@ class Count(Field[int]):
     @property
     def wanted(self) -> str:  # type: ignore[override]
         if self.below is None:
-            return f"an integer of at least {self.least}"
+            return "a positive integer" if self.least == 1 else f"an integer of at least {self.least}"
         power = self.below.bit_length() - 1
         return f"an integer from {self.least} to {f'2**{power} - 1' if self.below == 1 << power else self.below - 1}"
 
@@ -152,8 +156,9 @@ class Choice(Field[str]):
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
-        *others, last = map(repr, self.choices)
-        return f"{', '.join(others)} or {last}"
+        return (
+            " or ".join(map(repr, self.choices)) if len(self.choices) == 2 else f"one of {', '.join(map(repr, self.choices))}"
+        )
 
     def check(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -396,7 +401,7 @@ def _fields(cls: type) -> list[Field[Any]]:
 
 
 @functools.cache
-def arguments(cls: type) -> dict[str, str]:
+def arguments(cls: Any) -> dict[str, str]:
     """The arguments of a class's constructor, and the attribute that holds each; ``**rest`` are those of the base class."""
     attributes, names = {field.argument: field.name for field in _fields(cls)}, []
     for base in cls.__mro__:

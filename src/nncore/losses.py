@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -59,11 +59,11 @@ class Loss(Value):
     Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
     """
 
-    name: str
-    threshold: float | None = None  # between the two classes, for outputs of width 1
-    domain: str = ""  # which outputs it takes, if not all
-    applies: str = ""  # the activation within it, which makes no sense before it
-    off_on = (0.0, 1.0)  # what labels become as rows
+    name: ClassVar[str]
+    threshold: ClassVar[float | None] = None  # between the two classes, for outputs of width 1
+    domain: ClassVar[str] = ""  # which outputs it takes, if not all
+    applies: ClassVar[str] = ""  # the activation within it, which makes no sense before it
+    off_on: ClassVar[tuple[float, float]] = (0.0, 1.0)  # what labels become as rows
 
     @property
     def constants(self) -> tuple[float, ...]:

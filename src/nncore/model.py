@@ -322,6 +322,7 @@ class Sequential(Network):
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+        self._complete()
 
     def copy(self) -> Sequential:
         """An independent copy of the model."""
@@ -389,5 +390,4 @@ def _make(cls: type[Sequential], layers: list[Layer], input_shape: tuple[int, ..
     """A model of a class, without the constructor of a subclass: whoever calls adds what that would have set."""
     model = cls.__new__(cls)
     Network.__init__(model, layers, input_shape, dtype=dtype, seed=seed)
-    model._complete()
     return model

@@ -80,6 +80,7 @@ class ReduceLROnPlateau(Callback):
     min_lr = Number(0)
     mode = Choice("auto", "min", "max")
     counting = Choice("keras", "pytorch")
+    _best: _Best
 
     def __init__(
         self,

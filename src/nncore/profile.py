@@ -243,9 +243,9 @@ class _Walk:
         """Medians over rounds of the time of a step, on one thread and on so many."""
         times: dict[int, list[float]] = {1: [], threads: []}
         for _ in range(ROUNDS):
-            for count, found in times.items():
-                found.append(self.advance(-(-steps // ROUNDS), count))
-        return {count: statistics.median(found) for count, found in times.items()}
+            for used, found in times.items():
+                found.append(self.advance(-(-steps // ROUNDS), used))
+        return {used: statistics.median(found) for used, found in times.items()}
 
 
 def product_rate(dtype: Any) -> float:

@@ -9,7 +9,7 @@ are the same for plain `SGD` alone. `L1` is coupled; `ProximalL1` is decoupled.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,9 @@ class Regularizer(Value):
     own after the optimizer's: see `ProximalL1`.
     """
 
-    l1: float = 0.0
-    l2: float = 0.0
-    proximal: float = 0.0
+    l1: ClassVar[Any] = 0.0  # a subclass has fields for those it takes
+    l2: ClassVar[Any] = 0.0
+    proximal: ClassVar[Any] = 0.0
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, and which."""
@@ -224,7 +224,7 @@ class PerLayer(Regularizer):
             if name in weighty and name in arrays:
                 raise ValueError(f"regularizer: {name!r} names a layer and an array of another one: rename the layer")
             if name not in [*weighty, *arrays]:
-                raise ValueError(f"regularizer: expected names among {', '.join([*weighty, *arrays])}, got {name!r}")
+                raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {name!r}")
 
 
 def get(regularizer: Any, model: Sequential) -> Regularizer | None:

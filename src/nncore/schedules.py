@@ -105,7 +105,7 @@ class PiecewiseConstant(Schedule):
 
     def __init__(self, boundaries: list[int], levels: list[float], per: Per = "step") -> None:
         super().__init__(per)
-        self.boundaries, self.levels = boundaries, levels  # type: ignore[assignment]
+        self.boundaries, self.levels = boundaries, levels
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         if sorted(set(self.boundaries)) != list(self.boundaries):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.callbacks import Callback
-from nncore.fields import count
+from nncore.fields import choice, count, flag
 from nncore.history import History
 from nncore.programs import Dataset
 from nncore.progress import Progress
@@ -162,7 +162,7 @@ class Trainer(Training):
         """
         epochs = count("epochs", epochs)
         batch_size = None if batch_size is None else count("batch_size", batch_size)
-        callbacks = _callbacks(callbacks)
+        callbacks, shown = _callbacks(callbacks), Progress(epochs, verbose)
         chosen = samplers.get(sampler, shuffle)
         data, validation = self._data(X, y, sample_weight), self._validation_data(validation_data)
         labels = None
@@ -177,8 +177,7 @@ class Trainer(Training):
         measured = data  # class weights are for training only
         if class_weight is not None and labels is not None:
             data = data.weighted(class_weights(class_weight, labels, self._width))
-        if last_batch not in ("keep", "merge"):
-            raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
+        last_batch, exact_loss = choice("last_batch", last_batch, ("keep", "merge")), flag("exact_loss", exact_loss)
         batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
         run = self._run(data, batch_size, chosen, labels, merge_last=last_batch == "merge")
@@ -191,7 +190,7 @@ class Trainer(Training):
         first, last = self.epochs_done, self.epochs_done + epochs
         for callback in callbacks:
             callback.on_train_begin(self)
-        with deferred_interrupt() as interrupted, Progress(epochs, verbose) as progress, closing(run):
+        with deferred_interrupt() as interrupted, shown as progress, closing(run):
             while self.epochs_done < last and not (self.stop_training or interrupted()):
                 if each_epoch:
                     for callback in callbacks:

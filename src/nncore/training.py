@@ -185,8 +185,8 @@ class Training(Sealed):
 
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
-        key = (compile, capacity, data.kinds, repr(self.loss), repr(self.regularizer), repr(self.clip), self.model.variant)
-        key += (self.optimizer.variant,)
+        parts = (repr(self.loss), repr(self.regularizer), repr(self.clip), self.optimizer.variant, self.model.variant)
+        key = (compile, capacity, data.kinds, *parts)
         with self.model._turn:
             program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
         return program

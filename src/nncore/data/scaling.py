@@ -120,7 +120,7 @@ class MinMaxScaler(Scaler):
     data_range_: Array
     scale_: Array
     min_: Array
-    feature_range = Converted(lambda name, value: _interval(value) and value)
+    feature_range = Converted(lambda name, value: _interval(value) and tuple(value))
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:
         super().__init__(nan)

@@ -263,7 +263,7 @@ def compare(
     ['Momentum', 'SGD']
     """
     if not factories:
-        raise ValueError("factories: expected at least one, got none")
+        raise ValueError("factories must hold at least one, got none")
     here, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
     searches = {name: search_lr(factory, f, here, steps, budget, low, high) for name, factory in factories.items()}
     lowest = f.lowest or 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -88,7 +89,7 @@ class Landscape(Value, ABC):
     def _points(self, x: ArrayLike) -> Array:
         points = np.asarray(x, np.float64)
         if points.ndim == 0 or points.shape[-1] != self.start.size:
-            raise ValueError(f"x: expected {self.start.size} numbers along the last axis, got shape {points.shape}")
+            raise ValueError(f"x must have {self.start.size} numbers along the last axis, got shape {points.shape}")
         return points
 
     @abstractmethod
@@ -334,7 +335,7 @@ class Quadratic(Landscape):
         if eigenvalues is not None:
             values = np.asarray(eigenvalues, np.float64)
         if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"eigenvalues: expected positive numbers, got {eigenvalues!r}")
+            raise ValueError(f"eigenvalues must be positive numbers, got {eigenvalues!r}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
         self.rotation = rotation
         q = _rotation(rotation, values.size)
@@ -377,6 +378,8 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
 
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
+    if not isinstance(rotation, (Sequence, np.ndarray)):
+        rotation = number("rotation", rotation)
     q = np.asarray(rotation, np.float64)
     if q.ndim == 0:
         if q == 0:
@@ -386,7 +389,7 @@ def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
         c, s = math.cos(q), math.sin(q)
         q = np.array([[c, -s], [s, c]])
     if q.shape != (n, n) or not np.allclose(q @ q.T, np.eye(n), rtol=0, atol=1e-10):
-        raise ValueError(f"rotation: expected an angle or an orthogonal matrix ({n}, {n}), got shape {q.shape}")
+        raise ValueError(f"rotation must be an angle or an orthogonal matrix ({n}, {n}), got shape {q.shape}")
     return q
 
 
@@ -403,8 +406,8 @@ def get(landscape: Any) -> Landscape:
     if isinstance(landscape, Landscape):
         return landscape
     if not isinstance(landscape, str):
-        raise TypeError(f"landscape: expected a Landscape or a name, got {landscape!r}")
+        raise TypeError(f"landscape must be a Landscape or a name, got {landscape!r}")
     if landscape not in LANDSCAPES:
-        raise ValueError(f"landscape: expected one of {', '.join(LANDSCAPES)}, got {landscape!r}")
+        raise ValueError(f"landscape must be one of {', '.join(LANDSCAPES)}, got {landscape!r}")
     make: Any = LANDSCAPES[landscape]
     return make()

@@ -108,7 +108,7 @@ def regime(eta_lambda: float, mu: float) -> str:
     (['monotone', 'ripples', 'oscillation', 'divergence'], 'one step')
     """
     if mu < 0:
-        raise ValueError(f"mu: expected a number >= 0, got {mu!r}")
+        raise ValueError(f"mu must be a finite number of at least 0, got {mu!r}")
     if mu >= 1 or eta_lambda <= 0 or eta_lambda >= 2 * (1 + mu):
         return "divergence"
     if mu == 0 and math.isclose(eta_lambda, 1, rel_tol=1e-12):

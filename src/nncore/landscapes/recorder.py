@@ -98,7 +98,7 @@ def record(
     """
     theta, steps = start(x0), count("steps", steps, 0)
     if clip is not None and not isinstance(clip, Clipping):
-        raise TypeError(f"clip: expected a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+        raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
     if not resume or len(optimizer.state) < len(optimizer.slots):
         optimizer.init_state(theta.size, theta.dtype)
     hyper = {name: values.copy() for name, values in optimizer.hyper_values(steps).items()}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nncore import initializers
 from nncore.arrays import overwrite
-from nncore.fields import Configured, Maybe, Name
+from nncore.fields import Configured, Maybe, Name, plain
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
@@ -62,8 +62,8 @@ class Layer(Configured):
     - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
-    - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as attributes
-      of the same name.
+    - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as
+      attributes of the same name.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ class Layer(Configured):
         return y
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{key}={value!r}" for key, value in self._arguments().items() if key != "name" or value)
+        given = ", ".join(f"{key}={value!r}" for key, value in plain(self._arguments()).items() if key != "name" or value)
         return f"{type(self).__name__}({given})"
 
 

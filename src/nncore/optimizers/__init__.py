@@ -42,15 +42,15 @@ def get(optimizer: Any) -> Optimizer:
         arguments = dict(optimizer)
         name = arguments.pop("class")
         if name not in classes:
-            raise ValueError(f"optimizer: expected one of {', '.join(classes)}, got {name!r}")
+            raise ValueError(f"optimizer must be one of {', '.join(classes)}, got {name!r}")
         return classes[name](**arguments)
     if not isinstance(optimizer, str):
-        raise TypeError(f"optimizer: expected an Optimizer or a name, got {optimizer!r}")
+        raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
     if optimizer in OPTIMIZERS:
         return OPTIMIZERS[optimizer]()
     from nncore import second_order  # only now: it needs more of SciPy
 
     if optimizer not in second_order.OPTIMIZERS:
         names = [*OPTIMIZERS, *second_order.OPTIMIZERS]
-        raise ValueError(f"optimizer: expected one of {', '.join(names)}, got {optimizer!r}{hint(optimizer, names)}")
+        raise ValueError(f"optimizer must be one of {', '.join(names)}, got {optimizer!r}{hint(optimizer, names)}")
     return second_order.OPTIMIZERS[optimizer]()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from nncore.fields import Choice, Flag
@@ -48,7 +50,7 @@ class Adam(Optimizer):
     """
 
     name = "adam"
-    slots = ("m", "v")
+    slots: ClassVar[tuple[str, ...]] = ("m", "v")
     running = ("beta1", "beta2")
     lr = HyperParameter()
     beta1 = Fraction()

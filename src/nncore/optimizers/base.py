@@ -118,7 +118,7 @@ class Optimizer(Configured):
         if self.state:
             name, value = next(iter(assigned.items()))
             raise ValueError(
-                f"{name} must not be assigned once there is a state, whose arrays it decides, got {value!r}: make a new {self.title}"
+                f"{name} is fixed once there is a state, whose arrays it decides, got {value!r}: make a new {self.title}"
             )
         self._form = form
         self.products = dict.fromkeys(self.running, 1.0)
@@ -228,9 +228,9 @@ class Optimizer(Configured):
         for slot, array in arrays.items():
             if like is not None and (array.shape, array.dtype) != ((like.size,), like.dtype):
                 expected = f"shape {(like.size,)} and {like.dtype}"
-                raise ValueError(f"state {slot}: expected {expected}, got {array.shape} and {array.dtype}")
+                raise ValueError(f"state {slot} must have {expected}, got {array.shape} and {array.dtype}")
             if array.dtype not in REALS:
-                raise ValueError(f"state {slot}: expected float32 or float64, got {array.dtype}")
+                raise ValueError(f"state {slot} must be float32 or float64, got {array.dtype}")
 
     # ---- steps by hand
 
@@ -293,7 +293,7 @@ class Optimizer(Configured):
     def _check_theta(self, theta: Real) -> None:
         check_vector("theta", theta)
         if not theta.flags.writeable:
-            raise ValueError("theta: expected a writeable array, got a read-only one")
+            raise ValueError("theta must be a writeable array, got a read-only one")
         self._check_size(theta)
 
     def _ensure_state(self, theta: Real) -> None:

@@ -14,6 +14,16 @@ from nncore.optimizers.base import Optimizer, StepOps
 from nncore.schedules import Array
 
 
+def _of_wrapped(name: str) -> Any:
+    """An attribute that is the wrapped optimizer's."""
+    return property(lambda self: getattr(self.optimizer, name))
+
+
+def _of_both(name: str) -> Any:
+    """The names that the wrapped optimizer has, and the wrapper's own."""
+    return property(lambda self: (*getattr(self.optimizer, name), *getattr(self, f"own_{name}")))
+
+
 class Wrapper(Optimizer):
     """Base of what wraps an optimizer.
 
@@ -39,6 +49,12 @@ class Wrapper(Optimizer):
     def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
         cls.own_hyperparameters = tuple(dict.fromkeys((*cls.own_hyperparameters, *names)))
 
+    optimizer: Optimizer
+    kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
+    full_batch_only, changes_gradient = _of_wrapped("full_batch_only"), _of_wrapped("changes_gradient")
+    hyperparameters, slots = _of_both("hyperparameters"), _of_both("slots")
+    running = _of_both("running")
+
     def __init__(self, optimizer: Any) -> None:
         from nncore import optimizers
 
@@ -50,46 +66,14 @@ class Wrapper(Optimizer):
             )
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
-            raise ValueError(f"optimizer: expected one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
+            raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
         self.__dict__["optimizer"] = inner
         super().__init__()
         self.column = self._inner().coefficients(1).shape[1]
 
     @property
-    def kernel(self) -> str:
-        return self.optimizer.kernel
-
-    @property
     def variant(self) -> Any:
         return type(self), self.optimizer.variant
-
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (*self.optimizer.hyperparameters, *self.own_hyperparameters)
-
-    @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (*self.optimizer.slots, *self.own_slots)
-
-    @property
-    def running(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (*self.optimizer.running, *self.own_running)
-
-    @property
-    def enter(self) -> str | None:  # type: ignore[override]
-        return self.optimizer.enter
-
-    @property
-    def leave(self) -> str | None:  # type: ignore[override]
-        return self.optimizer.leave
-
-    @property
-    def full_batch_only(self) -> bool:  # type: ignore[override]
-        return self.optimizer.full_batch_only
-
-    @property
-    def changes_gradient(self) -> bool:  # type: ignore[override]
-        return self.optimizer.changes_gradient
 
     def _inner(self) -> Optimizer:
         """The wrapped optimizer, brought to where we are."""
@@ -128,7 +112,7 @@ class Wrapper(Optimizer):
         own = dict(config)
         inner = own.pop("optimizer", {})
         if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
-            raise ValueError(f"optimizer: expected the arguments of {self.optimizer.title}, got {inner!r}")
+            raise ValueError(f"optimizer must hold the arguments of {self.optimizer.title}, got {inner!r}")
         self.optimizer.configure({name: value for name, value in inner.items() if name != "class"})
         super().configure(own)
 

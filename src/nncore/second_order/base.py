@@ -112,7 +112,7 @@ class FullBatchOptimizer(Optimizer):
         """
         self._check_theta(theta)
         if isinstance(f, np.ndarray):
-            raise TypeError(f"f: expected an object with value_and_gradient, as {type(self).__name__} needs, got an array")
+            raise TypeError(f"f must be an object with value_and_gradient, as {type(self).__name__} needs, got an array")
         if self._n is None:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
@@ -193,7 +193,7 @@ class FullBatchOptimizer(Optimizer):
 
     def _check_size(self, theta: Real) -> None:
         if self._n not in (None, theta.size):
-            raise ValueError(f"theta: expected {self._n} numbers as the optimizer's state, got {theta.size}")
+            raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
 
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Begin afresh with `n` parameters."""
@@ -213,7 +213,7 @@ class FullBatchOptimizer(Optimizer):
         """Take over what `state_dict` returned, exactly."""
         n = count("parameters", state.get("parameters"))
         if self._n not in (None, n):
-            raise ValueError(f"state of {self.name}: expected {self._n} parameters, got {n}")
+            raise ValueError(f"state of {self.name} must have {self._n} parameters, got {n}")
         blank = self.state or self.initial_state(n)
         numbers = {"step_count": 0.0, "parameters": n, **self.initial_numbers()}
         if set(state) != {*blank, *numbers}:
@@ -223,9 +223,9 @@ class FullBatchOptimizer(Optimizer):
         for name, array in arrays.items():
             if (array.shape, array.dtype) != (blank[name].shape, blank[name].dtype):
                 expected = f"shape {blank[name].shape} and {blank[name].dtype}"
-                raise ValueError(f"state {name}: expected {expected}, got {array.shape} and {array.dtype}")
+                raise ValueError(f"state {name} must have {expected}, got {array.shape} and {array.dtype}")
             if not np.isfinite(array).all():
-                raise ValueError(f"state {name}: expected finite numbers")
+                raise ValueError(f"state {name} must be finite numbers")
         step_count = count("step_count", state["step_count"], 0)
         loaded = {name: number(name, state[name]) for name in self.initial_numbers()}
         for name, array in arrays.items():

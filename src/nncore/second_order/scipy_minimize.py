@@ -79,7 +79,7 @@ class ScipyMinimize(FullBatchOptimizer):
         self.options = {**self.options, **options}
 
     def __repr__(self) -> str:
-        given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, ())}
+        given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, (), [])}
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
 
