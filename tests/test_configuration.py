@@ -93,7 +93,8 @@ def described(instance: Any) -> Any:
 
 VALUES: list[Any] = [
     math.nan, math.inf, -math.inf, -1, -1e-300, 0, 0.0, 1, 1.0, 2, 5, 2.5, 10**6, 2**64, True, False, None, "no", "", "x",
-    "False", object(), np.float64(0.25), np.float32(0.5), np.int64(3), np.True_, (0.1, 0.2), [1, 2], (2.0, 1.0), {}, "max", "inside",
+    "False", object(), np.float64(0.25), np.float32(0.5), np.int64(3), np.True_, (0.1, 0.2), [1, 2], (2.0, 1.0), {},
+    "max", "inside",
 ]  # fmt: skip
 
 
@@ -228,8 +229,10 @@ def trainer(optimizer: Any, **kw: Any) -> nn.Trainer:
     return nn.Trainer(model, kw.pop("loss", "squared_error"), optimizer, **kw)
 
 
-PROGRAMS = [(nn.Adam, "eps_placement", "inside"), (nn.Adam, "bias_correction", False),
-            (nn.Momentum, "lr_placement", "outside"), (nn.AdaDelta, "eps_placement", "outside"), (nn.GradientNoise, "seed", 7), (nn.RMSprop, "eps_placement", "inside")]  # fmt: skip
+PROGRAMS = [
+    (nn.Adam, "eps_placement", "inside"), (nn.Adam, "bias_correction", False), (nn.Momentum, "lr_placement", "outside"),
+    (nn.AdaDelta, "eps_placement", "outside"), (nn.GradientNoise, "seed", 7), (nn.RMSprop, "eps_placement", "inside"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), PROGRAMS, **NAMES)
@@ -283,7 +286,8 @@ def test_an_assigned_argument_of_a_layer_is_that_of_the_constructor(cls: Any, na
 def test_losses_clips_and_penalties_follow_an_assignment() -> None:
     for make, name, value in (
         (lambda v: {"loss": losses.Huber(v)}, "loss.delta", 0.01), (lambda v: {"clip": nn.ClipValue(v)}, "clip.limit", 0.01),
-        (lambda v: {"clip": nn.ClipGlobalNorm(v)}, "clip.limit", 0.01), (lambda v: {"regularizer": nn.L2(v)}, "regularizer.l2", 2.0),
+        (lambda v: {"clip": nn.ClipGlobalNorm(v)}, "clip.limit", 0.01),
+        (lambda v: {"regularizer": nn.L2(v)}, "regularizer.l2", 2.0),
         (lambda v: {"regularizer": nn.ProximalL1(v)}, "regularizer.proximal", 2.0),
     ):  # fmt: skip
         constructed, assigned = trainer(nn.SGD(0.1), **make(value)), trainer(nn.SGD(0.1), **make(1.0))
@@ -346,7 +350,8 @@ def test_unknown_attributes_are_refused(cls: type) -> None:
 def test_unknown_attributes_are_explained() -> None:
     for instance, name, hint in (
         (nn.L2(1e-3), "strength", "it is l2"), (nn.ClipValue(1.0), "limt", "did you mean 'limit'"),
-        (nn.EarlyStopping(), "patince", "did you mean 'patience'"), (schedules.Exponential(1.0, 0.5), "gama", "did you mean 'gamma'"),
+        (nn.EarlyStopping(), "patince", "did you mean 'patience'"),
+        (schedules.Exponential(1.0, 0.5), "gama", "did you mean 'gamma'"),
         (nn.Adam(), "epsilon", "it is eps"), (nn.data.StandardScaler(), "with_mean", "It has nan"),
     ):  # fmt: skip
         with pytest.raises(AttributeError, match=hint):

@@ -542,7 +542,7 @@ def test_state_must_fit() -> None:
     with pytest.raises(ValueError, match="state inverse must be finite"):
         other.load_state_dict(state | {"inverse": np.full((2, 2), np.nan)})
     other.init_state(3, "float64")
-    with pytest.raises(ValueError, match="expected 3 parameters, got 2"):
+    with pytest.raises(ValueError, match="must have 3 parameters, got 2"):
         other.load_state_dict(state)
 
 
@@ -604,7 +604,7 @@ def test_bad_input() -> None:
     optimizer.step(np.zeros(2), Rosenbrock())
     with pytest.raises(ValueError, match=r"theta must have 2 numbers as the optimizer's state, got 3"):
         optimizer.step(np.zeros(3), Rosenbrock())
-    with pytest.raises(ValueError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"must return a gradient of shape \(2,\), got \(3,\)"):
         BFGS().minimize(lambda x: (0.0, np.zeros(3)), [0.0, 0.0], 1)
     with pytest.raises(DivergenceError, match="not finite at the start"):
         BFGS().minimize(lambda x: (np.nan, np.zeros(2)), [0.0, 0.0], 1)

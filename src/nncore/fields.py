@@ -33,6 +33,7 @@ class Field(Generic[T]):
     """A checked attribute. ``argument`` is the constructor's name for it if it is another one."""
 
     wanted = "a value"  # what it must be, for messages
+    instead = ""  # of it, for one that may be None
 
     def __init__(self, *, argument: str = "") -> None:
         self.name = self.argument = argument
@@ -59,7 +60,7 @@ class Field(Generic[T]):
         return value
 
     def refuse(self, error: type[Exception], value: Any) -> NoReturn:
-        raise error(f"{self.argument} must be {self.wanted}, got {value!r}") from None
+        raise error(f"{self.argument} must be {self.instead}{self.wanted}, got {value!r}") from None
 
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:
@@ -156,9 +157,8 @@ class Choice(Field[str]):
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
-        return (
-            " or ".join(map(repr, self.choices)) if len(self.choices) == 2 else f"one of {', '.join(map(repr, self.choices))}"
-        )
+        names = list(map(repr, self.choices))
+        return " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
 
     def check(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -216,6 +216,7 @@ class Maybe(_Of[T | None], Generic[T]):
 
     def __init__(self, field: Field[T]) -> None:
         super().__init__(field)
+        field.instead = "None or "
 
     def check(self, value: Any) -> T | None:
         return None if value is None else self.field.check(value)
@@ -400,9 +401,10 @@ def _fields(cls: type) -> list[Field[Any]]:
     return [field for name in names if isinstance(field := getattr(cls, name, None), Field)]
 
 
-@functools.cache
-def arguments(cls: Any) -> dict[str, str]:
+def arguments(cls: type) -> dict[str, str]:
     """The arguments of a class's constructor, and the attribute that holds each; ``**rest`` are those of the base class."""
+    if "_argument_names" in vars(cls):
+        return dict(vars(cls)["_argument_names"])
     attributes, names = {field.argument: field.name for field in _fields(cls)}, []
     for base in cls.__mro__:
         if "__init__" in vars(base):
@@ -410,7 +412,9 @@ def arguments(cls: Any) -> dict[str, str]:
             names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                 break
-    return {name: attributes.get(name, name) for name in dict.fromkeys(names)}
+    found = {name: attributes.get(name, name) for name in dict.fromkeys(names)}
+    type.__setattr__(cls, "_argument_names", found)
+    return found
 
 
 class Configured(Sealed):
@@ -432,6 +436,10 @@ class Configured(Sealed):
         """The class and the configuration: how the object stands in the configuration of another one."""
         return {"class": type(self).__name__, **self.config()}
 
+    def _takes_no_more_here(self) -> bool:
+        """As `_takes_no_more`, but an object of a class that a user wrote may keep what it likes."""
+        return "_made" in self.__dict__ and type(self).__module__.startswith("nncore.")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
 
@@ -441,6 +449,8 @@ class Value(Configured):
 
     What holds more, as layers, optimizers, callbacks and scalers do, is equal to itself alone.
     """
+
+    _takes_no_more = Configured._takes_no_more_here
 
     def __eq__(self, other: Any) -> bool:
         return self is other or (type(self) is type(other) and plain(self._arguments()) == plain(other._arguments()))

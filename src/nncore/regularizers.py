@@ -9,7 +9,7 @@ are the same for plain `SGD` alone. `L1` is coupled; `ProximalL1` is decoupled.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,7 @@ class Regularizer(Value):
     own after the optimizer's: see `ProximalL1`.
     """
 
-    l1: ClassVar[Any] = 0.0  # a subclass has fields for those it takes
-    l2: ClassVar[Any] = 0.0
-    proximal: ClassVar[Any] = 0.0
+    l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, and which."""
