@@ -323,6 +323,7 @@ class PythonLoss(Loss):
 
     @property
     def name(self) -> str:  # type: ignore[override]
+        """The function's."""
         return str(getattr(self.function, "__name__", "python_loss"))
 
     def config(self) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class LossMetric(Value):
 
     @property
     def name(self) -> str:
+        """The loss's."""
         return str(self.loss.name)
 
     def emit_own(self, tape: Tape, y: Signal, targets: Targets) -> tuple[Op, Op, Array]:

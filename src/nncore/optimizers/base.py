@@ -96,6 +96,7 @@ class Optimizer(Configured):
 
     @property
     def kernel(self) -> str:
+        """The op that takes a step, without ``_update``."""
         return self.name
 
     @property
