@@ -449,10 +449,10 @@ def test_a_layer_that_cannot_be_made_again_is_not_saved(tmp_path: Any) -> None:
     class Power(nn.Layer):
         def __init__(self, k: int = 2) -> None:
             super().__init__()
-            self.k = k
+            self._k = k
 
         def forward(self, x: Array, training: bool) -> Array:
-            return x**self.k
+            return x**self._k
 
     model = nn.Sequential([nn.Dense(2), Power(3)], input_shape=2)
     with pytest.raises(ValueError, match=r"config\(\) of layer power_1 must return the arguments of Power.*k is missing"):
@@ -473,10 +473,10 @@ def test_names_of_layers_in_files(tmp_path: Any) -> None:
     class Named(Plain):
         def __init__(self, k: int = 2, name: str | None = None) -> None:
             nn.Layer.__init__(self, name=name)
-            self.k = k
+            self._k = k
 
         def config(self) -> dict[str, Any]:
-            return {"k": self.k}
+            return {"k": self._k}
 
     nn.Sequential([Plain(), Named(5, name="five")], input_shape=2).save(tmp_path / "m")
     again = nn.load(tmp_path / "m", custom_layers={"Plain": Plain, "Named": Named})

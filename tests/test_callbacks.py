@@ -168,7 +168,7 @@ def test_missing_column_names_those_there_are():
     {"mode": "up"},
 ])  # fmt: skip
 def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be"):
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(arguments))} must be"):
         EarlyStopping(**arguments)
 
 

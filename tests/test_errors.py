@@ -670,7 +670,10 @@ def test_attributes_that_may_be_set() -> None:
         def on_train_begin(self, trainer: Any) -> None:
             self.begun = True
 
-    layer, callback, loss = Keeps(), Counts(), nn.Huber()
+    class Mine(nn.losses.Huber):
+        pass
+
+    layer, callback, loss = Keeps(), Counts(), Mine()
     model = nn.Sequential([nn.Dense(3), layer], INPUTS)
     loss.colour = "red"  # type: ignore[attr-defined]
     nn.Trainer(model, loss).fit(X, LABELS, callbacks=[callback], verbose=0)

@@ -412,10 +412,10 @@ def test_resuming(cell: str, tmp_path: Path, rng: np.random.Generator) -> None:
 def test_bad_input(cell: str) -> None:
     cls = CELLS[cell]
     for rate in (-0.1, 1, 1.0, 2, np.nan, np.inf, True, "0.1", None):
-        with pytest.raises(ValueError, match="zoneout must be a number of at least 0 and below 1"):
+        with pytest.raises((TypeError, ValueError), match="zoneout must be a number in"):
             cls(3, zoneout=rate)
     for units in (0, -1, 2.0, None):
-        with pytest.raises(ValueError, match="units must be a positive integer"):
+        with pytest.raises((TypeError, ValueError), match="units must be a positive integer"):
             cls(units)
     for shape in ((4,), (4, 3, 2), 4):
         with pytest.raises(ValueError, match=rf"{cell} needs sequences.*\(steps, inputs\)"):

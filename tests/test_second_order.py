@@ -488,7 +488,7 @@ def test_scipy_within_bounds() -> None:
     walk = ScipyMinimize("L-BFGS-B", bounds=[(None, 0.5), (None, None)]).minimize(Rosenbrock(), [-1.2, 1.0], steps=60)
     assert walk.theta[-1] == pytest.approx([0.5, 0.25], abs=1e-4)
     assert repr(ScipyMinimize("CG", gtol=0.5)) == "ScipyMinimize('CG', tol=1e-10, gtol=0.5)"
-    with pytest.raises(ValueError, match=r"method: expected one of 'Nelder-Mead'.*got 'simplex'"):
+    with pytest.raises(ValueError, match=r"method must be one of 'Nelder-Mead'.*got 'simplex'"):
         ScipyMinimize("simplex")
 
 
@@ -539,12 +539,12 @@ def test_state_must_fit() -> None:
     assert set(state) == {"step_count", "parameters", "pairs", "inverse"}
     with pytest.raises(ValueError, match=r"missing \['inverse'\]"):
         other.load_state_dict({name: value for name, value in state.items() if name != "inverse"})
-    with pytest.raises(ValueError, match=r"state inverse: expected shape \(2, 2\) and float64, got \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"state inverse must have shape \(2, 2\) and float64, got \(3, 2\)"):
         other.load_state_dict(state | {"inverse": np.ones((3, 2))})
-    with pytest.raises(ValueError, match="state inverse: expected finite"):
+    with pytest.raises(ValueError, match="state inverse must be finite"):
         other.load_state_dict(state | {"inverse": np.full((2, 2), np.nan)})
     other.init_state(3, "float64")
-    with pytest.raises(ValueError, match="expected 3 parameters, got 2"):
+    with pytest.raises(ValueError, match="must have 3 parameters, got 2"):
         other.load_state_dict(state)
 
 
@@ -592,21 +592,21 @@ def test_unknown_name() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(TypeError, match="f: expected hessian"):
+    with pytest.raises(TypeError, match="f must have hessian"):
         Newton().minimize(Rosenbrock().value_and_gradient, [0.0, 0.0], 1)
-    with pytest.raises(TypeError, match="f: expected residuals_and_jacobian"):
+    with pytest.raises(TypeError, match="f must have residuals_and_jacobian"):
         LevenbergMarquardt().minimize(Saddle(), [0.0, 1.0], 1)
-    with pytest.raises(TypeError, match="f: expected a callable"):
+    with pytest.raises(TypeError, match="f must be a callable"):
         BFGS().minimize(3, [0.0, 0.0], 1)
-    with pytest.raises(TypeError, match=r"f: expected an object.*got an array"):
+    with pytest.raises(TypeError, match=r"f must be an object.*got an array"):
         BFGS().step(np.zeros(2), np.ones(2))
     with pytest.raises(TypeError, match="BFGS takes no steps along gradients alone: use minimize"):
         record(BFGS(), Rosenbrock(), [0.0, 0.0], 3)
     optimizer = BFGS()
     optimizer.step(np.zeros(2), Rosenbrock())
-    with pytest.raises(ValueError, match=r"theta: expected 2 numbers as the optimizer's state, got 3"):
+    with pytest.raises(ValueError, match=r"theta must have 2 numbers as the optimizer's state, got 3"):
         optimizer.step(np.zeros(3), Rosenbrock())
-    with pytest.raises(ValueError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"must return a gradient of shape \(2,\), got \(3,\)"):
         BFGS().minimize(lambda x: (0.0, np.zeros(3)), [0.0, 0.0], 1)
     with pytest.raises(DivergenceError, match="not finite at the start"):
         BFGS().minimize(lambda x: (np.nan, np.zeros(2)), [0.0, 0.0], 1)
@@ -617,7 +617,7 @@ def test_bad_input() -> None:
     for wrong in ({"tol": -1.0}, {"tol": "small"}):
         with pytest.raises((ValueError, TypeError), match="tol"):
             Newton(**wrong)
-    with pytest.raises(ValueError, match="beta: expected one of 'fletcher_reeves'"):
+    with pytest.raises(ValueError, match="beta must be one of 'fletcher_reeves'"):
         NonlinearCG("dai_yuan")
 
 

@@ -130,7 +130,7 @@ def test_projection_and_picture(tmp_path: Path) -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"directions: expected shape \(2, 43\), got \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"directions must have shape \(2, 43\), got \(2, 4\)"):
         loss_surface(network(), *DATA, "softmax_cross_entropy", np.ones((2, 4)))
     for extent in (-1.0, ((1, 0), (0, 1)), (1, 2, 3)):
         with pytest.raises(ValueError, match="extent"):

@@ -414,14 +414,14 @@ def test_repr() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.DropConnect(3, 1.0), "rate must be a number of at least 0 and below 1, got 1.0"),
+        (lambda: nn.DropConnect(3, 1.0), r"rate must be a number in \[0, 1\), got 1.0"),
         (lambda: nn.DropConnect(3, -0.1), "rate must be"),
         (lambda: nn.DropConnect(0), "units must be a positive integer"),
         (lambda: nn.Shakeout(3, 1.5), "rate must be"),
         (lambda: nn.Shakeout(3, 0.5, -1), "c must be a finite number of at least 0, got -1"),
         (lambda: nn.Shakeout(3, 0.5, float("nan")), "c must be"),
         (lambda: nn.MultiplicativeWhiteout(3, -1), "sigma must be"),
-        (lambda: nn.MultiplicativeWhiteout(3, 1, 2.5), "gamma must be a number from 0 to 2, got 2.5"),
+        (lambda: nn.MultiplicativeWhiteout(3, 1, 2.5), r"gamma must be a number in \[0, 2\], got 2.5"),
         (lambda: nn.MultiplicativeWhiteout(3, 1, -0.5), "gamma must be"),
         (lambda: nn.AdditiveWhiteout(3, 1, 1, -0.5), "lam must be"),
         (lambda: nn.GaussianWeightNoise(3, float("inf")), "stddev must be"),

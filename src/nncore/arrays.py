@@ -69,7 +69,7 @@ def own_arrays(value: Any) -> Any:
         own = aligned_zeros(value.shape, value.dtype)
         own[...] = value
         return own
-    if isinstance(value, dict):
+    if type(value) is dict:
         for key, part in value.items():
             value[key] = own_arrays(part)
     elif type(value) in (list, tuple):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore import fields
 from nncore.data.sparse import SparseRows
-from nncore.data.validation import check_positive_integer
 from nncore.layers import BatchNorm, Dense
 from nncore.layers.base import unbound
 from nncore.model import Sequential
@@ -29,7 +29,7 @@ def update_batch_statistics(model: Sequential, X: Any, batch_size: int) -> None:
     ]
     if not layers:
         raise ValueError("model must have a batch normalisation whose running averages are not frozen, got none")
-    batch = min(check_positive_integer(batch_size, "batch_size"), len(rows))
+    batch = min(fields.count("batch_size", batch_size), len(rows))
     merge = batch > 1 and len(rows) % batch == 1
     if not merge:
         model.check_batches(len(rows), batch, training=True)

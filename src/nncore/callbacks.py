@@ -19,16 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from .data.validation import NUMBER
+from .fields import Choice, Configured, Converted, Count, Flag, Maybe, Name, Number, PathLike
 from .files import append, check_target, write
-from .hints import Explained
 from .history import larger_is_better
 from .schedules import step_or_epoch
 
 __all__ = ["CALLBACKS", "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "end_training"]
 
 
-class Callback(Explained):
+class Callback(Configured):
     """Base class: override the hooks you need. To end the training, set ``trainer.stop_training = True``.
 
     Attributes
@@ -58,6 +57,8 @@ class Callback(Explained):
         if unknown:
             there = f"there are {', '.join(hooks)}; within an epoch no Python runs"
             raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called: {there}")
+
+    _takes_no_more = Configured._takes_no_more_here
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
@@ -112,8 +113,8 @@ def _check_names(kind: type, state: Any, names: Collection[str], optional: Colle
 
 
 def _check_best(value: Any) -> None:
-    number = isinstance(value, NUMBER) and not isinstance(value, bool)
-    if value is not None and not (number and not math.isnan(value)):
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if value is not None and not (real and not math.isnan(value)):
         raise ValueError(f"best must be a number or None, got {value!r}")
 
 
@@ -208,6 +209,13 @@ class EarlyStopping(Callback):
     (True, 4, 2)
     """
 
+    monitor = Name()
+    patience = Count(0)
+    min_delta = Number(0)
+    mode = Choice("auto", "min", "max")
+    restore_best = Flag()
+    _best: _Best
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -216,17 +224,15 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 0:
-            raise ValueError(f"patience must be an integer of at least 0, got {patience!r}")
-        if isinstance(min_delta, bool) or not isinstance(min_delta, NUMBER) or not 0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta must be finite and at least 0, got {min_delta!r}")
-        self.monitor = monitor
-        self.patience = int(patience)
-        self.min_delta = float(min_delta)
-        self.mode = mode
+        self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.restore_best = restore_best
         self._resumed = False
         self._reset()
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if assigned:  # what is best so far stays, unless it is of another column
+            best, self._best = self._best, _Best(self.monitor, self.mode, self.min_delta)
+            self._best.value = best.value if best.column == self.monitor else None
 
     def _reset(self) -> None:
         self._best = _Best(self.monitor, self.mode, self.min_delta)
@@ -345,6 +351,12 @@ class ModelCheckpoint(Callback):
     'net-005-0.12'
     """
 
+    path = PathLike()
+    monitor = Maybe(Name())
+    save_best_only = Maybe(Flag())
+    _best: _Best | None
+    mode = Choice("auto", "min", "max")
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -352,14 +364,17 @@ class ModelCheckpoint(Callback):
         save_best_only: bool | None = None,
         mode: str = "auto",
     ) -> None:
-        if save_best_only and monitor is None:
-            raise ValueError("save_best_only=True needs a monitor, for example monitor='val_loss'")
-        self.path = os.fspath(path)
-        self.monitor = monitor
-        self.save_best_only = monitor is not None if save_best_only is None else save_best_only
-        self.mode = mode
+        self.path, self.monitor, self.save_best_only, self.mode = path, monitor, save_best_only, mode
         self._resumed = False
         self._reset()
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if self.save_best_only and self.monitor is None:
+            raise ValueError("save_best_only=True needs a monitor, for example monitor='val_loss'")
+        if assigned:
+            best, self._best = self._best, None if self.monitor is None else _Best(self.monitor, self.mode)
+            if best and self._best and best.column == self.monitor:
+                self._best.value = best.value
 
     def _reset(self) -> None:
         self._best = None if self.monitor is None else _Best(self.monitor, self.mode)
@@ -392,7 +407,7 @@ class ModelCheckpoint(Callback):
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         path = self.filename(epoch, row)
         better = self._best is not None and self._best.update(row)
-        if better or not self.save_best_only:
+        if better or not (self.monitor if self.save_best_only is None else self.save_best_only):
             self.last_path = path
             trainer.save(path)
 
@@ -416,6 +431,12 @@ class ModelCheckpoint(Callback):
         self._resumed = True
 
 
+def _hook(name: str, value: Any) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}")
+    return value
+
+
 class LambdaCallback(Callback):
     """A callback made of functions.
 
@@ -431,6 +452,11 @@ class LambdaCallback(Callback):
     0.5
     """
 
+    _train_begin = Maybe(Converted(_hook, argument="on_train_begin"))
+    _epoch_begin = Maybe(Converted(_hook, argument="on_epoch_begin"))
+    _epoch_end = Maybe(Converted(_hook, argument="on_epoch_end"))
+    _train_end = Maybe(Converted(_hook, argument="on_train_end"))
+
     def __init__(
         self,
         on_train_begin: Callable[[Any], Any] | None = None,
@@ -444,9 +470,6 @@ class LambdaCallback(Callback):
             "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
             "on_train_end": on_train_end,
         }  # fmt: skip
-        for function in self._given.values():
-            if function is not None and not callable(function):
-                raise TypeError(f"a hook must be callable, got {function!r}")
         self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
 
     def on_train_begin(self, trainer: Any) -> None:
@@ -503,9 +526,11 @@ class CSVLogger(Callback):
     2,0.25,0.3
     """
 
+    path = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
+    append = Flag()
+
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = Path(path)
-        self.append = append
+        self.path, self.append = path, append
         self._columns: list[str] = []
         self._mark = b""  # the file's byte order mark
         self._begins = True

@@ -10,15 +10,13 @@ Clipping by norm works for every finite gradient: where the sum of squares overf
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import NUMBER
+from nncore.fields import Number, Value
 from nncore.tape import Op
 
 __all__ = ["ClipGlobalNorm", "ClipNorm", "ClipOps", "ClipValue", "Clipping"]
@@ -36,21 +34,17 @@ class ClipOps:
     large_norm: Array  # (1,): the norm before clipping where its square is beyond the largest number, else 0
 
 
-class Clipping(ABC):
+class Clipping(Value):
     """Base: records the ops that change the gradient between the backward pass and the update."""
 
-    def __init__(self, limit: float) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, NUMBER) or not 0 < limit < math.inf:
-            raise ValueError(f"limit must be a positive number, got {limit!r}")
-        self.limit = float(limit)
+    limit = Number(above=0)
 
-    @abstractmethod
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         """Ops on the tiles of ``table``; ``arrays``: the first tile of each parameter array, and last their number."""
-
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {"limit": self.limit}
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.limit})"
@@ -73,9 +67,9 @@ class ClipValue(Clipping):
 
 
 class _ByNorm(Clipping):
-    @abstractmethod
     def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
         """The first tile of each group that has one norm, and last the number of tiles."""
+        raise NotImplementedError
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         groups = np.array(self._groups(arrays), dtype=np.int64)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["PACKAGE", "Explained", "Sealed", "hint", "warn"]
+__all__ = ["PACKAGE", "hint", "warn"]
 
 _BETAS = "both are given together, as betas=(0.9, 0.999)"
 _CLIP = "the trainer clips: Trainer(..., clip=nn.ClipGlobalNorm(5.0)), or nn.ClipNorm, nn.ClipValue"
@@ -89,100 +87,3 @@ def warn(message: str) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "nncore":
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
-
-
-class Explained:
-    """Base of classes that say, when an argument of the constructor is not known, what there is instead.
-
-    >>> class Step(Explained):
-    ...     def __init__(self, lr=0.1):
-    ...         self.lr = lr
-    >>> Step(learning_rate=0.5)
-    Traceback (most recent call last):
-    TypeError: Step has no argument 'learning_rate': the learning rate is lr, of the optimizer
-    """
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if "__init__" in cls.__dict__:
-            cls.__init__ = _explaining(cls.__init__)  # type: ignore[method-assign]
-
-    def _complete(self) -> None:
-        """After the outermost constructor."""
-
-
-def _explaining(init: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(init)
-    def __init__(self: Explained, *args: Any, **kwargs: Any) -> None:
-        try:
-            init(self, *args, **kwargs)
-        except TypeError as error:
-            if complaint := _complaint(init, args, kwargs) or _misfit(error):
-                raise TypeError(f"{type(self).__name__} {complaint}") from None
-            raise
-        if type(self).__init__ is __init__:
-            self._complete()
-
-    return __init__
-
-
-def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[str]) -> str:
-    """What is wrong with arguments that a constructor cannot take; nothing if it can."""
-    parameters = list(inspect.signature(init).parameters.values())[1:]
-    kinds = {parameter.kind for parameter in parameters}
-    known = [parameter.name for parameter in parameters]
-    unknown = next((name for name in kwargs if name not in known), None)
-    if unknown is not None and inspect.Parameter.VAR_KEYWORD not in kinds:
-        return f"has no argument {unknown!r}" + (hint(unknown, known) or f". It has {', '.join(known) or 'none'}")
-    by_place = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
-    if len(args) > len(by_place) and inspect.Parameter.VAR_POSITIONAL not in kinds:
-        extra = args[len(by_place)]
-        return f"takes {', '.join(by_place) or 'nothing'} by position, all else by name, got {extra!r}{hint(extra, [])}"
-    return ""
-
-
-def _misfit(error: TypeError) -> str:
-    """What Python says of arguments that are missing or given twice, without the name of a base class."""
-    place, _, problem = str(error).partition(".__init__() ")
-    here = error.__traceback__ is None or error.__traceback__.tb_next is None  # not of another constructor, called within
-    return problem if here and place.isidentifier() and problem.startswith(("missing ", "got multiple ")) else ""
-
-
-class Sealed(Explained):
-    """Base of classes whose objects, once made, take no new public attributes: a name that was mistyped is an error.
-
-    A subclass may set what it likes in ``__init__``, later what is there already, is annotated in the class or begins with an
-    underscore.
-
-    >>> class Step(Sealed):
-    ...     def __init__(self, lr=0.1):
-    ...         self.lr = lr
-    >>> step = Step()
-    >>> step.lr = 0.5
-    >>> step.learning_rate = 0.5
-    Traceback (most recent call last):
-    AttributeError: Step has no attribute 'learning_rate': the learning rate is lr, of the optimizer
-    """
-
-    def _complete(self) -> None:
-        self.__dict__["_made"] = True
-
-    def _takes_no_more(self) -> bool:
-        return "_made" in self.__dict__
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in self.__dict__ or name.startswith("_") or hasattr(self, name)) and self._takes_no_more():
-            known = _assignable(self)
-            if name not in known:
-                meant = hint(name, known) or f". It has {', '.join(known)}"
-                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{meant}")
-        super().__setattr__(name, value)
-
-
-def _assignable(instance: Any) -> list[str]:
-    """Public attributes, and what the classes annotate or make with a descriptor."""
-    names = list(vars(instance))
-    for cls in type(instance).__mro__:
-        descriptors = (name for name, value in vars(cls).items() if hasattr(value, "__set__") and getattr(value, "fset", True))
-        names += [*inspect.get_annotations(cls), *descriptors]
-    return [name for name in dict.fromkeys(names) if not name.startswith("_")]

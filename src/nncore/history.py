@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nncore.figures import finish, new_figure
 from nncore.hints import hint
 from nncore.losses import LOSSES
-from nncore.optimizers.hyper import RANGES
+from nncore.optimizers import hyper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ SECOND_ORDER = (  # what second-order optimizers may tell of an iteration
     "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
     "negative_curvature", "seconds",
 )  # fmt: skip
-_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "grad_norm", "clipped", *RANGES, *SECOND_ORDER}
+_NOT_A_METRIC = {"epoch", "step", "steps", "learning_rate", "time", "grad_norm", "clipped", *SECOND_ORDER}
 _OVER_DECADES = ("loss", "lr", "grad_norm")  # endings of columns that may get a logarithmic axis
 _HEAD, _TAIL = 5, 5
 
@@ -341,7 +341,7 @@ class History(dict[str, NDArray[np.float64]]):
         if columns is not None:
             panels = [list(columns)]
         else:
-            names = [c for c in self if c not in _NOT_A_METRIC and np.isfinite(self[c]).any()]
+            names = [c for c in self if c not in _NOT_A_METRIC | hyper.NAMES and np.isfinite(self[c]).any()]
             losses = [c for c in names if c.endswith(("loss", "penalty"))]
             panels = [panel for panel in (losses, [c for c in names if c not in losses]) if panel]
         if not len(self) or not any(panels):

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.data.validation import NUMBER
+from nncore.fields import Converted, number
 
 __all__ = [
     "INITIALIZERS", "Constant", "FanOutNormal", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
@@ -88,14 +88,7 @@ class Initializer:
         fields = asdict(self)  # type: ignore[call-overload]
         return {"name": self.name(), **{k: v.item() if isinstance(v, np.generic) else v for k, v in fields.items()}}
 
-
-def _number(argument: str, value: Any, minimum: float = -math.inf) -> None:
-    """Raise unless `value` is a finite real number of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, NUMBER):
-        raise TypeError(f"{argument} must be a number, got {type(value).__name__}")
-    if not (math.isfinite(value) and value >= minimum):
-        bound = "" if minimum == -math.inf else f" and at least {minimum:g}"
-        raise ValueError(f"{argument} must be finite{bound}, got {value!r}")
+    entry = config
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
@@ -139,7 +132,7 @@ class Constant(Initializer):
     c: float = 0.0
 
     def __post_init__(self) -> None:
-        _number("c", self.c)
+        number("c", self.c)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return np.full(shape, float(self.c))
@@ -164,7 +157,7 @@ class Normal(Initializer):
     std: float = 0.05
 
     def __post_init__(self) -> None:
-        _number("std", self.std, 0)
+        number("std", self.std, 0)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return self.std * rng.standard_normal(shape)
@@ -189,7 +182,7 @@ class Uniform(Initializer):
     s: float = 0.05
 
     def __post_init__(self) -> None:
-        _number("s", self.s, 0)
+        number("s", self.s, 0)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return _uniform(self.s, shape, rng)
@@ -352,7 +345,7 @@ class Orthogonal(Initializer):
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        _number("gain", self.gain)
+        number("gain", self.gain)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         n_in, n_out = _fans(shape)
@@ -378,20 +371,14 @@ _ALIASES = {
 }
 
 
-def config(initializer: Callable[..., Array]) -> dict[str, Any]:
-    """What `get` makes the initializer from again; a function of the user's has no such form.
-
-    Raises
-    ------
-    TypeError
-        If it is not an `Initializer`.
-    """
-    if not isinstance(initializer, Initializer):
-        raise TypeError(f"initializer: expected an Initializer, which a file can name, got {initializer!r}")
-    return initializer.config()
+def field() -> Converted:
+    """The field of an argument that is an initializer."""
+    return Converted(lambda name, value: get(value, name))
 
 
-def get(initializer: str | Mapping[str, Any] | Callable[..., Array]) -> Callable[..., Array]:
+def get(
+    initializer: str | Mapping[str, Any] | Callable[..., Array], argument: str = "initializer"
+) -> Callable[..., Array]:  # fmt: skip
     """The initializer that a name, a configuration or an object stands for.
 
     Parameters
@@ -416,26 +403,26 @@ def get(initializer: str | Mapping[str, Any] | Callable[..., Array]) -> Callable
     Uniform(s=0.1)
     """
     if isinstance(initializer, str):
-        return _class(initializer)()
+        return _class(initializer, argument)()
     if isinstance(initializer, Mapping):
         arguments = dict(initializer)
-        cls = _class(arguments.pop("name", None))
+        cls = _class(arguments.pop("name", None), argument)
         try:
             return cls(**arguments)
         except TypeError as error:
-            raise ValueError(f"bad configuration of initializer {initializer!r}: {error}") from None
+            raise ValueError(f"{argument} must be the configuration of an initializer, got {initializer!r}: {error}") from None
     if isinstance(initializer, type) or not callable(initializer):
-        raise TypeError(f"initializer must be a name, a configuration or an initializer object, got {initializer!r}")
+        raise TypeError(f"{argument} must be a name, a configuration or an initializer object, got {initializer!r}")
     return initializer
 
 
-def _class(name: Any) -> type[Initializer]:
+def _class(name: Any, argument: str) -> type[Initializer]:
     if name == "xavier":
         raise ValueError(
-            "initializer 'xavier' is ambiguous: use 'lecun_normal' for a variance of 1/n_in, "
+            f"{argument} 'xavier' is ambiguous: use 'lecun_normal' for a variance of 1/n_in, "
             "'glorot_normal' or 'glorot_uniform' for 2/(n_in + n_out)"
         )
     cls = INITIALIZERS.get(_ALIASES.get(name, name))
     if cls is None:
-        raise ValueError(f"unknown initializer {name!r}; there are {', '.join(sorted(INITIALIZERS))}")
+        raise ValueError(f"{argument} must be one of {', '.join(sorted(INITIALIZERS))}, got {name!r}")
     return cls

@@ -9,15 +9,16 @@ import math
 import types
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.arrays import for_kernels, read_only, returned
-from nncore.data.validation import NUMBER, as_numbers, convert, not_finite
-from nncore.hints import Explained, hint
+from nncore.data.validation import as_numbers, convert, not_finite
+from nncore.fields import Converted, Number, Value
+from nncore.hints import hint
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -62,17 +63,17 @@ class Targets:
         return len(self.array)
 
 
-class Loss(Explained):
+class Loss(Value):
     """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
 
     Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
     """
 
-    name: str
-    threshold: float | None = None  # between "no" and "yes" of an output; None: in the middle between the two targets
-    domain: str = ""  # which outputs it takes, if not all
-    applies: str = ""  # the activation within it, which makes no sense before it
-    off_on = (0.0, 1.0)  # what labels become as rows
+    name: ClassVar[str]
+    threshold: ClassVar[float | None] = None  # between "no" and "yes" of an output; None: in the middle between the two targets
+    domain: ClassVar[str] = ""  # which outputs it takes, if not all
+    applies: ClassVar[str] = ""  # the activation within it, which makes no sense before it
+    off_on: ClassVar[tuple[float, float]] = (0.0, 1.0)  # what labels become as rows
 
     @property
     def constants(self) -> tuple[float, ...]:
@@ -142,10 +143,6 @@ class Loss(Explained):
         """The op for this kind of targets."""
         return self.name
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {}
-
     def key(self) -> Hashable:
         """What decides over the ops: losses with equal keys share compiled programs.
 
@@ -153,9 +150,6 @@ class Loss(Explained):
         """
         config = self.config()
         return type(self), repr(config), None if config or not vars(self) else id(self)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
 
 
 class _Regression(Loss):
@@ -205,18 +199,14 @@ class Huber(_Regression):
     """
 
     name = "huber"
+    delta = Number(above=0)
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not isinstance(delta, NUMBER) or not 0 < delta < np.inf:
-            raise ValueError(f"delta must be a positive number, got {delta!r}")
-        self.delta = float(delta)
+        self.delta = delta
 
     @property
     def constants(self) -> tuple[float, ...]:
         return (self.delta,)
-
-    def config(self) -> dict[str, Any]:
-        return {"delta": self.delta}
 
 
 class Hinge(Loss):
@@ -333,6 +323,12 @@ class SoftmaxCrossEntropy(_Distribution):
 FUNCTIONS = (types.FunctionType, types.MethodType)  # equal only if they do the same; another callable is equal to itself alone
 
 
+def _function(name: str, value: Any) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}")
+    return value
+
+
 class PythonLoss(Loss):
     """A loss written in Python.
 
@@ -353,9 +349,19 @@ class PythonLoss(Loss):
     >>> trainer = nn.Trainer(model, loss=log_cosh, optimizer="sgd")
     """
 
+    function = Converted(_function)
+
     def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
         self.function = function
-        self.name = getattr(function, "__name__", "python_loss")
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The function's."""
+        return str(getattr(self.function, "__name__", "python_loss"))
+
+    def config(self) -> dict[str, Any]:
+        """Nothing: a file cannot hold the function, only its name."""
+        return {}
 
     def key(self) -> Hashable:
         function = self.function

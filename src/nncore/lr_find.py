@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import samplers
-from nncore.data.validation import check_positive_integer
+from nncore.fields import count, number
 from nncore.figures import finish, one_axes
 from nncore.run import Run
-from nncore.schedules import Schedule, Times, number
+from nncore.schedules import Schedule, Times
 from nncore.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def sweep(
     trainer: Trainer, X: Any, y: Any, start: float, end: float, steps: int, batch_size: int, smoothing: float, divergence: float
 ) -> LearningRates:
     """Train a copy of the trainer with a rising rate until the steps are done or the loss explodes."""
-    start, end, steps = number("start", start, above=0), number("end", end), check_positive_integer(steps, "steps")
+    start, end, steps = number("start", start, above=0), number("end", end), count("steps", steps)
     if end <= start or steps < 2:
         raise ValueError(f"lr_find needs start < end and at least 2 steps, got start={start}, end={end}, steps={steps}")
     if not 0 <= number("smoothing", smoothing, 0.0) < 1:
@@ -130,7 +130,7 @@ def sweep(
     twin = copy_of(trainer)
     twin.optimizer.lr = _Sweep(twin.optimizer.step_count, start, end, steps)
     data = twin._data(X, y)
-    batch = min(check_positive_integer(batch_size, "batch_size"), len(data))
+    batch = min(count("batch_size", batch_size), len(data))
     twin._check_optimizer(len(data), batch)
     twin.model.check_batches(len(data), batch, training=True, hint="; take another batch_size")
     run = Run(twin, data, batch, samplers.Shuffled())

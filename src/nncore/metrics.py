@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import losses
+from nncore.fields import Converted, Value
 from nncore.hints import hint
 from nncore.losses import Loss, Targets
 from nncore.tape import Op, Signal, Tape
@@ -19,7 +20,7 @@ __all__ = ["Accuracy", "LossMetric", "get"]
 Array = NDArray[Any]
 
 
-class Accuracy:
+class Accuracy(Value):
     """Share of examples that are classified right.
 
     One output says yes or no: it is compared with the threshold of the loss (0 on logits and for hinge, ½ on probabilities).
@@ -47,11 +48,18 @@ class Accuracy:
         return Op("rows", kernel, (hits, y.value, d), (y.width,)), hits
 
 
-class LossMetric:
+class LossMetric(Value):
     """A loss reported as a metric, without its gradient, on targets in its own form."""
 
+    loss = Converted(lambda name, value: losses.get(value))
+
     def __init__(self, loss: Loss) -> None:
-        self.loss, self.name = loss, loss.name
+        self.loss = loss
+
+    @property
+    def name(self) -> str:
+        """The loss's."""
+        return str(self.loss.name)
 
     def __repr__(self) -> str:
         return f"LossMetric({self.loss!r})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +12,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import differences
 from nncore.data.sparse import SparseRows
-from nncore.data.validation import check_positive_integer, check_step
+from nncore.data.validation import check_step
+from nncore.fields import count
 from nncore.files import FileLike
-from nncore.layers.base import unbound
+from nncore.layers.base import Layer, unbound
 from nncore.losses import Loss
 from nncore.network import FORWARD_ROWS, Network
 from nncore.recording import Recording
@@ -110,7 +110,7 @@ class Sequential(Network):
         """
         rows = self.input_rows(X, empty=True)
         capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
-        outputs = self._passes(rows, check_positive_integer(samples, "samples"), capacity, False, True, step)
+        outputs = self._passes(rows, count("samples", samples), capacity, False, True, step)
         return self._in_target_units(outputs)
 
     def predict(self, X: Any) -> Array:
@@ -281,7 +281,7 @@ class Sequential(Network):
         >>> max(errors.values()) < 1e-6
         True
         """
-        samples = check_positive_integer(samples, "samples")
+        samples = count("samples", samples)
         double = self.astype("float64")
         rows = double.scaled_rows(X).copy()
         y, double.input_scaler, double.target_scaler = self.scaled_targets(y), None, None
@@ -310,8 +310,8 @@ class Sequential(Network):
     def astype(self, dtype: DTypeLike) -> Sequential:
         """A copy of the model, its parameters converted."""
         layers = copy.deepcopy([unbound(layer) for layer in self.layers])
-        other = Sequential(layers, self.input_shape, dtype=dtype, seed=self.seed)
-        other.__setstate__(self.__getstate__())
+        other: Sequential = _make(type(self), layers, self.input_shape, dtype, self.seed)
+        other.__setstate__(copy.deepcopy(self.__getstate__()))
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -320,17 +320,19 @@ class Sequential(Network):
     def __reduce__(self) -> Any:
         """For processes that hand models to each other. Files that last: ``save``."""
         layers = [unbound(layer) for layer in self.layers]
-        make = functools.partial(type(self), dtype=self.dtype, seed=self.seed)
-        return make, (layers, self.input_shape), self.__getstate__()
+        return _make, (type(self), layers, self.input_shape, self.dtype, self.seed), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
+        """The numbers, the scalers, the names of the columns, and what a subclass has added."""
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
-        return arrays | {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names")}
+        named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names")}
+        return arrays | named | {name: value for name, value in vars(self).items() if name not in self._basic}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+        self._complete()
 
     def copy(self) -> Sequential:
         """An independent copy of the model."""
@@ -395,3 +397,10 @@ class Sequential(Network):
 
     def __repr__(self) -> str:
         return f"Sequential({list(self.layers)!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
+
+
+def _make(cls: type[Sequential], layers: list[Layer], input_shape: tuple[int, ...], dtype: DTypeLike, seed: int) -> Sequential:
+    """A model of a class, without the constructor of a subclass: whoever calls adds what that would have set."""
+    model = cls.__new__(cls)
+    Network.__init__(model, layers, input_shape, dtype=dtype, seed=seed)
+    return model

@@ -20,7 +20,7 @@ from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
 from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step, column_names, is_sparse
-from nncore.hints import Sealed
+from nncore.fields import Sealed, count
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
@@ -52,7 +52,7 @@ class Network(Sealed):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
-        self.seed = _check_seed(seed)
+        self.seed = count("seed", seed, 0)
         self.input_shape = _shape(input_shape)
         self._name_layers()
         sizes = declare(self.layers, self.input_shape)
@@ -68,6 +68,7 @@ class Network(Sealed):
         self._gradient_thread = 0
         for part in (part for layer in self.layers for part in layer.parts):
             part.owner = weakref.ref(self)
+        self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigned to, the vectors take the numbers: the layers' arrays are views into them. What the rest depends on stays."""

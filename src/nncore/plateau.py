@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nncore.callbacks import CALLBACKS, Callback, _Best, _check_best, _check_names
-from nncore.schedules import Schedule, count, number, step_or_epoch
+from nncore.fields import Choice, Count, Name, Number
+from nncore.schedules import Schedule, step_or_epoch
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -70,6 +71,17 @@ class ReduceLROnPlateau(Callback):
     (0.05, [4])
     """
 
+    monitor = Name()
+    factor = Number(above=0, below=1)
+    patience = Count(0)
+    threshold = Number(0)
+    threshold_mode = Choice("rel", "abs")
+    cooldown = Count(0)
+    min_lr = Number(0)
+    mode = Choice("auto", "min", "max")
+    counting = Choice("keras", "pytorch")
+    _best: _Best
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -82,19 +94,16 @@ class ReduceLROnPlateau(Callback):
         mode: str = "auto",
         counting: Literal["keras", "pytorch"] = "keras",
     ) -> None:
-        self.monitor, self.mode = monitor, mode
-        self.factor = number("factor", factor, above=0)
-        if self.factor >= 1:
-            raise ValueError(f"factor: expected a number in (0, 1), got {factor!r}")
-        self.patience, self.cooldown = count("patience", patience, 0), count("cooldown", cooldown, 0)
-        self.threshold, self.min_lr = number("threshold", threshold, 0.0), number("min_lr", min_lr, 0.0)
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
-        if counting not in ("keras", "pytorch"):
-            raise ValueError(f"counting must be 'keras' or 'pytorch', got {counting!r}")
+        self.monitor, self.mode, self.factor, self.min_lr = monitor, mode, factor, min_lr
+        self.patience, self.cooldown, self.threshold = patience, cooldown, threshold
         self.threshold_mode, self.counting = threshold_mode, counting
         self._resumed = False
         self._reset()
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if assigned:  # what is best so far stays, unless it is of another column
+            best, self._best = self._best, _Best(self.monitor, self.mode, self.threshold, self.threshold_mode == "rel")
+            self._best.value = best.value if best.column == self.monitor else None
 
     def _reset(self) -> None:
         self._best = _Best(self.monitor, self.mode, self.threshold, relative=self.threshold_mode == "rel")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import _kernels, samplers
-from nncore.data.validation import check_positive_integer
+from nncore.fields import count
 from nncore.lr_find import copy_of
 from nncore.tape import Op, Tape
 from nncore.trainer import BATCH_SIZE
@@ -163,8 +163,8 @@ class Profile:
 
 def measure(trainer: Trainer, X: Any, y: Any, batch_size: int | None, steps: int) -> Profile:
     """Train a copy of the trainer for some steps, first with a clock on each op, then on one and on all threads."""
-    batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
-    steps = check_positive_integer(steps, "steps")
+    batch_size = None if batch_size is None else count("batch_size", batch_size)
+    steps = count("steps", steps)
     if hasattr(trainer.optimizer, "training_run"):
         raise ValueError(f"profile needs an optimizer that goes by training steps, got {trainer.optimizer!r}")
     data = trainer._data(X, y)
@@ -243,9 +243,9 @@ class _Walk:
         """Medians over rounds of the time of a step, on one thread and on so many."""
         times: dict[int, list[float]] = {1: [], threads: []}
         for _ in range(ROUNDS):
-            for count, found in times.items():
-                found.append(self.advance(-(-steps // ROUNDS), count))
-        return {count: statistics.median(found) for count, found in times.items()}
+            for used, found in times.items():
+                found.append(self.advance(-(-steps // ROUNDS), used))
+        return {used: statistics.median(found) for used, found in times.items()}
 
 
 def product_rate(dtype: Any) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import check_at_least_zero
+from nncore.fields import Converted, Number, Value
 
 if TYPE_CHECKING:
     from nncore.layers.base import Parameter
@@ -25,7 +25,7 @@ __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "g
 Array = NDArray[Any]
 
 
-class Regularizer:
+class Regularizer(Value):
     """Penalty Σ_W (l1 + proximal) Σ|w| + ½ l2 Σ w² over the weight arrays W; its gradient is l1 sign(w) + l2 w.
 
     The loss is the mean over the batch plus the penalty, so that a step of `SGD` on a batch of b examples with losses lᵢ is
@@ -34,9 +34,7 @@ class Regularizer:
     `proximal` is left to a step of its own after the optimizer's: see `ProximalL1`.
     """
 
-    l1: float = 0.0
-    l2: float = 0.0
-    proximal: float = 0.0
+    l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, and which."""
@@ -70,12 +68,8 @@ class Regularizer:
             curvature[parameter.offset : parameter.offset + parameter.size] += part.l2
         return curvature
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {"l1": self.l1, "l2": self.l2}
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{value!r}' for value in self.config().values())})"
+        return f"{type(self).__name__}({', '.join(map(repr, self._arguments().values()))})"
 
 
 class L2(Regularizer):
@@ -98,11 +92,10 @@ class L2(Regularizer):
     0.2
     """
 
-    def __init__(self, strength: float) -> None:
-        self.l2 = check_at_least_zero(strength, "strength")
+    l2 = Number(0, argument="strength")
 
-    def config(self) -> dict[str, Any]:
-        return {"strength": self.l2}
+    def __init__(self, strength: float) -> None:
+        self.l2 = strength
 
 
 class L1(Regularizer):
@@ -116,11 +109,10 @@ class L1(Regularizer):
         λ ≥ 0.
     """
 
-    def __init__(self, strength: float) -> None:
-        self.l1 = check_at_least_zero(strength, "strength")
+    l1 = Number(0, argument="strength")
 
-    def config(self) -> dict[str, Any]:
-        return {"strength": self.l1}
+    def __init__(self, strength: float) -> None:
+        self.l1 = strength
 
 
 class ProximalL1(Regularizer):
@@ -159,11 +151,10 @@ class ProximalL1(Regularizer):
     array([[ 1.5,  0. , -4.5]])
     """
 
-    def __init__(self, strength: float) -> None:
-        self.proximal = check_at_least_zero(strength, "strength")
+    proximal = Number(0, argument="strength")
 
-    def config(self) -> dict[str, Any]:
-        return {"strength": self.proximal}
+    def __init__(self, strength: float) -> None:
+        self.proximal = strength
 
 
 class ElasticNet(Regularizer):
@@ -175,8 +166,20 @@ class ElasticNet(Regularizer):
         Both ≥ 0.
     """
 
+    l1 = Number(0)
+    l2 = Number(0)
+
     def __init__(self, l1: float, l2: float) -> None:
-        self.l1, self.l2 = check_at_least_zero(l1, "l1"), check_at_least_zero(l2, "l2")
+        self.l1, self.l2 = l1, l2
+
+
+def _penalties(name: str, value: Any) -> Mapping[str, Regularizer]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping of names to Regularizers, got {value!r}")
+    for layer, penalty in value.items():
+        if not isinstance(penalty, Regularizer) or isinstance(penalty, PerLayer):
+            raise TypeError(f"regularizer[{layer!r}] must be a Regularizer such as nn.L2(1e-4), got {penalty!r}")
+    return dict(value)
 
 
 class PerLayer(Regularizer):
@@ -195,12 +198,14 @@ class PerLayer(Regularizer):
     >>> trainer = nn.Trainer(model, "squared_error", regularizer={"dense_1": nn.L2(1e-3), "dense_2.bias": nn.L1(0.1)})
     """
 
+    penalties = Converted(_penalties)
+
     def __init__(self, penalties: Mapping[str, Regularizer]) -> None:
-        for name, penalty in penalties.items():
-            if not isinstance(penalty, Regularizer) or isinstance(penalty, PerLayer):
-                raise TypeError(f"regularizer[{name!r}] must be a Regularizer such as nn.L2(1e-4), got {penalty!r}")
-        self.penalties = dict(penalties)
-        self.proximal = max((penalty.proximal for penalty in self.penalties.values()), default=0.0)
+        self.penalties = penalties
+
+    @property
+    def proximal(self) -> float:  # type: ignore[override]
+        return max((penalty.proximal for penalty in self.penalties.values()), default=0.0)
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         for layer in model.layers:
@@ -219,10 +224,7 @@ class PerLayer(Regularizer):
             if name in weighty and name in arrays:
                 raise ValueError(f"regularizer: {name!r} names a layer and an array of another one: rename the layer")
             if name not in [*weighty, *arrays]:
-                raise ValueError(f"regularizer: expected names among {', '.join([*weighty, *arrays])}, got {name!r}")
-
-    def config(self) -> dict[str, Any]:
-        return {"penalties": self.penalties}
+                raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {name!r}")
 
 
 def get(regularizer: Any, model: Sequential) -> Regularizer | None:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore import _kernels
 from nncore.arrays import OwnsArrays
 from nncore.data.validation import as_numbers
-from nncore.schedules import Configured, number
+from nncore.fields import Number, Value, flag
 from nncore.weights import example_weights
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Examples:
     losses: Float64 | None = None
 
 
-class Sampler(Configured):
+class Sampler(Value):
     """Base: a subclass says with which examples the places of an epoch are filled.
 
     Attributes
@@ -277,10 +277,10 @@ class ImportanceSampling(Sampler):
     uses_losses = True
     weighs = True
 
+    mix = Number(above=0, most=1)
+
     def __init__(self, mix: float = 0.5) -> None:
-        self.mix = number("mix", mix, above=0)
-        if mix > 1:
-            raise ValueError(f"mix: expected a number in (0, 1], got {mix!r}")
+        self.mix = mix
 
     def probabilities(self, losses: Float64) -> Float64:
         """p from the losses; a loss below 0 counts as 0."""
@@ -306,8 +306,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
 
 def get(sampler: Any, shuffle: Any = True) -> Sampler:
     """A sampler from itself or its name; None stands for what ``shuffle`` says."""
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
+    shuffle = flag("shuffle", shuffle)
     if sampler is None:
         return Shuffled() if shuffle else Sequential()
     if not shuffle:

@@ -6,15 +6,15 @@ Every hyper-parameter of every optimizer takes a number or a schedule.
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nncore.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
 
 __all__ = [
     "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",
@@ -24,47 +24,6 @@ __all__ = [
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 Per = Literal["step", "epoch"]
-
-
-class Configured:
-    """An object that is described by the arguments of its constructor, each kept as an attribute of the same name."""
-
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, ready for JSON."""
-        return {name: _plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
-
-    def __repr__(self) -> str:
-        arguments = (f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters)
-        return f"{type(self).__name__}({', '.join(arguments)})"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Schedule):
-        return {"schedule": value.name, **value.config()}
-    return [_plain(element) for element in value] if isinstance(value, (tuple, list)) else value
-
-
-def number(name: str, value: Any, least: float = -math.inf, *, above: float = -math.inf) -> float:
-    """`value` as a float, if it is a finite number >= `least` and > `above`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    try:
-        result = float(value)
-    except OverflowError:  # an int that no float can hold
-        result = math.inf
-    if not math.isfinite(result) or result < least or result <= above:
-        bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
-        raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
-    return result
-
-
-def count(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int, if it is a whole number >= `least`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected an int, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected an int >= {least}, got {value!r}")
-    return int(value)
 
 
 Stretch = tuple[int, int, int]  # from this step on, which begins this epoch, epochs have so many steps
@@ -98,7 +57,7 @@ class Clock:
     begin: int = 0
     elapsed: Fraction = Fraction(0)
 
-    def time(self, per: Per, first_step: int, steps: int) -> Times:
+    def time(self, per: str, first_step: int, steps: int) -> Times:
         """The time at each of the steps first_step, …, first_step + steps - 1; 0 before it began."""
         t = np.arange(first_step, first_step + steps, dtype=np.int64)
         if per == "step":
@@ -108,7 +67,7 @@ class Clock:
         p, q, n = self.elapsed.numerator, self.elapsed.denominator, length[here]
         return np.maximum(((epoch[here] * n + t - first[here]) * q - p * n) // (n * q), 0)
 
-    def step_of(self, per: Per, time: int) -> int:
+    def step_of(self, per: str, time: int) -> int:
         """The first step with this time, or a later one."""
         if per == "step":
             return self.begin + time
@@ -128,13 +87,11 @@ MOST_COUNTED = 2**44  # steps and epochs: the address of a random number has roo
 
 
 def step_or_epoch(name: str, value: Any) -> int:
-    """`value` as an int, if it is a number of steps or epochs that a training can have: from 0 to below 2**44."""
-    if count(name, value, 0) >= MOST_COUNTED:
-        raise ValueError(f"{name}: expected an int below 2**44, got {value!r}")
-    return int(value)
+    """`value` as an int, if it is a number of steps or epochs that a training can have."""
+    return count(name, value, 0, below=MOST_COUNTED)
 
 
-class Schedule(Configured):
+class Schedule(Value):
     """A hyper-parameter as a function of time.
 
     A subclass sets `name` and defines `at`.
@@ -148,11 +105,14 @@ class Schedule(Configured):
     """
 
     name: ClassVar[str]
+    per = Choice("step", "epoch")
 
-    def __init__(self, per: Per = "step") -> None:
-        if per not in ("step", "epoch"):
-            raise ValueError(f"per: expected 'step' or 'epoch', got {per!r}")
+    def __init__(self, per: str = "step") -> None:
         self.per = per
+        super().__init__()
+
+    def entry(self) -> dict[str, Any]:
+        return {"schedule": self.name, **self.config()}
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         """The values at the times `t`."""
@@ -180,10 +140,11 @@ class Constant(Schedule):
     """
 
     name = "constant"
+    value = Number()
 
     def __init__(self, value: float) -> None:
         super().__init__()
-        self.value = number("value", value)
+        self.value = value
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return np.full(t.shape, self.value)
@@ -199,15 +160,18 @@ class PiecewiseConstant(Schedule):
     """
 
     name = "piecewise_constant"
+    boundaries = ListOf(Count())
+    levels = ListOf(Number())
 
     def __init__(self, boundaries: list[int], levels: list[float], per: Per = "step") -> None:
         super().__init__(per)
-        self.boundaries = [count("boundaries", boundary) for boundary in boundaries]
-        self.levels = [number("levels", level) for level in levels]
-        if sorted(set(self.boundaries)) != self.boundaries:
-            raise ValueError(f"boundaries: expected ascending, got {boundaries!r}")
+        self.boundaries, self.levels = boundaries, levels
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if sorted(set(self.boundaries)) != list(self.boundaries):
+            raise ValueError(f"boundaries must be ascending, got {self.boundaries!r}")
         if len(self.levels) != len(self.boundaries) + 1:
-            raise ValueError(f"levels: expected {len(self.boundaries) + 1} (boundaries + 1), got {len(self.levels)}")
+            raise ValueError(f"levels must be {len(self.boundaries) + 1} numbers (boundaries + 1), got {self.levels!r}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return np.asarray(self.levels)[np.searchsorted(self.boundaries, t, side="right")]
@@ -221,12 +185,13 @@ class StepDecay(Schedule):
     """
 
     name = "step_decay"
+    initial = Number()
+    every = Count()
+    factor = Number(above=0)
 
     def __init__(self, initial: float, every: int, factor: float = 0.1, per: Per = "step") -> None:
         super().__init__(per)
-        self.initial = number("initial", initial)
-        self.every = count("every", every)
-        self.factor = number("factor", factor, above=0)
+        self.initial, self.every, self.factor = initial, every, factor
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return self.initial * np.power(self.factor, (t // self.every).astype(np.float64))
@@ -240,10 +205,13 @@ class Harmonic(Schedule):
     """
 
     name = "harmonic"
+    a = Number()
+    b = Number(above=0)
+    every = Count()
 
     def __init__(self, a: float, b: float = 1.0, every: int = 1, per: Per = "step") -> None:
         super().__init__(per)
-        self.a, self.b, self.every = number("a", a), number("b", b, above=0), count("every", every)
+        self.a, self.b, self.every = a, b, every
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return self.a / (t // self.every + self.b)
@@ -257,10 +225,12 @@ class InverseTime(Schedule):
     """
 
     name = "inverse_time"
+    initial = Number()
+    rate = Number(0)
 
     def __init__(self, initial: float, rate: float, per: Per = "step") -> None:
         super().__init__(per)
-        self.initial, self.rate = number("initial", initial), number("rate", rate, 0)
+        self.initial, self.rate = initial, rate
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return self.initial / (1 + self.rate * t)
@@ -274,10 +244,12 @@ class Exponential(Schedule):
     """
 
     name = "exponential"
+    initial = Number()
+    gamma = Number(above=0)
 
     def __init__(self, initial: float, gamma: float, per: Per = "step") -> None:
         super().__init__(per)
-        self.initial, self.gamma = number("initial", initial), number("gamma", gamma, above=0)
+        self.initial, self.gamma = initial, gamma
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         with np.errstate(over="ignore"):
@@ -292,11 +264,14 @@ class Polynomial(Schedule):
     """
 
     name = "polynomial"
+    initial = Number()
+    steps = Count()
+    final = Number()
+    power = Number(above=0)
 
     def __init__(self, initial: float, steps: int, final: float = 0.0, power: float = 1.0, per: Per = "step") -> None:
         super().__init__(per)
-        self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
-        self.power = number("power", power, above=0)
+        self.initial, self.steps, self.final, self.power = initial, steps, final, power
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         left = 1 - np.minimum(t, self.steps) / self.steps
@@ -317,13 +292,18 @@ class Cosine(Schedule):
     """
 
     name = "cosine"
+    initial = Number()
+    steps = Count()
+    final = Number()
+    restarts = Flag()
+    growth = Count()
 
     def __init__(
         self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1, per: Per = "step"
     ) -> None:
         super().__init__(per)
-        self.initial, self.steps, self.final = number("initial", initial), count("steps", steps), number("final", final)
-        self.restarts, self.growth = bool(restarts), count("growth", growth)
+        self.initial, self.steps, self.final = initial, steps, final
+        self.restarts, self.growth = restarts, growth
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         since, length = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps)
@@ -358,11 +338,13 @@ class Warmup(Schedule):
     """
 
     name = "warmup"
+    after = Converted(lambda name, value: as_schedule(value, name))
+    steps = Count(0)
+    start = Number()
 
     def __init__(self, after: float | Schedule, steps: int, start: float = 0.0, per: Per = "step") -> None:
         super().__init__(per)
-        self.after = as_schedule(after)
-        self.steps, self.start = count("steps", steps, 0), number("start", start)
+        self.after, self.steps, self.start = after, steps, start
 
     def on(self, clock: Clock, first_step: int, steps: int) -> Array:
         end = clock.step_of(self.per, self.steps)
@@ -384,6 +366,11 @@ class OneCycle(Schedule):
     """
 
     name = "one_cycle"
+    peak = Number()
+    steps = Count(2)
+    initial = Maybe(Number())
+    final = Maybe(Number())
+    fraction = Number(above=0, below=1)
 
     def __init__(
         self,
@@ -395,19 +382,19 @@ class OneCycle(Schedule):
         per: Per = "step",
     ) -> None:
         super().__init__(per)
-        self.peak, self.steps = number("peak", peak), count("steps", steps, 2)
-        self.initial = self.peak / 25 if initial is None else number("initial", initial)
-        self.final = self.initial / 1e4 if final is None else number("final", final)
-        self.fraction = number("fraction", fraction, above=0)
-        self._up = self.fraction * self.steps - 1
-        if not 0 < self._up < self.steps - 1:
-            raise ValueError(f"fraction: expected 1 < fraction * steps < steps, got {self.fraction!r} * {self.steps}")
+        self.peak, self.steps, self.initial, self.final, self.fraction = peak, steps, initial, final, fraction
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if not 1 < self.fraction * self.steps < self.steps:
+            raise ValueError(f"fraction must be such that 1 < fraction * steps, got {self.fraction!r} * {self.steps}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
-        end = self.steps - 1
-        rising = t <= self._up
-        x = np.where(rising, t / self._up, (np.minimum(t, end) - self._up) / (end - self._up))
-        start, goal = np.where(rising, self.initial, self.peak), np.where(rising, self.peak, self.final)
+        initial = self.peak / 25 if self.initial is None else self.initial
+        final = initial / 1e4 if self.final is None else self.final
+        up, end = self.fraction * self.steps - 1, self.steps - 1
+        rising = t <= up
+        x = np.where(rising, t / up, (np.minimum(t, end) - up) / (end - up))
+        start, goal = np.where(rising, initial, self.peak), np.where(rising, self.peak, final)
         return goal + (start - goal) * (1 + np.cos(np.pi * x)) / 2
 
 
@@ -417,7 +404,7 @@ _ALL: tuple[type[Schedule], ...] = (
 SCHEDULES: dict[str, type[Schedule]] = {schedule.name: schedule for schedule in _ALL}
 
 
-def as_schedule(value: Any) -> Schedule:
+def as_schedule(value: Any, argument: str = "schedule") -> Schedule:
     """A schedule from a number, a schedule, or the dict a config holds for one.
 
     >>> as_schedule(0.1)
@@ -428,9 +415,9 @@ def as_schedule(value: Any) -> Schedule:
     if isinstance(value, Schedule):
         return value
     if not isinstance(value, dict):
-        return Constant(number("schedule", value))
+        return Constant(number(argument, value))
     arguments = dict(value)
     name = arguments.pop("schedule", None)
     if name not in SCHEDULES:
-        raise ValueError(f"schedule: expected one of {', '.join(SCHEDULES)}, got {name!r}")
+        raise ValueError(f"{argument} must be one of {', '.join(SCHEDULES)}, got {name!r}")
     return SCHEDULES[name](**arguments)

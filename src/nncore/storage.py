@@ -226,7 +226,7 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> 
     config = {name: now.get(name) for name in mine if mine[name] != now.get(name)}
     try:
         copy.copy(trainer.optimizer).configure(config)
-        trainer.optimizer._with({name: first[name] for name in mine if mine[name] != first[name]})
+        copy.copy(trainer.optimizer).configure({name: first[name] for name in mine if mine[name] != first[name]})
     except BAD as error:
         raise ValueError(f"{path} holds an optimizer that cannot be set: {error}") from error
     return config

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.callbacks import Callback, end_training
-from nncore.data.validation import check_positive_integer, column_names
+from nncore.data.validation import column_names
+from nncore.fields import choice, count, flag
 from nncore.files import FileLike, class_name
 from nncore.history import History
 from nncore.interrupt import Interrupt
@@ -180,9 +181,9 @@ class Trainer(Training):
         >>> trainer.evaluate(X, y)["accuracy"] > 0.95
         True
         """
-        epochs = check_positive_integer(epochs, "epochs")
-        batch_size = None if batch_size is None else check_positive_integer(batch_size, "batch_size")
-        callbacks = _callbacks(callbacks)
+        epochs = count("epochs", epochs)
+        batch_size = None if batch_size is None else count("batch_size", batch_size)
+        callbacks, shown = _callbacks(callbacks), Progress(epochs, verbose)
         chosen = samplers.get(sampler, shuffle)
         data, validation = self._training_data(X, y, sample_weight), self._validation_data(validation_data)
         labels = None
@@ -202,8 +203,7 @@ class Trainer(Training):
                 raise ValueError(
                     "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
                 )
-        if last_batch not in ("keep", "merge"):
-            raise ValueError(f"last_batch must be 'keep' or 'merge', got {last_batch!r}")
+        last_batch, exact_loss = choice("last_batch", last_batch, ("keep", "merge")), flag("exact_loss", exact_loss)
         batch_size = batch_size or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         each_epoch = bool(validation or exact_loss or verbose == 2) or any(c.every_epoch for c in callbacks)
         run = self._run(data, batch_size, chosen, labels, merge_last=last_batch == "merge")
@@ -220,7 +220,7 @@ class Trainer(Training):
             for callback in callbacks:
                 callback.on_train_begin(self)
             try:
-                with Progress(epochs, verbose) as progress, closing(run):
+                with shown as progress, closing(run):
                     while self.epochs_done < last and not (self.stop_training or interrupt.pressed() or run.failure):
                         if each_epoch:
                             for callback in callbacks:
@@ -252,7 +252,7 @@ class Trainer(Training):
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
         data = self._training_data(X, y, sample_weight)
-        batch = len(data) if batch_size is None else check_positive_integer(batch_size, "batch_size")
+        batch = len(data) if batch_size is None else count("batch_size", batch_size)
         with (
             self._training(),
             Interrupt(tolerated=0) as interrupt,

@@ -15,8 +15,9 @@ from nncore.arrays import OwnsArrays
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
-from nncore.data.validation import NUMBER, check_lengths
-from nncore.hints import Sealed, warn
+from nncore.data.validation import check_lengths
+from nncore.fields import Count, Flag, Sealed, number
+from nncore.hints import warn
 from nncore.history import History
 from nncore.losses import Loss
 from nncore.metrics import Accuracy, LossMetric
@@ -38,6 +39,11 @@ EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 class Training(OwnsArrays, Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
+    seed = Count(0, below=2**64)
+    epochs_done = Count(0)
+    stop_training = Flag()
+    interrupted = Flag()
+
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
         regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
@@ -47,8 +53,6 @@ class Training(OwnsArrays, Sealed):
             raise TypeError(f"model must be a Sequential, got {model!r}")
         if not model.parameters.size:
             raise ValueError("model must have parameters to train, got none")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
         self._compiled, self._program_lock = Recent(), _kernels.Lock()
         self.model, self.loss, self.optimizer = model, loss, optimizers.get(optimizer)
         several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
@@ -56,7 +60,7 @@ class Training(OwnsArrays, Sealed):
         self.regularizer, self.clip = regularizer, clip
         self.columns = ["loss", *metric_registry.names(self.metrics)]
         self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
-        self.seed = int(seed)
+        self.seed = seed
         self.history = History()
         self.epochs_done = 0
         self.stop_training = self.interrupted = False
@@ -159,8 +163,7 @@ class Training(OwnsArrays, Sealed):
 
     def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
         """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
-        if isinstance(fraction, bool) or not isinstance(fraction, NUMBER) or not 0 < fraction < 1:
-            raise ValueError(f"validation_split must be a number between 0 and 1, got {fraction!r}")
+        number("validation_split", fraction, above=0, below=1)
         y = data.targets[0]
         train, held_back = train_validation_split(data.rows, y.array, fraction, seed=self.seed, stratify=y.tell_classes)
         for rows, what in ((train, "trained on"), (held_back, "held back")):
@@ -204,7 +207,8 @@ class Training(OwnsArrays, Sealed):
 
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
-        key = (compile, capacity, data.kinds, self.loss.key(), repr(self.regularizer), repr(self.clip), self.model.variant)
+        parts = (self.loss.key(), repr(self.regularizer), repr(self.clip), self.optimizer.variant, self.model.variant)
+        key = (compile, capacity, data.kinds, *parts)
         with self._program_lock:
             program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))
         return program

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore.data.validation import CHUNK, as_numbers, check_finite, convert
+from nncore.fields import Choice, Configured, assign
 
 __all__ = ["Scaler"]
 
 Array = NDArray[Any]
 
 
-class Scaler:
+class Scaler(Configured):
     """Base of the scalers: an invertible map of the features, learnt from data.
 
     An array has shape (n, ...): all numbers of an example are its features; a 1-D array has one feature. float32 stays float32,
@@ -39,6 +41,8 @@ class Scaler:
 
     n_features_in_: int
     n_samples_seen_: NDArray[np.int64]
+
+    nan = Choice("error", "ignore")
 
     def __init__(self, nan: str = "error") -> None:
         self.nan = nan
@@ -86,8 +90,6 @@ class Scaler:
 
     def partial_fit(self, X: Any, y: Any = None) -> Any:
         """Learn from X in addition: portions, one after the other, give what all of them together would."""
-        if self.nan not in ("error", "ignore"):
-            raise ValueError(f"nan must be 'error' or 'ignore', got {self.nan!r}")
         rows = self._rows(X, "X")[1]
         before = dict(self.__dict__)
         try:
@@ -165,25 +167,26 @@ class Scaler:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return self._arguments()
 
     def set_params(self, **params: Any) -> Any:
         """Change constructor's arguments."""
-        for name, value in params.items():
+        for name in params:
             if name not in self.get_params():
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}")
-            setattr(self, name, value)
+        assign(self, params)
         return self
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        """What follows from the arguments follows from the new ones."""
+        if assigned and hasattr(self, "n_features_in_"):
+            self._derive()
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         tags = InputTags(two_d_array=True, allow_nan=self.nan == "ignore")
         return Tags(None, TargetTags(required=False), transformer_tags=TransformerTags(), input_tags=tags)
-
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return self.get_params()
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters

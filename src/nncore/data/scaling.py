@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore.data.scaler import Scaler
-from nncore.data.validation import NUMBER
+from nncore.fields import Converted, Number, number
 
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler", "attached", "restored"]
 
@@ -119,13 +118,16 @@ class MinMaxScaler(Scaler):
 
     data_min_: Array
     data_max_: Array
+    data_range_: Array
+    scale_: Array
+    min_: Array
+    feature_range = Converted(lambda name, value: _interval(value) and tuple(value))
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:
         super().__init__(nan)
         self.feature_range = feature_range
 
     def _merge(self, rows: Array) -> dict[str, Array]:
-        _interval(self.feature_range)
         n = (~np.isnan(rows)).sum(axis=0)
         low = np.where(np.isnan(rows), np.inf, rows).min(axis=0)
         high = np.where(np.isnan(rows), -np.inf, rows).max(axis=0)
@@ -148,9 +150,6 @@ class MinMaxScaler(Scaler):
 
     def _possible(self) -> bool:
         return bool((self.data_min_ <= self.data_max_).all())
-
-    def config(self) -> dict[str, Any]:
-        return {"feature_range": list(_interval(self.feature_range)), "nan": self.nan}
 
     def _forward(self, rows: Array) -> Array:
         low, high = _interval(self.feature_range)
@@ -210,6 +209,7 @@ class Decorrelate(Scaler):
     scale_: Array
     components_: Array
     explained_variance_: Array
+    tol = Number(0, below=1)
 
     def __init__(self, tol: float = 1e-12, nan: str = "error") -> None:
         super().__init__(nan)
@@ -236,8 +236,6 @@ class Decorrelate(Scaler):
         return {"n_samples_seen_": np.full(features, n), "mean_": mean, "covariance_": covariance}
 
     def _derive(self) -> None:
-        if not isinstance(self.tol, NUMBER) or not 0 <= self.tol < 1:
-            raise ValueError(f"tol must be a number from 0 to below 1, got {self.tol!r}")
         self.scale_ = _scale(self.mean_, np.diagonal(self.covariance_))
 
     def _solve(self) -> None:
@@ -294,8 +292,6 @@ def restored(config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Scaler:
     if isinstance(arguments.get("feature_range"), list):
         arguments["feature_range"] = tuple(arguments["feature_range"])
     scaler = SCALERS[name](**arguments)
-    if scaler.nan not in ("error", "ignore"):
-        raise ValueError(f"nan must be 'error' or 'ignore', got {scaler.nan!r}")
     features = arrays["n_samples_seen_"].size
     for attribute, axes in scaler.saved.items():
         array = np.array(arrays[attribute])
@@ -320,10 +316,11 @@ def _scale(mean: Array, var: Array) -> Array:
 
 
 def _interval(feature_range: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in feature_range)
-    except (TypeError, ValueError):
-        raise ValueError(f"feature_range must be two numbers (a, b), got {feature_range!r}") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"feature_range must be finite with a < b, got {feature_range!r}")
+    if not isinstance(feature_range, (tuple, list)):
+        raise TypeError(f"feature_range must be two numbers (a, b), got {feature_range!r}")
+    if len(feature_range) != 2:
+        raise ValueError(f"feature_range must be two numbers (a, b), got {feature_range!r}")
+    low, high = (number("feature_range", end) for end in feature_range)
+    if low >= high:
+        raise ValueError(f"feature_range must be (a, b) with a < b, got {feature_range!r}")
     return low, high

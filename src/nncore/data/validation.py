@@ -16,15 +16,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore.arrays import for_kernels
+from nncore.fields import count
 
 __all__ = [
-    "NUMBER", "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_folder", "check_lengths",
-    "check_positive_integer", "check_rate", "check_row_count", "check_step", "column_names", "convert", "is_sparse",
-    "not_finite", "shape_error",
+    "as_numbers", "as_rows", "check_finite", "check_folder", "check_lengths", "check_row_count", "check_step", "column_names",
+    "convert", "is_sparse", "not_finite", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
-NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
 
 
@@ -222,30 +221,6 @@ def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") 
         raise ValueError(f"{argument_x} and {argument_y} must have the same length, got {len(X)} and {len(y)}")
 
 
-def check_positive_integer(value: Any, argument: str) -> int:
-    """``value`` as an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{argument} must be a positive integer, got {value!r}")
-    return int(value)
-
-
-def check_rate(value: Any, argument: str = "rate") -> float:
-    """``value`` as a probability of dropping something: at least 0, below 1."""
-    if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 <= value < 1:
-        raise ValueError(f"{argument} must be a number of at least 0 and below 1, got {value!r}")
-    return float(value)
-
-
-def check_at_least_zero(value: Any, argument: str) -> float:
-    """``value`` as a finite float of at least 0."""
-    good = isinstance(value, NUMBER) and not isinstance(value, bool)
-    if not good or not 0 <= value < math.inf:
-        raise ValueError(f"{argument} must be a finite number of at least 0, got {value!r}")
-    return float(value)
-
-
 def check_step(value: Any) -> int:
     """``value`` as the number of a training step: what the address of a random number has room for."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**44:
-        raise ValueError(f"step must be an integer from 0 to 2**44 - 1, got {value!r}")
-    return int(value)
+    return count("step", value, 0, below=2**44)

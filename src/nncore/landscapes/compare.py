@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore.errors import DivergenceError
+from nncore.fields import count, number
 from nncore.figures import finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
-from nncore.schedules import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -378,14 +378,13 @@ def compare(
     ['Momentum', 'SGD']
     """
     if not factories:
-        raise ValueError("factories: expected at least one, got none")
+        raise ValueError("factories must hold at least one, got none")
     if f.lowest is None:
         raise ValueError(
-            f"f: expected a function with a minimum, got {f!r}: where the loss falls without bound, the highest learning rate "
+            f"f must be a function with a minimum, got {f!r}: where the loss falls without bound, the highest learning rate "
             "wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
         )
-    if not number("goal", goal, above=0) < 1:
-        raise ValueError(f"goal: expected a share of the starting loss below 1, got {goal!r}")
+    number("goal", goal, above=0, below=1)
     lowest: float = f.lowest
     here, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
 

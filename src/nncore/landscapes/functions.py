@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.schedules import Configured, number
+from nncore.fields import Value, arguments, number
 
 __all__ = [
     "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle", "get",
@@ -19,7 +20,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
-class Landscape(Configured, ABC):
+class Landscape(Value, ABC):
     """A function f of n variables with its derivatives, in double precision.
 
     Points lie along the last axis: x of shape (n,) or, for many points at once, (…, n). Where f is too large for double
@@ -56,6 +57,11 @@ class Landscape(Configured, ABC):
         self.bounds = np.asarray(bounds, np.float64)
         self.minima = np.asarray(minima, np.float64).reshape(-1, self.start.size)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._takes_no_more() and name in {*arguments(type(self)).values(), "start", "bounds", "minima", "matrix"}:
+            raise AttributeError(f"{name} is fixed once the landscape is made, got {value!r}: make a new {type(self).__name__}")
+        super().__setattr__(name, value)
+
     @property
     def minimum(self) -> Array | None:
         """The global minimum, the first of them if there are several, None if there is none."""
@@ -84,7 +90,7 @@ class Landscape(Configured, ABC):
     def _points(self, x: ArrayLike) -> Array:
         points = np.asarray(x, np.float64)
         if points.ndim == 0 or points.shape[-1] != self.start.size:
-            raise ValueError(f"x: expected {self.start.size} numbers along the last axis, got shape {points.shape}")
+            raise ValueError(f"x must have {self.start.size} numbers along the last axis, got shape {points.shape}")
         return points
 
     @abstractmethod
@@ -338,7 +344,7 @@ class Quadratic(Landscape):
         if eigenvalues is not None:
             values = np.asarray(eigenvalues, np.float64)
         if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"eigenvalues: expected positive numbers, got {eigenvalues!r}")
+            raise ValueError(f"eigenvalues must be positive numbers, got {eigenvalues!r}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
         rotation = (0.5 if eigenvalues is None else 0.0) if rotation is None else rotation
         self.rotation = rotation
@@ -388,6 +394,8 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
 @one_blas_thread()
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
+    if not isinstance(rotation, (Sequence, np.ndarray)):
+        rotation = number("rotation", rotation)
     q = np.asarray(rotation, np.float64)
     if q.ndim == 0:
         if q == 0:
@@ -397,7 +405,7 @@ def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
         c, s = math.cos(q), math.sin(q)
         q = np.array([[c, -s], [s, c]])
     if q.shape != (n, n) or not np.allclose(q @ q.T, np.eye(n), rtol=0, atol=1e-10):
-        raise ValueError(f"rotation: expected an angle or an orthogonal matrix ({n}, {n}), got shape {q.shape}")
+        raise ValueError(f"rotation must be an angle or an orthogonal matrix ({n}, {n}), got shape {q.shape}")
     return q
 
 
@@ -414,8 +422,8 @@ def get(landscape: Any) -> Landscape:
     if isinstance(landscape, Landscape):
         return landscape
     if not isinstance(landscape, str):
-        raise TypeError(f"landscape: expected a Landscape or a name, got {landscape!r}")
+        raise TypeError(f"landscape must be a Landscape or a name, got {landscape!r}")
     if landscape not in LANDSCAPES:
-        raise ValueError(f"landscape: expected one of {', '.join(LANDSCAPES)}, got {landscape!r}")
+        raise ValueError(f"landscape must be one of {', '.join(LANDSCAPES)}, got {landscape!r}")
     make: Any = LANDSCAPES[landscape]
     return make()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore.fields import count
 from nncore.figures import SavePath, finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
-from nncore.schedules import count
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -110,7 +110,7 @@ def plot_losses(
     """
     losses = {name: np.asarray(getattr(p, "loss", p), np.float64) for name, p in paths.items()}
     if not losses or any(loss.ndim != 1 for loss in losses.values()):
-        raise ValueError("paths: expected at least one path, each with losses (steps + 1,)")
+        raise ValueError("paths must hold at least one path, each with losses (steps + 1,)")
     figure: Any = new_figure("plot_losses", (7.6, 4.2), path) if ax is None else ax.figure
     ax = figure.add_subplot() if ax is None else ax
     above = {name: loss - (lowest or 0.0) for name, loss in losses.items()}
@@ -162,7 +162,7 @@ def animate(
     """
     suffix = "" if path is None else os.path.splitext(os.fspath(path))[1].lower()
     if path is not None and suffix not in (".gif", ".html"):
-        raise ValueError(f"path: expected a name that ends in .gif or .html, got {os.fspath(path)!r}")
+        raise ValueError(f"path must be a name that ends in .gif or .html, got {os.fspath(path)!r}")
     count("frames", frames)
     ways = _ways(f, paths)
     figure = new_figure("animate", (7.6, 5.0), path)
@@ -213,13 +213,13 @@ def _film(
 
 def _ways(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
     if f.start.size != 2:
-        raise ValueError(f"f: expected a landscape of two variables, got {f.start.size}")
+        raise ValueError(f"f must be a landscape of two variables, got {f.start.size}")
     ways = {name: np.asarray(getattr(p, "theta", p), np.float64) for name, p in paths.items()}
     for name, way in ways.items():
         if way.ndim != 2 or way.shape[1] != 2 or not len(way):
-            raise ValueError(f"paths[{name!r}]: expected theta (steps + 1, 2), got shape {way.shape}")
+            raise ValueError(f"paths[{name!r}] must have theta (steps + 1, 2), got shape {way.shape}")
     if not ways:
-        raise ValueError("paths: expected at least one path, got none")
+        raise ValueError("paths must hold at least one path, got none")
     return ways
 
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from nncore import _kernels
 from nncore.clipping import Clipping
 from nncore.errors import DivergenceError
+from nncore.fields import count
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, tile_table
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.schedules import count
 
 __all__ = ["Recording", "record"]
 
@@ -98,7 +98,7 @@ def record(
     """
     theta, steps = start(x0), count("steps", steps, 0)
     if clip is not None and not isinstance(clip, Clipping):
-        raise TypeError(f"clip: expected a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+        raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
     if not resume or len(optimizer.state) < len(optimizer.slots):
         optimizer.init_state(theta.size, theta.dtype)
     hyper = {name: values.copy() for name, values in optimizer.hyper_values(steps).items()}

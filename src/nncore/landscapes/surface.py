@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
+from nncore.fields import count, number
 from nncore.figures import SavePath, finish, new_figure
-from nncore.schedules import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,13 +74,13 @@ def principal_directions(trajectory: ArrayLike) -> tuple[Array, Array]:
     """
     points = np.asarray(trajectory, np.float64)
     if points.ndim != 2 or len(points) < 3 or points.shape[1] < 2:
-        raise ValueError(f"trajectory: expected at least 3 points of at least 2 numbers, got shape {points.shape}")
+        raise ValueError(f"trajectory must have at least 3 points of at least 2 numbers, got shape {points.shape}")
     if not np.isfinite(points).all():
-        raise ValueError("trajectory: expected finite numbers")
+        raise ValueError("trajectory must hold finite numbers")
     with one_blas_thread():
         _, sizes, directions = np.linalg.svd(points - points[-1], full_matrices=False)
     if sizes[1] <= 1e-12 * sizes[0] or not sizes[0] > 0:
-        raise ValueError("trajectory: expected points that span a plane, got points on a line")
+        raise ValueError("trajectory must have points that span a plane, got points on a line")
     return directions[:2], sizes[:2] ** 2 / (sizes**2).sum()
 
 
@@ -134,9 +134,9 @@ class LossSurface:
         ax = figure.add_subplot() if ax is None else ax
         finite = self.loss[np.isfinite(self.loss) & (self.loss > 0)]
         if not finite.size:
-            raise ValueError("loss: expected positive finite losses to draw, got none")
+            raise ValueError("loss must hold positive finite losses to draw, got none")
         if limits is not None and not 0 < limits[0] < limits[1] < np.inf:
-            raise ValueError(f"limits: expected 0 < lowest < highest, got {limits!r}")
+            raise ValueError(f"limits must be 0 < lowest < highest, got {limits!r}")
         low, high = np.log10(limits or (finite.min(), finite.max()))
         levels = np.linspace(low, max(high, low + 1e-6), 24)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -188,11 +188,11 @@ def loss_surface(
 
     plane = filter_normalized_directions(model, seed) if directions is None else np.asarray(directions, np.float64)
     if plane.shape != (2, model.parameters.size):
-        raise ValueError(f"directions: expected shape (2, {model.parameters.size}), got {plane.shape}")
+        raise ValueError(f"directions must have shape (2, {model.parameters.size}), got {plane.shape}")
     half = np.asarray(extent, np.float64)
     limits = np.array([[-1.0, 1.0]] * 2) * number("extent", float(half), above=0.0) if half.ndim == 0 else half
     if limits.shape != (2, 2) or not (limits[:, 0] < limits[:, 1]).all():
-        raise ValueError(f"extent: expected a number or two pairs of lowest and highest, got {extent!r}")
+        raise ValueError(f"extent must be a number or two pairs of lowest and highest, got {extent!r}")
     a, b = np.linspace(limits[:, 0], limits[:, 1], count("points", points, 2)).T
     copy, origin = model.copy(), model.parameters.astype(np.float64)
     trainer = Trainer(copy, loss, regularizer=regularizer)

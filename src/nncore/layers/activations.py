@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import ClassVar
 
-from nncore.data.validation import NUMBER
+from nncore.fields import Choice, Number
 from nncore.layers.base import Layer
 from nncore.tape import Signal, Tape
 
@@ -18,8 +17,8 @@ __all__ = [
 class Activation(Layer):
     """Base of the activations: ``kernel`` names the pair of ops, ``constants`` its parameters."""
 
-    kernel: str
-    constants: tuple[float, ...] = ()
+    kernel: ClassVar[str]
+    constants: ClassVar[tuple[float, ...]] = ()
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
@@ -99,14 +98,15 @@ class LeakyReLU(Activation):
     """
 
     kernel = "leaky_relu"
+    negative_slope = Number()
 
     def __init__(self, negative_slope: float = 0.01, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.negative_slope = _finite("negative_slope", negative_slope)
-        self.constants = (self.negative_slope,)
+        self.negative_slope = negative_slope
 
-    def config(self) -> dict[str, Any]:
-        return {"negative_slope": self.negative_slope, "name": self.name}
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.negative_slope,)
 
 
 class ELU(Activation):
@@ -123,14 +123,15 @@ class ELU(Activation):
     """
 
     kernel = "elu"
+    alpha = Number()
 
     def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.alpha = _finite("alpha", alpha)
-        self.constants = (self.alpha,)
+        self.alpha = alpha
 
-    def config(self) -> dict[str, Any]:
-        return {"alpha": self.alpha, "name": self.name}
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.alpha,)
 
 
 class GELU(Activation):
@@ -146,23 +147,17 @@ class GELU(Activation):
     Source: Hendrycks, Gimpel (2016).
     """
 
+    approximate = Choice("none", "tanh")
+
     def __init__(self, approximate: str = "none", *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
-        self.kernel = "gelu" if approximate == "none" else "gelu_tanh"
 
-    def config(self) -> dict[str, Any]:
-        return {"approximate": self.approximate, "name": self.name}
+    @property
+    def kernel(self) -> str:  # type: ignore[override]
+        return "gelu" if self.approximate == "none" else "gelu_tanh"
 
 
 ACTIVATIONS = {
     cls.default_name(): cls for cls in (Identity, Sigmoid, Tanh, ReLU, Softplus, Softmax, LeakyReLU, ELU, GELU, SiLU)
 }
-
-
-def _finite(name: str, value: float) -> float:
-    if not isinstance(value, NUMBER) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(value)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from nncore.data.validation import check_at_least_zero
+from nncore.fields import Number
 from nncore.layers.base import Layer
 from nncore.tape import Signal, Tape
 
@@ -35,10 +33,11 @@ class ActivityL1(Layer):
     """
 
     penalizes_activity = True
+    strength = Number(0)
 
     def __init__(self, strength: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.strength = check_at_least_zero(strength, "strength")
+        self.strength = strength
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
@@ -49,6 +48,3 @@ class ActivityL1(Layer):
             tape.charge_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=sizes, strength=self.strength)
         y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 beside its jump
         return y
-
-    def config(self) -> dict[str, Any]:
-        return {"strength": self.strength, "name": self.name}

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from nncore import initializers
 from nncore.arrays import overwrite, read_only, returned
-from nncore.hints import Sealed
-from nncore.schedules import number
+from nncore.fields import Configured, Maybe, Name, number, plain
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
@@ -53,7 +52,7 @@ class State:
         return math.prod(self.shape)
 
 
-class Layer(Sealed):
+class Layer(Configured):
     """Base of all layers, and of layers written in Python by a user.
 
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
@@ -64,7 +63,8 @@ class Layer(Sealed):
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
     - ``x`` and ``dy`` are read-only, and their memory is used again for the next batch: what is kept must be copied.
-    - ``config()`` returns the arguments of the constructor, if it has any but ``name``: a file of the model holds them.
+    - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as
+      attributes of the same name.
 
     Parameters
     ----------
@@ -86,12 +86,11 @@ class Layer(Sealed):
     (4, 1)
     """
 
+    name = Maybe(Name())
     penalizes_activity = False  # does it add to the loss of an example?
     assignable: tuple[str, ...] = ()  # arguments that count anew when they are assigned to, though the layer is in a model
 
     def __init__(self, *, name: str | None = None) -> None:
-        if name is not None and (not isinstance(name, str) or not name):
-            raise ValueError(f"name must be a non-empty string, got {name!r}")
         self.name = name
         self.owner: weakref.ref[Any] | None = None  # the model that the layer is part of
         self.parameters: dict[str, Parameter] = {}
@@ -127,7 +126,7 @@ class Layer(Sealed):
         """Attributes on which what is compiled depends. A layer written in Python looks at its own anew in each pass."""
         if type(self).forward is not Layer.forward or not (owner := self.__dict__.get("owner")) or owner() is None:
             return set()
-        return {*self.config(), "inputs", "input_shape", "output_shape"} - {*self.assignable}
+        return {name for name in self.__dict__ if not name.startswith("_")} - {*self.assignable, "owner"}
 
     @property
     def _views(self) -> set[str]:
@@ -222,13 +221,9 @@ class Layer(Sealed):
             tape.gradient(Op("tiles", "nothing", (), cost=(float(parameter.size),), tiles=(tile,)))
         return y
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {"name": self.name}
-
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if key != "name" or value)
-        return f"{type(self).__name__}({arguments})"
+        given = ", ".join(f"{key}={value!r}" for key, value in plain(self._arguments()).items() if key != "name" or value)
+        return f"{type(self).__name__}({given})"
 
 
 def unbound(layer: Layer) -> Layer:

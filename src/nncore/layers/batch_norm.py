@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from nncore.fields import Converted, Flag, Maybe, Number, number
 from nncore.initializers import Constant
 from nncore.layers.activations import ReLU
 from nncore.layers.base import Array, Layer
-from nncore.schedules import Schedule, as_schedule, number
+from nncore.schedules import Schedule, as_schedule
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["BatchNorm", "BatchRenorm"]
@@ -93,6 +94,13 @@ class BatchNorm(Layer):
     running_mean: Array
     running_var: Array
     batches: Array
+    momentum = Maybe(Number(above=0, most=1))
+    eps = Number(above=0)
+    affine = Flag()
+    unbiased_running_var = Flag()
+    track_running_stats = Flag()
+    units = Maybe(Converted(lambda name, value: _units(value)))
+    frozen = Flag()
     _track = "batch_norm_track"  # the op that renews the running averages
 
     def __init__(
@@ -100,15 +108,12 @@ class BatchNorm(Layer):
         track_running_stats: bool = True, units: Sequence[int] | None = None, frozen: bool = False, name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
-        if momentum is not None and not 0 < number("momentum", momentum) <= 1:
-            raise ValueError(f"momentum must be None or a number in (0, 1], the weight of the new batch; got {momentum!r}")
-        if frozen and not track_running_stats:
+        self.momentum, self.eps, self.affine, self.unbiased_running_var = momentum, eps, affine, unbiased_running_var
+        self.track_running_stats, self.frozen, self.units = track_running_stats, frozen, units
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if self.frozen and not self.track_running_stats:
             raise ValueError("frozen=True needs running averages, got track_running_stats=False")
-        self.momentum = momentum if momentum is None else float(momentum)
-        self.eps = number("eps", eps, above=0.0)
-        self.affine, self.unbiased_running_var = bool(affine), bool(unbiased_running_var)
-        self.track_running_stats, self.frozen = bool(track_running_stats), bool(frozen)
-        self.units = None if units is None else _units(units)
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) > 2:
@@ -255,13 +260,6 @@ class BatchNorm(Layer):
         """Running mean and variance, (2, parameters): they lie side by side in the state."""
         return self.running_mean  # the variance follows it
 
-    def config(self) -> dict[str, Any]:
-        return {
-            "momentum": self.momentum, "eps": self.eps, "affine": self.affine,
-            "unbiased_running_var": self.unbiased_running_var, "track_running_stats": self.track_running_stats,
-            "units": None if self.units is None else list(self.units), "frozen": self.frozen, "name": self.name,
-        }  # fmt: skip
-
 
 class BatchRenorm(BatchNorm):
     """Batch renormalisation: x̂ = r (x − μ)/√(σ² + ε) + d, y = γ x̂ + β, which ties the batch to the running averages.
@@ -298,6 +296,8 @@ class BatchRenorm(BatchNorm):
            [ 1.]])
     """
 
+    r_max = Converted(lambda name, value: _limit(name, value, 1.0))
+    d_max = Converted(lambda name, value: _limit(name, value, 0.0))
     _track = "batch_renorm_track"
 
     def __init__(
@@ -309,7 +309,7 @@ class BatchRenorm(BatchNorm):
             momentum=momentum, eps=eps, affine=affine, unbiased_running_var=unbiased_running_var, units=units, frozen=frozen,
             name=name,
         )  # fmt: skip
-        self.r_max, self.d_max = _limit("r_max", r_max, 1.0), _limit("d_max", d_max, 0.0)
+        self.r_max, self.d_max = r_max, d_max
 
     def _statistics(self, tape: Tape, arrays: tuple[Any, ...], sizes: tuple[int, ...], pieces: int) -> None:
         columns = tape.scheduled("r_max", self.r_max, 1.0), tape.scheduled("d_max", self.d_max, 0.0)
@@ -323,14 +323,10 @@ class BatchRenorm(BatchNorm):
     def twice_differentiable(self) -> bool:
         return self.frozen  # r and d count as constants, so the gradient is not that of a function
 
-    def config(self) -> dict[str, Any]:
-        config = super().config()
-        del config["track_running_stats"]
-        limits = {"r_max": self.r_max, "d_max": self.d_max}
-        return {name: {"schedule": limit.name, **limit.config()} for name, limit in limits.items()} | config
-
 
 def _units(units: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(units, (str, Mapping)) or not isinstance(units, (Sequence, np.ndarray)):
+        raise TypeError(f"units must be a list of channel numbers, got {units!r}")
     array = np.asarray(units)
     if (
         array.ndim != 1

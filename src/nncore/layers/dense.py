@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 from nncore import initializers
-from nncore.data.validation import check_positive_integer
+from nncore.fields import Count, Flag
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, matrix_tiles
@@ -55,14 +54,18 @@ class Dense(Layer):
     bias: Array
     weight_grad: Array
     bias_grad: Array
+    units = Count()
+    has_bias = Flag(argument="bias")
+    weight_init = initializers.field()
+    bias_init = initializers.field()
 
     def __init__(
         self, units: int, *, weight_init: Initializer | str = "he_normal", bias_init: Initializer | str = "zeros",
         bias: bool = True, name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
-        self.units, self.has_bias = check_positive_integer(units, "units"), bool(bias)
-        self.weight_init, self.bias_init = initializers.get(weight_init), initializers.get(bias_init)
+        self.units, self.has_bias = units, bias
+        self.weight_init, self.bias_init = weight_init, bias_init
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         self.inputs = math.prod(input_shape)
@@ -103,12 +106,6 @@ class Dense(Layer):
             tape.tangent_gradient(replace(gradient, kernel="dense_tangent_backward_weight", arrays=arrays, cost=cost))
         if self.has_bias:
             tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
-
-    def config(self) -> dict[str, Any]:
-        return {
-            "units": self.units, "weight_init": initializers.config(self.weight_init),
-            "bias_init": initializers.config(self.bias_init), "bias": self.has_bias, "name": self.name,
-        }  # fmt: skip
 
     def __repr__(self) -> str:
         given = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))

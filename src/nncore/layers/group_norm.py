@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from nncore.data.validation import check_positive_integer
+from nncore.fields import Count, Flag, Number
 from nncore.initializers import Constant
 from nncore.layers.base import Array, Layer
 from nncore.layers.batch_norm import CHUNK, FLOPS, SLOT_ROWS
-from nncore.schedules import number
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
@@ -28,9 +26,12 @@ class _RowNorm(Layer):
     has_bias = True
     centered = True  # is the mean subtracted?
 
+    eps = Number(above=0)
+    affine = Flag()
+
     def __init__(self, eps: float, affine: bool, name: str | None) -> None:
         super().__init__(name=name)
-        self.eps, self.affine = number("eps", eps, above=0.0), bool(affine)
+        self.eps, self.affine = eps, affine
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         """(groups, share)."""
@@ -101,9 +102,6 @@ class _RowNorm(Layer):
         tiles = [(offset, 1, size, size) for offset, size in stretches]
         cost = [float(len(counts) * size) for _, size in stretches]
         return Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles)
-
-    def config(self) -> dict[str, Any]:
-        return {"eps": self.eps, "affine": self.affine, "name": self.name}
 
 
 class LayerNorm(_RowNorm):
@@ -214,18 +212,17 @@ class GroupNorm(_RowNorm):
     array([[-1.,  1., -1.,  1.]])
     """
 
+    wanted = Count(argument="groups")
+
     def __init__(self, groups: int, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
         super().__init__(eps, affine, name)
-        self.wanted = check_positive_integer(groups, "groups")
+        self.wanted = groups
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         _check_rank(self, input_shape, (1, 2))
         if input_shape[0] % self.wanted:
             raise ValueError(f"groups must divide the number of channels, {input_shape[0]}, got {self.wanted}")
         return self.wanted, math.prod(input_shape[1:])
-
-    def config(self) -> dict[str, Any]:
-        return {"groups": self.wanted, **super().config()}
 
 
 class InstanceNorm(_RowNorm):

@@ -7,9 +7,9 @@ stored for the way back, and the same seed gives the same bits on any number of 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import ClassVar
 
-from nncore.data.validation import check_at_least_zero, check_rate
+from nncore.fields import Choice, Number
 from nncore.layers.base import Layer
 from nncore.tape import Signal, Tape
 
@@ -27,9 +27,9 @@ def drop_threshold(rate: float) -> float:
 class Noise(Layer):
     """Base of the layers that are random in training and hand on their input at all other times."""
 
-    kernel: str
-    constants: tuple[float, ...]
-    strength: str  # the name of the argument that is 0 if there is no noise
+    kernel: ClassVar[str]
+    constants: ClassVar[tuple[float, ...]]
+    strength: ClassVar[str]  # the name of the argument that is 0 if there is no noise
     needs_backward = True  # otherwise ∂l/∂x = ∂l/∂y
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
@@ -108,21 +108,21 @@ class Dropout(Noise):
     """
 
     kernel, strength = "dropout", "rate"
+    rate = Number(0, below=1)
+    scale = Choice("training", "test")
 
     def __init__(self, rate: float, *, scale: str = "training", name: str | None = None) -> None:
         super().__init__(name=name)
-        self.rate, self.scale = check_rate(rate), scale
-        if scale not in ("training", "test"):
-            raise ValueError(f"scale must be 'training' or 'test', got {scale!r}")
-        self.constants = (1 / (1 - self.rate) if scale == "training" else 1.0, drop_threshold(self.rate))
+        self.rate, self.scale = rate, scale
+
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (1 / (1 - self.rate) if self.scale == "training" else 1.0, drop_threshold(self.rate))
 
     def emit_without(self, tape: Tape, x: Signal) -> Signal:
         if self.scale == "test" and self.rate:
             return self.emit_pair(tape, x, "scaled", (x.width,), (1 - self.rate,))
         return super().emit_without(tape, x)
-
-    def config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "scale": self.scale, "name": self.name}
 
 
 class GaussianNoise(Noise):
@@ -153,14 +153,15 @@ class GaussianNoise(Noise):
     """
 
     kernel, strength, needs_backward = "gaussian_noise", "stddev", False
+    stddev = Number(0)
 
     def __init__(self, stddev: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.stddev = check_at_least_zero(stddev, "stddev")
-        self.constants = (self.stddev,)
+        self.stddev = stddev
 
-    def config(self) -> dict[str, Any]:
-        return {"stddev": self.stddev, "name": self.name}
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.stddev,)
 
 
 class GaussianDropout(Noise):
@@ -194,14 +195,15 @@ class GaussianDropout(Noise):
     """
 
     kernel, strength = "gaussian_dropout", "rate"
+    rate = Number(0, below=1)
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.rate = check_rate(rate)
-        self.constants = (math.sqrt(self.rate / (1 - self.rate)),)
+        self.rate = rate
 
-    def config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "name": self.name}
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (math.sqrt(self.rate / (1 - self.rate)),)
 
 
 NOISE: dict[str, type[Layer]] = {"dropout": Dropout, "gaussian_noise": GaussianNoise, "gaussian_dropout": GaussianDropout}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nncore import initializers
-from nncore.data.validation import check_positive_integer, check_rate
+from nncore.fields import Count, Flag, Number
 from nncore.initializers import Initializer
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, Rows, matrix_tiles, spread
@@ -63,6 +63,12 @@ class Recurrent(Layer):
     weight_grad: Array
     recurrent_weight_grad: Array
     bias_grad: Array
+    units = Count()
+    return_sequences = Flag()
+    zoneout = Number(0, below=1)
+    weight_init = initializers.field()
+    recurrent_init = initializers.field()
+    bias_init = initializers.field()
 
     def __init__(
         self, units: int, *, return_sequences: bool = False, zoneout: float = 0.0,
@@ -70,10 +76,8 @@ class Recurrent(Layer):
         bias_init: Initializer | str = "zeros", name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
-        self.units, self.return_sequences = check_positive_integer(units, "units"), bool(return_sequences)
-        self.zoneout = check_rate(zoneout, "zoneout")
-        self.weight_init, self.recurrent_init = initializers.get(weight_init), initializers.get(recurrent_init)
-        self.bias_init = initializers.get(bias_init)
+        self.units, self.return_sequences, self.zoneout = units, return_sequences, zoneout
+        self.weight_init, self.recurrent_init, self.bias_init = weight_init, recurrent_init, bias_init
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 2:
@@ -182,13 +186,6 @@ class Recurrent(Layer):
             arrays, kernel = (product, tdelta, delta, h, th, rectangles), "dense_steps_tangent_backward_weight"
         sizes, cost = (*self.parameters[name].shape, 0, 0, self.steps), [2 * n * tape.capacity * self.steps for n in elements]
         tape.tangent_gradient(Op("tiles", kernel, arrays, sizes, cost=cost))
-
-    def config(self) -> dict[str, Any]:
-        return {
-            "units": self.units, "return_sequences": self.return_sequences, "zoneout": self.zoneout,
-            "weight_init": initializers.config(self.weight_init), "recurrent_init": initializers.config(self.recurrent_init),
-            "bias_init": initializers.config(self.bias_init), "name": self.name,
-        }  # fmt: skip
 
     def __repr__(self) -> str:
         defaults = {"weight_init": "glorot_uniform", "recurrent_init": "orthogonal", "bias_init": "zeros"}

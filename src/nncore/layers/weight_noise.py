@@ -7,9 +7,9 @@ here. At inference all are a plain `Dense`: their noise has mean 0.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from nncore.data.validation import check_at_least_zero, check_rate
+from nncore.fields import Number
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
 from nncore.layers.noise import drop_threshold
@@ -32,10 +32,10 @@ class NoisyDense(Dense):
     `Dense`, ``strengths`` those of them that are all 0 if there is no noise.
     """
 
-    kernel: str
-    constants: tuple[float, ...]
-    options: tuple[str, ...]
-    strengths: tuple[str, ...]
+    kernel: ClassVar[str]
+    constants: ClassVar[tuple[float, ...]]
+    options: ClassVar[tuple[str, ...]]
+    strengths: ClassVar[tuple[str, ...]]
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         random = any(getattr(self, name) for name in self.strengths)
@@ -65,9 +65,6 @@ class NoisyDense(Dense):
         tape.gradient(gradient, derived)
         if self.has_bias:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
-
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), **{option: getattr(self, option) for option in self.options}}
 
     def __repr__(self) -> str:
         _, _, dense = super().__repr__().partition("(")
@@ -120,11 +117,15 @@ class DropConnect(NoisyDense):
     """
 
     kernel, options, strengths = "shakeout", ("rate",), ("rate",)
+    rate = Number(0, below=1)
 
     def __init__(self, units: int, rate: float = 0.5, **dense: Any) -> None:
         super().__init__(units, **dense)
-        self.rate = check_rate(rate)
-        self.constants = (1 / (1 - self.rate), drop_threshold(self.rate), 0.0, self.rate)
+        self.rate = rate
+
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (1 / (1 - self.rate), drop_threshold(self.rate), 0.0, self.rate)
 
 
 class Shakeout(NoisyDense):
@@ -172,25 +173,33 @@ class Shakeout(NoisyDense):
     """
 
     kernel, options, strengths = "shakeout", ("rate", "c"), ("rate",)
+    rate = Number(0, below=1)
+    c = Number(0)
 
     def __init__(self, units: int, rate: float = 0.5, c: float = 0.1, **dense: Any) -> None:
         super().__init__(units, **dense)
-        self.rate, self.c = check_rate(rate), check_at_least_zero(c, "c")
-        self.constants = (1 / (1 - self.rate), drop_threshold(self.rate), self.c, self.rate)
+        self.rate, self.c = rate, c
+
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (1 / (1 - self.rate), drop_threshold(self.rate), self.c, self.rate)
 
 
 class _Whiteout(NoisyDense):
     """The noise that both kinds of whiteout have: e ~ N(0, σ² |w|^(−γ) + λ) on the signal of each connection."""
 
     options, strengths = ("sigma", "gamma", "lam"), ("sigma", "lam")
+    sigma = Number(0)
+    gamma = Number(0, most=2)
+    lam = Number(0)
 
     def __init__(self, units: int, sigma: float, gamma: float = 1.0, lam: float = 0.0, **dense: Any) -> None:
         super().__init__(units, **dense)
-        self.sigma, self.lam = check_at_least_zero(sigma, "sigma"), check_at_least_zero(lam, "lam")
-        self.gamma = check_at_least_zero(gamma, "gamma")
-        if self.gamma > 2:
-            raise ValueError(f"gamma must be a number from 0 to 2, got {gamma!r}")
-        self.constants = (self.sigma**2, 2 - self.gamma, self.lam)
+        self.sigma, self.gamma, self.lam = sigma, gamma, lam
+
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.sigma**2, 2 - self.gamma, self.lam)
 
 
 class MultiplicativeWhiteout(_Whiteout):
@@ -336,11 +345,15 @@ class GaussianWeightNoise(NoisyDense):
     """
 
     kernel, options, strengths = "whiteout_multiplicative", ("stddev",), ("stddev",)
+    stddev = Number(0)
 
     def __init__(self, units: int, stddev: float, **dense: Any) -> None:
         super().__init__(units, **dense)
-        self.stddev = check_at_least_zero(stddev, "stddev")
-        self.constants = (self.stddev**2, 0.0, 0.0)
+        self.stddev = stddev
+
+    @property
+    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.stddev**2, 0.0, 0.0)
 
 
 WEIGHT_NOISE: dict[str, type[Layer]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nncore.fields import Converted
 from nncore.layers.base import Array, Layer, unbound
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
@@ -16,6 +17,14 @@ from nncore.tape import Op, Signal, Tape
 __all__ = ["WeightNorm"]
 
 TILE_UNITS = 32  # units of a tile: whole panels of the packed copy
+
+
+def _dense(name: str, layer: Any) -> Dense:
+    if isinstance(layer, Mapping):  # from a file
+        layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
+    if not isinstance(layer, Dense):
+        raise TypeError(f"{name} must be a Dense layer, whose weights are normalised, got {layer!r}")
+    return layer
 
 
 class WeightNorm(Layer):
@@ -64,13 +73,10 @@ class WeightNorm(Layer):
     direction_grad: Array
     length_grad: Array
     bias_grad: Array
+    layer = Converted(_dense)
 
     def __init__(self, layer: Dense | Mapping[str, Any], *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if isinstance(layer, Mapping):  # from a file
-            layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
-        if not isinstance(layer, Dense):
-            raise TypeError(f"layer must be a Dense layer, whose weights are normalised; got {layer!r}")
         self.layer = layer
 
     def __copy__(self) -> WeightNorm:
@@ -186,9 +192,6 @@ class WeightNorm(Layer):
         tape.tangent_tiles_backward("weight_norm_tangent_backward", *arrays, pieces=len(tiles), sizes=sizes)
         if t_bias is not None:
             tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
-
-    def config(self) -> dict[str, Any]:
-        return {"layer": {"class": "Dense", **self.layer.config()}, "name": self.name}
 
 
 class _Length:

@@ -24,12 +24,9 @@ _ALL: tuple[type[Optimizer], ...] = (
     SGD, Momentum, Nesterov, AdaGrad, RMSprop, AdaDelta, Adam, AdamW, AMSGrad, AdaMax, NAdam, Lion, Rprop,
     DeltaBarDelta,
 )  # fmt: skip
-OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}
+OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in _ALL}
 
-
-WRAPPERS: dict[str, type[Wrapper]] = {
-    "ema": EMA, "polyak_averaging": PolyakAveraging, "gradient_noise": GradientNoise,
-}  # fmt: skip
+WRAPPERS: dict[str, type[Wrapper]] = {wrapper.name: wrapper for wrapper in (EMA, PolyakAveraging, GradientNoise)}
 
 
 def get(optimizer: Any) -> Optimizer:
@@ -45,15 +42,15 @@ def get(optimizer: Any) -> Optimizer:
         arguments = dict(optimizer)
         name = arguments.pop("class")
         if name not in classes:
-            raise ValueError(f"optimizer: expected one of {', '.join(classes)}, got {name!r}")
+            raise ValueError(f"optimizer must be one of {', '.join(classes)}, got {name!r}")
         return classes[name](**arguments)
     if not isinstance(optimizer, str):
-        raise TypeError(f"optimizer: expected an Optimizer or a name, got {optimizer!r}")
+        raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
     if optimizer in OPTIMIZERS:
         return OPTIMIZERS[optimizer]()
     from nncore import second_order  # only now: it needs more of SciPy
 
     if optimizer not in second_order.OPTIMIZERS:
         names = [*OPTIMIZERS, *second_order.OPTIMIZERS]
-        raise ValueError(f"optimizer: expected one of {', '.join(names)}, got {optimizer!r}{hint(optimizer, names)}")
+        raise ValueError(f"optimizer must be one of {', '.join(names)}, got {optimizer!r}{hint(optimizer, names)}")
     return second_order.OPTIMIZERS[optimizer]()

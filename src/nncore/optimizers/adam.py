@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from nncore.fields import Choice, Flag
 from nncore.optimizers.base import Optimizer
-from nncore.optimizers.hyper import Hyper, Pair, choice
+from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
 
@@ -49,12 +52,17 @@ class Adam(Optimizer):
     array([0.9, 1.1])
     """
 
-    kernel = "adam"
-    slots: tuple[str, ...] = ("m", "v")
-    non_negative: tuple[str, ...] = ("v",)
-    hyperparameters: tuple[str, ...] = ("lr", "beta1", "beta2", "eps")
+    name = "adam"
+    slots: ClassVar[tuple[str, ...]] = ("m", "v")
+    non_negative: ClassVar[tuple[str, ...]] = ("v",)
     running = ("beta1", "beta2")
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    eps = HyperParameter()
+    eps_placement = Choice("outside", "inside", "hat")
+    bias_correction = Flag()
 
     def __init__(
         self,
@@ -65,11 +73,12 @@ class Adam(Optimizer):
         bias_correction: bool = True,
     ) -> None:
         self.lr, self.betas, self.eps = lr, betas, eps
-        self.eps_placement = choice("eps_placement", eps_placement, ("outside", "inside", "hat"))
-        self.bias_correction = bool(bias_correction)
-        if eps_placement == "inside":
-            self.kernel = f"{type(self).kernel}_inside"
+        self.eps_placement, self.bias_correction = eps_placement, bias_correction
         super().__init__()
+
+    @property
+    def kernel(self) -> str:
+        return f"{self.name}_inside" if self.eps_placement == "inside" else self.name
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         values = self.hyper_values(steps, steps_per_epoch)
@@ -105,8 +114,8 @@ class AdamW(Adam):
     array([0.75])
     """
 
-    kernel = "adamw"
-    hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    name = "adamw"
+    weight_decay = HyperParameter()
 
     def __init__(
         self,
@@ -155,7 +164,7 @@ class AMSGrad(Adam):
     array([1.  , 1.41, 1.72])
     """
 
-    kernel = "amsgrad"
+    name = "amsgrad"
     slots = ("m", "v", "top")
     non_negative = ("v", "top")
 
@@ -183,12 +192,15 @@ class AdaMax(Optimizer):
     array([0.5])
     """
 
-    kernel = "adamax"
+    name = "adamax"
     slots = ("m", "u")
     non_negative = ("u",)
-    hyperparameters = ("lr", "beta1", "beta2", "eps")
     running = ("beta1",)
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    eps = HyperParameter()
 
     def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8) -> None:
         self.lr, self.betas, self.eps = lr, betas, eps
@@ -226,12 +238,16 @@ class NAdam(Optimizer):
     array([0.9])
     """
 
-    kernel = "nadam"
+    name = "nadam"
     slots = ("m", "v")
     non_negative = ("v",)
-    hyperparameters = ("lr", "beta1", "beta2", "eps", "momentum_decay")
     running = ("mu", "beta2")
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    eps = HyperParameter()
+    momentum_decay = HyperParameter()
 
     def __init__(
         self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8, momentum_decay: Hyper = 4e-3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from nncore.fields import Choice, Flag, Number
 from nncore.optimizers.base import Optimizer
-from nncore.optimizers.hyper import Hyper, choice
-from nncore.schedules import Array, number
+from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 
 PLACEMENTS = ("outside", "inside")
 
@@ -41,20 +41,24 @@ class AdaGrad(Optimizer):
     array([0.5, 0.5])
     """
 
-    kernel = "adagrad"
+    name = "adagrad"
     slots = ("r",)
     non_negative = ("r",)
-    hyperparameters = ("lr", "eps")
+    lr = HyperParameter()
+    eps = HyperParameter()
+    eps_placement = Choice(*PLACEMENTS)
+    initial_accumulator_value = Number(0)
 
     def __init__(
         self, lr: Hyper = 0.01, eps: Hyper = 1e-10, eps_placement: str = "outside", initial_accumulator_value: float = 0.0
     ) -> None:
-        self.lr, self.eps = lr, eps
-        self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
-        self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value, 0)
-        if eps_placement == "inside":
-            self.kernel = "adagrad_inside"
+        self.lr, self.eps, self.eps_placement = lr, eps, eps_placement
+        self.initial_accumulator_value = initial_accumulator_value
         super().__init__()
+
+    @property
+    def kernel(self) -> str:
+        return "adagrad_inside" if self.eps_placement == "inside" else "adagrad"
 
     def initial_value(self, slot: str) -> float:
         return self.initial_accumulator_value
@@ -98,8 +102,13 @@ class RMSprop(Optimizer):
     array([0.8])
     """
 
-    kernel = "rmsprop"
-    hyperparameters = ("lr", "alpha", "eps", "momentum")
+    name = "rmsprop"
+    lr = HyperParameter()
+    alpha = Fraction()
+    eps = HyperParameter()
+    momentum = Fraction()
+    centered = Flag()
+    eps_placement = Choice(*PLACEMENTS)
 
     def __init__(
         self,
@@ -111,17 +120,17 @@ class RMSprop(Optimizer):
         eps_placement: str = "outside",
     ) -> None:
         self.lr, self.alpha, self.eps, self.momentum = lr, alpha, eps, momentum
-        self.centered = bool(centered)
-        self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
-        forms = {"_centered": self.centered, "_momentum": self.momentum != 0, "_inside": eps_placement == "inside"}
-        self.kernel = "rmsprop" + "".join(form for form, wanted in forms.items() if wanted)
-        self.slots = ("r", *("a" if self.centered else ""), *("v" if self.momentum != 0 else ""))
+        self.centered, self.eps_placement = centered, eps_placement
         super().__init__()
 
-    def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
-        if self.momentum != 0 and "v" not in self.slots:
-            raise ValueError(f"momentum: expected 0 as at construction, got {self.momentum!r}; make a new RMSprop")
-        return super().hyper_values(steps, steps_per_epoch)
+    @property
+    def kernel(self) -> str:
+        forms = {"_centered": self.centered, "_momentum": self.momentum != 0, "_inside": self.eps_placement == "inside"}
+        return "rmsprop" + "".join(form for form, wanted in forms.items() if wanted)
+
+    @property
+    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("r", *("a" if self.centered else ""), *("v" if self.momentum != 0 else ""))
 
 
 class AdaDelta(Optimizer):
@@ -156,14 +165,18 @@ class AdaDelta(Optimizer):
     array([0.002])
     """
 
-    kernel = "adadelta"
+    name = "adadelta"
     slots = ("r", "d")
     non_negative = ("r", "d")
-    hyperparameters = ("lr", "rho", "eps")
+    lr = HyperParameter()
+    rho = Fraction()
+    eps = HyperParameter()
+    eps_placement = Choice(*PLACEMENTS)
 
     def __init__(self, lr: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6, eps_placement: str = "inside") -> None:
-        self.lr, self.rho, self.eps = lr, rho, eps
-        self.eps_placement = choice("eps_placement", eps_placement, PLACEMENTS)
-        if eps_placement == "outside":
-            self.kernel = "adadelta_outside"
+        self.lr, self.rho, self.eps, self.eps_placement = lr, rho, eps, eps_placement
         super().__init__()
+
+    @property
+    def kernel(self) -> str:
+        return "adadelta_outside" if self.eps_placement == "outside" else "adadelta"

@@ -28,32 +28,32 @@ def tile_table(n: int) -> NDArray[np.int64]:
 def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
     kind = np.dtype(dtype)
     if kind not in REALS:
-        raise TypeError(f"{name}: expected float32 or float64, got {kind}")
+        raise TypeError(f"{name} must be float32 or float64, got {kind}")
     return kind
 
 
 def check_vector(name: str, array: Any) -> None:
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
     real_dtype(name, array.dtype)
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name}: expected a 1-D array that is not empty, got shape {array.shape}")
+        raise ValueError(f"{name} must be a 1-D array that is not empty, got shape {array.shape}")
     if not (array.flags.c_contiguous and array.flags.aligned):
-        raise ValueError(f"{name}: expected a contiguous array, got strides {array.strides}")
+        raise ValueError(f"{name} must be a contiguous array, got strides {array.strides}")
 
 
 def check_like(name: str, array: Real, other_name: str, other: Real) -> None:
     if array.dtype != other.dtype:
-        raise TypeError(f"{name}: expected {other.dtype} as {other_name}, got {array.dtype}")
+        raise TypeError(f"{name} must be {other.dtype} as {other_name}, got {array.dtype}")
     if array.shape != other.shape:
-        raise ValueError(f"{name}: expected shape {other.shape} as {other_name}, got {array.shape}")
+        raise ValueError(f"{name} must have shape {other.shape} as {other_name}, got {array.shape}")
 
 
 def check_gradient(theta: Real, grad: Real) -> None:
     check_vector("grad", grad)
     check_like("grad", grad, "theta", theta)
     if np.may_share_memory(theta, grad):
-        raise ValueError("grad: expected memory of its own, got memory of theta")
+        raise ValueError("grad must have memory of its own, got memory of theta")
     with np.errstate(over="ignore", invalid="ignore"):
         total = grad.sum()
     if not np.isfinite(total) and not np.isfinite(grad).all():  # the sum alone may overflow

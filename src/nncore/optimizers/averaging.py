@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.fields import Count, Flag
 from nncore.optimizers.arrays import MAX_ARRAYS, Real
 from nncore.optimizers.base import StepOps
-from nncore.optimizers.hyper import Hyper
+from nncore.optimizers.hyper import Fraction, Hyper
 from nncore.optimizers.wrapper import Wrapper
-from nncore.schedules import Array, count
+from nncore.schedules import Array
 from nncore.tape import Op
 
 
@@ -68,13 +69,17 @@ class EMA(Averaging):
     array([2.33333333])
     """
 
-    own_hyperparameters = ("decay",)
+    name = "ema"
+    decay = Fraction()
+    bias_correction = Flag()
 
     def __init__(self, optimizer: Any, decay: Hyper = 0.999, bias_correction: bool = True) -> None:
-        self.bias_correction = bool(bias_correction)
-        self.own_running = ("decay",) if self.bias_correction else ()
+        self.decay, self.bias_correction = decay, bias_correction
         super().__init__(optimizer)
-        self.decay = decay
+
+    @property
+    def own_running(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("decay",) if self.bias_correction else ()
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         values = self.hyper_values(steps, steps_per_epoch)
@@ -116,8 +121,11 @@ class PolyakAveraging(Averaging):
     array([1.5])
     """
 
+    name = "polyak_averaging"
+    start = Count(0)
+
     def __init__(self, optimizer: Any, start: int = 0) -> None:
-        self.start = count("start", start, 0)
+        self.start = start
         super().__init__(optimizer)
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:

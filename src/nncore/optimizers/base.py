@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nncore import _kernels
 from nncore.arrays import OwnsArrays, aligned_zeros
 from nncore.errors import DivergenceError
-from nncore.hints import Sealed
+from nncore.fields import Configured, Field, Pair, assign, count, number
 from nncore.optimizers.arrays import (
     MAX_ARRAYS,
     REALS,
@@ -22,9 +22,9 @@ from nncore.optimizers.arrays import (
     real_dtype,
     tile_table,
 )
-from nncore.optimizers.hyper import Hyper, Pair, hyper, in_range
+from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.schedules import MOST_COUNTED, Array, Clock, Configured, Schedule, Stretch, count, number, step_or_epoch
+from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
 from nncore.tape import Op
 
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
@@ -41,17 +41,20 @@ class StepOps(NamedTuple):
         return [*self.update, *self.after]
 
 
-class Optimizer(Configured, OwnsArrays, Sealed):
+class Optimizer(Configured, OwnsArrays):
     """An algorithm that changes parameters along gradients.
 
     Attributes
     ----------
+    name : str
+        The algorithm's name, as `get` takes it.
     kernel : str
-        The op that takes a step is ``kernel + "_update"``.
+        The op that takes a step is ``kernel + "_update"``. It follows from the flags.
     slots : tuple of str
-        The arrays of state, one number per parameter each, in the order of the kernel's arguments.
+        The arrays of state, one number per parameter each, in the order of the kernel's arguments. A flag that changes them
+        cannot be assigned once there is a state.
     hyperparameters : tuple of str
-        Names of attributes that are numbers or schedules. They may be assigned at any time.
+        Names of attributes that are numbers or schedules: the fields of that kind. They may be assigned at any time.
     non_negative : tuple of str
         The slots whose elements are never negative, such as means of squares: states that are loaded are checked for it.
     running : tuple of str
@@ -70,20 +73,39 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         Whole epochs among them: the time of schedules with ``per="epoch"``.
     """
 
-    kernel: str
-    slots: tuple[str, ...] = ()
-    hyperparameters: tuple[str, ...] = ()
-    non_negative: tuple[str, ...] = ()
-    running: tuple[str, ...] = ()
-    enter: str | None = None
-    leave: str | None = None
-    full_batch_only: bool = False
-    changes_gradient: bool = False  # an op of a step writes to the gradient
-    full_batch_reason: str = "its step sizes follow the signs of successive gradients, which noise flips"
+    name: ClassVar[str]
+    hyperparameters: ClassVar[tuple[str, ...]] = ()
+    slots: ClassVar[tuple[str, ...]] = ()
+    non_negative: ClassVar[tuple[str, ...]] = ()
+    running: ClassVar[tuple[str, ...]] = ()
+    enter: ClassVar[str | None] = None
+    leave: ClassVar[str | None] = None
+    full_batch_only: ClassVar[bool] = False
+    changes_gradient: ClassVar[bool] = False  # an op of a step writes to the gradient
+    full_batch_reason: ClassVar[str] = "its step sizes follow the signs of successive gradients, which noise flips"
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        own = tuple(name for name, field in vars(cls).items() if isinstance(field, HyperParameter))
+        cls._add_hyperparameters(own)
+
+    @classmethod
+    def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
+        cls.hyperparameters = tuple(dict.fromkeys((*cls.hyperparameters, *names)))
 
     def __init__(self) -> None:
         self.state: dict[str, Real] = {}
         self._restart()
+
+    @property
+    def kernel(self) -> str:
+        """The op that takes a step, without ``_update``."""
+        return self.name
+
+    @property
+    def variant(self) -> Any:
+        """What decides, apart from the arrays, which ops a step has: programs are compiled anew when it changes."""
+        return self.kernel
 
     def _restart(self) -> None:
         self.step_count = self.epochs = 0
@@ -93,8 +115,18 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         self.products = dict.fromkeys(self.running, 1.0)
         self.entered = False
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, hyper(name, value) if name in self.hyperparameters else value)
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        """Raise if the state does not fit any more."""
+        form = tuple(self.slots), tuple(self.running)
+        if form == self.__dict__.setdefault("_form", form):
+            return
+        if self.state:
+            name, value = next(iter(assigned.items()))
+            raise ValueError(
+                f"{name} is fixed once there is a state, whose arrays it decides, got {value!r}: make a new {self.title}"
+            )
+        self._form = form
+        self.products = dict.fromkeys(self.running, 1.0)
 
     @property
     def title(self) -> str:
@@ -102,21 +134,12 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         return type(self).__name__
 
     def takes(self, name: str) -> bool:
-        """Is `name` a hyper-parameter, or a pair of them?"""
-        return name in self.hyperparameters or isinstance(getattr(type(self), name, None), Pair)
+        """Is `name` a field, or a pair of them?"""
+        return isinstance(getattr(type(self), name, None), (Field, Pair))
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Assign some of the arguments, as `config` returns them; none of them if the constructor refuses one."""
-        other = self._with(config)
-        if other.slots != self.slots:
-            names = ", ".join(config)
-            raise ValueError(f"{names}: expected what leaves the arrays of state as they are, {self.slots}, got {dict(config)}")
-        for name in config:
-            setattr(self, name, getattr(other, name))
-
-    def _with(self, config: Mapping[str, Any]) -> Optimizer:
-        """A new one that is set in the same way but for some of the arguments, which its constructor checks."""
-        return type(self)(**{**self.config(), **config})
+        """Assign some of the arguments, as `config` returns them: all or none."""
+        assign(self, config)
 
     # ---- coefficients
 
@@ -131,8 +154,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
             constant.fill(value)  # np.full takes three times as long
             return constant
         values = value.on(self.clock(steps_per_epoch), self.step_count, steps)
-        for end in (values.min(), values.max()) if steps else ():
-            in_range(name, float(end), f" from {value!r}")
+        getattr(type(self), name).check_values(values, value)
         return values
 
     def clock(self, steps_per_epoch: int) -> Clock:
@@ -200,7 +222,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         state = dict(state)
         stretches = _stretches(state.pop("stretches", np.empty((0, 3), np.int64)))  # states of older versions have none
         slots = self.slots if set(self.slots) & set(state) or self.state else ()
-        check_names(self.kernel, state, {*scalars, *slots})
+        check_names(self.name, state, {*scalars, *slots})
         arrays = {slot: np.asarray(state[slot]) for slot in slots}
         self._check_slots(arrays)
         step_count, epochs = (step_or_epoch(name, state[name]) for name in ("step_count", "epochs"))
@@ -231,12 +253,12 @@ class Optimizer(Configured, OwnsArrays, Sealed):
         for slot, array in arrays.items():
             if like is not None and (array.shape, array.dtype) != ((like.size,), like.dtype):
                 expected = f"shape {(like.size,)} and {like.dtype}"
-                raise ValueError(f"state {slot}: expected {expected}, got {array.shape} and {array.dtype}")
+                raise ValueError(f"state {slot} must have {expected}, got {array.shape} and {array.dtype}")
             if array.dtype not in REALS:
-                raise ValueError(f"state {slot}: expected float32 or float64, got {array.dtype}")
+                raise ValueError(f"state {slot} must be float32 or float64, got {array.dtype}")
             check_finite_state(slot, array)
             if slot in self.non_negative and (array < 0).any():
-                raise ValueError(f"state {slot}: expected numbers >= 0, got {array.min()}")
+                raise ValueError(f"state {slot} must hold numbers of at least 0, got {array.min()}")
 
     # ---- steps by hand
 
@@ -309,7 +331,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
         if len(self.state) < len(self.slots):
-            raise ValueError(f"{self.kernel}: the state has no arrays yet; call init_state first")
+            raise ValueError(f"{self.name}: the state has no arrays yet; call init_state first")
         self._check_size(theta)
         slots = [self.state[slot] for slot in self.slots]
         return (theta, grad, *slots, *[None] * (MAX_SLOTS - len(slots)), table)
@@ -317,7 +339,7 @@ class Optimizer(Configured, OwnsArrays, Sealed):
     def _check_theta(self, theta: Real) -> None:
         check_vector("theta", theta)
         if not theta.flags.writeable:
-            raise ValueError("theta: expected a writeable array, got a read-only one")
+            raise ValueError("theta must be a writeable array, got a read-only one")
         self._check_size(theta)
 
     def _ensure_state(self, theta: Real) -> None:

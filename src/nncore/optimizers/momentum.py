@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from nncore.fields import Choice
 from nncore.optimizers.arrays import Real
 from nncore.optimizers.base import Optimizer
-from nncore.optimizers.hyper import Hyper, choice
+from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 from nncore.schedules import Array
 
 
@@ -38,16 +39,19 @@ class Momentum(Optimizer):
     (array([0.75]), array([-0.15]))
     """
 
-    kernel = "momentum"
+    name = "momentum"
     slots = ("v",)
-    hyperparameters = ("lr", "momentum")
+    lr = HyperParameter()
+    momentum = Fraction()
+    lr_placement = Choice("inside", "outside")
 
     def __init__(self, lr: Hyper = 0.01, momentum: Hyper = 0.9, lr_placement: str = "inside") -> None:
-        self.lr, self.momentum = lr, momentum
-        self.lr_placement = choice("lr_placement", lr_placement, ("inside", "outside"))
-        if lr_placement == "outside":
-            self.kernel = "momentum_outside"
+        self.lr, self.momentum, self.lr_placement = lr, momentum, lr_placement
         super().__init__()
+
+    @property
+    def kernel(self) -> str:
+        return "momentum_outside" if self.lr_placement == "outside" else "momentum"
 
 
 class Nesterov(Optimizer):
@@ -82,9 +86,10 @@ class Nesterov(Optimizer):
     array([0.9])
     """
 
-    kernel = "nesterov"
+    name = "nesterov"
     slots = ("v", "origin")
-    hyperparameters = ("lr", "momentum")
+    lr = HyperParameter()
+    momentum = Fraction()
     enter = "nesterov_enter"
     leave = "nesterov_leave"
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.fields import Count
 from nncore.optimizers.arrays import MAX_ARRAYS, Real
 from nncore.optimizers.base import StepOps
-from nncore.optimizers.hyper import Hyper
+from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.wrapper import Wrapper
-from nncore.schedules import Array, count
+from nncore.schedules import Array
 from nncore.tape import Op
 
 NOISE_PLACE = 1 << 12  # the address of the noise: layer 0, which is none, stream 1; the order of the examples has stream 0
@@ -49,15 +50,19 @@ class GradientNoise(Wrapper):
     (np.float64(1.0), np.float64(2.0))
     """
 
-    own_hyperparameters = ("eta", "gamma")
+    name = "gradient_noise"
+    eta = HyperParameter()
+    gamma = HyperParameter()
+    seed = Count(0, below=2**63)
+    changes_gradient = True
 
     def __init__(self, optimizer: Any, eta: Hyper = 0.3, gamma: Hyper = 0.55, seed: int = 0) -> None:
-        self.seed = count("seed", seed, 0)
-        if self.seed >= 2**63:
-            raise ValueError(f"seed: expected an int below 2**63, got {seed!r}")
+        self.eta, self.gamma, self.seed = eta, gamma, seed
         super().__init__(optimizer)
-        self.eta, self.gamma = eta, gamma
-        self.changes_gradient = True
+
+    @property
+    def variant(self) -> Any:
+        return super().variant, self.seed  # a constant of the op
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         values = self.hyper_values(steps, steps_per_epoch)

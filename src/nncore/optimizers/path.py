@@ -26,11 +26,11 @@ def start(x0: ArrayLike) -> Real:
     """`x0` as a new aligned vector, float32 if it is that and float64 otherwise."""
     x0 = np.asarray(x0)
     if x0.dtype.kind not in "fiu" or x0.ndim != 1 or x0.size == 0:
-        raise ValueError(f"x0: expected a 1-D array of numbers that is not empty, got {x0.dtype} of shape {x0.shape}")
+        raise ValueError(f"x0 must be a 1-D array of numbers that is not empty, got {x0.dtype} of shape {x0.shape}")
     theta = aligned_zeros(x0.size, np.float32 if x0.dtype == np.float32 else np.float64)
     theta[...] = x0
     if not np.isfinite(theta).all():
-        raise ValueError(f"x0: expected finite numbers, got {theta}")
+        raise ValueError(f"x0 must be finite numbers, got {theta}")
     return theta
 
 
@@ -38,14 +38,14 @@ def evaluator(f: Any, theta: Real) -> Callable[[Real], tuple[float, Real]]:
     """`f` as a function of a point that returns a float and a fresh, checked gradient."""
     call = getattr(f, "value_and_gradient", f)
     if not callable(call):
-        raise TypeError(f"f: expected a callable or an object with value_and_gradient, got {type(f).__name__}")
+        raise TypeError(f"f must be a callable or an object with value_and_gradient, got {type(f).__name__}")
 
     def evaluate(x: Real) -> tuple[float, Real]:
         value, gradient = call(x.copy())
         with np.errstate(over="ignore"):  # a gradient too large for float32 becomes infinite, which is divergence
             grad: Real = np.array(gradient, dtype=theta.dtype, order="C")
         if grad.shape != theta.shape:
-            raise ValueError(f"f: expected a gradient of shape {theta.shape}, got {grad.shape}")
+            raise ValueError(f"f must return a gradient of shape {theta.shape}, got {grad.shape}")
         return float(value), grad
 
     return evaluate

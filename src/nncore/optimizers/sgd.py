@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nncore.optimizers.base import Optimizer
-from nncore.optimizers.hyper import Hyper
+from nncore.optimizers.hyper import Hyper, HyperParameter
 
 
 class SGD(Optimizer):
@@ -30,8 +30,8 @@ class SGD(Optimizer):
     array([0.5, 2.5])
     """
 
-    kernel = "sgd"
-    hyperparameters = ("lr",)
+    name = "sgd"
+    lr = HyperParameter()
 
     def __init__(self, lr: Hyper = 0.01) -> None:
         self.lr = lr

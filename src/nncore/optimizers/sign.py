@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from nncore.fields import Flag, Number
 from nncore.optimizers.base import Optimizer
-from nncore.optimizers.hyper import Hyper, Pair, in_range
-from nncore.schedules import number
+from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 
 
 class Lion(Optimizer):
@@ -36,10 +39,13 @@ class Lion(Optimizer):
     array([0.75, 1.25, 1.  ])
     """
 
-    kernel = "lion"
+    name = "lion"
     slots = ("m",)
-    hyperparameters = ("lr", "beta1", "beta2", "weight_decay")
+    lr = HyperParameter()
+    beta1 = Fraction()
+    beta2 = Fraction()
     betas = Pair("beta1", "beta2")
+    weight_decay = HyperParameter()
 
     def __init__(self, lr: Hyper = 1e-4, betas: tuple[Hyper, Hyper] = (0.9, 0.99), weight_decay: Hyper = 0.0) -> None:
         self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
@@ -80,13 +86,17 @@ class Rprop(Optimizer):
     [-1.6] [0.6]
     """
 
-    kernel = "rprop"
+    name = "rprop"
     slots = ("previous", "size")
     non_negative = ("size",)
-    hyperparameters = ("eta_minus", "eta_plus", "step_min", "step_max")
+    lr = Number(0)
+    eta_minus = HyperParameter(above=0, below=1)
+    eta_plus = HyperParameter(above=1)
     etas = Pair("eta_minus", "eta_plus")
+    step_min = HyperParameter()
+    step_max = HyperParameter(above=0)
     step_sizes = Pair("step_min", "step_max")
-    full_batch_only = True
+    allow_mini_batches = Flag()
 
     def __init__(
         self,
@@ -95,12 +105,18 @@ class Rprop(Optimizer):
         step_sizes: tuple[Hyper, Hyper] = (1e-6, 50.0),
         allow_mini_batches: bool = False,
     ) -> None:
-        self.lr, self.etas, self.step_sizes = in_range("lr", number("lr", lr)), etas, step_sizes
-        self.allow_mini_batches = bool(allow_mini_batches)
-        self.full_batch_only = not self.allow_mini_batches
+        self.lr, self.etas, self.step_sizes, self.allow_mini_batches = lr, etas, step_sizes, allow_mini_batches
         super().__init__()
-        if all(isinstance(size, float) for size in self.step_sizes) and self.step_sizes[0] > self.step_sizes[1]:
-            raise ValueError(f"step_sizes: expected smin <= smax, got {step_sizes!r}")
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        least, most = self.step_sizes
+        if isinstance(least, float) and isinstance(most, float) and least > most:
+            raise ValueError(f"step_sizes must be a pair smin <= smax, got {self.step_sizes!r}")
+        super().check_fields(assigned)
+
+    @property
+    def full_batch_only(self) -> bool:  # type: ignore[override]
+        return not self.allow_mini_batches
 
     def initial_value(self, slot: str) -> float:
         return self.lr if slot == "size" else 0.0
@@ -142,19 +158,24 @@ class DeltaBarDelta(Optimizer):
     [0.3]
     """
 
-    kernel = "delta_bar_delta"
+    name = "delta_bar_delta"
     slots = ("mean", "eta")
     non_negative = ("eta",)
-    hyperparameters = ("kappa", "phi", "rho")
-    full_batch_only = True
+    lr = Number(0)
+    kappa = HyperParameter()
+    phi = Fraction()
+    rho = Fraction()
+    allow_mini_batches = Flag()
 
     def __init__(
         self, lr: float = 0.01, kappa: Hyper = 1e-3, phi: Hyper = 0.1, rho: Hyper = 0.7, allow_mini_batches: bool = False
     ) -> None:
-        self.lr, self.kappa, self.phi, self.rho = in_range("lr", number("lr", lr)), kappa, phi, rho
-        self.allow_mini_batches = bool(allow_mini_batches)
-        self.full_batch_only = not self.allow_mini_batches
+        self.lr, self.kappa, self.phi, self.rho, self.allow_mini_batches = lr, kappa, phi, rho, allow_mini_batches
         super().__init__()
+
+    @property
+    def full_batch_only(self) -> bool:  # type: ignore[override]
+        return not self.allow_mini_batches
 
     def initial_value(self, slot: str) -> float:
         return self.lr if slot == "eta" else 0.0

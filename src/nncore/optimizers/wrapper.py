@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,24 @@ from nncore.optimizers.base import Optimizer, StepOps
 from nncore.schedules import Array
 
 
+def _of_wrapped(name: str) -> Any:
+    """An attribute that is the wrapped optimizer's."""
+    return property(lambda self: getattr(self.optimizer, name))
+
+
+def _of_both(name: str) -> Any:
+    """The names that the wrapped optimizer has, and the wrapper's own."""
+    return property(lambda self: (*getattr(self.optimizer, name), *getattr(self, f"own_{name}")))
+
+
 class Wrapper(Optimizer):
     """Base of what wraps an optimizer.
 
     State, hyper-parameters and everything else of the wrapped one are the wrapper's too: ``EMA(Adam()).lr`` is Adam's. Wrappers
     may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it.
 
-    A subclass names its `own_hyperparameters`, `own_slots` and `own_running`, says in `weights` what its op needs at each step,
-    and adds the op in `ops`: to the update, or to what comes after it.
+    A subclass has its hyper-parameters as fields, names its `own_slots` and `own_running`, says in `weights` what its op needs
+    at each step, and adds the op in `ops`: to the update, or to what comes after it.
 
     Attributes
     ----------
@@ -31,9 +41,19 @@ class Wrapper(Optimizer):
         Where the subclass's number stands in a row of `coefficients`: behind those of the wrapped optimizer.
     """
 
-    own_hyperparameters: tuple[str, ...] = ()
-    own_slots: tuple[str, ...] = ()
-    own_running: tuple[str, ...] = ()
+    own_hyperparameters: ClassVar[tuple[str, ...]] = ()
+    own_slots: ClassVar[tuple[str, ...]] = ()
+    own_running: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
+        cls.own_hyperparameters = tuple(dict.fromkeys((*cls.own_hyperparameters, *names)))
+
+    optimizer: Optimizer
+    kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
+    full_batch_only, changes_gradient = _of_wrapped("full_batch_only"), _of_wrapped("changes_gradient")
+    hyperparameters, slots = _of_both("hyperparameters"), _of_both("slots")
+    running = _of_both("running")
 
     def __init__(self, optimizer: Any) -> None:
         from nncore import optimizers
@@ -46,16 +66,14 @@ class Wrapper(Optimizer):
             )
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
-            raise ValueError(f"optimizer: expected one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
-        self.optimizer = inner
-        self.kernel, self.enter, self.leave = inner.kernel, inner.enter, inner.leave
-        self.full_batch_only, self.changes_gradient = inner.full_batch_only, inner.changes_gradient
-        self.slots = (*inner.slots, *self.own_slots)
-        self.hyperparameters = (*inner.hyperparameters, *self.own_hyperparameters)
-        self.non_negative = inner.non_negative
-        self.running = (*inner.running, *self.own_running)
+            raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
+        self.__dict__["optimizer"] = inner
         super().__init__()
         self.column = self._inner().coefficients(1).shape[1]
+
+    @property
+    def variant(self) -> Any:
+        return type(self), self.optimizer.variant
 
     def _inner(self) -> Optimizer:
         """The wrapped optimizer, brought to where we are."""
@@ -71,39 +89,32 @@ class Wrapper(Optimizer):
         return getattr(self._inner(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        inner = self.__dict__.get("optimizer")
-        if inner is not None and inner.takes(name):
-            setattr(inner, name, value)
+        if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
+            super().__setattr__(name, value)
+        elif name == "optimizer":
+            raise AttributeError(
+                f"optimizer is fixed once the wrapper is made, got {value!r}: make a new {type(self).__name__}"
+            )
+        elif inner.takes(name):
+            setattr(self._inner(), name, value)
+            self.check_fields({name: value})
         else:
             super().__setattr__(name, value)
 
     def takes(self, name: str) -> bool:
-        return name in self.own_hyperparameters or self.optimizer.takes(name)
+        return super().takes(name) or self.optimizer.takes(name)
 
     @property
     def title(self) -> str:
         return f"{type(self).__name__}({self.optimizer.title})"
 
-    def config(self) -> dict[str, Any]:
-        inner = {"class": type(self.optimizer).__name__, **self.optimizer.config()}
-        return {**super().config(), "optimizer": inner}
-
     def configure(self, config: Mapping[str, Any]) -> None:
-        other = self._with(config)
-        if "optimizer" in config:
-            self.optimizer.configure(_arguments(config["optimizer"]))
-        for name in config:
-            if name != "optimizer":
-                setattr(self, name, getattr(other, name))
-
-    def _with(self, config: Mapping[str, Any]) -> Optimizer:
         own = dict(config)
         inner = own.pop("optimizer", {})
-        kind = type(self.optimizer).__name__
-        if not isinstance(inner, Mapping) or inner.get("class", kind) != kind:
-            raise ValueError(f"optimizer: expected the arguments of {self.optimizer.title}, got {inner!r}")
-        wrapped = self.optimizer._with(_arguments(inner))
-        return type(self)(**{**super().config(), **own, "optimizer": wrapped})
+        if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
+            raise ValueError(f"optimizer must hold the arguments of {self.optimizer.title}, got {inner!r}")
+        self.optimizer.configure({name: value for name, value in inner.items() if name != "class"})
+        super().configure(own)
 
     def __copy__(self) -> Wrapper:
         other = object.__new__(type(self))
@@ -136,8 +147,3 @@ class Wrapper(Optimizer):
 
     def lookahead(self) -> tuple[Real, int] | None:
         return self._inner().lookahead()
-
-
-def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a wrapped optimizer, without its class."""
-    return {name: value for name, value in config.items() if name != "class"}

@@ -31,4 +31,4 @@ _ALL: tuple[type[FullBatchOptimizer], ...] = (
     Newton, DampedNewton, AdaptiveDampedNewton, ModifiedNewton, NonlinearCG, BFGS, LBFGS, TruncatedNewton, GaussNewton,
     LevenbergMarquardt, ScipyMinimize,
 )  # fmt: skip
-OPTIMIZERS: dict[str, type[FullBatchOptimizer]] = {optimizer.kernel: optimizer for optimizer in _ALL}
+OPTIMIZERS: dict[str, type[FullBatchOptimizer]] = {optimizer.name: optimizer for optimizer in _ALL}

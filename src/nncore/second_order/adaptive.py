@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nncore.schedules import number
+from nncore.fields import Number, number
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -63,11 +63,12 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
     array([1., 1.])
     """
 
-    kernel = "adaptive_damped_newton"
+    name = "adaptive_damped_newton"
+    damping = Number(above=0.0)
     what = "the damped Hessian"
 
     def __init__(self, damping: float = 1e-3, tol: float = 1e-10) -> None:
-        self.damping = number("damping", damping, above=0.0)
+        self.damping = damping
         super().__init__(tol)
 
     def initial_numbers(self) -> Row:

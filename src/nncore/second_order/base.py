@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore.errors import DivergenceError
+from nncore.fields import Number, count, number
 from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, real_dtype
 from nncore.optimizers.base import check_finite_state, check_names
 from nncore.optimizers.path import Path, start
-from nncore.schedules import count, number, step_or_epoch
+from nncore.schedules import step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
 
 __all__ = ["FullBatchOptimizer", "Walk"]
@@ -58,6 +59,7 @@ class FullBatchOptimizer(Optimizer):
         Numbers it remembers.
     """
 
+    tol = Number(0.0)
     full_batch_only = True
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
@@ -65,7 +67,7 @@ class FullBatchOptimizer(Optimizer):
     )
 
     def __init__(self, tol: float = 1e-10) -> None:
-        self.tol = number("tol", tol, 0.0)
+        self.tol = tol
         self.numbers: Row = {}
         self.stopped = ""
         super().__init__()
@@ -114,7 +116,7 @@ class FullBatchOptimizer(Optimizer):
         """
         self._check_theta(theta)
         if isinstance(f, np.ndarray):
-            raise TypeError(f"f: expected an object with value_and_gradient, as {type(self).__name__} needs, got an array")
+            raise TypeError(f"f must be an object with value_and_gradient, as {type(self).__name__} needs, got an array")
         if self._n is None:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
@@ -197,7 +199,7 @@ class FullBatchOptimizer(Optimizer):
 
     def _check_size(self, theta: Real) -> None:
         if self._n not in (None, theta.size):
-            raise ValueError(f"theta: expected {self._n} numbers as the optimizer's state, got {theta.size}")
+            raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
 
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Begin afresh with `n` parameters."""
@@ -219,18 +221,18 @@ class FullBatchOptimizer(Optimizer):
             raise TypeError(f"state of {self.kernel}: expected a mapping, got {state!r}")
         n = count("parameters", state.get("parameters"))
         if self._n not in (None, n):
-            raise ValueError(f"state of {self.kernel}: expected {self._n} parameters, got {n}")
+            raise ValueError(f"state of {self.name} must have {self._n} parameters, got {n}")
         names = self.state or self.initial_state(1)
-        check_names(self.kernel, state, {"step_count", "parameters", *self.initial_numbers(), *names})
+        check_names(self.name, state, {"step_count", "parameters", *self.initial_numbers(), *names})
         arrays = {name: np.asarray(state[name]) for name in names}
         for name, array in arrays.items():
             if array.shape[-1:] != (n,):  # before anything of that size is allocated
-                raise ValueError(f"state {name}: expected arrays with a last axis of {n} numbers, got shape {array.shape}")
+                raise ValueError(f"state {name} must have a last axis of {n} numbers, got shape {array.shape}")
         blank = self.state or self.initial_state(n)
         for name, array in arrays.items():
             if (array.shape, array.dtype) != (blank[name].shape, blank[name].dtype):
                 expected = f"shape {blank[name].shape} and {blank[name].dtype}"
-                raise ValueError(f"state {name}: expected {expected}, got {array.shape} and {array.dtype}")
+                raise ValueError(f"state {name} must have {expected}, got {array.shape} and {array.dtype}")
             check_finite_state(name, array)
         step_count = step_or_epoch("step_count", state["step_count"])
         numbers = {name: number(name, state[name]) for name in self.initial_numbers()}

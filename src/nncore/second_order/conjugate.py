@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nncore.optimizers.hyper import choice
+from nncore.fields import Choice
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import strong_wolfe, why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -61,10 +61,11 @@ class NonlinearCG(FullBatchOptimizer):
     array([1., 1.])
     """
 
-    kernel = "nonlinear_cg"
+    name = "nonlinear_cg"
+    beta = Choice(*BETAS)
 
     def __init__(self, beta: str = "polak_ribiere", tol: float = 1e-10) -> None:
-        self.beta = choice("beta", beta, tuple(BETAS))
+        self.beta = beta
         super().__init__(tol)
 
     def initial_state(self, n: int) -> dict[str, Array]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from nncore.optimizers.hyper import choice
+from nncore.fields import Choice
 from nncore.second_order.adaptive import AdaptiveDampedNewton
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -36,7 +39,7 @@ class GaussNewton(FullBatchOptimizer):
            [ 1.  ,  1.  ]])
     """
 
-    kernel = "gauss_newton"
+    name = "gauss_newton"
 
     def __init__(self, tol: float = 1e-10) -> None:
         super().__init__(tol)
@@ -79,12 +82,19 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
     array([3. , 0.5])
     """
 
-    kernel = "levenberg_marquardt"
+    name = "levenberg_marquardt"
     what = "the damped Gauss-Newton matrix"
 
+    scaling = Choice("identity", "marquardt")
+
     def __init__(self, damping: float = 1e-3, scaling: str = "identity", tol: float = 1e-10) -> None:
-        self.scaling = choice("scaling", scaling, ("identity", "marquardt"))
+        self.scaling = scaling
         super().__init__(damping, tol)
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if self.step_count and ("scale" in self.state) != (self.scaling == "marquardt"):
+            raise ValueError(f"scaling is fixed once there is a state, got {self.scaling!r}: make a new {self.title}")
+        super().check_fields(assigned)
 
     def initial_state(self, n: int) -> dict[str, Array]:
         return {"scale": np.zeros(n)} if self.scaling == "marquardt" else {}

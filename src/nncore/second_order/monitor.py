@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from nncore._kernels.blas import one_blas_thread
 from nncore.callbacks import Callback
-from nncore.data.validation import NUMBER, check_positive_integer
+from nncore.fields import Count, Field, Maybe, Number
 from nncore.history import History
 from nncore.second_order.operators import HessianOperator
 
@@ -61,12 +60,14 @@ class ConditioningMonitor(Callback):
     (True, True)
     """
 
+    X: Field[Any] = Field()
+    y: Field[Any] = Field()
+    lr = Maybe(Number(above=0))
+    every = Count()
     columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
 
     def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:
-        if lr is not None and (isinstance(lr, bool) or not isinstance(lr, NUMBER) or not 0 < lr < math.inf):
-            raise ValueError(f"lr must be a positive number, got {lr!r}")
-        self.X, self.y, self.lr, self.every = X, y, lr, check_positive_integer(every, "every")
+        self.X, self.y, self.lr, self.every = X, y, lr, every
         self._hessian: HessianOperator | None = None
 
     def on_train_begin(self, trainer: Any) -> None:

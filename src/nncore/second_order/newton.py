@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nncore.optimizers.hyper import Hyper
-from nncore.schedules import number
+from nncore.fields import Flag, Number
+from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import armijo, why_no_step
 from nncore.second_order.objective import Evaluated, Point
@@ -44,10 +44,11 @@ class Newton(FullBatchOptimizer):
     array([-0.25,  0.  ])
     """
 
-    kernel = "newton"
+    name = "newton"
+    allow_indefinite = Flag()
 
     def __init__(self, allow_indefinite: bool = False, tol: float = 1e-10) -> None:
-        self.allow_indefinite = bool(allow_indefinite)
+        self.allow_indefinite = allow_indefinite
         super().__init__(tol)
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
@@ -74,8 +75,8 @@ class DampedNewton(FullBatchOptimizer):
     array([0.66666667, 1.        ])
     """
 
-    kernel = "damped_newton"
-    hyperparameters = ("damping",)
+    name = "damped_newton"
+    damping = HyperParameter()
 
     def __init__(self, damping: Hyper = 1.0, tol: float = 1e-10) -> None:
         self.damping = damping
@@ -111,12 +112,11 @@ class ModifiedNewton(FullBatchOptimizer):
            [0. , 2. ]])
     """
 
-    kernel = "modified_newton"
+    name = "modified_newton"
+    floor = Number(above=0.0, below=1.0)
 
     def __init__(self, floor: float = 1e-8, tol: float = 1e-10) -> None:
-        self.floor = number("floor", floor, above=0.0)
-        if self.floor >= 1:
-            raise ValueError(f"floor: expected a number in (0, 1), got {floor!r}")
+        self.floor = floor
         super().__init__(tol)
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:

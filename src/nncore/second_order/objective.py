@@ -76,7 +76,7 @@ class Evaluated:
         self.f, self.dtype = f, np.dtype(dtype)
         self.value_and_gradient = getattr(f, "value_and_gradient", f)
         if not callable(self.value_and_gradient):
-            raise TypeError(f"f: expected a callable or an object with value_and_gradient, got {type(f).__name__}")
+            raise TypeError(f"f must be a callable or an object with value_and_gradient, got {type(f).__name__}")
         self.evaluations = self.products = 0
 
     def at(self, theta: Array) -> Point:
@@ -86,7 +86,7 @@ class Evaluated:
             value, gradient = self.value_and_gradient(theta.copy())
             gradient = np.array(gradient, np.float64)
         if gradient.shape != theta.shape:
-            raise ValueError(f"f: expected a gradient of shape {theta.shape}, got {gradient.shape}")
+            raise ValueError(f"f must return a gradient of shape {theta.shape}, got {gradient.shape}")
         self.evaluations += 1
         return Point(theta, float(value), gradient)
 
@@ -117,7 +117,7 @@ class Evaluated:
             product = np.asarray(self.f.hessian(theta) @ v, np.float64)
         else:
             raise TypeError(
-                f"f: expected hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
+                f"f must have hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
                 "BFGS, LBFGS and NonlinearCG need gradients only"
             )
         if not np.isfinite(product).all():
@@ -133,7 +133,7 @@ class Evaluated:
             _, jacobian = self.f.residuals_and_jacobian(theta)
             return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
         raise TypeError(
-            f"f: expected residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
+            f"f must have residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
             f"{type(self.f).__name__} without them. Newton's relatives need a Hessian instead"
         )
 
@@ -148,7 +148,7 @@ class Evaluated:
 def _curvature(matrix: Any, n: int, what: str) -> Array:
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (n, n):
-        raise ValueError(f"f: expected a {what} of shape {(n, n)}, got {matrix.shape}")
+        raise ValueError(f"f must return a {what} of shape {(n, n)}, got {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise DivergenceError(f"the {what} is not finite. The last finite parameters are in place")
     symmetric: Array = (matrix + matrix.T) / 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from nncore.schedules import count
+from nncore.fields import Count
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import strong_wolfe, why_no_step
 from nncore.second_order.objective import MOST_DENSE, Array, Evaluated, Point
@@ -91,7 +94,7 @@ class BFGS(_QuasiNewton):
     array([1., 1.])
     """
 
-    kernel = "bfgs"
+    name = "bfgs"
 
     def __init__(self, tol: float = 1e-10) -> None:
         super().__init__(tol)
@@ -141,11 +144,19 @@ class LBFGS(_QuasiNewton):
     array([1., 1.])
     """
 
-    kernel = "lbfgs"
+    name = "lbfgs"
+    memory = Count()
 
     def __init__(self, memory: int = 10, tol: float = 1e-10) -> None:
-        self.memory = count("memory", memory)
+        self.memory = memory
         super().__init__(tol)
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if self.state and len(self.state["s"]) != self.memory:
+            raise ValueError(
+                f"memory must stay {len(self.state['s'])} once there is a state, got {self.memory}: make a new LBFGS"
+            )
+        super().check_fields(assigned)
 
     def initial_state(self, n: int) -> dict[str, Array]:
         return {"s": np.zeros((self.memory, n)), "y": np.zeros((self.memory, n))}

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from nncore import regularizers
 from nncore._kernels.blas import one_blas_thread
-from nncore.data.validation import check_positive_integer
+from nncore.fields import count
 from nncore.losses import Loss
 from nncore.model import Sequential
 from nncore.regularizers import Regularizer
@@ -189,7 +189,7 @@ def curvature(
     if not 0 < radius < math.inf:
         raise ValueError(f"radius must be a positive number, got {radius!r}")
     for name, value in (("k", k), ("probes", probes), ("steps", steps)):
-        check_positive_integer(value, name)
+        count(name, value)
     regularizer = regularizers.get(regularizer, model)
     operator = (GaussNewtonOperator if gauss_newton else HessianOperator)(model, X, y, loss, regularizer)
     n = operator.shape[0]

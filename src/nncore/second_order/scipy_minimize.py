@@ -11,7 +11,7 @@ import numpy as np
 import scipy.optimize
 
 from nncore.errors import DivergenceError
-from nncore.optimizers.hyper import choice
+from nncore.fields import Choice, Field, arguments
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
 
@@ -52,18 +52,35 @@ class ScipyMinimize(FullBatchOptimizer):
     array([1., 1.])
     """
 
-    kernel = "scipy_minimize"
+    name = "scipy_minimize"
+    method = Choice(*METHODS)
+    bounds: Field[Any] = Field()  # SciPy checks these
+    constraints: Field[Any] = Field()
+    options: Field[Any] = Field()
 
     def __init__(
         self, method: str = "L-BFGS-B", tol: float = 1e-10, bounds: Any = None, constraints: Any = (), **options: Any
     ) -> None:
-        self.method = choice("method", method, METHODS)
+        self.method = method
         self.bounds, self.constraints, self.options = bounds, constraints, options
         self._search: _Search | None = None
         super().__init__(tol)
 
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        self.close()  # a search that is under way goes by what it began with
+        super().check_fields(assigned)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), **self.options}
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        named = arguments(type(self))
+        options = {name: value for name, value in config.items() if name not in named}
+        super().configure({name: value for name, value in config.items() if name in named})
+        self.options = {**self.options, **options}
+
     def __repr__(self) -> str:
-        given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, ())}
+        given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, (), [])}
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from nncore.schedules import count, number
+from nncore.fields import Count, Maybe, Number, number
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -48,13 +50,19 @@ class TruncatedNewton(FullBatchOptimizer):
     array([1., 1.])
     """
 
-    kernel = "truncated_newton"
+    name = "truncated_newton"
+    radius = Number(above=0.0)
+    max_radius = Number(above=0.0)
+    max_cg = Maybe(Count())
 
     def __init__(self, radius: float = 1.0, max_radius: float = 1000.0, max_cg: int | None = None, tol: float = 1e-10) -> None:
-        self.radius = number("radius", radius, above=0.0)
-        self.max_radius = number("max_radius", max_radius, self.radius)
-        self.max_cg = None if max_cg is None else count("max_cg", max_cg)
+        self.radius, self.max_radius, self.max_cg = radius, max_radius, max_cg
         super().__init__(tol)
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        if self.max_radius < self.radius:
+            raise ValueError(f"max_radius must be at least radius = {self.radius:g}, got {self.max_radius:g}")
+        super().check_fields(assigned)
 
     def initial_numbers(self) -> Row:
         return {"radius": self.radius}

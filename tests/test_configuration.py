@@ -1,0 +1,457 @@
+"""Configured objects: an assignment is checked as the constructor's argument is, and has the same effect, or is refused."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import callbacks, fields, initializers, landscapes, layers, losses, metrics, optimizers, samplers, schedules
+from nncore import second_order as so
+from nncore.data.scaling import SCALERS
+from nncore.landscapes import functions
+from nncore.landscapes.functions import Rosenbrock
+
+X = np.random.default_rng(0).standard_normal((12, 4))
+y = np.random.default_rng(1).standard_normal((12, 3))
+
+NEEDED: dict[str, dict[str, Any]] = {  # arguments without a default, and those that make the others count
+    "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},
+    "StepDecay": {"initial": 1.0, "every": 2}, "Harmonic": {"a": 0.5}, "InverseTime": {"initial": 1.0, "rate": 0.5},
+    "Exponential": {"initial": 1.0, "gamma": 0.5}, "Polynomial": {"initial": 1.0, "steps": 4},
+    "Cosine": {"initial": 1.0, "steps": 4}, "Warmup": {"after": 0.4, "steps": 3}, "OneCycle": {"peak": 1.0, "steps": 10},
+    "L1": {"strength": 0.1}, "L2": {"strength": 0.1}, "ProximalL1": {"strength": 0.1}, "ElasticNet": {"l1": 0.1, "l2": 0.2},
+    "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}}, "ClipValue": {"limit": 0.1}, "ClipNorm": {"limit": 0.1},
+    "ClipGlobalNorm": {"limit": 0.1}, "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
+    "ConditioningMonitor": {"X": X, "y": y}, "EMA": {"optimizer": "adam"}, "PolyakAveraging": {"optimizer": "sgd"},
+    "GradientNoise": {"optimizer": "adam"}, "WeightNorm": {"layer": nn.Dense(3)}, "Dropout": {"rate": 0.5},
+    "GaussianDropout": {"rate": 0.5}, "GaussianNoise": {"stddev": 0.5}, "ActivityL1": {"strength": 0.1},
+    "GroupNorm": {"groups": 2}, "LossMetric": {"loss": losses.Huber(2.0)},
+    **{name: {"units": 3} for name in ("Dense", "SimpleRNN", "GRU", "DropConnect", "Shakeout")},
+    **{name: {"units": 3, "sigma": 0.5} for name in ("MultiplicativeWhiteout", "AdditiveWhiteout")},
+    "GaussianWeightNoise": {"units": 3, "stddev": 0.5},
+}  # fmt: skip
+FREE = {"X", "y", "bounds", "constraints", "options"}  # SciPy's, and data, which are checked where they are used
+
+CLASSES: list[type] = [
+    *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(), *schedules.SCHEDULES.values(),
+    *(sampler for name, sampler in samplers.SAMPLERS.items() if name != "weighted"),
+    nn.L1, nn.L2, nn.ProximalL1, nn.ElasticNet, nn.regularizers.PerLayer, nn.ClipValue, nn.ClipNorm, nn.ClipGlobalNorm,
+    *losses.LOSSES.values(), *layers.LAYERS.values(), callbacks.Callback, *callbacks.CALLBACKS.values(),
+    so.ConditioningMonitor, *SCALERS.values(), *initializers.INITIALIZERS.values(),
+    *functions.LANDSCAPES.values(), metrics.Accuracy, metrics.LossMetric,
+]  # fmt: skip
+EACH = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__.split('.')[1]}-{cls.__name__}")
+
+
+def arguments(cls: type) -> dict[str, Any]:
+    """What the constructor needs."""
+    if cls is initializers.Constant:
+        return {}
+    return dict(NEEDED.get(cls.__name__, {}))
+
+
+def named(cls: type) -> list[str]:
+    """The names of all arguments that are given by name, those handed on to a base class too."""
+    names = list(inspect.signature(cls).parameters)
+    if "dense" in names:
+        names = [name for name in names if name != "dense"] + ["weight_init", "bias_init", "bias", "name"]
+    return [name for name in names if name not in FREE]
+
+
+def default(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameter = inspect.signature(vars(base)["__init__"]).parameters.get(name)
+            if parameter is not None:
+                return parameter.default
+    return inspect.Parameter.empty
+
+
+def attribute(cls: type, name: str) -> str:
+    return fields.arguments(cls).get(name, name) if issubclass(cls, fields.Sealed) else name
+
+
+def outcome(act: Any) -> Any:
+    """What comes of it, or the error."""
+    try:
+        return act()
+    except Exception as error:
+        return type(error), str(error)
+
+
+def described(instance: Any) -> Any:
+    return repr(instance), outcome(lambda: instance.config() if hasattr(instance, "config") else None)
+
+
+VALUES: list[Any] = [
+    math.nan, math.inf, -math.inf, -1, -1e-300, 0, 0.0, 1, 1.0, 2, 5, 2.5, 10**6, 2**64, True, False, None, "no", "", "x",
+    "False", object(), np.float64(0.25), np.float32(0.5), np.int64(3), np.True_, (0.1, 0.2), [1, 2], (2.0, 1.0), {},
+    "max", "inside",
+]  # fmt: skip
+
+
+@EACH
+def test_assignments_are_checked_as_arguments_are(cls: type) -> None:
+    """Of any value: constructor and assignment agree, or the assignment is refused as the value is fixed."""
+    for name in named(cls):
+        for value in VALUES:
+            constructed = outcome(lambda n=name, v=value: cls(**{**arguments(cls), n: v}))
+            instance = cls(**arguments(cls))
+            before = described(instance)
+            error = outcome(lambda i=instance, n=name, v=value: setattr(i, attribute(cls, n), v))
+            if error is None:
+                assert not isinstance(constructed, tuple), (name, value, constructed)
+                assert described(instance) == described(constructed), (name, value)
+            else:
+                assert described(instance) == before, (name, value)
+                fixed = issubclass(error[0], AttributeError)
+                assert fixed or error == constructed, (name, value, error, constructed)
+
+
+@EACH
+def test_what_no_argument_may_be(cls: type) -> None:
+    for name in named(cls):
+        for value in (object(), math.nan):
+            with pytest.raises((TypeError, ValueError), match=r"must|exclude"):
+                cls(**{**arguments(cls), name: value})
+
+
+@EACH
+def test_flags_are_true_or_false(cls: type) -> None:
+    for name in named(cls):
+        if isinstance(default(cls, name), bool):
+            for value in ("False", "no", 1, 0, None, np.int64(1)):
+                with pytest.raises(TypeError, match=f"^{name} must be True or False, got "):
+                    cls(**{**arguments(cls), name: value})
+            assert getattr(cls(**{**arguments(cls), name: np.True_}), attribute(cls, name)) is True
+
+
+RANGES: list[tuple[Any, str, Any]] = [
+    (nn.SGD, "lr", -1), (nn.Adam, "betas", (1.0, 0.5)), (nn.Adam, "betas", (0.5,)), (nn.Adam, "eps_placement", "under"),
+    (nn.Rprop, "step_sizes", (2.0, 1.0)), (nn.Rprop, "etas", (0.5, 1.0)), (nn.EMA, "decay", 1.0), (nn.RMSprop, "momentum", 1),
+    (nn.GradientNoise, "seed", 2**63), (so.ModifiedNewton, "floor", 1), (so.TruncatedNewton, "max_radius", 0.5),
+    (so.LBFGS, "memory", 0), (so.Newton, "tol", -1), (schedules.OneCycle, "fraction", 1.0), (schedules.OneCycle, "steps", 1),
+    (schedules.PiecewiseConstant, "boundaries", [3, 2]), (schedules.PiecewiseConstant, "levels", [1.0]),
+    (samplers.ImportanceSampling, "mix", 1.5), (nn.ClipValue, "limit", 0), (losses.Huber, "delta", 0), (nn.L2, "strength", -5),
+    (nn.Dropout, "rate", 1), (nn.BatchNorm, "momentum", 0), (nn.BatchNorm, "units", [1, 1]), (nn.GroupNorm, "groups", 0),
+    (nn.Shakeout, "c", -1), (nn.MultiplicativeWhiteout, "gamma", 2.5), (nn.Dense, "units", 0), (nn.Dense, "name", ""),
+    (nn.EarlyStopping, "patience", -1), (nn.EarlyStopping, "mode", "most"), (nn.ReduceLROnPlateau, "factor", 1),
+    (nn.data.MinMaxScaler, "feature_range", (1, 0)), (nn.data.Decorrelate, "tol", 1), (nn.data.StandardScaler, "nan", "keep"),
+    (initializers.Normal, "std", -1), (functions.Rosenbrock, "b", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), RANGES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_ranges(cls: type, name: str, value: Any) -> None:
+    """The same error in both ways, and nothing has changed."""
+    with pytest.raises(ValueError) as constructed:
+        cls(**{**arguments(cls), name: value})
+    instance = cls(**arguments(cls))
+    before = described(instance)
+    with pytest.raises((ValueError, AttributeError)) as assigned:
+        setattr(instance, attribute(cls, name), value)
+    assert described(instance) == before
+    if not isinstance(assigned.value, AttributeError):
+        assert str(assigned.value) == str(constructed.value)
+
+
+# ---- what is assigned has the effect of what is constructed
+
+
+def other_values(cls: type, name: str) -> list[Any]:
+    """The other values of a flag or a choice, and another number."""
+    given = arguments(cls).get(name, default(cls, name))
+    field = getattr(cls, attribute(cls, name), None)
+    field = field.field if isinstance(field, fields.Maybe) else field
+    if isinstance(field, fields.Choice):
+        return [choice for choice in field.choices if choice != given]
+    if isinstance(given, bool):
+        return [not given]
+    if isinstance(given, float):
+        return [given * 0.5] if given else [0.25]
+    return []
+
+
+STEPS = [(cls, name, value) for cls in CLASSES if issubclass(cls, optimizers.Optimizer)
+         for name in named(cls) for value in other_values(cls, name)]  # fmt: skip
+NAMES = {"ids": lambda value: getattr(value, "__name__", str(value))}
+
+
+def walk(optimizer: Any, theta: Any, steps: int = 3) -> bytes:
+    rng = np.random.default_rng(5)
+    for _ in range(steps):
+        optimizer.step(theta, rng.standard_normal(theta.size) * 1e-3)
+    optimizer.finish(theta)
+    return bytes(theta.tobytes())
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), STEPS, **NAMES)
+def test_an_assigned_flag_is_that_of_the_constructor(cls: type, name: str, value: Any) -> None:
+    constructed, assigned = cls(**{**arguments(cls), name: value}), cls(**arguments(cls))
+    setattr(assigned, name, value)
+    if issubclass(cls, so.FullBatchOptimizer):
+        ways = [outcome(lambda o=o: o.minimize(Rosenbrock(), [-1.2, 1.0], 6)) for o in (constructed, assigned)]
+        ways = [way if isinstance(way, tuple) else way.theta.tobytes() for way in ways]
+    else:
+        ways = [walk(o, np.ones(40)) for o in (constructed, assigned)]
+    assert ways[0] == ways[1]
+    assert repr(constructed) == repr(assigned)
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), [s for s in STEPS if not issubclass(s[0], so.FullBatchOptimizer)], **NAMES)
+def test_a_flag_assigned_on_the_way(cls: type, name: str, value: Any) -> None:
+    """It counts from the next step on, as in an optimizer that was made with it and took over the state; or it is refused."""
+    theta, assigned = np.ones(40), cls(**arguments(cls))
+    walk(assigned, theta)
+    before = repr(assigned)
+    try:
+        setattr(assigned, name, value)
+    except ValueError as error:
+        assert "once there is a state" in str(error)  # noqa: PT017
+        assert repr(assigned) == before
+        return
+    constructed = cls(**{**arguments(cls), name: value})
+    constructed.init_state(theta.size, theta.dtype)
+    constructed.load_state_dict(assigned.state_dict())
+    assert walk(assigned, theta.copy()) == walk(constructed, theta.copy())
+
+
+def trainer(optimizer: Any, **kw: Any) -> nn.Trainer:
+    model = nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(3)], input_shape=4, dtype="float64", seed=1)
+    return nn.Trainer(model, kw.pop("loss", "squared_error"), optimizer, **kw)
+
+
+PROGRAMS = [
+    (nn.Adam, "eps_placement", "inside"), (nn.Adam, "bias_correction", False), (nn.Momentum, "lr_placement", "outside"),
+    (nn.AdaDelta, "eps_placement", "outside"), (nn.GradientNoise, "seed", 7), (nn.RMSprop, "eps_placement", "inside"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), PROGRAMS, **NAMES)
+def test_training_follows_an_assigned_flag(cls: type, name: str, value: Any) -> None:
+    """The compiled program is another one."""
+    one, other = trainer(cls(**arguments(cls))), trainer(cls(**{**arguments(cls), name: value}))
+    one.fit(X, y, epochs=2, batch_size=4, verbose=0)
+    other.model.parameters[...] = one.model.parameters
+    other.optimizer.load_state_dict(one.optimizer.state_dict())
+    other.epochs_done = one.epochs_done
+    setattr(one.optimizer, name, value)
+    for each in (one, other):
+        each.fit(X, y, epochs=2, batch_size=4, verbose=0)
+    assert one.model.parameters.tobytes() == other.model.parameters.tobytes()
+
+
+def test_flags_of_a_wrapped_optimizer_are_the_wrappers() -> None:
+    for make in (lambda inner: nn.EMA(inner), lambda inner: nn.GradientNoise(nn.EMA(inner))):
+        assigned = make(nn.Adam())
+        assigned.eps_placement = "inside"
+        assert "inside" in repr(assigned)
+        assert walk(assigned, np.ones(9)) == walk(make(nn.Adam(eps_placement="inside")), np.ones(9))
+    assigned = nn.EMA(nn.RMSprop())
+    assigned.centered = True
+    assert assigned.slots == ("r", "a", "average")
+    walk(assigned, np.ones(9))
+    with pytest.raises(ValueError, match="centered is fixed once there is a state"):
+        assigned.centered = False
+    with pytest.raises(AttributeError, match="optimizer is fixed"):
+        assigned.optimizer = nn.SGD()
+
+
+LAYERED = [(cls, name, value) for cls in CLASSES if issubclass(cls, nn.Layer) for name in named(cls)
+           for value in other_values(cls, name)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), LAYERED, **NAMES)
+def test_an_assigned_argument_of_a_layer_is_that_of_the_constructor(cls: Any, name: str, value: Any) -> None:
+    shape = (4, 2) if cls.__name__ in ("SimpleRNN", "GRU", "InstanceNorm") else 8
+    rows = np.random.default_rng(3).standard_normal((6, 4, 2))
+    constructed, assigned = cls(**{**arguments(cls), name: value}), cls(**arguments(cls))
+    setattr(assigned, attribute(cls, name), value)
+    results = []
+    for layer in (constructed, assigned):
+        model = nn.Sequential([layer], input_shape=shape, dtype="float64", seed=2)
+        results.append([model.forward(rows.reshape(6, *model.input_shape), training=t).tobytes() for t in (True, False)])
+    assert results[0] == results[1]
+    assert repr(constructed) == repr(assigned)
+
+
+def test_losses_clips_and_penalties_follow_an_assignment() -> None:
+    for make, name, value in (
+        (lambda v: {"loss": losses.Huber(v)}, "loss.delta", 0.01), (lambda v: {"clip": nn.ClipValue(v)}, "clip.limit", 0.01),
+        (lambda v: {"clip": nn.ClipGlobalNorm(v)}, "clip.limit", 0.01),
+        (lambda v: {"regularizer": nn.L2(v)}, "regularizer.l2", 2.0),
+        (lambda v: {"regularizer": nn.ProximalL1(v)}, "regularizer.proximal", 2.0),
+    ):  # fmt: skip
+        constructed, assigned = trainer(nn.SGD(0.1), **make(value)), trainer(nn.SGD(0.1), **make(1.0))
+        part, attribute_ = name.split(".")
+        start = assigned.model.parameters.copy()
+        assigned.fit(X, y, epochs=1, verbose=0)  # with the program for 1.0
+        assigned.model.parameters[...], assigned.epochs_done = start, 0
+        setattr(getattr(assigned, part), attribute_, value)
+        for each in (constructed, assigned):
+            each.fit(X, y, epochs=2, batch_size=4, verbose=0)
+        assert constructed.model.parameters.tobytes() == assigned.model.parameters.tobytes()
+
+
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
+def test_an_assigned_argument_of_a_schedule_is_that_of_the_constructor(name: str) -> None:
+    cls = schedules.SCHEDULES[name]
+    for argument in named(cls):
+        for value in [*other_values(cls, argument), *([7] if arguments(cls).get(argument) in (2, 3, 4, 10) else [])]:
+            constructed, assigned = cls(**{**arguments(cls), argument: value}), cls(**arguments(cls))
+            setattr(assigned, argument, value)
+            assert np.array_equal(constructed.values(0, 30, 3), assigned.values(0, 30, 3))
+
+
+def test_a_scaler_follows_an_assignment_after_the_fit() -> None:
+    for cls, name, value in ((nn.data.MinMaxScaler, "feature_range", (-1, 1)), (nn.data.Decorrelate, "tol", 0.9)):
+        constructed, assigned = cls(**{name: value}).fit(X), cls().fit(X)
+        setattr(assigned, name, value)
+        assert np.array_equal(constructed.transform(X), assigned.transform(X))
+        assert all(np.array_equal(getattr(assigned, key), array) for key, array in vars(constructed).items() if key[-1] == "_")
+
+
+def test_callbacks_follow_an_assignment() -> None:
+    stopping = nn.EarlyStopping("val_loss")
+    stopping.monitor = "loss"
+    stopping.check_columns(["loss"])
+    checkpoint = nn.ModelCheckpoint("net")
+    checkpoint.monitor = "loss"
+    with pytest.raises(ValueError, match="no column 'loss'"):
+        checkpoint.check_columns(["val_loss"])
+
+
+# ---- names, configurations, copies
+
+
+@EACH
+def test_unknown_attributes_are_refused(cls: type) -> None:
+    instance = cls(**arguments(cls))
+    with pytest.raises(AttributeError, match="colour"):
+        instance.colour = "red"
+    if cls is so.ScipyMinimize:  # whose other arguments are the method's
+        return
+    with pytest.raises(TypeError, match="colour"):
+        cls(**arguments(cls), colour="red")
+    for name in ("slots", "kernel", "name", "l1") if not issubclass(cls, (nn.Layer, nn.ElasticNet, nn.L1)) else ():
+        if name not in fields.arguments(cls) and hasattr(type(instance), name):
+            with pytest.raises(AttributeError):
+                setattr(instance, name, "nonsense")
+
+
+def test_unknown_attributes_are_explained() -> None:
+    for instance, name, hint in (
+        (nn.L2(1e-3), "strength", "it is l2"), (nn.ClipValue(1.0), "limt", "did you mean 'limit'"),
+        (nn.EarlyStopping(), "patince", "did you mean 'patience'"),
+        (schedules.Exponential(1.0, 0.5), "gama", "did you mean 'gamma'"),
+        (nn.Adam(), "epsilon", "it is eps"), (nn.data.StandardScaler(), "with_mean", "It has nan"),
+    ):  # fmt: skip
+        with pytest.raises(AttributeError, match=hint):
+            setattr(instance, name, 3)
+
+
+def test_callbacks_of_the_users_own_keep_what_they_like() -> None:
+    class Log(nn.Callback):
+        def on_train_begin(self, trainer: Any) -> None:
+            self.rows: list[Any] = []
+
+    log = Log()
+    log.on_train_begin(None)
+    assert log.rows == []
+
+
+@EACH
+def test_a_configuration_makes_the_same_again(cls: type) -> None:
+    instance = cls(**arguments(cls))
+    if cls is so.ConditioningMonitor:  # made of data
+        assert instance.config()["every"] == 1
+        return
+    config = json.loads(json.dumps(instance.config())) if cls is not nn.regularizers.PerLayer else dict(arguments(cls))
+    if issubclass(cls, initializers.Initializer):
+        again = initializers.get(config)
+    elif cls is metrics.LossMetric:
+        again = cls(losses.Huber(config["loss"]["delta"]))
+    else:
+        again = cls(**config)
+    assert described(again) == described(instance)
+    if issubclass(cls, (fields.Value, initializers.Initializer)):
+        assert again == instance
+        assert again != object()
+
+
+@EACH
+def test_copies_keep_everything(cls: type) -> None:
+    instance = cls(**arguments(cls))
+    for other in (copy.copy(instance), copy.deepcopy(instance), pickle.loads(pickle.dumps(instance))):
+        assert type(other) is cls
+        assert described(other) == described(instance)
+        with pytest.raises(AttributeError):
+            other.colour = "red"
+
+
+def test_equal_arguments_make_equal_values() -> None:
+    assert nn.L2(0.1) == nn.L2(0.1) != nn.L2(0.2)
+    assert nn.L1(0.1) != nn.L2(0.1)
+    assert schedules.Warmup(0.4, 3) == schedules.Warmup(schedules.Constant(0.4), 3) != schedules.Warmup(0.5, 3)
+    assert nn.Dense(3) != nn.Dense(3)
+    assert nn.Adam() != nn.Adam()
+
+
+class Net(nn.Sequential):
+    """With a constructor of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__([nn.Dense(width), nn.Tanh(), nn.Dense(1)], input_shape=4, seed=3)
+        self.width = width
+        self.notes = [1]
+
+
+def test_copies_of_a_subclass_of_sequential() -> None:
+    net = Net(5)
+    net.parameters[...] = 0.5
+    copies = {
+        "copy": net.copy(), "copy.copy": copy.copy(net), "deepcopy": copy.deepcopy(net), "astype": net.astype("float64"),
+        "pickle": pickle.loads(pickle.dumps(net)),
+    }  # fmt: skip
+    for name, other in copies.items():
+        assert type(other) is Net, name
+        assert other.width == 5
+        assert other.notes == [1]
+        assert np.array_equal(other.parameters, net.parameters), name
+        assert other.parameters is not net.parameters, name
+        with pytest.raises(AttributeError, match="colour"):
+            other.colour = "red"
+    assert copies["deepcopy"].notes is not net.notes
+
+
+def test_trainers_check_what_is_assigned() -> None:
+    one = trainer("sgd")
+    for name, value, error in (
+        ("seed", -1, ValueError), ("seed", "1", TypeError), ("epochs_done", -1, ValueError), ("stop_training", "no", TypeError),
+        ("interrupted", 1, TypeError), ("clip", 5.0, TypeError), ("loss", "square", ValueError), ("regularizer", 1, TypeError),
+    ):  # fmt: skip
+        before = getattr(one, name)
+        with pytest.raises(error, match=rf"{name} must be"):
+            setattr(one, name, value)
+        assert getattr(one, name) is before
+
+
+@pytest.mark.parametrize("name", ["shuffle", "exact_loss"])
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_flags_of_fit(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be True or False, got {value!r}"):
+        trainer("sgd").fit(X, y, **{name: value})
+
+
+def test_landscapes_are_fixed() -> None:
+    for f, name in ((landscapes.Rosenbrock(), "a"), (landscapes.Quadratic(), "condition"), (landscapes.Beale(), "start")):
+        with pytest.raises(AttributeError, match=f"{name} is fixed once the landscape is made"):
+            setattr(f, name, 3.0)
