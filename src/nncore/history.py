@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nncore.figures import finish, new_figure
 from nncore.optimizers.hyper import RANGES
+from nncore.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,16 +198,29 @@ class History:
     def __repr__(self) -> str:
         if not self._rows:
             return "History of 0 epochs"
+        columns, cut = self._table()
+        lines = ["  ".join(cells) for cells in zip(*map(_justify, columns), strict=True)]
+        if cut:
+            lines[_HEAD + 1 : _HEAD + 1] = ["..."]
+            lines.append(f"[{self._rows} epochs]")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same table, for notebooks."""
+        columns, cut = self._table()
+        rows = list(zip(*columns, strict=True))
+        if cut:
+            rows[_HEAD + 1 : _HEAD + 1] = [("...",) * len(columns)]
+        return html_table(rows, [f"{self._rows} epochs"] if cut or not self._rows else [], text_columns=0)
+
+    def _table(self) -> tuple[list[list[str]], bool]:
+        """The columns as texts, each with its name first, and whether epochs in the middle are left out."""
         cut = self._rows > _HEAD + _TAIL + 1
         every = range(1, self._rows + 1)
         epochs = [*every[:_HEAD], *every[-_TAIL:]] if cut else list(every)
         table = [["epoch", *map(str, epochs)]]
         table += [[name, *_format([values[e - 1] for e in epochs])] for name, values in self._columns.items()]
-        lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
-        if cut:
-            lines[_HEAD + 1 : _HEAD + 1] = ["..."]
-            lines.append(f"[{self._rows} epochs]")
-        return "\n".join(lines)
+        return table, cut
 
     def plot(
         self,

@@ -175,6 +175,10 @@ class Network(Sealed):
                 return layer
         raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """What ``model["`` may be completed to."""
+        return [str(layer.name) for layer in self.layers]
+
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """Compiled things."""
         with self._turn:

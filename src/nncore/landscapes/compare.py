@@ -16,6 +16,7 @@ from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
 from nncore.schedules import count, number
+from nncore.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,14 +169,23 @@ class Comparison:
         return sorted(self.losses, key=lambda name: float(self.band(name)[1][-1]))
 
     def __repr__(self) -> str:
-        low, high = self.quantiles
-        head = ["optimizer", "lr", "final loss: median", f"{100 * low:g} %", f"{100 * high:g} %", "diverged"]
-        rows = [head, *(self._row(name) for name in self.ranking)]
+        rows = self._rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-        if any(search.at_edge for search in self.searches.values()):
-            lines.append("* the least or greatest learning rate tried")
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join([*(line.rstrip() for line in lines), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """The same table, for notebooks."""
+        return html_table(self._rows(), self._notes())
+
+    def _rows(self) -> list[list[str]]:
+        low, high = self.quantiles
+        head = ["optimizer", "lr", "final loss: median", f"{100 * low:g} %", f"{100 * high:g} %", "diverged"]
+        return [head, *(self._row(name) for name in self.ranking)]
+
+    def _notes(self) -> list[str]:
+        at_edge = any(search.at_edge for search in self.searches.values())
+        return ["* the least or greatest learning rate tried"] * at_edge
 
     def _row(self, name: str) -> list[str]:
         lower, median, upper = (values[-1] for values in self.band(name))
