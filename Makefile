@@ -16,6 +16,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/typed_examples.py
 
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py

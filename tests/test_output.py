@@ -188,7 +188,7 @@ def test_a_notebook_without_widgets() -> None:
     """Its output behaves as a terminal does; it is no terminal by its own account."""
     environment = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run([sys.executable, "-c", SETUP + NOTEBOOK], env=environment, capture_output=True, check=True)
-    *lines, bar, end = screen(done.stdout.decode("utf-8"))
+    *lines, bar, end = screen(done.stdout.decode("utf-8").replace("\n", "\r\n"))
     assert lines == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
     assert re.match(r"epoch 4/4 100%\|", bar)
     assert end == "end"

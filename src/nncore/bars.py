@@ -17,10 +17,7 @@ _NAMES = ("stdout", "stderr")
 
 def make_bar(notebook: bool, stream: TextIO, total: int, initial: int) -> Any:
     """A tqdm bar that is drawn only when told to and starts no monitor thread."""
-    kind = tqdm
-    if notebook:
-        from tqdm.auto import tqdm as kind
-    bar = type("Bar", (kind,), {"monitor_interval": 0})(
+    bar = type("Bar", (_notebook_tqdm() if notebook else tqdm,), {"monitor_interval": 0})(
         total=total,
         initial=initial,
         file=stream,
@@ -32,6 +29,13 @@ def make_bar(notebook: bool, stream: TextIO, total: int, initial: int) -> Any:
     )
     bar.delay = 0
     return bar
+
+
+def _notebook_tqdm() -> Any:
+    """A widget where there are ipywidgets."""
+    from tqdm.auto import tqdm
+
+    return tqdm
 
 
 class AboveBars:

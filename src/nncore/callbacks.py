@@ -13,13 +13,16 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .data.validation import check_folder
 from .hints import Explained
 from .history import _larger_is_better
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 __all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"]
 
@@ -58,16 +61,16 @@ class Callback(Explained):
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         """Before the first epoch."""
 
-    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Before each epoch; the first is 1."""
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         """After each epoch, validation included. `row` is the epoch's row of the history, and so is what is added to it."""
 
-    def on_train_end(self, trainer: Any) -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         """After the last epoch, also when training was stopped or diverged."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -202,7 +205,7 @@ class EarlyStopping(Callback):
     def check_columns(self, columns: Sequence[str]) -> None:
         self._best.check(columns)
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if not self._resumed:
             self._reset()
         self._resumed = False
@@ -210,7 +213,7 @@ class EarlyStopping(Callback):
             shapes = f"{trainer.model.parameters.shape}, got {self._parameters.shape}"
             raise ValueError(f"EarlyStopping goes on with the best parameters of another model: expected shape {shapes}")
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)
         if better or self.best_epoch is None:
             self.best_epoch = epoch
@@ -222,7 +225,7 @@ class EarlyStopping(Callback):
             self.stopped_epoch = epoch
             trainer.stop_training = True
 
-    def on_train_end(self, trainer: Any) -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self.restore_best and self._parameters is not None:
             trainer.model.parameters[...] = self._parameters
             trainer.model.state[...] = self._state
@@ -315,12 +318,12 @@ class ModelCheckpoint(Callback):
         if self._best is not None:
             self._best.check(columns)
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if not self._resumed:
             self._reset()
         self._resumed = False
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         path = self.filename(epoch, row)
         better = self._best is not None and self._best.update(row)
         if better or not self.save_best_only:
@@ -368,19 +371,19 @@ class LambdaCallback(Callback):
                 raise TypeError(f"a hook must be callable, got {function!r}")
         self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self._train_begin is not None:
             self._train_begin(trainer)
 
-    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         if self._epoch_begin is not None:
             self._epoch_begin(trainer, epoch)
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if self._epoch_end is not None:
             self._epoch_end(trainer, epoch, row)
 
-    def on_train_end(self, trainer: Any) -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._train_end is not None:
             self._train_end(trainer)
 
@@ -417,7 +420,7 @@ class CSVLogger(Callback):
         self._columns: list[str] = []
         self._begins = True
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         check_folder(self.path)
         self._columns = []
         if self.append and self.path.exists():
@@ -427,7 +430,7 @@ class CSVLogger(Callback):
             _replace(self.path, text)
         self._begins = not self.append or not self.path.exists()
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if self._begins:  # not before: another callback may refuse the training, and an older file should stay
             _replace(self.path, b"")
             self._begins = False

@@ -32,7 +32,7 @@ def cgroup_quota(membership: Path = Path("/proc/self/cgroup"), mounts: Path = Pa
 
 
 def _folders(line: str, mounts: Path) -> Iterator[Path]:
-    """The folders of a line ``number:controllers:path``, from the cgroup up to the root; none if it does not control the CPU."""
+    """The folders of a line ``number:controllers:path``, from the cgroup up to the root; none without a CPU controller."""
     _, controllers, path = line.split(":", 2)
     if controllers and "cpu" not in controllers.split(","):
         return

@@ -45,10 +45,14 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """The number of threads a call may use.
 
-    What ``set_num_threads`` or ``NNCORE_NUM_THREADS`` asked for. Otherwise the smallest of the number of CPUs in the affinity of
-    the process and the CPU quota of its cgroup (a container's limit), both as they were at import, and the number of threads
-    that OpenMP would use in the calling Python thread: ``OMP_NUM_THREADS``, ``OMP_THREAD_LIMIT`` or
-    ``threadpoolctl.threadpool_limits``. `show_config` tells which of these it is.
+    What ``set_num_threads`` or ``NNCORE_NUM_THREADS`` asked for. Otherwise the smallest of
+
+    - the number of CPUs in the affinity of the process, as it was at import,
+    - the CPU quota of its cgroup (a container's limit), rounded up, as it was at import,
+    - the number of threads that OpenMP would use in the calling Python thread: ``OMP_NUM_THREADS``, ``OMP_THREAD_LIMIT`` or
+      ``threadpoolctl.threadpool_limits``.
+
+    `show_config` tells which of these it is.
     """
     return _asked or min(_default, program.openmp_threads())
 

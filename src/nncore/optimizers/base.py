@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -77,6 +77,14 @@ class Optimizer(Configured, Sealed):
     full_batch_only: bool = False
     changes_gradient: bool = False  # an op of a step writes to the gradient
     full_batch_reason: str = "its step sizes follow the signs of successive gradients, which noise flips"
+
+    if TYPE_CHECKING:  # most optimizers have it; Any when it is read, as it is a number or a schedule
+
+        @property
+        def lr(self) -> Any: ...
+
+        @lr.setter
+        def lr(self, lr: Hyper) -> None: ...
 
     def __init__(self) -> None:
         self.state: dict[str, Real] = {}
