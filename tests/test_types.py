@@ -26,7 +26,7 @@ Array = NDArray[np.floating]
 
 class Scale(nn.Layer):
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        self.add_parameter("scale", input_shape, "ones")
+        self.add_parameter("scale", input_shape, nn.initializers.Constant(1.0))
         return input_shape
 
     def forward(self, x: Array, training: bool) -> Array:
