@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typed_examples import PAGES, python_blocks
 
 import nncore as nn
 from nncore.initializers import INITIALIZERS
@@ -20,7 +21,6 @@ from nncore.layers import LAYERS
 from nncore.losses import LOSSES
 from nncore.optimizers import OPTIMIZERS
 from nncore.schedules import SCHEDULES
-from typed_examples import PAGES, python_blocks
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("matplotlib", "sklearn", "torch", "jax")  # what an installation may lack

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from test_threads import run_python
 
 import nncore as nn
 from nncore import _kernels
 from nncore._kernels import cpus, program, threads
-from test_threads import run_python
 
 needs_openmp = pytest.mark.skipif(not program.has_openmp(), reason="built without OpenMP")
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")

@@ -148,7 +148,12 @@ def printed() -> dict[str, str]:
     for exact in (500, 1):
         shown[f"curvature {exact}"] = nn.second_order.curvature(net, X, y, "softmax_cross_entropy", exact_up_to=exact)
     trainer = nn.Trainer(net, "softmax_cross_entropy")
-    shown |= {"model": net, "config": nn.show_config(), "profile 2": trainer.profile(X, y, steps=5), "rates": trainer.lr_find(X, y)}
+    shown |= {
+        "model": net,
+        "config": nn.show_config(),
+        "profile 2": trainer.profile(X, y, steps=5),
+        "rates": trainer.lr_find(X, y),
+    }
     for registry in (OPTIMIZERS, LAYERS, INITIALIZERS, LANDSCAPES, nn.losses.LOSSES):
         for name, cls in registry.items():
             try:
