@@ -333,8 +333,11 @@ int nn_has_openmp(void) {
 
 int nn_openmp_threads(void) {
 #ifdef _OPENMP
-    const int most = omp_get_max_threads(), limit = omp_get_thread_limit();
-    return most < limit ? most : limit;
+    const int most = omp_get_max_threads();
+#if _OPENMP >= 200805    /* OpenMP 3.0 */
+    if (omp_get_thread_limit() < most) return omp_get_thread_limit();
+#endif
+    return most;
 #else
     return 1;
 #endif
