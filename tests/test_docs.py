@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typed_examples import PAGES, python_blocks
 
 import nncore as nn
 from nncore.initializers import INITIALIZERS
@@ -22,7 +23,6 @@ from nncore.optimizers import OPTIMIZERS
 from nncore.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.rst") if "_build" not in path.parts)
 EXTRAS = ("matplotlib", "sklearn", "torch", "jax")  # what an installation may lack
 
 
@@ -64,12 +64,6 @@ def run_doctest(test: doctest.DocTest) -> None:
 def test_page(path: Path) -> None:
     test = doctest.DocTestParser().get_doctest(path.read_text(encoding="utf-8"), {}, path.name, str(path), 0)
     run_doctest(test)
-
-
-def python_blocks(text: str) -> list[str]:
-    fenced = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    directive = re.findall(r"^\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", text, re.MULTILINE)
-    return fenced + [inspect.cleandoc(block) for block in directive]
 
 
 BLOCKS = [

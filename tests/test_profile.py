@@ -99,7 +99,7 @@ def test_the_table() -> None:
     found = make().profile(*data(), batch_size=32, steps=2)
     lines = str(found).splitlines()
     assert repr(found) == str(found)
-    assert lines[0].split()[:3] == ["op", "layer", "µs"]
+    assert lines[0].split()[:3] == ["op", "layer", "us"]
     assert [line.split()[0] for line in lines[1:-2]] == [op.name for op in found.ops]
     assert sum("GFLOP/s" in line for line in lines[1:-2]) == sum(op.flops > 0 for op in found.ops)
     assert lines[-1].startswith("sum of the ops")

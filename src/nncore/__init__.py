@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nncore import data, initializers, landscapes, losses, optimizers, samplers, schedules
 from nncore._kernels import get_num_threads, set_num_threads
@@ -86,6 +86,9 @@ from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
 from nncore.storage import load
 from nncore.trainer import Trainer
 
+if TYPE_CHECKING:
+    from nncore import reference, second_order
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -108,9 +111,11 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
-    if name in ("reference", "second_order"):
-        return importlib.import_module(f"nncore.{name}")
-    meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, __all__)
-    raise AttributeError(f"module 'nncore' has no attribute {name!r}{meant}")
+if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+    def __getattr__(name: str) -> Any:
+        """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
+        if name in ("reference", "second_order"):
+            return importlib.import_module(f"nncore.{name}")
+        meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, __all__)
+        raise AttributeError(f"module 'nncore' has no attribute {name!r}{meant}")

@@ -15,7 +15,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .fields import Choice, Configured, Converted, Count, Flag, Maybe, Name, Num
 from .files import append, check_target, write
 from .history import larger_is_better
 from .schedules import step_or_epoch
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 __all__ = ["CALLBACKS", "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "end_training"]
 
@@ -63,16 +66,16 @@ class Callback(Configured):
     def check_columns(self, columns: Sequence[str]) -> None:
         """Before anything else: raise if a column that is needed is not among those that the rows will have."""
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         """Before the first epoch."""
 
-    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Before each epoch; the first is 1."""
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         """After each epoch, validation included. `row` is the epoch's row of the history, and so is what is added to it."""
 
-    def on_train_end(self, trainer: Any) -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         """After the last epoch, also when training was stopped or diverged."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -249,7 +252,7 @@ class EarlyStopping(Callback):
     def check_columns(self, columns: Sequence[str]) -> None:
         self._best.check(columns)
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if not self._resumed:
             self._reset()
         self._resumed = False
@@ -263,7 +266,7 @@ class EarlyStopping(Callback):
                 what = f"shape {own.shape} and {own.dtype}, got {kept.shape} and {kept.dtype}"
                 raise ValueError(f"EarlyStopping goes on with the best {name} of another model: expected {what}")
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)
         if better or self.best_epoch is None:
             self.best_epoch = epoch
@@ -275,7 +278,7 @@ class EarlyStopping(Callback):
             self.stopped_epoch = epoch
             trainer.stop_training = True
 
-    def on_train_end(self, trainer: Any) -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self.restore_best and self._parameters is not None:
             trainer.model.parameters[...] = self._parameters
             trainer.model.state[...] = self._state
@@ -397,14 +400,14 @@ class ModelCheckpoint(Callback):
         if self._best is not None:
             self._best.check(columns)
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         known, brace, _ = self.path.partition("{")
         check_target(f"{known}file" if brace else self.path)
         if not self._resumed:
             self._reset()
         self._resumed = False
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         path = self.filename(epoch, row)
         better = self._best is not None and self._best.update(row)
         if better or not (self.monitor if self.save_best_only is None else self.save_best_only):
@@ -472,19 +475,19 @@ class LambdaCallback(Callback):
         }  # fmt: skip
         self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self._train_begin is not None:
             self._train_begin(trainer)
 
-    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         if self._epoch_begin is not None:
             self._epoch_begin(trainer, epoch)
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if self._epoch_end is not None:
             self._epoch_end(trainer, epoch, row)
 
-    def on_train_end(self, trainer: Any) -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._train_end is not None:
             self._train_end(trainer)
 
@@ -535,7 +538,7 @@ class CSVLogger(Callback):
         self._mark = b""  # the file's byte order mark
         self._begins = True
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         check_target(self.path)
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"path must be a regular file, which can be read and replaced, got {self.path}")
@@ -550,7 +553,7 @@ class CSVLogger(Callback):
                 write(self.path, whole)
         self._begins = not self.append or not self.path.exists()
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if self._begins:  # not before: another callback may refuse the training, and an older file should stay
             write(self.path, b"")
             self._begins = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,19 @@ Factory = Callable[[float], Optimizer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command; returns the exit status, 1 if nobody reads the output to its end, as with ``| head -1``."""
+    try:
+        try:
+            return _run(arguments)
+        finally:  # here, where it can be handled, and not when Python ends
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.command is None:
@@ -66,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--starts", type=int, default=None, help="runs of each (default 3; landscapes 15)")
     compare.add_argument("--seed", type=int, default=0, help="of starts and shuffling (default 0)")
     compare.add_argument("--out", default=None, metavar="PICTURE", help="draw the losses; the suffix says the format")
-    compare.add_argument("--quiet", action="store_true", help="no progress line")
+    compare.add_argument("--quiet", action="store_true", help="no progress line on a terminal")
     comparable = (name for name, landscape in landscapes.LANDSCAPES.items() if landscape.lowest is not None)
     compare.epilog = f"problems: digits, {', '.join(comparable)}"
     return parser
@@ -111,11 +124,17 @@ def _race_landscape(factories: Mapping[str, Factory], asked: argparse.Namespace)
     f: landscapes.Landscape = landscapes.LANDSCAPES[asked.problem]()  # type: ignore[call-arg]
     steps, budget, starts = asked.steps or 200, asked.budget or 16, asked.starts or 15
     parts = []
-    with tqdm(factories.items(), disable=asked.quiet, leave=False) as bar:
-        for name, factory in bar:
+    with _progress(len(factories), asked.quiet) as bar:
+        for name, factory in factories.items():
             bar.set_description(name)
             parts.append(landscapes.compare({name: factory}, f, steps, budget, starts, seed=asked.seed, low=LOW, high=HIGH))
+            bar.update()
     return _joined(parts)
+
+
+def _progress(total: int, quiet: bool) -> Any:
+    """A progress line, on a terminal only."""
+    return tqdm(total=total, disable=True if quiet or sys.stderr is None else None, leave=False)
 
 
 def _joined(parts: Sequence[landscapes.Comparison]) -> landscapes.Comparison:
@@ -152,7 +171,7 @@ def _race_digits(factories: Mapping[str, Factory], asked: argparse.Namespace) ->
 
     rates = np.geomspace(LOW, HIGH, budget)
     searches, found = {}, {}
-    with tqdm(total=len(factories) * (budget + starts), disable=asked.quiet, leave=False) as bar:
+    with _progress(len(factories) * (budget + starts), asked.quiet) as bar:
         for name, factory in factories.items():
             bar.set_description(name)
             scores = np.empty(budget)

@@ -9,7 +9,7 @@ __all__ = ["show_config"]
 
 
 def show_config() -> Text:
-    """Instruction sets, threads, and which products are in use.
+    """Instruction sets, threads and where their number comes from, and which products are in use.
 
     Examples
     --------
@@ -18,7 +18,7 @@ def show_config() -> Text:
     True
     """
     from nncore import __version__
-    from nncore._kernels import program
+    from nncore._kernels import program, threads
 
     openmp = "yes" if program.has_openmp() else "no: every call runs on one thread"
     return Text(
@@ -26,5 +26,5 @@ def show_config() -> Text:
         f"instruction set  {_kernels.isa_name} (built and supported: {', '.join(_kernels.available_isas())})\n"
         f"matrix products  {'own kernels' if _kernels.gemm_name == 'own' else 'BLAS of SciPy in dense layers'}\n"
         f"OpenMP           {openmp}\n"
-        f"threads          {_kernels.get_num_threads()}"
+        f"threads          {_kernels.get_num_threads()} ({threads.source_of_threads()})"
     )

@@ -14,6 +14,7 @@ from nncore.figures import finish, new_figure
 from nncore.hints import hint
 from nncore.losses import LOSSES
 from nncore.optimizers import hyper
+from nncore.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -291,19 +292,33 @@ class History(dict[str, NDArray[np.float64]]):
         return int(np.nanargmax(values) if larger else np.nanargmin(values)) + 1
 
     def __repr__(self) -> str:
-        columns, rows = self._table
+        _, rows = self._table
         if not rows:
             return "History of 0 epochs"
-        cut = rows > _HEAD + _TAIL + 1
-        every = range(1, rows + 1)
-        epochs = [*every[:_HEAD], *every[-_TAIL:]] if cut else list(every)
-        table = [["epoch", *map(str, epochs)]]
-        table += [[name, *_format([values[e - 1] for e in epochs])] for name, values in columns.items()]
+        table, cut = self._shown()
         lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
         if cut:
             lines[_HEAD + 1 : _HEAD + 1] = ["..."]
             lines.append(f"[{rows} epochs]")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same table, for notebooks."""
+        table, cut = self._shown()
+        rows = list(zip(*table, strict=True))
+        if cut:
+            rows[_HEAD + 1 : _HEAD + 1] = [("...",) * len(table)]
+        return html_table(rows, [f"{len(self)} epochs"] if cut or not len(self) else [], text_columns=0)
+
+    def _shown(self) -> tuple[list[list[str]], bool]:
+        """The columns as texts, each with its name first, and whether epochs in the middle are left out."""
+        columns, rows = self._table
+        cut = rows > _HEAD + _TAIL + 1
+        every = range(1, rows + 1)
+        epochs = [*every[:_HEAD], *every[-_TAIL:]] if cut else list(every)
+        table = [["epoch", *map(str, epochs)]]
+        table += [[name, *_format([values[e - 1] for e in epochs])] for name, values in columns.items()]
+        return table, cut
 
     def plot(
         self,

@@ -17,6 +17,7 @@ from nncore.fields import count, number
 from nncore.figures import finish, one_axes
 from nncore.run import Run
 from nncore.schedules import Schedule, Times
+from nncore.tables import html_table
 from nncore.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -68,6 +69,13 @@ class LearningRates:
             return None
         slope = np.gradient(self.smoothed[first : least + 1], np.log(self.lrs[first : least + 1]))
         return float(self.lrs[first + slope.argmin()])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what was found, without the arrays."""
+        found = [("suggestion", self.suggestion), ("steepest", self.steepest)]
+        rows = [(name, "none" if rate is None else f"{rate:.3g}") for name, rate in found]
+        reach = f"{len(self.lrs)} steps, from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g}"
+        return html_table([("", "learning rate"), *rows], [reach])
 
     def plot(self, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:
         """Draw the losses over the rates, with the two suggestions.

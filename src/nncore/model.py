@@ -20,9 +20,10 @@ from nncore.losses import Loss
 from nncore.network import FORWARD_ROWS, Network
 from nncore.recording import Recording
 from nncore.regularizers import Regularizer
+from nncore.tables import html_table
 from nncore.tape import Compiled, stages
 
-__all__ = ["Sequential", "Text"]
+__all__ = ["Sequential", "Table", "Text"]
 
 Array = NDArray[Any]
 
@@ -34,6 +35,15 @@ class Text(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+class Table(Text):
+    """A table that shows itself as it prints; in a notebook as one of HTML."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
 
 
 class Sequential(Network):
@@ -373,7 +383,7 @@ class Sequential(Network):
 
         return batch_statistics.fold_batch_norm(self, X)
 
-    def summary(self) -> Text:
+    def summary(self) -> Table:
         """The layers with their output shapes and numbers of parameters, as a table."""
         table = [("layer", "output", "parameters")]
         for layer in self.layers:
@@ -384,7 +394,9 @@ class Sequential(Network):
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in table]
         rule = "-" * len(lines[0])
         head = f"Sequential, input {self.input_shape}, {self.dtype}"
-        return Text("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+        summary = Table("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+        summary.html = html_table(table, [head], text_columns=2)
+        return summary
 
     def save(self, path: FileLike) -> None:
         """Write structure and parameters to one safetensors file, or to a binary file object.

@@ -228,6 +228,10 @@ class Network(Sealed):
                 return layer
         raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """What ``model["`` may be completed to."""
+        return [str(layer.name) for layer in self.layers]
+
     @contextmanager
     def exclusive_gradients(self) -> Iterator[None]:
         """For a run that writes gradients: no other thread changes the model or its gradients meanwhile.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nncore.callbacks import CALLBACKS, Callback, _Best, _check_best, _check_names
 from nncore.fields import Choice, Count, Name, Number
 from nncore.schedules import Schedule, step_or_epoch
+
+if TYPE_CHECKING:
+    from nncore.trainer import Trainer
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -117,7 +120,7 @@ class ReduceLROnPlateau(Callback):
     def check_columns(self, columns: Sequence[str]) -> None:
         self._best.check(columns)
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         optimizer = trainer.optimizer
         if "lr" not in optimizer.hyperparameters or isinstance(optimizer.lr, Schedule):
             raise ValueError(f"ReduceLROnPlateau needs an optimizer whose lr is a number, got {optimizer!r}")
@@ -125,7 +128,7 @@ class ReduceLROnPlateau(Callback):
             self._reset()
         self._resumed = False
 
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)
         pytorch, before = self.counting == "pytorch", self.resting
         self.resting = max(before - 1, 0)

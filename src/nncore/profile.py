@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nncore import _kernels, samplers
 from nncore.fields import count
 from nncore.lr_find import copy_of
+from nncore.tables import html_table
 from nncore.tape import Op, Tape
 from nncore.trainer import BATCH_SIZE
 
@@ -138,19 +139,28 @@ class Profile:
         return sum(op.seconds for op in self.ops)
 
     def __str__(self) -> str:
-        header = ("op", "layer", "µs", "rate", "of step", "of limit", "limit")
-        lines = [header, *[self._line(op) for op in self.ops]]
+        lines = self._lines()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = []
         for name, layer, *numbers, limit in lines:
             cells = [cell.rjust(width) for cell, width in zip(numbers, widths[2:], strict=False)]
             text.append("  ".join([name.ljust(widths[0]), layer.ljust(widths[1]), *cells, limit]).rstrip())
-        whole = ", ".join(f"{1e6 * s:.1f} µs on {n} thread{'s' * (n > 1)}" for n, s in self.step_seconds.items())
-        limits = f"limits of one thread: {self.peak / 1e9:.0f} GFLOP/s, copy {self.copy / 1e9:.0f} GB/s"
-        last = f"sum of the ops {1e6 * self.seconds:.1f} µs; step of {self.batch_size} rows {whole}"
-        return "\n".join([*text, limits, last])
+        return "\n".join([*text, *self._notes()])
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The same table, for notebooks."""
+        return html_table(self._lines(), self._notes(), text_columns=2)
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        header = ("op", "layer", "us", "rate", "of step", "of limit", "limit")  # microseconds: not every stream can print µ
+        return [header, *[self._line(op) for op in self.ops]]
+
+    def _notes(self) -> list[str]:
+        whole = ", ".join(f"{1e6 * s:.1f} us on {n} thread{'s' * (n > 1)}" for n, s in self.step_seconds.items())
+        limits = f"limits of one thread: {self.peak / 1e9:.0f} GFLOP/s, copy {self.copy / 1e9:.0f} GB/s"
+        return [limits, f"sum of the ops {1e6 * self.seconds:.1f} us; step of {self.batch_size} rows {whole}"]
 
     def _line(self, op: OpTime) -> tuple[str, ...]:
         work, unit = (op.flops, "GFLOP/s") if op.flops else (op.traffic, "GB/s")

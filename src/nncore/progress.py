@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -25,7 +26,14 @@ class Progress:
     - In a notebook: one tqdm widget.
     - Anywhere else, as in a log file: plain lines for the first epoch, at most one each five seconds, and the last.
 
-    A training that is over before the live line was due prints its last epoch only.
+    A training that is over before the live line was due prints its last epoch only. Where there is no stream, as under
+    ``pythonw``, or a closed one, nothing is shown.
+
+    While the live line is there, lines that are printed or logged appear above it, and so does a line of this class above bars
+    that the user has made with tqdm, such as that of a loop over several trainings: ``sys.stdout``, ``sys.stderr`` and the
+    streams of the root logger's handlers are redirected, if they lead to the same terminal or notebook. A line that is not
+    ended appears with its end. What writes to the terminal in other ways (other loggers' handlers, other processes) is not
+    redirected: ``tqdm.write`` is for that.
 
     Parameters
     ----------
@@ -33,7 +41,7 @@ class Progress:
     verbose : {0, 1, 2}, default 1
         0 prints nothing; 1 is as above; 2 prints one plain line for each epoch, everywhere.
     stream : text stream, optional
-        Default: ``sys.stderr`` (in a notebook ``sys.stdout``).
+        Default: ``sys.stderr`` (in a notebook ``sys.stdout``). None where there is none.
 
     Raises
     ------
@@ -57,11 +65,13 @@ class Progress:
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
         self.total_epochs = total_epochs
-        self.verbose = int(verbose)
         self._notebook = stream is None and "ipykernel.zmqshell" in sys.modules
         self._stream: TextIO = stream if stream is not None else sys.stdout if self._notebook else sys.stderr
+        there = self._stream is not None and not getattr(self._stream, "closed", False)
+        self.verbose = int(verbose) if there else 0
         self._live = self.verbose == 1 and (self._notebook or self._stream.isatty())
         self._bar: Any = None
+        self._redirected: Any = None  # the standard streams, while there is a bar
         self._row: dict[str, Any] = {}  # of the last epoch that ended
         self._ended = 0  # epochs that ended
         self._printed: int | None = None  # epochs that had ended at the last line; None before the first update
@@ -105,12 +115,18 @@ class Progress:
             return
         if self._notebook and self._bar is not None:
             self._draw(max(self._ended, 1), min(self._ended, 1), None, _clock())
-            self._bar.close()
+            self._close_bar()
             return
+        self._close_bar()
         if self._printed is not None and self._ended > self._printed:
             self._print_epoch(_clock())
+
+    def _close_bar(self) -> None:
         if self._bar is not None:
+            from nncore import bars
+
             self._bar.close()
+            bars.restore(self._redirected)
 
     def _epoch_line_due(self, now: float) -> bool:
         if self.verbose == 2:
@@ -127,16 +143,18 @@ class Progress:
 
     def _print(self, line: str, now: float) -> None:
         self._last_line = now
-        if self._bar is not None:
-            self._bar.clear()
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        with _bars_cleared(self._stream):
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
     def _draw(self, epoch: int, fraction: float, row: Mapping[str, Any] | None, now: float) -> None:
         self._next_draw = now + _LIVE_INTERVAL
         if self._bar is None:
-            self._bar = _bar(self._notebook, self._stream, self.total_epochs, initial=self._first)
+            from nncore import bars
+
+            self._bar = bars.make_bar(self._notebook, self._stream, self.total_epochs, initial=self._first)
             self._bar.start_t -= now - self._start
+            self._redirected = bars.redirect(self._stream, self._notebook)
         self._bar.n = min(epoch - 1 + fraction, self.total_epochs)
         self._bar.set_description_str(self._epoch(min(epoch, self.total_epochs)), refresh=False)
         self._bar.set_postfix_str(_numbers(row or self._row).strip(), refresh=False)
@@ -146,24 +164,10 @@ class Progress:
         return f"epoch {epoch:{len(str(self.total_epochs))}d}/{self.total_epochs}"
 
 
-def _bar(notebook: bool, stream: TextIO, total: int, initial: int) -> Any:
-    """A tqdm bar that is drawn only when told to and starts no monitor thread."""
-    if notebook:
-        from tqdm.auto import tqdm
-    else:
-        from tqdm import tqdm
-    bar = type("Bar", (tqdm,), {"monitor_interval": 0})(
-        total=total,
-        initial=initial,
-        file=stream,
-        leave=notebook,
-        dynamic_ncols=True,
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-        smoothing=0,  # the remaining time by the mean speed
-        delay=0 if notebook else 1,  # do not draw yet
-    )
-    bar.delay = 0
-    return bar
+def _bars_cleared(stream: TextIO) -> AbstractContextManager[None]:
+    """Within, no bar of tqdm is on the stream, ours or the user's; afterwards they are drawn again."""
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)  # not imported: there is none
+    return nullcontext() if tqdm is None else tqdm.external_write_mode(file=stream)
 
 
 def _numbers(row: Mapping[str, Any]) -> str:

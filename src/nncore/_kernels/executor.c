@@ -342,6 +342,18 @@ int nn_has_openmp(void) {
 #endif
 }
 
+int nn_openmp_threads(void) {
+#ifdef _OPENMP
+    const int most = omp_get_max_threads();
+#if _OPENMP >= 200805    /* OpenMP 3.0 */
+    if (omp_get_thread_limit() < most) return omp_get_thread_limit();
+#endif
+    return most;
+#else
+    return 1;
+#endif
+}
+
 /* `count` numbers for elements first, first + 1, …; first is a multiple of 4. */
 static void draw(uint32_t *random, int64_t first, int64_t count, uint64_t seed, uint64_t epoch) {
     for (int64_t i = 0; i < count; i += 4) nn_philox(random + i, seed, (uint64_t)(first + i) / 4, epoch);

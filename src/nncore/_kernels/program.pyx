@@ -76,6 +76,7 @@ cdef extern from "executor.h" nogil:
         int *failure
     int64_t nn_execute(const nn_program *, const nn_run *, int)
     int nn_has_openmp()
+    int nn_openmp_threads()
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
 
 cdef extern from "denormals.h" nogil:
@@ -101,6 +102,11 @@ FAULTS = {
 
 def has_openmp():
     return bool(nn_has_openmp())
+
+
+def openmp_threads():
+    """How many threads OpenMP would use in the calling thread; 1 without OpenMP."""
+    return nn_openmp_threads()
 
 
 def cpu_supports():

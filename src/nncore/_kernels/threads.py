@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
 from numbers import Integral
 
 from nncore._kernels import program
+from nncore._kernels.cpus import affinity, cgroup_quota
 
-_threads = 1
+MAX_THREADS = program.MAX_THREADS
+
+_cpus, _quota = affinity(), cgroup_quota()  # read once: get_num_threads is called before every call of a program
+_default = min(_cpus, max(1, math.ceil(min(_quota, MAX_THREADS))), MAX_THREADS)
+_asked = 0  # by set_num_threads or NNCORE_NUM_THREADS; 0: by nobody
+_source = ""  # who asked
 _forked = False  # libgomp's pool of threads does not survive a fork: a child that opened a parallel region would hang
 
 
-def _available_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
-
 def set_num_threads(n: int) -> None:
-    """Use at most ``n`` threads in each call from now on.
+    """Use at most ``n`` threads in each call from now on, whatever OpenMP, the affinity or a CPU quota say.
 
     The results do not depend on it: the same seed gives the same bits for any number of threads.
 
     Parameters
     ----------
     n : int
-        At least 1; more than 256 count as 256, the most that a call can use. Without OpenMP, and in a forked child, every call
-        runs on one thread whatever ``n`` is.
+        From 1 to 256. Without OpenMP, and in a forked child, every call runs on one thread whatever ``n`` is.
 
     Examples
     --------
@@ -40,15 +39,44 @@ def set_num_threads(n: int) -> None:
     1
     >>> nn.set_num_threads(before)
     """
-    global _threads
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"n must be a positive integer, got {n!r}")
-    _threads = min(int(n), program.MAX_THREADS) if program.has_openmp() and not _forked else 1
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"n must be a positive integer of at most {MAX_THREADS}, got {n!r}")
+    _ask(int(n), "set_num_threads")
 
 
 def get_num_threads() -> int:
-    """The number of threads a call may use."""
-    return _threads
+    """The number of threads a call may use.
+
+    What ``set_num_threads`` or ``NNCORE_NUM_THREADS`` asked for. Otherwise the smallest of
+
+    - the number of CPUs in the affinity of the process, as it was at import,
+    - the CPU quota of its cgroup (a container's limit), rounded up, as it was at import,
+    - the number of threads that OpenMP would use in the calling Python thread: ``OMP_NUM_THREADS``, ``OMP_THREAD_LIMIT`` or
+      ``threadpoolctl.threadpool_limits``.
+
+    `show_config` tells which of these it is.
+    """
+    return _asked or min(_default, program.openmp_threads())
+
+
+def source_of_threads() -> str:
+    """Where the number of threads comes from."""
+    if _forked:
+        return "a forked child cannot use OpenMP"
+    if not program.has_openmp():
+        return "built without OpenMP"
+    if _asked:
+        return _source
+    if program.openmp_threads() < _default:
+        return "limit of OpenMP: OMP_NUM_THREADS, OMP_THREAD_LIMIT or threadpool_limits"
+    if _default < min(_cpus, MAX_THREADS):
+        return "CPU quota of the cgroup"
+    return "CPUs that the process may use" if _cpus <= MAX_THREADS else "the maximum"
+
+
+def _ask(n: int, source: str) -> None:
+    global _asked, _source
+    _asked, _source = n if program.has_openmp() and not _forked else 1, source
 
 
 class Lock:
@@ -88,21 +116,21 @@ _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    global _forked, _threads
-    _forked, _threads = True, 1
+    global _forked, _asked
+    _forked, _asked = True, 1
     for lock in list(_locks):
         lock.renew()
 
 
-def _from_environment() -> int:
+def _read_environment() -> None:
     text = os.environ.get("NNCORE_NUM_THREADS")
     if text is None:
-        return _available_cores()
-    if not (text.isdecimal() and text.lstrip("0")):
-        raise ImportError(f"NNCORE_NUM_THREADS must be a positive integer, got {text!r}")
-    return int(text) if len(text) < 10 else program.MAX_THREADS
+        return
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= MAX_THREADS:
+        raise ImportError(f"NNCORE_NUM_THREADS must be a positive integer of at most {MAX_THREADS}, got {text!r}")
+    _ask(int(text), "NNCORE_NUM_THREADS")
 
 
-set_num_threads(_from_environment())
+_read_environment()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -16,6 +16,7 @@ from nncore.figures import finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
+from nncore.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -225,16 +226,27 @@ class Comparison:
         return "min" if least == 0 else low, "max" if most == self._runs - 1 else high
 
     def __repr__(self) -> str:
-        band = [f"{'final loss' if self.goal is None else f'{self.unit}s to the goal'}: median", *self._ends()]
-        more = [] if self.goal is None else ["arrived", "final loss/first: median"]
-        rows = [["optimizer", "lr", *band, *more, "diverged"], *(self._row(name) for name in self.ranking)]
+        rows = self._rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+        return "\n".join([*(line.rstrip() for line in lines), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """The same table, for notebooks."""
+        return html_table(self._rows(), self._notes())
+
+    def _rows(self) -> list[list[str]]:
+        band = [f"{'final loss' if self.goal is None else f'{self.unit}s to the goal'}: median", *self._ends()]
+        more = [] if self.goal is None else ["arrived", "final loss/first: median"]
+        return [["optimizer", "lr", *band, *more, "diverged"], *(self._row(name) for name in self.ranking)]
+
+    def _notes(self) -> list[str]:
+        notes = []
         if self.goal is not None:
-            lines.append(f"goal: from then on at most {self.goal:.0e} of the {self.measure} at the start")
+            notes.append(f"goal: from then on at most {self.goal:.0e} of the {self.measure} at the start")
         if any(search.at_edge for search in self.searches.values()):
-            lines.append("* the lowest or highest learning rate tried: a better one may lie beyond")
-        return "\n".join(line.rstrip() for line in lines)
+            notes.append("* the lowest or highest learning rate tried: a better one may lie beyond")
+        return notes
 
     def _row(self, name: str) -> list[str]:
         final, steps = self._final(name), self.steps(name)

@@ -8,7 +8,7 @@ import re
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,11 @@ class Layer(Configured):
         self.states: dict[str, State] = {}
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Array:
+            """The arrays that ``build`` declares, and their gradients: ``weight``, ``weight_grad`` and so on."""
 
     def _takes_no_more(self) -> bool:
         """A layer written in Python may keep what it likes."""

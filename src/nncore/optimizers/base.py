@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -92,6 +92,14 @@ class Optimizer(Configured, OwnsArrays):
     @classmethod
     def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
         cls.hyperparameters = tuple(dict.fromkeys((*cls.hyperparameters, *names)))
+
+    if TYPE_CHECKING:  # most optimizers have it; Any when it is read, as it is a number or a schedule
+
+        @property
+        def lr(self) -> Any: ...
+
+        @lr.setter
+        def lr(self, lr: Hyper) -> None: ...
 
     def __init__(self) -> None:
         self.state: dict[str, Real] = {}

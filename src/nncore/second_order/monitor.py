@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from nncore.trainer import Trainer
+
 __all__ = ["ConditioningMonitor"]
 
 
@@ -70,13 +72,13 @@ class ConditioningMonitor(Callback):
         self.X, self.y, self.lr, self.every = X, y, lr, every
         self._hessian: HessianOperator | None = None
 
-    def on_train_begin(self, trainer: Any) -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._hessian = HessianOperator(trainer.model, self.X, self.y, trainer.loss, trainer.regularizer)
         if self.lr is None and "lr" not in trainer.optimizer.hyperparameters:
             raise ValueError(f"lr must be given: {type(trainer.optimizer).__name__} has no learning rate")
 
     @one_blas_thread()
-    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if epoch % self.every or self._hessian is None:
             return
         loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss)

@@ -121,7 +121,7 @@ class Curvature:
     def __repr__(self) -> str:
         about = "" if self.exact else "about "
         predicted = 0.5 * self.radius**2 * self.sharpness
-        trace = f"{self.trace:.6g}" + ("" if self.exact else f" ± {self.trace_error:.2g}")
+        trace = f"{self.trace:.6g}" + ("" if self.exact else f" +- {self.trace_error:.2g}")
         condition = self.condition_number
         rows = [
             ("largest eigenvalues", ", ".join(f"{value:.6g}" for value in self.largest[-3:][::-1])),
@@ -130,7 +130,7 @@ class Curvature:
             ("trace", trace),
             ("negative directions", f"{about}{self.negative_directions} of {self.n}"),
             ("loss", f"{self.loss:.6g}"),
-            (f"rise within {self.radius:g}", f"{self.rise:.4g} (½ρ²λ = {predicted:.4g})"),
+            (f"rise within {self.radius:g}", f"{self.rise:.4g} (rho^2 lambda / 2 = {predicted:.4g})"),
         ]
         how = "all eigenvalues" if self.exact else "Lanczos and random probes"
         return "\n".join([f"{self.kind}, {self.n} parameters: {how}", *(f"  {name:<22}{value}" for name, value in rows)])
