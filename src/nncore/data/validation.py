@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from nncore import _kernels
 
 __all__ = [
-    "NUMBER", "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_folder", "check_lengths",
+    "NUMBER", "as_numbers", "as_rows", "check_at_least_zero", "check_finite", "check_lengths",
     "check_positive_integer", "check_rate", "check_row_count", "check_step", "convert", "is_sparse", "shape_error",
 ]  # fmt: skip
 
@@ -93,12 +92,6 @@ def check_finite(rows: Array, argument: str) -> None:
         if not np.isfinite(chunk).all():
             row, column = np.argwhere(~np.isfinite(chunk))[0]
             raise ValueError(f"{argument} must be finite, got {chunk[row, column]} in row {start + row}, column {column}")
-
-
-def check_folder(path: Path) -> None:
-    """Raise unless a file may be made there."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"path must be in a folder that exists, got {path}")
 
 
 def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
