@@ -440,6 +440,29 @@ def test_every_value_of_an_optimizer_in_a_checkpoint(name: str) -> None:
             new_trainer(optimizer).restore(io.BytesIO(bad))
 
 
+ROOTS = {  # what is under a root or is a step size, by the definitions of the algorithms
+    "adagrad": "r", "rmsprop": "r", "adadelta": "rd", "adam": "v", "adamw": "v", "amsgrad": ("v", "top"), "adamax": "u",
+    "nadam": "v", "rprop": ("size",), "delta_bar_delta": ("eta",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, nn.EMA])
+@pytest.mark.parametrize("name", ROOTS)
+def test_states_that_are_never_negative(name: str, wrap: Any) -> None:
+    optimizer = wrap(OPTIMIZERS[name]())
+    optimizer.init_state(4, "float32")
+    before = optimizer.state_dict()
+    for slot in before.keys() & set(optimizer.slots):
+        changed = {**before, slot: np.array([0, 0, -1, 0], np.float32)}
+        if slot in ROOTS[name]:
+            with pytest.raises(ValueError, match=f"state {slot}: expected numbers >= 0, got -1"):
+                optimizer.load_state_dict(changed)
+            assert np.array_equal(optimizer.state[slot], before[slot])
+        else:
+            optimizer.load_state_dict(changed)
+            optimizer.load_state_dict(before)
+
+
 def watchers(folder: Path) -> dict[str, Any]:
     return {
         "EarlyStopping": lambda: [nn.EarlyStopping("running_loss")],
