@@ -96,6 +96,7 @@ class RMSprop(Optimizer):
     """
 
     kernel = "rmsprop"
+    non_negative = ("r",)
     hyperparameters = ("lr", "alpha", "eps", "momentum")
 
     def __init__(
