@@ -166,7 +166,7 @@ def test_file_objects(tmp_path: Path) -> None:
     assert same(io.BytesIO(stream.getvalue()), make())
     slow = Slow(10**6)
     make().save(slow)  # type: ignore[arg-type]
-    assert slow.content == stream.getvalue()
+    assert same(io.BytesIO(slow.content), make())
     with pytest.raises(OSError, match="only 20 of"):
         make().save(Slow(20))  # type: ignore[arg-type]
     make().save(os.fsencode(tmp_path / "bytes"))
@@ -438,6 +438,29 @@ def test_every_value_of_an_optimizer_in_a_checkpoint(name: str) -> None:
         bad = altered(content, arrays=lambda arrays, k=key: arrays.update({k: arrays[k][..., :-1].copy()}))
         with pytest.raises(ValueError, match="damaged"):
             new_trainer(optimizer).restore(io.BytesIO(bad))
+
+
+ROOTS = {  # what is under a root or is a step size, by the definitions of the algorithms
+    "adagrad": "r", "rmsprop": "r", "adadelta": "rd", "adam": "v", "adamw": "v", "amsgrad": ("v", "top"), "adamax": "u",
+    "nadam": "v", "rprop": ("size",), "delta_bar_delta": ("eta",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, nn.EMA])
+@pytest.mark.parametrize("name", ROOTS)
+def test_states_that_are_never_negative(name: str, wrap: Any) -> None:
+    optimizer = wrap(OPTIMIZERS[name]())
+    optimizer.init_state(4, "float32")
+    before = optimizer.state_dict()
+    for slot in before.keys() & set(optimizer.slots):
+        changed = {**before, slot: np.array([0, 0, -1, 0], np.float32)}
+        if slot in ROOTS[name]:
+            with pytest.raises(ValueError, match=f"state {slot}: expected numbers >= 0, got -1"):
+                optimizer.load_state_dict(changed)
+            assert np.array_equal(optimizer.state[slot], before[slot])
+        else:
+            optimizer.load_state_dict(changed)
+            optimizer.load_state_dict(before)
 
 
 def watchers(folder: Path) -> dict[str, Any]:

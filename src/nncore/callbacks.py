@@ -96,15 +96,16 @@ class Callback(Configured):
 
 def end_training(callbacks: Iterable[Callback], trainer: Any, failure: BaseException | None = None) -> None:
     """Call ``on_train_end`` of all callbacks; then raise `failure`, or else the first error among theirs."""
+    errors = [] if failure is None else [failure]
     for callback in callbacks:
         try:
             callback.on_train_end(trainer)
         except BaseException as error:
-            if failure is not None:
-                failure.__context__ = failure.__context__ or error
-            failure = failure or error
-    if failure is not None:
-        raise failure
+            errors.append(error)
+    if len(errors) > 1 and errors[0].__context__ is None:
+        errors[0].__context__ = errors[1]  # the traceback shows both
+    if errors:
+        raise errors[0]
 
 
 def _check_names(kind: type, state: Any, names: Collection[str], optional: Collection[str] = ()) -> None:

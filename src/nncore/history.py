@@ -183,6 +183,7 @@ class History(dict[str, NDArray[np.float64]]):
         return other | self._arrays()
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise TypeError: a history changes by `append` and `amend` only."""
         raise TypeError("a History changes by append(row) and amend(values) only")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse

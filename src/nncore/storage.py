@@ -223,7 +223,7 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> 
             f"{path} holds an optimizer that is set otherwise: {_differences(mine, now)}. Restore with the same, and assign "
             "others afterwards"
         )
-    config = {name: now.get(name) for name in mine if mine[name] != now.get(name)}
+    config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}
     try:
         copy.copy(trainer.optimizer).configure(config)
         copy.copy(trainer.optimizer).configure({name: first[name] for name in mine if mine[name] != first[name]})

@@ -7,7 +7,6 @@ import math
 import numbers
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -19,8 +18,8 @@ from nncore.arrays import for_kernels
 from nncore.fields import count
 
 __all__ = [
-    "as_numbers", "as_rows", "check_finite", "check_folder", "check_lengths", "check_row_count", "check_step", "column_names",
-    "convert", "is_sparse", "not_finite", "shape_error",
+    "as_numbers", "as_rows", "check_finite", "check_lengths", "check_row_count", "check_step", "column_names", "convert",
+    "is_sparse", "not_finite", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -207,12 +206,6 @@ def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
                 return ValueError(f"{argument} is too large for {rows.dtype}, got {value!s} in {where}")
             return ValueError(f"{argument} must be finite, got {value!s} in {where}")
     raise AssertionError("all are finite")
-
-
-def check_folder(path: Path) -> None:
-    """Raise unless a file may be made there."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"path must be in a folder that exists, got {path}")
 
 
 def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:

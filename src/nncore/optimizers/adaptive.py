@@ -103,6 +103,7 @@ class RMSprop(Optimizer):
     """
 
     name = "rmsprop"
+    non_negative = ("r",)
     lr = HyperParameter()
     alpha = Fraction()
     eps = HyperParameter()

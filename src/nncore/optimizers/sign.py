@@ -89,7 +89,7 @@ class Rprop(Optimizer):
     name = "rprop"
     slots = ("previous", "size")
     non_negative = ("size",)
-    lr = Number(0)  # type: ignore[assignment]
+    lr = Number(0)  # type: ignore[override]
     eta_minus = HyperParameter(above=0, below=1)
     eta_plus = HyperParameter(above=1)
     etas = Pair("eta_minus", "eta_plus")
@@ -161,7 +161,7 @@ class DeltaBarDelta(Optimizer):
     name = "delta_bar_delta"
     slots = ("mean", "eta")
     non_negative = ("eta",)
-    lr = Number(0)  # type: ignore[assignment]
+    lr = Number(0)  # type: ignore[override]
     kappa = HyperParameter()
     phi = Fraction()
     rho = Fraction()
