@@ -432,7 +432,7 @@ def test_every_value_of_an_optimizer_in_a_checkpoint(name: str) -> None:
                 bad = altered(content, lambda about, p=place, v=value: put(about, p, v))
                 assert_refused_or_goes_on(optimizer, bad, list, (place, value))
     for key in [key for key in load_arrays(content) if key.startswith("optimizer.")]:
-        for value in (math.nan, math.inf, -1.0, 1e300):
+        for value in (math.nan, math.inf, -1.0, 1e300) if load_arrays(content)[key].dtype.kind == "f" else (-1, 2**60):
             bad = altered(content, arrays=lambda arrays, k=key, v=value: arrays[k].fill(v))
             assert_refused_or_goes_on(optimizer, bad, list, (key, value))
         bad = altered(content, arrays=lambda arrays, k=key: arrays.update({k: arrays[k][..., :-1].copy()}))
@@ -455,7 +455,7 @@ def test_states_that_are_never_negative(name: str, wrap: Any) -> None:
     for slot in before.keys() & set(optimizer.slots):
         changed = {**before, slot: np.array([0, 0, -1, 0], np.float32)}
         if slot in ROOTS[name]:
-            with pytest.raises(ValueError, match=f"state {slot}: expected numbers >= 0, got -1"):
+            with pytest.raises(ValueError, match=f"state {slot} must hold numbers of at least 0, got -1"):
                 optimizer.load_state_dict(changed)
             assert np.array_equal(optimizer.state[slot], before[slot])
         else:
@@ -617,7 +617,7 @@ def test_auto_knows_losses_and_metrics_and_asks_for_the_rest() -> None:
             make_one()
     assert history.best("val_acc", "max") == 2
     for kind in (nn.EarlyStopping, nn.ReduceLROnPlateau):
-        with pytest.raises(TypeError, match="monitor must be the name of a column, got 5"):
+        with pytest.raises(TypeError, match="monitor must be a non-empty string, got 5"):
             kind(5)  # type: ignore[arg-type]
 
 

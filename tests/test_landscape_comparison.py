@@ -132,12 +132,12 @@ def test_a_function_without_a_minimum_is_refused(capsys: pytest.CaptureFixture[s
     def never(lr: float) -> nn.Optimizer:
         raise AssertionError("ran before the check")
 
-    with pytest.raises(ValueError, match=r"f: expected a function with a minimum, got Saddle\(\)"):
+    with pytest.raises(ValueError, match=r"f must be a function with a minimum, got Saddle\(\)"):
         compare({"SGD": never}, Saddle())
     assert cli.main(["compare", "saddle", "--quiet"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "expected a function with a minimum" in printed.err
+    assert "must be a function with a minimum" in printed.err
 
 
 @pytest.mark.parametrize("goal", [0.0, -1.0, 1.0, 2.0, math.nan, math.inf])

@@ -164,7 +164,7 @@ def test_scaling_may_be_assigned_and_must_be_known() -> None:
     given = LevenbergMarquardt(scaling="marquardt")
     start = curve.starts[0]
     assert optimizer.minimize(curve, start, 9).theta.tobytes() == given.minimize(curve, start, 9).theta.tobytes()
-    with pytest.raises(ValueError, match="scaling: expected one of 'identity', 'marquardt', got 'jac'"):
+    with pytest.raises(ValueError, match="scaling must be 'identity' or 'marquardt', got 'jac'"):
         LevenbergMarquardt(scaling="jac")
 
 

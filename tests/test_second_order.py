@@ -541,7 +541,7 @@ def test_state_must_fit() -> None:
         other.load_state_dict({name: value for name, value in state.items() if name != "inverse"})
     with pytest.raises(ValueError, match=r"state inverse must have shape \(2, 2\) and float64, got \(3, 2\)"):
         other.load_state_dict(state | {"inverse": np.ones((3, 2))})
-    with pytest.raises(ValueError, match="state inverse must be finite"):
+    with pytest.raises(ValueError, match="state inverse must hold finite numbers"):
         other.load_state_dict(state | {"inverse": np.full((2, 2), np.nan)})
     other.init_state(3, "float64")
     with pytest.raises(ValueError, match="must have 3 parameters, got 2"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import inspect
 import io
 import math
 import os
@@ -88,10 +87,6 @@ class Callback(Configured):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-
-    def __repr__(self) -> str:
-        names = [name for name in inspect.signature(type(self)).parameters if name in vars(self)]
-        return f"{type(self).__name__}({', '.join(f'{name}={vars(self)[name]!r}' for name in names)})"
 
 
 def end_training(callbacks: Iterable[Callback], trainer: Any, failure: BaseException | None = None) -> None:
@@ -265,7 +260,7 @@ class EarlyStopping(Callback):
         for name, kept, own in (("parameters", parameters, model.parameters), ("state", state, model.state)):
             if kept is not None and (kept.shape, kept.dtype) != (own.shape, own.dtype):
                 what = f"shape {own.shape} and {own.dtype}, got {kept.shape} and {kept.dtype}"
-                raise ValueError(f"EarlyStopping goes on with the best {name} of another model: expected {what}")
+                raise ValueError(f"EarlyStopping goes on with the best {name} of another model, which must have {what}")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)

@@ -69,7 +69,10 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         field = getattr(type(instance), name, None)
         attributes |= field.parts_of(value) if isinstance(field, Pair) else {name: value}
-    fields = {name: getattr(type(instance), name) for name in attributes}
+    if unknown := [name for name in attributes if not hasattr(instance, name)]:
+        meant = hint(unknown[0], arguments(type(instance)))
+        raise TypeError(f"{type(instance).__name__} has no argument {unknown[0]!r}{meant}")
+    fields: dict[str, Any] = {name: getattr(type(instance), name, None) for name in attributes}
     if not all(isinstance(field, Field) for field in fields.values()):
         for name, value in attributes.items():
             setattr(instance, name, value)

@@ -149,7 +149,7 @@ class Loss(Value):
         Two losses of a class that keeps something without telling it in `config` are different losses.
         """
         config = self.config()
-        return type(self), repr(config), None if config or not vars(self) else id(self)
+        return type(self), repr(config), None if config or vars(self).keys() <= {"_made"} else id(self)
 
 
 class _Regression(Loss):
@@ -423,15 +423,15 @@ def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted:
 
 
 def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:
-    """The op that brings the batch's targets into the arena, and where it puts them."""
+    """The op that brings the batch's targets into the arena, to be bound to those of a run, and where it puts them."""
     if targets.one_hot:
         rows = tape.array(width)
-        return Op("rows", "gather_one_hot", (rows, targets.array), (width,), off_on), rows
+        return Op("rows", "gather_one_hot", (rows, None), (width,), off_on), rows
     if targets.labels:
         labels = np.zeros(tape.capacity, dtype=np.int64)
-        return Op("rows", "gather_labels", (labels, targets.array), (width,)), labels
+        return Op("rows", "gather_labels", (labels, None), (width,)), labels
     rows = tape.array(width)
-    return Op("rows", "gather_rows", (rows, targets.array), (width,)), rows
+    return Op("rows", "gather_rows", (rows, None), (width,)), rows
 
 
 def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, shares: bool) -> tuple[float, float]:

@@ -72,7 +72,7 @@ class Run:
         losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
         hyper = self._hyper_values(steps)
         sums, norms, done = [], [], 0
-        while done < steps and not self.failure and not (done and interrupt.pressed()):
+        while done < steps and not self.failure:
             threads, wanted = pace.plan()
             some, norm = self.steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt)
             sums.append(some)
@@ -80,6 +80,8 @@ class Run:
             done += len(some)
             if progress and epochs == 1:
                 progress(done / steps)
+            if interrupt.pressed():
+                break
         whole = done // self.per_epoch
         if losses is not None and whole:
             self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)

@@ -225,7 +225,7 @@ class Optimizer(Configured, OwnsArrays):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
         if not isinstance(state, Mapping):
-            raise TypeError(f"state of {self.kernel}: expected a mapping, got {state!r}")
+            raise TypeError(f"state of {self.name} must be a mapping, got {state!r}")
         scalars = self._scalars()
         state = dict(state)
         stretches = _stretches(state.pop("stretches", np.empty((0, 3), np.int64)))  # states of older versions have none
@@ -235,14 +235,14 @@ class Optimizer(Configured, OwnsArrays):
         self._check_slots(arrays)
         step_count, epochs = (step_or_epoch(name, state[name]) for name in ("step_count", "epochs"))
         if epochs > step_count:
-            raise ValueError(f"epochs: expected at most step_count, which is {step_count}, got {epochs}")
+            raise ValueError(f"epochs must be at most step_count, which is {step_count}, got {epochs}")
         products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
         for name, product in products.items():
             if product > 1:
-                raise ValueError(f"product_{name}: expected a number in [0, 1], got {product!r}")
+                raise ValueError(f"product_{name} must be a number in [0, 1], got {product!r}")
         entered = count("entered", state.get("entered", 0), 0)
         if entered > 1:
-            raise ValueError(f"entered: expected 0 or 1, got {entered!r}")
+            raise ValueError(f"entered must be 0 or 1, got {entered!r}")
         for slot, array in arrays.items():
             if slot not in self.state:
                 self.state[slot] = aligned_zeros(array.size, array.dtype)
@@ -434,7 +434,7 @@ def _stretches(value: Any) -> list[Stretch]:
         not fits or (table < (0, 0, 1)).any() or (table >= MOST_COUNTED).any() or (np.diff(table[:, 0]) <= 0).any()
     ):  # fmt: skip
         raise ValueError(
-            f"state stretches: expected rows (step, epoch, steps per epoch) of int64, steps ascending, "
+            f"state stretches must have rows (step, epoch, steps per epoch) of int64, steps ascending, "
             f"got {table.tolist()!r:.100}"
         )
     return [(step, epoch, length) for step, epoch, length in table.tolist()]
@@ -450,7 +450,7 @@ def check_names(kernel: str, state: Mapping[str, Any], expected: set[str]) -> No
 def check_finite_state(name: str, array: NDArray[Any]) -> None:
     """Raise if a number of an array of state is NaN or infinite."""
     if not np.isfinite(array).all():
-        raise ValueError(f"state {name}: expected finite numbers, got {array[~np.isfinite(array)].flat[0]}")
+        raise ValueError(f"state {name} must hold finite numbers, got {array[~np.isfinite(array)].flat[0]}")
 
 
 def _products(first: float, factors: Array) -> Array:

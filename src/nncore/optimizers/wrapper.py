@@ -75,6 +75,10 @@ class Wrapper(Optimizer):
     def variant(self) -> Any:
         return type(self), self.optimizer.variant
 
+    @property
+    def non_negative(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.optimizer.non_negative
+
     def _inner(self) -> Optimizer:
         """The wrapped optimizer, brought to where we are."""
         inner = self.optimizer
@@ -113,8 +117,10 @@ class Wrapper(Optimizer):
         inner = own.pop("optimizer", {})
         if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
             raise ValueError(f"optimizer must hold the arguments of {self.optimizer.title}, got {inner!r}")
-        self.optimizer.configure({name: value for name, value in inner.items() if name != "class"})
+        arguments = {name: value for name, value in inner.items() if name != "class"}
+        copy.copy(self.optimizer).configure(arguments)  # raises before anything has changed
         super().configure(own)
+        self.optimizer.configure(arguments)
 
     def __copy__(self) -> Wrapper:
         other = object.__new__(type(self))

@@ -218,7 +218,7 @@ class FullBatchOptimizer(Optimizer):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
         if not isinstance(state, Mapping):
-            raise TypeError(f"state of {self.kernel}: expected a mapping, got {state!r}")
+            raise TypeError(f"state of {self.name} must be a mapping, got {state!r}")
         n = count("parameters", state.get("parameters"))
         if self._n not in (None, n):
             raise ValueError(f"state of {self.name} must have {self._n} parameters, got {n}")

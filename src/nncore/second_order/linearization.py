@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +69,7 @@ class Linearization:
         self.model, self.capacity = model, capacity
         self.lock = _kernels.Lock()  # operators may share a linearization: one works with it at a time
         self.recording = Recording(model, capacity, training=True, gradients=True, tangents=True)
-        self._owner: object = None
+        self._owner: Callable[[], object] = lambda: None  # a weak reference: the owner holds its data
         self._chunk: tuple[int, int] = (0, 0)
         self._variant = model.variant
         self._theta, self._state = np.empty_like(model.parameters), np.empty_like(model.state)
@@ -78,12 +80,12 @@ class Linearization:
         if self.model.variant != self._variant:
             raise ValueError("a layer of the model has been frozen or released since the operator was made: make a new one")
         same = np.array_equal(theta, self._theta) and np.array_equal(state, self._state)
-        if self._owner is owner and self._chunk == (start, count) and same:
+        if self._owner() is owner and self._chunk == (start, count) and same:
             return
-        self._owner = None
+        self._owner = lambda: None
         if not self.passes.run(bind, 1, examples=count, batch=count, origin=start, scale=scale):
             raise ValueError("the loss is not finite at the model's parameters: it has no curvature there")
-        self._owner, self._chunk = owner, (start, count)
+        self._owner, self._chunk = weakref.ref(owner), (start, count)
         self._theta[...], self._state[...] = theta, state
 
 

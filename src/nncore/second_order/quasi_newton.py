@@ -27,7 +27,7 @@ class _QuasiNewton(FullBatchOptimizer):
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
         pairs = numbers["pairs"]
         if not (0 <= pairs <= step_count and pairs.is_integer()):
-            raise ValueError(f"pairs: expected a whole number from 0 to step_count, which is {step_count}, got {pairs!r}")
+            raise ValueError(f"pairs must be a whole number from 0 to step_count, which is {step_count}, got {pairs!r}")
 
     def direction(self, g: Array) -> Array:
         """−Bg."""
@@ -101,7 +101,7 @@ class BFGS(_QuasiNewton):
 
     def initial_state(self, n: int) -> dict[str, Array]:
         if n > MOST_DENSE:
-            raise ValueError(f"BFGS holds n² numbers: expected at most {MOST_DENSE:,} parameters, got {n:,}. Take LBFGS")
+            raise ValueError(f"BFGS holds n² numbers: n must be at most {MOST_DENSE:,} parameters, got {n:,}. Take LBFGS")
         return {"inverse": np.eye(n)}
 
     def direction(self, g: Array) -> Array:
@@ -166,7 +166,7 @@ class LBFGS(_QuasiNewton):
         kept = min(int(numbers["pairs"]), self.memory, len(arrays["s"]))
         for s, y in zip(arrays["s"][len(arrays["s"]) - kept :], arrays["y"][len(arrays["y"]) - kept :], strict=True):
             if not (float(s @ y) > 0 and float(y @ y) > 0):
-                raise ValueError(f"state s, y: expected pairs with sᵀy > 0, got {float(s @ y)!r}")
+                raise ValueError(f"state s, y must hold pairs with sᵀy > 0, got {float(s @ y)!r}")
 
     def direction(self, g: Array) -> Array:
         kept = min(int(self.numbers["pairs"]), self.memory)

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.optimize
 
 from nncore.errors import DivergenceError
-from nncore.fields import Choice, Field, arguments
+from nncore.fields import Choice, Field
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
 
@@ -74,22 +74,15 @@ class ScipyMinimize(FullBatchOptimizer):
         return {**super()._arguments(), **self.options}
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        named = arguments(type(self))
-        options = {name: value for name, value in config.items() if name not in named}
-        super().configure({name: value for name, value in config.items() if name in named})
-        self.options = {**self.options, **options}
+        """Only method and tolerance: the rest is SciPy's own, of which a description cannot be made into an object again."""
+        if other := sorted(set(config) - {"method", "tol"}):
+            raise ValueError(f"{other[0]} of ScipyMinimize cannot be set from a description, only method and tol")
+        super().configure(config)
 
     def __repr__(self) -> str:
         given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, (), [])}
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
-
-    def _with(self, config: Mapping[str, Any]) -> ScipyMinimize:
-        """Only method and tolerance: the rest is SciPy's own, of which a description cannot be made into an object again."""
-        if other := sorted(set(config) - {"method", "tol"}):
-            raise ValueError(f"{other[0]} of ScipyMinimize cannot be set from a description, only method and tol")
-        given = {"method": self.method, "tol": self.tol, **config}
-        return ScipyMinimize(given["method"], given["tol"], self.bounds, self.constraints, **self.options)
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         search = self._search
