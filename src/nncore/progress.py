@@ -121,6 +121,11 @@ class Progress:
         if self._printed is not None and self._ended > self._printed:
             self._print_epoch(_clock())
 
+    def tell(self, line: str) -> None:
+        """Print a line of its own, if anything is shown at all."""
+        if self.verbose:
+            self._print(line, _clock())
+
     def _close_bar(self) -> None:
         if self._bar is not None:
             from nncore import bars

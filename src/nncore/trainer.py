@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,28 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 Array = NDArray[Any]
+P, T = ParamSpec("P"), TypeVar("T")
 
 BATCH_SIZE = 32
+
+
+def _one_at_a_time(method: Callable[P, T]) -> Callable[P, T]:
+    """For a method that trains: refused, before anything has changed, while another call of this trainer does."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        trainer: Any = args[0]
+        if trainer._training_process == os.getpid():  # and not that of a parent, of which this is a forked copy
+            raise RuntimeError(
+                "this trainer is training already, in another thread or around this callback: one call at a time"
+            )
+        trainer._training_process = os.getpid()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            trainer._training_process = 0
+
+    return call
 
 
 class Trainer(Training):
@@ -88,6 +107,7 @@ class Trainer(Training):
 
     # --- the public loop
 
+    @_one_at_a_time
     def fit(
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, last_batch: str = "keep", shuffle: bool = True,
         sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
@@ -216,7 +236,7 @@ class Trainer(Training):
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         failure: BaseException | None = None
-        with self._training(), Interrupt() as interrupt:
+        with Interrupt() as interrupt:
             for callback in callbacks:
                 callback.on_train_begin(self)
             try:
@@ -238,14 +258,15 @@ class Trainer(Training):
             except BaseException as error:
                 failure = error
             self.interrupted = interrupt.pressed()
-            if self.interrupted and verbose:
-                print(
+            if self.interrupted:
+                shown.tell(
                     f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once "
-                    "to leave the program", file=sys.stderr,
-                )  # fmt: skip
+                    "to leave the program"
+                )
             end_training(callbacks, self, failure or run.failure)
         return self.history
 
+    @_one_at_a_time
     def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
         """One pass over X in the order given; by default as a single batch. Returns the running loss and metrics.
 
@@ -253,11 +274,7 @@ class Trainer(Training):
         """
         data = self._training_data(X, y, sample_weight)
         batch = len(data) if batch_size is None else count("batch_size", batch_size)
-        with (
-            self._training(),
-            Interrupt(tolerated=0) as interrupt,
-            closing(self._run(data, batch, samplers.Sequential())) as run,
-        ):
+        with Interrupt(tolerated=0) as interrupt, closing(self._run(data, batch, samplers.Sequential())) as run:
             self._remember_names(X)
             rows = run.advance(1, interrupt, None)
             if run.failure:
@@ -476,19 +493,6 @@ class Trainer(Training):
         return f"Trainer({self.model!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, epochs_done={self.epochs_done})"
 
     # --- inside
-
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        """For the length of a call that trains: there is one at a time."""
-        if self._training_process == os.getpid():  # and not that of a parent, of which this is a forked copy
-            raise RuntimeError(
-                "this trainer is training already, in another thread or around this callback: one call at a time"
-            )
-        self._training_process = os.getpid()
-        try:
-            yield
-        finally:
-            self._training_process = 0
 
     def _add_evaluation(self, row: dict[str, float], prefix: str, data: Dataset, interrupt: Interrupt) -> bool:
         """Add an evaluation to an epoch's row. Ctrl-C leaves it out, which may take long: whether it is there."""
