@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 Array = NDArray[Any]
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BATCH_SIZE = 32
 
