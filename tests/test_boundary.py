@@ -50,7 +50,7 @@ def bind(name: str, slot: int, array: Array) -> None:
 
 def rebind(name: str, slot: int, array: Array) -> None:
     stage = ("tiles", 1, None, False, [(name, (None,) * 8, (), (), 0, 1)])
-    _kernels.Program(_kernels.op_table(), "float64", [stage]).bind(0, slot, array)
+    _kernels.Program(_kernels.op_table(), "float64", [stage]).run([(0, slot, array)], examples=4, batch=4, last_step=0)
 
 
 each_way = pytest.mark.parametrize("bound", [bind, rebind])

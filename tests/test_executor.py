@@ -168,9 +168,10 @@ def test_bind(rng: np.random.Generator) -> None:
     program = copy_program("float64", data, out, 6)
     program.run(examples=6, batch=6)
     assert np.array_equal(out, data)
-    program.bind(0, 1, other[:, 2:5])
-    program.run(examples=6, batch=6)
+    program.run([(0, 1, other[:, 2:5])], examples=6, batch=6)
     assert np.array_equal(out, other[:, 2:5])
+    with pytest.raises(ValueError, match="numbers of rows of the data"):  # it was bound for that run only
+        program.run(examples=6, batch=6)
 
 
 # Records.

@@ -99,7 +99,7 @@ def test_pictures_with_the_same_limits_have_the_same_colors(tmp_path: Path) -> N
     np.testing.assert_allclose(filled[0].levels[[0, -1]], [-1, 1])
     assert len(figure.axes) == 3  # one color bar
     for limits in ((1.0, 1.0), (0.0, 1.0), (2.0, 1.0)):
-        with pytest.raises(ValueError, match="limits: expected 0 < lowest < highest"):
+        with pytest.raises(ValueError, match="limits must be 0 < lowest < highest"):
             surfaces[0].plot(tmp_path / "none.png", limits=limits)
     pyplot.close("all")
 

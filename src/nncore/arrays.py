@@ -54,6 +54,9 @@ def _zeros(size: int) -> NDArray[np.uint8]:
 
 def for_kernels(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
     """The array as kernels take it, C-contiguous and aligned; a copy only if it is not, or has another dtype."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and (dtype is None or array.dtype == dtype):
+        return array
     return np.require(array, dtype, ["C", "A"])
 
 

@@ -50,10 +50,14 @@ class Field(Generic[T]):
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
     def __set__(self, instance: Any, value: Any) -> None:
-        if "_made" in instance.__dict__:
-            assign(instance, {self.name: value})
-        else:
-            instance.__dict__[self.name] = self.check(value)
+        values, value = instance.__dict__, self.check(value)
+        before, values[self.name] = values.get(self.name), value
+        if "_made" in values:
+            try:
+                instance.check_fields({self.name: value})
+            except BaseException:
+                values[self.name] = before
+                raise
 
     def check(self, value: Any) -> T:
         """``value`` in the form in which it is kept; raises TypeError or ValueError."""
@@ -281,11 +285,15 @@ def number(
     most: float = math.inf,
 ) -> float:
     """`value` as a float, if it is a finite number in this range."""
+    if type(value) is float and least <= value <= most and above < value < below:  # and so neither NaN nor infinite
+        return value
     return Number(least, above=above, below=below, most=most, argument=name).check(value)
 
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
     """`value` as an int, if it is a whole number in this range."""
+    if type(value) is int and value >= least and (below is None or value < below):
+        return value
     return Count(least, below=below, argument=name).check(value)
 
 

@@ -7,8 +7,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,31 @@ Array = NDArray[Any]
 
 FORWARD_ROWS = 1024  # rows that a forward pass takes at a time,
 MOST_FORWARD_ROWS = 16384  # or up to so many where they are not enough work for several threads
+
+
+class ExclusiveGradients:
+    """For a run that writes gradients: within, no other thread changes the model or its gradients.
+
+    Threads that train or differentiate a model at the same time take turns, a few steps each. The lock is also what a copy or a
+    file of the model waits for, so that it never holds half a step.
+    """
+
+    def __init__(self, lock: _kernels.Lock) -> None:
+        self._lock, self._thread = lock, 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._thread == threading.get_ident():
+            self._lock.release()
+            raise RuntimeError(
+                "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of "
+                "the same model: they are being computed"
+            )
+        self._thread = threading.get_ident()
+
+    def __exit__(self, *failure: object) -> None:
+        self._thread = 0
+        self._lock.release()
 
 
 class Network(Sealed):
@@ -64,8 +88,8 @@ class Network(Sealed):
         self._feature_names: tuple[str, ...] | None = None
         self._recordings = Recent()
         self._cache_lock = _kernels.Lock()
-        self.lock = _kernels.Lock()  # of parameters, gradients and state: see ``exclusive_gradients``
-        self._gradient_thread = 0
+        self.lock = _kernels.Lock()  # of parameters, gradients and state
+        self.exclusive_gradients = ExclusiveGradients(self.lock)
         for part in (part for layer in self.layers for part in layer.parts):
             part.owner = weakref.ref(self)
         self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
@@ -121,7 +145,7 @@ class Network(Sealed):
 
         None of them is ``default_rng(seed)``, with which data of the same seed may have been drawn.
         """
-        seed = self.seed if seed is None else _check_seed(seed)
+        seed = self.seed if seed is None else count("seed", seed, 0)
         kept = self.parameters.copy(), self.state.copy()
         try:
             self._draw(seed)
@@ -232,25 +256,6 @@ class Network(Sealed):
         """What ``model["`` may be completed to."""
         return [str(layer.name) for layer in self.layers]
 
-    @contextmanager
-    def exclusive_gradients(self) -> Iterator[None]:
-        """For a run that writes gradients: no other thread changes the model or its gradients meanwhile.
-
-        Threads that train or differentiate a model at the same time take turns, a few steps each. ``model.lock``, which is held
-        here, is also what a copy or a file of the model waits for, so that it never holds half a step.
-        """
-        with self.lock:
-            if self._gradient_thread == threading.get_ident():
-                raise RuntimeError(
-                    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients "
-                    "of the same model: they are being computed"
-                )
-            self._gradient_thread = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._gradient_thread = 0
-
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         """A compiled object from the cache; made if it is not there."""
         with self._cache_lock:
@@ -347,7 +352,7 @@ class Network(Sealed):
         )
         bind = recording.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
         (threads, _), start = pace.plan(), time.perf_counter()
-        with self.exclusive_gradients():
+        with self.exclusive_gradients:
             _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
         pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0].sum()) / len(rows), recording
@@ -378,12 +383,6 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
         for state in layer.states.values():
             state.offset, kept = kept, kept + state.size
     return size, kept
-
-
-def _check_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
-    return int(seed)
 
 
 def _shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:

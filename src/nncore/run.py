@@ -149,7 +149,7 @@ class Run:
         offset = optimizer.step_count - first
         norms = np.empty((count, 3 if self.trainer.clip else 0))
         start = time.perf_counter()
-        with self.trainer.model.exclusive_gradients():
+        with self.trainer.model.exclusive_gradients:
             try:
                 done, sums = self.program.run(
                     self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,

@@ -348,22 +348,21 @@ class LastLosses(OwnsArrays):
 
 
 def checked_orders(sampler: Sampler, examples: Examples, done: int, epochs: int) -> Int64 | None:
-    """What ``sampler.orders`` says, in a form that a program can take: it reads the rows of these numbers unchecked."""
+    """What ``sampler.orders`` says, in a form that a program can take."""
     table = sampler.orders(examples, done, epochs)
-    return None if table is None else _table(table, sampler, examples.count, epochs)
+    own = type(sampler).orders.__module__ == __name__  # which check what a subclass draws, and make a new table each time
+    return table if own or table is None else _table(table, sampler, examples.count, epochs)
 
 
 def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:
-    """Orders as (epochs, count) int64 numbers from 0 to count − 1."""
+    """Orders as (epochs, count) int64 numbers from 0 to count − 1: a copy, as the user may go on writing into the table."""
     expected = f"{sampler!r} must fill {count} places with examples from 0 to {count - 1}"
     array = as_numbers(orders, f"the orders of {sampler!r}")
     if array.dtype.kind not in "iu":
         raise ValueError(f"{expected}, got dtype {array.dtype}")
     if array.shape != (epochs, count):
         raise ValueError(f"{expected}, in an array of shape {(epochs, count)}, got shape {array.shape}")
-    # A sampler of the user may go on writing into its own table; those in this file make a new one each time.
-    own = type(sampler).orders.__module__ == __name__
-    table = np.require(array, np.int64, ["C", "A"]) if own else np.array(array, dtype=np.int64, order="C")
+    table = np.array(array, dtype=np.int64, order="C")
     if (array.dtype == np.uint64 and array.max() >= count) or table.view(np.uint64).max() >= count:  # below 0: very large
         raise ValueError(f"{expected}, got numbers from {array.min()} to {array.max()}")
     return table

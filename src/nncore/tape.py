@@ -6,9 +6,9 @@ A tape belongs to one model, one batch capacity and one mode. It owns the arena:
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -392,21 +392,18 @@ class Compiled:
         Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
         true. Neither ends a step whose parameters have begun to change.
         """
-        if self._running_thread == threading.get_ident():
+        thread = get_ident()
+        if self._running_thread == thread:
             raise RuntimeError("Python code within a program, such as a loss or a layer, must not run the same program again")
-        bind, program = list(bind), self.program
         stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
+        bound = [(self._numbers[op], slot, array) for op, slot, array in bind]
         with self._lock, _kernels.one_thread():
-            self._running_thread = threading.get_ident()
+            self._running_thread = thread
             try:
-                for op, slot, array in bind:
-                    program.bind(self._numbers[op], slot, array)
                 threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
-                return program.run(threads=threads, stoppable=stoppable, stop=stop, **run)
+                return self.program.run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
             finally:
                 self._running_thread = 0
-                for op, slot, _ in bind:
-                    program.release(self._numbers[op], slot)
 
     @property
     def steps_done(self) -> int:

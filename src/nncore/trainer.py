@@ -43,16 +43,16 @@ def _one_at_a_time(method: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        trainer: Any = args[0]
-        if trainer._training_process == os.getpid():  # and not that of a parent, of which this is a forked copy
+        trainer: Any = vars(args[0])
+        if trainer["_training_process"] == os.getpid():  # and not that of a parent, of which this is a forked copy
             raise RuntimeError(
                 "this trainer is training already, in another thread or around this callback: one call at a time"
             )
-        trainer._training_process = os.getpid()
+        trainer["_training_process"] = os.getpid()
         try:
             return method(*args, **kwargs)
         finally:
-            trainer._training_process = 0
+            trainer["_training_process"] = 0
 
     return call
 

@@ -39,10 +39,10 @@ EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 class Training(OwnsArrays, Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
-    seed = Count(0, below=2**64)
-    epochs_done = Count(0)
-    stop_training = Flag()
-    interrupted = Flag()
+    seed: Count = Count(0, below=2**64)
+    epochs_done: Count = Count(0)
+    stop_training: Flag = Flag()
+    interrupted: Flag = Flag()
 
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,

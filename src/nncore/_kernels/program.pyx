@@ -228,7 +228,7 @@ cdef class Program:
     cdef const double **records
     cdef const double **notes
     cdef list keep
-    cdef OpTable table
+    cdef list reads    # of each op: which of its arrays may be read-only
     cdef object tile_gradients
     cdef readonly list op_names, python_ops
     cdef readonly int64_t steps_done
@@ -239,7 +239,7 @@ cdef class Program:
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
         cdef const nn_entry *entry
-        self.table = table
+        self.reads = []
         self.ops = <nn_op *>calloc(max(n_ops, 1), sizeof(nn_op))
         self.stages = <nn_stage *>calloc(max(len(stages), 1), sizeof(nn_stage))
         self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
@@ -247,7 +247,7 @@ cdef class Program:
         if not (self.ops and self.stages and self.records and self.notes):
             raise MemoryError
         note_parts = np.array([len(note) for note in notes], dtype=np.int64)
-        self.keep, self.python_ops, self.op_names = [{}, list(records), partials, list(notes), note_parts], [], []
+        self.keep, self.python_ops, self.op_names = [list(records), partials, list(notes), note_parts], [], []
         for s, (axis, pieces, costs, checks_loss, stage_ops) in enumerate(stages):
             self.stages[s].axis = AXES[axis]
             self.stages[s].pieces = pieces
@@ -263,6 +263,7 @@ cdef class Program:
                 op = self.ops + o
                 op.first_piece, op.last_piece = first, last
                 self.op_names.append(name)
+                self.reads.append(0 if name == "python" else table.entry(name).reads)
                 if name == "python":
                     op.run = call_python
                     op.array[0] = <void *>arrays[0]
@@ -304,17 +305,22 @@ cdef class Program:
         free(self.records)
         free(self.notes)
 
-    def bind(self, int64_t number, int slot, array):
-        """Have op ``number`` work on another array."""
-        cdef nn_op *op = self.ops + number
-        cdef bint writes = not self.table.entry(self.op_names[number]).reads >> slot & 1
-        op.array[slot] = address(array, &op.stride[slot], &op.length[slot], writes)
-        self.keep[0][number, slot] = array
+    cdef int bind(self, list arrays) except -1:
+        """Have ops work on other arrays: (number of the op, slot, array)."""
+        cdef int64_t number
+        cdef int slot
+        for number, slot, array in arrays:
+            op = self.ops + number
+            op.array[slot] = address(array, &op.stride[slot], &op.length[slot], not self.reads[number] >> slot & 1)
+        return 0
 
-    def release(self, int64_t number, int slot):
-        """Let go of an array that was bound: it may be large, and is its owner's."""
-        self.ops[number].array[slot] = NULL
-        self.keep[0].pop((number, slot), None)
+    cdef int release(self, list arrays) except -1:
+        """Forget these arrays, which are their owner's: where one is needed and was not bound again, there are no rows."""
+        cdef int64_t number
+        cdef int slot
+        for number, slot, _ in arrays:
+            self.ops[number].array[slot], self.ops[number].length[slot] = NULL, 0
+        return 0
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
         """A passing gradient for each thread, on cache lines."""
@@ -323,14 +329,15 @@ cdef class Program:
             self.tile_gradients = np.empty(size + 64, dtype=np.uint8)
         return <char *>((<uint64_t>address(self.tile_gradients) + 63) // 64 * 64)
 
-    def run(self, *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
+    def run(self, list bind=[], *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
             int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint keep_denormals=False, bint prepared=False,
             uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1, bint stoppable=False,
             stop=None):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
-        record, last the penalty). ``prepared``: θ is as the last run left it, so nothing has to be derived from it anew. Denormal
-        numbers count as 0 unless ``keep_denormals``; for Python ops they do not. A run that is ``stoppable`` asks some times a
-        second, before the parameters of a step change, whether a signal has come or ``stop()`` is true, and ends there."""
+        record, last the penalty). ``bind``: (number of an op, slot, array), for this run only. ``prepared``: θ is as the last run
+        left it, so nothing has to be derived from it anew. Denormal numbers count as 0 unless ``keep_denormals``; for Python ops
+        they do not. A run that is ``stoppable`` asks some times a second, before the parameters of a step change, whether a
+        signal has come or ``stop()`` is true, and ends there."""
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
@@ -353,8 +360,12 @@ cdef class Program:
         if stoppable:
             run.stop = call_stop
         run.failure = &failure
-        with nogil:
-            done = nn_execute(&self.program, &run, threads)
+        try:
+            self.bind(bind)
+            with nogil:
+                done = nn_execute(&self.program, &run, threads)
+        finally:
+            self.release(bind)
         self.steps_done = done
         if stoppable and asked.error is not None:
             raise asked.error
@@ -362,9 +373,10 @@ cdef class Program:
             if op.error is not None:
                 error, op.error = op.error, None
                 raise error
-        for fault, message in FAULTS.items():
-            if failure & <int>fault:
-                raise ValueError(message)
+        if failure:
+            for fault, message in FAULTS.items():
+                if failure & <int>fault:
+                    raise ValueError(message)
         return done, sums
 
 

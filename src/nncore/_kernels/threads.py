@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import weakref
+from _thread import RLock as _RLock  # the class: that of threading is a function
 from numbers import Integral
 
 from nncore._kernels import program
@@ -79,34 +79,22 @@ def _ask(n: int, source: str) -> None:
     _asked, _source = n if program.has_openmp() and not _forked else 1, source
 
 
-class Lock:
+class Lock(_RLock):  # type: ignore[misc]
     """A reentrant lock that a forked child finds free, unless the thread that forked has it.
 
     Of the threads of the parent only the one that forked exists in the child: what another one holds would never be released.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        super().__init__()
         _locks.add(self)
-
-    def acquire(self, blocking: bool = True) -> bool:
-        return self._lock.acquire(blocking)
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *failure: object) -> None:
-        self._lock.release()
 
     def renew(self) -> None:
         """In a forked child: free, or held by this thread as before."""
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
+        if self.acquire(blocking=False):
+            self.release()
         else:
-            self._lock = threading.RLock()
+            self._at_fork_reinit()  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:  # a copy is another lock
         return Lock, ()
