@@ -8,7 +8,7 @@ Shapes and dtypes are the caller's business.
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport PyBUF_STRIDED, PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_STRIDED, PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -396,35 +396,17 @@ cdef bint finite_doubles(const uint64_t *bits, Py_ssize_t n) noexcept nogil:
     return not beyond
 
 
-def all_finite(array):
-    """Are all numbers of an array finite? float32 and float64 whose rows are contiguous in one pass, with no copy."""
-    array = np.asarray(array)
-    if array.dtype.kind in "biu" or not array.size:
-        return True
-    if array.dtype in (np.float32, np.float64) and array.flags.aligned:  # in the machine's byte order
-        if array.flags.c_contiguous:
-            return _finite_rows(array.reshape(1, -1))
-        if array.ndim == 2:
-            for rows in (array, array.T):
-                if rows.shape[1] == 1 or rows.strides[1] == rows.itemsize:
-                    return _finite_rows(rows)
-    return _finite_parts(array)
+cdef bint is_plain(const Py_buffer *view) noexcept:
+    """Is it an aligned (n, width) array of float or double, whose rows are contiguous?"""
+    cdef bint real = view.format != NULL and view.format[0] in (b'f', b'd') and view.format[1] == 0
+    return (real and view.ndim == 2 and view.strides[1] == view.itemsize and view.strides[0] % view.itemsize == 0
+            and <uint64_t>view.buf % <uint64_t>view.itemsize == 0)
 
 
-def _finite_parts(array):
-    """With NumPy, some rows at a time."""
-    array = np.atleast_1d(array)
-    step = max(1, (1 << 20) // max(1, array[:1].size))
-    return all(bool(np.isfinite(array[i : i + step]).all()) for i in range(0, len(array), step))
-
-
-cdef bint _finite_rows(rows) except -1:
-    """Of an aligned (n, width) array of float32 or float64 whose rows are contiguous."""
-    cdef Py_buffer view
-    cdef bint good = True
-    PyObject_GetBuffer(rows, &view, PyBUF_STRIDED_RO)
+cdef bint finite_rows(const Py_buffer *view) noexcept:
     cdef Py_ssize_t n = view.shape[0], width = view.shape[1], step = view.strides[0], size = view.itemsize, i
     cdef const char *data = <const char *>view.buf
+    cdef bint good = True
     with nogil:
         if step == width * size:
             n, width = 1, n * width
@@ -433,8 +415,44 @@ cdef bint _finite_rows(rows) except -1:
                 <const uint64_t *>(data + i * step), width)
             if not good:
                 break
-    PyBuffer_Release(&view)
     return good
+
+
+def all_finite(array):
+    """Are all numbers of an array finite? float32 and float64 whose rows are contiguous in one pass, with no copy."""
+    cdef Py_buffer view
+    cdef bint plain, good = True
+    if type(array) is np.ndarray:
+        try:
+            PyObject_GetBuffer(array, &view, PyBUF_RECORDS_RO)
+        except (ValueError, BufferError):    # of a dtype that buffers do not have
+            return _other_finite(array)
+        plain = is_plain(&view)
+        if plain:
+            good = finite_rows(&view)
+        PyBuffer_Release(&view)
+        if plain:
+            return good
+    return _other_finite(np.asarray(array))
+
+
+def _other_finite(array):
+    """Of any dtype and layout."""
+    if array.dtype.kind in "biu" or not array.size:
+        return True
+    if array.dtype in (np.float32, np.float64) and array.flags.aligned:  # in the machine's byte order
+        if array.ndim != 2 and array.flags.c_contiguous:
+            return all_finite(array.reshape(1, -1))
+        if array.ndim == 2 and (array.shape[0] == 1 or array.strides[0] == array.itemsize):
+            return all_finite(np.ascontiguousarray(array.T))
+    return _finite_parts(array)
+
+
+def _finite_parts(array):
+    """With NumPy, some rows at a time."""
+    array = np.atleast_1d(array)
+    step = max(1, (1 << 20) // max(1, array[:1].size))
+    return all(bool(np.isfinite(array[i : i + step]).all()) for i in range(0, len(array), step))
 
 
 def shuffled_orders(int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch):
