@@ -215,7 +215,7 @@ def test_a_flag_assigned_on_the_way(cls: type, name: str, value: Any) -> None:
     try:
         setattr(assigned, name, value)
     except ValueError as error:
-        assert "once there is a state" in str(error)  # noqa: PT017
+        assert "is fixed once" in str(error)  # noqa: PT017
         assert repr(assigned) == before
         return
     constructed = cls(**{**arguments(cls), name: value})

@@ -306,7 +306,7 @@ def test_evaluating_with_the_averages() -> None:
     with pytest.raises(KeyError), trainer.averaged():
         raise KeyError
     assert np.array_equal(model.parameters, own)
-    with pytest.raises(RuntimeError, match="trained within"), trainer.averaged():
+    with pytest.raises(RuntimeError, match="holds averages"), trainer.averaged():
         fit(None, 1, trainer=trainer)
     assert np.array_equal(model.parameters, own)
     trainer.use_averages()

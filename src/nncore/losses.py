@@ -9,7 +9,7 @@ import math
 import types
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -31,13 +31,21 @@ Array = NDArray[Any]
 SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or kept in half precision
 
 
+class Levels(NamedTuple):
+    """What rows of targets say of classes."""
+
+    no: float
+    yes: float
+    several: bool = False  # each output says yes or no by itself
+
+
 @dataclass
 class Targets:
     """Targets as ops read them: integer labels (n,), or rows (n, width) in the model's dtype."""
 
     array: Array
     one_hot: bool = False  # labels that a gather op turns into rows
-    levels: tuple[float, float] | None = None  # "no" and "yes" in rows of classes; see `Loss.judged`
+    levels: Levels | None = None  # what rows say of classes; see `Loss.judged`
     thresholds: tuple[float, float] | None = None  # of outputs and of targets, where each output says yes or no by itself
 
     @property
@@ -101,21 +109,23 @@ class Loss(Value):
     def check_rows(self, rows: Array, argument: str) -> None:
         """Raise if a target is outside the loss's domain."""
 
-    def judged(self, targets: Targets, argument: str, known: tuple[float, float] | None = None) -> Targets:
+    def judged(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
         """The targets with what accuracy needs to know of them; raises if they do not tell classes.
 
         Labels, and rows that sum to 1 ("no" counted as 0 and "yes" as 1), name one class, the largest. In other rows each
-        output says yes or no by itself. ``known``: the numbers for "no" and "yes" in training, for data with one of them only.
+        output says yes or no by itself. ``known``: what the targets of the training said, for data that happen to have one of
+        the two numbers only, or one "yes" in each row.
         """
         if targets.kind != "rows":
             return targets
         rows = targets.array
-        low, high = levels = self.levels(rows, argument, known)
-        if rows.shape[1] > 1:
+        low, high = self.levels(rows, argument, known and known[:2])
+        if rows.shape[1] > 1 and not (known and known.several):
             yes = (rows.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may overflow
             if (np.abs(yes.sum(axis=1) - 1) <= SUM_TOLERANCE).all():
-                return replace(targets, levels=levels)
+                return replace(targets, levels=Levels(low, high))
         middle = min(low / 2 + high / 2, float(np.nextafter(rows.dtype.type(high), rows.dtype.type(low))))
+        levels = Levels(low, high, several=rows.shape[1] > 1)
         return replace(targets, levels=levels, thresholds=(middle if self.threshold is None else self.threshold, middle))
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
@@ -152,7 +162,7 @@ class Loss(Value):
         try:
             hash(held)
         except TypeError:
-            return type(self), id(self)
+            return type(self), id(self), self.constants
         return type(self), held
 
 

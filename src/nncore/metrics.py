@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,11 @@ class LossMetric(Value):
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        name = self.__dict__.setdefault("_name", self.name)
+        if name != self.name:
+            raise ValueError(f"loss of a metric must stay {name}, as its column is named, got {self.loss!r}")
 
     @property
     def name(self) -> str:

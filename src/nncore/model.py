@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import differences
 from nncore.data.sparse import SparseRows
-from nncore.data.validation import check_step
+from nncore.data.validation import check_step, is_sparse
 from nncore.fields import count
 from nncore.files import FileLike
 from nncore.layers.base import Layer, unbound
@@ -293,6 +293,7 @@ class Sequential(Network):
         """
         samples = count("samples", samples)
         double = self.astype("float64")
+        X = X.toarray() if is_sparse(X) else X
         rows = double.scaled_rows(X).copy()
         y, double.input_scaler, double.target_scaler = self.scaled_targets(y), None, None
         inputs = rows.reshape(len(rows), *self.input_shape)

@@ -202,8 +202,9 @@ class Network(Sealed):
             raise ValueError(f"feature_names must be {width} strings, one for each input, or None, got {names!r}")
         self._feature_names = names
 
-    def _check_feature_names(self, X: Any, argument: str) -> None:
-        known, names = self._feature_names, column_names(X)
+    def check_feature_names(self, X: Any, argument: str, known: tuple[str, ...] | None = None) -> None:
+        """Raise if X has named columns that are not those known, by default those of the model, in the same order."""
+        known, names = known or self._feature_names, column_names(X)
         if known is None or names is None or names == known:
             return
         unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
@@ -218,7 +219,7 @@ class Network(Sealed):
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
         """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
         if type(X) is not np.ndarray:
-            self._check_feature_names(X, argument)
+            self.check_feature_names(X, argument)
         if self._input_scaler is None:
             return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
         array = as_numbers(X, argument)

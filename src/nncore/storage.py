@@ -21,10 +21,12 @@ from safetensors.numpy import save
 from nncore.callbacks import CALLBACKS
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
+from nncore.fields import flag, number
 from nncore.files import CUSTOM, FileLike, class_name, named, write_to
 from nncore.history import History
 from nncore.interrupt import Interrupt
 from nncore.layers import LAYERS, Layer
+from nncore.losses import Levels
 from nncore.model import Sequential
 from nncore.network import _shape, declare
 from nncore.schedules import step_or_epoch
@@ -112,7 +114,7 @@ def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history_columns": trainer.history.columns,
         "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),
         "first_optimizer_config": _plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
-        "losses_of": trainer._last_losses.fingerprint,
+        "losses_of": trainer._last_losses.fingerprint, "levels": trainer._levels,
     }  # fmt: skip
     arrays["history"] = _table(trainer.history)
     if trainer._last_losses.values is not None:
@@ -139,26 +141,34 @@ def restore_trainer(trainer: Trainer, path: FileLike) -> None:
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         _restore_scalers(scaled, about["model"], arrays)
-        scaled.feature_names = about.get("feature_names")
+        scaled.feature_names, levels = about.get("feature_names"), _levels(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
         last = LastLosses(_count(about, "losses_of", 2**32), _losses(arrays))
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
         epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), _count(about, "seed", 2**64)
         state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
+        twin = copy.deepcopy(trainer.optimizer)
+        twin.configure(config)
+        twin.load_state_dict(state)
     except BAD as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    with Interrupt(tolerated=0), trainer.model.lock:  # nothing of this is left half done
-        try:
-            trainer.optimizer.load_state_dict(state)  # which changes nothing unless all is right; nothing that follows can fail
-        except BAD as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+    with Interrupt(tolerated=0), trainer.model.lock:  # all has been tried: nothing of this fails, or is left half done
         trainer.optimizer.configure(config)
+        trainer.optimizer.load_state_dict(state)
         trainer._first_config = about["first_optimizer_config"]
         trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
         _fill(trainer.model, arrays)
         trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
         trainer.model.feature_names = scaled.feature_names
-        trainer.history, trainer.epochs_done, trainer.seed = history, epochs_done, seed
+        trainer.history, trainer.epochs_done, trainer.seed, trainer._levels = history, epochs_done, seed, levels
+
+
+def _levels(value: Any) -> Levels | None:
+    """What the targets that were trained on say of classes; files of older versions do not tell."""
+    if value is None:
+        return None
+    no, yes, several = value
+    return Levels(number("levels", no), number("levels", yes), flag("levels", several))
 
 
 def _is_custom(cls: type) -> bool:
@@ -225,8 +235,8 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> 
         )
     config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}
     try:
-        copy.copy(trainer.optimizer).configure(config)
-        copy.copy(trainer.optimizer).configure({name: first[name] for name in mine if mine[name] != first[name]})
+        copy.deepcopy(trainer.optimizer).configure(config)
+        copy.deepcopy(trainer.optimizer).configure({name: first[name] for name in mine if mine[name] != first[name]})
     except BAD as error:
         raise ValueError(f"{path} holds an optimizer that cannot be set: {error}") from error
     return config
@@ -236,9 +246,9 @@ def _callback_states(trainer: Trainer, arrays: dict[str, Array]) -> list[dict[st
     """Class and state of each callback that has one; what is an array goes to ``arrays``."""
     entries = [{"class": class_name(type(c)), "state": state} for c in trainer._callbacks if (state := c.state_dict())]
     result = []
-    for number, entry in enumerate(entries or trainer._callback_states):
+    for place, entry in enumerate(entries or trainer._callback_states):
         state = entry["state"]
-        arrays |= {f"callback.{number}.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
+        arrays |= {f"callback.{place}.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
         result.append(entry | {"state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}})
     return result
 
@@ -252,8 +262,8 @@ def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential
             place, _, name = rest.partition(".")
             own.setdefault(place, {})[name] = value
     result = []
-    for number, entry in enumerate(entries):
-        name, state = entry["class"], dict(entry["state"]) | own.get(str(number), {})
+    for index, entry in enumerate(entries):
+        name, state = entry["class"], dict(entry["state"]) | own.get(str(index), {})
         if not isinstance(name, str) or not (name in CALLBACKS or name.startswith(CUSTOM)):
             raise ValueError(f"a callback of class {name!r} is not known")
         if name in CALLBACKS:

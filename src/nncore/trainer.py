@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.callbacks import Callback, end_training
-from nncore.data.validation import column_names
 from nncore.fields import choice, count, flag
 from nncore.files import FileLike, class_name
 from nncore.history import History
@@ -46,7 +45,7 @@ def _one_at_a_time(method: Callable[P, T]) -> Callable[P, T]:
         trainer: Any = vars(args[0])
         if trainer["_training_process"] == os.getpid():  # and not that of a parent, of which this is a forked copy
             raise RuntimeError(
-                "this trainer is training already, in another thread or around this callback: one call at a time"
+                "this trainer is training already, in another thread or around this callback, or holds averages: one at a time"
             )
         trainer["_training_process"] = os.getpid()
         try:
@@ -206,7 +205,8 @@ class Trainer(Training):
         batch_size = None if batch_size is None else count("batch_size", batch_size)
         callbacks, shown = _callbacks(callbacks), Progress(epochs, verbose)
         chosen = samplers.get(sampler, shuffle)
-        data, validation = self._training_data(X, y, sample_weight), self._validation_data(validation_data)
+        data = self._data(X, y, sample_weight)
+        validation = self._validation_data(validation_data, X, data)
         labels = None
         if class_weight is not None or chosen.uses_labels:
             labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {chosen!r}")
@@ -232,15 +232,18 @@ class Trainer(Training):
         columns += (self.row_columns("") if exact_loss else []) + (self.row_columns("val_") if validation else [])
         for callback in callbacks:
             callback.check_columns(columns)
+        waiting = self._callback_states
         self._take_up(callbacks)
-        self._remember_names(X)
         self.stop_training = self.interrupted = False
         first, last = self.epochs_done, self.epochs_done + epochs
         failure: BaseException | None = None
         with Interrupt() as interrupt:
-            for callback in callbacks:
-                callback.on_train_begin(self)
+            begun: list[Callback] = []
             try:
+                for callback in callbacks:
+                    callback.on_train_begin(self)
+                    begun.append(callback)
+                self._remember(X, data)
                 with shown as progress, closing(run):
                     while self.epochs_done < last and not (self.stop_training or interrupt.pressed() or run.failure):
                         if each_epoch:
@@ -258,13 +261,15 @@ class Trainer(Training):
                             progress.update(self.epochs_done - first, 1.0, row)
             except BaseException as error:
                 failure = error
+                if len(begun) < len(callbacks):
+                    self._callback_states = waiting  # nothing was trained: they wait for the next call
             self.interrupted = interrupt.pressed()
             if self.interrupted:
                 shown.tell(
                     f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once "
                     "to leave the program"
                 )
-            end_training(callbacks, self, failure or run.failure)
+            end_training(begun, self, failure or run.failure)
         return self.history
 
     @_one_at_a_time
@@ -273,10 +278,10 @@ class Trainer(Training):
 
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
-        data = self._training_data(X, y, sample_weight)
+        data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else count("batch_size", batch_size)
         with Interrupt(tolerated=0) as interrupt, closing(self._run(data, batch, samplers.Sequential())) as run:
-            self._remember_names(X)
+            self._remember(X, data)
             rows = run.advance(1, interrupt, None)
             if run.failure:
                 raise run.failure
@@ -383,8 +388,8 @@ class Trainer(Training):
     def averaged(self) -> Iterator[Trainer]:
         """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
 
-        Do not train within. Running statistics are at first those of the parameters' own way; `update_batch_statistics` makes
-        them those of the averages, until the end.
+        Training is refused within. Running statistics are at first those of the parameters themselves;
+        `update_batch_statistics` makes them those of the averages, until the end.
 
         Examples
         --------
@@ -397,15 +402,15 @@ class Trainer(Training):
         >>> with trainer.averaged():
         ...     result = trainer.evaluate(X, y)
         """
-        theta, state, steps = self.model.parameters, self.model.state, self.optimizer.step_count
+        theta, state, around = self.model.parameters, self.model.state, self._training_process
         kept = theta.copy(), state.copy()
         self.use_averages()
+        self._training_process = os.getpid()
         try:
             yield self
         finally:
             theta[...], state[...] = kept
-        if self.optimizer.step_count != steps:
-            raise RuntimeError("averaged: the model was trained within, on the averages; that training is undone")
+            self._training_process = around
 
     def use_averages(self) -> None:
         """Give the model the averaged parameters of an optimizer such as `EMA`, for good. Training would go on from them."""
@@ -508,11 +513,6 @@ class Trainer(Training):
             callback.on_epoch_end(self, self.epochs_done, row)
             if len(row) > len(known):
                 self.history.amend({name: value for name, value in row.items() if name not in known})
-
-    def _remember_names(self, X: Any) -> None:
-        """The model is trained on these columns, if they have names."""
-        if self.model.feature_names is None and (names := column_names(X)):
-            self.model.feature_names = names
 
     def _take_up(self, callbacks: list[Callback]) -> None:
         """The callbacks of this fit; each goes on with the first state of its class that a checkpoint brought."""

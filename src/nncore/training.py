@@ -15,11 +15,11 @@ from nncore.arrays import OwnsArrays
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
-from nncore.data.validation import check_lengths
+from nncore.data.validation import check_lengths, column_names
 from nncore.fields import Count, Flag, Sealed, number
 from nncore.hints import warn
 from nncore.history import History
-from nncore.losses import Loss
+from nncore.losses import Levels, Loss
 from nncore.metrics import Accuracy, LossMetric
 from nncore.model import Sequential
 from nncore.optimizers import Optimizer
@@ -67,7 +67,7 @@ class Training(OwnsArrays, Sealed):
         self._training_process = 0  # that runs a call of fit: there is one at a time
         self._width = math.prod(model.output_shape)
         self._last_losses = LastLosses()
-        self._levels: tuple[float, float] | None = None  # of "no" and "yes" in the targets last trained on
+        self._levels: Levels | None = None  # of the targets last trained on
         self._callbacks: list[Callback] = []
         self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
         self.optimizer.init_state(model.parameters.size, model.dtype)
@@ -122,12 +122,15 @@ class Training(OwnsArrays, Sealed):
         self._clip = clip
         self._compiled.clear()
 
-    def _data(self, X: Any, y: Any, weights: Any = None, *, suffix: str = "") -> Dataset:
+    def _data(
+        self, X: Any, y: Any, weights: Any = None, *, suffix: str = "", known: Levels | None = None
+    ) -> Dataset:  # fmt: skip
+        """Checked data. ``known``: what targets trained on say of classes; default: those of the last training."""
         rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y, f"y{suffix}")
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         if any(isinstance(metric, Accuracy) for metric in self.metrics):
-            targets[0] = self.loss.judged(targets[0], f"y{suffix}", self._levels)
+            targets[0] = self.loss.judged(targets[0], f"y{suffix}", known or self._levels)
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
         if weights is not None:
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
@@ -147,19 +150,20 @@ class Training(OwnsArrays, Sealed):
                 f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
             )
 
-    def _validation_data(self, data: tuple[Any, ...] | None) -> Dataset | None:
+    def _validation_data(self, data: tuple[Any, ...] | None, X_trained: Any, trained: Dataset) -> Dataset | None:
         if data is None:
             return None
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
         X, y, *weights = data
-        return self._data(X, y, *weights, suffix=" of validation_data")
+        self.model.check_feature_names(X, "X of validation_data", column_names(X_trained))
+        return self._data(X, y, *weights, suffix=" of validation_data", known=trained.targets[0].levels)
 
-    def _training_data(self, X: Any, y: Any, weights: Any) -> Dataset:
-        """As `_data`; what the targets say of classes counts for later data too."""
-        data = self._data(X, y, weights)
+    def _remember(self, X: Any, data: Dataset) -> None:
+        """The model is trained on these columns, if they have names; what the targets say of classes counts for later data."""
+        if self.model.feature_names is None and (names := column_names(X)):
+            self.model.feature_names = names
         self._levels = data.targets[0].levels or self._levels
-        return data
 
     def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
         """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
@@ -207,7 +211,8 @@ class Training(OwnsArrays, Sealed):
 
     def _program(self, compile: Callable[[Training, int, Dataset], StepProgram], capacity: int, data: Dataset) -> StepProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
-        parts = (self.loss.key(), repr(self.regularizer), repr(self.clip), self.optimizer.variant, self.model.variant)
+        metrics = tuple(metric.loss.key() for metric in self.metrics if isinstance(metric, LossMetric))
+        parts = (self.loss.key(), metrics, repr(self.regularizer), repr(self.clip), self.optimizer.variant, self.model.variant)
         key = (compile, capacity, data.kinds, *parts)
         with self._program_lock:
             program: StepProgram = self._compiled.get(key, lambda: compile(self, capacity, data))

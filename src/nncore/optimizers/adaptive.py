@@ -43,6 +43,7 @@ class AdaGrad(Optimizer):
 
     name = "adagrad"
     slots = ("r",)
+    seeds = ("initial_accumulator_value",)
     non_negative = ("r",)
     lr = HyperParameter()
     eps = HyperParameter()

@@ -57,6 +57,8 @@ class Optimizer(Configured, OwnsArrays):
         Names of attributes that are numbers or schedules: the fields of that kind. They may be assigned at any time.
     non_negative : tuple of str
         The slots whose elements are never negative, such as means of squares: states that are loaded are checked for it.
+    seeds : tuple of str
+        Fields that only set what the state is before the first step: later they cannot be assigned.
     running : tuple of str
         Those of `hyper_values` whose product over all steps so far is part of the state: bias corrections need them.
     enter, leave : str or None
@@ -77,6 +79,7 @@ class Optimizer(Configured, OwnsArrays):
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     slots: ClassVar[tuple[str, ...]] = ()
     non_negative: ClassVar[tuple[str, ...]] = ()
+    seeds: ClassVar[tuple[str, ...]] = ()
     running: ClassVar[tuple[str, ...]] = ()
     enter: ClassVar[str | None] = None
     leave: ClassVar[str | None] = None
@@ -124,7 +127,14 @@ class Optimizer(Configured, OwnsArrays):
         self.entered = False
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        """Raise if the state does not fit any more."""
+        """Raise if the state does not fit any more; fill it anew if it has not been used."""
+        if seeding := [name for name in assigned if name in self.seeds]:
+            if self.step_count:
+                raise ValueError(
+                    f"{seeding[0]} is fixed once a step was taken, as it sets only what the state of {self.title} is before, "
+                    f"got {assigned[seeding[0]]!r}: make a new {self.title}"
+                )
+            self.fill_state()
         form = tuple(self.slots), tuple(self.running)
         if form == self.__dict__.setdefault("_form", form):
             return
@@ -209,9 +219,14 @@ class Optimizer(Configured, OwnsArrays):
         """Begin afresh with `n` parameters."""
         n, kind = count("n", n), real_dtype("dtype", dtype)
         self.state = {slot: aligned_zeros(n, kind) for slot in self.slots}
-        for slot, array in self.state.items():
-            array[...] = self.initial_value(slot)
+        self.fill_state()
         self._restart()
+
+    def fill_state(self) -> None:
+        """The state, if there is one, as it is before the first step."""
+        for slot in self.slots:
+            if slot in self.state:
+                self.state[slot][...] = self.initial_value(slot)
 
     def initial_value(self, slot: str) -> float:
         """What the elements of a slot are before the first step."""

@@ -88,6 +88,7 @@ class Rprop(Optimizer):
 
     name = "rprop"
     slots = ("previous", "size")
+    seeds = ("lr",)
     non_negative = ("size",)
     lr = Number(0)  # type: ignore[override]
     eta_minus = HyperParameter(above=0, below=1)
@@ -160,6 +161,7 @@ class DeltaBarDelta(Optimizer):
 
     name = "delta_bar_delta"
     slots = ("mean", "eta")
+    seeds = ("lr",)
     non_negative = ("eta",)
     lr = Number(0)  # type: ignore[override]
     kappa = HyperParameter()

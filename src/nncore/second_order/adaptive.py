@@ -64,6 +64,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
     """
 
     name = "adaptive_damped_newton"
+    seeds = ("damping",)
     damping = Number(above=0.0)
     what = "the damped Hessian"
 

@@ -210,6 +210,10 @@ class FullBatchOptimizer(Optimizer):
         self.stopped = ""
         self._restart()
 
+    def fill_state(self) -> None:
+        if self.numbers:
+            self.numbers = {**self.numbers, **self.initial_numbers()}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on with the same bits: numbers and arrays."""
         arrays = {name: array.copy() for name, array in self.state.items()}

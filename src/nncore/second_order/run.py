@@ -45,7 +45,8 @@ class FullBatchRun:
         model = trainer.model.copy()
         model.input_scaler = model.target_scaler = None  # the data have been scaled already
         _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)
-        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer, data.weights)
+        weights = None if data.weights is None else data.of_examples(data.weights)
+        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer, weights)
         self.trainer, self.optimizer, self.data = trainer, trainer.optimizer, data
         self.objective = Evaluated(f, trainer.model.dtype)
         self.point: Point | None = None

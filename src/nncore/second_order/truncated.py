@@ -51,6 +51,7 @@ class TruncatedNewton(FullBatchOptimizer):
     """
 
     name = "truncated_newton"
+    seeds = ("radius",)
     radius = Number(above=0.0)
     max_radius = Number(above=0.0)
     max_cg = Maybe(Count())

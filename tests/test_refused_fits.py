@@ -1,0 +1,224 @@
+"""A call that is refused leaves everything as it was; what is assigned counts, or is refused."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import nncore as nn
+
+pd = pytest.importorskip("pandas")
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 3)), RNG.integers(0, 2, 40)
+
+
+def make(outputs: int = 2, loss: Any = "softmax_cross_entropy", optimizer: Any = "adam", **rest: Any) -> nn.Trainer:
+    model = nn.Sequential([nn.Dense(outputs)], input_shape=X.shape[1], dtype="float64", seed=1)
+    return nn.Trainer(model, loss, optimizer, **rest)
+
+
+class Log(nn.Callback):
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_train_begin(self, trainer: nn.Trainer) -> None:
+        self.seen.append("begin")
+
+    def on_train_end(self, trainer: nn.Trainer) -> None:
+        self.seen.append("end")
+
+
+class Refuses(nn.Callback):
+    def on_train_begin(self, trainer: nn.Trainer) -> None:
+        raise ValueError("no")
+
+
+# ---- calls that are refused
+
+
+def test_validation_data_must_have_the_columns_of_the_data_in_the_first_fit_too() -> None:
+    frame = pd.DataFrame(X, columns=list("abc"))
+    for other in (frame[["c", "a", "b"]], frame.rename(columns={"a": "x"})):
+        trainer = make()
+        with pytest.raises(ValueError, match="feature names of X of validation_data should match"):
+            trainer.fit(frame, Y, validation_data=(other, Y), verbose=0)
+        assert trainer.model.feature_names is None
+    history = trainer.fit(frame, Y, validation_data=(frame, Y), exact_loss=True, verbose=0)
+    assert history["val_loss"][0] == history["loss"][0]
+    assert trainer.fit(X, Y, validation_data=(frame, Y), verbose=0) is history
+
+
+def test_callbacks_that_have_begun_have_their_end() -> None:
+    trainer, log, later = make(), Log(), Log()
+    with pytest.raises(ValueError, match="no"):
+        trainer.fit(X, Y, callbacks=[log, Refuses(), later], verbose=0)
+    assert (log.seen, later.seen) == (["begin", "end"], [])
+
+
+def test_states_of_a_checkpoint_wait_for_a_fit_that_begins() -> None:
+    trainer, file = make(), io.BytesIO()
+    trainer.fit(X, Y, epochs=5, callbacks=[nn.EarlyStopping("running_loss", min_delta=10.0, patience=100)], verbose=0)
+    trainer.save(file)
+    file.seek(0)
+    other = make()
+    other.restore(file)
+    with pytest.raises(ValueError, match="no"):
+        other.fit(X, Y, callbacks=[nn.EarlyStopping("running_loss", min_delta=10.0, patience=100), Refuses()], verbose=0)
+    early = nn.EarlyStopping("running_loss", min_delta=10.0, patience=100)
+    other.fit(X, Y, callbacks=[early], verbose=0)
+    assert early.wait == 5  # the first epoch is the best; five more follow
+
+
+def test_a_refused_fit_changes_nothing_of_what_is_known_of_the_data() -> None:
+    trainer = make(1, "mean_squared_error", metrics=["accuracy"])
+    trainer.fit(X, Y.astype(float), verbose=0)
+    before = trainer.evaluate(X, Y.astype(float))
+    frame = pd.DataFrame(X, columns=list("abc"))
+    with pytest.raises(ValueError, match="same length"):
+        trainer.fit(frame, np.where(Y, 5.0, 1.0), validation_data=(X, Y[:3]), verbose=0)
+    with pytest.raises(ValueError, match="no"):
+        trainer.fit(frame, np.where(Y, 5.0, 1.0), callbacks=[Refuses()], verbose=0)
+    assert trainer.model.feature_names is None
+    ones = Y == 1
+    assert trainer.evaluate(X, Y.astype(float)) == before
+    trainer.evaluate(X[ones], Y[ones].astype(float))  # 0 and 1 are still known
+
+
+def test_no_training_while_averages_are_in_place() -> None:
+    trainer = make(optimizer=nn.EMA(nn.SGD(lr=0.1), decay=0.9))
+    trainer.fit(X, Y, epochs=3, verbose=0)
+    before = trainer.model.parameters.copy()
+    with trainer.averaged():
+        for train in (lambda: trainer.fit(X, Y, verbose=0), lambda: trainer.partial_fit(X, Y)):
+            with pytest.raises(RuntimeError, match="holds averages"):
+                train()
+        trainer.evaluate(X, Y)
+    assert np.array_equal(trainer.model.parameters, before)
+    assert trainer.epochs_done == len(trainer.history) == 3
+    trainer.fit(X, Y, verbose=0)
+    seen = []
+    look = nn.LambdaCallback(on_epoch_end=lambda t, e, r: seen.append(averaged_loss(t)))
+    trainer.fit(X, Y, epochs=2, callbacks=[look], verbose=0)
+    assert len(seen) == 2
+
+
+def averaged_loss(trainer: nn.Trainer) -> float:
+    with trainer.averaged():
+        return trainer.evaluate(X, Y)["loss"]
+
+
+# ---- weights of some of the rows
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "levenberg_marquardt", "truncated_newton"])
+@pytest.mark.parametrize("weights", [{"sample_weight": np.arange(1.0, 41.0)}, {"class_weight": {0: 1.0, 1: 3.0}}])
+def test_second_order_with_weights_and_a_split(optimizer: str, weights: dict[str, Any]) -> None:
+    """The loss of the epoch is that of `evaluate` for the rows that were trained on."""
+    split = make(optimizer=optimizer)
+    history = split.fit(X, Y, validation_split=0.25, epochs=2, verbose=0, **weights)
+    train, _ = split._split(split._data(X, Y), 0.25)
+    whole = weights.get("sample_weight", np.where(Y == 1, 3.0, 1.0))
+    alone = make(optimizer=optimizer)
+    expected = alone.fit(X[train], Y[train], sample_weight=whole[train], epochs=2, verbose=0)
+    assert split.model.parameters.tobytes() == alone.model.parameters.tobytes()
+    assert np.array_equal(history["loss"], expected["loss"])
+
+
+# ---- what is assigned
+
+
+class Noted(nn.Huber):
+    """A loss that holds something that cannot be hashed."""
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__(delta)
+        self.notes = ["a list"]
+
+
+def test_a_changed_constant_of_a_user_s_loss_counts() -> None:
+    targets = RNG.normal(size=(40, 1)) * 5
+    model = make(1, "squared_error").model
+    for kind in (nn.Huber, Noted):
+        loss = kind(1.0)
+        model.loss_and_gradient(X, targets, loss)
+        loss.delta = 0.1
+        value, gradient = model.loss_and_gradient(X, targets, loss)
+        expected, right = model.loss_and_gradient(X, targets, nn.Huber(0.1))
+        assert value == expected
+        assert np.array_equal(gradient, right)
+
+
+def test_a_changed_loss_of_a_metric_counts_or_is_refused() -> None:
+    trainer = make(1, "squared_error", metrics=[nn.Huber(1.0)])
+    targets = Y * 5.0
+    trainer.evaluate(X, targets)
+    trainer.metrics[0].loss.delta = 0.1
+    expected = make(1, "squared_error", metrics=[nn.Huber(0.1)]).evaluate(X, targets)
+    assert trainer.evaluate(X, targets) == expected
+    with pytest.raises(ValueError, match="must stay huber"):
+        trainer.metrics[0].loss = "mean_absolute_error"
+    assert trainer.evaluate(X, targets) == expected
+
+
+SEEDS = [
+    (nn.Rprop, "lr", 0.5), (nn.DeltaBarDelta, "lr", 0.5), (nn.AdaGrad, "initial_accumulator_value", 0.7),
+    (nn.second_order.TruncatedNewton, "radius", 0.25), (nn.second_order.LevenbergMarquardt, "damping", 0.5),
+    (nn.second_order.AdaptiveDampedNewton, "damping", 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), SEEDS)
+@pytest.mark.parametrize("wrap", [False, True])
+def test_what_sets_the_first_state_counts_before_the_first_step_and_is_fixed_after_it(
+    kind: Any, name: str, value: float, wrap: bool
+) -> None:
+    if wrap and kind.__module__.startswith("nncore.second_order"):
+        pytest.skip("full-batch optimizers are not wrapped")
+    finish = (lambda optimizer: nn.EMA(optimizer)) if wrap else (lambda optimizer: optimizer)
+    assigned, constructed = make(optimizer=finish(kind())), make(optimizer=finish(kind(**{name: value})))
+    setattr(assigned.optimizer, name, value)
+    for trainer in (assigned, constructed):
+        trainer.fit(X, Y, epochs=3, batch_size=40, verbose=0)
+    assert assigned.model.parameters.tobytes() == constructed.model.parameters.tobytes()
+    assert assigned.history["running_loss" if "running_loss" in assigned.history else "loss"][-1] > 0
+    with pytest.raises(ValueError, match="is fixed once a step was taken"):
+        setattr(assigned.optimizer, name, 2 * value)
+    assert getattr(assigned.optimizer, name) == value
+
+
+# ---- accuracy: what training said holds for other data
+
+
+def test_a_checkpoint_knows_the_two_targets() -> None:
+    targets, file = np.where(X[:, 0] > 0, 5.0, 1.0), io.BytesIO()
+    trainer = make(1, "mean_squared_error", nn.SGD(lr=0.1), metrics=["accuracy"])
+    trainer.fit(X, targets, epochs=20, verbose=0)
+    trainer.save(file)
+    file.seek(0)
+    other = make(1, "mean_squared_error", nn.SGD(lr=0.1), metrics=["accuracy"])
+    other.restore(file)
+    ones = targets == 1
+    right = float((trainer.model.predict(X[ones])[:, 0] < 3).mean())
+    assert trainer.evaluate(X[ones], targets[ones])["accuracy"] == other.evaluate(X[ones], targets[ones])["accuracy"] == right
+
+
+def test_several_labels_stay_several_in_rows_that_have_one() -> None:
+    targets = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [0, 1, 1]] * 10, float)
+    trainer = make(3, "sigmoid_cross_entropy", metrics=["accuracy"])
+    trainer.fit(X, targets, epochs=3, verbose=0)
+    one = targets.sum(axis=1) == 1
+    right = float(((trainer.model.predict(X[one]) > 0) == targets[one]).all(axis=1).mean())
+    assert trainer.evaluate(X[one], targets[one])["accuracy"] == right
+    history = trainer.fit(X, targets, validation_data=(X[one], targets[one]), verbose=0)
+    right = float(((trainer.model.predict(X[one]) > 0) == targets[one]).all(axis=1).mean())
+    assert history["val_accuracy"][-1] == right
+
+
+def test_gradients_of_sparse_inputs_are_checked() -> None:
+    model = make().model
+    dense = np.where(X > 0, X, 0.0)
+    errors = model.check_gradients(sparse.csr_matrix(dense), Y, "softmax_cross_entropy")
+    assert errors == model.check_gradients(dense, Y, "softmax_cross_entropy")
+    assert max(errors.values()) < 1e-6
