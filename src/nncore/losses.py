@@ -74,7 +74,8 @@ class Targets:
 class Loss(Value):
     """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
 
-    Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows.
+    Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows. Both are multiplied by the weight
+    of the example if there are weights, and are 0 where it is 0, also where they would be infinite or NaN.
     """
 
     name: ClassVar[str]
@@ -393,6 +394,9 @@ class PythonLoss(Loss):
                 )
             value = returned(f"loss {self.name}, first its {rows} per-example losses,", result[0], (rows,))
             gradient = returned(f"loss {self.name}, second a gradient,", result[1], (rows, y.width))
+            if weight is not None:  # an example of weight 0 is left out, also where 0 times its loss would be NaN
+                left_out = weight[:rows] == 0
+                value, gradient = np.where(left_out, 0, value), np.where(left_out[:, None], 0, gradient)
             losses[:rows] = value if weight is None else value * weight[:rows]
             if y.grad is not None:
                 scale = 1.0 / rows if weight is None else weight[:rows, None] / rows

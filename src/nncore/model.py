@@ -156,7 +156,7 @@ class Sequential(Network):
 
         Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
         What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not. With ``sample_weight`` (n,),
-        as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows.
+        as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows; examples of weight 0 are left out.
 
         Returns
         -------

@@ -141,8 +141,10 @@ class Trainer(Training):
         sample_weight : array_like (n,), optional
             w_i ≥ 0: the loss of a batch is Σ w_i l_i divided by its number of *rows*, as in Keras and as
             ``(w * loss).mean()`` in PyTorch. So weights whose mean is not 1 also scale the steps. Metrics count every
-            example alike. Not all may be 0, nor all of the rows that a validation split trains on or holds back. A batch in
-            which all are 0 is a step along a gradient of 0: penalties, weight decay and momentum still act.
+            example alike. An example of weight 0 is left out of the loss and its gradient, also where its own are infinite or
+            NaN; what hidden layers compute for it must be finite, as their backward pass multiplies the gradient of 0 by it.
+            Not all may be 0, nor all of the rows that a validation split trains on or holds back. A batch in which all are 0
+            is a step along a gradient of 0: penalties, weight decay and momentum still act.
         class_weight : mapping of label to number, or "balanced", optional
             Weights by class, in training only; they multiply ``sample_weight``. Labels that are left out have weight 1;
             "balanced" is n / (k n_c) for a class with n_c of the n examples of k classes, as in scikit-learn.

@@ -3,6 +3,8 @@
  *
  *     loss_i = weight_i * loss(y_i, d_i)          dy_i = scale * weight_i * d loss(y_i, d_i) / d y_i,  if dy is given
  *
+ * and both are 0 where weight_i = 0, also if loss(y_i, d_i) or its gradient is infinite or NaN.
+ *
  * Work goes through chunks of rows: one flat vectorised pass over all numbers of the chunk, then sums by row, in
  * double.  The bits of a row do not depend on its chunk, nor on whether dy is wanted.  Included twice, after
  * activations.h. */
@@ -18,6 +20,20 @@ static inline void NAME(scale_rows)(real *restrict dy, const double *restrict we
     else
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < width; j++) dy[i * width + j] *= (real)(scale * weight[i]);
+}
+
+/* An example of weight 0 is left out: its row of dy is 0, where 0 times infinity or NaN would be NaN.  After every loss,
+ * and after every tangent of a loss. */
+static inline void NAME(leave_out_rows)(real *restrict dy, const double *restrict weight, int64_t rows, int64_t width) {
+    for (int64_t i = 0; i < rows; i++)
+        if (weight[i] == 0) memset(dy + i * width, 0, (size_t)width * sizeof(real));
+}
+
+/* The same for loss, and for dy if it is given. */
+static inline void NAME(leave_out)(double *restrict loss, real *restrict dy, const double *restrict weight, int64_t rows,
+                                   int64_t width) {
+    for (int64_t i = 0; i < rows; i++) loss[i] = weight[i] == 0 ? 0 : loss[i];
+    if (dy) NAME(leave_out_rows)(dy, weight, rows, width);
 }
 
 /* ---- losses that are sums over the outputs: the term of one output, and its slope d term / d y ----------------- */
@@ -256,11 +272,12 @@ static void NAME(accuracy_binary)(double *hit, const real *y, const real *d, rea
 #define NN_LOSS_OP(name, target, target_width, ...)                                                                    \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {              \
         const int64_t width = op->size[0], rows = end - begin;                                                         \
-        real *dy = op->array[1];                                                                                       \
-        const double *weight = op->array[4];                                                                           \
-        NAME(name)((double *)op->array[0] + begin, dy ? dy + begin * width : NULL,                                     \
-                   (const real *)op->array[2] + begin * width, (const target *)op->array[3] + begin * (target_width),  \
-                   weight ? weight + begin : NULL, context->scale, __VA_ARGS__);                                       \
+        double *loss = (double *)op->array[0] + begin;                                                                 \
+        real *dy = op->array[1] ? (real *)op->array[1] + begin * width : NULL;                                         \
+        const double *weight = op->array[4] ? (const double *)op->array[4] + begin : NULL;                             \
+        NAME(name)(loss, dy, (const real *)op->array[2] + begin * width,                                               \
+                   (const target *)op->array[3] + begin * (target_width), weight, context->scale, __VA_ARGS__);        \
+        if (weight) NAME(leave_out)(loss, dy, weight, rows, width);                                                    \
     }
 
 NN_LOSS_OP(squared_error, real, width, rows, width)

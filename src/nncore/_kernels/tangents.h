@@ -154,7 +154,7 @@ static void NAME(op_softmax_tangent_backward)(const nn_op *op, const nn_context 
                                    (const real *)op->array[3] + at, (const real *)op->array[5] + at, end - begin, width);
 }
 
-/* ---- losses: dy = scale weight d loss / d y   =>   tdy = scale weight (d^2 loss / d y^2) ty -------------------------- */
+/* ---- losses: dy = scale weight d loss / d y   =>   tdy = scale weight (d^2 loss / d y^2) ty,  0 where weight = 0 ------- */
 
 /* A sum over the outputs: `second` is the second derivative of the term of output y = y[k], target d = d[k]. */
 #define NN_LOSS_TANGENT(name, share, second, ...)                                                                            \
@@ -180,6 +180,7 @@ static void NAME(op_softmax_tangent_backward)(const nn_op *op, const nn_context 
         NAME(name##_tangent)((real *)op->array[0] + at, (const real *)op->array[1] + at, (const real *)op->array[2] + at,    \
                              (const target *)op->array[3] + begin * (target_width), weight ? weight + begin : NULL,          \
                              parameter context->scale, end - begin, width);                                                  \
+        if (weight) NAME(leave_out_rows)((real *)op->array[0] + at, weight + begin, end - begin, width);                     \
     }
 #define NN_PARAMETER (real)op->constant[0],
 

@@ -6,7 +6,8 @@ y and d are (rows, width); ``*_labels`` takes integer labels (rows,) in place of
 - dy = scale · weight_i · ∂loss_i/∂y_i, of the shape and dtype of y. scale is 1/rows unless given: the loss of a batch
   is the mean.
 
-Sums over a row are taken in double precision. 0 · log 0 is 0.
+Both are 0 where weight_i = 0, also where the loss or its gradient is infinite or NaN. Sums over a row are taken in double
+precision. 0 · log 0 is 0.
 """
 
 from typing import Any
@@ -24,12 +25,18 @@ Double = NDArray[np.float64]
 
 def _per_example(term: Array, dy: Array, weight: Array | None, scale: float | None) -> tuple[Double, Array]:
     """Σ_j term_ij and dy, both weighted, dy scaled."""
+    term, dy = _left_out(term, weight), _left_out(dy, weight)
     loss = term.sum(axis=1, dtype=np.float64)
     factor = np.full(len(dy), 1 / len(dy) if scale is None else scale)
     if weight is not None:
         loss *= weight
         factor *= weight
     return loss, (dy * factor[:, None]).astype(dy.dtype)
+
+
+def _left_out(values: Array, weight: Array | None) -> Array:
+    """values, with rows of 0 where the weight is 0: 0 · ∞ would be NaN."""
+    return values if weight is None else np.where(weight[:, None] == 0, 0, values)
 
 
 def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:

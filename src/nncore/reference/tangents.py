@@ -38,6 +38,7 @@ from .activations import (
     softplus_backward,
     tanh_backward,
 )
+from .losses import _left_out
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -342,6 +343,7 @@ def softmax_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Arra
 
 
 def _scaled(tdy: Array, weight: Array | None, scale: float | None) -> Array:
+    tdy = _left_out(tdy, weight)
     factor = np.full(len(tdy), 1 / len(tdy) if scale is None else scale)
     if weight is not None:
         factor *= weight
