@@ -1,6 +1,8 @@
 """A call that is refused leaves everything as it was; what is assigned counts, or is refused."""
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -222,3 +224,87 @@ def test_gradients_of_sparse_inputs_are_checked() -> None:
     errors = model.check_gradients(sparse.csr_matrix(dense), Y, "softmax_cross_entropy")
     assert errors == model.check_gradients(dense, Y, "softmax_cross_entropy")
     assert max(errors.values()) < 1e-6
+
+
+# ---- files
+
+
+def test_a_csv_file_is_cut_only_when_a_row_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"epoch,running_loss\n1,0.5\n2,0.")
+    with pytest.raises(ValueError, match="no"):
+        make().fit(X, Y, callbacks=[nn.CSVLogger(path, append=True), Refuses()], verbose=0)
+    assert path.read_bytes().endswith(b"2,0.")
+    make().fit(X, Y, callbacks=[nn.CSVLogger(path, append=True)], verbose=0)
+    assert path.read_text().splitlines()[:2] == ["epoch,running_loss,lr", "1,0.5,"]
+    for content, what in ((b'{"important": 1}', "without a line end"), (b"\xff\xfe\n", "in UTF-8")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"path must be a CSV file.*{what}"):
+            make().fit(X, Y, callbacks=[nn.CSVLogger(path, append=True)], verbose=0)
+        assert path.read_bytes() == content
+
+
+def test_checkpoints_of_optimizers_that_have_got_an_argument_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of LevenbergMarquardt, which had no scaling: what a file lacks is the default."""
+    kind, file = nn.second_order.LevenbergMarquardt, io.BytesIO()
+    trainer = make(optimizer=kind())
+    trainer.fit(X, Y, epochs=2, verbose=0)
+    config = kind.config
+    monkeypatch.setattr(kind, "config", lambda self: {k: v for k, v in config(self).items() if k != "scaling"})
+    trainer._first_config.pop("scaling")
+    trainer.save(file)
+    monkeypatch.undo()
+    file.seek(0)
+    other = make(optimizer=kind())
+    other.restore(file)
+    for t in (trainer, other):
+        t.fit(X, Y, epochs=2, verbose=0)
+    assert other.model.parameters.tobytes() == trainer.model.parameters.tobytes()
+    file.seek(0)
+    with pytest.raises(ValueError, match="scaling: expected 'marquardt', got 'identity'"):
+        make(optimizer=kind(scaling="marquardt")).restore(file)
+
+
+def test_a_stream_that_would_block_is_an_error() -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    model = nn.Sequential([nn.Dense(300), nn.Dense(300)], input_shape=300)
+    with os.fdopen(write, "wb", buffering=0) as stream, pytest.raises(BlockingIOError, match="bytes could be written"):
+        model.save(stream)
+    os.close(read)
+
+
+def test_a_stream_that_can_only_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream:
+        def __init__(self) -> None:
+            self.text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+    stream = Stream()
+    monkeypatch.setattr("sys.stderr", stream)
+    make().fit(X, Y)
+    assert "epoch 1/1" in stream.text
+
+
+def test_a_subclass_of_dense_is_not_taken_for_one() -> None:
+    class Mine(nn.Dense):
+        pass
+
+    with pytest.raises(TypeError, match="must be a Dense layer"):
+        nn.WeightNorm(Mine(2))
+
+
+def test_a_description_that_is_nested_too_deeply(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, file = make(), io.BytesIO()
+    trainer.save(file)
+    monkeypatch.setattr("nncore.storage._differences", lambda *_: (_ for _ in ()).throw(RecursionError))
+    file.seek(0)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        make().restore(file)
+
+
+def test_scipy_s_bounds_are_shown() -> None:
+    assert "bounds=" in repr(nn.second_order.ScipyMinimize(bounds=np.array([[0.0, 1.0]])))
+    assert "bounds=" not in repr(nn.second_order.ScipyMinimize())

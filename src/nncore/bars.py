@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from nncore.progress import is_terminal
+
 __all__ = ["AboveBars", "make_bar", "redirect", "restore"]
 
 _MOVES_CURSOR = re.compile(r"\r(?!\n)|\x1b\[[\d;]*[A-HJKSTf]")
@@ -100,7 +102,7 @@ def redirect(screen: TextIO, notebook: bool) -> list[tuple[str, AboveBars]]:
     streams = []
     for name in _NAMES:
         stream = getattr(sys, name)
-        if stream is not None and (notebook or _is_terminal(stream)):
+        if stream is not None and (notebook or is_terminal(stream)):
             above = AboveBars(stream, screen, passes_empty_lines=name == "stderr")
             _replace(name, stream, above)
             streams.append((name, above))
@@ -121,7 +123,3 @@ def _replace(name: str, old: Any, new: Any) -> None:
     for handler in logging.root.handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is old:
             handler.setStream(new)
-
-
-def _is_terminal(stream: TextIO) -> bool:
-    return not getattr(stream, "closed", False) and stream.isatty()

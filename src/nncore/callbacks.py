@@ -532,27 +532,35 @@ class CSVLogger(Callback):
         self.path, self.append = path, append
         self._columns: list[str] = []
         self._mark = b""  # the file's byte order mark
+        self._whole: bytes | None = None  # what is kept of a file whose last line was cut off
         self._begins = True
 
     def on_train_begin(self, trainer: Trainer) -> None:
         check_target(self.path)
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"path must be a regular file, which can be read and replaced, got {self.path}")
-        self._columns, self._mark = [], b""
+        self._columns, self._mark, self._whole = [], b"", None
         if self.append and self.path.exists():
             text = self.path.read_bytes()
             whole = text[: text.rfind(b"\n") + 1]
             if whole.startswith(codecs.BOM_UTF8):
                 self._mark = codecs.BOM_UTF8
-            self._columns = next(_lines(whole), [])
-            if whole != text:
-                write(self.path, whole)
+            if text and not whole:
+                raise ValueError(f"path must be a CSV file with whole lines to append to, got {self.path} without a line end")
+            try:
+                self._columns = next(_lines(whole), [])
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
+            self._whole = whole if whole != text else None
         self._begins = not self.append or not self.path.exists()
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if self._begins:  # not before: another callback may refuse the training, and an older file should stay
             write(self.path, b"")
             self._begins = False
+        if self._whole is not None:
+            write(self.path, self._whole)
+            self._whole = None
         values = {**row, "epoch": epoch}
         new = [c for c in dict.fromkeys(["epoch", *row]) if c not in self._columns]
         if new:

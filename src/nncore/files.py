@@ -111,7 +111,11 @@ def _write_all(file: Any, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         taken = file.write(rest)
-        if taken == 0:
+        if taken is None and isinstance(file, io.RawIOBase):
+            raise BlockingIOError(
+                errno.EAGAIN, f"only {len(data) - len(rest)} of {len(data)} bytes could be written", named(file)
+            )
+        if taken is not None and not 0 < taken <= len(rest):
             raise OSError(errno.EIO, f"only {len(data) - len(rest)} of {len(data)} bytes could be written", named(file))
         rest = rest[len(rest) if taken is None else taken :]
 

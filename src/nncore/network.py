@@ -71,6 +71,8 @@ class Network(Sealed):
             raise TypeError(f"layers must be a list of Layer objects, got {layers!r}")
         self.layers = tuple(layers)  # what is compiled holds their arrays: no layer can be exchanged
         try:
+            if dtype is None:  # which NumPy takes for float64
+                raise TypeError
             self.dtype = np.dtype(dtype)
         except TypeError:
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None

@@ -69,9 +69,9 @@ class Progress:
         self._stream: TextIO = stream if stream is not None else sys.stdout if self._notebook else sys.stderr
         there = self._stream is not None and not getattr(self._stream, "closed", False)
         self.verbose = int(verbose) if there else 0
-        self._live = self.verbose == 1 and (self._notebook or self._stream.isatty())
+        self._live = self.verbose == 1 and (self._notebook or is_terminal(self._stream))
         self._bar: Any = None
-        self._redirected: Any = None  # the standard streams, while there is a bar
+        self._redirected: Any = []  # the standard streams, while there is a bar
         self._row: dict[str, Any] = {}  # of the last epoch that ended
         self._ended = 0  # epochs that ended
         self._printed: int | None = None  # epochs that had ended at the last line; None before the first update
@@ -150,7 +150,7 @@ class Progress:
         self._last_line = now
         with _bars_cleared(self._stream):
             self._stream.write(line + "\n")
-            self._stream.flush()
+            getattr(self._stream, "flush", lambda: None)()
 
     def _draw(self, epoch: int, fraction: float, row: Mapping[str, Any] | None, now: float) -> None:
         self._next_draw = now + _LIVE_INTERVAL
@@ -167,6 +167,12 @@ class Progress:
 
     def _epoch(self, epoch: int) -> str:
         return f"epoch {epoch:{len(str(self.total_epochs))}d}/{self.total_epochs}"
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether what is written goes to a terminal. An object that can only write does not say so."""
+    ask = getattr(stream, "isatty", None)
+    return not getattr(stream, "closed", False) and ask is not None and bool(ask())
 
 
 def _bars_cleared(stream: TextIO) -> AbstractContextManager[None]:

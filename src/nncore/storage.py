@@ -124,6 +124,13 @@ def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
 
 def restore_trainer(trainer: Trainer, path: FileLike) -> None:
     """Take over everything from a checkpoint, after checking that it fits."""
+    try:
+        _restore(trainer, path)
+    except RecursionError:
+        raise ValueError(f"{named(path)} is damaged: its description is nested too deeply") from None
+
+
+def _restore(trainer: Trainer, path: FileLike) -> None:
     from nncore.samplers import LastLosses
 
     arrays, about = _read(path, {type(layer).__name__ for layer in trainer.model.layers if _is_custom(type(layer))})
@@ -155,7 +162,7 @@ def restore_trainer(trainer: Trainer, path: FileLike) -> None:
     with Interrupt(tolerated=0), trainer.model.lock:  # all has been tried: nothing of this fails, or is left half done
         trainer.optimizer.configure(config)
         trainer.optimizer.load_state_dict(state)
-        trainer._first_config = about["first_optimizer_config"]
+        trainer._first_config = _with_defaults(trainer.optimizer, about["first_optimizer_config"])
         trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
         _fill(trainer.model, arrays)
         trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
@@ -223,11 +230,22 @@ def _training(trainer: Trainer) -> dict[str, Any]:
     return loss | {name: None if part is None else repr(part) for name, part in parts.items()}
 
 
+def _with_defaults(optimizer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an optimizer, with the defaults of those that a file of an older version lacks."""
+    parameters = inspect.signature(type(optimizer)).parameters.values()
+    missing = {p.name: _plain(p.default) for p in parameters if p.default is not p.empty and p.name not in config}
+    inner = config.get("optimizer")
+    if isinstance(inner, dict) and hasattr(optimizer, "optimizer"):
+        config = {**config, "optimizer": _with_defaults(optimizer.optimizer, inner)}
+    return {**config, **missing}
+
+
 def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The arguments of the checkpoint's optimizer that this one does not have, if the two began alike."""
     mine, now, first = (_plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
     if not isinstance(now, dict) or not isinstance(first, dict):
         raise ValueError(f"{path} is damaged: it does not say how its optimizer was set")
+    now, first = _with_defaults(trainer.optimizer, now), _with_defaults(trainer.optimizer, first)
     if mine not in (now, first) and _plain(trainer._first_config) != first:
         raise ValueError(
             f"{path} holds an optimizer that is set otherwise: {_differences(mine, now)}. Restore with the same, and assign "

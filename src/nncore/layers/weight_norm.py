@@ -21,9 +21,11 @@ TILE_UNITS = 32  # units of a tile: whole panels of the packed copy
 
 def _dense(name: str, layer: Any) -> Dense:
     if isinstance(layer, Mapping):  # from a file
+        if layer.get("class", "Dense") != "Dense":
+            raise TypeError(f"{name} must be a Dense layer, got one of class {layer['class']!r}")
         layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
-    if not isinstance(layer, Dense):
-        raise TypeError(f"{name} must be a Dense layer, whose weights are normalised, got {layer!r}")
+    if type(layer) is not Dense:  # what a subclass does is not done here
+        raise TypeError(f"{name} must be a Dense layer, whose weights are normalized, got {layer!r}")
     return layer
 
 

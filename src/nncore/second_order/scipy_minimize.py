@@ -80,7 +80,10 @@ class ScipyMinimize(FullBatchOptimizer):
         super().configure(config)
 
     def __repr__(self) -> str:
-        given = {name: value for name in ("bounds", "constraints") if (value := getattr(self, name)) not in (None, (), [])}
+        given = {name: getattr(self, name) for name in ("bounds", "constraints")}
+        given = {
+            name: value for name, value in given.items() if value is not None and (not hasattr(value, "__len__") or len(value))
+        }
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
 
