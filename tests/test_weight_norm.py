@@ -64,5 +64,5 @@ def test_weight_norm_from_data(rng: np.random.Generator) -> None:
 
 
 def test_weight_norm_without_weights() -> None:
-    with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalised, got ReLU"):
+    with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalized, got ReLU"):
         nn.WeightNorm(nn.ReLU())  # type: ignore[arg-type]

@@ -111,12 +111,11 @@ def _write_all(file: Any, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         taken = file.write(rest)
-        if taken is None and isinstance(file, io.RawIOBase):
-            raise BlockingIOError(
-                errno.EAGAIN, f"only {len(data) - len(rest)} of {len(data)} bytes could be written", named(file)
-            )
+        so_far = f"only {len(data) - len(rest)} of {len(data)} bytes could be written"
+        if taken is None and isinstance(file, io.RawIOBase):  # it would block
+            raise BlockingIOError(errno.EAGAIN, so_far, named(file))
         if taken is not None and not 0 < taken <= len(rest):
-            raise OSError(errno.EIO, f"only {len(data) - len(rest)} of {len(data)} bytes could be written", named(file))
+            raise OSError(errno.EIO, so_far, named(file))
         rest = rest[len(rest) if taken is None else taken :]
 
 

@@ -26,6 +26,11 @@ METHODS = (*NO_GRADIENT, *GRADIENT, *HESSIAN_PRODUCT, *HESSIAN)
 POINTS_KEPT = 64
 
 
+def _given(value: Any) -> bool:
+    """Whether bounds or constraints, in any of SciPy's forms, are there."""
+    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
+
+
 class ScipyMinimize(FullBatchOptimizer):
     """θ ← the next iterate of ``scipy.optimize.minimize`` (Virtanen et al. 2020), whatever the method.
 
@@ -80,10 +85,7 @@ class ScipyMinimize(FullBatchOptimizer):
         super().configure(config)
 
     def __repr__(self) -> str:
-        given = {name: getattr(self, name) for name in ("bounds", "constraints")}
-        given = {
-            name: value for name, value in given.items() if value is not None and (not hasattr(value, "__len__") or len(value))
-        }
+        given = {name: value for name in ("bounds", "constraints") if _given(value := getattr(self, name))}
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
 
