@@ -308,3 +308,28 @@ def test_a_description_that_is_nested_too_deeply(monkeypatch: pytest.MonkeyPatch
 def test_scipy_s_bounds_are_shown() -> None:
     assert "bounds=" in repr(nn.second_order.ScipyMinimize(bounds=np.array([[0.0, 1.0]])))
     assert "bounds=" not in repr(nn.second_order.ScipyMinimize())
+
+
+def test_initializers_and_schedules_of_users_are_not_taken_for_built_in_ones() -> None:
+    class Normal(nn.initializers.Normal):
+        def sample(self, shape: Any, rng: Any) -> Any:
+            return np.full(shape, 7.0)
+
+    class Plain(nn.initializers.Initializer):
+        def sample(self, shape: Any, rng: Any) -> Any:
+            return np.full(shape, 7.0)
+
+    class Cosine(nn.schedules.Cosine):
+        def at(self, t: Any) -> Any:
+            return np.full(t.shape, 2.0)
+
+    for layer, what in (
+        (nn.Dense(2, weight_init=Normal(0.3)), "custom.Normal"), (nn.Dense(2, weight_init=Plain()), "custom.Plain"),
+        (nn.BatchRenorm(r_max=Cosine(1.5, 4, 1.5)), "custom.Cosine"),
+    ):  # fmt: skip
+        model, file = nn.Sequential([layer, nn.Dense(1)], input_shape=3), io.BytesIO()
+        repr(model)
+        model.save(file)
+        file.seek(0)
+        with pytest.raises(ValueError, match=what):
+            nn.load(file)

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FileLike", "append", "check_target", "class_name", "named", "write", "write_to"]
+__all__ = ["FileLike", "append", "check_target", "class_name", "is_own", "named", "write", "write_to"]
 
 FileLike = str | bytes | PathLike[str] | IO[bytes]
 CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
@@ -37,8 +37,12 @@ def class_name(cls: type) -> str:
     >>> class_name(nn.Tanh), class_name(dict)
     ('Tanh', 'custom.dict')
     """
-    own = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return cls.__name__ if own else CUSTOM + cls.__name__
+    return cls.__name__ if is_own(cls) else CUSTOM + cls.__name__
+
+
+def is_own(cls: type) -> bool:
+    """Whether a class is nncore's own."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:

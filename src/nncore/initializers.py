@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore.fields import Converted, number
+from nncore.files import class_name, is_own
 
 __all__ = [
     "INITIALIZERS", "Constant", "FanOutNormal", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
@@ -85,10 +86,12 @@ class Initializer:
         >>> Normal(std=0.1).config()
         {'name': 'normal', 'std': 0.1}
         """
-        fields = asdict(self)  # type: ignore[call-overload]
+        fields = asdict(self) if is_dataclass(self) else vars(self)
         return {"name": self.name(), **{k: v.item() if isinstance(v, np.generic) else v for k, v in fields.items()}}
 
-    entry = config
+    def entry(self) -> dict[str, Any]:
+        """`config` as files have it, where a class that is not nncore's own is never taken for one that is."""
+        return self.config() if is_own(type(self)) else {**self.config(), "name": class_name(type(self))}
 
 
 def _fans(shape: Shape) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
+from nncore.files import class_name, is_own
 
 __all__ = [
     "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",
@@ -112,7 +113,7 @@ class Schedule(Value):
         super().__init__()
 
     def entry(self) -> dict[str, Any]:
-        return {"schedule": self.name, **self.config()}
+        return {"schedule": self.name if is_own(type(self)) else class_name(type(self)), **self.config()}
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         """The values at the times `t`."""
