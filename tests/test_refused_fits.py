@@ -333,3 +333,48 @@ def test_initializers_and_schedules_of_users_are_not_taken_for_built_in_ones() -
         file.seek(0)
         with pytest.raises(ValueError, match=what):
             nn.load(file)
+
+
+# ---- samplers
+
+
+@pytest.mark.parametrize("base", [nn.samplers.Sequential, nn.samplers.Shuffled, nn.samplers.WithReplacement])
+def test_the_order_of_a_derived_sampler_counts(base: Any) -> None:
+    class Backward(base):  # type: ignore[misc]
+        def order(self, examples: Any, epoch: int) -> Any:
+            super().order(examples, epoch)
+            return np.arange(examples.count)[::-1].copy()
+
+    backward, expected = make(optimizer="sgd"), make(optimizer="sgd")
+    backward.fit(X, Y, batch_size=4, sampler=Backward(), verbose=0)
+    expected.fit(X[::-1], Y[::-1], batch_size=4, shuffle=False, verbose=0)
+    assert backward.model.parameters.tobytes() == expected.model.parameters.tobytes()
+
+
+def test_a_derived_weighted_sampler_stays_one_under_a_split() -> None:
+    class First(nn.samplers.Weighted):
+        def order(self, examples: Any, epoch: int) -> Any:
+            return np.zeros(examples.count, np.int64)
+
+    taken = First(np.ones(40)).take(np.arange(5, 9), 40)
+    assert type(taken) is First
+    assert len(taken.weights) == 4
+    with pytest.raises(ValueError, match="among the 4 rows trained on"):
+        First(np.eye(40)[0]).take(np.arange(5, 9), 40)
+
+
+@pytest.mark.parametrize("change", ["data", "loss", "neither"])
+@pytest.mark.parametrize("kind", ["largest_loss_first", "importance_sampling"])
+def test_samplers_that_go_by_losses_begin_with_those_of_the_data_and_the_loss(kind: str, change: str) -> None:
+    """As a trainer that has seen no other data would, from the same parameters."""
+    other = RNG.normal(size=X.shape)
+    trainer = make(1, "squared_error", "sgd", metrics=())
+    trainer.fit(X, Y.astype(float), sampler=kind, verbose=0)
+    if change == "loss":
+        trainer.loss = nn.losses.get("mean_absolute_error")
+    rows = other if change == "data" else X
+    asked: list[int] = []
+    evaluate = trainer._evaluate
+    object.__setattr__(trainer, "_evaluate", lambda *a, **k: (asked.append(1), evaluate(*a, **k))[1])
+    trainer.fit(rows, Y.astype(float), sampler=kind, verbose=0)
+    assert bool(asked) == (change != "neither")

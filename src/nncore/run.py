@@ -38,7 +38,7 @@ class Run:
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
         if sampler.uses_losses:
-            self.examples.losses = trainer._last_losses.of(data, lambda losses: trainer._evaluate(data, losses))
+            self.examples.losses = trainer._last_losses.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
         self.factors = np.ones(len(data)) if sampler.weighs else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
         self.loss = trainer.loss

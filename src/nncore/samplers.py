@@ -6,6 +6,7 @@ the epoch alone, and for some samplers on the loss that each example had when it
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from nncore.fields import Number, Value, flag
 from nncore.weights import example_weights
 
 if TYPE_CHECKING:
+    from nncore.losses import Loss
     from nncore.programs import Dataset
 
 __all__ = [
@@ -116,8 +118,8 @@ class Sequential(Sampler):
     def order(self, examples: Examples, epoch: int) -> Int64:
         return np.arange(examples.count)
 
-    def orders(self, examples: Examples, done: int, epochs: int) -> None:
-        return None
+    def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
+        return None if type(self).order is Sequential.order else super().orders(examples, done, epochs)
 
 
 class Shuffled(Sampler):
@@ -130,9 +132,11 @@ class Shuffled(Sampler):
     name = "shuffled"
 
     def order(self, examples: Examples, epoch: int) -> Int64:
-        return np.asarray(self.orders(examples, epoch - 1, 1)[0])
+        return np.asarray(_kernels.shuffled_orders(examples.count, 1, examples.seed, epoch - 1)[0])
 
-    def orders(self, examples: Examples, done: int, epochs: int) -> Int64:
+    def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
+        if type(self).order is not Shuffled.order:
+            return super().orders(examples, done, epochs)
         return np.asarray(_kernels.shuffled_orders(examples.count, epochs, examples.seed, done))
 
 
@@ -186,7 +190,14 @@ class Weighted(Sampler):
         self._weights.flags.writeable = False
 
     def take(self, chosen: Int64, count: int) -> Weighted:
-        return Weighted(example_weights(self._weights, count, "weights of the sampler")[chosen])
+        weights = example_weights(self._weights, count, "weights of the sampler")[chosen]
+        if not weights.any():
+            raise ValueError(
+                f"weights of {type(self).__name__} must have a positive number among the {len(chosen)} rows trained on"
+            )
+        other = copy.copy(self)
+        other._weights = weights
+        return other
 
     def check(self, examples: Examples) -> None:
         example_weights(self._weights, examples.count, "weights of the sampler")
@@ -325,17 +336,20 @@ class LastLosses(OwnsArrays):
     Attributes
     ----------
     fingerprint : int
-        Of that data: a checksum of targets and weights.
+        Of that data and of the loss: a checksum of targets, weights and some 256 of the inputs.
     values : float64 array (count,) or None
     """
 
     def __init__(self, fingerprint: int = 0, values: Float64 | None = None) -> None:
         self.fingerprint, self.values = fingerprint, values
 
-    def of(self, data: Dataset, evaluate: Callable[[Float64], object]) -> Float64:
+    def of(self, data: Dataset, loss: Loss, evaluate: Callable[[Float64], object]) -> Float64:
         """The losses of this data, to be kept up to date in place; ``evaluate`` fills an array with them the first time."""
         parts = [data.of_examples(part) for part in (data.targets[0].array, data.weights) if part is not None]
-        fingerprint = len(data)
+        some = np.linspace(0, len(data) - 1, min(len(data), 256)).astype(np.int64)  # of what may be a large file
+        rows = data.rows[data.row_numbers(some[None])[0]]
+        parts += [rows] if isinstance(rows, np.ndarray) else [rows.values, rows.columns, rows.starts]
+        fingerprint = zlib.crc32(f"{loss.name} {loss.config()}".encode(), len(data))
         for part in parts:
             fingerprint = zlib.crc32(np.ascontiguousarray(part).data.cast("B"), fingerprint)
         if self.values is None or fingerprint != self.fingerprint or len(self.values) != len(data):
