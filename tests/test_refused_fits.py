@@ -378,3 +378,17 @@ def test_samplers_that_go_by_losses_begin_with_those_of_the_data_and_the_loss(ki
     object.__setattr__(trainer, "_evaluate", lambda *a, **k: (asked.append(1), evaluate(*a, **k))[1])
     trainer.fit(rows, Y.astype(float), sampler=kind, verbose=0)
     assert bool(asked) == (change != "neither")
+
+
+def test_integers_that_no_number_of_the_machine_can_hold() -> None:
+    huge = [[10**400, 1, 1]] * 40
+    for call in (lambda: make().fit(huge, Y, verbose=0), lambda: nn.data.StandardScaler().fit(huge)):
+        with pytest.raises(ValueError, match="X is too large for float64"):
+            call()
+    for steps in (2**63, 10**400):
+        for schedule in (nn.schedules.Cosine, nn.schedules.StepDecay, nn.schedules.Polynomial):
+            with pytest.raises(ValueError, match=r"must be an integer from 1 to 2\*\*44 - 1"):
+                schedule(0.1, steps)
+    trainer = make()
+    with pytest.raises(ValueError, match="epochs_done must be an integer from 0"):
+        trainer.epochs_done = 2**64

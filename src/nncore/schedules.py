@@ -161,7 +161,7 @@ class PiecewiseConstant(Schedule):
     """
 
     name = "piecewise_constant"
-    boundaries = ListOf(Count())
+    boundaries = ListOf(Count(below=MOST_COUNTED))
     levels = ListOf(Number())
 
     def __init__(self, boundaries: list[int], levels: list[float], per: Per = "step") -> None:
@@ -187,7 +187,7 @@ class StepDecay(Schedule):
 
     name = "step_decay"
     initial = Number()
-    every = Count()
+    every = Count(below=MOST_COUNTED)
     factor = Number(above=0)
 
     def __init__(self, initial: float, every: int, factor: float = 0.1, per: Per = "step") -> None:
@@ -208,7 +208,7 @@ class Harmonic(Schedule):
     name = "harmonic"
     a = Number()
     b = Number(above=0)
-    every = Count()
+    every = Count(below=MOST_COUNTED)
 
     def __init__(self, a: float, b: float = 1.0, every: int = 1, per: Per = "step") -> None:
         super().__init__(per)
@@ -266,7 +266,7 @@ class Polynomial(Schedule):
 
     name = "polynomial"
     initial = Number()
-    steps = Count()
+    steps = Count(below=MOST_COUNTED)
     final = Number()
     power = Number(above=0)
 
@@ -294,10 +294,10 @@ class Cosine(Schedule):
 
     name = "cosine"
     initial = Number()
-    steps = Count()
+    steps = Count(below=MOST_COUNTED)
     final = Number()
     restarts = Flag()
-    growth = Count()
+    growth = Count(below=MOST_COUNTED)
 
     def __init__(
         self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1, per: Per = "step"
@@ -340,7 +340,7 @@ class Warmup(Schedule):
 
     name = "warmup"
     after = Converted(lambda name, value: as_schedule(value, name))
-    steps = Count(0)
+    steps = Count(0, below=MOST_COUNTED)
     start = Number()
 
     def __init__(self, after: float | Schedule, steps: int, start: float = 0.0, per: Per = "step") -> None:
@@ -368,7 +368,7 @@ class OneCycle(Schedule):
 
     name = "one_cycle"
     peak = Number()
-    steps = Count(2)
+    steps = Count(2, below=MOST_COUNTED)
     initial = Maybe(Number())
     final = Maybe(Number())
     fraction = Number(above=0, below=1)

@@ -27,6 +27,7 @@ from nncore.programs import Dataset, StepProgram, evaluation_program
 from nncore.recent import Recent
 from nncore.regularizers import Regularizer
 from nncore.samplers import LastLosses
+from nncore.schedules import MOST_COUNTED
 from nncore.weights import example_weights
 
 __all__ = ["Training"]
@@ -40,7 +41,7 @@ class Training(OwnsArrays, Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
     seed: Count = Count(0, below=2**64)
-    epochs_done: Count = Count(0)
+    epochs_done: Count = Count(0, below=MOST_COUNTED)
     stop_training: Flag = Flag()
     interrupted: Flag = Flag()
 

@@ -137,7 +137,7 @@ def _real(array: Array, argument: str, where: str = "") -> Array:
         types = set(map(type, array.flat))
         strange = next((kind for kind in types if not (_is_missing(kind) or _is_number(kind))), None)
         if strange is None and any(_is_number(kind) for kind in types):
-            return _from_objects(array, types)
+            return _from_objects(array, types, argument)
         if strange is not None:
             text = issubclass(strange, (str, bytes))
             example = repr(next(value for value in array.flat if type(value) is strange))
@@ -156,7 +156,7 @@ def _is_number(kind: type) -> bool:
     return issubclass(kind, (numbers.Real, np.bool_, decimal.Decimal))
 
 
-def _from_objects(array: Array, types: set[type]) -> Array:
+def _from_objects(array: Array, types: set[type], argument: str) -> Array:
     """Objects that are numbers or missing values: integers stay integers, if they fit."""
     if all(issubclass(kind, (bool, np.bool_)) for kind in types):
         return array.astype(bool)
@@ -166,7 +166,10 @@ def _from_objects(array: Array, types: set[type]) -> Array:
         except OverflowError:
             pass
     filled = [math.nan if _is_missing(type(value)) else value for value in array.flat]
-    return np.array(filled, dtype=np.float64).reshape(array.shape)
+    try:
+        return np.array(filled, dtype=np.float64).reshape(array.shape)
+    except OverflowError:  # an integer that no float can hold
+        raise ValueError(f"{argument} is too large for float64") from None
 
 
 def _text_hint(array: Array, argument: str) -> str:
