@@ -431,3 +431,100 @@ def test_restore_is_not_left_half_done(tmp_path: Any, monkeypatch: pytest.Monkey
     assert trainer.epochs_done == 3
     assert trainer.history == trained.history
     assert trainer.model.parameters.tobytes() == trained.model.parameters.tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_step_that_is_given_up_leaves_the_parameters_where_they_were(threads: int) -> None:
+    """Nesterov moves them to the look-ahead before the first step, and back after the last, whatever has come between."""
+    code = """
+import os, signal, threading, time
+import numpy as np, nncore as nn
+nn.set_num_threads({threads})
+X = np.random.default_rng(0).normal(size=(60000, 300)).astype("f4")
+y = X[:, :5].sum(1)
+model = nn.Sequential([nn.Dense(300), nn.Tanh(), nn.Dense(300), nn.Tanh(), nn.Dense(1)], input_shape=300)
+trainer = nn.Trainer(model, "squared_error", nn.Nesterov(lr=1e-3, momentum=0.9))
+trainer.fit(X, y, epochs=1, batch_size=60000, verbose=0)
+theta, steps = model.parameters.copy(), trainer.optimizer.step_count
+def give_up(number, frame):
+    raise TimeoutError
+signal.signal(signal.SIGALRM, give_up)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+try:
+    trainer.fit(X, y, epochs=50, batch_size=60000, verbose=0)
+except TimeoutError:
+    pass
+if trainer.optimizer.step_count == steps:
+    print(np.array_equal(model.parameters, theta))
+else:
+    print("steps were taken")
+"""
+    paths = os.pathsep.join(filter(None, sys.path))
+    result = subprocess.run(
+        [sys.executable, "-c", code.replace("{threads}", str(threads))], capture_output=True, text=True, timeout=100,
+        env=os.environ | {"PYTHONPATH": paths}, check=False,
+    )  # fmt: skip
+    assert result.stdout.strip() in ("True", "steps were taken"), result.stdout + result.stderr
+
+
+# Presses at any moment of short calls, in a process of its own.
+
+ANYWHERE = """
+import os, signal, threading, time
+import numpy as np, nncore as nn
+from threadpoolctl import threadpool_info
+X, y = np.random.default_rng(0).normal(size=(8, 3)), np.zeros(8)
+model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=3, dtype="float64")
+trainer = nn.Trainer(model, "squared_error", nn.EMA(nn.SGD(lr=0.01), decay=0.5))
+trainer.fit(X, y, epochs=3, verbose=0)
+def averaged():
+    with trainer.averaged():
+        pass
+def orthogonal():
+    nn.initializers.Orthogonal()((4, 4), np.random.default_rng(0), np.float64)
+optimizer, theta = nn.SGD(lr=2.0**-20), np.ones(5)
+calls = dict(gradient=lambda: model.loss_and_gradient(X, y, "squared_error"), averaged=averaged, orthogonal=orthogonal,
+             step=lambda: optimizer.step(theta, np.ones(5)), predict=lambda: model.predict(X))
+call, before = calls["{name}"], model.parameters.copy()
+call()
+limits = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+stop, pressed = threading.Event(), 0
+def press():
+    while not stop.is_set():
+        time.sleep(0.0007)
+        os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+thread = threading.Thread(target=press, daemon=True)
+thread.start()
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        while True:
+            call()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pressed += 1
+stop.set()
+thread.join()
+for _ in range(2):
+    call()
+trainer.fit(X, y, epochs=1, verbose=0) if "{name}" == "averaged" else None
+free = []
+other = threading.Thread(target=lambda: (model.copy(), free.append(1)), daemon=True)
+other.start()
+other.join(10)
+after = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+same = "{name}" == "averaged" or np.array_equal(model.parameters, before)
+print(pressed > 20, bool(free), after == limits, same, (theta == 1 - optimizer.step_count * 2.0**-20).all())
+"""
+
+
+@pytest.mark.parametrize("name", ["gradient", "averaged", "orthogonal", "step", "predict"])
+def test_a_press_at_any_moment_leaves_nothing_locked(name: str) -> None:
+    paths = os.pathsep.join(filter(None, sys.path))
+    result = subprocess.run(
+        [sys.executable, "-c", ANYWHERE.replace("{name}", name)], capture_output=True, text=True, timeout=100,
+        env=os.environ | {"PYTHONPATH": paths}, check=False,
+    )  # fmt: skip
+    assert result.stdout.split() == ["True"] * 5, result.stdout + result.stderr

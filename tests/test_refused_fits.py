@@ -2,6 +2,9 @@
 
 import io
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -392,3 +395,70 @@ def test_integers_that_no_number_of_the_machine_can_hold() -> None:
     trainer = make()
     with pytest.raises(ValueError, match="epochs_done must be an integer from 0"):
         trainer.epochs_done = 2**64
+
+
+def test_what_a_sampler_says_of_itself_holds_for_the_whole_call() -> None:
+    """Room for the losses is made once: in a process of its own, which writing beyond it would end."""
+    code = """
+import numpy as np, nncore as nn
+X = np.random.default_rng(0).normal(size=(50, 3))
+class Later(nn.samplers.Sampler):
+    uses_losses = False
+    def order(self, examples, epoch):
+        type(self).uses_losses = epoch > 5
+        return np.arange(examples.count)
+class Fewer(nn.samplers.Sampler):
+    def order(self, examples, epoch):
+        examples.count = 5
+        return np.arange(5)
+def make():
+    return nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "squared_error", nn.SGD(lr=0.01))
+make().fit(X, X.sum(1), epochs=20000, sampler=Later(), verbose=0)
+try:
+    make().fit(X, X.sum(1), epochs=20000, sampler=Fewer(), verbose=0)
+except ValueError as error:
+    print(error)
+except AttributeError as error:
+    print("must fill 50 places", error)
+"""
+    paths = os.pathsep.join(filter(None, sys.path))
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "must fill 50 places" in result.stdout
+
+
+@pytest.mark.parametrize("bad", ["strided", "shared", "zero stride"])
+def test_a_step_by_hand_refuses_a_state_that_it_would_write_outside_of(bad: str) -> None:
+    n = 1000
+    theta, gradient, optimizer = np.zeros(n), np.ones(n), nn.Adam(lr=0.1)
+    optimizer.step(theta, gradient)
+    around = np.zeros(3 * n)
+    arrays = {"strided": around[n : 2 * n][::-1], "shared": theta, "zero stride": np.broadcast_to(np.zeros(1), (n,))}
+    optimizer.state["m"] = arrays[bad]
+    before = theta.copy()
+    with pytest.raises(ValueError, match="the optimizer's state 'm' must"):
+        optimizer.step(theta, gradient)
+    assert not around.any()
+    assert np.array_equal(theta, before)
+
+
+def test_curvature_beside_a_training_is_right_afterwards() -> None:
+    rng = np.random.default_rng(0)
+    rows, targets = rng.normal(size=(5000, 20)), rng.normal(size=5000)
+    model = nn.Sequential([nn.Dense(20), nn.Tanh(), nn.Dense(1)], input_shape=20, dtype="float64")
+    operator = nn.second_order.HessianOperator(model, rows, targets, "squared_error")
+    v = np.ones(model.parameters.size)
+    for _ in range(5):
+        trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.05))
+        thread = threading.Thread(
+            target=trainer.fit, args=(rows[:64], targets[:64]), kwargs={"epochs": 30, "batch_size": 64, "verbose": 0}
+        )
+        thread.start()
+        while thread.is_alive():
+            operator @ v
+        thread.join()
+        alone = nn.second_order.HessianOperator(model.copy(), rows, targets, "squared_error")
+        assert np.array_equal(operator @ v, alone @ v)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 import weakref
 from collections import Counter
@@ -36,29 +35,10 @@ FORWARD_ROWS = 1024  # rows that a forward pass takes at a time,
 MOST_FORWARD_ROWS = 16384  # or up to so many where they are not enough work for several threads
 
 
-class ExclusiveGradients:
-    """For a run that writes gradients: within, no other thread changes the model or its gradients.
-
-    Threads that train or differentiate a model at the same time take turns, a few steps each. The lock is also what a copy or a
-    file of the model waits for, so that it never holds half a step.
-    """
-
-    def __init__(self, lock: _kernels.Lock) -> None:
-        self._lock, self._thread = lock, 0
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        if self._thread == threading.get_ident():
-            self._lock.release()
-            raise RuntimeError(
-                "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of "
-                "the same model: they are being computed"
-            )
-        self._thread = threading.get_ident()
-
-    def __exit__(self, *failure: object) -> None:
-        self._thread = 0
-        self._lock.release()
+WITHIN_GRADIENTS = (
+    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of the same "
+    "model: they are being computed"
+)
 
 
 class Network(Sealed):
@@ -90,8 +70,9 @@ class Network(Sealed):
         self._feature_names: tuple[str, ...] | None = None
         self._recordings = Recent()
         self._cache_lock = _kernels.Lock()
-        self.lock = _kernels.Lock()  # of parameters, gradients and state
-        self.exclusive_gradients = ExclusiveGradients(self.lock)
+        # Held by whatever changes parameters, gradients or state, some steps at a time, and by what copies them.
+        self.lock = _kernels.Lock()
+        self.gradients_in_use = _kernels.Exclusive(WITHIN_GRADIENTS)
         for part in (part for layer in self.layers for part in layer.parts):
             part.owner = weakref.ref(self)
         self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
@@ -355,7 +336,7 @@ class Network(Sealed):
         )
         bind = recording.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
         (threads, _), start = pace.plan(), time.perf_counter()
-        with self.exclusive_gradients:
+        with self.lock:
             _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
         pace.record(threads, 1, time.perf_counter() - start)
         return float(sums[0].sum()) / len(rows), recording
@@ -370,7 +351,7 @@ class Network(Sealed):
         step = stages([recording.gather, *gathers, *tape.forward, loss_op, *tape.backward])
         step += parameter_stages(tape.parameter_gradients, (), {})
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
-        compiled = Compiled(tape, step, before=recording.prepare(), records=records)
+        compiled = Compiled(tape, step, before=recording.prepare(), records=records, exclusive=self.gradients_in_use)
         return recording, gathers, compiled, Pace(compiled.parallel), loss
 
 

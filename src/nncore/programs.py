@@ -153,7 +153,16 @@ def training_program(trainer: Training, capacity: int, data: Dataset) -> StepPro
     before = enter + recording.prepare()
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
-        tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True
+        tape,
+        step,
+        before=before,
+        after=leave,
+        commits=commits,
+        records=records,
+        partials=partials,
+        notes=notes,
+        stops=True,
+        exclusive=model.gradients_in_use,
     )
     return StepProgram(recording, compiled, gathers, Pace(recording.tape.parallel))
 

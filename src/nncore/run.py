@@ -37,9 +37,10 @@ class Run:
         self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
-        if sampler.uses_losses:
+        self.uses_losses, self.weighs = sampler.uses_losses, sampler.weighs  # as they are now, for the whole call
+        if self.uses_losses:
             self.examples.losses = trainer._last_losses.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
-        self.factors = np.ones(len(data)) if sampler.weighs else None  # the sampler's, on the examples' losses
+        self.factors = np.ones(len(data)) if self.weighs else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
         self.loss = trainer.loss
         self.program = self._compiled()
@@ -64,12 +65,12 @@ class Run:
         self.trainer.optimizer.begin_epoch()
         trainer, pace = self.trainer, self.program.pace
         _, wanted = pace.plan()
-        epochs = 1 if self.sampler.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
+        epochs = 1 if self.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order, numbers = self.orders(epochs)
-        if self.sampler.weighs:
+        if self.weighs:
             self.factors = example_weights(self.sampler.factors(self.examples), len(self.data), f"factors of {self.sampler!r}")
-        losses = np.empty(len(self.data)) if self.sampler.uses_losses else None
+        losses = np.empty(len(self.data)) if self.uses_losses else None
         hyper = self._hyper_values(steps)
         sums, norms, done = [], [], 0
         while done < steps and not self.failure:
@@ -103,7 +104,7 @@ class Run:
 
         None stands for 0, 1, 2, … in each epoch.
         """
-        order = checked_orders(self.sampler, self.examples, self.trainer.epochs_done, epochs)
+        order = checked_orders(self.sampler, self.examples, len(self.data), self.trainer.epochs_done, epochs)
         if order is None and self.data.chosen is not None:
             return None, np.tile(self.data.chosen, (epochs, 1))
         return order, None if order is None else self.data.row_numbers(order)
@@ -148,8 +149,9 @@ class Run:
         table = np.hstack([coefficients(self.trainer, count, self.per_epoch), layers])
         offset = optimizer.step_count - first
         norms = np.empty((count, 3 if self.trainer.clip else 0))
-        start = time.perf_counter()
-        with self.trainer.model.exclusive_gradients:
+        program, start = self.program.compiled.program, time.perf_counter()
+        runs = program.runs
+        with self.trainer.model.lock:
             try:
                 done, sums = self.program.run(
                     self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
@@ -157,8 +159,9 @@ class Run:
                     threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
                     stop=interrupt.pressed_twice if interrupt else None,
                 )  # fmt: skip
-            except BaseException:  # from Python code in the network: the steps before it count
-                optimizer.advance(self.program.compiled.steps_done, self.per_epoch)
+            except BaseException:  # from Python code in the network: the steps before it count, if the run began
+                if program.runs > runs:
+                    optimizer.advance(program.steps_done, self.per_epoch)
                 raise
             optimizer.advance(done, self.per_epoch)
         self.program.pace.record(threads, done, time.perf_counter() - start)

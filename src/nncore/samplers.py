@@ -361,11 +361,13 @@ class LastLosses(OwnsArrays):
         return self.values
 
 
-def checked_orders(sampler: Sampler, examples: Examples, done: int, epochs: int) -> Int64 | None:
+def checked_orders(sampler: Sampler, examples: Examples, count: int, done: int, epochs: int) -> Int64 | None:
     """What ``sampler.orders`` says, in a form that a program can take."""
     table = sampler.orders(examples, done, epochs)
     own = type(sampler).orders.__module__ == __name__  # which check what a subclass draws, and make a new table each time
-    return table if own or table is None else _table(table, sampler, examples.count, epochs)
+    if table is None or (own and table.shape == (epochs, count)):
+        return table
+    return _table(table, sampler, count, epochs)
 
 
 def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:

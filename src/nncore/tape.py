@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -352,6 +351,7 @@ class Compiled:
     commits : the step's first stage that changes parameters, from which on a step is not stopped; None: none does.
     records : per-example columns that the step writes, the loss first.
     partials : parts of a penalty that the step leaves behind.
+    exclusive : shared by programs of which one cannot run within another.
     notes : of each number that is noted of a step, the parts, whose sum it is.
     stops : does a loss that is not finite stop the run? In training it does, so that no step follows from it. Elsewhere the run
         goes on: what is computed after the loss, such as its gradient, is what the formulas give.
@@ -360,10 +360,10 @@ class Compiled:
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
         commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
-        stops: bool = False,
+        stops: bool = False, exclusive: _kernels.Exclusive | None = None,
     ) -> None:  # fmt: skip
         self.parallel, self._work_per_row = tape.parallel, tape.work_per_row
-        self._lock, self._running_thread = _kernels.Lock(), 0
+        self._lock = _kernels.Lock()
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)
@@ -378,7 +378,7 @@ class Compiled:
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
-            partials=partials, notes=notes, stops=stops,
+            partials=partials, notes=notes, stops=stops, exclusive=exclusive,
             passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
         )  # fmt: skip
 
@@ -392,18 +392,11 @@ class Compiled:
         Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
         true. Neither ends a step whose parameters have begun to change.
         """
-        thread = get_ident()
-        if self._running_thread == thread:
-            raise RuntimeError("Python code within a program, such as a loss or a layer, must not run the same program again")
         stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
         bound = [(self._numbers[op], slot, array) for op, slot, array in bind]
         with self._lock, _kernels.one_thread():
-            self._running_thread = thread
-            try:
-                threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
-                return self.program.run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
-            finally:
-                self._running_thread = 0
+            threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
+            return self.program.run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
 
     @property
     def steps_done(self) -> int:

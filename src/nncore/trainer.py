@@ -404,15 +404,15 @@ class Trainer(Training):
         >>> with trainer.averaged():
         ...     result = trainer.evaluate(X, y)
         """
-        theta, state, around = self.model.parameters, self.model.state, self._training_process
-        kept = theta.copy(), state.copy()
-        self.use_averages()
-        self._training_process = os.getpid()
-        try:
+        theta, state, own = self.model.parameters, self.model.state, vars(self)
+        kept, around = (theta.copy(), state.copy()), self._training_process
+        try:  # Ctrl-C may come anywhere from here on
+            own["_training_process"] = os.getpid()
+            self.use_averages()
             yield self
         finally:
+            own["_training_process"] = around
             theta[...], state[...] = kept
-            self._training_process = around
 
     def use_averages(self) -> None:
         """Give the model the averaged parameters of an optimizer such as `EMA`, for good. Training would go on from them."""

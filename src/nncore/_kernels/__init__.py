@@ -12,11 +12,11 @@ import numpy as np
 
 from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, one_thread
-from nncore._kernels.program import Program, PythonOp, all_finite, shuffled_orders
+from nncore._kernels.program import Exclusive, Program, PythonOp, all_finite, shuffled_orders
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 
 __all__ = [
-    "Lock", "Program", "PythonOp", "all_finite", "available_isas", "bind_tiles", "dense_backward_input",
+    "Exclusive", "Lock", "Program", "PythonOp", "all_finite", "available_isas", "bind_tiles", "dense_backward_input",
     "dense_backward_weight", "dense_forward", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread",
     "op_names", "op_table", "packed_size", "run_op", "set_num_threads", "shuffled_orders", "weight_tiles",
 ]  # fmt: skip

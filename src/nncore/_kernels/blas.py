@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -50,15 +51,19 @@ def gemm(char: str) -> NDArray[np.uintp]:
 
 
 @functools.cache
-def _pools() -> Any:
+def _pools() -> list[Any]:
     import scipy.linalg  # noqa: F401  SciPy may have a BLAS of its own, and only libraries that are loaded are found
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return [pool for pool in ThreadpoolController().lib_controllers if pool.user_api == "blas"]
 
 
-_lock, _held = Lock(), 0  # a forked child may find a limit that another thread had set: it stays, and changes no result
-_limit: Any = None
+class _Holder:
+    """One that wants the limit. It is known by a weak reference: one that Ctrl-C ended at a bad moment is forgotten."""
+
+
+_lock, _holders = Lock(), weakref.WeakSet[_Holder]()
+_before: list[tuple[Any, int]] | None = None  # the pools, and how many threads each had
 _NO_LIMIT = nullcontext()
 
 
@@ -73,15 +78,25 @@ def one_blas_thread() -> Iterator[None]:
 
     The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it.
     """
-    global _held, _limit
-    with _lock:
-        if not _held:
-            _limit = _pools().limit(limits=1, user_api="blas")
-        _held += 1
+    global _before
+    holder = _Holder()
     try:
+        with _lock:
+            _holders.add(holder)
+            if _before is None:
+                _before = [(pool, pool.get_num_threads()) for pool in _pools()]
+            if len(_holders) == 1:
+                _set(1)
         yield
     finally:
         with _lock:
-            _held -= 1
-            if not _held:
-                _limit.restore_original_limits()
+            _holders.discard(holder)
+            if not _holders and _before is not None:
+                _set(None)
+                _before = None
+
+
+def _set(threads: int | None) -> None:
+    """The number of threads of each pool; None for what it was before."""
+    for pool, before in _before or ():
+        pool.set_num_threads(before if threads is None else threads)

@@ -242,7 +242,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
     for (int64_t s = first; s < last; s++) {
         const nn_stage *stage = program->stages + s;
         thread->stages++;
-        run_pieces(team, stage, context, thread, s < program->commits || s >= program->leave);
+        run_pieces(team, stage, context, thread, s >= program->enter && s < program->commits);
         if (thread->failed) {
             __atomic_fetch_or(team->run->failure, thread->failed, __ATOMIC_RELAXED);
             thread->failed = 0;
@@ -304,7 +304,10 @@ static void run_thread(nn_team *team, int number, int count) {
                 run->notes_out[(step - run->first_step) * program->n_notes + k] = record_sum(program->notes[k], program->note_parts[k]);
     }
     meet(team, count);
-    if (number == 0) __atomic_store_n(&team->failed_stage, 0, __ATOMIC_RELAXED);
+    if (number == 0) {    /* the last stages run whatever has come before */
+        __atomic_store_n(&team->failed_stage, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&team->stopped, 0, __ATOMIC_RELAXED);
+    }
     meet(team, count);
     run_stages(team, program->leave, program->n_stages, step, &context, &thread);
     if (number == 0) team->done = step - run->first_step;

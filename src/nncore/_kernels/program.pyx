@@ -11,8 +11,10 @@ cimport cython
 from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_STRIDED, PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from posix.unistd cimport getpid
 
 cdef extern from "kernels.h" nogil:
     enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS
@@ -211,6 +213,32 @@ cdef void *address(array, int64_t *stride=NULL, int64_t *length=NULL, bint write
     return data
 
 
+cdef class Exclusive:
+    """Runs of which one cannot begin within another, on the thread that the other has called Python code on.
+
+    Set and cleared beside the run itself, where no signal handler of Python comes between; a forked child of another thread
+    finds it free.
+    """
+
+    cdef unsigned long thread
+    cdef int process
+    cdef str message
+
+    def __cinit__(self, str message):
+        self.message = message
+
+    def __reduce__(self):
+        return Exclusive, (self.message,)
+
+    cdef int check(self) except -1:
+        if self.thread == PyThread_get_thread_ident() and self.process == getpid():
+            raise RuntimeError(self.message)
+        return 0
+
+
+WITHIN_ITSELF = "Python code within a program, such as a loss or a layer, must not run the same program again"
+
+
 cdef class Program:
     """Stages of ops, bound and ready to run.
 
@@ -220,6 +248,7 @@ cdef class Program:
     passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
     need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
     stops: a loss that is not finite stops the run.
+    exclusive: shared with other programs that cannot run within this one.
     """
 
     cdef nn_program program
@@ -230,11 +259,14 @@ cdef class Program:
     cdef list keep
     cdef list reads    # of each op: which of its arrays may be read-only
     cdef object tile_gradients
+    cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
-    cdef readonly int64_t steps_done
+    cdef readonly int64_t steps_done, runs
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
-                  records=(), partials=None, notes=(), passing=None, bint stops=False):
+                  records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None):
+        self.alone = Exclusive(WITHIN_ITSELF)
+        self.exclusive = self.alone if exclusive is None else exclusive
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
@@ -322,6 +354,23 @@ cdef class Program:
             self.ops[number].array[slot], self.ops[number].length[slot] = NULL, 0
         return 0
 
+    cdef int check_lengths(self, int64_t steps, int64_t last_step, int64_t examples, int64_t batch, int64_t merge, order,
+                           coefficients, examples_out, notes_out) except -1:
+        """Raise unless there is room for what the steps read and write."""
+        if batch < 1 or examples < 0:
+            raise ValueError(f"batch must be at least 1 and examples 0, got {batch} and {examples}")
+        cdef int64_t rest = examples % batch
+        cdef bint merged = rest <= merge and examples > batch
+        cdef int64_t per_epoch = max(examples // batch + (rest > 0 and not merged), 1)
+        cdef int64_t positions = (last_step + per_epoch - 1) // per_epoch * examples
+        for name, array, needed in (("order", order, positions), ("examples_out", examples_out, positions),
+                                    ("notes_out", notes_out, steps * self.program.n_notes)):
+            if array is not None and (array.size < needed or array.itemsize != 8):
+                raise ValueError(f"{name} must have at least {needed} numbers of 8 bytes, got {array.size} of {array.itemsize}")
+        if coefficients is not None and not (coefficients.shape[0] == 1 or coefficients.shape[0] >= steps):
+            raise ValueError(f"coefficients must have a row for each of {steps} steps, got {coefficients.shape[0]}")
+        return 0
+
     cdef char *room_for_tiles(self, int threads) except? NULL:
         """A passing gradient for each thread, on cache lines."""
         cdef int64_t size = self.program.tile_bytes * min(max(threads, 1), NN_MAX_THREADS)
@@ -338,6 +387,9 @@ cdef class Program:
         left it, so nothing has to be derived from it anew. Denormal numbers count as 0 unless ``keep_denormals``; for Python ops
         they do not. A run that is ``stoppable`` asks some times a second, before the parameters of a step change, whether a
         signal has come or ``stop()`` is true, and ends there."""
+        self.alone.check()
+        self.exclusive.check()
+        self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, examples_out, notes_out)
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
@@ -362,11 +414,14 @@ cdef class Program:
         run.failure = &failure
         try:
             self.bind(bind)
+            for exclusive in (self.alone, self.exclusive):
+                (<Exclusive>exclusive).thread, (<Exclusive>exclusive).process = PyThread_get_thread_ident(), getpid()
             with nogil:
                 done = nn_execute(&self.program, &run, threads)
+            self.steps_done, self.runs = done, self.runs + 1
         finally:
+            self.alone.thread = self.exclusive.thread = 0
             self.release(bind)
-        self.steps_done = done
         if stoppable and asked.error is not None:
             raise asked.error
         for op in self.python_ops:

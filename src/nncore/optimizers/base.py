@@ -12,6 +12,7 @@ from nncore import _kernels
 from nncore.arrays import OwnsArrays, aligned_zeros
 from nncore.errors import DivergenceError
 from nncore.fields import Configured, Field, Pair, assign, count, number
+from nncore.interrupt import Interrupt
 from nncore.optimizers.arrays import (
     MAX_ARRAYS,
     REALS,
@@ -300,9 +301,10 @@ class Optimizer(Configured, OwnsArrays):
         if self.enter and not self.entered:
             self.begin(theta)
         ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
-        if self._bind(ops.all)(row, self.step_count):
-            raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
-        self.advance(1)
+        with Interrupt(tolerated=0):  # θ, state and the count of steps go together
+            if self._bind(ops.all)(row, self.step_count):
+                raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
+            self.advance(1)
 
     def _not_finite(self, when: str, grad: Real) -> str:
         cause = self.vanished_eps(grad)
@@ -371,7 +373,11 @@ class Optimizer(Configured, OwnsArrays):
 
     def _check_size(self, theta: Real) -> None:
         for slot, array in self.state.items():
-            check_like("theta", theta, f"the optimizer's state {slot!r}", array)
+            name = f"the optimizer's state {slot!r}"
+            check_vector(name, array)
+            check_like("theta", theta, name, array)
+            if np.may_share_memory(theta, array):
+                raise ValueError(f"{name} must have memory of its own, got memory of theta")
 
     # ---- the walk down a function
 

@@ -76,7 +76,7 @@ class Linearization:
 
     def linearize(self, owner: object, bind: list[tuple[Op, int, Array]], start: int, count: int, scale: float) -> None:
         """Have the passes over rows [start, start + count) of the owner's data at the model's parameters."""
-        theta, state = self.model.parameters, self.model.state
+        theta, state = self.model.parameters.copy(), self.model.state.copy()  # another thread may train meanwhile
         if self.model.variant != self._variant:
             raise ValueError("a layer of the model has been frozen or released since the operator was made: make a new one")
         same = np.array_equal(theta, self._theta) and np.array_equal(state, self._state)
@@ -85,8 +85,9 @@ class Linearization:
         self._owner = lambda: None
         if not self.passes.run(bind, 1, examples=count, batch=count, origin=start, scale=scale):
             raise ValueError("the loss is not finite at the model's parameters: it has no curvature there")
-        self._owner, self._chunk = weakref.ref(owner), (start, count)
         self._theta[...], self._state[...] = theta, state
+        if np.array_equal(theta, self.model.parameters) and np.array_equal(state, self.model.state):
+            self._owner, self._chunk = weakref.ref(owner), (start, count)
 
 
 class CurvatureProgram(Linearization):
