@@ -142,6 +142,8 @@ class Loss(Value):
         losses = np.zeros(tape.capacity)
         gather, d = gather_targets(tape, targets, y.width, self.off_on)
         kernel = self.kernel_for(targets)
+        if kernel.endswith("_labels") != (targets.kind == "labels"):
+            raise TypeError(f"{type(self).__name__} must make of targets what op {kernel} reads, got {targets.kind}")
         op = Op("rows", kernel, (losses, y.grad, y.value, d, weight), (y.width,), self.constants, completes_loss=True)
         return gather, op, losses
 
@@ -431,6 +433,22 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
     if callable(loss) and not isinstance(loss, type):
         return PythonLoss(loss)
     raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}{hint(loss, LOSSES)}")
+
+
+def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+    """What ``loss.targets`` returns, as ops read it: the loss may be a user's, whose rows can be of any form."""
+    targets = loss.targets(y, width, dtype, argument)
+    array = targets.array if isinstance(targets, Targets) else None
+    got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else repr(targets)
+    if isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu":
+        return replace(targets, array=for_kernels(convert(array, np.int64)))
+    if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == width and array.dtype.kind in "fiub":
+        if not targets.one_hot:  # which turns labels into rows
+            return replace(targets, array=for_kernels(convert(array, dtype)))
+    raise ValueError(
+        f"{type(loss).__name__} must make of {argument} integer labels (n,), or rows of numbers (n, {width}) that are not "
+        f"one_hot labels, got {got}"
+    )
 
 
 def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted: bool) -> tuple[list[Op], Op, Array]:

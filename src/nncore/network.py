@@ -325,7 +325,7 @@ class Network(Sealed):
         """One forward and backward pass over all rows as one batch."""
         loss = losses.get(loss)
         rows = self.input_rows(X)
-        targets = loss.targets(self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
+        targets = losses.targets_of(loss, self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
         self.check_batches(len(rows), len(rows), training=True)
         arrays = [targets.array] if weights is None else [targets.array, example_weights(weights, len(rows))]

@@ -129,7 +129,7 @@ class Training(OwnsArrays, Sealed):
         """Checked data. ``known``: what targets trained on say of classes; default: those of the last training."""
         rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y, f"y{suffix}")
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
-        targets = [form.targets(y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
+        targets = [losses.targets_of(form, y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         if any(isinstance(metric, Accuracy) for metric in self.metrics):
             targets[0] = self.loss.judged(targets[0], f"y{suffix}", known or self._levels)
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")

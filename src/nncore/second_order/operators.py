@@ -90,7 +90,7 @@ class _Curvature(_Operator):
         super().__init__(model, X)
         regularizer = regularizers.get(regularizer, model)
         loss = losses.get(loss)
-        targets = loss.targets(model.scaled_targets(y), math.prod(model.output_shape), model.dtype)
+        targets = losses.targets_of(loss, model.scaled_targets(y), math.prod(model.output_shape), model.dtype)
         check_lengths(self._rows, targets)
         self._penalty = regularizer.curvature(model) if regularizer else None
         weighted = sample_weight is not None

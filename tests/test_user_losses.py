@@ -1,0 +1,114 @@
+"""Losses of users that derive from nncore's own: whatever form their targets have, ops read the same numbers, or it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import losses
+from nncore.second_order import HessianOperator
+
+Array = NDArray[Any]
+N, WIDTH = 7, 3
+pytestmark = pytest.mark.filterwarnings("ignore:softmax_cross_entropy applies the softmax itself")
+FORMS: dict[str, Any] = {
+    "float64": lambda rows: rows.astype(np.float64),
+    "float32": lambda rows: rows.astype(np.float32),
+    "integers": lambda rows: rows.astype(np.int8),
+    "swapped bytes": lambda rows: rows.astype(rows.dtype.newbyteorder()),
+    "Fortran order": np.asfortranarray,
+    "strided": lambda rows: np.repeat(rows, 2, axis=1)[:, ::2],
+    "backward": lambda rows: np.ascontiguousarray(rows[::-1])[::-1],
+}
+WRONG: dict[str, Any] = {
+    "wider": lambda rows: np.hstack([rows, rows]),
+    "narrower": lambda rows: np.ascontiguousarray(rows[:, :1]),
+    "flat": lambda rows: rows.ravel(),
+    "complex": lambda rows: rows.astype(np.complex64),
+    "a list": lambda rows: rows.tolist(),
+    "nothing": lambda rows: None,
+}
+
+
+def model(dtype: str) -> nn.Sequential:
+    return nn.Sequential([nn.Dense(WIDTH), nn.Softmax()], input_shape=2, dtype=dtype, seed=1)
+
+
+def data(rng: np.random.Generator) -> tuple[Array, Array]:
+    return rng.standard_normal((N, 2)), np.eye(WIDTH)[rng.integers(0, WIDTH, N)]
+
+
+def derived(cls: type[losses.Loss], convert: Any) -> losses.Loss:
+    own = {"convert_rows": lambda self, rows: convert(cls.convert_rows(self, rows)), "check_rows": lambda *given: None}
+    return type(cls.__name__, (cls,), own)()
+
+
+def results(dtype: str, X: Array, y: Array, loss: losses.Loss) -> list[Any]:
+    """What each of the ways to a program makes of the targets."""
+    m = model(dtype)
+    trainer = nn.Trainer(m, loss, nn.SGD(lr=0.1), metrics=[loss])
+    first = [*m.loss_and_gradient(X, y, loss), trainer.evaluate(X, y)["loss"]]
+    if loss.name not in ("hinge", "mean_absolute_error", "huber"):  # whose gradients have kinks
+        first.append(HessianOperator(m, X, y, loss).products(np.ones(m.parameters.size)))
+    trainer.fit(X, y, epochs=2, batch_size=3, verbose=0)
+    return [*first, m.parameters.copy(), trainer.history["running_loss"]]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_rows_of_any_form(name: str, dtype: str, form: str, rng: np.random.Generator) -> None:
+    X, y = data(rng)
+    cls = losses.LOSSES[name]
+    for got, want in zip(results(dtype, X, y, derived(cls, FORMS[form])), results(dtype, X, y, cls()), strict=True):
+        assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize("form", WRONG)
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_rows_that_cannot_be_read(name: str, form: str, rng: np.random.Generator) -> None:
+    X, y = data(rng)
+    loss = derived(losses.LOSSES[name], WRONG[form])
+    ways = [
+        lambda m: m.loss_and_gradient(X, y, loss),
+        lambda m: nn.Trainer(m, loss).evaluate(X, y),
+        lambda m: nn.Trainer(m, loss).fit(X, y, verbose=0),
+        lambda m: nn.Trainer(m, "squared_error", metrics=[loss]).fit(X, y, verbose=0),
+        lambda m: HessianOperator(m, X, y, loss),
+    ]
+    for way in ways:
+        m = model("float32")
+        before = m.parameters.copy()
+        with pytest.raises(ValueError, match=r"^\w+ must make of y integer labels \(n,\), or rows of numbers \(n, 3\)"):
+            way(m)
+        assert np.array_equal(m.parameters, before)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_labels_of_any_kind(kind: Any, rng: np.random.Generator) -> None:
+    class Labels(losses.SoftmaxCrossEntropy):
+        def targets(self, y: Any, width: int, dtype: Any, argument: str = "y") -> losses.Targets:
+            return losses.Targets(np.asarray(y).astype(kind))
+
+    X, y = data(rng)
+    for got, want in zip(
+        results("float32", X, y.argmax(axis=1), Labels()),
+        results("float32", X, y.argmax(axis=1), losses.SoftmaxCrossEntropy()),
+        strict=True,
+    ):
+        assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", [name for name in losses.LOSSES if name != "softmax_cross_entropy"])
+def test_labels_for_an_op_that_reads_rows(name: str, rng: np.random.Generator) -> None:
+    def targets(self: Any, y: Any, width: int, dtype: Any, argument: str = "y") -> losses.Targets:
+        return losses.Targets(np.asarray(y, np.int64))
+
+    X, y = data(rng)
+    loss = type("Labels", (losses.LOSSES[name],), {"targets": targets})()
+    with pytest.raises(TypeError, match=f"^Labels must make of targets what op {name} reads, got labels$"):
+        model("float32").loss_and_gradient(X, y.argmax(axis=1), loss)
