@@ -6,9 +6,11 @@ Every hyper-parameter of every optimizer takes a number or a schedule.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -37,11 +39,14 @@ class Clock:
     Attributes
     ----------
     stretches : sequence of (step, epoch, steps per epoch)
-        A new one begins wherever the epochs change their length. The first also counts backward, the last onward.
+        A new one begins wherever the epochs change their length. The first also counts backward, the last onward. There may be
+        many: they are searched, never copied.
     begin : int
         The step at which the schedule's time began.
     elapsed : Fraction
         The epochs that had passed by then.
+    last : (step, epoch, steps per epoch), optional
+        The last stretch, if it is not among the others; those that begin at its step or later do not count.
 
     Examples
     --------
@@ -57,13 +62,23 @@ class Clock:
     stretches: Sequence[Stretch]
     begin: int = 0
     elapsed: Fraction = Fraction(0)
+    last: Stretch | None = None
+
+    def _around(self, part: int, low: int, high: int) -> Times:
+        """Those in which the step (part 0) or epoch (part 1) goes from low to high, with a neighbor on each side: (3, k)."""
+        key, some = itemgetter(part), self.stretches
+        end = len(some) if self.last is None else bisect_left(some, self.last[0], key=itemgetter(0))
+        first = max(bisect_left(some, low, 0, end, key=key) - 1, 0)
+        beyond = min(bisect_right(some, high, first, end, key=key) + 1, end)
+        around = [*some[first:beyond], *([self.last] if self.last is not None and beyond == end else [])]
+        return np.array(around, np.int64).T
 
     def time(self, per: str, first_step: int, steps: int) -> Times:
         """The time at each of the steps first_step, …, first_step + steps - 1; 0 before it began."""
         t = np.arange(first_step, first_step + steps, dtype=np.int64)
         if per == "step":
             return np.maximum(t - self.begin, 0)
-        first, epoch, length = np.array(self.stretches, np.int64).T
+        first, epoch, length = self._around(0, first_step, first_step + steps)
         here = np.maximum(np.searchsorted(first, t, side="right") - 1, 0)
         p, q, n = self.elapsed.numerator, self.elapsed.denominator, length[here]
         return np.maximum(((epoch[here] * n + t - first[here]) * q - p * n) // (n * q), 0)
@@ -72,16 +87,17 @@ class Clock:
         """The first step with this time, or a later one."""
         if per == "step":
             return self.begin + time
-        first, epoch, length = np.array(self.stretches, np.int64).T
         p, q = (self.elapsed + time).as_integer_ratio()
+        first, epoch, length = self._around(1, p // q, p // q)
         reached = first - (epoch * q - p) * length // q  # where each stretch would reach it: first + ⌈(p/q − epoch) length⌉
         stretch = int(np.argmax(np.append(reached[:-1] < first[1:], True)))
         return int(reached[stretch] if stretch == 0 else max(reached[stretch], first[stretch]))
 
     def restarted(self, step: int) -> Clock:
         """A clock whose time begins at a step, in the middle of an epoch or not."""
-        first, epoch, length = self.stretches[max(0, sum(stretch[0] <= step for stretch in self.stretches) - 1)]
-        return Clock(self.stretches, step, epoch + Fraction(step - first, length))
+        around = self._around(0, step, step)
+        first, epoch, length = around[:, max(np.searchsorted(around[0], step, side="right") - 1, 0)].tolist()
+        return Clock(self.stretches, step, epoch + Fraction(step - first, length), self.last)
 
 
 MOST_COUNTED = 2**44  # steps and epochs: the address of a random number has room for so many

@@ -123,7 +123,7 @@ class Optimizer(Configured, OwnsArrays):
         self.step_count = self.epochs = 0
         self.epoch_steps = 0  # steps taken in the present epoch
         self.steps_per_epoch = 1  # as the last steps had it
-        self.stretches: list[Stretch] = []  # of epochs of one length, up to the last step
+        self.stretches: list[Stretch] = []  # of epochs of one length, up to the last step; for warmups, which look back
         self.products = dict.fromkeys(self.running, 1.0)
         self.entered = False
 
@@ -178,16 +178,16 @@ class Optimizer(Configured, OwnsArrays):
 
     def clock(self, steps_per_epoch: int) -> Clock:
         """The time of schedules, if the present epoch has so many steps."""
-        return Clock(self._stretches(count("steps_per_epoch", steps_per_epoch)))
+        return Clock(self.stretches, last=self._stretch(count("steps_per_epoch", steps_per_epoch)))
 
-    def _stretches(self, steps_per_epoch: int) -> list[Stretch]:
-        """Those there were, and one that begins with the present epoch unless the last one goes on."""
+    def _stretch(self, steps_per_epoch: int) -> Stretch | None:
+        """The one that begins with the present epoch, unless the last of those there were goes on."""
         step, epoch = self.step_count - self.epoch_steps, self.epochs
         if self.stretches:
             first, before, length = self.stretches[-1]
             if length == steps_per_epoch and step - first == (epoch - before) * length:
-                return self.stretches
-        return [*(stretch for stretch in self.stretches if stretch[0] < step), (step, epoch, steps_per_epoch)]
+                return None
+        return step, epoch, steps_per_epoch
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         """What the kernel needs in the next `steps` steps: (steps, k), in the kernel's order."""
@@ -204,7 +204,10 @@ class Optimizer(Configured, OwnsArrays):
         if self.running and steps:
             products = self.running_products(self.hyper_values(steps, steps_per_epoch))
             self.products = {name: float(product[steps - 1]) for name, product in products.items()}
-        self.stretches = self._stretches(steps_per_epoch) if steps else self.stretches
+        if steps and (stretch := self._stretch(steps_per_epoch)):
+            while self.stretches and self.stretches[-1][0] >= stretch[0]:
+                self.stretches.pop()
+            self.stretches.append(stretch)
         self.step_count += steps
         self.steps_per_epoch = steps_per_epoch
         whole, self.epoch_steps = divmod(self.epoch_steps + steps, steps_per_epoch)
