@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from _signal import SIGINT, default_int_handler, getsignal, signal  # `signal` makes enums of what they return, in 20 µs
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = ["Interrupt"]
@@ -21,6 +23,8 @@ class Interrupt:
     tolerates one press, is left by pressing twice. Where code hangs (a callback, say) and nobody looks, a press one second
     after the second raises at once.
 
+    Where nothing is changed that must stay whole, within ``abandoning``, a press beyond those tolerated raises at once.
+
     Handlers that the user has installed stay in place, and other threads than the main one, which get no signals, notice
     nothing.
     """
@@ -30,7 +34,7 @@ class Interrupt:
     def __init__(self, tolerated: int = 1) -> None:
         self.tolerated, self.presses = tolerated, 0
         self._second: float | None = None  # when it was pressed the second time
-        self._installed = False
+        self._installed = self._abandons = False
 
     def pressed(self) -> bool:
         """Whether Ctrl-C was pressed."""
@@ -39,6 +43,17 @@ class Interrupt:
     def pressed_twice(self) -> bool:
         """Whether it was pressed again: even a long step is not worth finishing."""
         return self.presses > 1
+
+    @contextmanager
+    def abandoning(self) -> Iterator[None]:
+        """Within, work is under way that nobody needs once Ctrl-C was pressed more often than tolerated."""
+        if self.presses > self.tolerated:
+            raise KeyboardInterrupt
+        self._abandons = True
+        try:
+            yield
+        finally:
+            self._abandons = False
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
@@ -62,3 +77,5 @@ class Interrupt:
             raise KeyboardInterrupt
         if self.presses > 1 and self._second is None:
             self._second = now
+        if self._abandons and self.presses > self.tolerated:
+            raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from nncore._kernels.program import Exclusive, Program, PythonOp, all_finite, sh
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 
 __all__ = [
-    "Exclusive", "Lock", "Program", "PythonOp", "all_finite", "available_isas", "bind_tiles", "dense_backward_input",
+    "Exclusive", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "dense_backward_input",
     "dense_backward_weight", "dense_forward", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread",
     "op_names", "op_table", "packed_size", "run_op", "set_num_threads", "shuffled_orders", "weight_tiles",
 ]  # fmt: skip
@@ -77,23 +77,28 @@ def run_op(
     return 1 - int(done)
 
 
-def bind_tiles(
-    ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int, isa: str | None = None
-) -> Callable[[np.ndarray, int, int | None], int]:
-    """Ops (name, arrays, sizes, constants) that go one after another over each tile, ready to run.
+class TileOps:
+    """Ops (name, arrays, sizes, constants) that go one after another over each tile, ready to run."""
 
-    Returns a function of coefficients, step and threads; that returns 1 if an op reported a failure.
-    """
-    bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
-    stage = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
+    def __init__(
+        self, ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int,
+        isa: str | None = None,
+    ) -> None:  # fmt: skip
+        bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
+        self._stage = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
+        self._threads = 1 if pieces == 1 else None
 
-    def run(coefficients: np.ndarray, step: int, threads: int | None) -> int:
-        done, _ = stage.run(
-            examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=threads or get_num_threads()
+    def __call__(self, coefficients: np.ndarray, step: int) -> int:
+        """Run once; 1 if an op reported a failure."""
+        done, _ = self._stage.run(
+            examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=self._threads or get_num_threads()
         )  # fmt: skip
         return 1 - int(done)
 
-    return run
+    @property
+    def runs(self) -> int:
+        """How often they have run: no signal handler comes between a run and its being counted."""
+        return int(self._stage.runs)
 
 
 @functools.lru_cache(maxsize=64)

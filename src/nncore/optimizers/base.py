@@ -222,9 +222,11 @@ class Optimizer(Configured, OwnsArrays):
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Begin afresh with `n` parameters."""
         n, kind = count("n", n), real_dtype("dtype", dtype)
-        self.state = {slot: aligned_zeros(n, kind) for slot in self.slots}
-        self.fill_state()
-        self._restart()
+        state = {slot: aligned_zeros(n, kind) for slot in self.slots}
+        with Interrupt(tolerated=0):  # the state and the count of steps go together
+            self.state = state
+            self.fill_state()
+            self._restart()
 
     def fill_state(self) -> None:
         """The state, if there is one, as it is before the first step."""
@@ -345,12 +347,10 @@ class Optimizer(Configured, OwnsArrays):
             raise DivergenceError(f"{self!r}: a parameter is not finite")
         self.entered = entered
 
-    def _bind(self, ops: Sequence[Op]) -> Callable[[Array, int], int]:
+    def _bind(self, ops: Sequence[Op]) -> _kernels.TileOps:
         """Ops over the same tiles, one after another on each, as a function of coefficients and step; 1 if one failed."""
-        theta, tiles = ops[0].arrays[0], len(ops[0].arrays[-1])
         bound = [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops]
-        run, threads = _kernels.bind_tiles(bound, dtype=theta.dtype, pieces=tiles), 1 if tiles == 1 else None
-        return lambda row, step: run(row, step, threads)
+        return _kernels.TileOps(bound, dtype=ops[0].arrays[0].dtype, pieces=len(ops[0].arrays[-1]))
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         """The ops of a step, on the tiles of `table`."""
@@ -403,6 +403,10 @@ class Optimizer(Configured, OwnsArrays):
         ------
         DivergenceError
             A loss, gradient or parameter was not finite. The finite part of the way is its ``path``.
+
+        Notes
+        -----
+        Ctrl-C leaves the optimizer as it is after the steps taken so far, all of which are counted.
         """
         theta, steps = start(x0), count("steps", steps, 0)
         if not resume:
@@ -433,8 +437,9 @@ class Optimizer(Configured, OwnsArrays):
             error.path = Path(points[:taken], losses[:taken])
             raise
         finally:
-            self.advance(taken)
-            self.finish(theta)
+            with Interrupt(tolerated=0):
+                self.advance(step.runs)
+                self.finish(theta)
         return Path(points, losses)
 
     def parameters(self, theta: Real) -> Real:

@@ -14,6 +14,7 @@ from nncore._kernels.blas import one_blas_thread
 from nncore.errors import DivergenceError
 from nncore.fields import Number, count, number
 from nncore.history import SECOND_ORDER, History
+from nncore.interrupt import Interrupt
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, real_dtype
 from nncore.optimizers.base import check_finite_state, check_names
@@ -120,9 +121,10 @@ class FullBatchOptimizer(Optimizer):
         if self._n is None:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
-        objective = Evaluated(f, theta.dtype)
-        point, row = self.next_point(objective, self.begin_at(objective, theta))
-        theta[...] = point.theta
+        with Interrupt(tolerated=0) as interrupt:
+            objective = Evaluated(f, theta.dtype, interrupt)
+            point, row = self.next_point(objective, self.begin_at(objective, theta))
+            theta[...] = point.theta
         return row
 
     def begin(self, theta: Real) -> None:
@@ -166,9 +168,17 @@ class FullBatchOptimizer(Optimizer):
         ------
         DivergenceError, ValueError
             There is no step from here, and the message says what to do. The way so far is its ``path``.
+
+        Notes
+        -----
+        Ctrl-C leaves the iteration under way at the next evaluation of f, or within it. The optimizer has counted those
+        before, and ``resume`` goes on from there.
         """
-        theta, steps = start(x0), count("steps", steps, 0)
-        objective = Evaluated(f, theta.dtype)
+        with Interrupt(tolerated=0) as interrupt:
+            return self._walk(f, start(x0), count("steps", steps, 0), resume, interrupt)
+
+    def _walk(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> Walk:
+        objective = Evaluated(f, theta.dtype, interrupt)
         if not resume:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
@@ -205,10 +215,12 @@ class FullBatchOptimizer(Optimizer):
         """Begin afresh with `n` parameters."""
         n = count("n", n)
         real_dtype("dtype", dtype)
-        self.state = self.initial_state(n)
-        self.numbers = {"parameters": n, **self.initial_numbers()}
-        self.stopped = ""
-        self._restart()
+        state = self.initial_state(n)
+        with Interrupt(tolerated=0):
+            self.state = state
+            self.numbers = {"parameters": n, **self.initial_numbers()}
+            self.stopped = ""
+            self._restart()
 
     def fill_state(self) -> None:
         if self.numbers:

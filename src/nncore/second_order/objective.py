@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore.errors import DivergenceError
+from nncore.interrupt import Interrupt
 
 __all__ = ["Evaluated", "Objective", "Point"]
 
@@ -63,6 +64,9 @@ class Evaluated:
     f : Objective, or a callable that returns value and gradient
     dtype : float32 or float64
         The points are numbers of this precision: a θ that is asked for is rounded to it.
+    interrupt : Interrupt, optional
+        Of the walk: a press beyond those that it tolerates ends an evaluation at once. An iteration changes the state of its
+        optimizer only between evaluations.
 
     Attributes
     ----------
@@ -72,8 +76,8 @@ class Evaluated:
         Of the Hessian with a vector.
     """
 
-    def __init__(self, f: Any, dtype: DTypeLike = np.float64) -> None:
-        self.f, self.dtype = f, np.dtype(dtype)
+    def __init__(self, f: Any, dtype: DTypeLike = np.float64, interrupt: Interrupt | None = None) -> None:
+        self.f, self.dtype, self.interrupt = f, np.dtype(dtype), interrupt or Interrupt()
         self.value_and_gradient = getattr(f, "value_and_gradient", f)
         if not callable(self.value_and_gradient):
             raise TypeError(f"f must be a callable or an object with value_and_gradient, got {type(f).__name__}")
@@ -81,7 +85,7 @@ class Evaluated:
 
     def at(self, theta: Array) -> Point:
         """The point θ. Where f overflows, it is infinite."""
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), self.interrupt.abandoning():
             theta = theta.astype(self.dtype).astype(np.float64)
             value, gradient = self.value_and_gradient(theta.copy())
             gradient = np.array(gradient, np.float64)
@@ -104,22 +108,24 @@ class Evaluated:
         """H (n, n), symmetric and finite."""
         self._check_dense(theta.size, "Hessian")
         if hasattr(self.f, "hessian"):
-            return _curvature(self.f.hessian(theta), theta.size, "Hessian")
+            with self.interrupt.abandoning():
+                return _curvature(self.f.hessian(theta), theta.size, "Hessian")
         columns = [self.product(theta, unit) for unit in np.eye(theta.size)]
         return _curvature(np.stack(columns, axis=1), theta.size, "Hessian")
 
     def product(self, theta: Array, v: Array) -> Array:
         """Hv (n,)."""
         self.products += 1
-        if hasattr(self.f, "hessian_product"):
-            product = np.asarray(self.f.hessian_product(theta, v), np.float64)
-        elif hasattr(self.f, "hessian"):
-            product = np.asarray(self.f.hessian(theta) @ v, np.float64)
-        else:
-            raise TypeError(
-                f"f must have hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
-                "BFGS, LBFGS and NonlinearCG need gradients only"
-            )
+        with self.interrupt.abandoning():
+            if hasattr(self.f, "hessian_product"):
+                product = np.asarray(self.f.hessian_product(theta, v), np.float64)
+            elif hasattr(self.f, "hessian"):
+                product = np.asarray(self.f.hessian(theta) @ v, np.float64)
+            else:
+                raise TypeError(
+                    f"f must have hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
+                    "BFGS, LBFGS and NonlinearCG need gradients only"
+                )
         if not np.isfinite(product).all():
             raise DivergenceError("the product of the Hessian is not finite. The last finite parameters are in place")
         return product
@@ -127,11 +133,12 @@ class Evaluated:
     def gauss_newton(self, theta: Array) -> Array:
         """The Gauss-Newton matrix (n, n), positive semi-definite and finite."""
         self._check_dense(theta.size, "Gauss-Newton matrix")
-        if hasattr(self.f, "gauss_newton"):
-            return _curvature(self.f.gauss_newton(theta), theta.size, "Gauss-Newton matrix")
-        if hasattr(self.f, "residuals_and_jacobian"):
-            _, jacobian = self.f.residuals_and_jacobian(theta)
-            return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
+        with self.interrupt.abandoning():
+            if hasattr(self.f, "gauss_newton"):
+                return _curvature(self.f.gauss_newton(theta), theta.size, "Gauss-Newton matrix")
+            if hasattr(self.f, "residuals_and_jacobian"):
+                _, jacobian = self.f.residuals_and_jacobian(theta)
+                return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
         raise TypeError(
             f"f must have residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
             f"{type(self.f).__name__} without them. Newton's relatives need a Hessian instead"

@@ -1,0 +1,194 @@
+"""Ctrl-C within a walk down a function and within an iteration of second order: what was counted is what was done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import optimizers
+from nncore import second_order as so
+from nncore.landscapes import Rosenbrock
+from nncore.optimizers import base
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals")
+OPTIMIZERS = {**optimizers.OPTIMIZERS, "ema": lambda: nn.EMA("adam"), "polyak": lambda: nn.PolyakAveraging("sgd")}
+X0 = np.array([0.3, -0.4])
+SECOND_ORDER = [name for name in so.OPTIMIZERS if name != "scipy_minimize"]
+
+
+def gradient(theta: Any) -> Any:
+    return float(theta @ theta) / 2, theta
+
+
+@contextmanager
+def pressing_at(line: int, file: str, stay: bool = False) -> Iterator[None]:
+    """Press Ctrl-C as the line-th line of a file begins."""
+    seen = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal seen
+        if frame.f_code.co_filename != file:
+            return None
+        if event == "line":
+            seen += 1
+            if seen == line:
+                signal.raise_signal(signal.SIGINT)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+def after(make: Any, steps: int) -> dict[str, Any]:
+    optimizer = make()
+    optimizer.minimize(gradient, X0, steps)
+    return dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_walk_counts_the_steps_that_its_state_has_taken(name: str) -> None:
+    """Whatever the moment, the state is that of a walk of as many steps as are counted, from one line of the loop to the next."""
+    make, interrupted = OPTIMIZERS[name], 0
+    for line in range(1, 140, 3):
+        optimizer = make()
+        try:
+            with pressing_at(line, base.__file__):
+                optimizer.minimize(gradient, X0, 3)
+        except KeyboardInterrupt:
+            interrupted += 1
+        steps = optimizer.step_count
+        if steps:
+            for key, want in after(make, steps).items():
+                assert np.array_equal(optimizer.state_dict()[key], want), (line, key)
+    assert interrupted > 20
+
+
+class Slow(Rosenbrock):  # type: ignore[misc]
+    """Of which an evaluation takes some time, and at one of which Ctrl-C is pressed."""
+
+    def __init__(self, at: int, presses: int = 1) -> None:
+        super().__init__()
+        self.left, self.presses, self.asked = at, presses, 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("value_and_gradient", "hessian", "hessian_product", "residuals_and_jacobian"):
+            method = super().__getattribute__(name)
+
+            def asked(*given: Any) -> Any:
+                self.asked += 1
+                if self.left == self.asked:
+                    for _ in range(self.presses):
+                        signal.raise_signal(signal.SIGINT)
+                return method(*given)
+
+            return asked
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_a_second_order_walk_is_left_at_once_and_goes_on(name: str) -> None:
+    """Within an evaluation; the iterations that were counted are those whose state is there."""
+    counts = set()
+    for at in range(1, 30):
+        optimizer, f = so.OPTIMIZERS[name](), Slow(at)
+        try:
+            optimizer.minimize(f, f.start, 6)
+        except KeyboardInterrupt:
+            assert f.asked == at
+        steps = optimizer.step_count
+        counts.add(steps)
+        twin = so.OPTIMIZERS[name]()
+        walk = twin.minimize(Rosenbrock(), f.start, steps)
+        rest, want = (each.minimize(Rosenbrock(), walk.theta[-1], 5, resume=True) for each in (optimizer, twin))
+        assert np.array_equal(rest.theta, want.theta), at
+        assert optimizer.step_count == twin.step_count
+    assert len(counts) > 2
+
+
+def trained(name: str, method: str | None = None) -> nn.Trainer:
+    model = nn.Sequential([nn.Dense(1)], input_shape=3, dtype="float64", seed=1)
+    optimizer = so.OPTIMIZERS[name](method) if method else so.OPTIMIZERS[name]()
+    return nn.Trainer(model, "sigmoid_cross_entropy", optimizer)
+
+
+DATA = np.random.default_rng(0).standard_normal((20, 3)), np.random.default_rng(1).integers(0, 2, 20)
+
+
+@pytest.mark.parametrize(("name", "method"), [*((name, None) for name in SECOND_ORDER), ("scipy_minimize", "L-BFGS-B")])
+def test_two_presses_leave_an_iteration_and_a_loop(
+    name: str, method: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At an evaluation of the first epochs; model and history are those of the epochs before."""
+    evaluate = so.ModelObjective.value_and_gradient
+    for at in (2, 3, 4):
+        trainer, asked = trained(name, method), 0
+        whole: list[Any] = []
+
+        class Keep(nn.callbacks.Callback):
+            def on_epoch_end(self, trainer: Any, epoch: int, row: Any) -> None:
+                whole.append((trainer.model.parameters.copy(), epoch, trainer.optimizer.step_count))
+
+        def pressed(self: Any, theta: Any, at: int = at) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked == at:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+            assert asked <= at, "evaluated after Ctrl-C was pressed twice"
+            return evaluate(self, theta)
+
+        monkeypatch.setattr(so.ModelObjective, "value_and_gradient", pressed)
+        fits = 0
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(3):
+                fits += 1
+                trainer.fit(*DATA, epochs=50, callbacks=[Keep()], verbose=0)
+        monkeypatch.undo()
+        assert fits == 1
+        assert trainer.interrupted
+        parameters, epochs, steps = whole[-1] if whole else (trained(name).model.parameters, 0, 0)
+        assert np.array_equal(trainer.model.parameters, parameters)
+        assert epochs == trainer.epochs_done == len(trainer.history) == steps == trainer.optimizer.step_count
+        trainer.fit(*DATA, epochs=2, verbose=0)
+        assert len(trainer.history) > epochs or trainer.optimizer.stopped
+
+
+def test_two_presses_leave_a_hessian_that_takes_long() -> None:
+    """A matrix of many products, in one call of the objective."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential([nn.Dense(60), nn.Tanh(), nn.Dense(60), nn.Tanh(), nn.Dense(1)], input_shape=40, seed=1)
+    trainer = nn.Trainer(model, "squared_error", so.AdaptiveDampedNewton())
+    before = model.parameters.copy()
+    X, y = rng.standard_normal((20_000, 40)), rng.standard_normal(20_000)
+    pressed: list[float] = []
+
+    def press() -> None:
+        for _ in range(2):
+            pressed.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    timer = threading.Timer(1.5, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, y, epochs=3, verbose=0)
+    left = time.monotonic() - pressed[-1]
+    timer.join()
+    assert left < 5  # of minutes
+    assert np.array_equal(model.parameters, before)
+    assert len(trainer.history) == trainer.epochs_done == trainer.optimizer.step_count == 0
