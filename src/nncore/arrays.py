@@ -72,9 +72,8 @@ def own_arrays(value: Any) -> Any:
         own = aligned_zeros(value.shape, value.dtype)
         own[...] = value
         return own
-    if type(value) is dict:
-        for key, part in value.items():
-            value[key] = own_arrays(part)
+    if isinstance(value, dict):
+        dict.update(value, {key: own_arrays(part) for key, part in value.items()})
     elif type(value) in (list, tuple):
         return type(value)(own_arrays(part) for part in value)
     return value

@@ -48,6 +48,7 @@ class Run:
 
     def _compiled(self) -> StepProgram:
         """The program for the trainer as it is: a callback may have assigned something."""
+        self.trainer._check_state()
         if self.trainer.loss is not self.loss:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {self.loss!r}: assign it between two calls"

@@ -103,6 +103,7 @@ def save_trainer(trainer: Trainer, path: FileLike) -> None:
 
 
 def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
+    trainer._check_state()
     _check_arrays(trainer.model, _model_arrays(trainer.model), named(path))
     state = trainer.optimizer.state_dict()
     arrays = _all_arrays(trainer.model)

@@ -474,7 +474,8 @@ class Trainer(Training):
         Raises
         ------
         ValueError
-            If parameters or state of the model are not finite: such a file would not be read.
+            If parameters or state of the model are not finite: such a file would not be read. If the optimizer has begun
+            something else.
         """
         from nncore import storage
 

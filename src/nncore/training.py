@@ -137,12 +137,16 @@ class Training(OwnsArrays, Sealed):
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
         return Dataset(rows, targets, weights)
 
-    def _check_optimizer(self, n: int, batch: int) -> None:
+    def _check_state(self) -> None:
+        """Raise if the optimizer's state is not the one that this trainer gave it, to which its programs are bound."""
         if self.optimizer.state is not self._optimizer_state:
             raise ValueError(
                 f"optimizer has begun something else since this trainer was made: its state is no longer this model's. Give "
                 f"each trainer a {self.optimizer.title} of its own"
             )
+
+    def _check_optimizer(self, n: int, batch: int) -> None:
+        self._check_state()
         if self.optimizer.full_batch_only and batch < n:
             can = hasattr(self.optimizer, "allow_mini_batches")
             go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore.arrays import overwrite
 from nncore.errors import DivergenceError
 
 Real = NDArray[np.floating[Any]]
@@ -15,6 +17,43 @@ REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
 MAX_ARRAYS = 8  # of an op; the last is the table of tiles
 STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
+
+
+class State(dict[str, Real]):
+    """The arrays of an optimizer's state by name: assigned to, an array takes the numbers, as what is compiled is bound to it.
+
+    >>> state = State(v=np.zeros(2))
+    >>> v, state["v"] = state["v"], [1.0, 2.0]
+    >>> v
+    array([1., 2.])
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self:
+            raise KeyError(f"state must be assigned to one of {', '.join(self) or 'no names yet'}, got {name!r}")
+        overwrite(f"state {name!r}", self[name], value)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Assign to several arrays."""
+        for name, value in dict(*others, **values).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> State:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def _fixed(self, *arguments: Any) -> NoReturn:
+        raise TypeError("state is fixed in its names once it has arrays: assign numbers to them, or call init_state")
+
+    __delitem__ = pop = popitem = clear = setdefault = _fixed  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[type[State], tuple[dict[str, Real]]]:
+        return State, (dict(self),)
+
+    def extended(self, arrays: Mapping[str, Real]) -> State:
+        """With more arrays, at the start."""
+        dict.update(self, arrays)
+        return self
 
 
 @functools.lru_cache(maxsize=8)

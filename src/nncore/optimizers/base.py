@@ -17,6 +17,7 @@ from nncore.optimizers.arrays import (
     MAX_ARRAYS,
     REALS,
     Real,
+    State,
     check_gradient,
     check_like,
     check_vector,
@@ -69,7 +70,7 @@ class Optimizer(Configured, OwnsArrays):
     full_batch_reason : str
         Why, for the error message.
     state : dict of str to ndarray
-        The slots by name; empty until the first step or `init_state`.
+        The slots by name; empty until the first step or `init_state`. Assigned to, an array takes the numbers and stays itself.
     step_count : int
         Steps taken.
     epochs : int
@@ -106,7 +107,7 @@ class Optimizer(Configured, OwnsArrays):
         def lr(self, lr: Hyper) -> None: ...
 
     def __init__(self) -> None:
-        self.state: dict[str, Real] = {}
+        self.state = State()
         self._restart()
 
     @property
@@ -222,7 +223,7 @@ class Optimizer(Configured, OwnsArrays):
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Begin afresh with `n` parameters."""
         n, kind = count("n", n), real_dtype("dtype", dtype)
-        state = {slot: aligned_zeros(n, kind) for slot in self.slots}
+        state = State({slot: aligned_zeros(n, kind) for slot in self.slots})
         with Interrupt(tolerated=0):  # the state and the count of steps go together
             self.state = state
             self.fill_state()
@@ -264,10 +265,8 @@ class Optimizer(Configured, OwnsArrays):
         entered = count("entered", state.get("entered", 0), 0)
         if entered > 1:
             raise ValueError(f"entered must be 0 or 1, got {entered!r}")
-        for slot, array in arrays.items():
-            if slot not in self.state:
-                self.state[slot] = aligned_zeros(array.size, array.dtype)
-            self.state[slot][...] = array
+        self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
+        self.state.update(arrays)
         self.step_count, self.products, self.entered = step_count, products, bool(entered)
         self.epochs, self.epoch_steps, self.stretches = epochs, 0, stretches
 

@@ -16,7 +16,7 @@ from nncore.fields import Number, count, number
 from nncore.history import SECOND_ORDER, History
 from nncore.interrupt import Interrupt
 from nncore.optimizers import Optimizer
-from nncore.optimizers.arrays import Real, real_dtype
+from nncore.optimizers.arrays import Real, State, real_dtype
 from nncore.optimizers.base import check_finite_state, check_names
 from nncore.optimizers.path import Path, start
 from nncore.schedules import step_or_epoch
@@ -217,7 +217,7 @@ class FullBatchOptimizer(Optimizer):
         real_dtype("dtype", dtype)
         state = self.initial_state(n)
         with Interrupt(tolerated=0):
-            self.state = state
+            self.state = State(state)
             self.numbers = {"parameters": n, **self.initial_numbers()}
             self.stopped = ""
             self._restart()
@@ -253,8 +253,8 @@ class FullBatchOptimizer(Optimizer):
         step_count = step_or_epoch("step_count", state["step_count"])
         numbers = {name: number(name, state[name]) for name in self.initial_numbers()}
         self.check_state(step_count, numbers, arrays)
-        for name, array in arrays.items():
-            self.state.setdefault(name, np.empty_like(blank[name]))[...] = array
+        self.state.extended({name: np.empty_like(blank[name]) for name in arrays if name not in self.state})
+        self.state.update(arrays)
         self.numbers = {"parameters": n, **numbers}
         self.step_count, self.stopped = step_count, ""
         self.epochs = step_count  # an epoch is an iteration

@@ -102,7 +102,9 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
     def scales(self, matrix: Array) -> Array:
         if self.scaling == "identity":
             return super().scales(matrix)
-        scale = self.state.setdefault("scale", np.zeros(len(matrix)))
+        if "scale" not in self.state:
+            self.state.extended({"scale": np.zeros(len(matrix))})
+        scale = self.state["scale"]
         np.maximum(scale, np.sqrt(np.diag(matrix)), out=scale)
         return np.where(scale > 0, scale, 1.0)
 

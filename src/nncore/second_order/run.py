@@ -63,6 +63,7 @@ class FullBatchRun:
         self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None
     ) -> list[tuple[Row, Row]]:  # fmt: skip
         """One iteration and its row (and no notes), or no row and ``failure``."""
+        self.trainer._check_state()
         model, optimizer = self.trainer.model, self.optimizer
         now = self.trainer.loss, self.trainer.regularizer, self.trainer.clip
         if any(new is not old for new, old in zip(now, self.minimised, strict=True)):
