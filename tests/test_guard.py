@@ -23,6 +23,7 @@ from test_threads import run_python
 import nncore as nn
 from nncore import _kernels
 from nncore.optimizers import OPTIMIZERS
+from nncore.optimizers.arrays import State
 
 Array = NDArray[Any]
 
@@ -143,7 +144,8 @@ def optimizer_cases(dtype: str) -> Iterator[str]:
             optimizer = kind()
             optimizer.init_state(theta.size, theta.dtype)
             at_end = theta.ctypes.data % mmap.PAGESIZE != 0  # the state is guarded in any case
-            optimizer.state = {slot: guarded(array, at_end) for slot, array in optimizer.state.items()}
+            state = State({slot: guarded(array, at_end) for slot, array in optimizer.state.items()})
+            vars(optimizer)["state"] = state
             for grad in grads:
                 optimizer.step(theta, grad)
             optimizer.finish(theta)

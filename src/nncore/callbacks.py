@@ -213,6 +213,8 @@ class EarlyStopping(Callback):
     min_delta = Number(0)
     mode = Choice("auto", "min", "max")
     restore_best = Flag()
+    wait = Count(0)
+    best_epoch, stopped_epoch = Maybe(Count(0)), Maybe(Count(0))
     _best: _Best
 
     def __init__(
@@ -237,9 +239,7 @@ class EarlyStopping(Callback):
         self._best = _Best(self.monitor, self.mode, self.min_delta)
         self._parameters: np.ndarray | None = None
         self._state: np.ndarray | None = None
-        self.wait = 0
-        self.best_epoch: int | None = None
-        self.stopped_epoch: int | None = None
+        self.wait, self.best_epoch, self.stopped_epoch = 0, None, None
 
     @property
     def best(self) -> float | None:
@@ -353,6 +353,7 @@ class ModelCheckpoint(Callback):
     path = PathLike()
     monitor = Maybe(Name())
     save_best_only = Maybe(Flag())
+    last_path = Maybe(PathLike())
     _best: _Best | None
     mode = Choice("auto", "min", "max")
 
@@ -377,7 +378,7 @@ class ModelCheckpoint(Callback):
 
     def _reset(self) -> None:
         self._best = None if self.monitor is None else _Best(self.monitor, self.mode)
-        self.last_path: str | None = None
+        self.last_path = None
 
     @property
     def best(self) -> float | None:
@@ -469,7 +470,10 @@ class LambdaCallback(Callback):
             "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
             "on_train_end": on_train_end,
         }  # fmt: skip
-        self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
+
+    @property
+    def every_epoch(self) -> bool:  # type: ignore[override]
+        return self._epoch_begin is not None or self._epoch_end is not None
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if self._train_begin is not None:

@@ -19,8 +19,8 @@ import numpy as np
 from nncore.hints import hint
 
 __all__ = [
-    "Choice", "Configured", "Converted", "Count", "Field", "Flag", "ListOf", "Maybe", "Name", "Number", "PathLike", "Sealed",
-    "Value", "arguments", "assign", "choice", "count", "flag", "number",
+    "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "choice", "count", "flag", "number",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -208,6 +208,35 @@ class Converted(Field[Any]):
 
     def check(self, value: Any) -> Any:
         return self.convert(self.argument, value)
+
+
+class Instance(Field[T]):
+    """An object of a class."""
+
+    def __init__(self, cls: type[T], *, argument: str = "") -> None:
+        super().__init__(argument=argument)
+        self.cls = cls
+
+    @property
+    def wanted(self) -> str:  # type: ignore[override]
+        return f"a{'n' if self.cls.__name__[0] in 'AEIOUaeiou' else ''} {self.cls.__name__}"
+
+    def check(self, value: Any) -> T:
+        return value if isinstance(value, self.cls) else self.refuse(TypeError, value)
+
+
+class Fixed(Field[T]):
+    """What the rest of the object depends on: it is set before the object is made, or in its ``__dict__``."""
+
+    def __init__(self, once: str = "", advice: str = "") -> None:
+        super().__init__()
+        self.once, self.advice = once and f" once {once}", advice and f": {advice}"
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.name] = self.check(value) if "_made" in instance.__dict__ else value
+
+    def check(self, value: Any) -> T:
+        raise AttributeError(f"{self.name} is fixed{self.once}, got {value!r}{self.advice}")
 
 
 class _Of(Field[T]):

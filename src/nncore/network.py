@@ -6,7 +6,9 @@ import math
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
 from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step, column_names, is_sparse
-from nncore.fields import Sealed, count
+from nncore.fields import Fixed, Sealed, count
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
@@ -35,6 +37,7 @@ FORWARD_ROWS = 1024  # rows that a forward pass takes at a time,
 MOST_FORWARD_ROWS = 16384  # or up to so many where they are not enough work for several threads
 
 
+MADE = "the model is made", "make a new model"
 WITHIN_GRADIENTS = (
     "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of the same "
     "model: they are being computed"
@@ -44,12 +47,20 @@ WITHIN_GRADIENTS = (
 class Network(Sealed):
     """What lies under `Sequential`: shapes, θ, scaling, and the compiled passes forward and back."""
 
+    layers: Fixed[tuple[Layer, ...]] = Fixed(*MADE)  # what is compiled holds their arrays: no layer can be exchanged
+    dtype: Fixed[np.dtype[Any]] = Fixed(advice="astype returns a converted copy")
+    seed: Fixed[int] = Fixed(*MADE)
+    input_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
+    output_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
+    lock: Fixed[_kernels.Lock] = Fixed()
+    gradients_in_use: Fixed[_kernels.Exclusive] = Fixed()
+
     def __init__(
         self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
     ) -> None:
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers must be a list of Layer objects, got {layers!r}")
-        self.layers = tuple(layers)  # what is compiled holds their arrays: no layer can be exchanged
+        self.layers = tuple(layers)
         try:
             if dtype is None:  # which NumPy takes for float64
                 raise TypeError
@@ -74,17 +85,13 @@ class Network(Sealed):
         self.lock = _kernels.Lock()
         self.gradients_in_use = _kernels.Exclusive(WITHIN_GRADIENTS)
         for part in (part for layer in self.layers for part in layer.parts):
-            part.owner = weakref.ref(self)
+            vars(part)["owner"] = weakref.ref(self)
         self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, the vectors take the numbers: the layers' arrays are views into them. What the rest depends on stays."""
+        """Assigned to, the vectors take the numbers: the layers' arrays are views into them."""
         if name in ("parameters", "gradients", "state") and name in self.__dict__:
             overwrite(name, self.__dict__[name], value)
-        elif name == "dtype" and name in self.__dict__:
-            raise AttributeError(f"dtype is fixed, got {value!r}: astype({str(value)!r}) returns a converted copy")
-        elif name in ("layers", "seed", "input_shape", "output_shape") and self._takes_no_more():
-            raise AttributeError(f"{name} is fixed once the model is made, got {value!r}: make a new model")
         else:
             super().__setattr__(name, value)
 
@@ -359,14 +366,20 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     """Have each layer declare shapes, parameters and state, and give these their places; returns the sizes of θ and state."""
     shape, size, kept = input_shape, 0, 0
     for layer in layers:
-        layer.parameters, layer.states = {}, {}
-        layer.input_shape = shape
-        layer.output_shape = shape = _shape(layer._declare(shape), f"{layer.label}.build must return")
-        for parameter in layer.parameters.values():
-            parameter.offset, size = size, size + parameter.size
-        for state in layer.states.values():
-            state.offset, kept = kept, kept + state.size
+        own = vars(layer)
+        own.update(parameters={}, states={}, input_shape=shape)
+        own["output_shape"] = shape = _shape(layer._declare(shape), f"{layer.label}.build must return")
+        own["parameters"], size = _placed(layer.parameters, size)
+        own["states"], kept = _placed(layer.states, kept)
     return size, kept
+
+
+def _placed(arrays: Mapping[str, Any], first: int) -> tuple[Mapping[str, Any], int]:
+    """Parameters or states one after another from this place on, read-only as programs depend on it; and where they end."""
+    placed = {}
+    for name, array in arrays.items():
+        placed[name], first = replace(array, offset=first), first + array.size
+    return MappingProxyType(placed), first
 
 
 def _shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:

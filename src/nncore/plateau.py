@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from nncore.callbacks import CALLBACKS, Callback, _Best, _check_best, _check_names
-from nncore.fields import Choice, Count, Name, Number
+from nncore.fields import Choice, Count, Instance, Name, Number
 from nncore.schedules import Schedule, step_or_epoch
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class ReduceLROnPlateau(Callback):
     min_lr = Number(0)
     mode = Choice("auto", "min", "max")
     counting = Choice("keras", "pytorch")
+    wait, resting = Count(0), Count(0)
+    reductions = Instance[list[int]](list)
     _best: _Best
 
     def __init__(
@@ -111,7 +113,7 @@ class ReduceLROnPlateau(Callback):
     def _reset(self) -> None:
         self._best = _Best(self.monitor, self.mode, self.threshold, relative=self.threshold_mode == "rel")
         self.wait = self.resting = 0
-        self.reductions: list[int] = []
+        self.reductions = []
 
     @property
     def best(self) -> float | None:

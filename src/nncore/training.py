@@ -16,7 +16,7 @@ from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
 from nncore.data.validation import check_lengths, column_names
-from nncore.fields import Count, Flag, Sealed, number
+from nncore.fields import Count, Fixed, Flag, Instance, Sealed, number
 from nncore.hints import warn
 from nncore.history import History
 from nncore.losses import Levels, Loss
@@ -35,11 +35,17 @@ __all__ = ["Training"]
 Array = NDArray[Any]
 
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
+MADE = "the trainer is made", "make a new Trainer"
 
 
 class Training(OwnsArrays, Sealed):
     """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
 
+    model: Fixed[Sequential] = Fixed(*MADE)
+    optimizer: Fixed[Optimizer] = Fixed(*MADE)
+    metrics: Fixed[tuple[Any, ...]] = Fixed(*MADE)
+    columns: Fixed[list[str]] = Fixed(*MADE)
+    history: Instance[History] = Instance(History)
     seed: Count = Count(0, below=2**64)
     epochs_done: Count = Count(0, below=MOST_COUNTED)
     stop_training: Flag = Flag()
@@ -74,11 +80,6 @@ class Training(OwnsArrays, Sealed):
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
         self._first_config = self.optimizer.config()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("model", "optimizer", "metrics") and self._takes_no_more():
-            raise AttributeError(f"{name} is fixed once the trainer is made, got {value!r}: make a new Trainer")
-        super().__setattr__(name, value)
 
     # --- what may be given anew
 

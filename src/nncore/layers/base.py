@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nncore import initializers
 from nncore.arrays import overwrite, read_only, returned
-from nncore.fields import Configured, Maybe, Name, number, plain
+from nncore.fields import Configured, Fixed, Maybe, Name, number, plain
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
@@ -23,7 +23,7 @@ __all__ = ["Layer", "Parameter", "State", "unbound"]
 Array = NDArray[Any]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parameter:
     """One array of a layer inside θ: filled by ``initializer``; ``regularized`` if a penalty on weights applies to it."""
 
@@ -38,7 +38,7 @@ class Parameter:
         return math.prod(self.shape)
 
 
-@dataclass
+@dataclass(frozen=True)
 class State:
     """One array of a layer inside ``model.state``: kept, not trained; all ``initial`` at first."""
 
@@ -87,16 +87,19 @@ class Layer(Configured):
     """
 
     name = Maybe(Name())
+    owner: Fixed[weakref.ref[Any] | None] = Fixed()  # the model that the layer is part of
+    parameters: Fixed[dict[str, Parameter]] = Fixed()  # once the model is built they are read-only
+    states: Fixed[dict[str, State]] = Fixed()
+    input_shape: Fixed[tuple[int, ...]] = Fixed()
+    output_shape: Fixed[tuple[int, ...]] = Fixed()
     penalizes_activity = False  # does it add to the loss of an example?
     assignable: tuple[str, ...] = ()  # arguments that count anew when they are assigned to, though the layer is in a model
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
-        self.owner: weakref.ref[Any] | None = None  # the model that the layer is part of
-        self.parameters: dict[str, Parameter] = {}
-        self.states: dict[str, State] = {}
-        self.input_shape: tuple[int, ...] = ()
-        self.output_shape: tuple[int, ...] = ()
+        self.owner = None
+        self.parameters, self.states = {}, {}
+        self.input_shape = self.output_shape = ()
 
     if TYPE_CHECKING:
 
@@ -113,6 +116,10 @@ class Layer(Configured):
         output_shape = self.build(input_shape)
         self._complete()
         return output_shape
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy belongs to no model; it keeps the numbers."""
+        return vars(self) | {"owner": None, "parameters": dict(self.parameters), "states": dict(self.states)}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assigned to, an array of a model takes the numbers: it is a view, and stays one. What the ops depend on is fixed."""
@@ -131,7 +138,7 @@ class Layer(Configured):
         """Attributes on which what is compiled depends. A layer written in Python looks at its own anew in each pass."""
         if type(self).forward is not Layer.forward or not (owner := self.__dict__.get("owner")) or owner() is None:
             return set()
-        return {name for name in self.__dict__ if not name.startswith("_")} - {*self.assignable, "owner"}
+        return {name for name in self.__dict__ if not name.startswith("_")} - {*self.assignable}
 
     @property
     def _views(self) -> set[str]:
@@ -234,10 +241,9 @@ class Layer(Configured):
 def unbound(layer: Layer) -> Layer:
     """A shallow copy of a layer without its views into the model's arrays."""
     other = copy.copy(layer)
-    other.owner = None
     for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
         other.__dict__.pop(name, None)
-    other.parameters, other.states = {}, {}  # declared anew in another model
+    vars(other).update(owner=None, parameters={}, states={})  # declared anew in another model
     return other
 
 

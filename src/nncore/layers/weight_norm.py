@@ -83,13 +83,13 @@ class WeightNorm(Layer):
 
     def __copy__(self) -> WeightNorm:
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, layer=unbound(self.layer))  # or the copies would share it
+        other.__dict__.update(self.__getstate__(), layer=unbound(self.layer))  # or the copies would share it
         return other
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         layer = self.layer
         shape = layer._declare(input_shape)
-        layer.parameters = {}  # the weight is derived: no parameter of the model
+        vars(layer)["parameters"] = {}  # the weight is derived: no parameter of the model
         self.add_parameter("direction", (layer.units, layer.inputs), layer.weight_init)
         self.add_parameter("length", (layer.units,), _Length(self))
         if layer.has_bias:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nncore import _kernels
 from nncore.arrays import OwnsArrays, aligned_zeros
 from nncore.errors import DivergenceError
-from nncore.fields import Configured, Field, Pair, assign, count, number
+from nncore.fields import Configured, Count, Field, Fixed, Flag, Pair, assign, count, number
 from nncore.interrupt import Interrupt
 from nncore.optimizers.arrays import (
     MAX_ARRAYS,
@@ -77,6 +77,15 @@ class Optimizer(Configured, OwnsArrays):
         Whole epochs among them: the time of schedules with ``per="epoch"``.
     """
 
+    state: Fixed[State] = Fixed(advice="assign to its arrays, or call init_state")
+    step_count: Count = Count(0, below=MOST_COUNTED)
+    epochs: Count = Count(0, below=MOST_COUNTED)
+    epoch_steps: Count = Count(0, below=MOST_COUNTED)  # taken in the present epoch
+    steps_per_epoch: Count = Count(below=MOST_COUNTED)  # as the last steps had it
+    stretches: Fixed[list[Stretch]] = Fixed()  # of epochs of one length, up to the last step; for warmups, which look back
+    products: Fixed[dict[str, float]] = Fixed()
+    entered: Flag = Flag()
+
     name: ClassVar[str]
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     slots: ClassVar[tuple[str, ...]] = ()
@@ -121,12 +130,8 @@ class Optimizer(Configured, OwnsArrays):
         return self.kernel
 
     def _restart(self) -> None:
-        self.step_count = self.epochs = 0
-        self.epoch_steps = 0  # steps taken in the present epoch
-        self.steps_per_epoch = 1  # as the last steps had it
-        self.stretches: list[Stretch] = []  # of epochs of one length, up to the last step; for warmups, which look back
-        self.products = dict.fromkeys(self.running, 1.0)
-        self.entered = False
+        vars(self).update(step_count=0, epochs=0, epoch_steps=0, steps_per_epoch=1, stretches=[], entered=False)
+        vars(self)["products"] = dict.fromkeys(self.running, 1.0)
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if the state does not fit any more; fill it anew if it has not been used."""
@@ -146,7 +151,7 @@ class Optimizer(Configured, OwnsArrays):
                 f"{name} is fixed once there is a state, whose arrays it decides, got {value!r}: make a new {self.title}"
             )
         self._form = form
-        self.products = dict.fromkeys(self.running, 1.0)
+        vars(self)["products"] = dict.fromkeys(self.running, 1.0)
 
     @property
     def title(self) -> str:
@@ -204,19 +209,19 @@ class Optimizer(Configured, OwnsArrays):
         steps = count("steps", steps, 0)
         if self.running and steps:
             products = self.running_products(self.hyper_values(steps, steps_per_epoch))
-            self.products = {name: float(product[steps - 1]) for name, product in products.items()}
+            vars(self)["products"] = {name: float(product[steps - 1]) for name, product in products.items()}
         if steps and (stretch := self._stretch(steps_per_epoch)):
             while self.stretches and self.stretches[-1][0] >= stretch[0]:
                 self.stretches.pop()
             self.stretches.append(stretch)
-        self.step_count += steps
-        self.steps_per_epoch = steps_per_epoch
-        whole, self.epoch_steps = divmod(self.epoch_steps + steps, steps_per_epoch)
-        self.epochs += whole
+        whole, rest = divmod(self.epoch_steps + steps, steps_per_epoch)
+        vars(self).update(
+            step_count=self.step_count + steps, epochs=self.epochs + whole, epoch_steps=rest, steps_per_epoch=steps_per_epoch
+        )  # fmt: skip
 
     def begin_epoch(self) -> None:
         """An epoch begins, whether the one before was finished or not."""
-        self.epoch_steps = 0
+        vars(self)["epoch_steps"] = 0
 
     # ---- state
 
@@ -225,7 +230,7 @@ class Optimizer(Configured, OwnsArrays):
         n, kind = count("n", n), real_dtype("dtype", dtype)
         state = State({slot: aligned_zeros(n, kind) for slot in self.slots})
         with Interrupt(tolerated=0):  # the state and the count of steps go together
-            self.state = state
+            vars(self)["state"] = state
             self.fill_state()
             self._restart()
 
@@ -267,8 +272,8 @@ class Optimizer(Configured, OwnsArrays):
             raise ValueError(f"entered must be 0 or 1, got {entered!r}")
         self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
         self.state.update(arrays)
-        self.step_count, self.products, self.entered = step_count, products, bool(entered)
-        self.epochs, self.epoch_steps, self.stretches = epochs, 0, stretches
+        vars(self).update(step_count=step_count, products=products, entered=bool(entered))
+        vars(self).update(epochs=epochs, epoch_steps=0, stretches=stretches)
 
     def _scalars(self) -> dict[str, float]:
         products = {f"product_{name}": product for name, product in self.products.items()}

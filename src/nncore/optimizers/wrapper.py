@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.fields import Fixed
 from nncore.optimizers.arrays import Real
 from nncore.optimizers.base import Optimizer, StepOps
 from nncore.schedules import Array
@@ -50,6 +51,7 @@ class Wrapper(Optimizer):
         cls.own_hyperparameters = tuple(dict.fromkeys((*cls.own_hyperparameters, *names)))
 
     optimizer: Optimizer
+    column: Fixed[int] = Fixed()
     kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
     full_batch_only, changes_gradient = _of_wrapped("full_batch_only"), _of_wrapped("changes_gradient")
     hyperparameters, slots = _of_both("hyperparameters"), _of_both("slots")
@@ -82,9 +84,9 @@ class Wrapper(Optimizer):
     def _inner(self) -> Optimizer:
         """The wrapped optimizer, brought to where we are."""
         inner = self.optimizer
-        inner.state, inner.step_count, inner.entered = self.state, self.step_count, self.entered
-        inner.epochs, inner.epoch_steps, inner.stretches = self.epochs, self.epoch_steps, self.stretches
-        inner.products = {name: self.products[name] for name in inner.running}
+        vars(inner).update(state=self.state, step_count=self.step_count, entered=self.entered)
+        vars(inner).update(epochs=self.epochs, epoch_steps=self.epoch_steps, stretches=self.stretches)
+        vars(inner)["products"] = {name: self.products[name] for name in inner.running}
         return inner
 
     def __getattr__(self, name: str) -> Any:

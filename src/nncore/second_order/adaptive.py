@@ -107,7 +107,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 ratio = (point.value - new.value) / predicted if new.finite else -1.0
             damping, growth = adapted(damping, growth, ratio)
             if ratio > 0:
-                self.numbers |= {"damping": max(damping, np.finfo(float).tiny), "growth": growth}
+                self.numbers.update(damping=max(damping, np.finfo(float).tiny), growth=growth)
                 return new, {"damping": used, "trust_ratio": ratio}
             if not np.isfinite(damping):
                 break

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore.errors import DivergenceError
-from nncore.fields import Number, count, number
+from nncore.fields import Fixed, Instance, Number, count, number
 from nncore.history import SECOND_ORDER, History
 from nncore.interrupt import Interrupt
 from nncore.optimizers import Optimizer
@@ -61,6 +61,8 @@ class FullBatchOptimizer(Optimizer):
     """
 
     tol = Number(0.0)
+    numbers: Fixed[dict[str, float]] = Fixed(advice="assign to its numbers, or call init_state")
+    stopped: Instance[str] = Instance(str)
     full_batch_only = True
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
@@ -69,7 +71,7 @@ class FullBatchOptimizer(Optimizer):
 
     def __init__(self, tol: float = 1e-10) -> None:
         self.tol = tol
-        self.numbers: Row = {}
+        self.numbers = {}
         self.stopped = ""
         super().__init__()
 
@@ -217,14 +219,12 @@ class FullBatchOptimizer(Optimizer):
         real_dtype("dtype", dtype)
         state = self.initial_state(n)
         with Interrupt(tolerated=0):
-            self.state = State(state)
-            self.numbers = {"parameters": n, **self.initial_numbers()}
-            self.stopped = ""
+            vars(self).update(state=State(state), numbers={"parameters": n, **self.initial_numbers()}, stopped="")
             self._restart()
 
     def fill_state(self) -> None:
         if self.numbers:
-            self.numbers = {**self.numbers, **self.initial_numbers()}
+            self.numbers.update(self.initial_numbers())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on with the same bits: numbers and arrays."""
@@ -255,9 +255,8 @@ class FullBatchOptimizer(Optimizer):
         self.check_state(step_count, numbers, arrays)
         self.state.extended({name: np.empty_like(blank[name]) for name in arrays if name not in self.state})
         self.state.update(arrays)
-        self.numbers = {"parameters": n, **numbers}
-        self.step_count, self.stopped = step_count, ""
-        self.epochs = step_count  # an epoch is an iteration
+        vars(self).update(numbers={"parameters": n, **numbers}, stopped="")
+        vars(self).update(step_count=step_count, epochs=step_count)  # an epoch is an iteration
 
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
         """Raise ValueError if iterations cannot have led to these finite numbers and arrays."""
