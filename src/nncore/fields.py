@@ -512,4 +512,6 @@ def plain(value: Any) -> Any:
         return {name: plain(element) for name, element in value.items()}
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, np.longdouble) or (isinstance(value, np.ndarray) and value.dtype == np.longdouble):
+        value = np.asarray(value, np.float64)  # of which there are Python numbers
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

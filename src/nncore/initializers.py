@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.fields import Converted, number
+from nncore.fields import Converted, number, plain
 from nncore.files import class_name, is_own
 
 __all__ = [
@@ -87,7 +87,11 @@ class Initializer:
         {'name': 'normal', 'std': 0.1}
         """
         fields = asdict(self) if is_dataclass(self) else vars(self)
-        return {"name": self.name(), **{k: v.item() if isinstance(v, np.generic) else v for k, v in fields.items()}}
+        return {"name": self.name(), **plain(fields)}
+
+    def _keep(self, name: str, *least: float) -> None:
+        """Check an argument that is a number, and keep it as a float."""
+        object.__setattr__(self, name, number(name, getattr(self, name), *least))
 
     def entry(self) -> dict[str, Any]:
         """`config` as files have it, where a class that is not nncore's own is never taken for one that is."""
@@ -135,10 +139,10 @@ class Constant(Initializer):
     c: float = 0.0
 
     def __post_init__(self) -> None:
-        number("c", self.c)
+        self._keep("c")
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
-        return np.full(shape, float(self.c))
+        return np.full(shape, self.c)
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ class Normal(Initializer):
     std: float = 0.05
 
     def __post_init__(self) -> None:
-        number("std", self.std, 0)
+        self._keep("std", 0)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return self.std * rng.standard_normal(shape)
@@ -185,7 +189,7 @@ class Uniform(Initializer):
     s: float = 0.05
 
     def __post_init__(self) -> None:
-        number("s", self.s, 0)
+        self._keep("s", 0)
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return _uniform(self.s, shape, rng)
@@ -348,7 +352,7 @@ class Orthogonal(Initializer):
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        number("gain", self.gain)
+        self._keep("gain")
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         n_in, n_out = _fans(shape)

@@ -347,8 +347,8 @@ class Quadratic(Landscape):
             raise ValueError(f"eigenvalues must be positive numbers, got {eigenvalues!r}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
         rotation = (0.5 if eigenvalues is None else 0.0) if rotation is None else rotation
-        self.rotation = rotation
-        q = _rotation(rotation, values.size)
+        self.rotation = rotation if isinstance(rotation, (Sequence, np.ndarray)) else number("rotation", rotation)
+        q = _rotation(self.rotation, values.size)
         with one_blas_thread():
             matrix = values * np.eye(values.size) if q is None else (q * values) @ q.T
             start = np.ones(values.size) if q is None else q @ np.ones(values.size)
@@ -358,7 +358,7 @@ class Quadratic(Landscape):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, ready for JSON; the condition number follows from the eigenvalues."""
-        return {"eigenvalues": self.eigenvalues, "condition": None, "rotation": np.asarray(self.rotation).tolist()}
+        return {"eigenvalues": self.eigenvalues, "condition": None, "rotation": np.asarray(self.rotation, np.float64).tolist()}
 
     def __repr__(self) -> str:
         return f"Quadratic(eigenvalues={self.eigenvalues!r}, rotation={self.rotation!r})"
@@ -394,8 +394,6 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
 @one_blas_thread()
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
-    if not isinstance(rotation, (Sequence, np.ndarray)):
-        rotation = number("rotation", rotation)
     q = np.asarray(rotation, np.float64)
     if q.ndim == 0:
         if q == 0:
