@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
+from nncore import storage
 
 pexpect = pytest.importorskip("pexpect")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
@@ -418,14 +419,14 @@ def test_restore_is_not_left_half_done(tmp_path: Any, monkeypatch: pytest.Monkey
     trained.fit(X, y, epochs=3, verbose=0)
     trained.save(tmp_path / "c")
     trainer, *_ = make()
-    configure = type(trainer.optimizer).configure
+    put = storage._put
 
-    def press(self: Any, config: Any) -> None:
-        configure(self, config)
-        if self is trainer.optimizer:
-            signal.raise_signal(signal.SIGINT)
+    def press(arrays: Any, attributes: Any) -> None:
+        put(arrays[:1], attributes[:1])
+        signal.raise_signal(signal.SIGINT)
+        put(arrays[1:], attributes[1:])
 
-    monkeypatch.setattr(type(trainer.optimizer), "configure", press)
+    monkeypatch.setattr(storage, "_put", press)
     with pytest.raises(KeyboardInterrupt):
         trainer.restore(tmp_path / "c")
     assert trainer.epochs_done == 3

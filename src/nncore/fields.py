@@ -20,7 +20,7 @@ from nncore.hints import hint
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "choice", "count", "flag", "number",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "choice", "count", "flag", "number", "with_defaults",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -445,20 +445,41 @@ def _fields(cls: type) -> list[Field[Any]]:
     return [field for name in names if isinstance(field := getattr(cls, name, None), Field)]
 
 
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Of a class's constructor by name; ``**rest`` are those of the base class."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            found = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | found
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return found
+
+
 def arguments(cls: type) -> dict[str, str]:
     """The arguments of a class's constructor, and the attribute that holds each; ``**rest`` are those of the base class."""
     if "_argument_names" in vars(cls):
         return dict(vars(cls)["_argument_names"])
-    attributes, names = {field.argument: field.name for field in _fields(cls)}, []
-    for base in cls.__mro__:
-        if "__init__" in vars(base):
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                break
-    found = {name: attributes.get(name, name) for name in dict.fromkeys(names)}
+    attributes = {field.argument: field.name for field in _fields(cls)}
+    found = {name: attributes.get(name, name) for name in _parameters(cls)}
     type.__setattr__(cls, "_argument_names", found)
     return found
+
+
+def with_defaults(made: Any, config: Any) -> Any:
+    """A configuration that a file has of an object like this one, with the defaults of arguments that came later."""
+    if isinstance(made, (list, tuple)) and isinstance(config, list) and len(made) == len(config):
+        return [with_defaults(*each) for each in zip(made, config, strict=True)]
+    if not (hasattr(made, "config") and isinstance(config, dict)):
+        return config
+    held = made._arguments() if isinstance(made, Configured) else vars(made)
+    fields = {field.argument: field for field in _fields(type(made))}
+    filled = {name: with_defaults(held.get(name), value) for name, value in config.items()}
+    for name, parameter in _parameters(type(made)).items():
+        if name not in config and parameter.default is not parameter.empty and name in made.config():
+            filled[name] = plain(fields[name].check(parameter.default) if name in fields else parameter.default)
+    return filled
 
 
 class Configured(Sealed):

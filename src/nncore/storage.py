@@ -8,7 +8,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,12 @@ from safetensors.numpy import save
 from nncore.callbacks import CALLBACKS
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
-from nncore.fields import flag, number
+from nncore.fields import flag, number, with_defaults
 from nncore.files import CUSTOM, FileLike, class_name, named, write_to
 from nncore.history import History
 from nncore.interrupt import Interrupt
 from nncore.layers import LAYERS, Layer
-from nncore.losses import Levels
+from nncore.losses import LOSSES, Levels
 from nncore.model import Sequential
 from nncore.network import _shape, declare
 from nncore.schedules import step_or_epoch
@@ -138,6 +138,10 @@ def _restore(trainer: Trainer, path: FileLike) -> None:
     path = named(path)
     if about.get("kind") != "trainer":
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {about.get('kind')!r}")
+    made = {"layers": trainer.model.layers, **_scalers(trainer.model), "loss": trainer.loss}
+    for part in ("model", "training"):
+        if isinstance(about.get(part), dict):
+            about[part] = {name: _plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
     if other := _differences(_plain(_model_config(trainer.model)), about.get("model")):
         raise ValueError(f"{path} holds another model: {other}")
     name = trainer.optimizer.title
@@ -160,15 +164,44 @@ def _restore(trainer: Trainer, path: FileLike) -> None:
         twin.load_state_dict(state)
     except BAD as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    with Interrupt(tolerated=0), trainer.model.lock:  # all has been tried: nothing of this fails, or is left half done
-        trainer.optimizer.configure(config)
-        trainer.optimizer.load_state_dict(state)
-        trainer._first_config = _with_defaults(trainer.optimizer, about["first_optimizer_config"])
-        trainer._callbacks, trainer._callback_states, trainer._last_losses = [], callbacks, last
-        _fill(trainer.model, arrays)
-        trainer.model.input_scaler, trainer.model.target_scaler = scaled.input_scaler, scaled.target_scaler
-        trainer.model.feature_names = scaled.feature_names
-        trainer.history, trainer.epochs_done, trainer.seed, trainer._levels = history, epochs_done, seed, levels
+    attributes = [
+        (vars(trainer), {
+            "_first_config": _plain(with_defaults(trainer.optimizer, about["first_optimizer_config"])), "_callbacks": [],
+            "_callback_states": callbacks, "_last_losses": last, "history": history, "epochs_done": epochs_done, "seed": seed,
+            "_levels": levels,
+        }),
+        (vars(trainer.model), {name: vars(scaled)[name] for name in ("_input_scaler", "_target_scaler", "_feature_names")}),
+        *_optimizer_attributes(trainer.optimizer, twin),
+    ]  # fmt: skip
+    with Interrupt(tolerated=0), trainer.model.lock:  # all has been tried: nothing of this fails
+        trainer.optimizer.close()
+        slots = trainer.optimizer.state
+        slots.extended({name: np.zeros_like(array) for name, array in twin.state.items() if name not in slots})
+        numbers = [(target, arrays[name]) for name, target in _model_arrays(trainer.model).items()]
+        _exchange([*numbers, *((slots[name], array) for name, array in twin.state.items())], attributes)
+
+
+def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """All that the twin has, but for the arrays and what it wraps; and so on for what it wraps."""
+    own = {name: value for name, value in vars(twin).items() if name not in ("state", "optimizer")}
+    return [(vars(optimizer), own), *(_optimizer_attributes(optimizer.optimizer, twin.optimizer) if "optimizer" in vars(twin) else ())]
+
+
+def _exchange(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Put numbers into arrays and values into dictionaries, or nothing if a signal handler of the user's raises meanwhile."""
+    before = [(target, target.copy()) for target, _ in arrays], [(own, {n: own[n] for n in new}) for own, new in attributes]
+    try:
+        _put(arrays, attributes)
+    except BaseException:
+        _put(*before)
+        raise
+
+
+def _put(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    for target, numbers in arrays:
+        target[...] = numbers
+    for own, values in attributes:
+        own.update(values)
 
 
 def _levels(value: Any) -> Levels | None:
@@ -225,20 +258,10 @@ def _brief(value: Any) -> str:
 
 
 def _training(trainer: Trainer) -> dict[str, Any]:
-    """What is minimised, and what is done to the gradient."""
-    parts = {"regularizer": trainer.regularizer, "clip": trainer.clip}
-    loss = {"loss": {"class": trainer.loss.name, **trainer.loss.config()}}
-    return loss | {name: None if part is None else repr(part) for name, part in parts.items()}
-
-
-def _with_defaults(optimizer: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of an optimizer, with the defaults of those that a file of an older version lacks."""
-    parameters = inspect.signature(type(optimizer)).parameters.values()
-    missing = {p.name: _plain(p.default) for p in parameters if p.default is not p.empty and p.name not in config}
-    inner = config.get("optimizer")
-    if isinstance(inner, dict) and hasattr(optimizer, "optimizer"):
-        config = {**config, "optimizer": _with_defaults(optimizer.optimizer, inner)}
-    return {**config, **missing}
+    """What is minimised, and what is done to the gradient. A loss that only has the name of one of nncore's own is marked."""
+    parts, loss = {"regularizer": trainer.regularizer, "clip": trainer.clip}, trainer.loss
+    name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
+    return {"loss": {"class": name, **loss.config()}} | {name: None if part is None else repr(part) for name, part in parts.items()}
 
 
 def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -246,7 +269,7 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> 
     mine, now, first = (_plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
     if not isinstance(now, dict) or not isinstance(first, dict):
         raise ValueError(f"{path} is damaged: it does not say how its optimizer was set")
-    now, first = _with_defaults(trainer.optimizer, now), _with_defaults(trainer.optimizer, first)
+    now, first = (_plain(with_defaults(trainer.optimizer, config)) for config in (now, first))
     if mine not in (now, first) and _plain(trainer._first_config) != first:
         raise ValueError(
             f"{path} holds an optimizer that is set otherwise: {_differences(mine, now)}. Restore with the same, and assign "

@@ -446,6 +446,9 @@ class Optimizer(Configured, OwnsArrays):
                 self.finish(theta)
         return Path(points, losses)
 
+    def close(self) -> None:
+        """After the last step on a function. Only `ScipyMinimize` has something to end."""
+
     def parameters(self, theta: Real) -> Real:
         """The parameters themselves, `theta` being the point at which the algorithm wants the gradient."""
         return self.iterate(theta) if self.entered else theta

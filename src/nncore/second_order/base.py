@@ -147,9 +147,6 @@ class FullBatchOptimizer(Optimizer):
 
         return FullBatchRun(trainer, data, sampler)
 
-    def close(self) -> None:
-        """After the last iteration on a function. Only `ScipyMinimize` has something to end."""
-
     @one_blas_thread()
     def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Walk:
         """Walk `steps` iterations down `f` from `x0`; once the gradient is small enough the walk stands still.

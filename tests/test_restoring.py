@@ -1,0 +1,191 @@
+"""Checkpoints: taken over whole or not at all, whatever a signal handler raises; of older versions; of a user's losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import nncore as nn
+from nncore import fields, losses, storage
+from nncore import second_order as so
+from nncore.data import StandardScaler
+
+X = np.random.default_rng(0).standard_normal((12, 3))
+Y = np.random.default_rng(1).standard_normal(12)
+MAKERS: dict[str, Any] = {
+    "adam": nn.Adam, "ema": lambda: nn.EMA(nn.Nesterov(lr=0.01)), "noise": lambda: nn.GradientNoise(nn.PolyakAveraging("sgd")),
+    "lbfgs": so.LBFGS, "levenberg_marquardt": lambda: so.LevenbergMarquardt(scaling="marquardt"),
+}  # fmt: skip
+
+
+def make(name: str, loss: Any = "squared_error") -> nn.Trainer:
+    model = nn.Sequential([nn.Dense(2), nn.Tanh(), nn.Dense(1)], input_shape=3, dtype="float64", seed=1)
+    model.input_scaler = StandardScaler().fit(X)
+    return nn.Trainer(model, loss, MAKERS[name]())
+
+
+def everything(trainer: nn.Trainer) -> Any:
+    """What a checkpoint holds."""
+    state = {name: np.asarray(value).tolist() for name, value in trainer.optimizer.state_dict().items()}
+    model, scaler = trainer.model, trainer.model.input_scaler
+    return (
+        model.parameters.tolist(), model.state.tolist(), scaler and scaler.transform(X).tolist(), model.feature_names, state,
+        trainer.history.to_dict(), trainer.epochs_done, trainer.seed, repr(trainer.optimizer.config()),
+        repr(trainer._first_config), repr(trainer._last_losses.fingerprint), repr(trainer._callback_states),
+    )  # fmt: skip
+
+
+class Raised(Exception):
+    pass
+
+
+def handler(number: int, frame: Any) -> None:
+    raise Raised
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_handler_that_raises_leaves_all_or_nothing(name: str, tmp_path: Path) -> None:
+    """On every line of what puts the checkpoint in place, and at its end."""
+    trained = make(name)
+    trained.seed = 9
+    trained.model.input_scaler = StandardScaler().fit(3 * X + 1)
+    trained.fit(X, Y, epochs=3, batch_size=12, verbose=0)
+    trained.save(tmp_path / "checkpoint")
+    before_signals, seen_before, seen_after = signal.signal(signal.SIGUSR1, handler), 0, 0
+    try:
+        for at in range(1, 200):
+            trainer = make(name)
+            trainer.fit(2 * X, Y, epochs=1, batch_size=12, verbose=0)
+            before, arrays, lines = everything(trainer), dict(trainer.optimizer.state), 0
+
+            def trace(frame: Any, event: str, argument: Any, at: int = at) -> Any:
+                nonlocal lines
+                if frame.f_code.co_filename != storage.__file__ or frame.f_code.co_name not in ("_exchange", "_put"):
+                    return None if lines else trace
+                lines += event in ("line", "return")
+                if lines == at:
+                    lines += 1
+                    signal.raise_signal(signal.SIGUSR1)
+                return trace
+
+            sys.settrace(trace)
+            try:
+                trainer.restore(tmp_path / "checkpoint")
+            except Raised:
+                sys.settrace(None)
+                after = everything(trainer)
+                assert after in (before, everything(trained)), at
+                seen_before, seen_after = seen_before + (after == before), seen_after + (after != before)
+                assert all(trainer.optimizer.state[slot] is array for slot, array in arrays.items())
+                trainer.fit(X, Y, epochs=1, batch_size=12, verbose=0)
+            else:
+                sys.settrace(None)
+                assert everything(trainer) == everything(trained)
+                break
+        assert seen_before > 10
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGUSR1, before_signals)
+
+
+def rewritten(path: Path, change: Any) -> None:
+    """Change the description in a file."""
+    with safe_open(path, framework="numpy") as file:
+        arrays, header = {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata())  # noqa: SIM118
+    about = json.loads(header["about"])
+    change(about)
+    save_file(arrays, path, metadata=header | {"about": json.dumps(about)})
+
+
+def older(made: Any, entry: dict[str, Any], lost: list[str]) -> None:
+    """Take out of an entry what has its default: an older version may not have known it."""
+    for name, parameter in fields._parameters(type(made)).items():
+        if name not in ("name", "units", "rate", "groups") and name in entry and parameter.default is not parameter.empty:
+            lost.append(name)
+            del entry[name]
+
+
+@pytest.mark.parametrize("loss", ["huber", "squared_error"])
+def test_checkpoints_that_lack_later_arguments(loss: str, tmp_path: Path) -> None:
+    def made() -> nn.Trainer:
+        stack = [
+            nn.Dense(4), nn.BatchNorm(), nn.LeakyReLU(), nn.WeightNorm(nn.Dense(4)), nn.GroupNorm(2), nn.DropConnect(3), nn.GaussianDropout(0.1),
+            nn.Dense(1),
+        ]  # fmt: skip
+        model = nn.Sequential(stack, input_shape=3, seed=1)
+        model.input_scaler = nn.data.Decorrelate().fit(X)
+        return nn.Trainer(model, loss, nn.EMA(nn.Adam()))
+
+    trainer = made()
+    trainer.fit(X, Y, epochs=2, verbose=0)
+    trainer.save(tmp_path / "checkpoint")
+    lost: list[str] = []
+
+    def change(about: dict[str, Any]) -> None:
+        for layer, entry in zip(trainer.model.layers, about["model"]["layers"], strict=True):
+            older(layer, entry, lost)
+            if entry["class"] == "WeightNorm":
+                older(layer.layer, entry["layer"], lost)
+        older(trainer.model.input_scaler, about["model"]["input_scaler"], lost)
+        older(trainer.loss, about["training"]["loss"], lost)
+        for config in ("optimizer_config", "first_optimizer_config"):
+            older(trainer.optimizer, about[config], lost)
+            older(trainer.optimizer.optimizer, about[config]["optimizer"], lost)
+
+    rewritten(tmp_path / "checkpoint", change)
+    assert {"weight_init", "bias", "momentum", "negative_slope", "eps", "betas", "decay", *(["delta"] if loss == "huber" else [])} <= set(lost)
+    other = made()
+    other.restore(tmp_path / "checkpoint")
+    for each in (trainer, other):
+        each.fit(X, Y, epochs=2, verbose=0)
+    assert np.array_equal(other.model.parameters, trainer.model.parameters)
+    assert nn.load(tmp_path / "checkpoint").parameters.size == trainer.model.parameters.size
+
+
+def test_another_value_than_the_default_is_still_told(tmp_path: Path) -> None:
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(2), nn.LeakyReLU(0.2), nn.Dense(1)], 3), losses.Huber(2.0))
+    trainer.save(tmp_path / "checkpoint")
+    for change, message in (
+        (lambda about: about["training"]["loss"].pop("delta"), r"loss\.delta: expected 2\.0, got 1\.0"),
+        (lambda about: about["model"]["layers"][1].popitem(), r"layers\[1\]\.\w+: expected 0\.2, got 0\.01"),
+    ):
+        rewritten(tmp_path / "checkpoint", change)
+        with pytest.raises(ValueError, match=message):
+            trainer.restore(tmp_path / "checkpoint")
+        trainer.save(tmp_path / "checkpoint")
+
+
+def derived(name: str) -> losses.Loss:
+    return type(losses.LOSSES[name].__name__, (losses.LOSSES[name],), {})()
+
+
+def function(name: str) -> Any:
+    def own(y: Any, d: Any) -> Any:
+        return np.abs(y - d).sum(axis=1), np.sign(y - d)
+
+    own.__name__ = name
+    return own
+
+
+@pytest.mark.parametrize("make_loss", [derived, function])
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_a_loss_that_only_has_the_name_of_one_of_nncore(name: str, make_loss: Any, tmp_path: Path) -> None:
+    def trainer(loss: Any) -> nn.Trainer:
+        return nn.Trainer(nn.Sequential([nn.Dense(2)], input_shape=3, seed=1), loss, "sgd")
+
+    for wrote, reads in ((make_loss(name), name), (name, make_loss(name))):
+        trainer(wrote).save(tmp_path / "checkpoint")
+        other = trainer(reads)
+        with pytest.raises(ValueError, match=rf"is of another training: loss: expected (custom\.)?{name}, got (custom\.)?{name}"):
+            other.restore(tmp_path / "checkpoint")
+        trainer(wrote).restore(tmp_path / "checkpoint")
