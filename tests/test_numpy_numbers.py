@@ -28,9 +28,7 @@ def test_a_number_of_numpy_counts_as_the_same_number_of_python(cls: type) -> Non
     for name in named(cls):
         for kind in KINDS:
             for value in (0, 1, 2, 5) if np.issubdtype(kind, np.integer) else (0.5, 0.25, 0.75, 2.0, 2.5):
-                given, python = (
-                    outcome(lambda n=name, v=v: cls(**{**arguments(cls), n: v})) for v in (kind(value), value)
-                )
+                given, python = (outcome(lambda n=name, v=v: cls(**{**arguments(cls), n: v})) for v in (kind(value), value))
                 if given is None or python is None:
                     assert given is python, (name, kind, value)
                     continue
@@ -41,7 +39,9 @@ def test_a_number_of_numpy_counts_as_the_same_number_of_python(cls: type) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("cls", [cls for cls in initializers.INITIALIZERS.values() if vars(cls()) or cls().config().keys() - {"name"}])
+@pytest.mark.parametrize(
+    "cls", [cls for cls in initializers.INITIALIZERS.values() if vars(cls()) or cls().config().keys() - {"name"}]
+)
 def test_layers_with_such_initializers_can_be_saved(cls: Any, kind: Any, tmp_path: Any) -> None:
     (name,) = cls().config().keys() - {"name"}
     model = nn.Sequential([nn.Dense(2, weight_init=cls(**{name: kind(1)}))], input_shape=3, seed=1)

@@ -92,13 +92,13 @@ def test_what_a_state_refuses(name: str) -> None:
     for wrong in (array[:1], np.zeros((2, *array.shape))):
         with pytest.raises(ValueError, match=f"^state '{slot}' must have shape"):
             state[slot] = wrong
-    with pytest.raises(KeyError, match="^\"state must be assigned to one of .*, got 'another'"):
+    with pytest.raises(KeyError, match=r"state must be assigned to one of .*, got 'another'"):
         state["another"] = array
     for change in (
         lambda: state.pop(slot), lambda: state.clear(), lambda: state.popitem(), lambda: state.setdefault("x", array),
         lambda: state.__delitem__(slot),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match="^state is fixed in its names"):
+        with pytest.raises(TypeError, match=r"^state is fixed in its names"):
             change()
     assert list(state) == list(before)
     for slot, (array, values) in before.items():

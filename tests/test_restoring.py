@@ -119,8 +119,8 @@ def older(made: Any, entry: dict[str, Any], lost: list[str]) -> None:
 def test_checkpoints_that_lack_later_arguments(loss: str, tmp_path: Path) -> None:
     def made() -> nn.Trainer:
         stack = [
-            nn.Dense(4), nn.BatchNorm(), nn.LeakyReLU(), nn.WeightNorm(nn.Dense(4)), nn.GroupNorm(2), nn.DropConnect(3), nn.GaussianDropout(0.1),
-            nn.Dense(1),
+            nn.Dense(4), nn.BatchNorm(), nn.LeakyReLU(), nn.WeightNorm(nn.Dense(4)), nn.GroupNorm(2), nn.DropConnect(3),
+            nn.GaussianDropout(0.1), nn.Dense(1),
         ]  # fmt: skip
         model = nn.Sequential(stack, input_shape=3, seed=1)
         model.input_scaler = nn.data.Decorrelate().fit(X)
@@ -143,7 +143,16 @@ def test_checkpoints_that_lack_later_arguments(loss: str, tmp_path: Path) -> Non
             older(trainer.optimizer.optimizer, about[config]["optimizer"], lost)
 
     rewritten(tmp_path / "checkpoint", change)
-    assert {"weight_init", "bias", "momentum", "negative_slope", "eps", "betas", "decay", *(["delta"] if loss == "huber" else [])} <= set(lost)
+    assert {
+        "weight_init",
+        "bias",
+        "momentum",
+        "negative_slope",
+        "eps",
+        "betas",
+        "decay",
+        *(["delta"] if loss == "huber" else []),
+    } <= set(lost)
     other = made()
     other.restore(tmp_path / "checkpoint")
     for each in (trainer, other):
@@ -186,6 +195,8 @@ def test_a_loss_that_only_has_the_name_of_one_of_nncore(name: str, make_loss: An
     for wrote, reads in ((make_loss(name), name), (name, make_loss(name))):
         trainer(wrote).save(tmp_path / "checkpoint")
         other = trainer(reads)
-        with pytest.raises(ValueError, match=rf"is of another training: loss: expected (custom\.)?{name}, got (custom\.)?{name}"):
+        with pytest.raises(
+            ValueError, match=rf"is of another training: loss: expected (custom\.)?{name}, got (custom\.)?{name}"
+        ):
             other.restore(tmp_path / "checkpoint")
         trainer(wrote).restore(tmp_path / "checkpoint")

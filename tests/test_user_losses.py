@@ -1,4 +1,4 @@
-"""Losses of users that derive from nncore's own: whatever form their targets have, ops read the same numbers, or it is refused."""
+"""Losses of users that derive from nncore's own: ops read the same numbers whatever their form, or refuse them."""
 
 from __future__ import annotations
 

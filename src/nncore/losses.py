@@ -440,10 +440,10 @@ def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str =
     targets = loss.targets(y, width, dtype, argument)
     array = targets.array if isinstance(targets, Targets) else None
     got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else repr(targets)
-    if isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu":
-        return replace(targets, array=for_kernels(convert(array, np.int64)))
-    if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == width and array.dtype.kind in "fiub":
-        if not targets.one_hot:  # which turns labels into rows
+    if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
+        if array.ndim == 1 and array.dtype.kind in "iu":
+            return replace(targets, array=for_kernels(convert(array, np.int64)))
+        if array.ndim == 2 and array.shape[1] == width and not targets.one_hot:  # which turns labels into rows
             return replace(targets, array=for_kernels(convert(array, dtype)))
     raise ValueError(
         f"{type(loss).__name__} must make of {argument} integer labels (n,), or rows of numbers (n, {width}) that are not "

@@ -95,8 +95,8 @@ class Clock:
 
     def restarted(self, step: int) -> Clock:
         """A clock whose time begins at a step, in the middle of an epoch or not."""
-        around = self._around(0, step, step)
-        first, epoch, length = around[:, max(np.searchsorted(around[0], step, side="right") - 1, 0)].tolist()
+        around: list[Stretch] = self._around(0, step, step).T.tolist()
+        first, epoch, length = around[max(sum(stretch[0] <= step for stretch in around) - 1, 0)]
         return Clock(self.stretches, step, epoch + Fraction(step - first, length), self.last)
 
 

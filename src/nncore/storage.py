@@ -184,7 +184,10 @@ def _restore(trainer: Trainer, path: FileLike) -> None:
 def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """All that the twin has, but for the arrays and what it wraps; and so on for what it wraps."""
     own = {name: value for name, value in vars(twin).items() if name not in ("state", "optimizer")}
-    return [(vars(optimizer), own), *(_optimizer_attributes(optimizer.optimizer, twin.optimizer) if "optimizer" in vars(twin) else ())]
+    return [
+        (vars(optimizer), own),
+        *(_optimizer_attributes(optimizer.optimizer, twin.optimizer) if "optimizer" in vars(twin) else ()),
+    ]
 
 
 def _exchange(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
@@ -261,7 +264,9 @@ def _training(trainer: Trainer) -> dict[str, Any]:
     """What is minimised, and what is done to the gradient. A loss that only has the name of one of nncore's own is marked."""
     parts, loss = {"regularizer": trainer.regularizer, "clip": trainer.clip}, trainer.loss
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
-    return {"loss": {"class": name, **loss.config()}} | {name: None if part is None else repr(part) for name, part in parts.items()}
+    return {"loss": {"class": name, **loss.config()}} | {
+        name: None if part is None else repr(part) for name, part in parts.items()
+    }
 
 
 def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:

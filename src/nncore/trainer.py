@@ -181,12 +181,16 @@ class Trainer(Training):
         Ctrl-C ends the training after the steps under way, or leaves out the evaluation under way; ``history`` and the model
         hold what was reached, and ``interrupted`` is True. Pressed twice within two seconds it then raises KeyboardInterrupt,
         so that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are
-        whole.
+        whole. An iteration of `nncore.second_order` is then left within an evaluation of the loss or a product, and does not
+        count; only a factorization of LAPACK is finished first.
 
         One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are,
         perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``;
-        gradients take turns with the training. A forked child gets the model as it was at that moment, in the middle of a step
-        if another thread was training it.
+        gradients take turns with the training. Where Python code in the layers or losses of two models works on each other's
+        model in two threads (copies, saves, trains or differentiates it), so that both would wait forever, RuntimeError is
+        raised. A forked child gets the model as it was at that moment, in the middle of a step if another thread was training
+        it. If Python code within a program forks and the program runs on several threads, the child must end by itself
+        (``os._exit``, ``exec``): where it returns to the program it is ended with a message and status 1.
 
         Examples
         --------
@@ -493,6 +497,11 @@ class Trainer(Training):
         ------
         ValueError
             If the file is no checkpoint or one of another training; says what differs. Nothing is changed.
+
+        Notes
+        -----
+        All is read and checked before anything is put in place, and Ctrl-C waits until that is done. A signal handler of your
+        own that raises meanwhile undoes it; only if a second one raises while it is being undone is a part left in place.
         """
         from nncore import storage
 

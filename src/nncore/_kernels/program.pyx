@@ -5,6 +5,11 @@ What is bound here is checked here: names, counts, and that an array is aligned,
 Shapes and dtypes are the caller's business.
 """
 
+import os
+import sys
+import traceback
+from _thread import RLock, get_ident
+
 import numpy as np
 
 cimport cython
@@ -148,19 +153,36 @@ cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin,
     """A whole-batch op written in Python: array[0] is a callable of the number of rows."""
     call = <object>op.array[0]
     cdef uint64_t denormals = nn_keep_denormals()
+    cdef int process = getpid()
     try:
         call.function(context.rows)
     except BaseException as error:  # kept, and raised again by the thread that runs the program
         call.error = error
         context.failed[0] = 1
+    if call.threads > 1 and getpid() != process:
+        leave_child(call.error)
     nn_set_denormals(denormals)
+
+
+def leave_child(error):
+    """End a child that was forked within a program: the other threads of the run, for which it would wait, are not there."""
+    try:
+        if error is not None:
+            traceback.print_exception(error)
+        print(
+            "nncore: a child that was forked by Python code within a program, such as a layer or a loss, cannot go on with it on "
+            "one of several threads: end it with os._exit() or exec, fork outside of programs, or call nncore.set_num_threads(1)",
+            file=sys.stderr, flush=True,
+        )
+    finally:
+        os._exit(1)
 
 
 class PythonOp:
     """A Python function of the number of rows as an op of a program; keeps the exception it raised."""
 
     def __init__(self, function):
-        self.function, self.error = function, None
+        self.function, self.error, self.threads = function, None, 1
 
 
 class _Stop:
@@ -234,6 +256,51 @@ cdef class Exclusive:
         if self.thread == PyThread_get_thread_ident() and self.process == getpid():
             raise RuntimeError(self.message)
         return 0
+
+
+waiting = {}    # the lock that a thread waits for, by the thread's number
+LOOK = 0.25    # seconds after which a thread that waits looks whether it does so in vain
+
+
+class WatchedLock(RLock):
+    """A reentrant lock; of threads that would wait for each other forever, one gets an error.
+
+    Compiled, so that no signal handler of Python comes between taking the lock and the block that releases it.
+    """
+
+    holder = 0
+
+    def __enter__(self):
+        if not self.acquire(False):
+            self.wait()
+        self.holder = get_ident()
+        return True
+
+    def wait(self):
+        """Take the lock, however long it takes. What looks like a circle counts if it is there twice: a holder is noted a
+        moment after it has taken a lock."""
+        me, circles = get_ident(), 0
+        waiting[me] = self
+        try:
+            while not self.acquire(True, LOOK):
+                circles = circles + 1 if self.closes_circle(me) else 0
+                if circles == 2:
+                    raise RuntimeError(
+                        "two threads wait for each other: Python code within a program of one model, such as a layer or a loss, "
+                        "must not copy, save, train or differentiate another model that does the same with the first"
+                    )
+        finally:
+            waiting.pop(me, None)
+
+    def closes_circle(self, me):
+        """Whether the holder waits for a lock whose holder waits, and so on, for one that this thread holds."""
+        lock, seen = self, set()
+        while lock is not None and lock.holder not in seen:
+            if lock.holder == me:
+                return True
+            seen.add(lock.holder)
+            lock = waiting.get(lock.holder)
+        return False
 
 
 WITHIN_ITSELF = "Python code within a program, such as a loss or a layer, must not run the same program again"
@@ -412,6 +479,8 @@ cdef class Program:
         if stoppable:
             run.stop = call_stop
         run.failure = &failure
+        for op in self.python_ops:
+            op.threads = threads
         try:
             self.bind(bind)
             for exclusive in (self.alone, self.exclusive):

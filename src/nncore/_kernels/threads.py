@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from _thread import RLock as _RLock  # the class: that of threading is a function
 from numbers import Integral
 
 from nncore._kernels import program
@@ -79,7 +78,7 @@ def _ask(n: int, source: str) -> None:
     _asked, _source = n if program.has_openmp() and not _forked else 1, source
 
 
-class Lock(_RLock):  # type: ignore[misc]
+class Lock(program.WatchedLock):
     """A reentrant lock that a forked child finds free, unless the thread that forked has it.
 
     Of the threads of the parent only the one that forked exists in the child: what another one holds would never be released.
@@ -94,7 +93,7 @@ class Lock(_RLock):  # type: ignore[misc]
         if self.acquire(blocking=False):
             self.release()
         else:
-            self._at_fork_reinit()  # type: ignore[attr-defined]
+            self._at_fork_reinit()
 
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:  # a copy is another lock
         return Lock, ()
@@ -106,6 +105,7 @@ _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 def _after_fork() -> None:
     global _forked, _asked
     _forked, _asked = True, 1
+    program.waiting.clear()
     for lock in list(_locks):
         lock.renew()
 

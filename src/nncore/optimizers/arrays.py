@@ -45,7 +45,7 @@ class State(dict[str, Real]):
     def _fixed(self, *arguments: Any) -> NoReturn:
         raise TypeError("state is fixed in its names once it has arrays: assign numbers to them, or call init_state")
 
-    __delitem__ = pop = popitem = clear = setdefault = _fixed  # type: ignore[assignment]
+    __delitem__ = pop = popitem = clear = setdefault = _fixed
 
     def __reduce__(self) -> tuple[type[State], tuple[dict[str, Real]]]:
         return State, (dict(self),)

@@ -71,7 +71,9 @@ class FullBatchRun:
                 f"loss, regularizer or clip was assigned during fit, which {type(optimizer).__name__} cannot follow: assign it "
                 "between two calls"
             )
-        self.objective.interrupt = interrupt  # a press for the program leaves the iteration, of which the model knows nothing yet
+        self.objective.interrupt = (
+            interrupt  # a press for the program leaves the iteration, of which the model knows nothing yet
+        )
         try:
             if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
                 self.point = optimizer.begin_at(self.objective, model.parameters)
