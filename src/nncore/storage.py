@@ -221,7 +221,8 @@ def _is_custom(cls: type) -> bool:
 
 def _table(history: History) -> Array:
     """Its columns as an array (columns, epochs)."""
-    return np.array(list(history.values()), dtype=np.float64).reshape(len(history.columns), len(history))
+    epochs = len(history)  # first: a training in another thread may add one meanwhile
+    return np.array([column[:epochs] for column in history.values()], dtype=np.float64).reshape(len(history.columns), epochs)
 
 
 def _history(columns: list[str], table: Array) -> History:
