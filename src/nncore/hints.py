@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from nncore.shown import shown
+
 __all__ = ["PACKAGE", "hint", "warn"]
 
 _BETAS = "both are given together, as betas=(0.9, 0.999)"
@@ -78,7 +80,7 @@ def hint(name: Any, known: Iterable[str]) -> str:
     if name.lower() in ELSEWHERE:
         return f": {ELSEWHERE[name.lower()]}"
     close = difflib.get_close_matches(name, sorted(known), 1, cutoff=0.75)
-    return f": did you mean {close[0]!r}?" if close else ""
+    return f": did you mean {shown(close[0])}?" if close else ""
 
 
 def warn(message: str) -> None:

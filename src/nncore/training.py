@@ -15,8 +15,8 @@ from nncore.arrays import OwnsArrays
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
-from nncore.data.validation import check_lengths, column_names
-from nncore.fields import Count, Flag, Sealed, number
+from nncore.data.validation import check_column_names, check_lengths, column_names
+from nncore.fields import Count, Flag, Sealed
 from nncore.hints import warn
 from nncore.history import History
 from nncore.losses import Levels, Loss
@@ -28,6 +28,7 @@ from nncore.recent import Recent
 from nncore.regularizers import Regularizer
 from nncore.samplers import LastLosses
 from nncore.schedules import MOST_COUNTED
+from nncore.shown import shown
 from nncore.weights import example_weights
 
 __all__ = ["Training"]
@@ -51,7 +52,7 @@ class Training(OwnsArrays, Sealed):
         metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential, got {model!r}")
+            raise TypeError(f"model must be a Sequential, got {shown(model)}")
         if not model.parameters.size:
             raise ValueError("model must have parameters to train, got none")
         self._compiled, self._program_lock = Recent(), _kernels.Lock()
@@ -77,7 +78,7 @@ class Training(OwnsArrays, Sealed):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("model", "optimizer", "metrics") and self._takes_no_more():
-            raise AttributeError(f"{name} is fixed once the trainer is made, got {value!r}: make a new Trainer")
+            raise AttributeError(f"{name} is fixed once the trainer is made, got {shown(value)}: make a new Trainer")
         super().__setattr__(name, value)
 
     # --- what may be given anew
@@ -107,7 +108,9 @@ class Training(OwnsArrays, Sealed):
     def regularizer(self, regularizer: Regularizer | Mapping[str, Regularizer] | None) -> None:
         regularizer = regularizers.get(regularizer, self.model)
         if regularizer and regularizer.proximal and "lr" not in self.optimizer.hyperparameters:
-            raise ValueError(f"regularizer {regularizer!r} needs an optimizer with a learning rate, got {self.optimizer!r}")
+            raise ValueError(
+                f"regularizer {shown(regularizer)} needs an optimizer with a learning rate, got {shown(self.optimizer)}"
+            )
         self._regularizer = regularizer
         self._compiled.clear()
 
@@ -119,7 +122,7 @@ class Training(OwnsArrays, Sealed):
     @clip.setter
     def clip(self, clip: Clipping | None) -> None:
         if clip is not None and not isinstance(clip, Clipping):
-            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
         self._clip = clip
         self._compiled.clear()
 
@@ -157,7 +160,7 @@ class Training(OwnsArrays, Sealed):
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
         X, y, *weights = data
-        self.model.check_feature_names(X, "X of validation_data", column_names(X_trained))
+        check_column_names(X, column_names(X_trained), "X of validation_data")
         return self._data(X, y, *weights, suffix=" of validation_data", known=trained.targets[0].levels)
 
     def _remember(self, X: Any, data: Dataset) -> None:
@@ -168,7 +171,6 @@ class Training(OwnsArrays, Sealed):
 
     def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
         """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
-        number("validation_split", fraction, above=0, below=1)
         y = data.targets[0]
         train, held_back = train_validation_split(data.rows, y.array, fraction, seed=self.seed, stratify=y.tell_classes)
         for rows, what in ((train, "trained on"), (held_back, "held back")):

@@ -16,6 +16,7 @@ from nncore.figures import finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
+from nncore.shown import shown
 from nncore.tables import html_table
 
 if TYPE_CHECKING:
@@ -393,8 +394,8 @@ def compare(
         raise ValueError("factories must hold at least one, got none")
     if f.lowest is None:
         raise ValueError(
-            f"f must be a function with a minimum, got {f!r}: where the loss falls without bound, the highest learning rate "
-            "wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
+            f"f must be a function with a minimum, got {shown(f)}: where the loss falls without bound, the highest learning "
+            "rate wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
         )
     number("goal", goal, above=0, below=1)
     lowest: float = f.lowest
