@@ -31,7 +31,7 @@ CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
 
 def named(file: Any) -> str:
     """A path or file object, for messages."""
-    return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", repr(file)))
+    return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", shown(file)))
 
 
 def class_name(cls: type) -> str:

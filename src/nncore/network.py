@@ -63,7 +63,7 @@ class Network(Sealed):
             if dtype is None:  # which NumPy takes for float64
                 raise TypeError
             self.dtype = np.dtype(dtype)
-        except TypeError:
+        except (TypeError, ValueError):
             raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
@@ -363,6 +363,6 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
 
 def _shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:
     shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
-    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and 0 < n < 2**63 for n in shape):
         raise ValueError(f"{what} a positive integer or a tuple of them, got {shown(shape)}")
     return tuple(int(n) for n in shape)

@@ -188,7 +188,7 @@ class Comparison:
     quantiles: tuple[float, float]
     title: str
     unit: str = "step"
-    measure: str = "loss − minimum"
+    measure: str = "loss - minimum"
     goal: float | None = None
 
     def band(self, name: str) -> tuple[Array, Array, Array]:
@@ -256,7 +256,7 @@ class Comparison:
         if self.goal is not None:
             last = self.losses[name].shape[1] - 1
             least, middle, most = (f"{step:.0f}" if np.isfinite(step) else f"> {last}" for step in self._three(steps))
-            at_goal = "≤ " if np.isfinite(self._three(steps)[1]) else ""
+            at_goal = "<= " if np.isfinite(self._three(steps)[1]) else ""
             cells = [middle, least, most, f"{np.isfinite(steps).sum()}/{self._runs}", f"{at_goal}{median}"]
         diverged = f"{np.isinf(final).sum()}/{self._runs}"
         return [name, f"{self.lr[name]:.3g}{'*' if self.searches[name].at_edge else ''}", *cells, diverged]

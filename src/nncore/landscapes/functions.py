@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
+from nncore.data.validation import as_numbers
 from nncore.fields import Value, arguments, number
 from nncore.shown import shown
 
@@ -345,7 +346,7 @@ class Quadratic(Landscape):
             raise ValueError("eigenvalues and condition exclude each other, got both")
         values = np.array([1.0, number("condition", 20.0 if condition is None else condition, 1.0)])
         if eigenvalues is not None:
-            values = np.asarray(eigenvalues, np.float64)
+            values = as_numbers(eigenvalues, "eigenvalues").astype(np.float64)
         if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(f"eigenvalues must be positive numbers, got {shown(eigenvalues)}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
@@ -397,9 +398,8 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
 @one_blas_thread()
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
-    if not isinstance(rotation, (Sequence, np.ndarray)):
-        rotation = number("rotation", rotation)
-    q = np.asarray(rotation, np.float64)
+    several = isinstance(rotation, (Sequence, np.ndarray))
+    q = as_numbers(rotation if several else number("rotation", rotation), "rotation").astype(np.float64)
     if q.ndim == 0:
         if q == 0:
             return None
