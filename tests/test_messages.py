@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from test_configuration import EACH, arguments, attribute, named
 import nncore as nn
 from nncore.data.scaling import SCALERS
 from nncore.fields import Sealed
+from nncore.hints import METHODS
 from nncore.shown import MOST, clipped, shown
 
 MOST_OF_A_MESSAGE = 2000  # characters: room for two values, and for a list of all the names there are
@@ -204,6 +206,10 @@ def overflown() -> Any:
     return net.predict(np.full((4, 3), 100.0))
 
 
+def foreign_scaler() -> Any:
+    return pytest.importorskip("sklearn.preprocessing").StandardScaler().fit(X)
+
+
 def load_text(path: Path) -> Any:
     with open(path) as file:
         return nn.load(file)  # type: ignore[arg-type]
@@ -237,6 +243,25 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"^lr must be a schedule named one of constant, .* got \['cosine'\]$",
     ),
     "overflow": (lambda _: overflown(), "^the output of the model must be finite, got inf in row 0"),
+    "pair as X": (lambda _: trainer().fit((X, LABELS), LABELS, verbose=0), r"^X must be an array, .* got \(ndarray of shape"),
+    "a row": (lambda _: model().predict(X[0]), r"^X must have shape \(n, 3\), got \(3,\); a single row is X\[np.newaxis\]$"),
+    "a row to scale": (
+        lambda _: nn.data.StandardScaler().fit(X).transform(X[0]),
+        r"^X must have 3 features.*got 1; a single row is X\[np.newaxis\]$",
+    ),
+    "other columns": (lambda _: model().predict(X[:, :2]), r"^X must have shape \(n, 3\), got \(40, 2\)$"),
+    "class_weight=list": (
+        lambda _: trainer().fit(X, LABELS, class_weight=[1.0, 2.0], verbose=0),
+        r"^class_weight must be a mapping .* got \[1.0, 2.0\]; dict\(enumerate\(weights\)\) makes one$",
+    ),
+    "custom_layers=list": (
+        lambda path: nn.load(path, custom_layers=[nn.Dense]),  # type: ignore[arg-type]
+        "^custom_layers must be a mapping of names to classes",
+    ),
+    "another library's scaler": (
+        lambda _: setattr(model(), "input_scaler", foreign_scaler()),
+        r"^input_scaler must be a scaler of nncore.data or None, got StandardScaler\(\) of sklearn",
+    ),
     "a file opened as text": (load_text, "^path must be .*binary mode, got"),
 }
 
@@ -302,3 +327,29 @@ def test_columns_of_several_numbers_a_cell(kind: str) -> None:
     net = nn.Sequential([nn.Dense(1)], input_shape=2 if kind.startswith("only") else 3)
     with pytest.raises(TypeError, match=r"^X must have a number in each cell, got several in column 'a'"):
         net.predict(frames()[kind])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_other_libraries(name: str) -> None:
+    """A model or a trainer that lacks the method says who has it; nothing else changes for hasattr, copies and pickles."""
+    for owner in (model(), trainer()):
+        if hasattr(type(owner), name):
+            continue
+        assert not hasattr(owner, name)
+        with pytest.raises(
+            AttributeError, match=re.escape(f"{type(owner).__name__} has no attribute {name!r}: {METHODS[name]}")
+        ):
+            getattr(owner, name)
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            owner.nothing  # noqa: B018
+    assert not all(hasattr(type(owner), name) for owner in (model(), trainer()))
+
+
+def test_an_error_within_a_property_is_the_error() -> None:
+    class Own(nn.Sequential):
+        @property
+        def fit(self) -> Any:
+            raise AttributeError("own words")
+
+    with pytest.raises(AttributeError, match="own words"):
+        Own([nn.Dense(1)], input_shape=2).fit  # noqa: B018

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -27,6 +27,7 @@ from nncore.data.validation import (
     names_of_columns,
 )
 from nncore.fields import Sealed, count
+from nncore.hints import missing_method
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
@@ -96,6 +97,9 @@ class Network(Sealed):
             raise AttributeError(f"{name} is fixed once the model is made, got {shown(value)}: make a new model")
         else:
             super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
 
     def _name_layers(self) -> None:
         if not self.layers:

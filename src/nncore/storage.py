@@ -78,6 +78,8 @@ def load(path: FileLike, *, custom_layers: Mapping[str, type[Layer]] | None = No
     >>> nn.load(path).parameters.size
     17
     """
+    if custom_layers is not None and not isinstance(custom_layers, Mapping):
+        raise TypeError(f"custom_layers must be a mapping of names to classes of layers, got {shown(custom_layers)}")
     custom = dict(custom_layers or {})
     for name, cls in custom.items():
         if not (isinstance(cls, type) and issubclass(cls, Layer)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
 from nncore.data.validation import check_column_names, check_lengths, column_names
 from nncore.fields import Count, Flag, Sealed
-from nncore.hints import warn
+from nncore.hints import missing_method, warn
 from nncore.history import History
 from nncore.losses import Levels, Loss
 from nncore.metrics import Accuracy, LossMetric
@@ -75,6 +75,9 @@ class Training(OwnsArrays, Sealed):
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
         self._first_config = self.optimizer.config()
+
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("model", "optimizer", "metrics") and self._takes_no_more():

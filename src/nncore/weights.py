@@ -75,7 +75,8 @@ def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
         _, code, count = np.unique(labels, return_inverse=True, return_counts=True)
         return len(labels) / (len(count) * count.astype(np.float64))[code]
     if not isinstance(class_weight, Mapping):
-        raise ValueError(f"class_weight must be a mapping of labels to numbers or 'balanced', got {shown(class_weight)}")
+        meant = "; dict(enumerate(weights)) makes one" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
+        raise ValueError(f"class_weight must be a mapping of labels to numbers or 'balanced', got {shown(class_weight)}{meant}")
     names = _names(labels, outputs)
     weights = np.ones(len(labels))
     for name, value in class_weight.items():

@@ -9,7 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import CHUNK, as_numbers, check_column_names, check_finite, column_names, convert, names_of_columns
+from nncore.data.validation import (
+    CHUNK,
+    SINGLE_ROW,
+    as_numbers,
+    check_column_names,
+    check_finite,
+    column_names,
+    convert,
+    names_of_columns,
+)
 from nncore.fields import Choice, Configured, assign
 from nncore.shown import shown
 
@@ -175,6 +184,7 @@ class Scaler(Configured):
         if rows.shape[1] != expected:
             raise ValueError(
                 f"{argument} must have {expected} features, as the data the scaler was fitted on, got {rows.shape[1]}"
+                + (SINGLE_ROW.format(argument) if array.shape == (expected,) else "")
             )
         if rows.dtype.kind == "f" and rows.itemsize > 8:  # of more digits than the scalers compute with
             given, rows = rows, convert(rows, np.float64)

@@ -278,7 +278,7 @@ def attached(scaler: Any, features: int, argument: str) -> Scaler | None:
     if scaler is None:
         return None
     if not isinstance(scaler, Scaler):
-        raise TypeError(f"{argument} must be a scaler of nncore.data or None, got {shown(scaler)}")
+        raise TypeError(f"{argument} must be a scaler of nncore.data or None, got {shown(scaler)} of {type(scaler).__module__}")
     scaler._check_fitted()
     if scaler.n_features_in_ != features:
         raise ValueError(f"{argument} must be fitted on {features} features, got {scaler.n_features_in_}")

@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
+SINGLE_ROW = "; a single row is {}[np.newaxis]"
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
 
 
@@ -35,7 +36,7 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     """
     array = as_numbers(X, argument)
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
-        raise shape_error(argument, shape, array.shape)
+        raise shape_error(argument, shape, array.shape, SINGLE_ROW.format(argument) if array.shape == shape else "")
     check_row_count(array, argument, empty=empty)
     rows = convert(array, dtype)
     if rows.ndim != 2:
@@ -132,8 +133,8 @@ def _check_container(values: Any, argument: str) -> None:
 def _array(values: Any, argument: str) -> Array:
     try:
         return np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{argument} must be an array: {error}") from None
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{argument} must be an array, whose rows all have one shape, got {shown(values)}") from None
 
 
 def _is_frame(values: Any) -> bool:
