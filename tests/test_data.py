@@ -98,9 +98,9 @@ def test_takes_lists_and_sparse_matrices():
 
 
 @pytest.mark.parametrize(("arguments", "match"), [
-    ({"fraction": 0.0}, "fraction must lie"),
-    ({"fraction": 1.0}, "fraction must lie"),
-    ({"fraction": np.nan}, "fraction must lie"),
+    ({"fraction": 0.0}, "fraction must be a number in"),
+    ({"fraction": 1.0}, "fraction must be a number in"),
+    ({"fraction": np.nan}, "fraction must be a number in"),
     ({"X": np.zeros((1, 3)), "y": None}, "at least 2 rows"),
     ({"X": []}, "at least 2 rows"),
     ({"y": [1, 2, 3]}, "as many rows"),

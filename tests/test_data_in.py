@@ -287,7 +287,7 @@ def test_names_and_order_of_columns(call: str) -> None:
     before = trainer.model.parameters.copy()
     for frame in (FRAME[["b", "a", "c"]], pl.DataFrame(DICT).select("b", "a", "c"), pa.table(DICT).select(["b", "a", "c"])):
         with pytest.raises(
-            ValueError, match=r"feature names of X.* should match.*fit, in the same order\. Expected a, b, c, got b, a, c"
+            ValueError, match=r"feature names of X.* should match.*fit, in the same order\. Expected 'a' as column 0, got 'b'"
         ):
             CALLS[call](trainer, frame)
     with pytest.raises(ValueError, match="unseen: 'd'; missing: 'b'"):

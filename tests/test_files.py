@@ -82,8 +82,6 @@ def test_a_pipe_is_written_into_and_not_read(tmp_path: Path) -> None:
         content, _ = reader.communicate(timeout=60)
     assert same(io.BytesIO(content), make())
     assert stat.S_ISFIFO(pipe.stat().st_mode)
-    with pytest.raises(ValueError, match="regular file"):
-        nn.CSVLogger(pipe).on_train_begin(None)
     assert os.listdir(tmp_path) == ["pipe"]
     make().save(os.devnull)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)

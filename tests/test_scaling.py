@@ -292,7 +292,7 @@ def test_missing_values_stay_missing(kind: str, X: Array, rng: np.random.Generat
 
 @each
 def test_nothing_but_nan(kind: str) -> None:
-    with pytest.raises(ValueError, match=r"X must have a .*NaN"):
+    with pytest.raises(ValueError, match=r"X of fit must have a .*NaN"):
         MAKE[kind](nan="ignore").fit([[1.0, np.nan], [2.0, np.nan]])
 
 

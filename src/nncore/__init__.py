@@ -83,6 +83,7 @@ from nncore.optimizers import (
 from nncore.plateau import ReduceLROnPlateau
 from nncore.profile import Profile
 from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
+from nncore.shown import shown as _shown
 from nncore.storage import load
 from nncore.trainer import Trainer
 
@@ -118,4 +119,4 @@ if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
         if name in ("reference", "second_order"):
             return importlib.import_module(f"nncore.{name}")
         meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, __all__)
-        raise AttributeError(f"module 'nncore' has no attribute {name!r}{meant}")
+        raise AttributeError(f"module 'nncore' has no attribute {_shown(name)}{meant}")

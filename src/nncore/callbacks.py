@@ -14,12 +14,14 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore.shown import shown
+
 from .fields import Choice, Configured, Converted, Count, Flag, Maybe, Name, Number, PathLike
-from .files import append, check_target, write
+from .files import append, check_target, stream, write, write_all
 from .history import larger_is_better
 from .schedules import step_or_epoch
 
@@ -58,7 +60,7 @@ class Callback(Configured):
         unknown = [name for name in vars(cls) if name.startswith("on_") and name not in hooks]
         if unknown:
             there = f"there are {', '.join(hooks)}; within an epoch no Python runs"
-            raise TypeError(f"{cls.__name__} has a hook {unknown[0]!r} that is never called: {there}")
+            raise TypeError(f"{cls.__name__} has a hook {shown(unknown[0])} that is never called: {there}")
 
     _takes_no_more = Configured._takes_no_more_here
 
@@ -105,7 +107,7 @@ def end_training(callbacks: Iterable[Callback], trainer: Any, failure: BaseExcep
 
 def _check_names(kind: type, state: Any, names: Collection[str], optional: Collection[str] = ()) -> None:
     if not isinstance(state, Mapping):
-        raise TypeError(f"state of {kind.__name__} must be a mapping, got {state!r}")
+        raise TypeError(f"state of {kind.__name__} must be a mapping, got {shown(state)}")
     missing, unexpected = sorted(set(names) - set(state)), sorted(set(state) - {*names, *optional})
     if missing or unexpected:
         raise ValueError(f"state of {kind.__name__}: missing {missing}, unexpected {unexpected}")
@@ -114,7 +116,7 @@ def _check_names(kind: type, state: Any, names: Collection[str], optional: Colle
 def _check_best(value: Any) -> None:
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if value is not None and not (real and not math.isnan(value)):
-        raise ValueError(f"best must be a number or None, got {value!r}")
+        raise ValueError(f"best must be a number or None, got {shown(value)}")
 
 
 class _Best:
@@ -124,7 +126,7 @@ class _Best:
 
     def __init__(self, column: str, mode: str, min_delta: float = 0.0, relative: bool = False) -> None:
         if not isinstance(column, str):
-            raise TypeError(f"monitor must be the name of a column, got {column!r}")
+            raise TypeError(f"monitor must be the name of a column, got {shown(column)}")
         self.column = column
         self.min_delta, self.relative = min_delta, relative
         self.larger = larger_is_better(column, mode)
@@ -141,7 +143,7 @@ class _Best:
             hint = '. It needs Trainer(..., metrics=["accuracy"])'
         elif f"running_{self.column}" in columns:
             hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
-        raise ValueError(f"monitor: there is no column {self.column!r}; there are {', '.join(columns) or 'none'}{hint}")
+        raise ValueError(f"monitor: there is no column {shown(self.column)}; there are {', '.join(columns) or 'none'}{hint}")
 
     def update(self, row: Mapping[str, Any]) -> bool:
         """Look at a row; whether it holds the best value so far."""
@@ -299,7 +301,7 @@ class EarlyStopping(Callback):
         for name in kept:
             array = state.get(name)
             if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "f" or not np.isfinite(array).all():
-                raise ValueError(f"{name} must be a 1-D array of finite numbers, got {array!r}")
+                raise ValueError(f"{name} must be a 1-D array of finite numbers, got {shown(array)}")
         if model is not None:
             cls._check_kept(state["best_parameters"], state["best_state"], model)
 
@@ -390,7 +392,7 @@ class ModelCheckpoint(Callback):
             return self.path.format(**{**row, "epoch": epoch})
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             names = ", ".join(dict.fromkeys(["epoch", *row]))
-            raise ValueError(f"path {self.path!r} cannot be filled in ({error}); there are {names}") from None
+            raise ValueError(f"path {shown(self.path)} cannot be filled in ({error}); there are {names}") from None
 
     def check_columns(self, columns: Sequence[str]) -> None:
         self.filename(1, dict.fromkeys(columns, 0.0))
@@ -420,7 +422,7 @@ class ModelCheckpoint(Callback):
         _check_names(cls, state, ("best", "last_path"))
         _check_best(state["best"])
         if not isinstance(state["last_path"], (str, type(None))):
-            raise ValueError(f"last_path must be a path or None, got {state['last_path']!r}")
+            raise ValueError(f"last_path must be a path or None, got {shown(state['last_path'])}")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.check_state(state)
@@ -433,7 +435,7 @@ class ModelCheckpoint(Callback):
 
 def _hook(name: str, value: Any) -> Callable[..., Any]:
     if not callable(value):
-        raise TypeError(f"{name} must be callable, got {value!r}")
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
     return value
 
 
@@ -503,6 +505,9 @@ class CSVLogger(Callback):
     file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full
     disk, is not written at all, and the error is raised in its epoch.
 
+    A pipe, a device or an open file such as ``/dev/stdout`` is written into instead: it keeps what others write to it, and a
+    new column brings another header.
+
     Parameters
     ----------
     path : path-like
@@ -513,7 +518,7 @@ class CSVLogger(Callback):
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        Before training, if the folder does not exist, or `path` is a folder, a pipe or a device.
+        Before training, if the folder does not exist, `path` is a folder, or what is to be appended to is no CSV file.
 
     Examples
     --------
@@ -538,13 +543,13 @@ class CSVLogger(Callback):
         self._mark = b""  # the file's byte order mark
         self._whole: bytes | None = None  # what is kept of a file whose last line was cut off
         self._begins = True
+        self._stream: IO[bytes] | None = None
 
     def on_train_begin(self, trainer: Trainer) -> None:
         check_target(self.path)
-        if self.path.exists() and not self.path.is_file():
-            raise ValueError(f"path must be a regular file, which can be read and replaced, got {self.path}")
         self._columns, self._mark, self._whole = [], b"", None
-        if self.append and self.path.exists():
+        goes_on = self.append and self.path.exists() and not stream(self.path)
+        if goes_on:
             text = self.path.read_bytes()
             whole = text[: text.rfind(b"\n") + 1]
             if whole.startswith(codecs.BOM_UTF8):
@@ -556,11 +561,15 @@ class CSVLogger(Callback):
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
             self._whole = whole if whole != text else None
-        self._begins = not self.append or not self.path.exists()
+        self._begins = not goes_on
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
         if self._begins:  # not before: another callback may refuse the training, and an older file should stay
-            write(self.path, b"")
+            opened = stream(self.path)
+            if opened:
+                self._stream = opened()
+            else:
+                write(self.path, b"")
             self._begins = False
         if self._whole is not None:
             write(self.path, self._whole)
@@ -568,12 +577,27 @@ class CSVLogger(Callback):
         values = {**row, "epoch": epoch}
         new = [c for c in dict.fromkeys(["epoch", *row]) if c not in self._columns]
         if new:
-            columns = [*self._columns, *new]
-            old = list(_lines(self.path.read_bytes()))[1:]
-            padded = [line + [""] * (len(columns) - len(line)) for line in old]
-            write(self.path, self._mark + b"".join(map(_line, [columns, *padded])))
-            self._columns = columns
-        append(self.path, _line([_text(values.get(c)) for c in self._columns]))
+            self._columns = [*self._columns, *new]
+            self._write_header()
+        line = _line([_text(values.get(c)) for c in self._columns])
+        if self._stream:
+            write_all(self._stream, line)
+        else:
+            append(self.path, line)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        if self._stream:
+            self._stream.close()
+        self._stream = None
+
+    def _write_header(self) -> None:
+        """The present columns; those that are new are empty in the rows before."""
+        if self._stream:  # what has been written stays
+            write_all(self._stream, _line(self._columns))
+            return
+        old = list(_lines(self.path.read_bytes()))[1:]
+        padded = [line + [""] * (len(self._columns) - len(line)) for line in old]
+        write(self.path, self._mark + b"".join(map(_line, [self._columns, *padded])))
 
 
 CALLBACKS: dict[str, type[Callback]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from tqdm import tqdm
 import nncore as nn
 from nncore import landscapes
 from nncore.optimizers import OPTIMIZERS, Optimizer
+from nncore.shown import shown
 
 __all__ = ["main"]
 
@@ -29,7 +31,13 @@ Factory = Callable[[float], Optimizer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 if nobody reads the output to its end, as with ``| head -1``."""
+    """Run a command; returns the exit status, 1 if nobody reads the output to its end, as with ``| head -1``.
+
+    What the encoding of the output does not have is shown as "?".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         try:
             return _run(arguments)
@@ -112,7 +120,7 @@ def _compare(asked: argparse.Namespace) -> landscapes.Comparison:
 
 def _factory(name: str) -> Factory:
     if name not in OPTIMIZERS:
-        raise ValueError(f"--optimizers: expected some of {', '.join(OPTIMIZERS)}, got {name!r}")
+        raise ValueError(f"--optimizers: expected some of {', '.join(OPTIMIZERS)}, got {shown(name)}")
     kind = OPTIMIZERS[name]
     if kind.full_batch_only:
         return lambda lr: kind(lr=lr, allow_mini_batches=True)  # type: ignore[call-arg]

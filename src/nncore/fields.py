@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 import numpy as np
 
 from nncore.hints import hint
+from nncore.shown import shown
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
@@ -27,6 +28,7 @@ T = TypeVar("T")
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
+MOST_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
 class Field(Generic[T]):
@@ -64,7 +66,7 @@ class Field(Generic[T]):
         return value
 
     def refuse(self, error: type[Exception], value: Any) -> NoReturn:
-        raise error(f"{self.argument} must be {self.instead}{self.wanted}, got {value!r}") from None
+        raise error(f"{self.argument} must be {self.instead}{self.wanted}, got {shown(value)}") from None
 
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:
@@ -75,7 +77,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
         attributes |= field.parts_of(value) if isinstance(field, Pair) else {name: value}
     if unknown := [name for name in attributes if not hasattr(instance, name)]:
         meant = hint(unknown[0], arguments(type(instance)))
-        raise TypeError(f"{type(instance).__name__} has no argument {unknown[0]!r}{meant}")
+        raise TypeError(f"{type(instance).__name__} has no argument {shown(unknown[0])}{meant}")
     fields: dict[str, Any] = {name: getattr(type(instance), name, None) for name in attributes}
     if not all(isinstance(field, Field) for field in fields.values()):
         for name, value in attributes.items():
@@ -145,6 +147,8 @@ class Count(Field[int]):
             self.refuse(TypeError, value)
         if value < self.least or (self.below is not None and value >= self.below):
             self.refuse(ValueError, value)
+        if int(value).bit_length() > MOST_BITS:
+            raise ValueError(f"{self.argument} must be an integer of at most {MOST_BITS} bits, got {shown(value)}")
         return int(value)
 
 
@@ -297,7 +301,7 @@ class Pair:
         """The fields by name."""
         if not isinstance(value, (tuple, list)) or len(value) != 2:
             error = ValueError if isinstance(value, (tuple, list)) else TypeError
-            raise error(f"{self.name} must be a pair ({', '.join(self.names)}), got {value!r}")
+            raise error(f"{self.name} must be a pair ({', '.join(self.names)}), got {shown(value)}")
         return dict(zip(self.names, value, strict=True))
 
 
@@ -321,7 +325,7 @@ def number(
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
     """`value` as an int, if it is a whole number in this range."""
-    if type(value) is int and value >= least and (below is None or value < below):
+    if type(value) is int and value >= least and value < (1 << MOST_BITS if below is None else below):
         return value
     return Count(least, below=below, argument=name).check(value)
 
@@ -362,11 +366,11 @@ def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[
     known = [parameter.name for parameter in parameters]
     unknown = next((name for name in kwargs if name not in known), None)
     if unknown is not None and inspect.Parameter.VAR_KEYWORD not in kinds:
-        return f"has no argument {unknown!r}" + (hint(unknown, known) or f". It has {', '.join(known) or 'none'}")
+        return f"has no argument {shown(unknown)}" + (hint(unknown, known) or f". It has {', '.join(known) or 'none'}")
     by_place = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
     if len(args) > len(by_place) and inspect.Parameter.VAR_POSITIONAL not in kinds:
         extra = args[len(by_place)]
-        return f"takes {', '.join(by_place) or 'nothing'} by position, all else by name, got {extra!r}{hint(extra, [])}"
+        return f"takes {', '.join(by_place) or 'nothing'} by position, all else by name, got {shown(extra)}{hint(extra, [])}"
     return ""
 
 
@@ -425,7 +429,7 @@ class Sealed:
             if name not in known:
                 same = next((field.name for field in _fields(type(self)) if field.argument == name), None)
                 meant = f": it is {same}" if same else hint(name, known) or f". It has {', '.join(known)}"
-                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{meant}")
+                raise AttributeError(f"{type(self).__name__} has no attribute {shown(name)}{meant}")
         super().__setattr__(name, value)
 
 
@@ -494,7 +498,7 @@ class Configured(Sealed):
         config: dict[str, Any] = plain(self._arguments())
         for name, value in config.items():
             if callable(value):
-                raise TypeError(f"{name} must be something that a file can hold, got {value!r}")
+                raise TypeError(f"{name} must be something that a file can hold, got {shown(value)}")
         return config
 
     def entry(self) -> dict[str, Any]:

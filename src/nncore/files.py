@@ -9,17 +9,21 @@ import io
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
+
+from nncore.shown import shown
 
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FileLike", "append", "check_target", "class_name", "is_own", "named", "write", "write_to"]
+__all__ = [
+    "FileLike", "append", "check_target", "class_name", "is_own", "named", "stream", "write", "write_all", "write_to",
+]  # fmt: skip
 
 FileLike = str | bytes | PathLike[str] | IO[bytes]
 CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
@@ -27,7 +31,7 @@ CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
 
 def named(file: Any) -> str:
     """A path or file object, for messages."""
-    return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", repr(file)))
+    return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", shown(file)))
 
 
 def class_name(cls: type) -> str:
@@ -60,36 +64,64 @@ def write_to(file: FileLike, data: bytes) -> None:
     if isinstance(file, (str, bytes, PathLike)):
         write(file, data)
     elif hasattr(file, "write") and not isinstance(file, io.TextIOBase):
-        _write_all(file, data)
+        write_all(file, data)
     else:
-        raise TypeError(f"path must be a path or a file object opened for writing in binary mode, got {file!r}")
+        raise TypeError(f"path must be a path or a file object opened for writing in binary mode, got {shown(file)}")
 
 
 def write(path: str | bytes | PathLike[str], data: bytes) -> None:
     """Write a regular file through a temporary file beside it, which then takes its place.
 
     A symbolic link stays, and the file it points to is written; an existing file keeps its mode and, where permitted, its
-    owner; other hard links to it keep the old content. Pipes and devices are written into. A temporary file that was left by
-    a process that was killed is removed by the next call with the same path.
+    owner; other hard links to it keep the old content. Streams are written into: see `stream`. A temporary file that was
+    left by a process that was killed is removed by the next call with the same path.
     """
     target = check_target(path)
     try:
-        before = _stat(target)
-        if before is not None and not stat.S_ISREG(before.st_mode):
-            with open(target, "wb", buffering=0) as device:
-                _write_all(device, data)
+        if opened := stream(target):
+            with opened() as file:
+                write_all(file, data)
             return
+        before = _stat(target)
         target = Path(os.path.realpath(target))
         _remove_abandoned(target)
         with _temporary(target, before) as (file, temporary):
-            _write_all(file, data)
+            write_all(file, data)
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, target)
     except OSError as error:
-        if error.filename is not None:  # the name of the temporary file says nothing to the caller
-            error.filename, error.filename2 = os.fspath(target), None
-        raise
+        if error.filename is None:
+            raise
+        # the name of the temporary file says nothing to the caller
+        raise type(error)(error.errno, error.strerror, os.fspath(target)) from error
+
+
+def stream(path: Path) -> Callable[[], IO[bytes]] | None:
+    """What opens a pipe, a device or a file that this process has open, which are written into; None for files to be replaced.
+
+    /dev/stdout, /dev/stderr and /dev/fd/N may have been redirected to a file: what others write to it stays.
+    """
+    status = _stat(path)
+    if status is None:
+        return None
+    if (descriptor := _descriptor(path)) is not None:
+        return lambda: open(os.dup(descriptor), "wb", buffering=0)
+    return None if stat.S_ISREG(status.st_mode) else lambda: open(path, "wb", buffering=0)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The descriptor that a path such as /dev/stdout stands for."""
+    for _ in range(40):  # links, as many as Linux follows
+        folder = os.path.realpath(path.parent)
+        if folder in ("/dev/fd", f"/proc/{os.getpid()}/fd") and path.name.isdecimal():
+            return int(path.name)
+        if folder == "/dev" and path.name in ("stdout", "stderr"):
+            return 1 if path.name == "stdout" else 2
+        if not path.is_symlink():
+            return None
+        path = Path(folder, os.readlink(path))
+    return None
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -104,13 +136,13 @@ def append(path: Path, data: bytes) -> None:
     with open(path, "ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
-            _write_all(file, data)
+            write_all(file, data)
         except BaseException:
             file.truncate(end)
             raise
 
 
-def _write_all(file: Any, data: bytes) -> None:
+def write_all(file: Any, data: bytes) -> None:
     """Write all of the data: an unbuffered file may take a part at a time, as on a disk that is full."""
     rest = memoryview(data)
     while rest:

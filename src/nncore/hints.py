@@ -8,7 +8,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["PACKAGE", "hint", "warn"]
+from nncore.shown import shown
+
+__all__ = ["METHODS", "PACKAGE", "hint", "missing_method", "warn"]
 
 _BETAS = "both are given together, as betas=(0.9, 0.999)"
 _CLIP = "the trainer clips: Trainer(..., clip=nn.ClipGlobalNorm(5.0)), or nn.ClipNorm, nn.ClipValue"
@@ -62,6 +64,22 @@ PACKAGE: dict[str, str] = {
     "load_model": "it is load",
 }  # fmt: skip
 
+_TRAINER = "a trainer does this: nn.Trainer(model, loss, optimizer)"
+
+# methods that the other of model and trainer has, or does without
+METHODS: dict[str, str] = {
+    "add": "a model is made of all its layers: nn.Sequential(layers, input_shape)",
+    "compile": f"{_TRAINER} holds loss, optimizer and metrics",
+    "evaluate": f"{_TRAINER}.evaluate(X, y)", "fit": f"{_TRAINER}.fit(X, y)", "fit_generator": f"{_TRAINER}.partial_fit(X, y)",
+    "partial_fit": f"{_TRAINER}.partial_fit(X, y)", "train_on_batch": f"{_TRAINER}.partial_fit(X, y)",
+    "predict": "the model does this: trainer.model.predict(X)", "score": f"{_TRAINER}.evaluate(X, y) has loss and metrics",
+    "predict_proba": "predict returns what the last layer does: nn.Softmax or nn.Sigmoid makes probabilities of it",
+    "predict_classes": "predict(X).argmax(axis=1) are the classes",
+    "get_weights": "they are model.parameters, or an array of a layer such as model['dense_1'].weight",
+    "set_weights": "assign to model.parameters, or to an array of a layer such as model['dense_1'].weight",
+    "load_weights": "nn.load(path) makes the model", "state_dict": "model.save(path) and nn.load(path) keep a model",
+}  # fmt: skip
+
 
 def hint(name: Any, known: Iterable[str]) -> str:
     """The end of an error message: what may have been meant by a name that is not among those known.
@@ -78,7 +96,14 @@ def hint(name: Any, known: Iterable[str]) -> str:
     if name.lower() in ELSEWHERE:
         return f": {ELSEWHERE[name.lower()]}"
     close = difflib.get_close_matches(name, sorted(known), 1, cutoff=0.75)
-    return f": did you mean {close[0]!r}?" if close else ""
+    return f": did you mean {shown(close[0])}?" if close else ""
+
+
+def missing_method(self: Any, name: str) -> Any:
+    """``__getattr__`` of models and trainers: where Keras and scikit-learn have a method that these do not."""
+    if name in METHODS and not hasattr(type(self), name):
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: {METHODS[name]}")
+    return object.__getattribute__(self, name)  # which raises what it raised before
 
 
 def warn(message: str) -> None:

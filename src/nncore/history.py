@@ -14,6 +14,7 @@ from nncore.figures import finish, new_figure
 from nncore.hints import hint
 from nncore.losses import LOSSES
 from nncore.optimizers import hyper
+from nncore.shown import shown
 from nncore.tables import html_table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def larger_is_better(column: str, mode: str) -> bool:
     (True, False, True)
     """
     if mode not in ("auto", "min", "max"):
-        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {shown(mode)}")
     if mode != "auto":
         return mode == "max"
     name = column.removeprefix("val_").removeprefix("running_")
@@ -48,7 +49,7 @@ def larger_is_better(column: str, mode: str) -> bool:
         return name in _LARGER_IS_BETTER
     meant = hint(name, [*_LARGER_IS_BETTER, *_SMALLER_IS_BETTER])
     raise ValueError(
-        f"mode must be 'min' or 'max' for column {column!r}, got 'auto', which knows only losses and "
+        f"mode must be 'min' or 'max' for column {shown(column)}, got 'auto', which knows only losses and "
         f"{', '.join(sorted(_LARGER_IS_BETTER))} by their names{meant}"
     )
 
@@ -134,7 +135,7 @@ class History(dict[str, NDArray[np.float64]]):
         try:
             return np.array(columns[column][:rows], dtype=np.float64)
         except (KeyError, TypeError):
-            raise KeyError(f"no column {column!r}; there are {', '.join(columns) or 'none'}") from None
+            raise KeyError(f"no column {shown(column)}; there are {', '.join(columns) or 'none'}") from None
 
     def _arrays(self) -> dict[str, NDArray[np.float64]]:
         return {column: self[column] for column in self}
@@ -289,7 +290,7 @@ class History(dict[str, NDArray[np.float64]]):
         values = self[column]
         larger = larger_is_better(column, mode)
         if np.isnan(values).all():
-            raise ValueError(f"column {column!r} holds no number")
+            raise ValueError(f"column {shown(column)} holds no number")
         return int(np.nanargmax(values) if larger else np.nanargmin(values)) + 1
 
     def __repr__(self) -> str:
@@ -428,8 +429,8 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
 def _number(name: Any, value: Any) -> float:
     """A value of the column `name`."""
     if not isinstance(name, str):
-        raise TypeError(f"column names must be strings, got {name!r}")
+        raise TypeError(f"column names must be strings, got {shown(name)}")
     try:
         return math.nan if value is None else float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"column {name!r} must be a number, got {value!r}") from None
+        raise TypeError(f"column {shown(name)} must be a number, got {shown(value)}") from None

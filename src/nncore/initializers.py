@@ -26,6 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from nncore._kernels.blas import one_blas_thread
 from nncore.fields import Converted, number, plain
 from nncore.files import class_name, is_own
+from nncore.shown import shown
 
 __all__ = [
     "INITIALIZERS", "Constant", "FanOutNormal", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
@@ -417,9 +418,11 @@ def get(
         try:
             return cls(**arguments)
         except TypeError as error:
-            raise ValueError(f"{argument} must be the configuration of an initializer, got {initializer!r}: {error}") from None
+            raise ValueError(
+                f"{argument} must be the configuration of an initializer, got {shown(initializer)}: {error}"
+            ) from None
     if isinstance(initializer, type) or not callable(initializer):
-        raise TypeError(f"{argument} must be a name, a configuration or an initializer object, got {initializer!r}")
+        raise TypeError(f"{argument} must be a name, a configuration or an initializer object, got {shown(initializer)}")
     return initializer
 
 
@@ -431,5 +434,5 @@ def _class(name: Any, argument: str) -> type[Initializer]:
         )
     cls = INITIALIZERS.get(_ALIASES.get(name, name))
     if cls is None:
-        raise ValueError(f"{argument} must be one of {', '.join(sorted(INITIALIZERS))}, got {name!r}")
+        raise ValueError(f"{argument} must be one of {', '.join(sorted(INITIALIZERS))}, got {shown(name)}")
     return cls

@@ -19,6 +19,7 @@ from nncore.arrays import for_kernels, read_only, returned
 from nncore.data.validation import as_numbers, convert, not_finite
 from nncore.fields import Converted, Number, Value
 from nncore.hints import hint
+from nncore.shown import shown
 from nncore.tape import Op, Signal, Tape
 
 __all__ = [
@@ -342,7 +343,7 @@ FUNCTIONS = (types.FunctionType, types.MethodType)  # equal only if they do the 
 
 def _function(name: str, value: Any) -> Callable[..., Any]:
     if not callable(value):
-        raise TypeError(f"{name} must be callable, got {value!r}")
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
     return value
 
 
@@ -432,7 +433,7 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
         return LOSSES[loss]()
     if callable(loss) and not isinstance(loss, type):
         return PythonLoss(loss)
-    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {loss!r}{hint(loss, LOSSES)}")
+    raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {shown(loss)}{hint(loss, LOSSES)}")
 
 
 def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:

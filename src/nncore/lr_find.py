@@ -17,6 +17,7 @@ from nncore.fields import count, number
 from nncore.figures import finish, one_axes
 from nncore.run import Run
 from nncore.schedules import Schedule, Times
+from nncore.shown import shown
 from nncore.tables import html_table
 from nncore.trainer import Trainer
 
@@ -131,10 +132,10 @@ def sweep(
     if end <= start or steps < 2:
         raise ValueError(f"lr_find needs start < end and at least 2 steps, got start={start}, end={end}, steps={steps}")
     if not 0 <= number("smoothing", smoothing, 0.0) < 1:
-        raise ValueError(f"smoothing must be in [0, 1), got {smoothing!r}")
+        raise ValueError(f"smoothing must be in [0, 1), got {shown(smoothing)}")
     number("divergence", divergence, above=1)
     if "lr" not in trainer.optimizer.hyperparameters:
-        raise ValueError(f"lr_find needs an optimizer with a learning rate, got {trainer.optimizer!r}")
+        raise ValueError(f"lr_find needs an optimizer with a learning rate, got {shown(trainer.optimizer)}")
     twin = copy_of(trainer)
     twin.optimizer.lr = _Sweep(twin.optimizer.step_count, start, end, steps)
     data = twin._data(X, y)

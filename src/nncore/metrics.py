@@ -13,6 +13,7 @@ from nncore import losses
 from nncore.fields import Converted, Value
 from nncore.hints import hint
 from nncore.losses import Loss, Targets
+from nncore.shown import shown
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Accuracy", "LossMetric", "get"]
@@ -59,7 +60,7 @@ class LossMetric(Value):
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         name = self.__dict__.setdefault("_name", self.name)
         if name != self.name:
-            raise ValueError(f"loss of a metric must stay {name}, as its column is named, got {self.loss!r}")
+            raise ValueError(f"loss of a metric must stay {name}, as its column is named, got {shown(self.loss)}")
 
     @property
     def name(self) -> str:
@@ -86,7 +87,7 @@ def get(metric: Any) -> Accuracy | LossMetric:
         return LossMetric(losses.get(metric))
     except ValueError:
         known = ["accuracy", *losses.LOSSES]
-        raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}{hint(metric, known)}") from None
+        raise ValueError(f"metric must be one of {', '.join(known)}, got {shown(metric)}{hint(metric, known)}") from None
 
 
 def names(metrics: Sequence[Any]) -> list[str]:

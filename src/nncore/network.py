@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,13 +19,23 @@ from nncore.arrays import aligned_zeros, overwrite, returned
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
-from nncore.data.validation import as_numbers, as_rows, check_lengths, check_step, column_names, is_sparse
+from nncore.data.validation import (
+    as_numbers,
+    as_rows,
+    check_column_names,
+    check_lengths,
+    check_step,
+    is_sparse,
+    names_of_columns,
+)
 from nncore.fields import Fixed, Sealed, count
+from nncore.hints import missing_method
 from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.pace import Pace
 from nncore.recent import Recent
 from nncore.recording import Recording
+from nncore.shown import shown
 from nncore.tape import PARALLEL_FLOPS, Compiled, Op, parameter_stages, stages
 from nncore.weights import example_weights
 
@@ -59,14 +69,14 @@ class Network(Sealed):
         self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
     ) -> None:
         if not isinstance(layers, Iterable):
-            raise TypeError(f"layers must be a list of Layer objects, got {layers!r}")
+            raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
         self.layers = tuple(layers)
         try:
             if dtype is None:  # which NumPy takes for float64
                 raise TypeError
             self.dtype = np.dtype(dtype)
-        except TypeError:
-            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}") from None
+        except (TypeError, ValueError):
+            raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
         self.seed = count("seed", seed, 0)
@@ -95,6 +105,9 @@ class Network(Sealed):
         else:
             super().__setattr__(name, value)
 
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
+
     def _name_layers(self) -> None:
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
@@ -102,7 +115,7 @@ class Network(Sealed):
         earlier: set[int] = set()
         for position, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f"layers[{position}] must be a Layer, got {layer!r}")
+                raise TypeError(f"layers[{position}] must be a Layer, got {shown(layer)}")
             parts = [id(part) for part in layer.parts]
             if not earlier.isdisjoint(parts):
                 raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each place")
@@ -115,7 +128,7 @@ class Network(Sealed):
         names = Counter(["input", *[layer.name for layer in self.layers]])
         twice, count = names.most_common(1)[0]
         if count > 1:
-            raise ValueError(f"layer names must differ, got {twice!r} twice")
+            raise ValueError(f"layer names must differ, got {shown(twice)} twice")
 
     def _lay_out(self, size: int, kept: int) -> None:
         """One vector for all parameters; each layer's arrays are views into it."""
@@ -150,7 +163,7 @@ class Network(Sealed):
             for index, (name, parameter) in enumerate(layer.parameters.items()):
                 rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
                 values = parameter.initializer(parameter.shape, rng, self.dtype)
-                what = f"initializer {parameter.initializer!r} of {layer.name}.{name}"
+                what = f"initializer {shown(parameter.initializer)} of {layer.name}.{name}"
                 view = getattr(layer, name)
                 with np.errstate(over="ignore"):
                     view[...] = returned(what, values, parameter.shape)
@@ -180,38 +193,21 @@ class Network(Sealed):
         """The names of the columns of the data frame that the model was first trained on, or None.
 
         Data frames with other names, or in another order, are refused from then on; arrays, which have no names, are taken.
-        Assign None to forget them, or the names yourself.
+        Assign None to forget them, or the names yourself. An ``input_scaler`` keeps the names that it was fitted on in
+        addition, as its ``feature_names_in_``, and a ``target_scaler`` those of the targets.
         """
         return self._feature_names
 
     @feature_names.setter
     def feature_names(self, names: Iterable[str] | None) -> None:
-        names = None if names is None else (names,) if isinstance(names, str) else tuple(names)
-        width = math.prod(self.input_shape)
-        if names is not None and (len(names) != width or not all(isinstance(name, str) for name in names)):
-            raise ValueError(f"feature_names must be {width} strings, one for each input, or None, got {names!r}")
-        self._feature_names = names
-
-    def check_feature_names(self, X: Any, argument: str, known: tuple[str, ...] | None = None) -> None:
-        """Raise if X has named columns that are not those known, by default those of the model, in the same order."""
-        known, names = known or self._feature_names, column_names(X)
-        if known is None or names is None or names == known:
-            return
-        unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
-        problems = [
-            f"{what}: {', '.join(map(repr, some))}" for what, some in (("unseen", unseen), ("missing", missing)) if some
-        ]
-        raise ValueError(
-            f"The feature names of {argument} should match those that were passed during fit, in the same order. "
-            + ("; ".join(problems) or f"Expected {', '.join(known)}, got {', '.join(names)}")
-        )
+        self._feature_names = names_of_columns("feature_names", names, math.prod(self.input_shape))
 
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
         """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
-        if type(X) is not np.ndarray:
-            self.check_feature_names(X, argument)
+        check_column_names(X, self._feature_names, argument)
         if self._input_scaler is None:
             return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
+        self._input_scaler.check_names(X, argument)
         array = as_numbers(X, argument)
         if empty and array.shape[:1] == (0,):
             return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
@@ -241,7 +237,7 @@ class Network(Sealed):
         for layer in self.layers:
             if layer.name == key:
                 return layer
-        raise KeyError(f"no layer {key!r}: there are {', '.join(str(layer.name) for layer in self.layers)}")
+        raise KeyError(f"no layer {shown(key)}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
     def _ipython_key_completions_(self) -> list[str]:
         """What ``model["`` may be completed to."""
@@ -323,7 +319,7 @@ class Network(Sealed):
         if self._target_scaler is None or not output.size:
             return output
         flat = output.reshape(-1, *self.output_shape)
-        return self._target_scaler.inverse_transform(flat).reshape(output.shape)
+        return self._target_scaler.inverse_transformed(flat, "the output of the model").reshape(output.shape)
 
     def _pass(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False,
@@ -384,6 +380,6 @@ def _placed(arrays: Mapping[str, Any], first: int) -> tuple[Mapping[str, Any], i
 
 def _shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:
     shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
-    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"{what} a positive integer or a tuple of them, got {shape!r}")
+    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and 0 < n < 2**63 for n in shape):
+        raise ValueError(f"{what} a positive integer or a tuple of them, got {shown(shape)}")
     return tuple(int(n) for n in shape)

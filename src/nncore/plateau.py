@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nncore.callbacks import CALLBACKS, Callback, _Best, _check_best, _check_names
 from nncore.fields import Choice, Count, Instance, Name, Number
 from nncore.schedules import Schedule, step_or_epoch
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
@@ -125,7 +126,7 @@ class ReduceLROnPlateau(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         optimizer = trainer.optimizer
         if "lr" not in optimizer.hyperparameters or isinstance(optimizer.lr, Schedule):
-            raise ValueError(f"ReduceLROnPlateau needs an optimizer whose lr is a number, got {optimizer!r}")
+            raise ValueError(f"ReduceLROnPlateau needs an optimizer whose lr is a number, got {shown(optimizer)}")
         if not self._resumed:
             self._reset()
         self._resumed = False
@@ -152,7 +153,7 @@ class ReduceLROnPlateau(Callback):
         step_or_epoch("wait", state["wait"])
         step_or_epoch("resting", state["resting"])
         if not isinstance(state["reductions"], list):
-            raise ValueError(f"reductions must be a list of epochs, got {state['reductions']!r}")
+            raise ValueError(f"reductions must be a list of epochs, got {shown(state['reductions'])}")
         for epoch in state["reductions"]:
             step_or_epoch("reductions", epoch)
 

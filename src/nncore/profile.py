@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nncore import _kernels, samplers
 from nncore.fields import count
 from nncore.lr_find import copy_of
+from nncore.shown import shown
 from nncore.tables import html_table
 from nncore.tape import Op, Tape
 from nncore.trainer import BATCH_SIZE
@@ -176,7 +177,7 @@ def measure(trainer: Trainer, X: Any, y: Any, batch_size: int | None, steps: int
     batch_size = None if batch_size is None else count("batch_size", batch_size)
     steps = count("steps", steps)
     if hasattr(trainer.optimizer, "training_run"):
-        raise ValueError(f"profile needs an optimizer that goes by training steps, got {trainer.optimizer!r}")
+        raise ValueError(f"profile needs an optimizer that goes by training steps, got {shown(trainer.optimizer)}")
     data = trainer._data(X, y)
     batch = min(batch_size or (len(data) if trainer.optimizer.full_batch_only else BATCH_SIZE), len(data))
     trainer._check_optimizer(len(data), batch)

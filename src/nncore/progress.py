@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TextIO
 
+from nncore.shown import shown
+
 __all__ = ["Progress"]
 
 _LIVE_INTERVAL = 0.1  # s between two drawings of the live line
@@ -61,9 +63,9 @@ class Progress:
 
     def __init__(self, total_epochs: int, verbose: int = 1, stream: TextIO | None = None) -> None:
         if total_epochs < 0:
-            raise ValueError(f"total_epochs must be at least 0, got {total_epochs!r}")
+            raise ValueError(f"total_epochs must be at least 0, got {shown(total_epochs)}")
         if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+            raise ValueError(f"verbose must be 0, 1 or 2, got {shown(verbose)}")
         self.total_epochs = total_epochs
         self._notebook = stream is None and "ipykernel.zmqshell" in sys.modules
         self._stream: TextIO = stream if stream is not None else sys.stdout if self._notebook else sys.stderr

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.fields import Converted, Number, Value
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from nncore.layers.base import Parameter
@@ -175,10 +176,10 @@ class ElasticNet(Regularizer):
 
 def _penalties(name: str, value: Any) -> Mapping[str, Regularizer]:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping of names to Regularizers, got {value!r}")
+        raise TypeError(f"{name} must be a mapping of names to Regularizers, got {shown(value)}")
     for layer, penalty in value.items():
         if not isinstance(penalty, Regularizer) or isinstance(penalty, PerLayer):
-            raise TypeError(f"regularizer[{layer!r}] must be a Regularizer such as nn.L2(1e-4), got {penalty!r}")
+            raise TypeError(f"regularizer[{shown(layer)}] must be a Regularizer such as nn.L2(1e-4), got {shown(penalty)}")
     return dict(value)
 
 
@@ -222,9 +223,9 @@ class PerLayer(Regularizer):
         weighty = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
         for name in self.penalties:
             if name in weighty and name in arrays:
-                raise ValueError(f"regularizer: {name!r} names a layer and an array of another one: rename the layer")
+                raise ValueError(f"regularizer: {shown(name)} names a layer and an array of another one: rename the layer")
             if name not in [*weighty, *arrays]:
-                raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {name!r}")
+                raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {shown(name)}")
 
 
 def get(regularizer: Any, model: Sequential) -> Regularizer | None:
@@ -234,5 +235,5 @@ def get(regularizer: Any, model: Sequential) -> Regularizer | None:
     if isinstance(regularizer, PerLayer):
         regularizer.check(model)
     if regularizer is not None and not isinstance(regularizer, Regularizer):
-        raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4) or a mapping, got {regularizer!r}")
+        raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4) or a mapping, got {shown(regularizer)}")
     return regularizer

@@ -15,6 +15,7 @@ from nncore.interrupt import Interrupt
 from nncore.programs import Dataset, StepProgram, coefficients, training_program
 from nncore.samplers import Examples, Sampler, checked_orders
 from nncore.schedules import Schedule
+from nncore.shown import shown
 from nncore.weights import example_weights
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Run:
         self.trainer._check_state()
         if self.trainer.loss is not self.loss:
             raise RuntimeError(
-                f"loss was assigned during fit, whose targets have the form for {self.loss!r}: assign it between two calls"
+                f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
         return self.trainer._program(training_program, self.batch + self.merge, self._weighted_data())
 
@@ -70,7 +71,9 @@ class Run:
         steps = epochs * self.per_epoch
         order, numbers = self.orders(epochs)
         if self.weighs:
-            self.factors = example_weights(self.sampler.factors(self.examples), len(self.data), f"factors of {self.sampler!r}")
+            self.factors = example_weights(
+                self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
+            )
         losses = np.empty(len(self.data)) if self.uses_losses else None
         hyper = self._hyper_values(steps)
         sums, norms, done = [], [], 0

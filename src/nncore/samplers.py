@@ -19,6 +19,7 @@ from nncore import _kernels
 from nncore.arrays import OwnsArrays
 from nncore.data.validation import as_numbers
 from nncore.fields import Number, Value, flag
+from nncore.shown import shown
 from nncore.weights import example_weights
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ def get(sampler: Any, shuffle: Any = True) -> Sampler:
     names = [name for name in SAMPLERS if name != "weighted"]  # it needs its weights
     if isinstance(sampler, str) and sampler in names:
         return SAMPLERS[sampler]()
-    raise ValueError(f"sampler must be a Sampler or one of {', '.join(names)}, got {sampler!r}")
+    raise ValueError(f"sampler must be a Sampler or one of {', '.join(names)}, got {shown(sampler)}")
 
 
 class LastLosses(OwnsArrays):
@@ -372,8 +373,8 @@ def checked_orders(sampler: Sampler, examples: Examples, count: int, done: int, 
 
 def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:
     """Orders as (epochs, count) int64 numbers from 0 to count − 1: a copy, as the user may go on writing into the table."""
-    expected = f"{sampler!r} must fill {count} places with examples from 0 to {count - 1}"
-    array = as_numbers(orders, f"the orders of {sampler!r}")
+    expected = f"{shown(sampler)} must fill {count} places with examples from 0 to {count - 1}"
+    array = as_numbers(orders, f"the orders of {shown(sampler)}")
     if array.dtype.kind not in "iu":
         raise ValueError(f"{expected}, got dtype {array.dtype}")
     if array.shape != (epochs, count):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nncore.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
 from nncore.files import class_name, is_own
+from nncore.shown import shown
 
 __all__ = [
     "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",
@@ -186,9 +187,9 @@ class PiecewiseConstant(Schedule):
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         if sorted(set(self.boundaries)) != list(self.boundaries):
-            raise ValueError(f"boundaries must be ascending, got {self.boundaries!r}")
+            raise ValueError(f"boundaries must be ascending, got {shown(self.boundaries)}")
         if len(self.levels) != len(self.boundaries) + 1:
-            raise ValueError(f"levels must be {len(self.boundaries) + 1} numbers (boundaries + 1), got {self.levels!r}")
+            raise ValueError(f"levels must be {len(self.boundaries) + 1} numbers (boundaries + 1), got {shown(self.levels)}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         return np.asarray(self.levels)[np.searchsorted(self.boundaries, t, side="right")]
@@ -403,7 +404,7 @@ class OneCycle(Schedule):
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         if not 1 < self.fraction * self.steps < self.steps:
-            raise ValueError(f"fraction must be such that 1 < fraction * steps, got {self.fraction!r} * {self.steps}")
+            raise ValueError(f"fraction must be such that 1 < fraction * steps, got {shown(self.fraction)} * {self.steps}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         initial = self.peak / 25 if self.initial is None else self.initial
@@ -434,7 +435,11 @@ def as_schedule(value: Any, argument: str = "schedule") -> Schedule:
     if not isinstance(value, dict):
         return Constant(number(argument, value))
     arguments = dict(value)
-    name = arguments.pop("schedule", None)
-    if name not in SCHEDULES:
-        raise ValueError(f"{argument} must be one of {', '.join(SCHEDULES)}, got {name!r}")
+    if "schedule" not in arguments:
+        raise ValueError(
+            f"{argument} must be a number, a schedule or its configuration, with its name as 'schedule', got {shown(value)}"
+        )
+    name = arguments.pop("schedule")
+    if not isinstance(name, str) or name not in SCHEDULES:
+        raise ValueError(f"{argument} must be a schedule named one of {', '.join(SCHEDULES)}, got {shown(name)}")
     return SCHEDULES[name](**arguments)

@@ -30,6 +30,7 @@ from nncore.losses import LOSSES, Levels
 from nncore.model import Sequential
 from nncore.network import _shape, declare
 from nncore.schedules import step_or_epoch
+from nncore.shown import clipped, shown
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
@@ -47,7 +48,7 @@ def save_model(model: Sequential, path: FileLike) -> None:
     """Write structure, parameters and state."""
     with model.lock:  # between two steps of a training in another thread
         _check_arrays(model, _model_arrays(model), named(path))
-        about = {"kind": "model", "model": _model_config(model), "feature_names": model.feature_names}
+        about = {"kind": "model", "model": _model_config(model), **_names(model)}
         data = _packed(path, _all_arrays(model), about)
     write_to(path, data)
 
@@ -77,19 +78,20 @@ def load(path: FileLike, *, custom_layers: Mapping[str, type[Layer]] | None = No
     >>> nn.load(path).parameters.size
     17
     """
+    if custom_layers is not None and not isinstance(custom_layers, Mapping):
+        raise TypeError(f"custom_layers must be a mapping of names to classes of layers, got {shown(custom_layers)}")
     custom = dict(custom_layers or {})
     for name, cls in custom.items():
         if not (isinstance(cls, type) and issubclass(cls, Layer)):
-            raise TypeError(f"custom_layers must map names to classes of layers, got {cls!r} for {name!r}")
+            raise TypeError(f"custom_layers must map names to classes of layers, got {shown(cls)} for {shown(name)}")
     arrays, about = _read(path, custom)
     classes = {cls.__name__: cls for cls in LAYERS.values()} | {CUSTOM + name: cls for name, cls in custom.items()}
     try:
         sizes = tuple(arrays.get(name, np.zeros(0)).size for name in ("parameters", "state"))
         model = _build(about["model"], classes, sizes)
-        _restore_scalers(model, about["model"], arrays)
-        model.feature_names = about.get("feature_names")
+        _restore_scalers(model, about, arrays)
     except BAD as error:
-        raise ValueError(f"{named(path)} describes no model that can be built: {error}") from error
+        raise ValueError(f"{named(path)} describes no model that can be built: {clipped(error)}") from error
     _check_arrays(model, arrays, named(path))
     _fill(model, arrays)
     return model
@@ -110,7 +112,7 @@ def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
     arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
     about = {
         "kind": "trainer", "model": _model_config(trainer.model), "optimizer": trainer.optimizer.title,
-        "feature_names": trainer.model.feature_names,
+        **_names(trainer.model),
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history_columns": trainer.history.columns,
         "training": _training(trainer), "optimizer_config": _plain(trainer.optimizer.config()),
@@ -137,23 +139,23 @@ def _restore(trainer: Trainer, path: FileLike) -> None:
     arrays, about = _read(path, {type(layer).__name__ for layer in trainer.model.layers if _is_custom(type(layer))})
     path = named(path)
     if about.get("kind") != "trainer":
-        raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {about.get('kind')!r}")
+        raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {shown(about.get('kind'))}")
     made = {"layers": trainer.model.layers, **_scalers(trainer.model), "loss": trainer.loss}
     for part in ("model", "training"):
         if isinstance(about.get(part), dict):
             about[part] = {name: _plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
     if other := _differences(_plain(_model_config(trainer.model)), about.get("model")):
-        raise ValueError(f"{path} holds another model: {other}")
+        raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
     name = trainer.optimizer.title
     if about.get("optimizer") != name:
-        raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {about.get('optimizer')}")
+        raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {shown(about.get('optimizer'))}")
     _check_arrays(trainer.model, arrays, path)
     if other := _differences(_plain(_training(trainer)), about.get("training")):
-        raise ValueError(f"{path} is of another training: {other}")
+        raise ValueError(f"{path} is of another training: {clipped(other, 1000)}")
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
-        _restore_scalers(scaled, about["model"], arrays)
-        scaled.feature_names, levels = about.get("feature_names"), _levels(about.get("levels"))
+        _restore_scalers(scaled, about, arrays)
+        levels = _levels(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
         last = LastLosses(_count(about, "losses_of", 2**32), _losses(arrays))
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
@@ -163,7 +165,7 @@ def _restore(trainer: Trainer, path: FileLike) -> None:
         twin.configure(config)
         twin.load_state_dict(state)
     except BAD as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {clipped(error)}") from error
     attributes = [
         (vars(trainer), {
             "_first_config": _plain(with_defaults(trainer.optimizer, about["first_optimizer_config"])), "_callbacks": [],
@@ -278,15 +280,15 @@ def _optimizer_config(trainer: Trainer, about: Mapping[str, Any], path: str) -> 
     now, first = (_plain(with_defaults(trainer.optimizer, config)) for config in (now, first))
     if mine not in (now, first) and _plain(trainer._first_config) != first:
         raise ValueError(
-            f"{path} holds an optimizer that is set otherwise: {_differences(mine, now)}. Restore with the same, and assign "
-            "others afterwards"
+            f"{path} holds an optimizer that is set otherwise: {clipped(_differences(mine, now), 1000)}. Restore with the "
+            "same, and assign others afterwards"
         )
     config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}
     try:
         copy.deepcopy(trainer.optimizer).configure(config)
         copy.deepcopy(trainer.optimizer).configure({name: first[name] for name in mine if mine[name] != first[name]})
     except BAD as error:
-        raise ValueError(f"{path} holds an optimizer that cannot be set: {error}") from error
+        raise ValueError(f"{path} holds an optimizer that cannot be set: {clipped(error)}") from error
     return config
 
 
@@ -313,7 +315,7 @@ def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential
     for index, entry in enumerate(entries):
         name, state = entry["class"], dict(entry["state"]) | own.get(str(index), {})
         if not isinstance(name, str) or not (name in CALLBACKS or name.startswith(CUSTOM)):
-            raise ValueError(f"a callback of class {name!r} is not known")
+            raise ValueError(f"a callback of class {shown(name)} is not known")
         if name in CALLBACKS:
             CALLBACKS[name].check_state(state, model)
         result.append({"class": name, "state": state})
@@ -346,10 +348,12 @@ def _model_config(model: Sequential) -> dict[str, Any]:
     named_so: dict[str, type] = {}
     for cls in (type(layer) for layer in model.layers):
         if named_so.setdefault(class_name(cls), cls) is not cls:
-            raise ValueError(f"layers must be of classes with different names to be saved, got two classes {cls.__name__!r}")
+            raise ValueError(
+                f"layers must be of classes with different names to be saved, got two classes {shown(cls.__name__)}"
+            )
     for scaler in _scalers(model).values():
         if type(scaler) not in SCALERS.values():
-            raise ValueError(f"scalers must be nncore's own to be saved, got {scaler!r}")
+            raise ValueError(f"scalers must be nncore's own to be saved, got {shown(scaler)}")
     layers = [{"class": class_name(type(layer)), **_layer_config(layer)} for layer in model.layers]
     config = {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
     return config | {name: {"class": type(scaler).__name__, **scaler.config()} for name, scaler in _scalers(model).items()}
@@ -360,11 +364,19 @@ def _scalers(model: Sequential) -> dict[str, Scaler]:
     return {name: scaler for name, scaler in both.items() if scaler is not None}
 
 
-def _restore_scalers(model: Sequential, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+def _names(model: Sequential) -> dict[str, Any]:
+    """The names of the columns that the model and its scalers know: no part of what a checkpoint must agree with."""
+    of_scalers = {f"{name}.feature_names_in_": scaler.feature_names_in_ for name, scaler in _scalers(model).items()}
+    return {"feature_names": model.feature_names, **of_scalers}
+
+
+def _restore_scalers(model: Sequential, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Take over scalers and names of columns."""
     for name in ("input_scaler", "target_scaler"):
-        if name in config:
+        if name in about["model"]:
             own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
-            setattr(model, name, restored(config[name], own))
+            setattr(model, name, restored(about["model"][name], own, about.get(f"{name}.feature_names_in_")))
+    model.feature_names = about.get("feature_names")
 
 
 def _model_arrays(model: Sequential) -> dict[str, Array]:
@@ -394,17 +406,17 @@ def _layer(entry: Mapping[str, Any], classes: Mapping[str, type[Layer]]) -> Laye
     if name not in classes:
         if isinstance(name, str) and name.removeprefix(CUSTOM) in {cls.__name__ for cls in LAYERS.values()}:
             raise ValueError(
-                f"a layer of class {name.removeprefix(CUSTOM)!r} is not nncore's own of this name: pass its class in "
+                f"a layer of class {shown(name.removeprefix(CUSTOM))} is not nncore's own of this name: pass its class in "
                 "custom_layers"
             )
-        raise ValueError(f"a layer of class {str(name).removeprefix(CUSTOM)!r} is not known: pass it in custom_layers")
+        raise ValueError(f"a layer of class {shown(str(name).removeprefix(CUSTOM))} is not known: pass it in custom_layers")
     return classes[name](**arguments)
 
 
 def _count(about: Mapping[str, Any], name: str, bound: int) -> int:
     value = about[name]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
-        raise ValueError(f"{name} must be an integer from 0 to below {bound}, got {value!r}")
+        raise ValueError(f"{name} must be an integer from 0 to below {bound}, got {shown(value)}")
     return value
 
 
@@ -430,7 +442,7 @@ def _packed(path: FileLike, arrays: Mapping[str, Array], about: dict[str, Any]) 
     try:
         data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
     except SafetensorError as error:
-        raise ValueError(f"{named(path)} cannot hold this: {error}") from error
+        raise ValueError(f"{named(path)} cannot hold this: {clipped(error)}") from error
     if (size := int.from_bytes(data[:8], "little")) > MOST_HEADER:  # which older versions of safetensors write, but cannot read
         raise ValueError(f"{named(path)} can hold a description of at most {MOST_HEADER:,} bytes, got {size:,}")
     return data
@@ -441,14 +453,16 @@ def _read(path: FileLike, custom: Collection[str]) -> tuple[dict[str, Array], di
     try:
         header, arrays = _open(path)
     except (SafetensorError, AttributeError, KeyError, UnicodeDecodeError) as error:
-        raise ValueError(f"{named(path)} is not a safetensors file: {error}") from error
+        raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}") from error
     path = named(path)
     version = re.fullmatch(r"nncore-([1-9][0-9]{0,8})", str(header.get("format")))
     if version is None:
-        raise ValueError(f"{path} was not written by nncore: expected format 'nncore-{VERSION}', got {header.get('format')!r}")
+        raise ValueError(
+            f"{path} was not written by nncore: expected format 'nncore-{VERSION}', got {shown(header.get('format'))}"
+        )
     if int(version[1]) > VERSION:
         raise ValueError(
-            f"{path} was written by a newer nncore: expected at most format 'nncore-{VERSION}', got {header['format']!r}"
+            f"{path} was written by a newer nncore: expected at most format 'nncore-{VERSION}', got {shown(header['format'])}"
         )
     try:
         about = json.loads(header["about"])
@@ -460,16 +474,19 @@ def _read(path: FileLike, custom: Collection[str]) -> tuple[dict[str, Array], di
         try:
             _renew(about, arrays, custom)
         except BAD as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise ValueError(f"{path} is damaged: {clipped(error)}") from error
     return arrays, about
 
 
 def _open(path: FileLike) -> tuple[dict[str, str], dict[str, Array]]:
     """Metadata and arrays of a safetensors file."""
     if not isinstance(path, (str, bytes, PathLike)):
-        content = path.read() if hasattr(path, "read") else None
+        try:
+            content = path.read() if hasattr(path, "read") else None
+        except UnicodeDecodeError:  # opened as text
+            content = None
         if not isinstance(content, bytes):
-            raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {path!r}")
+            raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(path)}")
         arrays = load_bytes(content)  # which checks the header
         return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {}), arrays
     name = os.fsdecode(path)

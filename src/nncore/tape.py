@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from nncore import _kernels
 from nncore.arrays import aligned_zeros, same_part
 from nncore.schedules import Clock, Schedule
+from nncore.shown import shown
 
 __all__ = ["Arena", "Compiled", "Op", "Signal", "Stage", "Tape", "parameter_stages", "stages"]
 
@@ -201,7 +202,7 @@ class Tape:
         columns = [schedule.on(clock, first_step, steps) for _, schedule, _ in self.schedules]
         for (name, schedule, least), values in zip(self.schedules, columns, strict=True):
             if not (values >= least).all():
-                raise ValueError(f"{name} must be at least {least:g}, got {values.min():g} from {schedule!r}")
+                raise ValueError(f"{name} must be at least {least:g}, got {values.min():g} from {shown(schedule)}")
         return np.column_stack(columns) if columns else np.empty((steps, 0))
 
     def differentiate(self, parameters: Array, gradients: Array) -> None:

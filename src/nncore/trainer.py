@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore.callbacks import Callback, end_training
-from nncore.fields import choice, count, flag
+from nncore.fields import choice, count, flag, number
 from nncore.files import FileLike, class_name
 from nncore.history import History
 from nncore.interrupt import Interrupt
@@ -21,6 +21,7 @@ from nncore.programs import Dataset
 from nncore.progress import Progress
 from nncore.run import Run
 from nncore.samplers import Sampler
+from nncore.shown import shown
 from nncore.training import Training
 from nncore.weights import class_labels, class_weights
 
@@ -209,14 +210,15 @@ class Trainer(Training):
         """
         epochs = count("epochs", epochs)
         batch_size = None if batch_size is None else count("batch_size", batch_size)
-        callbacks, shown = _callbacks(callbacks), Progress(epochs, verbose)
+        validation_split = number("validation_split", validation_split, 0, below=1)
+        callbacks, display = _callbacks(callbacks), Progress(epochs, verbose)
         chosen = samplers.get(sampler, shuffle)
         data = self._data(X, y, sample_weight)
         validation = self._validation_data(validation_data, X, data)
         labels = None
         if class_weight is not None or chosen.uses_labels:
-            labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {chosen!r}")
-        if validation_split != 0:
+            labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {shown(chosen)}")
+        if validation_split:
             if validation is not None:
                 raise ValueError("validation_split and validation_data exclude each other, got both")
             train, held_back = self._split(data, validation_split)
@@ -250,7 +252,7 @@ class Trainer(Training):
                     callback.on_train_begin(self)
                     begun.append(callback)
                 self._remember(X, data)
-                with shown as progress, closing(run):
+                with display as progress, closing(run):
                     while self.epochs_done < last and not (self.stop_training or interrupt.pressed() or run.failure):
                         if each_epoch:
                             for callback in callbacks:
@@ -271,7 +273,7 @@ class Trainer(Training):
                     self._callback_states = waiting  # nothing was trained: they wait for the next call
             self.interrupted = interrupt.pressed()
             if self.interrupted:
-                shown.tell(
+                display.tell(
                     f"interrupted after {self.epochs_done} of {last} epochs; fit again to go on, or press Ctrl-C again at once "
                     "to leave the program"
                 )
@@ -422,7 +424,7 @@ class Trainer(Training):
         """Give the model the averaged parameters of an optimizer such as `EMA`, for good. Training would go on from them."""
         averages = getattr(self.optimizer, "averaged_parameters", None)
         if averages is None:
-            raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {self.optimizer!r}")
+            raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
         self.model.parameters[...] = averages
 
     def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
@@ -537,7 +539,7 @@ class Trainer(Training):
                 try:
                     callback.load_state_dict(mine["state"])
                 except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-                    raise ValueError(f"the checkpoint holds no state that {name} can take up: {error!r}") from error
+                    raise ValueError(f"the checkpoint holds no state that {name} can take up: {shown(error)}") from error
         self._callbacks, self._callback_states = callbacks, []
 
     def _run(
@@ -560,9 +562,9 @@ def _callbacks(callbacks: Any) -> list[Callback]:
     if callbacks is None:
         return []
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list of Callback objects, got {callbacks!r}")
+        raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callbacks)}")
     result = list(callbacks)
     for callback in result:
         if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks must be a list of Callback objects, got {callback!r} in it")
+            raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callback)} in it")
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from nncore.arrays import OwnsArrays
 from nncore.callbacks import Callback
 from nncore.clipping import Clipping
 from nncore.data.splits import train_validation_split
-from nncore.data.validation import check_lengths, column_names
-from nncore.fields import Count, Fixed, Flag, Instance, Sealed, number
-from nncore.hints import warn
+from nncore.data.validation import check_column_names, check_lengths, column_names
+from nncore.fields import Count, Fixed, Flag, Instance, Sealed
+from nncore.hints import missing_method, warn
 from nncore.history import History
 from nncore.losses import Levels, Loss
 from nncore.metrics import Accuracy, LossMetric
@@ -28,6 +28,7 @@ from nncore.recent import Recent
 from nncore.regularizers import Regularizer
 from nncore.samplers import LastLosses
 from nncore.schedules import MOST_COUNTED
+from nncore.shown import shown
 from nncore.weights import example_weights
 
 __all__ = ["Training"]
@@ -57,7 +58,7 @@ class Training(OwnsArrays, Sealed):
         metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential, got {model!r}")
+            raise TypeError(f"model must be a Sequential, got {shown(model)}")
         if not model.parameters.size:
             raise ValueError("model must have parameters to train, got none")
         self._compiled, self._program_lock = Recent(), _kernels.Lock()
@@ -80,6 +81,9 @@ class Training(OwnsArrays, Sealed):
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
         self._first_config = self.optimizer.config()
+
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
 
     # --- what may be given anew
 
@@ -108,7 +112,9 @@ class Training(OwnsArrays, Sealed):
     def regularizer(self, regularizer: Regularizer | Mapping[str, Regularizer] | None) -> None:
         regularizer = regularizers.get(regularizer, self.model)
         if regularizer and regularizer.proximal and "lr" not in self.optimizer.hyperparameters:
-            raise ValueError(f"regularizer {regularizer!r} needs an optimizer with a learning rate, got {self.optimizer!r}")
+            raise ValueError(
+                f"regularizer {shown(regularizer)} needs an optimizer with a learning rate, got {shown(self.optimizer)}"
+            )
         self._regularizer = regularizer
         self._compiled.clear()
 
@@ -120,7 +126,7 @@ class Training(OwnsArrays, Sealed):
     @clip.setter
     def clip(self, clip: Clipping | None) -> None:
         if clip is not None and not isinstance(clip, Clipping):
-            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
         self._clip = clip
         self._compiled.clear()
 
@@ -162,7 +168,7 @@ class Training(OwnsArrays, Sealed):
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
         X, y, *weights = data
-        self.model.check_feature_names(X, "X of validation_data", column_names(X_trained))
+        check_column_names(X, column_names(X_trained), "X of validation_data")
         return self._data(X, y, *weights, suffix=" of validation_data", known=trained.targets[0].levels)
 
     def _remember(self, X: Any, data: Dataset) -> None:
@@ -173,7 +179,6 @@ class Training(OwnsArrays, Sealed):
 
     def _split(self, data: Dataset, fraction: float) -> tuple[Array, Array]:
         """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
-        number("validation_split", fraction, above=0, below=1)
         y = data.targets[0]
         train, held_back = train_validation_split(data.rows, y.array, fraction, seed=self.seed, stratify=y.tell_classes)
         for rows, what in ((train, "trained on"), (held_back, "held back")):

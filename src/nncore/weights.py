@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.data.validation import as_numbers
+from nncore.shown import shown
 
 __all__ = ["class_labels", "class_weights", "example_weights"]
 
@@ -19,6 +20,11 @@ Int64 = NDArray[np.int64]
 
 def example_weights(weights: Any, n: int, argument: str = "sample_weight") -> Float64:
     """Weights (n,) in float64: finite, at least 0, and not all 0."""
+    if isinstance(weights, (str, Mapping)):
+        raise TypeError(
+            f"{argument} must be an array with a number for each example, got {shown(weights)}: weights by class, a mapping or "
+            "'balanced', are class_weight, an argument of fit"
+        )
     array = as_numbers(weights, argument).astype(np.float64)
     if array.shape != (n,):
         raise ValueError(f"{argument} must have shape ({n},), one number for each example, got {array.shape}")
@@ -31,7 +37,7 @@ def example_weights(weights: Any, n: int, argument: str = "sample_weight") -> Fl
 
 
 def class_labels(y: Any, argument: str) -> Int64:
-    """The class of each example as an integer: labels as they are, the place of the 1 in one-hot rows.
+    """The class of each example as an integer: labels as they are, the place of the 1 in one-hot rows of 0 or −1 and 1.
 
     >>> class_labels([[0, 1], [1, 0]], "class_weight")
     array([1, 0])
@@ -39,7 +45,7 @@ def class_labels(y: Any, argument: str) -> Int64:
     array = as_numbers(y, "y")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim == 2 and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
+    if array.ndim == 2 and ((array == 1).sum(axis=1) == 1).all() and np.unique(array[array != 1]).tolist() in ([0], [-1]):
         return array.argmax(axis=1).astype(np.int64)
     if array.ndim != 1 or not (np.isfinite(array) & (array == np.floor(array))).all():
         raise ValueError(f"{argument} needs classes: y must be integer labels or one-hot rows, got shape {array.shape}")
@@ -69,14 +75,17 @@ def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
         _, code, count = np.unique(labels, return_inverse=True, return_counts=True)
         return len(labels) / (len(count) * count.astype(np.float64))[code]
     if not isinstance(class_weight, Mapping):
-        raise ValueError(f"class_weight must be a mapping of labels to numbers or 'balanced', got {class_weight!r}")
+        meant = "; dict(enumerate(weights)) makes one" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
+        raise ValueError(f"class_weight must be a mapping of labels to numbers or 'balanced', got {shown(class_weight)}{meant}")
     names = _names(labels, outputs)
     weights = np.ones(len(labels))
     for name, value in class_weight.items():
         if isinstance(name, (bool, np.bool_)) or not isinstance(name, (int, np.integer)) or name not in names:
-            raise ValueError(f"class_weight must have labels from {min(names)} to {max(names)} as its keys, got {name!r}")
+            raise ValueError(f"class_weight must have labels from {min(names)} to {max(names)} as its keys, got {shown(name)}")
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
-            raise ValueError(f"class_weight must have finite numbers of at least 0 as its values, got {value!r} for {name!r}")
+            raise ValueError(
+                f"class_weight must have finite numbers of at least 0 as its values, got {shown(value)} for {shown(name)}"
+            )
         weights[labels == name] = value
     if not weights.any():
         raise ValueError("class_weight must leave an example with a positive weight, got zeros only")

@@ -14,6 +14,7 @@ from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, one_thread
 from nncore._kernels.program import Exclusive, Program, PythonOp, all_finite, shuffled_orders
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
+from nncore.shown import shown
 
 __all__ = [
     "Exclusive", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "dense_backward_input",
@@ -41,7 +42,7 @@ def _load_tables() -> dict[str, _program.OpTable]:
 _TABLES = _load_tables()
 isa_name = os.environ.get("NNCORE_ISA") or list(_TABLES)[-1]
 if isa_name not in _TABLES:
-    raise ImportError(f"NNCORE_ISA must be one of {', '.join(_TABLES)} on this machine, got {isa_name!r}")
+    raise ImportError(f"NNCORE_ISA must be one of {', '.join(_TABLES)} on this machine, got {shown(isa_name)}")
 
 
 def available_isas() -> tuple[str, ...]:

@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._kernels.threads import Lock
+from nncore.shown import shown
 
 __all__ = ["gemm", "gemm_name", "gemm_variant", "one_blas_thread", "one_thread"]
 
 NAMES = ("own", "blas")
 gemm_name = os.environ.get("NNCORE_GEMM") or "own"
 if gemm_name not in NAMES:
-    raise ImportError(f"NNCORE_GEMM must be one of {', '.join(NAMES)}, got {gemm_name!r}")
+    raise ImportError(f"NNCORE_GEMM must be one of {', '.join(NAMES)}, got {shown(gemm_name)}")
 
 
 def gemm_variant(dtype: Any) -> tuple[str, tuple[NDArray[np.uintp], ...]]:

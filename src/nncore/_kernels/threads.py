@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import weakref
 from numbers import Integral
 
 from nncore._kernels import program
 from nncore._kernels.cpus import affinity, cgroup_quota
+from nncore.shown import shown
 
 MAX_THREADS = program.MAX_THREADS
 
@@ -39,7 +41,7 @@ def set_num_threads(n: int) -> None:
     >>> nn.set_num_threads(before)
     """
     if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MAX_THREADS:
-        raise ValueError(f"n must be a positive integer of at most {MAX_THREADS}, got {n!r}")
+        raise ValueError(f"n must be a positive integer of at most {MAX_THREADS}, got {shown(n)}")
     _ask(int(n), "set_num_threads")
 
 
@@ -114,8 +116,8 @@ def _read_environment() -> None:
     text = os.environ.get("NNCORE_NUM_THREADS")
     if text is None:
         return
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= MAX_THREADS:
-        raise ImportError(f"NNCORE_NUM_THREADS must be a positive integer of at most {MAX_THREADS}, got {text!r}")
+    if not re.fullmatch("0*[1-9][0-9]{0,3}", text) or int(text) > MAX_THREADS:
+        raise ImportError(f"NNCORE_NUM_THREADS must be a positive integer of at most {MAX_THREADS}, got {shown(text)}")
     _ask(int(text), "NNCORE_NUM_THREADS")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.shown import shown
+
 __all__ = ["load_digits", "ordered_lines", "two_spirals", "xor"]
 
 Float32 = NDArray[np.float32]
@@ -102,9 +104,9 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     ([[0.0, 1.0], [0.0, -1.0]], [0, 1, 0, 1])
     """
     if n < 2:
-        raise ValueError(f"n must be at least 2, got {n!r}")
+        raise ValueError(f"n must be at least 2, got {shown(n)}")
     if not 0 <= noise < np.inf:
-        raise ValueError(f"noise must be finite and at least 0, got {noise!r}")
+        raise ValueError(f"noise must be finite and at least 0, got {shown(noise)}")
     y = np.arange(n) % 2
     phi = 6 * np.pi * (np.arange(n) // 2) / max((n + 1) // 2 - 1, 1)
     r = (1 - 2 * y) * (1 - phi / (6.5 * np.pi))
@@ -141,6 +143,6 @@ def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
     ([1.0, 2.0, 1.0, 2.0], [2.0, 4.0, -1.0, -2.0])
     """
     if points < 1:
-        raise ValueError(f"points must be at least 1, got {points!r}")
+        raise ValueError(f"points must be at least 1, got {shown(points)}")
     x = np.arange(1, points + 1, dtype=np.float32)[:, None]
     return np.concatenate([x, x]), np.concatenate([2 * x, -x])

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import CHUNK, as_numbers, check_finite, convert
+from nncore.data.validation import (
+    CHUNK,
+    SINGLE_ROW,
+    as_numbers,
+    check_column_names,
+    check_finite,
+    column_names,
+    convert,
+    names_of_columns,
+)
 from nncore.fields import Choice, Configured, assign
+from nncore.shown import shown
 
 __all__ = ["Scaler"]
 
@@ -33,13 +43,18 @@ class Scaler(Configured):
     n_features_in_ : int
     n_samples_seen_ : int64 array, (features,)
         The values that the statistics of each feature rest on.
+    feature_names_in_ : tuple of str, or None
+        The names of the columns of the first data frame that the scaler was fitted on. Data frames with other names, or in
+        another order, are refused from then on; arrays, which have no names, are taken. Assign None to forget them.
     """
 
     saved: ClassVar[dict[str, int]] = {}  # the arrays that make up the state, and how many axes each has
 
     needed: ClassVar[str] = "a value in every column"
+    keeps_columns: ClassVar[bool] = True  # is each feature of the result one of the data's?
 
     n_features_in_: int
+    _feature_names: tuple[str, ...] | None = None
     n_samples_seen_: NDArray[np.int64]
 
     nan = Choice("error", "ignore")
@@ -82,24 +97,31 @@ class Scaler(Configured):
         before = dict(self.__dict__)
         for name in [name for name in before if name.endswith("_")]:
             delattr(self, name)
+        self._feature_names = None
         try:
-            return self.partial_fit(X)
+            self.partial_fit(X)
+            self._check_seen()
+            return self
         except BaseException:
             self.__dict__ = before
             raise
 
     def partial_fit(self, X: Any, y: Any = None) -> Any:
-        """Learn from X in addition: portions, one after the other, give what all of them together would."""
+        """Learn from X in addition: portions, one after the other, give what all of them together would.
+
+        With ``nan="ignore"`` a portion may have a column of nothing but NaN; the scaler cannot be used until there was a value.
+        """
+        self.check_names(X, "X")
         rows = self._rows(X, "X")[1]
         before = dict(self.__dict__)
         try:
             step = max(1, CHUNK // rows.shape[1])
             for start in range(0, len(rows), step):
                 self._learn(np.ascontiguousarray(rows[start : start + step], dtype=np.float64))  # one order of sums
-            if not self.n_samples_seen_.all():
-                raise ValueError(f"X must have {self.needed}, got nothing but NaN")
-            self._derive()
-            self._solve()
+            if self.n_samples_seen_.all():
+                self._derive()
+                self._solve()
+            self._feature_names = self._feature_names or column_names(X)
         except BaseException:
             self.__dict__ = before
             raise
@@ -120,11 +142,22 @@ class Scaler(Configured):
 
     def transformed(self, values: Any, argument: str) -> Array:
         """As `transform`, for values that the caller knows as ``argument``: errors name it."""
+        self.check_names(values, argument)
         return self._apply(self._forward, values, argument)
 
     def inverse_transform(self, X: Any) -> Array:
         """Back from scaled features to the data's."""
-        return self._apply(self._backward, X, "X")
+        return self.inverse_transformed(X, "X")
+
+    def inverse_transformed(self, values: Any, argument: str) -> Array:
+        """As `inverse_transform`, for values that the caller knows as ``argument``."""
+        if self.keeps_columns:
+            self.check_names(values, argument)
+        return self._apply(self._backward, values, argument)
+
+    def check_names(self, X: Any, argument: str) -> None:
+        """Raise if the columns of X have other names than those that the scaler was fitted on."""
+        check_column_names(X, self._feature_names, argument, f"fit of the {type(self).__name__}")
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
         """``fit(X)``, then ``transform(X)``."""
@@ -151,6 +184,7 @@ class Scaler(Configured):
         if rows.shape[1] != expected:
             raise ValueError(
                 f"{argument} must have {expected} features, as the data the scaler was fitted on, got {rows.shape[1]}"
+                + (SINGLE_ROW.format(argument) if array.shape == (expected,) else "")
             )
         if rows.dtype.kind == "f" and rows.itemsize > 8:  # of more digits than the scalers compute with
             given, rows = rows, convert(rows, np.float64)
@@ -159,9 +193,28 @@ class Scaler(Configured):
         _check(rows, self.nan, argument)
         return array.shape, rows
 
+    @property
+    def feature_names_in_(self) -> tuple[str, ...] | None:
+        """The names of the columns that the scaler was fitted on, if they had names."""
+        return self._feature_names
+
+    @feature_names_in_.setter
+    def feature_names_in_(self, names: Iterable[str] | None) -> None:
+        self._check_fitted()
+        self._feature_names = names_of_columns("feature_names_in_", names, self.n_features_in_)
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise ValueError(f"this {type(self).__name__} is not fitted yet: call fit first")
+        self._check_seen()
+
+    def _check_seen(self) -> None:
+        """Raise if there is a feature of which the data held no value."""
+        empty = np.flatnonzero(self.n_samples_seen_ == 0)
+        if len(empty):
+            names = self._feature_names or range(self.n_features_in_)
+            where = "" if len(empty) == self.n_features_in_ else f" in column {shown(names[empty[0]])}"
+            raise ValueError(f"X of fit must have {self.needed}, got nothing but NaN{where}")
 
     # --- scikit-learn's conventions
 
@@ -173,13 +226,13 @@ class Scaler(Configured):
         """Change constructor's arguments."""
         for name in params:
             if name not in self.get_params():
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}")
+                raise ValueError(f"{type(self).__name__} has no parameter {shown(name)}")
         assign(self, params)
         return self
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """What follows from the arguments follows from the new ones."""
-        if assigned and hasattr(self, "n_features_in_"):
+        if assigned and hasattr(self, "n_features_in_") and self.n_samples_seen_.all():
             self._derive()
 
     def __sklearn_tags__(self) -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nncore._kernels.blas import one_blas_thread
 from nncore.data.scaler import Scaler
 from nncore.fields import Converted, Number, number
+from nncore.shown import shown
 
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler", "attached", "restored"]
 
@@ -37,7 +38,7 @@ class StandardScaler(Scaler):
     ----------
     mean_, var_, scale_ : arrays (features,)
         μ, σ², and σ or 1.
-    n_samples_seen_, n_features_in_
+    n_samples_seen_, n_features_in_, feature_names_in_
 
     Examples
     --------
@@ -104,7 +105,7 @@ class MinMaxScaler(Scaler):
     data_min_, data_max_, data_range_ : arrays (features,)
     scale_, min_ : arrays (features,)
         z = x · ``scale_`` + ``min_``, as in scikit-learn.
-    n_samples_seen_, n_features_in_
+    n_samples_seen_, n_features_in_, feature_names_in_
 
     Examples
     --------
@@ -187,7 +188,7 @@ class Decorrelate(Scaler):
         V: the eigenvectors are its rows, the sign such that the largest component is positive.
     explained_variance_ : array (features,)
         The diagonal of Λ.
-    n_samples_seen_, n_features_in_
+    n_samples_seen_, n_features_in_, feature_names_in_
 
     Examples
     --------
@@ -203,6 +204,7 @@ class Decorrelate(Scaler):
         "n_samples_seen_": 1, "mean_": 1, "covariance_": 2, "components_": 2, "explained_variance_": 1,
     }  # fmt: skip
     needed: ClassVar[str] = "a row without NaN"
+    keeps_columns: ClassVar[bool] = False
 
     mean_: Array
     covariance_: Array
@@ -276,19 +278,19 @@ def attached(scaler: Any, features: int, argument: str) -> Scaler | None:
     if scaler is None:
         return None
     if not isinstance(scaler, Scaler):
-        raise TypeError(f"{argument} must be a scaler of nncore.data or None, got {scaler!r}")
+        raise TypeError(f"{argument} must be a scaler of nncore.data or None, got {shown(scaler)} of {type(scaler).__module__}")
     scaler._check_fitted()
     if scaler.n_features_in_ != features:
         raise ValueError(f"{argument} must be fitted on {features} features, got {scaler.n_features_in_}")
     return copy.deepcopy(scaler)
 
 
-def restored(config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Scaler:
-    """The scaler that ``config`` and these arrays describe, as a file holds them; nothing in them is trusted."""
+def restored(config: Mapping[str, Any], arrays: Mapping[str, Array], names: Any = None) -> Scaler:
+    """The scaler that ``config``, arrays and names of columns describe, as a file holds them; nothing in them is trusted."""
     arguments = dict(config)
     name = arguments.pop("class")
     if name not in SCALERS:
-        raise ValueError(f"a scaler of class {name!r} is not known")
+        raise ValueError(f"a scaler of class {shown(name)} is not known")
     if isinstance(arguments.get("feature_range"), list):
         arguments["feature_range"] = tuple(arguments["feature_range"])
     scaler = SCALERS[name](**arguments)
@@ -304,7 +306,7 @@ def restored(config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Scaler:
         setattr(scaler, attribute, array)
     if scaler.n_samples_seen_.min() < 1 or not scaler._possible():
         raise ValueError(f"its statistics are none that a {name} can have")
-    scaler.n_features_in_ = features
+    scaler.n_features_in_, scaler.feature_names_in_ = features, names
     scaler._derive()
     return scaler
 
@@ -317,10 +319,10 @@ def _scale(mean: Array, var: Array) -> Array:
 
 def _interval(feature_range: Any) -> tuple[float, float]:
     if not isinstance(feature_range, (tuple, list)):
-        raise TypeError(f"feature_range must be two numbers (a, b), got {feature_range!r}")
+        raise TypeError(f"feature_range must be two numbers (a, b), got {shown(feature_range)}")
     if len(feature_range) != 2:
-        raise ValueError(f"feature_range must be two numbers (a, b), got {feature_range!r}")
+        raise ValueError(f"feature_range must be two numbers (a, b), got {shown(feature_range)}")
     low, high = (number("feature_range", end) for end in feature_range)
     if low >= high:
-        raise ValueError(f"feature_range must be (a, b) with a < b, got {feature_range!r}")
+        raise ValueError(f"feature_range must be (a, b) with a < b, got {shown(feature_range)}")
     return low, high

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.data.validation import as_numbers
+from nncore.fields import count, number
+from nncore.shown import shown
 
 __all__ = ["train_validation_split"]
 
@@ -60,12 +62,13 @@ def train_validation_split(
     >>> len(train), len(validation), np.bincount(y[validation])
     (80, 20, array([18,  2]))
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1, both excluded, got {fraction!r}")
-    if not (isinstance(stratify, (bool, np.bool_)) or stratify == "auto"):
-        raise ValueError(f"stratify must be 'auto', True or False, got {stratify!r}")
+    fraction = number("fraction", fraction, above=0, below=1)
+    if not isinstance(stratify, (bool, np.bool_)) and not (isinstance(stratify, str) and stratify == "auto"):
+        labels_go = "" if isinstance(stratify, str) else "; labels to stratify by are given as y"
+        raise ValueError(f"stratify must be 'auto', True or False, got {shown(stratify)}{labels_go}")
+    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(count("seed", seed, 0))
     if not (hasattr(X, "__len__") or hasattr(X, "shape")) or getattr(X, "shape", None) == ():
-        raise TypeError(f"X must be an array of rows, got {X!r:.60}")
+        raise TypeError(f"X must be an array of rows, got {shown(X)}")
     n = int(X.shape[0]) if hasattr(X, "shape") else len(X)
     if n < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {n}")
@@ -75,7 +78,7 @@ def train_validation_split(
     if stratify == "auto":
         stratify = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iub"
 
-    order = np.random.default_rng(seed).permutation(n)
+    order = rng.permutation(n)
     held_back = min(max(round(fraction * n), 1), n - 1)
     if stratify:
         if labels is None:

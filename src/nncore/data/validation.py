@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import decimal
+import itertools
 import math
 import numbers
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import NoneType
 from typing import Any
 
@@ -16,13 +17,15 @@ from numpy.typing import DTypeLike, NDArray
 from nncore import _kernels
 from nncore.arrays import for_kernels
 from nncore.fields import count
+from nncore.shown import shown
 
 __all__ = [
-    "as_numbers", "as_rows", "check_finite", "check_lengths", "check_row_count", "check_step", "column_names", "convert",
-    "is_sparse", "not_finite", "shape_error",
+    "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step",
+    "column_names", "convert", "is_sparse", "names_of_columns", "not_finite", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
+SINGLE_ROW = "; a single row is {}[np.newaxis]"
 CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
 
 
@@ -33,7 +36,7 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     """
     array = as_numbers(X, argument)
     if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
-        raise shape_error(argument, shape, array.shape)
+        raise shape_error(argument, shape, array.shape, SINGLE_ROW.format(argument) if array.shape == shape else "")
     check_row_count(array, argument, empty=empty)
     rows = convert(array, dtype)
     if rows.ndim != 2:
@@ -73,6 +76,31 @@ def column_names(values: Any) -> tuple[str, ...] | None:
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
+def check_column_names(values: Any, known: tuple[str, ...] | None, argument: str, during: str = "fit") -> None:
+    """Raise if the columns of ``values`` have names that are not those known from ``during``, in the same order."""
+    names = column_names(values)
+    if known is None or names is None or names == known:
+        return
+    unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
+    problems = [f"{what}: {shown(some)[1:-1]}" for what, some in (("unseen", unseen), ("missing", missing)) if some]
+    pairs = enumerate(itertools.zip_longest(known, names))
+    place, (expected, got) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+    raise ValueError(
+        f"The feature names of {argument} should match those that were passed during {during}, in the same order. "
+        + ("; ".join(problems) or f"Expected {shown(expected)} as column {place}, got {shown(got)}")
+    )
+
+
+def names_of_columns(argument: str, names: Any, width: int) -> tuple[str, ...] | None:
+    """Names of so many columns that a user or a file gives, or None."""
+    if names is None:
+        return None
+    given = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
+    if len(given) != width or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{argument} must be {width} strings, one for each input, or None, got {shown(names)}")
+    return tuple(map(str, given))
+
+
 def as_numbers(values: Any, argument: str) -> Array:
     """An array of real numbers, from whatever holds such: the one way of user's data into the package.
 
@@ -105,8 +133,8 @@ def _check_container(values: Any, argument: str) -> None:
 def _array(values: Any, argument: str) -> Array:
     try:
         return np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{argument} must be an array: {error}") from None
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{argument} must be an array, whose rows all have one shape, got {shown(values)}") from None
 
 
 def _is_frame(values: Any) -> bool:
@@ -117,7 +145,7 @@ def _frame_numbers(frame: Any, argument: str) -> Array:
     """Columns of one dtype as the frame itself converts them, which may need no copy; others one by one."""
     if len(set(getattr(frame, "dtypes", ()))) == 1:
         array = _array(frame, argument)
-        if array.dtype.kind in "fiub":
+        if array.dtype.kind in "fiub" and array.shape == frame.shape:
             return array
     if hasattr(frame, "iloc"):
         columns = [(name, frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
@@ -125,7 +153,19 @@ def _frame_numbers(frame: Any, argument: str) -> Array:
         columns = list(zip(column_names(frame) or (), getattr(frame, "get_columns", lambda: frame.columns)(), strict=True))
     if not columns:
         return np.empty(frame.shape)
-    return np.column_stack([_real(_array(column, argument), argument, f" in column {name!r}") for name, column in columns])
+    return np.column_stack([_column(column, argument, name) for name, column in columns])
+
+
+def _column(column: Any, argument: str, name: Any) -> Array:
+    """A column's numbers (n,)."""
+    array = _array(column, argument)
+    parts = array.dtype.names or any(isinstance(value, (list, tuple, np.ndarray)) for value in array[:1])
+    if array.ndim != 1 or parts:
+        raise TypeError(
+            f"{argument} must have a number in each cell, got several in column {shown(name)}: give them columns of their own, "
+            "or an array of more axes"
+        )
+    return _real(array, argument, f" in column {shown(name)}")
 
 
 def _real(array: Array, argument: str, where: str = "") -> Array:

@@ -16,6 +16,7 @@ from nncore.figures import finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
+from nncore.shown import shown
 from nncore.tables import html_table
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Comparison:
     quantiles: tuple[float, float]
     title: str
     unit: str = "step"
-    measure: str = "loss − minimum"
+    measure: str = "loss - minimum"
     goal: float | None = None
 
     def band(self, name: str) -> tuple[Array, Array, Array]:
@@ -255,7 +256,7 @@ class Comparison:
         if self.goal is not None:
             last = self.losses[name].shape[1] - 1
             least, middle, most = (f"{step:.0f}" if np.isfinite(step) else f"> {last}" for step in self._three(steps))
-            at_goal = "≤ " if np.isfinite(self._three(steps)[1]) else ""
+            at_goal = "<= " if np.isfinite(self._three(steps)[1]) else ""
             cells = [middle, least, most, f"{np.isfinite(steps).sum()}/{self._runs}", f"{at_goal}{median}"]
         diverged = f"{np.isinf(final).sum()}/{self._runs}"
         return [name, f"{self.lr[name]:.3g}{'*' if self.searches[name].at_edge else ''}", *cells, diverged]
@@ -393,8 +394,8 @@ def compare(
         raise ValueError("factories must hold at least one, got none")
     if f.lowest is None:
         raise ValueError(
-            f"f must be a function with a minimum, got {f!r}: where the loss falls without bound, the highest learning rate "
-            "wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
+            f"f must be a function with a minimum, got {shown(f)}: where the loss falls without bound, the highest learning "
+            "rate wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
         )
     number("goal", goal, above=0, below=1)
     lowest: float = f.lowest

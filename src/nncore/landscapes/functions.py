@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
+from nncore.data.validation import as_numbers
 from nncore.fields import Value, arguments, number
+from nncore.shown import shown
 
 __all__ = [
     "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle", "get",
@@ -59,7 +61,9 @@ class Landscape(Value, ABC):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._takes_no_more() and name in {*arguments(type(self)).values(), "start", "bounds", "minima", "matrix"}:
-            raise AttributeError(f"{name} is fixed once the landscape is made, got {value!r}: make a new {type(self).__name__}")
+            raise AttributeError(
+                f"{name} is fixed once the landscape is made, got {shown(value)}: make a new {type(self).__name__}"
+            )
         super().__setattr__(name, value)
 
     @property
@@ -342,9 +346,9 @@ class Quadratic(Landscape):
             raise ValueError("eigenvalues and condition exclude each other, got both")
         values = np.array([1.0, number("condition", 20.0 if condition is None else condition, 1.0)])
         if eigenvalues is not None:
-            values = np.asarray(eigenvalues, np.float64)
+            values = as_numbers(eigenvalues, "eigenvalues").astype(np.float64)
         if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"eigenvalues must be positive numbers, got {eigenvalues!r}")
+            raise ValueError(f"eigenvalues must be positive numbers, got {shown(eigenvalues)}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
         rotation = (0.5 if eigenvalues is None else 0.0) if rotation is None else rotation
         self.rotation = rotation if isinstance(rotation, (Sequence, np.ndarray)) else number("rotation", rotation)
@@ -394,7 +398,7 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
 @one_blas_thread()
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
-    q = np.asarray(rotation, np.float64)
+    q = as_numbers(rotation, "rotation").astype(np.float64)
     if q.ndim == 0:
         if q == 0:
             return None
@@ -420,8 +424,8 @@ def get(landscape: Any) -> Landscape:
     if isinstance(landscape, Landscape):
         return landscape
     if not isinstance(landscape, str):
-        raise TypeError(f"landscape must be a Landscape or a name, got {landscape!r}")
+        raise TypeError(f"landscape must be a Landscape or a name, got {shown(landscape)}")
     if landscape not in LANDSCAPES:
-        raise ValueError(f"landscape must be one of {', '.join(LANDSCAPES)}, got {landscape!r}")
+        raise ValueError(f"landscape must be one of {', '.join(LANDSCAPES)}, got {shown(landscape)}")
     make: Any = LANDSCAPES[landscape]
     return make()

@@ -30,6 +30,7 @@ from nncore._kernels.blas import one_blas_thread
 from nncore.fields import count, number
 from nncore.landscapes.functions import Quadratic
 from nncore.optimizers import Momentum
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +110,7 @@ def regime(eta_lambda: float, mu: float) -> str:
     (['monotone', 'ripples', 'oscillation', 'divergence'], 'one step')
     """
     if mu < 0:
-        raise ValueError(f"mu must be a finite number of at least 0, got {mu!r}")
+        raise ValueError(f"mu must be a finite number of at least 0, got {shown(mu)}")
     if mu >= 1 or eta_lambda <= 0 or eta_lambda >= 2 * (1 + mu):
         return "divergence"
     if mu == 0 and math.isclose(eta_lambda, 1, rel_tol=1e-12):

@@ -13,6 +13,7 @@ from nncore.fields import count
 from nncore.figures import SavePath, finish, new_figure
 from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -162,7 +163,7 @@ def animate(
     """
     suffix = "" if path is None else os.path.splitext(os.fspath(path))[1].lower()
     if path is not None and suffix not in (".gif", ".html"):
-        raise ValueError(f"path must be a name that ends in .gif or .html, got {os.fspath(path)!r}")
+        raise ValueError(f"path must be a name that ends in .gif or .html, got {shown(os.fspath(path))}")
     count("frames", frames)
     ways = _ways(f, paths)
     figure = new_figure("animate", (7.6, 5.0), path)

@@ -16,6 +16,7 @@ from nncore.fields import count
 from nncore.optimizers import Optimizer
 from nncore.optimizers.arrays import Real, tile_table
 from nncore.optimizers.path import Path, evaluator, start
+from nncore.shown import shown
 
 __all__ = ["Recording", "record"]
 
@@ -98,7 +99,7 @@ def record(
     """
     theta, steps = start(x0), count("steps", steps, 0)
     if clip is not None and not isinstance(clip, Clipping):
-        raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {clip!r}")
+        raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
     if not resume or len(optimizer.state) < len(optimizer.slots):
         optimizer.init_state(theta.size, theta.dtype)
     hyper = {name: values.copy() for name, values in optimizer.hyper_values(steps).items()}
@@ -125,7 +126,7 @@ def _walk(
         if parameters is not theta:
             loss = evaluate(parameters)[0]
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
-            raise DivergenceError(f"{optimizer!r}: loss or gradient is not finite after {t} steps")
+            raise DivergenceError(f"{shown(optimizer)}: loss or gradient is not finite after {t} steps")
         clipped = clip(gradient)
         tape.write(parameters, loss, gradient, clipped, optimizer.state)
         if t < steps:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._kernels.blas import one_blas_thread
 from nncore.fields import count, number
 from nncore.figures import SavePath, finish, new_figure
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +137,7 @@ class LossSurface:
         if not finite.size:
             raise ValueError("loss must hold positive finite losses to draw, got none")
         if limits is not None and not 0 < limits[0] < limits[1] < np.inf:
-            raise ValueError(f"limits must be 0 < lowest < highest, got {limits!r}")
+            raise ValueError(f"limits must be 0 < lowest < highest, got {shown(limits)}")
         low, high = np.log10(limits or (finite.min(), finite.max()))
         levels = np.linspace(low, max(high, low + 1e-6), 24)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -192,7 +193,7 @@ def loss_surface(
     half = np.asarray(extent, np.float64)
     limits = np.array([[-1.0, 1.0]] * 2) * number("extent", float(half), above=0.0) if half.ndim == 0 else half
     if limits.shape != (2, 2) or not (limits[:, 0] < limits[:, 1]).all():
-        raise ValueError(f"extent must be a number or two pairs of lowest and highest, got {extent!r}")
+        raise ValueError(f"extent must be a number or two pairs of lowest and highest, got {shown(extent)}")
     a, b = np.linspace(limits[:, 0], limits[:, 1], count("points", points, 2)).T
     copy, origin = model.copy(), model.parameters.astype(np.float64)
     trainer = Trainer(copy, loss, regularizer=regularizer)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nncore import initializers
 from nncore.arrays import overwrite, read_only, returned
 from nncore.fields import Configured, Fixed, Maybe, Name, number, plain
+from nncore.shown import shown
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
@@ -128,7 +129,7 @@ class Layer(Configured):
             overwrite(f"{self.name}.{name}", bound, value)
         elif name in self._fixed:
             raise AttributeError(
-                f"{name} of layer {self.label} is fixed once the layer is in a model, got {value!r}: make a new model"
+                f"{name} of layer {self.label} is fixed once the layer is in a model, got {shown(value)}: make a new model"
             )
         else:
             super().__setattr__(name, value)
@@ -249,5 +250,5 @@ def unbound(layer: Layer) -> Layer:
 
 def _check_sizes(what: str, shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"shape of {what} must be a tuple of positive integers, got {shape!r}")
+        raise ValueError(f"shape of {what} must be a tuple of positive integers, got {shown(shape)}")
     return tuple(int(n) for n in shape)

@@ -13,6 +13,7 @@ from nncore.initializers import Constant
 from nncore.layers.activations import ReLU
 from nncore.layers.base import Array, Layer
 from nncore.schedules import Schedule, as_schedule
+from nncore.shown import shown
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["BatchNorm", "BatchRenorm"]
@@ -326,7 +327,7 @@ class BatchRenorm(BatchNorm):
 
 def _units(units: Sequence[int]) -> tuple[int, ...]:
     if isinstance(units, (str, Mapping)) or not isinstance(units, (Sequence, np.ndarray)):
-        raise TypeError(f"units must be a list of channel numbers, got {units!r}")
+        raise TypeError(f"units must be a list of channel numbers, got {shown(units)}")
     array = np.asarray(units)
     if (
         array.ndim != 1
@@ -335,7 +336,7 @@ def _units(units: Sequence[int]) -> tuple[int, ...]:
         or array.min() < 0
         or len(set(array.tolist())) < array.size
     ):
-        raise ValueError(f"units must be different channel numbers, at least one, got {units!r}")
+        raise ValueError(f"units must be different channel numbers, at least one, got {shown(units)}")
     return tuple(sorted(array.tolist()))
 
 

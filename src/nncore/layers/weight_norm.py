@@ -12,6 +12,7 @@ from nncore.fields import Converted
 from nncore.layers.base import Array, Layer, unbound
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
+from nncore.shown import shown
 from nncore.tape import Op, Signal, Tape
 
 __all__ = ["WeightNorm"]
@@ -22,10 +23,10 @@ TILE_UNITS = 32  # units of a tile: whole panels of the packed copy
 def _dense(name: str, layer: Any) -> Dense:
     if isinstance(layer, Mapping):  # from a file
         if layer.get("class", "Dense") != "Dense":
-            raise TypeError(f"{name} must be a Dense layer, got one of class {layer['class']!r}")
+            raise TypeError(f"{name} must be a Dense layer, got one of class {shown(layer['class'])}")
         layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
     if type(layer) is not Dense:  # what a subclass does is not done here
-        raise TypeError(f"{name} must be a Dense layer, whose weights are normalized, got {layer!r}")
+        raise TypeError(f"{name} must be a Dense layer, whose weights are normalized, got {shown(layer)}")
     return layer
 
 

@@ -14,6 +14,7 @@ from nncore.optimizers.noise import GradientNoise
 from nncore.optimizers.sgd import SGD
 from nncore.optimizers.sign import DeltaBarDelta, Lion, Rprop
 from nncore.optimizers.wrapper import Wrapper
+from nncore.shown import shown
 
 __all__ = [
     "EMA", "OPTIMIZERS", "SGD", "WRAPPERS", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "DeltaBarDelta",
@@ -42,15 +43,15 @@ def get(optimizer: Any) -> Optimizer:
         arguments = dict(optimizer)
         name = arguments.pop("class")
         if name not in classes:
-            raise ValueError(f"optimizer must be one of {', '.join(classes)}, got {name!r}")
+            raise ValueError(f"optimizer must be one of {', '.join(classes)}, got {shown(name)}")
         return classes[name](**arguments)
     if not isinstance(optimizer, str):
-        raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
+        raise TypeError(f"optimizer must be an Optimizer or a name, got {shown(optimizer)}")
     if optimizer in OPTIMIZERS:
         return OPTIMIZERS[optimizer]()
     from nncore import second_order  # only now: it needs more of SciPy
 
     if optimizer not in second_order.OPTIMIZERS:
         names = [*OPTIMIZERS, *second_order.OPTIMIZERS]
-        raise ValueError(f"optimizer must be one of {', '.join(names)}, got {optimizer!r}{hint(optimizer, names)}")
+        raise ValueError(f"optimizer must be one of {', '.join(names)}, got {shown(optimizer)}{hint(optimizer, names)}")
     return second_order.OPTIMIZERS[optimizer]()

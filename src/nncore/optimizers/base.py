@@ -27,6 +27,7 @@ from nncore.optimizers.arrays import (
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
+from nncore.shown import shown
 from nncore.tape import Op
 
 MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
@@ -139,7 +140,7 @@ class Optimizer(Configured, OwnsArrays):
             if self.step_count:
                 raise ValueError(
                     f"{seeding[0]} is fixed once a step was taken, as it sets only what the state of {self.title} is before, "
-                    f"got {assigned[seeding[0]]!r}: make a new {self.title}"
+                    f"got {shown(assigned[seeding[0]])}: make a new {self.title}"
                 )
             self.fill_state()
         form = tuple(self.slots), tuple(self.running)
@@ -148,7 +149,7 @@ class Optimizer(Configured, OwnsArrays):
         if self.state:
             name, value = next(iter(assigned.items()))
             raise ValueError(
-                f"{name} is fixed once there is a state, whose arrays it decides, got {value!r}: make a new {self.title}"
+                f"{name} is fixed once there is a state, whose arrays it decides, got {shown(value)}: make a new {self.title}"
             )
         self._form = form
         vars(self)["products"] = dict.fromkeys(self.running, 1.0)
@@ -252,7 +253,7 @@ class Optimizer(Configured, OwnsArrays):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
         if not isinstance(state, Mapping):
-            raise TypeError(f"state of {self.name} must be a mapping, got {state!r}")
+            raise TypeError(f"state of {self.name} must be a mapping, got {shown(state)}")
         scalars = self._scalars()
         state = dict(state)
         stretches = _stretches(state.pop("stretches", np.empty((0, 3), np.int64)))  # states of older versions have none
@@ -266,10 +267,10 @@ class Optimizer(Configured, OwnsArrays):
         products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
         for name, product in products.items():
             if product > 1:
-                raise ValueError(f"product_{name} must be a number in [0, 1], got {product!r}")
+                raise ValueError(f"product_{name} must be a number in [0, 1], got {shown(product)}")
         entered = count("entered", state.get("entered", 0), 0)
         if entered > 1:
-            raise ValueError(f"entered must be 0 or 1, got {entered!r}")
+            raise ValueError(f"entered must be 0 or 1, got {shown(entered)}")
         self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
         self.state.update(arrays)
         vars(self).update(step_count=step_count, products=products, entered=bool(entered))
@@ -318,7 +319,7 @@ class Optimizer(Configured, OwnsArrays):
     def _not_finite(self, when: str, grad: Real) -> str:
         cause = self.vanished_eps(grad)
         why = f", as {cause}; take a larger eps" if cause else ""
-        return f"{self!r}: a parameter or its state is not finite {when}{why}"
+        return f"{shown(self)}: a parameter or its state is not finite {when}{why}"
 
     def vanished_eps(self, grad: Real) -> str:
         """Why a step along the finite gradient `grad` is not finite, if that can be because eps counts as 0; or else nothing.
@@ -348,7 +349,7 @@ class Optimizer(Configured, OwnsArrays):
         self._ensure_state(theta)
         table = tile_table(theta.size)
         if self._bind([Op("tiles", op, self.arrays(theta, theta, table))])(self.coefficients(1), self.step_count):
-            raise DivergenceError(f"{self!r}: a parameter is not finite")
+            raise DivergenceError(f"{shown(self)}: a parameter is not finite")
         self.entered = entered
 
     def _bind(self, ops: Sequence[Op]) -> _kernels.TileOps:
@@ -431,7 +432,7 @@ class Optimizer(Configured, OwnsArrays):
                 if self.enter:
                     losses[taken] = evaluate(points[taken])[0]
                 if not (np.isfinite(losses[taken]) and np.isfinite(gradient).all()):
-                    raise DivergenceError(f"{self!r}: loss or gradient is not finite after {taken} steps")
+                    raise DivergenceError(f"{shown(self)}: loss or gradient is not finite after {taken} steps")
                 if taken == steps:
                     break
                 if step(rows[taken : taken + 1], self.step_count + taken):
@@ -471,7 +472,7 @@ def _stretches(value: Any) -> list[Stretch]:
     ):  # fmt: skip
         raise ValueError(
             f"state stretches must have rows (step, epoch, steps per epoch) of int64, steps ascending, "
-            f"got {table.tolist()!r:.100}"
+            f"got {shown(table.tolist())}"
         )
     return [(step, epoch, length) for step, epoch, length in table.tolist()]
 

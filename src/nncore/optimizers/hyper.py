@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nncore.fields import Field, Number, Pair
 from nncore.schedules import Schedule, as_schedule
+from nncore.shown import shown
 
 __all__ = ["NAMES", "Fraction", "Hyper", "HyperParameter", "Pair"]
 
@@ -30,7 +31,7 @@ class HyperParameter(Field[Hyper]):
         NAMES.add(name)
 
     def check(self, value: Any) -> Hyper:
-        return as_schedule(value) if isinstance(value, (Schedule, dict)) else self.number.check(value)
+        return as_schedule(value, self.argument) if isinstance(value, (Schedule, dict)) else self.number.check(value)
 
     def check_values(self, values: NDArray[np.float64], schedule: Schedule) -> None:
         """Raise if a value that the schedule takes is out of range."""
@@ -38,7 +39,7 @@ class HyperParameter(Field[Hyper]):
             try:
                 self.number.check(end)
             except ValueError as error:
-                raise ValueError(f"{error} from {schedule!r}") from None
+                raise ValueError(f"{error} from {shown(schedule)}") from None
 
 
 class Fraction(HyperParameter):

@@ -8,6 +8,7 @@ from typing import Any
 from nncore.fields import Flag, Number
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
+from nncore.shown import shown
 
 
 class Lion(Optimizer):
@@ -112,7 +113,7 @@ class Rprop(Optimizer):
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         least, most = self.step_sizes
         if isinstance(least, float) and isinstance(most, float) and least > most:
-            raise ValueError(f"step_sizes must be a pair smin <= smax, got {self.step_sizes!r}")
+            raise ValueError(f"step_sizes must be a pair smin <= smax, got {shown(self.step_sizes)}")
         super().check_fields(assigned)
 
     @property

@@ -13,6 +13,7 @@ from nncore.fields import Fixed
 from nncore.optimizers.arrays import Real
 from nncore.optimizers.base import Optimizer, StepOps
 from nncore.schedules import Array
+from nncore.shown import shown
 
 
 def _of_wrapped(name: str) -> Any:
@@ -64,11 +65,11 @@ class Wrapper(Optimizer):
         if hasattr(inner, "training_run"):
             raise TypeError(
                 f"optimizer: {type(self).__name__} wraps optimizers that take a step along each gradient, such as nn.Adam(), "
-                f"got {inner!r}"
+                f"got {shown(inner)}"
             )
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
-            raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {inner!r}")
+            raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {shown(inner)}")
         self.__dict__["optimizer"] = inner
         super().__init__()
         self.column = self._inner().coefficients(1).shape[1]
@@ -99,7 +100,7 @@ class Wrapper(Optimizer):
             super().__setattr__(name, value)
         elif name == "optimizer":
             raise AttributeError(
-                f"optimizer is fixed once the wrapper is made, got {value!r}: make a new {type(self).__name__}"
+                f"optimizer is fixed once the wrapper is made, got {shown(value)}: make a new {type(self).__name__}"
             )
         elif inner.takes(name):
             setattr(self._inner(), name, value)
@@ -118,7 +119,7 @@ class Wrapper(Optimizer):
         own = dict(config)
         inner = own.pop("optimizer", {})
         if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
-            raise ValueError(f"optimizer must hold the arguments of {self.optimizer.title}, got {inner!r}")
+            raise ValueError(f"optimizer must hold the arguments of {self.optimizer.title}, got {shown(inner)}")
         arguments = {name: value for name, value in inner.items() if name != "class"}
         copy.copy(self.optimizer).configure(arguments)  # raises before anything has changed
         super().configure(own)

@@ -21,6 +21,7 @@ from nncore.optimizers.base import check_finite_state, check_names
 from nncore.optimizers.path import Path, start
 from nncore.schedules import step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
+from nncore.shown import shown
 
 __all__ = ["FullBatchOptimizer", "Walk"]
 
@@ -138,7 +139,7 @@ class FullBatchOptimizer(Optimizer):
         """The first point of a walk."""
         point = f.at(np.asarray(theta, np.float64))
         if not point.finite:
-            raise DivergenceError(f"{self!r}: loss or gradient is not finite at the start")
+            raise DivergenceError(f"{shown(self)}: loss or gradient is not finite at the start")
         return point
 
     def training_run(self, trainer: Any, data: Any, sampler: Any) -> Any:
@@ -231,7 +232,7 @@ class FullBatchOptimizer(Optimizer):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
         if not isinstance(state, Mapping):
-            raise TypeError(f"state of {self.name} must be a mapping, got {state!r}")
+            raise TypeError(f"state of {self.name} must be a mapping, got {shown(state)}")
         n = count("parameters", state.get("parameters"))
         if self._n not in (None, n):
             raise ValueError(f"state of {self.name} must have {self._n} parameters, got {n}")

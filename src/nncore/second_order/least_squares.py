@@ -12,6 +12,7 @@ from nncore.second_order.adaptive import AdaptiveDampedNewton
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
 from nncore.second_order.solve import positive_definite_solve
+from nncore.shown import shown
 
 __all__ = ["GaussNewton", "LevenbergMarquardt"]
 
@@ -93,7 +94,7 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         if self.step_count and ("scale" in self.state) != (self.scaling == "marquardt"):
-            raise ValueError(f"scaling is fixed once there is a state, got {self.scaling!r}: make a new {self.title}")
+            raise ValueError(f"scaling is fixed once there is a state, got {shown(self.scaling)}: make a new {self.title}")
         super().check_fields(assigned)
 
     def initial_state(self, n: int) -> dict[str, Array]:

@@ -18,6 +18,7 @@ from nncore.model import Sequential
 from nncore.regularizers import Regularizer
 from nncore.second_order.linearization import CurvatureProgram, JacobianProgram, chunk_rows
 from nncore.second_order.objective import MOST_DENSE
+from nncore.shown import shown
 from nncore.weights import example_weights
 
 __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
@@ -32,7 +33,7 @@ class _Operator(LinearOperator):
 
     def __init__(self, model: Sequential, X: Any) -> None:
         if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential, got {model!r}")
+            raise TypeError(f"model must be a Sequential, got {shown(model)}")
         if not model.parameters.size:
             raise ValueError("model must have parameters, got none")
         self.model = model

@@ -11,6 +11,7 @@ from nncore.fields import Count
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import strong_wolfe, why_no_step
 from nncore.second_order.objective import MOST_DENSE, Array, Evaluated, Point
+from nncore.shown import shown
 
 __all__ = ["BFGS", "LBFGS"]
 
@@ -27,7 +28,7 @@ class _QuasiNewton(FullBatchOptimizer):
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
         pairs = numbers["pairs"]
         if not (0 <= pairs <= step_count and pairs.is_integer()):
-            raise ValueError(f"pairs must be a whole number from 0 to step_count, which is {step_count}, got {pairs!r}")
+            raise ValueError(f"pairs must be a whole number from 0 to step_count, which is {step_count}, got {shown(pairs)}")
 
     def direction(self, g: Array) -> Array:
         """−Bg."""
@@ -166,7 +167,7 @@ class LBFGS(_QuasiNewton):
         kept = min(int(numbers["pairs"]), self.memory, len(arrays["s"]))
         for s, y in zip(arrays["s"][len(arrays["s"]) - kept :], arrays["y"][len(arrays["y"]) - kept :], strict=True):
             if not (float(s @ y) > 0 and float(y @ y) > 0):
-                raise ValueError(f"state s, y must hold pairs with sᵀy > 0, got {float(s @ y)!r}")
+                raise ValueError(f"state s, y must hold pairs with sᵀy > 0, got {shown(float(s @ y))}")
 
     def direction(self, g: Array) -> Array:
         kept = min(int(self.numbers["pairs"]), self.memory)

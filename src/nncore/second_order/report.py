@@ -20,6 +20,7 @@ from nncore.model import Sequential
 from nncore.regularizers import Regularizer
 from nncore.second_order.operators import GaussNewtonOperator, HessianOperator
 from nncore.second_order.spectrum import extremes, lanczos_quadrature
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,7 +188,7 @@ def curvature(
     (array([0.5, 4.5]), 9.0, 5.0)
     """
     if not 0 < radius < math.inf:
-        raise ValueError(f"radius must be a positive number, got {radius!r}")
+        raise ValueError(f"radius must be a positive number, got {shown(radius)}")
     for name, value in (("k", k), ("probes", probes), ("steps", steps)):
         count(name, value)
     regularizer = regularizers.get(regularizer, model)

@@ -15,6 +15,7 @@ from nncore.samplers import Sampler, Sequential, Shuffled
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.model_objective import ModelObjective
 from nncore.second_order.objective import Array, Evaluated, Point
+from nncore.shown import shown
 
 if TYPE_CHECKING:
     from nncore.trainer import Trainer
@@ -30,14 +31,14 @@ class FullBatchRun:
     def __init__(self, trainer: Trainer, data: Dataset, sampler: Sampler) -> None:
         if trainer.clip is not None:
             raise ValueError(
-                f"clip must be None with {type(trainer.optimizer).__name__}, got {trainer.clip!r}: a clipped gradient is not "
-                "the gradient of the loss, which line searches and curvature take it for"
+                f"clip must be None with {type(trainer.optimizer).__name__}, got {shown(trainer.clip)}: a clipped gradient is "
+                "not the gradient of the loss, which line searches and curvature take it for"
             )
         assert isinstance(trainer.optimizer, FullBatchOptimizer)
         if not isinstance(sampler, (Sequential, Shuffled)):
             raise ValueError(
-                f"sampler must be left out with {type(trainer.optimizer).__name__}, got {sampler!r}: it minimizes one function "
-                "of all rows, in which sample_weight and class_weight may give some of them more weight"
+                f"sampler must be left out with {type(trainer.optimizer).__name__}, got {shown(sampler)}: it minimizes one "
+                "function of all rows, in which sample_weight and class_weight may give some of them more weight"
             )
         if isinstance(data.rows, SparseRows):
             raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")

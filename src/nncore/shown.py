@@ -1,0 +1,53 @@
+"""Values in error messages: short, whatever came."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+__all__ = ["clipped", "shown"]
+
+MOST = 200  # characters
+
+
+class _Repr(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = MOST
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = self.maxarray = 10
+
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # more digits than Python converts
+            return f"an integer of {x.bit_length():,} bits"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        shape, kind = getattr(x, "shape", None), type(x).__name__
+        if isinstance(shape, tuple) and len(shape) and getattr(x, "size", self.maxlist + 1) != 1:
+            dtype = getattr(x, "dtype", None)
+            return f"{kind} of shape {shape}" + (f", dtype {dtype}" if dtype else "")
+        return super().repr_instance(x, level)
+
+
+_repr = _Repr()
+
+
+def shown(value: Any) -> str:
+    """The value for a message: its ``repr``, shortened; of a larger array only type, shape and dtype.
+
+    >>> shown("a"), shown(0.5), shown(None)
+    ("'a'", '0.5', 'None')
+    >>> len(shown("x" * 100_000)), shown(list(range(100_000)))
+    (200, '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...]')
+    >>> import numpy as np
+    >>> shown(np.zeros((1000, 3)))
+    'ndarray of shape (1000, 3), dtype float64'
+    """
+    return clipped(_repr.repr(value))
+
+
+def clipped(text: Any, most: int = MOST) -> str:
+    """A text without its middle, if it is longer than ``most`` characters; of an error its message."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most // 2 - 2]}...{text[len(text) - (most - most // 2 - 1) :]}"
