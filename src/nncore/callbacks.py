@@ -525,7 +525,7 @@ class CSVLogger(Callback):
     2,0.25,0.3
     """
 
-    path = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
+    path: Converted[str | os.PathLike[str], Path] = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
     append = Flag()
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:

@@ -18,19 +18,23 @@ import numpy as np
 
 from nncore.hints import hint
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Flag", "ListOf", "Maybe", "Name", "Number", "PathLike", "Sealed",
     "Value", "arguments", "assign", "choice", "count", "flag", "number",
 ]  # fmt: skip
 
-T = TypeVar("T")
+G = TypeVar("G")  # what is given
+T = TypeVar("T")  # what is kept
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
 
 
-class Field(Generic[T]):
-    """A checked attribute. ``argument`` is the constructor's name for it if it is another one."""
+class Field(Generic[G, T]):
+    """A checked attribute: takes a G and keeps a T. ``argument`` is the constructor's name for it if it is another one."""
 
     wanted = "a value"  # what it must be, for messages
     instead = ""  # of it, for one that may be None
@@ -44,17 +48,17 @@ class Field(Generic[T]):
     if TYPE_CHECKING:  # at run time the instance's dictionary is read
 
         @overload
-        def __get__(self, instance: None, owner: type) -> Field[T]: ...
+        def __get__(self, instance: None, owner: type) -> Self: ...
         @overload
         def __get__(self, instance: Any, owner: type | None = None) -> T: ...
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
-    def __set__(self, instance: Any, value: Any) -> None:
-        values, value = instance.__dict__, self.check(value)
-        before, values[self.name] = values.get(self.name), value
+    def __set__(self, instance: Any, value: G) -> None:
+        values, kept = instance.__dict__, self.check(value)
+        before, values[self.name] = values.get(self.name), kept
         if "_made" in values:
             try:
-                instance.check_fields({self.name: value})
+                instance.check_fields({self.name: kept})
             except BaseException:
                 values[self.name] = before
                 raise
@@ -91,7 +95,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
             raise
 
 
-class Number(Field[float]):
+class Number(Field[float, float]):
     """A finite number, kept as a float: ``least <= x <= most``, ``above < x < below``."""
 
     def __init__(
@@ -126,7 +130,7 @@ class Number(Field[float]):
         return number
 
 
-class Count(Field[int]):
+class Count(Field[int, int]):
     """A whole number, kept as an int: ``least <= n < below``."""
 
     def __init__(self, least: int = 1, *, below: int | None = None, argument: str = "") -> None:
@@ -148,7 +152,7 @@ class Count(Field[int]):
         return int(value)
 
 
-class Flag(Field[bool]):
+class Flag(Field[bool, bool]):
     """True or False, and nothing that merely counts as one of them."""
 
     wanted = "True or False"
@@ -159,7 +163,7 @@ class Flag(Field[bool]):
         return bool(value)
 
 
-class Choice(Field[str]):
+class Choice(Field[str, str]):
     """One of some strings."""
 
     def __init__(self, *choices: str, argument: str = "") -> None:
@@ -179,7 +183,7 @@ class Choice(Field[str]):
         return str(value)
 
 
-class Name(Field[str]):
+class Name(Field[str, str]):
     """A string that is not empty."""
 
     wanted = "a non-empty string"
@@ -190,7 +194,7 @@ class Name(Field[str]):
         return value or self.refuse(ValueError, value)
 
 
-class PathLike(Field[str]):
+class PathLike(Field[str | os.PathLike[str], str]):
     """A path, kept as a string."""
 
     wanted = "a path"
@@ -199,21 +203,21 @@ class PathLike(Field[str]):
         return os.fspath(value) if isinstance(value, (str, os.PathLike)) else self.refuse(TypeError, value)
 
 
-class Converted(Field[Any]):
+class Converted(Field[G, T]):
     """What a function of the argument's name and value makes of it, or refuses."""
 
-    def __init__(self, convert: Callable[[str, Any], Any], *, argument: str = "") -> None:
+    def __init__(self, convert: Callable[[str, G], T], *, argument: str = "") -> None:
         super().__init__(argument=argument)
         self.convert = convert
 
-    def check(self, value: Any) -> Any:
+    def check(self, value: Any) -> T:
         return self.convert(self.argument, value)
 
 
-class _Of(Field[T]):
+class _Of(Field[G, T]):
     """A field whose values, or their elements, are checked by another one."""
 
-    def __init__(self, field: Field[Any]) -> None:
+    def __init__(self, field: Field[Any, Any]) -> None:
         super().__init__(argument=field.argument)
         self.field = field
 
@@ -222,10 +226,10 @@ class _Of(Field[T]):
         self.field.argument = self.argument
 
 
-class Maybe(_Of[T | None], Generic[T]):
+class Maybe(_Of[G | None, T | None], Generic[G, T]):
     """None, or what another field takes."""
 
-    def __init__(self, field: Field[T]) -> None:
+    def __init__(self, field: Field[G, T]) -> None:
         super().__init__(field)
         field.instead = "None or "
 
@@ -233,10 +237,10 @@ class Maybe(_Of[T | None], Generic[T]):
         return None if value is None else self.field.check(value)
 
 
-class ListOf(_Of[tuple[T, ...]], Generic[T]):
+class ListOf(_Of[Sequence[G], tuple[T, ...]], Generic[G, T]):
     """A tuple of what another field takes."""
 
-    def __init__(self, field: Field[T]) -> None:
+    def __init__(self, field: Field[G, T]) -> None:
         super().__init__(field)
 
     @property
@@ -249,7 +253,7 @@ class ListOf(_Of[tuple[T, ...]], Generic[T]):
         return tuple(map(self.field.check, value))
 
 
-class Pair:
+class Pair(Generic[T]):
     """Two fields given as one argument."""
 
     def __init__(self, first: str, second: str) -> None:
@@ -258,10 +262,14 @@ class Pair:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Any, owner: type | None = None) -> tuple[T, T]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else tuple(getattr(instance, name) for name in self.names)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: tuple[T, T]) -> None:
         assign(instance, self.parts_of(value))
 
     def parts_of(self, value: Any) -> dict[str, Any]:
@@ -390,14 +398,16 @@ class Sealed:
     def _takes_no_more(self) -> bool:
         return "_made" in self.__dict__
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in self.__dict__ or name.startswith("_")) and self._takes_no_more():
-            known = _assignable(self)
-            if name not in known:
-                same = next((field.name for field in _fields(type(self)) if field.argument == name), None)
-                meant = f": it is {same}" if same else hint(name, known) or f". It has {', '.join(known)}"
-                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{meant}")
-        super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not (name in self.__dict__ or name.startswith("_")) and self._takes_no_more():
+                known = _assignable(self)
+                if name not in known:
+                    same = next((field.name for field in _fields(type(self)) if field.argument == name), None)
+                    meant = f": it is {same}" if same else hint(name, known) or f". It has {', '.join(known)}"
+                    raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{meant}")
+            super().__setattr__(name, value)
 
 
 def _assignable(instance: Any) -> list[str]:
@@ -410,7 +420,7 @@ def _assignable(instance: Any) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
-def _fields(cls: type) -> list[Field[Any]]:
+def _fields(cls: type) -> list[Field[Any, Any]]:
     """The fields of a class, those of its bases first."""
     names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
     return [field for name in names if isinstance(field := getattr(cls, name, None), Field)]

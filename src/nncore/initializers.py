@@ -374,14 +374,15 @@ _ALIASES = {
 }
 
 
-def field() -> Converted:
+InitializerLike = str | Mapping[str, Any] | Callable[..., Array]  # what `get` takes
+
+
+def field() -> Converted[InitializerLike, Callable[..., Array]]:
     """The field of an argument that is an initializer."""
     return Converted(lambda name, value: get(value, name))
 
 
-def get(
-    initializer: str | Mapping[str, Any] | Callable[..., Array], argument: str = "initializer"
-) -> Callable[..., Array]:  # fmt: skip
+def get(initializer: InitializerLike, argument: str = "initializer") -> Callable[..., Array]:
     """The initializer that a name, a configuration or an object stands for.
 
     Parameters

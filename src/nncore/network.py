@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -77,16 +77,18 @@ class Network(Sealed):
             part.owner = weakref.ref(self)
         self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, the vectors take the numbers: the layers' arrays are views into them. What the rest depends on stays."""
-        if name in ("parameters", "gradients", "state") and name in self.__dict__:
-            overwrite(name, self.__dict__[name], value)
-        elif name == "dtype" and name in self.__dict__:
-            raise AttributeError(f"dtype is fixed, got {value!r}: astype({str(value)!r}) returns a converted copy")
-        elif name in ("layers", "seed", "input_shape", "output_shape") and self._takes_no_more():
-            raise AttributeError(f"{name} is fixed once the model is made, got {value!r}: make a new model")
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assigned to, the vectors take the numbers, as the layers' arrays are views into them. The rest is fixed."""
+            if name in ("parameters", "gradients", "state") and name in self.__dict__:
+                overwrite(name, self.__dict__[name], value)
+            elif name == "dtype" and name in self.__dict__:
+                raise AttributeError(f"dtype is fixed, got {value!r}: astype({str(value)!r}) returns a converted copy")
+            elif name in ("layers", "seed", "input_shape", "output_shape") and self._takes_no_more():
+                raise AttributeError(f"{name} is fixed once the model is made, got {value!r}: make a new model")
+            else:
+                super().__setattr__(name, value)
 
     def _name_layers(self) -> None:
         if not self.layers:

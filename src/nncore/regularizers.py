@@ -198,7 +198,7 @@ class PerLayer(Regularizer):
     >>> trainer = nn.Trainer(model, "squared_error", regularizer={"dense_1": nn.L2(1e-3), "dense_2.bias": nn.L1(0.1)})
     """
 
-    penalties = Converted(_penalties)
+    penalties: Converted[Mapping[str, Regularizer], Mapping[str, Regularizer]] = Converted(_penalties)
 
     def __init__(self, penalties: Mapping[str, Regularizer]) -> None:
         self.penalties = penalties

@@ -339,7 +339,7 @@ class Warmup(Schedule):
     """
 
     name = "warmup"
-    after = Converted(lambda name, value: as_schedule(value, name))
+    after: Converted[float | Schedule, Schedule] = Converted(lambda name, value: as_schedule(value, name))
     steps = Count(0, below=MOST_COUNTED)
     start = Number()
 

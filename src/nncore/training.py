@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +75,12 @@ class Training(OwnsArrays, Sealed):
         self._optimizer_state = self.optimizer.state
         self._first_config = self.optimizer.config()
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("model", "optimizer", "metrics") and self._takes_no_more():
-            raise AttributeError(f"{name} is fixed once the trainer is made, got {value!r}: make a new Trainer")
-        super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in ("model", "optimizer", "metrics") and self._takes_no_more():
+                raise AttributeError(f"{name} is fixed once the trainer is made, got {value!r}: make a new Trainer")
+            super().__setattr__(name, value)
 
     # --- what may be given anew
 

@@ -121,7 +121,9 @@ class MinMaxScaler(Scaler):
     data_range_: Array
     scale_: Array
     min_: Array
-    feature_range = Converted(lambda name, value: _interval(value) and tuple(value))
+    feature_range: Converted[tuple[float, float], tuple[float, float]] = Converted(
+        lambda name, value: _interval(value) and (value[0], value[1])
+    )
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:
         super().__init__(nan)

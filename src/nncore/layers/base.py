@@ -98,7 +98,9 @@ class Layer(Configured):
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # arrays that `build` declares; those of other names are to be annotated by the class to be assigned
+        weight: Array
+        bias: Array
 
         def __getattr__(self, name: str) -> Array:
             """The arrays that ``build`` declares, and their gradients: ``weight``, ``weight_grad`` and so on."""
@@ -114,17 +116,19 @@ class Layer(Configured):
         self._complete()
         return output_shape
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, an array of a model takes the numbers: it is a view, and stays one. What the ops depend on is fixed."""
-        bound = self.__dict__.get(name)
-        if isinstance(bound, np.ndarray) and self.owner and name in self._views:
-            overwrite(f"{self.name}.{name}", bound, value)
-        elif name in self._fixed:
-            raise AttributeError(
-                f"{name} of layer {self.label} is fixed once the layer is in a model, got {value!r}: make a new model"
-            )
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assigned to, an array of a model, which is a view, takes the numbers. What the ops depend on is fixed."""
+            bound = self.__dict__.get(name)
+            if isinstance(bound, np.ndarray) and self.owner and name in self._views:
+                overwrite(f"{self.name}.{name}", bound, value)
+            elif name in self._fixed:
+                raise AttributeError(
+                    f"{name} of layer {self.label} is fixed once the layer is in a model, got {value!r}: make a new model"
+                )
+            else:
+                super().__setattr__(name, value)
 
     @property
     def _fixed(self) -> set[str]:

@@ -99,7 +99,7 @@ class BatchNorm(Layer):
     affine = Flag()
     unbiased_running_var = Flag()
     track_running_stats = Flag()
-    units = Maybe(Converted(lambda name, value: _units(value)))
+    units: Maybe[Sequence[int], tuple[int, ...]] = Maybe(Converted(lambda name, value: _units(value)))
     frozen = Flag()
     _track = "batch_norm_track"  # the op that renews the running averages
 
@@ -296,8 +296,8 @@ class BatchRenorm(BatchNorm):
            [ 1.]])
     """
 
-    r_max = Converted(lambda name, value: _limit(name, value, 1.0))
-    d_max = Converted(lambda name, value: _limit(name, value, 0.0))
+    r_max: Converted[float | Schedule, Schedule] = Converted(lambda name, value: _limit(name, value, 1.0))
+    d_max: Converted[float | Schedule, Schedule] = Converted(lambda name, value: _limit(name, value, 0.0))
     _track = "batch_renorm_track"
 
     def __init__(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nncore import initializers
 from nncore.fields import Count, Flag
-from nncore.initializers import Initializer
+from nncore.initializers import InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, matrix_tiles
 from nncore.tape import Op, Signal, Tape
@@ -60,7 +60,7 @@ class Dense(Layer):
     bias_init = initializers.field()
 
     def __init__(
-        self, units: int, *, weight_init: Initializer | str = "he_normal", bias_init: Initializer | str = "zeros",
+        self, units: int, *, weight_init: InitializerLike = "he_normal", bias_init: InitializerLike = "zeros",
         bias: bool = True, name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)

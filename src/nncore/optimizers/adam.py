@@ -59,7 +59,7 @@ class Adam(Optimizer):
     lr = HyperParameter()
     beta1 = Fraction()
     beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
     eps = HyperParameter()
     eps_placement = Choice("outside", "inside", "hat")
     bias_correction = Flag()
@@ -199,7 +199,7 @@ class AdaMax(Optimizer):
     lr = HyperParameter()
     beta1 = Fraction()
     beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
     eps = HyperParameter()
 
     def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8) -> None:
@@ -245,7 +245,7 @@ class NAdam(Optimizer):
     lr = HyperParameter()
     beta1 = Fraction()
     beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
     eps = HyperParameter()
     momentum_decay = HyperParameter()
 

@@ -17,7 +17,7 @@ Hyper = float | Schedule
 NAMES: set[str] = set()  # of all hyper-parameters there are: columns of a history that are no metrics
 
 
-class HyperParameter(Field[Hyper]):
+class HyperParameter(Field[Hyper, Hyper]):
     """A number in a range, or a schedule, whose values must be in it."""
 
     def __init__(self, least: float = 0.0, *, above: float = -math.inf, below: float = math.inf) -> None:

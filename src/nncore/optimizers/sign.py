@@ -44,7 +44,7 @@ class Lion(Optimizer):
     lr = HyperParameter()
     beta1 = Fraction()
     beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
     weight_decay = HyperParameter()
 
     def __init__(self, lr: Hyper = 1e-4, betas: tuple[Hyper, Hyper] = (0.9, 0.99), weight_decay: Hyper = 0.0) -> None:
@@ -93,10 +93,10 @@ class Rprop(Optimizer):
     lr = Number(0)  # type: ignore[override]
     eta_minus = HyperParameter(above=0, below=1)
     eta_plus = HyperParameter(above=1)
-    etas = Pair("eta_minus", "eta_plus")
+    etas: Pair[Hyper] = Pair("eta_minus", "eta_plus")
     step_min = HyperParameter()
     step_max = HyperParameter(above=0)
-    step_sizes = Pair("step_min", "step_max")
+    step_sizes: Pair[Hyper] = Pair("step_min", "step_max")
     allow_mini_batches = Flag()
 
     def __init__(

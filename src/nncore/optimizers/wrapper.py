@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,23 +87,25 @@ class Wrapper(Optimizer):
         inner.products = {name: self.products[name] for name in inner.running}
         return inner
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not {"optimizer", "entered"} <= set(self.__dict__):
-            raise AttributeError(name)
-        return getattr(self._inner(), name)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
-            super().__setattr__(name, value)
-        elif name == "optimizer":
-            raise AttributeError(
-                f"optimizer is fixed once the wrapper is made, got {value!r}: make a new {type(self).__name__}"
-            )
-        elif inner.takes(name):
-            setattr(self._inner(), name, value)
-            self.check_fields({name: value})
-        else:
-            super().__setattr__(name, value)
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or not {"optimizer", "entered"} <= set(self.__dict__):
+                raise AttributeError(name)
+            return getattr(self._inner(), name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
+                super().__setattr__(name, value)
+            elif name == "optimizer":
+                raise AttributeError(
+                    f"optimizer is fixed once the wrapper is made, got {value!r}: make a new {type(self).__name__}"
+                )
+            elif inner.takes(name):
+                setattr(self._inner(), name, value)
+                self.check_fields({name: value})
+            else:
+                super().__setattr__(name, value)
 
     def takes(self, name: str) -> bool:
         return super().takes(name) or self.optimizer.takes(name)

@@ -62,8 +62,8 @@ class ConditioningMonitor(Callback):
     (True, True)
     """
 
-    X: Field[Any] = Field()
-    y: Field[Any] = Field()
+    X: Field[Any, Any] = Field()
+    y: Field[Any, Any] = Field()
     lr = Maybe(Number(above=0))
     every = Count()
     columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
