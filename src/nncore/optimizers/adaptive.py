@@ -45,7 +45,7 @@ class AdaGrad(Optimizer):
     slots = ("r",)
     seeds = ("initial_accumulator_value",)
     non_negative = ("r",)
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
     eps = HyperParameter()
     eps_placement = Choice(*PLACEMENTS)
     initial_accumulator_value = Number(0)
@@ -105,7 +105,7 @@ class RMSprop(Optimizer):
 
     name = "rmsprop"
     non_negative = ("r",)
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
     alpha = Fraction()
     eps = HyperParameter()
     momentum = Fraction()
@@ -170,7 +170,7 @@ class AdaDelta(Optimizer):
     name = "adadelta"
     slots = ("r", "d")
     non_negative = ("r", "d")
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
     rho = Fraction()
     eps = HyperParameter()
     eps_placement = Choice(*PLACEMENTS)

@@ -41,7 +41,7 @@ class Momentum(Optimizer):
 
     name = "momentum"
     slots = ("v",)
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
     momentum = Fraction()
     lr_placement = Choice("inside", "outside")
 
@@ -88,7 +88,7 @@ class Nesterov(Optimizer):
 
     name = "nesterov"
     slots = ("v", "origin")
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
     momentum = Fraction()
     enter = "nesterov_enter"
     leave = "nesterov_leave"

@@ -41,7 +41,7 @@ class Lion(Optimizer):
 
     name = "lion"
     slots = ("m",)
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
     beta1 = Fraction()
     beta2 = Fraction()
     betas: Pair[Hyper] = Pair("beta1", "beta2")
@@ -90,7 +90,7 @@ class Rprop(Optimizer):
     slots = ("previous", "size")
     seeds = ("lr",)
     non_negative = ("size",)
-    lr = Number(0)  # type: ignore[override]
+    lr: Number = Number(0)  # type: ignore[override]
     eta_minus = HyperParameter(above=0, below=1)
     eta_plus = HyperParameter(above=1)
     etas: Pair[Hyper] = Pair("eta_minus", "eta_plus")
@@ -163,7 +163,7 @@ class DeltaBarDelta(Optimizer):
     slots = ("mean", "eta")
     seeds = ("lr",)
     non_negative = ("eta",)
-    lr = Number(0)  # type: ignore[override]
+    lr: Number = Number(0)  # type: ignore[override]
     kappa = HyperParameter()
     phi = Fraction()
     rho = Fraction()
