@@ -208,11 +208,11 @@ class EarlyStopping(Callback):
     (True, 4, 2)
     """
 
-    monitor = Name()
-    patience = Count(0)
-    min_delta = Number(0)
-    mode = Choice("auto", "min", "max")
-    restore_best = Flag()
+    monitor: Name = Name()
+    patience: Count = Count(0)
+    min_delta: Number = Number(0)
+    mode: Choice = Choice("auto", "min", "max")
+    restore_best: Flag = Flag()
     _best: _Best
 
     def __init__(
@@ -350,11 +350,11 @@ class ModelCheckpoint(Callback):
     'net-005-0.12'
     """
 
-    path = PathLike()
-    monitor = Maybe(Name())
-    save_best_only = Maybe(Flag())
+    path: PathLike = PathLike()
+    monitor: Maybe[str, str] = Maybe(Name())
+    save_best_only: Maybe[bool, bool] = Maybe(Flag())
     _best: _Best | None
-    mode = Choice("auto", "min", "max")
+    mode: Choice = Choice("auto", "min", "max")
 
     def __init__(
         self,
@@ -526,7 +526,7 @@ class CSVLogger(Callback):
     """
 
     path: Converted[str | os.PathLike[str], Path] = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
-    append = Flag()
+    append: Flag = Flag()
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path, self.append = path, append

@@ -12,7 +12,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
 import numpy as np
 
@@ -36,6 +36,8 @@ BOOL = (bool, np.bool_)
 class Field(Generic[G, T]):
     """A checked attribute: takes a G and keeps a T. ``argument`` is the constructor's name for it if it is another one."""
 
+    name: str
+    argument: str
     wanted = "a value"  # what it must be, for messages
     instead = ""  # of it, for one that may be None
 
@@ -103,7 +105,10 @@ class Number(Field[float, float]):
         argument: str = "",
     ) -> None:  # fmt: skip
         super().__init__(argument=argument)
-        self.least, self.above, self.below, self.most = least, above, below, most
+        self.least: float = least
+        self.above: float = above
+        self.below: float = below
+        self.most: float = most
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
@@ -135,7 +140,8 @@ class Count(Field[int, int]):
 
     def __init__(self, least: int = 1, *, below: int | None = None, argument: str = "") -> None:
         super().__init__(argument=argument)
-        self.least, self.below = least, below
+        self.least: int = least
+        self.below: int | None = below
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
@@ -257,7 +263,7 @@ class Pair(Generic[T]):
     """Two fields given as one argument."""
 
     def __init__(self, first: str, second: str) -> None:
-        self.names = (first, second)
+        self.names: tuple[str, str] = (first, second)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -480,7 +486,7 @@ class Value(Configured):
     def __eq__(self, other: Any) -> bool:
         return self is other or (type(self) is type(other) and plain(self._arguments()) == plain(other._arguments()))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
 
 def plain(value: Any) -> Any:

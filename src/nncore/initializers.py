@@ -375,9 +375,10 @@ _ALIASES = {
 
 
 InitializerLike = str | Mapping[str, Any] | Callable[..., Array]  # what `get` takes
+InitializerField = Converted[InitializerLike, Callable[..., Array]]
 
 
-def field() -> Converted[InitializerLike, Callable[..., Array]]:
+def field() -> InitializerField:
     """The field of an argument that is an initializer."""
     return Converted(lambda name, value: get(value, name))
 

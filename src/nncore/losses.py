@@ -215,7 +215,7 @@ class Huber(_Regression):
     """
 
     name = "huber"
-    delta = Number(above=0)
+    delta: Number = Number(above=0)
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = delta

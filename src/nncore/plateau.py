@@ -74,15 +74,15 @@ class ReduceLROnPlateau(Callback):
     (0.05, [4])
     """
 
-    monitor = Name()
-    factor = Number(above=0, below=1)
-    patience = Count(0)
-    threshold = Number(0)
-    threshold_mode = Choice("rel", "abs")
-    cooldown = Count(0)
-    min_lr = Number(0)
-    mode = Choice("auto", "min", "max")
-    counting = Choice("keras", "pytorch")
+    monitor: Name = Name()
+    factor: Number = Number(above=0, below=1)
+    patience: Count = Count(0)
+    threshold: Number = Number(0)
+    threshold_mode: Choice = Choice("rel", "abs")
+    cooldown: Count = Count(0)
+    min_lr: Number = Number(0)
+    mode: Choice = Choice("auto", "min", "max")
+    counting: Choice = Choice("keras", "pytorch")
     _best: _Best
 
     def __init__(

@@ -34,7 +34,9 @@ class Regularizer(Value):
     `proximal` is left to a step of its own after the optimizer's: see `ProximalL1`.
     """
 
-    l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
+    l1: float = 0.0  # a subclass has fields for those it takes
+    l2: float = 0.0
+    proximal: float = 0.0
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, and which."""
@@ -92,7 +94,7 @@ class L2(Regularizer):
     0.2
     """
 
-    l2 = Number(0, argument="strength")
+    l2: Number = Number(0, argument="strength")
 
     def __init__(self, strength: float) -> None:
         self.l2 = strength
@@ -109,7 +111,7 @@ class L1(Regularizer):
         λ ≥ 0.
     """
 
-    l1 = Number(0, argument="strength")
+    l1: Number = Number(0, argument="strength")
 
     def __init__(self, strength: float) -> None:
         self.l1 = strength
@@ -151,7 +153,7 @@ class ProximalL1(Regularizer):
     array([[ 1.5,  0. , -4.5]])
     """
 
-    proximal = Number(0, argument="strength")
+    proximal: Number = Number(0, argument="strength")
 
     def __init__(self, strength: float) -> None:
         self.proximal = strength
@@ -166,8 +168,8 @@ class ElasticNet(Regularizer):
         Both ≥ 0.
     """
 
-    l1 = Number(0)
-    l2 = Number(0)
+    l1: Number = Number(0)
+    l2: Number = Number(0)
 
     def __init__(self, l1: float, l2: float) -> None:
         self.l1, self.l2 = l1, l2

@@ -44,6 +44,11 @@ class Training(OwnsArrays, Sealed):
     epochs_done: Count = Count(0, below=MOST_COUNTED)
     stop_training: Flag = Flag()
     interrupted: Flag = Flag()
+    model: Sequential
+    optimizer: Optimizer
+    history: History
+    columns: list[str]
+    metrics: tuple[Accuracy | LossMetric, ...]
 
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,

@@ -42,7 +42,7 @@ class Scaler(Configured):
     n_features_in_: int
     n_samples_seen_: NDArray[np.int64]
 
-    nan = Choice("error", "ignore")
+    nan: Choice = Choice("error", "ignore")
 
     def __init__(self, nan: str = "error") -> None:
         self.nan = nan

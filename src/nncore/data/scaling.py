@@ -211,7 +211,7 @@ class Decorrelate(Scaler):
     scale_: Array
     components_: Array
     explained_variance_: Array
-    tol = Number(0, below=1)
+    tol: Number = Number(0, below=1)
 
     def __init__(self, tol: float = 1e-12, nan: str = "error") -> None:
         super().__init__(nan)

@@ -86,7 +86,7 @@ class Layer(Configured):
     (4, 1)
     """
 
-    name = Maybe(Name())
+    name: Maybe[str, str] = Maybe(Name())
     penalizes_activity = False  # does it add to the loss of an example?
     assignable: tuple[str, ...] = ()  # arguments that count anew when they are assigned to, though the layer is in a model
 

@@ -94,13 +94,13 @@ class BatchNorm(Layer):
     running_mean: Array
     running_var: Array
     batches: Array
-    momentum = Maybe(Number(above=0, most=1))
-    eps = Number(above=0)
-    affine = Flag()
-    unbiased_running_var = Flag()
-    track_running_stats = Flag()
+    momentum: Maybe[float, float] = Maybe(Number(above=0, most=1))
+    eps: Number = Number(above=0)
+    affine: Flag = Flag()
+    unbiased_running_var: Flag = Flag()
+    track_running_stats: Flag = Flag()
     units: Maybe[Sequence[int], tuple[int, ...]] = Maybe(Converted(lambda name, value: _units(value)))
-    frozen = Flag()
+    frozen: Flag = Flag()
     _track = "batch_norm_track"  # the op that renews the running averages
 
     def __init__(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nncore import initializers
 from nncore.fields import Count, Flag
-from nncore.initializers import InitializerLike
+from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, matrix_tiles
 from nncore.tape import Op, Signal, Tape
@@ -54,10 +54,10 @@ class Dense(Layer):
     bias: Array
     weight_grad: Array
     bias_grad: Array
-    units = Count()
-    has_bias = Flag(argument="bias")
-    weight_init = initializers.field()
-    bias_init = initializers.field()
+    units: Count = Count()
+    has_bias: Flag = Flag(argument="bias")
+    weight_init: InitializerField = initializers.field()
+    bias_init: InitializerField = initializers.field()
 
     def __init__(
         self, units: int, *, weight_init: InitializerLike = "he_normal", bias_init: InitializerLike = "zeros",

@@ -87,6 +87,12 @@ class Optimizer(Configured, OwnsArrays):
     full_batch_only: ClassVar[bool] = False
     changes_gradient: ClassVar[bool] = False  # an op of a step writes to the gradient
     full_batch_reason: ClassVar[str] = "its step sizes follow the signs of successive gradients, which noise flips"
+    step_count: int
+    epochs: int
+    epoch_steps: int
+    steps_per_epoch: int
+    products: dict[str, float]
+    entered: bool
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -22,7 +22,7 @@ class HyperParameter(Field[Hyper, Hyper]):
 
     def __init__(self, least: float = 0.0, *, above: float = -math.inf, below: float = math.inf) -> None:
         super().__init__()
-        self.number = Number(least, above=above, below=below)
+        self.number: Number = Number(least, above=above, below=below)
 
     def __set_name__(self, owner: type, name: str) -> None:
         super().__set_name__(owner, name)

@@ -59,7 +59,7 @@ class FullBatchOptimizer(Optimizer):
         Numbers it remembers.
     """
 
-    tol = Number(0.0)
+    tol: Number = Number(0.0)
     full_batch_only = True
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
@@ -69,7 +69,7 @@ class FullBatchOptimizer(Optimizer):
     def __init__(self, tol: float = 1e-10) -> None:
         self.tol = tol
         self.numbers: Row = {}
-        self.stopped = ""
+        self.stopped: str = ""
         super().__init__()
 
     # ---- what an algorithm says

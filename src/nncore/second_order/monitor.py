@@ -64,8 +64,8 @@ class ConditioningMonitor(Callback):
 
     X: Field[Any, Any] = Field()
     y: Field[Any, Any] = Field()
-    lr = Maybe(Number(above=0))
-    every = Count()
+    lr: Maybe[float, float] = Maybe(Number(above=0))
+    every: Count = Count()
     columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
 
     def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:

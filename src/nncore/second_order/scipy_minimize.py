@@ -58,7 +58,7 @@ class ScipyMinimize(FullBatchOptimizer):
     """
 
     name = "scipy_minimize"
-    method = Choice(*METHODS)
+    method: Choice = Choice(*METHODS)
     bounds: Field[Any, Any] = Field()  # SciPy checks these
     constraints: Field[Any, Any] = Field()
     options: Field[Any, Any] = Field()
