@@ -237,7 +237,7 @@ class EarlyStopping(Callback):
         self._best = _Best(self.monitor, self.mode, self.min_delta)
         self._parameters: np.ndarray | None = None
         self._state: np.ndarray | None = None
-        self.wait = 0
+        self.wait: int = 0
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
 
@@ -469,7 +469,7 @@ class LambdaCallback(Callback):
             "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
             "on_train_end": on_train_end,
         }  # fmt: skip
-        self.every_epoch = on_epoch_begin is not None or on_epoch_end is not None
+        self.every_epoch: bool = on_epoch_begin is not None or on_epoch_end is not None
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if self._train_begin is not None:

@@ -365,7 +365,7 @@ def _misfit(error: TypeError) -> str:
 class Sealed:
     """Base of classes that explain unknown arguments, and whose objects, once made, take no new public attributes.
 
-    So a name that was mistyped is an error. A subclass may set what it likes in ``__init__``; later what the instance holds
+    So a name that was mistyped is an error, for type checkers too. A subclass may set what it likes in ``__init__``; later what the instance holds
     already, what the class annotates or has a field or a property for, and what begins with an underscore.
 
     >>> class Step(Sealed):

@@ -110,7 +110,8 @@ class ReduceLROnPlateau(Callback):
 
     def _reset(self) -> None:
         self._best = _Best(self.monitor, self.mode, self.threshold, relative=self.threshold_mode == "rel")
-        self.wait = self.resting = 0
+        self.wait: int = 0
+        self.resting: int = 0
         self.reductions: list[int] = []
 
     @property

@@ -34,9 +34,11 @@ class Regularizer(Value):
     `proximal` is left to a step of its own after the optimizer's: see `ProximalL1`.
     """
 
-    l1: float = 0.0  # a subclass has fields for those it takes
-    l2: float = 0.0
-    proximal: float = 0.0
+    if TYPE_CHECKING:  # an annotation that is evaluated would let them be assigned to any regularizer
+        l1: float
+        l2: float
+        proximal: float
+    l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, and which."""

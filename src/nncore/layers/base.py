@@ -63,6 +63,7 @@ class Layer(Configured):
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
     - ``x`` and ``dy`` are read-only, and their memory is used again for the next batch: what is kept must be copied.
+    - Type checkers take any name that is read for an array; to assign to ``layer.scale`` from outside, annotate it in the class.
     - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as
       attributes of the same name.
 
@@ -98,7 +99,7 @@ class Layer(Configured):
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
 
-    if TYPE_CHECKING:  # arrays that `build` declares; those of other names are to be annotated by the class to be assigned
+    if TYPE_CHECKING:  # a class annotates arrays of other names that are assigned to
         weight: Array
         bias: Array
 

@@ -68,7 +68,7 @@ class Dense(Layer):
         self.weight_init, self.bias_init = weight_init, bias_init
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        self.inputs = math.prod(input_shape)
+        self.inputs: int = math.prod(input_shape)
         self.add_parameter("weight", (self.units, self.inputs), self.weight_init, regularized=True)
         if self.has_bias:
             self.add_parameter("bias", (self.units,), self.bias_init)

@@ -28,7 +28,8 @@ class Wrapper(Optimizer):
     """Base of what wraps an optimizer.
 
     State, hyper-parameters and everything else of the wrapped one are the wrapper's too: ``EMA(Adam()).lr`` is Adam's. Wrappers
-    may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it.
+    may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it. Type checkers know ``lr`` of it: what else
+    it has is found at run time, so that they report it as they do a misspelled name.
 
     A subclass has its hyper-parameters as fields, names its `own_slots` and `own_running`, says in `weights` what its op needs
     at each step, and adds the op in `ops`: to the update, or to what comes after it.
