@@ -8,14 +8,28 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import test_configuration
 import typed_examples
 
+from nncore import fields
+
 RIGHT = """\
+import bz2
+import gzip
+import io
+import lzma
+import pathlib
+import tempfile
+
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped, unused-ignore]
+import scipy.sparse
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -59,6 +73,106 @@ print(trainer.optimizer.lr, trainer.optimizer.step_count, nn.Adam().lr)
 trainer.optimizer.lr = nn.schedules.Cosine(0.1, 100)
 print(nn.second_order.BFGS(), nn.reference, nn.landscapes.Beale(), nn.__version__)
 print(model.summary(), nn.show_config())
+
+# What is read from fields, and what is assigned to them
+adam = nn.Adam(lr=nn.schedules.Cosine(0.1, 100), betas=(0.8, 0.99))
+rate: float | nn.schedules.Schedule = adam.lr
+betas: tuple[float | nn.schedules.Schedule, float | nn.schedules.Schedule] = adam.betas
+adam.lr, adam.betas, adam.eps = 1, (0.9, nn.schedules.Constant(0.99)), 1e-7
+dense = nn.Dense(3, weight_init=nn.initializers.HeNormal())
+units: int = dense.units
+dense.weight_init = "glorot_uniform"
+averaged = nn.EMA(nn.Adam(lr=0.1), decay=0.9)
+averaged.lr = 0.2
+nn.Rprop().lr = 0.1
+warmup = nn.schedules.Warmup(0.4, steps=3)
+warmup.after = 0.5
+print(warmup.after.values(0, 3))
+stopping = nn.EarlyStopping("running_loss", patience=3)
+stopping.patience = 5
+best: float | None = stopping.best
+trainer.loss = "mean_squared_error"
+name: str = trainer.loss.name
+trainer.loss = nn.SoftmaxCrossEntropy()
+trainer.regularizer = {"dense_1": nn.L2(1e-4)}
+trainer.clip = nn.ClipGlobalNorm(5.0)
+trainer.clip, trainer.regularizer = None, None
+
+# Data
+trainer.fit(X, y, epochs=1, batch_size=16, validation_data=(X, y), sampler=nn.samplers.Weighted(np.ones(len(X))), verbose=0)
+trainer.fit(X.tolist(), y.tolist(), epochs=1, validation_split=0.2, class_weight="balanced", verbose=0)
+trainer.fit(scipy.sparse.csr_matrix(X), y, epochs=1, verbose=0)
+table = pd.DataFrame(X, columns=["a", "b"])
+trainer.fit(table, pd.Series(y), epochs=1, verbose=0)
+labels: NDArray[np.intp] = model.predict(table).argmax(axis=1)
+row: dict[str, float] = history.row(1)
+epoch: int = history.best("running_loss")
+columns: dict[str, list[float | None]] = history.to_dict()
+print(history.columns, len(history), nn.History.from_dict(columns) == history)
+
+# Files: paths, and file objects of any kind
+with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder, "model.gz")
+    plain = nn.Sequential([nn.Dense(3)], input_shape=2)
+    with gzip.open(path, "wb") as target:
+        plain.save(target)
+    with gzip.open(path, "rb") as source:
+        loaded: nn.Sequential = nn.load(source)
+    with bz2.open(path, "wb") as bz2_target:
+        plain.save(bz2_target)
+    with lzma.open(path, "wb") as lzma_target:
+        plain.save(lzma_target)
+    with open(path, "wb", buffering=0) as raw:
+        plain.save(raw)
+    with open(path, "rb") as file:
+        nn.load(file)
+    with tempfile.TemporaryFile() as temporary:
+        plain.save(temporary)
+    with tempfile.NamedTemporaryFile() as named:
+        plain.save(named)
+        named.flush()
+        nn.load(named.name)
+    buffer = io.BytesIO()
+    plain.save(buffer)
+    nn.load(io.BytesIO(buffer.getvalue()))
+    nn.Trainer(plain, "mean_squared_error").save(path)
+    nn.Trainer(plain, "mean_squared_error").restore(str(path))
+
+# Scalers, landscapes, curvature
+scaler = nn.data.MinMaxScaler((-1, 1))
+scaler.feature_range = 0, 1
+scaled: NDArray[np.float64] = scaler.fit(X).transform(X)
+model.input_scaler = nn.data.StandardScaler().fit(X)
+path_down = nn.Adam(lr=0.1).minimize(nn.landscapes.Rosenbrock(), [0.0, 0.0], steps=3)
+print(path_down.theta[-1], path_down.loss)
+hessian = nn.second_order.HessianOperator(plain, X, y, "softmax_cross_entropy")
+print(hessian @ np.ones(9))
+product: Array = plain.hessian_vector_product(X, y, "softmax_cross_entropy", np.ones(9))
+
+
+def log_cosh(y: Array, d: Array) -> tuple[Array, Array]:
+    return np.log(np.cosh(y - d)).sum(axis=1), np.tanh(y - d)
+
+
+nn.Trainer(plain, log_cosh, "sgd").fit([[0.5, 1.0]], [[1.0, 2.0, 3.0]], epochs=1, verbose=0)
+
+
+class Backwards(nn.samplers.Sampler):
+    def order(self, examples: nn.samplers.Examples, epoch: int) -> NDArray[np.int64]:
+        return np.arange(examples.count)[::-1].copy()
+
+
+class Worst(nn.Callback):
+    def __init__(self, column: str) -> None:
+        self.column, self.worst = column, 0.0
+
+    def on_epoch_end(self, trainer: nn.Trainer, epoch: int, row: dict[str, float]) -> None:
+        self.worst = max(self.worst, row[self.column])
+
+
+worst = Worst("running_loss")
+worst.worst = 0.5
+trainer.fit(X, y, epochs=1, sampler=Backwards(), callbacks=[worst], verbose=0)
 """
 
 WRONG = """\
@@ -82,37 +196,118 @@ class Stop(nn.Callback):
         trainer.stop_trainning()  # error
     def on_train_end(self) -> None:  # error
         pass
+class Worst(nn.Callback):
+    def __init__(self) -> None:
+        self.worst = 0.0
+Worst().worts = 1.0  # error
+trainer.los = "hinge"  # error
+trainer.loss = 3  # error
+trainer.clip = 5.0  # error
+trainer.stop_training = "yes"  # error
+trainer.optimizer.ler = 0.1  # error
+model.input_scalar = nn.data.StandardScaler()  # error
+model["dense_1"].untis = 3  # error
+rate: str = nn.Adam().lr  # error
+text: str = trainer.optimizer.lr  # error
+nn.Adam(lr="x")  # error
+nn.Adam(lr=0.1).lr = "x"  # error
+nn.Adam(lr=0.1).lr = None  # error
+nn.Adam(lr=0.1).betas = 0.9  # error
+nn.Adam().ler = 0.1  # error
+nn.EMA(nn.Adam()).ler = 0.1  # error
+print(nn.EMA(nn.Adam()).ler)  # error
+nn.Rprop().lr = nn.schedules.Constant(0.1)  # error
+nn.schedules.Warmup(0.4, steps=3).after = "x"  # error
+nn.data.MinMaxScaler().feature_range = 3  # error
+nn.landscapes.Rosenbrock().strat = [0.0]  # error
+nn.Dense(3, weight_init=3)  # error
+nn.load(3)  # error
+nn.load(open("model"))  # error
+model.save(open("model", "w"))  # error
+model.save(open("model", "rb").raw.name.encode)  # error
+trainer.restore(open("model"))  # error
+history: dict[str, str] = trainer.fit([[0.0, 0.0]], [[1.0, 1.0, 1.0]])  # error
 """
-WRONG_LINES = {number for number, line in enumerate(WRONG.splitlines(), 1) if line.endswith("# error")}
+
+
+NO_TYPE = {"X", "y", "bounds", "constraints", "options"}  # data, and what is SciPy's
+CODE = {
+    "PerLayer": 'penalties={"dense_1": nn.L2(0.1)}', "WeightNorm": "layer=nn.Dense(3)", "LossMetric": "loss=nn.Huber(2.0)",
+    "ConditioningMonitor": "X=[[0.5]], y=[[0.5]]",
+}  # fmt: skip
+
+
+def made() -> Iterator[tuple[str, str, list[str]]]:
+    """Each class of the registries: a name, code that makes an object, and the fields that have a type."""
+    for cls in (cls for cls in test_configuration.CLASSES if issubclass(cls, fields.Sealed)):
+        code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in test_configuration.arguments(cls).items())
+        names = [field.name for field in fields._fields(cls) if field.name not in NO_TYPE and not field.name.startswith("_")]
+        pairs = [name for name in dir(cls) if isinstance(getattr(cls, name), fields.Pair)]
+        where = "second_order" if "second_order" in cls.__module__ else cls.__module__.split(".")[1]
+        yield f"{where}_{cls.__name__}".lower(), f"{cls.__module__}.{cls.__name__}({code})", [*names, *pairs]
+
+
+MODULES = sorted({cls.__module__ for cls in test_configuration.CLASSES})
+IMPORTS = "".join(f"import {name}\n" for name in MODULES) + "import nncore as nn\n"
+
+
+def fields_right() -> str:
+    """What was read from a field may be assigned to it."""
+    lines = [f"{name} = {code}\n" + "".join(f"{name}.{f} = {name}.{f}\n" for f in own) for name, code, own in made()]
+    return IMPORTS + "".join(lines)
+
+
+def fields_wrong() -> str:
+    """Something else may not, nor may anything be assigned to an attribute that there is not."""
+    lines = []
+    for name, code, own in made():
+        lines += [f"{name} = {code}\n", f"{name}.misspelled = 1  # error\n"]
+        lines += [f"{name}.{field} = print  # error\n" for field in own if not field.endswith("_init")]  # print may be called
+    return IMPORTS + "".join(lines)
+
+
+PROGRAMS = {"right": RIGHT, "wrong": WRONG, "fields_right": fields_right(), "fields_wrong": fields_wrong()}
+ERRORS = {
+    (name, number)
+    for name, text in PROGRAMS.items()
+    for number, line in enumerate(text.splitlines(), 1)
+    if line.endswith("# error")
+}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("typed")
-    (folder / "right.py").write_text(RIGHT, encoding="utf-8")
-    (folder / "wrong.py").write_text(WRONG, encoding="utf-8")
+    for name, text in PROGRAMS.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
     return folder
 
 
-def test_the_right_program_runs_and_the_wrong_lines_are_some(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["right", "fields_right"])
+def test_the_right_programs_run(name: str, folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    subprocess.run([sys.executable, "right.py"], cwd=folder, env=environment, check=True, capture_output=True)
-    assert len(WRONG_LINES) > 10
+    done = subprocess.run([sys.executable, f"{name}.py"], cwd=folder, env=environment, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_wrong_lines_are_some() -> None:
+    assert len([name for name, _ in ERRORS if name == "wrong"]) > 40
+    assert len([name for name, _ in ERRORS if name == "fields_wrong"]) > 300
+    assert {name for name, _ in ERRORS} == {"wrong", "fields_wrong"}
 
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 def test_mypy(folder: Path) -> None:
-    done = typed_examples.mypy(folder / "right.py", folder / "wrong.py")
-    errors = re.findall(r"(\w+)\.py:(\d+): error", done.stdout)
-    assert {int(line) for file, line in errors if file == "wrong"} == WRONG_LINES, done.stdout + done.stderr
-    assert {file for file, _ in errors} == {"wrong"}, done.stdout
+    done = typed_examples.mypy(*(folder / f"{name}.py" for name in PROGRAMS))
+    errors = {(file, int(line)) for file, line in re.findall(r"(\w+)\.py:(\d+): error", done.stdout)}
+    assert errors == ERRORS, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 def test_mypy_on_the_documentation(tmp_path: Path) -> None:
-    files = typed_examples.write_examples(tmp_path)
-    assert len(files) > 5
-    done = typed_examples.mypy(*files, options=typed_examples.EXAMPLE_OPTIONS)
+    examples = typed_examples.write_examples(tmp_path)
+    assert len(examples) > 5
+    done = typed_examples.mypy(*examples, options=typed_examples.EXAMPLE_OPTIONS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -121,7 +316,7 @@ PYRIGHT = shutil.which("pyright", path=os.path.dirname(sys.executable)) or shuti
 
 @pytest.mark.skipif(PYRIGHT is None, reason="pyright is not installed")
 def test_pyright(folder: Path) -> None:
-    files = typed_examples.write_examples(folder)
+    examples = typed_examples.write_examples(folder)
     config = {"extraPaths": [str(typed_examples.ROOT / "src")], "reportMissingModuleSource": False}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
     done = subprocess.run(
@@ -129,10 +324,30 @@ def test_pyright(folder: Path) -> None:
         check=False,
     )  # fmt: skip
     report = json.loads(done.stdout)
-    assert report["summary"]["filesAnalyzed"] >= len(files) + 2
+    assert report["summary"]["filesAnalyzed"] >= len(examples) + len(PROGRAMS)
     found = [
-        (Path(error["file"]).name, error["range"]["start"]["line"] + 1, error["message"])
+        (Path(error["file"]).stem, error["range"]["start"]["line"] + 1, error["message"])
         for error in report["generalDiagnostics"] if error["severity"] == "error"
     ]  # fmt: skip
-    assert {line for name, line, _ in found if name == "wrong.py"} == WRONG_LINES
-    assert not [error for error in found if error[0] != "wrong.py"]
+    assert {(name, line) for name, line, _ in found} == ERRORS, found
+
+
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+def test_the_stub_of_the_compiled_module() -> None:
+    """It says what is compiled; names that only tests use are missing from it."""
+    options = ["--ignore-missing-stub", "--ignore-disjoint-bases", "--concise", "nncore._kernels.program"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "MYPYPATH": str(typed_examples.ROOT / "src"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", *options], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_has_its_types() -> None:
+    package = files("nncore")
+    assert package.joinpath("py.typed").is_file()
+    assert package.joinpath("_kernels/program.pyi").is_file()

@@ -210,13 +210,14 @@ class EarlyStopping(Callback):
     (True, 4, 2)
     """
 
-    monitor = Name()
-    patience = Count(0)
-    min_delta = Number(0)
-    mode = Choice("auto", "min", "max")
-    restore_best = Flag()
-    wait = Count(0)
-    best_epoch, stopped_epoch = Maybe(Count(0)), Maybe(Count(0))
+    monitor: Name = Name()
+    patience: Count = Count(0)
+    min_delta: Number = Number(0)
+    mode: Choice = Choice("auto", "min", "max")
+    restore_best: Flag = Flag()
+    wait: Count = Count(0)
+    best_epoch: Maybe[int, int] = Maybe(Count(0))
+    stopped_epoch: Maybe[int, int] = Maybe(Count(0))
     _best: _Best
 
     def __init__(
@@ -352,12 +353,12 @@ class ModelCheckpoint(Callback):
     'net-005-0.12'
     """
 
-    path = PathLike()
-    monitor = Maybe(Name())
-    save_best_only = Maybe(Flag())
-    last_path = Maybe(PathLike())
+    path: PathLike = PathLike()
+    monitor: Maybe[str, str] = Maybe(Name())
+    save_best_only: Maybe[bool, bool] = Maybe(Flag())
+    last_path: Maybe[Any, Any] = Maybe(PathLike())
     _best: _Best | None
-    mode = Choice("auto", "min", "max")
+    mode: Choice = Choice("auto", "min", "max")
 
     def __init__(
         self,
@@ -534,8 +535,8 @@ class CSVLogger(Callback):
     2,0.25,0.3
     """
 
-    path = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
-    append = Flag()
+    path: Converted[str | os.PathLike[str], Path] = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
+    append: Flag = Flag()
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path, self.append = path, append

@@ -37,7 +37,7 @@ class ClipOps:
 class Clipping(Value):
     """Base: records the ops that change the gradient between the backward pass and the update."""
 
-    limit = Number(above=0)
+    limit: Number = Number(above=0)
 
     def __init__(self, limit: float) -> None:
         self.limit = limit

@@ -12,28 +12,34 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
 import numpy as np
 
 from nncore.hints import hint
 from nncore.shown import shown
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
     "PathLike", "Sealed", "Value", "arguments", "assign", "choice", "count", "flag", "number", "with_defaults",
 ]  # fmt: skip
 
-T = TypeVar("T")
+G = TypeVar("G")  # what is given
+T = TypeVar("T")  # what is kept
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
 MOST_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
-class Field(Generic[T]):
-    """A checked attribute. ``argument`` is the constructor's name for it if it is another one."""
+class Field(Generic[G, T]):
+    """A checked attribute: takes a G and keeps a T. ``argument`` is the constructor's name for it if it is another one."""
 
+    name: str
+    argument: str
     wanted = "a value"  # what it must be, for messages
     instead = ""  # of it, for one that may be None
 
@@ -46,17 +52,17 @@ class Field(Generic[T]):
     if TYPE_CHECKING:  # at run time the instance's dictionary is read
 
         @overload
-        def __get__(self, instance: None, owner: type) -> Field[T]: ...
+        def __get__(self, instance: None, owner: type) -> Self: ...
         @overload
         def __get__(self, instance: Any, owner: type | None = None) -> T: ...
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
-    def __set__(self, instance: Any, value: Any) -> None:
-        values, value = instance.__dict__, self.check(value)
-        before, values[self.name] = values.get(self.name), value
+    def __set__(self, instance: Any, value: G) -> None:
+        values, kept = instance.__dict__, self.check(value)
+        before, values[self.name] = values.get(self.name), kept
         if "_made" in values:
             try:
-                instance.check_fields({self.name: value})
+                instance.check_fields({self.name: kept})
             except BaseException:
                 values[self.name] = before
                 raise
@@ -93,7 +99,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
             raise
 
 
-class Number(Field[float]):
+class Number(Field[float, float]):
     """A finite number, kept as a float: ``least <= x <= most``, ``above < x < below``."""
 
     def __init__(
@@ -101,7 +107,10 @@ class Number(Field[float]):
         argument: str = "",
     ) -> None:  # fmt: skip
         super().__init__(argument=argument)
-        self.least, self.above, self.below, self.most = least, above, below, most
+        self.least: float = least
+        self.above: float = above
+        self.below: float = below
+        self.most: float = most
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
@@ -128,12 +137,13 @@ class Number(Field[float]):
         return number
 
 
-class Count(Field[int]):
+class Count(Field[int, int]):
     """A whole number, kept as an int: ``least <= n < below``."""
 
     def __init__(self, least: int = 1, *, below: int | None = None, argument: str = "") -> None:
         super().__init__(argument=argument)
-        self.least, self.below = least, below
+        self.least: int = least
+        self.below: int | None = below
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
@@ -152,7 +162,7 @@ class Count(Field[int]):
         return int(value)
 
 
-class Flag(Field[bool]):
+class Flag(Field[bool, bool]):
     """True or False, and nothing that merely counts as one of them."""
 
     wanted = "True or False"
@@ -163,7 +173,7 @@ class Flag(Field[bool]):
         return bool(value)
 
 
-class Choice(Field[str]):
+class Choice(Field[str, str]):
     """One of some strings."""
 
     def __init__(self, *choices: str, argument: str = "") -> None:
@@ -183,7 +193,7 @@ class Choice(Field[str]):
         return str(value)
 
 
-class Name(Field[str]):
+class Name(Field[str, str]):
     """A string that is not empty."""
 
     wanted = "a non-empty string"
@@ -194,7 +204,7 @@ class Name(Field[str]):
         return value or self.refuse(ValueError, value)
 
 
-class PathLike(Field[str]):
+class PathLike(Field[str | os.PathLike[str], str]):
     """A path, kept as a string."""
 
     wanted = "a path"
@@ -203,18 +213,18 @@ class PathLike(Field[str]):
         return os.fspath(value) if isinstance(value, (str, os.PathLike)) else self.refuse(TypeError, value)
 
 
-class Converted(Field[Any]):
+class Converted(Field[G, T]):
     """What a function of the argument's name and value makes of it, or refuses."""
 
-    def __init__(self, convert: Callable[[str, Any], Any], *, argument: str = "") -> None:
+    def __init__(self, convert: Callable[[str, G], T], *, argument: str = "") -> None:
         super().__init__(argument=argument)
         self.convert = convert
 
-    def check(self, value: Any) -> Any:
+    def check(self, value: Any) -> T:
         return self.convert(self.argument, value)
 
 
-class Instance(Field[T]):
+class Instance(Field[T, T]):
     """An object of a class."""
 
     def __init__(self, cls: type[T], *, argument: str = "") -> None:
@@ -229,7 +239,7 @@ class Instance(Field[T]):
         return value if isinstance(value, self.cls) else self.refuse(TypeError, value)
 
 
-class Fixed(Field[T]):
+class Fixed(Field[T, T]):
     """What the rest of the object depends on: it is set before the object is made, or in its ``__dict__``."""
 
     def __init__(self, once: str = "", advice: str = "") -> None:
@@ -240,13 +250,13 @@ class Fixed(Field[T]):
         instance.__dict__[self.name] = self.check(value) if "_made" in instance.__dict__ else value
 
     def check(self, value: Any) -> T:
-        raise AttributeError(f"{self.name} is fixed{self.once}, got {value!r}{self.advice}")
+        raise AttributeError(f"{self.name} is fixed{self.once}, got {shown(value)}{self.advice}")
 
 
-class _Of(Field[T]):
+class _Of(Field[G, T]):
     """A field whose values, or their elements, are checked by another one."""
 
-    def __init__(self, field: Field[Any]) -> None:
+    def __init__(self, field: Field[Any, Any]) -> None:
         super().__init__(argument=field.argument)
         self.field = field
 
@@ -255,10 +265,10 @@ class _Of(Field[T]):
         self.field.argument = self.argument
 
 
-class Maybe(_Of[T | None], Generic[T]):
+class Maybe(_Of[G | None, T | None], Generic[G, T]):
     """None, or what another field takes."""
 
-    def __init__(self, field: Field[T]) -> None:
+    def __init__(self, field: Field[G, T]) -> None:
         super().__init__(field)
         field.instead = "None or "
 
@@ -266,10 +276,10 @@ class Maybe(_Of[T | None], Generic[T]):
         return None if value is None else self.field.check(value)
 
 
-class ListOf(_Of[tuple[T, ...]], Generic[T]):
+class ListOf(_Of[Sequence[G], tuple[T, ...]], Generic[G, T]):
     """A tuple of what another field takes."""
 
-    def __init__(self, field: Field[T]) -> None:
+    def __init__(self, field: Field[G, T]) -> None:
         super().__init__(field)
 
     @property
@@ -282,19 +292,23 @@ class ListOf(_Of[tuple[T, ...]], Generic[T]):
         return tuple(map(self.field.check, value))
 
 
-class Pair:
+class Pair(Generic[T]):
     """Two fields given as one argument."""
 
     def __init__(self, first: str, second: str) -> None:
-        self.names = (first, second)
+        self.names: tuple[str, str] = (first, second)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Any, owner: type | None = None) -> tuple[T, T]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else tuple(getattr(instance, name) for name in self.names)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: tuple[T, T]) -> None:
         assign(instance, self.parts_of(value))
 
     def parts_of(self, value: Any) -> dict[str, Any]:
@@ -384,8 +398,8 @@ def _misfit(error: TypeError) -> str:
 class Sealed:
     """Base of classes that explain unknown arguments, and whose objects, once made, take no new public attributes.
 
-    So a name that was mistyped is an error. A subclass may set what it likes in ``__init__``; later what the instance holds
-    already, what the class annotates or has a field or a property for, and what begins with an underscore.
+    So a name that was mistyped is an error, for type checkers too. A subclass may set what it likes in ``__init__``; later what
+    the instance holds already, what the class annotates or has a field or a property for, and what begins with an underscore.
 
     >>> class Step(Sealed):
     ...     lr = Number(0)
@@ -423,14 +437,16 @@ class Sealed:
     def _takes_no_more(self) -> bool:
         return "_made" in self.__dict__
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in self.__dict__ or name.startswith("_")) and self._takes_no_more():
-            known = _assignable(self)
-            if name not in known:
-                same = next((field.name for field in _fields(type(self)) if field.argument == name), None)
-                meant = f": it is {same}" if same else hint(name, known) or f". It has {', '.join(known)}"
-                raise AttributeError(f"{type(self).__name__} has no attribute {shown(name)}{meant}")
-        super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not (name in self.__dict__ or name.startswith("_")) and self._takes_no_more():
+                known = _assignable(self)
+                if name not in known:
+                    same = next((field.name for field in _fields(type(self)) if field.argument == name), None)
+                    meant = f": it is {same}" if same else hint(name, known) or f". It has {', '.join(known)}"
+                    raise AttributeError(f"{type(self).__name__} has no attribute {shown(name)}{meant}")
+            super().__setattr__(name, value)
 
 
 def _assignable(instance: Any) -> list[str]:
@@ -443,7 +459,7 @@ def _assignable(instance: Any) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
-def _fields(cls: type) -> list[Field[Any]]:
+def _fields(cls: type) -> list[Field[Any, Any]]:
     """The fields of a class, those of its bases first."""
     names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
     return [field for name in names if isinstance(field := getattr(cls, name, None), Field)]
@@ -524,7 +540,7 @@ class Value(Configured):
     def __eq__(self, other: Any) -> bool:
         return self is other or (type(self) is type(other) and plain(self._arguments()) == plain(other._arguments()))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from nncore.shown import shown
 
@@ -22,10 +22,25 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "FileLike", "append", "check_target", "class_name", "is_own", "named", "stream", "write", "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "is_own", "named", "stream", "write",
+    "write_all", "write_to",
 ]  # fmt: skip
 
-FileLike = str | bytes | PathLike[str] | IO[bytes]
+
+class Readable(Protocol):
+    """A file object opened for reading in binary mode."""
+
+    def read(self) -> bytes: ...
+
+
+class Writable(Protocol):
+    """A file object opened for writing in binary mode."""
+
+    def write(self, data: memoryview, /) -> int | None: ...
+
+
+Source = str | bytes | PathLike[str] | Readable
+Target = str | bytes | PathLike[str] | Writable
 CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
 
 
@@ -59,7 +74,7 @@ def check_target(path: str | bytes | PathLike[str]) -> Path:
     return target
 
 
-def write_to(file: FileLike, data: bytes) -> None:
+def write_to(file: Target, data: bytes) -> None:
     """Write to a path or to a binary file object."""
     if isinstance(file, (str, bytes, PathLike)):
         write(file, data)

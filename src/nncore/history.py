@@ -187,7 +187,8 @@ class History(dict[str, NDArray[np.float64]]):
         """Raise TypeError: a history changes by `append` and `amend` only."""
         raise TypeError("a History changes by append(row) and amend(values) only")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+    if not TYPE_CHECKING:
+        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, from 1. IndexError if there is none."""

@@ -379,14 +379,16 @@ _ALIASES = {
 }
 
 
-def field() -> Converted:
+InitializerLike = str | Mapping[str, Any] | Callable[..., Array]  # what `get` takes
+InitializerField = Converted[InitializerLike, Callable[..., Array]]
+
+
+def field() -> InitializerField:
     """The field of an argument that is an initializer."""
     return Converted(lambda name, value: get(value, name))
 
 
-def get(
-    initializer: str | Mapping[str, Any] | Callable[..., Array], argument: str = "initializer"
-) -> Callable[..., Array]:  # fmt: skip
+def get(initializer: InitializerLike, argument: str = "initializer") -> Callable[..., Array]:
     """The initializer that a name, a configuration or an object stands for.
 
     Parameters

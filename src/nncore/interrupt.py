@@ -32,7 +32,8 @@ class Interrupt:
     _last_press = -AGAIN  # when, of all blocks
 
     def __init__(self, tolerated: int = 1) -> None:
-        self.tolerated, self.presses = tolerated, 0
+        self.tolerated: int = tolerated
+        self.presses: int = 0
         self._second: float | None = None  # when it was pressed the second time
         self._installed = self._abandons = False
 

@@ -28,6 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
+Function = Callable[[Array, Array], tuple[Array, Array]]  # of outputs and targets: losses and their gradient
 
 SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or kept in half precision
 
@@ -217,7 +218,7 @@ class Huber(_Regression):
     """
 
     name = "huber"
-    delta = Number(above=0)
+    delta: Number = Number(above=0)
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = delta
@@ -367,9 +368,9 @@ class PythonLoss(Loss):
     >>> trainer = nn.Trainer(model, loss=log_cosh, optimizer="sgd")
     """
 
-    function = Converted(_function)
+    function: Converted[Function, Function] = Converted(_function)
 
-    def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
+    def __init__(self, function: Function) -> None:
         self.function = function
 
     @property

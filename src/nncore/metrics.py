@@ -52,7 +52,7 @@ class Accuracy(Value):
 class LossMetric(Value):
     """A loss reported as a metric, without its gradient, on targets in its own form."""
 
-    loss = Converted(lambda name, value: losses.get(value))
+    loss: Converted[Loss | str, Loss] = Converted(lambda name, value: losses.get(value))
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss

@@ -14,7 +14,7 @@ from nncore import differences
 from nncore.data.sparse import SparseRows
 from nncore.data.validation import check_step, is_sparse
 from nncore.fields import count
-from nncore.files import FileLike
+from nncore.files import Target
 from nncore.layers.base import Layer, unbound
 from nncore.losses import Loss
 from nncore.network import FORWARD_ROWS, Network
@@ -399,7 +399,7 @@ class Sequential(Network):
         summary.html = html_table(table, [head], text_columns=2)
         return summary
 
-    def save(self, path: FileLike) -> None:
+    def save(self, path: Target) -> None:
         """Write structure and parameters to one safetensors file, or to a binary file object.
 
         A file at a path is complete or not there. See `Trainer.save`.

@@ -70,20 +70,20 @@ class Network(Sealed):
     ) -> None:
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
-        self.layers = tuple(layers)
+        self.layers: tuple[Layer, ...] = tuple(layers)
         try:
             if dtype is None:  # which NumPy takes for float64
                 raise TypeError
-            self.dtype = np.dtype(dtype)
+            self.dtype: np.dtype[Any] = np.dtype(dtype)
         except (TypeError, ValueError):
             raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
-        self.seed = count("seed", seed, 0)
-        self.input_shape = _shape(input_shape)
+        self.seed: int = count("seed", seed, 0)
+        self.input_shape: tuple[int, ...] = _shape(input_shape)
         self._name_layers()
         sizes = declare(self.layers, self.input_shape)
-        self.output_shape = self.layers[-1].output_shape
+        self.output_shape: tuple[int, ...] = self.layers[-1].output_shape
         self._lay_out(*sizes)
         self._draw(self.seed)
         self._input_scaler: Scaler | None = None
@@ -92,18 +92,20 @@ class Network(Sealed):
         self._recordings = Recent()
         self._cache_lock = _kernels.Lock()
         # Held by whatever changes parameters, gradients or state, some steps at a time, and by what copies them.
-        self.lock = _kernels.Lock()
-        self.gradients_in_use = _kernels.Exclusive(WITHIN_GRADIENTS)
+        self.lock: _kernels.Lock = _kernels.Lock()
+        self.gradients_in_use: _kernels.Exclusive = _kernels.Exclusive(WITHIN_GRADIENTS)
         for part in (part for layer in self.layers for part in layer.parts):
             vars(part)["owner"] = weakref.ref(self)
         self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, the vectors take the numbers: the layers' arrays are views into them."""
-        if name in ("parameters", "gradients", "state") and name in self.__dict__:
-            overwrite(name, self.__dict__[name], value)
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assigned to, the vectors take the numbers: the layers' arrays are views into them."""
+            if name in ("parameters", "gradients", "state") and name in self.__dict__:
+                overwrite(name, self.__dict__[name], value)
+            else:
+                super().__setattr__(name, value)
 
     if not TYPE_CHECKING:  # to a type checker it would allow any name
         __getattr__ = missing_method
@@ -132,9 +134,9 @@ class Network(Sealed):
 
     def _lay_out(self, size: int, kept: int) -> None:
         """One vector for all parameters; each layer's arrays are views into it."""
-        self.parameters = aligned_zeros(size, self.dtype)
-        self.gradients = aligned_zeros(size, self.dtype)
-        self.state = aligned_zeros(kept, self.dtype)
+        self.parameters: Array = aligned_zeros(size, self.dtype)
+        self.gradients: Array = aligned_zeros(size, self.dtype)
+        self.state: Array = aligned_zeros(kept, self.dtype)
         for layer in self.layers:
             for name, state in layer.states.items():
                 layer.__dict__[name] = self.state[state.offset : state.offset + state.size].reshape(state.shape)

@@ -75,17 +75,18 @@ class ReduceLROnPlateau(Callback):
     (0.05, [4])
     """
 
-    monitor = Name()
-    factor = Number(above=0, below=1)
-    patience = Count(0)
-    threshold = Number(0)
-    threshold_mode = Choice("rel", "abs")
-    cooldown = Count(0)
-    min_lr = Number(0)
-    mode = Choice("auto", "min", "max")
-    counting = Choice("keras", "pytorch")
-    wait, resting = Count(0), Count(0)
-    reductions = Instance[list[int]](list)
+    monitor: Name = Name()
+    factor: Number = Number(above=0, below=1)
+    patience: Count = Count(0)
+    threshold: Number = Number(0)
+    threshold_mode: Choice = Choice("rel", "abs")
+    cooldown: Count = Count(0)
+    min_lr: Number = Number(0)
+    mode: Choice = Choice("auto", "min", "max")
+    counting: Choice = Choice("keras", "pytorch")
+    wait: Count = Count(0)
+    resting: Count = Count(0)
+    reductions: Instance[list[int]] = Instance[list[int]](list)
     _best: _Best
 
     def __init__(

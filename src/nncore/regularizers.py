@@ -35,6 +35,10 @@ class Regularizer(Value):
     `proximal` is left to a step of its own after the optimizer's: see `ProximalL1`.
     """
 
+    if TYPE_CHECKING:  # an annotation that is evaluated would let them be assigned to any regularizer
+        l1: float
+        l2: float
+        proximal: float
     l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
 
     def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
@@ -93,7 +97,7 @@ class L2(Regularizer):
     0.2
     """
 
-    l2 = Number(0, argument="strength")
+    l2: Number = Number(0, argument="strength")
 
     def __init__(self, strength: float) -> None:
         self.l2 = strength
@@ -110,7 +114,7 @@ class L1(Regularizer):
         λ ≥ 0.
     """
 
-    l1 = Number(0, argument="strength")
+    l1: Number = Number(0, argument="strength")
 
     def __init__(self, strength: float) -> None:
         self.l1 = strength
@@ -152,7 +156,7 @@ class ProximalL1(Regularizer):
     array([[ 1.5,  0. , -4.5]])
     """
 
-    proximal = Number(0, argument="strength")
+    proximal: Number = Number(0, argument="strength")
 
     def __init__(self, strength: float) -> None:
         self.proximal = strength
@@ -167,8 +171,8 @@ class ElasticNet(Regularizer):
         Both ≥ 0.
     """
 
-    l1 = Number(0)
-    l2 = Number(0)
+    l1: Number = Number(0)
+    l2: Number = Number(0)
 
     def __init__(self, l1: float, l2: float) -> None:
         self.l1, self.l2 = l1, l2
@@ -199,7 +203,7 @@ class PerLayer(Regularizer):
     >>> trainer = nn.Trainer(model, "squared_error", regularizer={"dense_1": nn.L2(1e-3), "dense_2.bias": nn.L1(0.1)})
     """
 
-    penalties = Converted(_penalties)
+    penalties: Converted[Mapping[str, Regularizer], Mapping[str, Regularizer]] = Converted(_penalties)
 
     def __init__(self, penalties: Mapping[str, Regularizer]) -> None:
         self.penalties = penalties

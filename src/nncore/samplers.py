@@ -289,7 +289,7 @@ class ImportanceSampling(Sampler):
     uses_losses = True
     weighs = True
 
-    mix = Number(above=0, most=1)
+    mix: Number = Number(above=0, most=1)
 
     def __init__(self, mix: float = 0.5) -> None:
         self.mix = mix

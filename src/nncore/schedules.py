@@ -123,7 +123,7 @@ class Schedule(Value):
     """
 
     name: ClassVar[str]
-    per = Choice("step", "epoch")
+    per: Choice = Choice("step", "epoch")
 
     def __init__(self, per: str = "step") -> None:
         self.per = per
@@ -158,7 +158,7 @@ class Constant(Schedule):
     """
 
     name = "constant"
-    value = Number()
+    value: Number = Number()
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -178,8 +178,8 @@ class PiecewiseConstant(Schedule):
     """
 
     name = "piecewise_constant"
-    boundaries = ListOf(Count(below=MOST_COUNTED))
-    levels = ListOf(Number())
+    boundaries: ListOf[int, int] = ListOf(Count(below=MOST_COUNTED))
+    levels: ListOf[float, float] = ListOf(Number())
 
     def __init__(self, boundaries: list[int], levels: list[float], per: Per = "step") -> None:
         super().__init__(per)
@@ -203,9 +203,9 @@ class StepDecay(Schedule):
     """
 
     name = "step_decay"
-    initial = Number()
-    every = Count(below=MOST_COUNTED)
-    factor = Number(above=0)
+    initial: Number = Number()
+    every: Count = Count(below=MOST_COUNTED)
+    factor: Number = Number(above=0)
 
     def __init__(self, initial: float, every: int, factor: float = 0.1, per: Per = "step") -> None:
         super().__init__(per)
@@ -223,9 +223,9 @@ class Harmonic(Schedule):
     """
 
     name = "harmonic"
-    a = Number()
-    b = Number(above=0)
-    every = Count(below=MOST_COUNTED)
+    a: Number = Number()
+    b: Number = Number(above=0)
+    every: Count = Count(below=MOST_COUNTED)
 
     def __init__(self, a: float, b: float = 1.0, every: int = 1, per: Per = "step") -> None:
         super().__init__(per)
@@ -243,8 +243,8 @@ class InverseTime(Schedule):
     """
 
     name = "inverse_time"
-    initial = Number()
-    rate = Number(0)
+    initial: Number = Number()
+    rate: Number = Number(0)
 
     def __init__(self, initial: float, rate: float, per: Per = "step") -> None:
         super().__init__(per)
@@ -262,8 +262,8 @@ class Exponential(Schedule):
     """
 
     name = "exponential"
-    initial = Number()
-    gamma = Number(above=0)
+    initial: Number = Number()
+    gamma: Number = Number(above=0)
 
     def __init__(self, initial: float, gamma: float, per: Per = "step") -> None:
         super().__init__(per)
@@ -282,10 +282,10 @@ class Polynomial(Schedule):
     """
 
     name = "polynomial"
-    initial = Number()
-    steps = Count(below=MOST_COUNTED)
-    final = Number()
-    power = Number(above=0)
+    initial: Number = Number()
+    steps: Count = Count(below=MOST_COUNTED)
+    final: Number = Number()
+    power: Number = Number(above=0)
 
     def __init__(self, initial: float, steps: int, final: float = 0.0, power: float = 1.0, per: Per = "step") -> None:
         super().__init__(per)
@@ -310,11 +310,11 @@ class Cosine(Schedule):
     """
 
     name = "cosine"
-    initial = Number()
-    steps = Count(below=MOST_COUNTED)
-    final = Number()
-    restarts = Flag()
-    growth = Count(below=MOST_COUNTED)
+    initial: Number = Number()
+    steps: Count = Count(below=MOST_COUNTED)
+    final: Number = Number()
+    restarts: Flag = Flag()
+    growth: Count = Count(below=MOST_COUNTED)
 
     def __init__(
         self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1, per: Per = "step"
@@ -356,9 +356,9 @@ class Warmup(Schedule):
     """
 
     name = "warmup"
-    after = Converted(lambda name, value: as_schedule(value, name))
-    steps = Count(0, below=MOST_COUNTED)
-    start = Number()
+    after: Converted[float | Schedule, Schedule] = Converted(lambda name, value: as_schedule(value, name))
+    steps: Count = Count(0, below=MOST_COUNTED)
+    start: Number = Number()
 
     def __init__(self, after: float | Schedule, steps: int, start: float = 0.0, per: Per = "step") -> None:
         super().__init__(per)
@@ -384,11 +384,11 @@ class OneCycle(Schedule):
     """
 
     name = "one_cycle"
-    peak = Number()
-    steps = Count(2, below=MOST_COUNTED)
-    initial = Maybe(Number())
-    final = Maybe(Number())
-    fraction = Number(above=0, below=1)
+    peak: Number = Number()
+    steps: Count = Count(2, below=MOST_COUNTED)
+    initial: Maybe[float, float] = Maybe(Number())
+    final: Maybe[float, float] = Maybe(Number())
+    fraction: Number = Number(above=0, below=1)
 
     def __init__(
         self,

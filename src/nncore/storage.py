@@ -22,7 +22,7 @@ from nncore.callbacks import CALLBACKS
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
 from nncore.fields import flag, number, with_defaults
-from nncore.files import CUSTOM, FileLike, class_name, named, write_to
+from nncore.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore.history import History
 from nncore.interrupt import Interrupt
 from nncore.layers import LAYERS, Layer
@@ -44,7 +44,7 @@ BAD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexEr
 Array = NDArray[Any]
 
 
-def save_model(model: Sequential, path: FileLike) -> None:
+def save_model(model: Sequential, path: Target) -> None:
     """Write structure, parameters and state."""
     with model.lock:  # between two steps of a training in another thread
         _check_arrays(model, _model_arrays(model), named(path))
@@ -53,7 +53,7 @@ def save_model(model: Sequential, path: FileLike) -> None:
     write_to(path, data)
 
 
-def load(path: FileLike, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+def load(path: Source, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
     """Read a model that ``Sequential.save`` or ``Trainer.save`` wrote.
 
     Parameters
@@ -97,14 +97,14 @@ def load(path: FileLike, *, custom_layers: Mapping[str, type[Layer]] | None = No
     return model
 
 
-def save_trainer(trainer: Trainer, path: FileLike) -> None:
+def save_trainer(trainer: Trainer, path: Target) -> None:
     """Write the model, the optimizer's state, the history and where the training stands."""
     with trainer.model.lock:
         data = _packed_trainer(trainer, path)
     write_to(path, data)
 
 
-def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
+def _packed_trainer(trainer: Trainer, path: Target) -> bytes:
     trainer._check_state()
     _check_arrays(trainer.model, _model_arrays(trainer.model), named(path))
     state = trainer.optimizer.state_dict()
@@ -125,7 +125,7 @@ def _packed_trainer(trainer: Trainer, path: FileLike) -> bytes:
     return _packed(path, arrays, about)
 
 
-def restore_trainer(trainer: Trainer, path: FileLike) -> None:
+def restore_trainer(trainer: Trainer, path: Source) -> None:
     """Take over everything from a checkpoint, after checking that it fits."""
     try:
         _restore(trainer, path)
@@ -133,7 +133,7 @@ def restore_trainer(trainer: Trainer, path: FileLike) -> None:
         raise ValueError(f"{named(path)} is damaged: its description is nested too deeply") from None
 
 
-def _restore(trainer: Trainer, path: FileLike) -> None:
+def _restore(trainer: Trainer, path: Source) -> None:
     from nncore.samplers import LastLosses
 
     arrays, about = _read(path, {type(layer).__name__ for layer in trainer.model.layers if _is_custom(type(layer))})
@@ -436,7 +436,7 @@ def _fill(model: Sequential, arrays: Mapping[str, Array]) -> None:
         target[...] = arrays[name]
 
 
-def _packed(path: FileLike, arrays: Mapping[str, Array], about: dict[str, Any]) -> bytes:
+def _packed(path: Target, arrays: Mapping[str, Array], about: dict[str, Any]) -> bytes:
     """The bytes of a file with these arrays and this description."""
     header = {"format": f"nncore-{VERSION}", "about": json.dumps(about)}
     try:
@@ -448,7 +448,7 @@ def _packed(path: FileLike, arrays: Mapping[str, Array], about: dict[str, Any]) 
     return data
 
 
-def _read(path: FileLike, custom: Collection[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+def _read(path: Source, custom: Collection[str]) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and description, as the newest format has them; ``custom``: names of layers that are not nncore's own."""
     try:
         header, arrays = _open(path)
@@ -478,7 +478,7 @@ def _read(path: FileLike, custom: Collection[str]) -> tuple[dict[str, Array], di
     return arrays, about
 
 
-def _open(path: FileLike) -> tuple[dict[str, str], dict[str, Array]]:
+def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
     """Metadata and arrays of a safetensors file."""
     if not isinstance(path, (str, bytes, PathLike)):
         try:

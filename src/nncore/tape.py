@@ -79,18 +79,25 @@ class Op:
 class Tape:
     """Records the ops of one model for batches of at most ``capacity`` rows."""
 
+    dtype: np.dtype[Any]
+    capacity: int
+    training: bool
+    gradients: bool
+    direction_vector: Array
+    product_vector: Array
+
     def __init__(
         self, dtype: DTypeLike, capacity: int, *, training: bool, gradients: bool, noise: bool | None = None, seed: int = 0,
         arena_bytes: int = 1 << 16,
     ) -> None:  # fmt: skip
         self.dtype, self.capacity, self.training, self.gradients = np.dtype(dtype), capacity, training, gradients
-        self.noise = training if noise is None else noise  # do layers draw random numbers? These come from the seed
+        self.noise: bool = training if noise is None else noise  # do layers draw random numbers? These come from the seed
         self.seed = seed
         self.tracking = False  # do steps renew running statistics?
         self.schedules: list[tuple[str, Schedule, float]] = []  # of layers: columns of coefficients after the optimizer's
         self.optimizer_columns = 0
         self.statistics: dict[str, Array] = {}  # of the last batch, by layer name: (2, channels) mean and variance
-        self.arena = Arena(arena_bytes)
+        self.arena: Arena = Arena(arena_bytes)
         self.signals: list[Signal] = []
         self.flops_per_row = 0
         self.activity_penalty: Array | None = None  # (capacity,): what layers charge for their outputs, example by example
@@ -101,7 +108,7 @@ class Tape:
         self.layers: dict[Op, str] = {}  # the name of the layer that recorded an op
         self._backward: list[list[Op]] = []  # one list a layer
         self._uncharged: dict[Op, Op] = {}  # backward op that adds the gradient of a charge → the op without it
-        self.tangents = False  # record the R-operator's ops too
+        self.tangents: bool = False  # record the R-operator's ops too
         self.tangent_preparation: list[Op] = []  # what is derived from the direction
         self.tangents_forward: list[Op] = []
         self.tangent_gradients: list[Op] = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nncore import samplers
 from nncore.callbacks import Callback, end_training
 from nncore.fields import choice, count, flag, number
-from nncore.files import FileLike, class_name
+from nncore.files import Source, Target, class_name
 from nncore.history import History
 from nncore.interrupt import Interrupt
 from nncore.programs import Dataset
@@ -465,7 +465,7 @@ class Trainer(Training):
 
     # --- saving
 
-    def save(self, path: FileLike) -> None:
+    def save(self, path: Target) -> None:
         """Write a checkpoint: the model, the optimizer and its state, the history and where the training stands.
 
         The callbacks of the ``fit`` under way, or of the last one, are in it with what they have counted and kept.
@@ -487,7 +487,7 @@ class Trainer(Training):
 
         storage.save_trainer(self, path)
 
-    def restore(self, path: FileLike) -> None:
+    def restore(self, path: Source) -> None:
         """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
 
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer

@@ -44,7 +44,7 @@ class Training(OwnsArrays, Sealed):
 
     model: Fixed[Sequential] = Fixed(*MADE)
     optimizer: Fixed[Optimizer] = Fixed(*MADE)
-    metrics: Fixed[tuple[Any, ...]] = Fixed(*MADE)
+    metrics: Fixed[tuple[Accuracy | LossMetric, ...]] = Fixed(*MADE)
     columns: Fixed[list[str]] = Fixed(*MADE)
     history: Instance[History] = Instance(History)
     seed: Count = Count(0, below=2**64)

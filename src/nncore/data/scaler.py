@@ -57,7 +57,7 @@ class Scaler(Configured):
     _feature_names: tuple[str, ...] | None = None
     n_samples_seen_: NDArray[np.int64]
 
-    nan = Choice("error", "ignore")
+    nan: Choice = Choice("error", "ignore")
 
     def __init__(self, nan: str = "error") -> None:
         self.nan = nan

@@ -122,7 +122,9 @@ class MinMaxScaler(Scaler):
     data_range_: Array
     scale_: Array
     min_: Array
-    feature_range = Converted(lambda name, value: _interval(value) and tuple(value))
+    feature_range: Converted[tuple[float, float], tuple[float, float]] = Converted(
+        lambda name, value: _interval(value) and (value[0], value[1])
+    )
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:
         super().__init__(nan)
@@ -211,7 +213,7 @@ class Decorrelate(Scaler):
     scale_: Array
     components_: Array
     explained_variance_: Array
-    tol = Number(0, below=1)
+    tol: Number = Number(0, below=1)
 
     def __init__(self, tol: float = 1e-12, nan: str = "error") -> None:
         super().__init__(nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,12 +59,14 @@ class Landscape(Value, ABC):
         self.bounds = np.asarray(bounds, np.float64)
         self.minima = np.asarray(minima, np.float64).reshape(-1, self.start.size)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._takes_no_more() and name in {*arguments(type(self)).values(), "start", "bounds", "minima", "matrix"}:
-            raise AttributeError(
-                f"{name} is fixed once the landscape is made, got {shown(value)}: make a new {type(self).__name__}"
-            )
-        super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if self._takes_no_more() and name in {*arguments(type(self)).values(), "start", "bounds", "minima", "matrix"}:
+                raise AttributeError(
+                    f"{name} is fixed once the landscape is made, got {shown(value)}: make a new {type(self).__name__}"
+                )
+            super().__setattr__(name, value)
 
     @property
     def minimum(self) -> Array | None:

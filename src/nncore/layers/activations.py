@@ -98,7 +98,7 @@ class LeakyReLU(Activation):
     """
 
     kernel = "leaky_relu"
-    negative_slope = Number()
+    negative_slope: Number = Number()
 
     def __init__(self, negative_slope: float = 0.01, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -123,7 +123,7 @@ class ELU(Activation):
     """
 
     kernel = "elu"
-    alpha = Number()
+    alpha: Number = Number()
 
     def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -147,7 +147,7 @@ class GELU(Activation):
     Source: Hendrycks, Gimpel (2016).
     """
 
-    approximate = Choice("none", "tanh")
+    approximate: Choice = Choice("none", "tanh")
 
     def __init__(self, approximate: str = "none", *, name: str | None = None) -> None:
         super().__init__(name=name)

@@ -33,7 +33,7 @@ class ActivityL1(Layer):
     """
 
     penalizes_activity = True
-    strength = Number(0)
+    strength: Number = Number(0)
 
     def __init__(self, strength: float, *, name: str | None = None) -> None:
         super().__init__(name=name)

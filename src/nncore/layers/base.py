@@ -64,6 +64,7 @@ class Layer(Configured):
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
     - ``x`` and ``dy`` are read-only, and their memory is used again for the next batch: what is kept must be copied.
+    - Type checkers take any name that is read for an array; to assign to ``layer.scale`` from outside, annotate it.
     - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as
       attributes of the same name.
 
@@ -87,7 +88,7 @@ class Layer(Configured):
     (4, 1)
     """
 
-    name = Maybe(Name())
+    name: Maybe[str, str] = Maybe(Name())
     owner: Fixed[weakref.ref[Any] | None] = Fixed()  # the model that the layer is part of
     parameters: Fixed[dict[str, Parameter]] = Fixed()  # once the model is built they are read-only
     states: Fixed[dict[str, State]] = Fixed()
@@ -102,7 +103,9 @@ class Layer(Configured):
         self.parameters, self.states = {}, {}
         self.input_shape = self.output_shape = ()
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # a class annotates arrays of other names that are assigned to
+        weight: Array
+        bias: Array
 
         def __getattr__(self, name: str) -> Array:
             """The arrays that ``build`` declares, and their gradients: ``weight``, ``weight_grad`` and so on."""
@@ -122,17 +125,19 @@ class Layer(Configured):
         """A copy belongs to no model; it keeps the numbers."""
         return vars(self) | {"owner": None, "parameters": dict(self.parameters), "states": dict(self.states)}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assigned to, an array of a model takes the numbers: it is a view, and stays one. What the ops depend on is fixed."""
-        bound = self.__dict__.get(name)
-        if isinstance(bound, np.ndarray) and self.owner and name in self._views:
-            overwrite(f"{self.name}.{name}", bound, value)
-        elif name in self._fixed:
-            raise AttributeError(
-                f"{name} of layer {self.label} is fixed once the layer is in a model, got {shown(value)}: make a new model"
-            )
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assigned to, an array of a model, which is a view, takes the numbers. What the ops depend on is fixed."""
+            bound = self.__dict__.get(name)
+            if isinstance(bound, np.ndarray) and self.owner and name in self._views:
+                overwrite(f"{self.name}.{name}", bound, value)
+            elif name in self._fixed:
+                raise AttributeError(
+                    f"{name} of layer {self.label} is fixed once the layer is in a model, got {shown(value)}: make a new model"
+                )
+            else:
+                super().__setattr__(name, value)
 
     @property
     def _fixed(self) -> set[str]:

@@ -95,13 +95,13 @@ class BatchNorm(Layer):
     running_mean: Array
     running_var: Array
     batches: Array
-    momentum = Maybe(Number(above=0, most=1))
-    eps = Number(above=0)
-    affine = Flag()
-    unbiased_running_var = Flag()
-    track_running_stats = Flag()
-    units = Maybe(Converted(lambda name, value: _units(value)))
-    frozen = Flag()
+    momentum: Maybe[float, float] = Maybe(Number(above=0, most=1))
+    eps: Number = Number(above=0)
+    affine: Flag = Flag()
+    unbiased_running_var: Flag = Flag()
+    track_running_stats: Flag = Flag()
+    units: Maybe[Sequence[int], tuple[int, ...]] = Maybe(Converted(lambda name, value: _units(value)))
+    frozen: Flag = Flag()
     _track = "batch_norm_track"  # the op that renews the running averages
 
     def __init__(
@@ -297,8 +297,8 @@ class BatchRenorm(BatchNorm):
            [ 1.]])
     """
 
-    r_max = Converted(lambda name, value: _limit(name, value, 1.0))
-    d_max = Converted(lambda name, value: _limit(name, value, 0.0))
+    r_max: Converted[float | Schedule, Schedule] = Converted(lambda name, value: _limit(name, value, 1.0))
+    d_max: Converted[float | Schedule, Schedule] = Converted(lambda name, value: _limit(name, value, 0.0))
     _track = "batch_renorm_track"
 
     def __init__(

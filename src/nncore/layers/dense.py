@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nncore import initializers
 from nncore.fields import Count, Flag
-from nncore.initializers import Initializer
+from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, matrix_tiles
 from nncore.tape import Op, Signal, Tape
@@ -54,13 +54,13 @@ class Dense(Layer):
     bias: Array
     weight_grad: Array
     bias_grad: Array
-    units = Count()
-    has_bias = Flag(argument="bias")
-    weight_init = initializers.field()
-    bias_init = initializers.field()
+    units: Count = Count()
+    has_bias: Flag = Flag(argument="bias")
+    weight_init: InitializerField = initializers.field()
+    bias_init: InitializerField = initializers.field()
 
     def __init__(
-        self, units: int, *, weight_init: Initializer | str = "he_normal", bias_init: Initializer | str = "zeros",
+        self, units: int, *, weight_init: InitializerLike = "he_normal", bias_init: InitializerLike = "zeros",
         bias: bool = True, name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
@@ -68,7 +68,7 @@ class Dense(Layer):
         self.weight_init, self.bias_init = weight_init, bias_init
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        self.inputs = math.prod(input_shape)
+        self.inputs: int = math.prod(input_shape)
         self.add_parameter("weight", (self.units, self.inputs), self.weight_init, regularized=True)
         if self.has_bias:
             self.add_parameter("bias", (self.units,), self.bias_init)

@@ -26,8 +26,8 @@ class _RowNorm(Layer):
     has_bias = True
     centered = True  # is the mean subtracted?
 
-    eps = Number(above=0)
-    affine = Flag()
+    eps: Number = Number(above=0)
+    affine: Flag = Flag()
 
     def __init__(self, eps: float, affine: bool, name: str | None) -> None:
         super().__init__(name=name)
@@ -212,7 +212,7 @@ class GroupNorm(_RowNorm):
     array([[-1.,  1., -1.,  1.]])
     """
 
-    wanted = Count(argument="groups")
+    wanted: Count = Count(argument="groups")
 
     def __init__(self, groups: int, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
         super().__init__(eps, affine, name)

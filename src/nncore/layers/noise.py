@@ -108,8 +108,8 @@ class Dropout(Noise):
     """
 
     kernel, strength = "dropout", "rate"
-    rate = Number(0, below=1)
-    scale = Choice("training", "test")
+    rate: Number = Number(0, below=1)
+    scale: Choice = Choice("training", "test")
 
     def __init__(self, rate: float, *, scale: str = "training", name: str | None = None) -> None:
         super().__init__(name=name)
@@ -153,7 +153,7 @@ class GaussianNoise(Noise):
     """
 
     kernel, strength, needs_backward = "gaussian_noise", "stddev", False
-    stddev = Number(0)
+    stddev: Number = Number(0)
 
     def __init__(self, stddev: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -195,7 +195,7 @@ class GaussianDropout(Noise):
     """
 
     kernel, strength = "gaussian_dropout", "rate"
-    rate = Number(0, below=1)
+    rate: Number = Number(0, below=1)
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
         super().__init__(name=name)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nncore import initializers
 from nncore.fields import Count, Flag, Number
-from nncore.initializers import Initializer
+from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, Rows, matrix_tiles, spread
 from nncore.tape import Op, Signal, Tape
@@ -63,17 +63,17 @@ class Recurrent(Layer):
     weight_grad: Array
     recurrent_weight_grad: Array
     bias_grad: Array
-    units = Count()
-    return_sequences = Flag()
-    zoneout = Number(0, below=1)
-    weight_init = initializers.field()
-    recurrent_init = initializers.field()
-    bias_init = initializers.field()
+    units: Count = Count()
+    return_sequences: Flag = Flag()
+    zoneout: Number = Number(0, below=1)
+    weight_init: InitializerField = initializers.field()
+    recurrent_init: InitializerField = initializers.field()
+    bias_init: InitializerField = initializers.field()
 
     def __init__(
         self, units: int, *, return_sequences: bool = False, zoneout: float = 0.0,
-        weight_init: Initializer | str = "glorot_uniform", recurrent_init: Initializer | str = "orthogonal",
-        bias_init: Initializer | str = "zeros", name: str | None = None,
+        weight_init: InitializerLike = "glorot_uniform", recurrent_init: InitializerLike = "orthogonal",
+        bias_init: InitializerLike = "zeros", name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name=name)
         self.units, self.return_sequences, self.zoneout = units, return_sequences, zoneout

@@ -117,7 +117,7 @@ class DropConnect(NoisyDense):
     """
 
     kernel, options, strengths = "shakeout", ("rate",), ("rate",)
-    rate = Number(0, below=1)
+    rate: Number = Number(0, below=1)
 
     def __init__(self, units: int, rate: float = 0.5, **dense: Any) -> None:
         super().__init__(units, **dense)
@@ -173,8 +173,8 @@ class Shakeout(NoisyDense):
     """
 
     kernel, options, strengths = "shakeout", ("rate", "c"), ("rate",)
-    rate = Number(0, below=1)
-    c = Number(0)
+    rate: Number = Number(0, below=1)
+    c: Number = Number(0)
 
     def __init__(self, units: int, rate: float = 0.5, c: float = 0.1, **dense: Any) -> None:
         super().__init__(units, **dense)
@@ -189,9 +189,9 @@ class _Whiteout(NoisyDense):
     """The noise that both kinds of whiteout have: e ~ N(0, σ² |w|^(−γ) + λ) on the signal of each connection."""
 
     options, strengths = ("sigma", "gamma", "lam"), ("sigma", "lam")
-    sigma = Number(0)
-    gamma = Number(0, most=2)
-    lam = Number(0)
+    sigma: Number = Number(0)
+    gamma: Number = Number(0, most=2)
+    lam: Number = Number(0)
 
     def __init__(self, units: int, sigma: float, gamma: float = 1.0, lam: float = 0.0, **dense: Any) -> None:
         super().__init__(units, **dense)
@@ -345,7 +345,7 @@ class GaussianWeightNoise(NoisyDense):
     """
 
     kernel, options, strengths = "whiteout_multiplicative", ("stddev",), ("stddev",)
-    stddev = Number(0)
+    stddev: Number = Number(0)
 
     def __init__(self, units: int, stddev: float, **dense: Any) -> None:
         super().__init__(units, **dense)

@@ -76,7 +76,7 @@ class WeightNorm(Layer):
     direction_grad: Array
     length_grad: Array
     bias_grad: Array
-    layer = Converted(_dense)
+    layer: Converted[Dense | Mapping[str, Any], Dense] = Converted(_dense)
 
     def __init__(self, layer: Dense | Mapping[str, Any], *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -102,7 +102,7 @@ class WeightNorm(Layer):
         return (self, self.layer)
 
     @property
-    def weight(self) -> Array:
+    def weight(self) -> Array:  # type: ignore[override]
         """W = g v / ‖v‖, computed anew."""
         norms = np.linalg.norm(self.direction, axis=1)
         if not norms.all():

@@ -55,14 +55,14 @@ class Adam(Optimizer):
     name = "adam"
     slots: ClassVar[tuple[str, ...]] = ("m", "v")
     non_negative: ClassVar[tuple[str, ...]] = ("v",)
-    running = ("beta1", "beta2")
-    lr = HyperParameter()
-    beta1 = Fraction()
-    beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
-    eps = HyperParameter()
-    eps_placement = Choice("outside", "inside", "hat")
-    bias_correction = Flag()
+    running: ClassVar[tuple[str, ...]] = ("beta1", "beta2")
+    lr: HyperParameter = HyperParameter()
+    beta1: Fraction = Fraction()
+    beta2: Fraction = Fraction()
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
+    eps: HyperParameter = HyperParameter()
+    eps_placement: Choice = Choice("outside", "inside", "hat")
+    bias_correction: Flag = Flag()
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class AdamW(Adam):
     """
 
     name = "adamw"
-    weight_decay = HyperParameter()
+    weight_decay: HyperParameter = HyperParameter()
 
     def __init__(
         self,
@@ -165,8 +165,8 @@ class AMSGrad(Adam):
     """
 
     name = "amsgrad"
-    slots = ("m", "v", "top")
-    non_negative = ("v", "top")
+    slots: ClassVar[tuple[str, ...]] = ("m", "v", "top")
+    non_negative: ClassVar[tuple[str, ...]] = ("v", "top")
 
 
 class AdaMax(Optimizer):
@@ -193,14 +193,14 @@ class AdaMax(Optimizer):
     """
 
     name = "adamax"
-    slots = ("m", "u")
-    non_negative = ("u",)
-    running = ("beta1",)
-    lr = HyperParameter()
-    beta1 = Fraction()
-    beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
-    eps = HyperParameter()
+    slots: ClassVar[tuple[str, ...]] = ("m", "u")
+    non_negative: ClassVar[tuple[str, ...]] = ("u",)
+    running: ClassVar[tuple[str, ...]] = ("beta1",)
+    lr: HyperParameter = HyperParameter()
+    beta1: Fraction = Fraction()
+    beta2: Fraction = Fraction()
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
+    eps: HyperParameter = HyperParameter()
 
     def __init__(self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8) -> None:
         self.lr, self.betas, self.eps = lr, betas, eps
@@ -239,15 +239,15 @@ class NAdam(Optimizer):
     """
 
     name = "nadam"
-    slots = ("m", "v")
-    non_negative = ("v",)
-    running = ("mu", "beta2")
-    lr = HyperParameter()
-    beta1 = Fraction()
-    beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
-    eps = HyperParameter()
-    momentum_decay = HyperParameter()
+    slots: ClassVar[tuple[str, ...]] = ("m", "v")
+    non_negative: ClassVar[tuple[str, ...]] = ("v",)
+    running: ClassVar[tuple[str, ...]] = ("mu", "beta2")
+    lr: HyperParameter = HyperParameter()
+    beta1: Fraction = Fraction()
+    beta2: Fraction = Fraction()
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
+    eps: HyperParameter = HyperParameter()
+    momentum_decay: HyperParameter = HyperParameter()
 
     def __init__(
         self, lr: Hyper = 2e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8, momentum_decay: Hyper = 4e-3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from nncore.fields import Choice, Flag, Number
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
@@ -42,13 +44,13 @@ class AdaGrad(Optimizer):
     """
 
     name = "adagrad"
-    slots = ("r",)
-    seeds = ("initial_accumulator_value",)
-    non_negative = ("r",)
-    lr = HyperParameter()
-    eps = HyperParameter()
-    eps_placement = Choice(*PLACEMENTS)
-    initial_accumulator_value = Number(0)
+    slots: ClassVar[tuple[str, ...]] = ("r",)
+    seeds: ClassVar[tuple[str, ...]] = ("initial_accumulator_value",)
+    non_negative: ClassVar[tuple[str, ...]] = ("r",)
+    lr: HyperParameter = HyperParameter()
+    eps: HyperParameter = HyperParameter()
+    eps_placement: Choice = Choice(*PLACEMENTS)
+    initial_accumulator_value: Number = Number(0)
 
     def __init__(
         self, lr: Hyper = 0.01, eps: Hyper = 1e-10, eps_placement: str = "outside", initial_accumulator_value: float = 0.0
@@ -104,13 +106,13 @@ class RMSprop(Optimizer):
     """
 
     name = "rmsprop"
-    non_negative = ("r",)
-    lr = HyperParameter()
-    alpha = Fraction()
-    eps = HyperParameter()
-    momentum = Fraction()
-    centered = Flag()
-    eps_placement = Choice(*PLACEMENTS)
+    non_negative: ClassVar[tuple[str, ...]] = ("r",)
+    lr: HyperParameter = HyperParameter()
+    alpha: Fraction = Fraction()
+    eps: HyperParameter = HyperParameter()
+    momentum: Fraction = Fraction()
+    centered: Flag = Flag()
+    eps_placement: Choice = Choice(*PLACEMENTS)
 
     def __init__(
         self,
@@ -168,12 +170,12 @@ class AdaDelta(Optimizer):
     """
 
     name = "adadelta"
-    slots = ("r", "d")
-    non_negative = ("r", "d")
-    lr = HyperParameter()
-    rho = Fraction()
-    eps = HyperParameter()
-    eps_placement = Choice(*PLACEMENTS)
+    slots: ClassVar[tuple[str, ...]] = ("r", "d")
+    non_negative: ClassVar[tuple[str, ...]] = ("r", "d")
+    lr: HyperParameter = HyperParameter()
+    rho: Fraction = Fraction()
+    eps: HyperParameter = HyperParameter()
+    eps_placement: Choice = Choice(*PLACEMENTS)
 
     def __init__(self, lr: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6, eps_placement: str = "inside") -> None:
         self.lr, self.rho, self.eps, self.eps_placement = lr, rho, eps, eps_placement

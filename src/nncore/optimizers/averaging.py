@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from nncore.tape import Op
 class Averaging(Wrapper):
     """Base of the averages: beside each step of the wrapped optimizer a ← a + w(θ − a), with a weight w for each step."""
 
-    own_slots = ("average",)
+    own_slots: ClassVar[tuple[str, ...]] = ("average",)
 
     @property
     def averaged_parameters(self) -> Real:
@@ -70,8 +70,8 @@ class EMA(Averaging):
     """
 
     name = "ema"
-    decay = Fraction()
-    bias_correction = Flag()
+    decay: Fraction = Fraction()
+    bias_correction: Flag = Flag()
 
     def __init__(self, optimizer: Any, decay: Hyper = 0.999, bias_correction: bool = True) -> None:
         self.decay, self.bias_correction = decay, bias_correction
@@ -122,7 +122,7 @@ class PolyakAveraging(Averaging):
     """
 
     name = "polyak_averaging"
-    start = Count(0)
+    start: Count = Count(0)
 
     def __init__(self, optimizer: Any, start: int = 0) -> None:
         self.start = start

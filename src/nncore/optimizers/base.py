@@ -108,10 +108,10 @@ class Optimizer(Configured, OwnsArrays):
     def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
         cls.hyperparameters = tuple(dict.fromkeys((*cls.hyperparameters, *names)))
 
-    if TYPE_CHECKING:  # most optimizers have it; Any when it is read, as it is a number or a schedule
+    if TYPE_CHECKING:  # most optimizers have it; a number unless it was given a schedule: `float | Any` lets both be used
 
         @property
-        def lr(self) -> Any: ...
+        def lr(self) -> float | Any: ...
 
         @lr.setter
         def lr(self, lr: Hyper) -> None: ...

@@ -18,12 +18,12 @@ Hyper = float | Schedule
 NAMES: set[str] = set()  # of all hyper-parameters there are: columns of a history that are no metrics
 
 
-class HyperParameter(Field[Hyper]):
+class HyperParameter(Field[Hyper, Hyper]):
     """A number in a range, or a schedule, whose values must be in it."""
 
     def __init__(self, least: float = 0.0, *, above: float = -math.inf, below: float = math.inf) -> None:
         super().__init__()
-        self.number = Number(least, above=above, below=below)
+        self.number: Number = Number(least, above=above, below=below)
 
     def __set_name__(self, owner: type, name: str) -> None:
         super().__set_name__(owner, name)

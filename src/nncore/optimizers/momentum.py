@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from nncore.fields import Choice
@@ -40,10 +42,10 @@ class Momentum(Optimizer):
     """
 
     name = "momentum"
-    slots = ("v",)
-    lr = HyperParameter()
-    momentum = Fraction()
-    lr_placement = Choice("inside", "outside")
+    slots: ClassVar[tuple[str, ...]] = ("v",)
+    lr: HyperParameter = HyperParameter()
+    momentum: Fraction = Fraction()
+    lr_placement: Choice = Choice("inside", "outside")
 
     def __init__(self, lr: Hyper = 0.01, momentum: Hyper = 0.9, lr_placement: str = "inside") -> None:
         self.lr, self.momentum, self.lr_placement = lr, momentum, lr_placement
@@ -87,9 +89,9 @@ class Nesterov(Optimizer):
     """
 
     name = "nesterov"
-    slots = ("v", "origin")
-    lr = HyperParameter()
-    momentum = Fraction()
+    slots: ClassVar[tuple[str, ...]] = ("v", "origin")
+    lr: HyperParameter = HyperParameter()
+    momentum: Fraction = Fraction()
     enter = "nesterov_enter"
     leave = "nesterov_leave"
 

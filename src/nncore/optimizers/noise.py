@@ -51,9 +51,9 @@ class GradientNoise(Wrapper):
     """
 
     name = "gradient_noise"
-    eta = HyperParameter()
-    gamma = HyperParameter()
-    seed = Count(0, below=2**63)
+    eta: HyperParameter = HyperParameter()
+    gamma: HyperParameter = HyperParameter()
+    seed: Count = Count(0, below=2**63)
     changes_gradient = True
 
     def __init__(self, optimizer: Any, eta: Hyper = 0.3, gamma: Hyper = 0.55, seed: int = 0) -> None:

@@ -31,7 +31,7 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
-    lr = HyperParameter()
+    lr: HyperParameter = HyperParameter()
 
     def __init__(self, lr: Hyper = 0.01) -> None:
         self.lr = lr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from nncore.fields import Flag, Number
 from nncore.optimizers.base import Optimizer
@@ -41,12 +41,12 @@ class Lion(Optimizer):
     """
 
     name = "lion"
-    slots = ("m",)
-    lr = HyperParameter()
-    beta1 = Fraction()
-    beta2 = Fraction()
-    betas = Pair("beta1", "beta2")
-    weight_decay = HyperParameter()
+    slots: ClassVar[tuple[str, ...]] = ("m",)
+    lr: HyperParameter = HyperParameter()
+    beta1: Fraction = Fraction()
+    beta2: Fraction = Fraction()
+    betas: Pair[Hyper] = Pair("beta1", "beta2")
+    weight_decay: HyperParameter = HyperParameter()
 
     def __init__(self, lr: Hyper = 1e-4, betas: tuple[Hyper, Hyper] = (0.9, 0.99), weight_decay: Hyper = 0.0) -> None:
         self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
@@ -88,17 +88,17 @@ class Rprop(Optimizer):
     """
 
     name = "rprop"
-    slots = ("previous", "size")
-    seeds = ("lr",)
-    non_negative = ("size",)
-    lr = Number(0)  # type: ignore[override]
-    eta_minus = HyperParameter(above=0, below=1)
-    eta_plus = HyperParameter(above=1)
-    etas = Pair("eta_minus", "eta_plus")
-    step_min = HyperParameter()
-    step_max = HyperParameter(above=0)
-    step_sizes = Pair("step_min", "step_max")
-    allow_mini_batches = Flag()
+    slots: ClassVar[tuple[str, ...]] = ("previous", "size")
+    seeds: ClassVar[tuple[str, ...]] = ("lr",)
+    non_negative: ClassVar[tuple[str, ...]] = ("size",)
+    lr: Number = Number(0)  # type: ignore[override]
+    eta_minus: HyperParameter = HyperParameter(above=0, below=1)
+    eta_plus: HyperParameter = HyperParameter(above=1)
+    etas: Pair[Hyper] = Pair("eta_minus", "eta_plus")
+    step_min: HyperParameter = HyperParameter()
+    step_max: HyperParameter = HyperParameter(above=0)
+    step_sizes: Pair[Hyper] = Pair("step_min", "step_max")
+    allow_mini_batches: Flag = Flag()
 
     def __init__(
         self,
@@ -161,14 +161,14 @@ class DeltaBarDelta(Optimizer):
     """
 
     name = "delta_bar_delta"
-    slots = ("mean", "eta")
-    seeds = ("lr",)
-    non_negative = ("eta",)
-    lr = Number(0)  # type: ignore[override]
-    kappa = HyperParameter()
-    phi = Fraction()
-    rho = Fraction()
-    allow_mini_batches = Flag()
+    slots: ClassVar[tuple[str, ...]] = ("mean", "eta")
+    seeds: ClassVar[tuple[str, ...]] = ("lr",)
+    non_negative: ClassVar[tuple[str, ...]] = ("eta",)
+    lr: Number = Number(0)  # type: ignore[override]
+    kappa: HyperParameter = HyperParameter()
+    phi: Fraction = Fraction()
+    rho: Fraction = Fraction()
+    allow_mini_batches: Flag = Flag()
 
     def __init__(
         self, lr: float = 0.01, kappa: Hyper = 1e-3, phi: Hyper = 0.1, rho: Hyper = 0.7, allow_mini_batches: bool = False

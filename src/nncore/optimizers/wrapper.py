@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ class Wrapper(Optimizer):
     """Base of what wraps an optimizer.
 
     State, hyper-parameters and everything else of the wrapped one are the wrapper's too: ``EMA(Adam()).lr`` is Adam's. Wrappers
-    may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it.
+    may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it. Type checkers know ``lr`` of
+    it: what else it has is found at run time, so that they report it as they do a misspelled name.
 
     A subclass has its hyper-parameters as fields, names its `own_slots` and `own_running`, says in `weights` what its op needs
     at each step, and adds the op in `ops`: to the update, or to what comes after it.
@@ -90,23 +91,25 @@ class Wrapper(Optimizer):
         vars(inner)["products"] = {name: self.products[name] for name in inner.running}
         return inner
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not {"optimizer", "entered"} <= set(self.__dict__):
-            raise AttributeError(name)
-        return getattr(self._inner(), name)
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
-            super().__setattr__(name, value)
-        elif name == "optimizer":
-            raise AttributeError(
-                f"optimizer is fixed once the wrapper is made, got {shown(value)}: make a new {type(self).__name__}"
-            )
-        elif inner.takes(name):
-            setattr(self._inner(), name, value)
-            self.check_fields({name: value})
-        else:
-            super().__setattr__(name, value)
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or not {"optimizer", "entered"} <= set(self.__dict__):
+                raise AttributeError(name)
+            return getattr(self._inner(), name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
+                super().__setattr__(name, value)
+            elif name == "optimizer":
+                raise AttributeError(
+                    f"optimizer is fixed once the wrapper is made, got {shown(value)}: make a new {type(self).__name__}"
+                )
+            elif inner.takes(name):
+                setattr(self._inner(), name, value)
+                self.check_fields({name: value})
+            else:
+                super().__setattr__(name, value)
 
     def takes(self, name: str) -> bool:
         return super().takes(name) or self.optimizer.takes(name)

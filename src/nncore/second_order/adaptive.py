@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from nncore.fields import Number, number
@@ -64,8 +66,8 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
     """
 
     name = "adaptive_damped_newton"
-    seeds = ("damping",)
-    damping = Number(above=0.0)
+    seeds: ClassVar[tuple[str, ...]] = ("damping",)
+    damping: Number = Number(above=0.0)
     what = "the damped Hessian"
 
     def __init__(self, damping: float = 1e-3, tol: float = 1e-10) -> None:

@@ -61,7 +61,7 @@ class FullBatchOptimizer(Optimizer):
         Numbers it remembers.
     """
 
-    tol = Number(0.0)
+    tol: Number = Number(0.0)
     numbers: Fixed[dict[str, float]] = Fixed(advice="assign to its numbers, or call init_state")
     stopped: Instance[str] = Instance(str)
     full_batch_only = True

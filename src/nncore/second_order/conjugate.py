@@ -62,7 +62,7 @@ class NonlinearCG(FullBatchOptimizer):
     """
 
     name = "nonlinear_cg"
-    beta = Choice(*BETAS)
+    beta: Choice = Choice(*BETAS)
 
     def __init__(self, beta: str = "polak_ribiere", tol: float = 1e-10) -> None:
         self.beta = beta

@@ -86,7 +86,7 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
     name = "levenberg_marquardt"
     what = "the damped Gauss-Newton matrix"
 
-    scaling = Choice("identity", "marquardt")
+    scaling: Choice = Choice("identity", "marquardt")
 
     def __init__(self, damping: float = 1e-3, scaling: str = "identity", tol: float = 1e-10) -> None:
         self.scaling = scaling

@@ -62,10 +62,10 @@ class ConditioningMonitor(Callback):
     (True, True)
     """
 
-    X: Field[Any] = Field()
-    y: Field[Any] = Field()
-    lr = Maybe(Number(above=0))
-    every = Count()
+    X: Field[Any, Any] = Field()
+    y: Field[Any, Any] = Field()
+    lr: Maybe[float, float] = Maybe(Number(above=0))
+    every: Count = Count()
     columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
 
     def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:

@@ -45,7 +45,7 @@ class Newton(FullBatchOptimizer):
     """
 
     name = "newton"
-    allow_indefinite = Flag()
+    allow_indefinite: Flag = Flag()
 
     def __init__(self, allow_indefinite: bool = False, tol: float = 1e-10) -> None:
         self.allow_indefinite = allow_indefinite
@@ -76,7 +76,7 @@ class DampedNewton(FullBatchOptimizer):
     """
 
     name = "damped_newton"
-    damping = HyperParameter()
+    damping: HyperParameter = HyperParameter()
 
     def __init__(self, damping: Hyper = 1.0, tol: float = 1e-10) -> None:
         self.damping = damping
@@ -113,7 +113,7 @@ class ModifiedNewton(FullBatchOptimizer):
     """
 
     name = "modified_newton"
-    floor = Number(above=0.0, below=1.0)
+    floor: Number = Number(above=0.0, below=1.0)
 
     def __init__(self, floor: float = 1e-8, tol: float = 1e-10) -> None:
         self.floor = floor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,11 +78,14 @@ class Evaluated:
     """
 
     def __init__(self, f: Any, dtype: DTypeLike = np.float64, interrupt: Interrupt | None = None) -> None:
-        self.f, self.dtype, self.interrupt = f, np.dtype(dtype), interrupt or Interrupt()
-        self.value_and_gradient = getattr(f, "value_and_gradient", f)
+        self.f: Any = f
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.interrupt: Interrupt = interrupt or Interrupt()
+        self.value_and_gradient: Callable[[Array], tuple[float, Array]] = getattr(f, "value_and_gradient", f)
         if not callable(self.value_and_gradient):
             raise TypeError(f"f must be a callable or an object with value_and_gradient, got {type(f).__name__}")
-        self.evaluations = self.products = 0
+        self.evaluations: int = 0
+        self.products: int = 0
 
     def at(self, theta: Array) -> Point:
         """The point θ. Where f overflows, it is infinite."""

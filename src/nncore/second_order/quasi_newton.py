@@ -146,7 +146,7 @@ class LBFGS(_QuasiNewton):
     """
 
     name = "lbfgs"
-    memory = Count()
+    memory: Count = Count()
 
     def __init__(self, memory: int = 10, tol: float = 1e-10) -> None:
         self.memory = memory

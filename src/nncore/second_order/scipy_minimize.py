@@ -58,10 +58,10 @@ class ScipyMinimize(FullBatchOptimizer):
     """
 
     name = "scipy_minimize"
-    method = Choice(*METHODS)
-    bounds: Field[Any] = Field()  # SciPy checks these
-    constraints: Field[Any] = Field()
-    options: Field[Any] = Field()
+    method: Choice = Choice(*METHODS)
+    bounds: Field[Any, Any] = Field()  # SciPy checks these
+    constraints: Field[Any, Any] = Field()
+    options: Field[Any, Any] = Field()
 
     def __init__(
         self, method: str = "L-BFGS-B", tol: float = 1e-10, bounds: Any = None, constraints: Any = (), **options: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -51,10 +51,10 @@ class TruncatedNewton(FullBatchOptimizer):
     """
 
     name = "truncated_newton"
-    seeds = ("radius",)
-    radius = Number(above=0.0)
-    max_radius = Number(above=0.0)
-    max_cg = Maybe(Count())
+    seeds: ClassVar[tuple[str, ...]] = ("radius",)
+    radius: Number = Number(above=0.0)
+    max_radius: Number = Number(above=0.0)
+    max_cg: Maybe[int, int] = Maybe(Count())
 
     def __init__(self, radius: float = 1.0, max_radius: float = 1000.0, max_cg: int | None = None, tol: float = 1e-10) -> None:
         self.radius, self.max_radius, self.max_cg = radius, max_radius, max_cg

@@ -1,0 +1,88 @@
+from _thread import RLock
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from typing_extensions import Self
+
+LOOK: Final[float]
+MAX_THREADS: Final[int]
+waiting: dict[int, WatchedLock]
+
+def has_openmp() -> bool: ...
+def openmp_threads() -> int: ...
+def cpu_supports() -> tuple[str, ...]: ...
+
+class OpTable:
+    def __init__(self, capsule: object) -> None: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def only_read(self, name: str) -> tuple[int, ...]: ...
+
+class PythonOp:
+    function: Callable[[int], object]
+    error: BaseException | None
+    def __init__(self, function: Callable[[int], object]) -> None: ...
+
+class WatchedLock(RLock):
+    holder: int
+    def __enter__(self) -> bool: ...
+    def wait(self) -> None: ...
+    def closes_circle(self, me: int) -> bool: ...
+
+class Exclusive:
+    def __new__(cls, message: str) -> Self: ...
+
+class Program:
+    @property
+    def op_names(self) -> list[str]: ...
+    @property
+    def python_ops(self) -> list[PythonOp]: ...
+    @property
+    def steps_done(self) -> int: ...
+    @property
+    def runs(self) -> int: ...
+    def __new__(
+        cls,
+        table: OpTable,
+        dtype: DTypeLike,
+        stages: list[Any],
+        *,
+        enter: int = 0,
+        leave: int | None = None,
+        commits: int | None = None,
+        block_rows: int = 64,
+        records: Sequence[NDArray[Any]] = (),
+        partials: NDArray[Any] | None = None,
+        notes: Sequence[NDArray[Any]] = (),
+        passing: Mapping[int, NDArray[np.int64]] | None = None,
+        stops: bool = False,
+        exclusive: Exclusive | None = None,
+    ) -> Self: ...
+    def run(
+        self,
+        bind: list[Any] = [],  # the default that the compiled function has
+        *,
+        first_step: int = 0,
+        last_step: int = 1,
+        examples: int,
+        batch: int,
+        merge: int = 0,
+        origin: int = 0,
+        order: NDArray[np.int64] | None = None,
+        coefficients: NDArray[np.float64] | None = None,
+        scale: float = 0.0,
+        keep_denormals: bool = False,
+        prepared: bool = False,
+        step_offset: int = 0,
+        examples_out: NDArray[np.float64] | None = None,
+        notes_out: NDArray[np.float64] | None = None,
+        op_seconds: NDArray[np.float64] | None = None,
+        threads: int = 1,
+        stoppable: bool = False,
+        stop: Callable[[], bool] | None = None,
+    ) -> tuple[int, NDArray[np.float64]]: ...
+
+def all_finite(array: NDArray[Any]) -> bool: ...
+def shuffled_orders(n: int, epochs: int, seed: int, first_epoch: int) -> NDArray[np.int64]: ...
