@@ -241,7 +241,8 @@ def made() -> Iterator[tuple[str, str, list[str]]]:
     """Each class of the registries: a name, code that makes an object, and the fields that have a type."""
     for cls in (cls for cls in test_configuration.CLASSES if issubclass(cls, fields.Sealed)):
         code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in test_configuration.arguments(cls).items())
-        names = [field.name for field in fields._fields(cls) if field.name not in NO_TYPE and not field.name.startswith("_")]
+        free = [field for field in fields._fields(cls) if not isinstance(field, fields.Fixed)]  # of the rest a run tells
+        names = [field.name for field in free if field.name not in NO_TYPE and not field.name.startswith("_")]
         pairs = [name for name in dir(cls) if isinstance(getattr(cls, name), fields.Pair)]
         where = "second_order" if "second_order" in cls.__module__ else cls.__module__.split(".")[1]
         yield f"{where}_{cls.__name__}".lower(), f"{cls.__module__}.{cls.__name__}({code})", [*names, *pairs]

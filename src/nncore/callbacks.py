@@ -356,7 +356,7 @@ class ModelCheckpoint(Callback):
     path: PathLike = PathLike()
     monitor: Maybe[str, str] = Maybe(Name())
     save_best_only: Maybe[bool, bool] = Maybe(Flag())
-    last_path: Maybe[Any, Any] = Maybe(PathLike())
+    last_path: Maybe[str | os.PathLike[str], str] = Maybe(PathLike())
     _best: _Best | None
     mode: Choice = Choice("auto", "min", "max")
 
