@@ -49,7 +49,7 @@ def pack_weight(W: Array, panel: int, lanes: int) -> Array:
     """packed[k][i][u] = W_{k · panel + u, i}: W in panels of ``panel`` units, each transposed; its rows end in zeros.
 
     The compiled forward product reads W in this order: for one input the weights of all units of a panel, in whole
-    vectors of ``lanes`` numbers. The last panel may be narrower than the others.
+    vectors of ``lanes`` numbers; ``panel`` is a multiple of ``lanes``. The last panel may be narrower than the others.
 
     Goto, van de Geijn: Anatomy of high-performance matrix multiplication, 2008.
 

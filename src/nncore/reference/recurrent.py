@@ -133,7 +133,9 @@ def gru_backward(dh: Array, gates: Array, q: Array, previous: Array, U: Array, k
 
 
 def zoneout_keep(rate: float, shape: tuple[int, int, int], **draw: int) -> NDArray[np.float64]:
-    """k = 1 with probability ``rate``, otherwise 0. Element (row · steps + t) · units + unit has that number of `random_bits`.
+    """k = 1 with probability ``rate``, otherwise 0: k = [bits < 2³² · rate].
+
+    k_rtu has the number (r · steps + t) · units + u of `random_bits`.
 
     >>> float(zoneout_keep(0.25, (100, 10, 10), seed=1).mean().round(2))
     0.25
