@@ -41,7 +41,7 @@ def train_nncore(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
 
 
 def train_numpy(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
-    from nncore.reference.training import MLP
+    from nncore.reference.training import MLP  # written to be read; benchmarks/rivals/numpy.py is written for speed
 
     MLP(SIZES, activation="relu", seed=0).train(X, y, epochs=epochs, batch_size=BATCH, lr=LR)
 

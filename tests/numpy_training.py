@@ -1,6 +1,10 @@
-"""A training in NumPy, independent of the library: one hidden layer of tanh, softmax cross-entropy."""
+"""A training in NumPy, from the functions of `nncore.reference`: one hidden layer of tanh, softmax cross-entropy.
+
+test_reference.py compares these functions with differences, sums and PyTorch.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore import _kernels
+from nncore import _kernels, reference
 
 Array = NDArray[Any]
 N, INPUTS, HIDDEN, OUTPUTS = 53, 4, 7, 3
@@ -16,52 +20,44 @@ N, INPUTS, HIDDEN, OUTPUTS = 53, 4, 7, 3
 
 def numpy_gradient(theta: Array, X: Array, labels: Array) -> tuple[float, Array]:
     """Mean loss and gradient; θ is W1, b1, W2, b2."""
-    W1, b1, W2, b2 = unpack(theta)
-    h = np.tanh(X @ W1.T + b1)
-    z = h @ W2.T + b2
-    p = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    rows = np.arange(len(X))
-    loss = -np.log(p[rows, labels]).mean()
-    p[rows, labels] -= 1
-    dz = p / len(X)
-    da = (dz @ W2) * (1 - h**2)
-    return loss, np.concatenate([(da.T @ X).ravel(), da.sum(axis=0), (dz.T @ h).ravel(), dz.sum(axis=0)])
+    net = reference.MLP([INPUTS, HIDDEN, OUTPUTS], "tanh", dtype="float64")
+    net.theta[:] = theta
+    return net.loss_and_gradient(X, labels), net.gradient
 
 
 SHAPES = [(HIDDEN, INPUTS), (HIDDEN,), (OUTPUTS, HIDDEN), (OUTPUTS,)]
 ENDS = np.cumsum([int(np.prod(shape)) for shape in SHAPES])
-
-
-def unpack(theta: Array) -> list[Array]:
-    return [part.reshape(shape) for part, shape in zip(np.split(theta, ENDS[:-1]), SHAPES, strict=True)]
-
-
 IS_WEIGHT = np.repeat([1.0, 0.0, 1.0, 0.0], np.diff([0, *ENDS]))
 
 
+UPDATES: dict[str, tuple[int, Callable[..., bool]]] = {  # the number of state vectors, and the update
+    "sgd": (0, reference.sgd_update),
+    "momentum": (1, partial(reference.momentum_update, momentum=0.8)),
+    "nesterov": (2, partial(reference.nesterov_update, momentum=0.8)),
+    "adam": (2, partial(reference.adam_update, betas=(0.7, 0.95), eps=0.01)),
+}
+
+
 class NumpyOptimizer:
-    """θ and one of the four recurrences; ``lr(t)`` is the rate of step t = 0, 1, …"""
+    """The parameters θ under one of the four updates; ``lr(t)`` is the rate of step t = 0, 1, …
+
+    ``point`` is where the next gradient is taken: θ, but for Nesterov's momentum the point ahead.
+    """
 
     def __init__(self, name: str, theta: Array, lr: Callable[[int], float]) -> None:
-        self.name, self.theta, self.lr = name, theta.copy(), lr
-        self.m, self.v, self.t = np.zeros(theta.size), np.zeros(theta.size), 0
+        self.name, self.point, self.lr, self.t = name, theta.copy(), lr, 0
+        slots, self.update = UPDATES[name]
+        self.state = [np.zeros(theta.size) for _ in range(slots)]
+        if name == "nesterov":
+            reference.nesterov_enter(self.point, *self.state, momentum=0.8)
 
-    def point(self) -> Array:
-        return self.theta + 0.8 * self.m if self.name == "nesterov" else self.theta
+    @property
+    def theta(self) -> Array:
+        return self.state[1] if self.name == "nesterov" else self.point
 
     def step(self, g: Array) -> None:
         lr, self.t = self.lr(self.t), self.t + 1
-        if self.name == "sgd":
-            self.theta = self.theta - lr * g
-        elif self.name in ("momentum", "nesterov"):
-            self.m = 0.8 * self.m - lr * g
-            self.theta = self.theta + self.m
-        elif self.name == "adam":
-            self.m = 0.7 * self.m + 0.3 * g
-            self.v = 0.95 * self.v + 0.05 * g**2
-            corrected = np.sqrt(self.v / (1 - 0.95**self.t))
-            self.theta = self.theta - lr * self.m / (1 - 0.7**self.t) / (corrected + 0.01)
+        assert not self.update(self.point, g, *self.state, lr=lr, **({"step": self.t} if self.name == "adam" else {}))
 
 
 OPTIMIZERS: dict[str, Callable[[Any], nn.Optimizer]] = {
@@ -86,10 +82,9 @@ def numpy_training(
         total, penalties = 0.0, []
         for start in range(0, len(X), batch):
             rows = orders[epoch, start : start + batch] if shuffle else np.arange(len(X))[start : start + batch]
-            point = optimizer.point()
-            loss, g = numpy_gradient(point, X[rows], labels[rows])
+            loss, g = numpy_gradient(optimizer.point, X[rows], labels[rows])
             total += loss * len(rows)
-            penalties.append(penalty(point))
-            optimizer.step(gradient(point, g))
+            penalties.append(penalty(optimizer.point))
+            optimizer.step(gradient(optimizer.point, g))
         losses.append(total / len(X) + float(np.mean(penalties)))
     return optimizer.theta, losses

@@ -1,4 +1,9 @@
-"""Every first-order optimizer's formula, written out in NumPy, and the problem on which the tests compare."""
+"""Every first-order optimizer's formula, written out in NumPy, and the problem on which the tests compare.
+
+The formulas share nothing with `nncore.reference`: one function per family, which takes the gradient as a function, as in the
+papers. They are the independent check of the compiled optimizers and their classes where PyTorch is missing or has no such
+form. test_optimizer_kernels.py compares kernels with twins.
+"""
 
 from __future__ import annotations
 

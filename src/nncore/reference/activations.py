@@ -1,11 +1,11 @@
 """Activations h = σ(z) and their gradients dz = dh ⊙ σ'(z).
 
 z, h, dh and dz have one shape, (rows, width); a result has the dtype of its input, float32 or float64. ``foo_backward``
-takes the gradient dh of the loss with respect to h, and what the forward pass had: z and h. A parameter is a keyword.
-Only softmax couples the elements of a row.
+takes the gradient dh of the loss with respect to h, and z and h of the forward pass. Only softmax couples the elements of
+a row.
 
-No function overflows: each exponential is that of a negative number, and each product ∞ · 0 is replaced by its limit.
-NaN is passed on.
+No function overflows: each exponential has a negative argument, and each product ∞ · 0 is replaced by its limit. NaN
+propagates.
 """
 
 import math
@@ -15,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc
 
+__all__ = [
+    "elu_backward", "elu_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward",
+    "identity_backward", "identity_forward", "leaky_relu_backward", "leaky_relu_forward", "relu_backward", "relu_forward",
+    "sigmoid_backward", "sigmoid_forward", "silu_backward", "silu_forward", "softmax_backward", "softmax_forward",
+    "softplus_backward", "softplus_forward", "tanh_backward", "tanh_forward",
+]  # fmt: skip
+
 Array = NDArray[np.floating[Any]]
 
 SQRT_HALF = math.sqrt(1 / 2)
@@ -22,64 +29,24 @@ SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 GELU_CUBIC = 0.044715
 
-# Where |z| is larger, the gate of the function and its slope are 0 or 1 to the last bit, in double precision too.
+# Where |z| is larger, the gate of the function is 0 or 1 and its slope 0, in double precision too.
 GELU_FLAT = 40.0
 SILU_FLAT = 800.0
 
 
 def identity_forward(z: Array) -> Array:
-    """h = z, as a new array.
-
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> identity_forward(np.array([[-1.0, 2.0]])).tolist()
-    [[-1.0, 2.0]]
-    """
+    """h = z, as a new array."""
     return z.copy()
 
 
 def identity_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh.
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[-1.0, 2.0]])
-    >>> identity_backward(np.array([[3.0, 5.0]]), z, identity_forward(z)).tolist()
-    [[3.0, 5.0]]
-    """
+    """dz = dh."""
     return dh.copy()
 
 
 def sigmoid_forward(z: Array) -> Array:
     """h = 1 / (1 + e⁻ᶻ), from e^-|z| so that nothing overflows.
 
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-        In [0, 1].
-
-    Examples
-    --------
     >>> sigmoid_forward(np.array([[-1e4, 0.0, 1e4]])).tolist()
     [[0.0, 0.5, 1.0]]
     """
@@ -88,97 +55,28 @@ def sigmoid_forward(z: Array) -> Array:
 
 
 def sigmoid_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · h (1 − h).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0]])
-    >>> sigmoid_backward(np.array([[2.0]]), z, sigmoid_forward(z)).tolist()
-    [[0.5]]
-    """
+    """dz = dh · h (1 − h)."""
     return dh * h * (1 - h)
 
 
 def tanh_forward(z: Array) -> Array:
-    """h = tanh z = (eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ) = 2 sigmoid(2z) − 1.
-
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-        In [−1, 1].
-
-    Examples
-    --------
-    >>> tanh_forward(np.array([[-1e4, 0.0, 1e4]])).tolist()
-    [[-1.0, 0.0, 1.0]]
-    """
+    """h = tanh z = (eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ) = 2 sigmoid(2z) − 1."""
     return np.tanh(z)
 
 
 def tanh_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · (1 − h²).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0]])
-    >>> tanh_backward(np.array([[2.0]]), z, tanh_forward(z)).tolist()
-    [[2.0]]
-    """
+    """dz = dh · (1 − h²)."""
     return dh * (1 - h) * (1 + h)
 
 
 def relu_forward(z: Array) -> Array:
-    """h = max(z, 0).
-
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> relu_forward(np.array([[-1.0, 0.0, 2.0]])).tolist()
-    [[0.0, 0.0, 2.0]]
-    """
+    """h = max(z, 0)."""
     return np.maximum(z, 0)
 
 
 def relu_backward(dh: Array, z: Array, h: Array) -> Array:
     """dz = dh · [z > 0]; the slope at the kink is taken as 0.
 
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
     >>> z = np.array([[-1.0, 0.0, 2.0]])
     >>> relu_backward(np.array([[3.0, 5.0, 7.0]]), z, relu_forward(z)).tolist()
     [[0.0, 0.0, 7.0]]
@@ -189,106 +87,32 @@ def relu_backward(dh: Array, z: Array, h: Array) -> Array:
 def leaky_relu_forward(z: Array, negative_slope: float = 0.01) -> Array:
     """h = z for z > 0, else negative_slope · z.
 
-    Parameters
-    ----------
-    z : array (rows, width)
-    negative_slope : float
-
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Maas, Hannun, Ng: Rectifier nonlinearities improve neural network acoustic models (2013).
-
-    Examples
-    --------
-    >>> leaky_relu_forward(np.array([[-1.0, 2.0]]), negative_slope=0.25).tolist()
-    [[-0.25, 2.0]]
+    Maas, Hannun, Ng: Rectifier nonlinearities improve neural network acoustic models, 2013.
     """
     return np.where(z > 0, z, negative_slope * z)
 
 
 def leaky_relu_backward(dh: Array, z: Array, h: Array, negative_slope: float = 0.01) -> Array:
-    """dz = dh for z > 0, else negative_slope · dh.
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-    negative_slope : float
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[-1.0, 2.0]])
-    >>> leaky_relu_backward(np.array([[4.0, 4.0]]), z, z, negative_slope=0.25).tolist()
-    [[1.0, 4.0]]
-    """
+    """dz = dh for z > 0, else negative_slope · dh."""
     return np.where(z > 0, dh, negative_slope * dh)
 
 
 def elu_forward(z: Array, alpha: float = 1.0) -> Array:
     """h = z for z > 0, else α (eᶻ − 1).
 
-    Parameters
-    ----------
-    z : array (rows, width)
-    alpha : float
-
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Clevert, Unterthiner, Hochreiter: Fast and accurate deep network learning by exponential linear units (2016).
-
-    Examples
-    --------
-    >>> elu_forward(np.array([[-1e4, 0.0, 2.0]]), alpha=0.5).tolist()
-    [[-0.5, 0.0, 2.0]]
+    Clevert, Unterthiner, Hochreiter: Fast and accurate deep network learning by exponential linear units, 2016.
     """
     return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
 
 
 def elu_backward(dh: Array, z: Array, h: Array, alpha: float = 1.0) -> Array:
-    """dz = dh for z > 0, else dh · α eᶻ (= dh · (h + α)).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-    alpha : float
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0, 2.0]])
-    >>> elu_backward(np.array([[4.0, 4.0]]), z, elu_forward(z, alpha=0.5), alpha=0.5).tolist()
-    [[2.0, 4.0]]
-    """
+    """dz = dh for z > 0, else dh · α eᶻ (= dh · (h + α))."""
     return np.where(z > 0, dh, dh * (alpha * np.exp(np.minimum(z, 0))))
 
 
 def softplus_forward(z: Array) -> Array:
     """h = log(1 + eᶻ) = max(z, 0) + log(1 + e^-|z|).
 
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
     >>> softplus_forward(np.array([[-1e4, 0.0, 1e4]])).round(4).tolist()
     [[0.0, 0.6931, 10000.0]]
     """
@@ -296,42 +120,15 @@ def softplus_forward(z: Array) -> Array:
 
 
 def softplus_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · sigmoid(z).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0]])
-    >>> softplus_backward(np.array([[2.0]]), z, softplus_forward(z)).tolist()
-    [[1.0]]
-    """
+    """dz = dh · sigmoid(z)."""
     return dh * sigmoid_forward(z)
 
 
 def gelu_forward(z: Array) -> Array:
     """h = z Φ(z), Φ(z) = ½ (1 + erf(z/√2)) = ½ erfc(−z/√2) the normal distribution function; −∞ gives the limit 0.
 
-    Parameters
-    ----------
-    z : array (rows, width)
+    Hendrycks, Gimpel: Gaussian error linear units, 2016.
 
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Hendrycks, Gimpel: Gaussian error linear units (2016).
-
-    Examples
-    --------
     >>> gelu_forward(np.array([[-1.0, 0.0, 1.0]])).round(4).tolist()
     [[-0.1587, 0.0, 0.8413]]
     """
@@ -340,22 +137,7 @@ def gelu_forward(z: Array) -> Array:
 
 
 def gelu_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · (Φ(z) + z φ(z)), φ(z) = exp(−z²/2) / √(2π).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0]])
-    >>> gelu_backward(np.array([[2.0]]), z, gelu_forward(z)).tolist()
-    [[1.0]]
-    """
+    """dz = dh · (Φ(z) + z φ(z)), φ(z) = exp(−z²/2) / √(2π)."""
     z = np.clip(z, -GELU_FLAT, GELU_FLAT)
     return dh * (0.5 * erfc(-SQRT_HALF * z) + z * (INV_SQRT_2PI * np.exp(-0.5 * z * z)))
 
@@ -363,44 +145,14 @@ def gelu_backward(dh: Array, z: Array, h: Array) -> Array:
 def gelu_tanh_forward(z: Array) -> Array:
     """h = ½ z (1 + tanh u) = z sigmoid(2u), u = √(2/π) (z + 0.044715 z³): GELU approximately; −∞ gives the limit 0.
 
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Hendrycks, Gimpel: Gaussian error linear units (2016).
-
-    Examples
-    --------
-    >>> gelu_tanh_forward(np.array([[-1.0, 0.0, 1.0]])).round(4).tolist()
-    [[-0.1588, 0.0, 0.8412]]
+    Hendrycks, Gimpel: Gaussian error linear units, 2016.
     """
     z, gate, _ = _gelu_tanh_gate(z)
     return z * gate
 
 
 def gelu_tanh_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · (s + z s (1 − s) · 2u'), s = sigmoid(2u), u' = √(2/π) (1 + 3 · 0.044715 z²).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0]])
-    >>> gelu_tanh_backward(np.array([[2.0]]), z, gelu_tanh_forward(z)).tolist()
-    [[1.0]]
-    """
+    """dz = dh · (s + z s (1 − s) · 2u'), s = sigmoid(2u), u' = √(2/π) (1 + 3 · 0.044715 z²)."""
     _, gate, slope = _gelu_tanh_gate(z)
     z = np.clip(z, -GELU_FLAT, GELU_FLAT)
     return dh * (gate + z * gate * (1 - gate) * slope)
@@ -417,44 +169,14 @@ def _gelu_tanh_gate(z: Array) -> tuple[Array, Array, Array]:
 def silu_forward(z: Array) -> Array:
     """h = z sigmoid(z), also called swish; −∞ gives the limit 0.
 
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Elfwing, Uchibe, Doya: Sigmoid-weighted linear units (2018).
-
-    Examples
-    --------
-    >>> silu_forward(np.array([[-1.0, 0.0, 1.0]])).round(4).tolist()
-    [[-0.2689, 0.0, 0.7311]]
+    Elfwing, Uchibe, Doya: Sigmoid-weighted linear units, 2018.
     """
     z = np.maximum(z, -SILU_FLAT)
     return z * sigmoid_forward(z)
 
 
 def silu_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · s (1 + z (1 − s)), s = sigmoid(z).
-
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> z = np.array([[0.0]])
-    >>> silu_backward(np.array([[2.0]]), z, silu_forward(z)).tolist()
-    [[1.0]]
-    """
+    """dz = dh · s (1 + z (1 − s)), s = sigmoid(z)."""
     z = np.clip(z, -SILU_FLAT, SILU_FLAT)
     s = sigmoid_forward(z)
     return dh * (s * (1 + z * (1 - s)))
@@ -463,17 +185,6 @@ def silu_backward(dh: Array, z: Array, h: Array) -> Array:
 def softmax_forward(z: Array) -> Array:
     """h_j = exp(z_j − m) / Σ_k exp(z_k − m) along each row, m = max_k z_k.
 
-    Parameters
-    ----------
-    z : array (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-        Rows sum to one.
-
-    Examples
-    --------
     >>> softmax_forward(np.array([[1e4, 1e4], [-1e4, 1e4]])).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
     """
@@ -484,16 +195,6 @@ def softmax_forward(z: Array) -> Array:
 def softmax_backward(dh: Array, z: Array, h: Array) -> Array:
     """dz_j = h_j (dh_j − Σ_k dh_k h_k), from ∂h_k/∂z_j = h_k ([j = k] − h_j).
 
-    Parameters
-    ----------
-    dh, z, h : arrays (rows, width)
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
     >>> z = np.array([[0.0, 0.0]])
     >>> softmax_backward(np.array([[1.0, 0.0]]), z, softmax_forward(z)).tolist()
     [[0.25, -0.25]]

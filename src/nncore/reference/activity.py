@@ -5,25 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["activity_l1_backward", "activity_l1_forward"]
+
 Array = NDArray[np.floating[Any]]
 
 
 def activity_l1_forward(z: Array, strength: float) -> tuple[Array, Array]:
-    """h = z; the penalty of each example is λ Σ_j |z_j|.
+    """h = z and the penalty of each example, λ Σ_j |z_j|, in float64; λ is ``strength``.
 
-    Parameters
-    ----------
-    z : array (rows, width)
-    strength : float
-        λ.
-
-    Returns
-    -------
-    h : array (rows, width)
-    penalty : array (rows,), float64
-
-    Examples
-    --------
     >>> activity_l1_forward(np.array([[2.0, -1.0], [0.0, 4.0]]), 0.5)[1].tolist()
     [1.5, 2.0]
     """
@@ -31,22 +20,8 @@ def activity_l1_forward(z: Array, strength: float) -> tuple[Array, Array]:
 
 
 def activity_l1_backward(dh: Array, z: Array, strength: float, scale: float | None = None) -> Array:
-    """∂l/∂z = ∂l/∂h + s λ sign(z); s is 1/rows for the mean over the batch.
+    """∂l/∂z = ∂l/∂h + s λ sign(z); s is ``scale``, by default 1/rows for the mean over the batch.
 
-    Parameters
-    ----------
-    dh, z : arrays (rows, width)
-    strength : float
-        λ.
-    scale : float, optional
-        s, default 1/rows.
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
     >>> activity_l1_backward(np.zeros((2, 2)), np.array([[2.0, -1.0], [0.0, 4.0]]), 0.5).tolist()
     [[0.25, -0.25], [0.0, 0.25]]
     """

@@ -1,7 +1,8 @@
-"""Batch normalisation of x (rows, channels, length): mean and variance of each channel over rows and length.
+"""Batch normalization of x (rows, channels, length): mean and variance of each channel over rows and length.
 
-With m = rows · length, μ = mean(x) and σ² = mean((x − μ)²):  x̂ = (x − μ) / √(σ² + ε),  y = γ x̂ + β.  Batch renormalisation
-puts r x̂ + d in the place of x̂. What follows is in the order of the compiled program: forward, then backward.
+With m = rows · length, μ = mean(x) and σ² = mean((x − μ)²):  x̂ = (x − μ) / √(σ² + ε),  y = γ x̂ + β.  Batch renormalization
+uses r x̂ + d instead of x̂; r and d are 1 and 0 otherwise. weight is γ, bias β, rstd 1/√(σ² + ε); these and all statistics are
+(channels,). The functions are in the order of the compiled program: forward, then backward.
 """
 
 from typing import Any
@@ -9,31 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "batch_norm_backward", "batch_norm_backward_statistics", "batch_norm_backward_sums", "batch_norm_constants",
+    "batch_norm_forward", "batch_norm_relu_backward", "batch_norm_relu_backward_sums", "batch_norm_relu_forward",
+    "batch_norm_statistics", "batch_norm_sums", "batch_norm_track", "batch_renorm_statistics", "batch_renorm_track",
+]  # fmt: skip
+
 Array = NDArray[np.floating[Any]]
 
 OVER = (0, 2)  # the axes of a mean
 
 
 def _column(a: Array) -> Array:
-    """One number for each channel, to stand beside x."""
+    """One number per channel, shaped to broadcast against x."""
     return np.asarray(a)[..., :, None]
 
 
 def batch_norm_sums(x: Array) -> tuple[Array, Array, Array]:
-    """origin = x of the first row, sum = Σ (x − origin), square = Σ (x − origin)²: what a block of rows tells of its channels.
+    """origin = x of the first row, sum = Σ (x − origin), square = Σ (x − origin)², of a block of rows.
 
-    Differences to a number among the data keep σ² = square/m − (sum/m)² exact when the mean is large.
+    Differences from one of the values keep σ² = square/m − (sum/m)² exact when the mean is large.
 
-    Parameters
-    ----------
-    x : array (rows, channels, length)
-
-    Returns
-    -------
-    origin, sum, square : arrays (channels,)
-
-    Examples
-    --------
     >>> origin, sum, square = batch_norm_sums(np.array([[[1e6]], [[1e6 + 2]]]))
     >>> sum.tolist(), square.tolist()
     ([2.0], [4.0])
@@ -44,22 +41,7 @@ def batch_norm_sums(x: Array) -> tuple[Array, Array, Array]:
 
 
 def batch_norm_statistics(x: Array, eps: float) -> tuple[Array, Array, Array]:
-    """μ = mean(x), σ² = mean((x − μ)²), rstd = 1/√(σ² + ε), in two passes.
-
-    Parameters
-    ----------
-    x : array (rows, channels, length)
-    eps : float
-
-    Returns
-    -------
-    mean, variance, rstd : arrays (channels,)
-
-    Examples
-    --------
-    >>> [a.tolist() for a in batch_norm_statistics(np.array([[[1.0]], [[5.0]]]), 0.0)]
-    [[3.0], [4.0], [0.5]]
-    """
+    """μ = mean(x), σ² = mean((x − μ)²), rstd = 1/√(σ² + ε), in two passes."""
     mean = x.mean(axis=OVER)
     variance = ((x - _column(mean)) ** 2).mean(axis=OVER)
     return mean, variance, 1 / np.sqrt(variance + eps)
@@ -70,21 +52,8 @@ def batch_renorm_statistics(
 ) -> tuple[Array, Array]:
     """r = clip(σ_B/σ, 1/r_max, r_max), d = clip((μ_B − μ)/σ, −d_max, d_max), with σ² = running_var + ε, σ_B = 1/rstd.
 
-    Parameters
-    ----------
-    mean, rstd, running_mean, running_var : arrays (channels,)
-    r_max, d_max, eps : float
+    Ioffe: Batch renormalization, 2017.
 
-    Returns
-    -------
-    r, d : arrays (channels,)
-
-    References
-    ----------
-    Ioffe: Batch renormalization (2017).
-
-    Examples
-    --------
     >>> r, d = batch_renorm_statistics(*map(np.array, ([3.0], [0.5], [0.0], [1.0])), r_max=1.5, d_max=5.0, eps=0.0)
     >>> r.tolist(), d.tolist()
     ([1.5], [3.0])
@@ -94,22 +63,7 @@ def batch_renorm_statistics(
 
 
 def batch_norm_constants(mean: Array, variance: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array]:
-    """scale = γ/√(σ² + ε), shift = β − μ scale: with statistics that are constants, y = scale x + shift.
-
-    Parameters
-    ----------
-    mean, variance, weight, bias : arrays (channels,)
-    eps : float
-
-    Returns
-    -------
-    scale, shift : arrays (channels,)
-
-    Examples
-    --------
-    >>> [a.tolist() for a in batch_norm_constants(*map(np.array, ([3.0], [4.0], [1.0], [0.0])), eps=0.0)]
-    [[0.5], [-1.5]]
-    """
+    """scale = γ/√(σ² + ε), shift = β − μ scale: with constant statistics, y = scale x + shift."""
     scale = weight / np.sqrt(variance + eps)
     return scale, bias - mean * scale
 
@@ -117,19 +71,6 @@ def batch_norm_constants(mean: Array, variance: Array, weight: Array, bias: Arra
 def batch_norm_forward(x: Array, mean: Array, rstd: Array, weight: Array, bias: Array, r: Any = 1.0, d: Any = 0.0) -> Array:
     """y = γ (r x̂ + d) + β, x̂ = (x − μ) rstd.
 
-    Parameters
-    ----------
-    x : array (rows, channels, length)
-    mean, rstd, weight, bias : arrays (channels,)
-    r, d : arrays (channels,) or float
-        1 and 0 but for batch renormalisation.
-
-    Returns
-    -------
-    array (rows, channels, length)
-
-    Examples
-    --------
     >>> x = np.array([[[1.0]], [[5.0]]])
     >>> batch_norm_forward(x, np.array([3.0]), np.array([0.5]), np.array([1.0]), np.array([0.0])).ravel().tolist()
     [-1.0, 1.0]
@@ -141,155 +82,46 @@ def batch_norm_forward(x: Array, mean: Array, rstd: Array, weight: Array, bias: 
 def batch_norm_relu_forward(
     x: Array, mean: Array, rstd: Array, weight: Array, bias: Array, r: Any = 1.0, d: Any = 0.0
 ) -> Array:
-    """h = max(y, 0), y = `batch_norm_forward`.
-
-    Parameters
-    ----------
-    x, mean, rstd, weight, bias, r, d : as there
-
-    Returns
-    -------
-    array (rows, channels, length)
-
-    Examples
-    --------
-    >>> x = np.array([[[1.0]], [[5.0]]])
-    >>> batch_norm_relu_forward(x, np.array([3.0]), np.array([0.5]), np.array([1.0]), np.array([0.0])).ravel().tolist()
-    [0.0, 1.0]
-    """
+    """h = max(y, 0), y = `batch_norm_forward`."""
     return np.maximum(batch_norm_forward(x, mean, rstd, weight, bias, r, d), 0)
 
 
 def batch_norm_track(running: Array, batch: Array, momentum: float | None, batches: int) -> Array:
-    """running + a (batch − running), a = momentum, or 1/batches for the plain mean of all batches, this one included.
+    """running + a (batch − running), a = momentum, or 1/batches for the mean of all batches so far.
 
-    Parameters
-    ----------
-    running, batch : arrays
-        Mean or variance; the variance of the batch times m/(m − 1) if the unbiased one is to be tracked.
-    momentum : float or None
-    batches : int
-
-    Returns
-    -------
-    array
-
-    Examples
-    --------
-    >>> batch_norm_track(np.array([1.0]), np.array([3.0]), 0.25, 1).tolist()
-    [1.5]
+    The statistics are means or variances; for unbiased variances, ``batch`` is the batch's times m/(m − 1).
     """
     return running + (momentum if momentum is not None else 1 / batches) * (batch - running)
 
 
 def batch_renorm_track(running_var: Array, var: Array, momentum: float | None, batches: int, eps: float) -> Array:
-    """The variance that belongs to the running average of √(σ² + ε), which is what batch renormalisation averages.
-
-    Parameters
-    ----------
-    running_var, var : arrays
-        As kept, and of the batch; the latter times m/(m − 1) if the unbiased one is to be tracked.
-    momentum, batches : as of `batch_norm_track`
-    eps : float
-
-    Returns
-    -------
-    array
-
-    Examples
-    --------
-    >>> batch_renorm_track(np.array([1.0]), np.array([9.0]), 0.5, 1, 0.0).tolist()
-    [4.0]
-    """
+    """s² − ε, s = `batch_norm_track` of √(σ² + ε), of which batch renormalization takes the running average."""
     return np.maximum(batch_norm_track(np.sqrt(running_var + eps), np.sqrt(var + eps), momentum, batches) ** 2 - eps, 0)
 
 
 def batch_norm_backward_sums(dy: Array, x: Array, mean: Array) -> tuple[Array, Array]:
-    """Σ dy and Σ dy (x − μ): what a block of rows tells of the gradient.
-
-    Parameters
-    ----------
-    dy, x : arrays (rows, channels, length)
-    mean : array (channels,)
-
-    Returns
-    -------
-    sum, product : arrays (channels,)
-
-    Examples
-    --------
-    >>> x, dy = np.array([[[1.0]], [[5.0]]]), np.array([[[2.0]], [[3.0]]])
-    >>> [a.tolist() for a in batch_norm_backward_sums(dy, x, np.array([3.0]))]
-    [[5.0], [2.0]]
-    """
+    """Σ dy and Σ dy (x − μ), of a block of rows."""
     return dy.sum(axis=OVER), (dy * (x - _column(mean))).sum(axis=OVER)
 
 
 def batch_norm_relu_backward_sums(dh: Array, h: Array, x: Array, mean: Array) -> tuple[Array, Array]:
-    """`batch_norm_backward_sums` of dy = dh [h > 0].
-
-    Parameters
-    ----------
-    dh, h, x : arrays (rows, channels, length)
-    mean : array (channels,)
-
-    Returns
-    -------
-    sum, product : arrays (channels,)
-
-    Examples
-    --------
-    >>> x, h, dh = (np.array([[[a]], [[b]]]) for a, b in [(1.0, 5.0), (0.0, 1.0), (2.0, 3.0)])
-    >>> [a.tolist() for a in batch_norm_relu_backward_sums(dh, h, x, np.array([3.0]))]
-    [[3.0], [6.0]]
-    """
+    """`batch_norm_backward_sums` of dy = dh [h > 0]."""
     return batch_norm_backward_sums(dh * (h > 0), x, mean)
 
 
 def batch_norm_backward_statistics(
     dy: Array, x: Array, mean: Array, rstd: Array, r: Any = 1.0, d: Any = 0.0
 ) -> tuple[Array, Array]:
-    """∂l/∂γ = Σ dy (r x̂ + d), ∂l/∂β = Σ dy.
-
-    Parameters
-    ----------
-    dy, x : arrays (rows, channels, length)
-    mean, rstd : arrays (channels,)
-    r, d : arrays (channels,) or float
-
-    Returns
-    -------
-    dweight, dbias : arrays (channels,)
-
-    Examples
-    --------
-    >>> x, dy = np.array([[[1.0]], [[5.0]]]), np.array([[[2.0]], [[3.0]]])
-    >>> [a.tolist() for a in batch_norm_backward_statistics(dy, x, np.array([3.0]), np.array([0.5]))]
-    [[1.0], [5.0]]
-    """
-    normalised = batch_norm_forward(x, mean, rstd, np.ones_like(mean), np.zeros_like(mean), r, d)
-    return (dy * normalised).sum(axis=OVER), dy.sum(axis=OVER)
+    """∂l/∂γ = Σ dy (r x̂ + d), ∂l/∂β = Σ dy."""
+    normalized = batch_norm_forward(x, mean, rstd, np.ones_like(mean), np.zeros_like(mean), r, d)
+    return (dy * normalized).sum(axis=OVER), dy.sum(axis=OVER)
 
 
 def batch_norm_backward(
     dy: Array, x: Array, mean: Array, rstd: Array, weight: Array, r: Any = 1.0, *, constant: bool = False
 ) -> Array:
-    """dx = γ r rstd (dy − mean(dy) − x̂ mean(dy x̂)), since μ and σ² depend on x; dx = γ r rstd dy where they are constants.
+    """dx = γ r rstd (dy − mean(dy) − x̂ mean(dy x̂)), as μ and σ² depend on x; with ``constant`` ones, dx = γ r rstd dy.
 
-    Parameters
-    ----------
-    dy, x : arrays (rows, channels, length)
-    mean, rstd, weight : arrays (channels,)
-    r : array (channels,) or float
-    constant : bool
-        Are mean and rstd running averages?
-
-    Returns
-    -------
-    array (rows, channels, length)
-
-    Examples
-    --------
     >>> x, dy = np.array([[[0.0]], [[3.0]], [[3.0]]]), np.array([[[0.0]], [[0.0]], [[1.0]]])
     >>> mean, variance, rstd = batch_norm_statistics(x, 0.0)
     >>> (batch_norm_backward(dy, x, mean, rstd, np.array([1.0])).ravel().round(4) + 0.0).tolist()
@@ -306,21 +138,5 @@ def batch_norm_backward(
 def batch_norm_relu_backward(
     dh: Array, h: Array, x: Array, mean: Array, rstd: Array, weight: Array, r: Any = 1.0, *, constant: bool = False
 ) -> Array:
-    """`batch_norm_backward` of dy = dh [h > 0].
-
-    Parameters
-    ----------
-    dh, h, x, mean, rstd, weight, r, constant : as there, and h the output of `batch_norm_relu_forward`
-
-    Returns
-    -------
-    array (rows, channels, length)
-
-    Examples
-    --------
-    >>> x, h, dh = (np.array([[[a]], [[b]]]) for a, b in [(1.0, 5.0), (0.0, 1.0), (2.0, 3.0)])
-    >>> one = np.array([1.0])
-    >>> batch_norm_relu_backward(dh, h, x, np.array([3.0]), 0.5 * one, one, constant=True).ravel().tolist()
-    [0.0, 1.5]
-    """
+    """`batch_norm_backward` of dy = dh [h > 0]."""
     return batch_norm_backward(dh * (h > 0), x, mean, rstd, weight, r, constant=constant)

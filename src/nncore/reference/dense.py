@@ -11,24 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["dense_backward_bias", "dense_backward_input", "dense_backward_weight", "dense_forward", "pack_weight"]
+
 Array = NDArray[np.floating[Any]]
 
 
 def dense_forward(x: Array, W: Array, b: Array | None = None) -> Array:
-    """y_ru = Σ_i x_ri W_ui + b_u, that is y = x Wᵀ + b.
+    """y = x Wᵀ + b, that is y_ru = Σ_i x_ri W_ui + b_u.
 
-    Parameters
-    ----------
-    x : array (rows, inputs)
-    W : array (units, inputs)
-    b : array (units,), optional
-
-    Returns
-    -------
-    array (rows, units)
-
-    Examples
-    --------
     >>> dense_forward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.5, 0.0])).tolist()
     [[11.5, 17.0]]
     """
@@ -37,39 +27,13 @@ def dense_forward(x: Array, W: Array, b: Array | None = None) -> Array:
 
 
 def dense_backward_input(dy: Array, W: Array) -> Array:
-    """dx_ri = Σ_u dy_ru W_ui, that is dx = dy W.
-
-    Parameters
-    ----------
-    dy : array (rows, units)
-    W : array (units, inputs)
-
-    Returns
-    -------
-    array (rows, inputs)
-
-    Examples
-    --------
-    >>> dense_backward_input(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])).tolist()
-    [[13.0, 16.0]]
-    """
+    """dx = dy W, that is dx_ri = Σ_u dy_ru W_ui."""
     return dy @ W
 
 
 def dense_backward_weight(dy: Array, x: Array) -> Array:
-    """dW_ui = Σ_r dy_ru x_ri, that is dW = dyᵀ x.
+    """dW = dyᵀ x, that is dW_ui = Σ_r dy_ru x_ri.
 
-    Parameters
-    ----------
-    dy : array (rows, units)
-    x : array (rows, inputs)
-
-    Returns
-    -------
-    array (units, inputs)
-
-    Examples
-    --------
     >>> dense_backward_weight(np.array([[1.0], [2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])).tolist()
     [[13.0, 16.0]]
     """
@@ -77,21 +41,7 @@ def dense_backward_weight(dy: Array, x: Array) -> Array:
 
 
 def dense_backward_bias(dy: Array) -> Array:
-    """db_u = Σ_r dy_ru.
-
-    Parameters
-    ----------
-    dy : array (rows, units)
-
-    Returns
-    -------
-    array (units,)
-
-    Examples
-    --------
-    >>> dense_backward_bias(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
-    [4.0, 6.0]
-    """
+    """db_u = Σ_r dy_ru."""
     return np.asarray(dy.sum(axis=0))
 
 
@@ -99,24 +49,10 @@ def pack_weight(W: Array, panel: int, lanes: int) -> Array:
     """packed[k][i][u] = W_{k · panel + u, i}: W in panels of ``panel`` units, each transposed; its rows end in zeros.
 
     The compiled forward product reads W in this order: for one input the weights of all units of a panel, in whole
-    vectors of ``lanes`` numbers. The last panel may be narrower than the others.
+    vectors of ``lanes`` numbers; ``panel`` is a multiple of ``lanes``. The last panel may be narrower than the others.
 
-    Parameters
-    ----------
-    W : array (units, inputs)
-    panel, lanes : int
-        ``panel`` is a multiple of ``lanes``.
+    Goto, van de Geijn: Anatomy of high-performance matrix multiplication, 2008.
 
-    Returns
-    -------
-    array (inputs · units,), the units of the last panel rounded up to whole vectors
-
-    References
-    ----------
-    Goto, van de Geijn: Anatomy of high-performance matrix multiplication (2008).
-
-    Examples
-    --------
     >>> W = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     >>> pack_weight(W, panel=2, lanes=2).tolist()
     [1.0, 3.0, 2.0, 4.0, 5.0, 0.0, 6.0, 0.0]

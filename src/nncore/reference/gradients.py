@@ -1,6 +1,6 @@
-"""What happens to a gradient g between the backward pass and the update: penalties and clipping; and the proximal step after.
+"""Penalties and clipping, between the backward pass and the update, and the proximal step after the update.
 
-g is changed in place; g and θ have one shape.
+The gradient g is changed in place; g and θ have one shape.
 """
 
 import math
@@ -9,29 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["clip_factor", "clip_value", "penalty", "scale_gradient", "shrink", "square_sum"]
+
 Array = NDArray[np.floating[Any]]
 
 
 def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:
-    """g ← g + λ₁ sign(θ) + λ₂ θ, the gradient of the penalty λ₁ Σ |θ_i| + ½ λ₂ Σ θ_i², which it returns.
+    """g ← g + λ₁ sign(θ) + λ₂ θ, the gradient of the penalty λ₁ Σ |θ_i| + ½ λ₂ Σ θ_i², which is returned.
 
-    Parameters
-    ----------
-    grad, theta : arrays
-    l1, l2 : float
-        λ₁ and λ₂.
+    Goodfellow, Bengio, Courville: Deep Learning, 2016, section 7.1.
 
-    Returns
-    -------
-    float
-        The penalty, added up in double precision.
-
-    References
-    ----------
-    Goodfellow, Bengio, Courville: Deep Learning (2016), section 7.1.
-
-    Examples
-    --------
     >>> g = np.zeros(3)
     >>> penalty(g, np.array([2.0, 0.0, -4.0]), l1=0.5, l2=0.25), g.tolist()
     (5.5, [1.0, 0.0, -1.5])
@@ -41,30 +28,15 @@ def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> floa
     return float(l1 * np.abs(w).sum() + 0.5 * l2 * (w * w).sum())
 
 
-def shrink(
-    theta: Array, threshold: float, ahead: Array | None = None, v: Array | None = None, mu: float = 0.0
-) -> None:  # fmt: skip
+def shrink(theta: Array, threshold: float, ahead: Array | None = None, v: Array | None = None, mu: float = 0.0) -> None:
     """θ ← sign(θ) max(|θ| − threshold, 0): exactly 0 within the threshold.
 
-    That is the θ′ nearest to θ at the price of an L1 penalty, min ½ (θ′ − θ)² + threshold |θ′|.
+    The proximal step of an L1 penalty, the θ′ that minimizes ½ (θ′ − θ)² + threshold |θ′|; threshold = η λ. ``ahead``, if
+    given, becomes θ + μ v.
 
-    Parameters
-    ----------
-    theta : array
-    threshold : float
-        η λ.
-    ahead : array, optional
-        θ + μv, which moves along with θ.
-    v : array, optional
-    mu : float
+    Langford, Li, Zhang: Sparse online learning via truncated gradient, 2009; Duchi, Singer: Efficient online and batch learning
+    using forward backward splitting, 2009.
 
-    References
-    ----------
-    Langford, Li, Zhang: Sparse online learning via truncated gradient (2009); Duchi, Singer: Efficient online and batch
-    learning using forward backward splitting (2009).
-
-    Examples
-    --------
     >>> w = np.array([3.0, -0.5, 1.0, -2.0])
     >>> shrink(w, 1.0)
     >>> w.tolist()
@@ -77,61 +49,20 @@ def shrink(
 
 
 def clip_value(grad: Array, limit: float) -> None:
-    """g_i ← min(max(g_i, −limit), limit); NaN stays.
-
-    Parameters
-    ----------
-    grad : array
-    limit : float
-
-    Examples
-    --------
-    >>> g = np.array([-3.0, 0.5, 2.0])
-    >>> clip_value(g, 1.0)
-    >>> g.tolist()
-    [-1.0, 0.5, 1.0]
-    """
+    """g_i ← min(max(g_i, −limit), limit); NaN stays."""
     np.clip(grad, -limit, limit, out=grad)
 
 
 def square_sum(grad: Array) -> float:
-    """Σ g_i², in double precision.
-
-    Parameters
-    ----------
-    grad : array
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> square_sum(np.array([3.0, -4.0], dtype="float32"))
-    25.0
-    """
+    """Σ g_i², in double precision."""
     return float(np.square(grad, dtype=np.float64).sum())
 
 
 def clip_factor(squares: ArrayLike, limit: float) -> float:
-    """min(1, limit / ‖g‖), ‖g‖² the sum of the sums of squares of its parts: what `scale_gradient` takes to clip a norm.
+    """min(1, limit / ‖g‖), the factor of `scale_gradient` that clips the norm; squares are the `square_sum` of g's parts.
 
-    Parameters
-    ----------
-    squares : array (parts,)
-        The `square_sum` of each part.
-    limit : float
+    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, 2013.
 
-    Returns
-    -------
-    float
-
-    References
-    ----------
-    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks (2013).
-
-    Examples
-    --------
     >>> clip_factor([9.0, 16.0], limit=2.5), clip_factor([9.0, 16.0], limit=10.0)
     (0.5, 1.0)
     """
@@ -142,13 +73,6 @@ def clip_factor(squares: ArrayLike, limit: float) -> float:
 def scale_gradient(grad: Array, factor: float) -> None:
     """g ← factor · g.
 
-    Parameters
-    ----------
-    grad : array
-    factor : float
-
-    Examples
-    --------
     >>> g = np.array([3.0, -4.0])
     >>> scale_gradient(g, clip_factor([square_sum(g)], limit=2.5))
     >>> g.tolist()

@@ -1,13 +1,14 @@
 """Losses (divergences) of an output y from a target d, each with its gradient, and accuracies.
 
-y and d are (rows, width); ``*_labels`` takes integer labels (rows,) in place of d. A loss returns two arrays:
+y and d are (rows, width); ``*_labels`` takes integer labels (rows,), from 0 to width − 1, instead of d; weight is (rows,).
+A loss returns two arrays:
 
 - the loss per example, (rows,), float64, multiplied by weight_i where weights are given;
-- dy = scale · weight_i · ∂loss_i/∂y_i, of the shape and dtype of y. scale is 1/rows unless given: the loss of a batch
-  is the mean.
+- dy = scale · weight_i · ∂loss_i/∂y_i, of the shape and dtype of y. The default scale is 1/rows: the loss of a batch is
+  the mean.
 
-Both are 0 where weight_i = 0, also where the loss or its gradient is infinite or NaN. Sums over a row are taken in double
-precision. 0 · log 0 is 0.
+Both are 0 where weight_i = 0, even if the loss or its gradient is infinite or NaN. Sums over a row are taken in double
+precision. 0 · log 0 is 0. An accuracy returns one float64 per example, 1 or 0.
 """
 
 from typing import Any
@@ -18,23 +19,33 @@ from scipy.special import xlog1py, xlogy
 
 from .activations import sigmoid_forward
 
+__all__ = [
+    "accuracy_binary", "accuracy_labels", "accuracy_targets", "binary_cross_entropy", "hinge", "huber", "kl_divergence",
+    "mean_absolute_error", "mean_squared_error", "sigmoid_cross_entropy", "softmax_cross_entropy",
+    "softmax_cross_entropy_labels", "squared_error",
+]  # fmt: skip
+
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 Double = NDArray[np.float64]
 
 
 def _per_example(term: Array, dy: Array, weight: Array | None, scale: float | None) -> tuple[Double, Array]:
-    """Σ_j term_ij and dy, both weighted, dy scaled."""
-    term, dy = _left_out(term, weight), _left_out(dy, weight)
-    loss = term.sum(axis=1, dtype=np.float64)
+    """weight_i Σ_j term_ij, and dy weighted and scaled."""
+    loss = _masked(term, weight).sum(axis=1, dtype=np.float64)
+    return (loss if weight is None else loss * weight), _scaled(dy, weight, scale)
+
+
+def _scaled(dy: Array, weight: Array | None, scale: float | None) -> Array:
+    """scale · weight_i · dy_i."""
+    dy = _masked(dy, weight)
     factor = np.full(len(dy), 1 / len(dy) if scale is None else scale)
     if weight is not None:
-        loss *= weight
         factor *= weight
-    return loss, (dy * factor[:, None]).astype(dy.dtype)
+    return (dy * factor[:, None]).astype(dy.dtype)
 
 
-def _left_out(values: Array, weight: Array | None) -> Array:
+def _masked(values: Array, weight: Array | None) -> Array:
     """values, with rows of 0 where the weight is 0: 0 · ∞ would be NaN."""
     return values if weight is None else np.where(weight[:, None] == 0, 0, values)
 
@@ -42,23 +53,8 @@ def _left_out(values: Array, weight: Array | None) -> Array:
 def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = ½ Σ_j (y_j − d_j)²; ∂/∂y = y − d.
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-    weight : array (rows,), optional
-    scale : float, default 1/rows
+    Rumelhart, Hinton, Williams: Learning representations by back-propagating errors, 1986.
 
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    References
-    ----------
-    Rumelhart, Hinton, Williams: Learning representations by back-propagating errors (1986).
-
-    Examples
-    --------
     >>> loss, dy = squared_error(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
     >>> loss.tolist(), dy.tolist()
     ([2.5], [[1.0, 2.0]])
@@ -68,50 +64,14 @@ def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float 
 
 
 def mean_squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n.
-
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-    weight : array (rows,), optional
-    scale : float, default 1/rows
-
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    Examples
-    --------
-    >>> loss, dy = mean_squared_error(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
-    >>> loss.tolist(), dy.tolist()
-    ([2.5], [[1.0, 2.0]])
-    """
+    """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n."""
     r = y - d
     n = y.shape[1]
     return _per_example(r * r / n, 2 * r / n, weight, scale)
 
 
 def mean_absolute_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0.
-
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-    weight : array (rows,), optional
-    scale : float, default 1/rows
-
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    Examples
-    --------
-    >>> loss, dy = mean_absolute_error(np.array([[1.0, 4.0]]), np.array([[2.0, 0.0]]))
-    >>> loss.tolist(), dy.tolist()
-    ([2.5], [[-0.5, 0.5]])
-    """
+    """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0."""
     r = y - d
     n = y.shape[1]
     return _per_example(np.abs(r) / n, np.sign(r) / n, weight, scale)
@@ -122,24 +82,8 @@ def huber(
 ) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (½ r_j² where |r_j| ≤ δ, else δ (|r_j| − ½ δ)), r = y − d; ∂/∂y = clip(r, −δ, δ) / n.
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-    weight : array (rows,), optional
-    scale : float, default 1/rows
-    delta : float
+    Huber: Robust estimation of a location parameter, 1964; the mean over outputs is PyTorch's.
 
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    References
-    ----------
-    Huber: Robust estimation of a location parameter (1964); the mean over outputs is PyTorch's.
-
-    Examples
-    --------
     >>> loss, dy = huber(np.array([[1.0, 4.0]]), np.array([[0.0, 0.0]]), delta=2.0)
     >>> loss.tolist(), dy.tolist()
     ([3.25], [[0.5, 1.0]])
@@ -153,19 +97,6 @@ def huber(
 def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j max(0, 1 − d_j y_j), d = ±1; ∂/∂y = −d where d y < 1, else 0.
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-    weight : array (rows,), optional
-    scale : float, default 1/rows
-
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    Examples
-    --------
     >>> loss, dy = hinge(np.array([[0.5, 3.0]]), np.array([[-1.0, 1.0]]))
     >>> loss.tolist(), dy.tolist()
     ([1.5], [[1.0, 0.0]])
@@ -175,29 +106,13 @@ def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None =
 
 
 def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for probabilities y.
+    """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for y and d in [0, 1].
 
-    Where d = 0 (or 1) the term in y (or 1 − y) is 0 in the loss and in the gradient, whatever y is. The loss is
-    infinite where y contradicts the target with certainty; on logits, `sigmoid_cross_entropy` is not.
+    Where d = 0 (or 1) the term in y (or 1 − y) is 0 in the loss and in the gradient, whatever y is. The loss is infinite
+    where y is 0 or 1 and the target is the opposite; `sigmoid_cross_entropy`, which takes logits, stays finite.
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-        In [0, 1].
-    weight : array (rows,), optional
-    scale : float, default 1/rows
+    Goodfellow, Bengio, Courville: Deep Learning, 2016, section 6.2.2.2.
 
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    References
-    ----------
-    Goodfellow, Bengio, Courville: Deep Learning (2016), section 6.2.2.2.
-
-    Examples
-    --------
     >>> loss, dy = binary_cross_entropy(np.array([[0.5, 1.0]]), np.array([[0.0, 1.0]]))
     >>> loss.round(4).tolist(), dy.tolist()
     ([0.6931], [[2.0, -1.0]])
@@ -206,29 +121,11 @@ def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale:
 
 
 def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = Σ_j d_j log d_j − Σ_j d_j log y_j; ∂/∂y = −d/y, for probabilities y.
+    """loss = Σ_j d_j log d_j − Σ_j d_j log y_j; ∂/∂y = −d/y, for probabilities y and d.
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-        In [0, 1]; the rows of d are meant to sum to one, those of y need not.
-    weight : array (rows,), optional
-    scale : float, default 1/rows
+    The rows of d should sum to one; those of y need not.
 
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    References
-    ----------
-    Kullback, Leibler: On information and sufficiency (1951).
-
-    Examples
-    --------
-    >>> loss, dy = kl_divergence(np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]]))
-    >>> loss.round(4).tolist(), dy.tolist()
-    ([0.6931], [[-0.0, -2.0]])
+    Kullback, Leibler: On information and sufficiency, 1951.
     """
     return _per_example(xlogy(d, d) - xlogy(d, y), -_ratio(d, y), weight, scale)
 
@@ -244,20 +141,6 @@ def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
 
     −d log s − (1 − d) log(1 − s) = log(1 + eʸ) − d y = max(y, 0) − d y + log(1 + e^-|y|).
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-        d in [0, 1].
-    weight : array (rows,), optional
-    scale : float, default 1/rows
-
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    Examples
-    --------
     >>> loss, dy = sigmoid_cross_entropy(np.array([[1e4, 0.0]]), np.array([[1.0, 1.0]]))
     >>> loss.round(4).tolist(), dy.tolist()
     ([0.6931], [[0.0, -0.5]])
@@ -269,25 +152,7 @@ def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
 def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = −Σ_j d_j log p_j, p = softmax(y); ∂/∂y = p Σ_j d_j − d, for logits y.
 
-    −log p_j = log Σ_k exp(y_k − m) − (y_j − m), m = max_k y_k.
-
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-        The rows of d usually sum to one; the gradient is right when they do not.
-    weight : array (rows,), optional
-    scale : float, default 1/rows
-
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    Examples
-    --------
-    >>> loss, dy = softmax_cross_entropy(np.array([[1e4, 1e4]]), np.array([[0.5, 0.5]]))
-    >>> loss.round(4).tolist(), dy.tolist()
-    ([0.6931], [[0.0, 0.0]])
+    −log p_j = log Σ_k exp(y_k − m) − (y_j − m), m = max_k y_k. The gradient is also right where a row of d does not sum to one.
     """
     log_p, p = _log_softmax(y)
     return _per_example(-d * log_p, p * d.sum(axis=1, keepdims=True) - d, weight, scale)
@@ -298,25 +163,8 @@ def softmax_cross_entropy_labels(
 ) -> tuple[Double, Array]:
     """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y.
 
-    Parameters
-    ----------
-    y : array (rows, width)
-    labels : integer array (rows,)
-        In 0 … width − 1.
-    weight : array (rows,), optional
-    scale : float, default 1/rows
+    Goodfellow, Bengio, Courville: Deep Learning, 2016, section 6.2.2.3.
 
-    Returns
-    -------
-    loss : float64 array (rows,)
-    dy : array (rows, width)
-
-    References
-    ----------
-    Goodfellow, Bengio, Courville: Deep Learning (2016), section 6.2.2.3.
-
-    Examples
-    --------
     >>> loss, dy = softmax_cross_entropy_labels(np.array([[1e4, 1e4]]), np.array([1]))
     >>> loss.round(4).tolist(), dy.tolist()
     ([0.6931], [[0.5, -0.5]])
@@ -336,19 +184,8 @@ def _log_softmax(y: Array) -> tuple[Array, Array]:
 
 
 def accuracy_labels(y: Array, labels: Labels) -> Double:
-    """hit = [argmax_j y_j = label]; of equal outputs the first counts.
+    """correct = [argmax_j y_j = label]; of equal outputs the first counts.
 
-    Parameters
-    ----------
-    y : array (rows, width)
-    labels : integer array (rows,)
-
-    Returns
-    -------
-    float64 array (rows,)
-
-    Examples
-    --------
     >>> accuracy_labels(np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([1, 1])).tolist()
     [1.0, 0.0]
     """
@@ -356,41 +193,16 @@ def accuracy_labels(y: Array, labels: Labels) -> Double:
 
 
 def accuracy_targets(y: Array, d: Array) -> Double:
-    """hit = [argmax_j y_j = argmax_j d_j]; of equal elements the first counts.
-
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-
-    Returns
-    -------
-    float64 array (rows,)
-
-    Examples
-    --------
-    >>> accuracy_targets(np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([[0.0, 1.0], [0.0, 1.0]])).tolist()
-    [1.0, 0.0]
-    """
+    """correct = [argmax_j y_j = argmax_j d_j]; of equal elements the first counts."""
     return accuracy_labels(y, d.argmax(axis=1))
 
 
 def accuracy_binary(y: Array, d: Array, threshold: float = 0.5, middle: float = 0.5) -> Double:
-    """hit = [y_j > threshold is d_j > middle for every j].
+    """correct = [(y_j > threshold) = (d_j > middle) for every j].
 
-    The threshold is ½ for probabilities and 0 for logits; the middle lies between the two numbers that the targets consist of,
-    ½ for 0 and 1, 0 for −1 and 1.
+    The threshold is ½ for probabilities and 0 for logits; the middle is the mean of the two values of the targets, ½ for 0
+    and 1, 0 for −1 and 1.
 
-    Parameters
-    ----------
-    y, d : arrays (rows, width)
-    threshold, middle : float
-
-    Returns
-    -------
-    float64 array (rows,)
-
-    Examples
-    --------
     >>> accuracy_binary(np.array([[0.7, 0.7], [0.2, 0.3]]), np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
     [0.0, 1.0]
     """

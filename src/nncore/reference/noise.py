@@ -1,7 +1,7 @@
-"""Noise on signals: dropout, Gaussian noise, Gaussian dropout.
+"""Noise on activations: dropout, Gaussian noise, Gaussian dropout.
 
-All are functions of an array (rows, width) and of the numbers `random_bits` or `random_normal` has for its elements, row after
-row; ``draw`` are the keywords of these: ``seed, layer, stream, step``. The backward functions draw the same numbers again.
+All are functions of an array (rows, width) and of the numbers that `random_bits` or `random_normal` has for its elements, in
+row-major order; ``draw`` are their keywords ``seed, layer, stream, step``. The backward functions draw the same numbers again.
 """
 
 from typing import Any
@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from .random import random_bits, random_normal
 
+__all__ = [
+    "dropout_backward", "dropout_forward", "gaussian_dropout_backward", "gaussian_dropout_forward", "gaussian_noise_forward",
+    "scaled_backward", "scaled_forward",
+]  # fmt: skip
+
 Array = NDArray[np.floating[Any]]
 
 
@@ -18,28 +23,10 @@ def dropout_forward(x: Array, rate: float, scale: float = 1.0, **draw: int) -> A
     """y_i = 0 with probability ``rate``, otherwise scale · x_i.
 
     An element is dropped if its 32-bit number is below rate · 2³², rounded to an integer: the probability is exact to 2⁻³³.
+    scale = 1/(1 − rate) keeps the mean ("inverted" dropout).
 
-    Parameters
-    ----------
-    x : array (rows, width)
-    rate : float
-        In [0, 1).
-    scale : float
-        1/(1 − rate) keeps the mean ("inverted" dropout).
-    **draw : int
-        seed, layer, stream, step.
+    Srivastava et al.: Dropout: a simple way to prevent neural networks from overfitting, 2014.
 
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: a simple way to prevent neural networks from overfitting
-    (2014).
-
-    Examples
-    --------
     >>> dropout_forward(np.ones((2, 4)), 0.5, 2.0, seed=1).tolist()
     [[2.0, 2.0, 0.0, 2.0], [0.0, 2.0, 0.0, 2.0]]
     """
@@ -48,83 +35,23 @@ def dropout_forward(x: Array, rate: float, scale: float = 1.0, **draw: int) -> A
 
 
 def dropout_backward(dy: Array, rate: float, scale: float = 1.0, **draw: int) -> Array:
-    """y_i = 0 or scale · x_i, so ∂l/∂x_i = 0 or scale · ∂l/∂y_i, with the same mask.
-
-    Parameters
-    ----------
-    dy : array (rows, width)
-    rate, scale, **draw
-        As for `dropout_forward`.
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> dropout_backward(np.array([[1.0, 2.0, 3.0, 4.0]]), 0.5, 2.0, seed=1).tolist()
-    [[2.0, 4.0, 0.0, 8.0]]
-    """
+    """y_i = 0 or scale · x_i, so ∂l/∂x_i = 0 or scale · ∂l/∂y_i, with the same mask."""
     return dropout_forward(dy, rate, scale, **draw)
 
 
 def scaled_forward(x: Array, factor: float) -> Array:
-    """y = factor · x: dropout that was not scaled in training is, at test time.
-
-    Parameters
-    ----------
-    x : array (rows, width)
-    factor : float
-        The probability of keeping a unit.
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> scaled_forward(np.array([[1.0, 2.0]]), 0.5).tolist()
-    [[0.5, 1.0]]
-    """
+    """y = factor · x: unscaled dropout at test time, with factor = 1 − rate."""
     return x * x.dtype.type(factor)
 
 
 def scaled_backward(dy: Array, factor: float) -> Array:
-    """y = factor · x, so ∂l/∂x = factor · ∂l/∂y.
-
-    Parameters
-    ----------
-    dy : array (rows, width)
-    factor : float
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> scaled_backward(np.array([[1.0, 2.0]]), 0.5).tolist()
-    [[0.5, 1.0]]
-    """
+    """y = factor · x, so ∂l/∂x = factor · ∂l/∂y."""
     return scaled_forward(dy, factor)
 
 
 def gaussian_noise_forward(x: Array, stddev: float, **draw: int) -> Array:
     """y_i = x_i + stddev · ε_i, ε_i ~ N(0, 1). Backward: ∂l/∂x = ∂l/∂y, nothing to compute.
 
-    Parameters
-    ----------
-    x : array (rows, width)
-    stddev : float
-    **draw : int
-        seed, layer, stream, step.
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
     >>> gaussian_noise_forward(np.zeros((1, 3)), 0.1, seed=1).round(3).tolist()
     [[-0.101, -0.037, 0.146]]
     """
@@ -135,46 +62,12 @@ def gaussian_noise_forward(x: Array, stddev: float, **draw: int) -> Array:
 def gaussian_dropout_forward(x: Array, stddev: float, **draw: int) -> Array:
     """y_i = x_i (1 + stddev · ε_i), ε_i ~ N(0, 1); stddev = √(rate/(1 − rate)) has dropout's mean and variance.
 
-    Parameters
-    ----------
-    x : array (rows, width)
-    stddev : float
-    **draw : int
-        seed, layer, stream, step.
-
-    Returns
-    -------
-    array (rows, width)
-
-    References
-    ----------
-    Srivastava and others (2014), section 10.
-
-    Examples
-    --------
-    >>> gaussian_dropout_forward(np.ones((1, 3)), 0.1, seed=1).round(3).tolist()
-    [[0.899, 0.963, 1.146]]
+    Srivastava et al., 2014, section 10.
     """
     noise = random_normal(x.size, **draw).reshape(x.shape)
     return (x * (1 + stddev * noise)).astype(x.dtype)
 
 
 def gaussian_dropout_backward(dy: Array, stddev: float, **draw: int) -> Array:
-    """y_i = x_i (1 + stddev · ε_i), so ∂l/∂x_i = (1 + stddev · ε_i) ∂l/∂y_i, with the same ε.
-
-    Parameters
-    ----------
-    dy : array (rows, width)
-    stddev, **draw
-        As for `gaussian_dropout_forward`.
-
-    Returns
-    -------
-    array (rows, width)
-
-    Examples
-    --------
-    >>> gaussian_dropout_backward(np.array([[2.0]]), 0.1, seed=1).round(3).tolist()
-    [[1.798]]
-    """
+    """y_i = x_i (1 + stddev · ε_i), so ∂l/∂x_i = (1 + stddev · ε_i) ∂l/∂y_i, with the same ε."""
     return gaussian_dropout_forward(dy, stddev, **draw)

@@ -1,16 +1,18 @@
-"""Random numbers with an address: Philox4x32-10, and uniform and normal numbers made from it (Salmon, Moraes, Dror, Shaw:
-Parallel random numbers: as easy as 1, 2, 3, 2011).
+"""Counter-based random numbers: Philox4x32-10, and uniform and normal numbers from it (Salmon, Moraes, Dror, Shaw: Parallel
+random numbers: as easy as 1, 2, 3, 2011).
 
-A generator of the usual kind goes from state to state; who asks first gets the first number. Philox is a function instead: it
-scrambles a counter of four 32-bit words under a key of two. Here the key is the model's seed and the counter says whose number
-it is: which element of the array, in which step, of which layer. So the backward pass draws the forward pass's numbers again
-instead of storing them, and nothing depends on the order in which threads ask.
+A usual generator goes from state to state, so a number depends on how many were drawn before it. Philox is a function: it
+scrambles a counter of four 32-bit words under a key of two. Here the key is the model's seed, and the counter is made of the
+index of the element, the step, the layer (from 1) and the stream (0 to 15, one of several sequences of a layer). So the
+backward pass draws the numbers of the forward pass again instead of storing them, and the order of threads does not matter.
 """
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["philox", "random_bits", "random_normal"]
 
 Words = NDArray[np.uint32]
 Array = NDArray[np.floating[Any]]
@@ -24,18 +26,6 @@ def philox(counter: NDArray[Any], key: int) -> Words:
 
     ``high`` and ``low`` are the halves of a 64-bit product; after each round k₀ and k₁ grow by constants, modulo 2³².
 
-    Parameters
-    ----------
-    counter : integer array (n, 4), each below 2³²
-    key : int
-        k₀ + 2³² k₁.
-
-    Returns
-    -------
-    uint32 array (n, 4)
-
-    Examples
-    --------
     >>> [hex(word) for word in philox(np.zeros((1, 4)), key=0)[0].tolist()]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
@@ -50,26 +40,8 @@ def philox(counter: NDArray[Any], key: int) -> Words:
 
 
 def random_bits(n: int, *, seed: int = 0, layer: int = 1, stream: int = 0, step: int = 0) -> Words:
-    """The 32-bit numbers of the elements 0 … n − 1 of an array: element e = 64 b + 16 w + l has word w of counter 16 b + l.
+    """n numbers of 32 bits: element e = 64 b + 16 w + l of an array has word w of counter 16 b + l. step is below 2⁴⁴.
 
-    Parameters
-    ----------
-    n : int
-    seed : int
-        The model's.
-    layer : int
-        The layer's number, the first is 1.
-    stream : int
-        0 to 15: which of several sequences of one layer.
-    step : int
-        The training step, below 2⁴⁴.
-
-    Returns
-    -------
-    uint32 array (n,)
-
-    Examples
-    --------
     >>> random_bits(3, seed=1, step=7).tolist()
     [2334694756, 2528880216, 1796703563]
     >>> np.array_equal(random_bits(1000)[:5], random_bits(5))
@@ -84,23 +56,11 @@ def random_bits(n: int, *, seed: int = 0, layer: int = 1, stream: int = 0, step:
 
 
 def random_normal(n: int, *, seed: int = 0, layer: int = 1, stream: int = 0, step: int = 0) -> NDArray[np.float64]:
-    """Numbers of N(0, 1), two from each two of `random_bits`: √(−2 ln u) cos φ and √(−2 ln u) sin φ (Box, Muller 1958).
+    """n numbers of N(0, 1), two from each two of `random_bits`: √(−2 ln u) cos φ and √(−2 ln u) sin φ (Box, Muller 1958).
 
     u = (⌊bits / 2⁸⌋ + 1) / 2²⁴ lies in (0, 1], so the largest number is 5.77; φ = 2π bits' / 2³² − π/4. In each block of 64
     elements, i and i + 32 are a pair.
 
-    Parameters
-    ----------
-    n : int
-    seed, layer, stream, step : int
-        As for `random_bits`.
-
-    Returns
-    -------
-    float64 array (n,)
-
-    Examples
-    --------
     >>> z = random_normal(100_000)
     >>> bool(abs(z.mean()) < 0.01), bool(abs(z.std() - 1) < 0.01)
     (True, True)

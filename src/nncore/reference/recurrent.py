@@ -1,8 +1,10 @@
-"""Recurrent cells and their way back through time (Werbos: Backpropagation through time, 1990), and zoneout.
+"""Recurrent cells and backpropagation through time (Werbos: Backpropagation through time, 1990), and zoneout.
 
-x is (rows, steps, inputs). The input's contribution to all steps, a = x Wᵀ + b, is one product, `dense_steps_forward`; the
-cells take a and go step by step, with h_0 = 0. Their backward halves return delta, the gradient with respect to a, from which
-`dense_steps_backward_input`, `dense_steps_backward_weight` and `dense_steps_backward_bias` make everything else.
+x is (rows, steps, inputs), h (rows, steps, units). The input's contribution to all steps, a = x Wᵀ + b, is one product,
+`dense_steps_forward`; the cells take a and go step by step, with h_0 = 0; ``previous`` is h_{t−1}. Their backward passes take
+dh, the gradient of each h_t from outside the layer, and return delta, the gradient of a. The gradients of x, W and b follow
+from delta by `dense_steps_backward_input`, `dense_steps_backward_weight` and `dense_steps_backward_bias`, that of U by
+`dense_steps_backward_weight` of delta and ``previous``.
 
 Zoneout (Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidden activations, 2016) is the argument k, a number
 or an array (rows, steps, units): h_t = k h_{t−1} + (1 − k) new_t.
@@ -17,24 +19,17 @@ from .activations import sigmoid_forward
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
 from .random import random_bits
 
+__all__ = [
+    "dense_steps_backward_bias", "dense_steps_backward_input", "dense_steps_backward_weight", "dense_steps_forward",
+    "gru_backward", "gru_forward", "simple_rnn_backward", "simple_rnn_forward", "zoneout_keep",
+]  # fmt: skip
+
 Array = NDArray[np.floating[Any]]
 
 
 def dense_steps_forward(x: Array, W: Array, b: Array | None = None) -> Array:
     """y_rtu = Σ_i x_rti W_ui + b_u: `dense_forward` at every step.
 
-    Parameters
-    ----------
-    x : array (rows, steps, inputs)
-    W : array (units, inputs)
-    b : array (units,), optional
-
-    Returns
-    -------
-    array (rows, steps, units)
-
-    Examples
-    --------
     >>> dense_steps_forward(np.array([[[1.0], [2.0]]]), np.array([[3.0]])).tolist()
     [[[3.0], [6.0]]]
     """
@@ -42,80 +37,25 @@ def dense_steps_forward(x: Array, W: Array, b: Array | None = None) -> Array:
 
 
 def dense_steps_backward_input(dy: Array, W: Array) -> Array:
-    """dx_rti = Σ_u dy_rtu W_ui: `dense_backward_input` at every step.
-
-    Parameters
-    ----------
-    dy : array (rows, steps, units)
-    W : array (units, inputs)
-
-    Returns
-    -------
-    array (rows, steps, inputs)
-
-    Examples
-    --------
-    >>> dense_steps_backward_input(np.array([[[1.0], [2.0]]]), np.array([[3.0, 4.0]])).tolist()
-    [[[3.0, 4.0], [6.0, 8.0]]]
-    """
+    """dx_rti = Σ_u dy_rtu W_ui: `dense_backward_input` at every step."""
     return dense_backward_input(dy.reshape(-1, dy.shape[-1]), W).reshape(*dy.shape[:2], -1)
 
 
 def dense_steps_backward_weight(dy: Array, x: Array) -> Array:
-    """dW_ui = Σ_rt dy_rtu x_rti: `dense_backward_weight`, summed over the steps too.
-
-    Parameters
-    ----------
-    dy : array (rows, steps, units)
-    x : array (rows, steps, inputs)
-
-    Returns
-    -------
-    array (units, inputs)
-
-    Examples
-    --------
-    >>> dense_steps_backward_weight(np.array([[[1.0], [2.0]]]), np.array([[[3.0], [4.0]]])).tolist()
-    [[11.0]]
-    """
+    """dW_ui = Σ_rt dy_rtu x_rti: `dense_backward_weight`, summed over the steps too."""
     return dense_backward_weight(dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1]))
 
 
 def dense_steps_backward_bias(dy: Array) -> Array:
-    """db_u = Σ_rt dy_rtu.
-
-    Parameters
-    ----------
-    dy : array (rows, steps, units)
-
-    Returns
-    -------
-    array (units,)
-
-    Examples
-    --------
-    >>> dense_steps_backward_bias(np.array([[[1.0], [2.0]]])).tolist()
-    [3.0]
-    """
+    """db_u = Σ_rt dy_rtu."""
     return dense_backward_bias(dy.reshape(-1, dy.shape[-1]))
 
 
 def simple_rnn_forward(a: Array, U: Array, k: Array | float = 0.0) -> tuple[Array, Array, Array]:
-    """new_t = tanh(a_t + U h_{t−1}), h_t = k h_{t−1} + (1 − k) new_t (Elman: Finding structure in time, 1990).
+    """h, new and previous: new_t = tanh(a_t + U h_{t−1}), h_t = k h_{t−1} + (1 − k) new_t.
 
-    Parameters
-    ----------
-    a : array (rows, steps, units)
-    U : array (units, units)
-    k : array (rows, steps, units) or float
+    Elman: Finding structure in time, 1990. a is (rows, steps, units), U (units, units).
 
-    Returns
-    -------
-    h, new, previous : arrays (rows, steps, units)
-        ``previous`` is h_{t−1}, beginning with 0.
-
-    Examples
-    --------
     >>> h, new, previous = simple_rnn_forward(np.array([[[1.0], [0.0]]]), np.array([[2.0]]))
     >>> bool(h[0, 1, 0] == np.tanh(2 * np.tanh(1.0)))
     True
@@ -131,27 +71,7 @@ def simple_rnn_forward(a: Array, U: Array, k: Array | float = 0.0) -> tuple[Arra
 
 
 def simple_rnn_backward(dh: Array, new: Array, U: Array, k: Array | float = 0.0) -> Array:
-    """delta_t = (1 − k) g_t (1 − new_t²), g_t = dh_t + Uᵀ delta_{t+1} + k g_{t+1}: the gradient of a.
-
-    The gradient of U is `dense_steps_backward_weight` of delta and ``previous``.
-
-    Parameters
-    ----------
-    dh : array (rows, steps, units)
-        What each h_t gets from outside the layer.
-    new : array (rows, steps, units)
-    U : array (units, units)
-    k : array (rows, steps, units) or float
-
-    Returns
-    -------
-    array (rows, steps, units)
-
-    Examples
-    --------
-    >>> simple_rnn_backward(np.array([[[0.0], [1.0]]]), np.array([[[0.0], [0.5]]]), np.array([[2.0]])).tolist()
-    [[[1.5], [0.75]]]
-    """
+    """delta_t = (1 − k) g_t (1 − new_t²), g_t = dh_t + Uᵀ delta_{t+1} + k g_{t+1}."""
     k = np.broadcast_to(np.asarray(k, dh.dtype), dh.shape)
     delta, carry = np.zeros_like(dh), np.zeros_like(dh[:, 0])
     for t in reversed(range(dh.shape[1])):
@@ -165,25 +85,9 @@ def gru_forward(a: Array, U: Array, c: Array, k: Array | float = 0.0) -> tuple[A
     """r = s(a_r + p_r), z = s(a_z + p_z), n = tanh(a_n + r q), new_t = (1 − z) n + z h_{t−1}; (p_r, p_z, q) = U h_{t−1} + c.
 
     The gated recurrent unit (Cho et al.: Learning phrase representations using RNN encoder-decoder, 2014), r applied after the
-    product with U, as in cuDNN and PyTorch. h_t = k h_{t−1} + (1 − k) new_t.
+    product with U, as in cuDNN and PyTorch. h_t = k h_{t−1} + (1 − k) new_t. a = (a_r, a_z, a_n) is (rows, steps, 3 units), U
+    (3 units, units), c (3 units,). Returns h, gates = (r, z, n), q and previous.
 
-    Parameters
-    ----------
-    a : array (rows, steps, 3 units)
-        a_r, a_z, a_n.
-    U : array (3 units, units)
-    c : array (3 units,)
-    k : array (rows, steps, units) or float
-
-    Returns
-    -------
-    h : array (rows, steps, units)
-    gates : array (rows, steps, 3 units)
-        r, z, n.
-    q, previous : arrays (rows, steps, units)
-
-    Examples
-    --------
     >>> h, gates, q, previous = gru_forward(np.zeros((1, 2, 3)), np.zeros((3, 1)), np.zeros(3))
     >>> h.ravel().tolist(), gates[0, 0].tolist()
     ([0.0, 0.0], [0.5, 0.5, 0.0])
@@ -206,31 +110,12 @@ def gru_forward(a: Array, U: Array, c: Array, k: Array | float = 0.0) -> tuple[A
 
 
 def gru_backward(dh: Array, gates: Array, q: Array, previous: Array, U: Array, k: Array | float = 0.0) -> tuple[Array, Array]:
-    """With g_t the gradient of h_t and e = (1 − k) g_t that of new_t, of the arguments of the gates:
+    """delta = (dr, dz, dn), the gradient of a, and delta_recurrent = (dr, dz, dn r), that of U h_{t−1} + c.
 
-        dn = e (1 − z)(1 − n²),   dz = e (h_{t−1} − n) z (1 − z),   dr = dn q r (1 − r),
-        g_{t−1} = dh_{t−1} + Uᵀ (dr, dz, dn r) + z e + k g_t.
+    With g_t the gradient of h_t, e = (1 − k) g_t that of new_t:
 
-    Parameters
-    ----------
-    dh : array (rows, steps, units)
-        What each h_t gets from outside the layer.
-    gates : array (rows, steps, 3 units)
-    q, previous : arrays (rows, steps, units)
-    U : array (3 units, units)
-    k : array (rows, steps, units) or float
-
-    Returns
-    -------
-    delta, delta_recurrent : arrays (rows, steps, 3 units)
-        (dr, dz, dn), the gradient of a, and (dr, dz, dn r), that of U h_{t−1} + c.
-
-    Examples
-    --------
-    >>> h, gates, q, previous = gru_forward(np.zeros((1, 1, 3)), np.zeros((3, 1)), np.ones(3))
-    >>> delta, delta_recurrent = gru_backward(np.ones((1, 1, 1)), gates, q, previous, np.zeros((3, 1)))
-    >>> bool(delta_recurrent[0, 0, 2] == delta[0, 0, 2] * gates[0, 0, 0])
-    True
+    - dn = e (1 − z)(1 − n²), dz = e (h_{t−1} − n) z (1 − z), dr = dn q r (1 − r);
+    - g_{t−1} = dh_{t−1} + Uᵀ (dr, dz, dn r) + z e + k g_t.
     """
     k = np.broadcast_to(np.asarray(k, dh.dtype), dh.shape)
     delta, delta_recurrent, carry = np.zeros_like(gates), np.zeros_like(gates), np.zeros_like(dh[:, 0])
@@ -248,23 +133,10 @@ def gru_backward(dh: Array, gates: Array, q: Array, previous: Array, U: Array, k
 
 
 def zoneout_keep(rate: float, shape: tuple[int, int, int], **draw: int) -> NDArray[np.float64]:
-    """k = 1 with the probability ``rate``, otherwise 0: number e of `random_bits` is below 2³² · rate.
+    """k = 1 with probability ``rate``, otherwise 0: k = [bits < 2³² · rate].
 
-    e = (row · steps + t) · units + unit is the number of the element in the batch.
+    k_rtu has the number (r · steps + t) · units + u of `random_bits`.
 
-    Parameters
-    ----------
-    rate : float
-    shape : (rows, steps, units)
-    **draw
-        seed, layer, step: see `random_bits`.
-
-    Returns
-    -------
-    array of ``shape``, 0 or 1
-
-    Examples
-    --------
     >>> float(zoneout_keep(0.25, (100, 10, 10), seed=1).mean().round(2))
     0.25
     """

@@ -1,6 +1,7 @@
-"""The R-operator of `tangents` through the cells of `recurrent`, line by line; V is the direction's part for U.
+"""The R-operator of `tangents` through the cells of `recurrent`, line by line; V = R{U} is the direction's part for U.
 
-ta = R{a}, th = R{h}, and so on. Zoneout is random and has none: here h_t = new_t.
+ta = R{a}, th = R{h}, and so on. The arguments of a cell are what its forward and backward pass return. Zoneout has
+no R-operator, as it is random: here h_t = new_t.
 """
 
 from typing import Any
@@ -10,91 +11,34 @@ from numpy.typing import NDArray
 
 from .tangents import dense_tangent_backward_input, dense_tangent_backward_weight, dense_tangent_forward
 
+__all__ = [
+    "dense_steps_tangent_backward_input", "dense_steps_tangent_backward_weight", "dense_steps_tangent_forward",
+    "gru_tangent_backward", "gru_tangent_forward", "simple_rnn_tangent_backward", "simple_rnn_tangent_forward",
+]  # fmt: skip
+
 Array = NDArray[np.floating[Any]]
 
 
 def dense_steps_tangent_forward(tx: Array, x: Array, W: Array, V: Array, v_b: Array | None = None) -> Array:
-    """ty_rt = W tx_rt + V x_rt + v_b: `dense_tangent_forward` at every step.
-
-    Parameters
-    ----------
-    tx, x : arrays (rows, steps, inputs)
-    W, V : arrays (units, inputs)
-    v_b : array (units,), optional
-
-    Returns
-    -------
-    array (rows, steps, units)
-
-    Examples
-    --------
-    >>> tx, x = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [4.0]]])
-    >>> dense_steps_tangent_forward(tx, x, np.array([[3.0]]), np.array([[5.0]]), np.array([7.0])).tolist()
-    [[[20.0], [27.0]]]
-    """
+    """ty_rt = W tx_rt + V x_rt + v_b: `dense_tangent_forward` at every step."""
     flat = dense_tangent_forward(tx.reshape(-1, tx.shape[-1]), x.reshape(-1, x.shape[-1]), W, V, v_b)
     return flat.reshape(*x.shape[:2], -1)
 
 
 def dense_steps_tangent_backward_input(tdy: Array, dy: Array, W: Array, V: Array) -> Array:
-    """tdx_rt = Wᵀ tdy_rt + Vᵀ dy_rt: `dense_tangent_backward_input` at every step.
-
-    Parameters
-    ----------
-    tdy, dy : arrays (rows, steps, units)
-    W, V : arrays (units, inputs)
-
-    Returns
-    -------
-    array (rows, steps, inputs)
-
-    Examples
-    --------
-    >>> tdy, dy = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [4.0]]])
-    >>> dense_steps_tangent_backward_input(tdy, dy, np.array([[3.0]]), np.array([[5.0]])).tolist()
-    [[[13.0], [20.0]]]
-    """
+    """tdx_rt = Wᵀ tdy_rt + Vᵀ dy_rt: `dense_tangent_backward_input` at every step."""
     flat = dense_tangent_backward_input(tdy.reshape(-1, tdy.shape[-1]), dy.reshape(-1, dy.shape[-1]), W, V)
     return flat.reshape(*dy.shape[:2], -1)
 
 
 def dense_steps_tangent_backward_weight(tdy: Array, dy: Array, x: Array, tx: Array) -> Array:
-    """tdW = Σ_rt (tdy_rt x_rtᵀ + dy_rt tx_rtᵀ): `dense_tangent_backward_weight` over all rows and steps.
-
-    Parameters
-    ----------
-    tdy, dy : arrays (rows, steps, units)
-    x, tx : arrays (rows, steps, inputs)
-
-    Returns
-    -------
-    array (units, inputs)
-
-    Examples
-    --------
-    >>> tdy, dy, x, tx = (np.array([[[a], [1.0]]]) for a in (1.0, 2.0, 3.0, 5.0))
-    >>> dense_steps_tangent_backward_weight(tdy, dy, x, tx).tolist()
-    [[15.0]]
-    """
+    """tdW = Σ_rt (tdy_rt x_rtᵀ + dy_rt tx_rtᵀ): `dense_tangent_backward_weight` over all rows and steps."""
     return dense_tangent_backward_weight(*(array.reshape(-1, array.shape[-1]) for array in (tdy, dy, x, tx)))
 
 
 def simple_rnn_tangent_forward(ta: Array, new: Array, previous: Array, U: Array, V: Array) -> tuple[Array, Array]:
-    """new_t = tanh(a_t + U h_{t−1}), so th_t = (1 − new_t²)(ta_t + U th_{t−1} + V h_{t−1}), th_0 = 0.
+    """new_t = tanh(a_t + U h_{t−1}), so th_t = (1 − new_t²)(ta_t + U th_{t−1} + V h_{t−1}), th_0 = 0; and th_{t−1}.
 
-    Parameters
-    ----------
-    ta, new, previous : arrays (rows, steps, units)
-        The last two as `simple_rnn_forward` returns them.
-    U, V : arrays (units, units)
-
-    Returns
-    -------
-    th, tprevious : arrays (rows, steps, units)
-        ``tprevious`` is th_{t−1}, beginning with 0.
-
-    Examples
-    --------
     >>> ta, new, previous = np.array([[[[1.0], [0.0]]], [[[0.0], [0.5]]], [[[0.0], [0.0]]]])
     >>> simple_rnn_tangent_forward(ta, new, previous, np.array([[2.0]]), np.array([[9.0]]))[0].tolist()
     [[[1.0], [1.5]]]
@@ -108,24 +52,9 @@ def simple_rnn_tangent_forward(ta: Array, new: Array, previous: Array, U: Array,
 
 
 def simple_rnn_tangent_backward(tdh: Array, dh: Array, new: Array, tnew: Array, U: Array, V: Array) -> Array:
-    """With g_t = dh_t + Uᵀ delta_{t+1} the gradient of h_t, and tg_t = tdh_t + Uᵀ tdelta_{t+1} + Vᵀ delta_{t+1},
+    """delta_t = g_t (1 − new_t²), so tdelta_t = tg_t (1 − new_t²) − 2 g_t new_t tnew_t.
 
-        delta_t = g_t (1 − new_t²),   tdelta_t = tg_t (1 − new_t²) − 2 g_t new_t tnew_t.
-
-    Parameters
-    ----------
-    tdh, dh, new, tnew : arrays (rows, steps, units)
-    U, V : arrays (units, units)
-
-    Returns
-    -------
-    array (rows, steps, units)
-
-    Examples
-    --------
-    >>> tdh, dh, new, tnew = (np.array([[[0.0], [a]]]) for a in (0.0, 1.0, 0.5, 0.75))
-    >>> simple_rnn_tangent_backward(tdh, dh, new, tnew, np.array([[2.0]]), np.array([[1.0]])).tolist()
-    [[[-0.75], [-0.75]]]
+    g_t = dh_t + Uᵀ delta_{t+1} is the gradient of h_t, and tg_t = tdh_t + Uᵀ tdelta_{t+1} + Vᵀ delta_{t+1}.
     """
     tdelta, tcarry, carry = np.zeros_like(dh), np.zeros_like(dh[:, 0]), np.zeros_like(dh[:, 0])
     for t in reversed(range(dh.shape[1])):
@@ -138,32 +67,10 @@ def simple_rnn_tangent_backward(tdh: Array, dh: Array, new: Array, tnew: Array, 
 def gru_tangent_forward(
     ta: Array, gates: Array, q: Array, previous: Array, U: Array, V: Array, v_c: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """With (tp_r, tp_z, tq) = U th_{t−1} + V h_{t−1} + v_c, of r = s(a_r + p_r), z = s(a_z + p_z), n = tanh(a_n + r q):
+    """th_t = (1 − z) tn + z th_{t−1} + tz (h_{t−1} − n); returns th, (tr, tz, tn), tq and th_{t−1}.
 
-        tr = r (1 − r)(ta_r + tp_r),   tz = z (1 − z)(ta_z + tp_z),   tn = (1 − n²)(ta_n + tr q + r tq),
-        th_t = (1 − z) tn + z th_{t−1} + tz (h_{t−1} − n).
-
-    Parameters
-    ----------
-    ta, gates : arrays (rows, steps, 3 units)
-    q, previous : arrays (rows, steps, units)
-        As `gru_forward` returns them.
-    U, V : arrays (3 units, units)
-    v_c : array (3 units,)
-
-    Returns
-    -------
-    th : array (rows, steps, units)
-    tgates : array (rows, steps, 3 units)
-        tr, tz, tn.
-    tq, tprevious : arrays (rows, steps, units)
-
-    Examples
-    --------
-    >>> ta, gates = np.array([[[0.0, 0.0, 1.0]]]), np.array([[[0.5, 0.5, 0.0]]])
-    >>> zero, U = np.zeros((1, 1, 1)), np.zeros((3, 1))
-    >>> [a.ravel().tolist() for a in gru_tangent_forward(ta, gates, zero, zero, U, U, np.array([0.0, 0.0, 2.0]))[:3]]
-    [[1.0], [0.0, 0.0, 2.0], [2.0]]
+    - (tp_r, tp_z, tq) = U th_{t−1} + V h_{t−1} + v_c;
+    - tr = r (1 − r)(ta_r + tp_r), tz = z (1 − z)(ta_z + tp_z), tn = (1 − n²)(ta_n + tr q + r tq).
     """
     units = U.shape[1]
     tgates = np.zeros_like(ta)
@@ -184,43 +91,15 @@ def gru_tangent_forward(
 
 
 def gru_tangent_backward(
-    tdh: Array,
-    dh: Array,
-    gates: Array,
-    q: Array,
-    previous: Array,
-    tgates: Array,
-    tq: Array,
-    tprevious: Array,
-    U: Array,
+    tdh: Array, dh: Array, gates: Array, q: Array, previous: Array, tgates: Array, tq: Array, tprevious: Array, U: Array,
     V: Array,
-) -> tuple[Array, Array]:
-    """The derivative of each line of `gru_backward`, with g_t = ∂l/∂h_t, tg_t = R{g_t} and h = h_{t−1}:
+) -> tuple[Array, Array]:  # fmt: skip
+    """R{} of each line of `gru_backward` and of its two results, with g_t = ∂l/∂h_t, tg_t = R{g_t} and h = h_{t−1}:
 
-        tdn = (tg (1 − z) − g tz)(1 − n²) − 2 g (1 − z) n tn,
-        tdz = (tg (h − n) + g (th − tn)) z (1 − z) + g (h − n)(1 − 2z) tz,
-        tdr = (tdn q + dn tq) r (1 − r) + dn q (1 − 2r) tr,
-        tg_{t−1} = tdh_{t−1} + Uᵀ (tdr, tdz, tdn r + dn tr) + Vᵀ (dr, dz, dn r) + tz g + z tg.
-
-    Parameters
-    ----------
-    tdh, dh : arrays (rows, steps, units)
-    gates, tgates : arrays (rows, steps, 3 units)
-    q, previous, tq, tprevious : arrays (rows, steps, units)
-    U, V : arrays (3 units, units)
-
-    Returns
-    -------
-    tdelta, tdelta_recurrent : arrays (rows, steps, 3 units)
-        Of (dr, dz, dn) and of (dr, dz, dn r).
-
-    Examples
-    --------
-    >>> gates, tgates = np.array([[[0.5, 0.5, 0.0]]]), np.array([[[0.0, 0.0, 2.0]]])
-    >>> zero, one, U = np.zeros((1, 1, 1)), np.ones((1, 1, 1)), np.zeros((3, 1))
-    >>> tdelta, _ = gru_tangent_backward(zero, one, gates, zero, zero, tgates, 2 * one, zero, U, U)
-    >>> tdelta.ravel().tolist()
-    [0.25, -0.5, 0.0]
+    - tdn = (tg (1 − z) − g tz)(1 − n²) − 2 g (1 − z) n tn;
+    - tdz = (tg (h − n) + g (th − tn)) z (1 − z) + g (h − n)(1 − 2z) tz;
+    - tdr = (tdn q + dn tq) r (1 − r) + dn q (1 − 2r) tr;
+    - tg_{t−1} = tdh_{t−1} + Uᵀ (tdr, tdz, tdn r + dn tr) + Vᵀ (dr, dz, dn r) + tz g + z tg.
     """
     tdelta, tdelta_recurrent = np.zeros_like(gates), np.zeros_like(gates)
     carry, tcarry = np.zeros_like(dh[:, 0]), np.zeros_like(dh[:, 0])

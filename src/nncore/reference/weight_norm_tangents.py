@@ -1,4 +1,4 @@
-"""The R-operator of `tangents` through weight normalisation, w = g v/‖v‖ for each unit, v its direction and g its length.
+"""The R-operator of `tangents` through weight normalization, w = g v/‖v‖ for each unit, v its direction and g its length.
 
 With tv = R{v} and tg = R{g} the direction's parts for v and g, û = v/‖v‖ and R{‖v‖} = û · tv,
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["weight_norm_tangent_backward", "weight_norm_tangent_weight"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -26,19 +28,8 @@ def _unit(direction: Array, tdirection: Array) -> tuple[Array, Array, Array, Arr
 
 
 def weight_norm_tangent_weight(direction: Array, length: Array, tdirection: Array, tlength: Array) -> Array:
-    """R{W}: tg û + g R{û} for each unit.
+    """R{W} = tg û + g R{û} for each unit; direction is (units, inputs), length (units,).
 
-    Parameters
-    ----------
-    direction, tdirection : arrays (units, inputs)
-    length, tlength : arrays (units,)
-
-    Returns
-    -------
-    array (units, inputs)
-
-    Examples
-    --------
     >>> v, along, across = np.array([[3.0, 4.0]]), np.array([[6.0, 8.0]]), np.array([[4.0, -3.0]])
     >>> g, none = np.array([10.0]), np.array([0.0])
     >>> weight_norm_tangent_weight(v, g, along, none).tolist()  # a longer v gives the same w
@@ -53,27 +44,10 @@ def weight_norm_tangent_weight(direction: Array, length: Array, tdirection: Arra
 def weight_norm_tangent_backward(
     tdW: Array, dW: Array, direction: Array, length: Array, tdirection: Array, tlength: Array
 ) -> tuple[Array, Array]:
-    """dg = dw · û and dv = g/‖v‖ (dw − dg û) for each unit, so
+    """R{dv} and R{dg}, of dv = g/‖v‖ (dw − dg û) and dg = dw · û for each unit.
 
-        R{dg} = tdw · û + dw · R{û},
-        R{dv} = R{g/‖v‖} (dw − dg û) + g/‖v‖ (tdw − R{dg} û − dg R{û}),   R{g/‖v‖} = (tg − g R{‖v‖}/‖v‖)/‖v‖.
-
-    Parameters
-    ----------
-    tdW, dW, direction, tdirection : arrays (units, inputs)
-    length, tlength : arrays (units,)
-
-    Returns
-    -------
-    tddirection : array (units, inputs)
-    tdlength : array (units,)
-
-    Examples
-    --------
-    >>> dW, v, g, tg = np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]]), np.array([10.0]), np.array([1.0])
-    >>> tdv, tdg = weight_norm_tangent_backward(0 * dW, dW, v, g, 0 * v, tg)  # dg does not depend on g; dv is a multiple of it
-    >>> tdv.round(3).tolist(), tdg.tolist()
-    ([[0.128, -0.096]], [0.0])
+    - R{dg} = tdw · û + dw · R{û};
+    - R{dv} = R{g/‖v‖} (dw − dg û) + g/‖v‖ (tdw − R{dg} û − dg R{û}), R{g/‖v‖} = (tg − g R{‖v‖}/‖v‖)/‖v‖.
     """
     norm, unit, tnorm, tunit = _unit(direction, tdirection)
     g, tg = length[:, None], tlength[:, None]

@@ -1,4 +1,4 @@
-"""What the optimizers share."""
+"""Shared by the optimizers."""
 
 from typing import Any, Literal
 
@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+Pair = tuple[float, float]
 Placement = Literal["outside", "inside"]
 
 
 def store(*changes: tuple[Array, Array]) -> bool:
-    """array ← new for each pair (array, new), where all new values are finite; True if they were not everywhere."""
+    """array ← new for each (array, new), at elements where all new values are finite; True if some were kept."""
     finite = np.logical_and.reduce([np.isfinite(new) for _, new in changes])
     for array, new in changes:
         np.copyto(array, new, where=finite)

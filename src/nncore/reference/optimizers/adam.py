@@ -1,6 +1,6 @@
-"""Adam and what came of it: m and v, running means of the gradient and of its square.
+"""Adam and its variants. m and v are running means of the gradient and of its square.
 
-m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²; corrected for their start at zero they are m̂ = m / (1 − β₁ᵗ) and
+m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²; corrected for the bias of their start at zero they are m̂ = m / (1 − β₁ᵗ) and
 v̂ = v / (1 − β₂ᵗ). Without ``bias_correction`` m̂ = m and v̂ = v.
 """
 
@@ -9,28 +9,26 @@ from typing import Literal
 
 import numpy as np
 
-from ._common import Array, root, store
+from ._common import Array, Pair, root, store
+
+__all__ = [
+    "adam_inside_update", "adam_update", "adamax_update", "adamw_inside_update", "adamw_update", "amsgrad_inside_update",
+    "amsgrad_update", "nadam_update",
+]  # fmt: skip
 
 AdamPlacement = Literal["outside", "inside", "hat"]
 
 
-def _means(grad: Array, m: Array, v: Array, betas: tuple[float, float]) -> tuple[Array, Array]:
+def _means(grad: Array, m: Array, v: Array, betas: Pair) -> tuple[Array, Array]:
     """The new m and v."""
     beta1, beta2 = betas
     return beta1 * m + (1 - beta1) * grad, beta2 * v + (1 - beta2) * grad * grad
 
 
 def _change(
-    m: Array,
-    v: Array,
-    step: int,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    eps_placement: AdamPlacement,
-    bias_correction: bool,
+    m: Array, v: Array, step: int, lr: float, betas: Pair, eps: float, eps_placement: AdamPlacement, bias_correction: bool
 ) -> Array:
-    """What Adam subtracts from θ, from the new m and v."""
+    """η m̂ / (√v̂ + ε), from the new m and v."""
     c1, c2 = (1 - betas[0] ** step, 1 - betas[1] ** step) if bias_correction else (1.0, 1.0)
     if eps_placement == "hat":
         return lr * math.sqrt(c2) / c1 * m / (np.sqrt(v) + eps)
@@ -38,18 +36,9 @@ def _change(
 
 
 def adam_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    eps_placement: AdamPlacement = "outside",
-    bias_correction: bool = True,
-) -> bool:
+    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, eps_placement: AdamPlacement = "outside", bias_correction: bool = True,
+) -> bool:  # fmt: skip
     """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², then one of
 
     - ``"outside"``: θ ← θ − η m̂ / (√v̂ + ε) (Kingma and Ba, algorithm 1; PyTorch);
@@ -58,28 +47,8 @@ def adam_update(
 
     where m̂ = m/c₁, v̂ = v/c₂, c₁ = 1 − β₁ᵗ, c₂ = 1 − β₂ᵗ; without bias correction c₁ = c₂ = 1, and "hat" is "outside".
 
-    Parameters
-    ----------
-    theta, grad, m, v : arrays (n,)
-    step : int
-        t, from 1.
-    lr : float
-    betas : (float, float)
-    eps : float
-    eps_placement : {"outside", "inside", "hat"}
-    bias_correction : bool
+    Kingma, Ba: Adam, a method for stochastic optimization, 2015.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Kingma, Ba: Adam, a method for stochastic optimization (2015).
-
-    Examples
-    --------
     With bias correction and a small ε the first step has the length η, whatever the gradient.
 
     >>> theta, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
@@ -92,67 +61,22 @@ def adam_update(
 
 
 def adam_inside_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    bias_correction: bool = True,
-) -> bool:
-    """`adam_update` with ε under the root: θ ← θ − η m̂ / √(v̂ + ε).
-
-    Examples
-    --------
-    >>> theta, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adam_inside_update(theta, np.array([3.0]), m, v, step=1, lr=2.5, eps=16.0), theta.round(12).tolist()
-    (False, [-0.5])
-    """
+    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, bias_correction: bool = True,
+) -> bool:  # fmt: skip
+    """`adam_update` with ε under the root: θ ← θ − η m̂ / √(v̂ + ε)."""
     return adam_update(
         theta, grad, m, v, step=step, lr=lr, betas=betas, eps=eps, eps_placement="inside", bias_correction=bias_correction
     )
 
 
 def adamw_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
-    eps_placement: AdamPlacement = "outside",
-    bias_correction: bool = True,
-) -> bool:
-    """`adam_update` with (1 − η λ) θ in the place of the θ on the right; λ is ``weight_decay``.
+    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, weight_decay: float = 0.01, eps_placement: AdamPlacement = "outside", bias_correction: bool = True,
+) -> bool:  # fmt: skip
+    """`adam_update` with decoupled weight decay: θ ← (1 − η λ) θ − η m̂ / (√v̂ + ε); λ is ``weight_decay``.
 
-    Parameters
-    ----------
-    theta, grad, m, v : arrays (n,)
-    step, lr, betas, eps, eps_placement, bias_correction
-        As in `adam_update`.
-    weight_decay : float
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Loshchilov, Hutter: Decoupled weight decay regularization (2019).
-
-    Examples
-    --------
-    >>> theta, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adamw_update(theta, np.array([0.0]), m, v, step=1, lr=0.5, weight_decay=0.5), theta.tolist()
-    (False, [0.75])
+    Loshchilov, Hutter: Decoupled weight decay regularization, 2019.
     """
     new_m, new_v = _means(grad, m, v, betas)
     change = _change(new_m, new_v, step, lr, betas, eps, eps_placement, bias_correction)
@@ -160,28 +84,10 @@ def adamw_update(
 
 
 def adamw_inside_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
-    bias_correction: bool = True,
-) -> bool:
-    """`adamw_update` with ε under the root: θ ← (1 − η λ) θ − η m̂ / √(v̂ + ε).
-
-    Examples
-    --------
-    >>> theta, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adamw_inside_update(theta, np.array([3.0]), m, v, step=1, lr=2.5, eps=16.0, weight_decay=0.2)
-    False
-    >>> theta.round(12).tolist()
-    [-1.0]
-    """
+    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, weight_decay: float = 0.01, bias_correction: bool = True,
+) -> bool:  # fmt: skip
+    """`adamw_update` with ε under the root: θ ← (1 − η λ) θ − η m̂ / √(v̂ + ε)."""
     return adamw_update(
         theta, grad, m, v, step=step, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, eps_placement="inside",
         bias_correction=bias_correction,
@@ -189,40 +95,15 @@ def adamw_inside_update(
 
 
 def amsgrad_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    top: Array,
-    *,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    eps_placement: AdamPlacement = "outside",
-    bias_correction: bool = True,
-) -> bool:
-    """`adam_update` with top ← max(top, v) in the place of v under the root.
+    theta: Array, grad: Array, m: Array, v: Array, top: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, eps_placement: AdamPlacement = "outside", bias_correction: bool = True,
+) -> bool:  # fmt: skip
+    """`adam_update` with top ← max(top, v) instead of v under the root.
 
     The bias is corrected after the maximum, as in PyTorch; the paper corrects none.
 
-    Parameters
-    ----------
-    theta, grad, m, v, top : arrays (n,)
-    step, lr, betas, eps, eps_placement, bias_correction
-        As in `adam_update`.
+    Reddi, Kale, Kumar: On the convergence of Adam and beyond, 2018.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Reddi, Kale, Kumar: On the convergence of Adam and beyond (2018).
-
-    Examples
-    --------
     >>> theta, m, v, top = np.array([1.0]), np.zeros(1), np.zeros(1), np.array([4.0])
     >>> form = {"lr": 0.5, "betas": (0.0, 0.5), "eps": 0.0, "bias_correction": False}
     >>> amsgrad_update(theta, np.array([2.0]), m, v, top, step=1, **form), theta.tolist(), v.tolist(), top.tolist()
@@ -235,27 +116,10 @@ def amsgrad_update(
 
 
 def amsgrad_inside_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    top: Array,
-    *,
-    step: int,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    bias_correction: bool = True,
-) -> bool:
-    """`amsgrad_update` with ε under the root: θ ← θ − η m̂ / √(top/(1 − β₂ᵗ) + ε).
-
-    Examples
-    --------
-    >>> theta, m, v, top = np.array([1.0]), np.zeros(1), np.zeros(1), np.array([9.0])
-    >>> form = {"lr": 0.5, "betas": (0.0, 0.5), "eps": 16.0, "bias_correction": False}
-    >>> amsgrad_inside_update(theta, np.array([2.0]), m, v, top, step=1, **form), theta.tolist()
-    (False, [0.8])
-    """
+    theta: Array, grad: Array, m: Array, v: Array, top: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, bias_correction: bool = True,
+) -> bool:  # fmt: skip
+    """`amsgrad_update` with ε under the root: θ ← θ − η m̂ / √(top/(1 − β₂ᵗ) + ε)."""
     return amsgrad_update(
         theta, grad, m, v, top, step=step, lr=lr, betas=betas, eps=eps, eps_placement="inside",
         bias_correction=bias_correction,
@@ -263,43 +127,9 @@ def amsgrad_inside_update(
 
 
 def adamax_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    u: Array,
-    *,
-    step: int,
-    lr: float = 2e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
+    theta: Array, grad: Array, m: Array, u: Array, *, step: int, lr: float = 2e-3, betas: Pair = (0.9, 0.999), eps: float = 1e-8
 ) -> bool:
-    """m ← β₁ m + (1 − β₁) g, u ← max(β₂ u, |g| + ε), θ ← θ − η m̂ / u.
-
-    Parameters
-    ----------
-    theta, grad, m, u : arrays (n,)
-    step : int
-        t, from 1.
-    lr : float
-    betas : (float, float)
-    eps : float
-        The paper has none; as in PyTorch.
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Kingma, Ba (2015), section 7.1.
-
-    Examples
-    --------
-    >>> theta, m, u = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adamax_update(theta, np.array([3.0]), m, u, step=1, lr=0.5, eps=0.0), theta.round(12).tolist(), u.tolist()
-    (False, [0.5], [3.0])
-    """
+    """m ← β₁ m + (1 − β₁) g, u ← max(β₂ u, |g| + ε), θ ← θ − η m̂ / u (Kingma, Ba, 2015, section 7.1; ε as in PyTorch)."""
     beta1, beta2 = betas
     new_m = beta1 * m + (1 - beta1) * grad
     new_u = np.maximum(beta2 * u, np.abs(grad) + eps)
@@ -307,44 +137,14 @@ def adamax_update(
 
 
 def nadam_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    lr: float = 2e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    momentum_decay: float = 4e-3,
-) -> bool:
+    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 2e-3, betas: Pair = (0.9, 0.999),
+    eps: float = 1e-8, momentum_decay: float = 4e-3,
+) -> bool:  # fmt: skip
     """m, v as in `adam_update`; θ ← θ − η (μₜ₊₁ m / (1 − μ₁ ⋯ μₜ₊₁) + (1 − μₜ) g / (1 − μ₁ ⋯ μₜ)) / (√v̂ + ε).
 
     The momentum of step i is μᵢ = β₁ (1 − ½ · 0.96^(iψ)); ψ is ``momentum_decay``.
 
-    Parameters
-    ----------
-    theta, grad, m, v : arrays (n,)
-    step : int
-        t, from 1.
-    lr : float
-    betas : (float, float)
-    eps, momentum_decay : float
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Dozat: Incorporating Nesterov momentum into Adam (2016).
-
-    Examples
-    --------
-    >>> theta, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> nadam_update(theta, np.array([5.0]), m, v, step=1, lr=0.25, betas=(0.0, 0.999), eps=0.0), theta.round(12).tolist()
-    (False, [0.75])
+    Dozat: Incorporating Nesterov momentum into Adam, 2016.
     """
     mu = [betas[0] * (1 - 0.5 * 0.96 ** (i * momentum_decay)) for i in range(1, step + 2)]
     new_m, new_v = _means(grad, m, v, betas)

@@ -1,8 +1,14 @@
-"""A step length for every parameter, from the size of its gradients."""
+"""Step lengths per parameter, from its past gradients. r is a sum or a running mean of g²."""
 
 import numpy as np
 
 from ._common import Array, Placement, root, store
+
+__all__ = [
+    "adadelta_outside_update", "adadelta_update", "adagrad_inside_update", "adagrad_update", "rmsprop_centered_inside_update",
+    "rmsprop_centered_momentum_inside_update", "rmsprop_centered_momentum_update", "rmsprop_centered_update",
+    "rmsprop_inside_update", "rmsprop_momentum_inside_update", "rmsprop_momentum_update", "rmsprop_update",
+]  # fmt: skip
 
 
 def adagrad_update(
@@ -10,23 +16,8 @@ def adagrad_update(
 ) -> bool:
     """r ← r + g², θ ← θ − η g / (√r + ε); or, ``"inside"``, θ ← θ − η g / √(r + ε).
 
-    Parameters
-    ----------
-    theta, grad, r : arrays (n,)
-    lr, eps : float
-    eps_placement : {"outside", "inside"}
+    Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization, 2011.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization (2011).
-
-    Examples
-    --------
     >>> theta, r = np.array([1.0]), np.array([16.0])
     >>> adagrad_update(theta, np.array([3.0]), r, lr=0.5, eps=1.0), theta.tolist(), r.tolist()
     (False, [0.75], [25.0])
@@ -36,51 +27,23 @@ def adagrad_update(
 
 
 def adagrad_inside_update(theta: Array, grad: Array, r: Array, *, lr: float = 0.01, eps: float = 1e-10) -> bool:
-    """`adagrad_update` with ε under the root: θ ← θ − η g / √(r + ε).
-
-    Examples
-    --------
-    >>> theta, r = np.array([1.0]), np.zeros(1)
-    >>> adagrad_inside_update(theta, np.array([3.0]), r, lr=2.5, eps=16.0), theta.tolist()
-    (False, [-0.5])
-    """
+    """`adagrad_update` with ε under the root: θ ← θ − η g / √(r + ε)."""
     return adagrad_update(theta, grad, r, lr=lr, eps=eps, eps_placement="inside")
 
 
 def _mean(alpha: float, mean: Array, x: Array) -> Array:
-    """The new value of a running mean: α mean + (1 − α) x."""
+    """α mean + (1 − α) x."""
     return alpha * mean + (1 - alpha) * x
 
 
 def rmsprop_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
+    theta: Array, grad: Array, r: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
     eps_placement: Placement = "outside",
-) -> bool:
+) -> bool:  # fmt: skip
     """r ← α r + (1 − α) g², θ ← θ − η g / (√r + ε); or, ``"inside"``, θ ← θ − η g / √(r + ε).
 
-    Parameters
-    ----------
-    theta, grad, r : arrays (n,)
-    lr, alpha, eps : float
-    eps_placement : {"outside", "inside"}
+    Hinton, Srivastava, Swersky: Neural networks for machine learning, lecture 6e, 2012.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Hinton, Srivastava, Swersky: Neural networks for machine learning, lecture 6e (2012).
-
-    Examples
-    --------
     >>> theta, r = np.array([1.0]), np.zeros(1)
     >>> rmsprop_update(theta, np.array([4.0]), r, lr=0.75, alpha=0.75, eps=1.0), theta.tolist(), r.tolist()
     (False, [0.0], [4.0])
@@ -92,53 +55,17 @@ def rmsprop_update(
 def rmsprop_inside_update(
     theta: Array, grad: Array, r: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
 ) -> bool:
-    """`rmsprop_update` with ε under the root: θ ← θ − η g / √(r + ε).
-
-    Examples
-    --------
-    >>> theta, r = np.array([1.0]), np.zeros(1)
-    >>> rmsprop_inside_update(theta, np.array([4.0]), r, lr=0.75, alpha=0.75, eps=5.0), theta.tolist()
-    (False, [0.0])
-    """
+    """`rmsprop_update` with ε under the root: θ ← θ − η g / √(r + ε)."""
     return rmsprop_update(theta, grad, r, lr=lr, alpha=alpha, eps=eps, eps_placement="inside")
 
 
 def rmsprop_momentum_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    v: Array,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
-    momentum: float = 0.9,
-    eps_placement: Placement = "outside",
-) -> bool:
+    theta: Array, grad: Array, r: Array, v: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
+    momentum: float = 0.9, eps_placement: Placement = "outside",
+) -> bool:  # fmt: skip
     """r ← α r + (1 − α) g², v ← μ v + g / (√r + ε), θ ← θ − η v.
 
-    Parameters
-    ----------
-    theta, grad, r, v : arrays (n,)
-    lr, alpha, eps, momentum : float
-    eps_placement : {"outside", "inside"}
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Hinton, Srivastava, Swersky (2012); with momentum as PyTorch computes it.
-
-    Examples
-    --------
-    >>> theta, r, v = np.array([1.0]), np.zeros(1), np.array([2.0])
-    >>> rmsprop_momentum_update(theta, np.array([4.0]), r, v, lr=0.5, alpha=0.75, eps=2.0, momentum=0.5)
-    False
-    >>> theta.tolist(), v.tolist()
-    ([0.0], [2.0])
+    Hinton, Srivastava, Swersky, 2012; with momentum as PyTorch computes it.
     """
     new_r = _mean(alpha, r, grad * grad)
     new_v = momentum * v + grad / root(new_r, eps, eps_placement)
@@ -146,68 +73,28 @@ def rmsprop_momentum_update(
 
 
 def rmsprop_momentum_inside_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    v: Array,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
+    theta: Array, grad: Array, r: Array, v: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
     momentum: float = 0.9,
-) -> bool:
-    """`rmsprop_momentum_update` with ε under the root: v ← μ v + g / √(r + ε).
-
-    Examples
-    --------
-    >>> theta, r, v = np.array([1.0]), np.zeros(1), np.array([2.0])
-    >>> rmsprop_momentum_inside_update(theta, np.array([4.0]), r, v, lr=0.5, alpha=0.75, eps=12.0, momentum=0.5)
-    False
-    >>> theta.tolist(), v.tolist()
-    ([0.0], [2.0])
-    """
+) -> bool:  # fmt: skip
+    """`rmsprop_momentum_update` with ε under the root: v ← μ v + g / √(r + ε)."""
     return rmsprop_momentum_update(
         theta, grad, r, v, lr=lr, alpha=alpha, eps=eps, momentum=momentum, eps_placement="inside"
     )  # fmt: skip
 
 
 def _variance(r: Array, a: Array) -> Array:
-    """r − a², and 0 where rounding makes that negative."""
+    """max(r − a², 0): rounding can make the difference negative."""
     return np.maximum(r - a * a, 0)
 
 
 def rmsprop_centered_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    a: Array,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
+    theta: Array, grad: Array, r: Array, a: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
     eps_placement: Placement = "outside",
-) -> bool:
+) -> bool:  # fmt: skip
     """r ← α r + (1 − α) g², a ← α a + (1 − α) g, θ ← θ − η g / (√(r − a²) + ε).
 
-    The variance r − a² is 0 where rounding makes it negative.
+    Graves: Generating sequences with recurrent neural networks, 2013.
 
-    Parameters
-    ----------
-    theta, grad, r, a : arrays (n,)
-    lr, alpha, eps : float
-    eps_placement : {"outside", "inside"}
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Graves: Generating sequences with recurrent neural networks (2013).
-
-    Examples
-    --------
     >>> theta, r, a = np.array([1.0]), np.zeros(1), np.zeros(1)
     >>> rmsprop_centered_update(theta, np.array([4.0]), r, a, lr=0.75, alpha=0.5, eps=1.0)
     False
@@ -222,54 +109,17 @@ def rmsprop_centered_update(
 def rmsprop_centered_inside_update(
     theta: Array, grad: Array, r: Array, a: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
 ) -> bool:
-    """`rmsprop_centered_update` with ε under the root: θ ← θ − η g / √(r − a² + ε).
-
-    Examples
-    --------
-    >>> theta, r, a = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> rmsprop_centered_inside_update(theta, np.array([4.0]), r, a, lr=0.75, alpha=0.5, eps=5.0), theta.tolist()
-    (False, [0.0])
-    """
+    """`rmsprop_centered_update` with ε under the root: θ ← θ − η g / √(r − a² + ε)."""
     return rmsprop_centered_update(theta, grad, r, a, lr=lr, alpha=alpha, eps=eps, eps_placement="inside")
 
 
 def rmsprop_centered_momentum_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    a: Array,
-    v: Array,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
-    momentum: float = 0.9,
-    eps_placement: Placement = "outside",
-) -> bool:
+    theta: Array, grad: Array, r: Array, a: Array, v: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
+    momentum: float = 0.9, eps_placement: Placement = "outside",
+) -> bool:  # fmt: skip
     """r and a as in `rmsprop_centered_update`, v ← μ v + g / (√(r − a²) + ε), θ ← θ − η v.
 
-    Parameters
-    ----------
-    theta, grad, r, a, v : arrays (n,)
-    lr, alpha, eps, momentum : float
-    eps_placement : {"outside", "inside"}
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Graves (2013), with η outside the velocity, as PyTorch computes it.
-
-    Examples
-    --------
-    >>> theta, r, a, v = np.array([1.0]), np.zeros(1), np.zeros(1), np.array([2.0])
-    >>> rmsprop_centered_momentum_update(theta, np.array([4.0]), r, a, v, lr=0.5, alpha=0.5, eps=2.0, momentum=0.5)
-    False
-    >>> theta.tolist(), v.tolist()
-    ([0.0], [2.0])
+    Graves, 2013, with η outside the velocity, as PyTorch computes it.
     """
     new_r, new_a = _mean(alpha, r, grad * grad), _mean(alpha, a, grad)
     new_v = momentum * v + grad / root(_variance(new_r, new_a), eps, eps_placement)
@@ -277,66 +127,23 @@ def rmsprop_centered_momentum_update(
 
 
 def rmsprop_centered_momentum_inside_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    a: Array,
-    v: Array,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
+    theta: Array, grad: Array, r: Array, a: Array, v: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
     momentum: float = 0.9,
-) -> bool:
-    """`rmsprop_centered_momentum_update` with ε under the root: v ← μ v + g / √(r − a² + ε).
-
-    Examples
-    --------
-    >>> theta, r, a, v = np.array([1.0]), np.zeros(1), np.zeros(1), np.array([2.0])
-    >>> rmsprop_centered_momentum_inside_update(theta, np.array([4.0]), r, a, v, lr=0.5, alpha=0.5, eps=12.0, momentum=0.5)
-    False
-    >>> theta.tolist(), v.tolist()
-    ([0.0], [2.0])
-    """
+) -> bool:  # fmt: skip
+    """`rmsprop_centered_momentum_update` with ε under the root: v ← μ v + g / √(r − a² + ε)."""
     return rmsprop_centered_momentum_update(
         theta, grad, r, a, v, lr=lr, alpha=alpha, eps=eps, momentum=momentum, eps_placement="inside"
     )
 
 
 def adadelta_update(
-    theta: Array,
-    grad: Array,
-    r: Array,
-    d: Array,
-    *,
-    lr: float = 1.0,
-    rho: float = 0.9,
-    eps: float = 1e-6,
+    theta: Array, grad: Array, r: Array, d: Array, *, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6,
     eps_placement: Placement = "inside",
-) -> bool:
+) -> bool:  # fmt: skip
     """r ← ρ r + (1 − ρ) g², Δ = g √(d + ε) / √(r + ε), d ← ρ d + (1 − ρ) Δ², θ ← θ − η Δ.
 
-    ``"outside"``: Δ = g (√d + ε) / (√r + ε).
+    ``"outside"``: Δ = g (√d + ε) / (√r + ε). η = 1 in Zeiler: ADADELTA, an adaptive learning rate method, 2012.
 
-    Parameters
-    ----------
-    theta, grad, r, d : arrays (n,)
-    lr : float
-        1 is the paper's algorithm.
-    rho, eps : float
-    eps_placement : {"inside", "outside"}
-
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Zeiler: ADADELTA, an adaptive learning rate method (2012).
-
-    Examples
-    --------
     >>> theta, r, d = np.array([1.0]), np.zeros(1), np.zeros(1)
     >>> adadelta_update(theta, np.array([4.0]), r, d, rho=0.5, eps=1.0), theta.round(4).tolist(), d.round(4).tolist()
     (False, [-0.3333], [0.8889])
@@ -350,12 +157,5 @@ def adadelta_update(
 def adadelta_outside_update(
     theta: Array, grad: Array, r: Array, d: Array, *, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6
 ) -> bool:
-    """`adadelta_update` with ε beside the roots: Δ = g (√d + ε) / (√r + ε).
-
-    Examples
-    --------
-    >>> theta, r, d = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adadelta_outside_update(theta, np.array([4.0]), r, d, rho=0.75, eps=2.0), theta.tolist(), d.tolist()
-    (False, [-1.0], [1.0])
-    """
+    """`adadelta_update` with ε beside the roots: Δ = g (√d + ε) / (√r + ε)."""
     return adadelta_update(theta, grad, r, d, lr=lr, rho=rho, eps=eps, eps_placement="outside")

@@ -1,6 +1,8 @@
-"""Averages of the parameters on the way."""
+"""Averages of the parameters over the steps."""
 
 from ._common import Array, store
+
+__all__ = ["average"]
 
 
 def average(average: Array, theta: Array, weight: float) -> bool:
@@ -8,23 +10,8 @@ def average(average: Array, theta: Array, weight: float) -> bool:
 
     w = (1−d)/(1−dᵗ) makes it an exponential mean with corrected bias, w = 1/t the mean of all θ.
 
-    Parameters
-    ----------
-    average, theta : arrays (n,)
-    weight : float
-        w, from 0 to 1.
+    Polyak, Juditsky: Acceleration of stochastic approximation by averaging, 1992.
 
-    Returns
-    -------
-    bool
-        True if some element was kept back.
-
-    References
-    ----------
-    Polyak, Juditsky: Acceleration of stochastic approximation by averaging (1992).
-
-    Examples
-    --------
     >>> import numpy as np
     >>> a = np.zeros(1)
     >>> for t, theta in enumerate((5.0, 3.0, 1.0, 3.0), 1):

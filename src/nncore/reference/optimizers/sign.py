@@ -1,39 +1,19 @@
-"""Steps that look at the sign of the gradient."""
+"""Steps that depend on the sign of the gradient."""
 
 import numpy as np
 
-from ._common import Array, store
+from ._common import Array, Pair, store
+
+__all__ = ["delta_bar_delta_update", "lion_update", "rprop_update"]
 
 
 def lion_update(
-    theta: Array,
-    grad: Array,
-    m: Array,
-    *,
-    lr: float = 1e-4,
-    betas: tuple[float, float] = (0.9, 0.99),
-    weight_decay: float = 0.0,
+    theta: Array, grad: Array, m: Array, *, lr: float = 1e-4, betas: Pair = (0.9, 0.99), weight_decay: float = 0.0
 ) -> bool:
     """θ ← θ − η (sign(β₁ m + (1 − β₁) g) + λ θ), then m ← β₂ m + (1 − β₂) g; λ is ``weight_decay``.
 
-    Parameters
-    ----------
-    theta, grad, m : arrays (n,)
-    lr : float
-    betas : (float, float)
-    weight_decay : float
+    Chen et al.: Symbolic discovery of optimization algorithms, 2023.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Chen et al.: Symbolic discovery of optimization algorithms (2023).
-
-    Examples
-    --------
     >>> theta, m = np.array([1.0, 1.0]), np.zeros(2)
     >>> lion_update(theta, np.array([1e-3, -1e3]), m, lr=0.25), theta.tolist()
     (False, [0.75, 1.25])
@@ -44,41 +24,17 @@ def lion_update(
 
 
 def rprop_update(
-    theta: Array,
-    grad: Array,
-    previous: Array,
-    size: Array,
-    *,
-    etas: tuple[float, float] = (0.5, 1.2),
-    step_sizes: tuple[float, float] = (1e-6, 50.0),
+    theta: Array, grad: Array, previous: Array, size: Array, *, etas: Pair = (0.5, 1.2), step_sizes: Pair = (1e-6, 50.0)
 ) -> bool:
-    """Resilient propagation: each parameter has a step of its own, ``size``, and takes it against the sign of g.
+    """Resilient propagation: each parameter has its own step length, ``size``, and moves by it against the sign of g.
 
     - g and ``previous`` of one sign: size ← min(η⁺ size, largest);
     - of opposite signs: size ← max(η⁻ size, smallest), and g counts as 0;
-    - θ ← θ − size · sign(g), previous ← g.
+    - θ ← θ − size · sign(g), previous ← g. η⁻, η⁺ are ``etas``; smallest, largest are ``step_sizes``.
 
-    Parameters
-    ----------
-    theta, grad, previous, size : arrays (n,)
-        ``size`` starts at the first step's length.
-    etas : (float, float)
-        η⁻ and η⁺.
-    step_sizes : (float, float)
-        The smallest and the largest size.
+    Riedmiller, Braun: A direct adaptive method for faster backpropagation learning, the RPROP algorithm, 1993; this form,
+    iRprop−: Igel, Hüsken: Improving the Rprop learning algorithm, 2000.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Riedmiller, Braun: A direct adaptive method for faster backpropagation learning, the RPROP algorithm (1993); this
-    form, iRprop−: Igel, Hüsken: Improving the Rprop learning algorithm (2000).
-
-    Examples
-    --------
     >>> theta, previous, size = np.zeros(2), np.array([3.0, 3.0]), np.ones(2)
     >>> rprop_update(theta, np.array([1.0, -1.0]), previous, size), theta.tolist(), previous.tolist(), size.tolist()
     (False, [-1.2, 0.0], [1.0, -0.0], [1.2, 0.5])
@@ -92,38 +48,16 @@ def rprop_update(
 
 
 def delta_bar_delta_update(
-    theta: Array,
-    grad: Array,
-    mean: Array,
-    eta: Array,
-    *,
-    kappa: float = 1e-3,
-    phi: float = 0.1,
-    rho: float = 0.7,
+    theta: Array, grad: Array, mean: Array, eta: Array, *, kappa: float = 1e-3, phi: float = 0.1, rho: float = 0.7
 ) -> bool:
-    """Each parameter has a rate of its own, ``eta``, which the gradients before this one change.
+    """θ ← θ − eta · g, with a learning rate ``eta`` per parameter that grows while g keeps its sign.
 
     - g and ``mean`` of one sign: eta ← eta + κ;
     - of opposite signs: eta ← (1 − φ) eta;
-    - θ ← θ − eta · g, then mean ← ρ mean + (1 − ρ) g.
+    - then θ ← θ − eta · g and mean ← ρ mean + (1 − ρ) g.
 
-    Parameters
-    ----------
-    theta, grad, mean, eta : arrays (n,)
-        ``eta`` starts at the first rate.
-    kappa, phi, rho : float
+    Jacobs: Increased rates of convergence through learning rate adaptation, 1988.
 
-    Returns
-    -------
-    bool
-        True if some parameter was kept back.
-
-    References
-    ----------
-    Jacobs: Increased rates of convergence through learning rate adaptation (1988).
-
-    Examples
-    --------
     >>> theta, mean, eta = np.zeros(2), np.array([1.0, 1.0]), np.array([0.5, 0.5])
     >>> delta_bar_delta_update(theta, np.array([2.0, -2.0]), mean, eta, kappa=0.25, phi=0.5, rho=0.5)
     False
