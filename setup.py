@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("src/nncore/_kernels")
-HEADERS = [str(header) for header in sorted(KERNELS.glob("*.h"))]
+HEADERS = [str(header) for header in sorted(KERNELS.rglob("*.h"))]
 ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
@@ -29,7 +29,7 @@ def kernel_extension(isa: str) -> Extension:
     """The kernels of one instruction set; a compiler that lacks it skips it."""
     source = KERNELS / f"isa_{isa}.c"
     return Extension(
-        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, extra_compile_args=FLAGS + ISA_FLAGS[isa],
+        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, include_dirs=[str(KERNELS)], extra_compile_args=FLAGS + ISA_FLAGS[isa],
         optional=isa != "baseline",
     )  # fmt: skip
 

@@ -14,8 +14,8 @@
 #endif
 #endif
 
-#include "denormals.h"
-#include "philox.h"
+#include "math/denormals.h"
+#include "math/philox.h"
 
 #if !defined(__GNUC__) || defined(_WIN32)
 #error "nncore needs a compiler with GNU C's vectors and atomics, and POSIX"

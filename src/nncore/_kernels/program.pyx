@@ -81,11 +81,11 @@ cdef extern from "executor.h" nogil:
     int nn_openmp_threads()
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
 
-cdef extern from "denormals.h" nogil:
+cdef extern from "math/denormals.h" nogil:
     uint64_t nn_keep_denormals()
     void nn_set_denormals(uint64_t)
 
-cdef extern from "cpu.h" nogil:
+cdef extern from "math/cpu.h" nogil:
     int nn_cpu_has_avx2()
     int nn_cpu_has_avx512()
 

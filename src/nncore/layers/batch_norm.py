@@ -20,7 +20,7 @@ __all__ = ["BatchNorm", "BatchRenorm"]
 CHUNK = 64  # channels whose blocks are put together at a time: MAX_CHUNK in batch_norm.h
 SLOT_ROWS = 16  # a block of rows begins at a multiple of it: SLOT_ROWS there
 TABLE = 7  # numbers that the rows need of each channel
-TANGENTS = 9  # and of its R{}: TANGENTS in normalisation_tangents.h
+TANGENTS = 9  # and of its R{}: TANGENTS in normalization_tangents.h
 FLOPS = 20  # an element costs as much as so many floating-point operations of a matrix product
 
 
@@ -219,7 +219,7 @@ class BatchNorm(Layer):
         return partials
 
     def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, of: tuple[Any, ...], pieces: int) -> None:
-        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalisation_tangents.h."""
+        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""
         weight, sums, counts, table, place = of
         of_batch, sizes = self._of_batch(True), (self.channels, self.length, self.places)
         tangents, partials = tape.arena.take((TANGENTS, self.channels), np.float64), tape.arena.take(sums.shape, np.float64)

@@ -77,7 +77,7 @@ class _RowNorm(Layer):
     def _emit_tangent(
         self, tape: Tape, x: Signal, y: Signal, statistics: Array, weight: Array, zeros: Array, counts: Array
     ) -> None:
-        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalisation_tangents.h."""
+        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""
         sizes, kernel = (self.groups, self.size, self.share), f"{self.kernel}_tangent"
         v_weight, v_bias = (tape.direction(getattr(self, p)) if p in self.parameters else zeros for p in ("weight", "bias"))
         tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
