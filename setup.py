@@ -80,7 +80,7 @@ class BuildExtensions(build_ext):
 
 x86 = platform.machine().lower() in ("x86_64", "amd64")
 boundary = Extension(
-    "nncore._kernels.program", [str(KERNELS / "program.pyx"), str(KERNELS / "executor.c")], depends=HEADERS,
+    "nncore._kernels.program", [str(KERNELS / name) for name in ("program.pyx", "executor.c", "shuffle.c")], depends=HEADERS,
     include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
 )  # fmt: skip
 kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]

@@ -6,7 +6,8 @@ from test_blas import distant
 from test_kernels import assert_near, dense_inputs, doubles, each_dtype, each_isa, run
 
 import nncore as nn
-from nncore import _kernels, reference
+from nncore import reference
+from nncore._kernels import single_ops
 from nncore.layers.products import DIRECT_ROWS, NARROW_UNITS
 
 FEW_ROWS, FEW_INPUTS = 8, 256  # of dense_direct.h: up to so many rows of so many inputs are summed in lanes
@@ -45,7 +46,7 @@ def test_products(
         size = reference.dense_forward(abs(x64), abs(W64), None if bias64 is None else abs(bias64))
         assert_near(y, reference.dense_forward(x64, W64, bias64), size, "y")
         packed = np.empty_like(y)
-        _kernels.dense_forward(packed, x, W, bias, isa=isa)
+        single_ops.dense_forward(packed, x, W, bias, isa=isa)
         assert in_lanes or y.tobytes() == packed.tobytes()
 
 

@@ -22,6 +22,7 @@ from test_threads import run_python
 
 import nncore as nn
 from nncore import _kernels
+from nncore._kernels import single_ops
 from nncore.optimizers import OPTIMIZERS
 
 Array = NDArray[Any]
@@ -69,7 +70,7 @@ def both_ways(call: Callable[..., Any], *arrays: Array | None) -> None:
 
 def run_op(name: str, **kw: Any) -> Callable[..., None]:
     def call(*arrays: Array | None) -> None:
-        assert _kernels.run_op(name, arrays, threads=1, **kw) == 0
+        assert single_ops.run_op(name, arrays, threads=1, **kw) == 0
 
     return call
 

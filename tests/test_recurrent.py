@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore.losses import PythonLoss
 from nncore.reference import zoneout_keep
 
@@ -67,7 +68,7 @@ def run(name: str, outputs: list[Array], inputs: list[Array], dtype: str, rows: 
     for threads in (1, 2, 3):
         written = [Guarded(array) for array in outputs]
         arrays = (*(guarded.array for guarded in written), *inputs)
-        assert _kernels.run_op(name, arrays, dtype=np.dtype(dtype), rows=rows, threads=threads, **kw) == 0
+        assert single_ops.run_op(name, arrays, dtype=np.dtype(dtype), rows=rows, threads=threads, **kw) == 0
         for guarded in written:
             guarded.check()
         results.append([guarded.array for guarded in written])
@@ -79,7 +80,7 @@ def run(name: str, outputs: list[Array], inputs: list[Array], dtype: str, rows: 
 
 def packed(W: Array, isa: str) -> Array:
     tiles, result = _kernels.weight_tiles(*W.shape), np.zeros(_kernels.packed_size(*W.shape), W.dtype)
-    _kernels.run_op(
+    single_ops.run_op(
         "pack_weight", (result, W, tiles), dtype=W.dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
     )  # fmt: skip
     return result

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore._kernels.program import CACHE_LINE
+
 __all__ = ["OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "same_part"]
 
 HUGE_PAGE = 1 << 21  # bytes
 
 # Where in its first huge page the next large array begins. Arrays are read side by side: if all began at the same place, they
 # would compete for the same sets of a cache.
-_starts = itertools.cycle(range(64, 1 << 16, 85 * 64))
+_starts = itertools.cycle(range(CACHE_LINE, 1 << 16, 85 * CACHE_LINE))
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Zeros that begin on a cache line (64 bytes); from half a huge page on they lie in huge pages, where there are any.
+    """Zeros that begin on a cache line; from half a huge page on they lie in huge pages, where there are any.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def _zeros(size: int) -> NDArray[np.uint8]:
             region.madvise(mmap.MADV_HUGEPAGE)
         buffer, unit = np.frombuffer(region, dtype=np.uint8), HUGE_PAGE
     else:
-        first, unit = 0, 64
+        first, unit = 0, CACHE_LINE
         buffer = np.zeros(size + unit, dtype=np.uint8)
     start = -buffer.__array_interface__["data"][0] % unit + first
     return buffer[start : start + size]

@@ -61,7 +61,7 @@ class ClipValue(Clipping):
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         squares, acted = np.zeros(len(table)), np.zeros(len(table))
-        operands = _with_table((gradient, squares, acted), table)
+        operands = (gradient, squares, acted, table)
         ops = [Op("tiles", "clip_value", operands, constants=(self.limit,), cost=[1.0] * len(table))]
         return ClipOps(ops, squares, acted, np.full(1, math.inf))
 
@@ -74,11 +74,11 @@ class _ByNorm(Clipping):
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         groups = np.array(self._groups(arrays), dtype=np.int64)
         squares, factors, acted, large_norm = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(groups) - 1), np.zeros(1)
-        operands = _with_table((factors, squares, groups, acted, gradient, large_norm), table)
+        operands = (factors, squares, groups, acted, gradient, large_norm, table)
         ops = [
             _square_sum(squares, gradient, table),
             Op("whole", "clip_factor", operands, (len(groups) - 1,), (self.limit,)),
-            Op("tiles", "scale_gradient", _with_table((gradient, factors), table), cost=[1.0] * len(table)),
+            Op("tiles", "scale_gradient", (gradient, factors, table), cost=[1.0] * len(table)),
         ]
         return ClipOps(ops, squares, acted, large_norm)
 
@@ -116,9 +116,4 @@ class ClipGlobalNorm(_ByNorm):
 
 
 def _square_sum(squares: Array, gradient: Array, table: Array) -> Op:
-    return Op("tiles", "square_sum", _with_table((squares, gradient), table), cost=[1.0] * len(table))
-
-
-def _with_table(arrays: tuple[Array, ...], table: Array) -> tuple[Array | None, ...]:
-    """The arrays of an op with the tile table in its place, the last."""
-    return (*arrays, *[None] * (7 - len(arrays)), table)
+    return Op("tiles", "square_sum", (squares, gradient, table), cost=[1.0] * len(table))

@@ -41,11 +41,11 @@ class Accuracy(Value):
 
     def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets) -> tuple[Op, Array]:
         """Record the op, on the targets of the loss, judged by it; returns it and the per-example column that it writes."""
-        hits = np.zeros(tape.capacity)
+        correct = np.zeros(tape.capacity)
         if targets.thresholds is not None:
-            return Op("rows", "accuracy_binary", (hits, y.value, d), (y.width,), targets.thresholds), hits
+            return Op("rows", "accuracy_binary", (correct, y.value, d), (y.width,), targets.thresholds), correct
         kernel = "accuracy_labels" if targets.kind == "labels" else "accuracy_targets"
-        return Op("rows", kernel, (hits, y.value, d), (y.width,)), hits
+        return Op("rows", kernel, (correct, y.value, d), (y.width,)), correct
 
 
 class LossMetric(Value):

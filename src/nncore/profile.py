@@ -192,7 +192,7 @@ def measure(trainer: Trainer, X: Any, y: Any, batch_size: int | None, steps: int
     tape = run.program.recording.tape
     ops = [
         limits.judge(op, tape, batch, float(seconds[number]))
-        for number, op in compiled.step_ops if op.kernel != "nothing"
+        for number, op in compiled.step_ops
     ]  # fmt: skip
     threads = _kernels.get_num_threads() if compiled.parallel else 1
     return Profile(tuple(ops), walk.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy)

@@ -184,13 +184,13 @@ def _penalty_ops(trainer: Training, table: Array) -> tuple[list[Op], list[Op], A
     for parameter, _, part in regularizer.parts(model):
         own = (parameter.offset <= table[:, 0]) & (table[:, 0] < parameter.offset + parameter.size)
         strengths[own], proximal[own] = (part.l1, part.l2), part.proximal
-    arrays = (model.gradients, model.parameters, partials, strengths, proximal, None, None, table)
+    arrays = (model.gradients, model.parameters, partials, strengths, proximal, table)
     penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
     if not regularizer.proximal:
         return penalty, [], partials
     iterate, lr_column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
     v, column = optimizer.lookahead() or (None, 0)
-    moved = (iterate, None if v is None else model.parameters, proximal, v, None, None, None, table)
+    moved = (iterate, None if v is None else model.parameters, proximal, v, table)
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
 

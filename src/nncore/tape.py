@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
+from nncore._kernels.program import CACHE_LINE, LAYER_SHIFT, STREAM_SHIFT
 from nncore.arrays import aligned_zeros, same_part
 from nncore.schedules import Clock, Schedule
 
@@ -36,7 +37,7 @@ class Arena:
     def take(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
         """Zeros that begin on a cache line."""
         size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
-        room = -(-size // 64) * 64
+        room = -(-size // CACHE_LINE) * CACHE_LINE
         if room > self._free.size:
             self._free = aligned_zeros(max(room, 1 << 16), np.uint8)
         taken, self._free = self._free[:size], self._free[room:]
@@ -64,7 +65,7 @@ class Op:
     """A kernel by name, and what it is bound to."""
 
     axis: str  # "rows", "tiles" or "whole"
-    kernel: str
+    kernel: str  # "": none, a place in the list of gradients that has no op
     arrays: tuple[Any, ...]
     sizes: tuple[int, ...] = ()
     constants: tuple[float, ...] = ()
@@ -131,7 +132,7 @@ class Tape:
     def stream(self, number: int = 0) -> tuple[int, int]:
         """The address of random numbers for the layer being recorded, as sizes of an op (random.h); a layer has 16 streams."""
         key = self.seed % 2**64
-        return key - (key >> 63 << 64), len(self._backward) << 16 | number << 12
+        return key - (key >> 63 << 64), len(self._backward) << LAYER_SHIFT | number << STREAM_SHIFT
 
     def begin_layer(self) -> None:
         """The backward ops recorded from here on run before those of the layers before."""
@@ -181,6 +182,10 @@ class Tape:
         """A backward op in Python, called with the number of rows."""
         if self.gradients:
             self._backward[-1].append(Op("whole", "python", (_kernels.PythonOp(function),)))
+
+    def written_gradient(self, offset: int, size: int) -> None:
+        """A part of the gradient that ops recorded before have written: nothing is left to do but the update."""
+        self.gradient(Op("tiles", "", (), cost=(0.0,), tiles=((offset, 1, size, size),)))
 
     def gradient(self, op: Op, derived: Op | None = None) -> None:
         """The gradient of a parameter, tile by tile, over the whole batch; ``derived`` renews what is derived from it."""
@@ -328,7 +333,8 @@ def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], follower
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
     if not placed:
         return []
-    result = [Stage("tiles", [(part, first, last) for op, first, last in placed for part in (op, op.then) if part])]
+    parts = [(part, first, last) for op, first, last in placed for part in (op, op.then) if part and part.kernel]
+    result = [Stage("tiles", parts)]
     for op in everywhere:
         if op.axis == "whole":
             result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]

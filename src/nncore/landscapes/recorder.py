@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore import _kernels
+from nncore._kernels.single_ops import run_op
 from nncore.clipping import Clipping
 from nncore.errors import DivergenceError
 from nncore.fields import count
@@ -170,7 +170,7 @@ def _clipper(clip: Clipping | None, theta: Real) -> Callable[[Real], Real]:
         work[...] = gradient
         for op in ops:
             pieces = len(table) if op.axis == "tiles" else 1
-            _kernels.run_op(
+            run_op(
                 op.kernel, op.arrays, dtype=work.dtype, sizes=op.sizes, constants=op.constants, axis=op.axis, pieces=pieces
             )  # fmt: skip
         return work.copy()

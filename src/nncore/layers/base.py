@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nncore import initializers
 from nncore.arrays import overwrite, read_only, returned
 from nncore.fields import Configured, Maybe, Name, number, plain
-from nncore.tape import Op, Signal, Tape
+from nncore.tape import Signal, Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
 
@@ -221,9 +221,8 @@ class Layer(Configured):
 
         tape.whole(forward)
         tape.whole_backward(backward)
-        for parameter in self.parameters.values():  # the backward pass has written it: nothing is left to do but the update
-            tile = (parameter.offset, 1, parameter.size, parameter.size)
-            tape.gradient(Op("tiles", "nothing", (), cost=(float(parameter.size),), tiles=(tile,)))
+        for parameter in self.parameters.values():
+            tape.written_gradient(parameter.offset, parameter.size)
         return y
 
     def __repr__(self) -> str:

@@ -8,6 +8,17 @@ from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 
 PLACEMENTS = ("outside", "inside")
 
+RMSPROP_KERNELS = {  # by (centered, with momentum, ε inside the root)
+    (False, False, False): "rmsprop",
+    (False, False, True): "rmsprop_inside",
+    (False, True, False): "rmsprop_momentum",
+    (False, True, True): "rmsprop_momentum_inside",
+    (True, False, False): "rmsprop_centered",
+    (True, False, True): "rmsprop_centered_inside",
+    (True, True, False): "rmsprop_centered_momentum",
+    (True, True, True): "rmsprop_centered_momentum_inside",
+}
+
 
 class AdaGrad(Optimizer):
     """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
@@ -127,8 +138,7 @@ class RMSprop(Optimizer):
 
     @property
     def kernel(self) -> str:
-        forms = {"_centered": self.centered, "_momentum": self.momentum != 0, "_inside": self.eps_placement == "inside"}
-        return "rmsprop" + "".join(form for form, wanted in forms.items() if wanted)
+        return RMSPROP_KERNELS[self.centered, self.momentum != 0, self.eps_placement == "inside"]
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -13,7 +13,6 @@ from nncore.errors import DivergenceError
 Real = NDArray[np.floating[Any]]
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
-MAX_ARRAYS = 8  # of an op; the last is the table of tiles
 STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
 
 

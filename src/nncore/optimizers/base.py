@@ -14,7 +14,6 @@ from nncore.errors import DivergenceError
 from nncore.fields import Configured, Field, Pair, assign, count, number
 from nncore.interrupt import Interrupt
 from nncore.optimizers.arrays import (
-    MAX_ARRAYS,
     REALS,
     Real,
     check_gradient,
@@ -27,8 +26,6 @@ from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
 from nncore.tape import Op
-
-MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
 
 
 class StepOps(NamedTuple):
@@ -353,13 +350,13 @@ class Optimizer(Configured, OwnsArrays):
         """The ops of a step, on the tiles of `table`."""
         return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
 
-    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
+    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64], ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
         if len(self.state) < len(self.slots):
             raise ValueError(f"{self.name}: the state has no arrays yet; call init_state first")
         self._check_size(theta)
         slots = [self.state[slot] for slot in self.slots]
-        return (theta, grad, *slots, *[None] * (MAX_SLOTS - len(slots)), table)
+        return (theta, grad, *slots, table)
 
     def _check_theta(self, theta: Real) -> None:
         check_vector("theta", theta)

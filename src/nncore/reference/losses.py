@@ -336,7 +336,7 @@ def _log_softmax(y: Array) -> tuple[Array, Array]:
 
 
 def accuracy_labels(y: Array, labels: Labels) -> Double:
-    """hit = [argmax_j y_j = label]; of equal outputs the first counts.
+    """correct = [argmax_j y_j = label]; of equal outputs the first counts.
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def accuracy_labels(y: Array, labels: Labels) -> Double:
 
 
 def accuracy_targets(y: Array, d: Array) -> Double:
-    """hit = [argmax_j y_j = argmax_j d_j]; of equal elements the first counts.
+    """correct = [argmax_j y_j = argmax_j d_j]; of equal elements the first counts.
 
     Parameters
     ----------
@@ -375,7 +375,7 @@ def accuracy_targets(y: Array, d: Array) -> Double:
 
 
 def accuracy_binary(y: Array, d: Array, threshold: float = 0.5, middle: float = 0.5) -> Double:
-    """hit = [y_j > threshold is d_j > middle for every j].
+    """correct = [y_j > threshold is d_j > middle for every j].
 
     The threshold is ½ for probabilities and 0 for logits; the middle lies between the two numbers that the targets consist of,
     ½ for 0 and 1, 0 for −1 and 1.

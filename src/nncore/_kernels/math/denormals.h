@@ -14,7 +14,7 @@ enum { NN_DENORMALS_ARE_ZERO = 1 << 15 | 1 << 6 };
 static inline uint64_t nn_denormals(void) { return _mm_getcsr(); }
 static inline void nn_set_denormals(uint64_t control) { _mm_setcsr((unsigned)control); }
 
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__)
 
 enum { NN_DENORMALS_ARE_ZERO = 1 << 24 };
 

@@ -1,5 +1,5 @@
 /* exp, expm1, log, log1p, tanh, sigmoid, softplus, erf and the normal distribution function of one `real`, so written
- * that a loop over them vectorises: no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp
+ * that a loop over them vectorizes: no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp
  * of the true value everywhere, with or without FMA (the normal distribution function: see there); results go gradually
  * to zero and to infinity; infinities, NaN and signed zeros as in NumPy.
  *

@@ -9,7 +9,7 @@ typedef real narrow __attribute__((vector_size(DOUBLES * sizeof(real)), aligned(
 NN_INLINE narrow NAME(load_narrow)(const real *p) { return *(const narrow *)p; }
 NN_INLINE wide NAME(widen)(narrow a) { return __builtin_convertvector(a, wide); }
 NN_INLINE double NAME(wide_total)(wide sum) {
-#if defined(__GNUC__) && !defined(__clang__)
+#ifndef __clang__
     typedef int64_t order __attribute__((vector_size(sizeof(wide))));
     NN_UNROLL for (int half = DOUBLES / 2; half; half /= 2) {    /* the lower half plus the upper one, in whole vectors */
         order other;

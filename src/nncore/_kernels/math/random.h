@@ -3,7 +3,7 @@
  * A number has an address and nothing is stored: key = the model's seed, and the counter's four words are
  *     0, 1: (block * 16 + lane), so that element e of an array has block e / 64;
  *     2:    the step, low 32 bits;
- *     3:    layer (16 bits) | stream within the layer (4 bits) | the step, high 12 bits.
+ *     3:    place | the step, high 12 bits; the place is the layer (16 bits) and the stream within it (4 bits), as in layout.h.
  * Each of a block's 16 counters yields four words; word w of lane l is the number of element 64 block + 16 w + l.  So the
  * numbers depend neither on threads, nor on how rows are cut into blocks, nor on the instruction set: what the forward
  * kernel drew, the backward kernel draws again. */
@@ -21,7 +21,7 @@ typedef struct {
 /* sizes [at], [at + 1] of an op: key, layer and stream */
 NN_INLINE nn_stream nn_stream_of(const nn_op *op, const nn_context *context, int at) {
     const nn_stream stream = {(uint64_t)op->size[at], (uint32_t)context->step,
-                              (uint32_t)op->size[at + 1] | ((uint32_t)(context->step >> 32) & 0xFFFu)};
+                              (uint32_t)op->size[at + 1] | ((uint32_t)(context->step >> 32) & ((1u << NN_STREAM_SHIFT) - 1))};
     return stream;
 }
 

@@ -4,6 +4,10 @@
 #define LANES (NN_VECTOR_BYTES / (int)sizeof(real))
 #define vec NAME(vector)
 
+/* Row-wise work goes through chunks of about so many numbers, which stay in the first-level cache, and of so many rows at most. */
+#define NN_CHUNK ((int64_t)(2048 / sizeof(real)))
+#define NN_CHUNK_ROWS 64
+
 typedef real vec __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
 NN_INLINE vec NAME(load)(const real *p) { return *(const vec *)p; }

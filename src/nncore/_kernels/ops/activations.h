@@ -170,15 +170,12 @@ static void NAME(identity_backward)(real *restrict dz, const real *restrict dh, 
 
 /* ---- softmax: rows of any width, best when short --------------------------------------------------------------- */
 
-/* Work goes through blocks of rows of about this many numbers, which stay in the first-level cache. */
-#define NN_CHUNK ((int64_t)(2048 / sizeof(real)))
-
 static inline int64_t NAME(chunk_rows)(int64_t width) {
     const int64_t rows = NN_CHUNK / (width > 0 ? width : 1);
-    return rows < 1 ? 1 : rows > 64 ? 64 : rows;
+    return rows < 1 ? 1 : rows > NN_CHUNK_ROWS ? NN_CHUNK_ROWS : rows;
 }
 
-/* Sums and maxima of a row: long ones in 16 lanes (which vectorise), folded at the end; short ones in order. */
+/* Sums and maxima of a row: long ones in 16 lanes (which vectorize), folded at the end; short ones in order. */
 #define NN_LANES 16
 #define NN_LONG 32
 
@@ -283,4 +280,3 @@ NN_ACTIVATION_OPS(softmax, rows, width)
 #undef NN_ACTIVATION_OPS
 #undef NN_LANES
 #undef NN_LONG
-#undef NN_CHUNK

@@ -1,21 +1,18 @@
-/* Batch normalisation of x (rows, channels, length) over rows and length; length 1 for plain features.
+/* Batch normalization of x (rows, channels, length) over rows and length; length 1 for plain features.
  *
  * Statistics are made in two halves.  Each block of rows leaves, in double, the sums of what it has seen while it has it in
  * cache; then, channel by channel, the blocks are put together in order.  Blocks depend on sizes only: block b begins at a
- * multiple of SLOT_ROWS, leaves its sums in slot begin / SLOT_ROWS, and its number of rows in counts.
+ * multiple of NN_SLOT_ROWS, leaves its sums in slot begin / NN_SLOT_ROWS, and its number of rows in counts.
  *
- * What the rows need of each channel is in a table (TABLE, channels):
+ * What the rows need of each channel is in a table (NN_TABLE, channels):
  *     high, low        the mean, as the sum of two reals: x - high is exact where it matters, so that a mean of a million
  *                      standard deviations costs no digits
  *     scale, shift     y = (x - mean) scale + shift
  *     rstd             1 / sqrt(variance + eps)
- *     r, d             y = (r (x - mean) rstd + d) weight + bias: 1 and 0 but for batch renormalisation */
+ *     r, d             y = (r (x - mean) rstd + d) weight + bias: 1 and 0 but for batch renormalization */
 
-enum { NAME(SLOT_ROWS) = 16 };
-#define SLOT(row) ((row) / NAME(SLOT_ROWS))
-enum { NAME(HIGH), NAME(LOW), NAME(SCALE), NAME(SHIFT), NAME(RSTD), NAME(R), NAME(D), NAME(TABLE) };
-#define OF(column) (table + NAME(column) * channels)
-#define MAX_CHUNK 64    /* channels that are put together at a time */
+#define SLOT(row) ((row) / NN_SLOT_ROWS)
+#define OF(column) (table + NN_##column * channels)
 
 /* The same line for rows k = 0, 1, 2, 3 */
 #define FOUR_ROWS(line)                                                                                                      \
@@ -54,7 +51,7 @@ static void NAME(batch_norm_sums)(double *restrict origin, double *restrict sum,
         }
 }
 
-/* All blocks together, for channels [begin, end), at most MAX_CHUNK:  mean = origin of the first block + offset,
+/* All blocks together, for channels [begin, end), at most NN_CHANNELS:  mean = origin of the first block + offset,
  *     offset = sum over blocks of n_b (mean_b - origin) / m,   variance = sum of (square_b - sum_b^2 / n_b + n_b (mean_b - mean)^2) / m */
 static void NAME(combine_blocks)(double *restrict offset, double *restrict variance, const double *restrict partials,
                                  const double *restrict counts, int64_t begin, int64_t end, int64_t rows, int64_t channels,
@@ -64,13 +61,13 @@ static void NAME(combine_blocks)(double *restrict offset, double *restrict varia
     const double *restrict zero = partials + begin;
     for (int64_t c = 0; c < chunk; c++) offset[c] = variance[c] = 0;
     for (int64_t row = 0; row < rows; row += (int64_t)counts[SLOT(row)]) {
-        const double *restrict origin = partials + 3 * SLOT(row) * channels + begin, *restrict sum = origin + channels;
+        const double *restrict origin = partials + NN_MOMENTS * SLOT(row) * channels + begin, *restrict sum = origin + channels;
         const double n = counts[SLOT(row)] * (double)length;
         for (int64_t c = 0; c < chunk; c++) offset[c] += n * (origin[c] - zero[c]) + sum[c];
     }
     for (int64_t c = 0; c < chunk; c++) offset[c] /= m;
     for (int64_t row = 0; row < rows; row += (int64_t)counts[SLOT(row)]) {
-        const double *restrict origin = partials + 3 * SLOT(row) * channels + begin, *restrict sum = origin + channels,
+        const double *restrict origin = partials + NN_MOMENTS * SLOT(row) * channels + begin, *restrict sum = origin + channels,
                      *restrict square = sum + channels;
         const double n = counts[SLOT(row)] * (double)length;
         for (int64_t c = 0; c < chunk; c++) {
@@ -98,14 +95,14 @@ NN_INLINE double NAME(limited)(double a, double least, double most) { return a <
 
 /* table and batch (2, channels): mean and variance (divided by m), of channels [begin, end).
  * place[c]: which parameter and running average channel c has, -1 for one that is passed on as it is; NULL: its own.
- * limits: NULL, or r_max and d_max of batch renormalisation with running averages (mean, variance) from before this batch:
+ * limits: NULL, or r_max and d_max of batch renormalization with running averages (mean, variance) from before this batch:
  *     r = clip(sigma / sigma_running, 1 / r_max, r_max),   d = clip((mean - mean_running) / sigma_running, -d_max, d_max) */
 static void NAME(batch_norm_statistics)(real *restrict table, real *restrict batch, const double *restrict partials,
                                         const double *restrict counts, const real *restrict weight, const real *restrict bias,
                                         const int64_t *restrict place, const real *restrict running, const double *limits,
                                         double eps, int64_t begin, int64_t end, int64_t rows, int64_t channels, int64_t length,
                                         int64_t places) {
-    double offset[MAX_CHUNK], variance[MAX_CHUNK];
+    double offset[NN_CHANNELS], variance[NN_CHANNELS];
     NAME(combine_blocks)(offset, variance, partials, counts, begin, end, rows, channels, length);
     for (int64_t c = begin; c < end; c++) {
         const int64_t p = place ? place[c] : c;
@@ -275,7 +272,7 @@ static void NAME(batch_norm_backward_statistics)(real *restrict dweight, real *r
                                                  const int64_t *restrict place, int64_t begin, int64_t end, int64_t rows,
                                                  int64_t channels, int64_t length, int frozen) {
     const double m = (double)rows * (double)length;
-    double dz[MAX_CHUNK] = {0}, dz_u[MAX_CHUNK] = {0};
+    double dz[NN_CHANNELS] = {0}, dz_u[NN_CHANNELS] = {0};
     for (int64_t row = 0; row < rows; row += (int64_t)counts[SLOT(row)]) {
         const double *restrict sum = partials + 2 * SLOT(row) * channels + begin, *restrict product = sum + channels;
         for (int64_t c = 0; c < end - begin; c++) dz[c] += sum[c], dz_u[c] += product[c];
@@ -291,18 +288,18 @@ static void NAME(batch_norm_backward_statistics)(real *restrict dweight, real *r
     }
 }
 
-/* ---- the ops; sizes: channels, length, parameters (fewer than channels if only some are normalised)
+/* ---- the ops; sizes: channels, length, parameters (fewer than channels if only some are normalized)
  * partials are (slots, 3 or 2, channels) double, counts (slots,) double, running (2, parameters) */
 
 #define BLOCK(number, width) ((double *)op->array[number] + SLOT(begin) * (width) * channels)
 #define SIZES const int64_t channels = op->size[0], length = op->size[1], first = begin * channels * length
-#define CHUNK const int64_t from = begin * MAX_CHUNK, to = MIN(from + MAX_CHUNK, op->size[0])
+#define CHUNK const int64_t from = begin * NN_CHANNELS, to = MIN(from + NN_CHANNELS, op->size[0])
 
 /* arrays: partials, counts, x */
 static void NAME(op_batch_norm_sums)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     SIZES;
     (void)context;
-    double *origin = BLOCK(0, 3);
+    double *origin = BLOCK(0, NN_MOMENTS);
     ((double *)op->array[1])[SLOT(begin)] = (double)(end - begin);
     NAME(batch_norm_sums)(origin, origin + channels, origin + 2 * channels, (const real *)op->array[2] + first, end - begin,
                           channels, length);
@@ -388,7 +385,6 @@ NN_BATCH_NORM_OPS(batch_norm)
 NN_BATCH_NORM_OPS(batch_norm_relu)
 
 #undef OF
-#undef MAX_CHUNK
 #undef SAME
 #undef SAME_SLOPE
 #undef NN_BATCH_NORM

@@ -9,6 +9,7 @@
  * such rows (layers/products.py). */
 
 #define PANEL (NV * LANES)
+_Static_assert(NN_MOST_LANES % LANES == 0 && NN_MOST_PANEL % PANEL == 0, "layout.h");
 #define ROUND_UP(n, m) (((n) + (m) - 1) / (m) * (m))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 

@@ -1,7 +1,7 @@
 /* What happens to a gradient between backward pass and update, tile by tile: penalties and clipping; and after the update the
  * penalty that works on the parameters themselves.
  *
- * All take the tile table of the update (optimizers.h): array[7], rows of (offset into theta, rows, columns, row stride). */
+ * All take the tile table of the update (optimizers.h): rows of (offset into theta, rows, columns, row stride). */
 
 /* Sums over a tile go by CHAINS chains: chain k adds up every CHAINS-th number of a stretch from the k-th on. A single one would
  * wait for each addition.  LOOP_CHAINS runs `body` for element i, chain k. */
@@ -170,8 +170,8 @@ NN_INLINE double NAME(small_factor)(double limit, double small) {
 /* Per group of tiles: factor = min(1, limit / norm), norm^2 the sum over the group's tiles in order.  Only where that overflows or
  * the factor would be denormal, which counts as 0, it is computed from the scaled norm.
  * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64, whether it
- * acted on each group (0 or 1, double) or NULL; g, the norm of all groups where its square is too large, else 0 (1,) double, NULL,
- * tiles, or all of them NULL: then there is no second look; sizes: groups; constants: limit */
+ * acted on each group (0 or 1, double) or NULL; g, the norm of all groups where its square is too large, else 0 (1,) double, and
+ * the tile table, or all of them NULL: then there is no second look; sizes: groups; constants: limit */
 static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t *first = op->array[2], groups = op->size[0];
     const double limit = op->constant[0];

@@ -1,4 +1,4 @@
-/* Normalisation of each example by itself: a row is `groups` runs of `size` numbers, each normalised by its own statistics,
+/* Normalization of each example by itself: a row is `groups` runs of `size` numbers, each normalized by its own statistics,
  * then scaled and shifted; `share` consecutive numbers share one weight and one bias.
  *     layer norm: one group, a weight for each number     group norm: a weight for each channel, share = length
  *     instance norm: a group is a channel                 rms norm: as layer norm, but nothing is subtracted
@@ -72,7 +72,7 @@ NN_INLINE void NAME(group_sums)(const int many, double *sum, double *product, co
 }
 
 /* `many` groups from number `group` of a row on */
-NN_INLINE void NAME(normalise_some)(const int many, real *restrict y, real *restrict statistics, const real *restrict x,
+NN_INLINE void NAME(normalize_some)(const int many, real *restrict y, real *restrict statistics, const real *restrict x,
                                     const real *restrict weight, const real *restrict bias, double eps, int64_t group,
                                     int64_t groups, int64_t size, int64_t share, int centred) {
     const int64_t own = size / share;    /* weights of a group */
@@ -85,7 +85,7 @@ NN_INLINE void NAME(normalise_some)(const int many, real *restrict y, real *rest
         high[k] = (real)(origin[k] + offset), low[k] = (real)((origin[k] - high[k]) + offset);
         rstd[k] = (real)(1 / sqrt((variance < 0 ? 0 : variance) + eps));
     }
-    for (int k = 0; k < many; k++, x += size, y += size, statistics += 3) {
+    for (int k = 0; k < many; k++, x += size, y += size, statistics += NN_GROUP_STATISTICS) {
         const real *restrict w = weight + (group + k) % groups * own, *restrict b = bias + (group + k) % groups * own;
         statistics[0] = high[k], statistics[1] = low[k], statistics[2] = rstd[k];
         if (share == 1)
@@ -96,27 +96,27 @@ NN_INLINE void NAME(normalise_some)(const int many, real *restrict y, real *rest
 }
 
 /* y = (x - mean) rstd w + b, rstd = 1 / sqrt(variance + eps); not centred: mean = 0 and the mean of x^2 for the variance */
-NN_INLINE void NAME(normalise_groups)(real *restrict y, real *restrict statistics, const real *restrict x,
+NN_INLINE void NAME(normalize_groups)(real *restrict y, real *restrict statistics, const real *restrict x,
                                       const real *restrict weight, const real *restrict bias, double eps, int64_t rows,
                                       int64_t groups, int64_t size, int64_t share, int centred) {
     int64_t i = 0;
     for (; i + SOME <= rows * groups; i += SOME)
-        NAME(normalise_some)(SOME, y + i * size, statistics + 3 * i, x + i * size, weight, bias, eps, i % groups, groups, size, share,
-                             centred);
+        NAME(normalize_some)(SOME, y + i * size, statistics + NN_GROUP_STATISTICS * i, x + i * size, weight, bias, eps, i % groups,
+                             groups, size, share, centred);
     for (; i < rows * groups; i++)
-        NAME(normalise_some)(1, y + i * size, statistics + 3 * i, x + i * size, weight, bias, eps, i % groups, groups, size, share,
-                             centred);
+        NAME(normalize_some)(1, y + i * size, statistics + NN_GROUP_STATISTICS * i, x + i * size, weight, bias, eps, i % groups,
+                             groups, size, share, centred);
 }
 
 /* Of `many` rows, from x on: dx, and what they add to dw and db */
-NN_INLINE void NAME(normalise_some_backward)(const int many, real *restrict dx, double *restrict dw, double *restrict db,
+NN_INLINE void NAME(normalize_some_backward)(const int many, real *restrict dx, double *restrict dw, double *restrict db,
                                              const real *restrict dy, const real *restrict x, const real *restrict statistics,
                                              const real *restrict w, int64_t groups, int64_t size, int64_t share, int centred) {
     const int64_t width = groups * size;
     double sum[SOME], product[SOME];
     real high[SOME], low[SOME], rstd[SOME], constant[SOME], slope[SOME];
     NN_UNROLL for (int k = 0; k < many; k++) {
-        const real *s = statistics + 3 * k * groups;
+        const real *s = statistics + NN_GROUP_STATISTICS * k * groups;
         high[k] = s[0], low[k] = s[1], rstd[k] = s[2];
     }
     NAME(group_sums)(many, sum, product, dy, x, w, high, low, size, share, width);
@@ -158,7 +158,7 @@ NN_INLINE void NAME(normalise_some_backward)(const int many, real *restrict dx, 
 /* y = x_hat w + b, x_hat = (x - mean) rstd   =>   with g = dy w, means over the group,
  *     dx = rstd (g - mean(g) - x_hat mean(g x_hat)),   dw = sum over the rows of dy x_hat,   db = sum over the rows of dy;
  * not centred: without mean(g).  dw and db of this block are added to, in double. */
-NN_INLINE void NAME(normalise_groups_backward)(real *restrict dx, double *restrict dw, double *restrict db, const real *restrict dy,
+NN_INLINE void NAME(normalize_groups_backward)(real *restrict dx, double *restrict dw, double *restrict db, const real *restrict dy,
                                                const real *restrict x, const real *restrict statistics,
                                                const real *restrict weight, int64_t rows, int64_t groups, int64_t size,
                                                int64_t share, int centred) {
@@ -167,40 +167,40 @@ NN_INLINE void NAME(normalise_groups_backward)(real *restrict dx, double *restri
         int64_t i = 0;
 #define FROM (i * groups + group)
         for (; i + SOME <= rows; i += SOME)
-            NAME(normalise_some_backward)(SOME, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
-                                          statistics + 3 * FROM, weight + own, groups, size, share, centred);
+            NAME(normalize_some_backward)(SOME, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
+                                          statistics + NN_GROUP_STATISTICS * FROM, weight + own, groups, size, share, centred);
         for (; i < rows; i++)
-            NAME(normalise_some_backward)(1, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
-                                          statistics + 3 * FROM, weight + own, groups, size, share, centred);
+            NAME(normalize_some_backward)(1, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
+                                          statistics + NN_GROUP_STATISTICS * FROM, weight + own, groups, size, share, centred);
 #undef FROM
     }
 }
 
 static void NAME(group_norm_forward)(real *y, real *statistics, const real *x, const real *weight, const real *bias, double eps,
                                      int64_t rows, int64_t groups, int64_t size, int64_t share) {
-    NAME(normalise_groups)(y, statistics, x, weight, bias, eps, rows, groups, size, share, 1);
+    NAME(normalize_groups)(y, statistics, x, weight, bias, eps, rows, groups, size, share, 1);
 }
 
 static void NAME(group_norm_backward)(real *dx, double *dw, double *db, const real *dy, const real *x, const real *statistics,
                                       const real *weight, int64_t rows, int64_t groups, int64_t size, int64_t share) {
-    NAME(normalise_groups_backward)(dx, dw, db, dy, x, statistics, weight, rows, groups, size, share, 1);
+    NAME(normalize_groups_backward)(dx, dw, db, dy, x, statistics, weight, rows, groups, size, share, 1);
 }
 
 static void NAME(rms_norm_forward)(real *y, real *statistics, const real *x, const real *weight, const real *bias, double eps,
                                    int64_t rows, int64_t groups, int64_t size, int64_t share) {
-    NAME(normalise_groups)(y, statistics, x, weight, bias, eps, rows, groups, size, share, 0);
+    NAME(normalize_groups)(y, statistics, x, weight, bias, eps, rows, groups, size, share, 0);
 }
 
 static void NAME(rms_norm_backward)(real *dx, double *dw, double *db, const real *dy, const real *x, const real *statistics,
                                     const real *weight, int64_t rows, int64_t groups, int64_t size, int64_t share) {
-    NAME(normalise_groups_backward)(dx, dw, db, dy, x, statistics, weight, rows, groups, size, share, 0);
+    NAME(normalize_groups_backward)(dx, dw, db, dy, x, statistics, weight, rows, groups, size, share, 0);
 }
 
 /* The blocks' parts of dw and db in order: partials (slots, 2, parameters) */
 static void NAME(group_norm_backward_weight)(real *restrict dweight, real *restrict dbias, const double *restrict partials,
                                              const double *restrict counts, int64_t begin, int64_t end, int64_t rows,
                                              int64_t parameters) {
-    double dw[64] = {0}, db[64] = {0};
+    double dw[NN_CHANNELS] = {0}, db[NN_CHANNELS] = {0};
     for (int64_t row = 0; row < rows; row += (int64_t)counts[SLOT(row)]) {
         const double *restrict of_w = partials + 2 * SLOT(row) * parameters + begin, *restrict of_b = of_w + parameters;
         for (int64_t p = 0; p < end - begin; p++) dw[p] += of_w[p], db[p] += of_b[p];
@@ -214,7 +214,7 @@ static void NAME(group_norm_backward_weight)(real *restrict dweight, real *restr
     static void NAME(op_##name##_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {          \
         const int64_t groups = op->size[0], first = begin * groups * op->size[1];                                            \
         (void)context;                                                                                                       \
-        NAME(name##_forward)((real *)op->array[0] + first, (real *)op->array[1] + 3 * begin * groups,                        \
+        NAME(name##_forward)((real *)op->array[0] + first, (real *)op->array[1] + NN_GROUP_STATISTICS * begin * groups,      \
                              (const real *)op->array[2] + first, op->array[3], op->array[4], op->constant[0], end - begin,   \
                              groups, op->size[1], op->size[2]);                                                              \
     }                                                                                                                        \
@@ -226,16 +226,17 @@ static void NAME(group_norm_backward_weight)(real *restrict dweight, real *restr
         ((double *)op->array[2])[SLOT(begin)] = (double)(end - begin);                                                       \
         for (int64_t p = 0; p < 2 * parameters; p++) dw[p] = 0;                                                              \
         NAME(name##_backward)((real *)op->array[0] + first, dw, dw + parameters, (const real *)op->array[3] + first,         \
-                              (const real *)op->array[4] + first, (const real *)op->array[5] + 3 * begin * groups,           \
-                              op->array[6], end - begin, groups, size, op->size[2]);                                         \
+                              (const real *)op->array[4] + first,                                                            \
+                              (const real *)op->array[5] + NN_GROUP_STATISTICS * begin * groups, op->array[6], end - begin,  \
+                              groups, size, op->size[2]);                                                                    \
     }
 
 NN_GROUP_NORM_OPS(group_norm)
 NN_GROUP_NORM_OPS(rms_norm)
 
-/* arrays: dweight, dbias, partials, counts; sizes: parameters; a tile is a chunk of 64 of them */
+/* arrays: dweight, dbias, partials, counts; sizes: places; a tile is a chunk of NN_CHANNELS of them */
 static void NAME(op_group_norm_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t from = begin * 64, to = MIN(from + 64, op->size[0]);
+    const int64_t from = begin * NN_CHANNELS, to = MIN(from + NN_CHANNELS, op->size[0]);
     (void)end;
     NAME(group_norm_backward_weight)(op->array[0], op->array[1], op->array[2], op->array[3], from, to, context->rows, op->size[0]);
 }

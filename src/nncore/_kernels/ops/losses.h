@@ -1,16 +1,13 @@
-/* Losses of an output y against a target d, and hits for accuracies.  y, d, dy are (rows, width); loss, weight, hit
+/* Losses of an output y against a target d, and which examples are classified correctly.  y, d, dy are (rows, width); loss, weight, correct
  * (rows,).
  *
  *     loss_i = weight_i * loss(y_i, d_i)          dy_i = scale * weight_i * d loss(y_i, d_i) / d y_i,  if dy is given
  *
  * and both are 0 where weight_i = 0, also if loss(y_i, d_i) or its gradient is infinite or NaN.
  *
- * Work goes through chunks of rows: one flat vectorised pass over all numbers of the chunk, then sums by row, in
+ * Work goes through chunks of rows: one flat vectorized pass over all numbers of the chunk, then sums by row, in
  * double.  The bits of a row do not depend on its chunk, nor on whether dy is wanted.  Included twice, after
  * activations.h. */
-
-#define NN_CHUNK ((int64_t)(2048 / sizeof(real)))   /* as in activations.h */
-#define NN_CHUNK_ROWS 64
 
 /* rows of numbers *= scale * weight * share */
 static inline void NAME(scale_rows)(real *restrict dy, const double *restrict weight, double scale, int64_t rows,
@@ -231,10 +228,10 @@ static void NAME(softmax_cross_entropy_labels)(double *loss, real *dy, const rea
     else NAME(softmax_loss)(loss, dy, y, NULL, label, weight, scale, rows, width);
 }
 
-/* ---- hits ------------------------------------------------------------------------------------------------------ */
+/* ---- accuracies ------------------------------------------------------------------------------------------------ */
 
-/* 1 if argmax_j y_j is the label, else 0; of equal outputs the first counts, NaN never hits */
-static inline double NAME(hits)(const real *restrict y, int64_t label, int64_t width) {
+/* 1 if argmax_j y_j is the label, else 0; of equal outputs the first counts, NaN is never correct */
+static inline double NAME(is_correct)(const real *restrict y, int64_t label, int64_t width) {
     const real best = y[label];
     int miss = 0;
     for (int64_t j = 0; j < label; j++) miss |= !(y[j] < best);
@@ -242,31 +239,31 @@ static inline double NAME(hits)(const real *restrict y, int64_t label, int64_t w
     return miss ? 0 : 1;
 }
 
-/* hit = [argmax y = label] */
-static void NAME(accuracy_labels)(double *hit, const real *y, const int64_t *label, int64_t rows, int64_t width) {
-    for (int64_t i = 0; i < rows; i++) hit[i] = NAME(hits)(y + i * width, label[i], width);
+/* correct = [argmax y = label] */
+static void NAME(accuracy_labels)(double *correct, const real *y, const int64_t *label, int64_t rows, int64_t width) {
+    for (int64_t i = 0; i < rows; i++) correct[i] = NAME(is_correct)(y + i * width, label[i], width);
 }
 
-/* hit = [argmax y = argmax d] */
-static void NAME(accuracy_targets)(double *hit, const real *y, const real *d, int64_t rows, int64_t width) {
+/* correct = [argmax y = argmax d] */
+static void NAME(accuracy_targets)(double *correct, const real *y, const real *d, int64_t rows, int64_t width) {
     for (int64_t i = 0; i < rows; i++) {
         int64_t label = 0;
         for (int64_t j = 1; j < width; j++) label = d[i * width + j] > d[i * width + label] ? j : label;
-        hit[i] = NAME(hits)(y + i * width, label, width);
+        correct[i] = NAME(is_correct)(y + i * width, label, width);
     }
 }
 
-/* hit = [every (y_j > threshold) = (d_j > middle)], the middle that between the targets' numbers for "no" and "yes" */
-static void NAME(accuracy_binary)(double *hit, const real *y, const real *d, real threshold, real middle, int64_t rows,
+/* correct = [every (y_j > threshold) = (d_j > middle)], the middle that between the targets' numbers for "no" and "yes" */
+static void NAME(accuracy_binary)(double *correct, const real *y, const real *d, real threshold, real middle, int64_t rows,
                                   int64_t width) {
     for (int64_t i = 0; i < rows; i++) {
         int miss = 0;
         for (int64_t j = i * width; j < (i + 1) * width; j++) miss |= (y[j] > threshold) != (d[j] > middle);
-        hit[i] = miss ? 0 : 1;
+        correct[i] = miss ? 0 : 1;
     }
 }
 
-/* ---- the ops: arrays loss, dy or NULL, y, d or labels, weight or NULL / hit, y, d or labels; sizes: width;
+/* ---- the ops: arrays loss, dy or NULL, y, d or labels, weight or NULL / correct, y, d or labels; sizes: width;
  * constants: the parameter, where there is one ------------------------------------------------------------------- */
 
 #define NN_LOSS_OP(name, target, target_width, ...)                                                                    \
@@ -291,7 +288,7 @@ NN_LOSS_OP(sigmoid_cross_entropy, real, width, rows, width)
 NN_LOSS_OP(softmax_cross_entropy, real, width, rows, width)
 NN_LOSS_OP(softmax_cross_entropy_labels, int64_t, 1, rows, width)
 
-#define NN_HIT_OP(name, target, target_width, ...)                                                                     \
+#define NN_ACCURACY_OP(name, target, target_width, ...)                                                                     \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {              \
         const int64_t width = op->size[0], rows = end - begin;                                                         \
         (void)context;                                                                                                 \
@@ -299,12 +296,10 @@ NN_LOSS_OP(softmax_cross_entropy_labels, int64_t, 1, rows, width)
                    (const target *)op->array[2] + begin * (target_width), __VA_ARGS__);                                \
     }
 
-NN_HIT_OP(accuracy_labels, int64_t, 1, rows, width)
-NN_HIT_OP(accuracy_targets, real, width, rows, width)
-NN_HIT_OP(accuracy_binary, real, width, (real)op->constant[0], (real)op->constant[1], rows, width)
+NN_ACCURACY_OP(accuracy_labels, int64_t, 1, rows, width)
+NN_ACCURACY_OP(accuracy_targets, real, width, rows, width)
+NN_ACCURACY_OP(accuracy_binary, real, width, (real)op->constant[0], (real)op->constant[1], rows, width)
 
-#undef NN_HIT_OP
+#undef NN_ACCURACY_OP
 #undef NN_LOSS_OP
 #undef NN_SUM_LOSS
-#undef NN_CHUNK
-#undef NN_CHUNK_ROWS

@@ -1,4 +1,4 @@
-/* Pearlmutter's R-operator (tangents.h) through normalisation.  With mean and rstd = 1 / sqrt(variance + eps) of some numbers x,
+/* Pearlmutter's R-operator (tangents.h) through normalization.  With mean and rstd = 1 / sqrt(variance + eps) of some numbers x,
  *     x_hat = rstd (x - mean),   y = w x_hat + b,   dx = rstd (g - mean(g) - q x_hat),   g = w dy,   q = mean(g x_hat),
  * and, as mean and rstd depend on x, with v_w and v_b the direction's parts for w and b
  *     tx_hat = rstd (tx - mean(tx) - p x_hat),   p = mean(tx x_hat),   trstd = -rstd^2 p,
@@ -18,12 +18,11 @@ NN_INLINE double NAME(dx_tangent)(double g, double tg, double x_hat, double tx_h
 }
 
 /* ---- batch norm: w, b, mean and rstd of a channel, from its table (batch_norm.h).  What the rows need of R{} is in
- * tangents (TANGENTS, channels) double: the first five for the way forward, the others for the way back. -------------------- */
+ * tangents (NN_TANGENTS, channels) double: the first five for the way forward, the others for the way back. -------------------- */
 
-enum { NAME(W), NAME(V_W), NAME(V_B), NAME(MEAN_TX), NAME(P), NAME(MEAN_G), NAME(Q), NAME(MEAN_TG), NAME(TQ), NAME(TANGENTS) };
-#define OF(column) table[NAME(column) * channels + c]
-#define R_OF(column) tangents[NAME(column) * channels + c]
-#define SLOT(row) ((row) / NAME(SLOT_ROWS))
+#define OF(column) table[NN_##column * channels + c]
+#define R_OF(column) tangents[NN_R_##column * channels + c]
+#define SLOT(row) ((row) / NN_SLOT_ROWS)
 #define X_HAT const double rstd = OF(RSTD), x_hat = (double)((x[j] - OF(HIGH)) - OF(LOW)) * rstd
 #define TX_HAT NAME(x_hat_tangent)(tx[j], x_hat, rstd, R_OF(MEAN_TX), R_OF(P))
 
@@ -135,7 +134,7 @@ static void NAME(batch_norm_tangent_backward)(real *tdx, const real *tdy, const 
 /* ---- the ops of batch norm; sizes: channels, length, parameters, and of the tiles: 1 if the statistics are constants */
 
 #define ROWS_OF(number) ((real *)op->array[number] + begin * op->size[0] * op->size[1])
-#define CHUNK const int64_t from = begin * 64, to = MIN(from + 64, op->size[0])
+#define CHUNK const int64_t from = begin * NN_CHANNELS, to = MIN(from + NN_CHANNELS, op->size[0])
 
 /* arrays: tangents, partials, counts, table, weight, v_weight, v_bias, place or NULL; a tile is a chunk of channels */
 static void NAME(op_batch_norm_tangent_statistics)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
@@ -194,13 +193,13 @@ NN_INLINE void NAME(group_tangent_means)(double *mean_tx, double *p, const real 
 #define TX_HAT NAME(x_hat_tangent)(tx[j], x_hat, rstd, mean_tx, p)
 #define OF_GROUP                                                                                                             \
     double mean_tx, p;                                                                                                       \
-    const real *restrict s = statistics + 3 * i;                                                                             \
+    const real *restrict s = statistics + NN_GROUP_STATISTICS * i;                                                           \
     const double rstd = s[2];                                                                                                \
     const int64_t own = i % groups * (size / share); /* its first weight */                                                  \
     NAME(group_tangent_means)(&mean_tx, &p, tx, x, s, size, centred)
 
 /* ty = w tx_hat + v_w x_hat + v_b */
-NN_INLINE void NAME(normalise_groups_tangent)(real *restrict ty, const real *restrict tx, const real *restrict x,
+NN_INLINE void NAME(normalize_groups_tangent)(real *restrict ty, const real *restrict tx, const real *restrict x,
                                               const real *restrict statistics, const real *restrict weight,
                                               const real *restrict v_weight, const real *restrict v_bias, int64_t rows,
                                               int64_t groups, int64_t size, int64_t share, int centred) {
@@ -215,7 +214,7 @@ NN_INLINE void NAME(normalise_groups_tangent)(real *restrict ty, const real *res
 }
 
 /* dx = rstd (g - mean(g) - q x_hat)   =>   tdx */
-NN_INLINE void NAME(normalise_groups_tangent_backward)(real *restrict tdx, const real *restrict tdy, const real *restrict dy,
+NN_INLINE void NAME(normalize_groups_tangent_backward)(real *restrict tdx, const real *restrict tdy, const real *restrict dy,
                                                        const real *restrict tx, const real *restrict x,
                                                        const real *restrict statistics, const real *restrict weight,
                                                        const real *restrict v_weight, int64_t rows, int64_t groups, int64_t size,
@@ -239,7 +238,7 @@ NN_INLINE void NAME(normalise_groups_tangent_backward)(real *restrict tdx, const
 }
 
 /* dw = sum of dy x_hat, db = sum of dy   =>   of one block, tdw = sum of tdy x_hat + dy tx_hat, tdb = sum of tdy */
-NN_INLINE void NAME(normalise_groups_tangent_backward_weight)(double *restrict tdw, double *restrict tdb, const real *restrict tdy,
+NN_INLINE void NAME(normalize_groups_tangent_backward_weight)(double *restrict tdw, double *restrict tdb, const real *restrict tdy,
                                                               const real *restrict dy, const real *restrict tx,
                                                               const real *restrict x, const real *restrict statistics,
                                                               int64_t rows, int64_t groups, int64_t size, int64_t share,
@@ -257,16 +256,16 @@ NN_INLINE void NAME(normalise_groups_tangent_backward_weight)(double *restrict t
 /* ---- the ops; sizes: groups, size of a group, share
  * arrays: ty, tx, x, statistics, weight, v_weight, v_bias / tdx, tdy, dy, tx, x, statistics, weight, v_weight /
  *         partials, tdy, dy, tx, x, statistics */
-#define STATISTICS_OF(number) ((const real *)op->array[number] + 3 * begin * op->size[0])
+#define STATISTICS_OF(number) ((const real *)op->array[number] + NN_GROUP_STATISTICS * begin * op->size[0])
 #define NN_GROUP_NORM_TANGENT(name, centred)                                                                                 \
     static void NAME(op_##name##_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {  \
         (void)context;                                                                                                       \
-        NAME(normalise_groups_tangent)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), STATISTICS_OF(3), op->array[4], op->array[5],     \
+        NAME(normalize_groups_tangent)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), STATISTICS_OF(3), op->array[4], op->array[5],     \
                                        op->array[6], end - begin, op->size[0], op->size[1], op->size[2], centred);           \
     }                                                                                                                        \
     static void NAME(op_##name##_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) { \
         (void)context;                                                                                                       \
-        NAME(normalise_groups_tangent_backward)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), STATISTICS_OF(5), \
+        NAME(normalize_groups_tangent_backward)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), STATISTICS_OF(5), \
                                                 op->array[6], op->array[7], end - begin, op->size[0], op->size[1],           \
                                                 op->size[2], centred);                                                       \
     }                                                                                                                        \
@@ -275,7 +274,7 @@ NN_INLINE void NAME(normalise_groups_tangent_backward_weight)(double *restrict t
         const int64_t parameters = op->size[0] * op->size[1] / op->size[2];                                                  \
         double *tdw = (double *)op->array[0] + 2 * SLOT(begin) * parameters;                                                 \
         (void)context;                                                                                                       \
-        NAME(normalise_groups_tangent_backward_weight)(tdw, tdw + parameters, ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), \
+        NAME(normalize_groups_tangent_backward_weight)(tdw, tdw + parameters, ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), \
                                                        STATISTICS_OF(5), end - begin, op->size[0], op->size[1],              \
                                                        op->size[2], centred);                                                \
     }

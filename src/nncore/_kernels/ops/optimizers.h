@@ -445,7 +445,7 @@ static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t
     *context->failed |= failed;
 }
 
-/* The ops.  arrays: theta, grad, slots; array 7: the tile table int64 (tiles, 4), rows of (offset into theta, rows, columns,
+/* The ops.  arrays: theta, grad, slots, and at NN_TILE_TABLE the tile table int64 (tiles, 4), rows of (offset into theta, rows, columns,
  * row stride).  grad and the slots have the offsets of theta. */
 #define SLOT(k) (real *)op->array[2 + (k)] + at
 #define SLOTS_0

@@ -132,9 +132,4 @@ static void NAME(op_spread_rows)(const nn_op *op, const nn_context *context, int
         memcpy((real *)op->array[0] + i * distance, (const real *)op->array[1] + i * width, (size_t)width * sizeof(real));
 }
 
-/* For gradients that something else has already written. */
-static void NAME(op_nothing)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    (void)op, (void)context, (void)begin, (void)end;
-}
-
 #undef READ_ONCE

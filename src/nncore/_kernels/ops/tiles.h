@@ -2,7 +2,7 @@
 #ifndef NNCORE_TILES_H
 #define NNCORE_TILES_H
 
-/* `call` for each contiguous stretch of tile t, of which array[7] of the op has the table (optimizers.h): at is its offset, n its
+/* `call` for each contiguous stretch of tile t, of which the op's tile table says where it is (optimizers.h): at is its offset, n its
  * length, within where it begins in the tile */
 #define FOR_STRETCHES(t, call)                                                                                                 \
     do {                                                                                                                       \

@@ -1,4 +1,4 @@
-/* Weight normalisation: W = length v / |v| for each unit, v its direction (inputs,).  The squares are added up in double. */
+/* Weight normalization: W = length v / |v| for each unit, v its direction (inputs,).  The squares are added up in double. */
 
 /* 1 if a direction has length 0: then there is no weight */
 static int NAME(weight_norm_weight)(real *restrict w, const real *restrict direction, const real *restrict length, int64_t units,

@@ -1,4 +1,4 @@
-/* Pearlmutter's R-operator (tangents.h) through weight normalisation (weight_norm.h).  For each unit, with tv = R{v} and
+/* Pearlmutter's R-operator (tangents.h) through weight normalization (weight_norm.h).  For each unit, with tv = R{v} and
  * tg = R{g} the direction's parts for v and the length g,
  *     s = |v|^2,   p = v . tv / s = R{|v|} / |v|,   a = g / |v|,   ta = R{a} = tg / |v| - a p.
  * Included twice, after weight_norm.h.  Sums are in double. */
