@@ -29,8 +29,8 @@ def kernel_extension(isa: str) -> Extension:
     """The kernels of one instruction set; a compiler that lacks it skips it."""
     source = KERNELS / f"isa_{isa}.c"
     return Extension(
-        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, include_dirs=[str(KERNELS)], extra_compile_args=FLAGS + ISA_FLAGS[isa],
-        optional=isa != "baseline",
+        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, include_dirs=[str(KERNELS)],
+        extra_compile_args=FLAGS + ISA_FLAGS[isa], optional=isa != "baseline",
     )  # fmt: skip
 
 

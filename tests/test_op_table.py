@@ -151,7 +151,7 @@ def test_the_documentation_has_every_op_and_all_its_names() -> None:
         op = op_table().declaration(name)
         for cell, names in zip(row[1:], (op.arrays, op.sizes, op.constants), strict=True):
             assert re.sub(r"\*\*| or None| = 0", "", cell) == ", ".join(names)
-    shown = dict((row[0], row[1:]) for row in rows)
+    shown = {row[0]: row[1:] for row in rows}
     assert shown["``squared_error``"] == ("**loss**, **dy** or None, y, d, weight or None", "width", "")
     assert shown["``dense_backward_weight``"] == ("**dW**, dy, x, tiles", "units, inputs, dy_gap = 0, x_gap = 0", "")
     text = module.text()

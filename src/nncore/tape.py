@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore._kernels.program import CACHE_LINE, LAYER_SHIFT, STREAM_SHIFT
+from nncore._kernels.program import CACHE_LINE, LAYER_SHIFT, SLOT_ROWS, STREAM_SHIFT
 from nncore.arrays import aligned_zeros, same_part
 from nncore.schedules import Clock, Schedule
 
@@ -279,10 +279,10 @@ class Tape:
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block: all of a small batch; a large one in at least four blocks of 16 to 64."""
+        """Rows of a block: all of a small batch; a large one in at least four blocks of one to four slots (layout.h)."""
         if not self.parallel:
             return min(self.capacity, 256)
-        return min(max(16, -(-self.capacity // 64) * 16), 64)
+        return min(max(1, -(-self.capacity // (4 * SLOT_ROWS))), 4) * SLOT_ROWS
 
 
 @dataclass

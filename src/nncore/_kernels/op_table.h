@@ -5,9 +5,9 @@
  *     y=      an array that the op writes to; all others are only read, and may be read-only
  *     b?      an array that may be missing (NULL here, None in Python); a size that may be left out at the end, and is 0 then
  *
- * The boundary (program.pyx) checks what it binds against this, and docs/design/kernels.rst prints it.  A new kernel is one line
- * here; so is an activation with its three ops, and a loss with its two.  t before a name is the derivative along a direction:
- * th = R{h}.  W is a weight, V the direction's part for it, tiles the rectangles of W that are pieces of work (dense.h). */
+ * The boundary (program.pyx) checks what it binds against this, and docs/design/kernels.rst prints it, with what the names stand
+ * for.  A new kernel is one line here; so is an activation with its three ops, and a loss with its two.  Where a shape or a type
+ * needs saying, it stands beside the op's function. */
 #define OP(name, arrays, sizes, constants) {#name, {op_##name##_f32, op_##name##_f64}, arrays, sizes, constants},
 
 /* Of an op over tiles of the parameters (tiles.h) the last array is their table, which the boundary puts at NN_TILE_TABLE. */

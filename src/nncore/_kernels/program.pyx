@@ -315,7 +315,7 @@ cdef class Program:
     """Stages of ops, bound and ready to run.
 
     stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
-    last piece). Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
+    last piece), with as many of each as op_table.h declares. An array may be None if each run binds it. Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
     commits: the first stage that changes parameters, from which on a step is not stopped; default: none does.
     passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
     need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.

@@ -27,7 +27,6 @@ static void NAME(op_activity_l1_forward)(const nn_op *op, const nn_context *cont
                               (const real *)op->array[2] + begin * width, op->constant[0], (int)op->size[1], end - begin, width);
 }
 
-/* arrays: dz, dh, z; sizes: width; constants: strength */
 static void NAME(op_activity_l1_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], at = begin * width;
     NAME(activity_l1_backward)((real *)op->array[0] + at, (const real *)op->array[1] + at, (const real *)op->array[2] + at,

@@ -295,7 +295,6 @@ static void NAME(batch_norm_backward_statistics)(real *restrict dweight, real *r
 #define SIZES const int64_t channels = op->size[0], length = op->size[1], first = begin * channels * length
 #define CHUNK const int64_t from = begin * NN_CHANNELS, to = MIN(from + NN_CHANNELS, op->size[0])
 
-/* arrays: partials, counts, x */
 static void NAME(op_batch_norm_sums)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     SIZES;
     (void)context;
@@ -326,7 +325,6 @@ static void NAME(op_batch_renorm_statistics)(const nn_op *op, const nn_context *
                                 op->size[2]);
 }
 
-/* arrays: table, running, weight, bias, place or NULL; constants: eps */
 static void NAME(op_batch_norm_constants)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context, (void)begin, (void)end;
     NAME(batch_norm_constants)(op->array[0], op->array[1], op->array[2], op->array[3], op->array[4], op->constant[0],
@@ -356,7 +354,6 @@ static void NAME(op_batch_norm_backward_statistics)(const nn_op *op, const nn_co
                                          op->size[3] != 0);
 }
 
-/* arrays: y, x, table / partials, counts, dy, x, table / dx, dy, x, table, factors */
 #define NN_BATCH_NORM_OPS(name)                                                                                              \
     static void NAME(op_##name##_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {          \
         SIZES;                                                                                                               \

@@ -215,7 +215,6 @@ static void NAME(pack_large_weight)(real *restrict packed, const real *restrict 
     NN_FENCE();
 }
 
-/* arrays: y, x, packed, b or NULL; sizes: units, inputs, gap between rows of x */
 static void NAME(op_dense_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1], x_row = inputs + op->size[2];
     (void)context;
@@ -231,7 +230,6 @@ static void NAME(op_dense_forward_narrow)(const nn_op *op, const nn_context *con
                                op->array[3], end - begin, units, inputs, x_row);
 }
 
-/* arrays: dx, dy, W; sizes: units, inputs, gap between rows of dy */
 static void NAME(op_dense_backward_input)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1], dy_row = units + op->size[2];
     (void)context;

@@ -64,7 +64,6 @@ static void NAME(dense_forward_direct)(real *restrict y, const real *restrict x,
 }
 #undef DEPTH
 
-/* arrays: y, x, W, b or NULL; sizes: units, inputs, gap between rows of x, units of a tile */
 static void NAME(op_dense_forward_direct)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1], from = begin * op->size[3], to = MIN(end * op->size[3], units);
     const real *b = op->array[3];

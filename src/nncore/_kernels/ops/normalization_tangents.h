@@ -145,14 +145,12 @@ static void NAME(op_batch_norm_tangent_statistics)(const nn_op *op, const nn_con
                                         op->size[3] != 0);
 }
 
-/* arrays: ty, tx, x, table, tangents */
 static void NAME(op_batch_norm_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
     NAME(batch_norm_tangent_forward)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), op->array[3], op->array[4], end - begin, op->size[0],
                                      op->size[1]);
 }
 
-/* arrays: partials, tdy, dy, tx, x, table, tangents */
 static void NAME(op_batch_norm_tangent_backward_sums)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     double *sum = (double *)op->array[0] + 2 * SLOT(begin) * op->size[0];
     (void)context;
@@ -160,7 +158,6 @@ static void NAME(op_batch_norm_tangent_backward_sums)(const nn_op *op, const nn_
                                            op->array[6], end - begin, op->size[0], op->size[1]);
 }
 
-/* arrays: tdweight, tdbias, tangents, partials, partials of batch_norm_backward_sums, counts, table, place or NULL */
 static void NAME(op_batch_norm_tangent_backward_statistics)(const nn_op *op, const nn_context *context, int64_t begin,
                                                             int64_t end) {
     CHUNK;
@@ -170,7 +167,6 @@ static void NAME(op_batch_norm_tangent_backward_statistics)(const nn_op *op, con
                                                  op->size[1], op->size[3] != 0);
 }
 
-/* arrays: tdx, tdy, dy, tx, x, table, tangents */
 static void NAME(op_batch_norm_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)context;
     NAME(batch_norm_tangent_backward)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), op->array[5], op->array[6],

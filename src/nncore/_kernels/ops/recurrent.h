@@ -214,7 +214,6 @@ static void NAME(op_simple_rnn_forward)(const nn_op *op, const nn_context *conte
                              (real *)op->array[2] + all, (real *)op->array[3] + begin * r.units, op->array[4], &r, end - begin);
 }
 
-/* arrays: delta, carry, dy, new, U, g or NULL */
 static void NAME(op_simple_rnn_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
@@ -233,7 +232,6 @@ static void NAME(op_gru_forward)(const nn_op *op, const nn_context *context, int
                       op->array[5], op->array[6], &r, end - begin);
 }
 
-/* arrays: delta, delta_recurrent, carry, dy, gates, q, previous, U, g or NULL */
 static void NAME(op_gru_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;

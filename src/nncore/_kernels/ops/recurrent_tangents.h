@@ -152,7 +152,6 @@ static void NAME(op_simple_rnn_tangent_forward)(const nn_op *op, const nn_contex
                                      OF_STEPS(5), op->array[6], op->array[7], &r, end - begin);
 }
 
-/* arrays: tdelta, carry, tdy, g, delta, new, tnew, U, V */
 static void NAME(op_simple_rnn_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;
@@ -169,7 +168,6 @@ static void NAME(op_gru_tangent_forward)(const nn_op *op, const nn_context *cont
                               end - begin);
 }
 
-/* arrays: tdelta, tdelta_recurrent, carry, tdy, g, delta_recurrent, gates, q, previous, tgates, tq, tprevious, U, V */
 static void NAME(op_gru_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
     const int64_t all = begin * r.steps * r.units;

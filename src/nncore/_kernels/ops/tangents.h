@@ -51,7 +51,6 @@ static void NAME(dense_tangent_backward_weight)(real *restrict tdw, const real *
     }
 }
 
-/* arrays: ty, tx, x, packed W, packed V, v_b or NULL; sizes: units, inputs */
 static void NAME(op_dense_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1];
     (void)context;
@@ -60,7 +59,6 @@ static void NAME(op_dense_tangent_forward)(const nn_op *op, const nn_context *co
                                 end - begin, units, inputs);
 }
 
-/* arrays: tdx, tdy, dy, W, V; sizes: units, inputs */
 static void NAME(op_dense_tangent_backward_input)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1];
     (void)context;

@@ -110,7 +110,6 @@ static void NAME(whiteout_additive_backward)(real *restrict dw, real db, const r
         call;                                                                                                                \
     }
 
-/* arrays: packed or NULL, noisy, W, tiles */
 #define NN_NOISY_WEIGHT(name, ...)                                                                                           \
     static void NAME(op_##name##_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {          \
         const int64_t units = op->size[0], inputs = op->size[1];                                                             \
@@ -130,7 +129,6 @@ NN_NOISY_WEIGHT(shakeout, SHAKEOUT, (real)op->constant[2], (real)op->constant[3]
 NN_NOISY_WEIGHT(whiteout_multiplicative, WHITEOUT)
 #undef NN_NOISY_WEIGHT
 
-/* arrays: noisy b, b or NULL, W; sizes also: units of a piece; constants: variance, power, lam */
 static void NAME(op_whiteout_additive_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1], piece = op->size[4];
     const nn_stream stream = nn_stream_of(op, context, 2);

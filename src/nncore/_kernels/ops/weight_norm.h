@@ -39,7 +39,6 @@ static void NAME(op_weight_norm_weight)(const nn_op *op, const nn_context *conte
     if (op->array[4]) NAME(pack_weight)(op->array[4], op->array[0], tile->u0, tile->u1, 0, inputs, op->size[0], inputs);
 }
 
-/* arrays: gradients of direction and length, dW, direction, length, tiles; sizes: units, inputs */
 static void NAME(op_weight_norm_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(rectangle) *tile = (const NAME(rectangle) *)op->array[5] + begin;
     const int64_t inputs = op->size[1], at = tile->u0 * inputs, u = tile->u0;

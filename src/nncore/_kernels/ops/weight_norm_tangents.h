@@ -55,7 +55,6 @@ static void NAME(op_weight_norm_tangent_weight)(const nn_op *op, const nn_contex
     NAME(pack_weight)(op->array[6], op->array[0], u, tile->u1, 0, inputs, op->size[0], inputs);
 }
 
-/* arrays: R{gradients of direction and length}, R{dW}, dW, direction, length, R{direction}, R{length}, tiles */
 static void NAME(op_weight_norm_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(rectangle) *tile = (const NAME(rectangle) *)op->array[8] + begin;
     const int64_t inputs = op->size[1], u = tile->u0, at = u * inputs;
