@@ -70,7 +70,7 @@ def test_products_at_every_step(dtype: str, isa: str, rng: np.random.Generator) 
         kw: dict[str, Any] = {"isa": isa, **more}
         given, shapes = (*operands, pointer), [(out.shape, dtype)]
         (got,) = run(f"dense_steps_{name}_blas", shapes, given, dtype, sizes=(*sizes, steps), rows=rows, **kw)
-        (want,) = run(f"dense_{name}_blas", shapes, given, dtype, sizes=sizes, rows=rows * steps, **kw)
+        (want,) = run(f"dense_{name}_blas", shapes, given, dtype, sizes=(units, inputs), rows=rows * steps, **kw)
         # blocks of rows, and with them the calls of the BLAS, are cut elsewhere
         assert_near(got, want.astype(np.float64), np.full(out.shape, 2.0 * max(inputs, units)), name)
 

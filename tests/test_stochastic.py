@@ -111,7 +111,7 @@ def run_noise(
     name: str, x: Array, p: float, address: dict[str, int], *, isa: str | None = None, threads: int = 1, block_rows: int = 16
 ) -> Array:
     y = np.full_like(x, np.nan)
-    sizes = (x.shape[1], *stream_sizes(address))
+    sizes = (x.shape[1], *([] if name.startswith("scaled") else stream_sizes(address)))
     failed = single_ops.run_op(
         name, (y, x), dtype=x.dtype, sizes=sizes, constants=OPS[name](p)[0], rows=len(x), step=address["step"], isa=isa,
         threads=threads, block_rows=block_rows,

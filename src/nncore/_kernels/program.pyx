@@ -148,6 +148,8 @@ cdef class Declaration:
     cdef readonly str name
     cdef readonly tuple arrays, written, optional, sizes, constants
     cdef readonly int least_sizes
+    cdef int n_arrays
+    cdef unsigned writes, needs    # bit k: array k is written to, must be there
     cdef int places[NN_MAX_ARRAYS]    # where in nn_op each array is
 
     cdef int read(self, const nn_entry *entry) except -1:
@@ -159,8 +161,11 @@ cdef class Declaration:
         self.least_sizes = sum(["?" not in word for word in entry.sizes.decode().split()])
         if len(arrays) > NN_MAX_ARRAYS or len(self.sizes) > NN_MAX_SIZES or len(self.constants) > NN_MAX_CONSTANTS:
             raise ValueError(f"op {self.name}: too many arrays, sizes or constants are declared")
+        self.n_arrays, self.writes, self.needs = len(arrays), 0, 0
         for i, name in enumerate(self.arrays):
             self.places[i] = NN_TILE_TABLE if name == "tile_table" else i
+            self.writes |= <unsigned>self.written[i] << <int>i
+            self.needs |= <unsigned>(not self.optional[i]) << <int>i
         return 0
 
     cdef int check_counts(self, arrays, sizes, constants) except -1:
@@ -174,20 +179,16 @@ cdef class Declaration:
 
     cdef int bind(self, nn_op *op, int slot, array) except -1:
         """Have the op work on an array."""
-        cdef int place
-        if not 0 <= slot < len(self.arrays):
-            raise ValueError(f"op {self.name} must have an array of number 0 to {len(self.arrays) - 1}, got {slot}")
-        place = self.places[slot]
-        op.stride[place] = op.length[place] = 0
+        cdef int place = self.places[slot]
         try:
-            op.array[place] = address(array, &op.stride[place], &op.length[place], self.written[slot])
+            op.array[place] = address(array, &op.stride[place], &op.length[place], self.writes >> slot & 1)
         except ValueError as error:
             raise ValueError(f"op {self.name}: array {self.arrays[slot]}: {error}") from None
         return 0
 
-    cdef bint lacks(self, const nn_op *op, int slot):
+    cdef bint lacks(self, const nn_op *op, int slot) noexcept:
         """Is an array missing that must be there?"""
-        return op.array[self.places[slot]] == NULL and not self.optional[slot]
+        return op.array[self.places[slot]] == NULL and self.needs >> slot & 1
 
 
 cdef class OpTable:
@@ -330,7 +331,7 @@ cdef class Program:
     cdef const double **notes
     cdef list keep
     cdef list declarations    # of each op; None for one in Python
-    cdef set missing    # (op, slot) of arrays that a run must bind
+    cdef int64_t missing    # how many arrays a run must bind
     cdef object tile_gradients
     cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
@@ -344,7 +345,7 @@ cdef class Program:
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
         cdef Declaration declaration
-        self.declarations, self.missing = [], set()
+        self.declarations, self.missing = [], 0
         self.ops = <nn_op *>calloc(max(n_ops, 1), sizeof(nn_op))
         self.stages = <nn_stage *>calloc(max(len(stages), 1), sizeof(nn_stage))
         self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
@@ -379,8 +380,7 @@ cdef class Program:
                 op.run = declaration.entry.run[is_double]
                 for i, array in enumerate(arrays):
                     declaration.bind(op, i, array)
-                    if declaration.lacks(op, i):
-                        self.missing.add((o, i))
+                    self.missing += declaration.lacks(op, i)
                 for i, size in enumerate(sizes):
                     op.size[i] = size
                 for i, constant in enumerate(constants):
@@ -417,32 +417,46 @@ cdef class Program:
         """Have ops work on other arrays: (number of the op, slot, array). Raise if then one is missing."""
         cdef int64_t number
         cdef int slot
+        cdef bint lacked
         cdef Declaration declaration
         for number, slot, array in arrays:
-            self.bind_one(number, slot, array)
+            declaration = self.declaration(number, slot)
+            lacked = declaration.lacks(self.ops + number, slot)
+            declaration.bind(self.ops + number, slot, array)
+            self.missing += declaration.lacks(self.ops + number, slot) - lacked
         if self.missing:
-            number, slot = min(self.missing)
-            declaration = self.declarations[number]
-            raise ValueError(f"op {declaration.name}: array {declaration.arrays[slot]} must not be None")
-        return 0
-
-    cdef int bind_one(self, int64_t number, int slot, array) except -1:
-        cdef Declaration declaration = self.declarations[number] if 0 <= number < len(self.declarations) else None
-        if declaration is None:
-            raise ValueError(f"a program must be bound by the numbers of its ops, got {number}")
-        declaration.bind(self.ops + number, slot, array)
-        if declaration.lacks(self.ops + number, slot):
-            self.missing.add((number, slot))
-        else:
-            self.missing.discard((number, slot))
+            self.refuse_missing()
         return 0
 
     cdef int release(self, list arrays) except -1:
         """Forget these arrays, which are their owner's: the next run must bind those that its ops need."""
         cdef int64_t number
         cdef int slot
+        cdef bint lacked
+        cdef Declaration declaration
         for number, slot, _ in arrays:
-            self.bind_one(number, slot, None)
+            declaration = self.declaration(number, slot)
+            lacked = declaration.lacks(self.ops + number, slot)
+            self.ops[number].array[declaration.places[slot]] = NULL
+            self.missing += declaration.lacks(self.ops + number, slot) - lacked
+        return 0
+
+    cdef Declaration declaration(self, int64_t number, int slot):
+        """That of an op which has such a slot."""
+        if not 0 <= number < len(self.declarations) or self.declarations[number] is None:
+            raise ValueError(f"a program must be bound by the numbers of its ops, got {number}")
+        cdef Declaration declaration = <Declaration>self.declarations[number]
+        if not 0 <= slot < declaration.n_arrays:
+            raise ValueError(f"op {declaration.name} must have an array of number 0 to {declaration.n_arrays - 1}, got {slot}")
+        return declaration
+
+    cdef int refuse_missing(self) except -1:
+        """Name the first array that is missing."""
+        cdef Declaration declaration
+        for number, declaration in enumerate(self.declarations):
+            for slot, name in enumerate(() if declaration is None else declaration.arrays):
+                if declaration.lacks(self.ops + <int64_t>number, <int>slot):
+                    raise ValueError(f"op {declaration.name}: array {name} must not be None")
         return 0
 
     cdef int check_lengths(self, int64_t steps, int64_t last_step, int64_t examples, int64_t batch, int64_t merge, order,
