@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("src/nncore/_kernels")
-HEADERS = [str(header) for header in sorted(KERNELS.glob("*.h"))]
+HEADERS = [str(header) for header in sorted(KERNELS.rglob("*.h"))]
 ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
@@ -29,8 +29,8 @@ def kernel_extension(isa: str) -> Extension:
     """The kernels of one instruction set; a compiler that lacks it skips it."""
     source = KERNELS / f"isa_{isa}.c"
     return Extension(
-        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, extra_compile_args=FLAGS + ISA_FLAGS[isa],
-        optional=isa != "baseline",
+        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, include_dirs=[str(KERNELS)],
+        extra_compile_args=FLAGS + ISA_FLAGS[isa], optional=isa != "baseline",
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ class BuildExtensions(build_ext):
 
 x86 = platform.machine().lower() in ("x86_64", "amd64")
 boundary = Extension(
-    "nncore._kernels.program", [str(KERNELS / "program.pyx"), str(KERNELS / "executor.c")], depends=HEADERS,
+    "nncore._kernels.program", [str(KERNELS / name) for name in ("program.pyx", "executor.c", "shuffle.c")], depends=HEADERS,
     include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
 )  # fmt: skip
 kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]

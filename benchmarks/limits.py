@@ -38,11 +38,11 @@ def _blas_product(n: int, dtype: str, threads: int) -> float:
 
 def _own_product(n: int, dtype: str, threads: int) -> float:
     """FLOP/s of nncore's product dx = dy W of n × n matrices."""
-    from nncore import _kernels
+    from nncore._kernels import single_ops
 
     dy, W = np.random.default_rng(0).normal(size=(2, n, n)).astype(dtype)
     dx = np.empty_like(dy)
-    return 2 * n**3 / seconds_per_call(lambda: _kernels.dense_backward_input(dx, dy, W, threads=threads), 0.2)
+    return 2 * n**3 / seconds_per_call(lambda: single_ops.dense_backward_input(dx, dy, W, threads=threads), 0.2)
 
 
 @cache

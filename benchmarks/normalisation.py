@@ -20,8 +20,9 @@ import nncore as nn
 from benchmarks import machine, table
 from benchmarks.timing import PAUSE
 from nncore import _kernels
-from nncore.recording import Recording
-from nncore.tape import Compiled, parameter_stages, stages
+from nncore.program.compiled import Compiled
+from nncore.program.recording import ModelTape
+from nncore.program.stages import parameter_stages, stages
 
 SHAPES = ((4096, 512), (128, 256))
 LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
@@ -36,7 +37,7 @@ LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
 def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
     """Seconds of so many passes."""
     model = nn.Sequential(layers, input_shape=X.shape[1:], dtype=X.dtype)
-    recording = Recording(model, len(X), training=True, gradients=True, input_gradient=True, fused=True, tracking=True)
+    recording = ModelTape(model, len(X), training=True, gradients=True, input_gradient=True, fused=True, tracking=True)
     tape, output = recording.tape, recording.output
     recording.input.value[...] = X
     assert output.grad is not None

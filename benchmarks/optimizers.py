@@ -22,9 +22,9 @@ import numpy as np
 import nncore as nn
 from benchmarks import machine, table
 from nncore import _kernels
-from nncore.arrays import aligned_zeros
+from nncore._utils.arrays import aligned_zeros
 from nncore.optimizers import OPTIMIZERS, WRAPPERS
-from nncore.optimizers.arrays import tile_table
+from nncore.optimizers.tiles import tile_table
 
 ROUNDS = 7
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {

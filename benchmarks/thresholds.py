@@ -29,8 +29,9 @@ import numpy as np
 import nncore as nn
 from benchmarks import machine, nets, table
 from benchmarks.timing import seconds_per_call
-from nncore import _kernels, samplers, tape
+from nncore import _kernels, samplers
 from nncore.layers import products
+from nncore.program import tape
 
 NEVER = 1 << 62
 SIZES = (  # of networks for the first decision, as sizes@batch

@@ -13,7 +13,7 @@ import numpy as np
 import nncore as nn
 
 IMAGES = Path(__file__).parent / "images"
-COLOURS = ["#d95f0e", "#2b6cb0"]
+COLORS = ["#d95f0e", "#2b6cb0"]
 SNAPSHOTS = [50, 200, 1000]  # epochs after which the plane is painted
 SIDE = 1.15  # of the painted square, in each direction
 
@@ -34,7 +34,7 @@ def two_spirals(path: Path) -> None:
     figure, panels = plt.subplots(
         1, 4, figsize=(9.4, 2.75), layout="constrained", width_ratios=[1, 1, 1, 1.25]
     )  # fmt: skip
-    palette = matplotlib.colors.LinearSegmentedColormap.from_list("spirals", [COLOURS[0], "white", COLOURS[1]])
+    palette = matplotlib.colors.LinearSegmentedColormap.from_list("spirals", [COLORS[0], "white", COLORS[1]])
     for panel, epochs in zip(panels, SNAPSHOTS, strict=False):
         trainer.fit(
             X, y, epochs=epochs - trainer.epochs_done, batch_size=32, validation_data=(X_new, y_new), exact_loss=True, verbose=0
@@ -44,7 +44,7 @@ def two_spirals(path: Path) -> None:
         panel.imshow(
             p.reshape(len(axis), -1), origin="lower", extent=(-SIDE, SIDE, -SIDE, SIDE), cmap=palette, vmin=-0.25, vmax=1.25
         )
-        for label, colour in enumerate(COLOURS):
+        for label, colour in enumerate(COLORS):
             panel.scatter(*X[y == label].T, s=5, color=colour, edgecolors="white", linewidths=0.25)
         panel.set(xticks=[], yticks=[])
         accuracy = trainer.evaluate(X_new, y_new)["accuracy"]

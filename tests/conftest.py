@@ -1,12 +1,14 @@
 """What every test may use."""
 
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from nncore.interrupt import Interrupt
+from nncore._kernels import Program, single_ops
+from nncore._utils.interrupt import Interrupt
 
 # The same examples in every run, and no failure because a shared machine was slow.
 settings.register_profile("nncore", deadline=None, derandomize=True)
@@ -28,3 +30,28 @@ def _ctrl_c() -> None:
 def _long_after_the_last_press(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tests that press Ctrl-C once are not one loop that is left by pressing twice."""
     monkeypatch.setattr(Interrupt, "_last_press", -1e9)
+
+
+class _Checked(Program):
+    """A single op, after which the arrays that it is declared only to read are what they were before."""
+
+    def __init__(self, table: Any, dtype: Any, stages: Any, **_: Any) -> None:
+        ((*_, ((name, arrays, *_),)),) = stages
+        self.name, self.declaration, self.arrays = name, table.declaration(name), arrays
+
+    def run(self, *args: Any, **kw: Any) -> Any:
+        read = [
+            (argument, array, array.tobytes())
+            for argument, array, written in zip(self.declaration.arrays, self.arrays, self.declaration.written, strict=True)
+            if array is not None and not written
+        ]
+        result = super().run(*args, **kw)
+        for argument, array, before in read:
+            assert array.tobytes() == before, f"op {self.name} wrote to {argument}, which op_table.h declares only to be read"
+        return result
+
+
+@pytest.fixture(autouse=True)
+def _ops_write_only_what_they_are_declared_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a test runs an op by itself."""
+    monkeypatch.setattr(single_ops, "Program", _Checked)

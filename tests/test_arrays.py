@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from nncore.arrays import HUGE_PAGE, aligned_zeros, same_part
+from nncore._utils.arrays import HUGE_PAGE, aligned_zeros, same_part
 
 SIZES = (1, 3, HUGE_PAGE // 8 - 1, HUGE_PAGE // 8, HUGE_PAGE // 4, HUGE_PAGE + 1)  # float32: on both sides of half a page
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import schedules
-from nncore.callbacks import Callback
-from nncore.recent import Recent
+from nncore._utils.lru import LRUCache
+from nncore.callbacks.base import Callback
 
 Array = NDArray[Any]
 N = 60
@@ -271,7 +271,7 @@ def test_a_wrapped_layer_has_one_model(rng: np.random.Generator) -> None:
 
 def test_recent_keeps_what_was_used_last() -> None:
     made: list[int] = []
-    recent = Recent(2)
+    recent = LRUCache(2)
 
     def get(key: int) -> int:
         def make() -> int:

@@ -11,8 +11,9 @@ from test_threads import run_python, train
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore._kernels.blas import gemm
-from nncore.recording import Recording
+from nncore.program.recording import ModelTape
 
 Array = NDArray[Any]
 
@@ -49,7 +50,7 @@ def test_products(rows: int, inputs: int, units: int, gap: int, dtype: str, isa:
     assert_near(dW, reference.dense_backward_weight(dy64, x64), reference.dense_backward_weight(ady, ax), "dW")
 
     own = np.empty_like(y)
-    _kernels.dense_forward(own, x, W, b, isa=isa)
+    single_ops.dense_forward(own, x, W, b, isa=isa)
     assert_near(y, own.astype(np.float64), reference.dense_forward(ax, aW, ab), "y beside our own")
 
 
@@ -69,7 +70,7 @@ def test_products_at_every_step(dtype: str, isa: str, rng: np.random.Generator) 
         kw: dict[str, Any] = {"isa": isa, **more}
         given, shapes = (*operands, pointer), [(out.shape, dtype)]
         (got,) = run(f"dense_steps_{name}_blas", shapes, given, dtype, sizes=(*sizes, steps), rows=rows, **kw)
-        (want,) = run(f"dense_{name}_blas", shapes, given, dtype, sizes=sizes, rows=rows * steps, **kw)
+        (want,) = run(f"dense_{name}_blas", shapes, given, dtype, sizes=(units, inputs), rows=rows * steps, **kw)
         # blocks of rows, and with them the calls of the BLAS, are cut elsewhere
         assert_near(got, want.astype(np.float64), np.full(out.shape, 2.0 * max(inputs, units)), name)
 
@@ -131,7 +132,7 @@ def gradients() -> dict[str, tuple[list[str], list[float]]]:
         model = nn.Sequential([layer(7), nn.Dense(3)], input_shape=shape, dtype="float64", seed=1)
         X, y = np.random.default_rng(0).standard_normal((9, *shape)), np.arange(9) % 3
         _, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
-        tape = Recording(model, 9, training=True, gradients=True, input_gradient=True).tape
+        tape = ModelTape(model, 9, training=True, gradients=True, input_gradient=True).tape
         ops = (*tape.forward, *tape.backward, *tape.parameter_gradients)
         if name in ("weight_norm", "gru", "simple_rnn"):  # whose tangents read packed copies
             H = nn.second_order.HessianOperator(model, X, y, "softmax_cross_entropy")

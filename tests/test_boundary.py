@@ -8,11 +8,12 @@ import numpy as np
 import optimizer_cases
 import pytest
 import scipy.sparse
+import test_op_table as declarations
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels
-from nncore._kernels import program
+from nncore._kernels import program, single_ops
 from nncore.data.scaler import Scaler
 from nncore.optimizers import OPTIMIZERS
 
@@ -43,46 +44,37 @@ def frozen(array: Array) -> Array:
 
 
 def bind(name: str, slot: int, array: Array) -> None:
-    arrays = [np.zeros((4, 4), "float64") for _ in range(slot)] + [array]
-    stage = ("tiles", 1, None, False, [(name, tuple(arrays), (), (), 0, 1)])
-    _kernels.Program(_kernels.op_table(), "float64", [stage])
+    op = declarations.operands(name)
+    declarations.program(name, op._replace(arrays=(*op.arrays[:slot], array, *op.arrays[slot + 1 :])))
 
 
 def rebind(name: str, slot: int, array: Array) -> None:
-    stage = ("tiles", 1, None, False, [(name, (None,) * 8, (), (), 0, 1)])
-    _kernels.Program(_kernels.op_table(), "float64", [stage]).run([(0, slot, array)], examples=4, batch=4, last_step=0)
+    declarations.program(name).run([(0, slot, array)], examples=4, batch=4, last_step=0)
 
 
 each_way = pytest.mark.parametrize("bound", [bind, rebind])
-OPS = [name for name in _kernels.op_names() if name != "python"]
 
 
 @each_way
 def test_every_op_refuses_what_is_read_only_unless_it_only_reads_it(bound: Callable[..., None]) -> None:
     array = frozen(np.zeros((4, 4)))
-    for name in OPS:
-        for slot in range(8):
-            if slot in _kernels.op_table().only_read(name):
+    for name in _kernels.op_names():
+        op = _kernels.op_table().declaration(name)
+        for slot, (argument, written) in enumerate(zip(op.arrays, op.written, strict=True)):
+            if not written:
                 bound(name, slot, array)
             else:
-                with pytest.raises(ValueError, match=r"must be writeable.*read-only"):
+                with pytest.raises(ValueError, match=rf"^op {name}: array {argument}: .*must be writeable.*read-only"):
                     bound(name, slot, array)
 
 
 @each_way
 def test_every_op_refuses_what_is_not_aligned(bound: Callable[..., None]) -> None:
-    for name in OPS:
-        for slot in range(8):
+    for name in _kernels.op_names():
+        for slot, argument in enumerate(_kernels.op_table().declaration(name).arrays):
             for array in (unaligned(np.zeros((4, 4))), unaligned(np.zeros((4, 4), "float32"))):
-                with pytest.raises(ValueError, match="aligned"):
+                with pytest.raises(ValueError, match=rf"^op {name}: array {argument}: .*aligned"):
                     bound(name, slot, array)
-
-
-def test_only_data_and_gradients_may_be_read_only() -> None:
-    readers = {name: _kernels.op_table().only_read(name) for name in OPS}
-    steps = {name: (1,) for name in OPS if name.endswith("_update") or name in ("nesterov_enter", "nesterov_leave")}
-    data = {"gather_rows": (1,), "gather_csr": (1, 2, 3), "gather_labels": (1,), "gather_one_hot": (1,), "gather_weights": (1,)}
-    assert {name: slots for name, slots in readers.items() if slots} == steps | data | {"load_direction": (1,)}
 
 
 @optimizer_cases.EACH
@@ -279,16 +271,16 @@ def test_sparse_matrices_that_are_changed_during_fit(dtype: str, kind: Any, part
 def test_gathers_refuse_rows_that_there_are_not(dtype: str, row: int) -> None:
     index = np.array([0, row, 4])
     sparse = scipy.sparse.csr_matrix(np.ones((5, 3), dtype))
-    cases: list[tuple[str, Any, tuple[Any, ...]]] = [
-        ("gather_rows", np.zeros((3, 3), dtype), (np.ones((5, 3), dtype),)),
-        ("gather_csr", np.zeros((3, 3), dtype), (sparse.data, sparse.indices, sparse.indptr)),
-        ("gather_labels", np.zeros(3, np.int64), (np.ones(5, np.int64),)),
-        ("gather_one_hot", np.zeros((3, 3), dtype), (np.ones(5, np.int64),)),
-        ("gather_weights", np.zeros(3), (np.ones(5),)),
+    cases: list[tuple[str, Any, tuple[Any, ...], dict[str, Any]]] = [
+        ("gather_rows", np.zeros((3, 3), dtype), (np.ones((5, 3), dtype),), {"sizes": (3,)}),
+        ("gather_csr", np.zeros((3, 3), dtype), (sparse.data, sparse.indices, sparse.indptr), {"sizes": (3,)}),
+        ("gather_labels", np.zeros(3, np.int64), (np.ones(5, np.int64),), {"sizes": (3,)}),
+        ("gather_one_hot", np.zeros((3, 3), dtype), (np.ones(5, np.int64),), {"sizes": (3,), "constants": (0.0, 1.0)}),
+        ("gather_weights", np.zeros(3), (np.ones(5),), {}),
     ]
-    for name, out, arrays in cases:
+    for name, out, arrays, kw in cases:
         with pytest.raises(ValueError, match="order of the examples"):
-            _kernels.run_op(name, (out, *arrays), dtype=dtype, sizes=(3,), constants=(0.0, 1.0), rows=3, index=index)
+            single_ops.run_op(name, (out, *arrays), dtype=dtype, rows=3, index=index, **kw)
 
 
 def test_layers_cannot_be_exchanged() -> None:
@@ -380,7 +372,8 @@ def test_room_is_made_for_the_threads_that_can_run() -> None:
             nn.set_num_threads(many)
         assert nn.get_num_threads() == before
     n = 64
-    stage = ("tiles", 1, None, False, [("nothing", (), (), (), 0, 1)])
+    write = ("write_rows", (np.zeros((n, 1), "float32"), np.zeros((n, 1), "float32")), (1,), ())
+    stage = ("tiles", 1, None, False, [(*write, 0, 1)])
     passing = {0: np.full(1, 1 << 20, dtype=np.int64)}
     prog = _kernels.Program(_kernels.op_table(), "float32", [stage], passing=passing)
     assert prog.run(examples=n, batch=n, threads=1)[0] == 1

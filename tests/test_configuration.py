@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import callbacks, fields, initializers, landscapes, layers, losses, metrics, optimizers, samplers, schedules
+from nncore import callbacks, initializers, landscapes, layers, losses, optimizers, samplers, schedules
 from nncore import second_order as so
+from nncore._utils import fields
 from nncore.data.scaling import SCALERS
 from nncore.landscapes import functions
 from nncore.landscapes.functions import Rosenbrock
+from nncore.training import metrics
 
 X = np.random.default_rng(0).standard_normal((12, 4))
 y = np.random.default_rng(1).standard_normal((12, 3))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import aslinearoperator
 
 import nncore as nn
+from nncore.model.curvature.spectrum import extremes, lanczos_quadrature
 from nncore.second_order import ConditioningMonitor, Curvature, HessianOperator, curvature
-from nncore.second_order.spectrum import extremes, lanczos_quadrature
 
 Array = NDArray[Any]
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore._utils.checks import as_numbers
 from nncore.data.scaling import SCALERS
-from nncore.data.validation import as_numbers
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import _kernels
+from nncore._kernels import single_ops
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -55,5 +55,5 @@ def test_python_code_in_a_network_keeps_them() -> None:
 
 def test_kernels_by_themselves_keep_them() -> None:
     x, y = np.full((1, 3), np.finfo(np.float32).tiny / 4), np.zeros((1, 3), np.float32)
-    _kernels.run_op("relu_forward", (y, x.astype(np.float32)), dtype=np.float32, sizes=(3,))
+    single_ops.run_op("relu_forward", (y, x.astype(np.float32)), dtype=np.float32, sizes=(3,))
     assert (y > 0).all()

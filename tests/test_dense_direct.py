@@ -1,12 +1,16 @@
 """The forward products whose W is not packed beforehand: against their twin, and bit for bit the product that packs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from test_blas import distant
 from test_kernels import assert_near, dense_inputs, doubles, each_dtype, each_isa, run
 
 import nncore as nn
-from nncore import _kernels, reference
+from nncore import reference
+from nncore._kernels import single_ops
+from nncore._kernels.program import MOST_PANEL
 from nncore.layers.products import DIRECT_ROWS, NARROW_UNITS
 
 FEW_ROWS, FEW_INPUTS = 8, 256  # of dense_direct.h: up to so many rows of so many inputs are summed in lanes
@@ -35,17 +39,19 @@ def test_products(
     """Bits alike for 1, 2 and 3 threads, nothing written outside (`run` sees to both)."""
     x, W, b, _ = given = dense_inputs(rng, rows, inputs, units, dtype)
     x64, W64, b64, _ = doubles(*given)
-    tiled = {"axis": "tiles", "pieces": -(-units // 32)} if kernel == "direct" else {}
+    how: dict[str, Any] = {"sizes": (units, inputs, gap)}
+    if kernel == "direct":
+        how = {"sizes": (units, inputs, gap, MOST_PANEL), "axis": "tiles", "pieces": -(-units // MOST_PANEL)}
     in_lanes = kernel == "direct" and rows <= FEW_ROWS and inputs >= FEW_INPUTS
     for bias, bias64 in ((b, b64), (None, None)):
         (y,) = run(
             f"dense_forward_{kernel}", [((rows, units), dtype)], (distant(x, gap), W, bias), dtype,
-            sizes=(units, inputs, gap, 32), rows=rows, isa=isa, **tiled,
+            rows=rows, isa=isa, **how,
         )  # fmt: skip
         size = reference.dense_forward(abs(x64), abs(W64), None if bias64 is None else abs(bias64))
         assert_near(y, reference.dense_forward(x64, W64, bias64), size, "y")
         packed = np.empty_like(y)
-        _kernels.dense_forward(packed, x, W, bias, isa=isa)
+        single_ops.dense_forward(packed, x, W, bias, isa=isa)
         assert in_lanes or y.tobytes() == packed.tobytes()
 
 

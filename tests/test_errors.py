@@ -473,7 +473,7 @@ def test_divergence_after_some_epochs(seconds: float, monkeypatch: pytest.Monkey
 
     However many epochs run in one call, the message names the epoch, and the epochs before it are in the history.
     """
-    monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr("nncore.program.autotune.SECONDS_PER_CALL", seconds)
     rate = schedules.PiecewiseConstant([19], [0.01, 1e250])
     model = make("float64")
     trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=rate))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from test_kernels import GUARD, assert_near
 
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 
 Array = NDArray[Any]
 
@@ -28,9 +29,8 @@ def numbers(rng: np.random.Generator, *shape: int) -> Array:
 def run(name: str, out: tuple[int, int], arrays: tuple[Any, ...], sizes: tuple[int, int], rows: int, **kw: Any) -> Array:
     """The output of an op, with room behind it that must stay as it is."""
     whole = np.full(out[0] * out[1] + GUARD, np.nan, np.float32)
-    assert (
-        _kernels.run_op(name, (whole, *arrays), dtype=np.float32, sizes=sizes, rows=rows, threads=1, block_rows=MOST, **kw) == 0
-    )
+    run: dict[str, Any] = {"dtype": np.float32, "threads": 1, "block_rows": MOST}
+    assert single_ops.run_op(name, (whole, *arrays), sizes=sizes, rows=rows, **run, **kw) == 0
     assert np.isnan(whole[-GUARD:]).all()
     return whole[:-GUARD].reshape(out)
 
@@ -49,7 +49,7 @@ def test_forward(rng: np.random.Generator) -> None:
     for inputs, units in product(SIZES, SIZES):
         x, W, b = numbers(rng, MOST, inputs), numbers(rng, units, inputs), numbers(rng, units)
         tiles, packed = _kernels.weight_tiles(units, inputs), np.empty(_kernels.packed_size(units, inputs), np.float32)
-        _kernels.run_op(
+        single_ops.run_op(
             "pack_weight",
             (packed, W, tiles),
             dtype=np.float32,

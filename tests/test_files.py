@@ -20,7 +20,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 import nncore as nn
-from nncore import files, second_order
+from nncore import second_order
+from nncore._utils import files
 from nncore.callbacks import CALLBACKS
 from nncore.history import History, larger_is_better
 from nncore.losses import LOSSES
@@ -359,7 +360,7 @@ def test_a_long_history_is_not_in_the_header() -> None:
 
 
 def test_a_description_too_long_for_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nn.storage, "MOST_HEADER", 100)
+    monkeypatch.setattr("nncore._utils.archive.MOST_HEADER", 100)
     with pytest.raises(ValueError, match="at most 100 bytes"):
         make().save(io.BytesIO())
 
@@ -670,7 +671,7 @@ def test_callbacks_show_their_arguments() -> None:
     for callback in (nn.EarlyStopping("loss"), nn.ReduceLROnPlateau("loss"), nn.ModelCheckpoint("a"), nn.LambdaCallback(print)):
         again = eval(repr(callback).replace("<built-in function print>", "print"), vars(nn))
         assert repr(again) == repr(callback)
-    assert repr(nn.metrics.Accuracy()) == "Accuracy()"
+    assert repr(nn.training.metrics.Accuracy()) == "Accuracy()"
 
 
 def test_a_csv_file_with_a_byte_order_mark(tmp_path: Path) -> None:

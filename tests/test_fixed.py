@@ -12,7 +12,8 @@ import pytest
 from test_configuration import CLASSES, arguments, described
 
 import nncore as nn
-from nncore import fields, layers
+from nncore import layers
+from nncore._utils import fields
 from nncore.layers.base import Parameter
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import storage
+from nncore.training import checkpoint
 
 pexpect = pytest.importorskip("pexpect")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
@@ -203,7 +203,7 @@ class PressWithin(nn.Layer):
 @pytest.mark.parametrize(("at", "epochs"), [(3, 0), (7, 0), (10, 1), (25, 2)])
 def test_within_an_epoch(at: int, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten steps an epoch, each a call of its own: the step under way is done, whole epochs are in the history."""
-    monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", 0.0)
+    monkeypatch.setattr("nncore.program.autotune.SECONDS_PER_CALL", 0.0)
     _, X, y = make()
     model = nn.Sequential([nn.Dense(3), PressWithin(at), nn.Dense(2)], input_shape=4, dtype="float64")
     trainer = nn.Trainer(model, "softmax_cross_entropy")
@@ -235,7 +235,7 @@ def test_a_loop_over_fits_is_left_by_pressing_twice() -> None:
 
 
 def test_two_presses_far_apart_end_two_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncore.interrupt.AGAIN", 0.0)
+    monkeypatch.setattr("nncore._utils.interrupt.AGAIN", 0.0)
     for _ in range(2):
         trainer, X, y = make()
         trainer.fit(X, y, epochs=5, callbacks=[Press(3)], verbose=0)
@@ -253,7 +253,7 @@ def test_callbacks_have_their_end_after_a_second_press() -> None:
 
 def test_a_callback_that_hangs_is_left_by_a_later_press(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing looks for Ctrl-C there: once the second press has waited for so long, the next one raises at once."""
-    monkeypatch.setattr("nncore.interrupt.PATIENCE", 0.0)
+    monkeypatch.setattr("nncore._utils.interrupt.PATIENCE", 0.0)
     trainer, X, y = make()
     reached: list[int] = []
 
@@ -391,7 +391,7 @@ def test_a_long_call_ends_soon_after_ctrl_c(name: str, threads: int) -> None:
 
 
 def test_an_interrupted_validation_leaves_the_epoch_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncore.tape.STOPPABLE_WORK", -1)
+    monkeypatch.setattr("nncore.program.compiled.STOPPABLE_WORK", -1)
 
     class PressInValidation(PressWithin):
         def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
@@ -419,14 +419,14 @@ def test_restore_is_not_left_half_done(tmp_path: Any, monkeypatch: pytest.Monkey
     trained.fit(X, y, epochs=3, verbose=0)
     trained.save(tmp_path / "c")
     trainer, *_ = make()
-    put = storage._put
+    put = checkpoint._put
 
     def press(arrays: Any, attributes: Any) -> None:
         put(arrays[:1], attributes[:1])
         signal.raise_signal(signal.SIGINT)
         put(arrays[1:], attributes[1:])
 
-    monkeypatch.setattr(storage, "_put", press)
+    monkeypatch.setattr(checkpoint, "_put", press)
     with pytest.raises(KeyboardInterrupt):
         trainer.restore(tmp_path / "c")
     assert trainer.epochs_done == 3

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 
 Array = NDArray[Any]
 Inputs = tuple[Array, ...]
@@ -76,7 +77,7 @@ def run(
     for threads in (1, 2, 3) if kw["rows"] >= 64 else (1,):
         written = [None if spec is None else Output(*spec) for spec in outputs]
         arrays = (*(None if w is None else w.array for w in written), *inputs)
-        failed = _kernels.run_op(name, arrays, dtype=np.dtype(dtype), threads=threads, **kw)
+        failed = single_ops.run_op(name, arrays, dtype=np.dtype(dtype), threads=threads, **kw)
         assert failed == 0, f"{name} failed"
         for w in written:
             if w is not None:
@@ -583,17 +584,12 @@ def test_spread_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
     for (rows, width), gap in product(FEW_SIZES, (0, 1, 16)):
         x = rng.normal(size=(rows, width)).astype(dtype)
         out = np.zeros((rows, width + gap), dtype)
-        _kernels.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap, 1), rows=rows, isa=isa)
+        single_ops.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap, 1), rows=rows, isa=isa)
         assert same_bits(out, reference.spread_rows(x, gap)), (rows, width, gap)
         if rows % 2 == 0:  # two in each row of the batch
             out[...] = 0
-            _kernels.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap, 2), rows=rows // 2, isa=isa)
+            single_ops.run_op("spread_rows", (out, x), dtype=out.dtype, sizes=(width, gap, 2), rows=rows // 2, isa=isa)
             assert same_bits(out, reference.spread_rows(x, gap)), (rows, width, gap)
-
-
-def test_nothing() -> None:
-    for dtype, isa, axis in product(RTOL, ISAS, ("rows", "tiles")):
-        assert _kernels.run_op("nothing", (), dtype=np.dtype(dtype), rows=3, axis=axis, isa=isa) == 0
 
 
 # Dense products. Of a sum Σ a_i b_i + c computed in any order the error is a multiple of eps · (Σ |a_i b_i| + |c|), and
@@ -625,10 +621,10 @@ def check_dense(rows: int, inputs: int, units: int, dtype: str, isa: str | None,
     for n in threads:
         y, y0, dx = Output((rows, units), dtype), Output((rows, units), dtype), Output((rows, inputs), dtype)
         dW, db = Output((units, inputs), dtype), Output(units, dtype)
-        run_dense(_kernels.dense_forward, [y], (x, W, b), n, isa)
-        run_dense(_kernels.dense_forward, [y0], (x, W, None), n, isa)
-        run_dense(_kernels.dense_backward_input, [dx], (dy, W), n, isa)
-        run_dense(_kernels.dense_backward_weight, [dW, db], (dy, x), n, isa)
+        run_dense(single_ops.dense_forward, [y], (x, W, b), n, isa)
+        run_dense(single_ops.dense_forward, [y0], (x, W, None), n, isa)
+        run_dense(single_ops.dense_backward_input, [dx], (dy, W), n, isa)
+        run_dense(single_ops.dense_backward_weight, [dW, db], (dy, x), n, isa)
         results = [o.array for o in (y, y0, dx, dW, db)]
         first = first or results
         assert all(map(same_bits, first, results)), f"{shape}: bits depend on the number of threads"
@@ -688,7 +684,7 @@ def test_dx_of_many_rows_at_once(shape: tuple[int, int, int], dtype: str, isa: s
     found = []
     for block in (16, 64):
         dx = np.full((rows, inputs), np.nan, dtype)
-        _kernels.run_op("dense_backward_input", (dx, dy, W), dtype=dtype, sizes=W.shape, rows=rows, isa=isa, block_rows=block)
+        single_ops.run_op("dense_backward_input", (dx, dy, W), dtype=dtype, sizes=W.shape, rows=rows, isa=isa, block_rows=block)
         found.append(dx)
     assert same_bits(*found)
     assert np.allclose(found[0], dy.astype(float) @ W.astype(float), rtol=1e-3, atol=1e-3)
@@ -717,7 +713,7 @@ def test_dW_of_many_inputs_at_once(shape: tuple[int, int, int], dtype: str, isa:
     for width in (inputs, 48):
         tiles = np.array([(0, units, j, min(j + width, inputs)) for j in range(0, inputs, width)], dtype=np.int64)
         dW = Output((units, inputs), dtype)
-        _kernels.run_op(
+        single_ops.run_op(
             "dense_backward_weight", (dW.array, dy, x, tiles), dtype=dtype, sizes=(units, inputs), rows=rows, isa=isa,
             axis="tiles", pieces=len(tiles),
         )  # fmt: skip
@@ -747,8 +743,8 @@ def test_dense_keeps_infinities_and_nan_in_their_rows(dtype: str, isa: str) -> N
             bad = x.copy()
             bad[row, inputs // 2] = value
             y, clean = Output((rows, units), dtype), Output((rows, units), dtype)
-            run_dense(_kernels.dense_forward, [y], (bad, W, b), 1, isa)
-            run_dense(_kernels.dense_forward, [clean], (x, W, b), 1, isa)
+            run_dense(single_ops.dense_forward, [y], (bad, W, b), 1, isa)
+            run_dense(single_ops.dense_forward, [clean], (x, W, b), 1, isa)
             assert not np.isfinite(y.array[row]).any()
             others = np.arange(rows) != row
             assert np.array_equal(y.array[others], clean.array[others])
@@ -846,7 +842,7 @@ COVERED = {
     *(f"{name}_{way}" for name in ACTIVATIONS for way in ("forward", "backward")),
     *LOSSES,
     *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
-    *("gather_rows", "gather_csr", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows", "nothing"),
+    *("gather_rows", "gather_csr", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows"),
     *("pack_weight", "pack_large_weight"),
     *("dense_forward", "dense_backward_input", "dense_backward_weight", "dense_backward_bias"),
 }

@@ -11,7 +11,7 @@ import nncore as nn
 from nncore import reference
 from nncore.layers import ACTIVATIONS
 from nncore.losses import LOSSES, PythonLoss
-from nncore.recording import Recording
+from nncore.program.recording import ModelTape
 
 Array = NDArray[Any]
 
@@ -473,7 +473,7 @@ def test_rows_that_crowd_a_cache_are_spread_without_a_trace(
         layers = [WITH_PRODUCTS[layer](512), nn.Tanh(), WITH_PRODUCTS[layer](width), nn.Dense(5)]
         model = nn.Sequential(layers, input_shape=shape, dtype=dtype)
         value, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
-        tape = Recording(model, 9, training=True, gradients=True).tape
+        tape = ModelTape(model, 9, training=True, gradients=True).tape
         copies.update(tape.layers[op] for op in (*tape.forward, *tape.backward) if op.kernel == "spread_rows")
         return value, gradient.tobytes()
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import losses, tape
+from nncore import losses
 from nncore.losses import LOSSES, Huber, PythonLoss, SquaredError
+from nncore.program import compiled
 
 X, Y = np.random.default_rng(0).normal(size=(10, 2)), np.zeros(10)
 
@@ -19,13 +20,13 @@ X, Y = np.random.default_rng(0).normal(size=(10, 2)), np.zeros(10)
 @pytest.fixture
 def compilations(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     made: list[Any] = []
-    init = tape.Compiled.__init__
+    init = compiled.Compiled.__init__
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> None:
         made.append(self)
         init(self, *args, **kwargs)
 
-    monkeypatch.setattr(tape.Compiled, "__init__", counted)
+    monkeypatch.setattr(compiled.Compiled, "__init__", counted)
     return lambda: len(made)
 
 

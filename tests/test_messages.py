@@ -18,10 +18,10 @@ from safetensors.numpy import save as save_bytes
 from test_configuration import EACH, arguments, attribute, named
 
 import nncore as nn
+from nncore._messages import MOST, clipped, shown
+from nncore._utils.fields import Sealed
+from nncore._utils.hints import METHODS
 from nncore.data.scaling import SCALERS
-from nncore.fields import Sealed
-from nncore.hints import METHODS
-from nncore.shown import MOST, clipped, shown
 
 MOST_OF_A_MESSAGE = 2000  # characters: room for two values, and for a list of all the names there are
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore.landscapes import momentum
+from nncore.landscapes import momentum_plots
 from nncore.landscapes.functions import Quadratic
 from nncore.landscapes.momentum import (
     REGIMES,
@@ -149,11 +149,11 @@ def test_refuses() -> None:
 # ---- pictures
 
 
-@pytest.mark.parametrize("plot", [momentum.plot_regimes, momentum.plot_rates], ids=lambda plot: plot.__name__)
+@pytest.mark.parametrize("plot", [momentum_plots.plot_regimes, momentum_plots.plot_rates], ids=lambda plot: plot.__name__)
 def test_picture(plot, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     figure = plot(tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 20_000
     text = " ".join(t.get_text() for ax in figure.axes for t in (*ax.texts, ax.title, *getattr(ax.get_legend(), "texts", ())))
-    if plot is momentum.plot_regimes:
+    if plot is momentum_plots.plot_regimes:
         assert all(name in text for name in REGIMES)

@@ -11,7 +11,7 @@ from test_configuration import EACH, arguments, attribute, named
 
 import nncore as nn
 from nncore import initializers
-from nncore.fields import plain
+from nncore._utils.fields import plain
 
 KINDS = [np.longdouble, np.float64, np.float32, np.float16, np.int8, np.uint16, np.int64, np.uint64]
 

@@ -9,8 +9,9 @@ import pytest
 from optimizer_cases import CASES, EACH, PROBLEM, distance
 
 from nncore import _kernels, optimizers, reference
+from nncore._kernels import single_ops
 from nncore.errors import DivergenceError
-from nncore.optimizers.arrays import tile_table
+from nncore.optimizers.tiles import tile_table
 
 
 def call_twin(op, opt, *arrays, **extra):
@@ -68,7 +69,7 @@ def run(opt, n, dtype, table, isa, threads=1, bad=None):
     if bad is not None:
         grad[bad[0]] = bad[1]
     before = [theta.copy(), *(array.copy() for array in opt.state.values())]
-    flag = _kernels.run_op(
+    flag = single_ops.run_op(
         f"{opt.kernel}_update", opt.arrays(theta, grad, table), dtype=np.dtype(dtype), axis="tiles", pieces=len(table),
         coefficients=opt.coefficients(1)[0], threads=threads, isa=isa,
     )  # fmt: skip

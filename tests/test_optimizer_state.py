@@ -13,7 +13,7 @@ import pytest
 import nncore as nn
 from nncore import optimizers
 from nncore import second_order as so
-from nncore.callbacks import Callback
+from nncore.callbacks.base import Callback
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 Y = np.random.default_rng(1).integers(0, 2, 12)

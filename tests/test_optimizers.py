@@ -26,7 +26,7 @@ import nncore as nn
 from nncore import _kernels, optimizers
 from nncore.errors import DivergenceError
 from nncore.optimizers import OPTIMIZERS
-from nncore.optimizers.arrays import tile_table
+from nncore.optimizers.tiles import tile_table
 from nncore.schedules import Exponential, Polynomial, StepDecay
 
 # ---- the formulas

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import nncore as nn
-from nncore.progress import Progress
+from nncore.training.progress import Progress
 
 pexpect = pytest.importorskip("pexpect")
 if not hasattr(pexpect, "spawn"):
@@ -24,7 +24,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(nn.__file__).parents[1]), "N
 SETUP = """
 import logging, sys, warnings
 import nncore as nn
-from nncore import progress
+from nncore.training import progress
 from tqdm import tqdm
 progress._LIVE_INTERVAL = 0.0  # each epoch is drawn
 X, y = nn.data.two_spirals(40, noise=0.02)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nncore.pace import MOST_INTERVAL, Pace
+from nncore.program.autotune import MOST_INTERVAL, Autotuner
 
 Rate = Callable[[float, int], float]
 
@@ -21,9 +21,9 @@ def run(rate: Rate, seconds: float, *, most: float = float("inf"), parallel: boo
 
     ``most``: steps of a call, as of short epochs between which a callback has its turn.
     """
-    pace, now, calls = Pace(parallel), 0.0, []
+    pace, now, calls = Autotuner(parallel), 0.0, []
     while now < seconds:
-        threads, wanted = pace.plan()
+        threads, wanted = pace.next_call()
         steps = int(min(wanted, most))
         took = steps / rate(now, threads)
         pace.record(threads, steps, took)

@@ -7,12 +7,10 @@ import pytest
 
 import nncore as nn
 from nncore.layers import products
-from nncore.optimizers import OPTIMIZERS, Wrapper
+from nncore.optimizers import OPTIMIZERS
 
 OPTIONS: dict[str, dict[str, Any]] = {"rprop": {"allow_mini_batches": True}, "delta_bar_delta": {"allow_mini_batches": True}}
-CASES: dict[str, dict[str, Any]] = {
-    name: {"optimizer": kind(**OPTIONS.get(name, {}))} for name, kind in OPTIMIZERS.items() if not issubclass(kind, Wrapper)
-}
+CASES: dict[str, dict[str, Any]] = {name: {"optimizer": kind(**OPTIONS.get(name, {}))} for name, kind in OPTIMIZERS.items()}
 CASES |= {
     "l2": {"regularizer": nn.L2(1e-2)},
     "l1": {"regularizer": nn.L1(1e-3)},
@@ -28,8 +26,8 @@ CASES |= {
 def passing(monkeypatch: pytest.MonkeyPatch, passes: bool) -> None:
     """Have the gradients of all dense weights pass, or none; and `fit` run an epoch in one call."""
     monkeypatch.setattr(products, "PASS_FROM", 0 if passes else 1 << 60)
-    monkeypatch.setattr("nncore.tape.PARALLEL_FLOPS", 0)
-    monkeypatch.setattr("nncore.pace.Pace.plan", lambda pace: (2, 4))
+    monkeypatch.setattr("nncore.program.tape.PARALLEL_FLOPS", 0)
+    monkeypatch.setattr("nncore.program.autotune.Autotuner.next_call", lambda pace: (2, 4))
 
 
 def train(dtype: str, **options: Any) -> list[bytes]:

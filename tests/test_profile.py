@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import profile as module
+from nncore.training import profiling as module
 
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

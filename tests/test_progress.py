@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from nncore import progress
-from nncore.progress import Progress
+from nncore.training import progress
+from nncore.training.progress import Progress
 
 pty = pytest.importorskip("pty")
 
@@ -209,7 +209,7 @@ def test_bad_arguments():
 def test_default_stream_is_stderr_and_a_log_needs_no_tqdm():
     code = (
         "import sys\n"
-        "from nncore.progress import Progress\n"
+        "from nncore.training.progress import Progress\n"
         "with Progress(2) as p:\n"
         "    p.update(1, 1.0, {'loss': 0.5})\n"
         "assert 'tqdm' not in sys.modules\n"

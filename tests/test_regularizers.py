@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore.optimizers import OPTIMIZERS
 
 Array = NDArray[Any]
@@ -197,8 +198,8 @@ def test_shrink_kernel_and_twin(dtype: str, isa: str, rng: np.random.Generator) 
         table, results = np.array([[0, 1, n, n]]), []
         for threads in (1, 2, 3):
             got, moved = theta.copy(), np.full_like(theta, np.nan)
-            arrays = (got, moved, np.array([0.5]), v, *[None] * 3, table)
-            _kernels.run_op(
+            arrays = (got, moved, np.array([0.5]), v, table)
+            single_ops.run_op(
                 "shrink", arrays, dtype=dtype, axis="tiles", sizes=(1, 2), coefficients=np.array([9.0, 0.5, 0.9]), isa=isa,
                 threads=threads
             )  # fmt: skip
@@ -227,8 +228,8 @@ def test_activity_kernels_and_twins(dtype: str, isa: str, rng: np.random.Generat
             for threads in (1, 2, 3):
                 h, penalty, dz = np.empty_like(z), np.full(rows, 7.0), np.empty_like(z)
                 run: dict[str, Any] = {"dtype": dtype, "rows": rows, "constants": (0.3,), "isa": isa, "threads": threads}
-                _kernels.run_op("activity_l1_forward", (h, penalty, z), sizes=(width, again), **run)
-                _kernels.run_op("activity_l1_backward", (dz, dh, z), sizes=(width,), **run)
+                single_ops.run_op("activity_l1_forward", (h, penalty, z), sizes=(width, again), **run)
+                single_ops.run_op("activity_l1_backward", (dz, dh, z), sizes=(width,), **run)
                 results.append(b"".join(array.tobytes() for array in (h, penalty, dz)))
             assert results[0] == results[1] == results[2]
             want, charged = reference.activity_l1_forward(z, 0.3)

@@ -18,9 +18,9 @@ import nncore as nn
 from nncore.initializers import INITIALIZERS
 from nncore.landscapes import LANDSCAPES, Comparison, Search
 from nncore.layers import LAYERS
-from nncore.lr_find import LearningRates
 from nncore.optimizers import OPTIMIZERS
-from nncore.profile import OpTime, Profile
+from nncore.training.lr_find import LearningRates
+from nncore.training.profiling import OpTime, Profile
 
 
 class Tables(HTMLParser):

@@ -15,9 +15,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import nncore as nn
-from nncore import fields, losses, storage
+from nncore import losses
 from nncore import second_order as so
+from nncore._utils import fields
 from nncore.data import StandardScaler
+from nncore.training import checkpoint
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 Y = np.random.default_rng(1).standard_normal(12)
@@ -70,7 +72,7 @@ def test_a_handler_that_raises_leaves_all_or_nothing(name: str, tmp_path: Path) 
 
             def trace(frame: Any, event: str, argument: Any, at: int = at) -> Any:
                 nonlocal lines
-                if frame.f_code.co_filename != storage.__file__ or frame.f_code.co_name not in ("_exchange", "_put"):
+                if frame.f_code.co_filename != checkpoint.__file__ or frame.f_code.co_name not in ("_exchange", "_put"):
                     return None if lines else trace
                 lines += event in ("line", "return")
                 if lines == at:

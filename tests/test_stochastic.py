@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore.layers import NOISE
 from nncore.losses import PythonLoss
 
@@ -110,8 +111,8 @@ def run_noise(
     name: str, x: Array, p: float, address: dict[str, int], *, isa: str | None = None, threads: int = 1, block_rows: int = 16
 ) -> Array:
     y = np.full_like(x, np.nan)
-    sizes = (x.shape[1], *stream_sizes(address))
-    failed = _kernels.run_op(
+    sizes = (x.shape[1], *([] if name.startswith("scaled") else stream_sizes(address)))
+    failed = single_ops.run_op(
         name, (y, x), dtype=x.dtype, sizes=sizes, constants=OPS[name](p)[0], rows=len(x), step=address["step"], isa=isa,
         threads=threads, block_rows=block_rows,
     )  # fmt: skip

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore.losses import LOSSES
-from nncore.second_order import GaussNewtonOperator, HessianOperator, JacobianOperator, linearization
+from nncore.model.curvature import linearization
+from nncore.second_order import GaussNewtonOperator, HessianOperator, JacobianOperator
 
 Array = NDArray[Any]
 each_isa, each_dtype = kernels.each_isa, kernels.each_dtype
@@ -105,7 +107,7 @@ def test_loss_kernel(name: str, kw: dict[str, float], dtype: str, isa: str, rng:
 def packed(W: Array, isa: str | None) -> Array:
     tiles, out = _kernels.weight_tiles(*W.shape), np.zeros(_kernels.packed_size(*W.shape), W.dtype)
     run = {"axis": "tiles", "pieces": len(tiles), "isa": isa}
-    _kernels.run_op("pack_weight", (out, W, tiles), dtype=W.dtype, sizes=W.shape, **run)
+    single_ops.run_op("pack_weight", (out, W, tiles), dtype=W.dtype, sizes=W.shape, **run)
     return out
 
 
@@ -149,10 +151,10 @@ def test_direction_and_product_kernels(dtype: str, isa: str, rng: np.random.Gene
         kw: dict[str, Any] = {"dtype": dtype, "sizes": (n, stretch), "axis": "tiles", "pieces": -(-n // stretch), "isa": isa}
         for threads in (1, 2, 3):
             v, P, want = kernels.Output(n, dtype), V.copy(), V.copy()
-            _kernels.run_op("load_direction", (v.array, V), step=step, threads=threads, **kw)
+            single_ops.run_op("load_direction", (v.array, V), step=step, threads=threads, **kw)
             v.check()
             assert np.array_equal(v.array, reference.load_direction(V, step))
-            _kernels.run_op("add_product", (P, p), step=step, threads=threads, **kw)
+            single_ops.run_op("add_product", (P, p), step=step, threads=threads, **kw)
             reference.add_product(want, p, step)
             assert np.array_equal(P, want)
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
+from nncore._kernels.program import MOST_PANEL
 from nncore.layers import LAYERS, NOISE, WEIGHT_NOISE
-from nncore.layers.weight_norm import TILE_UNITS
 
 Array = NDArray[Any]
 each_isa, each_dtype = kernels.each_isa, kernels.each_dtype
@@ -26,8 +27,8 @@ SIZES = [(1, 1), (1, 17), (2, 1), (3, 8), (31, 7), (32, 16), (33, 5), (64, 33), 
 
 
 def tiles_of(units: int, inputs: int) -> Array:
-    firsts = range(0, units, TILE_UNITS)
-    return np.array([(first, min(first + TILE_UNITS, units), 0, inputs) for first in firsts], dtype=np.int64)
+    firsts = range(0, units, MOST_PANEL)
+    return np.array([(first, min(first + MOST_PANEL, units), 0, inputs) for first in firsts], dtype=np.int64)
 
 
 def run_tiles(
@@ -48,10 +49,10 @@ def run_tiles(
         }
         if name == "weight_norm_tangent_weight":
             copy = np.zeros(_kernels.packed_size(*sizes), dtype)
-            _kernels.run_op(name, (written[0].array, *arrays, copy), **run)
+            single_ops.run_op(name, (written[0].array, *arrays, copy), **run)
             assert np.array_equal(copy, tangent.packed(written[0].array, isa))
         else:
-            _kernels.run_op(name, (*(output.array for output in written), *arrays), **run)
+            single_ops.run_op(name, (*(output.array for output in written), *arrays), **run)
         for output in written:
             output.check()
         results.append([output.array for output in written])

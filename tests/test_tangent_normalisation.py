@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore.layers.batch_norm import CHUNK, SLOT_ROWS, TABLE, TANGENTS
-from nncore.second_order import HessianOperator, JacobianOperator, linearization
+from nncore._kernels import single_ops
+from nncore._kernels.program import CHANNELS, SLOT_ROWS, TABLE, TANGENTS
+from nncore.model.curvature import linearization
+from nncore.second_order import HessianOperator, JacobianOperator
 
 Array = NDArray[Any]
 each_isa, each_dtype = kernels.each_isa, kernels.each_dtype
@@ -55,7 +57,7 @@ def batch_norm_kernels(
 ) -> list[Array]:
     """All ops in the order of a product: ty, tdx, tdw, tdb."""
     (rows, channels, length), dtype, (tx, dy, tdy), (w, b, v_w, v_b) = x.shape, x.dtype, given, affine
-    sizes, pieces = (channels, length, len(w)), -(-channels // CHUNK)
+    sizes, pieces = (channels, length, len(w)), -(-channels // CHANNELS)
     slots = -(-rows // SLOT_ROWS)
     ty, tdx = (kernels.Output(x.shape, dtype) for _ in range(2))
     tdw, tdb = (kernels.Output(len(w), dtype) for _ in range(2))
@@ -65,14 +67,14 @@ def batch_norm_kernels(
 
     def do(name: str, *arrays: Any, tiles: bool = False, sizes: tuple[int, ...] = sizes, eps: tuple[float, ...] = ()) -> None:
         axis = {"axis": "tiles", "pieces": pieces} if tiles else {}
-        _kernels.run_op(name, arrays, dtype=dtype, sizes=sizes, constants=eps, rows=rows, **axis, **run)
+        single_ops.run_op(name, arrays, dtype=dtype, sizes=sizes, constants=eps, rows=rows, **axis, **run)
 
     constant = (*sizes, int(running is not None))
     if running is None:
         do("batch_norm_sums", first, counts, x)
         do("batch_norm_statistics", table, batch, first, counts, w, b, place, tiles=True, eps=(EPS,))
     else:
-        _kernels.run_op(
+        single_ops.run_op(
             "batch_norm_constants", (table, running, w, b, place), dtype=dtype, sizes=sizes, constants=(EPS,), axis="tiles",
             pieces=1, **run,
         )  # fmt: skip
@@ -156,14 +158,14 @@ def row_norm_kernels(
     ty, tdx, tdw, tdb = (kernels.Output(shape, dtype) for shape in (x.shape, x.shape, own, own))
 
     def do(name: str, *arrays: Any, **kw: Any) -> None:
-        _kernels.run_op(name, arrays, dtype=dtype, rows=rows, **{"sizes": sizes, **kw, **run})
+        single_ops.run_op(name, arrays, dtype=dtype, rows=rows, **{"sizes": sizes, **kw, **run})
 
     do(f"{name}_forward", y, statistics, x, w, b, constants=(EPS,))
     do(f"{name}_backward", dx, partials, counts, dy, x, statistics, w)
     do(f"{name}_tangent_forward", ty.array, tx, x, statistics, w, v_w, v_b)
     do(f"{name}_tangent_backward", tdx.array, tdy, dy, tx, x, statistics, w, v_w)
     do(f"{name}_tangent_backward_weight", partials, tdy, dy, tx, x, statistics)
-    by_tiles: dict[str, Any] = {"sizes": (own,), "axis": "tiles", "pieces": -(-own // CHUNK)}
+    by_tiles: dict[str, Any] = {"sizes": (own,), "axis": "tiles", "pieces": -(-own // CHANNELS)}
     do("group_norm_backward_weight", tdw.array, tdb.array, partials, counts, **by_tiles)
     for output in (ty, tdx, tdw, tdb):
         output.check()

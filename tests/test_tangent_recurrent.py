@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore.second_order import linearization
+from nncore._kernels import single_ops
+from nncore.model.curvature import linearization
 
 Array = NDArray[Any]
 CELLS, GATES = recurrent.CELLS, recurrent.GATES
@@ -55,7 +56,7 @@ def run_backward(name: str, outputs: list[Array], inputs: list[Array], g: Array,
     for threads in (1, 2, 3):
         written = [recurrent.Guarded(array) for array in (*outputs, g)]
         *first, last = (guarded.array for guarded in written)
-        assert _kernels.run_op(name, (*first, *inputs, last), rows=rows, threads=threads, **kw) == 0
+        assert single_ops.run_op(name, (*first, *inputs, last), rows=rows, threads=threads, **kw) == 0
         for guarded in written:
             guarded.check()
         results.append([*first, last])

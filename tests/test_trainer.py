@@ -131,7 +131,7 @@ def clip_array(g: Array, limit: float) -> Array:
     return g * min(1.0, limit / np.sqrt((g**2).sum()))
 
 
-CLIPS: dict[str, tuple[nn.clipping.Clipping, Callable[[Array], Array]]] = {
+CLIPS: dict[str, tuple[nn.optimizers.clipping.Clipping, Callable[[Array], Array]]] = {
     "value": (nn.ClipValue(0.02), lambda g: np.clip(g, -0.02, 0.02)),
     "norm": (nn.ClipNorm(0.1), lambda g: np.concatenate([clip_array(part, 0.1) for part in np.split(g, ENDS[:-1])])),
     "global norm": (nn.ClipGlobalNorm(0.2), lambda g: clip_array(g, 0.2)),
@@ -247,7 +247,7 @@ def test_same_bits_however_the_steps_are_grouped(
     lr = schedules.Exponential(0.1, gamma=0.97)
     kw: dict[str, Any] = {"regularizer": nn.L2(1e-3), "clip": nn.ClipGlobalNorm(0.3), "epochs": 12, "batch_size": 5}
     want = fit(make(), data, OPTIMIZERS[name](lr), exact_loss=True, **kw)
-    monkeypatch.setattr("nncore.pace.SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr("nncore.program.autotune.SECONDS_PER_CALL", seconds)
     got = fit(make(), data, OPTIMIZERS[name](lr), **kw)
     assert got.model.parameters.tobytes() == want.model.parameters.tobytes()
     assert np.array_equal(got.history["running_loss"], want.history["running_loss"])

@@ -17,7 +17,7 @@ import pytest
 import test_configuration
 import typed_examples
 
-from nncore import fields
+from nncore._utils import fields
 
 RIGHT = """\
 import bz2

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore.layers.weight_noise import WEIGHT_NOISE
 from nncore.losses import PythonLoss
 
@@ -68,7 +69,7 @@ def run_tiles(name: str, arrays: tuple[Any, ...], extra: tuple[int, ...], option
     sizes = (*shape, ADDRESS["seed"], ADDRESS["layer"] << 16, *extra)
     op, _, _ = name.rpartition("_")
     run = {"axis": "tiles", "pieces": pieces, "step": ADDRESS["step"], "dtype": arrays[0].dtype, **kw}
-    assert not _kernels.run_op(name, arrays, sizes=sizes, constants=constants(op, options), **run)
+    assert not single_ops.run_op(name, arrays, sizes=sizes, constants=constants(op, options), **run)
 
 
 def forward(name: str, options: tuple[float, ...], W: Array, b: Array | None, **kw: Any) -> tuple[Array, Array | None]:
@@ -86,7 +87,7 @@ def forward(name: str, options: tuple[float, ...], W: Array, b: Array | None, **
 def backward(name: str, options: tuple[float, ...], dy: Array, x: Array, W: Array, **kw: Any) -> Array:
     """dW: the product dyᵀ x, then the noise."""
     dW, tiles = np.full_like(W, np.nan), _kernels.weight_tiles(*W.shape)
-    _kernels.dense_backward_weight(dW, None, dy, x, **kw)
+    single_ops.dense_backward_weight(dW, None, dy, x, **kw)
     run_tiles(f"{name}_backward", (dW, tiles, W, dy), (), options, W.shape, len(tiles), rows=len(x), **kw)
     return dW
 
@@ -131,7 +132,7 @@ def check(name: str, options: tuple[float, ...], mutant: tuple[float, ...], size
         assert_close(dW, want_dW, 10 * (np.abs(dy).T @ np.abs(x) + np.abs(dy).sum(axis=0)[:, None]), dtype)
         if packed is not None:  # what the forward product computes with is W̃
             y = np.empty((len(x), len(W)), dtype)
-            _kernels.run_op("dense_forward", (y, x, packed, None), dtype=W.dtype, sizes=W.shape, rows=len(x), isa=isa)
+            single_ops.run_op("dense_forward", (y, x, packed, None), dtype=W.dtype, sizes=W.shape, rows=len(x), isa=isa)
             assert_close(y, x.astype(np.float64) @ noisy.astype(np.float64).T, np.abs(x) @ np.abs(noisy).T, dtype)
 
 

@@ -64,7 +64,7 @@ def test_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [
         kind(network, X, y, "squared_error", sample_weight=TIMES).matrix() for kind in (HessianOperator, GaussNewtonOperator)
     ]
-    monkeypatch.setattr("nncore.second_order.operators.chunk_rows", lambda model, rows: 7)
+    monkeypatch.setattr("nncore.model.curvature.operators.chunk_rows", lambda model, rows: 7)
     for kind, matrix in zip((HessianOperator, GaussNewtonOperator), whole, strict=True):
         chunked = kind(network, X, y, "squared_error", sample_weight=TIMES).matrix()
         np.testing.assert_allclose(chunked, matrix, rtol=1e-10, atol=1e-14)

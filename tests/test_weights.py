@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels
+from nncore.data.example_weights import class_labels, class_weights
 from nncore.losses import LOSSES
-from nncore.weights import class_labels, class_weights
 
 Array = NDArray[Any]
 N, INPUTS, OUTPUTS = 37, 4, 3

@@ -15,13 +15,13 @@ from scipy import stats
 
 import nncore as nn
 from nncore import _kernels, optimizers, reference
+from nncore._kernels import single_ops
 from nncore.landscapes import record
 from nncore.optimizers import EMA, WRAPPERS, GradientNoise, PolyakAveraging
-from nncore.optimizers.arrays import MAX_ARRAYS
 from nncore.optimizers.base import StepOps
 from nncore.optimizers.wrapper import Wrapper
+from nncore.program.ops import Op
 from nncore.schedules import Polynomial
-from nncore.tape import Op
 
 Array = NDArray[Any]
 STEPS = 1000
@@ -151,8 +151,8 @@ def test_noise_is_the_twin_s(isa: str, dtype: type) -> None:
     for table in cuts:
         for threads in (1, 2, 3):
             grad = np.full(n, 0.5, dtype)
-            arrays = (grad, *[None] * 6, np.array(table))
-            _kernels.run_op(
+            arrays = (grad, np.array(table))
+            single_ops.run_op(
                 "gradient_noise", arrays, dtype=np.dtype(dtype), axis="tiles", pieces=len(table), sizes=(5, 1 << 12, 1),
                 coefficients=np.array([9.0, 0.25]), step=2**33 + 7, threads=threads, isa=isa,
             )  # fmt: skip
@@ -277,7 +277,7 @@ class SquaredNorm(Wrapper):
 
     def ops(self, theta: Array, grad: Array, table: Array) -> StepOps:
         step, self.squares = super().ops(theta, grad, table), np.zeros(len(table))
-        arrays = (self.squares, self.iterate(theta), *[None] * (MAX_ARRAYS - 3), table)
+        arrays = (self.squares, self.iterate(theta), table)
         return step._replace(after=[*step.after, Op("tiles", "square_sum", arrays)])
 
 
@@ -412,9 +412,9 @@ def test_average_kernel_and_twin(isa: str, dtype: type) -> None:
         for weight in (0.0, 1e-3, 0.4999, 0.5, 0.9, 1.0):
             average, theta = rng.normal(size=(2, n)).astype(dtype)
             got, twin, table = average.copy(), average.astype(np.float64), np.array([[0, 1, n, n]])
-            arrays = (got, theta, *[None] * 5, table)
+            arrays = (got, theta, table)
             row = np.array([5.0, weight])
-            assert not _kernels.run_op(
+            assert not single_ops.run_op(
                 "average", arrays, dtype=np.dtype(dtype), axis="tiles", sizes=(1,), coefficients=row, isa=isa
             )  # fmt: skip
             reference.average(twin, theta.astype(np.float64), weight)

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from nncore import data, initializers, landscapes, losses, optimizers, samplers, schedules
 from nncore._kernels import get_num_threads, set_num_threads
-from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
-from nncore.clipping import ClipGlobalNorm, ClipNorm, ClipValue
+from nncore._messages import shown as _shown
+from nncore._utils.hints import PACKAGE as _PACKAGE
+from nncore._utils.hints import hint as _hint
+from nncore._version import __version__ as __version__
+from nncore.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)  # fmt: skip
 from nncore.config import show_config
 from nncore.errors import DivergenceError
-from nncore.hints import PACKAGE as _PACKAGE
-from nncore.hints import hint as _hint
 from nncore.history import History
 from nncore.layers import (
     ELU,
@@ -58,8 +66,7 @@ from nncore.losses import (
     SoftmaxCrossEntropy,
     SquaredError,
 )  # fmt: skip
-from nncore.lr_find import LearningRates
-from nncore.model import Sequential
+from nncore.model import Sequential, load
 from nncore.optimizers import (
     EMA,
     SGD,
@@ -69,6 +76,9 @@ from nncore.optimizers import (
     AdaMax,
     AdamW,
     AMSGrad,
+    ClipGlobalNorm,
+    ClipNorm,
+    ClipValue,
     DeltaBarDelta,
     GradientNoise,
     Lion,
@@ -80,17 +90,11 @@ from nncore.optimizers import (
     RMSprop,
     Rprop,
 )  # fmt: skip
-from nncore.plateau import ReduceLROnPlateau
-from nncore.profile import Profile
 from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
-from nncore.shown import shown as _shown
-from nncore.storage import load
-from nncore.trainer import Trainer
+from nncore.training import LearningRates, Profile, Trainer
 
 if TYPE_CHECKING:
     from nncore import reference, second_order
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ELU", "EMA", "GELU", "GRU", "L1", "L2", "SGD", "AMSGrad", "ActivityL1", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW",

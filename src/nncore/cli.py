@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 import nncore as nn
 from nncore import landscapes
+from nncore._messages import shown
 from nncore.optimizers import OPTIMIZERS, Optimizer
-from nncore.shown import shown
 
 __all__ = ["main"]
 
@@ -103,7 +103,7 @@ def _compare(asked: argparse.Namespace) -> landscapes.Comparison:
             raise ValueError(f"--{option}: expected at least {least}, got {value}")
     factories = {name: _factory(name) for name in asked.optimizers}
     if asked.out:
-        from nncore.figures import new_figure
+        from nncore._utils.figures import new_figure
 
         figure = new_figure("--out", (1, 1), asked.out)  # is matplotlib there? before the work, not after
         suffixes, path = figure.canvas.get_supported_filetypes(), Path(asked.out)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from nncore import _kernels
-from nncore.model import Text
+from nncore._kernels import program, threads
+from nncore._utils.text import Text
+from nncore._version import __version__
 
 __all__ = ["show_config"]
 
@@ -17,9 +19,6 @@ def show_config() -> Text:
     >>> "instruction set" in nn.show_config()
     True
     """
-    from nncore import __version__
-    from nncore._kernels import program, threads
-
     openmp = "yes" if program.has_openmp() else "no: every call runs on one thread"
     return Text(
         f"nncore {__version__}\n"

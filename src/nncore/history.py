@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.figures import finish, new_figure
-from nncore.hints import hint
+from nncore._messages import shown
+from nncore._utils.figures import finish, new_figure
+from nncore._utils.hints import hint
+from nncore._utils.tables import html_table
 from nncore.losses import LOSSES
 from nncore.optimizers import hyper
-from nncore.shown import shown
-from nncore.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -221,6 +221,20 @@ class History(dict[str, NDArray[np.float64]]):
         for name, values in columns.items():
             values[rows:] = (numbers.get(name, math.nan),)
         self._bind(columns, rows + 1)
+
+    def extend(self, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> None:
+        """Add rows: columns of the same length, None for NaN.
+
+        >>> history = History()
+        >>> history.extend({"loss": [0.9, 0.5], "lr": np.array([0.1, 0.05])})
+        >>> len(history)
+        2
+        """
+        added, rows = History.from_columns(columns), self._table[1]
+        table = self._with(added._table[0])
+        for name, values in table.items():
+            values[rows:] = added._table[0].get(name, [math.nan] * len(added))
+        self._bind(table, rows + len(added))
 
     def _with(self, names: Iterable[str]) -> dict[str, list[float]]:
         """The columns, with new ones for the names that have none; the table does not have these yet."""

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.fields import Converted, number, plain
-from nncore.files import class_name, is_own
-from nncore.shown import shown
+from nncore._messages import shown
+from nncore._utils.fields import Converted, number, plain
+from nncore._utils.files import class_name, is_own
 
 __all__ = [
     "INITIALIZERS", "Constant", "FanOutNormal", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",

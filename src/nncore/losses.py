@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore.arrays import for_kernels, read_only, returned
-from nncore.data.validation import as_numbers, convert, not_finite
-from nncore.fields import Converted, Number, Value
-from nncore.hints import hint
-from nncore.shown import shown
-from nncore.tape import Op, Signal, Tape
+from nncore._messages import shown
+from nncore._utils.arrays import for_kernels, read_only, returned
+from nncore._utils.checks import as_numbers, convert, not_finite
+from nncore._utils.fields import Converted, Number, Value
+from nncore._utils.hints import hint
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = [
     "LOSSES", "BinaryCrossEntropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError", "MeanSquaredError",

@@ -8,22 +8,28 @@ are the same for plain `SGD` alone. `L1` is coupled; `ProximalL1` is decoupled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.fields import Converted, Number, Value
-from nncore.shown import shown
-
-if TYPE_CHECKING:
-    from nncore.layers.base import Parameter
-    from nncore.model import Sequential
+from nncore._messages import shown
+from nncore._utils.fields import Converted, Number, Value
+from nncore.layers.base import Layer, Parameter
 
 __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
 
 Array = NDArray[Any]
+
+
+class Layered(Protocol):
+    """What is read of a model."""
+
+    @property
+    def layers(self) -> Sequence[Layer]: ...
+    @property
+    def parameters(self) -> Array: ...
 
 
 class Regularizer(Value):
@@ -41,14 +47,14 @@ class Regularizer(Value):
         proximal: float
     l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
 
-    def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
+    def parts(self, model: Layered) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, and which."""
         for layer in model.layers:
             for name, parameter in layer.parameters.items():
                 if parameter.regularized:
                     yield parameter, getattr(layer, name), self
 
-    def value(self, model: Sequential) -> float:
+    def value(self, model: Layered) -> float:
         """The penalty of a model's parameters."""
         total = 0.0
         for _, array, part in self.parts(model):
@@ -57,7 +63,7 @@ class Regularizer(Value):
             total += 0.5 * part.l2 * float(np.square(w).sum()) if part.l2 else 0.0  # which may be infinite where w is not
         return total
 
-    def gradient(self, model: Sequential) -> Array:
+    def gradient(self, model: Layered) -> Array:
         """The penalty's gradient (l1 + proximal) sign(w) + l2 w where weights are, 0 elsewhere; (n,)."""
         gradient = np.zeros_like(model.parameters)
         for parameter, array, part in self.parts(model):
@@ -66,7 +72,7 @@ class Regularizer(Value):
             gradient[own] += (part.l1 + part.proximal) * np.sign(w) + part.l2 * w
         return gradient
 
-    def curvature(self, model: Sequential) -> Array:
+    def curvature(self, model: Layered) -> Array:
         """The diagonal of its second derivatives, l2 where weights are, 0 elsewhere; (n,)."""
         curvature = np.zeros_like(model.parameters)
         for parameter, _, part in self.parts(model):
@@ -212,7 +218,7 @@ class PerLayer(Regularizer):
     def proximal(self) -> float:  # type: ignore[override]
         return max((penalty.proximal for penalty in self.penalties.values()), default=0.0)
 
-    def parts(self, model: Sequential) -> Iterator[tuple[Parameter, Array, Regularizer]]:
+    def parts(self, model: Layered) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         for layer in model.layers:
             for name, parameter in layer.parameters.items():
                 penalty = self.penalties.get(f"{layer.name}.{name}")
@@ -221,7 +227,7 @@ class PerLayer(Regularizer):
                 if penalty is not None:
                     yield parameter, getattr(layer, name), penalty
 
-    def check(self, model: Sequential) -> None:
+    def check(self, model: Layered) -> None:
         """Raise if a name is not that of an array, or of a layer with weights, of the model."""
         arrays = [f"{layer.name}.{name}" for layer in model.layers for name in layer.parameters]
         weighty = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
@@ -232,7 +238,7 @@ class PerLayer(Regularizer):
                 raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {shown(name)}")
 
 
-def get(regularizer: Any, model: Sequential) -> Regularizer | None:
+def get(regularizer: Any, model: Layered) -> Regularizer | None:
     """A regularizer for a model, from itself or from a mapping by names of layers and arrays."""
     if isinstance(regularizer, Mapping):
         regularizer = PerLayer(regularizer)

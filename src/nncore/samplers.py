@@ -7,24 +7,17 @@ the epoch alone, and for some samplers on the loss that each example had when it
 from __future__ import annotations
 
 import copy
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore import _kernels
-from nncore.arrays import OwnsArrays
-from nncore.data.validation import as_numbers
-from nncore.fields import Number, Value, flag
-from nncore.shown import shown
-from nncore.weights import example_weights
-
-if TYPE_CHECKING:
-    from nncore.losses import Loss
-    from nncore.programs import Dataset
+from nncore._messages import shown
+from nncore._utils.checks import as_numbers
+from nncore._utils.fields import Number, Value, flag
+from nncore.data.example_weights import example_weights
 
 __all__ = [
     "SAMPLERS", "Examples", "ImportanceSampling", "LargestLossFirst", "Sampler", "Sequential", "Shuffled", "Stratified",
@@ -329,37 +322,6 @@ def get(sampler: Any, shuffle: Any = True) -> Sampler:
     if isinstance(sampler, str) and sampler in names:
         return SAMPLERS[sampler]()
     raise ValueError(f"sampler must be a Sampler or one of {', '.join(names)}, got {shown(sampler)}")
-
-
-class LastLosses(OwnsArrays):
-    """The loss that each example had when it was last trained on, for the data that a sampler last asked for.
-
-    Attributes
-    ----------
-    fingerprint : int
-        Of that data and of the loss: a checksum of targets, weights and some 256 of the inputs.
-    values : float64 array (count,) or None
-    """
-
-    def __init__(self, fingerprint: int = 0, values: Float64 | None = None) -> None:
-        self.fingerprint, self.values = fingerprint, values
-
-    def of(self, data: Dataset, loss: Loss, evaluate: Callable[[Float64], object]) -> Float64:
-        """The losses of this data, to be kept up to date in place; ``evaluate`` fills an array with them the first time."""
-        parts = [data.of_examples(part) for part in (data.targets[0].array, data.weights) if part is not None]
-        some = np.linspace(0, len(data) - 1, min(len(data), 256)).astype(np.int64)  # of what may be a large file
-        rows = data.rows[data.row_numbers(some[None])[0]]
-        parts += [rows] if isinstance(rows, np.ndarray) else [rows.values, rows.columns, rows.starts]
-        fingerprint = zlib.crc32(f"{loss.name} {loss.config()}".encode(), len(data))
-        for part in parts:
-            fingerprint = zlib.crc32(np.ascontiguousarray(part).data.cast("B"), fingerprint)
-        if self.values is None or fingerprint != self.fingerprint or len(self.values) != len(data):
-            values = np.zeros(len(data))
-            evaluate(values)
-            if not np.isfinite(values).all():  # training will say so itself
-                values[...] = 0
-            self.fingerprint, self.values = fingerprint, values
-        return self.values
 
 
 def checked_orders(sampler: Sampler, examples: Examples, count: int, done: int, epochs: int) -> Int64 | None:

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
-from nncore.files import class_name, is_own
-from nncore.shown import shown
+from nncore._messages import shown
+from nncore._utils.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
+from nncore._utils.files import class_name, is_own
 
 __all__ = [
     "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",

@@ -12,19 +12,18 @@ import numpy as np
 
 from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, one_thread
-from nncore._kernels.program import Exclusive, Program, PythonOp, all_finite, shuffled_orders
+from nncore._kernels.program import MOST_LANES, MOST_PANEL, Exclusive, Program, PythonOp, all_finite, shuffled_orders
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
-from nncore.shown import shown
+from nncore._messages import shown
 
 __all__ = [
-    "Exclusive", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "dense_backward_input",
-    "dense_backward_weight", "dense_forward", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread",
-    "op_names", "op_table", "packed_size", "run_op", "set_num_threads", "shuffled_orders", "weight_tiles",
+    "Exclusive", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "gemm_name", "gemm_variant",
+    "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size", "set_num_threads", "shuffled_orders",
+    "weight_tiles",
 ]  # fmt: skip
 
-PACK_UNITS = 16  # the packed copy of W rounds its units up to whole vectors, of 16 reals at most
-TILE = 32, 256  # units and inputs of a tile of W: whole panels; with its optimizer state it stays in L2
-LARGE_TILE = 64, 1024  # of a W large enough to be shared out in such tiles: longer streams from memory
+TILE = MOST_PANEL, 256  # units and inputs of a tile of W: whole panels; with its optimizer state it stays in L2
+LARGE_TILE = 2 * MOST_PANEL, 1024  # of a W large enough to be shared out in such tiles: longer streams from memory
 LARGE = 1 << 19  # weights
 
 
@@ -60,24 +59,6 @@ def op_names() -> tuple[str, ...]:
     return tuple(op_table().names)
 
 
-def run_op(
-    name: str, arrays: Sequence[Any], *, dtype: Any, sizes: Sequence[int] = (), constants: Sequence[float] = (), rows: int = 1,
-    axis: str = "rows", pieces: int = 1, index: np.ndarray | None = None, position: int = 0, scale: float = 0.0,
-    coefficients: np.ndarray | None = None, step: int = 0, threads: int | None = None, isa: str | None = None,
-    block_rows: int = 16,
-) -> int:  # fmt: skip
-    """Run one op by itself; returns 1 if it reported a failure. ``scale`` is that of the losses' gradients, 0 for 1 / rows."""
-    ops = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces)]
-    one = Program(op_table(isa), dtype, [(axis, pieces, None, False, ops)], block_rows=block_rows)
-    if coefficients is not None:
-        coefficients = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(1, -1)
-    done, _ = one.run(
-        examples=rows, batch=rows, origin=position, order=index, coefficients=coefficients, scale=scale, step_offset=step,
-        threads=threads or get_num_threads(), keep_denormals=True,
-    )  # fmt: skip
-    return 1 - int(done)
-
-
 class TileOps:
     """Ops (name, arrays, sizes, constants) that go one after another over each tile, ready to run."""
 
@@ -107,39 +88,11 @@ def weight_tiles(units: int, inputs: int) -> np.ndarray:
     """The tiles of W, (tiles, 4) int64: units [u0, u1) by inputs [j0, j1). Whole panels of units, even shares of the inputs."""
     height, most = LARGE_TILE if units * inputs >= LARGE else TILE
     across = -(-inputs // most)
-    width = -(-inputs // (16 * across)) * 16
+    width = -(-inputs // (MOST_LANES * across)) * MOST_LANES
     corners = [(u, j) for u in range(0, units, height) for j in range(0, inputs, width)]
     return np.array([(u, min(u + height, units), j, min(j + width, inputs)) for u, j in corners], dtype=np.int64)
 
 
 def packed_size(units: int, inputs: int) -> int:
     """How many numbers the packed copy of W takes (see dense.h)."""
-    return -(-units // PACK_UNITS) * PACK_UNITS * inputs
-
-
-def dense_forward(
-    y: np.ndarray, x: np.ndarray, W: np.ndarray, b: np.ndarray | None, *, threads: int | None = None, isa: str | None = None
-) -> None:
-    """y = x Wᵀ + b, packing W first."""
-    tiles, packed = weight_tiles(*W.shape), np.empty(packed_size(*W.shape), dtype=W.dtype)
-    run: dict[str, Any] = {"axis": "tiles", "pieces": len(tiles), "threads": threads, "isa": isa}
-    run_op("pack_weight", (packed, W, tiles), dtype=W.dtype, sizes=W.shape, **run)
-    run_op("dense_forward", (y, x, packed, b), dtype=W.dtype, sizes=W.shape, rows=len(x), threads=threads, isa=isa)
-
-
-def dense_backward_input(
-    dx: np.ndarray, dy: np.ndarray, W: np.ndarray, *, threads: int | None = None, isa: str | None = None
-) -> None:
-    """dx = dy W."""
-    run_op("dense_backward_input", (dx, dy, W), dtype=W.dtype, sizes=W.shape, rows=len(dy), threads=threads, isa=isa)
-
-
-def dense_backward_weight(
-    dW: np.ndarray, db: np.ndarray | None, dy: np.ndarray, x: np.ndarray, *, threads: int | None = None, isa: str | None = None
-) -> None:
-    """dW = dyᵀ x and, unless ``db`` is None, db = Σ dy."""
-    tiles = weight_tiles(*dW.shape)
-    run: dict[str, Any] = {"dtype": dW.dtype, "rows": len(x), "axis": "tiles", "threads": threads, "isa": isa}
-    run_op("dense_backward_weight", (dW, dy, x, tiles), sizes=dW.shape, pieces=len(tiles), **run)
-    if db is not None:
-        run_op("dense_backward_bias", (db, dy), sizes=db.shape, **run)
+    return -(-units // MOST_LANES) * MOST_LANES * inputs

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._kernels.threads import Lock
-from nncore.shown import shown
+from nncore._messages import shown
 
 __all__ = ["gemm", "gemm_name", "gemm_variant", "one_blas_thread", "one_thread"]
 

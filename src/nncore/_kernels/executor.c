@@ -5,23 +5,11 @@
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
-#include <sched.h>
-#if defined(__linux__)
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 #endif
 
-#include "denormals.h"
-#include "philox.h"
+#include "math/denormals.h"
+#include "team.h"
 
-#if !defined(__GNUC__) || defined(_WIN32)
-#error "nncore needs a compiler with GNU C's vectors and atomics, and POSIX"
-#endif
-
-enum { CACHE_LINE = 64, MOST_SHARED = 0xFFFF };
 static const double SECONDS_PER_QUESTION = 0.05;    /* how often `stop` is asked */
 
 /* One thread's view of the run. */
@@ -34,12 +22,6 @@ typedef struct {
     double asked;                /* when `stop` was last asked */
 } nn_thread;
 
-/* What is left of a thread's pieces of a stage: the stage's number (32 bits), the first piece and the end (16 bits each). */
-typedef struct {
-    uint64_t left;
-    char pad[CACHE_LINE - sizeof(uint64_t)];
-} nn_share;
-
 /* What the threads of a run share. */
 typedef struct {
     const nn_program *program;
@@ -49,63 +31,9 @@ typedef struct {
     int home;                    /* the core of the calling thread */
     nn_share *shares;            /* (threads,) */
     int stopped;                 /* `stop` said so: the pieces that are left are not worth computing */
-    char pad[CACHE_LINE];
-    int waiting;                 /* the barrier: how many have arrived, */
-    int round;                   /* how often all have, */
-    int sleeping;                /* how many gave up spinning */
+    char pad[NN_CACHE_LINE];
+    nn_barrier barrier;
 } nn_team;
-
-#ifdef _OPENMP
-enum { SPINS = 2000 };
-
-/* Sleeping until *word is no longer `value`, and waking all who sleep so.  A thread that only spins or yields may stay on the
- * core of the one it waits for; one that is woken goes to an idle core. */
-#if defined(__linux__)
-static void sleep_while(int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
-static void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
-#else
-static void sleep_while(int *word, int value) { (void)word, (void)value, sched_yield(); }
-static void wake_all(int *word) { (void)word; }
-#endif
-
-/* A thread that wakes up on the core of the one that called it would share it for a while: off to another, and free to move
- * again. */
-static void leave_core(int home) {
-#if defined(__linux__)
-    cpu_set_t allowed, others;
-    if (home < 0 || sched_getcpu() != home || sched_getaffinity(0, sizeof allowed, &allowed)) return;
-    others = allowed;
-    CPU_CLR(home, &others);
-    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others)) sched_setaffinity(0, sizeof allowed, &allowed);
-#else
-    (void)home;
-#endif
-}
-
-/* All threads meet: spin for some ten microseconds, then sleep. */
-static void meet(nn_team *team, int threads) {
-    if (threads == 1) return;
-    const int round = __atomic_load_n(&team->round, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&team->waiting, 1, __ATOMIC_ACQ_REL) == threads) {
-        __atomic_store_n(&team->waiting, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&team->round, round + 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&team->sleeping, __ATOMIC_SEQ_CST)) wake_all(&team->round);
-        return;
-    }
-    for (int spins = 0; spins < SPINS; spins++) {
-        if (__atomic_load_n(&team->round, __ATOMIC_ACQUIRE) != round) return;
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#endif
-    }
-    __atomic_add_fetch(&team->sleeping, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&team->round, __ATOMIC_SEQ_CST) == round) sleep_while(&team->round, round);
-    __atomic_sub_fetch(&team->sleeping, 1, __ATOMIC_SEQ_CST);
-}
-#else
-static void leave_core(int home) { (void)home; }
-static void meet(nn_team *team, int threads) { (void)team, (void)threads; }
-#endif
 
 /* The first piece of thread t: pieces are shared out in order, by their cost. */
 static int64_t share(const nn_stage *stage, int64_t pieces, int t, int threads) {
@@ -175,20 +103,6 @@ static int should_stop(nn_team *team, nn_thread *thread, int may_stop) {
     return __atomic_load_n(&team->stopped, __ATOMIC_RELAXED);
 }
 
-/* Takes a piece out of a share that was [first, last) when the stage began: its owner the first one, another thread the last
- * one; -1 if none is left. */
-static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_t last, int own) {
-    uint64_t seen = __atomic_load_n(&share->left, __ATOMIC_ACQUIRE);
-    for (;;) {
-        const int begun = seen >> 32 == (stage & 0xFFFFFFFFu);    /* or else the share is still that of an earlier stage */
-        const uint64_t begin = begun ? seen >> 16 & 0xFFFF : (uint64_t)first, end = begun ? seen & 0xFFFF : (uint64_t)last;
-        if (begin >= end) return -1;
-        const uint64_t rest = own ? (begin + 1) << 16 | end : begin << 16 | (end - 1);
-        if (__atomic_compare_exchange_n(&share->left, &seen, stage << 32 | rest, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            return (int64_t)(own ? begin : end - 1);
-    }
-}
-
 /* Each thread goes through its own share; when that is done, it takes pieces from the ends of the others': a thread whose core
  * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits.  What is one
  * whole runs on the calling thread: Python code in it finds its locks and its thread-local state. */
@@ -248,7 +162,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
             thread->failed = 0;
             __atomic_store_n(&team->failed_stage, thread->stages, __ATOMIC_RELAXED);
         }
-        meet(team, thread->count);
+        meet(&team->barrier, thread->count);
         /* A faster thread may already have failed in a later stage: only this one counts here. */
         const uint64_t failed = __atomic_load_n(&team->failed_stage, __ATOMIC_RELAXED);
         if (failed && failed <= thread->stages) return 0;
@@ -257,7 +171,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
         const int finite = isfinite(record_sum(program->records[0], context->rows));
         if (thread->number == 0) keep_records(program, team->run, step, context);
         if (!finite && program->stops) return 0;
-        if (s == last - 1) meet(team, thread->count);    /* or the next step would overwrite the records */
+        if (s == last - 1) meet(&team->barrier, thread->count);    /* or the next step would overwrite the records */
     }
     return 1;
 }
@@ -303,12 +217,12 @@ static void run_thread(nn_team *team, int number, int count) {
             for (int64_t k = 0; k < program->n_notes; k++)
                 run->notes_out[(step - run->first_step) * program->n_notes + k] = record_sum(program->notes[k], program->note_parts[k]);
     }
-    meet(team, count);
+    meet(&team->barrier, count);
     if (number == 0) {    /* the last stages run whatever has come before */
         __atomic_store_n(&team->failed_stage, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&team->stopped, 0, __ATOMIC_RELAXED);
     }
-    meet(team, count);
+    meet(&team->barrier, count);
     run_stages(team, program->leave, program->n_stages, step, &context, &thread);
     if (number == 0) team->done = step - run->first_step;
     nn_set_denormals(denormals);
@@ -322,9 +236,7 @@ int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
         return team.done;
     }
 #ifdef _OPENMP
-#if defined(__linux__)
-    team.home = sched_getcpu();
-#endif
+    team.home = current_core();
     nn_share shares[NN_MAX_THREADS];
     if (threads > NN_MAX_THREADS) threads = NN_MAX_THREADS;
     for (int t = 0; t < threads; t++) shares[t].left = 0;
@@ -335,59 +247,4 @@ int64_t nn_execute(const nn_program *program, const nn_run *run, int threads) {
     run_thread(&team, 0, 1);
 #endif
     return team.done;
-}
-
-int nn_has_openmp(void) {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
-}
-
-int nn_openmp_threads(void) {
-#ifdef _OPENMP
-    const int most = omp_get_max_threads();
-#if _OPENMP >= 200805    /* OpenMP 3.0 */
-    if (omp_get_thread_limit() < most) return omp_get_thread_limit();
-#endif
-    return most;
-#else
-    return 1;
-#endif
-}
-
-/* `count` numbers for elements first, first + 1, …; first is a multiple of 4. */
-static void draw(uint32_t *random, int64_t first, int64_t count, uint64_t seed, uint64_t epoch) {
-    for (int64_t i = 0; i < count; i += 4) nn_philox(random + i, seed, (uint64_t)(first + i) / 4, epoch);
-}
-
-/* One of 0 … i without bias (Lemire: Fast random integer generation in an interval, 2019): a few values of the random number
- * are rejected, and another one is drawn, whose counter no element has. */
-static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) {
-    const uint32_t bound = (uint32_t)i + 1;
-    uint64_t product = (uint64_t)random * bound;
-    for (uint64_t again = 1; (uint32_t)product < bound && (uint32_t)product < -bound % bound; again++) {
-        uint32_t other[4];
-        nn_philox(other, seed, again << 32 | bound, epoch);
-        product = (uint64_t)other[0] * bound;
-    }
-    return (int64_t)(product >> 32);
-}
-
-/* Fisher-Yates from inside out: element i takes a place among those before it, and what was there moves to place i. */
-void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
-    enum { DRAWN = 256 };
-    uint32_t random[DRAWN];
-    for (uint64_t epoch = first_epoch; epoch < first_epoch + (uint64_t)epochs; epoch++, order += n) {
-        for (int64_t first = 0; first < n; first += DRAWN) {
-            const int64_t last = first + DRAWN < n ? first + DRAWN : n;
-            draw(random, first, last - first, seed, epoch);
-            for (int64_t i = first; i < last; i++) {
-                const int64_t j = below(i, random[i - first], seed, epoch);
-                order[i] = order[j];
-                order[j] = i;
-            }
-        }
-    }
 }

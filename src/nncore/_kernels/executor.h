@@ -63,13 +63,4 @@ typedef struct {
 /* Runs until last_step or until a step fails, on at most NN_MAX_THREADS threads; returns the number of steps completed. */
 int64_t nn_execute(const nn_program *program, const nn_run *run, int threads);
 
-/* Was OpenMP there when this was compiled? */
-int nn_has_openmp(void);
-
-/* How many threads OpenMP would use now: OMP_NUM_THREADS, OMP_THREAD_LIMIT, omp_set_num_threads; 1 without OpenMP. */
-int nn_openmp_threads(void);
-
-/* order (epochs, n): for each epoch e a permutation of 0 … n-1 that depends on (seed, first_epoch + e) alone. */
-void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch);
-
 #endif

@@ -10,8 +10,8 @@
 #include <emmintrin.h>
 #endif
 #include "kernels.h"
-#include "philox.h"
-#include "tiles.h"
+#include "math/philox.h"
+#include "ops/tiles.h"
 
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 #define NN_UNROLL _Pragma("GCC unroll 16")
@@ -30,7 +30,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"    /* arrays that the micro-kernel fills through a pointer */
 #endif
 
-#include "random.h"
+#include "math/random.h"
 
 #define real float
 #define integer int32_t

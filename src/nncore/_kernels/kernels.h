@@ -9,8 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "layout.h"
+
+#if !defined(__GNUC__) || defined(_WIN32)
+#error "nncore needs a compiler with GNU C's vectors and atomics, and POSIX"
+#endif
+
 enum { NN_MAX_ARRAYS = 16, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
-enum { NN_TILE_TABLE = 7 };    /* which array has the tiles of an op of the update (tiles.h) */
+enum { NN_TILE_TABLE = NN_MAX_ARRAYS - 1 };    /* which array has the tiles of an op of the update (tiles.h) */
 
 /* Why a run stopped, one bit each; 0: it did not. */
 enum nn_failure {
@@ -52,11 +58,11 @@ struct nn_op {
     int64_t length[NN_MAX_ARRAYS];        /* rows of an array */
 };
 
-/* One line of the table of kernels. */
+/* One line of the table of ops, op_table.h, which explains its strings. */
 typedef struct {
     const char *name;
     nn_kernel run[2];                     /* for float, for double */
-    unsigned reads;                       /* bit k: array k is only read, and may be read-only; all others must be writeable */
+    const char *arrays, *sizes, *constants;
 } nn_entry;
 
 #endif

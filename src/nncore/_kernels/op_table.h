@@ -1,75 +1,218 @@
-/* Every op by name: what Python binds.  A new kernel is one line here.
+/* Every op, and what Python binds to it: the one declaration of its arrays, sizes and constants.
  *
- * READER marks arrays that come from a user and are only read, one bit each: they may be read-only.  The boundary takes nothing
- * read-only for any other array.  UPDATE is an optimizer's step, which only reads the gradient. */
-#define READER(op, arrays) {#op, {op_##op##_f32, op_##op##_f64}, arrays},
-#define ENTRY(op) READER(op, 0)
-#define UPDATE(op) READER(op, 1u << 1)
-#define PAIR(op) ENTRY(op##_forward) ENTRY(op##_backward)
-#define TANGENT(op) ENTRY(op##_tangent_backward)
+ *     OP(name, "arrays", "sizes", "constants")     names in their order, separated by spaces
+ *
+ *     y=      an array that the op writes to; all others are only read, and may be read-only
+ *     b?      an array that may be missing (NULL here, None in Python); a size that may be left out at the end, and is 0 then
+ *
+ * The boundary (program.pyx) checks what it binds against this, and docs/design/kernels.rst prints it, with what the names stand
+ * for.  A new kernel is one line here; so is an activation with its three ops, and a loss with its two.  Where a shape or a type
+ * needs saying, it stands beside the op's function. */
+#define OP(name, arrays, sizes, constants) {#name, {op_##name##_f32, op_##name##_f64}, arrays, sizes, constants},
+
+/* Of an op over tiles of the parameters (tiles.h) the last array is their table, which the boundary puts at NN_TILE_TABLE. */
+#define TILE_TABLE "tile_table"
+#define OVER_TILES(name, arrays, sizes, constants) OP(name, arrays " " TILE_TABLE, sizes, constants)
+
+#define ACTIVATION(name, constants)                                                                                            \
+    OP(name##_forward, "h= z", "width", constants)                                                                             \
+    OP(name##_backward, "dz= dh z h", "width", constants)                                                                      \
+    OP(name##_tangent_backward, "tdz= tdh dh tz z h", "width", constants)
+#define LOSS(name, constants)                                                                                                  \
+    OP(name, "loss= dy=? y d weight?", "width", constants)                                                                     \
+    OP(name##_tangent, "tdy= ty y d weight?", "width", constants)
+#define PAIR(name, sizes, constants)                                                                                           \
+    OP(name##_forward, "y= x", sizes, constants)                                                                               \
+    OP(name##_backward, "dx= dy", sizes, constants)
+#define UPDATE(name, slots) OVER_TILES(name, "theta= g" slots, "", "")
+
+#define STREAM "key place"    /* of random numbers: random.h */
+#define STEPS "units inputs gap x_gap steps"
+#define CELL "units steps sequences sampled " STREAM
+#define NORM "channels length places"
+#define GROUPS "groups size share"
 
 static const nn_entry nn_table[] = {
     /* moving rows */
-    READER(gather_rows, 1u << 1) READER(gather_csr, 1u << 1 | 1u << 2 | 1u << 3) READER(gather_labels, 1u << 1)
-    READER(gather_one_hot, 1u << 1) READER(gather_weights, 1u << 1) ENTRY(write_rows) ENTRY(spread_rows) ENTRY(nothing)
+    OP(gather_rows, "out= data", "width", "")
+    OP(gather_csr, "out= values columns starts", "width", "")
+    OP(gather_labels, "out= labels", "classes", "")
+    OP(gather_one_hot, "out= labels", "width", "off on")
+    OP(gather_weights, "out= weights", "", "")
+    OP(write_rows, "out= rows", "width", "")
+    OP(spread_rows, "out= rows", "width gap repeats", "")
+
     /* dense */
-    ENTRY(dense_forward) ENTRY(dense_forward_direct) ENTRY(dense_forward_narrow)
-    ENTRY(dense_backward_input) ENTRY(dense_backward_weight) ENTRY(dense_backward_bias) ENTRY(pack_weight) ENTRY(pack_large_weight)
-    ENTRY(dense_forward_blas) ENTRY(dense_backward_input_blas) ENTRY(dense_backward_weight_blas)
-    /* recurrent */
-    PAIR(simple_rnn) PAIR(gru)
-    ENTRY(dense_steps_forward) ENTRY(dense_steps_backward_input) ENTRY(dense_steps_backward_weight)
-    ENTRY(dense_steps_forward_blas) ENTRY(dense_steps_backward_input_blas) ENTRY(dense_steps_backward_weight_blas)
-    ENTRY(dense_steps_backward_bias)
+    OP(dense_forward, "y= x packed_W b?", "units inputs x_gap?", "")
+    OP(dense_forward_direct, "y= x W b?", "units inputs x_gap tile_units", "")
+    OP(dense_forward_narrow, "y= x W b?", "units inputs x_gap?", "")
+    OP(dense_backward_input, "dx= dy W", "units inputs dy_gap?", "")
+    OP(dense_backward_weight, "dW= dy x tiles", "units inputs dy_gap? x_gap?", "")
+    OP(dense_backward_bias, "db= dy", "units", "")
+    OP(pack_weight, "packed_W= W tiles", "units inputs", "")
+    OP(pack_large_weight, "packed_W= W tiles", "units inputs", "")
+    OP(dense_forward_blas, "y= x W b? gemm", "units inputs x_gap?", "")
+    OP(dense_backward_input_blas, "dx= dy W gemm", "units inputs dy_gap?", "")
+    OP(dense_backward_weight_blas, "dW= dy x tiles gemm", "units inputs dy_gap? x_gap?", "")
+
+    /* recurrent; `new` and `gates` come with the input's part in them */
+    OP(simple_rnn_forward, "y= new= previous= product= packed_U", CELL, "rate")
+    OP(simple_rnn_backward, "delta= carry= dy new U g=?", CELL, "rate")
+    OP(gru_forward, "y= gates= q= previous= product= packed_U c", CELL, "rate")
+    OP(gru_backward, "delta= recurrent_delta= carry= dy gates q previous U g=?", CELL, "rate")
+    OP(dense_steps_forward, "y= x packed_W b?", STEPS, "")
+    OP(dense_steps_backward_input, "dx= dy W", STEPS, "")
+    OP(dense_steps_backward_weight, "dW= dy x tiles", STEPS, "")
+    OP(dense_steps_backward_bias, "db= dy", STEPS, "")
+    OP(dense_steps_forward_blas, "y= x W b? gemm", STEPS, "")
+    OP(dense_steps_backward_input_blas, "dx= dy W gemm", STEPS, "")
+    OP(dense_steps_backward_weight_blas, "dW= dy x tiles gemm", STEPS, "")
+
     /* activations */
-    PAIR(sigmoid) PAIR(tanh) PAIR(relu) PAIR(softplus) PAIR(softmax) PAIR(identity) PAIR(leaky_relu) PAIR(elu)
-    PAIR(gelu) PAIR(gelu_tanh) PAIR(silu)
+    ACTIVATION(sigmoid, "")
+    ACTIVATION(tanh, "")
+    ACTIVATION(relu, "")
+    ACTIVATION(leaky_relu, "slope")
+    ACTIVATION(elu, "alpha")
+    ACTIVATION(softplus, "")
+    ACTIVATION(gelu, "")
+    ACTIVATION(gelu_tanh, "")
+    ACTIVATION(silu, "")
+    ACTIVATION(softmax, "")
+    ACTIVATION(identity, "")
+    OP(activity_l1_forward, "h= penalty= z", "width add", "strength")
+    OP(activity_l1_backward, "dz= dh z", "width", "strength")
+
     /* noise */
-    PAIR(dropout) PAIR(scaled) ENTRY(gaussian_noise_forward) PAIR(gaussian_dropout)
-    PAIR(shakeout) PAIR(whiteout_multiplicative) PAIR(whiteout_additive)
-    PAIR(activity_l1)
-    /* normalisation */
-    PAIR(batch_norm) PAIR(batch_norm_relu) ENTRY(batch_norm_sums) ENTRY(batch_norm_statistics) ENTRY(batch_renorm_statistics)
-    ENTRY(batch_norm_constants) ENTRY(batch_norm_track) ENTRY(batch_renorm_track)
-    ENTRY(batch_norm_backward_sums) ENTRY(batch_norm_relu_backward_sums)
-    ENTRY(batch_norm_backward_statistics) PAIR(group_norm) PAIR(rms_norm) ENTRY(group_norm_backward_weight)
-    ENTRY(weight_norm_weight) ENTRY(weight_norm_backward)
-    /* losses and hits */
-    ENTRY(squared_error) ENTRY(mean_squared_error) ENTRY(mean_absolute_error) ENTRY(huber) ENTRY(hinge)
-    ENTRY(binary_cross_entropy) ENTRY(kl_divergence) ENTRY(sigmoid_cross_entropy)
-    ENTRY(softmax_cross_entropy) ENTRY(softmax_cross_entropy_labels)
-    ENTRY(accuracy_labels) ENTRY(accuracy_targets) ENTRY(accuracy_binary)
+    PAIR(dropout, "width " STREAM, "scale threshold")
+    PAIR(scaled, "width", "factor")
+    PAIR(gaussian_dropout, "width " STREAM, "stddev")
+    OP(gaussian_noise_forward, "y= x", "width " STREAM, "stddev")
+    OP(shakeout_forward, "packed_W=? noisy_W= W tiles", "units inputs " STREAM, "scale threshold c rate")
+    OP(shakeout_backward, "dW= tiles W dy", "units inputs " STREAM, "scale threshold c rate")
+    OP(whiteout_multiplicative_forward, "packed_W=? noisy_W= W tiles", "units inputs " STREAM, "variance power lam")
+    OP(whiteout_multiplicative_backward, "dW= tiles W dy", "units inputs " STREAM, "variance power lam")
+    OP(whiteout_additive_forward, "noisy_b= b? W", "units inputs " STREAM " piece_units", "variance power lam")
+    OP(whiteout_additive_backward, "dW= tiles W dy", "units inputs " STREAM, "variance power lam")
+
+    /* normalization */
+    OP(batch_norm_sums, "partials= counts= x", NORM, "")
+    OP(batch_norm_statistics, "table= batch= partials counts weight bias place?", NORM, "eps")
+    OP(batch_renorm_statistics, "table= batch= partials counts weight bias place? running", NORM " r_max_column d_max_column",
+       "eps r_max d_max")
+    OP(batch_norm_constants, "table= running weight bias place?", NORM, "eps")
+    OP(batch_norm_track, "running= batches= batch place?", NORM, "momentum unbiased eps")
+    OP(batch_renorm_track, "running= batches= batch place?", NORM, "momentum unbiased eps")
+    OP(batch_norm_forward, "y= x table", NORM, "")
+    OP(batch_norm_relu_forward, "y= x table", NORM, "")
+    OP(batch_norm_backward_sums, "partials= counts= dy x table", NORM, "")
+    OP(batch_norm_relu_backward_sums, "partials= counts= dy x table", NORM, "")
+    OP(batch_norm_backward_statistics, "dweight= dbias= factors= partials counts table place?", NORM " constant", "")
+    OP(batch_norm_backward, "dx= dy x table factors", NORM, "")
+    OP(batch_norm_relu_backward, "dx= dy x table factors", NORM, "")
+    OP(group_norm_forward, "y= statistics= x weight bias", GROUPS, "eps")
+    OP(rms_norm_forward, "y= statistics= x weight bias", GROUPS, "eps")
+    OP(group_norm_backward, "dx= partials= counts= dy x statistics weight", GROUPS, "")
+    OP(rms_norm_backward, "dx= partials= counts= dy x statistics weight", GROUPS, "")
+    OP(group_norm_backward_weight, "dweight= dbias= partials counts", "places", "")
+    OP(weight_norm_weight, "W= direction length tiles packed_W=?", "units inputs", "")
+    OP(weight_norm_backward, "ddirection= dlength= dW direction length tiles", "units inputs", "")
+
+    /* losses, and which examples are classified correctly */
+    LOSS(squared_error, "")
+    LOSS(mean_squared_error, "")
+    LOSS(mean_absolute_error, "")
+    LOSS(huber, "delta")
+    LOSS(hinge, "")
+    LOSS(binary_cross_entropy, "")
+    LOSS(kl_divergence, "")
+    LOSS(sigmoid_cross_entropy, "")
+    LOSS(softmax_cross_entropy, "")
+    LOSS(softmax_cross_entropy_labels, "")
+    OP(accuracy_labels, "correct= y labels", "width", "")
+    OP(accuracy_targets, "correct= y d", "width", "")
+    OP(accuracy_binary, "correct= y d", "width", "threshold middle")
+
     /* tangents: Hessian and Gauss-Newton products */
-    ENTRY(dense_tangent_forward) ENTRY(dense_tangent_backward_input) ENTRY(dense_tangent_backward_weight)
-    TANGENT(sigmoid) TANGENT(tanh) TANGENT(relu) TANGENT(softplus) TANGENT(softmax) TANGENT(identity) TANGENT(leaky_relu)
-    TANGENT(elu) TANGENT(gelu) TANGENT(gelu_tanh) TANGENT(silu)
-    ENTRY(squared_error_tangent) ENTRY(mean_squared_error_tangent) ENTRY(mean_absolute_error_tangent) ENTRY(huber_tangent)
-    ENTRY(hinge_tangent) ENTRY(binary_cross_entropy_tangent) ENTRY(kl_divergence_tangent)
-    ENTRY(sigmoid_cross_entropy_tangent) ENTRY(softmax_cross_entropy_tangent)
-    ENTRY(softmax_cross_entropy_labels_tangent) READER(load_direction, 1u << 1) ENTRY(add_product)
-    PAIR(batch_norm_tangent) ENTRY(batch_norm_tangent_statistics) ENTRY(batch_norm_tangent_backward_sums)
-    ENTRY(batch_norm_tangent_backward_statistics) PAIR(group_norm_tangent) ENTRY(group_norm_tangent_backward_weight)
-    PAIR(rms_norm_tangent) ENTRY(rms_norm_tangent_backward_weight)
-    ENTRY(weight_norm_tangent_weight) ENTRY(weight_norm_tangent_backward) PAIR(simple_rnn_tangent) PAIR(gru_tangent)
-    ENTRY(dense_steps_tangent_forward) ENTRY(dense_steps_tangent_backward_input) ENTRY(dense_steps_tangent_backward_weight)
-    /* gradients before the update */
-    ENTRY(penalty) ENTRY(clip_value) ENTRY(square_sum) ENTRY(clip_factor) ENTRY(scale_gradient)
-    ENTRY(gradient_noise)
-    /* parameters after the update */
-    ENTRY(shrink) ENTRY(average)
+    OP(load_direction, "v= V", "n stretch", "")
+    OP(add_product, "P= p", "n stretch", "")
+    OP(dense_tangent_forward, "ty= tx x packed_W packed_V v_b?", "units inputs", "")
+    OP(dense_tangent_backward_input, "tdx= tdy dy W V", "units inputs", "")
+    OP(dense_tangent_backward_weight, "tdW= tdy dy x tx tiles", "units inputs", "")
+    OP(dense_steps_tangent_forward, "ty= tx x packed_W packed_V v_b?", STEPS, "")
+    OP(dense_steps_tangent_backward_input, "tdx= tdy dy W V", STEPS, "")
+    OP(dense_steps_tangent_backward_weight, "tdW= tdy dy x tx tiles", STEPS, "")
+    OP(simple_rnn_tangent_forward, "ty= tnew= tprevious= product= new previous packed_U packed_V", CELL, "rate")
+    OP(simple_rnn_tangent_backward, "tdelta= carry= tdy g delta new tnew U V", CELL, "rate")
+    OP(gru_tangent_forward, "ty= tgates= tq= tprevious= product= gates q previous packed_U packed_V v_c", CELL, "rate")
+    OP(gru_tangent_backward,
+       "tdelta= trecurrent_delta= carry= tdy g recurrent_delta gates q previous tgates tq tprevious U V", CELL, "rate")
+    OP(batch_norm_tangent_statistics, "tangents= partials counts table weight v_weight v_bias place?", NORM " constant", "")
+    OP(batch_norm_tangent_forward, "ty= tx x table tangents", NORM, "")
+    OP(batch_norm_tangent_backward_sums, "partials= tdy dy tx x table tangents", NORM, "")
+    OP(batch_norm_tangent_backward_statistics,
+       "tdweight= tdbias= tangents= partials plain_partials counts table place?", NORM " constant", "")
+    OP(batch_norm_tangent_backward, "tdx= tdy dy tx x table tangents", NORM, "")
+    OP(group_norm_tangent_forward, "ty= tx x statistics weight v_weight v_bias", GROUPS, "")
+    OP(rms_norm_tangent_forward, "ty= tx x statistics weight v_weight v_bias", GROUPS, "")
+    OP(group_norm_tangent_backward, "tdx= tdy dy tx x statistics weight v_weight", GROUPS, "")
+    OP(rms_norm_tangent_backward, "tdx= tdy dy tx x statistics weight v_weight", GROUPS, "")
+    OP(group_norm_tangent_backward_weight, "partials= tdy dy tx x statistics", GROUPS, "")
+    OP(rms_norm_tangent_backward_weight, "partials= tdy dy tx x statistics", GROUPS, "")
+    OP(weight_norm_tangent_weight, "tW= direction length tdirection tlength tiles packed_tW=", "units inputs", "")
+    OP(weight_norm_tangent_backward, "tddirection= tdlength= tdW dW direction length tdirection tlength tiles", "units inputs", "")
+
+    /* gradients before the update, parameters after it */
+    OVER_TILES(penalty, "g= theta penalties= strengths left?", "", "")
+    OVER_TILES(clip_value, "g= squares= acted=", "", "limit")
+    OVER_TILES(square_sum, "squares= g", "", "")
+    OP(clip_factor, "factors= squares first_tiles acted=? g? large_norm=? " TILE_TABLE "?", "groups", "limit")
+    OVER_TILES(scale_gradient, "g= factors", "", "")
+    OVER_TILES(gradient_noise, "g=", STREAM " column", "")
+    OVER_TILES(shrink, "theta= ahead=? strengths v?", "lr_column mu_column", "")
+    OVER_TILES(average, "average= theta", "column", "")
+
     /* optimizers */
-    UPDATE(sgd_update) UPDATE(momentum_update) UPDATE(momentum_outside_update) UPDATE(nesterov_enter) UPDATE(nesterov_update)
-    UPDATE(nesterov_leave) UPDATE(adagrad_update) UPDATE(adagrad_inside_update) UPDATE(rmsprop_update)
-    UPDATE(rmsprop_inside_update) UPDATE(rmsprop_momentum_update) UPDATE(rmsprop_momentum_inside_update)
-    UPDATE(rmsprop_centered_update) UPDATE(rmsprop_centered_inside_update) UPDATE(rmsprop_centered_momentum_update)
-    UPDATE(rmsprop_centered_momentum_inside_update) UPDATE(adadelta_update) UPDATE(adadelta_outside_update)
-    UPDATE(adam_update) UPDATE(adam_inside_update) UPDATE(adamw_update) UPDATE(adamw_inside_update) UPDATE(amsgrad_update)
-    UPDATE(amsgrad_inside_update) UPDATE(adamax_update) UPDATE(nadam_update) UPDATE(lion_update) UPDATE(rprop_update)
-    UPDATE(delta_bar_delta_update)
-    {NULL, {NULL, NULL}, 0}
+    UPDATE(sgd_update, "")
+    UPDATE(momentum_update, " v=")
+    UPDATE(momentum_outside_update, " v=")
+    UPDATE(nesterov_enter, " v= origin=")
+    UPDATE(nesterov_update, " v= origin=")
+    UPDATE(nesterov_leave, " v= origin=")
+    UPDATE(adagrad_update, " r=")
+    UPDATE(adagrad_inside_update, " r=")
+    UPDATE(rmsprop_update, " r=")
+    UPDATE(rmsprop_inside_update, " r=")
+    UPDATE(rmsprop_momentum_update, " r= v=")
+    UPDATE(rmsprop_momentum_inside_update, " r= v=")
+    UPDATE(rmsprop_centered_update, " r= a=")
+    UPDATE(rmsprop_centered_inside_update, " r= a=")
+    UPDATE(rmsprop_centered_momentum_update, " r= a= v=")
+    UPDATE(rmsprop_centered_momentum_inside_update, " r= a= v=")
+    UPDATE(adadelta_update, " r= d=")
+    UPDATE(adadelta_outside_update, " r= d=")
+    UPDATE(adam_update, " m= v=")
+    UPDATE(adam_inside_update, " m= v=")
+    UPDATE(adamw_update, " m= v=")
+    UPDATE(adamw_inside_update, " m= v=")
+    UPDATE(amsgrad_update, " m= v= top=")
+    UPDATE(amsgrad_inside_update, " m= v= top=")
+    UPDATE(adamax_update, " m= u=")
+    UPDATE(nadam_update, " m= v=")
+    UPDATE(lion_update, " m=")
+    UPDATE(rprop_update, " previous= size=")
+    UPDATE(delta_bar_delta_update, " mean= eta=")
+    {NULL, {NULL, NULL}, NULL, NULL, NULL}
 };
-#undef READER
-#undef ENTRY
-#undef UPDATE
+#undef OP
+#undef TILE_TABLE
+#undef OVER_TILES
+#undef ACTIVATION
+#undef LOSS
 #undef PAIR
-#undef TANGENT
+#undef UPDATE
+#undef STREAM
+#undef STEPS
+#undef CELL
+#undef NORM
+#undef GROUPS

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """The boundary to C: binds ops by name to NumPy arrays and runs programs without the GIL.
 
-What is bound here is checked here: names, counts, and that an array is aligned, and writeable unless the kernel only reads it.
-Shapes and dtypes are the caller's business.
+What is bound here is checked here against what op_table.h declares: names, counts, which arrays may be missing, and that an array
+is aligned, and writeable unless the op only reads it. Shapes and dtypes are the caller's business.
 """
 
 import os
@@ -21,8 +21,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from posix.unistd cimport getpid
 
+cdef extern from "layout.h" nogil:
+    enum: NN_CACHE_LINE, NN_MOST_LANES, NN_MOST_PANEL, NN_LAYER_SHIFT, NN_STREAM_SHIFT
+    enum: NN_SLOT_ROWS, NN_CHANNELS, NN_MOMENTS, NN_TABLE, NN_TANGENTS, NN_GROUP_STATISTICS
+
 cdef extern from "kernels.h" nogil:
-    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS
+    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS, NN_TILE_TABLE
     enum: NN_NOT_FINITE, NN_BAD_ROW, NN_BAD_LABEL, NN_BAD_COLUMN, NN_BAD_START, NN_ZERO_DIRECTION
     ctypedef struct nn_context:
         int64_t rows, start, position
@@ -40,7 +44,9 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nn_entry:
         const char *name
         nn_kernel *run
-        unsigned reads
+        const char *arrays
+        const char *sizes
+        const char *constants
 
 cdef extern from "executor.h" nogil:
     enum: NN_ROWS, NN_TILES, NN_WHOLE
@@ -82,20 +88,30 @@ cdef extern from "executor.h" nogil:
         void *stop_argument
         int *failure
     int64_t nn_execute(const nn_program *, const nn_run *, int)
+
+cdef extern from "openmp.h" nogil:
     int nn_has_openmp()
     int nn_openmp_threads()
+
+cdef extern from "shuffle.h" nogil:
     void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
 
-cdef extern from "denormals.h" nogil:
+cdef extern from "math/denormals.h" nogil:
     uint64_t nn_keep_denormals()
     void nn_set_denormals(uint64_t)
 
-cdef extern from "cpu.h" nogil:
+cdef extern from "math/cpu.h" nogil:
     int nn_cpu_has_avx2()
     int nn_cpu_has_avx512()
 
 AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "whole": NN_WHOLE}
 MAX_THREADS = NN_MAX_THREADS  # that a run can have
+
+# Of layout.h, which says what they are.
+CACHE_LINE, MOST_LANES, MOST_PANEL = NN_CACHE_LINE, NN_MOST_LANES, NN_MOST_PANEL
+LAYER_SHIFT, STREAM_SHIFT = NN_LAYER_SHIFT, NN_STREAM_SHIFT
+SLOT_ROWS, CHANNELS, MOMENTS, TABLE, TANGENTS = NN_SLOT_ROWS, NN_CHANNELS, NN_MOMENTS, NN_TABLE, NN_TANGENTS
+GROUP_STATISTICS = NN_GROUP_STATISTICS
 
 # What an op found wrong with its data, which were right before the run began: they are the user's, and have been written to since.
 FAULTS = {
@@ -121,32 +137,89 @@ def cpu_supports():
     return ("baseline",) + ("avx2",) * bool(nn_cpu_has_avx2()) + ("avx512",) * bool(nn_cpu_has_avx512())
 
 
+cdef tuple words(const char *text):
+    """The names in a declaration, without their marks."""
+    return tuple([word.rstrip("=?") for word in text.decode().split()])
+
+
+cdef class Declaration:
+    """What an op takes, as op_table.h declares it: the names of its arrays, sizes and constants, in order.
+
+    ``written`` and ``optional`` have a bool for each array: does the op write to it, may it be None? Sizes beyond the first
+    ``least_sizes`` may be left out.
+    """
+
+    cdef const nn_entry *entry
+    cdef readonly str name
+    cdef readonly tuple arrays, written, optional, sizes, constants
+    cdef readonly int least_sizes
+    cdef int n_arrays
+    cdef unsigned writes, needs    # bit k: array k is written to, must be there
+    cdef int places[NN_MAX_ARRAYS]    # where in nn_op each array is
+
+    cdef int read(self, const nn_entry *entry) except -1:
+        cdef list arrays = entry.arrays.decode().split()
+        self.entry, self.name = entry, entry.name.decode()
+        self.arrays, self.sizes, self.constants = words(entry.arrays), words(entry.sizes), words(entry.constants)
+        self.written = tuple(["=" in word for word in arrays])
+        self.optional = tuple(["?" in word for word in arrays])
+        self.least_sizes = sum(["?" not in word for word in entry.sizes.decode().split()])
+        if len(arrays) > NN_MAX_ARRAYS or len(self.sizes) > NN_MAX_SIZES or len(self.constants) > NN_MAX_CONSTANTS:
+            raise ValueError(f"op {self.name}: too many arrays, sizes or constants are declared")
+        self.n_arrays, self.writes, self.needs = len(arrays), 0, 0
+        for i, name in enumerate(self.arrays):
+            self.places[i] = NN_TILE_TABLE if name == "tile_table" else i
+            self.writes |= <unsigned>self.written[i] << <int>i
+            self.needs |= <unsigned>(not self.optional[i]) << <int>i
+        return 0
+
+    cdef int check_counts(self, arrays, sizes, constants) except -1:
+        """Raise unless there are as many of each as are declared."""
+        for kind, names, least, given in (("arrays", self.arrays, len(self.arrays), arrays), ("sizes", self.sizes, self.least_sizes, sizes),
+                                          ("constants", self.constants, len(self.constants), constants)):
+            if not least <= len(given) <= len(names):
+                count = len(names) if least == len(names) else f"{least} to {len(names)}"
+                raise ValueError(f"op {self.name} must have {count} {kind} ({', '.join(names)}), got {len(given)}")
+        return 0
+
+    cdef int bind(self, nn_op *op, int slot, array) except -1:
+        """Have the op work on an array."""
+        cdef int place = self.places[slot]
+        try:
+            op.array[place] = address(array, &op.stride[place], &op.length[place], self.writes >> slot & 1)
+        except ValueError as error:
+            raise ValueError(f"op {self.name}: array {self.arrays[slot]}: {error}") from None
+        return 0
+
+    cdef bint lacks(self, const nn_op *op, int slot) noexcept:
+        """Is an array missing that must be there?"""
+        return op.array[self.places[slot]] == NULL and self.needs >> slot & 1
+
+
 cdef class OpTable:
     """The kernels of one instruction set, by name."""
 
     cdef dict index
-    cdef const nn_entry *entries
 
     def __init__(self, capsule):
-        self.entries = <const nn_entry *>PyCapsule_GetPointer(capsule, "nncore.op_table")
+        cdef const nn_entry *entry = <const nn_entry *>PyCapsule_GetPointer(capsule, "nncore.op_table")
+        cdef Declaration declaration
         self.index = {}
-        cdef int i = 0
-        while self.entries[i].name != NULL:
-            self.index[self.entries[i].name.decode()] = i
-            i += 1
+        while entry.name != NULL:
+            declaration = Declaration.__new__(Declaration)
+            declaration.read(entry)
+            self.index[declaration.name] = declaration
+            entry += 1
 
     @property
     def names(self):
         return tuple(self.index)
 
-    def only_read(self, str name):
-        """The numbers of the op's arrays that may be read-only."""
-        return tuple([i for i in range(NN_MAX_ARRAYS) if self.entry(name).reads >> i & 1])
-
-    cdef const nn_entry *entry(self, str name) except NULL:
+    def declaration(self, str name) -> Declaration:
+        """What an op takes."""
         if name not in self.index:
             raise ValueError(f"unknown op {name!r}")
-        return self.entries + <int>self.index[name]
+        return self.index[name]
 
 
 cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) noexcept with gil:
@@ -310,7 +383,7 @@ cdef class Program:
     """Stages of ops, bound and ready to run.
 
     stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
-    last piece). Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
+    last piece), with as many of each as op_table.h declares. An array may be None if each run binds it. Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
     commits: the first stage that changes parameters, from which on a step is not stopped; default: none does.
     passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
     need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
@@ -324,7 +397,8 @@ cdef class Program:
     cdef const double **records
     cdef const double **notes
     cdef list keep
-    cdef list reads    # of each op: which of its arrays may be read-only
+    cdef list declarations    # of each op; None for one in Python
+    cdef int64_t missing    # how many arrays a run must bind
     cdef object tile_gradients
     cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
@@ -337,8 +411,8 @@ cdef class Program:
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
-        cdef const nn_entry *entry
-        self.reads = []
+        cdef Declaration declaration
+        self.declarations, self.missing = [], 0
         self.ops = <nn_op *>calloc(max(n_ops, 1), sizeof(nn_op))
         self.stages = <nn_stage *>calloc(max(len(stages), 1), sizeof(nn_stage))
         self.records = <const double **>calloc(max(len(records), 1), sizeof(void *))
@@ -357,22 +431,23 @@ cdef class Program:
                 self.keep.append(cumulative)
                 self.stages[s].cost = <const double *>address(cumulative)
             for name, arrays, sizes, constants, first, last in stage_ops:
-                if len(arrays) > NN_MAX_ARRAYS or len(sizes) > NN_MAX_SIZES or len(constants) > NN_MAX_CONSTANTS:
-                    raise ValueError(f"op {name!r}: too many arrays, sizes or constants")
                 op = self.ops + o
                 op.first_piece, op.last_piece = first, last
                 self.op_names.append(name)
-                self.reads.append(0 if name == "python" else table.entry(name).reads)
-                if name == "python":
+                declaration = None if name == "python" else table.declaration(name)
+                self.declarations.append(declaration)
+                self.keep.append(arrays)
+                if declaration is None:
                     op.run = call_python
                     op.array[0] = <void *>arrays[0]
                     self.python_ops.append(arrays[0])
-                else:
-                    entry = table.entry(name)
-                    op.run = entry.run[is_double]
-                    for i, array in enumerate(arrays):
-                        op.array[i] = address(array, &op.stride[i], &op.length[i], not entry.reads >> i & 1)
-                self.keep.append(arrays)
+                    o += 1
+                    continue
+                declaration.check_counts(arrays, sizes, constants)
+                op.run = declaration.entry.run[is_double]
+                for i, array in enumerate(arrays):
+                    declaration.bind(op, i, array)
+                    self.missing += declaration.lacks(op, i)
                 for i, size in enumerate(sizes):
                     op.size[i] = size
                 for i, constant in enumerate(constants):
@@ -395,7 +470,8 @@ cdef class Program:
         for s, sizes in (passing or {}).items():
             self.keep.append(sizes)
             self.stages[s].passing = <const int64_t *>address(sizes)
-            self.program.tile_bytes = max(self.program.tile_bytes, -(-max(sizes) * np.dtype(dtype).itemsize // 64) * 64)
+            lines = -(-max(sizes) * np.dtype(dtype).itemsize // NN_CACHE_LINE)
+            self.program.tile_bytes = max(self.program.tile_bytes, lines * NN_CACHE_LINE)
         self.tile_gradients = np.empty(0, dtype=np.uint8)
 
     def __dealloc__(self):
@@ -405,20 +481,49 @@ cdef class Program:
         free(self.notes)
 
     cdef int bind(self, list arrays) except -1:
-        """Have ops work on other arrays: (number of the op, slot, array)."""
+        """Have ops work on other arrays: (number of the op, slot, array). Raise if then one is missing."""
         cdef int64_t number
         cdef int slot
+        cdef bint lacked
+        cdef Declaration declaration
         for number, slot, array in arrays:
-            op = self.ops + number
-            op.array[slot] = address(array, &op.stride[slot], &op.length[slot], not self.reads[number] >> slot & 1)
+            declaration = self.declaration(number, slot)
+            lacked = declaration.lacks(self.ops + number, slot)
+            declaration.bind(self.ops + number, slot, array)
+            self.missing += declaration.lacks(self.ops + number, slot) - lacked
+        if self.missing:
+            self.refuse_missing()
         return 0
 
     cdef int release(self, list arrays) except -1:
-        """Forget these arrays, which are their owner's: where one is needed and was not bound again, there are no rows."""
+        """Forget these arrays, which are their owner's: the next run must bind those that its ops need."""
         cdef int64_t number
         cdef int slot
+        cdef bint lacked
+        cdef Declaration declaration
         for number, slot, _ in arrays:
-            self.ops[number].array[slot], self.ops[number].length[slot] = NULL, 0
+            declaration = self.declaration(number, slot)
+            lacked = declaration.lacks(self.ops + number, slot)
+            self.ops[number].array[declaration.places[slot]] = NULL
+            self.missing += declaration.lacks(self.ops + number, slot) - lacked
+        return 0
+
+    cdef Declaration declaration(self, int64_t number, int slot):
+        """That of an op which has such a slot."""
+        if not 0 <= number < len(self.declarations) or self.declarations[number] is None:
+            raise ValueError(f"a program must be bound by the numbers of its ops, got {number}")
+        cdef Declaration declaration = <Declaration>self.declarations[number]
+        if not 0 <= slot < declaration.n_arrays:
+            raise ValueError(f"op {declaration.name} must have an array of number 0 to {declaration.n_arrays - 1}, got {slot}")
+        return declaration
+
+    cdef int refuse_missing(self) except -1:
+        """Name the first array that is missing."""
+        cdef Declaration declaration
+        for number, declaration in enumerate(self.declarations):
+            for slot, name in enumerate(() if declaration is None else declaration.arrays):
+                if declaration.lacks(self.ops + <int64_t>number, <int>slot):
+                    raise ValueError(f"op {declaration.name}: array {name} must not be None")
         return 0
 
     cdef int check_lengths(self, int64_t steps, int64_t last_step, int64_t examples, int64_t batch, int64_t merge, order,
@@ -442,8 +547,8 @@ cdef class Program:
         """A passing gradient for each thread, on cache lines."""
         cdef int64_t size = self.program.tile_bytes * min(max(threads, 1), NN_MAX_THREADS)
         if self.tile_gradients.size < size:
-            self.tile_gradients = np.empty(size + 64, dtype=np.uint8)
-        return <char *>((<uint64_t>address(self.tile_gradients) + 63) // 64 * 64)
+            self.tile_gradients = np.empty(size + NN_CACHE_LINE, dtype=np.uint8)
+        return <char *>((<uint64_t>address(self.tile_gradients) + NN_CACHE_LINE - 1) // NN_CACHE_LINE * NN_CACHE_LINE)
 
     def run(self, list bind=[], *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
             int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint keep_denormals=False, bint prepared=False,

@@ -10,7 +10,7 @@ from numbers import Integral
 
 from nncore._kernels import program
 from nncore._kernels.cpus import affinity, cgroup_quota
-from nncore.shown import shown
+from nncore._messages import shown
 
 MAX_THREADS = program.MAX_THREADS
 

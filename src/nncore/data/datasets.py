@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.shown import shown
+from nncore._messages import shown
 
 __all__ = ["load_digits", "ordered_lines", "two_spirals", "xor"]
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import (
+from nncore._messages import shown
+from nncore._utils.checks import (
     CHUNK,
     SINGLE_ROW,
     as_numbers,
@@ -19,8 +20,7 @@ from nncore.data.validation import (
     convert,
     names_of_columns,
 )
-from nncore.fields import Choice, Configured, assign
-from nncore.shown import shown
+from nncore._utils.fields import Choice, Configured, assign
 
 __all__ = ["Scaler"]
 

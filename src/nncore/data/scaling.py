@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._kernels.blas import one_blas_thread
+from nncore._messages import shown
+from nncore._utils.fields import Converted, Number, number
 from nncore.data.scaler import Scaler
-from nncore.fields import Converted, Number, number
-from nncore.shown import shown
 
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler", "attached", "restored"]
 
@@ -123,7 +123,7 @@ class MinMaxScaler(Scaler):
     scale_: Array
     min_: Array
     feature_range: Converted[tuple[float, float], tuple[float, float]] = Converted(
-        lambda name, value: _interval(value) and (value[0], value[1])
+        lambda name, value: _interval(value) and value  # the object itself, as scikit-learn's clone compares
     )
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nncore.arrays import for_kernels
-from nncore.data.validation import as_numbers, check_row_count, convert, shape_error
+from nncore._utils.arrays import for_kernels
+from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
 __all__ = ["Rows", "SparseRows", "as_sparse_rows"]
 

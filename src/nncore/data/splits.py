@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.data.validation import as_numbers
-from nncore.fields import count, number
-from nncore.shown import shown
+from nncore._messages import shown
+from nncore._utils.checks import as_numbers
+from nncore._utils.fields import count, number
 
 __all__ = ["train_validation_split"]
 

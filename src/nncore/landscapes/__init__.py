@@ -24,11 +24,10 @@ from nncore.landscapes.momentum import (
     iteration_matrix,
     measured_rate,
     optimal,
-    plot_rates,
-    plot_regimes,
     predicted_rate,
     regime,
 )  # fmt: skip
+from nncore.landscapes.momentum_plots import plot_rates, plot_regimes
 from nncore.landscapes.plots import animate, plot_losses, plot_trajectories
 from nncore.landscapes.recorder import Recording, record
 from nncore.landscapes.surface import LossSurface, filter_normalized_directions, loss_surface, principal_directions

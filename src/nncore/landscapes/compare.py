@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncore._messages import shown
+from nncore._utils.fields import count, number
+from nncore._utils.figures import curve_style, finish, legend, loss_axis, new_figure
+from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
-from nncore.fields import count, number
-from nncore.figures import finish, new_figure
-from nncore.landscapes._figures import legend, looks, loss_axis
 from nncore.landscapes.functions import Landscape
 from nncore.optimizers import Optimizer
-from nncore.shown import shown
-from nncore.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -300,7 +299,8 @@ class Comparison:
         return f"{name}, lr {self.lr[name]:.2g}{edge}" + (f"; {diverged} diverged" if diverged else "")
 
     def _look(self, name: str) -> dict[str, Any]:
-        return {**looks(list(self.losses).index(name), len(self.losses)), "linewidth": 1.8, "linestyle": "-", "marker": None}
+        style = curve_style(list(self.losses).index(name), len(self.losses))
+        return {**style, "linewidth": 1.8, "linestyle": "-", "marker": None}
 
     def _draw_losses(self, ax: Axes) -> None:
         ax.set_ylabel(self.measure)

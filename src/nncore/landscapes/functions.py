@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.data.validation import as_numbers
-from nncore.fields import Value, arguments, number
-from nncore.shown import shown
+from nncore._messages import shown
+from nncore._utils.checks import as_numbers
+from nncore._utils.fields import Value, arguments, number
 
 __all__ = [
     "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle", "get",

@@ -20,24 +20,20 @@ On the borders (1 ± √μ)² the two σ are equal, and the error goes like t σ
 from __future__ import annotations
 
 import math
-import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.fields import count, number
+from nncore._messages import shown
+from nncore._utils.fields import count, number
 from nncore.landscapes.functions import Quadratic
 from nncore.optimizers import Momentum
-from nncore.shown import shown
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = [
     "REGIMES", "Optimum", "convergence_rate", "iteration_eigenvalues", "iteration_matrix", "measured_rate", "optimal",
-    "plot_rates", "plot_regimes", "predicted_rate", "regime",
+    "predicted_rate", "regime",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -190,40 +186,3 @@ def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int
     late = late[late.size // 2 :]
     with one_blas_thread():
         return float(np.exp(np.polyfit(np.arange(late.size), late, 1)[0]))
-
-
-def plot_regimes(path: str | os.PathLike[str] | None = None) -> Figure:
-    """The map of the regimes over (ηλ, μ), with a measured run of `Momentum` in each.
-
-    The ground is the predicted rate. Each dot on it is a run, filled with the rate that was measured: a dot whose
-    filling does not stand out is a theory that holds. Beside the map, the way of x in one run of each regime.
-
-    Parameters
-    ----------
-    path : path-like, optional
-        Save the picture there; the suffix says the format.
-
-    Examples
-    --------
-    >>> figure = plot_regimes("regimes.png")     # doctest: +SKIP
-    """
-    from nncore.landscapes._momentum_figures import regimes
-
-    return regimes(path)
-
-
-def plot_rates(path: str | os.PathLike[str] | None = None) -> Figure:
-    """Best rate against condition number, with momentum and without: the formulas of `optimal` and measured runs.
-
-    Parameters
-    ----------
-    path : path-like, optional
-        Save the picture there; the suffix says the format.
-
-    Examples
-    --------
-    >>> figure = plot_rates("rates.png")     # doctest: +SKIP
-    """
-    from nncore.landscapes._momentum_figures import rates
-
-    return rates(path)

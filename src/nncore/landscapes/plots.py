@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore.fields import count
-from nncore.figures import SavePath, finish, new_figure
-from nncore.landscapes._figures import legend, looks, loss_axis
+from nncore._messages import shown
+from nncore._utils.fields import count
+from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure
 from nncore.landscapes.functions import Landscape
-from nncore.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -71,7 +70,7 @@ def plot_trajectories(
         outside = bool(((way < low) | (way > high)).any())
         leaving |= outside
         label = f"{name} *" if outside else name
-        look = looks(i, len(ways))
+        look = curve_style(i, len(ways))
         ax.plot(*_bounded(way, low, high).T, markevery=_marks(len(way), i, len(ways)), label=label, zorder=3 + 0.1 * i, **look)
         ax.plot(
             *way[-1], marker=look["marker"], color=look["color"], markersize=9 - 3 * i / len(ways), markeredgecolor="black",
@@ -117,7 +116,7 @@ def plot_losses(
     above = {name: loss - (lowest or 0.0) for name, loss in losses.items()}
     loss_axis(ax, list(above.values()))
     for i, (name, loss) in enumerate(above.items()):
-        ax.plot(loss, markevery=_marks(len(loss), i, len(above)), label=name, **looks(i, len(above)))
+        ax.plot(loss, markevery=_marks(len(loss), i, len(above)), label=name, **curve_style(i, len(above)))
     ax.set(xlabel="step", ylabel="loss − minimum" if lowest else "loss", title=title or "")
     ax.grid(alpha=0.25)
     legend(ax)
@@ -187,7 +186,7 @@ def _film(
     low, high = _ground(ax, f, bounds)
     curves, heads = [], []
     for i, name in enumerate(ways):
-        look = looks(i, len(ways))
+        look = curve_style(i, len(ways))
         marker = look.pop("marker")
         curves += ax.plot([], [], **look)
         heads += ax.plot(

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore import _kernels
-from nncore.clipping import Clipping
+from nncore._kernels.single_ops import run_op
+from nncore._messages import shown
+from nncore._utils.fields import count
 from nncore.errors import DivergenceError
-from nncore.fields import count
 from nncore.optimizers import Optimizer
-from nncore.optimizers.arrays import Real, tile_table
+from nncore.optimizers.clipping import Clipping
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.shown import shown
+from nncore.optimizers.tiles import Real, tile_table
 
 __all__ = ["Recording", "record"]
 
@@ -171,7 +171,7 @@ def _clipper(clip: Clipping | None, theta: Real) -> Callable[[Real], Real]:
         work[...] = gradient
         for op in ops:
             pieces = len(table) if op.axis == "tiles" else 1
-            _kernels.run_op(
+            run_op(
                 op.kernel, op.arrays, dtype=work.dtype, sizes=op.sizes, constants=op.constants, axis=op.axis, pieces=pieces
             )  # fmt: skip
         return work.copy()

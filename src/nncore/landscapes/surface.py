@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.fields import count, number
-from nncore.figures import SavePath, finish, new_figure
-from nncore.shown import shown
+from nncore._messages import shown
+from nncore._utils.fields import count, number
+from nncore._utils.figures import SavePath, finish, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nncore.model import Sequential
+    from nncore.model.sequential import Sequential
 
 __all__ = ["LossSurface", "filter_normalized_directions", "loss_surface", "principal_directions"]
 
@@ -185,7 +185,7 @@ def loss_surface(
     >>> bool(np.isclose(penalized.loss[2, 2], surface.loss[2, 2] + nn.L2(0.1).value(model)))   # in the middle is the model
     True
     """
-    from nncore.trainer import Trainer
+    from nncore.training.trainer import Trainer
 
     plane = filter_normalized_directions(model, seed) if directions is None else np.asarray(directions, np.float64)
     if plane.shape != (2, model.parameters.size):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nncore.fields import Choice, Number
+from nncore._utils.fields import Choice, Number
 from nncore.layers.base import Layer
-from nncore.tape import Signal, Tape
+from nncore.program.ops import Signal
+from nncore.program.tape import Tape
 
 __all__ = [
     "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus",

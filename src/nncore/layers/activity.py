@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nncore.fields import Number
+from nncore._utils.fields import Number
 from nncore.layers.base import Layer
-from nncore.tape import Signal, Tape
+from nncore.program.ops import Signal
+from nncore.program.tape import Tape
 
 __all__ = ["ActivityL1"]
 
@@ -42,9 +43,8 @@ class ActivityL1(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
         penalty, again = tape.charge()
-        sizes = (x.width, int(again))
-        tape.rows("activity_l1_forward", y.value, penalty, x.value, sizes=sizes, constants=(self.strength,))
+        tape.rows("activity_l1_forward", y.value, penalty, x.value, sizes=(x.width, int(again)), constants=(self.strength,))
         if x.grad is not None:
-            tape.charge_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=sizes, strength=self.strength)
+            tape.charge_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=(x.width,), strength=self.strength)
         y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 beside its jump
         return y

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import initializers
-from nncore.arrays import overwrite, read_only, returned
-from nncore.fields import Configured, Fixed, Maybe, Name, number, plain
-from nncore.shown import shown
-from nncore.tape import Op, Signal, Tape
+from nncore._messages import shown
+from nncore._utils.arrays import overwrite, read_only, returned
+from nncore._utils.fields import Configured, Fixed, Maybe, Name, number, plain
+from nncore.program.ops import Signal
+from nncore.program.tape import Tape
 
 __all__ = ["Layer", "Parameter", "State", "unbound"]
 
@@ -234,9 +235,8 @@ class Layer(Configured):
 
         tape.whole(forward)
         tape.whole_backward(backward)
-        for parameter in self.parameters.values():  # the backward pass has written it: nothing is left to do but the update
-            tile = (parameter.offset, 1, parameter.size, parameter.size)
-            tape.gradient(Op("tiles", "nothing", (), cost=(float(parameter.size),), tiles=(tile,)))
+        for parameter in self.parameters.values():
+            tape.written_gradient(parameter.offset, parameter.size)
         return y
 
     def __repr__(self) -> str:

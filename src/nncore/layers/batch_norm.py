@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from nncore.fields import Converted, Flag, Maybe, Number, number
+from nncore._kernels.program import CHANNELS, MOMENTS, SLOT_ROWS, TABLE, TANGENTS
+from nncore._messages import shown
+from nncore._utils.fields import Converted, Flag, Maybe, Number, number
 from nncore.initializers import Constant
 from nncore.layers.activations import ReLU
 from nncore.layers.base import Array, Layer
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 from nncore.schedules import Schedule, as_schedule
-from nncore.shown import shown
-from nncore.tape import Op, Signal, Tape
 
 __all__ = ["BatchNorm", "BatchRenorm"]
 
-CHUNK = 64  # channels whose blocks are put together at a time: MAX_CHUNK in batch_norm.h
-SLOT_ROWS = 16  # a block of rows begins at a multiple of it: SLOT_ROWS there
-TABLE = 7  # numbers that the rows need of each channel
-TANGENTS = 9  # and of its R{}: TANGENTS in normalisation_tangents.h
 FLOPS = 20  # an element costs as much as so many floating-point operations of a matrix product
 
 
@@ -161,7 +159,7 @@ class BatchNorm(Layer):
     def _emit(self, tape: Tape, x: Signal, name: str, kernel: str) -> Signal:
         y = tape.signal(name, self.output_shape)
         channels, sizes = self.channels, (self.channels, self.length, self.places)
-        slots, pieces = -(-tape.capacity // SLOT_ROWS), -(-channels // CHUNK)
+        slots, pieces = -(-tape.capacity // SLOT_ROWS), -(-channels // CHANNELS)
         table, batch = tape.arena.take((TABLE, channels), tape.dtype), tape.arena.take((2, channels), tape.dtype)
         counts = tape.arena.take(slots, np.float64)
         place = self._place()
@@ -170,7 +168,7 @@ class BatchNorm(Layer):
         tape.flops_per_row += FLOPS * y.width
 
         if of_batch:
-            partials = tape.arena.take((slots, 3, channels), np.float64)
+            partials = tape.arena.take((slots, MOMENTS, channels), np.float64)
             tape.rows("batch_norm_sums", partials, counts, x.value, sizes=sizes)
             self._statistics(tape, (table, batch, partials, counts, weight, bias, place), sizes, pieces)
             tape.statistics[str(self.name)] = batch
@@ -209,9 +207,8 @@ class BatchNorm(Layer):
         tape.tiles_backward("batch_norm_backward_statistics", *arrays, pieces=pieces, sizes=(*sizes, not of_batch))
         if x.grad is not None:
             tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, x.value, table, factors, sizes=sizes)
-        for parameter in self.parameters.values():  # has its gradient: nothing is left to do but the update
-            tile = (parameter.offset, 1, parameter.size, parameter.size)
-            tape.gradient(Op("tiles", "nothing", (), cost=(float(parameter.size),), tiles=(tile,)))
+        for parameter in self.parameters.values():
+            tape.written_gradient(parameter.offset, parameter.size)
         if tape.tracking and self.track_running_stats and of_batch:  # after the loss is known to be finite
             constants = (self.momentum or 0.0, float(self.unbiased_running_var), self.eps)
             track = (self._running(), self.batches, batch, place)
@@ -220,7 +217,7 @@ class BatchNorm(Layer):
         return partials
 
     def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, of: tuple[Any, ...], pieces: int) -> None:
-        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalisation_tangents.h."""
+        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""
         weight, sums, counts, table, place = of
         of_batch, sizes = self._of_batch(True), (self.channels, self.length, self.places)
         tangents, partials = tape.arena.take((TANGENTS, self.channels), np.float64), tape.arena.take(sums.shape, np.float64)

@@ -6,11 +6,12 @@ import math
 from dataclasses import replace
 
 from nncore import initializers
-from nncore.fields import Count, Flag
+from nncore._utils.fields import Count, Flag
 from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, matrix_tiles
-from nncore.tape import Op, Signal, Tape
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = ["Dense"]
 
@@ -103,7 +104,8 @@ class Dense(Layer):
             tape.tangent_forward("dense_tangent_forward", ty, x.tangent, x.value, packed, packed_v, v_b, sizes=sizes)
             tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, self.weight, v, sizes=sizes)
             arrays, cost = (tdw, tdy, y.grad, x.value, x.tangent, rectangles), [2 * c for c in gradient.cost]
-            tape.tangent_gradient(replace(gradient, kernel="dense_tangent_backward_weight", arrays=arrays, cost=cost))
+            own = replace(gradient, kernel="dense_tangent_backward_weight", sizes=sizes)
+            tape.tangent_gradient(replace(own, arrays=arrays, cost=cost))
         if self.has_bias:
             tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
 

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 
-from nncore.fields import Count, Flag, Number
+from nncore._kernels.program import CHANNELS, GROUP_STATISTICS, SLOT_ROWS
+from nncore._utils.fields import Count, Flag, Number
 from nncore.initializers import Constant
 from nncore.layers.base import Array, Layer
-from nncore.layers.batch_norm import CHUNK, FLOPS, SLOT_ROWS
-from nncore.tape import Op, Signal, Tape
+from nncore.layers.batch_norm import FLOPS
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
@@ -56,7 +58,7 @@ class _RowNorm(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
         sizes, slots = (self.groups, self.size, self.share), -(-tape.capacity // SLOT_ROWS)
-        statistics = tape.arena.take((tape.capacity, self.groups, 3), tape.dtype)
+        statistics = tape.arena.take((tape.capacity, self.groups, GROUP_STATISTICS), tape.dtype)
         ones, zeros, *scratch = tape.arena.take((4, self.places), tape.dtype)
         ones[...] = 1
         weight, bias = self.weight if self.affine else ones, self.bias if self.affine and self.has_bias else zeros
@@ -77,7 +79,7 @@ class _RowNorm(Layer):
     def _emit_tangent(
         self, tape: Tape, x: Signal, y: Signal, statistics: Array, weight: Array, zeros: Array, counts: Array
     ) -> None:
-        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalisation_tangents.h."""
+        """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""
         sizes, kernel = (self.groups, self.size, self.share), f"{self.kernel}_tangent"
         v_weight, v_bias = (tape.direction(getattr(self, p)) if p in self.parameters else zeros for p in ("weight", "bias"))
         tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
@@ -97,8 +99,8 @@ class _RowNorm(Layer):
     def _sums(self, name: str, gradient: Array, scratch: list[Array], partials: Array, counts: Array) -> Op:
         """The gradient of a parameter: the blocks' sums in order, chunk by chunk. The other of the two sums goes to scratch."""
         arrays = (gradient, scratch[0], partials, counts) if name == "weight" else (scratch[1], gradient, partials, counts)
-        firsts = range(0, self.places, CHUNK)
-        stretches = [(self.parameters[name].offset + first, min(CHUNK, self.places - first)) for first in firsts]
+        firsts = range(0, self.places, CHANNELS)
+        stretches = [(self.parameters[name].offset + first, min(CHANNELS, self.places - first)) for first in firsts]
         tiles = [(offset, 1, size, size) for offset, size in stretches]
         cost = [float(len(counts) * size) for _, size in stretches]
         return Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from nncore.fields import Choice, Number
+from nncore._utils.fields import Choice, Number
 from nncore.layers.base import Layer
-from nncore.tape import Signal, Tape
+from nncore.program.ops import Signal
+from nncore.program.tape import Tape
 
 __all__ = ["NOISE", "Dropout", "GaussianDropout", "GaussianNoise", "Noise", "drop_threshold"]
 

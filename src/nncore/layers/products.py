@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nncore import _kernels
+from nncore._kernels.program import CACHE_LINE, MOST_PANEL
 from nncore.layers.base import Array, Parameter
-from nncore.tape import Op, Signal, Tape
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = ["Products", "Rows", "Tiles", "matrix_tiles", "spread"]
 
@@ -17,7 +19,6 @@ PACK_LARGE_FROM = 1 << 19  # weights, whose packed copy goes past the caches, as
 PASS_FROM = 1 << 19  # weights, whose gradient would not stay in the caches: but for a run's last step it need not be kept
 DIRECT_ROWS = 128  # of at most so many rows, whose W is read once only, the product packs it in passing
 NARROW_UNITS = 6  # of so few units the product computes the transpose of y and needs no packed copy
-DIRECT_UNITS = 32  # of a tile of that product: whole panels
 PACK_COST = 6.0  # packing a weight takes as long as so many multiply-adds of its gradient
 
 
@@ -52,7 +53,7 @@ def spread(tape: Tape, array: Array | None, record: Callable[..., None], weights
     """
     if array is None or weights < SPREAD_FROM or array.shape[1] // steps * tape.dtype.itemsize % CROWDED:
         return Rows(array)
-    width, line = array.shape[1] // steps, 64 // tape.dtype.itemsize
+    width, line = array.shape[1] // steps, CACHE_LINE // tape.dtype.itemsize
     copy = tape.array(steps * (width + line))
     record("spread_rows", copy, array, sizes=(width, line, steps))
     return Rows(copy, line)
@@ -100,7 +101,7 @@ class Products:
     def forward(self, y: Array, x: Rows, weight: Array, packed: Array | None, bias: Array | None) -> None:
         """y = x Wᵀ + b."""
         if self.direct:
-            sizes, tiles = (self.units, self.inputs, x.gap, DIRECT_UNITS), -(-self.units // DIRECT_UNITS)
+            sizes, tiles = (self.units, self.inputs, x.gap, MOST_PANEL), -(-self.units // MOST_PANEL)
             self.tape.tiles("dense_forward_direct", y, x.array, weight, bias, sizes=sizes, pieces=tiles)
         else:
             kernel = "dense_forward_narrow" if self.narrow else self.product_name.format("forward")
@@ -125,9 +126,11 @@ class Products:
     def bias_gradient(self, db: Array, dy: Array | None, parameter: Parameter) -> Op:
         """db = Σ dy, as one tile."""
         size = parameter.size
+        sizes = self._sizes() if self.steps > 1 else (self.units,)
         cost, tiles = [float(size * self.tape.capacity * self.steps)], [(parameter.offset, 1, size, size)]
-        return Op("tiles", self.name.format("backward_bias"), (db, dy), self._sizes(), cost=cost, tiles=tiles)
+        return Op("tiles", self.name.format("backward_bias"), (db, dy), sizes, cost=cost, tiles=tiles)
 
-    def _sizes(self, first_gap: int = 0, second_gap: int = 0) -> tuple[int, ...]:
-        """Of every op: units, inputs, gaps between the rows it reads, steps."""
-        return (self.units, self.inputs, first_gap, second_gap, self.steps)
+    def _sizes(self, *gaps: int) -> tuple[int, ...]:
+        """Of an op: units, inputs and the gaps between the rows it reads; of sequences always two gaps, and steps."""
+        steps = (*(0,) * (2 - len(gaps)), self.steps) if self.steps > 1 else ()
+        return (self.units, self.inputs, *gaps, *steps)

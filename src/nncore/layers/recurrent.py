@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nncore import initializers
-from nncore.fields import Count, Flag, Number
+from nncore._utils.fields import Count, Flag, Number
 from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, Rows, matrix_tiles, spread
-from nncore.tape import Op, Signal, Tape
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nncore.fields import Number
+from nncore._utils.fields import Number
 from nncore.layers.base import Layer
 from nncore.layers.dense import Dense
 from nncore.layers.noise import drop_threshold
 from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
-from nncore.tape import Op, Signal, Tape
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = [
     "WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "NoisyDense",

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from nncore.fields import Converted
+from nncore._kernels.program import MOST_PANEL
+from nncore._messages import shown
+from nncore._utils.fields import Converted
 from nncore.layers.base import Array, Layer, unbound
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
-from nncore.shown import shown
-from nncore.tape import Op, Signal, Tape
+from nncore.program.ops import Op, Signal
+from nncore.program.tape import Tape
 
 __all__ = ["WeightNorm"]
-
-TILE_UNITS = 32  # units of a tile: whole panels of the packed copy
 
 
 def _dense(name: str, layer: Any) -> Dense:
@@ -149,8 +149,8 @@ class WeightNorm(Layer):
         packed = products.room_to_pack() if products.packs else None
         weight, gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
         bias = self.bias if self.layer.has_bias else None
-        firsts = range(0, units, TILE_UNITS)
-        tiles = np.array([(first, min(first + TILE_UNITS, units), 0, inputs) for first in firsts], dtype=np.int64)
+        firsts = range(0, units, MOST_PANEL)  # whole panels of the packed copy
+        tiles = np.array([(first, min(first + MOST_PANEL, units), 0, inputs) for first in firsts], dtype=np.int64)
         elements = [float((last - first) * inputs) for first, last, _, _ in tiles.tolist()]
 
         derived = (weight, self.direction, self.length, tiles, packed)
@@ -163,9 +163,8 @@ class WeightNorm(Layer):
         arrays = (self.direction_grad, self.length_grad, gradient, self.direction, self.length, tiles)
         tape.tiles_backward("weight_norm_backward", *arrays, pieces=len(tiles), sizes=sizes)
         stretches = [("direction", first * inputs, (last - first) * inputs) for first, last, _, _ in tiles.tolist()]
-        for name, first, size in (*stretches, ("length", 0, units)):  # has its gradient: nothing is left to do but the update
-            tile = (self.parameters[name].offset + first, 1, size, size)
-            tape.gradient(Op("tiles", "nothing", (), cost=(float(size),), tiles=(tile,)))
+        for name, first, size in (*stretches, ("length", 0, units)):
+            tape.written_gradient(self.parameters[name].offset + first, size)
         if bias is not None:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
         if tape.tangents:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nncore.fields import Choice, Flag
+from nncore._utils.fields import Choice, Flag
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nncore.fields import Choice, Flag, Number
+from nncore._utils.fields import Choice, Flag, Number
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 
 PLACEMENTS = ("outside", "inside")
+
+RMSPROP_KERNELS = {  # by (centered, with momentum, ε inside the root)
+    (False, False, False): "rmsprop",
+    (False, False, True): "rmsprop_inside",
+    (False, True, False): "rmsprop_momentum",
+    (False, True, True): "rmsprop_momentum_inside",
+    (True, False, False): "rmsprop_centered",
+    (True, False, True): "rmsprop_centered_inside",
+    (True, True, False): "rmsprop_centered_momentum",
+    (True, True, True): "rmsprop_centered_momentum_inside",
+}
 
 
 class AdaGrad(Optimizer):
@@ -129,8 +140,7 @@ class RMSprop(Optimizer):
 
     @property
     def kernel(self) -> str:
-        forms = {"_centered": self.centered, "_momentum": self.momentum != 0, "_inside": self.eps_placement == "inside"}
-        return "rmsprop" + "".join(form for form, wanted in forms.items() if wanted)
+        return RMSPROP_KERNELS[self.centered, self.momentum != 0, self.eps_placement == "inside"]
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.fields import Count, Flag
-from nncore.optimizers.arrays import MAX_ARRAYS, Real
+from nncore._utils.fields import Count, Flag
 from nncore.optimizers.base import StepOps
 from nncore.optimizers.hyper import Fraction, Hyper
+from nncore.optimizers.tiles import Real
 from nncore.optimizers.wrapper import Wrapper
+from nncore.program.ops import Op
 from nncore.schedules import Array
-from nncore.tape import Op
 
 
 class Averaging(Wrapper):
@@ -30,7 +30,7 @@ class Averaging(Wrapper):
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         step, arrays = super().ops(theta, grad, table), (self.state["average"], self.iterate(theta))
-        average = Op("tiles", "average", (*arrays, *[None] * (MAX_ARRAYS - 3), table), (self.column,))
+        average = Op("tiles", "average", (*arrays, table), (self.column,))
         return step._replace(after=[*step.after, average])
 
 

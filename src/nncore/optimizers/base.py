@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nncore import _kernels
-from nncore.arrays import OwnsArrays, aligned_zeros
+from nncore._messages import shown
+from nncore._utils.arrays import OwnsArrays, aligned_zeros
+from nncore._utils.fields import Configured, Count, Field, Fixed, Flag, Pair, assign, count, number
+from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
-from nncore.fields import Configured, Count, Field, Fixed, Flag, Pair, assign, count, number
-from nncore.interrupt import Interrupt
-from nncore.optimizers.arrays import (
-    MAX_ARRAYS,
+from nncore.optimizers.hyper import Hyper, HyperParameter
+from nncore.optimizers.path import Path, evaluator, start
+from nncore.optimizers.tiles import (
     REALS,
     Real,
     State,
@@ -24,13 +26,8 @@ from nncore.optimizers.arrays import (
     real_dtype,
     tile_table,
 )
-from nncore.optimizers.hyper import Hyper, HyperParameter
-from nncore.optimizers.path import Path, evaluator, start
+from nncore.program.ops import Op
 from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
-from nncore.shown import shown
-from nncore.tape import Op
-
-MAX_SLOTS = MAX_ARRAYS - 3  # theta, grad, slots, and last the table of tiles
 
 
 class StepOps(NamedTuple):
@@ -66,6 +63,8 @@ class Optimizer(Configured, OwnsArrays):
         Those of `hyper_values` whose product over all steps so far is part of the state: bias corrections need them.
     enter, leave : str or None
         Ops to run once before the first and after the last of consecutive steps.
+    steps_along_gradients : bool
+        Each step takes one gradient. Those of `nncore.second_order` ask for values and curvature where they want instead.
     full_batch_only : bool
         The algorithm compares the gradients of successive steps, so that they must come from the same data.
     full_batch_reason : str
@@ -95,6 +94,7 @@ class Optimizer(Configured, OwnsArrays):
     running: ClassVar[tuple[str, ...]] = ()
     enter: ClassVar[str | None] = None
     leave: ClassVar[str | None] = None
+    steps_along_gradients: ClassVar[bool] = True
     full_batch_only: ClassVar[bool] = False
     changes_gradient: ClassVar[bool] = False  # an op of a step writes to the gradient
     full_batch_reason: ClassVar[str] = "its step sizes follow the signs of successive gradients, which noise flips"
@@ -361,13 +361,13 @@ class Optimizer(Configured, OwnsArrays):
         """The ops of a step, on the tiles of `table`."""
         return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
 
-    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64] | None, ...]:
+    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64], ...]:
         """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
         if len(self.state) < len(self.slots):
             raise ValueError(f"{self.name}: the state has no arrays yet; call init_state first")
         self._check_size(theta)
         slots = [self.state[slot] for slot in self.slots]
-        return (theta, grad, *slots, *[None] * (MAX_SLOTS - len(slots)), table)
+        return (theta, grad, *slots, table)
 
     def _check_theta(self, theta: Real) -> None:
         check_vector("theta", theta)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.fields import Field, Number, Pair
+from nncore._messages import shown
+from nncore._utils.fields import Field, Number, Pair
 from nncore.schedules import Schedule, as_schedule
-from nncore.shown import shown
 
 __all__ = ["NAMES", "Fraction", "Hyper", "HyperParameter", "Pair"]
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from nncore.fields import Choice
-from nncore.optimizers.arrays import Real
+from nncore._utils.fields import Choice
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
+from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
 

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.fields import Count
-from nncore.optimizers.arrays import MAX_ARRAYS, Real
+from nncore._kernels.program import STREAM_SHIFT
+from nncore._utils.fields import Count
 from nncore.optimizers.base import StepOps
 from nncore.optimizers.hyper import Hyper, HyperParameter
+from nncore.optimizers.tiles import Real
 from nncore.optimizers.wrapper import Wrapper
+from nncore.program.ops import Op
 from nncore.schedules import Array
-from nncore.tape import Op
 
-NOISE_PLACE = 1 << 12  # the address of the noise: layer 0, which is none, stream 1; the order of the examples has stream 0
+NOISE_PLACE = 1 << STREAM_SHIFT  # layer 0, which is none, stream 1; the order of the examples has stream 0
 
 
 class GradientNoise(Wrapper):
@@ -71,6 +72,6 @@ class GradientNoise(Wrapper):
             return np.asarray(np.sqrt(values["eta"] / (1.0 + t) ** values["gamma"]))
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
-        step, arrays = super().ops(theta, grad, table), (grad, *[None] * (MAX_ARRAYS - 2), table)
+        step, arrays = super().ops(theta, grad, table), (grad, table)
         noise = Op("tiles", "gradient_noise", arrays, (self.seed, NOISE_PLACE, self.column))
         return step._replace(update=[noise, *step.update])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.arrays import aligned_zeros
-from nncore.optimizers.arrays import Real
+from nncore._utils.arrays import aligned_zeros
+from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
 

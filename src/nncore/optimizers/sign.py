@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from nncore.fields import Flag, Number
+from nncore._messages import shown
+from nncore._utils.fields import Flag, Number
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
-from nncore.shown import shown
 
 
 class Lion(Optimizer):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.fields import Fixed
-from nncore.optimizers.arrays import Real
+from nncore._messages import shown
+from nncore._utils.fields import Fixed
 from nncore.optimizers.base import Optimizer, StepOps
+from nncore.optimizers.registry import get
+from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
-from nncore.shown import shown
 
 
 def _of_wrapped(name: str) -> Any:
@@ -60,10 +61,8 @@ class Wrapper(Optimizer):
     running = _of_both("running")
 
     def __init__(self, optimizer: Any) -> None:
-        from nncore import optimizers
-
-        inner = optimizers.get(optimizer)
-        if hasattr(inner, "training_run"):
+        inner = get(optimizer)
+        if not inner.steps_along_gradients:
             raise TypeError(
                 f"optimizer: {type(self).__name__} wraps optimizers that take a step along each gradient, such as nn.Adam(), "
                 f"got {shown(inner)}"

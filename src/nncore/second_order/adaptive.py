@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nncore.fields import Number, number
+from nncore._utils.fields import Number, number
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point

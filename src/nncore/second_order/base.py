@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
+from nncore._messages import shown
+from nncore._utils.fields import Fixed, Instance, Number, count, number
+from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
-from nncore.fields import Fixed, Instance, Number, count, number
 from nncore.history import SECOND_ORDER, History
-from nncore.interrupt import Interrupt
 from nncore.optimizers import Optimizer
-from nncore.optimizers.arrays import Real, State, real_dtype
 from nncore.optimizers.base import check_finite_state, check_names
 from nncore.optimizers.path import Path, start
+from nncore.optimizers.tiles import Real, State, real_dtype
 from nncore.schedules import step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
-from nncore.shown import shown
 
 __all__ = ["FullBatchOptimizer", "Walk"]
 
@@ -65,6 +65,7 @@ class FullBatchOptimizer(Optimizer):
     numbers: Fixed[dict[str, float]] = Fixed(advice="assign to its numbers, or call init_state")
     stopped: Instance[str] = Instance(str)
     full_batch_only = True
+    steps_along_gradients = False
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
         "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
@@ -142,11 +143,8 @@ class FullBatchOptimizer(Optimizer):
             raise DivergenceError(f"{shown(self)}: loss or gradient is not finite at the start")
         return point
 
-    def training_run(self, trainer: Any, data: Any, sampler: Any) -> Any:
-        """What a call of ``Trainer.fit`` goes through; the order of the rows is of no importance to their mean."""
-        from nncore.second_order.run import FullBatchRun
-
-        return FullBatchRun(trainer, data, sampler)
+    def close(self) -> None:
+        """After the last iteration on a function. Only `ScipyMinimize` has something to end."""
 
     @one_blas_thread()
     def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Walk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nncore.fields import Choice
+from nncore._utils.fields import Choice
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import strong_wolfe, why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point

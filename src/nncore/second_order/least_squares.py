@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nncore.fields import Choice
+from nncore._messages import shown
+from nncore._utils.fields import Choice
 from nncore.second_order.adaptive import AdaptiveDampedNewton
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
 from nncore.second_order.solve import positive_definite_solve
-from nncore.shown import shown
 
 __all__ = ["GaussNewton", "LevenbergMarquardt"]
 

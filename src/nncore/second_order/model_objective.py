@@ -8,10 +8,10 @@ from typing import Any
 
 from nncore import regularizers
 from nncore.losses import Loss
-from nncore.model import Sequential
+from nncore.model.curvature.operators import GaussNewtonOperator, HessianOperator
+from nncore.model.sequential import Sequential
 from nncore.regularizers import Regularizer
 from nncore.second_order.objective import Array
-from nncore.second_order.operators import GaussNewtonOperator, HessianOperator
 
 __all__ = ["ModelObjective"]
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncore._kernels.blas import one_blas_thread
-from nncore.callbacks import Callback
-from nncore.fields import Count, Field, Maybe, Number
+from nncore._utils.fields import Count, Field, Maybe, Number
+from nncore._utils.figures import COLORS, SavePath, finish, one_axes
+from nncore.callbacks.base import Callback
 from nncore.history import History
-from nncore.second_order.operators import HessianOperator
+from nncore.model.curvature.operators import HessianOperator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nncore.trainer import Trainer
 
 __all__ = ["ConditioningMonitor"]
 
@@ -72,13 +71,13 @@ class ConditioningMonitor(Callback):
         self.X, self.y, self.lr, self.every = X, y, lr, every
         self._hessian: HessianOperator | None = None
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Any) -> None:
         self._hessian = HessianOperator(trainer.model, self.X, self.y, trainer.loss, trainer.regularizer)
         if self.lr is None and "lr" not in trainer.optimizer.hyperparameters:
             raise ValueError(f"lr must be given: {type(trainer.optimizer).__name__} has no learning rate")
 
     @one_blas_thread()
-    def on_epoch_end(self, trainer: Trainer, epoch: int, row: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         if epoch % self.every or self._hessian is None:
             return
         loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss)
@@ -94,8 +93,21 @@ class ConditioningMonitor(Callback):
         row.update(terms)
 
     @staticmethod
-    def plot(history: History, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:
-        """The loss, and the two other terms by size, against the epochs."""
-        from nncore.second_order.plots import plot_conditioning
-
-        return plot_conditioning(history, path, ax)
+    def plot(history: History, path: SavePath = None, ax: Axes | None = None) -> Figure:
+        """The terms of l − ε gᵀg + ½ε² gᵀHg along a training; a curvature term that is negative is drawn dotted."""
+        figure, ax = one_axes("ConditioningMonitor.plot", path, ax)
+        epochs = np.arange(1, len(history) + 1)
+        slope, bent = -history["taylor_slope"], history["taylor_curvature"]
+        curves: list[tuple[str, Any, str]] = [("loss l", history["taylor_loss"], "-"), ("slope ε gᵀg", slope, "-")]
+        curves.append(("curvature ½ε² gᵀHg", np.where(bent > 0, bent, np.nan), "-"))
+        if (bent < 0).any():
+            curves.append(("curvature, negative", np.where(bent < 0, -bent, np.nan), ":"))
+        for i, (label, values, line) in enumerate(curves):
+            seen = np.isfinite(values)
+            marker = "o" if seen.sum() <= 20 else ""
+            ax.semilogy(epochs[seen], values[seen], line, color=COLORS[min(i, 2)], marker=marker, markersize=3, label=label)
+        ax.set_xlabel("epochs trained")
+        ax.set_ylabel("term of the expansion, absolute")
+        ax.grid(alpha=0.3)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
+        return finish(figure, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nncore.fields import Flag, Number
+from nncore._utils.fields import Flag, Number
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import armijo, why_no_step

@@ -9,14 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore._utils.checks import check_dense
+from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
-from nncore.interrupt import Interrupt
 
 __all__ = ["Evaluated", "Objective", "Point"]
 
 Array = NDArray[Any]
 
-MOST_DENSE = 20_000  # parameters for which a matrix with a row and a column for each still makes sense: 3.2 GB
+VECTORS_ONLY = "Take LBFGS, NonlinearCG or TruncatedNewton, which hold vectors only"
 
 
 class Objective(Protocol):
@@ -110,7 +111,7 @@ class Evaluated:
 
     def hessian(self, theta: Array) -> Array:
         """H (n, n), symmetric and finite."""
-        self._check_dense(theta.size, "Hessian")
+        check_dense("the Hessian", theta.size, 8, VECTORS_ONLY)
         if hasattr(self.f, "hessian"):
             with self.interrupt.abandoning():
                 return _curvature(self.f.hessian(theta), theta.size, "Hessian")
@@ -136,7 +137,7 @@ class Evaluated:
 
     def gauss_newton(self, theta: Array) -> Array:
         """The Gauss-Newton matrix (n, n), positive semi-definite and finite."""
-        self._check_dense(theta.size, "Gauss-Newton matrix")
+        check_dense("the Gauss-Newton matrix", theta.size, 8, VECTORS_ONLY)
         with self.interrupt.abandoning():
             if hasattr(self.f, "gauss_newton"):
                 return _curvature(self.f.gauss_newton(theta), theta.size, "Gauss-Newton matrix")
@@ -147,13 +148,6 @@ class Evaluated:
             f"f must have residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
             f"{type(self.f).__name__} without them. Newton's relatives need a Hessian instead"
         )
-
-    def _check_dense(self, n: int, what: str) -> None:
-        if n > MOST_DENSE:
-            raise ValueError(
-                f"the {what} of {n:,} parameters would be {8e-9 * n * n:,.0f} GB: expected at most {MOST_DENSE:,} parameters. "
-                "Take LBFGS, NonlinearCG or TruncatedNewton, which hold vectors only"
-            )
 
 
 def _curvature(matrix: Any, n: int, what: str) -> Array:

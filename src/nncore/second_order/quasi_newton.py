@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nncore.fields import Count
+from nncore._messages import shown
+from nncore._utils.checks import check_dense
+from nncore._utils.fields import Count
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import strong_wolfe, why_no_step
-from nncore.second_order.objective import MOST_DENSE, Array, Evaluated, Point
-from nncore.shown import shown
+from nncore.second_order.objective import Array, Evaluated, Point
 
 __all__ = ["BFGS", "LBFGS"]
 
@@ -101,8 +102,7 @@ class BFGS(_QuasiNewton):
         super().__init__(tol)
 
     def initial_state(self, n: int) -> dict[str, Array]:
-        if n > MOST_DENSE:
-            raise ValueError(f"BFGS holds n² numbers: n must be at most {MOST_DENSE:,} parameters, got {n:,}. Take LBFGS")
+        check_dense("the inverse Hessian that BFGS keeps", n, 8, "Take LBFGS, which holds vectors only")
         return {"inverse": np.eye(n)}
 
     def direction(self, g: Array) -> Array:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
+from nncore._utils.fields import Choice, Field
 from nncore.errors import DivergenceError
-from nncore.fields import Choice, Field
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
 

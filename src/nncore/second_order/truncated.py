@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nncore.fields import Count, Maybe, Number, number
+from nncore._utils.fields import Count, Maybe, Number, number
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point

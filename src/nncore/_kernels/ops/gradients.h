@@ -1,0 +1,204 @@
+/* What happens to a gradient between backward pass and update, tile by tile: penalties and clipping; and after the update the
+ * penalty that works on the parameters themselves.
+ *
+ * All take the tile table of the update (optimizers.h): rows of (offset into theta, rows, columns, row stride). */
+
+/* Sums over a tile go by CHAINS chains: chain k adds up every CHAINS-th number of a stretch from the k-th on. A single one would
+ * wait for each addition.  LOOP_CHAINS runs `body` for element i, chain k. */
+#define CHAINS 16
+#define LOOP_CHAINS(body)                                                                                                      \
+    do {                                                                                                                       \
+        int64_t first = 0;                                                                                                     \
+        for (; first + CHAINS <= n; first += CHAINS)                                                                           \
+            for (int k = 0; k < CHAINS; k++) { const int64_t i = first + k; body }                                             \
+        for (int k = 0; first + k < n; k++) { const int64_t i = first + k; body }                                              \
+    } while (0)
+
+static double NAME(total)(const double *chain) {
+    double sum[4];
+    for (int k = 0; k < 4; k++) sum[k] = (chain[k] + chain[k + 4]) + (chain[k + 8] + chain[k + 12]);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static void NAME(square_sum)(double *restrict square, const real *restrict grad, int64_t n) {
+    LOOP_CHAINS(square[k] += (double)grad[i] * grad[i];);
+}
+
+static void NAME(magnitude_sum)(double *restrict magnitude, const real *restrict theta, int64_t n) {
+    LOOP_CHAINS(magnitude[k] += NAME(nn_abs)(theta[i]););
+}
+
+/* Penalties l1 |w| and ½ l2 w²:  g += l1 sign(w) + l2 w, and the sums of |w| and w² in the same pass. */
+static void NAME(penalty_l1)(real *restrict grad, double *restrict magnitude, const real *restrict theta, real l1, int64_t n) {
+    LOOP_CHAINS(
+        const real w = theta[i];
+        grad[i] += w == 0 ? 0 : NAME(nn_with_sign)(l1, w);
+        magnitude[k] += NAME(nn_abs)(w););
+}
+
+static void NAME(penalty_l2)(real *restrict grad, double *restrict square, const real *restrict theta, real l2, int64_t n) {
+    LOOP_CHAINS(
+        const real w = theta[i];
+        grad[i] += l2 * w;
+        square[k] += (double)w * w;);
+}
+
+static void NAME(penalty_both)(real *restrict grad, double *restrict magnitude, double *restrict square,
+                               const real *restrict theta, real l1, real l2, int64_t n) {
+    LOOP_CHAINS(
+        const real w = theta[i];
+        grad[i] += l2 * w + (w == 0 ? 0 : NAME(nn_with_sign)(l1, w));
+        magnitude[k] += NAME(nn_abs)(w);
+        square[k] += (double)w * w;);
+}
+
+/* g = min(max(g, -limit), limit); NaN stays.  In the same pass the sum of squares before, and acted[k]: was a g beyond? */
+static void NAME(clip_value)(real *restrict grad, double *restrict square, integer *restrict acted, real limit, int64_t n) {
+    LOOP_CHAINS(
+        const real g = grad[i];
+        const real within = g > limit ? limit : g;
+        grad[i] = within < -limit ? -limit : within;
+        acted[k] |= NAME(nn_abs)(g) > limit;
+        square[k] += (double)g * g;);
+}
+
+/* g *= factor, also one that is too small for a number of its own (see clip_factor). */
+static void NAME(scale)(real *grad, double factor, int64_t n) {
+#if REAL_IS_FLOAT
+    if (factor < FLT_MIN)
+        for (int64_t i = 0; i < n; i++) grad[i] = (real)(grad[i] * factor);
+#else
+    if (factor < 0)
+        for (int64_t i = 0; i < n; i++) grad[i] = grad[i] * 0x1p-1000 * -factor;
+#endif
+    else
+        for (int64_t i = 0; i < n; i++) grad[i] *= (real)factor;
+}
+
+/* As square_sum, of 2^-600 g: for a sum that would be beyond the largest number. */
+static void NAME(small_square_sum)(double *restrict square, const real *restrict grad, int64_t n) {
+    LOOP_CHAINS(const double g = 0x1p-600 * grad[i]; square[k] += g * g;);
+}
+
+/* Proximal step of a penalty threshold / lr * |w|:  w <- sign(w) max(|w| - threshold, 0), exactly 0 within the threshold.
+ * Where the gradient is taken elsewhere, at `ahead` (or NULL) = w + mu v, this moves along: computed as the optimizer computes it,
+ * so that nothing is lost when it begins anew from w. */
+static void NAME(shrink)(real *restrict theta, real *restrict ahead, const real *restrict v, real mu, real threshold, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const real w = theta[i], less = w > 0 ? w - threshold : w + threshold;
+        const real shrunk = (w > 0) == (less > 0) && less != 0 ? less : 0;
+        theta[i] = shrunk;
+        if (ahead) ahead[i] = shrunk + mu * v[i];
+    }
+}
+
+/* arrays: g, theta, penalty of each tile (double), strengths (tiles, 2) double: l1, l2; and NULL or
+ * (tiles,) double: an l1 that is left to `shrink` */
+static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+        const double *strength = (const double *)op->array[3] + 2 * t;
+        const double left = op->array[4] ? ((const double *)op->array[4])[t] : 0;
+        double magnitude[CHAINS] = {0}, square[CHAINS] = {0};
+        const real l1 = (real)strength[0], l2 = (real)strength[1];
+        const real *theta = op->array[1];
+        if (l1 != 0 && l2 != 0)
+            FOR_STRETCHES(t, NAME(penalty_both)(STRETCH(op->array[0]), magnitude, square, theta + at, l1, l2, n));
+        else if (l1 != 0)
+            FOR_STRETCHES(t, NAME(penalty_l1)(STRETCH(op->array[0]), magnitude, theta + at, l1, n));
+        else if (l2 != 0)
+            FOR_STRETCHES(t, NAME(penalty_l2)(STRETCH(op->array[0]), square, theta + at, l2, n));
+        if (left != 0 && l1 == 0) FOR_STRETCHES(t, NAME(magnitude_sum)(magnitude, theta + at, n));
+        ((double *)op->array[2])[t] = (l1 + left) * NAME(total)(magnitude) + 0.5 * l2 * NAME(total)(square);
+    }
+}
+
+/* arrays: theta, ahead or NULL, strength of each tile (double), v or NULL; sizes: columns of the learning rate and of mu in the
+ * coefficients */
+static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const double lr = context->coefficients[op->size[0]];
+    real *ahead = op->array[1];
+    const real *v = op->array[3], mu = ahead ? (real)context->coefficients[op->size[1]] : 0;
+    for (int64_t t = begin; t < end; t++) {
+        const double strength = ((const double *)op->array[2])[t];
+        if (strength != 0)
+            FOR_STRETCHES(t, NAME(shrink)((real *)op->array[0] + at, ahead ? ahead + at : NULL, ahead ? v + at : NULL, mu,
+                                          (real)(lr * strength), n));
+    }
+}
+
+/* arrays: g, sums of squares of each tile before (double), whether it acted on each tile (0 or 1, double); constants: limit */
+static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+        double square[CHAINS] = {0};
+        integer acted[CHAINS] = {0}, any = 0;
+        FOR_STRETCHES(t, NAME(clip_value)(STRETCH(op->array[0]), square, acted, (real)op->constant[0], n));
+        for (int k = 0; k < CHAINS; k++) any |= acted[k];
+        ((double *)op->array[1])[t] = NAME(total)(square);
+        ((double *)op->array[2])[t] = (double)any;
+    }
+}
+
+/* arrays: sums of squares of each tile (double), g */
+static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) {
+        double square[CHAINS] = {0};
+        FOR_STRETCHES(t, NAME(square_sum)(square, (const real *)op->array[1] + at, n));
+        ((double *)op->array[0])[t] = NAME(total)(square);
+    }
+}
+
+/* 2^-600 times the norm of the gradient in tiles [first, last), from the gradient itself: it neither over- nor underflows where
+ * the sum of squares is beyond the largest number. */
+static double NAME(small_norm)(const nn_op *op, int64_t first, int64_t last) {
+    double sum = 0;
+    for (int64_t t = first; t < last; t++) {
+        double square[CHAINS] = {0};
+        FOR_STRETCHES(t, NAME(small_square_sum)(square, (const real *)op->array[4] + at, n));
+        sum += NAME(total)(square);
+    }
+    return sqrt(sum);
+}
+
+/* min(1, limit / norm), the norm given as small = 2^-600 norm; if that is below the smallest normal double, -2^1000 limit / norm. */
+NN_INLINE double NAME(small_factor)(double limit, double small) {
+    if (!(small > ldexp(limit, -600))) return 1.0;
+    const double ratio = limit / small, factor = ldexp(ratio, -600), rest = ldexp(ratio, 400);
+    return factor >= DBL_MIN ? factor : rest > 0 ? -rest : 0;
+}
+
+/* Per group of tiles: factor = min(1, limit / norm), norm^2 the sum over the group's tiles in order.  Only where that overflows or
+ * the factor would be denormal, which counts as 0, it is computed from the scaled norm.
+ * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64, whether it
+ * acted on each group (0 or 1, double) or NULL; g, the norm of all groups where its square is too large, else 0 (1,) double, and
+ * the tile table, or all of them NULL: then there is no second look; sizes: groups; constants: limit */
+static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t *first = op->array[2], groups = op->size[0];
+    const double limit = op->constant[0];
+    double all = 0;
+    (void)context, (void)begin, (void)end;
+    for (int64_t group = 0; group < groups; group++) {
+        double sum = 0;
+        for (int64_t t = first[group]; t < first[group + 1]; t++) sum += ((const double *)op->array[1])[t];
+        const double norm = sqrt(sum);
+        double factor = norm > limit ? limit / norm : 1.0;
+        if (factor < DBL_MIN && op->array[4])
+            factor = NAME(small_factor)(limit, isinf(norm) ? NAME(small_norm)(op, first[group], first[group + 1]) : ldexp(norm, -600));
+        for (int64_t t = first[group]; t < first[group + 1]; t++) ((double *)op->array[0])[t] = factor;
+        if (op->array[3]) ((double *)op->array[3])[group] = factor != 1.0;
+        all += sum;
+    }
+    if (op->array[5]) *(double *)op->array[5] = all > DBL_MAX / 2 ? ldexp(NAME(small_norm)(op, first[0], first[groups]), 600) : 0;
+}
+
+/* arrays: g, factor of each tile (double) */
+static void NAME(op_scale_gradient)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    for (int64_t t = begin; t < end; t++) {
+        const double factor = ((const double *)op->array[1])[t];
+        if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, factor, n));
+    }
+}
+
+#undef CHAINS
+#undef LOOP_CHAINS

@@ -1,0 +1,524 @@
+/* The optimizers: each one pass over a contiguous stretch of n parameters.
+ *
+ * Arguments: theta, grad, the slots (the optimizer's state, one number a parameter each), c: this step's row of coefficients
+ * in the order given above each kernel, n.  `new_x` is the value of x after the step; `root` is what a step is divided by.
+ *
+ * A parameter is updated only if it and its slots all stay finite; otherwise it and they keep their values.  A kernel returns 1
+ * if any parameter was kept back. */
+
+#if REAL_IS_FLOAT
+#define SQRT sqrtf
+#define ABS fabsf
+#define WORD uint32_t
+#define INFINITY_BITS UINT32_C(0x7f800000)
+#else
+#define SQRT sqrt
+#define ABS fabs
+#define WORD uint64_t
+#define INFINITY_BITS UINT64_C(0x7ff0000000000000)
+#endif
+#define SIGN(x) ((x) > 0 ? (real)1 : (x) < 0 ? (real)-1 : (real)0)
+#define SAME_SIGN(a, b) ((((a) > 0) & ((b) > 0)) | (((a) < 0) & ((b) < 0)))    /* of two numbers neither of which is 0 */
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* All ones if x is finite, else 0: the exponent is not all ones.  In integers, because every instruction set has these in vectors
+ * and no compiler turns them into branches. */
+NN_INLINE WORD NAME(finite)(real x) {
+    WORD bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (WORD)((integer)((bits & INFINITY_BITS) - INFINITY_BITS) >> (8 * sizeof bits - 1));
+}
+
+/* a where ok is all ones, b where it is 0 */
+NN_INLINE real NAME(either)(WORD ok, real a, real b) {
+    WORD a_bits, b_bits;
+    memcpy(&a_bits, &a, sizeof a);
+    memcpy(&b_bits, &b, sizeof b);
+    a_bits = (a_bits & ok) | (b_bits & ~ok);
+    memcpy(&a, &a_bits, sizeof a);
+    return a;
+}
+
+/* A loop body ends in one STORE for every array, and COUNT. */
+#define LOOP WORD failed = 0; for (int64_t i = 0; i < n; i++)
+#define FINITE NAME(finite)
+#define STORE(array, value) array[i] = NAME(either)(ok, value, array[i])
+#define COUNT failed |= ~ok
+#define DONE return failed != 0
+
+/* Two places for ε: beside the root (outside) or under it (inside). */
+#define OUTSIDE(r, eps) (SQRT(r) + (eps))
+#define INSIDE(r, eps) SQRT((r) + (eps))
+
+/* SGD: θ ← θ − ηg
+ * c: η */
+static int NAME(sgd_update)(real *restrict theta, const real *restrict grad, const double *restrict c, int64_t n) {
+    const real eta = (real)c[0];
+    LOOP {
+        const real new_theta = theta[i] - eta * grad[i];
+        const WORD ok = FINITE(new_theta);
+        STORE(theta, new_theta);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Momentum, η inside the velocity: v ← μv − ηg,  θ ← θ + v
+ * c: η, μ */
+static int NAME(momentum_update)(real *restrict theta, const real *restrict grad, real *restrict v, const double *restrict c,
+                                 int64_t n) {
+    const real eta = (real)c[0], mu = (real)c[1];
+    LOOP {
+        const real new_v = mu * v[i] - eta * grad[i];
+        const real new_theta = theta[i] + new_v;
+        const WORD ok = FINITE(new_theta) & FINITE(new_v);
+        STORE(theta, new_theta);
+        STORE(v, new_v);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Momentum, η outside: v ← μv + g,  θ ← θ − ηv
+ * c: η, μ */
+static int NAME(momentum_outside_update)(real *restrict theta, const real *restrict grad, real *restrict v,
+                                         const double *restrict c, int64_t n) {
+    const real eta = (real)c[0], mu = (real)c[1];
+    LOOP {
+        const real new_v = mu * v[i] + grad[i];
+        const real new_theta = theta[i] - eta * new_v;
+        const WORD ok = FINITE(new_theta) & FINITE(new_v);
+        STORE(theta, new_theta);
+        STORE(v, new_v);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Nesterov.  Between enter and leave theta holds the point the gradient is taken at, origin + μv, and origin the parameters.
+ *
+ * Enter: origin ← θ,  θ ← θ + μv.  v and origin are slots; grad is not read.
+ * c: η, μ of the first step */
+static int NAME(nesterov_enter)(real *restrict theta, const real *restrict grad, const real *restrict v, real *restrict origin,
+                                const double *restrict c, int64_t n) {
+    const real mu = (real)c[1];
+    (void)grad;
+    LOOP {
+        const real new_theta = theta[i] + mu * v[i];
+        const WORD ok = FINITE(new_theta);
+        origin[i] = theta[i];
+        STORE(theta, new_theta);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Step: v ← μv − ηg,  origin ← origin + v,  θ ← origin + μ′v,  μ′ being the momentum of the next step
+ * c: η, μ, μ′ */
+static int NAME(nesterov_update)(real *restrict theta, const real *restrict grad, real *restrict v, real *restrict origin,
+                                 const double *restrict c, int64_t n) {
+    const real eta = (real)c[0], mu = (real)c[1], mu_next = (real)c[2];
+    LOOP {
+        const real new_v = mu * v[i] - eta * grad[i];
+        const real new_origin = origin[i] + new_v;
+        const real new_theta = new_origin + mu_next * new_v;
+        const WORD ok = FINITE(new_theta) & FINITE(new_origin) & FINITE(new_v);
+        STORE(theta, new_theta);
+        STORE(v, new_v);
+        STORE(origin, new_origin);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Leave: θ ← origin */
+static int NAME(nesterov_leave)(real *restrict theta, const real *restrict grad, const real *restrict v,
+                                const real *restrict origin, const double *restrict c, int64_t n) {
+    (void)grad, (void)v, (void)c;
+    for (int64_t i = 0; i < n; i++) theta[i] = origin[i];
+    return 0;
+}
+
+/* AdaGrad: r ← r + g²,  θ ← θ − ηg/(√r + ε)   (inside: ηg/√(r + ε))
+ * c: η, ε */
+#define ADAGRAD(name, ROOT)                                                                                                    \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, const double *restrict c,         \
+                          int64_t n) {                                                                                         \
+        const real eta = (real)c[0], eps = (real)c[1];                                                                         \
+        LOOP {                                                                                                                 \
+            const real new_r = r[i] + grad[i] * grad[i];                                                                       \
+            const real new_theta = theta[i] - eta * grad[i] / ROOT(new_r, eps);                                                \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r);                                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(r, new_r);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+ADAGRAD(adagrad_update, OUTSIDE)
+ADAGRAD(adagrad_inside_update, INSIDE)
+
+/* RMSProp: r ← αr + (1−α)g²,  θ ← θ − ηg/(√r + ε)   (inside: ηg/√(r + ε))
+ * c: η, α, ε */
+#define RMSPROP(name, ROOT)                                                                                                    \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, const double *restrict c,         \
+                          int64_t n) {                                                                                         \
+        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2];                            \
+        LOOP {                                                                                                                 \
+            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
+            const real new_theta = theta[i] - eta * grad[i] / ROOT(new_r, eps);                                                \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r);                                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(r, new_r);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+RMSPROP(rmsprop_update, OUTSIDE)
+RMSPROP(rmsprop_inside_update, INSIDE)
+
+/* RMSProp with momentum: r as above,  v ← μv + g/(√r + ε),  θ ← θ − ηv
+ * c: η, α, ε, μ */
+#define RMSPROP_MOMENTUM(name, ROOT)                                                                                           \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict v,                 \
+                          const double *restrict c, int64_t n) {                                                               \
+        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2], mu = (real)c[3];           \
+        LOOP {                                                                                                                 \
+            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
+            const real new_v = mu * v[i] + grad[i] / ROOT(new_r, eps);                                                         \
+            const real new_theta = theta[i] - eta * new_v;                                                                     \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_v);                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(r, new_r);                                                                                                   \
+            STORE(v, new_v);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+RMSPROP_MOMENTUM(rmsprop_momentum_update, OUTSIDE)
+RMSPROP_MOMENTUM(rmsprop_momentum_inside_update, INSIDE)
+
+/* RMSProp, centred: r as above,  a ← αa + (1−α)g,  θ ← θ − ηg/(√(r − a²) + ε).  The variance r − a² is 0 where rounding makes it
+ * negative.
+ * c: η, α, ε */
+#define RMSPROP_CENTERED(name, ROOT)                                                                                           \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,                 \
+                          const double *restrict c, int64_t n) {                                                               \
+        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2];                            \
+        LOOP {                                                                                                                 \
+            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
+            const real new_a = alpha * a[i] + rest * grad[i];                                                                  \
+            const real variance = MAX(new_r - new_a * new_a, 0);                                                               \
+            const real new_theta = theta[i] - eta * grad[i] / ROOT(variance, eps);                                             \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_a);                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(r, new_r);                                                                                                   \
+            STORE(a, new_a);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+RMSPROP_CENTERED(rmsprop_centered_update, OUTSIDE)
+RMSPROP_CENTERED(rmsprop_centered_inside_update, INSIDE)
+
+/* RMSProp, centred, with momentum: r, a as above,  v ← μv + g/(√(r − a²) + ε),  θ ← θ − ηv
+ * c: η, α, ε, μ */
+#define RMSPROP_CENTERED_MOMENTUM(name, ROOT)                                                                                  \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,                 \
+                          real *restrict v, const double *restrict c, int64_t n) {                                             \
+        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2], mu = (real)c[3];           \
+        LOOP {                                                                                                                 \
+            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
+            const real new_a = alpha * a[i] + rest * grad[i];                                                                  \
+            const real variance = MAX(new_r - new_a * new_a, 0);                                                               \
+            const real new_v = mu * v[i] + grad[i] / ROOT(variance, eps);                                                      \
+            const real new_theta = theta[i] - eta * new_v;                                                                     \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_a) & FINITE(new_v);                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(r, new_r);                                                                                                   \
+            STORE(a, new_a);                                                                                                   \
+            STORE(v, new_v);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+RMSPROP_CENTERED_MOMENTUM(rmsprop_centered_momentum_update, OUTSIDE)
+RMSPROP_CENTERED_MOMENTUM(rmsprop_centered_momentum_inside_update, INSIDE)
+
+/* AdaDelta: r ← ρr + (1−ρ)g²,  Δ ← g√(d + ε)/√(r + ε),  d ← ρd + (1−ρ)Δ²,  θ ← θ − ηΔ   (outside: Δ ← g(√d + ε)/(√r + ε))
+ * c: η, ρ, ε */
+#define ADADELTA(name, ROOT)                                                                                                   \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict d,                 \
+                          const double *restrict c, int64_t n) {                                                               \
+        const real eta = (real)c[0], rho = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2];                              \
+        LOOP {                                                                                                                 \
+            const real new_r = rho * r[i] + rest * grad[i] * grad[i];                                                          \
+            const real delta = grad[i] * ROOT(d[i], eps) / ROOT(new_r, eps);                                                   \
+            const real new_d = rho * d[i] + rest * delta * delta;                                                              \
+            const real new_theta = theta[i] - eta * delta;                                                                     \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_d);                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(r, new_r);                                                                                                   \
+            STORE(d, new_d);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+ADADELTA(adadelta_update, INSIDE)
+ADADELTA(adadelta_outside_update, OUTSIDE)
+
+/* Adam: m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − ηₜm/(√v + εₜ)   (inside: ηₜm/√(v + εₜ))
+ * With ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ) this is η m̂/(√v̂ + ε) for εₜ = ε√(1−β₂ᵗ) and η m̂/√(v̂ + ε) for εₜ = ε(1−β₂ᵗ).
+ * c: ηₜ, β₁, β₂, εₜ
+ * AdamW: the same with θ − δθ in the place of θ, δ = ηλ
+ * c: ηₜ, β₁, β₂, εₜ, δ */
+#define ADAM(name, THETA, ROOT)                                                                                                \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,                 \
+                          const double *restrict c, int64_t n) {                                                               \
+        const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]);                                             \
+        const real beta2 = (real)c[2], rest2 = (real)(1 - c[2]), eps = (real)c[3];                                             \
+        LOOP {                                                                                                                 \
+            const real new_m = beta1 * m[i] + rest1 * grad[i];                                                                 \
+            const real new_v = beta2 * v[i] + rest2 * grad[i] * grad[i];                                                       \
+            const real new_theta = THETA - eta * new_m / ROOT(new_v, eps);                                                     \
+            const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(m, new_m);                                                                                                   \
+            STORE(v, new_v);                                                                                                   \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+#define PLAIN theta[i]
+#define DECAYED (theta[i] - (real)c[4] * theta[i])
+ADAM(adam_update, PLAIN, OUTSIDE)
+ADAM(adam_inside_update, PLAIN, INSIDE)
+ADAM(adamw_update, DECAYED, OUTSIDE)
+ADAM(adamw_inside_update, DECAYED, INSIDE)
+
+/* AMSGrad: Adam with top ← max(top, v) in the place of v under the root
+ * c: ηₜ, β₁, β₂, εₜ */
+#define AMSGRAD(name, ROOT)                                                                                                    \
+    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,                 \
+                          real *restrict top, const double *restrict c, int64_t n) {                                           \
+        const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]);                                             \
+        const real beta2 = (real)c[2], rest2 = (real)(1 - c[2]), eps = (real)c[3];                                             \
+        LOOP {                                                                                                                 \
+            const real new_m = beta1 * m[i] + rest1 * grad[i];                                                                 \
+            const real new_v = beta2 * v[i] + rest2 * grad[i] * grad[i];                                                       \
+            const real new_top = MAX(top[i], new_v);                                                                           \
+            const real new_theta = theta[i] - eta * new_m / ROOT(new_top, eps);                                                \
+            const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);                                                  \
+            STORE(theta, new_theta);                                                                                           \
+            STORE(m, new_m);                                                                                                   \
+            STORE(v, new_v);                                                                                                   \
+            STORE(top, new_top);                                                                                               \
+            COUNT;                                                                                                             \
+        }                                                                                                                      \
+        DONE;                                                                                                                  \
+    }
+AMSGRAD(amsgrad_update, OUTSIDE)
+AMSGRAD(amsgrad_inside_update, INSIDE)
+
+/* AdaMax: m ← β₁m + (1−β₁)g,  u ← max(β₂u, |g| + ε),  θ ← θ − ηₜm/u,  ηₜ = η/(1−β₁ᵗ)
+ * c: ηₜ, β₁, β₂, ε */
+static int NAME(adamax_update)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict u,
+                               const double *restrict c, int64_t n) {
+    const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]), beta2 = (real)c[2], eps = (real)c[3];
+    LOOP {
+        const real new_m = beta1 * m[i] + rest1 * grad[i];
+        const real new_u = MAX(beta2 * u[i], ABS(grad[i]) + eps);
+        const real new_theta = theta[i] - eta * new_m / new_u;
+        const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_u);
+        STORE(theta, new_theta);
+        STORE(m, new_m);
+        STORE(u, new_u);
+        COUNT;
+    }
+    DONE;
+}
+
+/* NAdam: m, v as in Adam,  θ ← θ − (a m + b g)/(√v + εₜ), where with s = √(1−β₂ᵗ) and μᵢ the momentum of step i
+ * a = ηs μₜ₊₁/(1−μ₁…μₜ₊₁),  b = ηs (1−μₜ)/(1−μ₁…μₜ),  εₜ = sε
+ * c: a, b, β₁, β₂, εₜ */
+static int NAME(nadam_update)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,
+                              const double *restrict c, int64_t n) {
+    const real a = (real)c[0], b = (real)c[1], beta1 = (real)c[2], rest1 = (real)(1 - c[2]);
+    const real beta2 = (real)c[3], rest2 = (real)(1 - c[3]), eps = (real)c[4];
+    LOOP {
+        const real new_m = beta1 * m[i] + rest1 * grad[i];
+        const real new_v = beta2 * v[i] + rest2 * grad[i] * grad[i];
+        const real new_theta = theta[i] - (a * new_m + b * grad[i]) / OUTSIDE(new_v, eps);
+        const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);
+        STORE(theta, new_theta);
+        STORE(m, new_m);
+        STORE(v, new_v);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Lion: θ ← θ − η(sign(β₁m + (1−β₁)g) + λθ),  then m ← β₂m + (1−β₂)g
+ * c: η, β₁, β₂, λ */
+static int NAME(lion_update)(real *restrict theta, const real *restrict grad, real *restrict m, const double *restrict c,
+                             int64_t n) {
+    const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]);
+    const real beta2 = (real)c[2], rest2 = (real)(1 - c[2]), decay = (real)(c[0] * c[3]);
+    LOOP {
+        const real direction = beta1 * m[i] + rest1 * grad[i];
+        const real new_theta = theta[i] - decay * theta[i] - eta * SIGN(direction);
+        const real new_m = beta2 * m[i] + rest2 * grad[i];
+        const WORD ok = FINITE(new_theta) & FINITE(new_m);
+        STORE(theta, new_theta);
+        STORE(m, new_m);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Rprop.  Let p be the last gradient and s the parameter's step.
+ * s ← s η⁺ where g and p agree in sign, s η⁻ where they differ, then clipped to [smin, smax]
+ * p ← 0 where they differ, else g;  θ ← θ − s sign(p)
+ * c: η⁻, η⁺, smin, smax */
+static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, real *restrict previous, real *restrict size,
+                              const double *restrict c, int64_t n) {
+    const real minus = (real)c[0], plus = (real)c[1], smallest = (real)c[2], largest = (real)c[3];
+    LOOP {
+        const real g = grad[i], p = previous[i], s = size[i];
+        const int same = SAME_SIGN(g, p), differ = SAME_SIGN(g, -p);
+        const real factor = same ? plus : differ ? minus : 1, scaled = s * factor;
+        const real new_size = MIN(MAX(scaled, smallest), largest);
+        const real new_previous = differ ? 0 * g : g;
+        const real new_theta = theta[i] - new_size * SIGN(new_previous);
+        const WORD ok = FINITE(new_theta) & FINITE(new_previous) & FINITE(new_size);
+        STORE(theta, new_theta);
+        STORE(previous, new_previous);
+        STORE(size, new_size);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Delta-bar-delta: η ← η + κ where g and the running mean d̄ of the gradients before it agree in sign, (1−φ)η where they differ
+ * θ ← θ − ηg,  then d̄ ← ρd̄ + (1−ρ)g
+ * c: κ, φ, ρ */
+static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restrict grad, real *restrict mean, real *restrict eta,
+                                        const double *restrict c, int64_t n) {
+    const real kappa = (real)c[0], phi = (real)c[1], rho = (real)c[2], rest = (real)(1 - c[2]);
+    LOOP {
+        const real rate = eta[i];
+        const int same = SAME_SIGN(grad[i], mean[i]), differ = SAME_SIGN(grad[i], -mean[i]);
+        const real new_eta = same ? rate + kappa : differ ? rate - phi * rate : rate;
+        const real new_theta = theta[i] - new_eta * grad[i];
+        const real new_mean = rho * mean[i] + rest * grad[i];
+        const WORD ok = FINITE(new_theta) & FINITE(new_mean) & FINITE(new_eta);
+        STORE(theta, new_theta);
+        STORE(mean, new_mean);
+        STORE(eta, new_eta);
+        COUNT;
+    }
+    DONE;
+}
+
+/* Averages of the parameters, after the update: a ← a + w(θ − a), computed from whichever of the two is nearer, so that w = 1 is a
+ * copy.  w is the same for all: in column `size[0]` of c. */
+static int NAME(average)(real *restrict a, const real *restrict theta, double w, int64_t n) {
+    const real near = (real)w, rest = (real)(1 - w);
+    const int from_a = w < 0.5;
+    LOOP {
+        const real difference = theta[i] - a[i];
+        const real new_a = from_a ? a[i] + near * difference : theta[i] - rest * difference;
+        const WORD ok = FINITE(new_a);
+        STORE(a, new_a);
+        COUNT;
+    }
+    DONE;
+}
+
+/* arrays: a, theta; sizes: column of w */
+static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const double w = context->coefficients[op->size[0]];
+    int failed = 0;
+    for (int64_t t = begin; t < end; t++)
+        FOR_STRETCHES(t, failed |= NAME(average)((real *)op->array[0] + at, (const real *)op->array[1] + at, w, n));
+    *context->failed |= failed;
+}
+
+/* The ops.  arrays: theta, grad, slots, and at NN_TILE_TABLE the tile table int64 (tiles, 4), rows of (offset into theta, rows, columns,
+ * row stride).  grad and the slots have the offsets of theta. */
+#define SLOT(k) (real *)op->array[2 + (k)] + at
+#define SLOTS_0
+#define SLOTS_1 SLOT(0),
+#define SLOTS_2 SLOT(0), SLOT(1),
+#define SLOTS_3 SLOT(0), SLOT(1), SLOT(2),
+#define TILE_OP(kernel, slots)                                                                                                 \
+    static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                    \
+        int failed = 0;                                                                                                        \
+        for (int64_t t = begin; t < end; t++)                                                                                  \
+            FOR_STRETCHES(t, failed |= NAME(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]),                          \
+                                                    slots context->coefficients, n));                                          \
+        *context->failed |= failed;                                                                                            \
+    }
+
+TILE_OP(sgd_update, SLOTS_0)
+TILE_OP(momentum_update, SLOTS_1)
+TILE_OP(momentum_outside_update, SLOTS_1)
+TILE_OP(nesterov_enter, SLOTS_2)
+TILE_OP(nesterov_update, SLOTS_2)
+TILE_OP(nesterov_leave, SLOTS_2)
+TILE_OP(adagrad_update, SLOTS_1)
+TILE_OP(adagrad_inside_update, SLOTS_1)
+TILE_OP(rmsprop_update, SLOTS_1)
+TILE_OP(rmsprop_inside_update, SLOTS_1)
+TILE_OP(rmsprop_momentum_update, SLOTS_2)
+TILE_OP(rmsprop_momentum_inside_update, SLOTS_2)
+TILE_OP(rmsprop_centered_update, SLOTS_2)
+TILE_OP(rmsprop_centered_inside_update, SLOTS_2)
+TILE_OP(rmsprop_centered_momentum_update, SLOTS_3)
+TILE_OP(rmsprop_centered_momentum_inside_update, SLOTS_3)
+TILE_OP(adadelta_update, SLOTS_2)
+TILE_OP(adadelta_outside_update, SLOTS_2)
+TILE_OP(adam_update, SLOTS_2)
+TILE_OP(adam_inside_update, SLOTS_2)
+TILE_OP(adamw_update, SLOTS_2)
+TILE_OP(adamw_inside_update, SLOTS_2)
+TILE_OP(amsgrad_update, SLOTS_3)
+TILE_OP(amsgrad_inside_update, SLOTS_3)
+TILE_OP(adamax_update, SLOTS_2)
+TILE_OP(nadam_update, SLOTS_2)
+TILE_OP(lion_update, SLOTS_1)
+TILE_OP(rprop_update, SLOTS_2)
+TILE_OP(delta_bar_delta_update, SLOTS_2)
+
+#undef SQRT
+#undef ABS
+#undef WORD
+#undef INFINITY_BITS
+#undef FINITE
+#undef SIGN
+#undef SAME_SIGN
+#undef MAX
+#undef MIN
+#undef LOOP
+#undef STORE
+#undef COUNT
+#undef DONE
+#undef OUTSIDE
+#undef INSIDE
+#undef ADAGRAD
+#undef RMSPROP
+#undef RMSPROP_MOMENTUM
+#undef RMSPROP_CENTERED
+#undef RMSPROP_CENTERED_MOMENTUM
+#undef ADADELTA
+#undef ADAM
+#undef PLAIN
+#undef DECAYED
+#undef AMSGRAD
+#undef SLOT
+#undef SLOTS_0
+#undef SLOTS_1
+#undef SLOTS_2
+#undef SLOTS_3
+#undef TILE_OP

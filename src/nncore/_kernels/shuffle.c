@@ -1,0 +1,38 @@
+#include "shuffle.h"
+
+#include "math/philox.h"
+
+/* `count` numbers for elements first, first + 1, …; first is a multiple of 4. */
+static void draw(uint32_t *random, int64_t first, int64_t count, uint64_t seed, uint64_t epoch) {
+    for (int64_t i = 0; i < count; i += 4) nn_philox(random + i, seed, (uint64_t)(first + i) / 4, epoch);
+}
+
+/* One of 0 … i without bias (Lemire: Fast random integer generation in an interval, 2019): a few values of the random number
+ * are rejected, and another one is drawn, whose counter no element has. */
+static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) {
+    const uint32_t bound = (uint32_t)i + 1;
+    uint64_t product = (uint64_t)random * bound;
+    for (uint64_t again = 1; (uint32_t)product < bound && (uint32_t)product < -bound % bound; again++) {
+        uint32_t other[4];
+        nn_philox(other, seed, again << 32 | bound, epoch);
+        product = (uint64_t)other[0] * bound;
+    }
+    return (int64_t)(product >> 32);
+}
+
+/* Fisher-Yates from inside out: element i takes a place among those before it, and what was there moves to place i. */
+void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
+    enum { DRAWN = 256 };
+    uint32_t random[DRAWN];
+    for (uint64_t epoch = first_epoch; epoch < first_epoch + (uint64_t)epochs; epoch++, order += n) {
+        for (int64_t first = 0; first < n; first += DRAWN) {
+            const int64_t last = first + DRAWN < n ? first + DRAWN : n;
+            draw(random, first, last - first, seed, epoch);
+            for (int64_t i = first; i < last; i++) {
+                const int64_t j = below(i, random[i - first], seed, epoch);
+                order[i] = order[j];
+                order[j] = i;
+            }
+        }
+    }
+}

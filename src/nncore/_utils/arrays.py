@@ -1,0 +1,131 @@
+"""Arrays laid out for the kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore._kernels.program import CACHE_LINE
+
+__all__ = ["OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "same_part"]
+
+HUGE_PAGE = 1 << 21  # bytes
+
+# Where in its first huge page the next large array begins. Arrays are read side by side: if all began at the same place, they
+# would compete for the same sets of a cache.
+_starts = itertools.cycle(range(CACHE_LINE, 1 << 16, 85 * CACHE_LINE))
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros that begin on a cache line; from half a huge page on they lie in huge pages, where there are any.
+
+    Raises
+    ------
+    MemoryError
+        Says how much memory was asked for.
+    """
+    size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
+    try:
+        memory = _zeros(size)
+    except (MemoryError, OSError, OverflowError, ValueError):  # mmap and NumPy refuse in different ways
+        raise MemoryError(f"cannot allocate {size:,} bytes ({size / 2**30:,.1f} GiB) for an array of shape {shape}") from None
+    return memory.view(dtype).reshape(shape)
+
+
+def _zeros(size: int) -> NDArray[np.uint8]:
+    """So many bytes."""
+    if size >= HUGE_PAGE // 2 and hasattr(mmap, "MADV_HUGEPAGE"):
+        first = next(_starts)
+        room = (first + size + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE + HUGE_PAGE
+        region = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # private: a forked child has its own
+        with contextlib.suppress(OSError):  # of a kernel that has none
+            region.madvise(mmap.MADV_HUGEPAGE)
+        buffer, unit = np.frombuffer(region, dtype=np.uint8), HUGE_PAGE
+    else:
+        first, unit = 0, CACHE_LINE
+        buffer = np.zeros(size + unit, dtype=np.uint8)
+    start = -buffer.__array_interface__["data"][0] % unit + first
+    return buffer[start : start + size]
+
+
+def for_kernels(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """The array as kernels take it, C-contiguous and aligned; a copy only if it is not, or has another dtype."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and (dtype is None or array.dtype == dtype):
+        return array
+    return np.require(array, dtype, ["C", "A"])
+
+
+def own_arrays(value: Any) -> Any:
+    """What was unpickled, with memory of its own.
+
+    An array that comes out of a pickle may be memory-mapped, lie in a buffer that others use too, be read-only or unaligned. A
+    dict keeps its identity: its arrays are exchanged in place.
+    """
+    if isinstance(value, np.ndarray):
+        if value.dtype not in (np.float32, np.float64):
+            return np.array(value)
+        own = aligned_zeros(value.shape, value.dtype)
+        own[...] = value
+        return own
+    if isinstance(value, dict):
+        dict.update(value, {key: own_arrays(part) for key, part in value.items()})
+    elif type(value) in (list, tuple):
+        return type(value)(own_arrays(part) for part in value)
+    return value
+
+
+class OwnsArrays:
+    """Base of classes whose objects hold arrays that are written to: unpickled, an object has memory of its own."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(own_arrays(state))
+
+    def __copy__(self) -> Any:
+        """A shallow copy shares the arrays: it is not made from `__setstate__`."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+
+def read_only(view: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written through: what a user's function gets to see of the library's arrays."""
+    view = view.view()
+    view.flags.writeable = False
+    return view
+
+
+def returned(what: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """What a user's function returned, as an array of real numbers of this shape."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{what} must return an array of shape {shape}: {error}") from None
+    if array.dtype.kind not in "fiub":
+        got = "None" if value is None else f"{type(value).__name__} of dtype {array.dtype}"
+        raise TypeError(f"{what} must return an array of real numbers of shape {shape}, got {got}")
+    if array.shape != shape:
+        raise ValueError(f"{what} must return an array of shape {shape}, got {array.shape}")
+    return array
+
+
+def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
+    """The part of ``target`` (n,) that a contiguous view into ``source`` (n,) is of it; in the view's shape."""
+    offset = (view.__array_interface__["data"][0] - source.__array_interface__["data"][0]) // source.itemsize
+    return target[offset : offset + view.size].reshape(view.shape)
+
+
+def overwrite(name: str, array: NDArray[Any], value: Any) -> None:
+    """What it means to assign to an array that others hold views of: its numbers change, the array stays."""
+    if value is array:  # as after array *= 2
+        return
+    given = np.asarray(value)
+    if given.shape != array.shape:
+        raise ValueError(f"{name} must have shape {array.shape}, got {given.shape}")
+    array[...] = given

@@ -1,0 +1,272 @@
+"""Checks on what a user hands in: they name the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+import math
+import numbers
+import sys
+from collections.abc import Iterable, Iterator
+from types import NoneType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore import _kernels
+from nncore._messages import shown
+from nncore._utils.arrays import for_kernels
+from nncore._utils.fields import count
+
+__all__ = [
+    "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step",
+    "column_names", "convert", "is_sparse", "names_of_columns", "not_finite", "shape_error",
+]  # fmt: skip
+
+Array = NDArray[Any]
+MOST_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
+SINGLE_ROW = "; a single row is {}[np.newaxis]"
+CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
+
+
+def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> Array:
+    """X as a (n, width) array of the model's dtype whose rows are contiguous; a copy only if dtype or layout do not fit.
+
+    ``empty``: n may be 0.
+    """
+    array = as_numbers(X, argument)
+    if array.shape[1:] != shape and not (array.ndim == 1 and shape == (1,)):
+        raise shape_error(argument, shape, array.shape, SINGLE_ROW.format(argument) if array.shape == shape else "")
+    check_row_count(array, argument, empty=empty)
+    rows = convert(array, dtype)
+    if rows.ndim != 2:
+        rows = rows.reshape(len(array), math.prod(shape))
+    between, within = rows.strides
+    if within != rows.itemsize or between % rows.itemsize or not rows.flags.aligned:
+        rows = for_kernels(rows)
+    if not _kernels.all_finite(rows):
+        raise not_finite(argument, rows, array.reshape(rows.shape))
+    return rows
+
+
+def shape_error(argument: str, expected: tuple[int, ...], got: tuple[int, ...], hint: str = "") -> ValueError:
+    """What to raise for examples of another shape."""
+    return ValueError(f"{argument} must have shape (n, {', '.join(map(str, expected))}), got {got}{hint}")
+
+
+def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
+    """Raise if there are no rows, unless there may be none."""
+    if array.shape[0] == 0 and not empty:
+        raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
+
+
+def is_sparse(values: Any) -> bool:
+    """Is it a sparse matrix or array of SciPy? Without importing it: who has one has imported it."""
+    if isinstance(values, np.ndarray):
+        return False
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(values))
+
+
+def column_names(values: Any) -> tuple[str, ...] | None:
+    """The names of the columns of a data frame (pandas, polars, a table of pyarrow) if all are strings, as in scikit-learn."""
+    if not _is_frame(values):
+        return None
+    names = tuple(getattr(values, "column_names", values.columns))
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def check_column_names(values: Any, known: tuple[str, ...] | None, argument: str, during: str = "fit") -> None:
+    """Raise if the columns of ``values`` have names that are not those known from ``during``, in the same order."""
+    names = column_names(values)
+    if known is None or names is None or names == known:
+        return
+    unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
+    problems = [f"{what}: {shown(some)[1:-1]}" for what, some in (("unseen", unseen), ("missing", missing)) if some]
+    pairs = enumerate(itertools.zip_longest(known, names))
+    place, (expected, got) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+    raise ValueError(
+        f"The feature names of {argument} should match those that were passed during {during}, in the same order. "
+        + ("; ".join(problems) or f"Expected {shown(expected)} as column {place}, got {shown(got)}")
+    )
+
+
+def names_of_columns(argument: str, names: Any, width: int) -> tuple[str, ...] | None:
+    """Names of so many columns that a user or a file gives, or None."""
+    if names is None:
+        return None
+    given = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
+    if len(given) != width or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{argument} must be {width} strings, one for each input, or None, got {shown(names)}")
+    return tuple(map(str, given))
+
+
+def as_numbers(values: Any, argument: str) -> Array:
+    """An array of real numbers, from whatever holds such: the one way of user's data into the package.
+
+    Arrays of real numbers are themselves, without a copy. Arrays of objects, series and data frames with columns of several
+    dtypes are converted, missing values (None, pandas.NA) to NaN. Refused are text, complex numbers, sparse matrices, masked
+    arrays with masked cells, and iterators.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in "fiub":
+        return values
+    _check_container(values, argument)
+    if _is_frame(values):
+        return _frame_numbers(values, argument)
+    return _real(_array(values, argument), argument)
+
+
+def _check_container(values: Any, argument: str) -> None:
+    """Raise for what NumPy would make something wrong of."""
+    if is_sparse(values):
+        raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
+    if values is None:
+        raise TypeError(f"{argument} must hold real numbers, got None")
+    if isinstance(values, Iterator):
+        raise TypeError(f"{argument} must be an array, got a {type(values).__name__}: take list({argument})")
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    masked = sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise ValueError(f"{argument} must have no masked cells, got {masked}: fill them, or leave their rows out")
+
+
+def _array(values: Any, argument: str) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{argument} must be an array, whose rows all have one shape, got {shown(values)}") from None
+
+
+def _is_frame(values: Any) -> bool:
+    return hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2
+
+
+def _frame_numbers(frame: Any, argument: str) -> Array:
+    """Columns of one dtype as the frame itself converts them, which may need no copy; others one by one."""
+    if len(set(getattr(frame, "dtypes", ()))) == 1:
+        array = _array(frame, argument)
+        if array.dtype.kind in "fiub" and array.shape == frame.shape:
+            return array
+    if hasattr(frame, "iloc"):
+        columns = [(name, frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
+    else:  # polars, pyarrow
+        columns = list(zip(column_names(frame) or (), getattr(frame, "get_columns", lambda: frame.columns)(), strict=True))
+    if not columns:
+        return np.empty(frame.shape)
+    return np.column_stack([_column(column, argument, name) for name, column in columns])
+
+
+def _column(column: Any, argument: str, name: Any) -> Array:
+    """A column's numbers (n,)."""
+    array = _array(column, argument)
+    parts = array.dtype.names or any(isinstance(value, (list, tuple, np.ndarray)) for value in array[:1])
+    if array.ndim != 1 or parts:
+        raise TypeError(
+            f"{argument} must have a number in each cell, got several in column {shown(name)}: give them columns of their own, "
+            "or an array of more axes"
+        )
+    return _real(array, argument, f" in column {shown(name)}")
+
+
+def _real(array: Array, argument: str, where: str = "") -> Array:
+    """The array if it holds real numbers, or those that its objects are."""
+    if array.dtype.kind in "fiub":
+        return array
+    text, got = array.dtype.kind in "SUT", f"dtype {array.dtype}"
+    if array.dtype.kind == "O":
+        types = set(map(type, array.flat))
+        strange = next((kind for kind in types if not (_is_missing(kind) or _is_number(kind))), None)
+        if strange is None and any(_is_number(kind) for kind in types):
+            return _from_objects(array, types, argument)
+        if strange is not None:
+            text = issubclass(strange, (str, bytes))
+            example = repr(next(value for value in array.flat if type(value) is strange))
+            got += f" with a {strange.__name__}, {example:.40}"
+        elif types:
+            got += " with nothing but missing values"
+    hint = _text_hint(array, argument) if text else ""
+    raise TypeError(f"{argument} must hold real numbers, got {got}{where}{hint}")
+
+
+def _is_missing(kind: type) -> bool:
+    return kind is NoneType or kind.__name__ == "NAType"
+
+
+def _is_number(kind: type) -> bool:
+    return issubclass(kind, (numbers.Real, np.bool_, decimal.Decimal))
+
+
+def _from_objects(array: Array, types: set[type], argument: str) -> Array:
+    """Objects that are numbers or missing values: integers stay integers, if they fit."""
+    if all(issubclass(kind, (bool, np.bool_)) for kind in types):
+        return array.astype(bool)
+    if all(issubclass(kind, (numbers.Integral, np.bool_)) for kind in types):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            pass
+    filled = [math.nan if _is_missing(type(value)) else value for value in array.flat]
+    try:
+        return np.array(filled, dtype=np.float64).reshape(array.shape)
+    except OverflowError:  # an integer that no float can hold
+        raise ValueError(f"{argument} is too large for float64") from None
+
+
+def _text_hint(array: Array, argument: str) -> str:
+    try:
+        array.astype(np.float64)
+    except (ValueError, TypeError):
+        if argument.startswith("y"):
+            return f"; np.unique({argument}, return_inverse=True) numbers labels that are text"
+        return "; encode categories as numbers first, for instance one-hot"
+    return "; .astype(float) converts text that holds numbers"
+
+
+def convert(array: Array, dtype: DTypeLike) -> Array:
+    """The array in another dtype, itself if it has it; what is too large for it becomes infinite, without a warning."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        return np.asarray(array, dtype=dtype)
+
+
+def check_finite(rows: Array, argument: str) -> None:
+    """Raise if a number of the (n, width) array, of whatever dtype and layout, is NaN or infinite."""
+    if not _kernels.all_finite(rows):
+        raise not_finite(argument, rows, rows)
+
+
+def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
+    """What to raise for rows (n, ...) that are not all finite; ``given``: what they were converted from."""
+    step = max(1, CHUNK // math.prod(rows.shape[1:]))
+    for start in range(0, len(rows), step):
+        bad = np.argwhere(~np.isfinite(rows[start : start + step]))
+        if len(bad):
+            place = (start + int(bad[0][0]), *bad[0][1:].tolist())
+            where = ", ".join(f"{name} {number}" for name, number in zip(("row", "column"), place, strict=False))
+            value = given[place]
+            if np.isfinite(value):
+                return ValueError(f"{argument} is too large for {rows.dtype}, got {value!s} in {where}")
+            return ValueError(f"{argument} must be finite, got {value!s} in {where}")
+    raise AssertionError("all are finite")
+
+
+def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:
+    """Raise unless both have the same number of examples."""
+    if len(X) != len(y):
+        raise ValueError(f"{argument_x} and {argument_y} must have the same length, got {len(X)} and {len(y)}")
+
+
+def check_step(value: Any) -> int:
+    """``value`` as the number of a training step: what the address of a random number has room for."""
+    return count("step", value, 0, below=2**44)
+
+
+def check_dense(what: str, n: int, itemsize: int, advice: str) -> None:
+    """Raise if a matrix with a row and a column for each of n parameters makes no sense any more."""
+    if n > MOST_DENSE:
+        raise ValueError(
+            f"{what} of {n:,} parameters would take {itemsize * n * n / 1e9:,.0f} GB: expected at most {MOST_DENSE:,} "
+            f"parameters. {advice}"
+        )

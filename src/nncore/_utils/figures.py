@@ -1,0 +1,97 @@
+"""Figures: made and saved the same way everywhere, and one look for each of several curves."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLORS", "SavePath", "curve_style", "finish", "legend", "loss_axis", "new_figure", "one_axes"]
+
+SavePath = str | os.PathLike[str] | None
+
+# Okabe & Ito's colors, which color-blind readers tell apart too, and some more; a marker and a line for each.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#B8860B", "#56B4E9", "#7B3294", "#8C2D04", "#4D4D4D")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+LINES: tuple[Any, ...] = (
+    "-", (0, (6, 1.5)), (0, (2, 1)), (0, (6, 1.5, 1.5, 1.5)), "-", (0, (4, 1, 1, 1, 1, 1)), (0, (9, 2)),
+)  # fmt: skip
+
+
+def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
+    """An empty figure: of pyplot, so that it shows, or independent of it where it is only saved."""
+    try:
+        import matplotlib.figure
+    except ImportError:
+        raise ImportError(f"{what} needs matplotlib: pip install matplotlib") from None
+    if path is not None:
+        return matplotlib.figure.Figure(figsize=size, layout="constrained")
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained")
+
+
+def one_axes(what: str, path: SavePath, ax: Axes | None) -> tuple[Any, Any]:
+    """The given axes and their figure, or new ones."""
+    if ax is not None:
+        return ax.figure, ax
+    figure = new_figure(what, (6.4, 4.0), path)
+    return figure, figure.subplots()
+
+
+def finish(figure: Figure, path: SavePath) -> Figure:
+    """Save it, if there is a path."""
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def curve_style(i: int, n: int) -> dict[str, Any]:
+    """Color, marker, line and width of curve i of n. Later ones are thinner, so that what they cover shows beside them."""
+    widest = min(3.8, 1.4 + 0.4 * n)
+    return {
+        "color": COLORS[i % len(COLORS)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "linestyle": LINES[i % len(LINES)],
+        "linewidth": widest - (widest - 1.0) * i / max(n - 1, 1),
+        "markersize": 5.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "alpha": 0.9,
+    }
+
+
+def legend(ax: Axes, title: str | None = None) -> None:
+    """A legend to the right of the axes, where it covers nothing."""
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False, handlelength=3.5, title=title,
+        alignment="left", title_fontsize="small",
+    )  # fmt: skip
+
+
+def loss_axis(ax: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
+    """A logarithmic axis from 1e-16 to 1e3 of the greatest first loss; where losses are negative, linear about 0.
+
+    To be called before the curves are drawn: matplotlib cannot choose the limits of numbers near the largest.
+    """
+    finite = np.concatenate([curve[np.isfinite(curve)] for curve in curves])
+    first = max(abs(float(curve[0])) for curve in curves)
+    if finite.min() < 0:
+        linear = 10.0 ** math.ceil(math.log10(first)) if first > 0 else 1.0
+        ax.set_yscale("symlog", linthresh=linear)
+        far = 1e12 * linear
+        ax.set_ylim(3 * max(finite.min(), -far), 1.2 * min(max(finite.max(), 0.5 * linear), far))
+        return
+    ax.set_yscale("log")
+    seen = finite[finite > 0]
+    if seen.size and first > 0:
+        low, high = max(seen.min(), 1e-16 * first), min(seen.max(), 1e3 * first)
+        ax.set_ylim(low * (low / high) ** 0.04, high * (high / low) ** 0.04)

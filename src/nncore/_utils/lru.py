@@ -1,0 +1,44 @@
+"""The last few things that were made, kept for the next time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+__all__ = ["LRUCache"]
+
+
+class LRUCache:
+    """A memory of at most ``most`` things by key; what was not used for the longest time gives way.
+
+    Copies and pickles begin empty: what it holds can be made again.
+
+    >>> squares = LRUCache(2)
+    >>> squares.get(3, lambda: 9), squares.get(3, lambda: 0)
+    (9, 9)
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self.most = most
+        self._kept: dict[Hashable, Any] = {}  # the one used last is the last
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is kept under the key; else what ``make`` returns, which is kept."""
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = make()
+            while len(self._kept) >= self.most:
+                self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = found
+        return found
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
+    def values(self) -> list[Any]:
+        """All that is kept, the one used last at the end."""
+        return list(self._kept.values())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LRUCache, (self.most,)

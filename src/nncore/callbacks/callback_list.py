@@ -1,0 +1,86 @@
+"""The callbacks of one call of ``fit``, called together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nncore._messages import shown
+from nncore._utils.files import class_name
+from nncore.callbacks.base import Callback
+
+__all__ = ["CallbackList"]
+
+
+class CallbackList:
+    """One method per event.
+
+    Attributes
+    ----------
+    callbacks : list of Callback
+    every_epoch : bool
+        Whether one of them must see each epoch.
+    begun : int
+        How many have seen the training begin.
+    """
+
+    def __init__(self, callbacks: Any) -> None:
+        if not isinstance(callbacks, Iterable | None):
+            raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callbacks)}")
+        self.callbacks: list[Callback] = list(callbacks or ())
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callback)} in it")
+        self.every_epoch = any(callback.every_epoch for callback in self.callbacks)
+        self.begun = 0
+
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Raise unless each finds what it looks at among these columns and those that the callbacks add."""
+        columns = [*columns, *(name for callback in self.callbacks for name in callback.columns)]
+        for callback in self.callbacks:
+            callback.check_columns(columns)
+
+    def load_states(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Each goes on with the first state of its class among those of a checkpoint."""
+        waiting = list(states)
+        for callback in self.callbacks:
+            name = class_name(type(callback))
+            mine = next((entry for entry in waiting if entry["class"] == name), None)
+            if mine:
+                waiting.remove(mine)
+                try:
+                    callback.load_state_dict(mine["state"])
+                except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                    raise ValueError(f"the checkpoint holds no state that {name} can take up: {shown(error)}") from error
+
+    def train_begin(self, trainer: Any) -> None:
+        """Before the first epoch."""
+        for callback in self.callbacks:
+            callback.on_train_begin(trainer)
+            self.begun += 1
+
+    def epoch_begin(self, trainer: Any, epoch: int) -> None:
+        """Before an epoch."""
+        for callback in self.callbacks:
+            callback.on_epoch_begin(trainer, epoch)
+
+    def epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        """After an epoch. What a callback adds to the row is in the history too."""
+        for callback in self.callbacks:
+            known = list(row)
+            callback.on_epoch_end(trainer, epoch, row)
+            if len(row) > len(known):
+                trainer.history.amend({name: value for name, value in row.items() if name not in known})
+
+    def train_end(self, trainer: Any, failure: BaseException | None = None) -> None:
+        """After the last epoch, for those that saw the first; then raise ``failure``, or else the first error among theirs."""
+        errors = [] if failure is None else [failure]
+        for callback in self.callbacks[: self.begun]:
+            try:
+                callback.on_train_end(trainer)
+            except BaseException as error:
+                errors.append(error)
+        if len(errors) > 1 and errors[0].__context__ is None:
+            errors[0].__context__ = errors[1]  # the traceback shows both
+        if errors:
+            raise errors[0]

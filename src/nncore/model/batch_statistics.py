@@ -1,0 +1,105 @@
+"""What is done to a trained network's batch statistics: taken over a whole data set, and merged into the layer before."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nncore._utils import fields
+from nncore.data.sparse import SparseRows
+from nncore.layers import BatchNorm, Dense
+from nncore.layers.base import Array, Layer, unbound
+from nncore.model.network import Network, make
+from nncore.program.compiled import Compiled
+from nncore.program.recording import ModelTape
+from nncore.program.stages import stages
+
+__all__ = ["fold_batch_norm", "update_batch_statistics"]
+
+N = TypeVar("N", bound=Network)
+
+
+def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
+    """Set the running averages to E[μ_B] and E[σ²_B m/(m − 1)] over the batches of X: see `Trainer.update_batch_statistics`."""
+    rows = model.input_rows(X)
+    layers = [
+        layer for layer in model.layers if isinstance(layer, BatchNorm) and layer.track_running_stats and not layer.frozen
+    ]
+    if not layers:
+        raise ValueError("model must have a batch normalisation whose running averages are not frozen, got none")
+    batch = min(fields.count("batch_size", batch_size), len(rows))
+    merge = batch > 1 and len(rows) % batch == 1
+    if not merge:
+        model.check_batches(len(rows), batch, training=True)
+    steps = -(-len(rows) // batch) - merge
+    sparse = isinstance(rows, SparseRows)
+    recording = ModelTape(model, batch + merge, training=True, gradients=False, fused=True, sparse=sparse)
+    step = stages([recording.gather, *recording.tape.forward])
+    compiled = Compiled(recording.tape, step, before=recording.prepare())
+    totals = {str(layer.name): np.zeros((2, layer.channels)) for layer in layers}
+    for s in range(steps):
+        compiled.run(recording.bind(rows), first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
+        count = batch if s < steps - 1 else len(rows) - s * batch
+        for layer in layers:
+            m = count * layer.length
+            totals[str(layer.name)] += recording.tape.statistics[str(layer.name)] * [[count], [count * m / (m - 1)]]
+    for name, total in totals.items():
+        if not np.isfinite(total).all():
+            raise ValueError(f"the statistics of layer {name} are not finite: nothing was changed")
+    for layer in layers:
+        mean, variance = totals[str(layer.name)][:, layer.units or slice(None)] / len(rows)
+        layer.running_mean[...], layer.running_var[...] = mean, variance
+
+
+def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
+    """Merge each batch normalisation into the `Dense` before it: see `Sequential.fold_batch_norm`."""
+    pairs = {}
+    for before, layer in zip([None, *model.layers], model.layers, strict=False):
+        if isinstance(layer, BatchNorm):
+            _check_foldable(before, layer)
+            pairs[str(before.name)] = layer  # type: ignore[union-attr]
+    if not pairs:
+        raise ValueError("model must have a batch normalisation to fold, got none")
+    layers = [_folded(layer, str(layer.name) in pairs) for layer in model.layers if not isinstance(layer, BatchNorm)]
+    other = make(type(model), layers, model.input_shape, model.dtype, model.seed)
+    for layer in other.layers:
+        source = model[str(layer.name)]
+        for name in (*source.parameters, *source.states):
+            getattr(layer, name)[...] = getattr(source, name)
+        if layer.name in pairs and isinstance(layer, Dense):
+            scale, shift = _constants(pairs[layer.name])
+            bias = layer.bias * scale + shift
+            layer.weight[...], layer.bias[...] = layer.weight * scale[:, None], bias
+    rest = {name: value for name, value in model.__getstate__().items() if name not in ("parameters", "state")}
+    other.__setstate__(copy.deepcopy(rest))
+    if X is None:
+        X = np.random.default_rng(0).standard_normal((256, *model.input_shape))
+        X = X if model.input_scaler is None else model.input_scaler.inverse_transform(X)
+    return other, float(np.abs(model.forward(X) - other.forward(X)).max())
+
+
+def _check_foldable(before: Layer | None, layer: BatchNorm) -> None:
+    if type(before) is not Dense:
+        what = f"{before.name} ({type(before).__name__})" if before else "the input"
+        raise ValueError(f"{layer.name} cannot be folded: it needs a Dense layer directly before it, got {what}")
+    if not layer.track_running_stats:
+        raise ValueError(f"{layer.name} cannot be folded: it has no running averages")
+
+
+def _folded(layer: Layer, with_bias: bool) -> Layer:
+    other = copy.deepcopy(unbound(layer))
+    if with_bias and isinstance(other, Dense):
+        other.has_bias = True
+    return other
+
+
+def _constants(layer: BatchNorm) -> tuple[Array, Array]:
+    """y = scale x + shift, in double, of all channels."""
+    scale, shift = np.ones(layer.channels), np.zeros(layer.channels)
+    chosen = slice(None) if layer.units is None else list(layer.units)
+    rstd = 1 / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
+    scale[chosen] = rstd * (layer.weight if layer.affine else 1)
+    shift[chosen] = (layer.bias if layer.affine else 0) - layer.running_mean * scale[chosen]
+    return scale, shift

@@ -1,0 +1,1 @@
+"""Curvature of the loss at a point: exact products, spectra, and a report."""

@@ -1,0 +1,93 @@
+"""Central differences, to compare a gradient with, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._utils.hints import warn
+
+__all__ = ["relative_error"]
+
+Array = NDArray[Any]
+
+STEP = 6e-6  # near the cube root of the machine's precision
+ROUNDING = 1e-9  # of a difference, relative to the loss: fifty roundings of it, divided by 2 STEP
+TRUNCATION = 10  # of a difference, relative to the bend h² f″: it is h² f‴/6
+SUSPECT = 1e-4  # relative error of a number for which a kink is looked for
+
+
+def relative_error(
+    name: str, value: Callable[[], float], here: float, values: Array, gradient: Array, chosen: Array
+) -> float:  # fmt: skip
+    """The relative error of some numbers of a gradient, those at ``chosen``, as ``Sequential.check_gradients`` defines it.
+
+    Parameters
+    ----------
+    name : str
+        Of the array, for messages.
+    value : callable
+        The loss at the present ``values``, which are changed in place and put back.
+    here : float
+        Its value as they are, finite.
+    values, gradient : arrays (n,)
+    chosen : array of int
+    """
+    expected = gradient[chosen]
+    numeric, accuracy, kink = np.empty(len(chosen)), np.empty(len(chosen)), False
+    for n, i in enumerate(chosen):
+        h = STEP * (1 + abs(values[i]))
+        above, below = _sides(name, value, values, i, h)
+        numeric[n] = (above - below) / (2 * h)
+        accuracy[n] = ROUNDING * abs(here) + TRUNCATION * abs(above + below - 2 * here)
+        bound = SUSPECT * (abs(numeric[n]) + abs(expected[n])) + accuracy[n]
+        if not kink and not abs(numeric[n] - expected[n]) <= bound:
+            kink = _warn_of_kink(name, value, here, values, i, h)
+    if not np.isfinite(expected).all():
+        return math.inf
+    distance = _length(numeric - expected)
+    return distance / (_length(numeric) + _length(expected)) if distance > _length(accuracy) else 0.0
+
+
+def _sides(name: str, value: Callable[[], float], values: Array, i: int, h: float) -> tuple[float, float]:
+    """The loss with the number i larger and smaller by h."""
+    before, sides = values[i], []
+    for moved in (before + h, before - h):
+        values[i] = moved
+        sides.append(value())
+        values[i] = before
+        if not math.isfinite(sides[-1]):
+            raise ValueError(
+                f"the loss must be finite for its gradient to be checked, got {sides[-1]} with {name}, number {i}, changed "
+                f"from {before:g} to {moved:g}"
+            )
+    return sides[0], sides[1]
+
+
+def _warn_of_kink(name: str, value: Callable[[], float], here: float, values: Array, i: int, h: float) -> bool:
+    """Warn, and return True, if the slopes on both sides do not draw near each other as the distance shrinks.
+
+    Those of a smooth loss do.
+    """
+    jumps = []
+    for distance in (h, 8 * h):  # of a smooth loss 8 times as large at 8 times the distance, at a kink about the same
+        above, below = _sides(name, value, values, i, distance)
+        jumps.append(abs(above + below - 2 * here) / distance)
+    kink = jumps[0] > 1e3 * ROUNDING * abs(here) and jumps[1] < 4 * jumps[0]
+    if kink:
+        above, below = _sides(name, value, values, i, h)
+        warn(
+            f"check_gradients: the loss has a kink at {name}, number {i}: its slope is {(here - below) / h:.3g} on one side "
+            f"and {(above - here) / h:.3g} on the other, so there is no derivative to compare with. Take inputs that avoid "
+            "it, such as some that make no input of a ReLU 0"
+        )
+    return kink
+
+
+def _length(v: Array) -> float:
+    """‖v‖, summed without a BLAS."""
+    return math.sqrt(float(np.square(v).sum()))

@@ -1,0 +1,178 @@
+"""Files of models: how a model is described, and built again from its description."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._messages import clipped, shown
+from nncore._utils import archive
+from nncore._utils.archive import DAMAGE
+from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
+from nncore.data.scaler import Scaler
+from nncore.data.scaling import SCALERS, restored
+from nncore.layers import LAYERS, Layer
+from nncore.model import layout
+from nncore.model.network import Network
+
+__all__ = [
+    "all_arrays", "check_arrays", "column_names_of", "fill", "load_model", "mark_custom", "model_arrays", "model_config",
+    "read", "restore_scalers", "save_model", "scalers_of",
+]  # fmt: skip
+
+Array = NDArray[Any]
+N = TypeVar("N", bound=Network)
+
+
+def save_model(model: Network, path: Target) -> None:
+    """Write structure, parameters and state."""
+    with model.lock:  # between two steps of a training in another thread
+        check_arrays(model, model_arrays(model), named(path))
+        about = {"kind": "model", "model": model_config(model), **column_names_of(model)}
+        data = archive.pack(path, all_arrays(model), about)
+    write_to(path, data)
+
+
+def load_model(path: Source, custom_layers: Mapping[str, type[Layer]] | None, make: Callable[..., N]) -> N:
+    """The model of a file, as ``make(layers, input_shape, dtype=…, seed=…)`` builds it."""
+    if custom_layers is not None and not isinstance(custom_layers, Mapping):
+        raise TypeError(f"custom_layers must be a mapping of names to classes of layers, got {shown(custom_layers)}")
+    custom = dict(custom_layers or {})
+    for name, cls in custom.items():
+        if not (isinstance(cls, type) and issubclass(cls, Layer)):
+            raise TypeError(f"custom_layers must map names to classes of layers, got {shown(cls)} for {shown(name)}")
+    arrays, about = read(path, custom)
+    classes = {cls.__name__: cls for cls in LAYERS.values()} | {CUSTOM + name: cls for name, cls in custom.items()}
+    try:
+        sizes = tuple(arrays.get(name, np.zeros(0)).size for name in ("parameters", "state"))
+        model = _build(about["model"], classes, sizes, make)
+        restore_scalers(model, about, arrays)
+    except DAMAGE as error:
+        raise ValueError(f"{named(path)} describes no model that can be built: {clipped(error)}") from error
+    check_arrays(model, arrays, named(path))
+    fill(model, arrays)
+    return model
+
+
+def read(path: Source, custom: Collection[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and description, layers described as in the newest format; ``custom``: names of layers of the user's."""
+    arrays, about = archive.read(path)
+    if about["format"] == 1:
+        try:
+            own = {cls.__name__ for cls in LAYERS.values()}
+            about["model"]["layers"] = mark_custom(about["model"]["layers"], own - set(custom))
+        except DAMAGE as error:
+            raise ValueError(f"{named(path)} is damaged: {clipped(error)}") from error
+    return arrays, about
+
+
+def mark_custom(entries: Iterable[Any], own: Collection[str]) -> list[Any]:
+    """Descriptions of the first format, with all classes but nncore's own marked as custom."""
+    known = [not isinstance(entry.get("class"), str) or entry["class"] in own for entry in entries]
+    return [e if k else {**e, "class": CUSTOM + e["class"]} for e, k in zip(entries, known, strict=True)]
+
+
+def _layer_config(layer: Layer) -> dict[str, Any]:
+    """What makes the layer again; refused if arguments of its constructor are missing."""
+    config = {"name": layer.name, **layer.config()}
+    parameters = inspect.signature(type(layer)).parameters.values()
+    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if "name" not in named and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        del config["name"]
+    if missing := [name for name in named if name not in config]:
+        raise ValueError(
+            f"config() of layer {layer.name} must return the arguments of {type(layer).__name__}, as the file has to; "
+            f"{', '.join(missing)} is missing"
+        )
+    return config
+
+
+def model_config(model: Network) -> dict[str, Any]:
+    named_so: dict[str, type] = {}
+    for cls in (type(layer) for layer in model.layers):
+        if named_so.setdefault(class_name(cls), cls) is not cls:
+            raise ValueError(
+                f"layers must be of classes with different names to be saved, got two classes {shown(cls.__name__)}"
+            )
+    for scaler in scalers_of(model).values():
+        if type(scaler) not in SCALERS.values():
+            raise ValueError(f"scalers must be nncore's own to be saved, got {shown(scaler)}")
+    layers = [{"class": class_name(type(layer)), **_layer_config(layer)} for layer in model.layers]
+    config = {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
+    return config | {name: {"class": type(scaler).__name__, **scaler.config()} for name, scaler in scalers_of(model).items()}
+
+
+def scalers_of(model: Network) -> dict[str, Scaler]:
+    both = {"input_scaler": model.input_scaler, "target_scaler": model.target_scaler}
+    return {name: scaler for name, scaler in both.items() if scaler is not None}
+
+
+def column_names_of(model: Network) -> dict[str, Any]:
+    """The names of the columns that the model and its scalers know: no part of what a checkpoint must agree with."""
+    of_scalers = {f"{name}.feature_names_in_": scaler.feature_names_in_ for name, scaler in scalers_of(model).items()}
+    return {"feature_names": model.feature_names, **of_scalers}
+
+
+def restore_scalers(model: Network, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Take over scalers and names of columns."""
+    for name in ("input_scaler", "target_scaler"):
+        if name in about["model"]:
+            own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            setattr(model, name, restored(about["model"][name], own, about.get(f"{name}.feature_names_in_")))
+    model.feature_names = about.get("feature_names")
+
+
+def model_arrays(model: Network) -> dict[str, Array]:
+    return {"parameters": model.parameters, "state": model.state}
+
+
+def all_arrays(model: Network) -> dict[str, Array]:
+    """The model's arrays and its scalers'."""
+    of_scalers = {f"{name}.{key}": getattr(scaler, key) for name, scaler in scalers_of(model).items() for key in scaler.saved}
+    return model_arrays(model) | of_scalers
+
+
+def _build(
+    config: Mapping[str, Any], classes: Mapping[str, type[Layer]], sizes: tuple[int, ...], make: Callable[..., N]
+) -> N:  # fmt: skip
+    """The model of a description, if it has as many numbers as the file: nothing is allocated for one that has not."""
+    shape = layout.checked_shape(tuple(config["input_shape"]))  # before anything is multiplied by it
+    expected = layout.declare([_layer(entry, classes) for entry in config["layers"]], shape)
+    for name, wanted, size in zip(("parameters", "state"), expected, sizes, strict=True):
+        if wanted != size:
+            raise ValueError(f"its {name} are {wanted} numbers, and the file holds {size}")
+    layers = [_layer(entry, classes) for entry in config["layers"]]
+    return make(layers, shape, dtype=config["dtype"], seed=config["seed"])
+
+
+def _layer(entry: Mapping[str, Any], classes: Mapping[str, type[Layer]]) -> Layer:
+    arguments = dict(entry)
+    name = arguments.pop("class")
+    if name not in classes:
+        if isinstance(name, str) and name.removeprefix(CUSTOM) in {cls.__name__ for cls in LAYERS.values()}:
+            raise ValueError(
+                f"a layer of class {shown(name.removeprefix(CUSTOM))} is not nncore's own of this name: pass its class in "
+                "custom_layers"
+            )
+        raise ValueError(f"a layer of class {shown(str(name).removeprefix(CUSTOM))} is not known: pass it in custom_layers")
+    return classes[name](**arguments)
+
+
+def check_arrays(model: Network, arrays: Mapping[str, Array], path: str) -> None:
+    for name, expected in model_arrays(model).items():
+        got = arrays.get(name)
+        if got is None or got.shape != expected.shape or got.dtype != expected.dtype:
+            what = "nothing" if got is None else f"{got.dtype} of shape {got.shape}"
+            raise ValueError(f"{path}: {name} must be {expected.dtype} of shape {expected.shape}, got {what}")
+        if not np.isfinite(got).all():
+            place = int(np.flatnonzero(~np.isfinite(got))[0])
+            raise ValueError(f"{path}: {name} must be finite, got {got[place]} at {place}")
+
+
+def fill(model: Network, arrays: Mapping[str, Array]) -> None:
+    for name, target in model_arrays(model).items():
+        target[...] = arrays[name]

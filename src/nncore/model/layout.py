@@ -1,0 +1,107 @@
+"""Where everything of a model lies: names and shapes of its layers, and their arrays within the vectors θ, ∂l/∂θ and state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import _kernels
+from nncore._messages import shown
+from nncore._utils.arrays import returned
+from nncore.layers import Layer
+
+__all__ = ["check_layers", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
+
+Array = NDArray[Any]
+
+
+def check_layers(layers: Sequence[Any]) -> None:
+    """Raise unless all are layers, none of them twice or of another model."""
+    if not layers:
+        raise ValueError("layers must hold at least one layer, got none")
+    earlier: set[int] = set()
+    for position, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers[{position}] must be a Layer, got {shown(layer)}")
+        parts = [id(part) for part in layer.parts]
+        if not earlier.isdisjoint(parts):
+            raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each position")
+        if any(part.owner and part.owner() for part in layer.parts):
+            raise ValueError(f"layers[{position}] belongs to another model, whose parameters it holds: make a new one")
+        earlier.update(parts)
+
+
+def name_layers(layers: Iterable[Layer]) -> None:
+    """Give those without a name one, such as ``dense_2``."""
+    counts: Counter[str] = Counter()
+    for layer in layers:
+        kind = layer.default_name()
+        counts[kind] += 1
+        layer.name = layer.name or f"{kind}_{counts[kind]}"
+    twice, count = Counter(["input", *[layer.name for layer in layers]]).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"layer names must differ, got {shown(twice)} twice")
+
+
+def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Have each layer declare shapes, parameters and state, and give these offsets; returns the sizes of θ and state."""
+    shape, size, kept = input_shape, 0, 0
+    for layer in layers:
+        own = vars(layer)
+        own.update(parameters={}, states={}, input_shape=shape)
+        own["output_shape"] = shape = checked_shape(layer._declare(shape), f"{layer.label}.build must return")
+        own["parameters"], size = _with_offsets(layer.parameters, size)
+        own["states"], kept = _with_offsets(layer.states, kept)
+    return size, kept
+
+
+def _with_offsets(arrays: Mapping[str, Any], first: int) -> tuple[Mapping[str, Any], int]:
+    """Parameters or states one after another from ``first`` on, read-only as programs depend on it; and where they end."""
+    placed = {}
+    for name, array in arrays.items():
+        placed[name], first = replace(array, offset=first), first + array.size
+    return MappingProxyType(placed), first
+
+
+def place_arrays(layers: Iterable[Layer], parameters: Array, gradients: Array, state: Array) -> None:
+    """Make each layer's arrays views into the vectors."""
+    for layer in layers:
+        for name, kept in layer.states.items():
+            layer.__dict__[name] = state[kept.offset : kept.offset + kept.size].reshape(kept.shape)
+        for name, parameter in layer.parameters.items():
+            part = slice(parameter.offset, parameter.offset + parameter.size)
+            layer.__dict__[name] = parameters[part].reshape(parameter.shape)
+            layer.__dict__[f"{name}_grad"] = gradients[part].reshape(parameter.shape)
+
+
+def draw(layers: Iterable[Layer], seed: int) -> None:
+    """Initial values. Each array has a generator of its own, made from (seed, layer, array).
+
+    None of them is ``default_rng(seed)``, with which data of the same seed may have been drawn.
+    """
+    for number, layer in enumerate(layers):
+        for name, state in layer.states.items():
+            getattr(layer, name)[...] = state.initial
+        for index, (name, parameter) in enumerate(layer.parameters.items()):
+            view = getattr(layer, name)
+            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
+            values = parameter.initializer(parameter.shape, rng, view.dtype)
+            what = f"initializer {shown(parameter.initializer)} of {layer.name}.{name}"
+            with np.errstate(over="ignore"):
+                view[...] = returned(what, values, parameter.shape)
+            if not _kernels.all_finite(view):
+                raise ValueError(f"{what} must return finite numbers, got NaN, or a number too large for {view.dtype}")
+
+
+def checked_shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:
+    """A shape, or the one axis of it, as a tuple."""
+    shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
+    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and 0 < n < 2**63 for n in shape):
+        raise ValueError(f"{what} a positive integer or a tuple of them, got {shown(shape)}")
+    return tuple(int(n) for n in shape)

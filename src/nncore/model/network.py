@@ -1,0 +1,447 @@
+"""Network: layers in a row, their parameters in one vector θ, and everything that it computes."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore import _kernels, losses
+from nncore._messages import shown
+from nncore._utils.arrays import aligned_zeros, overwrite
+from nncore._utils.checks import as_numbers, as_rows, check_column_names, check_lengths, check_step, is_sparse, names_of_columns
+from nncore._utils.fields import Fixed, Sealed, count
+from nncore._utils.hints import missing_method
+from nncore._utils.lru import LRUCache
+from nncore.data.example_weights import example_weights
+from nncore.data.scaler import Scaler
+from nncore.data.scaling import attached
+from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
+from nncore.layers import Layer
+from nncore.layers.base import unbound
+from nncore.losses import Loss
+from nncore.model import layout
+from nncore.program.autotune import Autotuner
+from nncore.program.compiled import Compiled
+from nncore.program.ops import Op
+from nncore.program.recording import ModelTape
+from nncore.program.stages import parameter_stages, stages
+from nncore.program.tape import PARALLEL_FLOPS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Network", "make"]
+
+Array = NDArray[Any]
+
+N = TypeVar("N", bound="Network")
+
+FORWARD_ROWS = 1024  # rows that a forward pass takes at a time,
+MOST_FORWARD_ROWS = 16384  # or up to so many where they are not enough work for several threads
+
+
+MADE = "the model is made", "make a new model"
+WITHIN_GRADIENTS = (
+    "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of the same "
+    "model: they are being computed"
+)
+
+
+class Network(Sealed):
+    """Base of `Sequential`: θ, scaling, and the compiled forward and backward passes."""
+
+    layers: Fixed[tuple[Layer, ...]] = Fixed(*MADE)  # what is compiled holds their arrays: no layer can be exchanged
+    dtype: Fixed[np.dtype[Any]] = Fixed(advice="astype returns a converted copy")
+    seed: Fixed[int] = Fixed(*MADE)
+    input_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
+    output_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
+    lock: Fixed[_kernels.Lock] = Fixed()
+    gradients_in_use: Fixed[_kernels.Exclusive] = Fixed()
+
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
+    ) -> None:
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
+        self.layers: tuple[Layer, ...] = tuple(layers)
+        try:
+            if dtype is None:  # which NumPy takes for float64
+                raise TypeError
+            self.dtype: np.dtype[Any] = np.dtype(dtype)
+        except (TypeError, ValueError):
+            raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        self.seed: int = count("seed", seed, 0)
+        self.input_shape: tuple[int, ...] = layout.checked_shape(input_shape)
+        layout.check_layers(self.layers)
+        layout.name_layers(self.layers)
+        size, kept = layout.declare(self.layers, self.input_shape)
+        self.output_shape: tuple[int, ...] = self.layers[-1].output_shape
+        self.parameters: Array = aligned_zeros(size, self.dtype)
+        self.gradients: Array = aligned_zeros(size, self.dtype)
+        self.state: Array = aligned_zeros(kept, self.dtype)
+        layout.place_arrays(self.layers, self.parameters, self.gradients, self.state)
+        layout.draw(self.layers, self.seed)
+        self._input_scaler: Scaler | None = None
+        self._target_scaler: Scaler | None = None
+        self._feature_names: tuple[str, ...] | None = None
+        self._recordings = LRUCache()
+        self._cache_lock = _kernels.Lock()
+        # Held by whatever changes parameters, gradients or state, some steps at a time, and by what copies them.
+        self.lock: _kernels.Lock = _kernels.Lock()
+        self.gradients_in_use: _kernels.Exclusive = _kernels.Exclusive(WITHIN_GRADIENTS)
+        for part in (part for layer in self.layers for part in layer.parts):
+            vars(part)["owner"] = weakref.ref(self)
+        self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
+
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assigned to, the vectors take the numbers: the layers' arrays are views into them."""
+            if name in ("parameters", "gradients", "state") and name in self.__dict__:
+                overwrite(name, self.__dict__[name], value)
+            else:
+                super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
+
+    def initialize(self, seed: int | None = None) -> None:
+        """Draw all parameters anew, from ``seed`` or that of the model. Each array has a generator of its own."""
+        seed = self.seed if seed is None else count("seed", seed, 0)
+        kept = self.parameters.copy(), self.state.copy()
+        try:
+            layout.draw(self.layers, seed)
+        except BaseException:  # of an initializer of the user's: nothing has changed
+            self.parameters[...], self.state[...] = kept
+            raise
+
+    @property
+    def input_scaler(self) -> Scaler | None:
+        """What scales the inputs, if anything does."""
+        return self._input_scaler
+
+    @input_scaler.setter
+    def input_scaler(self, scaler: Scaler | None) -> None:
+        self._input_scaler = attached(scaler, math.prod(self.input_shape), "input_scaler")
+
+    @property
+    def target_scaler(self) -> Scaler | None:
+        """What scales the targets, and is inverted at prediction, if anything is."""
+        return self._target_scaler
+
+    @target_scaler.setter
+    def target_scaler(self, scaler: Scaler | None) -> None:
+        self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the columns of the data frame that the model was first trained on, or None.
+
+        Data frames with other names, or in another order, are refused from then on; arrays, which have no names, are taken.
+        Assign None to forget them, or the names yourself. An ``input_scaler`` keeps the names that it was fitted on in
+        addition, as its ``feature_names_in_``, and a ``target_scaler`` those of the targets.
+        """
+        return self._feature_names
+
+    @feature_names.setter
+    def feature_names(self, names: Iterable[str] | None) -> None:
+        self._feature_names = names_of_columns("feature_names", names, math.prod(self.input_shape))
+
+    def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
+        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
+        check_column_names(X, self._feature_names, argument)
+        if self._input_scaler is None:
+            return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
+        self._input_scaler.check_names(X, argument)
+        array = as_numbers(X, argument)
+        if empty and array.shape[:1] == (0,):
+            return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
+        given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
+        scaled = self._input_scaler.transformed(given, argument).reshape(-1, *self.input_shape)
+        return as_rows(scaled, self.input_shape, self.dtype, f"{argument}, scaled by the input_scaler,")
+
+    def input_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Rows:
+        """As `scaled_rows`; a sparse matrix stays sparse."""
+        if not is_sparse(X):
+            return self.scaled_rows(X, argument, empty=empty)
+        if self._input_scaler is not None:
+            raise TypeError(
+                f"{argument} must be dense for a model with an input_scaler, which would move its zeros, got a sparse "
+                f"{type(X).__name__}: take {argument}.toarray(), or scale it beforehand in a way that keeps them"
+            )
+        return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
+
+    def scaled_targets(self, y: Any, argument: str = "y") -> Any:
+        """The targets y, scaled if there is a ``target_scaler``."""
+        return y if self._target_scaler is None else self._target_scaler.transformed(y, argument)
+
+    def __getitem__(self, key: int | str) -> Layer:
+        """A layer by number or by name."""
+        if isinstance(key, (int, np.integer)):
+            return self.layers[key]
+        for layer in self.layers:
+            if layer.name == key:
+                return layer
+        raise KeyError(f"no layer {shown(key)}: there are {', '.join(str(layer.name) for layer in self.layers)}")
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """What ``model["`` may be completed to."""
+        return [str(layer.name) for layer in self.layers]
+
+    def copy(self) -> Self:
+        """An independent copy of the model."""
+        return self.astype(self.dtype)
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """A copy of the model, its parameters converted."""
+        layers = copy.deepcopy([unbound(layer) for layer in self.layers])
+        other = make(type(self), layers, self.input_shape, dtype, self.seed)
+        other.__setstate__(copy.deepcopy(self.__getstate__()))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.astype(self.dtype)
+
+    def __reduce__(self) -> Any:
+        """For processes that hand models to each other. Files that last: ``save``."""
+        layers = [unbound(layer) for layer in self.layers]
+        return make, (type(self), layers, self.input_shape, self.dtype, self.seed), self.__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The numbers, the scalers, the names of the columns, and what a subclass has added."""
+        with self.lock:
+            arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
+        named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names")}
+        return arrays | named | {name: value for name, value in vars(self).items() if name not in self._basic}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._complete()
+
+    def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """A compiled object from the cache; made if it is not there."""
+        with self._cache_lock:
+            return self._recordings.get((*key, self.variant), make)
+
+    @property
+    def variant(self) -> tuple[Any, ...]:
+        """Of all layers, what decides which ops they record."""
+        return tuple([layer.variant for layer in self.layers])
+
+    def check_batches(self, rows: int, batch: int, *, training: bool, hint: str = "") -> None:
+        """Raise if a layer cannot work on the smallest of the batches that so many rows make."""
+        smallest = rows % batch or batch
+        for layer in self.layers:
+            if smallest < layer.smallest_batch(training):
+                last = f"the last batch of {rows} rows in batches of {batch} has" if rows > batch else "the batch has"
+                raise ValueError(
+                    f"layer {layer.name} takes the mean and the variance of a batch and needs at least "
+                    f"{layer.smallest_batch(training)} rows: {last} {smallest}{hint}"
+                )
+
+    def forward(self, X: Any, *, training: bool = False, step: int = 0) -> Array:
+        """The network's output for the rows of X.
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``, or a sparse matrix of SciPy, (n, inputs)
+        training : bool
+            Compute as in training (batch statistics, noise). Then all rows are one batch.
+        step : int
+            With ``training``: the noise is that of this training step. The same step has the same noise.
+
+        Returns
+        -------
+        ndarray, (n, *output_shape)
+        """
+        rows = self.input_rows(X, empty=not training)
+        capacity = len(rows) if training else self._forward_rows(len(rows))
+        return self._passes(rows, 1, capacity, training, training, step)[0]
+
+    def predict(self, X: Any) -> Array:
+        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets. No rows have none."""
+        return self._in_target_units(self.forward(X))
+
+    def predict_samples(self, X: Any, samples: int = 100, *, step: int = 0) -> Array:
+        """Outputs with the noise left on (Monte-Carlo dropout), all else in inference mode.
+
+        Each sample is the output of another network, with other units dropped; noise on weights is drawn anew for every 1024
+        rows. The mean is the prediction of the average over these networks, the spread tells how far they agree (Gal,
+        Ghahramani: Dropout as a Bayesian approximation, 2016).
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+        samples : int
+        step : int
+            Where the noise begins: the same step has the same noise.
+
+        Returns
+        -------
+        ndarray, (samples, n, *output_shape)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(50), nn.ReLU(), nn.Dropout(0.5), nn.Dense(1)], input_shape=3)
+        >>> y = model.predict_samples(np.ones((4, 3)), samples=1000)
+        >>> mean, spread = y.mean(axis=0), y.std(axis=0)
+        >>> mean.shape, bool((spread > 0).all())
+        ((4, 1), True)
+        """
+        rows = self.input_rows(X, empty=True)
+        capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
+        outputs = self._passes(rows, count("samples", samples), capacity, False, True, step)
+        return self._in_target_units(outputs)
+
+    def activations(self, X: Any, *, training: bool = False, step: int = 0) -> dict[str, Array]:
+        """Every z and every h: the output of each layer for the rows of X, by layer name, ``"input"`` first.
+
+        ``training`` and ``step`` as for ``forward``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(4), nn.ReLU(), nn.Dense(1)], input_shape=2)
+        >>> list(model.activations(np.ones((5, 2))))
+        ['input', 'dense_1', 'relu_1', 'dense_2']
+        """
+        rows = self.input_rows(X)
+        self.check_batches(len(rows), len(rows), training=training)
+        recording = ModelTape(self, len(rows), training=training, gradients=False, sparse=isinstance(rows, SparseRows))
+        ops = stages([recording.gather, *recording.tape.forward])
+        compiled = Compiled(recording.tape, ops, before=recording.prepare())
+        compiled.run(recording.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        signals = [recording.input, *recording.tape.signals]
+        return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
+
+    def _forward_rows(self, n: int) -> int:
+        """How many of n rows a forward pass takes at a time: a power of two, so that few programs serve all n."""
+        most = FORWARD_ROWS
+        while most < MOST_FORWARD_ROWS and 2 * self.parameters.size * most < PARALLEL_FLOPS:
+            most *= 2
+        return min(1 << (n - 1).bit_length(), most)
+
+    def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
+        """So many forward passes over the rows, a batch a step."""
+        if not len(rows):
+            return np.empty((count, 0, *self.output_shape), dtype=self.dtype)
+        self.check_batches(len(rows), min(capacity, len(rows)), training=training)
+        sparse = isinstance(rows, SparseRows)
+        recording, write, compiled = self._cached(
+            ("forward", capacity, training, noise, sparse), lambda: self._compile_forward(capacity, training, noise, sparse)
+        )
+        out = np.empty((count * len(rows), recording.output.width), dtype=self.dtype)
+        steps = count * -(-len(rows) // capacity)
+        compiled.run(
+            [*recording.bind(rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity,
+            step_offset=check_step(step),
+        )  # fmt: skip
+        return out.reshape(count, len(rows), *self.output_shape)
+
+    def _compile_forward(self, capacity: int, training: bool, noise: bool, sparse: bool) -> tuple[ModelTape, Op, Compiled]:
+        recording = ModelTape(self, capacity, training=training, gradients=False, noise=noise, fused=True, sparse=sparse)
+        output = recording.output
+        write = Op("rows", "write_rows", (None, output.value), (output.width,))
+        step = stages([recording.gather, *recording.tape.forward, write])
+        return recording, write, Compiled(recording.tape, step, before=recording.prepare())
+
+    def _in_target_units(self, output: Array) -> Array:
+        """Outputs (..., *output_shape) as ``predict`` returns them."""
+        if self._target_scaler is None or not output.size:
+            return output
+        flat = output.reshape(-1, *self.output_shape)
+        return self._target_scaler.inverse_transformed(flat, "the output of the model").reshape(output.shape)
+
+    def loss_and_gradient(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0, sample_weight: Any = None
+    ) -> tuple[float, Array]:
+        """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
+
+        Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
+        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not. With ``sample_weight`` (n,),
+        as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows; examples of weight 0 are left out.
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray, (parameters.size,)
+            A copy; ``model.gradients`` and the layers' ``weight_grad``, ``bias_grad`` hold the same numbers.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or y do not fit the network or the loss.
+
+        Notes
+        -----
+        Where the loss is infinite or NaN, so is what follows from it: the gradient is what the formulas give there.
+        """
+        with self.lock:
+            value, _ = self._pass(X, y, loss, step, weights=sample_weight)
+            return value, self.gradients.copy()
+
+    def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0) -> dict[str, Array]:
+        """Every δ: the gradient of the mean loss with respect to the output of each layer, by layer name, ``"input"`` first.
+
+        ``step`` as for ``loss_and_gradient``.
+        """
+        with self.lock:
+            _, recording = self._pass(X, y, loss, step, input_gradient=True)
+            signals = [recording.input, *recording.tape.signals]
+            return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
+
+    def _pass(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False,
+        weights: Any = None,
+    ) -> tuple[float, ModelTape]:  # fmt: skip
+        """One forward and backward pass over all rows as one batch."""
+        loss = losses.get(loss)
+        rows = self.input_rows(X)
+        targets = losses.targets_of(loss, self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
+        check_lengths(rows, targets)
+        self.check_batches(len(rows), len(rows), training=True)
+        arrays = [targets.array] if weights is None else [targets.array, example_weights(weights, len(rows))]
+        sparse, weighted = isinstance(rows, SparseRows), weights is not None
+        key = ("gradient", len(rows), loss.key(), targets.kind, input_gradient, sparse, weighted)
+        recording, gathers, compiled, tuner, _ = self._cached(
+            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient, sparse, weighted)
+        )
+        bind = recording.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
+        (threads, _), start = tuner.next_call(), time.perf_counter()
+        with self.lock:
+            _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        tuner.record(threads, 1, time.perf_counter() - start)
+        return float(sums[0].sum()) / len(rows), recording
+
+    def _compile_pass(
+        self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool, weighted: bool
+    ) -> tuple[Any, ...]:  # fmt: skip
+        fused = not input_gradient  # which goes with every gradient on the way
+        recording = ModelTape(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused, sparse=sparse)
+        tape = recording.tape
+        gathers, loss_op, values = losses.emit_weighted(loss, tape, recording.output, targets, weighted)
+        step = stages([recording.gather, *gathers, *tape.forward, loss_op, *tape.backward])
+        step += parameter_stages(tape.parameter_gradients, (), {})
+        records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
+        compiled = Compiled(tape, step, before=recording.prepare(), records=records, exclusive=self.gradients_in_use)
+        return recording, gathers, compiled, Autotuner(compiled.parallel), loss
+
+
+def make(cls: type[N], layers: list[Layer], input_shape: tuple[int, ...], dtype: DTypeLike, seed: int) -> N:
+    """A model of a class, without the constructor of a subclass: whoever calls adds what that would have set."""
+    model = cls.__new__(cls)
+    Network.__init__(model, layers, input_shape, dtype=dtype, seed=seed)
+    return model

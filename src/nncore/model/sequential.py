@@ -1,0 +1,289 @@
+"""Sequential: layers in a row, and every way to look at them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._utils.checks import is_sparse
+from nncore._utils.fields import count
+from nncore._utils.files import Source, Target
+from nncore._utils.tables import html_table
+from nncore._utils.text import Table
+from nncore.layers import Layer
+from nncore.losses import Loss
+from nncore.model import differences, files
+from nncore.model.network import Network
+from nncore.regularizers import Regularizer
+
+__all__ = ["Sequential", "load"]
+
+Array = NDArray[Any]
+
+
+class Sequential(Network):
+    """A network of layers in a row.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    input_shape : int or tuple of int
+        Shape of one example.
+    dtype : {"float32", "float64"}
+        Of parameters and of all computation; default float32. Losses and metrics are summed in float64.
+    seed : int
+        Of the initial weights and of all that is random in the layers. The same seed gives the same bits.
+
+    Attributes
+    ----------
+    parameters : ndarray
+        θ, all trainable numbers: a writable 1-D array. A layer's ``weight`` and ``bias`` are views into it.
+    gradients : ndarray
+        ∂l/∂θ of the last backward pass, in the order of ``parameters``. While ``fit`` runs, those of large weights are
+        renewed each time that Python looks, not in each step.
+    state : ndarray
+        Numbers that are kept but not trained, such as running statistics.
+    layers : tuple of Layer
+    input_scaler, target_scaler : Scaler or None
+        Set to fitted scalers of ``nncore.data``, of which the model keeps copies. Wherever the model or its trainer takes X or
+        y they are then scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the data's
+        units; outputs of ``forward``, losses and metrics in scaled ones. They are saved with the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a layer that is none, a name given twice, a dtype other than the two, a shape that is not made of positive integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(16), nn.Tanh(), nn.Dense(2)], input_shape=2, seed=0)
+    >>> model.parameters.size
+    82
+    >>> model.predict(np.zeros((3, 2))).shape
+    (3, 2)
+    """
+
+    def hessian_vector_product(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """H v, H = ∂²l/∂θ² of the mean loss over the rows of X; exact, at about the cost of a gradient.
+
+        Parameters
+        ----------
+        X, y, loss : as for ``loss_and_gradient``
+        v : array_like, (n,) or (k, n)
+            A vector, or several as rows; n = ``parameters.size``.
+        regularizer : Regularizer, optional
+
+        Returns
+        -------
+        ndarray, of the shape of v
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `nncore.second_order.HessianOperator`, which serves better for many products in turn at the same θ.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64")
+        >>> model.hessian_vector_product(np.array([[1.0, 2.0]]), np.zeros(1), "squared_error", np.array([1.0, 1.0, 0.0]))
+        array([3., 6., 3.])
+        """
+        from nncore.model.curvature.operators import HessianOperator
+
+        return HessianOperator(self, X, y, loss, regularizer).products(v)
+
+    def gauss_newton_product(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], v: Any, *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """G v, G = Jᵀ (∂²l/∂y²) J: as ``hessian_vector_product``, without the curvature of the network itself."""
+        from nncore.model.curvature.operators import GaussNewtonOperator
+
+        return GaussNewtonOperator(self, X, y, loss, regularizer).products(v)
+
+    def hessian(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, regularizer: Regularizer | None = None
+    ) -> Array:
+        """H = ∂²l/∂θ² itself, (n, n) and symmetric: for small networks, as it takes n products and n² numbers."""
+        from nncore.model.curvature.operators import HessianOperator
+
+        return HessianOperator(self, X, y, loss, regularizer).matrix()
+
+    def jacobian(self, X: Any) -> Array:
+        """J = ∂y/∂θ in training mode, (rows · outputs, n): row r · outputs + j belongs to output j of row r of X."""
+        from nncore.model.curvature.operators import JacobianOperator
+
+        return JacobianOperator(self, X).matrix()
+
+    def jacobian_product(self, X: Any, v: Any, *, transposed: bool = False) -> Array:
+        """J v for v (n,) or (k, n); with ``transposed`` Jᵀ v for v (rows · outputs,) or (k, rows · outputs)."""
+        from nncore.model.curvature.operators import JacobianOperator
+
+        J = JacobianOperator(self, X)
+        return J.transposed_products(v) if transposed else J.products(v)
+
+    def check_gradients(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0, step: int = 0
+    ) -> dict[str, float]:
+        """Compare the gradient with central differences, array by array.
+
+        The comparison is made in float64, on a copy of the model, with steps of h = 6e-6 (1 + |θ_i|), near the cube root of the
+        machine's precision, at which the differences are good to about 1e-10 of the loss.
+
+        Parameters
+        ----------
+        X, y, loss : as for ``loss_and_gradient``
+        samples : int
+            At least 1: so many numbers of each array are tried, chosen at random; all of a smaller array.
+        seed : int
+            Of that choice.
+        step : int
+            Where layers are random: the training step whose noise is held fast.
+
+        At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: a warning names the first one in
+        each array. Take inputs that avoid it.
+
+        Returns
+        -------
+        dict
+            Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X; 0
+            where the two differ by no more than the accuracy of the differences, as of a bias before batch normalization or at
+            an exact minimum; infinite where the analytic gradient is not finite, though the loss is.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not finite, here or in one of the differences: it has no gradient there.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(2)], input_shape=3)
+        >>> errors = model.check_gradients(np.ones((5, 3)), np.ones((5, 2)), "squared_error")
+        >>> max(errors.values()) < 1e-6
+        True
+        """
+        samples = count("samples", samples)
+        double = self.astype("float64")
+        X = X.toarray() if is_sparse(X) else X
+        rows = double.scaled_rows(X).copy()
+        y, double.input_scaler, double.target_scaler = self.scaled_targets(y), None, None
+        inputs = rows.reshape(len(rows), *self.input_shape)
+
+        def value() -> float:
+            return double._pass(inputs, y, loss, step)[0]
+
+        here = value()
+        if not math.isfinite(here):
+            raise ValueError(f"the loss must be finite for its gradient to be checked, got {here} at the model's parameters")
+        analytic, deltas = double.gradients.copy(), double.deltas(inputs, y, loss, step=step)
+        arrays = {
+            f"{layer.name}.{name}": (double.parameters[place], analytic[place])
+            for layer in double.layers
+            for name, parameter in layer.parameters.items()
+            for place in [slice(parameter.offset, parameter.offset + parameter.size)]
+        }
+        arrays["input"] = rows.reshape(-1), deltas["input"].reshape(-1)
+        rng = np.random.default_rng(seed)
+        return {
+            name: differences.relative_error(name, value, here, values, gradient, rng.permutation(values.size)[:samples])
+            for name, (values, gradient) in arrays.items()
+        }
+
+    def fold_batch_norm(self, X: Any = None) -> tuple[Sequential, float]:
+        """Merge each `BatchNorm` into the `Dense` layer before it, with its running averages as constants.
+
+        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): at inference the same function in fewer layers.
+
+        Parameters
+        ----------
+        X : array_like, optional
+            Inputs to compare the outputs on; by default 256 rows of standard normal numbers, in the units behind an
+            ``input_scaler``.
+
+        Returns
+        -------
+        model : Sequential
+            A new model without the normalisations.
+        difference : float
+            The largest difference between an output of the two models.
+
+        Raises
+        ------
+        ValueError
+            If a batch normalisation has no `Dense` directly before it, or there is none.
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(8), nn.BatchNorm(), nn.ReLU(), nn.Dense(2)], input_shape=3, dtype="float64")
+        >>> folded, difference = model.fold_batch_norm()
+        >>> len(folded.layers), difference < 1e-12
+        (3, True)
+        """
+        from nncore.model import batch_statistics
+
+        return batch_statistics.fold_batch_norm(self, X)
+
+    def summary(self) -> Table:
+        """The layers with their output shapes and numbers of parameters, as a table."""
+        table = [("layer", "output", "parameters")]
+        for layer in self.layers:
+            count = sum(parameter.size for parameter in layer.parameters.values())
+            table.append((f"{layer.name} ({type(layer).__name__})", str(layer.output_shape), f"{count:,}"))
+        table.append(("total", "", f"{self.parameters.size:,}"))
+        widths = [max(len(row[column]) for row in table) for column in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in table]
+        rule = "-" * len(lines[0])
+        head = f"Sequential, input {self.input_shape}, {self.dtype}"
+        summary = Table("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+        summary.html = html_table(table, [head], text_columns=2)
+        return summary
+
+    def save(self, path: Target) -> None:
+        """Write structure and parameters to one safetensors file, or to a binary file object.
+
+        A file at a path is complete or not there. See `Trainer.save`.
+        """
+        files.save_model(self, path)
+
+    def __repr__(self) -> str:
+        return f"Sequential({list(self.layers)!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
+
+
+def load(path: Source, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+    """Read a model that ``Sequential.save`` or ``Trainer.save`` wrote.
+
+    Parameters
+    ----------
+    path : str, path or binary file object
+        Of a file object all that is left is read. A path must be that of a regular file.
+    custom_layers : mapping, optional
+        Classes of your own layers by class name; each is made from what its ``config()`` returned. A layer of your own is never
+        taken for one of nncore's, even if its class has the same name or is derived from it.
+
+    Raises
+    ------
+    ValueError
+        If the file is no nncore file, is damaged, holds numbers that are not finite, or names a layer that is not known.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import nncore as nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "xor.safetensors")
+    >>> nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2, seed=1).save(path)
+    >>> nn.load(path).parameters.size
+    17
+    """
+    return files.load_model(path, custom_layers, Sequential)

@@ -1,0 +1,45 @@
+"""Optimizers by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nncore._messages import shown
+from nncore._utils.hints import hint
+from nncore.optimizers.base import Optimizer
+
+__all__ = ["OPTIMIZERS", "WRAPPERS", "get"]
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {}  # filled by the package, the simplest first
+WRAPPERS: dict[str, type[Optimizer]] = {}
+
+
+def get(optimizer: Any) -> Optimizer:
+    """An optimizer from itself, with its default values from its name, or from ``{"class": name, **config}``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a name that no first-order optimizer has, or something else.
+
+    Examples
+    --------
+    >>> get("adam")
+    Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, eps_placement='outside', bias_correction=True)
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, dict) and "class" in optimizer:
+        classes = {cls.__name__: cls for cls in (*OPTIMIZERS.values(), *WRAPPERS.values())}
+        arguments = dict(optimizer)
+        name = arguments.pop("class")
+        if name not in classes:
+            raise ValueError(f"optimizer must be one of {', '.join(classes)}, got {shown(name)}")
+        return classes[name](**arguments)
+    if not isinstance(optimizer, str):
+        raise TypeError(f"optimizer must be an Optimizer or a name, got {shown(optimizer)}")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {shown(optimizer)}{hint(optimizer, OPTIMIZERS)}"
+        )
+    return OPTIMIZERS[optimizer]()

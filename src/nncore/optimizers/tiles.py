@@ -1,0 +1,100 @@
+"""The arrays optimizers work on: made, cut and checked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore._utils.arrays import overwrite
+from nncore.errors import DivergenceError
+
+Real = NDArray[np.floating[Any]]
+REALS = (np.dtype(np.float32), np.dtype(np.float64))
+
+STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
+
+
+class State(dict[str, Real]):
+    """The arrays of an optimizer's state by name: assigned to, an array takes the numbers, as what is compiled is bound to it.
+
+    >>> state = State(v=np.zeros(2))
+    >>> v, state["v"] = state["v"], [1.0, 2.0]
+    >>> v
+    array([1., 2.])
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self:
+            raise KeyError(f"state must be assigned to one of {', '.join(self) or 'no names yet'}, got {name!r}")
+        overwrite(f"state {name!r}", self[name], value)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Assign to several arrays."""
+        for name, value in dict(*others, **values).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> State:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def _fixed(self, *arguments: Any) -> NoReturn:
+        raise TypeError("state is fixed in its names once it has arrays: assign numbers to them, or call init_state")
+
+    __delitem__ = pop = popitem = clear = setdefault = _fixed
+
+    def __reduce__(self) -> tuple[type[State], tuple[dict[str, Real]]]:
+        return State, (dict(self),)
+
+    def extended(self, arrays: Mapping[str, Real]) -> State:
+        """With more arrays, at the start."""
+        dict.update(self, arrays)
+        return self
+
+
+@functools.lru_cache(maxsize=8)
+def tile_table(n: int) -> NDArray[np.int64]:
+    """`n` parameters cut into stretches, as the kernels take them: (offset, rows, columns, row stride)."""
+    offsets = np.arange(0, n, STRETCH, dtype=np.int64)
+    lengths = np.minimum(STRETCH, n - offsets)
+    return np.column_stack((offsets, np.ones_like(offsets), lengths, lengths))
+
+
+def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in REALS:
+        raise TypeError(f"{name} must be float32 or float64, got {kind}")
+    return kind
+
+
+def check_vector(name: str, array: Any) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    real_dtype(name, array.dtype)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must be a 1-D array that is not empty, got shape {array.shape}")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(f"{name} must be a contiguous array, got strides {array.strides}")
+
+
+def check_like(name: str, array: Real, other_name: str, other: Real) -> None:
+    if array.dtype != other.dtype:
+        raise TypeError(f"{name} must be {other.dtype} as {other_name}, got {array.dtype}")
+    if array.shape != other.shape:
+        raise ValueError(f"{name} must have shape {other.shape} as {other_name}, got {array.shape}")
+
+
+def check_gradient(theta: Real, grad: Real) -> None:
+    check_vector("grad", grad)
+    check_like("grad", grad, "theta", theta)
+    if np.may_share_memory(theta, grad):
+        raise ValueError("grad must have memory of its own, got memory of theta")
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = grad.sum()
+    if not np.isfinite(total) and not np.isfinite(grad).all():  # the sum alone may overflow
+        bad = np.flatnonzero(~np.isfinite(grad))
+        first = f"the first at {bad[0]}: {grad[bad[0]]}"
+        raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, {first}")

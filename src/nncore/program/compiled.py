@@ -1,0 +1,82 @@
+"""A compiled program, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nncore import _kernels
+from nncore.program.ops import Op
+from nncore.program.stages import Stage
+from nncore.program.tape import Tape
+
+__all__ = ["Compiled"]
+
+Array = NDArray[Any]
+
+STOPPABLE_WORK = 100_000_000  # floating-point operations: a run of more, milliseconds at least, looks for Ctrl-C on its way
+
+
+class Compiled:
+    """A program ready to run, and where its ops went.
+
+    Parameters
+    ----------
+    before, after : stages that run once a call, before the first step and after the last.
+    step : stages of a step.
+    commits : the step's first stage that changes parameters, from which on a step is not stopped; None: none does.
+    records : per-example columns that the step writes, the loss first.
+    partials : parts of a penalty that the step leaves behind.
+    exclusive : shared by programs of which one cannot run within another.
+    notes : of each number that is noted of a step, the parts, whose sum it is.
+    stops : does a loss that is not finite stop the run? In training it does, so that no step follows from it. Elsewhere the run
+        goes on: what is computed after the loss, such as its gradient, is what the formulas give.
+    """
+
+    def __init__(
+        self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
+        commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
+        stops: bool = False, exclusive: _kernels.Exclusive | None = None,
+    ) -> None:  # fmt: skip
+        self.parallel, self._work_per_row = tape.parallel, tape.work_per_row
+        self._lock = _kernels.Lock()
+        everything = [*before, *step, *after]
+        self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
+        first = sum(len(stage.placed) for stage in before)
+        self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
+        bound = [
+            (
+                stage.axis, stage.pieces, stage.cost, stage.completes_loss,
+                [(op.kernel, op.arrays, op.sizes, op.constants, first, last) for op, first, last in stage.placed],
+            )
+            for stage in everything
+        ]  # fmt: skip
+        self.program = _kernels.Program(
+            _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
+            commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
+            partials=partials, notes=notes, stops=stops, exclusive=exclusive,
+            passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
+        )  # fmt: skip
+
+    def run(
+        self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,
+        stop: Callable[[], bool] | None = None, **run: Any,
+    ) -> tuple[int, Array]:  # fmt: skip
+        """Run steps (see ``_kernels.Program.run``) with these arrays in these slots of ops: what differs from call to call.
+
+        Several Python threads may call: one runs at a time, with its own arrays, and nothing is kept of them afterwards.
+        Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
+        true. Neither ends a step whose parameters have begun to change.
+        """
+        stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
+        bound = [(self._numbers[op], slot, array) for op, slot, array in bind]
+        with self._lock, _kernels.one_thread():
+            threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
+            return self.program.run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps the last run completed."""
+        return int(self.program.steps_done)

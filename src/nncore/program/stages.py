@@ -1,0 +1,78 @@
+"""Stages: ops over the same work items, between two barriers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.program.ops import Op
+
+__all__ = ["Stage", "parameter_stages", "stages"]
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Stage:
+    """Ops over the same pieces, each with the range of pieces that are its own."""
+
+    axis: str
+    placed: list[tuple[Op, int, int]]
+    passing: Array | None = None  # of each tile, how many numbers its gradient has if only the tile's ops need it, else 0
+
+    @property
+    def pieces(self) -> int:
+        return max(last for _, _, last in self.placed)
+
+    @property
+    def cost(self) -> Array | None:
+        """What each tile costs, all ops together; other pieces cost the same."""
+        if self.axis != "tiles":
+            return None
+        cost = np.zeros(self.pieces)
+        for op, first, last in self.placed:
+            cost[first:last] += op.cost
+        return cost
+
+    @property
+    def completes_loss(self) -> bool:
+        return any(op.completes_loss for op, _, _ in self.placed)
+
+
+def stages(ops: Iterable[Op]) -> list[Stage]:
+    """Consecutive row ops share a stage; any other op has one to itself."""
+    result: list[Stage] = []
+    for op in ops:
+        if result and result[-1].axis == op.axis == "rows":
+            result[-1].placed.append((op, 0, 1))
+        else:
+            result.append(Stage(op.axis, [(op, 0, len(op.cost))]))
+    return result
+
+
+def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
+    """Stages in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient.
+
+    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it. In
+    one stage, gradients that can pass do: they need not reach memory before the last step of a run.
+    """
+    firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
+    placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
+    if not placed:
+        return []
+    parts = [(part, first, last) for op, first, last in placed for part in (op, op.then) if part and part.kernel]
+    result = [Stage("tiles", parts)]
+    for op in everywhere:
+        if op.axis == "whole":
+            result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]
+        else:
+            result[-1].placed.append((op, 0, firsts[-1]))
+    if everywhere and len(result) == 1:
+        sizes = [rows * columns * (op.passes and not op.then) for op in gradients for _, rows, columns, _ in op.tiles]
+        result[0].passing = np.array(sizes, dtype=np.int64) if any(sizes) else None
+    result[-1].placed += [(followers[op], first, last) for op, first, last in placed if op in followers]
+    return [stage for stage in result if stage.placed]

@@ -1,0 +1,7 @@
+"""How a model is trained."""
+
+from nncore.training.lr_find import LearningRates
+from nncore.training.profiling import Profile
+from nncore.training.trainer import Trainer
+
+__all__ = ["LearningRates", "Profile", "Trainer"]

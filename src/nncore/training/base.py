@@ -1,0 +1,241 @@
+"""What a trainer is made of: model, loss, optimizer and the rest, checked, and the programs compiled of them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from nncore import _kernels, losses, optimizers, regularizers
+from nncore._messages import shown
+from nncore._utils.arrays import OwnsArrays
+from nncore._utils.checks import check_lengths
+from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed
+from nncore._utils.hints import missing_method, warn
+from nncore._utils.lru import LRUCache
+from nncore.callbacks.base import Callback
+from nncore.data.example_weights import example_weights
+from nncore.history import History
+from nncore.losses import Levels, Loss
+from nncore.model.sequential import Sequential
+from nncore.optimizers import Optimizer
+from nncore.optimizers.clipping import Clipping
+from nncore.regularizers import Regularizer
+from nncore.schedules import MOST_COUNTED
+from nncore.training import metrics as metric_registry
+from nncore.training.dataset import Dataset
+from nncore.training.last_losses import LastLosses
+from nncore.training.metrics import Accuracy, LossMetric
+from nncore.training.step_program import StepProgram, TrainingSpec, evaluation_program, training_program
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["BATCH_SIZE", "BaseTrainer"]
+
+Array = NDArray[Any]
+
+BATCH_SIZE = 32
+EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
+MADE = "the trainer is made", "make a new Trainer"
+
+
+class BaseTrainer(OwnsArrays, Sealed):
+    """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
+
+    model: Fixed[Sequential] = Fixed(*MADE)
+    optimizer: Fixed[Optimizer] = Fixed(*MADE)
+    metrics: Fixed[tuple[Accuracy | LossMetric, ...]] = Fixed(*MADE)
+    columns: Fixed[list[str]] = Fixed(*MADE)
+    history: Instance[History] = Instance(History)
+    seed: Count = Count(0, below=2**64)
+    epochs_done: Count = Count(0, below=MOST_COUNTED)
+    stop_training: Flag = Flag()
+    interrupted: Flag = Flag()
+
+    def __init__(
+        self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
+        regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
+        metrics: str | Sequence[Any] = (), seed: int = 0,
+    ) -> None:  # fmt: skip
+        if not isinstance(model, Sequential):
+            raise TypeError(f"model must be a Sequential, got {shown(model)}")
+        if not model.parameters.size:
+            raise ValueError("model must have parameters to train, got none")
+        self._compiled, self._program_lock = LRUCache(), _kernels.Lock()
+        self.model, self.loss, self.optimizer = model, loss, _optimizer(optimizer)
+        several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+        self.metrics = tuple(metric_registry.get(metric) for metric in (metrics if several else [metrics]))
+        self.regularizer, self.clip = regularizer, clip
+        self.columns = ["loss", *metric_registry.names(self.metrics)]
+        self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
+        self.seed = seed
+        self.history = History()
+        self.epochs_done = 0
+        self.stop_training = self.interrupted = False
+        self._training_process = 0  # that runs a call of fit: there is one at a time
+        self._width = math.prod(model.output_shape)
+        self._last_losses = LastLosses()
+        self._levels: Levels | None = None  # of the targets last trained on
+        self._callbacks: list[Callback] = []
+        self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
+        self.optimizer.init_state(model.parameters.size, model.dtype)
+        self._optimizer_state = self.optimizer.state
+        self._first_config = self.optimizer.config()
+
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
+
+    # --- what may be given anew
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimised. May be assigned between two calls of ``fit``.
+
+        ``regularizer`` and ``clip`` may be assigned by a callback too: they count from the next epoch on.
+        """
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: Loss | str | Callable[..., Any]) -> None:
+        self._loss = losses.get(loss)
+        last = self.model.layers[-1]
+        if self._loss.applies == last.default_name():
+            warn(f"{self._loss.name} applies the {self._loss.applies} itself, but {last.name} does so before: leave it out")
+        self._compiled.clear()
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The penalty, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, regularizer: Regularizer | Mapping[str, Regularizer] | None) -> None:
+        regularizer = regularizers.get(regularizer, self.model)
+        if regularizer and regularizer.proximal and "lr" not in self.optimizer.hyperparameters:
+            raise ValueError(
+                f"regularizer {shown(regularizer)} needs an optimizer with a learning rate, got {shown(self.optimizer)}"
+            )
+        self._regularizer = regularizer
+        self._compiled.clear()
+
+    @property
+    def clip(self) -> Clipping | None:
+        """How the gradient is clipped, or None."""
+        return self._clip
+
+    @clip.setter
+    def clip(self, clip: Clipping | None) -> None:
+        if clip is not None and not isinstance(clip, Clipping):
+            raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
+        self._clip = clip
+        self._compiled.clear()
+
+    def _data(
+        self, X: Any, y: Any, weights: Any = None, *, suffix: str = "", known: Levels | None = None
+    ) -> Dataset:  # fmt: skip
+        """Checked data. ``known``: what targets trained on say of classes; default: those of the last training."""
+        rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y, f"y{suffix}")
+        forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
+        targets = [losses.targets_of(form, y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
+        if any(isinstance(metric, Accuracy) for metric in self.metrics):
+            targets[0] = self.loss.judged(targets[0], f"y{suffix}", known or self._levels)
+        check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
+        if weights is not None:
+            weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
+        return Dataset(rows, targets, weights)
+
+    def _check_state(self) -> None:
+        """Raise if the optimizer's state is not the one that this trainer gave it, to which its programs are bound."""
+        if self.optimizer.state is not self._optimizer_state:
+            raise ValueError(
+                f"optimizer has begun something else since this trainer was made: its state is no longer this model's. Give "
+                f"each trainer a {self.optimizer.title} of its own"
+            )
+
+    def _check_optimizer(self, n: int, batch: int) -> None:
+        self._check_state()
+        if self.optimizer.full_batch_only and batch < n:
+            can = hasattr(self.optimizer, "allow_mini_batches")
+            go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
+            raise ValueError(
+                f"{self.optimizer.title} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
+                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
+            )
+
+    def _remember(self, names: tuple[str, ...] | None, data: Dataset) -> None:
+        """The model is trained on these columns, if they have names; what the targets say of classes counts for later data."""
+        if self.model.feature_names is None and names:
+            self.model.feature_names = names
+        self._levels = data.targets[0].levels or self._levels
+
+    def _evaluate(
+        self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None
+    ) -> dict[str, float]:  # fmt: skip
+        """The row of ``evaluate``; the loss of each example in ``losses``. Nothing if ``stop`` has ended it."""
+        capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        self.model.check_batches(len(data), min(capacity, len(data)), training=False)
+        program = self._program(evaluation_program, capacity, data)
+        steps = -(-len(data) // capacity)
+        done, sums = program.run(
+            data, order=data.chosen, last_step=steps, batch=capacity, examples_out=losses, stop=stop
+        )  # fmt: skip
+        if stop is not None and done < steps and stop():
+            return {}
+        means = sums.sum(axis=0) / len(data)
+        if self.regularizer:
+            means[-1] = self.regularizer.value(self.model)
+        return self.named("", means.tolist())
+
+    def row_columns(self, prefix: str) -> list[str]:
+        """The names of the columns that a row of losses and metrics has."""
+        return [f"{prefix}{name}" for name in (*self.columns, *["penalty"] * bool(self.regularizer))]
+
+    def named(self, prefix: str, means: Iterable[Any]) -> dict[str, Any]:
+        """Means by column; penalties are also part of the loss. The last mean is the penalty's."""
+        row = dict(zip(self.row_columns(prefix), means, strict=False))
+        for penalty in (f"{prefix}activity_penalty", f"{prefix}penalty"):
+            if penalty in row:
+                row[f"{prefix}loss"] = row[f"{prefix}loss"] + row[penalty]
+        return row
+
+    @property
+    def spec(self) -> TrainingSpec:
+        """What is trained with what, as it is now."""
+        return TrainingSpec(self.model, self.loss, self.metrics, self.optimizer, self.regularizer, self.clip)
+
+    def _training_program(self, capacity: int, data: Dataset) -> StepProgram:
+        """Compiled for batches of at most ``capacity`` and this kind of targets."""
+        return self._program(training_program, capacity, data)
+
+    def _program(
+        self, compile: Callable[[TrainingSpec, int, Dataset], StepProgram], capacity: int, data: Dataset
+    ) -> StepProgram:
+        spec = self.spec
+        with self._program_lock:
+            program: StepProgram = self._compiled.get(
+                (compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data)
+            )
+        return program
+
+    def _copy(self, metrics: Sequence[Any] = ()) -> Self:
+        """A trainer of a copy of the model that stands where this one stands; with these metrics, and no history."""
+        other = type(self)(
+            self.model.copy(), self.loss, copy.deepcopy(self.optimizer), regularizer=self.regularizer, clip=self.clip,
+            metrics=metrics, seed=self.seed,
+        )  # fmt: skip
+        other.optimizer.load_state_dict(self.optimizer.state_dict())
+        other.epochs_done = self.epochs_done
+        return other
+
+
+def _optimizer(optimizer: Optimizer | str) -> Optimizer:
+    """Itself, or by name; `nncore.second_order`, which needs more of SciPy, is imported with the first one of it."""
+    if isinstance(optimizer, str) and optimizer not in optimizers.OPTIMIZERS:
+        from nncore import second_order
+
+        return second_order.get(optimizer)
+    return optimizers.get(optimizer)

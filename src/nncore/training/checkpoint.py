@@ -1,0 +1,278 @@
+"""Checkpoints of a training: the model, the optimizer's state, the history, and where the training stands."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._messages import clipped, shown
+from nncore._utils import archive
+from nncore._utils.archive import DAMAGE, plain
+from nncore._utils.fields import flag, number, with_defaults
+from nncore._utils.files import CUSTOM, Source, Target, class_name, is_own, named, write_to
+from nncore._utils.interrupt import Interrupt
+from nncore.callbacks import CALLBACKS
+from nncore.history import History
+from nncore.losses import LOSSES, Levels
+from nncore.model.files import (
+    all_arrays,
+    check_arrays,
+    column_names_of,
+    mark_custom,
+    model_arrays,
+    model_config,
+    read,
+    restore_scalers,
+    scalers_of,
+)
+from nncore.model.sequential import Sequential
+from nncore.schedules import step_or_epoch
+from nncore.training.base import BaseTrainer
+from nncore.training.last_losses import LastLosses
+
+Array = NDArray[Any]
+
+
+def save_trainer(trainer: BaseTrainer, path: Target) -> None:
+    """Write the model, the optimizer's state, the history and where the training stands."""
+    with trainer.model.lock:
+        data = _packed_trainer(trainer, path)
+    write_to(path, data)
+
+
+def _packed_trainer(trainer: BaseTrainer, path: Target) -> bytes:
+    trainer._check_state()
+    check_arrays(trainer.model, model_arrays(trainer.model), named(path))
+    state = trainer.optimizer.state_dict()
+    arrays = all_arrays(trainer.model)
+    arrays |= {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
+    about = {
+        "kind": "trainer", "model": model_config(trainer.model), "optimizer": trainer.optimizer.title,
+        **column_names_of(trainer.model),
+        "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
+        "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history_columns": trainer.history.columns,
+        "training": _training(trainer), "optimizer_config": plain(trainer.optimizer.config()),
+        "first_optimizer_config": plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
+        "losses_of": trainer._last_losses.fingerprint, "levels": trainer._levels,
+    }  # fmt: skip
+    arrays["history"] = _table(trainer.history)
+    if trainer._last_losses.values is not None:
+        arrays["losses"] = trainer._last_losses.values
+    return archive.pack(path, arrays, about)
+
+
+def restore_trainer(trainer: BaseTrainer, path: Source) -> None:
+    """Take over everything from a checkpoint, after checking that it fits."""
+    try:
+        _restore(trainer, path)
+    except RecursionError:
+        raise ValueError(f"{named(path)} is damaged: its description is nested too deeply") from None
+
+
+def _restore(trainer: BaseTrainer, path: Source) -> None:
+    arrays, about = _read(path, trainer)
+    path = named(path)
+    if about.get("kind") != "trainer":
+        raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {shown(about.get('kind'))}")
+    made = {"layers": trainer.model.layers, **scalers_of(trainer.model), "loss": trainer.loss}
+    for part in ("model", "training"):
+        if isinstance(about.get(part), dict):
+            about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
+    if other := _differences(plain(model_config(trainer.model)), about.get("model")):
+        raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
+    name = trainer.optimizer.title
+    if about.get("optimizer") != name:
+        raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {shown(about.get('optimizer'))}")
+    check_arrays(trainer.model, arrays, path)
+    if other := _differences(plain(_training(trainer)), about.get("training")):
+        raise ValueError(f"{path} is of another training: {clipped(other, 1000)}")
+    config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
+    try:
+        restore_scalers(scaled, about, arrays)
+        levels = _levels(about.get("levels"))
+        callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
+        last = LastLosses(_count(about, "losses_of", 2**32), _losses(arrays))
+        history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
+        epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), _count(about, "seed", 2**64)
+        state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
+        twin = copy.deepcopy(trainer.optimizer)
+        twin.configure(config)
+        twin.load_state_dict(state)
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {clipped(error)}") from error
+    attributes = [
+        (vars(trainer), {
+            "_first_config": plain(with_defaults(trainer.optimizer, about["first_optimizer_config"])), "_callbacks": [],
+            "_callback_states": callbacks, "_last_losses": last, "history": history, "epochs_done": epochs_done, "seed": seed,
+            "_levels": levels,
+        }),
+        (vars(trainer.model), {name: vars(scaled)[name] for name in ("_input_scaler", "_target_scaler", "_feature_names")}),
+        *_optimizer_attributes(trainer.optimizer, twin),
+    ]  # fmt: skip
+    with Interrupt(tolerated=0), trainer.model.lock:  # all has been tried: nothing of this fails
+        trainer.optimizer.close()
+        slots = trainer.optimizer.state
+        slots.extended({name: np.zeros_like(array) for name, array in twin.state.items() if name not in slots})
+        numbers = [(target, arrays[name]) for name, target in model_arrays(trainer.model).items()]
+        _exchange([*numbers, *((slots[name], array) for name, array in twin.state.items())], attributes)
+
+
+def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """All that the twin has, but for the arrays and what it wraps; and so on for what it wraps."""
+    own = {name: value for name, value in vars(twin).items() if name not in ("state", "optimizer")}
+    return [
+        (vars(optimizer), own),
+        *(_optimizer_attributes(optimizer.optimizer, twin.optimizer) if "optimizer" in vars(twin) else ()),
+    ]
+
+
+def _exchange(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Put numbers into arrays and values into dictionaries, or nothing if a signal handler of the user's raises meanwhile."""
+    before = [(target, target.copy()) for target, _ in arrays], [(own, {n: own[n] for n in new}) for own, new in attributes]
+    try:
+        _put(arrays, attributes)
+    except BaseException:
+        _put(*before)
+        raise
+
+
+def _put(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    for target, numbers in arrays:
+        target[...] = numbers
+    for own, values in attributes:
+        own.update(values)
+
+
+def _levels(value: Any) -> Levels | None:
+    """What the targets that were trained on say of classes; files of older versions do not tell."""
+    if value is None:
+        return None
+    no, yes, several = value
+    return Levels(number("levels", no), number("levels", yes), flag("levels", several))
+
+
+def _table(history: History) -> Array:
+    """Its columns as an array (columns, epochs)."""
+    epochs = len(history)  # first: a training in another thread may add one meanwhile
+    return np.array([column[:epochs] for column in history.values()], dtype=np.float64).reshape(len(history.columns), epochs)
+
+
+def _history(columns: list[str], table: Array) -> History:
+    """The history from the names of its columns and an array (columns, epochs)."""
+    if table.ndim != 2 or table.dtype != np.float64 or len(table) != len(columns) or len(set(columns)) != len(columns):
+        raise ValueError(
+            f"history must be float64 of {len(columns)} columns with different names, got {table.dtype} of shape {table.shape}"
+        )
+    return History.from_columns(dict(zip(columns, table, strict=True)))
+
+
+def _differences(expected: Any, got: Any, place: str = "") -> str:
+    """Where two descriptions differ, and only that.
+
+    >>> _differences({"class": "Dense", "units": 4, "name": "a"}, {"class": "Dense", "units": 5, "name": "a"}, "layers[0]")
+    'layers[0].units: expected 4, got 5'
+    """
+    if isinstance(expected, dict) and isinstance(got, dict) and expected.get("class") == got.get("class"):
+        inside = [(f"{place}.{name}".lstrip("."), expected.get(name), got.get(name)) for name in {**expected, **got}]
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        inside = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(expected, got, strict=True))]
+    else:
+        return "" if expected == got else f"{place}: expected {_brief(expected)}, got {_brief(got)}".lstrip(": ")
+    return "; ".join(filter(None, (_differences(mine, its, where) for where, mine, its in inside)))
+
+
+def _brief(value: Any) -> str:
+    """What has a class, by that alone."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_brief, value))}]"
+    return str(value.get("class", "an object")) if isinstance(value, dict) else repr(value)
+
+
+def _training(trainer: BaseTrainer) -> dict[str, Any]:
+    """What is minimised, and what is done to the gradient. A loss that only has the name of one of nncore's own is marked."""
+    parts, loss = {"regularizer": trainer.regularizer, "clip": trainer.clip}, trainer.loss
+    name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
+    return {"loss": {"class": name, **loss.config()}} | {
+        name: None if part is None else repr(part) for name, part in parts.items()
+    }
+
+
+def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The arguments of the checkpoint's optimizer that this one does not have, if the two began alike."""
+    mine, now, first = (plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
+    if not isinstance(now, dict) or not isinstance(first, dict):
+        raise ValueError(f"{path} is damaged: it does not say how its optimizer was set")
+    now, first = (plain(with_defaults(trainer.optimizer, config)) for config in (now, first))
+    if mine not in (now, first) and plain(trainer._first_config) != first:
+        raise ValueError(
+            f"{path} holds an optimizer that is set otherwise: {clipped(_differences(mine, now), 1000)}. Restore with the "
+            "same, and assign others afterwards"
+        )
+    config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}
+    try:
+        copy.deepcopy(trainer.optimizer).configure(config)
+        copy.deepcopy(trainer.optimizer).configure({name: first[name] for name in mine if mine[name] != first[name]})
+    except DAMAGE as error:
+        raise ValueError(f"{path} holds an optimizer that cannot be set: {clipped(error)}") from error
+    return config
+
+
+def _callback_states(trainer: BaseTrainer, arrays: dict[str, Array]) -> list[dict[str, Any]]:
+    """Class and state of each callback that has one; what is an array goes to ``arrays``."""
+    entries = [{"class": class_name(type(c)), "state": state} for c in trainer._callbacks if (state := c.state_dict())]
+    result = []
+    for place, entry in enumerate(entries or trainer._callback_states):
+        state = entry["state"]
+        arrays |= {f"callback.{place}.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
+        result.append(entry | {"state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}})
+    return result
+
+
+def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential) -> list[dict[str, Any]]:
+    """Classes and states of callbacks; states of nncore's own callbacks are checked."""
+    own: dict[str, dict[str, Array]] = {}
+    for name, value in arrays.items():
+        kind, _, rest = name.partition(".")
+        if kind == "callback":
+            place, _, name = rest.partition(".")
+            own.setdefault(place, {})[name] = value
+    result = []
+    for index, entry in enumerate(entries):
+        name, state = entry["class"], dict(entry["state"]) | own.get(str(index), {})
+        if not isinstance(name, str) or not (name in CALLBACKS or name.startswith(CUSTOM)):
+            raise ValueError(f"a callback of class {shown(name)} is not known")
+        if name in CALLBACKS:
+            CALLBACKS[name].check_state(state, model)
+        result.append({"class": name, "state": state})
+    return result
+
+
+def _losses(arrays: Mapping[str, Array]) -> Array | None:
+    losses = arrays.get("losses")
+    if losses is not None and (losses.ndim != 1 or losses.dtype != np.float64 or not np.isfinite(losses).all()):
+        raise ValueError(f"losses must be finite float64 numbers (n,), got {losses.dtype} of shape {losses.shape}")
+    return losses
+
+
+def _count(about: Mapping[str, Any], name: str, bound: int) -> int:
+    value = about[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
+        raise ValueError(f"{name} must be an integer from 0 to below {bound}, got {shown(value)}")
+    return value
+
+
+def _read(path: Source, trainer: BaseTrainer) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and description, as the newest format has them."""
+    arrays, about = read(path, {type(layer).__name__ for layer in trainer.model.layers if not is_own(type(layer))})
+    if about["format"] == 1 and about.get("kind") == "trainer":
+        try:
+            about["callbacks"] = mark_custom(about["callbacks"], CALLBACKS)
+            history = History.from_dict(about.pop("history"))
+            about["history_columns"], arrays["history"] = history.columns, _table(history)
+        except DAMAGE as error:
+            raise ValueError(f"{named(path)} is damaged: {clipped(error)}") from error
+    return arrays, about

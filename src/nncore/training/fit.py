@@ -1,0 +1,164 @@
+"""One call of ``fit``: what it trains on, and how its epochs follow each other."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._messages import shown
+from nncore._utils.checks import check_column_names, column_names
+from nncore._utils.interrupt import Interrupt
+from nncore.callbacks.callback_list import CallbackList
+from nncore.data.example_weights import class_labels, class_weights
+from nncore.data.splits import train_validation_split
+from nncore.samplers import Sampler
+from nncore.training.base import BaseTrainer
+from nncore.training.dataset import Dataset
+from nncore.training.loop import Epochs, Loop
+from nncore.training.progress import Progress
+
+__all__ = ["FitCall", "FitData", "fit_data"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What a call of ``fit`` trains on, and what it evaluates."""
+
+    train: Dataset
+    measured: Dataset  # the same examples without class weights, which are for training only
+    validation: Dataset | None
+    sampler: Sampler
+    feature_names: tuple[str, ...] | None  # of the columns of X
+    labels: Array | None  # (n,) of the training examples, where class weights or the sampler need them
+
+
+def fit_data(
+    trainer: BaseTrainer, X: Any, y: Any, *, sampler: Sampler, sample_weight: Any, class_weight: Any,
+    validation_data: tuple[Any, ...] | None, validation_split: float,
+) -> FitData:  # fmt: skip
+    """The arguments of ``fit``, checked."""
+    train = trainer._data(X, y, sample_weight)
+    validation = _validation(trainer, validation_data, X, train)
+    labels = None
+    if class_weight is not None or sampler.uses_labels:
+        labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {shown(sampler)}")
+    if validation_split:
+        if validation is not None:
+            raise ValueError("validation_split and validation_data exclude each other, got both")
+        kept, held_back = _split(train, validation_split, trainer.seed)
+        sampler, labels = sampler.take(kept, len(train)), None if labels is None else labels[kept]
+        train, validation = train.take(kept), train.take(held_back)
+    weighted = train
+    if class_weight is not None and labels is not None:
+        weighted = train.weighted(class_weights(class_weight, labels, trainer._width))
+        assert weighted.weights is not None
+        if not (np.isfinite(weighted.weights).all() and np.any(weighted.of_examples(weighted.weights))):
+            raise ValueError(
+                "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
+            )
+    return FitData(weighted, train, validation, sampler, column_names(X), labels)
+
+
+def _validation(trainer: BaseTrainer, data: tuple[Any, ...] | None, X_trained: Any, trained: Dataset) -> Dataset | None:
+    if data is None:
+        return None
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
+    X, y, *weights = data
+    check_column_names(X, column_names(X_trained), "X of validation_data")
+    return trainer._data(X, y, *weights, suffix=" of validation_data", known=trained.targets[0].levels)
+
+
+def _split(data: Dataset, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
+    y = data.targets[0]
+    train, held_back = train_validation_split(data.rows, y.array, fraction, seed=seed, stratify=y.tell_classes)
+    for rows, what in ((train, "trained on"), (held_back, "held back")):
+        if data.weights is not None and not data.weights[rows].any():
+            raise ValueError(
+                f"sample_weight must have a positive number among the {len(rows)} rows that validation_split leaves to be "
+                f"{what}, got zeros only: give a share with more rows, or validation_data"
+            )
+    return train, held_back
+
+
+class FitCall:
+    """Epochs of a loop, with evaluations, callbacks and progress between them."""
+
+    def __init__(
+        self, trainer: BaseTrainer, data: FitData, loop: Loop, callbacks: CallbackList, progress: Progress, exact_loss: bool
+    ) -> None:
+        self.trainer, self.data, self.loop, self.callbacks, self.progress = trainer, data, loop, callbacks, progress
+        self.evaluated = {"": data.measured} if exact_loss else {}  # by the prefix of their columns
+        if data.validation is not None:
+            self.evaluated["val_"] = data.validation
+        self.each_epoch = bool(self.evaluated) or progress.verbose == 2 or callbacks.every_epoch
+        callbacks.check_columns([*loop.columns, *(name for prefix in self.evaluated for name in trainer.row_columns(prefix))])
+
+    def run(self, epochs: int) -> None:
+        """Train, and raise what ended it, after the callbacks have seen the end."""
+        trainer, self.first = self.trainer, self.trainer.epochs_done
+        self.last = self.first + epochs
+        waiting, failure = trainer._callback_states, None
+        self.callbacks.load_states(waiting)
+        trainer._callbacks, trainer._callback_states = self.callbacks.callbacks, []
+        trainer.stop_training = trainer.interrupted = False
+        with Interrupt() as interrupt:
+            try:
+                self.callbacks.train_begin(trainer)
+                trainer._remember(self.data.feature_names, self.data.train)
+                with self.progress, closing(self.loop):
+                    self._run_epochs(interrupt)
+            except BaseException as error:
+                failure = error
+                if self.callbacks.begun < len(self.callbacks.callbacks):
+                    trainer._callback_states = waiting  # nothing was trained: they wait for the next call
+            trainer.interrupted = interrupt.pressed()
+            if trainer.interrupted:
+                self.progress.tell(
+                    f"interrupted after {trainer.epochs_done} of {self.last} epochs; fit again to go on, or press Ctrl-C again "
+                    "at once to leave the program"
+                )
+            self.callbacks.train_end(trainer, failure or self.loop.failure)
+
+    def _run_epochs(self, interrupt: Interrupt) -> None:
+        """One at a time if something must be done after each; else as many as a portion of steps holds."""
+        trainer, loop = self.trainer, self.loop
+        while trainer.epochs_done < self.last and not (trainer.stop_training or interrupt.pressed() or loop.failure):
+            if self.each_epoch:
+                self.callbacks.epoch_begin(trainer, trainer.epochs_done + 1)
+            within = functools.partial(self.progress.update, trainer.epochs_done + 1 - self.first)
+            done = loop.run_epochs(1 if self.each_epoch else self.last - trainer.epochs_done, interrupt, within)
+            if self.each_epoch and done.number:
+                self._end_epoch(done, interrupt)
+            elif done.number:
+                trainer.epochs_done += done.number
+                trainer.history.extend(done.means | done.notes)
+                if self.progress.verbose:
+                    for epoch in range(done.number):
+                        self._show(trainer.epochs_done - done.number + epoch + 1, (done.means | done.notes).items(), epoch)
+
+    def _end_epoch(self, done: Epochs, interrupt: Interrupt) -> None:
+        """Evaluate, and let the callbacks see the row of the epoch. Ctrl-C leaves out an evaluation, which may take long."""
+        trainer, row = self.trainer, {name: float(values[0]) for name, values in done.means.items()}
+        complete = True
+        for prefix, data in self.evaluated.items():
+            evaluation = trainer._evaluate(data, stop=interrupt.pressed)
+            row |= {f"{prefix}{name}": value for name, value in evaluation.items()}
+            complete &= bool(evaluation)
+        row |= {name: float(values[0]) for name, values in done.notes.items()}
+        trainer.epochs_done += 1
+        trainer.history.append(row)
+        if complete:
+            self.callbacks.epoch_end(trainer, trainer.epochs_done, row)
+        self.progress.update(trainer.epochs_done - self.first, 1.0, row)
+
+    def _show(self, epoch: int, columns: Any, number: int) -> None:
+        self.progress.update(epoch - self.first, 1.0, {name: float(values[number]) for name, values in columns})

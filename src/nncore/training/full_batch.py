@@ -1,0 +1,111 @@
+"""Training with an optimizer that sees the whole function: what `Trainer.fit` goes through, an iteration an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nncore._messages import shown
+from nncore._utils.interrupt import Interrupt
+from nncore.data.sparse import SparseRows
+from nncore.model import sequential as models
+from nncore.samplers import Sampler, Sequential, Shuffled
+from nncore.second_order.base import FullBatchOptimizer, Row
+from nncore.second_order.model_objective import ModelObjective
+from nncore.second_order.objective import Array, Evaluated, Point
+from nncore.training.base import BaseTrainer
+from nncore.training.dataset import Dataset
+from nncore.training.loop import Epochs
+
+__all__ = ["FullBatchLoop"]
+
+ROWS_COMPARED = 1024  # that training and inference agree, is tried on so many rows
+
+
+class FullBatchLoop:
+    """One call of ``fit``. Points are tried on a copy of the model, so that the model only ever holds accepted ones."""
+
+    def __init__(self, trainer: BaseTrainer, data: Dataset, sampler: Sampler) -> None:
+        if trainer.clip is not None:
+            raise ValueError(
+                f"clip must be None with {type(trainer.optimizer).__name__}, got {shown(trainer.clip)}: a clipped gradient is "
+                "not the gradient of the loss, which line searches and curvature take it for"
+            )
+        assert isinstance(trainer.optimizer, FullBatchOptimizer)
+        if not isinstance(sampler, (Sequential, Shuffled)):
+            raise ValueError(
+                f"sampler must be left out with {type(trainer.optimizer).__name__}, got {shown(sampler)}: it minimizes one "
+                "function of all rows, in which sample_weight and class_weight may give some of them more weight"
+            )
+        if isinstance(data.rows, SparseRows):
+            raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
+        X, y = data.of_examples(data.rows).reshape(-1, *trainer.model.input_shape), data.of_examples(data.targets[0].array)
+        model = trainer.model.copy()
+        model.input_scaler = model.target_scaler = None  # the data have been scaled already
+        _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)
+        weights = None if data.weights is None else data.of_examples(data.weights)
+        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer, weights)
+        self.trainer, self.optimizer, self.data = trainer, trainer.optimizer, data
+        self.objective = Evaluated(f, trainer.model.dtype)
+        self.point: Point | None = None
+        self.failure: Exception | None = None
+        self.optimizer.stopped = ""
+        self.minimised = trainer.loss, trainer.regularizer, trainer.clip
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that `run_epochs` may return."""
+        return [*self.trainer.row_columns(""), *self.optimizer.columns]
+
+    def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
+        """One iteration, or none and ``failure``."""
+        self.trainer._check_state()
+        model, optimizer = self.trainer.model, self.optimizer
+        now = self.trainer.loss, self.trainer.regularizer, self.trainer.clip
+        if any(new is not old for new, old in zip(now, self.minimised, strict=True)):
+            raise RuntimeError(
+                f"loss, regularizer or clip was assigned during fit, which {type(optimizer).__name__} cannot follow: assign it "
+                "between two calls"
+            )
+        self.objective.interrupt = (
+            interrupt  # a press for the program leaves the iteration, of which the model knows nothing yet
+        )
+        try:
+            if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
+                self.point = optimizer.begin_at(self.objective, model.parameters)
+            self.point, row = optimizer.next_point(self.objective, self.point)
+        except ArithmeticError as error:
+            self.failure = error
+            return Epochs(0, {}, {})
+        model.parameters[...] = self.point.theta
+        model.gradients[...] = self.point.gradient
+        self.trainer.stop_training |= bool(optimizer.stopped)
+        return Epochs(1, {name: np.array([value]) for name, value in self._with_metrics(row).items()}, {})
+
+    def _with_metrics(self, row: Row) -> Row:
+        """Metrics and penalty behind the loss."""
+        trainer, columns = self.trainer, {"loss": row["loss"]}
+        if len(trainer.columns) > 1:
+            columns |= trainer._evaluate(self.data) | columns
+        if trainer.regularizer is not None:
+            columns["penalty"] = trainer.regularizer.value(trainer.model)
+        return columns | row
+
+    def close(self) -> None:
+        """At the end of ``fit``."""
+        self.optimizer.close()
+
+
+def _check_deterministic(model: models.Sequential, X: Array, optimizer: FullBatchOptimizer) -> None:
+    """Refuse noise and batch statistics: the loss would not be one function of θ, or not that of the trained network."""
+    state = model.state.copy()
+    training, inference = model.activations(X, training=True), model.activations(X)
+    model.state[...] = state
+    for name, values in training.items():
+        if not np.array_equal(values, inference[name], equal_nan=True):
+            raise ValueError(
+                f"layer {name!r} computes something else in training than in inference, such as dropout, noise or batch "
+                f"statistics; {type(optimizer).__name__} needs a loss that is one function of the parameters. Train without "
+                "this layer, or take a first-order optimizer such as nn.Adam()"
+            )

@@ -1,0 +1,228 @@
+"""One call of ``fit``: steps in portions of about 50 ms."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._messages import shown
+from nncore._utils.interrupt import Interrupt
+from nncore.data.example_weights import example_weights
+from nncore.errors import DivergenceError
+from nncore.samplers import Examples, Sampler, checked_orders
+from nncore.schedules import Schedule
+from nncore.training.base import BaseTrainer
+from nncore.training.dataset import Dataset
+from nncore.training.step_program import StepProgram, coefficients
+
+__all__ = ["TrainingLoop"]
+
+Array = NDArray[Any]
+
+STEP = "the step of the optimizer is not finite"
+
+
+class Epochs(NamedTuple):
+    """What some epochs in a row gave, column by column; each column is an array (number,)."""
+
+    number: int
+    means: dict[str, Array]  # losses and metrics
+    notes: dict[str, Array]  # hyper-parameters in the last step of each epoch; norms of the gradient
+
+
+class Loop(Protocol):
+    """What a call of ``fit`` goes through."""
+
+    @property
+    def failure(self) -> Exception | None: ...  # why it ended early
+
+    @property
+    def columns(self) -> list[str]: ...
+    def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs: ...
+    def close(self) -> None: ...
+
+
+class TrainingLoop:
+    """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
+
+    def __init__(
+        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
+        merge: bool = False,
+    ) -> None:  # fmt: skip
+        self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
+        self.examples = Examples(len(data), trainer.seed, labels)
+        sampler.check(self.examples)
+        self.uses_losses, self.weighs = sampler.uses_losses, sampler.weighs  # as they are now, for the whole call
+        if self.uses_losses:
+            self.examples.losses = trainer._last_losses.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
+        self.factors = np.ones(len(data)) if self.weighs else None  # the sampler's, on the examples' losses
+        self.per_epoch = -(-len(data) // batch) - merge
+        self.loss = trainer.loss
+        self.program = self._compiled()
+        self.failure: DivergenceError | None = None
+
+    def _compiled(self) -> StepProgram:
+        """The program for the trainer as it is: a callback may have assigned something."""
+        self.trainer._check_state()
+        if self.trainer.loss is not self.loss:
+            raise RuntimeError(
+                f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
+            )
+        return self.trainer._training_program(self.batch + self.merge, self._weighted_data())
+
+    def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
+        """Run at most ``epochs`` epochs, one at least. Fewer if interrupted, or if the training diverged: see ``failure``."""
+        self.program = self._compiled()
+        self.trainer.optimizer.begin_epoch()
+        tuner = self.program.tuner
+        _, wanted = tuner.next_call()
+        epochs = 1 if self.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
+        steps = epochs * self.per_epoch
+        order, numbers = self.orders(epochs)
+        if self.weighs:
+            self.factors = example_weights(
+                self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
+            )
+        losses = np.empty(len(self.data)) if self.uses_losses else None
+        hyper = self._hyper_values(steps)
+        portions: list[tuple[Array, Array]] = []
+        done = 0
+        while done < steps and not self.failure:
+            threads, wanted = tuner.next_call()
+            portions.append(self.run_steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt))
+            done += len(portions[-1][0])
+            if progress and epochs == 1:
+                progress(done / steps)
+            if interrupt.pressed():
+                break
+        whole = done // self.per_epoch
+        if losses is not None and whole:
+            self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)
+        sums, norms = (np.concatenate(part)[: whole * self.per_epoch] for part in zip(*portions, strict=True))
+        notes = {name: values[:whole] for name, values in hyper.items()} | self._norms(norms, whole)
+        return Epochs(whole, self.trainer.named("running_", self._means(sums, whole)), notes)
+
+    def _means(self, sums: Array, epochs: int) -> Array:
+        """(columns + 1, epochs): means over the examples of what steps summed up, (steps, columns + 1); the penalty is last."""
+        table = sums.reshape(epochs, self.per_epoch, sums.shape[1])
+        means: Array = table.sum(axis=1) / len(self.data)
+        means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is a mean over steps
+        return means.T
+
+    def _norms(self, noted: Array, epochs: int) -> dict[str, Array]:
+        """What the clip noted of each step, (steps, 3): the mean norm of the gradient, and the share of steps it acted in."""
+        if not noted.size:
+            return {name: np.empty(0) for name in self._clip_columns}
+        squares, acted, large = noted.reshape(epochs, self.per_epoch, 3).transpose(2, 0, 1)
+        norm = np.where(np.isinf(squares), large, np.sqrt(squares))
+        return dict(zip(self._clip_columns, (norm.mean(axis=1), (acted > 0).mean(axis=1)), strict=True))
+
+    def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
+        """Which examples the places of the next epochs take, (epochs, examples), and which rows of the data they are.
+
+        None stands for 0, 1, 2, … in each epoch.
+        """
+        order = checked_orders(self.sampler, self.examples, len(self.data), self.trainer.epochs_done, epochs)
+        if order is None and self.data.chosen is not None:
+            return None, np.tile(self.data.chosen, (epochs, 1))
+        return order, None if order is None else self.data.row_numbers(order)
+
+    def _weighted_data(self) -> Dataset:
+        return self.data if self.factors is None else self.data.weighted(self.factors)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that `run_epochs` returns."""
+        return [*self.trainer.row_columns("running_"), *self._noted, *self._clip_columns]
+
+    @property
+    def _clip_columns(self) -> list[str]:
+        return ["grad_norm", "clipped"] if self.trainer.clip else []
+
+    @property
+    def _noted(self) -> list[str]:
+        """``lr`` and all that has a schedule."""
+        optimizer = self.trainer.optimizer
+        return [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
+
+    def _hyper_values(self, steps: int) -> dict[str, Array]:
+        """What is noted of the hyper-parameters, in the last step of each epoch."""
+        values = self.trainer.optimizer.hyper_values(steps, self.per_epoch)
+        return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in self._noted}
+
+    def _keep_losses(self, order: Array, losses: Array) -> None:
+        """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""
+        known, factors = self.examples.losses, self.factors
+        assert known is not None
+        if factors is not None:
+            counted = factors[order] > 0
+            order, losses = order[counted], losses[counted] / factors[order[counted]]
+        known[order] = losses
+
+    def run_steps(
+        self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None,
+        op_seconds: Array | None = None, interrupt: Interrupt | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
+        optimizer = self.trainer.optimizer
+        clock = optimizer.clock(self.per_epoch)
+        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, clock)
+        table = np.hstack([coefficients(self.trainer.spec, count, self.per_epoch), layers])
+        offset = optimizer.step_count - first
+        norms = np.empty((count, 3 if self.trainer.clip else 0))
+        program, start = self.program.compiled.program, time.perf_counter()
+        runs = program.runs
+        with self.trainer.model.lock:
+            try:
+                done, sums = self.program.run(
+                    self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
+                    order=order, coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset,
+                    threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
+                    stop=interrupt.pressed_twice if interrupt else None,
+                )  # fmt: skip
+            except BaseException:  # from Python code in the network: the steps before it count, if the run began
+                if program.runs > runs:
+                    optimizer.advance(program.steps_done, self.per_epoch)
+                raise
+            optimizer.advance(done, self.per_epoch)
+        self.program.tuner.record(threads, done, time.perf_counter() - start)
+        if done < count and not (interrupt and interrupt.pressed_twice()):
+            self.failure = self._diverged(first + done, sums[done])
+        return sums[:done], norms[:done]
+
+    def close(self) -> None:
+        """At the end of ``fit``: nothing to do."""
+
+    def _diverged(self, step: int, sums: Array) -> DivergenceError:
+        """Says where the first number that is not finite appeared."""
+        trainer = self.trainer
+        epoch, step = trainer.epochs_done + step // self.per_epoch + 1, step % self.per_epoch + 1
+        lr = trainer.optimizer.hyper_values(1, self.per_epoch).get("lr")
+        rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
+        place = self._place(sums)
+        advice = "a smaller learning rate, scaled data or gradient clipping"
+        if place == STEP and (cause := trainer.optimizer.vanished_eps(trainer.model.gradients)):
+            place, advice = f"{place}, as {cause}", "a larger eps"
+        return DivergenceError(
+            f"training diverged in epoch {epoch}, step {step}{rate}: {place}. "
+            f"The last finite parameters are in place; try {advice}"
+        )
+
+    def _place(self, sums: Array) -> str:
+        if not math.isfinite(sums[0]):
+            bad = [signal.name for signal in self.program.recording.tape.signals if not np.isfinite(signal.value).all()]
+            loss = self.trainer.loss
+            hint = f", though the outputs are finite: {loss.name} {loss.domain}" if loss.domain else ""
+            return f"the loss is {sums[0]}" + (f", first in the output of layer {bad[0]}" if bad else hint)
+        if not math.isfinite(sums[-1]):
+            return f"the penalty is {sums[-1]}"
+        for layer in self.trainer.model.layers:
+            for name in layer.parameters:
+                if not np.isfinite(getattr(layer, f"{name}_grad")).all():
+                    return f"the gradient of {layer.name}.{name} is not finite"
+        return STEP

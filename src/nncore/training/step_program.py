@@ -1,0 +1,182 @@
+"""What a trainer compiles: a training step and an evaluation, and the data they are bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.losses import Loss
+from nncore.model import Sequential
+from nncore.optimizers import Optimizer
+from nncore.optimizers.clipping import Clipping
+from nncore.program.autotune import Autotuner
+from nncore.program.compiled import Compiled
+from nncore.program.ops import Op
+from nncore.program.recording import ModelTape
+from nncore.program.stages import parameter_stages, stages
+from nncore.program.tape import Tape
+from nncore.regularizers import Regularizer
+from nncore.training.dataset import Dataset
+from nncore.training.metrics import LossMetric
+
+__all__ = ["StepProgram", "TrainingSpec", "coefficients", "evaluation_program", "training_program"]
+
+Array = NDArray[Any]
+Int64 = NDArray[np.int64]
+
+UPDATE_COST = 30.0  # updating a parameter takes as long as so many multiply-adds of its gradient
+PENALTY_COST = 10.0
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """What is trained with what: all that a program is compiled from, apart from the kind of its data."""
+
+    model: Sequential
+    loss: Loss
+    metrics: tuple[Any, ...]
+    optimizer: Optimizer
+    regularizer: Regularizer | None
+    clip: Clipping | None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal where the same program would be compiled."""
+        metrics = tuple([metric.loss.key() for metric in self.metrics if isinstance(metric, LossMetric)])
+        return (
+            self.loss.key(), metrics, repr(self.regularizer), repr(self.clip), self.optimizer.variant, self.model.variant
+        )  # fmt: skip
+
+
+@dataclass
+class StepProgram:
+    """A program over batches, and the ops that take its data in."""
+
+    recording: ModelTape
+    compiled: Compiled
+    gathers: list[Op]  # of the loss's targets, of the metrics', of the weights
+    tuner: Autotuner
+
+    def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
+        """Run steps on this data: see ``Compiled.run``."""
+        arrays = [*[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
+        bind = self.recording.bind(data.rows) + [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
+        return self.compiled.run(bind, examples=len(data), **run)
+
+
+def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
+    """Gathering of targets; metrics and, last, the loss; the per-example columns that they write, the loss first."""
+    tape, output = recording.tape, recording.output
+    weight = None if data.weights is None else np.zeros(tape.capacity)
+    gather, loss_op, losses = spec.loss.emit(tape, output, data.targets[0], weight)
+    gathers, ops, records = [gather], [], [losses]
+    own_targets = iter(data.targets[1:])
+    for metric in spec.metrics:
+        if isinstance(metric, LossMetric):
+            metric_gather, op, record = metric.emit_own(tape, output, next(own_targets))
+            gathers.append(metric_gather)
+        else:
+            op, record = metric.emit(tape, output, gather.arrays[0], data.targets[0])
+        ops.append(op)
+        records.append(record)
+    if weight is not None:
+        gathers.append(Op("rows", "gather_weights", (weight, None)))
+    if tape.activity_penalty is not None:
+        records.append(tape.activity_penalty)
+    return gathers, [*ops, loss_op], records
+
+
+def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepProgram:
+    """Gather, forward in inference mode, metrics and loss."""
+    recording = ModelTape(spec.model, capacity, training=False, gradients=False, fused=True, sparse=data.sparse)
+    gathers, ops, records = _loss_ops(spec, recording, data)
+    step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
+    compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
+    return StepProgram(recording, compiled, gathers, Autotuner(recording.tape.parallel))
+
+
+def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepProgram:
+    """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
+    columns = coefficients(spec, 1, 1).shape[1]
+    recording = ModelTape(
+        spec.model, capacity, training=True, gradients=True, fused=True, tracking=True, optimizer_columns=columns,
+        sparse=data.sparse,
+    )  # fmt: skip
+    tape, model, optimizer = recording.tape, spec.model, spec.optimizer
+    gathers, ops, records = _loss_ops(spec, recording, data)
+    table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
+    penalty, shrink, partials = _penalty_ops(spec, table)
+    clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
+    axis, tiles = "tiles", table
+    if not tape.parallel:  # one thread: no reason to cut θ into tiles
+        axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
+    own = optimizer.ops(model.parameters, model.gradients, tiles)
+    for op in own.all:
+        op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
+
+    def moving_ops(kernel: str | None) -> list[Op]:
+        arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
+        return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))] if kernel else []
+
+    step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
+    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
+    commits = len(step)
+    step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
+    enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
+    before = enter + recording.prepare()
+    notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
+    compiled = Compiled(
+        tape,
+        step,
+        before=before,
+        after=leave,
+        commits=commits,
+        records=records,
+        partials=partials,
+        notes=notes,
+        stops=True,
+        exclusive=model.gradients_in_use,
+    )
+    return StepProgram(recording, compiled, gathers, Autotuner(recording.tape.parallel))
+
+
+def coefficients(spec: TrainingSpec, steps: int, steps_per_epoch: int) -> Array:
+    """The numbers of the next `steps` steps, a row each: the optimizer's, and last the learning rate if `shrink` needs it."""
+    optimizer, table = spec.optimizer, spec.optimizer.coefficients(steps, steps_per_epoch)
+    if spec.regularizer and spec.regularizer.proximal:
+        table = np.column_stack((table, optimizer.hyper_values(steps, steps_per_epoch)["lr"]))
+    return table
+
+
+def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], Array | None]:
+    """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
+    regularizer, model, optimizer = spec.regularizer, spec.model, spec.optimizer
+    if not regularizer:
+        return [], [], None
+    strengths, proximal, partials = np.zeros((len(table), 2)), np.zeros(len(table)), np.zeros(len(table))
+    for parameter, _, part in regularizer.parts(model):
+        own = (parameter.offset <= table[:, 0]) & (table[:, 0] < parameter.offset + parameter.size)
+        strengths[own], proximal[own] = (part.l1, part.l2), part.proximal
+    arrays = (model.gradients, model.parameters, partials, strengths, proximal, table)
+    penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
+    if not regularizer.proximal:
+        return penalty, [], partials
+    iterate, lr_column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
+    v, column = optimizer.lookahead() or (None, 0)
+    moved = (iterate, None if v is None else model.parameters, proximal, v, table)
+    return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
+
+
+def _first_tiles(tape: Tape) -> list[int]:
+    """The first tile of each parameter array, and last the number of tiles."""
+    firsts: list[int] = np.cumsum([0] + [len(op.tiles) for op in tape.parameter_gradients]).tolist()
+    return firsts
+
+
+def _cost(each: float, table: Array) -> Sequence[float]:
+    cost: list[float] = (each * table[:, 1] * table[:, 2]).tolist()
+    return cost

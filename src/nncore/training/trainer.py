@@ -1,0 +1,471 @@
+"""The training loop: programs for many steps at a time, and Python between them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from numpy.typing import NDArray
+
+from nncore import samplers
+from nncore._messages import shown
+from nncore._utils.checks import column_names
+from nncore._utils.fields import choice, count, flag, number
+from nncore._utils.files import Source, Target
+from nncore._utils.interrupt import Interrupt
+from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
+from nncore.history import History
+from nncore.samplers import Sampler
+from nncore.training.base import BATCH_SIZE, BaseTrainer
+from nncore.training.checkpoint import restore_trainer, save_trainer
+from nncore.training.dataset import Dataset
+from nncore.training.fit import FitCall, fit_data
+from nncore.training.loop import Loop, TrainingLoop
+from nncore.training.progress import Progress
+
+if TYPE_CHECKING:
+    from nncore.training.lr_find import LearningRates
+    from nncore.training.profiling import Profile
+
+__all__ = ["Trainer"]
+
+Array = NDArray[Any]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _one_at_a_time(method: Callable[P, T]) -> Callable[P, T]:
+    """For a method that trains: refused, before anything has changed, while another call of this trainer does."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        trainer: Any = vars(args[0])
+        if trainer["_training_process"] == os.getpid():  # and not that of a parent, of which this is a forked copy
+            raise RuntimeError(
+                "this trainer is training already, in another thread or around this callback, or holds averages: one at a time"
+            )
+        trainer["_training_process"] = os.getpid()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            trainer["_training_process"] = 0
+
+    return call
+
+
+class Trainer(BaseTrainer):
+    """Trains a model: loss, optimizer, metrics, and the loop that puts them together.
+
+    A step takes the mean gradient over a batch and updates θ; an epoch is one pass over the data, in batches, the last of
+    which may be smaller. Many steps run in one call of the compiled program.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : Loss, str or callable
+        See ``nncore.losses``; a function of outputs and targets that returns per-example losses and gradients works too.
+    optimizer : Optimizer or str
+        Default ``"adam"``.
+    regularizer : Regularizer or mapping, optional
+        Of all weights; or a mapping of the names of layers ("dense_1": its weights) and arrays ("dense_1.bias") to a
+        Regularizer each. The penalty is part of the loss; the column ``penalty`` shows it alone, ``activity_penalty`` that
+        of `ActivityL1` layers.
+    clip : Clipping, optional
+        Applied to the gradient, the penalty's included, before the update.
+    metrics : str or sequence
+        ``"accuracy"``, names of losses, or losses. Accuracy is the share of examples whose class is right: the largest output
+        for labels and for rows that sum to 1; with one output, a threshold between the two classes. Other rows tell several
+        labels at once: all of them must be right (subset accuracy, scikit-learn's ``accuracy_score``).
+    seed : int
+        Of the order of the examples: epoch e is shuffled by (seed, e) alone.
+
+    Attributes
+    ----------
+    history : History
+        One row an epoch, over all calls of ``fit``.
+    epochs_done : int
+    stop_training : bool
+        A callback sets it to end ``fit`` after the epoch.
+    interrupted : bool
+        Did Ctrl-C end the last ``fit``?
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    >>> y = np.array([0, 1, 1, 0])
+    >>> model = nn.Sequential([nn.Dense(8), nn.Tanh(), nn.Dense(2)], input_shape=2)
+    >>> trainer = nn.Trainer(model, loss="softmax_cross_entropy", optimizer=nn.Adam(lr=0.05), metrics=["accuracy"])
+    >>> history = trainer.fit(X, y, epochs=200, batch_size=4, verbose=0)
+    >>> trainer.evaluate(X, y)["accuracy"]
+    1.0
+    """
+
+    # --- the public loop
+
+    @_one_at_a_time
+    def fit(
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, last_batch: str = "keep", shuffle: bool = True,
+        sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
+        validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
+        callbacks: Iterable[Callback] | None = (), verbose: int = 1,
+    ) -> History:  # fmt: skip
+        """Train for some epochs.
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+            May be memory-mapped; copied only if its dtype or layout does not fit, for a ``validation_split`` neither. A data
+            frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
+            keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
+            SciPy, (n, inputs),
+            best in CSR, to which other formats are converted: it stays sparse, and only the rows of a batch are written out.
+            The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
+            the model and second-order optimizers do not.
+        y : array_like
+            Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
+        epochs, batch_size : int
+            ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
+            for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
+        last_batch : {"keep", "merge"}
+            What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its
+            own, refused if a layer needs more rows; or it joins the batch before.
+        shuffle : bool
+            A new order every epoch; otherwise the rows are taken as they come.
+        sampler : Sampler or str, optional
+            Another choice of examples: see ``nncore.samplers``.
+        sample_weight : array_like (n,), optional
+            w_i ≥ 0: the loss of a batch is Σ w_i l_i divided by its number of *rows*, as in Keras and as
+            ``(w * loss).mean()`` in PyTorch. So weights whose mean is not 1 also scale the steps. Metrics count every
+            example alike. An example of weight 0 is left out of the loss and its gradient, also where its own are infinite or
+            NaN; what hidden layers compute for it must be finite, as their backward pass multiplies the gradient of 0 by it.
+            Not all may be 0, nor all of the rows that a validation split trains on or holds back. A batch in which all are 0
+            is a step along a gradient of 0: penalties, weight decay and momentum still act.
+        class_weight : mapping of label to number, or "balanced", optional
+            Weights by class, in training only; they multiply ``sample_weight``. Labels that are left out have weight 1;
+            "balanced" is n / (k n_c) for a class with n_c of the n examples of k classes, as in scikit-learn.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Evaluated after every epoch: columns ``val_loss`` and so on.
+        validation_split : float
+            Instead: this share of the data is set aside, drawn at random; stratified by label where the targets are classes:
+            labels, one-hot rows, or with one output 0 and 1 or ±1. Both parts are row numbers of the same arrays, which are
+            not copied, except for optimizers of `nncore.second_order`.
+        exact_loss : bool
+            Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
+            with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
+        callbacks : iterable of Callback, optional
+            If one of them raises, ``on_train_end`` of all is called before the error is raised.
+        verbose : {0, 1, 2}
+            Silent, a progress line, a line an epoch.
+
+        Returns
+        -------
+        History
+            Beside losses and metrics: ``lr`` and each hyper-parameter that has a schedule, as they were in the epoch's last
+            step; with a clip ``grad_norm``, the mean norm of the gradient before it, and ``clipped``, the share of the steps
+            in which it acted.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If data and network do not fit, before any parameter has changed.
+        DivergenceError
+            If the loss stops being finite; the last finite parameters stay in place, or what callbacks put there.
+
+        Notes
+        -----
+        Ctrl-C ends the training after the steps under way, or leaves out the evaluation under way; ``history`` and the model
+        hold what was reached, and ``interrupted`` is True. Pressed twice within two seconds it then raises KeyboardInterrupt,
+        so that a loop over many fits, or a search that calls ``fit``, can be left; even then model, history and files are
+        whole. An iteration of `nncore.second_order` is then left within an evaluation of the loss or a product, and does not
+        count; only a factorization of LAPACK is finished first.
+
+        One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are,
+        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``;
+        gradients take turns with the training. Where Python code in the layers or losses of two models works on each other's
+        model in two threads (copies, saves, trains or differentiates it), so that both would wait forever, RuntimeError is
+        raised. A forked child gets the model as it was at that moment, in the middle of a step if another thread was training
+        it. If Python code within a program forks and the program runs on several threads, the child must end by itself
+        (``os._exit``, ``exec``): where it returns to the program it is ended with a message and status 1.
+
+        Examples
+        --------
+        Texts as counts of words, of which each has few of the thousand:
+
+        >>> import numpy as np, scipy.sparse
+        >>> import nncore as nn
+        >>> rng = np.random.default_rng(0)
+        >>> X = scipy.sparse.csr_matrix(rng.poisson(0.01, (500, 1000)))
+        >>> y = (X @ np.repeat([1, -1], 500) > 0).astype(int)
+        >>> model = nn.Sequential([nn.Dense(2)], input_shape=1000)
+        >>> trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.05), metrics=["accuracy"])
+        >>> history = trainer.fit(X, y, epochs=30, verbose=0)
+        >>> trainer.evaluate(X, y)["accuracy"] > 0.95
+        True
+        """
+        epochs = count("epochs", epochs)
+        batch_size = None if batch_size is None else count("batch_size", batch_size)
+        validation_split = number("validation_split", validation_split, 0, below=1)
+        callback_list, progress = CallbackList(callbacks), Progress(epochs, verbose)
+        data = fit_data(
+            self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
+            validation_data=validation_data, validation_split=validation_split,
+        )  # fmt: skip
+        merge_last = choice("last_batch", last_batch, ("keep", "merge")) == "merge"
+        exact_loss = flag("exact_loss", exact_loss)
+        loop = self._loop(data.train, batch_size, data.sampler, data.labels, merge_last=merge_last)
+        FitCall(self, data, loop, callback_list, progress, exact_loss).run(epochs)
+        return self.history
+
+    @_one_at_a_time
+    def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
+        """One pass over X in the order given; by default as a single batch. Returns the running loss and metrics.
+
+        For data that arrives or changes over time: the optimizer's state carries over from call to call.
+        """
+        data = self._data(X, y, sample_weight)
+        batch = len(data) if batch_size is None else count("batch_size", batch_size)
+        with Interrupt(tolerated=0) as interrupt, closing(self._loop(data, batch, samplers.Sequential())) as loop:
+            self._remember(column_names(X), data)
+            done = loop.run_epochs(1, interrupt, None)
+            if loop.failure:
+                raise loop.failure
+            self.epochs_done += done.number
+        return {name: float(values[0]) for name, values in done.means.items()}
+
+    def lr_find(
+        self, X: Any, y: Any, *, start: float = 1e-6, end: float = 10.0, steps: int = 200, batch_size: int = 32,
+        smoothing: float = 0.9, divergence: float = 4.0,
+    ) -> LearningRates:  # fmt: skip
+        """Sweep the learning rate over one short training and see where the loss falls and where it explodes.
+
+        Step t = 0, 1, … of the sweep is taken with the rate start · (end/start)^(t/(steps − 1)), on shuffled batches, from the
+        parameters and with the optimizer's state as they are. It runs on a copy: this trainer, its model, its optimizer and
+        its history stay as they are, to the bit.
+
+        Parameters
+        ----------
+        X, y, batch_size : as for ``fit``
+        start, end : float
+            The rates, 0 < start < end.
+        steps : int
+            At most so many.
+        smoothing : float
+            β ∈ [0, 1) of s ← β s + (1 − β) l; the curve that is judged is s/(1 − β^(t+1)), in which the start at 0 is
+            corrected.
+        divergence : float
+            Stop when that curve is above so many times its least value, or when the loss is not finite.
+
+        Returns
+        -------
+        LearningRates
+            ``lrs``, ``losses``, ``smoothed``, ``suggestion``, ``steepest``, ``plot()``.
+
+        References
+        ----------
+        Smith: Cyclical learning rates for training neural networks (2017).
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> X, y = nn.data.two_spirals(400)
+        >>> model = nn.Sequential([nn.Dense(32), nn.SiLU(), nn.Dense(2)], input_shape=2)
+        >>> trainer = nn.Trainer(model, loss="softmax_cross_entropy", optimizer="adam")
+        >>> found = trainer.lr_find(X, y)
+        >>> 1e-4 < found.suggestion < 0.1
+        True
+        """
+        from nncore.training import lr_find
+
+        return lr_find.sweep(self, X, y, start, end, steps, batch_size, smoothing, divergence)
+
+    def profile(self, X: Any, y: Any, *, batch_size: int | None = None, steps: int = 50) -> Profile:
+        """Where the time of a training step goes: a table of its ops.
+
+        Parameters
+        ----------
+        X, y, batch_size : as for ``fit``; a last batch that is smaller is left out.
+        steps : int
+            So many are timed op by op, and as many each on one thread and on all, after a few that warm up.
+
+        Returns
+        -------
+        Profile
+            Shows itself as a table. The steps run on a copy: this trainer, its model, its optimizer and its history stay as
+            they are, to the bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``fit``; and for an optimizer that does not go by training steps, such as those of `nncore.second_order`.
+
+        Examples
+        --------
+        >>> import nncore as nn
+        >>> X, y = nn.data.two_spirals(400)
+        >>> model = nn.Sequential([nn.Dense(32), nn.SiLU(), nn.Dense(2)], input_shape=2)
+        >>> profile = nn.Trainer(model, "softmax_cross_entropy").profile(X, y, steps=10)
+        >>> [op.name for op in profile.ops if op.layer == "dense_1"]
+        ['dense_forward', 'dense_backward_weight', 'dense_backward_bias', 'pack_weight']
+        """
+        from nncore.training import profiling
+
+        return profiling.measure(self, X, y, batch_size, steps)
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
+        """Loss and metrics of the rows of X, in inference mode: the mean over the examples.
+
+        With ``sample_weight`` the loss is Σ w_i l_i / n, as in ``fit``; metrics count every example alike.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> trainer = nn.Trainer(nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=3), loss="mean_squared_error")
+        >>> trainer.evaluate(np.ones((5, 3)), np.full(5, 2.0))
+        {'loss': 4.0}
+        """
+        return self._evaluate(self._data(X, y, sample_weight))
+
+    # --- averaged parameters
+
+    @contextmanager
+    def averaged(self) -> Iterator[Trainer]:
+        """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
+
+        Training is refused within. Running statistics are at first those of the parameters themselves;
+        `update_batch_statistics` makes them those of the averages, until the end.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> X, y = np.eye(4), np.arange(4.0)
+        >>> model = nn.Sequential([nn.Dense(1)], input_shape=4)
+        >>> trainer = nn.Trainer(model, "squared_error", nn.EMA(nn.SGD(lr=0.5), decay=0.9))
+        >>> history = trainer.fit(X, y, epochs=50, batch_size=1, verbose=0)
+        >>> with trainer.averaged():
+        ...     result = trainer.evaluate(X, y)
+        """
+        theta, state, own = self.model.parameters, self.model.state, vars(self)
+        kept, around = (theta.copy(), state.copy()), self._training_process
+        try:  # Ctrl-C may come anywhere from here on
+            own["_training_process"] = os.getpid()
+            self.use_averages()
+            yield self
+        finally:
+            own["_training_process"] = around
+            theta[...], state[...] = kept
+
+    def use_averages(self) -> None:
+        """Give the model the averaged parameters of an optimizer such as `EMA`, for good. Training would go on from them."""
+        averages = getattr(self.optimizer, "averaged_parameters", None)
+        if averages is None:
+            raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
+        self.model.parameters[...] = averages
+
+    def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
+        """Replace the running averages of batch normalisation by the population statistics of X.
+
+        Of the network as it is, over the batches of X in the order given, with m numbers a channel in a batch,
+
+            running_mean = E[μ_B],   running_var = E[m/(m − 1) σ²_B],
+
+        each batch weighted by its rows. A last batch of one row joins the batch before. Frozen layers are left alone.
+
+        Parameters
+        ----------
+        X : array_like, ``(n, *input_shape)``
+        batch_size : int
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, X does not fit, or a statistic is not finite; then nothing has changed.
+
+        Notes
+        -----
+        Source: Ioffe, Szegedy (2015), algorithm 2.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.BatchNorm(), nn.Dense(1)], input_shape=1)
+        >>> nn.Trainer(model, "squared_error").update_batch_statistics([[1.0], [3.0]])
+        >>> model.layers[0].running_mean, model.layers[0].running_var
+        (array([2.], dtype=float32), array([2.], dtype=float32))
+        """
+        from nncore.model import batch_statistics
+
+        batch_statistics.update_batch_statistics(self.model, X, batch_size)
+
+    # --- saving
+
+    def save(self, path: Target) -> None:
+        """Write a checkpoint: the model, the optimizer and its state, the history and where the training stands.
+
+        The callbacks of the ``fit`` under way, or of the last one, are in it with what they have counted and kept.
+
+        Parameters
+        ----------
+        path : str, path or binary file object
+            A file at a path is complete or not there: it is written beside the old one and takes its place. A symbolic link
+            stays and the file it points to is replaced; mode and, where permitted, owner stay those of the old file. Pipes and
+            devices are written into.
+
+        Raises
+        ------
+        ValueError
+            If parameters or state of the model are not finite: such a file would not be read. If the optimizer has begun
+            something else.
+        """
+        save_trainer(self, path)
+
+    def restore(self, path: Source) -> None:
+        """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
+
+        Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
+        must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
+        `ReduceLROnPlateau` for instance; they become the checkpoint's. To go on with others assign them afterwards. Callbacks
+        of the next ``fit`` go on counting where those of the same class stopped.
+
+        Raises
+        ------
+        ValueError
+            If the file is no checkpoint or one of another training; says what differs. Nothing is changed.
+
+        Notes
+        -----
+        All is read and checked before anything is put in place, and Ctrl-C waits until that is done. A signal handler of your
+        own that raises meanwhile undoes it; only if a second one raises while it is being undone is a part left in place.
+        """
+        restore_trainer(self, path)
+
+    def __repr__(self) -> str:
+        return f"Trainer({self.model!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, epochs_done={self.epochs_done})"
+
+    # --- inside
+
+    def _loop(
+        self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, merge_last: bool | None = None
+    ) -> Loop:  # fmt: skip
+        """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
+        batch = batch or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
+        self._check_optimizer(len(data), batch)
+        if not self.optimizer.steps_along_gradients:
+            from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
+
+            return FullBatchLoop(self, data, sampler)
+        batch = min(batch, len(data))
+        merge = bool(merge_last) and batch > 1 and len(data) % batch == 1
+        if not merge:
+            can = merge_last is not None and 1 < batch < len(data)
+            hint = "; last_batch='merge' joins it to the batch before" if can else ""
+            self.model.check_batches(len(data), batch, training=True, hint=hint)
+        return TrainingLoop(self, data, batch, sampler, labels, merge=merge)

@@ -1,0 +1,85 @@
+"""Imports go one way: from a floor of the package to one below it, whether at the top, within a function or for types."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import nncore as nn
+
+PACKAGE = Path(str(nn.__file__)).parent
+
+FLOORS = [  # docs/design/index.rst describes them in this order
+    {"_messages", "_version", "errors"},
+    {"_kernels"},
+    {"_utils"},
+    {"data", "initializers", "schedules"},
+    {"program"},
+    {"layers", "losses", "optimizers", "samplers"},
+    {"history", "regularizers"},
+    {"model"},
+    {"callbacks"},
+    {"second_order"},
+    {"training"},
+    {"landscapes"},
+    {"cli", "config", "reference"},
+    {"", "__main__"},
+]
+HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+COMPILED = {"_kernels.program"}
+
+
+def imported(module: str) -> Iterator[str]:
+    """The modules of the package that one imports, wherever the import stands."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("nncore.") for alias in node.names if alias.name.startswith("nncore."))
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else ["nncore"]
+            whole = ".".join(filter(None, [*(parts if node.level else []), node.module or ""]))
+            if not node.level and whole.partition(".")[0] != "nncore":
+                continue
+            whole = whole.removeprefix("nncore").removeprefix(".")
+            for alias in node.names:
+                inner = f"{whole}.{alias.name}".removeprefix(".")
+                yield inner if inner in MODULES or inner in COMPILED else whole
+
+
+GRAPH = {module: {other for other in imported(module) if other not in COMPILED} for module in MODULES}
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    assert {module.partition(".")[0] for module in MODULES} == set(HEIGHT)
+
+
+def test_no_import_runs_upward() -> None:
+    def upward(module: str, other: str) -> bool:
+        here, there = module.partition(".")[0], other.partition(".")[0]
+        return here != there and HEIGHT[there] >= HEIGHT[here]
+
+    assert [(module, other) for module, others in GRAPH.items() for other in others if upward(module, other)] == []
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    try:
+        TopologicalSorter(GRAPH).prepare()
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {error.args[1]}") from None
+
+
+def test_an_upward_import_is_seen() -> None:
+    assert "training.trainer" in GRAPH["training"]
+    assert "training.full_batch" in GRAPH["training.trainer"]  # within a function
+    assert "losses" in GRAPH["model.network"]

@@ -1,0 +1,158 @@
+"""What op_table.h declares of each op is what the boundary takes, what Python binds, and what the documentation prints."""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optimizer_cases
+import pytest
+from numpy.typing import NDArray
+
+from nncore import _kernels
+from nncore._kernels import Program, op_table
+from nncore.optimizers.adaptive import RMSPROP_KERNELS
+
+Array = NDArray[Any]
+
+each_op = pytest.mark.parametrize("name", _kernels.op_names())
+
+
+class Operands(NamedTuple):
+    """What an op is bound to."""
+
+    arrays: tuple[Array | None, ...]
+    sizes: tuple[int, ...]
+    constants: tuple[float, ...]
+
+
+def operands(name: str) -> Operands:
+    """As many as are declared; an op that is not run does not care what they are."""
+    op = op_table().declaration(name)
+    return Operands(tuple(np.zeros((4, 4)) for _ in op.arrays), (0,) * len(op.sizes), (0.0,) * len(op.constants))
+
+
+def program(name: str, given: Operands | None = None) -> Program:
+    stage = ("tiles", 1, None, False, [(name, *(given or operands(name)), 0, 1)])
+    return Program(op_table(), "float64", [stage])
+
+
+def run_nothing(bound: Program, bind: Any = ()) -> None:
+    """All checks, and no step."""
+    bound.run(list(bind), examples=4, batch=4, last_step=0)
+
+
+# ---- what is bound
+
+
+@each_op
+def test_what_is_declared_is_taken(name: str) -> None:
+    run_nothing(program(name))
+
+
+@each_op
+@pytest.mark.parametrize("kind", Operands._fields)
+def test_one_too_few_and_one_too_many_are_refused(name: str, kind: str) -> None:
+    op, given = op_table().declaration(name), operands(name)
+    own = getattr(given, kind)
+    least = op.least_sizes if kind == "sizes" else len(own)
+    names = re.escape(", ".join(getattr(op, kind)))
+    for wrong in (own[: least - 1], (*own, np.zeros(4) if kind == "arrays" else 0)):
+        if wrong == own[:0] and not least:
+            continue  # there is none to leave out
+        with pytest.raises(ValueError, match=rf"^op {name} must have .*\d+ {kind} \({names}\), got {len(wrong)}$"):
+            program(name, given._replace(**{kind: wrong}))
+    for fewer in range(least, len(own)):
+        program(name, given._replace(**{kind: own[:fewer]}))
+
+
+@each_op
+def test_only_optional_arrays_may_be_missing(name: str) -> None:
+    op, given = op_table().declaration(name), operands(name)
+    for slot, (argument, optional) in enumerate(zip(op.arrays, op.optional, strict=True)):
+        without = program(name, given._replace(arrays=(*given.arrays[:slot], None, *given.arrays[slot + 1 :])))
+        if optional:
+            run_nothing(without)
+            run_nothing(program(name), [(0, slot, None)])
+            continue
+        for bound, bind in ((without, []), (program(name), [(0, slot, None)])):
+            with pytest.raises(ValueError, match=f"^op {name}: array {argument} must not be None$"):
+                run_nothing(bound, bind)
+        run_nothing(without, [(0, slot, np.zeros((4, 4)))])  # bound for this run
+        with pytest.raises(ValueError, match=f"^op {name}: array {argument} must not be None$"):
+            run_nothing(without)
+
+
+@pytest.mark.parametrize("slot", [-1, 2, 7, 15, 16, 10**6])
+def test_slots_that_an_op_does_not_have(slot: int) -> None:
+    with pytest.raises(ValueError, match=f"op gather_rows must have an array of number 0 to 1, got {slot}"):
+        run_nothing(program("gather_rows"), [(0, slot, np.zeros((4, 4)))])
+
+
+@pytest.mark.parametrize("number", [-1, 1, 10**6])
+def test_ops_that_a_program_does_not_have(number: int) -> None:
+    with pytest.raises(ValueError, match=f"must be bound by the numbers of its ops, got {number}"):
+        run_nothing(program("gather_rows"), [(number, 0, np.zeros((4, 4)))])
+
+
+# ---- what is declared
+
+
+def test_all_instruction_sets_declare_the_same() -> None:
+    def parts(isa: str, name: str) -> tuple[Any, ...]:
+        op = op_table(isa).declaration(name)
+        return op.arrays, op.written, op.optional, op.sizes, op.least_sizes, op.constants
+
+    for isa in _kernels.available_isas():
+        assert [parts(isa, name) for name in op_table(isa).names] == [parts("baseline", name) for name in _kernels.op_names()]
+
+
+@each_op
+def test_names_are_different_and_every_op_writes_something(name: str) -> None:
+    op = op_table().declaration(name)
+    for names in (op.arrays, op.sizes, op.constants):
+        assert len(set(names)) == len(names)
+        assert all(one.isidentifier() for one in names)
+    assert any(op.written)
+    assert "tile_table" not in op.arrays[:-1]
+
+
+@optimizer_cases.EACH
+def test_the_slots_of_an_optimizer_are_those_of_its_op(case: str) -> None:
+    build, _, constants = optimizer_cases.CASES[case]
+    optimizer = build(constants)
+    own = {f"{optimizer.kernel}_update", optimizer.enter, optimizer.leave} - {None}
+    for name in own:
+        op = op_table().declaration(name)
+        assert op.arrays == ("theta", "g", *optimizer.slots, "tile_table")
+        assert op.written == (True, False, *[True] * len(optimizer.slots), False)
+
+
+def test_the_kernels_of_rmsprop_are_all_there() -> None:
+    declared = {name for name in _kernels.op_names() if name.startswith("rmsprop")}
+    assert {f"{kernel}_update" for kernel in RMSPROP_KERNELS.values()} == declared
+    assert len(RMSPROP_KERNELS) == len(declared)
+
+
+# ---- what is printed
+
+
+def test_the_documentation_has_every_op_and_all_its_names() -> None:
+    page = Path(__file__).parents[1] / "docs" / "op_table.py"
+    spec = importlib.util.spec_from_file_location("op_table", page)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rows = module.rows()
+    assert [row[0] for row in rows] == [f"``{name}``" for name in _kernels.op_names()]
+    for row, name in zip(rows, _kernels.op_names(), strict=True):
+        op = op_table().declaration(name)
+        for cell, names in zip(row[1:], (op.arrays, op.sizes, op.constants), strict=True):
+            assert re.sub(r"\*\*| or None| = 0", "", cell) == ", ".join(names)
+    shown = {row[0]: row[1:] for row in rows}
+    assert shown["``squared_error``"] == ("**loss**, **dy** or None, y, d, weight or None", "width", "")
+    assert shown["``dense_backward_weight``"] == ("**dW**, dy, x, tiles", "units, inputs, dy_gap = 0, x_gap = 0", "")
+    text = module.text()
+    assert len(text) == 4 + 4 * (1 + len(rows))
