@@ -12,14 +12,14 @@ import numpy as np
 
 from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, one_thread
-from nncore._kernels.program import MOST_LANES, MOST_PANEL, Exclusive, Program, PythonOp, all_finite, shuffled_orders
+from nncore._kernels.program import MOST_LANES, MOST_PANEL, Exclusive, HandSteps, Program, PythonOp, all_finite, shuffled_orders
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
-    "Exclusive", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "gemm_name", "gemm_variant",
-    "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size", "set_num_threads", "shuffled_orders",
-    "weight_tiles",
+    "Exclusive", "HandSteps", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "gemm_name",
+    "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size", "set_num_threads",
+    "shuffled_orders", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: whole panels; with its optimizer state it stays in L2
@@ -67,12 +67,12 @@ class TileOps:
         isa: str | None = None,
     ) -> None:  # fmt: skip
         bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
-        self._stage = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
+        self.program = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
         self._threads = 1 if pieces == 1 else None
 
     def __call__(self, coefficients: np.ndarray, step: int) -> int:
         """Run once; 1 if an op reported a failure."""
-        done, _ = self._stage.run(
+        done, _ = self.program.run(
             examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=self._threads or get_num_threads()
         )  # fmt: skip
         return 1 - int(done)
@@ -80,7 +80,7 @@ class TileOps:
     @property
     def runs(self) -> int:
         """How often they have run: no signal handler comes between a run and its being counted."""
-        return int(self._stage.runs)
+        return int(self.program.runs)
 
 
 @functools.lru_cache(maxsize=64)

@@ -64,6 +64,33 @@ class WatchedLock:  # an RLock, which to type checkers is a final class
 class Exclusive:
     def __new__(cls, message: str) -> Self: ...
 
+class HandSteps:
+    @property
+    def size(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    @property
+    def variant(self) -> Any: ...
+    def __new__(
+        cls,
+        program: Program,
+        thetas: list[tuple[int, int]],
+        gradients: list[tuple[int, int]],
+        *,
+        size: int,
+        dtype: np.dtype[Any],
+        state: dict[str, Any],
+        counts: dict[str, Any],
+        variant: Any,
+        copy: NDArray[Any] | None = None,
+    ) -> Self: ...
+    def know(
+        self, first: int, rows: NDArray[np.float64], products: dict[str, NDArray[Any]], stretch: tuple[int, int, int] | None
+    ) -> None: ...
+    def step(self, theta: object, grad: object, threads: int) -> int: ...
+
 class Program:
     @property
     def op_names(self) -> list[str]: ...

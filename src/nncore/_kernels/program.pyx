@@ -13,12 +13,13 @@ from _thread import RLock, get_ident
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_STRIDED, PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_RECORDS, PyBUF_RECORDS_RO, PyBUF_STRIDED, PyBUF_STRIDED_RO, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 from posix.unistd cimport getpid
 
 cdef extern from "layout.h" nogil:
@@ -517,6 +518,10 @@ cdef class Program:
             raise ValueError(f"op {declaration.name} must have an array of number 0 to {declaration.n_arrays - 1}, got {slot}")
         return declaration
 
+    cdef void **place(self, int64_t number, int slot) except NULL:
+        """Where the address of an op's array is."""
+        return &self.ops[number].array[self.declaration(number, slot).places[slot]]
+
     cdef int refuse_missing(self) except -1:
         """Name the first array that is missing."""
         cdef Declaration declaration
@@ -607,6 +612,136 @@ cdef class Program:
                 if failure & <int>fault:
                     raise ValueError(message)
         return done, sums
+
+
+cdef bint is_vector(const Py_buffer *view, char kind, int64_t n) noexcept:
+    """Is it an aligned, contiguous vector of n floats ('f') or doubles ('d')?"""
+    return (view.format != NULL and view.format[0] == kind and view.format[1] == 0 and view.ndim == 1 and view.shape[0] == n
+            and (n < 2 or view.strides[0] == view.itemsize) and <uint64_t>view.buf % <uint64_t>view.itemsize == 0)
+
+
+cdef bint overlap(const void *a, const void *b, int64_t size) noexcept:
+    """Do two blocks of ``size`` bytes have some in common?"""
+    cdef int64_t distance = <int64_t>a - <int64_t>b
+    return -size < distance < size
+
+
+cdef enum:
+    MOST_PLACES = 8    # of θ, or of the gradient, in the ops of a step
+
+
+cdef class HandSteps:
+    """Steps of an optimizer on vectors θ and g of the caller: one per call, with nothing to be bound anew.
+
+    program: one stage over the tiles of θ. thetas, gradients: where these are in it, as (number of an op, slot). state: the
+    optimizer's arrays. counts: its attributes; a step is counted in C, where no signal handler of Python comes between. copy:
+    for the gradient, if an op changes it.
+    """
+
+    cdef Program program
+    cdef void **thetas[MOST_PLACES]
+    cdef void **gradients[MOST_PLACES]
+    cdef int n_thetas, n_gradients
+    cdef dict counts
+    cdef object copy
+    cdef char kind
+    cdef bint busy
+    cdef object rows, stretch    # of the steps that are known
+    cdef dict products
+    cdef int64_t first, next, known
+    cdef readonly object dtype, state, variant
+    cdef readonly int64_t size
+
+    def __cinit__(self, Program program, list thetas, list gradients, *, int64_t size, dtype, state, dict counts, variant,
+                  copy=None):
+        cdef int64_t number
+        cdef int slot
+        self.program, self.size, self.dtype, self.state, self.counts = program, size, dtype, state, counts
+        self.variant, self.copy, self.kind = variant, copy, b'f' if dtype == np.float32 else b'd'
+        if max(len(thetas), len(gradients)) > MOST_PLACES:
+            raise ValueError(f"a step must have at most {MOST_PLACES} arrays of parameters or gradients")
+        for number, slot in thetas:
+            self.thetas[self.n_thetas] = program.place(number, slot)
+            self.n_thetas += 1
+        for number, slot in gradients:
+            self.gradients[self.n_gradients] = program.place(number, slot)
+            self.n_gradients += 1
+
+    def know(self, int64_t first, rows, dict products, stretch):
+        """Steps from ``first`` on: their coefficients (steps, k), the optimizer's running products after each, and the stretch
+        of epochs of one step that begins with them, None if one goes on."""
+        self.first, self.rows, self.products, self.stretch = first, rows, products, stretch
+        self.next, self.known = 0, rows.shape[0]
+
+    cdef bint fits(self, theta, grad, void **data) except -1:
+        """Are they vectors such as the state's, in memory of their own? Their addresses in ``data``."""
+        cdef Py_buffer view
+        cdef int64_t bytes_ = self.size * (4 if self.kind == b'f' else 8)
+        cdef bint good = type(theta) is np.ndarray and type(grad) is np.ndarray
+        cdef int i
+        if not good:
+            return False
+        for i in range(2):
+            try:
+                PyObject_GetBuffer(grad if i else theta, &view, PyBUF_RECORDS_RO if i else PyBUF_RECORDS)
+            except (ValueError, BufferError):
+                return False
+            good = is_vector(&view, self.kind, self.size)
+            data[i] = view.buf
+            PyBuffer_Release(&view)    # the caller holds the array
+            if not good:
+                return False
+        for array in self.state.values():
+            if overlap(data[0], address(array), bytes_):
+                return False
+        return not overlap(data[0], data[1], bytes_)
+
+    def step(self, theta, grad, int threads):
+        """0: nothing was done, as something does not fit or the step is not known. 1: it was taken. 2: it would have made
+        parameters infinite or NaN, which keep their values; it does not count."""
+        cdef void *data[2]
+        cdef nn_run run
+        cdef int64_t done
+        cdef int failure = 0, i
+        cdef double sums = 0
+        if self.busy or self.next >= self.known or self.counts["step_count"] != self.first + self.next:
+            return 0
+        if not self.fits(theta, grad, data):
+            return 0
+        if self.copy is not None:
+            self.copy[...] = grad
+            data[1] = address(self.copy)
+        for i in range(self.n_thetas):
+            self.thetas[i][0] = data[0]
+        for i in range(self.n_gradients):
+            self.gradients[i][0] = data[1]
+        memset(&run, 0, sizeof(run))
+        run.last_step = run.examples = run.batch = 1
+        run.coefficients = <const double *>address(self.rows, NULL, NULL, False) + self.next * <int64_t>self.rows.shape[1]
+        run.step_offset = <uint64_t>(self.first + self.next)
+        run.sums, run.failure = &sums, &failure
+        self.busy = True
+        with nogil:
+            done = nn_execute(&self.program.program, &run, threads)
+        if done:
+            self.count()
+        self.busy = False
+        return 1 if done else 2
+
+    cdef int count(self) except -1:
+        """A step has been taken: by hand each is an epoch."""
+        cdef dict counts = self.counts
+        if self.stretch is not None:
+            stretches = counts["stretches"]
+            while stretches and stretches[len(stretches) - 1][0] >= self.stretch[0]:
+                stretches.pop()
+            stretches.append(self.stretch)
+            self.stretch = None
+        counts["step_count"], counts["epochs"], counts["steps_per_epoch"] = counts["step_count"] + 1, counts["epochs"] + 1, 1
+        if self.products:
+            counts["products"] = {name: float(values[self.next]) for name, values in self.products.items()}
+        self.next += 1
+        return 0
 
 
 cdef bint finite_floats(const uint32_t *bits, Py_ssize_t n) noexcept nogil:

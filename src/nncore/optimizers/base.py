@@ -12,6 +12,7 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays, aligned_zeros
 from nncore._utils.fields import Configured, Count, Field, Fixed, Flag, Pair, assign, count, number
+from nncore._utils.files import is_own
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
 from nncore.optimizers.hyper import Hyper, HyperParameter
@@ -20,6 +21,7 @@ from nncore.optimizers.tiles import (
     REALS,
     Real,
     State,
+    check_finite_gradient,
     check_gradient,
     check_like,
     check_vector,
@@ -28,6 +30,17 @@ from nncore.optimizers.tiles import (
 )
 from nncore.program.ops import Op
 from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
+
+MOST_AHEAD = 64  # steps by hand whose coefficients are computed together
+
+
+class Assignments:
+    """How many there have been to fields of optimizers, and other changes: what was computed before may hold no longer."""
+
+    number = 0
+
+
+assignments = Assignments()
 
 
 class StepOps(NamedTuple):
@@ -116,6 +129,11 @@ class Optimizer(Configured, OwnsArrays):
         @lr.setter
         def lr(self, lr: Hyper) -> None: ...
 
+    # Steps by hand: what is bound, of how many steps the coefficients were known, and since which assignment.
+    _hand_steps: _kernels.HandSteps | None = None
+    _ahead = 1
+    _known_at = -1
+
     def __init__(self) -> None:
         self.state = State()
         self._restart()
@@ -131,11 +149,13 @@ class Optimizer(Configured, OwnsArrays):
         return self.kernel
 
     def _restart(self) -> None:
+        assignments.number += 1
         vars(self).update(step_count=0, epochs=0, epoch_steps=0, steps_per_epoch=1, stretches=[], entered=False)
         vars(self)["products"] = dict.fromkeys(self.running, 1.0)
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if the state does not fit any more; fill it anew if it has not been used."""
+        assignments.number += 1
         if seeding := [name for name in assigned if name in self.seeds]:
             if self.step_count:
                 raise ValueError(
@@ -273,6 +293,7 @@ class Optimizer(Configured, OwnsArrays):
             raise ValueError(f"entered must be 0 or 1, got {shown(entered)}")
         self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
         self.state.update(arrays)
+        assignments.number += 1
         vars(self).update(step_count=step_count, products=products, entered=bool(entered))
         vars(self).update(epochs=epochs, epoch_steps=0, stretches=stretches)
 
@@ -294,27 +315,61 @@ class Optimizer(Configured, OwnsArrays):
             if slot in self.non_negative and (array < 0).any():
                 raise ValueError(f"state {slot} must hold numbers of at least 0, got {array.min()}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hand_steps"}  # which are bound to these arrays
+
     # ---- steps by hand
+
+    def knows_ahead(self) -> bool:
+        """Whether the coefficients of later steps depend on nothing that changes but by an assignment to a field."""
+        return is_own(type(self))
 
     def step(self, theta: Real, grad: Real) -> None:
         """Change `theta` in place by one step along the gradient `grad`.
 
-        Both are 1-D, C-contiguous, float32 or float64 alike. The state begins with the first step. A gradient that is
-        not finite raises `DivergenceError` before anything changes; so does a step that leads a parameter or its state
-        out of the finite numbers, but then the other parameters have been changed.
+        Both are 1-D, C-contiguous, float32 or float64 alike. The state begins with the first step. A parameter that the step,
+        or a gradient that is not finite, would make infinite or NaN keeps its value, and so do its numbers in the state;
+        `DivergenceError` is then raised, and the step does not count.
         """
+        steps = self._hand_steps
+        taken = 0
+        if steps is not None and self._known_at == assignments.number:
+            taken = steps.step(theta, grad, _kernels.get_num_threads())
+        if not taken:
+            taken = self._prepare(theta, grad).step(theta, grad, _kernels.get_num_threads())
+        if taken == 2:
+            check_finite_gradient(grad)
+            raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
+
+    def _prepare(self, theta: Real, grad: Real) -> _kernels.HandSteps:
+        """Check the vectors, and have the next steps ready: only one if something else has changed since the last, or may."""
         self._check_theta(theta)
         check_gradient(theta, grad)
         self.begin_epoch()
-        row = self.coefficients(1)
         self._ensure_state(theta)
         if self.enter and not self.entered:
             self.begin(theta)
-        ops = self.ops(theta, grad.copy() if self.changes_gradient else grad, tile_table(theta.size))
-        with Interrupt(tolerated=0):  # θ, state and the count of steps go together
-            if self._bind(ops.all)(row, self.step_count):
-                raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
-            self.advance(1)
+        steps = self._hand_steps
+        known = (theta.size, theta.dtype, self.variant)
+        if steps is None or steps.state is not self.state or (steps.size, steps.dtype, steps.variant) != known:
+            steps = vars(self)["_hand_steps"] = self._bind_step(theta, grad)
+        ahead = 1
+        if self._known_at == assignments.number and self.knows_ahead():
+            ahead = min(2 * self._ahead, MOST_AHEAD)
+        vars(self).update(_ahead=ahead, _known_at=assignments.number)
+        products = self.running_products(self.hyper_values(ahead)) if self.running else {}
+        steps.know(self.step_count, self.coefficients(ahead), products, self._stretch(1))
+        return steps
+
+    def _bind_step(self, theta: Real, grad: Real) -> _kernels.HandSteps:
+        gradient = np.empty_like(theta) if self.changes_gradient else grad
+        ops = self.ops(theta, gradient, tile_table(theta.size)).all
+        places = [(n, slot, array) for n, op in enumerate(ops) for slot, array in enumerate(op.arrays)]
+        return _kernels.HandSteps(
+            self._bind(ops).program, [(n, slot) for n, slot, array in places if array is theta],
+            [(n, slot) for n, slot, array in places if array is gradient], size=theta.size, dtype=theta.dtype, state=self.state,
+            counts=vars(self), variant=self.variant, copy=gradient if self.changes_gradient else None,
+        )  # fmt: skip
 
     def _not_finite(self, when: str, grad: Real) -> str:
         cause = self.vanished_eps(grad)

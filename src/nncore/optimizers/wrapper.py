@@ -82,6 +82,9 @@ class Wrapper(Optimizer):
     def non_negative(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.optimizer.non_negative
 
+    def knows_ahead(self) -> bool:
+        return super().knows_ahead() and self.optimizer.knows_ahead()
+
     def _inner(self) -> Optimizer:
         """The wrapped optimizer, brought to where we are."""
         inner = self.optimizer
@@ -129,7 +132,7 @@ class Wrapper(Optimizer):
 
     def __copy__(self) -> Wrapper:
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, optimizer=copy.copy(self.optimizer))  # or the copies would share it
+        other.__dict__.update(self.__getstate__(), optimizer=copy.copy(self.optimizer))  # or the copies would share it
         return other
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:

@@ -1,0 +1,184 @@
+"""Steps by hand: bound once, coefficients known ahead; and yet each is as if nothing had been kept from the one before."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore.errors import DivergenceError
+from nncore.optimizers import OPTIMIZERS, Optimizer
+
+Array = NDArray[Any]
+N = 5
+
+MAKERS: dict[str, Callable[[], Optimizer]] = {
+    **OPTIMIZERS,
+    "ema": lambda: nn.EMA(nn.Adam()),
+    "polyak": lambda: nn.PolyakAveraging(nn.Momentum(), start=2),
+    "noise": lambda: nn.GradientNoise(nn.SGD()),
+    "both": lambda: nn.EMA(nn.GradientNoise(nn.Nesterov())),
+    "scheduled": lambda: nn.Adam(lr=nn.schedules.Warmup(nn.schedules.Cosine(0.1, steps=40), steps=7)),
+}
+
+
+def gradients(steps: int, dtype: str = "float64") -> Array:
+    return np.random.default_rng(1).normal(size=(steps, N)).astype(dtype)
+
+
+class Anew:
+    """Takes each step with an optimizer that has been made anew, from the state after the step before."""
+
+    def __init__(self, make: Callable[[], Optimizer]) -> None:
+        self.optimizer = make()
+
+    def step(self, theta: Array, grad: Array) -> None:
+        self.optimizer = copy.deepcopy(self.optimizer)
+        self.optimizer.step(theta, grad)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_same_bits_as_from_optimizers_made_anew(name: str, dtype: str) -> None:
+    kept, anew = MAKERS[name](), Anew(MAKERS[name])
+    thetas = [np.ones(N, dtype), np.ones(N, dtype)]
+    for grad in gradients(150, dtype):
+        kept.step(thetas[0], grad)
+        anew.step(thetas[1], grad.copy())
+    assert thetas[0].tobytes() == thetas[1].tobytes()
+    states = [{k: np.asarray(v).tolist() for k, v in o.state_dict().items()} for o in (kept, anew.optimizer)]
+    assert states[0] == states[1]
+
+
+def change_lr(optimizer: Optimizer) -> None:
+    optimizer.lr = 0.5
+
+
+def change_wrapped(optimizer: Optimizer) -> None:
+    getattr(optimizer, "optimizer", optimizer).lr = 0.25
+
+
+def forget(optimizer: Optimizer) -> None:
+    optimizer.init_state(N, "float64")
+
+
+def load(optimizer: Optimizer) -> None:
+    other = copy.deepcopy(optimizer)
+    other.step(np.ones(N), np.ones(N))
+    optimizer.load_state_dict(other.state_dict())
+
+
+def set_state(optimizer: Optimizer) -> None:
+    for slot in optimizer.state:
+        optimizer.state[slot] = np.full(N, 0.125)
+
+
+def finish(optimizer: Optimizer) -> None:
+    optimizer.finish(np.ones(N))
+
+
+def count_on(optimizer: Optimizer) -> None:
+    optimizer.advance(3)
+
+
+CHANGES = [change_lr, change_wrapped, forget, load, set_state, finish, count_on]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", ["sgd", "adam", "nesterov", "ema", "noise", "scheduled"])
+def test_what_changes_between_two_steps_counts(name: str, change: Callable[[Optimizer], None]) -> None:
+    kept, anew = MAKERS[name](), Anew(MAKERS[name])
+    thetas = [np.ones(N), np.ones(N)]
+    for at, grad in enumerate(gradients(12)):
+        if at == 9:  # steps ahead are known by then
+            change(kept)
+            change(anew.optimizer)
+        kept.step(thetas[0], grad)
+        anew.step(thetas[1], grad)
+    assert thetas[0].tobytes() == thetas[1].tobytes()
+
+
+class OwnRate(nn.SGD):
+    """Its coefficients depend on something that is no field."""
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        return np.full((steps, 1), self._rate)
+
+    _rate = 1.0
+
+
+def test_coefficients_of_a_user_are_asked_for_at_each_step() -> None:
+    for optimizer in (OwnRate(), nn.EMA(OwnRate())):
+        theta = np.zeros(N)
+        for rate in (1.0, 2.0, 4.0, 8.0):
+            getattr(optimizer, "optimizer", optimizer)._rate = rate
+            optimizer.step(theta, np.ones(N))
+        assert theta.tolist() == [-15.0] * N
+
+
+def test_copies_and_pickles_count_for_themselves() -> None:
+    optimizer, theta = nn.Adam(), np.ones(N)
+    for grad in gradients(5):
+        optimizer.step(theta, grad)
+    for other in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        other.step(theta.copy(), np.ones(N))
+        assert (other.step_count, optimizer.step_count) == (6, 5)
+        assert other.state["m"].tolist() != optimizer.state["m"].tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_gradient_that_is_not_finite(name: str, bad: float) -> None:
+    """Its parameter and the numbers kept for it stay, the step does not count, and the same optimizer goes on."""
+    optimizer, theta = MAKERS[name](), np.ones(N)
+    for grad in gradients(4):
+        optimizer.step(theta, grad)
+    before, states = theta.copy(), {slot: array.copy() for slot, array in optimizer.state.items()}
+    grad = np.ones(N)
+    grad[3] = bad
+    with pytest.raises(DivergenceError, match=rf"grad: 1 of {N} values are not finite, the first at 3: {bad}"):
+        optimizer.step(theta, grad)
+    assert theta[3] == before[3]
+    own = [slot for slot in states if slot != "average"]  # an average takes θ in, as it is
+    assert all(optimizer.state[slot][3] == states[slot][3] for slot in own)
+    assert np.isfinite(theta).all()
+    assert all(np.isfinite(array).all() for array in optimizer.state.values())
+    assert optimizer.step_count == 4
+    optimizer.step(theta, np.ones(N))
+    assert optimizer.step_count == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda theta, grad: (theta[::2], grad[:3]), lambda theta, grad: (theta, grad[::-1]),
+        lambda theta, grad: (theta, grad.astype("float32")), lambda theta, grad: (theta, theta),
+        lambda theta, grad: (theta, grad[:-1]), lambda theta, grad: (theta.reshape(1, -1), grad),
+        lambda theta, grad: (theta, grad.astype(">f8")), lambda theta, grad: (theta, grad.tolist()),
+        lambda theta, grad: (np.frombuffer(bytes(8 * N)), grad),
+        lambda theta, grad: (theta, np.frombuffer(bytes(8 * N + 1), np.uint8)[1:].view("float64")),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_at_every_step(change: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+    optimizer, theta = nn.Adam(), np.ones(N)
+    for grad in gradients(6):
+        optimizer.step(theta, grad)
+    before = theta.copy()
+    with pytest.raises((TypeError, ValueError)):
+        optimizer.step(*change(theta, np.ones(N)))
+    assert np.array_equal(theta, before)
+    assert optimizer.step_count == 6
+
+
+def test_the_state_is_no_place_for_parameters() -> None:
+    optimizer, theta = nn.Adam(), np.ones(N)
+    for grad in gradients(4):
+        optimizer.step(theta, grad)
+    with pytest.raises(ValueError, match="must have memory of its own"):
+        optimizer.step(optimizer.state["m"], np.ones(N))
