@@ -490,10 +490,13 @@ call, before = calls["{name}"], model.parameters.copy()
 call()
 limits = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 stop, pressed = threading.Event(), 0
+armed = threading.Event()  # one press at a time: another one would come while the first is being handled
 def press():
     while not stop.is_set():
         time.sleep(0.0007)
-        os.kill(os.getpid(), signal.SIGINT)
+        if armed.is_set():
+            armed.clear()
+            os.kill(os.getpid(), signal.SIGINT)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 thread = threading.Thread(target=press, daemon=True)
 thread.start()
@@ -501,11 +504,12 @@ end = time.monotonic() + 1.5
 while time.monotonic() < end:
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        armed.set()
         while True:
             call()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         pressed += 1
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 stop.set()
 thread.join()
 for _ in range(2):

@@ -123,7 +123,7 @@ class MinMaxScaler(Scaler):
     scale_: Array
     min_: Array
     feature_range: Converted[tuple[float, float], tuple[float, float]] = Converted(
-        lambda name, value: _interval(value) and value  # the object itself, as scikit-learn's clone compares
+        lambda name, value: _interval(value) and (value if isinstance(value, tuple) else tuple(value))
     )
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), nan: str = "error") -> None:
