@@ -122,6 +122,25 @@ def test_coefficients_of_a_user_are_asked_for_at_each_step() -> None:
         assert theta.tolist() == [-15.0] * N
 
 
+class OwnSchedule(nn.schedules.Schedule):
+    """Its values depend on something that is no field."""
+
+    name = "own"
+    _rate = 1.0
+
+    def at(self, t: Any) -> Array:
+        return np.full(np.shape(t), self._rate)
+
+
+def test_values_of_a_schedule_of_a_user_are_asked_for_at_each_step() -> None:
+    rate = OwnSchedule()
+    for schedule in (rate, nn.schedules.Warmup(rate, steps=1)):
+        optimizer, theta = nn.SGD(lr=schedule), np.zeros(N)
+        for rate._rate in (1.0, 2.0, 4.0, 8.0):
+            optimizer.step(theta, np.ones(N))
+        assert theta.tolist() == [-15.0] * N
+
+
 def test_copies_and_pickles_count_for_themselves() -> None:
     optimizer, theta = nn.Adam(), np.ones(N)
     for grad in gradients(5):
@@ -130,6 +149,10 @@ def test_copies_and_pickles_count_for_themselves() -> None:
         other.step(theta.copy(), np.ones(N))
         assert (other.step_count, optimizer.step_count) == (6, 5)
         assert other.state["m"].tolist() != optimizer.state["m"].tolist()
+    shallow = copy.copy(optimizer)  # shares the arrays, and counts for itself
+    shallow.step(theta.copy(), np.ones(N))
+    assert (shallow.step_count, optimizer.step_count) == (6, 5)
+    assert shallow.state["m"] is optimizer.state["m"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

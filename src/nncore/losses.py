@@ -442,12 +442,12 @@ def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str =
     """What ``loss.targets`` returns, as ops read it: the loss may be a user's, whose rows can be of any form."""
     targets = loss.targets(y, width, dtype, argument)
     array = targets.array if isinstance(targets, Targets) else None
-    got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else repr(targets)
     if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
-        if array.ndim == 1 and array.dtype.kind in "iu":
-            return replace(targets, array=for_kernels(convert(array, np.int64)))
-        if array.ndim == 2 and array.shape[1] == width and not targets.one_hot:  # which turns labels into rows
-            return replace(targets, array=for_kernels(convert(array, dtype)))
+        labels = array.ndim == 1 and array.dtype.kind in "iu"
+        if labels or (array.ndim == 2 and array.shape[1] == width and not targets.one_hot):  # which turns labels into rows
+            fitting = for_kernels(convert(array, np.int64 if labels else dtype))
+            return targets if fitting is array else replace(targets, array=fitting)
+    got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else shown(targets)
     raise ValueError(
         f"{type(loss).__name__} must make of {argument} integer labels (n,), or rows of numbers (n, {width}) that are not "
         f"one_hot labels, got {got}"

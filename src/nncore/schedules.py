@@ -443,3 +443,9 @@ def as_schedule(value: Any, argument: str = "schedule") -> Schedule:
     if not isinstance(name, str) or name not in SCHEDULES:
         raise ValueError(f"{argument} must be a schedule named one of {', '.join(SCHEDULES)}, got {shown(name)}")
     return SCHEDULES[name](**arguments)
+
+
+def only_fields(schedule: Schedule) -> bool:
+    """Whether its values depend on fields of nncore's own classes alone, whose assignments are counted."""
+    inner = [value for value in vars(schedule).values() if isinstance(value, Schedule)]
+    return is_own(type(schedule)) and all(map(only_fields, inner))

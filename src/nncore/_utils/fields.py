@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "choice", "count", "flag", "number", "with_defaults",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "number", "with_defaults",
 ]  # fmt: skip
 
 G = TypeVar("G")  # what is given
@@ -33,6 +33,15 @@ NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
 MOST_BITS = 128  # of an integer: NumPy's own seeds have as many
+
+
+class Assignments:
+    """How many assignments there have been to fields of objects in use: what was computed before may hold no longer."""
+
+    number = 0
+
+
+assignments = Assignments()
 
 
 class Field(Generic[G, T]):
@@ -61,6 +70,7 @@ class Field(Generic[G, T]):
         values, kept = instance.__dict__, self.check(value)
         before, values[self.name] = values.get(self.name), kept
         if "_made" in values:
+            assignments.number += 1
             try:
                 instance.check_fields({self.name: kept})
             except BaseException:
@@ -92,6 +102,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     before = {name: instance.__dict__.get(name) for name in attributes}
     instance.__dict__.update({name: field.check(attributes[name]) for name, field in fields.items()})
     if "_made" in instance.__dict__:
+        assignments.number += 1
         try:
             instance.check_fields(attributes)
         except BaseException:

@@ -21,6 +21,7 @@ class LRUCache:
     def __init__(self, most: int = 8) -> None:
         self.most = most
         self._kept: dict[Hashable, Any] = {}  # the one used last is the last
+        self.last: tuple[Any, Any] = None, None  # what the user of the cache last asked for, and got
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What is kept under the key; else what ``make`` returns, which is kept."""
@@ -35,6 +36,7 @@ class LRUCache:
     def clear(self) -> None:
         """Forget all."""
         self._kept.clear()
+        self.last = None, None
 
     def values(self) -> list[Any]:
         """All that is kept, the one used last at the end."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays, aligned_zeros
-from nncore._utils.fields import Configured, Count, Field, Fixed, Flag, Pair, assign, count, number
+from nncore._utils.fields import Configured, Count, Field, Fixed, Flag, Pair, assign, assignments, count, number
 from nncore._utils.files import is_own
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
@@ -29,18 +29,9 @@ from nncore.optimizers.tiles import (
     tile_table,
 )
 from nncore.program.ops import Op
-from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
+from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, only_fields, step_or_epoch
 
 MOST_AHEAD = 64  # steps by hand whose coefficients are computed together
-
-
-class Assignments:
-    """How many there have been to fields of optimizers, and other changes: what was computed before may hold no longer."""
-
-    number = 0
-
-
-assignments = Assignments()
 
 
 class StepOps(NamedTuple):
@@ -133,6 +124,7 @@ class Optimizer(Configured, OwnsArrays):
     _hand_steps: _kernels.HandSteps | None = None
     _ahead = 1
     _known_at = -1
+    _last_values: tuple[Any, dict[str, Array]] = (None, {})
 
     def __init__(self) -> None:
         self.state = State()
@@ -155,7 +147,6 @@ class Optimizer(Configured, OwnsArrays):
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if the state does not fit any more; fill it anew if it has not been used."""
-        assignments.number += 1
         if seeding := [name for name in assigned if name in self.seeds]:
             if self.step_count:
                 raise ValueError(
@@ -191,7 +182,13 @@ class Optimizer(Configured, OwnsArrays):
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
         """The hyper-parameters of the next `steps` steps by name, each an array (steps,)."""
-        return {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
+        asked = steps, steps_per_epoch, self.step_count, self.epochs, self.epoch_steps, assignments.number
+        if self._last_values[0] == asked:  # as several times before a portion of steps
+            return self._last_values[1]
+        values = {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
+        if not any(isinstance(getattr(self, name), Schedule) for name in self.hyperparameters):
+            vars(self)["_last_values"] = asked, values
+        return values
 
     def _values(self, name: str, steps: int, steps_per_epoch: int) -> Array:
         value: Hyper = getattr(self, name)
@@ -316,13 +313,19 @@ class Optimizer(Configured, OwnsArrays):
                 raise ValueError(f"state {slot} must hold numbers of at least 0, got {array.min()}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_hand_steps"}  # which are bound to these arrays
+        return {name: value for name, value in vars(self).items() if name not in ("_hand_steps", "_last_values")}
+
+    def __copy__(self) -> Any:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__getstate__())
+        return other
 
     # ---- steps by hand
 
     def knows_ahead(self) -> bool:
         """Whether the coefficients of later steps depend on nothing that changes but by an assignment to a field."""
-        return is_own(type(self))
+        values = [getattr(self, name) for name in self.hyperparameters]
+        return is_own(type(self)) and all(only_fields(value) for value in values if isinstance(value, Schedule))
 
     def step(self, theta: Real, grad: Real) -> None:
         """Change `theta` in place by one step along the gradient `grad`.

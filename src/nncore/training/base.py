@@ -13,7 +13,7 @@ from nncore import _kernels, losses, optimizers, regularizers
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
 from nncore._utils.checks import check_lengths
-from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed
+from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignments
 from nncore._utils.hints import missing_method, warn
 from nncore._utils.lru import LRUCache
 from nncore.callbacks.base import Callback
@@ -214,11 +214,16 @@ class BaseTrainer(OwnsArrays, Sealed):
     def _program(
         self, compile: Callable[[TrainingSpec, int, Dataset], StepProgram], capacity: int, data: Dataset
     ) -> StepProgram:
+        asked = compile, capacity, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
+        if self._compiled.last[0] == asked:  # nothing has been assigned since
+            return self._compiled.last[1]
         spec = self.spec
         with self._program_lock:
             program: StepProgram = self._compiled.get(
                 (compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data)
             )
+        if spec.is_own:
+            self._compiled.last = asked, program
         return program
 
     def _copy(self, metrics: Sequence[Any] = ()) -> Self:

@@ -103,7 +103,8 @@ class TrainingLoop:
         whole = done // self.per_epoch
         if losses is not None and whole:
             self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)
-        sums, norms = (np.concatenate(part)[: whole * self.per_epoch] for part in zip(*portions, strict=True))
+        sums, norms = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
+        sums, norms = sums[: whole * self.per_epoch], norms[: whole * self.per_epoch]
         notes = {name: values[:whole] for name, values in hyper.items()} | self._norms(norms, whole)
         return Epochs(whole, self.trainer.named("running_", self._means(sums, whole)), notes)
 
@@ -111,7 +112,8 @@ class TrainingLoop:
         """(columns + 1, epochs): means over the examples of what steps summed up, (steps, columns + 1); the penalty is last."""
         table = sums.reshape(epochs, self.per_epoch, sums.shape[1])
         means: Array = table.sum(axis=1) / len(self.data)
-        means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is a mean over steps
+        if self.trainer.regularizer:
+            means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is a mean over steps
         return means.T
 
     def _norms(self, noted: Array, epochs: int) -> dict[str, Array]:
@@ -172,7 +174,9 @@ class TrainingLoop:
         optimizer = self.trainer.optimizer
         clock = optimizer.clock(self.per_epoch)
         layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, clock)
-        table = np.hstack([coefficients(self.trainer.spec, count, self.per_epoch), layers])
+        table = coefficients(self.trainer.spec, count, self.per_epoch)
+        if layers.size:
+            table = np.hstack([table, layers])
         offset = optimizer.step_count - first
         norms = np.empty((count, 3 if self.trainer.clip else 0))
         program, start = self.program.compiled.program, time.perf_counter()

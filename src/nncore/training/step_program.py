@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore._utils.files import is_own
 from nncore.losses import Loss
 from nncore.model import Sequential
 from nncore.optimizers import Optimizer
@@ -42,6 +43,12 @@ class TrainingSpec:
     optimizer: Optimizer
     regularizer: Regularizer | None
     clip: Clipping | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether all parts are nncore's: then their keys change only with an assignment to a field."""
+        parts = [self.loss, *self.model.layers, *filter(None, [self.regularizer, self.clip])]
+        return self.optimizer.knows_ahead() and all(is_own(type(part)) for part in parts)
 
     @property
     def key(self) -> tuple[Any, ...]:
