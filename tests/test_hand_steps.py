@@ -134,11 +134,11 @@ class OwnSchedule(nn.schedules.Schedule):
 
 def test_values_of_a_schedule_of_a_user_are_asked_for_at_each_step() -> None:
     rate = OwnSchedule()
-    for schedule in (rate, nn.schedules.Warmup(rate, steps=1)):
+    for schedule, first in ((rate, 1.0), (nn.schedules.Warmup(rate, steps=1), 0.5)):  # a warmup begins half way up
         optimizer, theta = nn.SGD(lr=schedule), np.zeros(N)
         for rate._rate in (1.0, 2.0, 4.0, 8.0):
             optimizer.step(theta, np.ones(N))
-        assert theta.tolist() == [-15.0] * N
+        assert theta.tolist() == [-first - 14.0] * N
 
 
 def test_copies_and_pickles_count_for_themselves() -> None:
