@@ -202,6 +202,10 @@ class BaseTrainer(OwnsArrays, Sealed):
                 row[f"{prefix}loss"] = row[f"{prefix}loss"] + row[penalty]
         return row
 
+    def _count_epochs(self, epochs: int) -> None:
+        """No assignment of a user's, after which programs would be looked up anew."""
+        vars(self)["epochs_done"] += epochs
+
     @property
     def spec(self) -> TrainingSpec:
         """What is trained with what, as it is now."""

@@ -109,7 +109,7 @@ class FitCall:
         waiting, failure = trainer._callback_states, None
         self.callbacks.load_states(waiting)
         trainer._callbacks, trainer._callback_states = self.callbacks.callbacks, []
-        trainer.stop_training = trainer.interrupted = False
+        vars(trainer).update(stop_training=False, interrupted=False)
         with Interrupt() as interrupt:
             try:
                 self.callbacks.train_begin(trainer)
@@ -120,7 +120,7 @@ class FitCall:
                 failure = error
                 if self.callbacks.begun < len(self.callbacks.callbacks):
                     trainer._callback_states = waiting  # nothing was trained: they wait for the next call
-            trainer.interrupted = interrupt.pressed()
+            vars(trainer)["interrupted"] = interrupt.pressed()
             if trainer.interrupted:
                 self.progress.tell(
                     f"interrupted after {trainer.epochs_done} of {self.last} epochs; fit again to go on, or press Ctrl-C again "
@@ -139,7 +139,7 @@ class FitCall:
             if self.each_epoch and done.number:
                 self._end_epoch(done, interrupt)
             elif done.number:
-                trainer.epochs_done += done.number
+                trainer._count_epochs(done.number)
                 trainer.history.extend(done.means | done.notes)
                 if self.progress.verbose:
                     for epoch in range(done.number):
@@ -154,7 +154,7 @@ class FitCall:
             row |= {f"{prefix}{name}": value for name, value in evaluation.items()}
             complete &= bool(evaluation)
         row |= {name: float(values[0]) for name, values in done.notes.items()}
-        trainer.epochs_done += 1
+        trainer._count_epochs(1)
         trainer.history.append(row)
         if complete:
             self.callbacks.epoch_end(trainer, trainer.epochs_done, row)

@@ -235,7 +235,7 @@ class Trainer(BaseTrainer):
             done = loop.run_epochs(1, interrupt, None)
             if loop.failure:
                 raise loop.failure
-            self.epochs_done += done.number
+            self._count_epochs(done.number)
         return {name: float(values[0]) for name, values in done.means.items()}
 
     def lr_find(
