@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import returned
+from nncore.initializers import Zeros
 from nncore.layers import Layer
 
 __all__ = ["check_layers", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
@@ -89,14 +90,24 @@ def draw(layers: Iterable[Layer], seed: int) -> None:
         for name, state in layer.states.items():
             getattr(layer, name)[...] = state.initial
         for index, (name, parameter) in enumerate(layer.parameters.items()):
-            view = getattr(layer, name)
+            view, initializer = getattr(layer, name), parameter.initializer
+            if type(initializer) is Zeros:  # as of most biases: no generator is made
+                view[...] = 0
+                continue
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
-            values = parameter.initializer(parameter.shape, rng, view.dtype)
-            what = f"initializer {shown(parameter.initializer)} of {layer.name}.{name}"
+            values = initializer(parameter.shape, rng, view.dtype)
+            if type(values) is not np.ndarray or values.shape != parameter.shape or values.dtype != view.dtype:
+                values = returned(_what(layer, name), values, parameter.shape)
             with np.errstate(over="ignore"):
-                view[...] = returned(what, values, parameter.shape)
+                view[...] = values
             if not _kernels.all_finite(view):
-                raise ValueError(f"{what} must return finite numbers, got NaN, or a number too large for {view.dtype}")
+                raise ValueError(
+                    f"{_what(layer, name)} must return finite numbers, got NaN, or a number too large for {view.dtype}"
+                )
+
+
+def _what(layer: Layer, name: str) -> str:
+    return f"initializer {shown(layer.parameters[name].initializer)} of {layer.name}.{name}"
 
 
 def checked_shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:
