@@ -139,11 +139,7 @@ class FitCall:
             if self.each_epoch and done.number:
                 self._end_epoch(done, interrupt)
             elif done.number:
-                trainer._count_epochs(done.number)
-                trainer.history.extend(done.means | done.notes)
-                if self.progress.verbose:
-                    for epoch in range(done.number):
-                        self._show(trainer.epochs_done - done.number + epoch + 1, (done.means | done.notes).items(), epoch)
+                self._end_epochs(done)
 
     def _end_epoch(self, done: Epochs, interrupt: Interrupt) -> None:
         """Evaluate, and let the callbacks see the row of the epoch. Ctrl-C leaves out an evaluation, which may take long."""
@@ -160,5 +156,11 @@ class FitCall:
             self.callbacks.epoch_end(trainer, trainer.epochs_done, row)
         self.progress.update(trainer.epochs_done - self.first, 1.0, row)
 
-    def _show(self, epoch: int, columns: Any, number: int) -> None:
-        self.progress.update(epoch - self.first, 1.0, {name: float(values[number]) for name, values in columns})
+    def _end_epochs(self, done: Epochs) -> None:
+        """Several epochs, after which there is nothing to do but to keep and show their rows."""
+        columns, before = done.means | done.notes, self.trainer.epochs_done - self.first
+        self.trainer._count_epochs(done.number)
+        self.trainer.history.extend(columns)
+        for epoch in range(done.number if self.progress.verbose else 0):
+            row = {name: float(values[epoch]) for name, values in columns.items()}
+            self.progress.update(before + epoch + 1, 1.0, row)
