@@ -19,6 +19,7 @@ from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.optimizers.tiles import (
     REALS,
+    STRETCH,
     Real,
     State,
     check_finite_gradient,
@@ -334,12 +335,12 @@ class Optimizer(Configured, OwnsArrays):
         or a gradient that is not finite, would make infinite or NaN keeps its value, and so do its numbers in the state;
         `DivergenceError` is then raised, and the step does not count.
         """
-        steps = self._hand_steps
-        taken = 0
+        steps, taken = self._hand_steps, 0
         if steps is not None and self._known_at == assignments.number:
-            taken = steps.step(theta, grad, _kernels.get_num_threads())
+            taken = steps.step(theta, grad, 1 if steps.size <= STRETCH else _kernels.get_num_threads())
         if not taken:
-            taken = self._prepare(theta, grad).step(theta, grad, _kernels.get_num_threads())
+            steps = self._prepare(theta, grad)
+            taken = steps.step(theta, grad, 1 if steps.size <= STRETCH else _kernels.get_num_threads())
         if taken == 2:
             check_finite_gradient(grad)
             raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
