@@ -233,8 +233,8 @@ class Layer(Configured):
             if x.grad is not None:
                 x.grad[:rows] = result.reshape(rows, -1)
 
-        tape.whole(forward)
-        tape.whole_backward(backward)
+        tape.forward.python(forward)
+        tape.backward.python(backward)
         for parameter in self.parameters.values():
             tape.written_gradient(parameter.offset, parameter.size)
         return y
