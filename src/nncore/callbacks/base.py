@@ -7,15 +7,11 @@ checks before anything changes. A callback whose state was loaded before trainin
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from nncore._messages import shown
 from nncore._utils.fields import Configured, Converted, Maybe
-from nncore.history import larger_is_better
 
 __all__ = ["Callback", "LambdaCallback"]
 
@@ -78,58 +74,6 @@ class Callback(Configured):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-
-
-def _check_names(kind: type, state: Any, names: Collection[str], optional: Collection[str] = ()) -> None:
-    if not isinstance(state, Mapping):
-        raise TypeError(f"state of {kind.__name__} must be a mapping, got {shown(state)}")
-    missing, unexpected = sorted(set(names) - set(state)), sorted(set(state) - {*names, *optional})
-    if missing or unexpected:
-        raise ValueError(f"state of {kind.__name__}: missing {missing}, unexpected {unexpected}")
-
-
-def _check_best(value: Any) -> None:
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if value is not None and not (real and not math.isnan(value)):
-        raise ValueError(f"best must be a number or None, got {shown(value)}")
-
-
-class _Best:
-    """The best value of a column so far: v replaces b if it is better by more than min_delta (or, if that is relative,
-    min_delta·|b|); NaN never does.
-    """
-
-    def __init__(self, column: str, mode: str, min_delta: float = 0.0, relative: bool = False) -> None:
-        if not isinstance(column, str):
-            raise TypeError(f"monitor must be the name of a column, got {shown(column)}")
-        self.column = column
-        self.min_delta, self.relative = min_delta, relative
-        self.larger = larger_is_better(column, mode)
-        self.value: float | None = None
-
-    def check(self, columns: Collection[str]) -> None:
-        """Raise unless the column is among these."""
-        if self.column in columns:
-            return
-        hint = ""
-        if self.column.startswith("val_") and not any(column.startswith("val_") for column in columns):
-            hint = ". Columns val_… need validation_data or validation_split"
-        elif self.column == "val_accuracy":
-            hint = '. It needs Trainer(..., metrics=["accuracy"])'
-        elif f"running_{self.column}" in columns:
-            hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
-        raise ValueError(f"monitor: there is no column {shown(self.column)}; there are {', '.join(columns) or 'none'}{hint}")
-
-    def update(self, row: Mapping[str, Any]) -> bool:
-        """Look at a row; whether it holds the best value so far."""
-        self.check(row)
-        value = float(row[self.column])
-        best = (-math.inf if self.larger else math.inf) if self.value is None else self.value
-        margin = self.min_delta * (abs(best) if self.relative and math.isfinite(best) else 1)
-        better = value - margin > best if self.larger else value + margin < best
-        if better:
-            self.value = value
-        return better
 
 
 def _hook(name: str, value: Any) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from nncore._utils.checks import (
     convert,
     names_of_columns,
 )
-from nncore._utils.fields import Choice, Configured, assign
+from nncore._utils.fields import Choice, Configured, assign, plain
 
 __all__ = ["Scaler"]
 
@@ -243,7 +243,9 @@ class Scaler(Configured):
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
-        given = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
+        given = [
+            f"{name}={value!r}" for name, value in self.get_params().items() if plain(value) != plain(defaults[name].default)
+        ]
         return f"{type(self).__name__}({', '.join(given)})"
 
 
