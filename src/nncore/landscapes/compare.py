@@ -402,15 +402,28 @@ def compare(
     here, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
 
     share = max(goal, 4 * np.finfo(np.float64).eps * abs(lowest) / float(np.median(f.value(here) - lowest)))
-    searches = {
-        name: search_lr(factory, f, here, steps, budget, low, high, score=lambda losses: _steps_needed(share, losses - lowest))
-        for name, factory in factories.items()
-    }
-    losses = {
-        name: _runs(factory, searches[name].lr, f, fresh, steps) - lowest for name, factory in factories.items()
-    }  # fmt: skip
-    rates = {name: search.lr for name, search in searches.items()}
-    return Comparison(rates, losses, searches, quantiles, f.name.replace("_", " ").capitalize(), goal=share)
+
+    def search(factory: Factory) -> Search:
+        return search_lr(factory, f, here, steps, budget, low, high, score=lambda losses: _steps_needed(share, losses - lowest))
+
+    def losses(factory: Factory, lr: float) -> Array:
+        return _runs(factory, lr, f, fresh, steps) - lowest
+
+    return race(
+        factories, search, losses, quantiles=quantiles, title=f.name.replace("_", " ").capitalize(), goal=share
+    )  # fmt: skip
+
+
+def race(
+    factories: Mapping[str, Factory], search: Callable[[Factory], Search], losses: Callable[[Factory, float], Array],
+    **description: Any,
+) -> Comparison:  # fmt: skip
+    """Search a learning rate for every optimizer, then take its losses from fresh starts; the rest describes the comparison."""
+    searches = {name: search(factory) for name, factory in factories.items()}
+    rates = {name: found.lr for name, found in searches.items()}
+    return Comparison(
+        rates, {name: losses(factory, rates[name]) for name, factory in factories.items()}, searches, **description
+    )
 
 
 def _shares(losses: Array) -> Array:
