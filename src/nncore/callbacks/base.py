@@ -1,4 +1,4 @@
-"""What happens between epochs: stopping early, saving, logging.
+"""Callbacks, called between epochs: for stopping early, saving, logging.
 
 Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that
 keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays, which ``check_state``
@@ -65,7 +65,7 @@ class Callback(Configured):
         """After the last epoch, also when training was stopped or diverged."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs: JSON values and arrays."""
+        """The state that a resumed training needs: JSON values and arrays."""
         return {}
 
     @classmethod
@@ -73,7 +73,7 @@ class Callback(Configured):
         """Raise ValueError or TypeError if `state` is not what `state_dict` returns, in a training of `model` if given."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
 
 
 def _hook(name: str, value: Any) -> Callable[..., Any]:
@@ -83,7 +83,7 @@ def _hook(name: str, value: Any) -> Callable[..., Any]:
 
 
 class LambdaCallback(Callback):
-    """A callback made of functions.
+    """Call functions as callbacks.
 
     Parameters
     ----------
@@ -111,10 +111,6 @@ class LambdaCallback(Callback):
     ) -> None:
         self._train_begin, self._epoch_begin = on_train_begin, on_epoch_begin
         self._epoch_end, self._train_end = on_epoch_end, on_train_end
-        self._given = {
-            "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
-            "on_train_end": on_train_end,
-        }  # fmt: skip
 
     @property
     def every_epoch(self) -> bool:  # type: ignore[override]
@@ -137,5 +133,5 @@ class LambdaCallback(Callback):
             self._train_end(trainer)
 
     def __repr__(self) -> str:
-        given = [f"{name}={function!r}" for name, function in self._given.items() if function is not None]
-        return f"LambdaCallback({', '.join(given)})"
+        hooks = [f"{name}={function!r}" for name, function in self._arguments().items() if function is not None]
+        return f"LambdaCallback({', '.join(hooks)})"

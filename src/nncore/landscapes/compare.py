@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import curve_style, finish, legend, loss_axis, new_figure
+from nncore._utils.figures import curve_style, finish, legend, loss_axis, one_axes
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
 from nncore.landscapes.functions import Landscape
@@ -274,8 +274,7 @@ class Comparison:
         ax : Axes, optional
             Draw there.
         """
-        figure: Any = new_figure("Comparison.plot", (9.4, 5.0), path) if ax is None else ax.figure
-        ax = figure.add_subplot() if ax is None else ax
+        figure, ax = one_axes("Comparison.plot", path, ax, (9.4, 5.0))
         draw = self._draw_losses if self.goal is None else self._draw_steps
         draw(ax)
         ax.set(xlabel=self.unit)

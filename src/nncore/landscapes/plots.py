@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import count
-from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure
+from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure, one_axes
 from nncore.landscapes.functions import Landscape
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def plot_trajectories(
     >>> figure = plot_trajectories(f, paths, "beale.png")     # doctest: +SKIP
     """
     ways = _ways(f, paths)
-    figure: Any = new_figure("plot_trajectories", (8.4, 5.4), path) if ax is None else ax.figure
-    ax = figure.add_subplot() if ax is None else ax
+    figure, ax = one_axes("plot_trajectories", path, ax, (8.4, 5.4))
     low, high = _ground(ax, f, bounds)
     leaving = False
     for i, (name, way) in enumerate(ways.items()):
@@ -111,8 +110,7 @@ def plot_losses(
     losses = {name: np.asarray(getattr(p, "loss", p), np.float64) for name, p in paths.items()}
     if not losses or any(loss.ndim != 1 for loss in losses.values()):
         raise ValueError("paths must hold at least one path, each with losses (steps + 1,)")
-    figure: Any = new_figure("plot_losses", (7.6, 4.2), path) if ax is None else ax.figure
-    ax = figure.add_subplot() if ax is None else ax
+    figure, ax = one_axes("plot_losses", path, ax, (7.6, 4.2))
     above = {name: loss - (lowest or 0.0) for name, loss in losses.items()}
     loss_axis(ax, list(above.values()))
     for i, (name, loss) in enumerate(above.items()):

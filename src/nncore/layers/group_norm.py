@@ -1,4 +1,4 @@
-"""Normalisation of each example by itself: layer, instance, group and root-mean-square normalisation."""
+"""Normalization of each example by itself: layer, instance, group and root-mean-square normalization."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class _RowNorm(Layer):
     eps: Number = Number(above=0)
     affine: Flag = Flag()
 
-    def __init__(self, eps: float, affine: bool, name: str | None) -> None:
+    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
         super().__init__(name=name)
         self.eps, self.affine = eps, affine
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         """(groups, share)."""
-        raise NotImplementedError
+        return 1, 1
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         self.groups, self.share = self.shape_of_groups(input_shape)
@@ -140,12 +140,6 @@ class LayerNorm(_RowNorm):
     array([[-1.,  1.]])
     """
 
-    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
-
-    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
-        return 1, 1
-
 
 class RMSNorm(_RowNorm):
     """Root-mean-square normalisation: x̂ = x / √(mean(x²) + ε), y = γ ⊙ x̂, the mean over all numbers of an example.
@@ -178,17 +172,11 @@ class RMSNorm(_RowNorm):
     has_bias = False
     centered = False
 
-    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
-
-    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
-        return 1, 1
-
 
 class GroupNorm(_RowNorm):
     """Group normalisation: as `LayerNorm` within each of ``groups`` equal groups of channels, y = γ_c x̂ + β_c for channel c.
 
-    The input is (rows, channels) or (rows, channels, length); a group is so many consecutive channels with all their length.
+    The input is (rows, channels) or (rows, channels, length); a group is a run of consecutive channels with all their length.
     One group is `LayerNorm` with one γ and β for each channel, as many groups as channels is `InstanceNorm`. The backward pass
     is that of `LayerNorm` within each group; ∂l/∂γ_c = Σ δ x̂ and ∂l/∂β_c = Σ δ also sum over the length.
 
@@ -219,7 +207,7 @@ class GroupNorm(_RowNorm):
     groups: Count = Count()
 
     def __init__(self, groups: int, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
+        super().__init__(eps=eps, affine=affine, name=name)
         self.groups = groups
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -261,7 +249,7 @@ class InstanceNorm(_RowNorm):
     """
 
     def __init__(self, *, eps: float = 1e-5, affine: bool = False, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
+        super().__init__(eps=eps, affine=affine, name=name)
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         _check_rank(self, input_shape, (2,))
