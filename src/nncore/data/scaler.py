@@ -184,9 +184,9 @@ class Scaler(Configured):
                 + (SINGLE_ROW.format(argument) if array.shape == (expected,) else "")
             )
         if rows.dtype.kind == "f" and rows.itemsize > 8:  # of more digits than the scalers compute with
-            given, rows = rows, convert(rows, np.float64)
-            if (np.isinf(rows) & np.isfinite(given)).any():
-                raise ValueError(f"{argument} is too large for float64, got numbers up to {np.nanmax(np.abs(given))}")
+            original, rows = rows, convert(rows, np.float64)
+            if (np.isinf(rows) & np.isfinite(original)).any():
+                raise ValueError(f"{argument} is too large for float64, got numbers up to {np.nanmax(np.abs(original))}")
         _check(rows, self.nan, argument)
         return array.shape, rows
 
@@ -240,10 +240,10 @@ class Scaler(Configured):
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
-        given = [
+        arguments = [
             f"{name}={value!r}" for name, value in self.get_params().items() if plain(value) != plain(defaults[name].default)
         ]
-        return f"{type(self).__name__}({', '.join(given)})"
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
 def _check(rows: Array, nan: str, argument: str) -> None:

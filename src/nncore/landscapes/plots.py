@@ -1,4 +1,4 @@
-"""Pictures of walks: the way over the landscape, the losses, an animation."""
+"""Plots of trajectories on a landscape, of their losses, and an animation."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def plot_trajectories(
     title: str | None = None,
     bounds: ArrayLike | None = None,
 ) -> Figure:
-    """Draw contours of f and the ways of several optimizers down it.
+    """Draw contours of f and the trajectories of several optimizers on it.
 
-    Where f has a minimum the contours are spaced evenly in log(f − minimum). Each way has a colour, a line and a marker
+    Where f has a minimum the contours are spaced evenly in log(f − minimum). Each way has a color, a line and a marker
     of its own; the marker with the dark rim is its end. A circle is the start, stars are minima. The legend stands
     beside the picture, and says which ways leave it.
 
@@ -130,7 +130,7 @@ def animate(
     title: str | None = None,
     bounds: ArrayLike | None = None,
 ) -> FuncAnimation:
-    """A film of the walks, all of them at the same step.
+    """An animation of the trajectories, all of them at the same step.
 
     Parameters
     ----------
@@ -222,13 +222,13 @@ def _ways(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _bounded(way: Array, low: Array, high: Array) -> Array:
-    """The way, stopped a little outside the picture: matplotlib cannot draw numbers near the largest."""
+    """The trajectory, clipped outside the picture: matplotlib cannot draw numbers near the largest."""
     far = 100 * (high - low)
     return np.clip(way, low - far, high + far)
 
 
 def _marks(n: int, i: int, of: int) -> list[int]:
-    """Where curve i of so many has its markers: evenly spread, and not where the others have theirs."""
+    """Marker positions of curve i of ``of``: evenly spread, and not where the others have theirs."""
     return np.unique(((np.arange(_MARKS) + (i + 0.5) / of) * n / _MARKS).astype(int)).tolist()
 
 
@@ -247,7 +247,7 @@ def _ground(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Ar
 
 
 def _landmarks(ax: Axes, f: Landscape, starts: list[Array]) -> None:
-    """A circle where the walks begin, stars where f is lowest."""
+    """Draw a circle at the start of the trajectories, stars at the minima of f."""
     x, y = np.unique(starts, axis=0).T
     ax.scatter(x, y, s=60, facecolors="white", edgecolors="black", linewidths=1.4, zorder=7, label="start")
     if len(f.minima):

@@ -24,7 +24,7 @@ FLOPS = 20  # per element, in floating-point operations of a matrix product
 
 
 class BatchNorm(Layer):
-    """Batch normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ x̂ + β, for each channel.
+    """Batch normalization: x̂ = (x − μ) / √(σ² + ε), y = γ x̂ + β, for each channel.
 
     In training μ and σ² are the mean and the variance (divided by m) of the batch, over its rows and, for inputs
     (rows, channels, length), over the length: m numbers a channel. They depend on x, so the backward pass is
@@ -261,12 +261,12 @@ class _Arrays:
 
     @property
     def statistics(self) -> tuple[Any, ...]:
-        """What the ops that compute statistics take."""
+        """The operands of the ops that compute statistics."""
         return self.table, self.batch, self.moments, self.counts, self.weight, self.bias, self.place
 
 
 class BatchRenorm(BatchNorm):
-    """Batch renormalisation: x̂ = r (x − μ)/√(σ² + ε) + d, y = γ x̂ + β, which ties the batch to the running averages.
+    """Batch renormalization: x̂ = r (x − μ)/√(σ² + ε) + d, y = γ x̂ + β, which ties the batch to the running averages.
 
     With the running averages μ_r, σ²_r from before this batch, and as constants of the backward pass,
 

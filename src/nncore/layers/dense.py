@@ -99,6 +99,6 @@ class Dense(Layer):
             tape.tangent_gradients.add(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
 
     def __repr__(self) -> str:
-        given = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))
-        given += [f"bias_init={self.bias_init!r}"] * (self.bias_init != initializers.get("zeros"))
-        return f"Dense({', '.join([str(self.units), *given, *['bias=False'] * (not self.has_bias)])})"
+        options = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))
+        options += [f"bias_init={self.bias_init!r}"] * (self.bias_init != initializers.get("zeros"))
+        return f"Dense({', '.join([str(self.units), *options, *['bias=False'] * (not self.has_bias)])})"

@@ -109,7 +109,7 @@ class _RowNorm(Layer):
 
 
 class LayerNorm(_RowNorm):
-    """Layer normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ ⊙ x̂ + β, with mean and variance over all numbers of an example.
+    """Layer normalization: x̂ = (x − μ) / √(σ² + ε), y = γ ⊙ x̂ + β, with mean and variance over all numbers of an example.
 
     The same in training and at inference. With δ = ∂l/∂y, g = γ ⊙ δ and means over the example,
 
@@ -142,7 +142,7 @@ class LayerNorm(_RowNorm):
 
 
 class RMSNorm(_RowNorm):
-    """Root-mean-square normalisation: x̂ = x / √(mean(x²) + ε), y = γ ⊙ x̂, the mean over all numbers of an example.
+    """Root-mean-square normalization: x̂ = x / √(mean(x²) + ε), y = γ ⊙ x̂, the mean over all numbers of an example.
 
     With δ = ∂l/∂y, g = γ ⊙ δ,  ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂x = (g − x̂ mean(g ⊙ x̂)) / √(mean(x²) + ε).
 
@@ -174,7 +174,7 @@ class RMSNorm(_RowNorm):
 
 
 class GroupNorm(_RowNorm):
-    """Group normalisation: as `LayerNorm` within each of ``groups`` equal groups of channels, y = γ_c x̂ + β_c for channel c.
+    """Group normalization: as `LayerNorm` within each of ``groups`` equal groups of channels, y = γ_c x̂ + β_c for channel c.
 
     The input is (rows, channels) or (rows, channels, length); a group is a run of consecutive channels with all their length.
     One group is `LayerNorm` with one γ and β for each channel, as many groups as channels is `InstanceNorm`. The backward pass
@@ -218,7 +218,7 @@ class GroupNorm(_RowNorm):
 
 
 class InstanceNorm(_RowNorm):
-    """Instance normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ_c x̂ + β_c, over the length of each channel of each example.
+    """Instance normalization: x̂ = (x − μ) / √(σ² + ε), y = γ_c x̂ + β_c, over the length of each channel of each example.
 
     The input is (rows, channels, length). The backward pass is that of `GroupNorm` with a group for each channel.
 

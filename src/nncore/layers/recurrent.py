@@ -131,14 +131,14 @@ class Recurrent(Layer):
                 tape.gradient(of_h.bias_gradient(getattr(self, f"{name}_grad"), db, self.parameters[name]))
 
     def _emit_cell(self, tape: Tape, y: Signal, cell: CellArrays) -> None:
-        """The steps in time: from ``a``, the input's part, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
+        """Record the steps: from ``a``, the part of the input, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
 
-        ``previous`` is to hold h_{t−1} of every step, ``recurrent_delta`` the gradient of U h_{t−1} + c.
+        ``previous`` gets h_{t−1} of every step, ``recurrent_delta`` the gradient of U h_{t−1} + c.
         """
         raise NotImplementedError
 
     def _emit_cell_tangent(self, tape: TangentTape, y: Signal, cell: CellArrays, tangents: CellArrays) -> None:
-        """The steps in time once more: from ``tangents.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangents.delta``."""
+        """Record R{} of the steps: from ``tangents.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangents.delta``."""
         raise NotImplementedError
 
     def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, cell: CellArrays, of_x: Products, of_h: Products) -> None:
@@ -169,10 +169,10 @@ class Recurrent(Layer):
 
     def __repr__(self) -> str:
         defaults = {"weight_init": "glorot_uniform", "recurrent_init": "orthogonal", "bias_init": "zeros"}
-        given = ["return_sequences=True"] * self.return_sequences + [f"zoneout={self.zoneout}"] * (self.zoneout > 0)
+        options = ["return_sequences=True"] * self.return_sequences + [f"zoneout={self.zoneout}"] * (self.zoneout > 0)
         for name, default in defaults.items():
-            given += [f"{name}={getattr(self, name)!r}"] * (getattr(self, name) != initializers.get(default))
-        return f"{type(self).__name__}({', '.join([str(self.units), *given])})"
+            options += [f"{name}={getattr(self, name)!r}"] * (getattr(self, name) != initializers.get(default))
+        return f"{type(self).__name__}({', '.join([str(self.units), *options])})"
 
 
 class SimpleRNN(Recurrent):

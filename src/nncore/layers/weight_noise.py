@@ -288,7 +288,7 @@ class GaussianWeightNoise(NoisyDense):
     """Dense layer with noise on its weights: z = h W̃ᵀ + b, w̃ = w + σ ε, ε ~ N(0, 1) for each weight in each step.
 
     ∂l/∂W = δᵀ h, ∂l/∂h = δ W̃. E z = h Wᵀ + b, which is what inference computes; Var z = σ² ‖h‖². (It is multiplicative whiteout
-    with γ = 2.) It favours flat minima, where small changes of the weights change little.
+    with γ = 2.) It favors flat minima, where small changes of the weights change little.
 
     Parameters
     ----------

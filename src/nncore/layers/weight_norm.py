@@ -1,4 +1,4 @@
-"""Weight normalisation of a dense layer."""
+"""Weight normalization of a dense layer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class WeightNorm(Layer):
 
     Notes
     -----
-    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialisation.
+    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialization.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class WeightNorm(Layer):
 
     @property
     def weight(self) -> Array:  # type: ignore[override]
-        """W = g v / ‖v‖, computed anew."""
+        """W = g v / ‖v‖, computed at each access."""
         norms = np.linalg.norm(self.direction, axis=1)
         if not norms.all():
             raise ValueError(f"{self.label}.direction must not have rows of zeros, got one for unit {int(np.argmin(norms))}")

@@ -29,7 +29,7 @@ WORK_PER_NUMBER = 32  # approximate operations per number of a signal, besides p
 
 
 class Recordable(Protocol):
-    """What is read of a model: layers with ``emit``, shapes, and the vectors that their arrays are views into."""
+    """The attributes of a model that recording reads."""
 
     @property
     def layers(self) -> Sequence[Any]: ...
