@@ -23,6 +23,7 @@ from nncore import _kernels
 from nncore.program.compiled import Compiled
 from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
+from nncore.program.tape import Tape
 
 SHAPES = ((4096, 512), (128, 256))
 LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
@@ -37,12 +38,12 @@ LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
 def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
     """Seconds of so many passes."""
     model = nn.Sequential(layers, input_shape=X.shape[1:], dtype=X.dtype)
-    recording = ModelTape(model, len(X), training=True, gradients=True, input_gradient=True, fused=True, tracking=True)
+    recording = ModelTape(model, Tape(model, len(X), training=True, gradients=True, tracking=True), input_gradient=True)
     tape, output = recording.tape, recording.output
     recording.input.value[...] = X
     assert output.grad is not None
     output.grad[...] = dy
-    compiled = Compiled(tape, stages([*tape.forward, *tape.backward]) + parameter_stages(tape.parameter_gradients, (), {}))
+    compiled = Compiled(tape, stages([*tape.forward, *tape.backward]) + parameter_stages(tape.parameter_gradients))
 
     def run(passes: int) -> float:
         start = time.perf_counter()

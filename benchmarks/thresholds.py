@@ -6,7 +6,7 @@ Seven decisions are made from sizes alone, so that the bits do not depend on the
 - ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
 - ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart;
 - ``PACK_LARGE_FROM`` (layers/products.py): from how many weights the packed copy goes past the caches;
-- ``PASS_FROM`` (layers/products.py): from how many weights a gradient is kept in the last step of a call only;
+- ``TILE_LOCAL_FROM`` (layers/products.py): from how many weights a gradient is kept in the last step of a call only;
 - ``NARROW_UNITS`` (layers/products.py): up to how many units the forward product computes the transpose of y;
 - ``DIRECT_ROWS`` (layers/products.py): up to how many rows a prediction packs W in passing.
 
@@ -187,7 +187,7 @@ def pack(rounds: int, budget: float) -> None:
 
 def passing(rounds: int, budget: float) -> None:
     """The gradient of W kept in each step, or only in the last step of a call."""
-    _layer_constant("PASS_FROM", TILED, "passing", rounds, budget)
+    _layer_constant("TILE_LOCAL_FROM", TILED, "passing", rounds, budget)
 
 
 def _limit(constant: str, what: str, sizes: Sequence[int], make: Callable[[int], Timed], rounds: int, budget: float) -> None:

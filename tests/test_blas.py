@@ -132,12 +132,12 @@ def gradients() -> dict[str, tuple[list[str], list[float]]]:
         model = nn.Sequential([layer(7), nn.Dense(3)], input_shape=shape, dtype="float64", seed=1)
         X, y = np.random.default_rng(0).standard_normal((9, *shape)), np.arange(9) % 3
         _, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
-        tape = ModelTape(model, 9, training=True, gradients=True, input_gradient=True).tape
+        tape = ModelTape.gradient(model, 9, input_gradient=True, fused=False).tape
         ops = (*tape.forward, *tape.backward, *tape.parameter_gradients)
         if name in ("weight_norm", "gru", "simple_rnn"):  # whose tangents read packed copies
             H = nn.second_order.HessianOperator(model, X, y, "softmax_cross_entropy")
             gradient = np.append(gradient, H @ np.linspace(-1, 1, gradient.size))
-        found[name] = sorted({op.kernel for op in ops if tape.layers[op] == f"{name}_1"}), gradient.tolist()
+        found[name] = sorted({op.kernel for op in ops if op.layer == f"{name}_1"}), gradient.tolist()
     return found
 
 

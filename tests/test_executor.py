@@ -22,7 +22,7 @@ each_threads = pytest.mark.parametrize("threads", [1, 2, 3])
 
 def python(call: Any) -> tuple[Any, ...]:
     """A stage of one op in Python, which is called with the number of rows."""
-    return "whole", 1, None, False, [("python", (PythonOp(call),), (), (), 0, 1)]
+    return "serial", 1, None, False, [("python", (PythonOp(call),), (), (), 0, 1)]
 
 
 def rows_stage(*ops: tuple[Any, ...], checks_loss: bool = False) -> tuple[Any, ...]:
@@ -407,8 +407,8 @@ def test_clip_factor() -> None:
     for groups, norms in (([0, 2, 3, 4, 5], [5, 5, 2, 0, 100]), ([0, 5], [np.sqrt(10029)] * 5)):
         first = np.array(groups)
         run_op(
-            "clip_factor", (factors, squares, first, acted := np.full(5, 7.0), None, None, None), dtype="float32", axis="whole",
-            sizes=(len(first) - 1,), constants=(2.5,),
+            "clip_factor", (factors, squares, first, acted := np.full(5, 7.0), None, None, None), dtype="float32",
+            axis="serial", sizes=(len(first) - 1,), constants=(2.5,),
         )  # fmt: skip
         want = np.minimum(1, 2.5 / np.maximum(norms, 1e-300))
         assert np.allclose(factors, want, rtol=1e-15)
@@ -441,7 +441,7 @@ def test_a_zero_gradient_is_not_clipped() -> None:
 
 def test_weight_tiles_cover_each_weight_once() -> None:
     for units, inputs in ((1, 1), (31, 33), (33, 300), (100, 784)):
-        tape = ModelTape(nn.Sequential([nn.Dense(units)], inputs), 4, training=True, gradients=True).tape
+        tape = ModelTape.gradient(nn.Sequential([nn.Dense(units)], inputs), 4, fused=False).tape
         tiles = np.array([tile for op in tape.parameter_gradients for tile in op.tiles])
         covered = np.concatenate([elements(tile) for tile in tiles])
         assert np.array_equal(np.sort(covered), np.arange(units * inputs + units))

@@ -473,8 +473,8 @@ def test_rows_that_crowd_a_cache_are_spread_without_a_trace(
         layers = [WITH_PRODUCTS[layer](512), nn.Tanh(), WITH_PRODUCTS[layer](width), nn.Dense(5)]
         model = nn.Sequential(layers, input_shape=shape, dtype=dtype)
         value, gradient = model.loss_and_gradient(X, y, "softmax_cross_entropy")
-        tape = ModelTape(model, 9, training=True, gradients=True).tape
-        copies.update(tape.layers[op] for op in (*tape.forward, *tape.backward) if op.kernel == "spread_rows")
+        tape = ModelTape.gradient(model, 9, fused=False).tape
+        copies.update(op.layer for op in (*tape.forward, *tape.backward) if op.kernel == "spread_rows")
         return value, gradient.tobytes()
 
     spread = outcome()

@@ -25,7 +25,7 @@ CASES |= {
 
 def passing(monkeypatch: pytest.MonkeyPatch, passes: bool) -> None:
     """Have the gradients of all dense weights pass, or none; and `fit` run an epoch in one call."""
-    monkeypatch.setattr(products, "PASS_FROM", 0 if passes else 1 << 60)
+    monkeypatch.setattr(products, "TILE_LOCAL_FROM", 0 if passes else 1 << 60)
     monkeypatch.setattr("nncore.program.tape.PARALLEL_FLOPS", 0)
     monkeypatch.setattr("nncore.program.autotune.Autotuner.next_call", lambda pace: (2, 4))
 

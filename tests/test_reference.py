@@ -394,7 +394,7 @@ def test_kernels_that_clip_the_norm(dtype: str, rtol: float, limit: float, rng: 
     run_on_one_tile("square_sum", squares, got, n=50, dtype=dtype)
     assert squares[0] == pytest.approx(reference.square_sum(want), rel=1e-14)
     arrays = (factor, squares, np.array([0, 1]), None, None, None, None)
-    single_ops.run_op("clip_factor", arrays, dtype=dtype, axis="whole", sizes=(1,), constants=(limit,))
+    single_ops.run_op("clip_factor", arrays, dtype=dtype, axis="serial", sizes=(1,), constants=(limit,))
     assert factor[0] == reference.clip_factor(squares, limit)
     run_on_one_tile("scale_gradient", got, factor, n=50, dtype=dtype)
     reference.scale_gradient(want, reference.clip_factor(squares, limit))

@@ -216,7 +216,7 @@ def test_portions_are_the_whole(kind: str, gaps: bool, cuts: list[int], seed: in
 
 def test_large_arrays_go_by_portions(monkeypatch: pytest.MonkeyPatch, X: Array) -> None:
     whole = {kind: make().fit(X) for kind, make in MAKE.items()}
-    monkeypatch.setattr("nncore.data.scaler.CHUNK", 64)
+    monkeypatch.setattr("nncore._utils.checks.CHUNK", 64)
     for kind, scaler in whole.items():
         np.testing.assert_allclose(MAKE[kind]().fit(X).transform(X), scaler.transform(X), rtol=1e-9, atol=1e-9)
 

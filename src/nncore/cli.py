@@ -7,9 +7,8 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from tqdm import tqdm
 import nncore as nn
 from nncore import landscapes
 from nncore._messages import shown
+from nncore.landscapes.compare import race
 from nncore.optimizers import OPTIMIZERS, Optimizer
 
 __all__ = ["main"]
@@ -24,7 +24,7 @@ __all__ = ["main"]
 DEFAULT = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
 LOW, HIGH = 1e-4, 10.0  # learning rates
 BUDGET = 8  # learning rates tried for each optimizer
-SHARE = 0.25  # of the digits that are held back
+SHARE = 0.25  # of the digits that are held out
 BATCH = 32
 
 Factory = Callable[[float], Optimizer]
@@ -51,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
-    asked = parser.parse_args(arguments)
-    if asked.command is None:
+    options = parser.parse_args(arguments)
+    if options.command is None:
         parser.print_help()
         return 0
     try:
-        result = _compare(asked)
+        result = _compare(options)
     except (ValueError, TypeError, ImportError, OSError) as error:
         print(f"nncore compare: {error}", file=sys.stderr)
         return 2
@@ -64,8 +64,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         print("nncore compare: interrupted", file=sys.stderr)
         return 130
     print(result)
-    if asked.out:
-        print(f"picture: {asked.out}")
+    if options.out:
+        print(f"picture: {options.out}")
     return 0
 
 
@@ -93,28 +93,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare(asked: argparse.Namespace) -> landscapes.Comparison:
-    unsuitable, other = ("steps", "epochs") if asked.problem == "digits" else ("epochs", "steps")
-    if getattr(asked, unsuitable) is not None:
-        raise ValueError(f"--{unsuitable}: {asked.problem} takes --{other}")
+def _compare(options: argparse.Namespace) -> landscapes.Comparison:
+    unsuitable, other = ("steps", "epochs") if options.problem == "digits" else ("epochs", "steps")
+    if getattr(options, unsuitable) is not None:
+        raise ValueError(f"--{unsuitable}: {options.problem} takes --{other}")
     for option, least in (("epochs", 1), ("steps", 1), ("budget", 4), ("starts", 1), ("seed", 0)):
-        value = getattr(asked, option)
+        value = getattr(options, option)
         if value is not None and value < least:
             raise ValueError(f"--{option}: expected at least {least}, got {value}")
-    factories = {name: _factory(name) for name in asked.optimizers}
-    if asked.out:
+    factories = {name: _factory(name) for name in options.optimizers}
+    if options.out:
         from nncore._utils.figures import new_figure
 
-        figure = new_figure("--out", (1, 1), asked.out)  # is matplotlib there? before the work, not after
-        suffixes, path = figure.canvas.get_supported_filetypes(), Path(asked.out)
+        figure = new_figure("--out", (1, 1), options.out)  # raises without matplotlib, before the work and not after
+        suffixes, path = figure.canvas.get_supported_filetypes(), Path(options.out)
         if not path.parent.is_dir() or path.suffix[1:].lower() not in suffixes:
             raise ValueError(
-                f"--out: expected a file {', '.join(f'.{s}' for s in suffixes)} in a folder there is, got {asked.out}"
+                f"--out: expected a file {', '.join(f'.{s}' for s in suffixes)} in a folder there is, got {options.out}"
             )
-    race = _race_digits if asked.problem == "digits" else _race_landscape
-    result = race(factories, asked)
-    if asked.out:
-        result.plot(asked.out)
+    run = _race_digits if options.problem == "digits" else _race_landscape
+    result = run(factories, options)
+    if options.out:
+        result.plot(options.out)
     return result
 
 
@@ -127,68 +127,59 @@ def _factory(name: str) -> Factory:
     return lambda lr: kind(lr=lr)  # type: ignore[call-arg]
 
 
-def _race_landscape(factories: Mapping[str, Factory], asked: argparse.Namespace) -> landscapes.Comparison:
-    """`landscapes.compare`, an optimizer at a time, so that progress can be seen: all see the same starts."""
-    f: landscapes.Landscape = landscapes.LANDSCAPES[asked.problem]()  # type: ignore[call-arg]
-    steps, budget, starts = asked.steps or 200, asked.budget or 16, asked.starts or 15
-    parts = []
-    with _progress(len(factories), asked.quiet) as bar:
-        for name, factory in factories.items():
-            bar.set_description(name)
-            parts.append(landscapes.compare({name: factory}, f, steps, budget, starts, seed=asked.seed, low=LOW, high=HIGH))
-            bar.update()
-    return _joined(parts)
+def _race_landscape(factories: Mapping[str, Factory], options: argparse.Namespace) -> landscapes.Comparison:
+    f: landscapes.Landscape = landscapes.LANDSCAPES[options.problem]()  # type: ignore[call-arg]
+    steps, budget, starts = options.steps or 200, options.budget or 16, options.starts or 15
+    with _progress(factories, (budget + 1) * starts, options.quiet) as counted:
+        return landscapes.compare(counted, f, steps, budget, starts, seed=options.seed, low=LOW, high=HIGH)
 
 
-def _progress(total: int, quiet: bool) -> Any:
-    """A progress line, on a terminal only."""
-    return tqdm(total=total, disable=True if quiet or sys.stderr is None else None, leave=False)
-
-
-def _joined(parts: Sequence[landscapes.Comparison]) -> landscapes.Comparison:
-    """The comparisons of one optimizer each as one of all."""
-
-    def merged(field: str) -> dict[str, Any]:
-        return {name: value for part in parts for name, value in getattr(part, field).items()}
-
-    first = parts[0]
-    lr, losses, searches = merged("lr"), merged("losses"), merged("searches")
-    return landscapes.Comparison(lr, losses, searches, first.quantiles, first.title, goal=first.goal)
-
-
-def _race_digits(factories: Mapping[str, Factory], asked: argparse.Namespace) -> landscapes.Comparison:
-    """A 64-64-10 network on scikit-learn's digits: the loss on what is held back, after every epoch.
+def _race_digits(factories: Mapping[str, Factory], options: argparse.Namespace) -> landscapes.Comparison:
+    """A 64-64-10 network on scikit-learn's digits: the loss on held-out digits, after every epoch.
 
     The search sees one start (seed), the race others (seed + 1, …).
     """
     X, y = nn.data.load_digits()
-    train, held_back = nn.data.train_validation_split(X, y, SHARE, seed=asked.seed)
-    epochs, budget, starts = asked.epochs or 10, asked.budget or BUDGET, asked.starts or 3
+    train, validation = nn.data.train_validation_split(X, y, SHARE, seed=options.seed)
+    held_out = X[validation], y[validation]
+    epochs, budget, starts = options.epochs or 10, options.budget or BUDGET, options.starts or 3
+    rates = np.geomspace(LOW, HIGH, budget)
 
-    def losses(factory: Factory, lr: float, seed: int) -> np.ndarray:
+    def run(factory: Factory, lr: float, seed: int) -> np.ndarray:
         model = nn.Sequential([nn.Dense(64), nn.ReLU(), nn.Dense(10)], input_shape=64, seed=seed)
         trainer = nn.Trainer(model, "softmax_cross_entropy", factory(lr), seed=seed)
         result = np.full(epochs + 1, np.inf)
-        result[0] = trainer.evaluate(X[held_back], y[held_back])["loss"]
-        held = (X[held_back], y[held_back])
+        result[0] = trainer.evaluate(*held_out)["loss"]
         with contextlib.suppress(nn.DivergenceError):
-            trainer.fit(X[train], y[train], epochs=epochs, batch_size=BATCH, validation_data=held, verbose=0)
+            trainer.fit(X[train], y[train], epochs=epochs, batch_size=BATCH, validation_data=held_out, verbose=0)
         reached = trainer.history["val_loss"] if "val_loss" in trainer.history else np.zeros(0)
         result[1 : 1 + len(reached)] = np.where(np.isfinite(reached), reached, np.inf)
         return result
 
-    rates = np.geomspace(LOW, HIGH, budget)
-    searches, found = {}, {}
-    with _progress(len(factories) * (budget + starts), asked.quiet) as bar:
-        for name, factory in factories.items():
-            bar.set_description(name)
-            scores = np.empty(budget)
-            for i, lr in enumerate(rates):
-                scores[i] = losses(factory, lr, asked.seed)[-1]
+    def search(factory: Factory) -> landscapes.Search:
+        scores = np.array([run(factory, lr, options.seed)[-1] for lr in rates])
+        return landscapes.Search(float(rates[np.argmin(scores)]), rates, scores)
+
+    def losses(factory: Factory, lr: float) -> np.ndarray:
+        return np.array([run(factory, lr, options.seed + 1 + start) for start in range(starts)])
+
+    description = {"quantiles": (0.1, 0.9), "title": "Digits", "unit": "epoch", "measure": "loss on held-out digits"}
+    with _progress(factories, budget + starts, options.quiet) as counted:
+        return race(counted, search, losses, **description)
+
+
+@contextlib.contextmanager
+def _progress(factories: Mapping[str, Factory], runs: int, quiet: bool) -> Iterator[dict[str, Factory]]:
+    """The same factories, with a progress line, on a terminal only: each optimizer that they make is a run."""
+    total, disable = runs * len(factories), True if quiet or sys.stderr is None else None
+    with tqdm(total=total, disable=disable, leave=False) as bar:
+
+        def counted(name: str, factory: Factory) -> Factory:
+            def make(lr: float) -> Optimizer:
+                bar.set_description(name)
                 bar.update()
-            best = float(rates[np.argmin(scores)])
-            searches[name] = landscapes.Search(best, rates, scores)
-            found[name] = np.array([losses(factory, best, asked.seed + 1 + start) for start in range(starts)])
-            bar.update(starts)
-    lr = {name: search.lr for name, search in searches.items()}
-    return landscapes.Comparison(lr, found, searches, (0.1, 0.9), "Digits", "epoch", "loss on held-out digits")
+                return factory(lr)
+
+            return make
+
+        yield {name: counted(name, factory) for name, factory in factories.items()}

@@ -407,7 +407,7 @@ class PythonLoss(Loss):
                 scale = 1.0 / rows if weight is None else weight[:rows, None] / rows
                 y.grad[:rows] = gradient * scale
 
-        return gather, Op("whole", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
+        return gather, Op("serial", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
         return _two_levels(rows, argument, known, shares=True)

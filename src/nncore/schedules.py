@@ -30,7 +30,7 @@ Times = NDArray[np.int64]
 Per = Literal["step", "epoch"]
 
 
-Stretch = tuple[int, int, int]  # from this step on, which begins this epoch, epochs have so many steps
+Stretch = tuple[int, int, int]  # a step, the epoch that it begins, and the steps per epoch from there on
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class Clock:
     last: Stretch | None = None
 
     def _around(self, part: int, low: int, high: int) -> Times:
-        """Those in which the step (part 0) or epoch (part 1) goes from low to high, with a neighbor on each side: (3, k)."""
-        key, some = itemgetter(part), self.stretches
-        end = len(some) if self.last is None else bisect_left(some, self.last[0], key=itemgetter(0))
-        first = max(bisect_left(some, low, 0, end, key=key) - 1, 0)
-        beyond = min(bisect_right(some, high, first, end, key=key) + 1, end)
-        around = [*some[first:beyond], *([self.last] if self.last is not None and beyond == end else [])]
-        return np.array(around, np.int64).T
+        """The stretches in which the step (part 0) or epoch (part 1) goes from low to high, with one on each side: (3, k)."""
+        key, stretches = itemgetter(part), self.stretches
+        end = len(stretches) if self.last is None else bisect_left(stretches, self.last[0], key=itemgetter(0))
+        first = max(bisect_left(stretches, low, 0, end, key=key) - 1, 0)
+        stop = min(bisect_right(stretches, high, first, end, key=key) + 1, end)
+        last = [self.last] if self.last is not None and stop == end else []
+        return np.array([*stretches[first:stop], *last], np.int64).T
 
     def time(self, per: str, first_step: int, steps: int) -> Times:
         """The time at each of the steps first_step, …, first_step + steps - 1; 0 before it began."""
@@ -80,9 +80,9 @@ class Clock:
         if per == "step":
             return np.maximum(t - self.begin, 0)
         first, epoch, length = self._around(0, first_step, first_step + steps)
-        here = np.maximum(np.searchsorted(first, t, side="right") - 1, 0)
-        p, q, n = self.elapsed.numerator, self.elapsed.denominator, length[here]
-        return np.maximum(((epoch[here] * n + t - first[here]) * q - p * n) // (n * q), 0)
+        stretch = np.maximum(np.searchsorted(first, t, side="right") - 1, 0)
+        p, q, n = self.elapsed.numerator, self.elapsed.denominator, length[stretch]
+        return np.maximum(((epoch[stretch] * n + t - first[stretch]) * q - p * n) // (n * q), 0)
 
     def step_of(self, per: str, time: int) -> int:
         """The first step with this time, or a later one."""
@@ -90,18 +90,18 @@ class Clock:
             return self.begin + time
         p, q = (self.elapsed + time).as_integer_ratio()
         first, epoch, length = self._around(1, p // q, p // q)
-        reached = first - (epoch * q - p) * length // q  # where each stretch would reach it: first + ⌈(p/q − epoch) length⌉
-        stretch = int(np.argmax(np.append(reached[:-1] < first[1:], True)))
-        return int(reached[stretch] if stretch == 0 else max(reached[stretch], first[stretch]))
+        step = first - (epoch * q - p) * length // q  # at which each stretch would reach it: first + ⌈(p/q − epoch) length⌉
+        stretch = int(np.argmax(np.append(step[:-1] < first[1:], True)))
+        return int(step[stretch] if stretch == 0 else max(step[stretch], first[stretch]))
 
     def restarted(self, step: int) -> Clock:
         """A clock whose time begins at a step, in the middle of an epoch or not."""
-        around: list[Stretch] = self._around(0, step, step).T.tolist()
-        first, epoch, length = around[max(sum(stretch[0] <= step for stretch in around) - 1, 0)]
+        stretches: list[Stretch] = self._around(0, step, step).T.tolist()
+        first, epoch, length = stretches[max(sum(stretch[0] <= step for stretch in stretches) - 1, 0)]
         return Clock(self.stretches, step, epoch + Fraction(step - first, length), self.last)
 
 
-MOST_COUNTED = 2**44  # steps and epochs: the address of a random number has room for so many
+MOST_COUNTED = 2**44  # bound of steps and epochs, which are part of the address of a random number
 
 
 def step_or_epoch(name: str, value: Any) -> int:
@@ -292,8 +292,8 @@ class Polynomial(Schedule):
         self.initial, self.steps, self.final, self.power = initial, steps, final, power
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
-        left = 1 - np.minimum(t, self.steps) / self.steps
-        return self.final + (self.initial - self.final) * np.power(left, self.power)
+        remainder = 1 - np.minimum(t, self.steps) / self.steps
+        return self.final + (self.initial - self.final) * np.power(remainder, self.power)
 
 
 class Cosine(Schedule):
@@ -340,10 +340,10 @@ class Cosine(Schedule):
 
 
 class Warmup(Schedule):
-    """A straight way up (or down) to another schedule s, which then begins.
+    """A linear ramp to another schedule s, which starts afterwards.
 
     start + (s(0) − start)(t + 1)/(W + 1) for t < W = `steps`, then s(t − W): W steps strictly between `start` and s(0).
-    With ``per="epoch"`` W counts epochs and the way has a stair for each.
+    With ``per="epoch"`` W counts epochs and the ramp has a step for each.
 
     The time of s begins where the warm-up ends, in steps and in epochs: with ``per="epoch"`` s counts the steps since the epoch
     W began. If a warm-up by steps ends within an epoch, a part of that epoch counts: s has its epochs from there to the same
@@ -368,8 +368,8 @@ class Warmup(Schedule):
         end = clock.step_of(self.per, self.steps)
         rising = min(max(end - first_step, 0), steps)
         t, goal = clock.time(self.per, first_step, rising), self.after.values(0, 1)
-        way = self.start + (goal - self.start) * ((t + 1) / (self.steps + 1))
-        return np.concatenate((way, self.after.on(clock.restarted(end), first_step + rising, steps - rising)))
+        ramp = self.start + (goal - self.start) * ((t + 1) / (self.steps + 1))
+        return np.concatenate((ramp, self.after.on(clock.restarted(end), first_step + rising, steps - rising)))
 
 
 class OneCycle(Schedule):

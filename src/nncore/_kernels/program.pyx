@@ -105,7 +105,7 @@ cdef extern from "math/cpu.h" nogil:
     int nn_cpu_has_avx2()
     int nn_cpu_has_avx512()
 
-AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "whole": NN_WHOLE}
+AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "serial": NN_WHOLE}
 MAX_THREADS = NN_MAX_THREADS  # that a run can have
 
 # Of layout.h, which says what they are.

@@ -1,1 +1,1 @@
-"""What every part uses: checked fields, checks of data, files, figures, hints."""
+"""Shared utilities: checked fields, checks of data, files, figures, hints."""

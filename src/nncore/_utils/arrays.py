@@ -39,7 +39,7 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any
 
 
 def _zeros(size: int) -> NDArray[np.uint8]:
-    """So many bytes."""
+    """An array of ``size`` bytes."""
     if size >= HUGE_PAGE // 2 and hasattr(mmap, "MADV_HUGEPAGE"):
         first = next(_starts)
         room = (first + size + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE + HUGE_PAGE
@@ -63,7 +63,7 @@ def for_kernels(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[
 
 
 def own_arrays(value: Any) -> Any:
-    """What was unpickled, with memory of its own.
+    """The unpickled value, with arrays that nothing else shares.
 
     An array that comes out of a pickle may be memory-mapped, lie in a buffer that others use too, be read-only or unaligned. A
     dict keeps its identity: its arrays are exchanged in place.
@@ -71,9 +71,9 @@ def own_arrays(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype not in (np.float32, np.float64):
             return np.array(value)
-        own = aligned_zeros(value.shape, value.dtype)
-        own[...] = value
-        return own
+        copy = aligned_zeros(value.shape, value.dtype)
+        copy[...] = value
+        return copy
     if isinstance(value, dict):
         dict.update(value, {key: own_arrays(part) for key, part in value.items()})
     elif type(value) in (list, tuple):
@@ -82,7 +82,7 @@ def own_arrays(value: Any) -> Any:
 
 
 class OwnsArrays:
-    """Base of classes whose objects hold arrays that are written to: unpickled, an object has memory of its own."""
+    """Base of classes whose objects hold arrays that are written to: an unpickled object shares no memory."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(own_arrays(state))
@@ -102,7 +102,7 @@ def read_only(view: NDArray[Any]) -> NDArray[Any]:
 
 
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """What a user's function returned, as an array of real numbers of this shape."""
+    """The result of a user's function as an array of real numbers of this shape."""
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
@@ -122,7 +122,7 @@ def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) ->
 
 
 def overwrite(name: str, array: NDArray[Any], value: Any) -> None:
-    """What it means to assign to an array that others hold views of: its numbers change, the array stays."""
+    """Assign to an array that others hold views of: its numbers change, the array stays."""
     if value is array:  # as after array *= 2
         return
     given = np.asarray(value)

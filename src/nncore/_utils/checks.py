@@ -20,14 +20,14 @@ from nncore._utils.arrays import for_kernels
 from nncore._utils.fields import count
 
 __all__ = [
-    "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step",
+    "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step", "chunks",
     "column_names", "convert", "is_sparse", "names_of_columns", "not_finite", "shape_error",
 ]  # fmt: skip
 
 Array = NDArray[Any]
 MOST_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
 SINGLE_ROW = "; a single row is {}[np.newaxis]"
-CHUNK = 1 << 20  # numbers looked at together: a memory-mapped array is never held whole
+CHUNK = 1 << 20  # numbers processed together: a memory-mapped array is never held whole
 
 
 def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> Array:
@@ -42,8 +42,8 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
     rows = convert(array, dtype)
     if rows.ndim != 2:
         rows = rows.reshape(len(array), math.prod(shape))
-    between, within = rows.strides
-    if within != rows.itemsize or between % rows.itemsize or not rows.flags.aligned:
+    row_stride, stride = rows.strides
+    if stride != rows.itemsize or row_stride % rows.itemsize or not rows.flags.aligned:
         rows = for_kernels(rows)
     if not _kernels.all_finite(rows):
         raise not_finite(argument, rows, array.reshape(rows.shape))
@@ -51,7 +51,7 @@ def as_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X
 
 
 def shape_error(argument: str, expected: tuple[int, ...], got: tuple[int, ...], hint: str = "") -> ValueError:
-    """What to raise for examples of another shape."""
+    """The error for examples of another shape."""
     return ValueError(f"{argument} must have shape (n, {', '.join(map(str, expected))}), got {got}{hint}")
 
 
@@ -62,7 +62,7 @@ def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
 
 
 def is_sparse(values: Any) -> bool:
-    """Is it a sparse matrix or array of SciPy? Without importing it: who has one has imported it."""
+    """Whether it is a sparse matrix or array of SciPy, which is not imported: who has one has imported it."""
     if isinstance(values, np.ndarray):
         return False
     sparse = sys.modules.get("scipy.sparse")
@@ -82,18 +82,18 @@ def check_column_names(values: Any, known: tuple[str, ...] | None, argument: str
     names = column_names(values)
     if known is None or names is None or names == known:
         return
-    unseen, missing = ([n for n in some if n not in set(other)] for some, other in ((names, known), (known, names)))
-    problems = [f"{what}: {shown(some)[1:-1]}" for what, some in (("unseen", unseen), ("missing", missing)) if some]
+    differences = {"unseen": [n for n in names if n not in set(known)], "missing": [n for n in known if n not in set(names)]}
+    problems = [f"{kind}: {shown(list_)[1:-1]}" for kind, list_ in differences.items() if list_]
     pairs = enumerate(itertools.zip_longest(known, names))
-    place, (expected, got) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+    column, (expected, got) = next((column, pair) for column, pair in pairs if pair[0] != pair[1])
     raise ValueError(
         f"The feature names of {argument} should match those that were passed during {during}, in the same order. "
-        + ("; ".join(problems) or f"Expected {shown(expected)} as column {place}, got {shown(got)}")
+        + ("; ".join(problems) or f"Expected {shown(expected)} as column {column}, got {shown(got)}")
     )
 
 
 def names_of_columns(argument: str, names: Any, width: int) -> tuple[str, ...] | None:
-    """Names of so many columns that a user or a file gives, or None."""
+    """The names of ``width`` columns that a user or a file gives, or None."""
     if names is None:
         return None
     given = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
@@ -118,7 +118,7 @@ def as_numbers(values: Any, argument: str) -> Array:
 
 
 def _check_container(values: Any, argument: str) -> None:
-    """Raise for what NumPy would make something wrong of."""
+    """Raise for containers that NumPy would convert to something wrong."""
     if is_sparse(values):
         raise TypeError(f"{argument} must be dense here, got a sparse {type(values).__name__}: take {argument}.toarray()")
     if values is None:
@@ -224,7 +224,7 @@ def _text_hint(array: Array, argument: str) -> str:
 
 
 def convert(array: Array, dtype: DTypeLike) -> Array:
-    """The array in another dtype, itself if it has it; what is too large for it becomes infinite, without a warning."""
+    """The array in another dtype, itself if it has it; too large numbers become infinite, without a warning."""
     if array.dtype == dtype:
         return array
     with np.errstate(over="ignore"):
@@ -237,15 +237,20 @@ def check_finite(rows: Array, argument: str) -> None:
         raise not_finite(argument, rows, rows)
 
 
-def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
-    """What to raise for rows (n, ...) that are not all finite; ``given``: what they were converted from."""
+def chunks(rows: Array) -> Iterator[slice]:
+    """Slices of rows (n, ...) that hold a limited number of numbers each."""
     step = max(1, CHUNK // math.prod(rows.shape[1:]))
-    for start in range(0, len(rows), step):
-        bad = np.argwhere(~np.isfinite(rows[start : start + step]))
+    return (slice(start, start + step) for start in range(0, len(rows), step))
+
+
+def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
+    """The error for rows (n, ...) that are not all finite; ``given``: what they were converted from."""
+    for part in chunks(rows):
+        bad = np.argwhere(~np.isfinite(rows[part]))
         if len(bad):
-            place = (start + int(bad[0][0]), *bad[0][1:].tolist())
-            where = ", ".join(f"{name} {number}" for name, number in zip(("row", "column"), place, strict=False))
-            value = given[place]
+            position = (part.start + int(bad[0][0]), *bad[0][1:].tolist())
+            where = ", ".join(f"{name} {number}" for name, number in zip(("row", "column"), position, strict=False))
+            value = given[position]
             if np.isfinite(value):
                 return ValueError(f"{argument} is too large for {rows.dtype}, got {value!s} in {where}")
             return ValueError(f"{argument} must be finite, got {value!s} in {where}")
@@ -259,12 +264,12 @@ def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") 
 
 
 def check_step(value: Any) -> int:
-    """``value`` as the number of a training step: what the address of a random number has room for."""
+    """``value`` as the number of a training step, which is part of the address of a random number."""
     return count("step", value, 0, below=2**44)
 
 
 def check_dense(what: str, n: int, itemsize: int, advice: str) -> None:
-    """Raise if a matrix with a row and a column for each of n parameters makes no sense any more."""
+    """Raise if a matrix with a row and a column for each of n parameters would be too large."""
     if n > MOST_DENSE:
         raise ValueError(
             f"{what} of {n:,} parameters would take {itemsize * n * n / 1e9:,.0f} GB: expected at most {MOST_DENSE:,} "

@@ -49,8 +49,8 @@ class Field(Generic[G, T]):
 
     name: str
     argument: str
-    wanted = "a value"  # what it must be, for messages
-    instead = ""  # of it, for one that may be None
+    requirement = "a value"  # for messages: "<argument> must be <requirement>"
+    alternative = ""  # put before it: "None or "
 
     def __init__(self, *, argument: str = "") -> None:
         self.name = self.argument = argument
@@ -82,7 +82,7 @@ class Field(Generic[G, T]):
         return value
 
     def refuse(self, error: type[Exception], value: Any) -> NoReturn:
-        raise error(f"{self.argument} must be {self.instead}{self.wanted}, got {shown(value)}") from None
+        raise error(f"{self.argument} must be {self.alternative}{self.requirement}, got {shown(value)}") from None
 
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ class Number(Field[float, float]):
         self.most: float = most
 
     @property
-    def wanted(self) -> str:  # type: ignore[override]
+    def requirement(self) -> str:  # type: ignore[override]
         low, high = max(self.least, self.above), min(self.below, self.most)
         if low > -math.inf and high < math.inf:
             return f"a number in {'(' if self.above == low else '['}{low:g}, {high:g}{']' if self.most == high else ')'}"
@@ -157,7 +157,7 @@ class Count(Field[int, int]):
         self.below: int | None = below
 
     @property
-    def wanted(self) -> str:  # type: ignore[override]
+    def requirement(self) -> str:  # type: ignore[override]
         if self.below is None:
             return "a positive integer" if self.least == 1 else f"an integer of at least {self.least}"
         power = self.below.bit_length() - 1
@@ -176,7 +176,7 @@ class Count(Field[int, int]):
 class Flag(Field[bool, bool]):
     """True or False, and nothing that merely counts as one of them."""
 
-    wanted = "True or False"
+    requirement = "True or False"
 
     def check(self, value: Any) -> bool:
         if not isinstance(value, BOOL):
@@ -192,7 +192,7 @@ class Choice(Field[str, str]):
         self.choices = choices
 
     @property
-    def wanted(self) -> str:  # type: ignore[override]
+    def requirement(self) -> str:  # type: ignore[override]
         names = list(map(repr, self.choices))
         return " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
 
@@ -207,7 +207,7 @@ class Choice(Field[str, str]):
 class Name(Field[str, str]):
     """A string that is not empty."""
 
-    wanted = "a non-empty string"
+    requirement = "a non-empty string"
 
     def check(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -218,14 +218,14 @@ class Name(Field[str, str]):
 class PathLike(Field[str | os.PathLike[str], str]):
     """A path, kept as a string."""
 
-    wanted = "a path"
+    requirement = "a path"
 
     def check(self, value: Any) -> str:
         return os.fspath(value) if isinstance(value, (str, os.PathLike)) else self.refuse(TypeError, value)
 
 
 class Converted(Field[G, T]):
-    """What a function of the argument's name and value makes of it, or refuses."""
+    """A value converted, or refused, by a function of the argument's name and the value."""
 
     def __init__(self, convert: Callable[[str, G], T], *, argument: str = "") -> None:
         super().__init__(argument=argument)
@@ -243,7 +243,7 @@ class Instance(Field[T, T]):
         self.cls = cls
 
     @property
-    def wanted(self) -> str:  # type: ignore[override]
+    def requirement(self) -> str:  # type: ignore[override]
         return f"a{'n' if self.cls.__name__[0] in 'AEIOUaeiou' else ''} {self.cls.__name__}"
 
     def check(self, value: Any) -> T:
@@ -251,7 +251,7 @@ class Instance(Field[T, T]):
 
 
 class Fixed(Field[T, T]):
-    """What the rest of the object depends on: it is set before the object is made, or in its ``__dict__``."""
+    """An attribute that cannot be reassigned: it is set before the object is made, or in its ``__dict__``."""
 
     def __init__(self, once: str = "", advice: str = "") -> None:
         super().__init__()
@@ -281,7 +281,7 @@ class Maybe(_Of[G | None, T | None], Generic[G, T]):
 
     def __init__(self, field: Field[G, T]) -> None:
         super().__init__(field)
-        field.instead = "None or "
+        field.alternative = "None or "
 
     def check(self, value: Any) -> T | None:
         return None if value is None else self.field.check(value)
@@ -294,8 +294,8 @@ class ListOf(_Of[Sequence[G], tuple[T, ...]], Generic[G, T]):
         super().__init__(field)
 
     @property
-    def wanted(self) -> str:  # type: ignore[override]
-        return f"a list, each element {self.field.wanted}"
+    def requirement(self) -> str:  # type: ignore[override]
+        return f"a list, each element {self.field.requirement}"
 
     def check(self, value: Any) -> tuple[T, ...]:
         if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, np.ndarray)):
@@ -385,7 +385,7 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[str]) -> str:
-    """What is wrong with arguments that a constructor cannot take; nothing if it can."""
+    """The message for arguments that a constructor cannot take; empty if it can."""
     parameters = list(inspect.signature(init).parameters.values())[1:]
     kinds = {parameter.kind for parameter in parameters}
     known = [parameter.name for parameter in parameters]
@@ -400,10 +400,13 @@ def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[
 
 
 def _misfit(error: TypeError) -> str:
-    """What Python says of arguments that are missing or given twice, without the name of a base class."""
-    place, _, problem = str(error).partition(".__init__() ")
-    here = error.__traceback__ is None or error.__traceback__.tb_next is None  # not of another constructor, called within
-    return problem if here and place.isidentifier() and problem.startswith(("missing ", "got multiple ")) else ""
+    """Python's message for arguments that are missing or given twice, without the name of a base class."""
+    name, _, problem = str(error).partition(".__init__() ")
+    if (
+        error.__traceback__ is not None and error.__traceback__.tb_next is not None
+    ):  # of another constructor, called by this one
+        return ""
+    return problem if name.isidentifier() and problem.startswith(("missing ", "got multiple ")) else ""
 
 
 class Sealed:

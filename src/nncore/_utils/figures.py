@@ -39,11 +39,13 @@ def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
     return plt.figure(figsize=size, layout="constrained")
 
 
-def one_axes(what: str, path: SavePath, ax: Axes | None) -> tuple[Any, Any]:
+def one_axes(
+    what: str, path: SavePath, ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)
+) -> tuple[Any, Any]:  # fmt: skip
     """The given axes and their figure, or new ones."""
     if ax is not None:
         return ax.figure, ax
-    figure = new_figure(what, (6.4, 4.0), path)
+    figure = new_figure(what, size, path)
     return figure, figure.subplots()
 
 

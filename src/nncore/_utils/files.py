@@ -50,7 +50,7 @@ def named(file: Any) -> str:
 
 
 def class_name(cls: type) -> str:
-    """How files name a class: one that is not nncore's own is marked, so that it is never taken for one that is.
+    """The name of a class in files: one that is not nncore's own is marked, so that it is never taken for one that is.
 
     >>> import nncore as nn
     >>> class_name(nn.Tanh), class_name(dict)
@@ -113,7 +113,7 @@ def write(path: str | bytes | PathLike[str], data: bytes) -> None:
 
 
 def stream(path: Path) -> Callable[[], IO[bytes]] | None:
-    """What opens a pipe, a device or a file that this process has open, which are written into; None for files to be replaced.
+    """A function that opens a pipe, a device or a file that this process has open; None for files to be replaced.
 
     /dev/stdout, /dev/stderr and /dev/fd/N may have been redirected to a file: what others write to it stays.
     """
@@ -207,7 +207,7 @@ def _take_over(before: os.stat_result, file: int) -> None:
 
 
 def _prefix(target: Path) -> str:
-    """How the names of temporary files for this target begin: short, however long its own name is."""
+    """The prefix of temporary files for this target: short, however long its name is."""
     return f".nncore-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 

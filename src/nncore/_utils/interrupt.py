@@ -16,7 +16,7 @@ PATIENCE = 1.0  # seconds: if nothing has ended by then, the next press raises a
 
 
 class Interrupt:
-    """Within, Ctrl-C is noted: the work under way looks at ``pressed`` between its steps, and is brought to a tidy end.
+    """A block in which Ctrl-C is recorded: the work looks at ``pressed`` between its steps, and ends in order.
 
     At the end of the block KeyboardInterrupt is raised if Ctrl-C was pressed ``tolerated`` times and once more. The first press
     within two seconds after the last one of an earlier block counts as its second: so a loop over many calls, each of which

@@ -1,4 +1,4 @@
-"""The last few things that were made, kept for the next time."""
+"""A small LRU cache."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["LRUCache"]
 
 
 class LRUCache:
-    """A memory of at most ``most`` things by key; what was not used for the longest time gives way.
+    """A cache of at most ``most`` values by key, which evicts the least recently used.
 
-    Copies and pickles begin empty: what it holds can be made again.
+    Copies and pickles begin empty, as values can be made again.
 
     >>> squares = LRUCache(2)
     >>> squares.get(3, lambda: 9), squares.get(3, lambda: 0)
@@ -24,7 +24,7 @@ class LRUCache:
         self.last: tuple[Any, Any] = None, None  # what the user of the cache last asked for, and got
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What is kept under the key; else what ``make`` returns, which is kept."""
+        """The value of the key; if there is none, that which ``make`` returns, which is kept."""
         found = self._kept.pop(key, None)
         if found is None:
             found = make()

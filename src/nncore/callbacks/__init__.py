@@ -1,4 +1,4 @@
-"""What is called at the events of a training."""
+"""Callbacks: objects whose hooks are called at the events of a training."""
 
 from nncore.callbacks.base import Callback, LambdaCallback
 from nncore.callbacks.checkpoint import ModelCheckpoint

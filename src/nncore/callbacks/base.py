@@ -1,4 +1,4 @@
-"""What happens between epochs: stopping early, saving, logging.
+"""Callbacks, called between epochs: for stopping early, saving, logging.
 
 Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that
 keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays, which ``check_state``
@@ -7,15 +7,11 @@ checks before anything changes. A callback whose state was loaded before trainin
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from nncore._messages import shown
 from nncore._utils.fields import Configured, Converted, Maybe
-from nncore.history import larger_is_better
 
 __all__ = ["Callback", "LambdaCallback"]
 
@@ -69,7 +65,7 @@ class Callback(Configured):
         """After the last epoch, also when training was stopped or diverged."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs: JSON values and arrays."""
+        """The state that a resumed training needs: JSON values and arrays."""
         return {}
 
     @classmethod
@@ -77,59 +73,7 @@ class Callback(Configured):
         """Raise ValueError or TypeError if `state` is not what `state_dict` returns, in a training of `model` if given."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-
-
-def _check_names(kind: type, state: Any, names: Collection[str], optional: Collection[str] = ()) -> None:
-    if not isinstance(state, Mapping):
-        raise TypeError(f"state of {kind.__name__} must be a mapping, got {shown(state)}")
-    missing, unexpected = sorted(set(names) - set(state)), sorted(set(state) - {*names, *optional})
-    if missing or unexpected:
-        raise ValueError(f"state of {kind.__name__}: missing {missing}, unexpected {unexpected}")
-
-
-def _check_best(value: Any) -> None:
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if value is not None and not (real and not math.isnan(value)):
-        raise ValueError(f"best must be a number or None, got {shown(value)}")
-
-
-class _Best:
-    """The best value of a column so far: v replaces b if it is better by more than min_delta (or, if that is relative,
-    min_delta·|b|); NaN never does.
-    """
-
-    def __init__(self, column: str, mode: str, min_delta: float = 0.0, relative: bool = False) -> None:
-        if not isinstance(column, str):
-            raise TypeError(f"monitor must be the name of a column, got {shown(column)}")
-        self.column = column
-        self.min_delta, self.relative = min_delta, relative
-        self.larger = larger_is_better(column, mode)
-        self.value: float | None = None
-
-    def check(self, columns: Collection[str]) -> None:
-        """Raise unless the column is among these."""
-        if self.column in columns:
-            return
-        hint = ""
-        if self.column.startswith("val_") and not any(column.startswith("val_") for column in columns):
-            hint = ". Columns val_… need validation_data or validation_split"
-        elif self.column == "val_accuracy":
-            hint = '. It needs Trainer(..., metrics=["accuracy"])'
-        elif f"running_{self.column}" in columns:
-            hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
-        raise ValueError(f"monitor: there is no column {shown(self.column)}; there are {', '.join(columns) or 'none'}{hint}")
-
-    def update(self, row: Mapping[str, Any]) -> bool:
-        """Look at a row; whether it holds the best value so far."""
-        self.check(row)
-        value = float(row[self.column])
-        best = (-math.inf if self.larger else math.inf) if self.value is None else self.value
-        margin = self.min_delta * (abs(best) if self.relative and math.isfinite(best) else 1)
-        better = value - margin > best if self.larger else value + margin < best
-        if better:
-            self.value = value
-        return better
+        """Restore what `state_dict` returned."""
 
 
 def _hook(name: str, value: Any) -> Callable[..., Any]:
@@ -139,7 +83,7 @@ def _hook(name: str, value: Any) -> Callable[..., Any]:
 
 
 class LambdaCallback(Callback):
-    """A callback made of functions.
+    """Call functions as callbacks.
 
     Parameters
     ----------
@@ -167,10 +111,6 @@ class LambdaCallback(Callback):
     ) -> None:
         self._train_begin, self._epoch_begin = on_train_begin, on_epoch_begin
         self._epoch_end, self._train_end = on_epoch_end, on_train_end
-        self._given = {
-            "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
-            "on_train_end": on_train_end,
-        }  # fmt: skip
 
     @property
     def every_epoch(self) -> bool:  # type: ignore[override]
@@ -193,5 +133,5 @@ class LambdaCallback(Callback):
             self._train_end(trainer)
 
     def __repr__(self) -> str:
-        given = [f"{name}={function!r}" for name, function in self._given.items() if function is not None]
-        return f"LambdaCallback({', '.join(given)})"
+        hooks = [f"{name}={function!r}" for name, function in self._arguments().items() if function is not None]
+        return f"LambdaCallback({', '.join(hooks)})"

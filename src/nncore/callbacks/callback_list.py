@@ -13,7 +13,7 @@ __all__ = ["CallbackList"]
 
 
 class CallbackList:
-    """One method per event.
+    """Calls all callbacks at each event.
 
     Attributes
     ----------
@@ -41,15 +41,15 @@ class CallbackList:
             callback.check_columns(columns)
 
     def load_states(self, states: Iterable[Mapping[str, Any]]) -> None:
-        """Each goes on with the first state of its class among those of a checkpoint."""
+        """Load into each callback the first state of its class among those of a checkpoint."""
         waiting = list(states)
         for callback in self.callbacks:
             name = class_name(type(callback))
-            mine = next((entry for entry in waiting if entry["class"] == name), None)
-            if mine:
-                waiting.remove(mine)
+            entry = next((entry for entry in waiting if entry["class"] == name), None)
+            if entry:
+                waiting.remove(entry)
                 try:
-                    callback.load_state_dict(mine["state"])
+                    callback.load_state_dict(entry["state"])
                 except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                     raise ValueError(f"the checkpoint holds no state that {name} can take up: {shown(error)}") from error
 

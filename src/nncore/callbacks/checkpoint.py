@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nncore._messages import shown
-from nncore._utils.fields import Choice, Flag, Maybe, Name, PathLike
+from nncore._utils.fields import Flag, Maybe, Name, PathLike
 from nncore._utils.files import check_target
-from nncore.callbacks.base import Callback, _Best, _check_best, _check_names
+from nncore.callbacks.best import Best, BestCallback
 
 __all__ = ["ModelCheckpoint"]
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(BestCallback):
     """Save the trainer after epochs: ``trainer.save(path)``.
 
     Give it last among the callbacks, so that what it saves includes what the others made of the epoch.
@@ -56,8 +56,7 @@ class ModelCheckpoint(Callback):
     monitor: Maybe[str, str] = Maybe(Name())
     save_best_only: Maybe[bool, bool] = Maybe(Flag())
     last_path: Maybe[str | os.PathLike[str], str] = Maybe(PathLike())
-    _best: _Best | None
-    mode: Choice = Choice("auto", "min", "max")
+    counts = ("last_path",)
 
     def __init__(
         self,
@@ -67,24 +66,19 @@ class ModelCheckpoint(Callback):
         mode: str = "auto",
     ) -> None:
         self.path, self.monitor, self.save_best_only, self.mode = path, monitor, save_best_only, mode
-        self._resumed = False
         self._reset()
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         if self.save_best_only and self.monitor is None:
             raise ValueError("save_best_only=True needs a monitor, for example monitor='val_loss'")
-        if assigned:
-            best, self._best = self._best, None if self.monitor is None else _Best(self.monitor, self.mode)
-            if best and self._best and best.column == self.monitor:
-                self._best.value = best.value
+        super().check_fields(assigned)
+
+    def _new_best(self) -> Best | None:
+        return None if self.monitor is None else Best(self.monitor, self.mode)
 
     def _reset(self) -> None:
-        self._best = None if self.monitor is None else _Best(self.monitor, self.mode)
+        super()._reset()
         self.last_path = None
-
-    @property
-    def best(self) -> float | None:
-        return None if self._best is None else self._best.value
 
     def filename(self, epoch: int, row: Mapping[str, Any]) -> str:
         """`path` with the numbers filled in."""
@@ -96,15 +90,12 @@ class ModelCheckpoint(Callback):
 
     def check_columns(self, columns: Sequence[str]) -> None:
         self.filename(1, dict.fromkeys(columns, 0.0))
-        if self._best is not None:
-            self._best.check(columns)
+        super().check_columns(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         known, brace, _ = self.path.partition("{")
         check_target(f"{known}file" if brace else self.path)
-        if not self._resumed:
-            self._reset()
-        self._resumed = False
+        super().on_train_begin(trainer)
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         path = self.filename(epoch, row)
@@ -112,22 +103,3 @@ class ModelCheckpoint(Callback):
         if better or not (self.monitor if self.save_best_only is None else self.save_best_only):
             self.last_path = path
             trainer.save(path)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best value and the last path."""
-        return {"best": self.best, "last_path": self.last_path}
-
-    @classmethod
-    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
-        _check_names(cls, state, ("best", "last_path"))
-        _check_best(state["best"])
-        if not isinstance(state["last_path"], (str, type(None))):
-            raise ValueError(f"last_path must be a path or None, got {shown(state['last_path'])}")
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.check_state(state)
-        self._reset()
-        if self._best is not None:
-            self._best.value = state["best"]
-        self.last_path = state["last_path"]
-        self._resumed = True

@@ -61,26 +61,26 @@ class CSVLogger(Callback):
         self.path, self.append = path, append
         self._columns: list[str] = []
         self._mark = b""  # the file's byte order mark
-        self._whole: bytes | None = None  # what is kept of a file whose last line was cut off
+        self._rest: bytes | None = None  # what is kept of a file whose last line was cut off
         self._begins = True
         self._stream: IO[bytes] | None = None
 
     def on_train_begin(self, trainer: Any) -> None:
         check_target(self.path)
-        self._columns, self._mark, self._whole = [], b"", None
+        self._columns, self._mark, self._rest = [], b"", None
         goes_on = self.append and self.path.exists() and not stream(self.path)
         if goes_on:
             text = self.path.read_bytes()
-            whole = text[: text.rfind(b"\n") + 1]
-            if whole.startswith(codecs.BOM_UTF8):
+            lines = text[: text.rfind(b"\n") + 1]
+            if lines.startswith(codecs.BOM_UTF8):
                 self._mark = codecs.BOM_UTF8
-            if text and not whole:
+            if text and not lines:
                 raise ValueError(f"path must be a CSV file with whole lines to append to, got {self.path} without a line end")
             try:
-                self._columns = next(_lines(whole), [])
+                self._columns = next(_lines(lines), [])
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
-            self._whole = whole if whole != text else None
+            self._rest = lines if lines != text else None
         self._begins = not goes_on
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
@@ -91,9 +91,9 @@ class CSVLogger(Callback):
             else:
                 write(self.path, b"")
             self._begins = False
-        if self._whole is not None:
-            write(self.path, self._whole)
-            self._whole = None
+        if self._rest is not None:
+            write(self.path, self._rest)
+            self._rest = None
         values = {**row, "epoch": epoch}
         new = [c for c in dict.fromkeys(["epoch", *row]) if c not in self._columns]
         if new:

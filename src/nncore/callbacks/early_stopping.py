@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from nncore._messages import shown
-from nncore._utils.fields import Choice, Count, Flag, Maybe, Name, Number
-from nncore.callbacks.base import Callback, _Best, _check_best, _check_names
-from nncore.schedules import step_or_epoch
+from nncore._utils.fields import Count, Flag, Maybe, Name, Number
+from nncore.callbacks.best import Best, BestCallback
+from nncore.schedules import MOST_COUNTED
 
 __all__ = ["EarlyStopping"]
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(BestCallback):
     """Stop when a column has not improved for `patience` epochs in a row, and go back to the best epoch.
 
     With v the column's value, b the best value so far and w the number of epochs since::
@@ -71,12 +71,13 @@ class EarlyStopping(Callback):
     monitor: Name = Name()
     patience: Count = Count(0)
     min_delta: Number = Number(0)
-    mode: Choice = Choice("auto", "min", "max")
     restore_best: Flag = Flag()
-    wait: Count = Count(0)
-    best_epoch: Maybe[int, int] = Maybe(Count(0))
+    wait: Count = Count(0, below=MOST_COUNTED)
+    best_epoch: Maybe[int, int] = Maybe(Count(0, below=MOST_COUNTED))
     stopped_epoch: Maybe[int, int] = Maybe(Count(0))
-    _best: _Best
+    counts = ("wait", "best_epoch")
+    arrays = ("best_parameters", "best_state")
+    _best: Best
 
     def __init__(
         self,
@@ -88,39 +89,27 @@ class EarlyStopping(Callback):
     ) -> None:
         self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.restore_best = restore_best
-        self._resumed = False
         self._reset()
 
-    def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        if assigned:  # what is best so far stays, unless it is of another column
-            best, self._best = self._best, _Best(self.monitor, self.mode, self.min_delta)
-            self._best.value = best.value if best.column == self.monitor else None
+    def _new_best(self) -> Best:
+        return Best(self.monitor, self.mode, self.min_delta)
 
     def _reset(self) -> None:
-        self._best = _Best(self.monitor, self.mode, self.min_delta)
+        super()._reset()
         self._parameters: np.ndarray | None = None
         self._state: np.ndarray | None = None
         self.wait, self.best_epoch, self.stopped_epoch = 0, None, None
 
-    @property
-    def best(self) -> float | None:
-        return self._best.value
-
-    def check_columns(self, columns: Sequence[str]) -> None:
-        self._best.check(columns)
-
     def on_train_begin(self, trainer: Any) -> None:
-        if not self._resumed:
-            self._reset()
-        self._resumed = False
+        super().on_train_begin(trainer)
         self._check_kept(self._parameters, self._state, trainer.model)
 
     @staticmethod
     def _check_kept(parameters: Any, state: Any, model: Any) -> None:
         """Raise unless these are a model's best parameters and state, or None."""
-        for name, kept, own in (("parameters", parameters, model.parameters), ("state", state, model.state)):
-            if kept is not None and (kept.shape, kept.dtype) != (own.shape, own.dtype):
-                what = f"shape {own.shape} and {own.dtype}, got {kept.shape} and {kept.dtype}"
+        for name, best, array in (("parameters", parameters, model.parameters), ("state", state, model.state)):
+            if best is not None and (best.shape, best.dtype) != (array.shape, array.dtype):
+                what = f"shape {array.shape} and {array.dtype}, got {best.shape} and {best.dtype}"
                 raise ValueError(f"EarlyStopping goes on with the best {name} of another model, which must have {what}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
@@ -141,23 +130,18 @@ class EarlyStopping(Callback):
             trainer.model.state[...] = self._state
 
     def state_dict(self) -> dict[str, Any]:
-        """The count, the best value and epoch and, with restore_best, copies of the best parameters and state."""
-        state: dict[str, Any] = {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch}
+        """The best value and epoch, the count and, with restore_best, copies of the best parameters and state."""
+        state = super().state_dict()
         if self._parameters is not None and self._state is not None:
             state |= {"best_parameters": self._parameters.copy(), "best_state": self._state.copy()}
         return state
 
     @classmethod
     def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
-        kept = ("best_parameters", "best_state")
-        _check_names(cls, state, ("wait", "best", "best_epoch"), kept)
-        _check_best(state["best"])
-        step_or_epoch("wait", state["wait"])
-        if state["best_epoch"] is not None:
-            step_or_epoch("best_epoch", state["best_epoch"])
-        if not set(kept) & set(state):
+        super().check_state(state, model)
+        if not set(cls.arrays) & set(state):
             return
-        for name in kept:
+        for name in cls.arrays:
             array = state.get(name)
             if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ValueError(f"{name} must be a 1-D array of finite numbers, got {shown(array)}")
@@ -165,9 +149,6 @@ class EarlyStopping(Callback):
             cls._check_kept(state["best_parameters"], state["best_state"], model)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.check_state(state)
-        self._reset()
-        self.wait, self._best.value, self.best_epoch = state["wait"], state["best"], state["best_epoch"]
+        super().load_state_dict(state)
         if "best_parameters" in state:
             self._parameters, self._state = np.array(state["best_parameters"]), np.array(state["best_state"])
-        self._resumed = True

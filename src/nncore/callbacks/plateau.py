@@ -1,19 +1,24 @@
-"""Reducing the learning rate when nothing improves any more."""
+"""Reduce the learning rate when a metric stops improving."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nncore._messages import shown
-from nncore._utils.fields import Choice, Count, Instance, Name, Number
-from nncore.callbacks.base import Callback, _Best, _check_best, _check_names
-from nncore.schedules import Schedule, step_or_epoch
+from nncore._utils.fields import Choice, Converted, Count, Name, Number
+from nncore.callbacks.best import Best, BestCallback
+from nncore.schedules import MOST_COUNTED, Schedule, step_or_epoch
 
 __all__ = ["ReduceLROnPlateau"]
 
 
-class ReduceLROnPlateau(Callback):
+def _epochs(name: str, value: Any) -> list[int]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list of epochs, got {shown(value)}")
+    return [step_or_epoch(name, epoch) for epoch in value]
+
+
+class ReduceLROnPlateau(BestCallback):
     """Multiply the learning rate by `factor` when a column has not improved for `patience` epochs in a row.
 
     With v the column's value, b the best one so far and w the number of epochs without improvement::
@@ -79,12 +84,12 @@ class ReduceLROnPlateau(Callback):
     threshold_mode: Choice = Choice("rel", "abs")
     cooldown: Count = Count(0)
     min_lr: Number = Number(0)
-    mode: Choice = Choice("auto", "min", "max")
     counting: Choice = Choice("keras", "pytorch")
-    wait: Count = Count(0)
-    resting: Count = Count(0)
-    reductions: Instance[list[int]] = Instance[list[int]](list)
-    _best: _Best
+    wait: Count = Count(0, below=MOST_COUNTED)
+    resting: Count = Count(0, below=MOST_COUNTED)
+    reductions: Converted[list[int], list[int]] = Converted(_epochs)
+    counts = ("wait", "resting", "reductions")
+    _best: Best
 
     def __init__(
         self,
@@ -101,33 +106,21 @@ class ReduceLROnPlateau(Callback):
         self.monitor, self.mode, self.factor, self.min_lr = monitor, mode, factor, min_lr
         self.patience, self.cooldown, self.threshold = patience, cooldown, threshold
         self.threshold_mode, self.counting = threshold_mode, counting
-        self._resumed = False
         self._reset()
 
-    def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        if assigned:  # what is best so far stays, unless it is of another column
-            best, self._best = self._best, _Best(self.monitor, self.mode, self.threshold, self.threshold_mode == "rel")
-            self._best.value = best.value if best.column == self.monitor else None
+    def _new_best(self) -> Best:
+        return Best(self.monitor, self.mode, self.threshold, relative=self.threshold_mode == "rel")
 
     def _reset(self) -> None:
-        self._best = _Best(self.monitor, self.mode, self.threshold, relative=self.threshold_mode == "rel")
+        super()._reset()
         self.wait = self.resting = 0
         self.reductions = []
-
-    @property
-    def best(self) -> float | None:
-        return self._best.value
-
-    def check_columns(self, columns: Sequence[str]) -> None:
-        self._best.check(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
         optimizer = trainer.optimizer
         if "lr" not in optimizer.hyperparameters or isinstance(optimizer.lr, Schedule):
             raise ValueError(f"ReduceLROnPlateau needs an optimizer whose lr is a number, got {shown(optimizer)}")
-        if not self._resumed:
-            self._reset()
-        self._resumed = False
+        super().on_train_begin(trainer)
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)
@@ -139,25 +132,3 @@ class ReduceLROnPlateau(Callback):
             trainer.optimizer.lr = max(self.factor * trainer.optimizer.lr, min(self.min_lr, trainer.optimizer.lr))
             self.wait, self.resting = 0, self.cooldown
             self.reductions.append(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What has been counted; the rate itself is the optimizer's."""
-        return {"best": self.best, "wait": self.wait, "resting": self.resting, "reductions": list(self.reductions)}
-
-    @classmethod
-    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
-        _check_names(cls, state, ("best", "wait", "resting", "reductions"))
-        _check_best(state["best"])
-        step_or_epoch("wait", state["wait"])
-        step_or_epoch("resting", state["resting"])
-        if not isinstance(state["reductions"], list):
-            raise ValueError(f"reductions must be a list of epochs, got {shown(state['reductions'])}")
-        for epoch in state["reductions"]:
-            step_or_epoch("reductions", epoch)
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.check_state(state)
-        self._reset()
-        self._best.value, self.wait, self.resting = state["best"], state["wait"], state["resting"]
-        self.reductions = list(state["reductions"])
-        self._resumed = True

@@ -1,4 +1,4 @@
-"""What all scalers share: fitting at once or in portions, applying, scikit-learn's conventions."""
+"""Base of the scalers: fitting at once or in portions, applying, scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import (
-    CHUNK,
     SINGLE_ROW,
     as_numbers,
     check_column_names,
     check_finite,
+    chunks,
     column_names,
     convert,
     names_of_columns,
 )
-from nncore._utils.fields import Choice, Configured, assign
+from nncore._utils.fields import Choice, Configured, assign, plain
 
 __all__ = ["Scaler"]
 
@@ -69,13 +69,13 @@ class Scaler(Configured):
         raise NotImplementedError
 
     def _derive(self) -> None:
-        """What follows from the state."""
+        """Derive attributes from the state."""
 
     def _solve(self) -> None:
-        """What is part of the state and takes work to find."""
+        """Compute the expensive parts of the state."""
 
     def _possible(self) -> bool:
-        """Could data have led to this state?"""
+        """Whether data could have led to this state."""
         raise NotImplementedError
 
     def _forward(self, rows: Array) -> Array:
@@ -115,9 +115,8 @@ class Scaler(Configured):
         rows = self._rows(X, "X")[1]
         before = dict(self.__dict__)
         try:
-            step = max(1, CHUNK // rows.shape[1])
-            for start in range(0, len(rows), step):
-                self._learn(np.ascontiguousarray(rows[start : start + step], dtype=np.float64))  # one order of sums
+            for part in chunks(rows):
+                self._learn(np.ascontiguousarray(rows[part], dtype=np.float64))  # one order of sums
             if self.n_samples_seen_.all():
                 self._derive()
                 self._solve()
@@ -167,10 +166,8 @@ class Scaler(Configured):
         self._check_fitted()
         shape, rows = self._rows(X, argument)
         result = np.empty(rows.shape, dtype=rows.dtype if rows.dtype.kind == "f" else np.float64)
-        step = max(1, CHUNK // rows.shape[1])
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: whoever takes it will say so
-            for start in range(0, len(rows), step):
-                part = slice(start, start + step)
+            for part in chunks(rows):
                 result[part] = function(np.ascontiguousarray(rows[part], dtype=np.float64))
         return result.reshape(shape)
 
@@ -187,9 +184,9 @@ class Scaler(Configured):
                 + (SINGLE_ROW.format(argument) if array.shape == (expected,) else "")
             )
         if rows.dtype.kind == "f" and rows.itemsize > 8:  # of more digits than the scalers compute with
-            given, rows = rows, convert(rows, np.float64)
-            if (np.isinf(rows) & np.isfinite(given)).any():
-                raise ValueError(f"{argument} is too large for float64, got numbers up to {np.nanmax(np.abs(given))}")
+            original, rows = rows, convert(rows, np.float64)
+            if (np.isinf(rows) & np.isfinite(original)).any():
+                raise ValueError(f"{argument} is too large for float64, got numbers up to {np.nanmax(np.abs(original))}")
         _check(rows, self.nan, argument)
         return array.shape, rows
 
@@ -231,7 +228,7 @@ class Scaler(Configured):
         return self
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        """What follows from the arguments follows from the new ones."""
+        """Derive anew what follows from the arguments."""
         if assigned and hasattr(self, "n_features_in_") and self.n_samples_seen_.all():
             self._derive()
 
@@ -243,18 +240,18 @@ class Scaler(Configured):
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
-        given = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
-        return f"{type(self).__name__}({', '.join(given)})"
+        arguments = [
+            f"{name}={value!r}" for name, value in self.get_params().items() if plain(value) != plain(defaults[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
 def _check(rows: Array, nan: str, argument: str) -> None:
     if nan == "error":
         check_finite(rows, argument)
         return
-    step = max(1, CHUNK // rows.shape[1])
-    for start in range(0, len(rows), step):
-        infinite = np.isinf(rows[start : start + step])
-        if infinite.any():
-            row, column = np.argwhere(infinite)[0]
-            value = rows[start + row, column]
-            raise ValueError(f"{argument} must not be infinite, got {value} in row {start + row}, column {column}")
+    for part in chunks(rows):
+        infinite = np.argwhere(np.isinf(rows[part]))
+        if len(infinite):
+            row, column = infinite[0] + (part.start, 0)
+            raise ValueError(f"{argument} must not be infinite, got {rows[row, column]} in row {row}, column {column}")

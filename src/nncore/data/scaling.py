@@ -58,13 +58,13 @@ class StandardScaler(Scaler):
     scale_: Array
 
     def _merge(self, rows: Array) -> dict[str, Array]:
-        here = ~np.isnan(rows)
-        n_b = here.sum(axis=0)
+        values = ~np.isnan(rows)
+        n_b = values.sum(axis=0)
         # Deviations from a value of the feature itself: exactly 0 if it is constant, and no digits are lost to a large mean.
-        origin = rows[here.argmax(axis=0), np.arange(rows.shape[1])]
-        deviation = np.where(here, rows - origin, 0)
+        origin = rows[values.argmax(axis=0), np.arange(rows.shape[1])]
+        deviation = np.where(values, rows - origin, 0)
         shift = deviation.sum(axis=0) / np.maximum(n_b, 1)
-        deviation = np.where(here, deviation - shift, 0)
+        deviation = np.where(values, deviation - shift, 0)
         mean_b = np.where(n_b, origin + shift, 0)
         squares_b = (deviation**2).sum(axis=0)
         if not hasattr(self, "mean_"):
@@ -169,7 +169,7 @@ class Decorrelate(Scaler):
     D holds the standard deviations; the rows of V are the eigenvectors of the correlation matrix D⁻¹ Σ D⁻¹ = Vᵀ Λ V, by which
     the result does not depend on the features' units. Directions are ordered by their eigenvalue, the largest first. A
     direction without variance (a constant feature, one that others determine) is not divided by 0 but by 1: it becomes 0, and
-    the way back stays exact.
+    the inverse stays exact.
 
     Variances and covariances are the biased ones, divided by n (scikit-learn's ``PCA(whiten=True)``: by n − 1).
 

@@ -1,4 +1,4 @@
-"""Sparse inputs: rows of a compressed matrix, which a program writes out a batch at a time."""
+"""Sparse inputs: rows of a compressed matrix, which a program expands batch by batch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class SparseRows:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, chosen: Int) -> SparseRows:
-        """Some of the rows, by their numbers."""
-        counts = np.diff(self.starts)[chosen]
+    def __getitem__(self, numbers: Int) -> SparseRows:
+        """The rows with these numbers."""
+        counts = np.diff(self.starts)[numbers]
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(self.starts.dtype)
-        places = np.repeat(self.starts[:-1][chosen] - starts[:-1], counts) + np.arange(starts[-1])
+        places = np.repeat(self.starts[:-1][numbers] - starts[:-1], counts) + np.arange(starts[-1])
         return SparseRows(self.values[places], self.columns[places], starts, self.width)
 
 

@@ -83,10 +83,10 @@ def train_validation_split(
     if stratify:
         if labels is None:
             raise ValueError("stratify=True needs y")
-        chosen = _stratified(labels[order], fraction, held_back)
+        validation = _stratified(labels[order], fraction, held_back)
     else:
-        chosen = np.arange(n) < held_back
-    return order[~chosen], order[chosen]
+        validation = np.arange(n) < held_back
+    return order[~validation], order[validation]
 
 
 def _labels(y: Any) -> NDArray[Any]:
@@ -101,7 +101,7 @@ def _labels(y: Any) -> NDArray[Any]:
 
 
 def _stratified(labels: NDArray[Any], fraction: float, held_back: int) -> NDArray[np.bool_]:
-    """Which rows to hold back: of each class its first ones."""
+    """A mask of the rows to hold back: of each class its first ones."""
     _, code, count = np.unique(labels, axis=0 if labels.ndim > 1 else None, return_inverse=True, return_counts=True)
     code = code.reshape(-1)
     if (count == 1).any():  # classes of one row become one class, the last

@@ -1,4 +1,4 @@
-"""Functions to watch optimizers on, recordings and pictures of their walks, fair comparison, and the theory of momentum.
+"""Test functions for optimizers, recordings and plots of trajectories, fair comparison, and the theory of momentum.
 
 The optimizers are those that train networks.
 """

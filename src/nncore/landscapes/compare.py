@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import curve_style, finish, legend, loss_axis, new_figure
+from nncore._utils.figures import curve_style, finish, legend, loss_axis, one_axes
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
 from nncore.landscapes.functions import Landscape
@@ -43,8 +43,8 @@ def steps_to(goal: ArrayLike, losses: ArrayLike) -> Array:
     >>> steps_to(0.1, [[1.0, 0.5, 0.1, 0.0], [1.0, 0.1, 0.4, 0.1], [1.0, 0.1, 0.3, 0.2]])
     array([ 2.,  3., inf])
     """
-    there = np.asarray(losses, np.float64) <= np.asarray(goal, np.float64)[..., None]
-    stays = np.logical_and.accumulate(there[..., ::-1], axis=-1)[..., ::-1]
+    below = np.asarray(losses, np.float64) <= np.asarray(goal, np.float64)[..., None]
+    stays = np.logical_and.accumulate(below[..., ::-1], axis=-1)[..., ::-1]
     return np.where(stays.any(axis=-1), stays.argmax(axis=-1), np.inf)
 
 
@@ -55,7 +55,7 @@ def final_loss(losses: Array) -> Array:
 
 @dataclass(frozen=True)
 class Search:
-    """What `search_lr` tried.
+    """The result of `search_lr`.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ class Comparison:
         return len(next(iter(self.losses.values())))
 
     def _final(self, name: str) -> Array:
-        """What the final losses are compared by; what lies beyond the goal counts as at the goal."""
+        """The numbers by which final losses are compared; beyond the goal all count as at the goal."""
         if self.goal is None:
             return self.losses[name][:, -1]
         return np.maximum(_shares(self.losses[name])[:, -1], self.goal)
@@ -220,7 +220,7 @@ class Comparison:
         return np.quantile(values, [low, 0.5, high], axis=0, method="nearest")
 
     def _ends(self) -> tuple[str, str]:
-        """What the ends of the band are called: of few runs they are the smallest and the largest."""
+        """The names of the ends of the band: of few runs they are the smallest and the largest."""
         least, _, most = self._three(np.arange(float(self._runs)))
         low, high = (f"{100 * quantile:g} %" for quantile in self.quantiles)
         return "min" if least == 0 else low, "max" if most == self._runs - 1 else high
@@ -265,7 +265,7 @@ class Comparison:
 
         Where there is a goal, the losses are divided by those at the start, and a curve ends where its optimizer arrives; below
         the goal are the median number of steps and its band, at the right end the bands of the losses of those that do not
-        arrive. Otherwise the quantiles of the losses are drawn as a band. Diverging runs leave at the top.
+        arrive. Otherwise the quantiles of the losses are drawn as a band. Diverging runs leave the plot at the top.
 
         Parameters
         ----------
@@ -274,8 +274,7 @@ class Comparison:
         ax : Axes, optional
             Draw there.
         """
-        figure: Any = new_figure("Comparison.plot", (9.4, 5.0), path) if ax is None else ax.figure
-        ax = figure.add_subplot() if ax is None else ax
+        figure, ax = one_axes("Comparison.plot", path, ax, (9.4, 5.0))
         draw = self._draw_losses if self.goal is None else self._draw_steps
         draw(ax)
         ax.set(xlabel=self.unit)
@@ -399,18 +398,31 @@ def compare(
         )
     number("goal", goal, above=0, below=1)
     lowest: float = f.lowest
-    here, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
+    search_starts, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
 
-    share = max(goal, 4 * np.finfo(np.float64).eps * abs(lowest) / float(np.median(f.value(here) - lowest)))
-    searches = {
-        name: search_lr(factory, f, here, steps, budget, low, high, score=lambda losses: _steps_needed(share, losses - lowest))
-        for name, factory in factories.items()
-    }
-    losses = {
-        name: _runs(factory, searches[name].lr, f, fresh, steps) - lowest for name, factory in factories.items()
-    }  # fmt: skip
-    rates = {name: search.lr for name, search in searches.items()}
-    return Comparison(rates, losses, searches, quantiles, f.name.replace("_", " ").capitalize(), goal=share)
+    share = max(goal, 4 * np.finfo(np.float64).eps * abs(lowest) / float(np.median(f.value(search_starts) - lowest)))
+
+    def search(factory: Factory) -> Search:
+        return search_lr(factory, f, search_starts, steps, budget, low, high, score=lambda y: _steps_needed(share, y - lowest))
+
+    def losses(factory: Factory, lr: float) -> Array:
+        return _runs(factory, lr, f, fresh, steps) - lowest
+
+    return race(
+        factories, search, losses, quantiles=quantiles, title=f.name.replace("_", " ").capitalize(), goal=share
+    )  # fmt: skip
+
+
+def race(
+    factories: Mapping[str, Factory], search: Callable[[Factory], Search], losses: Callable[[Factory, float], Array],
+    **description: Any,
+) -> Comparison:  # fmt: skip
+    """Search a learning rate for every optimizer, then take its losses from fresh starts; the rest describes the comparison."""
+    searches = {name: search(factory) for name, factory in factories.items()}
+    rates = {name: found.lr for name, found in searches.items()}
+    return Comparison(
+        rates, {name: losses(factory, rates[name]) for name, factory in factories.items()}, searches, **description
+    )
 
 
 def _shares(losses: Array) -> Array:

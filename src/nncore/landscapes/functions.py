@@ -1,4 +1,4 @@
-"""Test functions: places where optimizers show what they can and cannot do."""
+"""Test functions for optimizers."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class LongValley(Landscape):
 class Saddle(Landscape):
     """The simplest saddle point (Radford 2014; Dauphin et al. 2014 on saddles in networks): down in y, up in x.
 
-    f(x, y) = x² − y². No minimum: who escapes, falls for ever.
+    f(x, y) = x² − y². No minimum: once an optimizer escapes, the loss falls without bound.
 
     Examples
     --------

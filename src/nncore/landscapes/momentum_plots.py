@@ -32,7 +32,7 @@ def plot_regimes(path: SavePath = None) -> Figure:
     """The map of the regimes over (ηλ, μ), with a measured run of `Momentum` in each.
 
     The ground is the predicted rate. Each dot on it is a run, filled with the rate that was measured: a dot whose
-    filling does not stand out is a theory that holds. Beside the map, the way of x in one run of each regime.
+    filling does not stand out is a theory that holds. Beside the map, the trajectory of x in one run of each regime.
 
     Parameters
     ----------

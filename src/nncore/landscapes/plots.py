@@ -1,4 +1,4 @@
-"""Pictures of walks: the way over the landscape, the losses, an animation."""
+"""Plots of trajectories on a landscape, of their losses, and an animation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import count
-from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure
+from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure, one_axes
 from nncore.landscapes.functions import Landscape
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def plot_trajectories(
     title: str | None = None,
     bounds: ArrayLike | None = None,
 ) -> Figure:
-    """Draw contours of f and the ways of several optimizers down it.
+    """Draw contours of f and the trajectories of several optimizers on it.
 
-    Where f has a minimum the contours are spaced evenly in log(f − minimum). Each way has a colour, a line and a marker
+    Where f has a minimum the contours are spaced evenly in log(f − minimum). Each way has a color, a line and a marker
     of its own; the marker with the dark rim is its end. A circle is the start, stars are minima. The legend stands
     beside the picture, and says which ways leave it.
 
@@ -62,8 +62,7 @@ def plot_trajectories(
     >>> figure = plot_trajectories(f, paths, "beale.png")     # doctest: +SKIP
     """
     ways = _ways(f, paths)
-    figure: Any = new_figure("plot_trajectories", (8.4, 5.4), path) if ax is None else ax.figure
-    ax = figure.add_subplot() if ax is None else ax
+    figure, ax = one_axes("plot_trajectories", path, ax, (8.4, 5.4))
     low, high = _ground(ax, f, bounds)
     leaving = False
     for i, (name, way) in enumerate(ways.items()):
@@ -111,8 +110,7 @@ def plot_losses(
     losses = {name: np.asarray(getattr(p, "loss", p), np.float64) for name, p in paths.items()}
     if not losses or any(loss.ndim != 1 for loss in losses.values()):
         raise ValueError("paths must hold at least one path, each with losses (steps + 1,)")
-    figure: Any = new_figure("plot_losses", (7.6, 4.2), path) if ax is None else ax.figure
-    ax = figure.add_subplot() if ax is None else ax
+    figure, ax = one_axes("plot_losses", path, ax, (7.6, 4.2))
     above = {name: loss - (lowest or 0.0) for name, loss in losses.items()}
     loss_axis(ax, list(above.values()))
     for i, (name, loss) in enumerate(above.items()):
@@ -132,7 +130,7 @@ def animate(
     title: str | None = None,
     bounds: ArrayLike | None = None,
 ) -> FuncAnimation:
-    """A film of the walks, all of them at the same step.
+    """An animation of the trajectories, all of them at the same step.
 
     Parameters
     ----------
@@ -224,13 +222,13 @@ def _ways(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _bounded(way: Array, low: Array, high: Array) -> Array:
-    """The way, stopped a little outside the picture: matplotlib cannot draw numbers near the largest."""
+    """The trajectory, clipped outside the picture: matplotlib cannot draw numbers near the largest."""
     far = 100 * (high - low)
     return np.clip(way, low - far, high + far)
 
 
 def _marks(n: int, i: int, of: int) -> list[int]:
-    """Where curve i of so many has its markers: evenly spread, and not where the others have theirs."""
+    """Marker positions of curve i of ``of``: evenly spread, and not where the others have theirs."""
     return np.unique(((np.arange(_MARKS) + (i + 0.5) / of) * n / _MARKS).astype(int)).tolist()
 
 
@@ -249,7 +247,7 @@ def _ground(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Ar
 
 
 def _landmarks(ax: Axes, f: Landscape, starts: list[Array]) -> None:
-    """A circle where the walks begin, stars where f is lowest."""
+    """Draw a circle at the start of the trajectories, stars at the minima of f."""
     x, y = np.unique(starts, axis=0).T
     ax.scatter(x, y, s=60, facecolors="white", edgecolors="black", linewidths=1.4, zorder=7, label="start")
     if len(f.minima):

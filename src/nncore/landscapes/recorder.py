@@ -1,8 +1,8 @@
-"""A walk down a function with everything that happened on the way."""
+"""The trajectory of an optimizer on a function, with all that was computed in each step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.single_ops import run_op
 from nncore._messages import shown
-from nncore._utils.fields import count
 from nncore.errors import DivergenceError
 from nncore.optimizers import Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.optimizers.tiles import Real, tile_table
+from nncore.second_order.base import FullBatchOptimizer
 
 __all__ = ["Recording", "record"]
 
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Recording(Path):
-    """Every step of a walk. Row t of the first five is the moment after t steps, row 0 the start.
+    """Every step of a trajectory. Row t of the first five is the state after t steps, row 0 the start.
 
     Attributes
     ----------
@@ -97,67 +97,41 @@ def record(
     >>> walk.state["r"][1]
     array([1.e+00, 1.e+04])
     """
-    theta, steps = start(x0), count("steps", steps, 0)
     if clip is not None and not isinstance(clip, Clipping):
         raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
-    if not resume or len(optimizer.state) < len(optimizer.slots):
-        optimizer.init_state(theta.size, theta.dtype)
-    hyper = {name: values.copy() for name, values in optimizer.hyper_values(steps).items()}
-    tape = _Tape(steps, theta, optimizer)
-    optimizer.entered = False
-    optimizer.begin(theta)
+    if isinstance(optimizer, FullBatchOptimizer):
+        raise TypeError(f"{type(optimizer).__name__} takes no steps along gradients alone: use minimize")
+    theta = start(x0)
+    evaluate, limited = evaluator(f, theta), _clipper(clip, theta)
+    hyper: dict[str, Array] = {}
+    rows: list[tuple[Real, Real, dict[str, Real]]] = []
+
+    def observed(x: Real) -> tuple[float, Real]:
+        if not rows:
+            hyper.update({name: values.copy() for name, values in optimizer.hyper_values(steps).items()})
+        loss, gradient = evaluate(x)
+        clipped = limited(gradient) if np.isfinite(gradient).all() else gradient
+        rows.append((gradient, clipped, {slot: array.copy() for slot, array in optimizer.state.items()}))
+        return loss, clipped
+
+    def recording(path: Path) -> Recording:
+        n = len(path.loss)
+        steps_seen = rows[:: 2 if optimizer.enter else 1][:n]  # with a lookahead f is evaluated at the parameters too
+
+        def column(values: Iterable[Real]) -> Real:
+            return np.array(list(values), theta.dtype).reshape(n, theta.size)
+
+        state = {slot: column(row[2][slot] for row in steps_seen) for slot in optimizer.slots}
+        gradient, clipped = column(row[0] for row in steps_seen), column(row[1] for row in steps_seen)
+        used = {name: values[: max(n - 1, 0)] for name, values in hyper.items()}
+        return Recording(path.theta, path.loss, gradient, clipped, state, used)
+
     try:
-        _walk(optimizer, evaluator(f, theta), theta, steps, _clipper(clip, theta), tape)
+        resume = resume and len(optimizer.state) == len(optimizer.slots)
+        return recording(optimizer.minimize(observed, theta, steps, resume=resume))
     except DivergenceError as error:
-        error.path = tape.recording(hyper)
+        error.path = recording(error.path)
         raise
-    finally:
-        optimizer.finish(theta)
-    return tape.recording(hyper)
-
-
-def _walk(
-    optimizer: Optimizer, evaluate: Callable[[Real], tuple[float, Real]], theta: Real, steps: int,
-    clip: Callable[[Real], Real], tape: _Tape,
-) -> None:  # fmt: skip
-    for t in range(steps + 1):
-        parameters = optimizer.parameters(theta)
-        loss, gradient = evaluate(theta)
-        if parameters is not theta:
-            loss = evaluate(parameters)[0]
-        if not (np.isfinite(loss) and np.isfinite(gradient).all()):
-            raise DivergenceError(f"{shown(optimizer)}: loss or gradient is not finite after {t} steps")
-        clipped = clip(gradient)
-        tape.write(parameters, loss, gradient, clipped, optimizer.state)
-        if t < steps:
-            optimizer.step(theta, clipped)
-
-
-class _Tape:
-    """Room for the rows of a recording, and how many there are."""
-
-    def __init__(self, steps: int, theta: Real, optimizer: Optimizer) -> None:
-        def room() -> Real:
-            return np.empty((steps + 1, theta.size), theta.dtype)
-
-        self.rows = 0
-        self.theta, self.gradient, self.clipped, self.loss = room(), room(), room(), np.empty(steps + 1)
-        self.state = {slot: room() for slot in optimizer.slots}
-
-    def write(self, theta: Real, loss: float, gradient: Real, clipped: Real, state: dict[str, Real]) -> None:
-        t = self.rows
-        self.theta[t], self.loss[t], self.gradient[t], self.clipped[t] = theta, loss, gradient, clipped
-        for slot, array in state.items():
-            self.state[slot][t] = array
-        self.rows += 1
-
-    def recording(self, hyper: dict[str, Array]) -> Recording:
-        n = self.rows
-        return Recording(
-            self.theta[:n], self.loss[:n], self.gradient[:n], self.clipped[:n],
-            {slot: array[:n] for slot, array in self.state.items()},
-            {name: values[: max(n - 1, 0)] for name, values in hyper.items()},
-        )  # fmt: skip
 
 
 def _clipper(clip: Clipping | None, theta: Real) -> Callable[[Real], Real]:

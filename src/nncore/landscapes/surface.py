@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import SavePath, finish, new_figure
+from nncore._utils.figures import SavePath, finish, one_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,8 +131,7 @@ class LossSurface:
             losses beyond them get the color of the nearer one.
         colorbar : default True
         """
-        figure: Any = new_figure("LossSurface.plot", (6.4, 4.8), path) if ax is None else ax.figure
-        ax = figure.add_subplot() if ax is None else ax
+        figure, ax = one_axes("LossSurface.plot", path, ax, (6.4, 4.8))
         finite = self.loss[np.isfinite(self.loss) & (self.loss > 0)]
         if not finite.size:
             raise ValueError("loss must hold positive finite losses to draw, got none")

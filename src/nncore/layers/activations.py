@@ -7,7 +7,7 @@ from typing import ClassVar
 from nncore._utils.fields import Choice, Number
 from nncore.layers.base import Layer
 from nncore.program.ops import Signal
-from nncore.program.tape import Tape
+from nncore.program.tape import TangentTape, Tape
 
 __all__ = [
     "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus",
@@ -24,15 +24,17 @@ class Activation(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
         kernel, sizes, constants = self.kernel, (x.width,), self.constants
-        tape.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
+        tape.forward.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
         if x.grad is not None:
-            tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, x.value, y.value, sizes=sizes, constants=constants)
-        if tape.tangents and x.tangent is not None:
+            tape.backward.rows(f"{kernel}_backward", x.grad, y.grad, x.value, y.value, sizes=sizes, constants=constants)
+        if isinstance(tape, TangentTape) and x.tangent is not None:
             # R{h} = σ'(z) R{z} is the backward kernel: the Jacobian is symmetric, softmax's too
             tangent, grad_tangent = tape.tangent_signal(y)
-            tape.tangent_forward(f"{kernel}_backward", tangent, x.tangent, x.value, y.value, sizes=sizes, constants=constants)
+            tape.tangent_forward.rows(
+                f"{kernel}_backward", tangent, x.tangent, x.value, y.value, sizes=sizes, constants=constants
+            )
             arrays = (x.grad_tangent, grad_tangent, y.grad, x.tangent, x.value, y.value)
-            tape.tangent_backward(f"{kernel}_tangent_backward", *arrays, sizes=sizes, constants=constants)
+            tape.tangent_backward.rows(f"{kernel}_tangent_backward", *arrays, sizes=sizes, constants=constants)
         return y
 
 

@@ -1,10 +1,10 @@
-"""A penalty on what flows through."""
+"""A penalty on activations."""
 
 from __future__ import annotations
 
 from nncore._utils.fields import Number
 from nncore.layers.base import Layer
-from nncore.program.ops import Signal
+from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
 
 __all__ = ["ActivityL1"]
@@ -42,9 +42,12 @@ class ActivityL1(Layer):
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
-        penalty, again = tape.charge()
-        tape.rows("activity_l1_forward", y.value, penalty, x.value, sizes=(x.width, int(again)), constants=(self.strength,))
+        penalty, again = tape.penalize_activity()
+        tape.forward.rows(
+            "activity_l1_forward", y.value, penalty, x.value, sizes=(x.width, int(again)), constants=(self.strength,)
+        )
         if x.grad is not None:
-            tape.charge_backward("activity_l1_backward", x.grad, y.grad, x.value, sizes=(x.width,), strength=self.strength)
+            arrays = (x.grad, y.grad, x.value)
+            tape.backward.add(Op("rows", "activity_l1_backward", arrays, (x.width,), (self.strength,), adds_penalty=True))
         y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 beside its jump
         return y

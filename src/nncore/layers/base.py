@@ -1,4 +1,4 @@
-"""What a layer is: a description that declares parameters and records ops. The numbers live in the model."""
+"""Base of the layers: a description that declares parameters and records ops. The numbers live in the model."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ class Layer(Configured):
     states: Fixed[dict[str, State]] = Fixed()
     input_shape: Fixed[tuple[int, ...]] = Fixed()
     output_shape: Fixed[tuple[int, ...]] = Fixed()
-    penalizes_activity = False  # does it add to the loss of an example?
-    assignable: tuple[str, ...] = ()  # arguments that count anew when they are assigned to, though the layer is in a model
+    penalizes_activity = False  # whether it adds to the loss of each example
+    assignable: tuple[str, ...] = ()  # arguments that may be reassigned though the layer is in a model
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
@@ -116,7 +116,7 @@ class Layer(Configured):
         return super()._takes_no_more() and type(self).forward is Layer.forward
 
     def _declare(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """What `build` returns, which may set attributes as ``__init__`` may."""
+        """Call `build`, which may set attributes as ``__init__`` may; returns the output shape."""
         self.__dict__.pop("_made", None)
         output_shape = self.build(input_shape)
         self._complete()
@@ -142,7 +142,7 @@ class Layer(Configured):
 
     @property
     def _fixed(self) -> set[str]:
-        """Attributes on which what is compiled depends. A layer written in Python looks at its own anew in each pass."""
+        """Attributes that compiled programs depend on. Those of a layer written in Python are read in each pass."""
         if type(self).forward is not Layer.forward or not (owner := self.__dict__.get("owner")) or owner() is None:
             return set()
         return {name for name in self.__dict__ if not name.startswith("_")} - {*self.assignable}
@@ -181,25 +181,25 @@ class Layer(Configured):
 
     @property
     def variant(self) -> Any:
-        """What decides, apart from the arguments, which ops the layer records: programs are compiled anew when it changes."""
+        """A key, besides the arguments, of the ops that the layer records: programs are recompiled when it changes."""
         return None
 
     @property
     def couples_rows(self) -> bool:
-        """In training, does a row's output depend on the other rows? Then a batch cannot be cut in chunks."""
+        """Whether, in training, a row's output depends on the other rows, so that a batch cannot be cut in chunks."""
         return False
 
     @property
     def held(self) -> int:
-        """How many numbers of each example its passes hold, gradients and tangents not counted."""
+        """Values stored per example by its passes, gradients and tangents not counted."""
         return math.prod(self.output_shape)
 
     def smallest_batch(self, training: bool) -> int:
-        """How many rows a batch must have."""
+        """The minimum number of rows of a batch."""
         return 1
 
     def fuses(self, following: Layer) -> bool:
-        """Can the following layer be computed in the same pass over memory?"""
+        """Whether the following layer can be computed in the same pass over memory."""
         return False
 
     def emit_fused(self, tape: Tape, x: Signal, following: Layer) -> Signal:
@@ -233,15 +233,15 @@ class Layer(Configured):
             if x.grad is not None:
                 x.grad[:rows] = result.reshape(rows, -1)
 
-        tape.whole(forward)
-        tape.whole_backward(backward)
+        tape.forward.python(forward)
+        tape.backward.python(backward)
         for parameter in self.parameters.values():
             tape.written_gradient(parameter.offset, parameter.size)
         return y
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{key}={value!r}" for key, value in plain(self._arguments()).items() if key != "name" or value)
-        return f"{type(self).__name__}({given})"
+        arguments = ", ".join(f"{key}={value!r}" for key, value in plain(self._arguments()).items() if key != "name" or value)
+        return f"{type(self).__name__}({arguments})"
 
 
 def unbound(layer: Layer) -> Layer:

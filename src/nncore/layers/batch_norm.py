@@ -1,4 +1,4 @@
-"""Normalisation over the batch: each channel by its own mean and variance."""
+"""Batch normalization: each channel by its mean and variance over the batch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nncore.initializers import Constant
 from nncore.layers.activations import ReLU
 from nncore.layers.base import Array, Layer
 from nncore.program.ops import Op, Signal
-from nncore.program.tape import Tape
+from nncore.program.tape import TangentTape, Tape
 from nncore.schedules import Schedule, as_schedule
 
 __all__ = ["BatchNorm", "BatchRenorm"]
 
-FLOPS = 20  # an element costs as much as so many floating-point operations of a matrix product
+FLOPS = 20  # per element, in floating-point operations of a matrix product
 
 
 class BatchNorm(Layer):
-    """Batch normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ x̂ + β, for each channel.
+    """Batch normalization: x̂ = (x − μ) / √(σ² + ε), y = γ x̂ + β, for each channel.
 
     In training μ and σ² are the mean and the variance (divided by m) of the batch, over its rows and, for inputs
     (rows, channels, length), over the length: m numbers a channel. They depend on x, so the backward pass is
@@ -144,7 +144,7 @@ class BatchNorm(Layer):
         return 2 if self.length == 1 and self._of_batch(training) else 1
 
     def _of_batch(self, training: bool) -> bool:
-        """Are the statistics those of the batch?"""
+        """Whether the statistics are those of the batch."""
         return not self.track_running_stats or (training and not self.frozen)
 
     def fuses(self, following: Layer) -> bool:
@@ -157,110 +157,116 @@ class BatchNorm(Layer):
         return self._emit(tape, x, str(following.name), "batch_norm_relu")
 
     def _emit(self, tape: Tape, x: Signal, name: str, kernel: str) -> Signal:
-        y = tape.signal(name, self.output_shape)
-        channels, sizes = self.channels, (self.channels, self.length, self.places)
-        slots, pieces = -(-tape.capacity // SLOT_ROWS), -(-channels // CHANNELS)
-        table, batch = tape.arena.take((TABLE, channels), tape.dtype), tape.arena.take((2, channels), tape.dtype)
-        counts = tape.arena.take(slots, np.float64)
-        place = self._place()
-        weight, bias = self._affine(tape)
-        of_batch = self._of_batch(tape.training)
+        y, arrays = tape.signal(name, self.output_shape), _Arrays(tape, self)
         tape.flops_per_row += FLOPS * y.width
-
-        if of_batch:
-            partials = tape.arena.take((slots, MOMENTS, channels), np.float64)
-            tape.rows("batch_norm_sums", partials, counts, x.value, sizes=sizes)
-            self._statistics(tape, (table, batch, partials, counts, weight, bias, place), sizes, pieces)
-            tape.statistics[str(self.name)] = batch
+        if self._of_batch(tape.training):
+            tape.forward.rows("batch_norm_sums", arrays.moments, arrays.counts, x.value, sizes=self._sizes)
+            self._emit_statistics(tape, arrays)
+            tape.statistics[str(self.name)] = arrays.batch
         else:
-            arrays = (table, self._running(), weight, bias, place)
-            constants = Op("tiles", "batch_norm_constants", arrays, sizes, (self.eps,))
-            (tape.forward if tape.training else tape.prepare).append(constants)
-        tape.rows(f"{kernel}_forward", y.value, x.value, table, sizes=sizes)
+            operands = (arrays.table, self._running(), arrays.weight, arrays.bias, arrays.place)
+            constants = Op("tiles", "batch_norm_constants", operands, self._sizes, (self.eps,))
+            (tape.forward if tape.training else tape.prepare).add(constants)
+        tape.forward.rows(f"{kernel}_forward", y.value, x.value, arrays.table, sizes=self._sizes)
         if tape.gradients:
-            sums = self._emit_backward(tape, x, y, kernel, table, batch, counts, place, pieces)
-            if tape.tangents and (self.affine or x.tangent is not None) and self.twice_differentiable:
-                self._emit_tangent(tape, x, y, (weight, sums, counts, table, place), pieces)
+            self._emit_backward(tape, x, y, kernel, arrays)
+        if isinstance(tape, TangentTape) and (self.affine or x.tangent is not None) and self.twice_differentiable:
+            self._emit_tangent(tape, x, y, arrays)
         return y
 
     @property
     def twice_differentiable(self) -> bool:
-        """Is there an R-operator?"""
+        """Whether there is an R-operator."""
         return True
 
-    def _statistics(self, tape: Tape, arrays: tuple[Any, ...], sizes: tuple[int, ...], pieces: int) -> None:
-        """From the sums of the blocks, the table of all that the rows need."""
-        tape.tiles("batch_norm_statistics", *arrays, pieces=pieces, sizes=sizes, constants=(self.eps,))
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.channels, self.length, self.places
 
-    def _emit_backward(
-        self, tape: Tape, x: Signal, y: Signal, kernel: str, table: Array, batch: Array, counts: Array, place: Array | None,
-        pieces: int,
-    ) -> Array:  # fmt: skip
-        """Record the way back; where it leaves the sums of the blocks."""
-        sizes, of_batch = (self.channels, self.length, self.places), self._of_batch(True)
-        partials = tape.arena.take((len(counts), 2, self.channels), np.float64)
+    @property
+    def _work_items(self) -> int:
+        """Of the ops over channels."""
+        return -(-self.channels // CHANNELS)
+
+    def _emit_statistics(self, tape: Tape, arrays: _Arrays) -> None:
+        """Record the op that computes, from the sums of the blocks, all that the rows need."""
+        operands, sizes = arrays.statistics, self._sizes
+        tape.forward.tiles("batch_norm_statistics", *operands, work_items=self._work_items, sizes=sizes, constants=(self.eps,))
+
+    def _emit_backward(self, tape: Tape, x: Signal, y: Signal, kernel: str, arrays: _Arrays) -> None:
+        """Record the backward pass and the update of the running averages."""
+        sizes, of_batch, table, counts = self._sizes, self._of_batch(True), arrays.table, arrays.counts
         factors = tape.arena.take((2, self.channels), tape.dtype)
         scratch = tape.arena.take((2, self.places), tape.dtype)
         weight_grad, bias_grad = (self.weight_grad, self.bias_grad) if self.affine else scratch
-        tape.rows_backward(f"{kernel}_backward_sums", partials, counts, y.grad, x.value, table, sizes=sizes)
-        arrays = (weight_grad, bias_grad, factors, partials, counts, table, place)
-        tape.tiles_backward("batch_norm_backward_statistics", *arrays, pieces=pieces, sizes=(*sizes, not of_batch))
+        tape.backward.rows(f"{kernel}_backward_sums", arrays.sums, counts, y.grad, x.value, table, sizes=sizes)
+        operands = (weight_grad, bias_grad, factors, arrays.sums, counts, table, arrays.place)
+        per_channel: dict[str, Any] = {"work_items": self._work_items, "sizes": (*sizes, not of_batch)}
+        tape.backward.tiles("batch_norm_backward_statistics", *operands, **per_channel)
         if x.grad is not None:
-            tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, x.value, table, factors, sizes=sizes)
+            tape.backward.rows(f"{kernel}_backward", x.grad, y.grad, x.value, table, factors, sizes=sizes)
         for parameter in self.parameters.values():
             tape.written_gradient(parameter.offset, parameter.size)
         if tape.tracking and self.track_running_stats and of_batch:  # after the loss is known to be finite
             constants = (self.momentum or 0.0, float(self.unbiased_running_var), self.eps)
-            track = (self._running(), self.batches, batch, place)
-            cost = (float(self.channels),)
-            tape.gradient(Op("tiles", self._track, track, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
-        return partials
+            averages, cost = (self._running(), self.batches, arrays.batch, arrays.place), (float(self.channels),)
+            tape.gradient(Op("tiles", self._track, averages, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, of: tuple[Any, ...], pieces: int) -> None:
+    def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, arrays: _Arrays) -> None:
         """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""
-        weight, sums, counts, table, place = of
-        of_batch, sizes = self._of_batch(True), (self.channels, self.length, self.places)
-        tangents, partials = tape.arena.take((TANGENTS, self.channels), np.float64), tape.arena.take(sums.shape, np.float64)
+        of_batch, sizes, place, table, counts = self._of_batch(True), self._sizes, arrays.place, arrays.table, arrays.counts
+        tangents, partials = (tape.arena.take(s, np.float64) for s in ((TANGENTS, self.channels), arrays.sums.shape))
         scratch, zeros = tape.arena.take((2, self.places), tape.dtype), tape.arena.take(self.places, tape.dtype)
         v = [tape.direction(self.weight), tape.direction(self.bias)] if self.affine else [zeros, zeros]
         product = [tape.product(self.weight_grad), tape.product(self.bias_grad)] if self.affine else list(scratch)
         tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
         ty, tdy = tape.tangent_signal(y)
-        by_channel: dict[str, Any] = {"pieces": pieces, "sizes": (*sizes, not of_batch)}
-        if of_batch:  # Σ R{x} and Σ R{x} (x − μ), as of δ on the way back
-            tape.tangent_forward("batch_norm_backward_sums", partials, counts, tx, x.value, table, sizes=sizes)
-        tape.tangent_tiles("batch_norm_tangent_statistics", tangents, partials, counts, table, weight, *v, place, **by_channel)
-        tape.tangent_forward("batch_norm_tangent_forward", ty, tx, x.value, table, tangents, sizes=sizes)
+        per_channel: dict[str, Any] = {"work_items": self._work_items, "sizes": (*sizes, not of_batch)}
+        if of_batch:  # Σ R{x} and Σ R{x} (x − μ), as of δ in the backward pass
+            tape.tangent_forward.rows("batch_norm_backward_sums", partials, counts, tx, x.value, table, sizes=sizes)
+        operands = (tangents, partials, counts, table, arrays.weight, *v, place)
+        tape.tangent_forward.tiles("batch_norm_tangent_statistics", *operands, **per_channel)
+        tape.tangent_forward.rows("batch_norm_tangent_forward", ty, tx, x.value, table, tangents, sizes=sizes)
         rows = (tdy, y.grad, tx, x.value, table, tangents)
-        tape.tangent_backward("batch_norm_tangent_backward_sums", partials, *rows, sizes=sizes)
-        arrays = (*product, tangents, partials, sums, counts, table, place)
-        tape.tangent_tiles_backward("batch_norm_tangent_backward_statistics", *arrays, **by_channel)
+        tape.tangent_backward.rows("batch_norm_tangent_backward_sums", partials, *rows, sizes=sizes)
+        operands = (*product, tangents, partials, arrays.sums, counts, table, place)
+        tape.tangent_backward.tiles("batch_norm_tangent_backward_statistics", *operands, **per_channel)
         if x.grad_tangent is not None:
-            tape.tangent_backward("batch_norm_tangent_backward", x.grad_tangent, *rows, sizes=sizes)
-
-    def _place(self) -> Array | None:
-        """Which parameter each channel has, -1 for none."""
-        if self.units is None:
-            return None
-        place = np.full(self.channels, -1, dtype=np.int64)
-        place[list(self.units)] = np.arange(self.places)
-        return place
-
-    def _affine(self, tape: Tape) -> tuple[Array, Array]:
-        """γ and β; without them ones and zeros."""
-        if self.affine:
-            return self.weight, self.bias
-        weight, bias = tape.arena.take((2, self.places), tape.dtype)
-        weight[...] = 1
-        return weight, bias
+            tape.tangent_backward.rows("batch_norm_tangent_backward", x.grad_tangent, *rows, sizes=sizes)
 
     def _running(self) -> Array:
-        """Running mean and variance, (2, parameters): they lie side by side in the state."""
+        """Running mean and variance, (2, parameters), side by side in the state."""
         return self.running_mean  # the variance follows it
 
 
+class _Arrays:
+    """The arrays that the ops of one layer share."""
+
+    def __init__(self, tape: Tape, layer: BatchNorm) -> None:
+        channels, slots, take = layer.channels, -(-tape.capacity // SLOT_ROWS), tape.arena.take
+        self.table: Array = take((TABLE, channels), tape.dtype)
+        self.batch: Array = take((2, channels), tape.dtype)  # mean and variance
+        self.counts: Array = take(slots, np.float64)  # rows of each slot
+        self.moments: Array = take((slots, MOMENTS, channels), np.float64)
+        self.sums: Array = take((slots, 2, channels), np.float64) if tape.gradients else np.empty(0)
+        self.place: Array | None = None  # of each channel its parameter, -1 for none; None: channel i has parameter i
+        if layer.units is not None:
+            self.place = np.full(channels, -1, dtype=np.int64)
+            self.place[list(layer.units)] = np.arange(layer.places)
+        if layer.affine:
+            self.weight, self.bias = layer.weight, layer.bias
+        else:
+            self.weight, self.bias = take((2, layer.places), tape.dtype)
+            self.weight[...] = 1
+
+    @property
+    def statistics(self) -> tuple[Any, ...]:
+        """The operands of the ops that compute statistics."""
+        return self.table, self.batch, self.moments, self.counts, self.weight, self.bias, self.place
+
+
 class BatchRenorm(BatchNorm):
-    """Batch renormalisation: x̂ = r (x − μ)/√(σ² + ε) + d, y = γ x̂ + β, which ties the batch to the running averages.
+    """Batch renormalization: x̂ = r (x − μ)/√(σ² + ε) + d, y = γ x̂ + β, which ties the batch to the running averages.
 
     With the running averages μ_r, σ²_r from before this batch, and as constants of the backward pass,
 
@@ -309,13 +315,11 @@ class BatchRenorm(BatchNorm):
         )  # fmt: skip
         self.r_max, self.d_max = r_max, d_max
 
-    def _statistics(self, tape: Tape, arrays: tuple[Any, ...], sizes: tuple[int, ...], pieces: int) -> None:
+    def _emit_statistics(self, tape: Tape, arrays: _Arrays) -> None:
         columns = tape.scheduled("r_max", self.r_max, 1.0), tape.scheduled("d_max", self.d_max, 0.0)
-        first = [float(schedule.values(0, 1)[0]) for schedule in (self.r_max, self.d_max)]
-        tape.tiles(
-            "batch_renorm_statistics", *arrays, self._running(), pieces=pieces, sizes=(*sizes, *columns),
-            constants=(self.eps, *first),
-        )  # fmt: skip
+        constants = (self.eps, *(float(schedule.values(0, 1)[0]) for schedule in (self.r_max, self.d_max)))
+        operands, sizes = (*arrays.statistics, self._running()), (*self._sizes, *columns)
+        tape.forward.tiles("batch_renorm_statistics", *operands, work_items=self._work_items, sizes=sizes, constants=constants)
 
     @property
     def twice_differentiable(self) -> bool:

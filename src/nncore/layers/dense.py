@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from nncore import initializers
 from nncore._utils.fields import Count, Flag
 from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
-from nncore.layers.products import Products, matrix_tiles
-from nncore.program.ops import Op, Signal
-from nncore.program.tape import Tape
+from nncore.layers.products import Products, Tiles, matrix_tiles
+from nncore.program.ops import Signal
+from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["Dense"]
 
@@ -80,36 +79,26 @@ class Dense(Layer):
         products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
         packed, bias = products.room_to_pack() if products.packs else None, self.bias if self.has_bias else None
         gradient = products.emit(x, y, self.weight, packed, bias, self.weight_grad, tiles)
-        pack = products.pack(packed, self.weight, tiles)
-        tape.gradient(gradient, derived=pack if products.packs else None)
+        tape.gradient(gradient, repack=products.pack(packed, self.weight, tiles) if products.packs else None)
         if self.has_bias:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
-        if tape.tangents:
-            self._emit_tangent(tape, x, y, products, gradient, pack)
+        if isinstance(tape, TangentTape):
+            self._emit_tangent(tape, x, y, products, tiles, packed)
         return y
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, products: Products, gradient: Op, pack: Op) -> None:
-        """R{y} = R{x} Wᵀ + x Vᵀ + v_b,  R{dW} = R{dy}ᵀ x + dyᵀ R{x},  R{dx} = R{dy} W + dy V; V, v_b: the direction's parts."""
-        sizes, (packed, _, rectangles) = pack.sizes, pack.arrays
-        v, v_b = tape.direction(self.weight), tape.direction(self.bias) if self.has_bias else None
-        packed_v = products.room_to_pack()
-        ty, tdy = tape.tangent_signal(y)
-        tdw = tape.product(self.weight_grad)
-        tape.tangent_prepare(replace(pack, arrays=(packed_v, v, rectangles)))
-        if x.tangent is None:  # the data: R{x} = 0
-            tape.tangent_forward("dense_forward", ty, x.value, packed_v, v_b, sizes=sizes)
-            own = replace(gradient, kernel="dense_backward_weight", sizes=sizes)  # of rows that lie without gaps
-            tape.tangent_gradient(replace(own, arrays=(tdw, tdy, x.value, rectangles)))
-        else:
-            tape.tangent_forward("dense_tangent_forward", ty, x.tangent, x.value, packed, packed_v, v_b, sizes=sizes)
-            tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, self.weight, v, sizes=sizes)
-            arrays, cost = (tdw, tdy, y.grad, x.value, x.tangent, rectangles), [2 * c for c in gradient.cost]
-            own = replace(gradient, kernel="dense_tangent_backward_weight", sizes=sizes)
-            tape.tangent_gradient(replace(own, arrays=arrays, cost=cost))
+    def _emit_tangent(
+        self, tape: TangentTape, x: Signal, y: Signal, products: Products, tiles: Tiles, packed: Array | None
+    ) -> None:
+        (ty, tdy), dy = tape.tangent_signal(y), y.grad
+        v, packed_v = products.pack_direction(tape, self.weight, tiles)
+        products.tangent_forward(tape, ty, x, packed, packed_v, tape.direction(self.bias) if self.has_bias else None)
+        products.tangent_backward_input(tape, x, tdy, dy, self.weight, v)
+        product = tape.product(self.weight_grad)
+        tape.tangent_gradients.add(products.tangent_weight_gradient(product, tdy, dy, x.value, x.tangent, tiles))
         if self.has_bias:
-            tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
+            tape.tangent_gradients.add(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
 
     def __repr__(self) -> str:
-        given = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))
-        given += [f"bias_init={self.bias_init!r}"] * (self.bias_init != initializers.get("zeros"))
-        return f"Dense({', '.join([str(self.units), *given, *['bias=False'] * (not self.has_bias)])})"
+        options = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))
+        options += [f"bias_init={self.bias_init!r}"] * (self.bias_init != initializers.get("zeros"))
+        return f"Dense({', '.join([str(self.units), *options, *['bias=False'] * (not self.has_bias)])})"

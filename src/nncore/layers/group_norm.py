@@ -1,8 +1,9 @@
-"""Normalisation of each example by itself: layer, instance, group and root-mean-square normalisation."""
+"""Normalization of each example by itself: layer, instance, group and root-mean-square normalization."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,13 @@ from nncore.initializers import Constant
 from nncore.layers.base import Array, Layer
 from nncore.layers.batch_norm import FLOPS
 from nncore.program.ops import Op, Signal
-from nncore.program.tape import Tape
+from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
 
 class _RowNorm(Layer):
-    """Base: a row is ``groups`` runs of numbers with statistics of their own; ``share`` numbers share a weight and a bias."""
+    """Base: a row is ``groups`` runs of numbers, each with its statistics; ``share`` numbers share a weight and a bias."""
 
     weight: Array
     bias: Array
@@ -26,18 +27,18 @@ class _RowNorm(Layer):
     bias_grad: Array
     kernel = "group_norm"
     has_bias = True
-    centered = True  # is the mean subtracted?
+    centered = True  # whether the mean is subtracted
 
     eps: Number = Number(above=0)
     affine: Flag = Flag()
 
-    def __init__(self, eps: float, affine: bool, name: str | None) -> None:
+    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
         super().__init__(name=name)
         self.eps, self.affine = eps, affine
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         """(groups, share)."""
-        raise NotImplementedError
+        return 1, 1
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         self.groups, self.share = self.shape_of_groups(input_shape)
@@ -55,59 +56,60 @@ class _RowNorm(Layer):
                 self.add_parameter("bias", shape, "zeros")
         return input_shape
 
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.groups, self.size, self.share
+
     def emit(self, tape: Tape, x: Signal) -> Signal:
-        y = tape.signal(str(self.name), self.output_shape)
-        sizes, slots = (self.groups, self.size, self.share), -(-tape.capacity // SLOT_ROWS)
+        y, slots = tape.signal(str(self.name), self.output_shape), -(-tape.capacity // SLOT_ROWS)
         statistics = tape.arena.take((tape.capacity, self.groups, GROUP_STATISTICS), tape.dtype)
-        ones, zeros, *scratch = tape.arena.take((4, self.places), tape.dtype)
+        ones, zeros = tape.arena.take((2, self.places), tape.dtype)
         ones[...] = 1
         weight, bias = self.weight if self.affine else ones, self.bias if self.affine and self.has_bias else zeros
         tape.flops_per_row += FLOPS * y.width
-        tape.rows(f"{self.kernel}_forward", y.value, statistics, x.value, weight, bias, sizes=sizes, constants=(self.eps,))
+        arrays: tuple[Any, ...] = (y.value, statistics, x.value, weight, bias)
+        tape.forward.rows(f"{self.kernel}_forward", *arrays, sizes=self._sizes, constants=(self.eps,))
         if not tape.gradients:
             return y
         partials, counts = tape.arena.take((slots, 2, self.places), np.float64), tape.arena.take(slots, np.float64)
         dx = tape.array(x.width) if x.grad is None else x.grad
         arrays = (dx, partials, counts, y.grad, x.value, statistics, weight)
-        tape.rows_backward(f"{self.kernel}_backward", *arrays, sizes=sizes)
+        tape.backward.rows(f"{self.kernel}_backward", *arrays, sizes=self._sizes)
         for name in self.parameters:
-            tape.gradient(self._sums(name, getattr(self, f"{name}_grad"), scratch, partials, counts))
-        if tape.tangents and (self.affine or x.tangent is not None):
-            self._emit_tangent(tape, x, y, statistics, weight, zeros, counts)
+            tape.gradient(self._sums(tape, name, getattr(self, f"{name}_grad"), partials, counts))
+        if isinstance(tape, TangentTape) and (self.affine or x.tangent is not None):
+            self._emit_tangent(tape, x, y, statistics, weight, counts)
         return y
 
-    def _emit_tangent(
-        self, tape: Tape, x: Signal, y: Signal, statistics: Array, weight: Array, zeros: Array, counts: Array
-    ) -> None:
+    def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, statistics: Array, weight: Array, counts: Array) -> None:
         """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""
-        sizes, kernel = (self.groups, self.size, self.share), f"{self.kernel}_tangent"
+        sizes, kernel, zeros = self._sizes, f"{self.kernel}_tangent", tape.arena.take(self.places, tape.dtype)
         v_weight, v_bias = (tape.direction(getattr(self, p)) if p in self.parameters else zeros for p in ("weight", "bias"))
         tx = tape.array(x.width) if x.tangent is None else x.tangent  # of the data: 0
         ty, tdy = tape.tangent_signal(y)
-        tape.tangent_forward(f"{kernel}_forward", ty, tx, x.value, statistics, weight, v_weight, v_bias, sizes=sizes)
+        tape.tangent_forward.rows(f"{kernel}_forward", ty, tx, x.value, statistics, weight, v_weight, v_bias, sizes=sizes)
         rows = (tdy, y.grad, tx, x.value, statistics)
         if self.affine:
             partials = tape.arena.take((len(counts), 2, self.places), np.float64)
-            tape.tangent_backward(f"{kernel}_backward_weight", partials, *rows, sizes=sizes)
-            scratch = list(tape.arena.take((2, self.places), tape.dtype))
+            tape.tangent_backward.rows(f"{kernel}_backward_weight", partials, *rows, sizes=sizes)
             for name in self.parameters:
                 product = tape.product(getattr(self, f"{name}_grad"))
-                tape.tangent_gradient(self._sums(name, product, scratch, partials, counts))
+                tape.tangent_gradients.add(self._sums(tape, name, product, partials, counts))
         if x.grad_tangent is not None:
-            tape.tangent_backward(f"{kernel}_backward", x.grad_tangent, *rows, weight, v_weight, sizes=sizes)
+            tape.tangent_backward.rows(f"{kernel}_backward", x.grad_tangent, *rows, weight, v_weight, sizes=sizes)
 
-    def _sums(self, name: str, gradient: Array, scratch: list[Array], partials: Array, counts: Array) -> Op:
-        """The gradient of a parameter: the blocks' sums in order, chunk by chunk. The other of the two sums goes to scratch."""
-        arrays = (gradient, scratch[0], partials, counts) if name == "weight" else (scratch[1], gradient, partials, counts)
-        firsts = range(0, self.places, CHANNELS)
-        stretches = [(self.parameters[name].offset + first, min(CHANNELS, self.places - first)) for first in firsts]
-        tiles = [(offset, 1, size, size) for offset, size in stretches]
-        cost = [float(len(counts) * size) for _, size in stretches]
-        return Op("tiles", "group_norm_backward_weight", arrays, (self.places,), cost=cost, tiles=tiles)
+    def _sums(self, tape: Tape, name: str, gradient: Array, partials: Array, counts: Array) -> Op:
+        """The gradient of a parameter: the blocks' sums in order, chunk by chunk. The other of the two sums is not used."""
+        unused, places = tape.arena.take(self.places, tape.dtype), self.places
+        arrays = (gradient, unused, partials, counts) if name == "weight" else (unused, gradient, partials, counts)
+        chunks = [(first, min(CHANNELS, places - first)) for first in range(0, places, CHANNELS)]
+        tiles = [(self.parameters[name].offset + first, 1, size, size) for first, size in chunks]
+        cost = [float(len(counts) * size) for _, size in chunks]
+        return Op("tiles", "group_norm_backward_weight", arrays, (places,), cost=cost, tiles=tiles)
 
 
 class LayerNorm(_RowNorm):
-    """Layer normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ ⊙ x̂ + β, with mean and variance over all numbers of an example.
+    """Layer normalization: x̂ = (x − μ) / √(σ² + ε), y = γ ⊙ x̂ + β, with mean and variance over all numbers of an example.
 
     The same in training and at inference. With δ = ∂l/∂y, g = γ ⊙ δ and means over the example,
 
@@ -138,15 +140,9 @@ class LayerNorm(_RowNorm):
     array([[-1.,  1.]])
     """
 
-    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
-
-    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
-        return 1, 1
-
 
 class RMSNorm(_RowNorm):
-    """Root-mean-square normalisation: x̂ = x / √(mean(x²) + ε), y = γ ⊙ x̂, the mean over all numbers of an example.
+    """Root-mean-square normalization: x̂ = x / √(mean(x²) + ε), y = γ ⊙ x̂, the mean over all numbers of an example.
 
     With δ = ∂l/∂y, g = γ ⊙ δ,  ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂x = (g − x̂ mean(g ⊙ x̂)) / √(mean(x²) + ε).
 
@@ -176,17 +172,11 @@ class RMSNorm(_RowNorm):
     has_bias = False
     centered = False
 
-    def __init__(self, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
-
-    def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
-        return 1, 1
-
 
 class GroupNorm(_RowNorm):
-    """Group normalisation: as `LayerNorm` within each of ``groups`` equal groups of channels, y = γ_c x̂ + β_c for channel c.
+    """Group normalization: as `LayerNorm` within each of ``groups`` equal groups of channels, y = γ_c x̂ + β_c for channel c.
 
-    The input is (rows, channels) or (rows, channels, length); a group is so many consecutive channels with all their length.
+    The input is (rows, channels) or (rows, channels, length); a group is a run of consecutive channels with all their length.
     One group is `LayerNorm` with one γ and β for each channel, as many groups as channels is `InstanceNorm`. The backward pass
     is that of `LayerNorm` within each group; ∂l/∂γ_c = Σ δ x̂ and ∂l/∂β_c = Σ δ also sum over the length.
 
@@ -214,21 +204,21 @@ class GroupNorm(_RowNorm):
     array([[-1.,  1., -1.,  1.]])
     """
 
-    wanted: Count = Count(argument="groups")
+    groups: Count = Count()
 
     def __init__(self, groups: int, *, eps: float = 1e-5, affine: bool = True, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
-        self.wanted = groups
+        super().__init__(eps=eps, affine=affine, name=name)
+        self.groups = groups
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         _check_rank(self, input_shape, (1, 2))
-        if input_shape[0] % self.wanted:
-            raise ValueError(f"groups must divide the number of channels, {input_shape[0]}, got {self.wanted}")
-        return self.wanted, math.prod(input_shape[1:])
+        if input_shape[0] % self.groups:
+            raise ValueError(f"groups must divide the number of channels, {input_shape[0]}, got {self.groups}")
+        return self.groups, math.prod(input_shape[1:])
 
 
 class InstanceNorm(_RowNorm):
-    """Instance normalisation: x̂ = (x − μ) / √(σ² + ε), y = γ_c x̂ + β_c, over the length of each channel of each example.
+    """Instance normalization: x̂ = (x − μ) / √(σ² + ε), y = γ_c x̂ + β_c, over the length of each channel of each example.
 
     The input is (rows, channels, length). The backward pass is that of `GroupNorm` with a group for each channel.
 
@@ -259,7 +249,7 @@ class InstanceNorm(_RowNorm):
     """
 
     def __init__(self, *, eps: float = 1e-5, affine: bool = False, name: str | None = None) -> None:
-        super().__init__(eps, affine, name)
+        super().__init__(eps=eps, affine=affine, name=name)
 
     def shape_of_groups(self, input_shape: tuple[int, ...]) -> tuple[int, int]:
         _check_rank(self, input_shape, (2,))

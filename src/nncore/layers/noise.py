@@ -1,7 +1,7 @@
 """Noise on signals, in training only: dropout and its Gaussian relatives.
 
-The numbers come from the model's seed, the layer, the training step, and the place of the element in the batch: nothing is
-stored for the way back, and the same seed gives the same bits on any number of threads.
+The numbers come from the model's seed, the layer, the training step, and the position of the element in the batch: nothing is
+stored for the backward pass, and the same seed gives the same bits on any number of threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nncore.program.tape import Tape
 __all__ = ["NOISE", "Dropout", "GaussianDropout", "GaussianNoise", "Noise", "drop_threshold"]
 
 
-RANDOM_FLOPS = 40  # drawing a number takes as long as so many floating-point operations of a matrix product
+RANDOM_FLOPS = 40  # of drawing a number, in floating-point operations of a matrix product
 
 
 def drop_threshold(rate: float) -> float:
@@ -50,12 +50,12 @@ class Noise(Layer):
         self, tape: Tape, x: Signal, kernel: str, sizes: tuple[int, ...], constants: tuple[float, ...]
     ) -> Signal:  # fmt: skip
         """Record a forward op y of x, and a backward op if there is anything to compute."""
-        own_grad = x.grad is not None and self.needs_backward
-        grad = tape.array(x.width) if own_grad else x.grad
+        backward = x.grad is not None and self.needs_backward
+        grad = tape.array(x.width) if backward else x.grad
         y = tape.add(Signal(str(self.name), x.shape, tape.array(x.width), grad))
-        tape.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
-        if own_grad:
-            tape.rows_backward(f"{kernel}_backward", x.grad, y.grad, sizes=sizes, constants=constants)
+        tape.forward.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
+        if backward:
+            tape.backward.rows(f"{kernel}_backward", x.grad, y.grad, sizes=sizes, constants=constants)
         return y
 
 

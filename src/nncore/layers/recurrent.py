@@ -11,15 +11,15 @@ from nncore._utils.fields import Count, Flag, Number
 from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
 from nncore.layers.products import Products, Rows, matrix_tiles, spread
-from nncore.program.ops import Op, Signal
-from nncore.program.tape import Tape
+from nncore.program.ops import Signal
+from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["GRU", "Recurrent", "SimpleRNN"]
 
 
 @dataclass
-class Passes:
-    """What a layer's passes leave behind for all rows and steps; or the tangents of these arrays."""
+class CellArrays:
+    """What the passes over the cell leave behind for all rows and steps; or the tangents of these arrays."""
 
     a: Array  # (capacity, steps · outputs): the input's part, then the gates or the candidate states
     previous: Array  # h_{t−1}
@@ -42,13 +42,13 @@ class Recurrent(Layer):
     units : int
         Width of the state.
     return_sequences : bool
-        Is the output every h_t, or, by default, the last? (The name is Keras's; PyTorch returns both.)
+        Whether the output is every h_t or, by default, the last. (The name is Keras's; PyTorch returns both.)
     zoneout : float
         Rate of zoneout, 0 ≤ rate < 1 (Krueger et al. 2016): each unit keeps its old value with this probability,
 
             h_t = k ⊙ h_{t−1} + (1 − k) ⊙ candidate_t,   P(k = 1) = rate,
 
-        drawn anew for every example, step and unit. Where the network is not trained, k is its mean, the rate. Other than
+        drawn anew for every example, step and unit. Where the network is not trained, k is its mean, the rate. Unlike
         dropout it takes nothing from the state: what is kept is the past, and gradients flow through it undiminished.
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
@@ -56,7 +56,7 @@ class Recurrent(Layer):
     name : str, optional
     """
 
-    gates: ClassVar[int]  # how many blocks of ``units`` rows W and U have
+    gates: ClassVar[int]  # the number of blocks of ``units`` rows in W and U
 
     weight: Array
     recurrent_weight: Array
@@ -100,106 +100,85 @@ class Recurrent(Layer):
         outputs, steps = self.gates * self.units, self.steps
         y = tape.signal(str(self.name), self.output_shape)
         of_x, of_h = Products(tape, outputs, self.inputs, steps), Products(tape, outputs, self.units, steps)
-        own = Passes(tape.array(steps * outputs), tape.array(steps * self.units))
-        own.packed, own.recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
-        own.delta = tape.array(steps * outputs) if tape.gradients else None
-        own.g = tape.array(steps * self.units) if tape.tangents else None
-        x_rows = spread(tape, x.value, tape.rows, self.weight.size, steps)
-        of_x.forward(own.a, x_rows, self.weight, own.packed, self.bias)
-        self._emit_cell(tape, y, own)
+        cell = CellArrays(tape.array(steps * outputs), tape.array(steps * self.units))
+        cell.packed, cell.recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
+        cell.delta = tape.array(steps * outputs) if tape.gradients else None
+        cell.g = tape.array(steps * self.units) if isinstance(tape, TangentTape) else None
+        x_rows = spread(tape, x.value, tape.forward, self.weight.size, steps)
+        of_x.forward(cell.a, x_rows, self.weight, cell.packed, self.bias)
+        self._emit_cell(tape, y, cell)
         tape.flops_per_row += 2 * steps * self.recurrent_weight.size
-        self._emit_gradients(tape, x, x_rows, own, of_x, of_h)
-        if tape.tangents and not self.zoneout:  # which is random
-            self._emit_tangent(tape, x, y, own, of_x, of_h)
+        self._emit_gradients(tape, x, x_rows, cell, of_x, of_h)
+        if isinstance(tape, TangentTape) and not self.zoneout:  # which is random
+            self._emit_tangent(tape, x, y, cell, of_x, of_h)
         return y
 
-    def _emit_gradients(self, tape: Tape, x: Signal, x_rows: Rows, own: Passes, of_x: Products, of_h: Products) -> None:
+    def _emit_gradients(self, tape: Tape, x: Signal, x_rows: Rows, cell: CellArrays, of_x: Products, of_h: Products) -> None:
         """∂l/∂x, and the gradients of W, U and the biases, sums over all rows and steps."""
-        shared, back, readers = own.recurrent_delta is own.delta, tape.rows_backward, self.recurrent_weight.size
-        delta = spread(tape, own.delta, back, self.weight.size + shared * readers, self.steps)
-        recurrent_delta = delta if shared else spread(tape, own.recurrent_delta, back, readers, self.steps)
-        h = spread(tape, own.previous if tape.gradients else None, back, readers, self.steps)
+        shared, readers = cell.recurrent_delta is cell.delta, self.recurrent_weight.size
+        delta = spread(tape, cell.delta, tape.backward, self.weight.size + shared * readers, self.steps)
+        recurrent_delta = delta if shared else spread(tape, cell.recurrent_delta, tape.backward, readers, self.steps)
+        h = spread(tape, cell.previous if tape.gradients else None, tape.backward, readers, self.steps)
         of_x.backward_input(x.grad, delta, self.weight)
         tiles = matrix_tiles(self.parameters["weight"])
-        gradient, pack = of_x.weight_gradient(self.weight_grad, delta, x_rows, tiles), of_x.pack(own.packed, self.weight, tiles)
-        tape.gradient(gradient, derived=pack if of_x.packs else None)
+        repack = of_x.pack(cell.packed, self.weight, tiles) if of_x.packs else None
+        tape.gradient(of_x.weight_gradient(self.weight_grad, delta, x_rows, tiles), repack)
         tiles = matrix_tiles(self.parameters["recurrent_weight"])
-        gradient = of_h.weight_gradient(self.recurrent_weight_grad, recurrent_delta, h, tiles)
-        tape.gradient(gradient, derived=of_h.pack(own.recurrent_packed, self.recurrent_weight, tiles))
-        for name, db in (("recurrent_bias", own.recurrent_delta), ("bias", own.delta)):
+        repack = of_h.pack(cell.recurrent_packed, self.recurrent_weight, tiles)
+        tape.gradient(of_h.weight_gradient(self.recurrent_weight_grad, recurrent_delta, h, tiles), repack)
+        for name, db in (("recurrent_bias", cell.recurrent_delta), ("bias", cell.delta)):
             if name in self.parameters:
                 tape.gradient(of_h.bias_gradient(getattr(self, f"{name}_grad"), db, self.parameters[name]))
 
-    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
-        """The steps in time: from ``a``, the input's part, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
+    def _emit_cell(self, tape: Tape, y: Signal, cell: CellArrays) -> None:
+        """Record the steps: from ``a``, the part of the input, to ``y``; from ``y.grad`` to ``delta``, the gradient of ``a``.
 
-        ``previous`` is to hold h_{t−1} of every step, ``recurrent_delta`` the gradient of U h_{t−1} + c.
+        ``previous`` gets h_{t−1} of every step, ``recurrent_delta`` the gradient of U h_{t−1} + c.
         """
         raise NotImplementedError
 
-    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
-        """The steps in time once more: from ``tangent.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangent.delta``."""
+    def _emit_cell_tangent(self, tape: TangentTape, y: Signal, cell: CellArrays, tangents: CellArrays) -> None:
+        """Record R{} of the steps: from ``tangents.a``, which is R{a}, to R{y}, and from R{∂l/∂y} to ``tangents.delta``."""
         raise NotImplementedError
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, own: Passes, of_x: Products, of_h: Products) -> None:
+    def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, cell: CellArrays, of_x: Products, of_h: Products) -> None:
         """R{a_t} = W R{x_t} + V x_t + v_b, R{} of the cell, R{∂l/∂x_t} = Wᵀ R{δ_t} + Vᵀ δ_t, and R{δᵀ x}, R{δᵀ h_{t−1}}."""
-        outputs = self.gates * self.units
-        tangent = Passes(*(tape.array(array.shape[1]) for array in (own.a, own.previous, own.delta)))
-        tangent.packed = self._pack_direction(tape, "weight", of_x)
-        tangent.recurrent_packed = self._pack_direction(tape, "recurrent_weight", of_h)
-        v_b, sizes = tape.direction(self.bias), (outputs, self.inputs, 0, 0, self.steps)
+        tangents = CellArrays(*(tape.array(array.shape[1]) for array in (cell.a, cell.previous, cell.delta)))
+        tiles, recurrent_tiles = (matrix_tiles(self.parameters[name]) for name in ("weight", "recurrent_weight"))
+        v, tangents.packed = of_x.pack_direction(tape, self.weight, tiles)
+        _, tangents.recurrent_packed = of_h.pack_direction(tape, self.recurrent_weight, recurrent_tiles)
         tape.tangent_signal(y)
-        if x.tangent is None:  # the data: R{x} = 0
-            tape.tangent_forward("dense_steps_forward", tangent.a, x.value, tangent.packed, v_b, sizes=sizes)
-        else:
-            packed = own.packed, tangent.packed
-            tape.tangent_forward("dense_steps_tangent_forward", tangent.a, x.tangent, x.value, *packed, v_b, sizes=sizes)
-        self._emit_cell_tangent(tape, y, own, tangent)
-        if x.tangent is not None:
-            weights = self.weight, tape.direction(self.weight)
-            arrays = (x.grad_tangent, tangent.delta, own.delta, *weights)
-            tape.tangent_backward("dense_steps_tangent_backward_input", *arrays, sizes=sizes)
-        self._weight_tangent(tape, "weight", tangent.delta, own.delta, x.value, x.tangent)
-        deltas = tangent.recurrent_delta, own.recurrent_delta
-        self._weight_tangent(tape, "recurrent_weight", *deltas, own.previous, tangent.previous)
-        for name, tdb in (("recurrent_bias", tangent.recurrent_delta), ("bias", tangent.delta)):
+        of_x.tangent_forward(tape, tangents.a, x, cell.packed, tangents.packed, tape.direction(self.bias))
+        self._emit_cell_tangent(tape, y, cell, tangents)
+        of_x.tangent_backward_input(tape, x, tangents.delta, cell.delta, self.weight, v)
+        product = tape.product(self.weight_grad)
+        op = of_x.tangent_weight_gradient(product, tangents.delta, cell.delta, x.value, x.tangent, tiles)
+        tape.tangent_gradients.add(op)
+        product, deltas = tape.product(self.recurrent_weight_grad), (tangents.recurrent_delta, cell.recurrent_delta)
+        op = of_h.tangent_weight_gradient(product, *deltas, cell.previous, tangents.previous, recurrent_tiles)
+        tape.tangent_gradients.add(op)
+        for name, tdb in (("recurrent_bias", tangents.recurrent_delta), ("bias", tangents.delta)):
             if name in self.parameters:
                 product = tape.product(getattr(self, f"{name}_grad"))
-                tape.tangent_gradient(of_h.bias_gradient(product, tdb, self.parameters[name]))
+                tape.tangent_gradients.add(of_h.bias_gradient(product, tdb, self.parameters[name]))
 
     def _cell_options(self, tape: Tape) -> dict[str, Any]:
         """Sizes and constants of the cell's ops."""
         sizes = (self.units, self.steps, self.return_sequences, tape.noise, *tape.stream())
         return {"sizes": sizes, "constants": (self.zoneout,)}
 
-    def _pack_direction(self, tape: Tape, name: str, products: Products) -> Array:
-        """The packed copy of the direction's part for a weight."""
-        packed, direction = products.room_to_pack(), tape.direction(getattr(self, name))
-        tape.tangent_prepare(products.pack(packed, direction, matrix_tiles(self.parameters[name])))
-        return packed
-
-    def _weight_tangent(self, tape: Tape, name: str, tdelta: Array, delta: Array, h: Array, th: Array | None) -> None:
-        """R{δᵀ h} = R{δ}ᵀ h + δᵀ R{h} of a weight, over all rows and steps."""
-        rectangles, elements, _ = matrix_tiles(self.parameters[name])
-        product, kernel = tape.product(getattr(self, f"{name}_grad")), "dense_steps_backward_weight"
-        arrays: tuple[Any, ...] = (product, tdelta, h, rectangles)
-        if th is not None:
-            arrays, kernel = (product, tdelta, delta, h, th, rectangles), "dense_steps_tangent_backward_weight"
-        sizes, cost = (*self.parameters[name].shape, 0, 0, self.steps), [2 * n * tape.capacity * self.steps for n in elements]
-        tape.tangent_gradient(Op("tiles", kernel, arrays, sizes, cost=cost))
-
     def __repr__(self) -> str:
         defaults = {"weight_init": "glorot_uniform", "recurrent_init": "orthogonal", "bias_init": "zeros"}
-        given = ["return_sequences=True"] * self.return_sequences + [f"zoneout={self.zoneout}"] * (self.zoneout > 0)
+        options = ["return_sequences=True"] * self.return_sequences + [f"zoneout={self.zoneout}"] * (self.zoneout > 0)
         for name, default in defaults.items():
-            given += [f"{name}={getattr(self, name)!r}"] * (getattr(self, name) != initializers.get(default))
-        return f"{type(self).__name__}({', '.join([str(self.units), *given])})"
+            options += [f"{name}={getattr(self, name)!r}"] * (getattr(self, name) != initializers.get(default))
+        return f"{type(self).__name__}({', '.join([str(self.units), *options])})"
 
 
 class SimpleRNN(Recurrent):
     """Simple recurrent layer: h_t = tanh(W x_t + U h_{t−1} + b), h_0 = 0 (Elman 1990).
 
-    With δ_t the gradient of the argument of tanh, the way back goes through all steps, last first (Werbos 1990):
+    With δ_t the gradient of the argument of tanh, the backward pass goes through all steps, last first (Werbos 1990):
 
         ∂l/∂h_t = (the output's part) + Uᵀ δ_{t+1},   δ_t = ∂l/∂h_t ⊙ (1 − h_t²),
         ∂l/∂W = Σ δ_t x_tᵀ,   ∂l/∂U = Σ δ_t h_{t−1}ᵀ,   ∂l/∂b = Σ δ_t,   ∂l/∂x_t = Wᵀ δ_t,
@@ -236,23 +215,23 @@ class SimpleRNN(Recurrent):
     def default_name(cls) -> str:
         return "simple_rnn"
 
-    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
+    def _emit_cell(self, tape: Tape, y: Signal, cell: CellArrays) -> None:
         options = self._cell_options(tape)
-        own.recurrent_delta = own.delta
-        arrays = (own.a, own.previous, tape.array(self.units), own.recurrent_packed)
-        tape.rows("simple_rnn_forward", y.value, *arrays, **options)
+        cell.recurrent_delta = cell.delta
+        arrays = (cell.a, cell.previous, tape.array(self.units), cell.recurrent_packed)
+        tape.forward.rows("simple_rnn_forward", y.value, *arrays, **options)
         if tape.gradients:
-            carry = tape.array(2 * self.units)
-            tape.rows_backward("simple_rnn_backward", own.delta, carry, y.grad, own.a, self.recurrent_weight, own.g, **options)
+            backward = (cell.delta, tape.array(2 * self.units), y.grad, cell.a, self.recurrent_weight, cell.g)
+            tape.backward.rows("simple_rnn_backward", *backward, **options)
 
-    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
-        options, tangent.recurrent_delta = self._cell_options(tape), tangent.delta
-        arrays: tuple[Any, ...] = (tangent.a, tangent.previous, tape.array(self.units), own.a, own.previous)
-        packed = own.recurrent_packed, tangent.recurrent_packed
-        tape.tangent_forward("simple_rnn_tangent_forward", y.tangent, *arrays, *packed, **options)
-        arrays = (tangent.delta, tape.array(2 * self.units), y.grad_tangent, own.g, own.delta, own.a, tangent.a)
+    def _emit_cell_tangent(self, tape: TangentTape, y: Signal, cell: CellArrays, tangents: CellArrays) -> None:
+        options, tangents.recurrent_delta = self._cell_options(tape), tangents.delta
+        arrays: tuple[Any, ...] = (tangents.a, tangents.previous, tape.array(self.units), cell.a, cell.previous)
+        packed = cell.recurrent_packed, tangents.recurrent_packed
+        tape.tangent_forward.rows("simple_rnn_tangent_forward", y.tangent, *arrays, *packed, **options)
+        arrays = (tangents.delta, tape.array(2 * self.units), y.grad_tangent, cell.g, cell.delta, cell.a, tangents.a)
         weights = self.recurrent_weight, tape.direction(self.recurrent_weight)
-        tape.tangent_backward("simple_rnn_tangent_backward", *arrays, *weights, **options)
+        tape.tangent_backward.rows("simple_rnn_tangent_backward", *arrays, *weights, **options)
 
 
 class GRU(Recurrent):
@@ -263,7 +242,7 @@ class GRU(Recurrent):
 
     s the logistic function. The reset gate r multiplies the product with U_n, which is also Keras's default (``reset_after``);
     in the paper it multiplies h_{t−1}, and z and 1 − z change places. The weights of a PyTorch ``GRU`` fit as they are; Keras
-    orders the gates z, r, n and holds transposes. With q = U_n h_{t−1} + c_n the way back is, of the arguments of the gates,
+    orders the gates z, r, n and holds transposes. With q = U_n h_{t−1} + c_n the backward pass is, for the gates' arguments,
 
         δn = ∂l/∂h_t (1 − z)(1 − n²),   δz = ∂l/∂h_t (h_{t−1} − n) z (1 − z),   δr = δn q r (1 − r),
         ∂l/∂h_{t−1} = (the output's part) + z ⊙ ∂l/∂h_t + Uᵀ (δr, δz, δn ⊙ r),
@@ -302,23 +281,23 @@ class GRU(Recurrent):
         self.add_parameter("recurrent_bias", (3 * self.units,), self.bias_init)
         return output_shape
 
-    def _emit_cell(self, tape: Tape, y: Signal, own: Passes) -> None:
+    def _emit_cell(self, tape: Tape, y: Signal, cell: CellArrays) -> None:
         options = self._cell_options(tape)
-        own.q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
-        own.recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
-        arrays: tuple[Any, ...] = (own.a, own.q, own.previous, product, own.recurrent_packed, self.recurrent_bias)
-        tape.rows("gru_forward", y.value, *arrays, **options)
+        cell.q, product = tape.array(self.steps * self.units), tape.array(3 * self.units)
+        cell.recurrent_delta = tape.array(self.steps * 3 * self.units) if tape.gradients else None
+        arrays: tuple[Any, ...] = (cell.a, cell.q, cell.previous, product, cell.recurrent_packed, self.recurrent_bias)
+        tape.forward.rows("gru_forward", y.value, *arrays, **options)
         if tape.gradients:
-            arrays = (own.delta, own.recurrent_delta, tape.array(2 * self.units), y.grad, own.a, own.q, own.previous)
-            tape.rows_backward("gru_backward", *arrays, self.recurrent_weight, own.g, **options)
+            arrays = (cell.delta, cell.recurrent_delta, tape.array(2 * self.units), y.grad, cell.a, cell.q, cell.previous)
+            tape.backward.rows("gru_backward", *arrays, self.recurrent_weight, cell.g, **options)
 
-    def _emit_cell_tangent(self, tape: Tape, y: Signal, own: Passes, tangent: Passes) -> None:
-        options, tangent.q = self._cell_options(tape), tape.array(self.steps * self.units)
-        tangent.recurrent_delta = tape.array(self.steps * 3 * self.units)
-        weight, bias, saved = self.recurrent_weight, self.recurrent_bias, (own.a, own.q, own.previous)
-        arrays: tuple[Any, ...] = (tangent.a, tangent.q, tangent.previous, tape.array(3 * self.units), *saved)
-        packed = own.recurrent_packed, tangent.recurrent_packed
-        tape.tangent_forward("gru_tangent_forward", y.tangent, *arrays, *packed, tape.direction(bias), **options)
-        arrays = (tangent.delta, tangent.recurrent_delta, tape.array(2 * self.units), y.grad_tangent, own.g)
-        arrays = (*arrays, own.recurrent_delta, *saved, tangent.a, tangent.q, tangent.previous)
-        tape.tangent_backward("gru_tangent_backward", *arrays, weight, tape.direction(weight), **options)
+    def _emit_cell_tangent(self, tape: TangentTape, y: Signal, cell: CellArrays, tangents: CellArrays) -> None:
+        options, tangents.q = self._cell_options(tape), tape.array(self.steps * self.units)
+        tangents.recurrent_delta = tape.array(self.steps * 3 * self.units)
+        weight, bias, states = self.recurrent_weight, self.recurrent_bias, (cell.a, cell.q, cell.previous)
+        arrays: tuple[Any, ...] = (tangents.a, tangents.q, tangents.previous, tape.array(3 * self.units), *states)
+        packed = cell.recurrent_packed, tangents.recurrent_packed
+        tape.tangent_forward.rows("gru_tangent_forward", y.tangent, *arrays, *packed, tape.direction(bias), **options)
+        arrays = (tangents.delta, tangents.recurrent_delta, tape.array(2 * self.units), y.grad_tangent, cell.g)
+        arrays = (*arrays, cell.recurrent_delta, *states, tangents.a, tangents.q, tangents.previous)
+        tape.tangent_backward.rows("gru_tangent_backward", *arrays, weight, tape.direction(weight), **options)

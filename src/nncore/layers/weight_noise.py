@@ -1,6 +1,6 @@
 """Dense layers whose weights are noisy in training: DropConnect, shakeout, whiteout.
 
-The noise is drawn once a step for each weight and is the same for all rows of the batch: one matrix product with a noisy copy
+The noise is drawn once per step for each weight and is the same for all rows of the batch: one matrix product with a noisy copy
 W̃, where noise for each example would need a matrix for each. The papers draw it for each example; ``batch_size=1`` does so
 here. At inference all are a plain `Dense`: their noise has mean 0.
 """
@@ -22,14 +22,14 @@ __all__ = [
     "Shakeout",
 ]  # fmt: skip
 
-NOISE_COST = 60.0  # drawing a weight's noise takes as long as so many multiply-adds of its gradient
-PIECE = 8  # units whose noisy biases are one piece of work
+NOISE_COST = 60.0  # drawing a weight's noise, in multiply-adds of its gradient
+UNITS = 8  # noisy biases per work item
 
 
 class NoisyDense(Dense):
     """Base of the dense layers that compute with a noisy copy of W in training.
 
-    ``kernel`` names the pair of ops, ``constants`` their parameters, ``options`` the constructor's arguments beside those of
+    ``kernel`` names the pair of ops, ``constants`` their parameters, ``options`` the constructor's arguments besides those of
     `Dense`, ``strengths`` those of them that are all 0 if there is no noise.
     """
 
@@ -49,7 +49,7 @@ class NoisyDense(Dense):
         noisy = tape.arena.take(self.weight.shape, tape.dtype)
         arrays, sizes = (packed, noisy, self.weight, tiles.rectangles), (self.units, self.inputs, *tape.stream())
         cost = [(PACK_COST + NOISE_COST) * n for n in tiles.elements]
-        tape.forward.append(Op("tiles", f"{self.kernel}_forward", arrays, sizes, self.constants, cost=cost))
+        tape.forward.add(Op("tiles", f"{self.kernel}_forward", arrays, sizes, self.constants, cost=cost))
         y = tape.signal(str(self.name), self.output_shape)
         bias = self.bias if self.has_bias else None
         gradient = products.emit(x, y, noisy, packed, bias, self.weight_grad, tiles)
@@ -57,21 +57,21 @@ class NoisyDense(Dense):
         return y
 
     def _emit_gradients(
-        self, tape: Tape, y: Signal, products: Products, gradient: Op, tiles: Tiles, derived: Op | None = None
+        self, tape: Tape, y: Signal, products: Products, gradient: Op, tiles: Tiles, repack: Op | None = None
     ) -> None:  # fmt: skip
         """Record the gradient of W, that of the product and then the noise, and that of b."""
         arrays, sizes = (self.weight_grad, tiles.rectangles, self.weight, y.grad), (self.units, self.inputs, *tape.stream())
         cost = [NOISE_COST * n for n in tiles.elements]
         gradient.then = Op("tiles", f"{self.kernel}_backward", arrays, sizes, self.constants, cost=cost)
-        tape.gradient(gradient, derived)
+        tape.gradient(gradient, repack)
         if self.has_bias:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
 
     def __repr__(self) -> str:
         _, _, dense = super().__repr__().partition("(")
         units, comma, rest = dense.rstrip(")").partition(", ")
-        own = ", ".join(f"{option}={getattr(self, option)!r}" for option in self.options)
-        return f"{type(self).__name__}({units}, {own}{comma}{rest})"
+        options = ", ".join(f"{option}={getattr(self, option)!r}" for option in self.options)
+        return f"{type(self).__name__}({units}, {options}{comma}{rest})"
 
 
 class DropConnect(NoisyDense):
@@ -92,14 +92,9 @@ class DropConnect(NoisyDense):
     **dense
         ``weight_init, bias_init, bias, name`` of `Dense`.
 
-    Raises
-    ------
-    ValueError
-        If ``rate`` is not in [0, 1).
-
     Notes
     -----
-    One draw a step, not one for each example as in the paper: all rows of a batch see the same W̃, so that the product stays one
+    One draw per step, not one per example as in the paper: all rows of a batch see the same W̃, so that the product stays one
     matrix product. Biases are never dropped (the paper drops them too).
 
     Source: Wan, Zeiler, Zhang, LeCun, Fergus: Regularization of neural networks using DropConnect (2013).
@@ -147,14 +142,9 @@ class Shakeout(NoisyDense):
     rate : float
         τ, in [0, 1). Default 0.5.
     c : float
-        Default 0.1; of the size of the weights or below.
+        At least 0, default 0.1; of the size of the weights or below.
     **dense
-        ``weight_init, bias_init, bias, name`` of `Dense`.
-
-    Raises
-    ------
-    ValueError
-        If ``rate`` is not in [0, 1) or ``c`` is negative.
+        See `DropConnect`.
 
     Notes
     -----
@@ -224,17 +214,12 @@ class MultiplicativeWhiteout(_Whiteout):
     lam : float
         λ, at least 0. Default 0.
     **dense
-        ``weight_init, bias_init, bias, name`` of `Dense`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is outside its range.
+        See `DropConnect`.
 
     Notes
     -----
-    One draw a step, see `DropConnect`. The gradient is that of the noisy loss for fixed ε, through the standard deviation; its
-    mean is the gradient of the mean noisy loss. For 0 < γ < 2 it grows without bound as w → 0; clip it if training jumps.
+    One draw per step, see `DropConnect`. The gradient is that of the noisy loss for fixed ε, through the standard deviation;
+    its mean is the gradient of the mean noisy loss. For 0 < γ < 2 it grows without bound as w → 0; clip it if training jumps.
 
     Source: Li, Liu: Whiteout: Gaussian adaptive noise regularization in deep neural networks (2016).
 
@@ -264,20 +249,8 @@ class AdditiveWhiteout(_Whiteout):
 
     Parameters
     ----------
-    units : int
-    sigma : float
-        σ, at least 0.
-    gamma : float
-        γ, from 0 to 2. Default 1.
-    lam : float
-        λ, at least 0. Default 0.
-    **dense
-        ``weight_init, bias_init, bias, name`` of `Dense`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is outside its range.
+    units, sigma, gamma, lam, **dense
+        See `MultiplicativeWhiteout`.
 
     Notes
     -----
@@ -301,13 +274,13 @@ class AdditiveWhiteout(_Whiteout):
         products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
         packed, noisy = products.room_to_pack(), tape.arena.take(self.units, tape.dtype)
         arrays = (noisy, self.bias if self.has_bias else None, self.weight)
-        sizes = (self.units, self.inputs, *tape.stream(), PIECE)
-        pieces = [NOISE_COST * PIECE * self.inputs] * -(-self.units // PIECE)
-        tape.forward.append(Op("tiles", "whiteout_additive_forward", arrays, sizes, self.constants, cost=pieces))
+        sizes = (self.units, self.inputs, *tape.stream(), UNITS)
+        cost = [NOISE_COST * UNITS * self.inputs] * -(-self.units // UNITS)
+        tape.forward.add(Op("tiles", "whiteout_additive_forward", arrays, sizes, self.constants, cost=cost))
         y = tape.signal(str(self.name), self.output_shape)
         gradient = products.emit(x, y, self.weight, packed, noisy, self.weight_grad, tiles)
         pack = products.pack(packed, self.weight, tiles) if products.packs else None
-        self._emit_gradients(tape, y, products, gradient, tiles, derived=pack)
+        self._emit_gradients(tape, y, products, gradient, tiles, repack=pack)
         return y
 
 
@@ -315,7 +288,7 @@ class GaussianWeightNoise(NoisyDense):
     """Dense layer with noise on its weights: z = h W̃ᵀ + b, w̃ = w + σ ε, ε ~ N(0, 1) for each weight in each step.
 
     ∂l/∂W = δᵀ h, ∂l/∂h = δ W̃. E z = h Wᵀ + b, which is what inference computes; Var z = σ² ‖h‖². (It is multiplicative whiteout
-    with γ = 2.) It favours flat minima, where small changes of the weights change little.
+    with γ = 2.) It favors flat minima, where small changes of the weights change little.
 
     Parameters
     ----------
@@ -323,16 +296,11 @@ class GaussianWeightNoise(NoisyDense):
     stddev : float
         σ, at least 0.
     **dense
-        ``weight_init, bias_init, bias, name`` of `Dense`.
-
-    Raises
-    ------
-    ValueError
-        If ``stddev`` is negative or not finite.
+        See `DropConnect`.
 
     Notes
     -----
-    One draw a step, see `DropConnect`. Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from
+    One draw per step, see `DropConnect`. Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from
     synaptic weight noise during training (1994); Graves: Practical variational inference for neural networks (2011).
 
     Examples

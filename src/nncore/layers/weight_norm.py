@@ -1,4 +1,4 @@
-"""Weight normalisation of a dense layer."""
+"""Weight normalization of a dense layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nncore.layers.base import Array, Layer, unbound
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
 from nncore.program.ops import Op, Signal
-from nncore.program.tape import Tape
+from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["WeightNorm"]
 
@@ -60,7 +60,7 @@ class WeightNorm(Layer):
 
     Notes
     -----
-    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialisation.
+    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialization.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class WeightNorm(Layer):
 
     @property
     def weight(self) -> Array:  # type: ignore[override]
-        """W = g v / ‖v‖, computed anew."""
+        """W = g v / ‖v‖, computed at each access."""
         norms = np.linalg.norm(self.direction, axis=1)
         if not norms.all():
             raise ValueError(f"{self.label}.direction must not have rows of zeros, got one for unit {int(np.argmin(norms))}")
@@ -148,52 +148,51 @@ class WeightNorm(Layer):
         y, products = tape.signal(str(self.name), self.output_shape), Products(tape, units, inputs)
         packed = products.room_to_pack() if products.packs else None
         weight, gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
-        bias = self.bias if self.layer.has_bias else None
-        firsts = range(0, units, MOST_PANEL)  # whole panels of the packed copy
-        tiles = np.array([(first, min(first + MOST_PANEL, units), 0, inputs) for first in firsts], dtype=np.int64)
-        elements = [float((last - first) * inputs) for first, last, _, _ in tiles.tolist()]
+        bias, tiles = self.bias if self.layer.has_bias else None, _row_tiles(units, inputs)
 
-        derived = (weight, self.direction, self.length, tiles, packed)
-        renew = Op("tiles", "weight_norm_weight", derived, sizes, cost=elements)
-        (tape.forward if tape.training else tape.prepare).append(renew)
-        product = products.emit(x, y, weight, packed, bias, gradient, Tiles(tiles, elements, []))
+        arrays: tuple[Any, ...] = (weight, self.direction, self.length, tiles.rectangles, packed)
+        renew = Op("tiles", "weight_norm_weight", arrays, sizes, cost=tiles.elements)
+        (tape.forward if tape.training else tape.prepare).add(renew)
+        tape.backward.add(products.emit(x, y, weight, packed, bias, gradient, tiles))
         if not tape.gradients:
             return y
-        tape.tiles_backward(product.kernel, *product.arrays, pieces=len(tiles), sizes=product.sizes)
-        arrays = (self.direction_grad, self.length_grad, gradient, self.direction, self.length, tiles)
-        tape.tiles_backward("weight_norm_backward", *arrays, pieces=len(tiles), sizes=sizes)
-        stretches = [("direction", first * inputs, (last - first) * inputs) for first, last, _, _ in tiles.tolist()]
-        for name, first, size in (*stretches, ("length", 0, units)):
-            tape.written_gradient(self.parameters[name].offset + first, size)
+        arrays = (self.direction_grad, self.length_grad, gradient, self.direction, self.length, tiles.rectangles)
+        tape.backward.tiles("weight_norm_backward", *arrays, work_items=len(tiles.elements), sizes=sizes)
+        for first, last, _, _ in tiles.rectangles.tolist():
+            tape.written_gradient(self.parameters["direction"].offset + first * inputs, (last - first) * inputs)
+        tape.written_gradient(self.parameters["length"].offset, units)
         if bias is not None:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
-        if tape.tangents:
+        if isinstance(tape, TangentTape):
             self._emit_tangent(tape, x, y, products, renew, gradient)
         return y
 
-    def _emit_tangent(self, tape: Tape, x: Signal, y: Signal, products: Products, renew: Op, gradient: Array) -> None:
+    def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, products: Products, renew: Op, gradient: Array) -> None:
         """R{W} from the direction's parts of v and g, the products of `Dense` with it, R{∂l/∂v} and R{∂l/∂g} from R{∂l/∂W}."""
-        sizes, (weight, direction, length, tiles, packed) = renew.sizes, renew.arrays
+        sizes, (weight, direction, length, rectangles, packed) = renew.sizes, renew.arrays
         t_direction, t_length = tape.direction(direction), tape.direction(length)
         t_bias = tape.direction(self.bias) if self.layer.has_bias else None
         t_weight, t_gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
         t_packed = products.room_to_pack()
         ty, tdy = tape.tangent_signal(y)
-        arrays: tuple[Any, ...] = (t_weight, direction, length, t_direction, t_length, tiles, t_packed)
-        tape.tangent_prepare(replace(renew, kernel="weight_norm_tangent_weight", arrays=arrays))
-        if x.tangent is None:  # the data: R{x} = 0
-            tape.tangent_forward("dense_forward", ty, x.value, t_packed, t_bias, sizes=sizes)
-            arrays, kernel = (t_gradient, tdy, x.value, tiles), "dense_backward_weight"
-        else:
-            tape.tangent_forward("dense_tangent_forward", ty, x.tangent, x.value, packed, t_packed, t_bias, sizes=sizes)
-            tape.tangent_backward("dense_tangent_backward_input", x.grad_tangent, tdy, y.grad, weight, t_weight, sizes=sizes)
-            arrays, kernel = (t_gradient, tdy, y.grad, x.value, x.tangent, tiles), "dense_tangent_backward_weight"
-        tape.tangent_tiles_backward(kernel, *arrays, pieces=len(tiles), sizes=sizes)
+        arrays: tuple[Any, ...] = (t_weight, direction, length, t_direction, t_length, rectangles, t_packed)
+        tape.tangent_prepare.add(replace(renew, kernel="weight_norm_tangent_weight", arrays=arrays))
+        products.tangent_forward(tape, ty, x, packed, t_packed, t_bias)
+        products.tangent_backward_input(tape, x, tdy, y.grad, weight, t_weight)
+        tiles = _row_tiles(*sizes)
+        tape.tangent_backward.add(products.tangent_weight_gradient(t_gradient, tdy, y.grad, x.value, x.tangent, tiles))
         results = tape.product(self.direction_grad), tape.product(self.length_grad)
-        arrays = (*results, t_gradient, gradient, direction, length, t_direction, t_length, tiles)
-        tape.tangent_tiles_backward("weight_norm_tangent_backward", *arrays, pieces=len(tiles), sizes=sizes)
+        arrays = (*results, t_gradient, gradient, direction, length, t_direction, t_length, rectangles)
+        tape.tangent_backward.tiles("weight_norm_tangent_backward", *arrays, work_items=len(rectangles), sizes=sizes)
         if t_bias is not None:
-            tape.tangent_gradient(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
+            tape.tangent_gradients.add(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))
+
+
+def _row_tiles(units: int, inputs: int) -> Tiles:
+    """Tiles of whole rows of W, as many as a panel of the packed copy has."""
+    rows = [(first, min(first + MOST_PANEL, units)) for first in range(0, units, MOST_PANEL)]
+    rectangles = np.array([(first, last, 0, inputs) for first, last in rows], dtype=np.int64)
+    return Tiles(rectangles, [float((last - first) * inputs) for first, last in rows], [])
 
 
 class _Length:

@@ -35,7 +35,7 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
         model.check_batches(len(rows), batch, training=True)
     steps = -(-len(rows) // batch) - merge
     sparse = isinstance(rows, SparseRows)
-    recording = ModelTape(model, batch + merge, training=True, gradients=False, fused=True, sparse=sparse)
+    recording = ModelTape.forward(model, batch + merge, training=True, sparse=sparse)
     step = stages([recording.gather, *recording.tape.forward])
     compiled = Compiled(recording.tape, step, before=recording.prepare())
     totals = {str(layer.name): np.zeros((2, layer.channels)) for layer in layers}

@@ -320,7 +320,7 @@ class Network(Sealed):
         """
         rows = self.input_rows(X)
         self.check_batches(len(rows), len(rows), training=training)
-        recording = ModelTape(self, len(rows), training=training, gradients=False, sparse=isinstance(rows, SparseRows))
+        recording = ModelTape.forward(self, len(rows), training=training, fused=False, sparse=isinstance(rows, SparseRows))
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())
         compiled.run(recording.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
@@ -352,7 +352,7 @@ class Network(Sealed):
         return out.reshape(count, len(rows), *self.output_shape)
 
     def _compile_forward(self, capacity: int, training: bool, noise: bool, sparse: bool) -> tuple[ModelTape, Op, Compiled]:
-        recording = ModelTape(self, capacity, training=training, gradients=False, noise=noise, fused=True, sparse=sparse)
+        recording = ModelTape.forward(self, capacity, training=training, noise=noise, sparse=sparse)
         output = recording.output
         write = Op("rows", "write_rows", (None, output.value), (output.width,))
         step = stages([recording.gather, *recording.tape.forward, write])
@@ -371,8 +371,8 @@ class Network(Sealed):
         """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
 
         Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
-        What `ActivityL1` layers charge is part of it; a trainer's penalty on the weights is not. With ``sample_weight`` (n,),
-        as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows; examples of weight 0 are left out.
+        The penalty of `ActivityL1` layers is part of it; a trainer's penalty on the weights is not. With ``sample_weight``
+        (n,), as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows; examples of weight 0 are left out.
 
         Returns
         -------
@@ -430,11 +430,11 @@ class Network(Sealed):
         self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool, weighted: bool
     ) -> tuple[Any, ...]:  # fmt: skip
         fused = not input_gradient  # which goes with every gradient on the way
-        recording = ModelTape(self, n, training=True, gradients=True, input_gradient=input_gradient, fused=fused, sparse=sparse)
+        recording = ModelTape.gradient(self, n, input_gradient=input_gradient, fused=fused, sparse=sparse)
         tape = recording.tape
         gathers, loss_op, values = losses.emit_weighted(loss, tape, recording.output, targets, weighted)
         step = stages([recording.gather, *gathers, *tape.forward, loss_op, *tape.backward])
-        step += parameter_stages(tape.parameter_gradients, (), {})
+        step += parameter_stages(tape.parameter_gradients)
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
         compiled = Compiled(tape, step, before=recording.prepare(), records=records, exclusive=self.gradients_in_use)
         return recording, gathers, compiled, Autotuner(compiled.parallel), loss

@@ -77,7 +77,7 @@ class _ByNorm(Clipping):
         operands = (factors, squares, groups, acted, gradient, large_norm, table)
         ops = [
             _square_sum(squares, gradient, table),
-            Op("whole", "clip_factor", operands, (len(groups) - 1,), (self.limit,)),
+            Op("serial", "clip_factor", operands, (len(groups) - 1,), (self.limit,)),
             Op("tiles", "scale_gradient", (gradient, factors, table), cost=[1.0] * len(table)),
         ]
         return ClipOps(ops, squares, acted, large_norm)

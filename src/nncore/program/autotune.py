@@ -1,4 +1,4 @@
-"""On how many threads a program runs, and for how many steps at a time: found by trying; the results do not depend on it."""
+"""Choose the number of threads and the steps per call by measuring; results do not depend on it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from nncore import _kernels
 
 __all__ = ["Autotuner"]
 
-SECONDS_PER_CALL = 0.05  # how long a program runs before Python looks
+SECONDS_PER_CALL = 0.05  # target duration of one call into C
 SECONDS_PER_TRIAL = 0.003
-FIRST_TRIAL = 2  # calls before it tell little: memory is touched and threads are made for the first time
+FIRST_TRIAL = 2  # calls before it are not representative: memory is touched and threads are made for the first time
 LEAST_INTERVAL, MOST_INTERVAL = 0.4, 3.2  # seconds from one trial to the next
-MARGIN = 1.1  # so much better the other way must be
-CLEARLY_WORSE = 0.75  # as slow as this, and the next trial can wait
-FORGET = 0.8  # of the best rate is believed after a slower call
+MARGIN = 1.1  # required speed-up before switching
+CLEARLY_WORSE = 0.75  # after a trial slower than this, the interval grows faster
+FORGET = 0.8  # decay of the best rate after a slower call
 
 
 class Autotuner:
@@ -25,20 +25,20 @@ class Autotuner:
 
     def __init__(self, parallel: bool) -> None:
         self._parallel = parallel
-        self._alone = False  # the choice: one thread, or all
+        self._alone = False  # the choice: whether on one thread
         self._rate = 0.0  # steps per second of the choice, lately
         self._calls, self._seconds = 0, 0.0  # so far
         self._interval, self._next_trial = LEAST_INTERVAL, 0.0
 
     def next_call(self) -> tuple[int, int]:
-        """Threads of the next call, and how many steps it should take."""
+        """The number of threads of the next call, and of its steps."""
         most = _kernels.get_num_threads() if self._parallel else 1
         if most > 1 and self._due:
             return (most if self._alone else 1), max(1, int(SECONDS_PER_TRIAL * self._rate))
         return (1 if self._alone else most), max(1, int(SECONDS_PER_CALL * self._rate))
 
     def record(self, threads: int, steps: int, seconds: float) -> None:
-        """Tell how long a call took."""
+        """Record the duration of a call."""
         rate = steps / max(seconds, 1e-9)
         if self._due and (threads == 1) != self._alone:
             better = rate > MARGIN * self._rate
@@ -54,5 +54,5 @@ class Autotuner:
 
     @property
     def _due(self) -> bool:
-        """Is it time for a trial?"""
+        """Whether it is time for a trial."""
         return self._calls >= FIRST_TRIAL and self._seconds >= self._next_trial

@@ -16,23 +16,23 @@ __all__ = ["Compiled"]
 
 Array = NDArray[Any]
 
-STOPPABLE_WORK = 100_000_000  # floating-point operations: a run of more, milliseconds at least, looks for Ctrl-C on its way
+STOPPABLE_WORK = 100_000_000  # floating-point operations: a longer run, which takes milliseconds, checks for Ctrl-C
 
 
 class Compiled:
-    """A program ready to run, and where its ops went.
+    """A compiled program, and the index of each op in it.
 
     Parameters
     ----------
-    before, after : stages that run once a call, before the first step and after the last.
+    before, after : stages that run once per call, before the first step and after the last.
     step : stages of a step.
     commits : the step's first stage that changes parameters, from which on a step is not stopped; None: none does.
     records : per-example columns that the step writes, the loss first.
-    partials : parts of a penalty that the step leaves behind.
+    partials : partial sums of a penalty that the step writes.
     exclusive : shared by programs of which one cannot run within another.
-    notes : of each number that is noted of a step, the parts, whose sum it is.
-    stops : does a loss that is not finite stop the run? In training it does, so that no step follows from it. Elsewhere the run
-        goes on: what is computed after the loss, such as its gradient, is what the formulas give.
+    notes : for each per-step statistic, the partial sums that it is the total of.
+    stops : whether a loss that is not finite stops the run. In training it does, so that no step follows from it. Elsewhere the
+        run goes on: what is computed after the loss, such as its gradient, is what the formulas give.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Compiled:
         self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
         bound = [
             (
-                stage.axis, stage.pieces, stage.cost, stage.completes_loss,
+                stage.axis, stage.work_items, stage.cost, stage.completes_loss,
                 [(op.kernel, op.arrays, op.sizes, op.constants, first, last) for op, first, last in stage.placed],
             )
             for stage in everything
@@ -57,14 +57,14 @@ class Compiled:
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
             partials=partials, notes=notes, stops=stops, exclusive=exclusive,
-            passing={n: stage.passing for n, stage in enumerate(everything) if stage.passing is not None},
+            passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
 
     def run(
         self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,
         stop: Callable[[], bool] | None = None, **run: Any,
     ) -> tuple[int, Array]:  # fmt: skip
-        """Run steps (see ``_kernels.Program.run``) with these arrays in these slots of ops: what differs from call to call.
+        """Run steps (see ``_kernels.Program.run``) with the arrays of this call in slots of ops.
 
         Several Python threads may call: one runs at a time, with its own arrays, and nothing is kept of them afterwards.
         Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
@@ -78,5 +78,5 @@ class Compiled:
 
     @property
     def steps_done(self) -> int:
-        """How many steps the last run completed."""
+        """The number of steps that the last run completed."""
         return int(self.program.steps_done)

@@ -1,25 +1,26 @@
-"""What a program is made of: ops, the signals between layers, and the memory of both."""
+"""The parts of a program: ops, the passes that they form, the signals between layers, and the memory of both."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore import _kernels
 from nncore._kernels.program import CACHE_LINE
 from nncore._utils.arrays import aligned_zeros
 
-__all__ = ["Arena", "Op", "Signal"]
+__all__ = ["Arena", "Op", "Pass", "Signal"]
 
 Array = NDArray[Any]
 
 
 class Arena:
-    """Memory for one program, taken from one piece where the estimate is right, so that it may lie in large pages."""
+    """Memory for one program, in one block where the estimate is right, so that it may lie in large pages."""
 
     def __init__(self, estimate: int) -> None:
         self._free = aligned_zeros(estimate, np.uint8)
@@ -36,7 +37,7 @@ class Arena:
 
 @dataclass
 class Signal:
-    """What flows between two layers: one row an example, and the gradient of the loss with respect to it."""
+    """The activation between two layers, one row per example, and the gradient of the loss with respect to it."""
 
     name: str
     shape: tuple[int, ...]
@@ -54,13 +55,56 @@ class Signal:
 class Op:
     """A kernel by name, and what it is bound to."""
 
-    axis: str  # "rows", "tiles" or "whole"
-    kernel: str  # "": none, a place in the list of gradients that has no op
+    axis: str  # "rows", "tiles" or "serial"
+    kernel: str  # "": none, an entry of the list of gradients that has no op
     arrays: tuple[Any, ...]
     sizes: tuple[int, ...] = ()
     constants: tuple[float, ...] = ()
     cost: Sequence[float] = (1.0,)  # of each tile
     tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
-    then: Op | None = None  # of a gradient: the op that makes of what this one leaves in a tile the gradient itself
-    passes: bool = False  # a gradient: can it leave that of a tile to the tile's ops alone?
+    then: Op | None = None  # of a gradient: the op that turns this op's result into the final gradient of the tile
+    repack: Op | None = None  # of a gradient: the op that renews what is derived from the parameter, after its update
+    tile_local: bool = False  # whether the gradient of a tile need not be stored, as only ops of the same tile read it
+    adds_penalty: bool = False  # whether it adds the gradient of an activity penalty, whose strength is its constant
     completes_loss: bool = False
+    layer: str = ""  # the name of the layer that recorded it
+
+
+class Pass:
+    """The ops of one pass over a model, recorded layer by layer; iteration gives them in the order in which they run.
+
+    ``reverse``: the last layer's ops run first. ``empty``: the tape has no such pass, and what is recorded is dropped.
+    """
+
+    def __init__(self, *, reverse: bool = False, empty: bool = False) -> None:
+        self._reverse, self._empty = reverse, empty
+        self._layers: list[tuple[str, list[Op]]] = [("", [])]
+
+    def __iter__(self) -> Iterator[Op]:
+        layers = reversed(self._layers) if self._reverse else self._layers
+        return (op for _, ops in layers for op in ops)
+
+    def begin_layer(self, name: str) -> None:
+        """Start a layer: what is recorded from here on belongs to it."""
+        self._layers.append((name, []))
+
+    def add(self, op: Op) -> None:
+        """Record an op."""
+        if not self._empty:
+            name, ops = self._layers[-1]
+            op.layer = name
+            ops.append(op)
+
+    def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:
+        """Record an op over the rows of the batch."""
+        self.add(Op("rows", kernel, arrays, sizes, constants))
+
+    def tiles(
+        self, kernel: str, *arrays: Any, work_items: int = 1, sizes: tuple[int, ...], constants: tuple[float, ...] = ()
+    ) -> None:
+        """Record an op over tiles, that is over all rows: a stage of its own."""
+        self.add(Op("tiles", kernel, arrays, sizes, constants, cost=[1.0] * work_items))
+
+    def python(self, function: Callable[[int], None]) -> None:
+        """Record a function, called with the number of rows."""
+        self.add(Op("serial", "python", (_kernels.PythonOp(function),)))

@@ -18,22 +18,22 @@ Array = NDArray[Any]
 
 @dataclass
 class Stage:
-    """Ops over the same pieces, each with the range of pieces that are its own."""
+    """Ops over the same work items, each with the range of items that are its own."""
 
     axis: str
     placed: list[tuple[Op, int, int]]
-    passing: Array | None = None  # of each tile, how many numbers its gradient has if only the tile's ops need it, else 0
+    local_sizes: Array | None = None  # of each tile, the size of its gradient if that is tile-local, else 0
 
     @property
-    def pieces(self) -> int:
+    def work_items(self) -> int:
         return max(last for _, _, last in self.placed)
 
     @property
     def cost(self) -> Array | None:
-        """What each tile costs, all ops together; other pieces cost the same."""
+        """The cost of each tile, all ops together; other work items cost the same."""
         if self.axis != "tiles":
             return None
-        cost = np.zeros(self.pieces)
+        cost = np.zeros(self.work_items)
         for op, first, last in self.placed:
             cost[first:last] += op.cost
         return cost
@@ -54,25 +54,27 @@ def stages(ops: Iterable[Op]) -> list[Stage]:
     return result
 
 
-def parameter_stages(gradients: Sequence[Op], everywhere: Sequence[Op], followers: dict[Op, Op]) -> list[Stage]:
-    """Stages in which each tile of θ gets its gradient, then every op of ``everywhere``, then what follows its gradient.
+def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> list[Stage]:
+    """Stages in which each tile of θ gets its gradient and then, if there are updates, all of these and the repack ops.
 
-    All in one stage, unless an op of ``everywhere`` is a ``whole`` one: it looks at all tiles, so a stage ends before it. In
-    one stage, gradients that can pass do: they need not reach memory before the last step of a run.
+    All in one stage, unless an update is ``serial``: it reads all tiles, so a stage ends before it. In one stage, tile-local
+    gradients need not reach memory before the last step of a run.
     """
+    gradients = list(gradients)
     firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
     if not placed:
         return []
     parts = [(part, first, last) for op, first, last in placed for part in (op, op.then) if part and part.kernel]
     result = [Stage("tiles", parts)]
-    for op in everywhere:
-        if op.axis == "whole":
-            result += [Stage("whole", [(op, 0, 1)]), Stage("tiles", [])]
+    for op in updates:
+        if op.axis == "serial":
+            result += [Stage("serial", [(op, 0, 1)]), Stage("tiles", [])]
         else:
             result[-1].placed.append((op, 0, firsts[-1]))
-    if everywhere and len(result) == 1:
-        sizes = [rows * columns * (op.passes and not op.then) for op in gradients for _, rows, columns, _ in op.tiles]
-        result[0].passing = np.array(sizes, dtype=np.int64) if any(sizes) else None
-    result[-1].placed += [(followers[op], first, last) for op, first, last in placed if op in followers]
+    if updates and len(result) == 1:
+        sizes = [rows * columns * (op.tile_local and not op.then) for op in gradients for _, rows, columns, _ in op.tiles]
+        result[0].local_sizes = np.array(sizes, dtype=np.int64) if any(sizes) else None
+    if updates:
+        result[-1].placed += [(op.repack, first, last) for op, first, last in placed if op.repack]
     return [stage for stage in result if stage.placed]

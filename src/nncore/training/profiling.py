@@ -16,7 +16,6 @@ from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore._utils.tables import html_table
 from nncore.program.ops import Op
-from nncore.program.tape import Tape
 from nncore.training.base import BATCH_SIZE, BaseTrainer
 from nncore.training.loop import TrainingLoop
 
@@ -191,7 +190,7 @@ def measure(trainer: BaseTrainer, X: Any, y: Any, batch_size: int | None, steps:
     limits = _Limits(twin.model.dtype)
     tape = run.program.recording.tape
     ops = [
-        limits.judge(op, tape, batch, float(seconds[number]))
+        limits.judge(op, tape.capacity, batch, float(seconds[number]))
         for number, op in compiled.step_ops
     ]  # fmt: skip
     threads = _kernels.get_num_threads() if compiled.parallel else 1
@@ -217,12 +216,12 @@ class _Limits:
         """Bytes/s of the largest copy that was asked for."""
         return self._copies[max(self._copies)]
 
-    def judge(self, op: Op, tape: Tape, rows: int, seconds: float) -> OpTime:
+    def judge(self, op: Op, capacity: int, rows: int, seconds: float) -> OpTime:
         """The op beside its limit."""
-        work, moved = flops(op, rows), traffic(op, rows, tape.capacity)
+        work, moved = flops(op, rows), traffic(op, rows, capacity)
         least = {"arithmetic": work / self.peak, "memory": moved / self.copy(moved)}
         limit = max(least, key=least.__getitem__)
-        return OpTime(op.kernel, tape.layers.get(op, ""), seconds, work, moved, least[limit], limit if work or moved else "")
+        return OpTime(op.kernel, op.layer, seconds, work, moved, least[limit], limit if work or moved else "")
 
 
 class _Walk:

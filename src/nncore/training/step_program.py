@@ -99,7 +99,7 @@ def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[
 
 def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward in inference mode, metrics and loss."""
-    recording = ModelTape(spec.model, capacity, training=False, gradients=False, fused=True, sparse=data.sparse)
+    recording = ModelTape.forward(spec.model, capacity, sparse=data.sparse)
     gathers, ops, records = _loss_ops(spec, recording, data)
     step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
     compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
@@ -109,10 +109,7 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
 def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     columns = coefficients(spec, 1, 1).shape[1]
-    recording = ModelTape(
-        spec.model, capacity, training=True, gradients=True, fused=True, tracking=True, optimizer_columns=columns,
-        sparse=data.sparse,
-    )  # fmt: skip
+    recording = ModelTape.training(spec.model, capacity, optimizer_columns=columns, sparse=data.sparse)
     tape, model, optimizer = recording.tape, spec.model, spec.optimizer
     gathers, ops, records = _loss_ops(spec, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
@@ -120,7 +117,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepPr
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
-        axis, tiles = "whole", np.array([[0, 1, model.parameters.size, model.parameters.size]])
+        axis, tiles = "serial", np.array([[0, 1, model.parameters.size, model.parameters.size]])
     own = optimizer.ops(model.parameters, model.gradients, tiles)
     for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
@@ -132,7 +129,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepPr
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
     everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
     commits = len(step)
-    step += parameter_stages(tape.parameter_gradients, everywhere, tape.followers)
+    step += parameter_stages(tape.parameter_gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
     before = enter + recording.prepare()
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from nncore.program.compiled import Compiled
 from nncore.program.ops import Op
 from nncore.program.recording import ModelTape
 from nncore.program.stages import Stage, parameter_stages, stages
-from nncore.program.tape import Tape
+from nncore.program.tape import TangentTape
 
 __all__ = ["CurvatureProgram", "JacobianProgram", "chunk_rows"]
 
@@ -71,7 +71,8 @@ class Linearization:
     def __init__(self, model: Network, capacity: int) -> None:
         self.model, self.capacity = model, capacity
         self.lock = _kernels.Lock()  # operators may share a linearization: one works with it at a time
-        self.recording = ModelTape(model, capacity, training=True, gradients=True, tangents=True)
+        self.tape = TangentTape(model, capacity)
+        self.recording = ModelTape(model, self.tape, fused=False)
         self._owner: Callable[[], object] = lambda: None  # a weak reference: the owner holds its data
         self._chunk: tuple[int, int] = (0, 0)
         self._variant = model.variant
@@ -100,22 +101,22 @@ class CurvatureProgram(Linearization):
         self, model: Network, capacity: int, loss: Loss, targets: Targets, *, weighted: bool, gauss_newton: bool
     ) -> None:  # fmt: skip
         super().__init__(model, capacity)
-        tape, output = self.recording.tape, self.recording.output
+        tape, output = self.tape, self.recording.output
         assert output.grad is not None
         assert output.grad_tangent is not None
         self.loss = loss  # which the cache tells from others by its identity
         self.gathers, loss_op, values = losses.emit_weighted(loss, tape, output, targets, weighted)
         passes = [self.recording.gather, *self.gathers, *tape.forward, loss_op]
-        if gauss_newton:  # the way back is that of a gradient, from H_l R{y} instead of ∂l/∂y
-            way = [loss.emit_tangent(output, loss_op, output.grad), *_redirected(tape.pullback, tape, model)]
-            gradients = _redirected(tape.parameter_gradients, tape, model)
+        if gauss_newton:  # the backward pass is that of a gradient, from H_l R{y} instead of ∂l/∂y
+            way = [loss.emit_tangent(output, loss_op, output.grad), *_redirected(tape.vector_jacobian, tape, model)]
+            gradients: Iterable[Op] = _redirected(tape.parameter_gradients, tape, model)
         else:
             passes += _redirected(tape.backward, tape, model)
-            way = [loss.emit_tangent(output, loss_op, output.grad_tangent), *tape.tangents_backward]
+            way = [loss.emit_tangent(output, loss_op, output.grad_tangent), *tape.tangent_backward]
             gradients = tape.tangent_gradients
         self.load, load = _load(tape)
         self.add = _add(tape)
-        step = [*load, *stages([*tape.tangents_forward, *way]), *parameter_stages(gradients, (), {}), *stages([self.add])]
+        step = [*load, *stages([*tape.tangent_forward, *way]), *parameter_stages(gradients), *stages([self.add])]
         self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[values], stops=True))
         self.product = Paced(Compiled(tape, step))
 
@@ -130,18 +131,18 @@ class JacobianProgram(Linearization):
 
     def __init__(self, model: Network, capacity: int) -> None:
         super().__init__(model, capacity)
-        tape, output = self.recording.tape, self.recording.output
+        tape, output = self.tape, self.recording.output
         assert output.grad is not None
         self.width = output.width
         self.load, load = _load(tape)
         self.add = _add(tape)
         self.write = Op("rows", "write_rows", (None, output.tangent), (self.width,))
         self.seed = Op("rows", "gather_rows", (output.grad, None), (self.width,))
-        back = stages([self.seed, *_redirected(tape.pullback, tape, model)])
-        back += parameter_stages(_redirected(tape.parameter_gradients, tape, model), (), {})
+        back = stages([self.seed, *_redirected(tape.vector_jacobian, tape, model)])
+        back += parameter_stages(_redirected(tape.parameter_gradients, tape, model))
         passes = stages([self.recording.gather, *tape.forward])
         self.passes = Paced(Compiled(tape, passes, before=self.recording.prepare()))
-        self.push = Paced(Compiled(tape, [*load, *stages([*tape.tangents_forward, self.write])]))
+        self.push = Paced(Compiled(tape, [*load, *stages([*tape.tangent_forward, self.write])]))
         self.pull = Paced(Compiled(tape, [*back, *stages([self.add])]))
 
     def write_forward(self, vectors: Array, out: Array, count: int) -> None:
@@ -160,20 +161,20 @@ def _stretches(n: int) -> dict[str, Any]:
     return {"sizes": (n, STRETCH), "cost": [float(STRETCH)] * -(-n // STRETCH)}
 
 
-def _load(tape: Tape) -> tuple[Op, list[Stage]]:
+def _load(tape: TangentTape) -> tuple[Op, list[Stage]]:
     """v = V[step], and what is derived from v."""
     v = tape.direction_vector
     op = Op("tiles", "load_direction", (v, None), **_stretches(v.size))
-    return op, [*stages([op]), *parameter_stages(tape.tangent_preparation, (), {})]
+    return op, [*stages([op]), *parameter_stages(tape.tangent_prepare)]
 
 
-def _add(tape: Tape) -> Op:
+def _add(tape: TangentTape) -> Op:
     """P[step] += the product."""
     p = tape.product_vector
     return Op("tiles", "add_product", (None, p), **_stretches(p.size))
 
 
-def _redirected(ops: list[Op], tape: Tape, model: Network) -> list[Op]:
+def _redirected(ops: Iterable[Op], tape: TangentTape, model: Network) -> list[Op]:
     """The ops, writing to the product where they wrote to the model's gradients."""
     own = model.gradients
     first = own.__array_interface__["data"][0]
