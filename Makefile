@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo test lint serial sanitize bench docs clean
+.PHONY: demo test lint agreement serial sanitize bench docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/digits.py
@@ -27,6 +27,15 @@ serial: $(VENV)/installed-sanitize  ## without OpenMP, compiler warnings as erro
 	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -c "import nncore as nn; assert 'OpenMP           no' in nn.show_config(), nn.show_config()"
 	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -m pytest $(SERIAL_TESTS:%=tests/test_%.py)
 
+# PyTorch without CUDA from its own index; where that cannot be reached, from where everything else comes.
+AGREEMENT := .venv-agreement
+
+agreement:  ## the tests that compare with PyTorch and Keras, in an environment of their own
+	$(MAKE) VENV=$(AGREEMENT) $(AGREEMENT)/bin/python
+	-$(AGREEMENT)/bin/python -m pip install --quiet --index-url https://download.pytorch.org/whl/cpu torch
+	$(MAKE) VENV=$(AGREEMENT) $(AGREEMENT)/installed-agreement
+	$(AGREEMENT)/bin/python -m pytest -m agreement
+
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py
 
@@ -47,4 +56,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 clean:
-	rm -rf $(VENV) build dist docs/_build demo.png src/*.egg-info src/nncore/_kernels/program.c
+	rm -rf $(VENV) $(AGREEMENT) build dist docs/_build demo.png src/*.egg-info src/nncore/_kernels/program.c

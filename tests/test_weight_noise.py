@@ -303,8 +303,7 @@ def torch_noisy(noise: str, torch: Any, W: Any, b: Any, layer: int) -> tuple[Any
 
 
 @each_noise
-def test_against_torch(noise: str, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_against_torch(noise: str, rng: np.random.Generator, torch: Any) -> None:
     model = nn.Sequential([MAKE[noise](7), nn.Tanh(), MAKE[noise](3)], input_shape=5, dtype="float64", seed=6)
     model.parameters[...] = weights(rng, model.parameters.size)
     X, y = rng.standard_normal((9, 5)), rng.standard_normal((9, 3))

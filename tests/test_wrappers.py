@@ -109,8 +109,7 @@ def test_decay_takes_a_schedule() -> None:
 
 
 @pytest.mark.parametrize(("wrapper", "peer"), [("ema uncorrected", "ema"), ("polyak_averaging", None)])
-def test_pytorch_averages_alike(wrapper: str, peer: str | None) -> None:
-    torch = pytest.importorskip("torch")
+def test_pytorch_averages_alike(wrapper: str, peer: str | None, torch: Any) -> None:
     swa = torch.optim.swa_utils
     module = torch.nn.Linear(12, 1, bias=False, dtype=torch.float64)
     averaged = swa.AveragedModel(module, multi_avg_fn=swa.get_ema_multi_avg_fn(0.97) if peer else None)
