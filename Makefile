@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo test lint agreement serial sanitize bench docs clean
+.PHONY: demo test lint agreement serial sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/digits.py
@@ -41,6 +41,9 @@ sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
+
+bench-kernels: $(VENV)/installed-bench  ## each kernel and a training step beside NumPy: the same numbers, and both times
+	$(BIN)/python -m pytest benchmarks
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -E -W -q -b html docs docs/_build/html
