@@ -9,8 +9,9 @@ SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/digits.py
 
-test: $(VENV)/installed-test  ## the whole test suite against the installed package
-	$(BIN)/python -m pytest
+# A file's tests stay in one process: they share fixtures.
+test: $(VENV)/installed-test  ## the whole test suite against the installed package, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -140,6 +140,7 @@ def test_the_mean_is_nearer_to_the_minimum() -> None:
 # ---- noise
 
 
+@cache
 def gradient_normal(n: int, seed: int, step: int) -> Array:
     """The noise of a step, before σ."""
     return reference.random_normal(n, seed=seed, layer=0, stream=1, step=step)
