@@ -7,24 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.kernels import packed
+from helpers.recurrent import CELLS, GATES, RTOL, SIZES, each_cell, each_dtype, each_isa, run
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore._kernels import single_ops
 from nncore.losses import PythonLoss
 from nncore.reference import zoneout_keep
 
 Array = NDArray[Any]
-
-RTOL = {"float32": 3e-6, "float64": 1e-13}  # of the array's largest number: errors are carried through up to 9 steps
-CELLS = {"simple_rnn": nn.SimpleRNN, "gru": nn.GRU}
-GATES = {"simple_rnn": 1, "gru": 3}
-# rows, steps, inputs, units: each one 1, edges of vectors and panels; the last has several blocks of rows.
-SIZES = [(1, 1, 1, 1), (1, 5, 3, 17), (3, 1, 2, 4), (2, 4, 1, 8), (7, 3, 5, 1), (5, 9, 4, 33), (13, 2, 16, 70), (67, 3, 7, 16)]
-each_cell = pytest.mark.parametrize("cell", CELLS)
-each_dtype = pytest.mark.parametrize("dtype", RTOL)
-each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
 
 
 def assert_close(got: Array, want: Array, dtype: str) -> None:
@@ -46,44 +38,6 @@ def build(
 
 
 # Kernels against their twins.
-
-
-class Guarded:
-    """An array inside a larger one, of which nothing else may change."""
-
-    def __init__(self, values: Array) -> None:
-        self.whole = np.full(values.size + 32, 77, values.dtype)
-        self.array = self.whole[16:-16].reshape(values.shape)
-        self.array[...] = values
-
-    def check(self) -> None:
-        assert (self.whole[:16] == 77).all()
-        assert (self.whole[-16:] == 77).all()
-
-
-def run(name: str, outputs: list[Array], inputs: list[Array | None], dtype: str, rows: int, **kw: Any) -> list[Array]:
-    """The outputs, which may have been inputs too: the same bits on 1, 2 and 3 threads."""
-    results = []
-    copies = [None if array is None else array.copy() for array in inputs]
-    for threads in (1, 2, 3):
-        written = [Guarded(array) for array in outputs]
-        arrays = (*(guarded.array for guarded in written), *inputs)
-        assert single_ops.run_op(name, arrays, dtype=np.dtype(dtype), rows=rows, threads=threads, **kw) == 0
-        for guarded in written:
-            guarded.check()
-        results.append([guarded.array for guarded in written])
-    assert all(a is None or np.array_equal(a, b) for a, b in zip(inputs, copies, strict=True))
-    for other in results[1:]:
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(results[0], other, strict=True))
-    return results[0]
-
-
-def packed(W: Array, isa: str) -> Array:
-    tiles, result = _kernels.weight_tiles(*W.shape), np.zeros(_kernels.packed_size(*W.shape), W.dtype)
-    single_ops.run_op(
-        "pack_weight", (result, W, tiles), dtype=W.dtype, sizes=W.shape, axis="tiles", pieces=len(tiles), isa=isa
-    )  # fmt: skip
-    return result
 
 
 @each_isa
@@ -216,8 +170,7 @@ def test_gradients_of_a_stack(cell: str, middle: Callable[[], nn.Layer], rng: np
     assert max(errors.values()) <= 1e-6, errors
 
 
-def torch_layer(cell: str, layer: Any) -> Any:
-    torch = pytest.importorskip("torch")
+def torch_layer(torch: Any, cell: str, layer: Any) -> Any:
     theirs = {"simple_rnn": torch.nn.RNN, "gru": torch.nn.GRU}[cell](layer.inputs, layer.units, batch_first=True).double()
     second = getattr(layer, "recurrent_bias", np.zeros_like(layer.bias))
     with torch.no_grad():
@@ -232,11 +185,10 @@ def torch_layer(cell: str, layer: Any) -> Any:
 @each_cell
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: np.random.Generator, torch: Any) -> None:
     rows, steps, inputs, units = size
     model = build(cell, steps, inputs, units, rng, return_sequences=sequences)
-    theirs = torch_layer(cell, model.layers[0])
+    theirs = torch_layer(torch, cell, model.layers[0])
     X, r = rng.standard_normal((rows, steps, inputs)), rng.standard_normal((rows, *model.output_shape))
     x = torch.tensor(X, requires_grad=True)
     h, _ = theirs(x)
@@ -257,12 +209,11 @@ def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: n
 
 
 @each_cell
-def test_training_like_torch(cell: str, rng: np.random.Generator) -> None:
+def test_training_like_torch(cell: str, rng: np.random.Generator, torch: Any) -> None:
     """100 steps of plain gradient descent through time stay together."""
-    torch = pytest.importorskip("torch")
     X, y = rng.standard_normal((20, 6, 3)), rng.standard_normal((20, 5))
     model = build(cell, 6, 3, 5, rng)
-    theirs = torch_layer(cell, model.layers[0])
+    theirs = torch_layer(torch, cell, model.layers[0])
     nn.Trainer(model, "mean_squared_error", nn.SGD(lr=0.1)).fit(X, y, epochs=100, batch_size=20, shuffle=False, verbose=0)
     optimizer = torch.optim.SGD([p for n, p in theirs.named_parameters() if cell == "gru" or n != "bias_hh_l0"], lr=0.1)
     for _ in range(100):

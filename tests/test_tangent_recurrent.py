@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_kernels as kernels
-import test_recurrent as recurrent
-import test_tangent as tangent
+from helpers import kernels, recurrent, tangent
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -21,7 +19,7 @@ from nncore.model.curvature import linearization
 Array = NDArray[Any]
 CELLS, GATES = recurrent.CELLS, recurrent.GATES
 each_isa, each_dtype, each_cell = recurrent.each_isa, recurrent.each_dtype, recurrent.each_cell
-assert_relative, run, packed = tangent.assert_relative, recurrent.run, recurrent.packed
+assert_relative, run, packed = tangent.assert_relative, recurrent.run, kernels.packed
 
 # Kernels against their twins. As in test_recurrent.py, errors are measured by the array's largest number.
 
@@ -217,12 +215,10 @@ def test_symmetric_and_linear(cell: str, place: str, rng: np.random.Generator) -
     tangent.check_symmetric_and_linear(model, X, y, rng)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
 @each_place
 @each_cell
-def test_products_against_torch(cell: str, place: str, rng: np.random.Generator) -> None:
+def test_products_against_torch(cell: str, place: str, rng: np.random.Generator, torch: Any) -> None:
     """PyTorch's own cells cannot be differentiated twice forward: this is what they compute, step by step."""
-    torch = pytest.importorskip("torch")
     model, X, y = problem(cell, place, rng, rows=30)
     v = rng.standard_normal(model.parameters.size)
     tX, ty, theta = torch.tensor(X), torch.tensor(y), torch.tensor(model.parameters.copy())

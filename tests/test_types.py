@@ -14,8 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import test_configuration
-import typed_examples
+from helpers import configuration, typed_examples
 
 from nncore._utils import fields
 
@@ -239,8 +238,8 @@ CODE = {
 
 def made() -> Iterator[tuple[str, str, list[str]]]:
     """Each class of the registries: a name, code that makes an object, and the fields that have a type."""
-    for cls in (cls for cls in test_configuration.CLASSES if issubclass(cls, fields.Sealed)):
-        code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in test_configuration.arguments(cls).items())
+    for cls in (cls for cls in configuration.CLASSES if issubclass(cls, fields.Sealed)):
+        code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in configuration.arguments(cls).items())
         free = [field for field in fields._fields(cls) if not isinstance(field, fields.Fixed)]  # of the rest a run tells
         names = [field.name for field in free if field.name not in NO_TYPE and not field.name.startswith("_")]
         pairs = [name for name in dir(cls) if isinstance(getattr(cls, name), fields.Pair)]
@@ -248,7 +247,7 @@ def made() -> Iterator[tuple[str, str, list[str]]]:
         yield f"{where}_{cls.__name__}".lower(), f"{cls.__module__}.{cls.__name__}({code})", [*names, *pairs]
 
 
-MODULES = sorted({cls.__module__ for cls in test_configuration.CLASSES})
+MODULES = sorted({cls.__module__ for cls in configuration.CLASSES})
 IMPORTS = "".join(f"import {name}\n" for name in MODULES) + "import nncore as nn\n"
 
 
@@ -281,6 +280,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("typed")
     for name, text in PROGRAMS.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    assert len(typed_examples.write_examples(folder)) > 5
     return folder
 
 
@@ -298,18 +298,10 @@ def test_the_wrong_lines_are_some() -> None:
 
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
-def test_mypy(folder: Path) -> None:
-    done = typed_examples.mypy(*(folder / f"{name}.py" for name in PROGRAMS))
+def test_mypy_on_the_programs_and_the_documentation(folder: Path) -> None:
+    done = typed_examples.mypy(*folder.glob("*.py"))
     errors = {(file, int(line)) for file, line in re.findall(r"(\w+)\.py:(\d+): error", done.stdout)}
     assert errors == ERRORS, done.stdout + done.stderr
-
-
-@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
-def test_mypy_on_the_documentation(tmp_path: Path) -> None:
-    examples = typed_examples.write_examples(tmp_path)
-    assert len(examples) > 5
-    done = typed_examples.mypy(*examples, options=typed_examples.EXAMPLE_OPTIONS)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 PYRIGHT = shutil.which("pyright", path=os.path.dirname(sys.executable)) or shutil.which("pyright")
@@ -317,7 +309,6 @@ PYRIGHT = shutil.which("pyright", path=os.path.dirname(sys.executable)) or shuti
 
 @pytest.mark.skipif(PYRIGHT is None, reason="pyright is not installed")
 def test_pyright(folder: Path) -> None:
-    examples = typed_examples.write_examples(folder)
     config = {"extraPaths": [str(typed_examples.ROOT / "src")], "reportMissingModuleSource": False}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
     done = subprocess.run(
@@ -325,7 +316,7 @@ def test_pyright(folder: Path) -> None:
         check=False,
     )  # fmt: skip
     report = json.loads(done.stdout)
-    assert report["summary"]["filesAnalyzed"] >= len(examples) + len(PROGRAMS)
+    assert report["summary"]["filesAnalyzed"] >= len(list(folder.glob("*.py")))
     found = [
         (Path(error["file"]).stem, error["range"]["start"]["line"] + 1, error["message"])
         for error in report["generalDiagnostics"] if error["severity"] == "error"

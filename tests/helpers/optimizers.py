@@ -7,12 +7,13 @@ form. test_optimizer_kernels.py compares kernels with twins.
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 
-from nncore import optimizers
+from nncore import optimizers, reference
 from nncore.optimizers import OPTIMIZERS
 
 N, STEPS, ALL_STEPS = 12, 220, 1000  # to tell one formula from another, and to agree with it
@@ -255,6 +256,13 @@ def actual_path(opt, problem=PROBLEM, first=0, last=STEPS, theta=None):
         opt.step(theta, problem.gradient(theta, k))
         path.append(opt.parameters(theta).copy())
     return np.array(path)
+
+
+def call_twin(op, opt, *arrays, **extra):
+    """nncore.reference's function for the op, with those hyper-parameters of the optimizer that it takes."""
+    twin = getattr(reference, op)
+    known = {**opt.config(), **extra}
+    return twin(*arrays, **{name: known[name] for name in inspect.signature(twin).parameters if name in known})
 
 
 def distance(actual, expected):
