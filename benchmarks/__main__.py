@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-NAMES = "limits training prediction kernels optimizers overheads normalisation stochastic curvature"
+NAMES = "limits training prediction kernels optimizers overheads normalization stochastic curvature"
 
 
 def main() -> None:

@@ -69,11 +69,11 @@ def data(net: Net, dtype: str, seed: int = 0) -> tuple[Array, Array]:
     numbers, on which arithmetic is slow.
     """
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(net.sizes[-1], net.sizes[0]))
-    centres -= centres.mean(axis=0)
-    centres *= 3 / np.linalg.norm(centres, axis=1, keepdims=True)
+    centers = rng.normal(size=(net.sizes[-1], net.sizes[0]))
+    centers -= centers.mean(axis=0)
+    centers *= 3 / np.linalg.norm(centers, axis=1, keepdims=True)
     labels = rng.integers(0, net.sizes[-1], net.rows)
-    X = centres[labels] + rng.normal(size=(net.rows, net.sizes[0]))
+    X = centers[labels] + rng.normal(size=(net.rows, net.sizes[0]))
     noisy = rng.random(net.rows) < 0.1
     labels[noisy] = rng.integers(0, net.sizes[-1], noisy.sum())
     return X.astype(dtype), labels.astype(np.int64)

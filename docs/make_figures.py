@@ -44,8 +44,8 @@ def two_spirals(path: Path) -> None:
         panel.imshow(
             p.reshape(len(axis), -1), origin="lower", extent=(-SIDE, SIDE, -SIDE, SIDE), cmap=palette, vmin=-0.25, vmax=1.25
         )
-        for label, colour in enumerate(COLORS):
-            panel.scatter(*X[y == label].T, s=5, color=colour, edgecolors="white", linewidths=0.25)
+        for label, color in enumerate(COLORS):
+            panel.scatter(*X[y == label].T, s=5, color=color, edgecolors="white", linewidths=0.25)
         panel.set(xticks=[], yticks=[])
         accuracy = trainer.evaluate(X_new, y_new)["accuracy"]
         panel.set_title(f"after {epochs} epochs\n{100 * accuracy:.0f} % of new points right", fontsize=9)
@@ -65,7 +65,7 @@ def two_spirals(path: Path) -> None:
 
 
 def save(figure: plt.Figure, path: Path) -> None:
-    """A PNG of 128 colours: a third of the size."""
+    """A PNG of 128 colors: a third of the size."""
     from PIL import Image
 
     path.parent.mkdir(exist_ok=True)

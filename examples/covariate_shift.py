@@ -26,14 +26,14 @@ import matplotlib.pyplot as plt
 import nncore as nn
 
 DEPTH, WIDTH, LR, BATCH, STEPS, LAG = 5, 50, 0.3, 32, 2000, 20
-UNITS, COLOURS = (0, 1, 2), ["#0072B2", "#D55E00", "#009E73"]
+UNITS, COLORS = (0, 1, 2), ["#0072B2", "#D55E00", "#009E73"]
 NORMALISATIONS = {"without batch norm": list, "with batch norm": lambda: [nn.BatchNorm()]}
 
 
-def network(normalisation: str) -> nn.Sequential:
+def network(normalization: str) -> nn.Sequential:
     layers: list[nn.Layer] = []
     for _ in range(DEPTH):
-        layers += [nn.Dense(WIDTH), *NORMALISATIONS[normalisation](), nn.Sigmoid()]
+        layers += [nn.Dense(WIDTH), *NORMALISATIONS[normalization](), nn.Sigmoid()]
     return nn.Sequential([*layers, nn.Dense(10)], input_shape=64, dtype="float64", seed=0)
 
 
@@ -44,11 +44,11 @@ def inputs(model: nn.Sequential, X: np.ndarray) -> np.ndarray:
     return np.array([found[str(layer.name)] for layer in before])
 
 
-def train(normalisation: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def train(normalization: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Every LAG steps: quantiles (times, 3, layers, units), means and deviations (times, layers, units). And the accuracy."""
     X, y = nn.data.load_digits()
     X = nn.data.StandardScaler().fit(X).transform(X)
-    model = network(normalisation)
+    model = network(normalization)
     trainer = nn.Trainer(model, "softmax_cross_entropy", nn.SGD(lr=LR), metrics=["accuracy"])
     rng = np.random.default_rng(0)
     quantiles, means, deviations = [], [], []
@@ -67,23 +67,23 @@ def main(picture: str = "covariate_shift.png") -> None:
     figure, axes = plt.subplots(3, 2, figsize=(11, 9), layout="constrained", sharex=True, sharey="row")
     steps = np.arange(0, STEPS + 1, LAG)
     print(f"mean shift in {LAG} steps, in standard deviations; layers 1 to {DEPTH}")
-    for column, normalisation in enumerate(NORMALISATIONS):
-        quantiles, means, deviations, accuracy = train(normalisation)
+    for column, normalization in enumerate(NORMALISATIONS):
+        quantiles, means, deviations, accuracy = train(normalization)
         for ax, layer in zip(axes[:2, column], (0, DEPTH - 1), strict=True):
-            for unit, colour in zip(UNITS, COLOURS, strict=True):
+            for unit, color in zip(UNITS, COLORS, strict=True):
                 low, middle, high = quantiles[:, :, layer, unit].T
-                ax.fill_between(steps, low, high, color=colour, alpha=0.07, linewidth=0)
+                ax.fill_between(steps, low, high, color=color, alpha=0.07, linewidth=0)
                 for quantile in (low, high):
-                    ax.plot(steps, quantile, color=colour, linewidth=0.8, linestyle=":")
-                ax.plot(steps, middle, color=colour, label=f"unit {unit + 1}")
+                    ax.plot(steps, quantile, color=color, linewidth=0.8, linestyle=":")
+                ax.plot(steps, middle, color=color, label=f"unit {unit + 1}")
         shift = np.mean(np.abs(np.diff(means, axis=0)) / deviations[:-1], axis=2)
         for layer in range(DEPTH):
-            colour = plt.colormaps["viridis"](layer / DEPTH)
-            axes[2, column].plot(steps[1:], shift[:, layer], color=colour, label=f"layer {layer + 1}")
-        axes[0, column].set_title(f"{normalisation}: {100 * accuracy:.0f} % right after {STEPS} steps")
+            color = plt.colormaps["viridis"](layer / DEPTH)
+            axes[2, column].plot(steps[1:], shift[:, layer], color=color, label=f"layer {layer + 1}")
+        axes[0, column].set_title(f"{normalization}: {100 * accuracy:.0f} % right after {STEPS} steps")
         axes[2, column].set(yscale="log", xlabel="step")
         numbers = "  ".join(f"{value:6.3f}" for value in shift.mean(axis=0))
-        print(f"{normalisation:<20} {numbers}   largest {shift.max():.2f}   accuracy {100 * accuracy:.0f} %")
+        print(f"{normalization:<20} {numbers}   largest {shift.max():.2f}   accuracy {100 * accuracy:.0f} %")
     axes[0, 0].set_ylabel("input of 3 sigmoids,\nlayer 1")
     axes[1, 0].set_ylabel(f"input of 3 sigmoids,\nlayer {DEPTH}")
     axes[2, 0].set_ylabel(f"mean shift in {LAG} steps\n(standard deviations)")

@@ -2,7 +2,7 @@
 
 Run with ``python examples/data_scaling.py [picture.png]`` where nncore[plot] is installed.
 
-The classes depend on the standardised features, so the three problems differ in their coordinates alone, and so do the raw and
+The classes depend on the standardized features, so the three problems differ in their coordinates alone, and so do the raw and
 the scaled data. Every optimizer is trained on the whole batch (Rprop and delta-bar-delta want that), each time with the best of
 a list of learning rates.
 """
@@ -42,13 +42,13 @@ OPTIMIZERS = {
     "DeltaBarDelta": lambda lr: nn.DeltaBarDelta(lr=lr, kappa=lr / 10),
 }
 CURVES = ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "Rprop"]  # drawn in full; of all others the number of steps
-COLOURS = ["#0072B2", "#D55E00", "#CC79A7", "#000000", "#B8860B", "#009E73"]
+COLORS = ["#0072B2", "#D55E00", "#CC79A7", "#000000", "#B8860B", "#009E73"]
 RATES = np.geomspace(1e-3, 1e2, 26)
 POINTS, EPOCHS, GOAL = 400, 200, 1e-3
 
 
 def draw_data(means: list[float], deviations: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Features, and classes that follow P(1) = sigmoid(2z₁ − 1.5z₂ + 0.5), z the standardised features."""
+    """Features, and classes that follow P(1) = sigmoid(2z₁ − 1.5z₂ + 0.5), z the standardized features."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(POINTS, 2))
     y = rng.random(POINTS) < 1 / (1 + np.exp(-(z @ [2.0, -1.5] + 0.5)))
@@ -109,7 +109,7 @@ def plot(results: dict[str, dict[str, dict[str, np.ndarray]]], path: str) -> Non
         for ax, (case, curves) in zip(axes[:, column], cases.items(), strict=False):
             for i, name in enumerate(CURVES):
                 ax.plot(
-                    np.maximum(curves[name], 1e-12), color=COLOURS[i], linestyle="--" if i % 2 else "-", marker="os^DvP"[i],
+                    np.maximum(curves[name], 1e-12), color=COLORS[i], linestyle="--" if i % 2 else "-", marker="os^DvP"[i],
                     markersize=6, markeredgecolor="white", markeredgewidth=0.6, markevery=(3 * i, 20), label=name,
                 )  # fmt: skip
             ax.axhline(GOAL, color="0.4", linewidth=1.0, linestyle=":", label="goal")

@@ -21,7 +21,7 @@ import nncore as nn
 
 STEPS, POINTS, NOISE, WINDOW = 400, 16, 0.5, 20
 MODELS = {"SGD on what is new": 1, "last 20 batches": WINDOW, "full batch of everything so far": STEPS}  # batches kept
-COLOURS = ["#0072B2", "#D55E00", "#009E73"]
+COLORS = ["#0072B2", "#D55E00", "#009E73"]
 RATES = np.geomspace(0.01, 1.0, 9)
 LR = 0.2
 
@@ -64,12 +64,12 @@ def main(picture: str = "drift.png") -> None:
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.6), layout="constrained", height_ratios=[1.5, 1])
     above.plot(target(), color="black", linewidth=3.5, alpha=0.3, label="target")
     print(f"distance from the target, root mean square over {STEPS} steps, learning rate {LR}")
-    for (name, kept), colour, style in zip(MODELS.items(), COLOURS, ["-", "--", "-."], strict=True):
+    for (name, kept), color, style in zip(MODELS.items(), COLORS, ["-", "--", "-."], strict=True):
         slopes = follow(kept, LR)
         print(f"  {name:<32} {error(slopes):.3f}")
-        above.plot(slopes, color=colour, linestyle=style, linewidth=1.4, label=name)
+        above.plot(slopes, color=color, linestyle=style, linewidth=1.4, label=name)
         errors = [[error(follow(kept, lr, seed)) for seed in range(3)] for lr in RATES]
-        below.plot(RATES, np.median(errors, axis=1), color=colour, linestyle=style, marker="o", markersize=4, label=name)
+        below.plot(RATES, np.median(errors, axis=1), color=color, linestyle=style, marker="o", markersize=4, label=name)
     above.set(xlabel="step", ylabel="slope", title=f"{POINTS} new points a step, learning rate {LR}")
     below.set(xscale="log", ylim=(0, None), xlabel="learning rate", ylabel="distance from the target\n(root mean square)")
     above.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)

@@ -23,7 +23,7 @@ import nncore as nn
 RATE, UNITS = 0.5, (6, 6)  # of the tiny net: 2^(6 + 6) sub-networks
 SAMPLES = 1 << 16
 EXAMPLES, EPOCHS, NOISE = 300, 150, 0.25
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.35"
+BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "0.35"
 
 
 def tiny_net() -> tuple[nn.Sequential, np.ndarray]:
@@ -67,7 +67,7 @@ def draw_average(panel: plt.Axes) -> None:
         root_mean_square(samples.reshape(-1, k, *exact.shape)[:64].mean(axis=1) - exact) for k in counts
     ]  # fmt: skip
     scaled = root_mean_square(model.predict(x) - exact)
-    panel.loglog(counts, root_mean_square(spread) / np.sqrt(counts), color=GREY, linestyle="--", label="theory: spread / √k")
+    panel.loglog(counts, root_mean_square(spread) / np.sqrt(counts), color=GRAY, linestyle="--", label="theory: spread / √k")
     panel.loglog(counts, errors, "o", color=BLUE, markersize=4.5, label="mean over k random masks")
     panel.axhline(scaled, color=ORANGE, label="one pass through the scaled net")
     panel.set(xlabel="masks k", ylabel="distance from the mean over all sub-networks")
@@ -80,7 +80,7 @@ def draw_average(panel: plt.Axes) -> None:
 
 
 def noisy_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A few digits to learn from and many to validate on, grey values blurred by noise."""
+    """A few digits to learn from and many to validate on, gray values blurred by noise."""
     X, y = nn.data.load_digits()
     rng = np.random.default_rng(0)
     X = X + NOISE * rng.standard_normal(X.shape)
@@ -102,11 +102,11 @@ def draw_curves(panel: plt.Axes) -> None:
     dropout = [
         nn.Dropout(0.2), nn.Dense(256), nn.ReLU(), nn.Dropout(0.5), nn.Dense(256), nn.ReLU(), nn.Dropout(0.5), nn.Dense(10),
     ]  # fmt: skip
-    for name, layers, colour in [("without dropout", plain, ORANGE), ("with dropout", dropout, BLUE)]:
+    for name, layers, color in [("without dropout", plain, ORANGE), ("with dropout", dropout, BLUE)]:
         history = learn(layers)
         epochs = np.arange(1, len(history) + 1)
-        panel.semilogy(epochs, history["loss"], color=colour, linestyle=":", label=f"{name}, training")
-        panel.semilogy(epochs, history["val_loss"], color=colour, label=f"{name}, validation")
+        panel.semilogy(epochs, history["loss"], color=color, linestyle=":", label=f"{name}, training")
+        panel.semilogy(epochs, history["val_loss"], color=color, label=f"{name}, validation")
         print(
             f"{name:<16} validation: loss {history['val_loss'][-1]:.3f} (best {min(history['val_loss']):.3f}), "
             f"accuracy {100 * history['val_accuracy'][-1]:.1f} %"

@@ -34,7 +34,7 @@ NAMES = (
     "Adam, full batch", "L-BFGS", "truncated Newton", "Newton", "damped Newton, adaptive", "Levenberg-Marquardt",
     "Adam, batches of 32",
 )  # fmt: skip
-COLOURS = {name: f"C{i}" for i, name in enumerate(NAMES)}
+COLORS = {name: f"C{i}" for i, name in enumerate(NAMES)}
 
 
 @dataclass
@@ -138,7 +138,7 @@ def main(path: str = "first_against_second.png") -> None:
                 f"{curve['gradients'][-1]:8.0f} gradients, {1e3 * curve['seconds'][-1]:8.1f} ms"
             )
             for ax, unit in zip(row, ("epochs", "gradients", "seconds"), strict=True):
-                ax.loglog(curve[unit], above, label=name, linewidth=1.6, color=COLOURS[name])
+                ax.loglog(curve[unit], above, label=name, linewidth=1.6, color=COLORS[name])
                 ax.set_xlabel({"epochs": "epochs (iterations)", "gradients": "gradients and products"}.get(unit, unit))
                 ax.grid(alpha=0.3)
         row[0].set_ylabel("loss − minimum" if best else "loss")

@@ -1,4 +1,4 @@
-"""Gauge freedom: weights that differ but compute the same function, and train differently, unless something normalises.
+"""Gauge freedom: weights that differ but compute the same function, and train differently, unless something normalizes.
 
 Run with ``python examples/gauge.py [picture.png]`` where nncore[demo] is installed.
 
@@ -8,7 +8,7 @@ large. Measured in its weights a step of SGD is 10⁴ times as long in layer 2, 
 norm do not remove this: they make the function indifferent to the length of the weights, so that the gradient is orthogonal to
 them, and steps that are too long lengthen them until they no longer are.
 
-What is seen: at the learning rate that suits (1, 1, 1, 1), the scaled chain diverges in the first steps without normalisation.
+What is seen: at the learning rate that suits (1, 1, 1, 1), the scaled chain diverges in the first steps without normalization.
 With batch norm or weight norm it learns nearly as well as the other: after one step layer 2 is as long as that learning rate
 needs it. Layer 3 stays nearly where it was, for nothing shortens weights, and the other layers learn without it.
 """
@@ -28,7 +28,7 @@ import nncore as nn
 
 WIDTH, LR, BATCH, STEPS, EVERY, DIVERGED = 64, 0.1, 128, 400, 1, 1e6
 GAUGES = {"w = (1, 1, 1, 1)": (1, 1, 1, 1), "w = (1, 0.01, 100, 1)": (1, 0.01, 100, 1)}
-COLOURS, LAYERS = ["#000000", "#D55E00"], {2: ("#56B4E9", 3.0), 3: ("#009E73", 1.2)}
+COLORS, LAYERS = ["#000000", "#D55E00"], {2: ("#56B4E9", 3.0), 3: ("#009E73", 1.2)}
 
 
 def dense(units: int) -> nn.Layer:
@@ -36,7 +36,7 @@ def dense(units: int) -> nn.Layer:
 
 
 HIDDEN: dict[str, Callable[[], list[nn.Layer]]] = {
-    "no normalisation": lambda: [dense(WIDTH), nn.ReLU()],
+    "no normalization": lambda: [dense(WIDTH), nn.ReLU()],
     "batch norm": lambda: [dense(WIDTH), nn.BatchNorm(eps=1e-10), nn.ReLU()],  # ε small beside the scaled variances
     "weight norm": lambda: [nn.WeightNorm(dense(WIDTH)), nn.ReLU()],
 }
@@ -78,11 +78,11 @@ def main(picture: str = "gauge.png") -> None:
     figure, axes = plt.subplots(2, len(HIDDEN), figsize=(12, 7), layout="constrained", sharex=True, sharey="row")
     for column, name in enumerate(HIDDEN):
         outputs = []
-        for (label, gauge), colour, style in zip(GAUGES.items(), COLOURS, ["-", "--"], strict=True):
+        for (label, gauge), color, style in zip(GAUGES.items(), COLORS, ["-", "--"], strict=True):
             output, losses, ratios = train(name, gauge, X, y)
             outputs.append(output)
             steps = EVERY * np.arange(len(losses))
-            axes[0, column].plot(steps, losses, color=colour, linestyle=style, label=label)
+            axes[0, column].plot(steps, losses, color=color, linestyle=style, label=label)
             for layer, (shade, width) in LAYERS.items():
                 axes[1, column].plot(
                     steps, ratios[:, layer - 1], color=shade, linewidth=width, linestyle=style, label=f"layer {layer}, {label}"

@@ -20,7 +20,7 @@ import nncore as nn
 
 HALF, EPOCHS, LR = 100, 12, 0.05
 ORDERS = {"sequential": False, "shuffled": True}
-COLOURS = {"sequential": "#D55E00", "shuffled": "#0072B2"}
+COLORS = {"sequential": "#D55E00", "shuffled": "#0072B2"}
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -53,8 +53,8 @@ def main(picture: str = "ordered_data.png") -> None:
     for name, shuffle in ORDERS.items():
         way, losses = slopes(shuffle)
         epochs = np.arange(len(way)) / len(X)
-        left.plot(epochs, way, color=COLOURS[name], label=name, linewidth=1.3)
-        right.plot(losses, color=COLOURS[name], marker="o", markersize=4, label=name)
+        left.plot(epochs, way, color=COLORS[name], label=name, linewidth=1.3)
+        right.plot(losses, color=COLORS[name], marker="o", markersize=4, label=name)
         swing = way[len(way) // 2 :]
         print(f"{name:<11} slope from {swing.min():5.2f} to {swing.max():5.2f} in the second half; last loss {losses[-1]:.3f}")
     left.axhline(best, color="0.3", linewidth=1, linestyle=":", label=f"best slope, {best:.2f}")

@@ -93,9 +93,9 @@ def draw_curves(ax: plt.Axes, scale: str, results: dict[str, tuple[float, np.nda
     """Median over the seeds, and the range from the least to the largest."""
     epochs = np.arange(1, EPOCHS + 1)
     for name, (lr, losses, _) in results.items():
-        colour, style = STYLES[name]
-        ax.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-        ax.plot(epochs, np.median(losses, axis=0), color=colour, linestyle=style, linewidth=1.8, label=f"{name} (η = {lr:g})")
+        color, style = STYLES[name]
+        ax.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=color, alpha=0.12, linewidth=0)
+        ax.plot(epochs, np.median(losses, axis=0), color=color, linestyle=style, linewidth=1.8, label=f"{name} (η = {lr:g})")
     ax.set(yscale=scale, xlabel="epoch", ylabel="loss of all examples")
     ax.grid(alpha=0.25, which="both")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.1)

@@ -4,7 +4,7 @@ Run with ``python examples/zoneout.py [picture.png]`` where nncore[demo] is inst
 
 An 8 × 8 digit is a sequence of 8 rows of 8 pixels; the last state goes to a dense layer. 150 examples, 15 of each class, are
 far fewer than the network's parameters, so that it learns them by heart and the validation loss rises again: there is something
-for a regulariser to do. Each run is repeated with 20 seeds, each of which has its own training examples and initial weights,
+for a regularizer to do. Each run is repeated with 20 seeds, each of which has its own training examples and initial weights,
 the same for all rates. Shown are the median and the quartiles; nothing was tuned for zoneout.
 
 What is seen: the GRU without zoneout overfits, and with it does not: its validation loss stays down, and two in a hundred more

@@ -345,7 +345,7 @@ class History(dict[str, NDArray[np.float64]]):
     ) -> Figure:
         """Draw the columns against the number of epochs trained: losses in one panel, metrics in another.
 
-        ``name`` is a solid line and ``val_name`` a dashed one of the same colour. Losses, and learning rates and gradient
+        ``name`` is a solid line and ``val_name`` a dashed one of the same color. Losses, and learning rates and gradient
         norms that are asked for, get a logarithmic axis if they span more than two decades.
 
         Parameters

@@ -205,7 +205,7 @@ def _uniform(s: float, shape: Shape, rng: np.random.Generator) -> Array:
 class LecunNormal(Initializer):
     """W ~ N(0, 1/n_in): activations keep their variance from layer to layer where σ(z) ≈ z, as tanh near 0.
 
-    LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, §4.6. Some call it Xavier initialisation. Keras
+    LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, §4.6. Some call it Xavier initialization. Keras
     ``LecunNormal`` has the same variance but a normal distribution truncated at two standard deviations; PyTorch:
     ``kaiming_normal_(nonlinearity="linear")``.
 
@@ -337,7 +337,7 @@ class Orthogonal(Initializer):
     (Mezzadri, "How to generate random matrices from the classical compact groups", 2007). Saxe, McClelland, Ganguli,
     2014. PyTorch ``orthogonal_``, Keras ``Orthogonal``.
 
-    The factorisation runs on one thread, so that the bits do not depend on the number of threads.
+    The factorization runs on one thread, so that the bits do not depend on the number of threads.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Losses: how far outputs are from targets. The mean over the batch is what is minimised and reported.
+"""Losses: how far outputs are from targets. The mean over the batch is what is minimized and reported.
 
 A loss takes targets as the user has them (integer labels, one-hot rows, soft rows, numbers) and says which op reads them how.
 """

@@ -200,7 +200,7 @@ class PerLayer(Regularizer):
     ----------
     penalties : mapping of str to Regularizer
         "dense_1" stands for the weights of that layer, "dense_1.bias" for one array, which may be a bias or a parameter of
-        a normalisation. What is not named has no penalty.
+        a normalization. What is not named has no penalty.
 
     Examples
     --------

@@ -153,7 +153,7 @@ class WithReplacement(Sampler):
 class Weighted(Sampler):
     """Each place takes example i with probability w_i / Σw, independently of all others.
 
-    Minimises Σ w_i l_i / Σw, another loss than the mean, without a weight on any gradient: rare examples are *seen* more often.
+    Minimizes Σ w_i l_i / Σw, another loss than the mean, without a weight on any gradient: rare examples are *seen* more often.
     PyTorch's ``WeightedRandomSampler``.
 
     Parameters

@@ -28,7 +28,7 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
         layer for layer in model.layers if isinstance(layer, BatchNorm) and layer.track_running_stats and not layer.frozen
     ]
     if not layers:
-        raise ValueError("model must have a batch normalisation whose running averages are not frozen, got none")
+        raise ValueError("model must have a batch normalization whose running averages are not frozen, got none")
     batch = min(fields.count("batch_size", batch_size), len(rows))
     merge = batch > 1 and len(rows) % batch == 1
     if not merge:
@@ -54,14 +54,14 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
 
 
 def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
-    """Merge each batch normalisation into the `Dense` before it: see `Sequential.fold_batch_norm`."""
+    """Merge each batch normalization into the `Dense` before it: see `Sequential.fold_batch_norm`."""
     pairs = {}
     for before, layer in zip([None, *model.layers], model.layers, strict=False):
         if isinstance(layer, BatchNorm):
             _check_foldable(before, layer)
             pairs[str(before.name)] = layer  # type: ignore[union-attr]
     if not pairs:
-        raise ValueError("model must have a batch normalisation to fold, got none")
+        raise ValueError("model must have a batch normalization to fold, got none")
     layers = [_folded(layer, str(layer.name) in pairs) for layer in model.layers if not isinstance(layer, BatchNorm)]
     other = make(type(model), layers, model.input_shape, model.dtype, model.seed)
     for layer in other.layers:

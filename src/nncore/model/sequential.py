@@ -214,14 +214,14 @@ class Sequential(Network):
         Returns
         -------
         model : Sequential
-            A new model without the normalisations.
+            A new model without the normalizations.
         difference : float
             The largest difference between an output of the two models.
 
         Raises
         ------
         ValueError
-            If a batch normalisation has no `Dense` directly before it, or there is none.
+            If a batch normalization has no `Dense` directly before it, or there is none.
 
         Examples
         --------

@@ -21,7 +21,7 @@ TRIES = 60
 class TruncatedNewton(FullBatchOptimizer):
     """Newton's method in a Krylov space with a trust region (Steihaug 1983; Nocedal & Wright 2006, algorithms 4.1 and 7.2).
 
-    p minimises m(p) = gᵀp + ½pᵀHp over ‖p‖ ≤ Δ, approximately: conjugate gradients on Hp = −g from p = 0, which ask for
+    p minimizes m(p) = gᵀp + ½pᵀHp over ‖p‖ ≤ Δ, approximately: conjugate gradients on Hp = −g from p = 0, which ask for
     products Hd only, until
 
     - the residual is small, ‖Hp + g‖ ≤ min(½, √‖g‖) ‖g‖: good enough far out, ever more exact near the minimum, or

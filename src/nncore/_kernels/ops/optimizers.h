@@ -199,7 +199,7 @@ RMSPROP(rmsprop_inside_update, INSIDE)
 RMSPROP_MOMENTUM(rmsprop_momentum_update, OUTSIDE)
 RMSPROP_MOMENTUM(rmsprop_momentum_inside_update, INSIDE)
 
-/* RMSProp, centred: r as above,  a ← αa + (1−α)g,  θ ← θ − ηg/(√(r − a²) + ε).  The variance r − a² is 0 where rounding makes it
+/* RMSProp, centered: r as above,  a ← αa + (1−α)g,  θ ← θ − ηg/(√(r − a²) + ε).  The variance r − a² is 0 where rounding makes it
  * negative.
  * c: η, α, ε */
 #define RMSPROP_CENTERED(name, ROOT)                                                                                           \
@@ -222,7 +222,7 @@ RMSPROP_MOMENTUM(rmsprop_momentum_inside_update, INSIDE)
 RMSPROP_CENTERED(rmsprop_centered_update, OUTSIDE)
 RMSPROP_CENTERED(rmsprop_centered_inside_update, INSIDE)
 
-/* RMSProp, centred, with momentum: r, a as above,  v ← μv + g/(√(r − a²) + ε),  θ ← θ − ηv
+/* RMSProp, centered, with momentum: r, a as above,  v ← μv + g/(√(r − a²) + ε),  θ ← θ − ηv
  * c: η, α, ε, μ */
 #define RMSPROP_CENTERED_MOMENTUM(name, ROOT)                                                                                  \
     static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,                 \

@@ -1,6 +1,6 @@
-"""Normalisation layers, forward and backward, beside PyTorch's.
+"""Normalization layers, forward and backward, beside PyTorch's.
 
-    python -m benchmarks.normalisation
+    python -m benchmarks.normalization
 
 Both have their input and the gradient that arrives from above in place, and write the output, the gradient with respect to the
 input, and those of γ and β. nncore runs many passes in one call of its program, as a training does. Rounds of both take turns.
@@ -99,7 +99,7 @@ def compare(name: str, rows: int, width: int, rounds: int = 9, seconds: float = 
 
 def main(arguments: list[str] | None = None) -> None:
     """Time each layer beside PyTorch's."""
-    argparse.ArgumentParser(prog="python -m benchmarks.normalisation", description=main.__doc__).parse_args(arguments)
+    argparse.ArgumentParser(prog="python -m benchmarks.normalization", description=main.__doc__).parse_args(arguments)
     about = machine.describe()
     results = [compare(name, *shape) for shape in SHAPES for name in LAYERS]
     print(machine.text(about), end="\n\n")
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
         for r in results
     ]
     print(table.render(["layer", "size", "nncore µs", "PyTorch µs", "PyTorch ×"], rows))
-    print("\nSaved to", table.save("normalisation", {"machine": about, "results": results}))
+    print("\nSaved to", table.save("normalization", {"machine": about, "results": results}))
 
 
 if __name__ == "__main__":
