@@ -1,4 +1,4 @@
-"""How good a step along the gradient can be: the three terms of the loss's expansion, followed through a training."""
+"""Monitor of ill-conditioning: the terms of the second-order Taylor expansion of the loss, recorded during training."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ __all__ = ["ConditioningMonitor"]
 
 
 class ConditioningMonitor(Callback):
-    """Ill-conditioning, watched: the terms of l(θ − εg) ≈ l − ε gᵀg + ½ε² gᵀHg after each epoch, as columns of the history.
+    """Record the terms of l(θ − εg) ≈ l − ε gᵀg + ½ε² gᵀHg after each epoch, as columns of the history.
 
-    The slope term says what a step along the gradient would gain, the curvature term what it loses again. Where ½ε² gᵀHg
-    exceeds ε gᵀg the step goes up: the learning rate has to shrink, even though the gradient may be large.
+    The slope term is the first-order decrease of a gradient step, the curvature term its second-order increase. If ½ε² gᵀHg
+    exceeds ε gᵀg, the step increases the loss: the Hessian is ill-conditioned, and the learning rate must shrink even if the
+    gradient is large.
 
     ================  ========================================
     column            of the loss with its penalty, at θ
@@ -38,11 +39,11 @@ class ConditioningMonitor(Callback):
     Parameters
     ----------
     X, y : array_like
-        The examples that l is the mean over: the training data or a part of them.
+        The examples over which l is averaged: the training data or a part of them.
     lr : float, optional
-        ε; default that of the optimizer's next step.
+        ε; by default the learning rate of the optimizer's next step.
     every : int
-        After each so many epochs; the columns are NaN in between.
+        Compute the terms every ``every`` epochs; the columns are NaN in between.
 
     Notes
     -----
@@ -94,7 +95,7 @@ class ConditioningMonitor(Callback):
 
     @staticmethod
     def plot(history: History, path: SavePath = None, ax: Axes | None = None) -> Figure:
-        """The terms of l − ε gᵀg + ½ε² gᵀHg along a training; a curvature term that is negative is drawn dotted."""
+        """Plot the terms of l − ε gᵀg + ½ε² gᵀHg against epochs; negative curvature terms are dotted."""
         figure, ax = one_axes("ConditioningMonitor.plot", path, ax)
         epochs = np.arange(1, len(history) + 1)
         slope, bent = -history["taylor_slope"], history["taylor_curvature"]

@@ -1,4 +1,4 @@
-"""Symmetric systems with a clear answer: the step, or what is wrong with the matrix and what to do."""
+"""Symmetric linear systems, with a diagnosis of the matrix if there is no solution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SingularError", "positive_definite_solve", "symmetric_solve"]
 
 
 class SingularError(DivergenceError):
-    """A step of Newton's kind does not exist: the matrix is singular, or not positive definite where it has to be."""
+    """No Newton-type step exists: the matrix is singular, or not positive definite where it must be."""
 
 
 def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
@@ -34,7 +34,7 @@ def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> 
 
 
 def symmetric_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
-    """x with matrix · x = b for any symmetric matrix that is not singular, by eigenvalues."""
+    """x with matrix · x = b for any nonsingular symmetric matrix, by eigenvalues."""
     values, vectors = np.linalg.eigh(matrix)
     size = np.abs(values)
     if not size.min() > 1e-15 * size.max():
