@@ -49,8 +49,8 @@ class Sequential(Network):
         Numbers that are stored but not trained, such as running statistics.
     layers : tuple of Layer
     input_scaler, target_scaler : Scaler or None
-        Assign fitted scalers of ``nncore.data``; the model keeps copies. Then every X or y passed to the model or its trainer is
-        scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the units of the data;
+        Assign fitted scalers of ``nncore.data``; the model keeps copies. Then every X or y passed to the model or its trainer
+        is scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the units of the data;
         outputs of ``forward``, losses and metrics are in scaled units. Scalers are saved with the model.
 
     Raises
@@ -156,9 +156,9 @@ class Sequential(Network):
         Returns
         -------
         dict
-            Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X. It is 0
-            if the two differ by no more than the accuracy of the differences, for example for a bias before batch normalization
-            or at an exact minimum. It is infinite if the analytic gradient is not finite although the loss is.
+            Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X. It
+            is 0 if the two differ by no more than the accuracy of the differences, for example for a bias before batch
+            normalization or at an exact minimum. It is infinite if the analytic gradient is not finite although the loss is.
 
         Raises
         ------

@@ -103,7 +103,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 ratio, new = -1.0, point
             else:
                 predicted = -float(gradient @ p) - 0.5 * float(p @ matrix @ p)
-                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f the ratio is meaningless
+                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
                     return self._last(f, point, p / scales, used)
                 new = f.at(point.theta + p / scales)
                 ratio = (point.value - new.value) / predicted if new.finite else -1.0

@@ -80,7 +80,7 @@ class TruncatedNewton(FullBatchOptimizer):
             negative |= bent
             predicted = -float(point.gradient @ p) - 0.5 * float(p @ hp)
             new = f.at(point.theta + p)
-            if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f the ratio is meaningless
+            if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
                 if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
                     return new, self._columns(f.products - products, negative, radius)
                 break

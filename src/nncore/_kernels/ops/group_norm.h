@@ -1,15 +1,15 @@
-/* Normalization of each example by itself: a row is `groups` runs of `size` numbers, each normalized by its own statistics,
+/* Normalization within each example: a row is `groups` runs of `size` numbers, each normalized by its own statistics,
  * then scaled and shifted; `share` consecutive numbers share one weight and one bias.
  *     layer norm: one group, a weight for each number     group norm: a weight for each channel, share = length
  *     instance norm: a group is a channel                 rms norm: as layer norm, but nothing is subtracted
- * What backward needs is kept in statistics (rows, groups, 3): the mean as the sum of two reals, high and low, and rstd. */
+ * The backward pass uses statistics (rows, groups, 3): the mean as the sum of two reals, high and low, and rstd. */
 
-/* SOME groups are worked on side by side, so that the end of one's sums is not waited for; those left over go one by one, in the
- * same order of summation. */
+/* SOME groups are processed in parallel, to hide the latency of the sums; the remaining groups go one by one, in the same order of
+ * summation. */
 #define SOME 4
 
-/* Of `many` groups of n numbers, `apart` from one to the next: the sums of x - origin and of (x - origin)^2.  Of every four
- * vectors the first additions are made as they come, which costs no more digits than the terms have; the others in double. */
+/* Sums of x - origin and of (x - origin)^2 for `many` groups of n numbers, at distance `apart`.  The first additions of every four
+ * vectors are made in `real`, which loses no more digits than the terms have; the others in double. */
 NN_INLINE void NAME(group_moments)(const int many, double *sum, double *square, const real *restrict x, const real *origin,
                                    int64_t n, int64_t apart) {
     wide s[SOME], q[SOME];
@@ -38,14 +38,14 @@ NN_INLINE void NAME(group_moments)(const int many, double *sum, double *square, 
     }
 }
 
-/* The same of g = dy w and of g (x - mean); the groups have their weights in common. */
+/* The same of g = dy w and of g (x - mean); the groups share their weights. */
 NN_INLINE void NAME(group_sums)(const int many, double *sum, double *product, const real *restrict dy, const real *restrict x,
                                 const real *restrict weight, const real *high, const real *low, int64_t n, int64_t share,
                                 int64_t apart) {
     wide s[SOME], q[SOME];
     NN_UNROLL for (int k = 0; k < many; k++) s[k] = q[k] = (wide){0};
     int64_t j = 0;
-    const int64_t end = share == 1 ? n : 0;    /* of what goes by vectors */
+    const int64_t end = share == 1 ? n : 0;    /* of the vectorized part */
     for (; j + 4 * DOUBLES <= end; j += 4 * DOUBLES)
         NN_UNROLL for (int k = 0; k < many; k++) {
             narrow first = {0}, second = {0};
@@ -108,7 +108,7 @@ NN_INLINE void NAME(normalize_groups)(real *restrict y, real *restrict statistic
                              groups, size, share, centered);
 }
 
-/* Of `many` rows, from x on: dx, and what they add to dw and db */
+/* dx of `many` rows from x on, and their contributions to dw and db */
 NN_INLINE void NAME(normalize_some_backward)(const int many, real *restrict dx, double *restrict dw, double *restrict db,
                                              const real *restrict dy, const real *restrict x, const real *restrict statistics,
                                              const real *restrict w, int64_t groups, int64_t size, int64_t share, int centered) {
@@ -196,7 +196,7 @@ static void NAME(rms_norm_backward)(real *dx, double *dw, double *db, const real
     NAME(normalize_groups_backward)(dx, dw, db, dy, x, statistics, weight, rows, groups, size, share, 0);
 }
 
-/* The blocks' parts of dw and db in order: partials (slots, 2, parameters) */
+/* Sum the blocks' parts of dw and db in order: partials (slots, 2, parameters) */
 static void NAME(group_norm_backward_weight)(real *restrict dweight, real *restrict dbias, const double *restrict partials,
                                              const double *restrict counts, int64_t begin, int64_t end, int64_t rows,
                                              int64_t parameters) {

@@ -17,8 +17,8 @@ NN_INLINE double NAME(dx_tangent)(double g, double tg, double x_hat, double tx_h
     return rstd * ((tg - mean_tg) - tq * x_hat - q * tx_hat) - rstd * rstd * p * ((g - mean_g) - q * x_hat);
 }
 
-/* ---- batch norm: w, b, mean and rstd of a channel, from its table (batch_norm.h).  What the rows need of R{} is in
- * tangents (NN_TANGENTS, channels) double: the first five for the way forward, the others for the way back. -------------------- */
+/* ---- batch norm: w, b, mean and rstd of a channel, from its table (batch_norm.h).  The constants for R{} are in
+ * tangents (NN_TANGENTS, channels) double: the first five for the forward pass, the others for the backward pass. -------------- */
 
 #define OF(column) table[NN_##column * channels + c]
 #define R_OF(column) tangents[NN_R_##column * channels + c]
@@ -35,7 +35,7 @@ NN_INLINE double NAME(dx_tangent)(double g, double tg, double x_hat, double tx_h
     }
 
 /* From the sums over blocks of tx and tx (x - mean), partials (slots, 2, channels):  mean(tx), p;  constants: 0.
- * A channel that is passed on has w = 1 and mean 0. */
+ * A channel that is not normalized has w = 1 and mean 0. */
 static void NAME(batch_norm_tangent_statistics)(double *restrict tangents, const double *restrict partials,
                                                 const double *restrict counts, const real *restrict table,
                                                 const real *restrict weight, const real *restrict v_weight,
@@ -71,7 +71,7 @@ static void NAME(batch_norm_tangent_forward)(real *ty, const real *tx, const rea
     EACH_RUN(NAME(batch_norm_tangent_run), ty + at, tx + at, x + at, table + c, tangents + c)
 }
 
-/* Of one block, sum += tdy and product += tdy x_hat + dy tx_hat */
+/* Per block, sum += tdy and product += tdy x_hat + dy tx_hat */
 NN_INLINE void NAME(batch_norm_tangent_sums_run)(double *restrict sum, double *restrict product, const real *restrict tdy,
                                                  const real *restrict dy, const real *restrict tx, const real *restrict x,
                                                  const real *restrict table, const double *restrict tangents,
@@ -91,7 +91,7 @@ static void NAME(batch_norm_tangent_backward_sums)(double *sum, double *product,
 }
 
 /* dw = sum of dy x_hat, db = sum of dy   =>   tdw, tdb from the blocks' sums of the above; and, with `plain` the blocks' sums of
- * dy and dy (x - mean), what tdx needs: mean(g), q, mean(tg), tq */
+ * dy and dy (x - mean), the constants for tdx: mean(g), q, mean(tg), tq */
 static void NAME(batch_norm_tangent_backward_statistics)(real *restrict tdweight, real *restrict tdbias, double *restrict tangents,
                                                          const double *restrict partials, const double *restrict plain,
                                                          const double *restrict counts, const real *restrict table,
@@ -177,7 +177,7 @@ static void NAME(op_batch_norm_tangent_backward)(const nn_op *op, const nn_conte
 
 /* ---- group, instance, layer and rms norm: statistics (rows, groups, 3) and share as in group_norm.h --------------------- */
 
-/* Of one group: mean(tx) and p */
+/* mean(tx) and p of one group */
 NN_INLINE void NAME(group_tangent_means)(double *mean_tx, double *p, const real *restrict tx, const real *restrict x,
                                          const real *restrict s, int64_t size, int centered) {
     double sum = 0, product = 0;
@@ -233,7 +233,7 @@ NN_INLINE void NAME(normalize_groups_tangent_backward)(real *restrict tdx, const
     }
 }
 
-/* dw = sum of dy x_hat, db = sum of dy   =>   of one block, tdw = sum of tdy x_hat + dy tx_hat, tdb = sum of tdy */
+/* dw = sum of dy x_hat, db = sum of dy   =>   per block, tdw = sum of tdy x_hat + dy tx_hat, tdb = sum of tdy */
 NN_INLINE void NAME(normalize_groups_tangent_backward_weight)(double *restrict tdw, double *restrict tdb, const real *restrict tdy,
                                                               const real *restrict dy, const real *restrict tx,
                                                               const real *restrict x, const real *restrict statistics,
