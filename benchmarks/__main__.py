@@ -8,7 +8,7 @@ NAMES = "limits training prediction kernels optimizers overheads normalization s
 
 
 def main() -> None:
-    """Every table in turn; each module measures the limits that it needs itself."""
+    """Print every table; each module measures the limits that it needs."""
     for name in NAMES.split():
         print(f"\n# {name}\n", flush=True)
         try:

@@ -1,9 +1,9 @@
-"""Normalization layers, forward and backward, beside PyTorch's.
+"""Normalization layers, forward and backward, compared with PyTorch's.
 
     python -m benchmarks.normalization
 
-Both have their input and the gradient that arrives from above in place, and write the output, the gradient with respect to the
-input, and those of γ and β. nncore runs many passes in one call of its program, as a training does. Rounds of both take turns.
+Both read the input and the output gradient from existing arrays, and write the output, the gradient with respect to the
+input, and those of γ and β. nncore runs many passes in one call of its program, as in training. Rounds of both alternate.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def pytorch(name: str, X: Any, dy: Any) -> Callable[[int], float]:
 
 
 def compare(name: str, rows: int, width: int, rounds: int = 9, seconds: float = 0.05) -> dict[str, Any]:
-    """Medians over rounds that take turns, of the seconds of a pass."""
+    """Median seconds of a pass, over alternating rounds."""
     rng = np.random.default_rng(0)
     X, dy = rng.standard_normal((2, rows, width), dtype=np.float32)
     runs = {"nncore": own(LAYERS[name](), X, dy), "PyTorch": pytorch(name, X, dy)}
@@ -98,7 +98,7 @@ def compare(name: str, rows: int, width: int, rounds: int = 9, seconds: float = 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time each layer beside PyTorch's."""
+    """Time each layer and compare with PyTorch's."""
     argparse.ArgumentParser(prog="python -m benchmarks.normalization", description=main.__doc__).parse_args(arguments)
     about = machine.describe()
     results = [compare(name, *shape) for shape in SHAPES for name in LAYERS]

@@ -1,16 +1,16 @@
-"""How the distribution of what enters each activation moves while the layers below learn, with and without batch norm.
+"""Covariate shift: distributions of the inputs of activations during training, with and without batch norm.
 
-Run with ``python examples/covariate_shift.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/covariate_shift.py [figure.png]`` where nncore[demo] is installed.
 
 A sigmoid network of 5 hidden layers learns scikit-learn's digits by SGD from the same weights and with the same batches, once
-with batch norm between each dense layer and its sigmoid. Above: the input of the same sigmoids in the first and in the last
-hidden layer, median and 15 % to 85 % quantiles over all training examples (Ioffe, Szegedy 2015, figure 1). Below, how far the
-means have moved since ``LAG`` steps ago, in standard deviations of then: the mean over the units of a layer.
+with batch norm between each dense layer and its sigmoid. Top: the inputs of three sigmoids in the first and in the last
+hidden layer, median and 15 % to 85 % quantiles over all training examples (Ioffe, Szegedy 2015, figure 1). Bottom: the shift of
+the means over the last ``LAG`` steps, in units of the earlier standard deviation, averaged over the units of a layer.
 
-What is seen: without batch norm the inputs of the last layer hardly differ from example to example, and all of them drift
-together by several of these small standard deviations, until after 800 steps the network begins to learn. With it the mean is
-β, a parameter, which moves by a few thousandths of the standard deviation γ, in all layers alike. That less shift is *why* the
-network learns faster is not shown by this, and disputed (Santurkar et al. 2018).
+Result: without batch norm the inputs of the last layer hardly differ between examples, and all of them drift
+together by several of these small standard deviations, until the network begins to learn after 800 steps. With batch norm the
+mean is β, a parameter, which moves by a few thousandths of the standard deviation γ in all layers. The figure does not show
+that the smaller shift is *why* the network learns faster; this is disputed (Santurkar et al. 2018).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def network(normalization: str) -> nn.Sequential:
 
 
 def inputs(model: nn.Sequential, X: np.ndarray) -> np.ndarray:
-    """What enters the sigmoids, (layers, examples, units); a batch norm takes the statistics of X."""
+    """The inputs of the sigmoids, (layers, examples, units); a batch norm uses the statistics of X."""
     found = model.activations(X, training=True)
     before = [above for above, layer in zip(model.layers, model.layers[1:], strict=False) if isinstance(layer, nn.Sigmoid)]
     return np.array([found[str(layer.name)] for layer in before])
 
 
 def train(normalization: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Every LAG steps: quantiles (times, 3, layers, units), means and deviations (times, layers, units). And the accuracy."""
+    """Quantiles (times, 3, layers, units), means and deviations (times, layers, units) every LAG steps; and the accuracy."""
     X, y = nn.data.load_digits()
     X = nn.data.StandardScaler().fit(X).transform(X)
     model = network(normalization)
@@ -80,7 +80,7 @@ def main(picture: str = "covariate_shift.png") -> None:
         for layer in range(DEPTH):
             color = plt.colormaps["viridis"](layer / DEPTH)
             axes[2, column].plot(steps[1:], shift[:, layer], color=color, label=f"layer {layer + 1}")
-        axes[0, column].set_title(f"{normalization}: {100 * accuracy:.0f} % right after {STEPS} steps")
+        axes[0, column].set_title(f"{normalization}: {100 * accuracy:.0f} % accuracy after {STEPS} steps")
         axes[2, column].set(yscale="log", xlabel="step")
         numbers = "  ".join(f"{value:6.3f}" for value in shift.mean(axis=0))
         print(f"{normalization:<20} {numbers}   largest {shift.max():.2f}   accuracy {100 * accuracy:.0f} %")

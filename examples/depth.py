@@ -1,12 +1,12 @@
-"""The same number of hidden units in one wide layer or in many narrow ones: what depth does to learning.
+"""The effect of depth: the same number of hidden units in one wide layer or in many narrow ones.
 
-Run with ``python examples/depth.py [picture.png]`` where nncore[demo] is installed; it takes half a minute.
+Run with ``python examples/depth.py [figure.png]`` where nncore[demo] is installed; it takes half a minute.
 
-128 hidden units, as 1 layer of 128 up to 16 layers of 8, learn scikit-learn's digits. For each network the learning rate is
-the one of a list with the lowest median training loss; shown are median and quartiles over seeds. Equal unit count is not equal
-parameter count: a narrow network has fewer weights, and its 8 units are a bottleneck for 10 classes; both are part of what is
-seen. The lowest row shows why training may fail: how large δ = ∂l/∂z of the first layer is before training, compared with the
-last layer's.
+128 hidden units, as 1 layer of 128 up to 16 layers of 8, learn scikit-learn's digits. Each network uses the
+learning rate of a list with the lowest median training loss; the plot shows median and quartiles over seeds. Equal unit count is
+not equal parameter count: a narrow network has fewer weights, and its 8 units are a bottleneck for 10 classes; both contribute
+to the results. The bottom row shows why training may fail: the size of δ = ∂l/∂z of the first layer before training, relative to
+the last layer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NETWORKS: dict[str, tuple[type[nn.Layer], str, str, str]] = {  # activation, ini
     "sigmoid, 4 × Glorot": (nn.Sigmoid, "sigmoid_uniform", "#009E73", "^"),
 }
 
-# What stands between a dense layer and its activation: a column of the picture for each.
+# Layers between a dense layer and its activation: one column of the figure for each.
 NORMALISATIONS: dict[str, Callable[[], list[nn.Layer]]] = {"no normalization": list}
 
 
@@ -49,12 +49,12 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def gradient_ratio(model: nn.Sequential, X: np.ndarray, y: np.ndarray) -> float:
-    """Root mean square of δ = ∂l/∂z of the first layer by that of the last."""
+    """Ratio of the root mean squares of δ = ∂l/∂z in the first and the last layer."""
     deltas = model.deltas(X, y, "softmax_cross_entropy")
     first, last = (
         np.sqrt(np.mean(deltas[str(layer.name)] ** 2, dtype=np.float64)) for layer in model.layers[:: len(model.layers) - 1]
     )
-    return float(first / last) if last else 0.0  # a network whose units are all dead
+    return float(first / last) if last else 0.0  # all units are dead
 
 
 def study(name: str, normalization: str, depth: int, data: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -75,7 +75,7 @@ def study(name: str, normalization: str, depth: int, data: tuple[np.ndarray, ...
 
 
 def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
-    """A column for each normalization: loss, errors and gradient ratio against depth."""
+    """Plot loss, errors and gradient ratio against depth, one column per normalization."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -102,7 +102,7 @@ def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
     axes[2, 0].set(yscale="log", ylim=(1e-10, 10), ylabel="δ of first layer / last,\nbefore training")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(found) > 1 else 2, frameon=False)
-    figure.suptitle(f"{UNITS} hidden units in ever more layers; median and quartiles of {SEEDS} seeds")
+    figure.suptitle(f"{UNITS} hidden units in 1 to {DEPTHS[-1]} layers; median and quartiles of {SEEDS} seeds")
     figure.savefig(path, dpi=110)
 
 

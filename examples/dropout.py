@@ -1,10 +1,10 @@
-"""Dropout as an average over sub-networks, and against overfitting.
+"""Dropout as an average over sub-networks, and as a regularizer.
 
-Run with ``python examples/dropout.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/dropout.py [figure.png]`` where nncore[demo] is installed.
 
 Left: a net with N = 12 hidden units has 2¹² sub-networks, few enough to compute them all. Their average, each weighted with the
 probability of its mask, is compared with the mean over k random masks and with one pass through the scaled net.
-Right: a net of 85 000 parameters learns 300 noisy digits by heart, with and without dropout.
+Right: a net of 85 000 parameters is trained on 300 noisy digits, with and without dropout.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "0.35"
 
 
 def tiny_net() -> tuple[nn.Sequential, np.ndarray]:
-    """Learns a wave with dropout, and the points to compare at."""
+    """A network trained on a wave with dropout, and the points of comparison."""
     hidden = [layer for units in UNITS for layer in (nn.Dense(units), nn.Tanh(), nn.Dropout(RATE))]
     model = nn.Sequential([*hidden, nn.Dense(1)], input_shape=1, dtype="float64", seed=1)
     x = np.linspace(-2, 2, 41)[:, None]
@@ -80,7 +80,7 @@ def draw_average(panel: plt.Axes) -> None:
 
 
 def noisy_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A few digits to learn from and many to validate on, gray values blurred by noise."""
+    """A few training digits and many for validation, with noise added to the pixels."""
     X, y = nn.data.load_digits()
     rng = np.random.default_rng(0)
     X = X + NOISE * rng.standard_normal(X.shape)
@@ -97,7 +97,7 @@ def learn(layers: list[nn.Layer]) -> nn.History:
 
 
 def draw_curves(panel: plt.Axes) -> None:
-    """Loss on the training digits and on new ones."""
+    """Plot the loss on the training digits and on new ones."""
     plain = [nn.Dense(256), nn.ReLU(), nn.Dense(256), nn.ReLU(), nn.Dense(10)]
     dropout = [
         nn.Dropout(0.2), nn.Dense(256), nn.ReLU(), nn.Dropout(0.5), nn.Dense(256), nn.ReLU(), nn.Dropout(0.5), nn.Dense(10),
@@ -123,7 +123,7 @@ def main(picture: str = "dropout.png") -> None:
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture, dpi=110)
-    print(f"picture: {picture}")
+    print(f"figure: {picture}")
 
 
 if __name__ == "__main__":

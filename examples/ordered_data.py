@@ -1,9 +1,9 @@
-"""Why examples are shuffled: half of the data say f(x) = 2x, the other half f(x) = −x, one half after the other.
+"""Why examples are shuffled: the first half of the data follows f(x) = 2x, the second half f(x) = −x.
 
-Run with ``python examples/ordered_data.py [picture.png]`` where nncore[plot] is installed.
+Run with ``python examples/ordered_data.py [figure.png]`` where nncore[plot] is installed.
 
-No line fits both halves; the best has the slope 1/2. Taken in order, every epoch pulls the slope towards 2 and then towards
-−1: it swings for ever. Shuffled, the halves pull at once, and the slope stays near 1/2.
+No line fits both halves; the best slope is 1/2. Without shuffling, every epoch moves the slope towards 2 and then towards
+−1: it oscillates forever. With shuffling, the slope stays near 1/2.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLORS = {"sequential": "#D55E00", "shuffled": "#0072B2"}
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
-    """First f(x) = 2x, then f(x) = −x."""
+    """Data of f(x) = 2x, followed by data of f(x) = −x."""
     x = np.random.default_rng(0).uniform(-1, 1, size=2 * HALF)
     return x[:, None], np.concatenate([2 * x[:HALF], -x[HALF:]])
 
@@ -39,7 +39,7 @@ def slopes(shuffle: bool) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(EPOCHS):
         order = rng.permutation(len(X)) if shuffle else np.arange(len(X))
         for i in order:
-            trainer.partial_fit(X[i : i + 1], y[i : i + 1])  # a step of one example
+            trainer.partial_fit(X[i : i + 1], y[i : i + 1])  # a step on one example
             way.append(model.parameters[0])
         losses.append(trainer.evaluate(X, y)["loss"])
     return np.array(way), np.array(losses)
@@ -58,8 +58,8 @@ def main(picture: str = "ordered_data.png") -> None:
         swing = way[len(way) // 2 :]
         print(f"{name:<11} slope from {swing.min():5.2f} to {swing.max():5.2f} in the second half; last loss {losses[-1]:.3f}")
     left.axhline(best, color="0.3", linewidth=1, linestyle=":", label=f"best slope, {best:.2f}")
-    right.axhline(least, color="0.3", linewidth=1, linestyle=":", label=f"least loss, {least:.2f}")
-    left.set(xlabel="epoch", ylabel="slope after every step", ylim=(-1.4, 2.4), title="SGD, one example a step")
+    right.axhline(least, color="0.3", linewidth=1, linestyle=":", label=f"minimum, {least:.2f}")
+    left.set(xlabel="epoch", ylabel="slope after every step", ylim=(-1.4, 2.4), title="SGD, one example per step")
     right.set(xlabel="epoch", ylabel="loss on all data", title="after every epoch")
     left.legend(loc="upper center", ncols=3, frameon=False)
     right.legend(frameon=False, loc="center right")

@@ -382,12 +382,13 @@ WITHIN_ITSELF = "Python code within a program, such as a loss or a layer, must n
 cdef class Program:
     """Stages of ops, bound and ready to run.
 
-    stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
-    last piece), with as many of each as op_table.h declares. An array may be None if each run binds it. Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
-    commits: the first stage that changes parameters, from which on a step is not stopped; default: none does.
-    passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
-    need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
-    stops: a loss that is not finite stops the run.
+    stages: list of (axis, number of work items, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first
+    work item, last work item), as declared in op_table.h. An array may be None if each run binds it. Stages [0, enter) run once
+    before the first step of a run, [leave, end) once after the last.
+    commits: the first stage that changes parameters, from which on a step is completed; default: no stage does.
+    passing: (work items,) int64 by index of the stage: the size of a tile's gradient if it is tile-local, that is read only by
+    ops of the same tile, else 0. A tile-local gradient is written to the full gradient array in the last step of a run.
+    stops: whether a loss that is not finite stops the run.
     exclusive: shared with other programs that cannot run within this one.
     """
 
@@ -555,10 +556,10 @@ cdef class Program:
             uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1, bint stoppable=False,
             stop=None):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
-        record, last the penalty). ``bind``: (number of an op, slot, array), for this run only. ``prepared``: θ is as the last run
-        left it, so nothing has to be derived from it anew. Denormal numbers count as 0 unless ``keep_denormals``; for Python ops
-        they do not. A run that is ``stoppable`` asks some times a second, before the parameters of a step change, whether a
-        signal has come or ``stop()`` is true, and ends there."""
+        record, last the penalty). ``bind``: (index of an op, slot, array), for this run only. ``prepared``: θ has not changed
+        since the last run, so data derived from it are reused. Denormal numbers are flushed to 0 unless ``keep_denormals``, but
+        not in Python ops. A ``stoppable`` run checks several times per second, before the parameters of a step change, whether
+        a signal has arrived or ``stop()`` is true, and ends there."""
         self.alone.check()
         self.exclusive.check()
         self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, examples_out, notes_out)
