@@ -2,8 +2,8 @@
 
     python -m benchmarks.curvature [--rounds 15] [--dtype float64]
 
-Everything is measured in one process, in rotation; the table has medians. "New θ" includes the forward and backward pass, as for
-an optimizer's first product at a point; "same θ" is every further product, as in Lanczos' method or conjugate gradients.
+Everything is measured in one process, in rotation; the table has medians. "New θ" includes the forward and backward pass, as
+for an optimizer's first product at a point; "same θ" is every further product, as in Lanczos' method or conjugate gradients.
 """
 
 from __future__ import annotations

@@ -114,8 +114,8 @@ def line(result: dict[str, Any], n: int) -> list[str]:
     ]  # fmt: skip
 
 
-NOTE = """ns per parameter, median of alternating rounds: nncore's kernel as the training loop runs it; numpy.add in place on as many
-threads, moving as many bytes; PyTorch's step. A wrapper is timed around Adam, with Adam's step included."""
+NOTE = """ns per parameter, median of alternating rounds: nncore's kernel as the training loop runs it; numpy.add in place on as
+many threads, moving as many bytes; PyTorch's step. A wrapper is timed around Adam, with Adam's step included."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 Seven decisions depend only on sizes, so that the bits are reproducible; each has a constant:
 
 - ``PARALLEL_FLOPS`` (tape.py): number of operations from which a step runs on several threads;
-- ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): tiles of W, and the number of weights from which they are larger;
+- ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): tiles of W, and the number of weights from which they grow;
 - ``SPREAD_FROM`` (layers/products.py): number of weights from which rows at a conflicting stride are copied to another stride;
 - ``PACK_LARGE_FROM`` (layers/products.py): number of weights from which the packed copy is written with non-temporal stores;
 - ``PASS_FROM`` (layers/products.py): number of weights from which a gradient is stored only in the last step of a call;
@@ -149,8 +149,8 @@ def tiles(rounds: int, budget: float) -> None:
         rows.append([name, f"{weights:,}", *cells, "{}×{}".format(*own)])
     print(table.render(["net", "weights", *[f"{u}×{j}" for u, j in TILES], "code takes"], rows))
     print(
-        f"µs per step, * the minimum; TILE = {_kernels.TILE}, LARGE_TILE = {_kernels.LARGE_TILE} from LARGE = {_kernels.LARGE:,} "
-        "weights on\n"
+        f"µs per step, * the minimum; TILE = {_kernels.TILE}, LARGE_TILE = {_kernels.LARGE_TILE} from LARGE = "
+        f"{_kernels.LARGE:,} weights on\n"
     )
 
 

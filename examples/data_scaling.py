@@ -41,7 +41,7 @@ OPTIMIZERS = {
     "Rprop": lambda lr: nn.Rprop(lr=lr),
     "DeltaBarDelta": lambda lr: nn.DeltaBarDelta(lr=lr, kappa=lr / 10),
 }
-CURVES = ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "Rprop"]  # plotted as curves; for all others only the number of steps
+CURVES = ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "Rprop"]  # plotted as curves; for all others only step counts
 COLORS = ["#0072B2", "#D55E00", "#CC79A7", "#000000", "#B8860B", "#009E73"]
 RATES = np.geomspace(1e-3, 1e2, 26)
 POINTS, EPOCHS, GOAL = 400, 200, 1e-3

@@ -2,11 +2,11 @@
 
 Run with ``python examples/depth.py [figure.png]`` where nncore[demo] is installed; it takes half a minute.
 
-128 hidden units, as 1 layer of 128 up to 16 layers of 8, learn scikit-learn's digits. Each network uses the
-learning rate of a list with the lowest median training loss; the plot shows median and quartiles over seeds. Equal unit count is
-not equal parameter count: a narrow network has fewer weights, and its 8 units are a bottleneck for 10 classes; both contribute
-to the results. The bottom row shows why training may fail: the size of δ = ∂l/∂z of the first layer before training, relative to
-the last layer.
+128 hidden units, as 1 layer of 128 up to 16 layers of 8, learn scikit-learn's digits. Each network uses the learning rate of a
+list with the lowest median training loss; the plot shows median and quartiles over seeds. Equal unit count is not equal
+parameter count: a narrow network has fewer weights, and its 8 units are a bottleneck for 10 classes; both contribute to the
+results. The bottom row shows why training may fail: the size of δ = ∂l/∂z of the first layer before training, relative to the
+last layer.
 """
 
 from __future__ import annotations

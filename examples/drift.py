@@ -2,9 +2,9 @@
 
 Run with ``python examples/drift.py [figure.png]`` where nncore[plot] is installed.
 
-The slope of a line oscillates; in every step, 16 new noisy points of the line arrive. Three models with one weight are compared:
-one takes a step on the new points only (``partial_fit``); one keeps all points and takes a step on all of them (``fit``
-with one batch); one does so with the last 20 batches. The learning rate of SGD trades lag against noise.
+The slope of a line oscillates; in every step, 16 new noisy points of the line arrive. Three models with one weight are
+compared: one takes a step on the new points only (``partial_fit``); one keeps all points and takes a step on all of them
+(``fit`` with one batch); one does so with the last 20 batches. The learning rate of SGD trades lag against noise.
 """
 
 from __future__ import annotations

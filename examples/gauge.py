@@ -2,9 +2,9 @@
 
 Run with ``python examples/gauge.py [figure.png]`` where nncore[demo] is installed.
 
-ReLU is positively homogeneous, so a chain of layers scaled by w = (1, 0.01, 100, 1) computes the same function as with
-w = (1, 1, 1, 1). Its gradients are divided by the same w: in layer 2, gradients are 100 times as large and weights a hundredth
-as large. Relative to the weights, an SGD step is 10⁴ times as long in layer 2, and 10⁻⁴ times as long in layer 3. Batch norm and
+ReLU is positively homogeneous, so a chain of layers scaled by w = (1, 0.01, 100, 1) computes the same function as with w = (1,
+1, 1, 1). Its gradients are divided by the same w: in layer 2, gradients are 100 times as large and weights a hundredth as
+large. Relative to the weights, an SGD step is 10⁴ times as long in layer 2, and 10⁻⁴ times as long in layer 3. Batch norm and
 weight norm do not remove this: they make the function independent of the norm of the weights, so the gradient is orthogonal to
 the weights, and steps that are too long increase their norm until the steps are no longer too long.
 

@@ -7,19 +7,19 @@ distributed z. Then q = E[z²] in the forward pass and the mean square of δ = �
 
     q_l = n_in s² E[φ(√q_{l−1} u)²],   E[δ_{l−1}²] = n_out s² E[δ_l²] E[φ'(√q_{l−1} u)²],   u ~ N(0, 1),
 
-with n_in and n_out the numbers of inputs and units of layer l, and φ the activation. The network narrows from layer to layer, so
-that 1/n_in, 1/n_out and 2/(n_in + n_out) differ.
+with n_in and n_out the numbers of inputs and units of layer l, and φ the activation. The network narrows from layer to layer,
+so that 1/n_in, 1/n_out and 2/(n_in + n_out) differ.
 
 With a normalization between the hidden layers and their activations, φ is applied to u itself, and s² does not accumulate:
 
     q_l = n_in s² E[φ(u)²],   E[δ_{l−1}²] = n_out s² E[δ_l²] E[φ'(u)²] / σ²_{l−1},
 
-where σ² is the variance used for normalization: in layer norm, where the mean over the units is near 0, σ² = q_l; in batch norm,
-which subtracts the mean of each unit, σ² = n_in s² Var φ(u). So the initializers hardly differ. The remaining factors are the
-narrowing and a factor of the activation per layer: ReLU preserves δ² in layer norm, but in batch norm δ² grows towards the input
-by π/(π − 1) = 1.47 per layer (Yang et al. 2019); with sigmoid, gradients pass through batch norm and vanish in layer norm. The
-theory holds for wide layers: σ² differs from unit to unit or row to row, and as the mean of 1/σ² exceeds 1/mean, measured δ² are
-up to 1.4 times as large.
+where σ² is the variance used for normalization: in layer norm, where the mean over the units is near 0, σ² = q_l; in batch
+norm, which subtracts the mean of each unit, σ² = n_in s² Var φ(u). So the initializers hardly differ. The remaining factors
+are the narrowing and a factor of the activation per layer: ReLU preserves δ² in layer norm, but in batch norm δ² grows towards
+the input by π/(π − 1) = 1.47 per layer (Yang et al. 2019); with sigmoid, gradients pass through batch norm and vanish in layer
+norm. The theory holds for wide layers: σ² differs from unit to unit or row to row, and as the mean of 1/σ² exceeds 1/mean,
+measured δ² are up to 1.4 times as large.
 
 Zeros and constants are not plotted: with all weights 0 no gradient is propagated, and with equal weights all units of a layer
 remain equal.

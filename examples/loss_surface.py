@@ -91,9 +91,7 @@ def main(picture: str = "loss_surface.png") -> None:
         labels = tuple(f"principal direction {i + 1} ({share:.0%} of the path)" for i, share in enumerate(run.explained))
         run.surface.plot(ax=ax, trajectory=run.path, title=TITLES[name], labels=labels, limits=limits, colorbar=False)
         mark(ax, run)
-    figure.suptitle(
-        "Training converges to the minimum of the loss plus the penalty (digits, 64-32-10)", fontsize=14
-    )
+    figure.suptitle("Training converges to the minimum of the loss plus the penalty (digits, 64-32-10)", fontsize=14)
     figure.savefig(picture, dpi=110)
     print(f"figure: {picture}")
 

@@ -60,9 +60,7 @@ def main(picture: str = "perceptron_surfaces.png") -> None:
         flat.plot(
             axis[i], axis[j], marker="*", markersize=15, color="gold", markeredgecolor="black", linestyle="none", label="least"
         )
-        flat.plot(
-            *TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="true w"
-        )
+        flat.plot(*TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="true w")
         flat.set(xlabel="w₁", ylabel="w₂", aspect="equal")
         flat.legend(loc="lower left", framealpha=0.9)
         figure.colorbar(filled, ax=flat, label="mean loss")

@@ -1,7 +1,7 @@
 """The effect of a change of units on Newton, AdaDelta and SGD: the same problem with parameters in other units.
 
-With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step has the units of θ for any c. So has AdaDelta's:
-it divides by a gradient and multiplies by a step. But its first step is determined by ε, which therefore has units θ²: the figure
+With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step has the units of θ for any c. So has AdaDelta's: it
+divides by a gradient and multiplies by a step. But its first step is determined by ε, which therefore has units θ²: the figure
 shows it with ε converted accordingly, and with the same number in all units. The same ε is also added to the squared gradient,
 whose units are 1/θ², so no number suits both: the curves diverge once gradients are about as small as √ε. SGD's step has units
 of 1/θ.
