@@ -35,7 +35,7 @@ LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
 
 
 def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
-    """Seconds of so many passes."""
+    """Seconds of this many passes."""
     model = nn.Sequential(layers, input_shape=X.shape[1:], dtype=X.dtype)
     recording = ModelTape(model, len(X), training=True, gradients=True, input_gradient=True, fused=True, tracking=True)
     tape, output = recording.tape, recording.output
@@ -53,7 +53,7 @@ def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
 
 
 def pytorch(name: str, X: Any, dy: Any) -> Callable[[int], float]:
-    """Seconds of so many passes."""
+    """Seconds of this many passes."""
     import torch
 
     torch.set_num_threads(nn.get_num_threads())

@@ -63,7 +63,7 @@ def train(normalization: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
     return np.array(quantiles), np.array(means), np.array(deviations), trainer.evaluate(X, y)["accuracy"]
 
 
-def main(picture: str = "covariate_shift.png") -> None:
+def main(filename: str = "covariate_shift.png") -> None:
     figure, axes = plt.subplots(3, 2, figsize=(11, 9), layout="constrained", sharex=True, sharey="row")
     steps = np.arange(0, STEPS + 1, LAG)
     print(f"mean shift in {LAG} steps, in standard deviations; layers 1 to {DEPTH}")
@@ -91,8 +91,8 @@ def main(picture: str = "covariate_shift.png") -> None:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title=title, alignment="left")
     for ax in axes.flat:
         ax.grid(alpha=0.25)
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

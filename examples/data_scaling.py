@@ -141,7 +141,7 @@ def dumbbells(ax: plt.Axes, cases: dict[str, dict[str, np.ndarray]], distributio
     ax.grid(axis="x", alpha=0.25)
 
 
-def main(picture: str = "data_scaling.png") -> None:
+def main(filename: str = "data_scaling.png") -> None:
     results = {}
     for distribution, (means, deviations) in DISTRIBUTIONS.items():
         X, y = draw_data(means, deviations)
@@ -151,8 +151,8 @@ def main(picture: str = "data_scaling.png") -> None:
         for name in OPTIMIZERS:
             steps = [steps_to_goal(curves[name]) for curves in results[distribution].values()]
             print(f"  {name:<14}" + "".join(f"{step:>6}" if step <= EPOCHS else "     –" for step in steps))
-    plot(results, picture)
-    print(picture)
+    plot(results, filename)
+    print(filename)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main(picture: str = "depth.png") -> None:
+def main(filename: str = "depth.png") -> None:
     data = load()
     found: dict[str, dict[str, np.ndarray]] = {}
     for normalization in NORMALISATIONS:
@@ -116,8 +116,8 @@ def main(picture: str = "depth.png") -> None:
             found[normalization][name] = values
             errors = "  ".join(f"{error:5.1f}" for error in np.median(values[:, 1], axis=1))
             print(f"{normalization}, {name:<20} test errors at {DEPTHS} layers: {errors} %", flush=True)
-    plot(found, picture)
-    print(picture)
+    plot(found, filename)
+    print(filename)
 
 
 if __name__ == "__main__":

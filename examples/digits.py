@@ -120,7 +120,7 @@ def draw(history: nn.History, X: np.ndarray, y: np.ndarray, predicted: np.ndarra
     figure.savefig(path, dpi=110)
 
 
-def main(picture: str = "demo.png") -> None:
+def main(filename: str = "demo.png") -> None:
     X, y, X_test, y_test = load()
     model = build()
     print(model.summary(), "\n")
@@ -137,8 +137,8 @@ def main(picture: str = "demo.png") -> None:
     times = microseconds_per_step(X, y)
     for name, value in times.items():
         print(f"  {name:<13} {value:8.1f} µs   {value / times['nncore']:6.1f} ×")
-    draw(history, X_test, y_test, model.predict(X_test).argmax(axis=1), picture)
-    print(f"\nlearning curves and misclassified digits: {picture}")
+    draw(history, X_test, y_test, model.predict(X_test).argmax(axis=1), filename)
+    print(f"\nlearning curves and misclassified digits: {filename}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def error(slopes: np.ndarray) -> float:
     return float(np.sqrt(np.mean((slopes - target()) ** 2)))
 
 
-def main(picture: str = "drift.png") -> None:
+def main(filename: str = "drift.png") -> None:
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.6), layout="constrained", height_ratios=[1.5, 1])
     above.plot(target(), color="black", linewidth=3.5, alpha=0.3, label="target")
     print(f"distance from the target, root mean square over {STEPS} steps, learning rate {LR}")
@@ -75,8 +75,8 @@ def main(picture: str = "drift.png") -> None:
     above.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     for ax in (above, below):
         ax.grid(alpha=0.25)
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

@@ -116,14 +116,14 @@ def draw_curves(panel: plt.Axes) -> None:
     panel.legend(frameon=False, fontsize=9, loc="lower left")
 
 
-def main(picture: str = "dropout.png") -> None:
+def main(filename: str = "dropout.png") -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     draw_average(left)
     draw_curves(right)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(picture, dpi=110)
-    print(f"figure: {picture}")
+    figure.savefig(filename, dpi=110)
+    print(f"figure: {filename}")
 
 
 if __name__ == "__main__":

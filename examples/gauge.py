@@ -73,7 +73,7 @@ def train(name: str, gauge: tuple[float, ...], X: np.ndarray, y: np.ndarray) -> 
     return outputs, np.array(losses), np.array(ratios)
 
 
-def main(picture: str = "gauge.png") -> None:
+def main(filename: str = "gauge.png") -> None:
     X, y = nn.data.load_digits()
     X = nn.data.StandardScaler().fit(X).transform(X)
     figure, axes = plt.subplots(2, len(HIDDEN), figsize=(12, 7), layout="constrained", sharex=True, sharey="row")
@@ -101,8 +101,8 @@ def main(picture: str = "gauge.png") -> None:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     for ax in axes.flat:
         ax.grid(alpha=0.25)
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

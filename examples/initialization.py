@@ -129,7 +129,7 @@ def predict(activation: str, name: str, normalization: str) -> tuple[np.ndarray,
     return np.array(q), np.array(delta[::-1])
 
 
-def main(picture: str = "initialization.png") -> None:
+def main(filename: str = "initialization.png") -> None:
     rows = 2 * len(NORMALISATIONS)
     figure, axes = plt.subplots(
         rows, len(ACTIVATIONS), figsize=(15, 3.2 * rows), layout="constrained", sharex=True, squeeze=False
@@ -164,8 +164,8 @@ def main(picture: str = "initialization.png") -> None:
     figure.suptitle(
         f"{len(WIDTHS)} dense layers that narrow from {INPUTS} units to {WIDTHS[-1]}: measured (marks) and theory (lines)"
     )  # fmt: skip
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

@@ -50,13 +50,13 @@ def inside(f: landscapes.Landscape) -> Callable[[np.ndarray], tuple[float, np.nd
     return fenced
 
 
-def walk(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
+def tuned_runs(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
     """One run per optimizer, with a learning rate found by a search of 16 trials each."""
-    walks = {}
+    runs = {}
     for name, factory in OPTIMIZERS.items():
         lr = landscapes.search_lr(factory, inside(f), f.start, steps).lr
-        walks[f"{name}, lr {lr:.2g}"] = landscapes.record(factory(lr), f, f.start, steps)
-    return walks
+        runs[f"{name}, lr {lr:.2g}"] = landscapes.record(factory(lr), f, f.start, steps)
+    return runs
 
 
 def saddle_runs(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
@@ -92,14 +92,14 @@ def main(folder: str = "landscapes") -> None:
     begin = time.perf_counter()
     for name, steps in STEPS.items():
         f = landscape(name)
-        walks = saddle_runs(f, steps) if f.minimum is None else walk(f, steps)
+        runs = saddle_runs(f, steps) if f.minimum is None else tuned_runs(f, steps)
         title = f"{name.replace('_', ' ').capitalize()}, {steps} steps"
-        landscapes.plot_trajectories(f, walks, out / f"{name}.png", title=title)
+        landscapes.plot_trajectories(f, runs, out / f"{name}.png", title=title)
         if f.minimum is None:
-            landscapes.animate(f, walks, out / f"{name}.gif")
+            landscapes.animate(f, runs, out / f"{name}.gif")
             draw_saddle_steps(out / f"{name}_steps.png")
         else:
-            landscapes.plot_losses(walks, out / f"{name}_losses.png", title=title, lowest=f.lowest)
+            landscapes.plot_losses(runs, out / f"{name}_losses.png", title=title, lowest=f.lowest)
         print(f"{name}: {steps} steps")
     comparison = landscapes.compare(OPTIMIZERS, landscapes.Rosenbrock(), steps=200, budget=16, starts=11, spread=0.03)
     comparison.plot(out / "comparison.png")

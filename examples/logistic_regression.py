@@ -72,7 +72,7 @@ def hessian_eigenvalues(X: np.ndarray, w: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh((X * (P * (1 - P))[:, None]).T @ X / len(X))
 
 
-def main(picture: str = "logistic_regression.png") -> None:
+def main(filename: str = "logistic_regression.png") -> None:
     X, y = data()
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.4), layout="constrained", sharey=True)
     for ax, (family, factories) in zip(axes, FAMILIES.items(), strict=True):
@@ -87,11 +87,11 @@ def main(picture: str = "logistic_regression.png") -> None:
     figure.suptitle(
         f"Logistic regression on breast cancer data, batches of {BATCH}, each with the best of {len(RATES)} learning rates"
     )
-    figure.savefig(picture, dpi=120)
+    figure.savefig(filename, dpi=120)
     rng = np.random.default_rng(0)
     least = min(hessian_eigenvalues(X, rng.normal(size=X.shape[1] + 1)).min() for _ in range(100))
     print(f"smallest eigenvalue of the Hessian at 100 random points: {least:.2g}")
-    print(picture)
+    print(filename)
 
 
 if __name__ == "__main__":

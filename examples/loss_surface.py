@@ -77,7 +77,7 @@ def report(name: str, run: Run, X: np.ndarray, y: np.ndarray) -> None:
     print(f"  {run.explained.sum():.0%} of the variance of the path lies in the plane")
 
 
-def main(picture: str = "loss_surface.png") -> None:
+def main(filename: str = "loss_surface.png") -> None:
     X, y = (array[:500] for array in nn.data.load_digits())
     runs = {"L-BFGS": train(nn.second_order.LBFGS(), X, y), "Adam": train(nn.Adam(lr=0.01), X, y)}
     around = loss_surface(runs["L-BFGS"].model, X, y, LOSS, regularizer=PENALTY, extent=1.0, points=51)
@@ -92,8 +92,8 @@ def main(picture: str = "loss_surface.png") -> None:
         run.surface.plot(ax=ax, trajectory=run.path, title=TITLES[name], labels=labels, limits=limits, colorbar=False)
         mark(ax, run)
     figure.suptitle("Training converges to the minimum of the loss plus the penalty (digits, 64-32-10)", fontsize=14)
-    figure.savefig(picture, dpi=110)
-    print(f"figure: {picture}")
+    figure.savefig(filename, dpi=110)
+    print(f"figure: {filename}")
 
 
 if __name__ == "__main__":

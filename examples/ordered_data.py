@@ -45,7 +45,7 @@ def slopes(shuffle: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.array(way), np.array(losses)
 
 
-def main(picture: str = "ordered_data.png") -> None:
+def main(filename: str = "ordered_data.png") -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", width_ratios=[1.6, 1])
     X, y = data()
     best = float((X[:, 0] @ y) / (X[:, 0] @ X[:, 0]))
@@ -66,8 +66,8 @@ def main(picture: str = "ordered_data.png") -> None:
     for ax in (left, right):
         ax.grid(alpha=0.25)
     figure.suptitle("First f(x) = 2x, then f(x) = −x")
-    figure.savefig(picture, dpi=120)
-    print(picture)
+    figure.savefig(filename, dpi=120)
+    print(filename)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def surface(loss: str, X: np.ndarray, d: np.ndarray, axis: np.ndarray) -> np.nda
     return values
 
 
-def main(picture: str = "perceptron_surfaces.png") -> None:
+def main(filename: str = "perceptron_surfaces.png") -> None:
     X, d = data()
     axis = np.linspace(-REACH, REACH, SIDE)
     figure = plt.figure(figsize=(11.5, 9.4))
@@ -58,15 +58,22 @@ def main(picture: str = "perceptron_surfaces.png") -> None:
         filled = flat.contourf(axis, axis, values, 24, cmap="viridis")
         flat.contour(axis, axis, values, 24, colors="white", linewidths=0.3)
         flat.plot(
-            axis[i], axis[j], marker="*", markersize=15, color="gold", markeredgecolor="black", linestyle="none", label="least"
+            axis[i],
+            axis[j],
+            marker="*",
+            markersize=15,
+            color="gold",
+            markeredgecolor="black",
+            linestyle="none",
+            label="minimum",
         )
         flat.plot(*TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="true w")
         flat.set(xlabel="w₁", ylabel="w₂", aspect="equal")
         flat.legend(loc="lower left", framealpha=0.9)
         figure.colorbar(filled, ax=flat, label="mean loss")
     figure.suptitle(f"One perceptron, {POINTS} random points")
-    figure.savefig(picture, dpi=120)
-    print(picture)
+    figure.savefig(filename, dpi=120)
+    print(filename)
 
 
 if __name__ == "__main__":

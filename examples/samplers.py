@@ -101,7 +101,7 @@ def draw_curves(ax: plt.Axes, scale: str, results: dict[str, tuple[float, np.nda
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.1)
 
 
-def main(picture: str = "samplers.png") -> None:
+def main(filename: str = "samplers.png") -> None:
     figure, axes = plt.subplots(2, len(PROBLEMS), figsize=(10, 9.2), layout="constrained", height_ratios=[1.1, 1])
     for column, (title, problem) in enumerate(PROBLEMS.items()):
         results = {name: best_rate(problem, sampler) for name, sampler in SAMPLERS.items()}
@@ -117,8 +117,8 @@ def main(picture: str = "samplers.png") -> None:
         "Top: larger examples are taken more often by importance sampling at the end of training.\n"
         f"Bottom: median and range of {SEEDS} seeds, each sampler with the best of {len(RATES)} learning rates."
     )  # fmt: skip
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

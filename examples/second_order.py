@@ -31,26 +31,26 @@ def breast_cancer() -> tuple[np.ndarray, np.ndarray]:
 
 def draw_quadratic(ax: Axes) -> None:
     f = Quadratic(condition=30.0, rotation=0.5)
-    walks = {
+    runs = {
         "SGD, 60 steps": nn.SGD(lr=0.06).minimize(f, f.start, 60),
         "L-BFGS, 6 steps": LBFGS().minimize(f, f.start, 6),
         "Newton, 1 step": Newton().minimize(f, f.start, 1),
     }
-    plot_trajectories(f, walks, ax=ax, title="A quadratic: one step suffices")
+    plot_trajectories(f, runs, ax=ax, title="A quadratic: one step suffices")
     ax.legend(loc="lower right", fontsize=8)
 
 
 def draw_saddle(ax: Axes) -> None:
     f, start = Saddle(), [0.5, 0.7]
-    walks = {
+    runs = {
         "Newton": Newton(allow_indefinite=True).minimize(f, start, 3),
         "damped, α = 6": DampedNewton(damping=6.0).minimize(f, start, 4),
         "on |H|": ModifiedNewton().minimize(f, start, 2),
     }
-    plot_trajectories(f, walks, ax=ax, title="A saddle: Newton climbs to it")
+    plot_trajectories(f, runs, ax=ax, title="A saddle: Newton climbs to it")
     ax.legend(loc="lower right", fontsize=8, title="* leaves the plot", title_fontsize=8)
-    for name, walk in walks.items():
-        print(f"saddle, {name}: losses {np.round(walk.loss, 3)}")
+    for name, run in runs.items():
+        print(f"saddle, {name}: losses {np.round(run.loss, 3)}")
 
 
 def draw_damping(ax: Axes) -> None:

@@ -97,11 +97,11 @@ def plot(found: dict[str, dict[float, dict[str, np.ndarray]]], path: str) -> Non
     figure.savefig(path, dpi=110)
 
 
-def main(picture: str = "zoneout.png") -> None:
+def main(filename: str = "zoneout.png") -> None:
     found = results()
     report(found)
-    plot(found, picture)
-    print(picture)
+    plot(found, filename)
+    print(filename)
 
 
 if __name__ == "__main__":

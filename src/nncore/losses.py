@@ -267,7 +267,7 @@ class BinaryCrossEntropy(_Probability):
 
     name = "binary_cross_entropy"
     threshold = 0.5
-    domain = "takes outputs in (0, 1), as of a Sigmoid layer; for any outputs there is sigmoid_cross_entropy"
+    domain = "takes outputs in (0, 1), for example of a Sigmoid layer; for logits use sigmoid_cross_entropy"
 
 
 class _Distribution(_Probability):
@@ -282,7 +282,7 @@ class _Distribution(_Probability):
         if len(bad):
             advice = "sample_weight=0 leaves an example out"
             if sums[bad[0]] > 1:
-                advice = "for several classes at once there is sigmoid_cross_entropy"
+                advice = "for several labels per example use sigmoid_cross_entropy"
             got = f"a sum of {sums[bad[0]]:g} in row {bad[0]}"
             raise ValueError(f"{argument} must have rows that sum to 1 for {self.name}, got {got}; {advice}")
 
@@ -295,7 +295,7 @@ class KLDivergence(_Distribution):
 
     name = "kl_divergence"
     threshold = 0.5
-    domain = "takes probabilities, as of a Softmax layer; for any outputs there is softmax_cross_entropy"
+    domain = "takes probabilities, for example of a Softmax layer; for logits use softmax_cross_entropy"
 
 
 class SigmoidCrossEntropy(_Probability):

@@ -230,12 +230,12 @@ class PerLayer(Regularizer):
     def check(self, model: Layered) -> None:
         """Raise if a name belongs to neither an array nor a layer with weights of the model."""
         arrays = [f"{layer.name}.{name}" for layer in model.layers for name in layer.parameters]
-        weighty = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
+        with_weights = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
         for name in self.penalties:
-            if name in weighty and name in arrays:
+            if name in with_weights and name in arrays:
                 raise ValueError(f"regularizer: {shown(name)} names a layer and an array of another one: rename the layer")
-            if name not in [*weighty, *arrays]:
-                raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {shown(name)}")
+            if name not in [*with_weights, *arrays]:
+                raise ValueError(f"regularizer must hold names among {', '.join([*with_weights, *arrays])}, got {shown(name)}")
 
 
 def get(regularizer: Any, model: Layered) -> Regularizer | None:

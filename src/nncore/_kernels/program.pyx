@@ -115,11 +115,11 @@ GROUP_STATISTICS = NN_GROUP_STATISTICS
 
 # Errors that ops find in their data. The data were valid before the run; the user has modified them since.
 FAULTS = {
-    NN_BAD_ROW: "the order of the examples must hold numbers of rows of the data, got one beyond them",
-    NN_BAD_LABEL: "y must be labels of the network's outputs, got one beyond them: it was changed while it was in use",
+    NN_BAD_ROW: "the order of the examples must hold row indices of the data, got one out of range",
+    NN_BAD_LABEL: "y must be labels of the network's outputs, got one out of range: it was changed while it was in use",
     NN_BAD_COLUMN: "X must be a valid sparse matrix, got a column beyond its width: its indices were changed while it was in use",
     NN_BAD_START: "X must be a valid sparse matrix, got a row outside its numbers: its indptr was changed while it was in use",
-    NN_ZERO_DIRECTION: "weight normalization needs directions of a length above 0, got a unit whose direction is all zeros",
+    NN_ZERO_DIRECTION: "weight normalization needs directions of nonzero length, got a unit whose direction is all zeros",
 }
 
 

@@ -82,8 +82,8 @@ def _warn_of_kink(name: str, value: Callable[[], float], here: float, values: Ar
         above, below = _sides(name, value, values, i, h)
         warn(
             f"check_gradients: the loss has a kink at {name}, number {i}: its slope is {(here - below) / h:.3g} on one side "
-            f"and {(above - here) / h:.3g} on the other, so there is no derivative to compare with. Take inputs that avoid "
-            "it, such as some that make no input of a ReLU 0"
+            f"and {(above - here) / h:.3g} on the other, so there is no derivative to compare with. Use inputs that avoid "
+            "it, for example such that no input of a ReLU is 0"
         )
     return kink
 

@@ -175,8 +175,8 @@ class Network(Sealed):
             return self.scaled_rows(X, argument, empty=empty)
         if self._input_scaler is not None:
             raise TypeError(
-                f"{argument} must be dense for a model with an input_scaler, which would move its zeros, got a sparse "
-                f"{type(X).__name__}: take {argument}.toarray(), or scale it beforehand in a way that keeps them"
+                f"{argument} must be dense for a model with an input_scaler, which would change its zeros, got a sparse "
+                f"{type(X).__name__}: use {argument}.toarray(), or scale it beforehand in a way that keeps zeros"
             )
         return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
 

@@ -60,8 +60,8 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
     >>> from nncore.landscapes import Rosenbrock
     >>> from nncore.second_order import AdaptiveDampedNewton
     >>> f = Rosenbrock()
-    >>> walk = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
-    >>> walk.theta[-1].round(9)
+    >>> path = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
+    >>> path.theta[-1].round(9)
     array([1., 1.])
     """
 

@@ -69,7 +69,7 @@ class FullBatchOptimizer(Optimizer):
     steps_along_gradients = False
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
-        "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
+        "it compares values, gradients and curvature of one function at many points, and every mini-batch changes the function"
     )
 
     def __init__(self, tol: float = 1e-10) -> None:

@@ -70,8 +70,8 @@ def strong_wolfe(
 
 
 PRECISION = "no step lowers the loss: the limit of precision"
-KINK = "no step lowers the loss: it has a kink here, as of a ReLU, and does not follow its gradient"
-CURVATURE = "no step lowers the loss, though one down the gradient would: the loss does not follow its second derivatives here"
+KINK = "no step lowers the loss: it has a kink here, for example of a ReLU, and does not follow its gradient"
+CURVATURE = "no step lowers the loss, although one along -g would: the loss does not follow its second derivatives here"
 
 
 def why_no_step(f: Evaluated, point: Point, direction: Array | None = None) -> str:

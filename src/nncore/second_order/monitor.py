@@ -89,8 +89,8 @@ class ConditioningMonitor(Callback):
         rate = self.lr
         if rate is None:
             rate = float(trainer.optimizer.hyper_values(1, trainer.optimizer.steps_per_epoch)["lr"][0])
-        bent = float(g @ self._hessian.products(g))
-        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * bent), strict=True))
+        curvature = float(g @ self._hessian.products(g))
+        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * curvature), strict=True))
         row.update(terms)
 
     @staticmethod
@@ -98,11 +98,11 @@ class ConditioningMonitor(Callback):
         """Plot the terms of l − ε gᵀg + ½ε² gᵀHg against epochs; negative curvature terms are dotted."""
         figure, ax = one_axes("ConditioningMonitor.plot", path, ax)
         epochs = np.arange(1, len(history) + 1)
-        slope, bent = -history["taylor_slope"], history["taylor_curvature"]
+        slope, curvature = -history["taylor_slope"], history["taylor_curvature"]
         curves: list[tuple[str, Any, str]] = [("loss l", history["taylor_loss"], "-"), ("slope ε gᵀg", slope, "-")]
-        curves.append(("curvature ½ε² gᵀHg", np.where(bent > 0, bent, np.nan), "-"))
-        if (bent < 0).any():
-            curves.append(("curvature, negative", np.where(bent < 0, -bent, np.nan), ":"))
+        curves.append(("curvature ½ε² gᵀHg", np.where(curvature > 0, curvature, np.nan), "-"))
+        if (curvature < 0).any():
+            curves.append(("curvature, negative", np.where(curvature < 0, -curvature, np.nan), ":"))
         for i, (label, values, line) in enumerate(curves):
             seen = np.isfinite(values)
             marker = "o" if seen.sum() <= 20 else ""

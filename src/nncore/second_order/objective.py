@@ -17,7 +17,7 @@ __all__ = ["Evaluated", "Objective", "Point"]
 
 Array = NDArray[Any]
 
-VECTORS_ONLY = "Take LBFGS, NonlinearCG or TruncatedNewton, which hold vectors only"
+VECTORS_ONLY = "Take LBFGS, NonlinearCG or TruncatedNewton, which store only vectors"
 
 
 class Objective(Protocol):
@@ -105,7 +105,7 @@ class Evaluated:
         if not new.finite:
             raise DivergenceError(
                 f"loss or gradient is not finite after a step of length {np.linalg.norm(step):.3g}. The last finite "
-                "parameters are in place; try AdaptiveDampedNewton, which takes no step that leads uphill"
+                "parameters are in place; try AdaptiveDampedNewton, which accepts only descent steps"
             )
         return new
 
@@ -145,8 +145,8 @@ class Evaluated:
                 _, jacobian = self.f.residuals_and_jacobian(theta)
                 return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
         raise TypeError(
-            f"f must have residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
-            f"{type(self.f).__name__} without them. Newton's relatives need a Hessian instead"
+            f"f must have residuals_and_jacobian(theta), as a sum of squares, or gauss_newton(theta), got "
+            f"{type(self.f).__name__} without them. Newton methods need a Hessian instead"
         )
 
 

@@ -102,7 +102,7 @@ class BFGS(_QuasiNewton):
         super().__init__(tol)
 
     def initial_state(self, n: int) -> dict[str, Array]:
-        check_dense("the inverse Hessian that BFGS keeps", n, 8, "Take LBFGS, which holds vectors only")
+        check_dense("the inverse Hessian of BFGS", n, 8, "Take LBFGS, which stores only vectors")
         return {"inverse": np.eye(n)}
 
     def direction(self, g: Array) -> Array:

@@ -52,8 +52,8 @@ class ScipyMinimize(FullBatchOptimizer):
     >>> from nncore.landscapes import Rosenbrock
     >>> from nncore.second_order import ScipyMinimize
     >>> f = Rosenbrock()
-    >>> walk = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
-    >>> walk.theta[-1].round(6)
+    >>> path = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
+    >>> path.theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -98,8 +98,8 @@ class ScipyMinimize(FullBatchOptimizer):
         new = search.next()
         if not new.finite:
             raise DivergenceError(
-                f"SciPy's {self.method} went where the loss or the gradient is not finite. The last finite parameters "
-                "are in place"
+                f"SciPy's {self.method} reached a point where the loss or the gradient is not finite. The last finite "
+                "parameters are in place"
             )
         if search.message:
             self.stopped = f"SciPy's {self.method}: {search.message}"

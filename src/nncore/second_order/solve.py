@@ -26,7 +26,7 @@ def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> 
         kind = "singular" if abs(lowest) <= 1e-14 * max(abs(highest), abs(lowest)) else "not positive definite"
         kind = "singular to working precision" if factor is not None else kind
         raise SingularError(
-            f"{what} is {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}. The parameters are left where they "
+            f"{what} is {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}. The parameters are left as they "
             f"were. {advice}"
         )
     x: Array = scipy.linalg.cho_solve(factor, b, check_finite=False)
@@ -40,7 +40,7 @@ def symmetric_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
     if not size.min() > 1e-15 * size.max():
         raise SingularError(
             f"{what} is singular: the sizes of its eigenvalues run from {size.min():.3g} to {size.max():.3g}. The parameters "
-            f"are left where they were. {advice}"
+            f"are left as they were. {advice}"
         )
     x: Array = vectors @ ((vectors.T @ b) / values)
     return x

@@ -76,8 +76,8 @@ class TruncatedNewton(FullBatchOptimizer):
         products, negative = f.products, False
         for _ in range(TRIES):
             radius = self.numbers["radius"]
-            p, hp, bent = self._steihaug(f, point, radius)
-            negative |= bent
+            p, hp, indefinite = self._steihaug(f, point, radius)
+            negative |= indefinite
             predicted = -float(point.gradient @ p) - 0.5 * float(p @ hp)
             new = f.at(point.theta + p)
             if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
