@@ -1,1 +1,1 @@
-"""Speed of nncore beside that of its peers, and beside what the machine can do. See README.md."""
+"""Speed of nncore compared with other libraries and with the limits of the machine. See README.md."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 
-NAMES = "limits training prediction kernels optimizers calls overheads normalisation stochastic curvature"
+NAMES = "limits training prediction kernels optimizers calls overheads normalization stochastic curvature"
 
 
 def main() -> None:
-    """Every table in turn; each module measures the limits that it needs itself."""
+    """Print every table; each module measures the limits that it needs."""
     for name in NAMES.split():
         print(f"\n# {name}\n", flush=True)
         try:

@@ -1,9 +1,9 @@
-"""What products with second derivatives cost, in gradients.
+"""Cost of products with second derivatives, in units of a gradient.
 
     python -m benchmarks.curvature [--rounds 15] [--dtype float64]
 
-Everything is measured in one process, in turns; the table has medians. "New θ" has the forward and backward pass in it, as an
-optimizer's first product at a point; "same θ" is every further one, as in Lanczos' method or conjugate gradients.
+Everything is measured in one process, in rotation; the table has medians. "New θ" includes the forward and backward pass, as
+for an optimizer's first product at a point; "same θ" is every further product, as in Lanczos' method or conjugate gradients.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def network(widths: tuple[int, ...], dtype: str) -> nn.Sequential:
 
 
 def medians(calls: dict[str, Callable[[], object]], rounds: int, seconds: float = 0.02) -> dict[str, float]:
-    """The median time of each call; in every round each has its turn."""
+    """The median time of each call; every round measures each once."""
     repeats = {}
     for name, call in calls.items():
         call()
@@ -54,7 +54,7 @@ def medians(calls: dict[str, Callable[[], object]], rounds: int, seconds: float 
 
 
 def measure(widths: tuple[int, ...], rows: int, loss: str, dtype: str, rounds: int) -> dict[str, float]:
-    """Seconds of a gradient and of each kind of product; of matrices too, if the network is small."""
+    """Seconds of a gradient and of each kind of product, and of matrices if the network is small."""
     rng = np.random.default_rng(0)
     model, X = network(widths, dtype), rng.standard_normal((rows, widths[0])).astype(dtype)
     y = rng.integers(0, widths[-1], rows) if widths[-1] > 1 else np.sin(3 * X)

@@ -1,10 +1,10 @@
-"""The kernels one by one, beside their twins in NumPy and beside what the machine can do.
+"""Each kernel compared with its NumPy twin and with the limits of the machine.
 
     python -m benchmarks.kernels [--only relu,adam] [--dtype float64]
 
-A kernel is timed as a program runs it: bound once, then many times over in one call, so that no Python is counted.
-An optimizer is timed by its `step(theta, grad)`, Python and all. NumPy is timed by the function of `nncore.reference`
-of the same name.
+A kernel is timed as a program runs it: bound once, then run many times in one call, without Python overhead.
+An optimizer is timed by its `step(theta, grad)`, Python included. NumPy is timed by the function of the same name in
+`nncore.reference`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LOSSES = {
 
 @dataclass
 class Case:
-    """Something to time: a name, a size, seconds of one thread count and of NumPy, and what it must at least do."""
+    """A measurement: name, size, timers for nncore and NumPy, and the minimum amount of work."""
 
     name: str
     size: str
@@ -56,7 +56,7 @@ def program_seconds(
     name: str, arrays: tuple[Any, ...], dtype: str, sizes: tuple[int, ...], constants: tuple[float, ...] = (), *,
     rows: int, axis: str = "rows", pieces: int = 1,
 ) -> Callable[[int], float]:  # fmt: skip
-    """Seconds of an op on so many threads, run many times over in one call."""
+    """Seconds of an op on `threads` threads, run many times in one call."""
     ops = [(name, arrays, sizes, constants, 0, pieces)]
     program = _kernels.Program(_kernels.op_table(), dtype, [(axis, pieces, None, False, ops)], block_rows=16)
 
@@ -155,7 +155,7 @@ def loss_cases(dtype: str) -> Iterator[Case]:
 
 
 def _twin_of_optimizer(name: str, theta: Array, grad: Array) -> Callable[[], object] | None:
-    """The reference's update with state of its own, or None where there is none."""
+    """The reference's update with a separate state, or None if there is none."""
     update = getattr(reference, f"{name}_update", None)
     if update is None:
         return None
@@ -192,7 +192,7 @@ def optimizer_cases(dtype: str) -> Iterator[Case]:
 
 
 def measure(case: Case, dtype: str, threads: int) -> dict[str, Any]:
-    """The times of a case: nncore's on one thread or all, whichever is faster."""
+    """The times of a case; for nncore the faster of one thread and all threads."""
     times = {count: case.own(count) for count in sorted({1, threads})}
     best = min(times, key=times.__getitem__)
     limit = case.flops / limits.peak(dtype) if case.flops else case.traffic / limits.bandwidth(case.traffic)
@@ -209,7 +209,7 @@ def measure(case: Case, dtype: str, threads: int) -> dict[str, Any]:
 
 
 def line(result: dict[str, Any]) -> list[str]:
-    """A line of the table."""
+    """One row of the table."""
     own, numpy = result["seconds"][str(result["threads"])], result["numpy_seconds"]
     return [
         result["kernel"], result["size"], str(result["threads"]), table.number(own * 1e6),
@@ -218,14 +218,14 @@ def line(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-NOTE = """µs a call; threads: one or all, whichever is faster. NumPy: the twin in nncore.reference, which allocates its
-result. Share: for a product, of the best product measured in this run; otherwise the time in which numpy.copyto moves
-as many bytes (read and written; small arrays from the cache), over the time taken. The call of copyto itself is
-counted, so the share of a small kernel may be above 100%. An optimizer's step has its Python counted."""
+NOTE = """µs per call; threads: the faster of one and all. NumPy: the twin in nncore.reference, which allocates its
+result. Share: for a product, relative to the best product measured in this run; otherwise the time in which numpy.copyto
+moves as many bytes (read and written; small arrays from the cache), divided by the time taken. The call of copyto itself is
+included, so the share of a small kernel may exceed 100%. An optimizer's step includes its Python code."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time each kernel beside NumPy and the machine's limits."""
+    """Time each kernel and compare with NumPy and the machine's limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=main.__doc__)
     parser.add_argument("--only", default="", help="comma-separated: kernels whose names contain any of these")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")

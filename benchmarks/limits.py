@@ -1,11 +1,11 @@
-"""What this machine can do: arithmetic and memory.
+"""Limits of this machine: arithmetic and memory bandwidth.
 
     python -m benchmarks.limits
 
-Each number is the best of several measured things, so a lower bound of what the machine can do:
+Each number is the best of several measurements, so a lower bound of the machine's limit:
 
 - arithmetic: square matrix products, by NumPy's BLAS at several sizes and, where it is built, by nncore;
-- memory: `numpy.copyto`, a byte copied counted as one read and one written; on all threads, each copies a part.
+- memory: `numpy.copyto`; each copied byte counts as one read and one written; with all threads, each copies a part.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks import machine, table
 from benchmarks.timing import seconds_per_call
 
 SIZES = (512, 1024, 2048)
-LARGE = 256 << 20  # bytes of an array that no cache holds
+LARGE = 256 << 20  # bytes of an array larger than any cache
 
 
 def _blas_product(n: int, dtype: str, threads: int) -> float:
@@ -47,7 +47,7 @@ def _own_product(n: int, dtype: str, threads: int) -> float:
 
 @cache
 def products(dtype: str, threads: int) -> dict[str, float]:
-    """FLOP/s by what was multiplied."""
+    """FLOP/s by kind of product."""
     found = {f"NumPy {n}²": _blas_product(n, dtype, threads) for n in SIZES}
     with contextlib.suppress(ImportError, AttributeError):
         found |= {f"nncore {n}²": _own_product(n, dtype, threads) for n in SIZES[:2]}
@@ -55,7 +55,7 @@ def products(dtype: str, threads: int) -> dict[str, float]:
 
 
 def peak(dtype: str) -> float:
-    """The most FLOP/s measured, on one core or all."""
+    """The maximum FLOP/s measured, on one core or all."""
     return max(rate for threads in (1, machine.cores()) for rate in products(dtype, threads).values())
 
 
@@ -78,7 +78,7 @@ def bandwidth(traffic: int = 2 * LARGE, threads: int | None = None) -> float:
 
 
 def measure() -> dict[str, Any]:
-    """All of them."""
+    """All limits."""
     all_threads = machine.cores()
     return {
         "flops": {dtype: {str(t): products(dtype, t) for t in (1, all_threads)} for dtype in ("float32", "float64")},

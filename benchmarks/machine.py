@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""Description of the machine and the software of a measurement."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cpu_model() -> str:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -39,7 +39,7 @@ def cores() -> int:
 
 
 def load() -> float | None:
-    """Processes that ran or waited to run in the last minute, on average."""
+    """Average number of processes that ran or waited to run in the last minute."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -47,7 +47,7 @@ def load() -> float | None:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Versions of the installed packages."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
 
 
 def blas() -> list[dict[str, Any]]:
-    """The BLAS libraries and thread pools that NumPy and SciPy brought into this process."""
+    """The BLAS libraries and thread pools that NumPy and SciPy loaded into this process."""
     try:
         import scipy.linalg.blas  # noqa: F401
         from threadpoolctl import threadpool_info
@@ -82,7 +82,7 @@ def describe() -> dict[str, Any]:
 
 
 def text(machine: dict[str, Any]) -> str:
-    """A few lines to stand above a table."""
+    """The header lines of a table."""
     packages = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [f"{machine['cpu']}, {machine['cores']} cores; {machine['system']}"]
     lines.append(f"Python {machine['python']}, {packages}")

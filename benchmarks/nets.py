@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Net:
-    """A ReLU network with softmax cross-entropy: inputs, units of the hidden layers, classes; and how it is trained."""
+    """A ReLU network with softmax cross-entropy (inputs, hidden units, classes) and its training parameters."""
 
     sizes: tuple[int, ...]
     batch: int
@@ -26,7 +26,7 @@ class Net:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
+        """Steps per epoch."""
         return -(-self.rows // self.batch)
 
     @property
@@ -36,7 +36,7 @@ class Net:
 
     @property
     def flops(self) -> int:
-        """Of the products of a step: 2·batch·inputs·units each, three a layer, no input gradient in the first."""
+        """FLOPs of the products of a step: 2·batch·inputs·units each, three per layer, no input gradient in the first."""
         products = sum(inputs * units for inputs, units in self.shapes)
         return 6 * self.batch * products - 2 * self.batch * self.sizes[0] * self.sizes[1]
 
@@ -51,7 +51,7 @@ NETS = (
 
 
 def parse(text: str) -> Net:
-    """A net from its name: one of the table's, or any other as sizes@batch, for instance 100-50-10@64."""
+    """Make a net from its name: one of the table's, or any other as sizes@batch, for instance 100-50-10@64."""
     name, _, batch = text.partition("@")
     for net in NETS:
         if net.name == name and (not batch or net.batch == int(batch)):
@@ -63,17 +63,17 @@ def parse(text: str) -> Net:
 
 
 def data(net: Net, dtype: str, seed: int = 0) -> tuple[Array, Array]:
-    """Gaussian clouds, one a class, with integer labels.
+    """Gaussian clouds, one per class, with integer labels.
 
-    A tenth of the labels are drawn at random: the loss stays above zero, and gradients do not fade into denormal
-    numbers, on which arithmetic is slow.
+    A tenth of the labels are drawn at random: the loss stays above zero, and gradients do not become denormal
+    numbers, for which arithmetic is slow.
     """
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(net.sizes[-1], net.sizes[0]))
-    centres -= centres.mean(axis=0)
-    centres *= 3 / np.linalg.norm(centres, axis=1, keepdims=True)
+    centers = rng.normal(size=(net.sizes[-1], net.sizes[0]))
+    centers -= centers.mean(axis=0)
+    centers *= 3 / np.linalg.norm(centers, axis=1, keepdims=True)
     labels = rng.integers(0, net.sizes[-1], net.rows)
-    X = centres[labels] + rng.normal(size=(net.rows, net.sizes[0]))
+    X = centers[labels] + rng.normal(size=(net.rows, net.sizes[0]))
     noisy = rng.random(net.rows) < 0.1
     labels[noisy] = rng.integers(0, net.sizes[-1], noisy.sum())
     return X.astype(dtype), labels.astype(np.int64)

@@ -1,10 +1,10 @@
-"""Every optimizer's step beside PyTorch's, and beside the time in which the memory moves the bytes of the step.
+"""Every optimizer's step compared with PyTorch's, and with the time that memory needs to move the bytes of the step.
 
     python -m benchmarks.optimizers [--only adam,sgd] [--parameters 20000000] [--threads 2]
 
-Both work on one float32 vector, on as many threads, in turns. PyTorch is run as ``fused=True`` where it has that, otherwise
-as it comes. The bytes of a step are θ, g and the state read, θ and the state written; an addition in place of as many bytes
-says how fast this machine moves them.
+Both update one float32 vector, on the same number of threads, in alternation. PyTorch runs with ``fused=True`` if available,
+otherwise with its defaults. The bytes of a step are θ, g and the state read, θ and the state written; an in-place addition that
+moves as many bytes shows the bandwidth of this machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def own_step(name: str, n: int) -> tuple[Callable[[], object], int]:
-    """A step of ours, and the bytes that it moves."""
+    """A step of nncore, and the bytes that it moves."""
     rng = np.random.default_rng(0)
     optimizer = WRAPPERS[name]("adam") if name in WRAPPERS else OPTIMIZERS[name]()
     optimizer.init_state(n, "float32")
@@ -58,7 +58,7 @@ def own_step(name: str, n: int) -> tuple[Callable[[], object], int]:
 
 
 def peer_step(name: str, n: int, threads: int) -> Callable[[], object] | None:
-    """A step of PyTorch's, or None where it has none."""
+    """A step of PyTorch, or None if it has no such optimizer."""
     torch = None
     with contextlib.suppress(ImportError):
         import torch
@@ -73,7 +73,7 @@ def peer_step(name: str, n: int, threads: int) -> Callable[[], object] | None:
 
 
 def seconds_in_turn(calls: list[Callable[[], object] | None]) -> list[float | None]:
-    """The median time of each, called in turn."""
+    """The median time of each, called in rotation."""
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(ROUNDS + 2):
         for call, taken in zip(calls, times, strict=True):
@@ -86,7 +86,7 @@ def seconds_in_turn(calls: list[Callable[[], object] | None]) -> list[float | No
 
 
 def memory_step(moved: int, threads: int, pool: ThreadPoolExecutor) -> Callable[[], object]:
-    """a += b in place, of as many bytes: two arrays read, one written, in `numpy.add` on as many threads."""
+    """a += b in place, moving the same number of bytes: two arrays read, one written, by `numpy.add` on several threads."""
     n = moved // 12
     a, b = (np.array_split(np.ones(n, np.float32), threads) for _ in range(2))
     if threads == 1:
@@ -95,7 +95,7 @@ def memory_step(moved: int, threads: int, pool: ThreadPoolExecutor) -> Callable[
 
 
 def measure(name: str, n: int, threads: int, pool: ThreadPoolExecutor) -> dict[str, Any]:
-    """Ours, PyTorch's, and the memory's time for as many bytes."""
+    """The times of nncore, PyTorch, and memory for the same number of bytes."""
     step, moved = own_step(name, n)
     ours, theirs, memory = seconds_in_turn([step, peer_step(name, n, threads), memory_step(moved, threads, pool)])
     return {
@@ -105,7 +105,7 @@ def measure(name: str, n: int, threads: int, pool: ThreadPoolExecutor) -> dict[s
 
 
 def line(result: dict[str, Any], n: int) -> list[str]:
-    """A line of the table."""
+    """One row of the table."""
     own, peer, memory = result["seconds"], result["peer_seconds"], result["memory_seconds"]
     kind = "" if peer is None else "fused" if result["peer"][1].get("fused") else "default"
     return [
@@ -114,12 +114,12 @@ def line(result: dict[str, Any], n: int) -> list[str]:
     ]  # fmt: skip
 
 
-NOTE = """ns a parameter, median of rounds in turns: nncore's kernel as the training loop runs it; numpy.add in place, on as
-many threads, moving as many bytes; PyTorch's step. A wrapper is timed around Adam, Adam's step included."""
+NOTE = """ns per parameter, median of alternating rounds: nncore's kernel as the training loop runs it; numpy.add in place on as
+many threads, moving as many bytes; PyTorch's step. A wrapper is timed around Adam, with Adam's step included."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time every optimizer's step beside PyTorch's and beside the memory's time for its bytes."""
+    """Time every optimizer's step and compare with PyTorch's and with memory bandwidth."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.optimizers", description=main.__doc__)
     parser.add_argument("--only", default="", help="comma-separated names; default: all")
     parser.add_argument("--parameters", type=int, default=20_000_000)

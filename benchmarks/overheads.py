@@ -1,9 +1,9 @@
-"""What a schedule, a clip, a penalty, weights or a sampler adds to a training step: python -m benchmarks.overheads
+"""Cost of a schedule, clipping, a penalty, weights or a sampler in a training step: python -m benchmarks.overheads
 
-All in one process, in rotating order, many short fits of each. The table has the median and the least over the rounds, the
-median of the ratios to the plain step of the same round, and the ratio of the least times, which says more on a machine that
-does other work. The plain step is there three times, and the middle one counts: where its arrays happen to lie makes a
-difference too, and what is less than that is nothing. ``--net 784-256-128-10@128`` says which network and batch.
+All in one process, in rotating order, many short fits of each. The table has the median and the minimum over the rounds, the
+median of the ratios to the plain step of the same round, and the ratio of the minima, which is more reliable on a machine with
+other load. The plain step is measured three times, and the middle one counts: the addresses of its arrays make a
+difference too, and smaller differences are not significant. ``--net 784-256-128-10@128`` sets network and batch.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def build(sizes: list[int], case: Case) -> nn.Trainer:
 
 
 def measure(sizes: list[int], batch: int, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Microseconds per step of each case, a number a round."""
+    """Microseconds per step of each case, one number per round."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((ROWS, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], ROWS)
     chosen = {name: make() for name, make in cases(y).items()}
@@ -66,7 +66,7 @@ def measure(sizes: list[int], batch: int, rounds: int, seconds: float) -> dict[s
     for turn in range(-1, rounds):  # the first one warms up
         names = list(trainers)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            trainers[name].model.initialize(0)  # or gradients fade to denormal numbers
+            trainers[name].model.initialize(0)  # otherwise gradients become denormal numbers
             start = time.perf_counter()
             trainers[name].fit(X, y, epochs=epochs, batch_size=batch, verbose=0, **chosen[name][1])
             times[name].append((time.perf_counter() - start) / (epochs * steps) * 1e6)
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     net, _, batch = options.net.partition("@")
     times = measure([int(size) for size in net.split("-")], int(batch or 128), options.rounds, options.seconds)
     print(f"{net}, batch {batch or 128}, float32, Adam, {nn.get_num_threads()} threads, {options.rounds} rounds\n")
-    print(f"{'':<28}{'µs/step':>9}{'to plain':>12}{'least':>9}{'to plain':>12}")
+    print(f"{'':<28}{'µs/step':>9}{'to plain':>12}{'minimum':>9}{'to plain':>12}")
     same = [values for name, values in times.items() if name.startswith("plain")]
     least, plain_steps = min(map(min, same)), [statistics.median(turn) for turn in zip(*same, strict=True)]
     for name, values in times.items():

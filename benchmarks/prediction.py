@@ -1,9 +1,9 @@
-"""Predictions of a few rows and of many, beside other libraries, each in a process of its own.
+"""Predictions of few and of many rows, compared with other libraries, each in a separate process.
 
     python -m benchmarks.prediction [--rows 1,100,10000] [--rivals nncore,numpy] [--dtype float64]
 
-The nets of the training table, their weights as at its start. Each rival gets a NumPy array and gives one back; nncore's
-`predict` also checks it for numbers that are not finite. Of rivals the fastest way to run them counts.
+The nets of the training table with their initial weights. Each rival gets a NumPy array and returns one; nncore's
+`predict` also checks it for numbers that are not finite. For rivals, the fastest variant counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Results = list[dict[str, Any]]
 
 
 def measure(net: nets.Net, rivals: list[str], sizes: list[int], dtype: str, rounds: int, seconds: float) -> Results:
-    """Of each number of rows a result for each variant of each rival: seconds of a call in each round."""
+    """Seconds of a call in each round, for each number of rows and each variant of each rival."""
     workers = start(net, rivals, dtype)
     found = []
     for rows in sizes:
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         ratios = [table.number(times[rival] / own) if own and times[rival] else "–" for rival in others]
         lines.append([found["net"], f"{found['rows']:,}", *cells, *ratios])
     print(machine.text(about), end="\n\n")
-    print(f"{asked.dtype}; µs a call, median of {asked.rounds} rounds, the processes taking turns; ×: time over nncore's\n")
+    print(f"{asked.dtype}; µs per call, median of {asked.rounds} rounds in rotation; ×: time over nncore's\n")
     print(table.render(["net", "rows", *rivals, *(f"{rival} ×" for rival in others)], lines))
     print("\nSaved to", table.save("prediction", {"machine": about, "dtype": asked.dtype, "results": saved}))
 

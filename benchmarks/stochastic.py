@@ -1,9 +1,9 @@
-"""Random layers beside PyTorch's, and what dropout and batch norm add to a training step.
+"""Random layers compared with PyTorch's, and the cost of dropout and batch norm in a training step.
 
     python -m benchmarks.stochastic [--rounds 7]
 
 Forward and backward of a layer on a (rows, width) batch in float32, on one thread and on all. nncore's ops are timed as a
-program runs them: bound once, then many times over in one call. PyTorch's are timed in a process of its own, in turns with
+program runs them: bound once, then run many times in one call. PyTorch's are timed in a separate process, alternating with
 nncore's.
 """
 
@@ -53,7 +53,7 @@ def own(layer: str, shape: tuple[int, int], threads: int) -> float:
 
 
 def torch_layer(layer: str) -> Callable[[Any], Any]:
-    """The layer as a PyTorch user writes it."""
+    """The layer as written in PyTorch."""
     import torch
 
     return {
@@ -92,13 +92,13 @@ STEPS: dict[str, Callable[[int], list[nn.Layer]]] = {  # the hidden layers of 78
 
 
 def step_trainer(hidden: Callable[[int], list[nn.Layer]]) -> nn.Trainer:
-    """Of 784-256-128-10."""
+    """Layers of 784-256-128-10."""
     model = nn.Sequential([*hidden(256), *hidden(128), nn.Dense(10)], 784)
     return nn.Trainer(model, "softmax_cross_entropy", nn.Adam())
 
 
 def measure_steps(threads: int, rounds: int = 15, steps: int = 100) -> dict[str, float]:
-    """Seconds of a training step at batch 128: medians of fits that took turns."""
+    """Seconds of a training step at batch 128: medians of fits in rotation."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((128 * steps, 784), np.float32), rng.integers(0, 10, 128 * steps)
     trainers = {name: step_trainer(hidden) for name, hidden in STEPS.items()}
@@ -117,7 +117,7 @@ def measure_steps(threads: int, rounds: int = 15, steps: int = 100) -> dict[str,
 
 
 def measure(rounds: int) -> tuple[list[dict[str, Any]], str]:
-    """Medians over rounds in which the two libraries took turns; PyTorch's version, or why it is absent."""
+    """Medians over alternating rounds of the two libraries; PyTorch's version, or why it is absent."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve_torch, args=(there,), daemon=True)
@@ -144,7 +144,7 @@ def measure(rounds: int) -> tuple[list[dict[str, Any]], str]:
 
 
 def line(result: dict[str, Any]) -> list[str]:
-    """A line of the table."""
+    """One row of the table."""
     mine, rival, numbers = result["nncore"], result["torch"], math.prod(result["shape"])
     return [
         result["layer"], " × ".join(map(str, result["shape"])), str(result["threads"]), table.number(1e6 * mine),
@@ -161,10 +161,10 @@ def main(arguments: list[str] | None = None) -> None:
     results, version = measure(rounds)
     steps = {threads: measure_steps(threads) for threads in sorted({1, nn.get_num_threads()})}
     print(machine.text(about), end="\n\n")
-    header = ["layer", "batch", "threads", "nncore µs", "PyTorch µs", "PyTorch ×", "ns a number"]
+    header = ["layer", "batch", "threads", "nncore µs", "PyTorch µs", "PyTorch ×", "ns per number"]
     print(table.render(header, [line(result) for result in results]), end="\n\n")
     print(f"µs for forward and backward, float32, {_kernels.isa_name}; PyTorch {version}.")
-    print("µs for a training step of 784-256-128-10, batch 128, and what these after each hidden layer add:\n")
+    print("µs for a training step of 784-256-128-10, batch 128, and the cost of these after each hidden layer:\n")
     lines = [
         [name, str(threads), table.number(1e6 * seconds), f"{100 * (seconds / medians['plain'] - 1):+.0f} %"]
         for threads, medians in steps.items()

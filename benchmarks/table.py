@@ -12,7 +12,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """With about so many significant digits and no exponent; a dash for None."""
+    """Format a number with about this many significant digits and no exponent; a dash for None."""
     if value is None:
         return "–"
     decimals = 0
@@ -22,7 +22,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: the first column flush left, the others right."""
+    """Format a Markdown table: the first column left-aligned, the others right-aligned."""
     lines = [list(header), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -34,7 +34,7 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save(name: str, results: dict[str, Any]) -> Path:
-    """Write results/<name>.json, whole or not at all."""
+    """Write results/<name>.json atomically."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     new = path.with_suffix(".tmp")

@@ -1,17 +1,18 @@
-"""The sizes at which a training step changes its ways, measured: python -m benchmarks.thresholds [threads|tiles|…]
+"""Measure the sizes at which a training step switches its method: python -m benchmarks.thresholds [threads|tiles|…]
 
-Seven decisions are made from sizes alone, so that the bits do not depend on them by accident; each has a constant:
+Seven decisions depend only on sizes, so that the bits are reproducible; each has a constant:
 
-- ``PARALLEL_FLOPS`` (tape.py): from how many operations a step runs on several threads;
-- ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): how W is cut, and from how many weights in larger tiles;
-- ``SPREAD_FROM`` (layers/products.py): from how many weights crowded rows are copied further apart;
-- ``PACK_LARGE_FROM`` (layers/products.py): from how many weights the packed copy goes past the caches;
-- ``TILE_LOCAL_FROM`` (layers/products.py): from how many weights a gradient is kept in the last step of a call only;
-- ``NARROW_UNITS`` (layers/products.py): up to how many units the forward product computes the transpose of y;
-- ``DIRECT_ROWS`` (layers/products.py): up to how many rows a prediction packs W in passing.
+- ``PARALLEL_FLOPS`` (tape.py): number of operations from which a step runs on several threads;
+- ``TILE``, ``LARGE_TILE`` and ``LARGE`` (_kernels/__init__.py): tiles of W, and the number of weights from which they grow;
+- ``SPREAD_FROM`` (layers/products.py): number of weights from which rows at a conflicting stride are copied to another stride;
+- ``PACK_LARGE_FROM`` (layers/products.py): number of weights from which the packed copy is written with non-temporal stores;
+- ``TILE_LOCAL_FROM`` (layers/products.py): number of weights from which a gradient is stored only in the last step of a call;
+- ``NARROW_UNITS`` (layers/products.py): number of units up to which the forward product computes the transpose of y;
+- ``DIRECT_ROWS`` (layers/products.py): number of rows up to which a prediction packs W on the fly.
 
-For each, networks of rising size take real training steps (float32, ReLU, softmax cross-entropy, Adam) both ways, in turn, or
-predict for the last; the table has the medians over the rounds, and last what they say beside the value in the code.
+For each, networks of increasing size take training steps (float32, ReLU, softmax cross-entropy, Adam) with both methods in
+alternation (predictions for the last one); the table has the medians over the rounds, and the measured threshold beside the
+value in the code.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ CROWDED = tuple(f"1024-{units}-10@128" for units in (64, 128, 256, 512, 1024))  
 
 @contextmanager
 def setting(module: Any, **values: Any) -> Iterator[None]:
-    """Constants of a module have other values within."""
+    """Context in which constants of a module have other values."""
     before = {name: getattr(module, name) for name in values}
     try:
         for name, value in values.items():
@@ -65,10 +66,10 @@ def setting(module: Any, **values: Any) -> Iterator[None]:
 
 
 class Timed(Protocol):
-    """What is timed again and again."""
+    """An operation to be timed repeatedly."""
 
     def seconds(self, budget: float) -> float:
-        """How long it takes, from about so much time of trying."""
+        """Its duration, measured for about this many seconds."""
 
 
 class Steps:
@@ -87,7 +88,7 @@ class Steps:
         self.seconds(0.0)
 
     def seconds(self, budget: float) -> float:
-        """Of a step: the mean over about so much time."""
+        """Mean seconds of a step, over about this many seconds."""
         steps, start = 0, time.perf_counter()
         while not steps or time.perf_counter() - start < budget:
             self.run.run_steps(self.order, 0, self.run.per_epoch, self.threads)
@@ -96,7 +97,7 @@ class Steps:
 
 
 def medians(ways: Sequence[Timed], rounds: int, budget: float) -> list[float]:
-    """Microseconds a step of each, taken in turn."""
+    """Microseconds per step of each, in rotation."""
     found: list[list[float]] = [[] for _ in ways]
     for turn in range(rounds):
         for place in range(len(ways)):
@@ -106,7 +107,7 @@ def medians(ways: Sequence[Timed], rounds: int, budget: float) -> list[float]:
 
 
 def pays_from(sizes: Sequence[int], ratios: Sequence[float]) -> int | None:
-    """The least size from which on every ratio of the old time to the new is above 1."""
+    """The smallest size from which on every ratio of the old time to the new is above 1."""
     least = None
     for size, ratio in sorted(zip(sizes, ratios, strict=True), reverse=True):
         if ratio <= 1:
@@ -116,7 +117,7 @@ def pays_from(sizes: Sequence[int], ratios: Sequence[float]) -> int | None:
 
 
 def threads(rounds: int, budget: float) -> None:
-    """Serial program against the one for several threads."""
+    """Serial program and program for several threads."""
     rows, sizes, ratios, all_threads = [], [], [], nn.get_num_threads()
     for name in SIZES:
         with setting(tape, PARALLEL_FLOPS=NEVER):
@@ -149,13 +150,13 @@ def tiles(rounds: int, budget: float) -> None:
         rows.append([name, f"{weights:,}", *cells, "{}×{}".format(*own)])
     print(table.render(["net", "weights", *[f"{u}×{j}" for u, j in TILES], "code takes"], rows))
     print(
-        f"µs a step, * the least; TILE = {_kernels.TILE}, LARGE_TILE = {_kernels.LARGE_TILE} from LARGE = {_kernels.LARGE:,} "
-        "weights on\n"
+        f"µs per step, * the minimum; TILE = {_kernels.TILE}, LARGE_TILE = {_kernels.LARGE_TILE} from LARGE = "
+        f"{_kernels.LARGE:,} weights on\n"
     )
 
 
 def _both(constant: str, values: tuple[int, int], make: Callable[[], Timed], rounds: int, budget: float) -> list[float]:
-    """Microseconds of what is made while a constant of the products has either value."""
+    """Microseconds of the operations made with either value of a constant of the products."""
     ways = []
     for value in values:
         with setting(products, **{constant: value}):
@@ -164,7 +165,7 @@ def _both(constant: str, values: tuple[int, int], make: Callable[[], Timed], rou
 
 
 def _layer_constant(constant: str, names: Sequence[str], way: str, rounds: int, budget: float) -> None:
-    """A constant of the dense layer that says from how many weights on a way pays."""
+    """A constant of the dense layer: the number of weights from which a method pays off."""
     rows, sizes, ratios = [], [], []
     for name in names:
         without, with_it = _both(constant, (NEVER, 0), lambda name=name: Steps(name, nn.get_num_threads()), rounds, budget)
@@ -177,22 +178,22 @@ def _layer_constant(constant: str, names: Sequence[str], way: str, rounds: int, 
 
 
 def spread(rounds: int, budget: float) -> None:
-    """Rows 4096 bytes apart read where they lie, or copied further apart."""
+    """Rows at a stride of 4096 bytes read in place, or copied to a larger stride."""
     _layer_constant("SPREAD_FROM", CROWDED, "spread", rounds, budget)
 
 
 def pack(rounds: int, budget: float) -> None:
-    """The packed copy of W left in the caches, or past them."""
-    _layer_constant("PACK_LARGE_FROM", TILED, "past the caches", rounds, budget)
+    """The packed copy of W written through the caches, or with non-temporal stores."""
+    _layer_constant("PACK_LARGE_FROM", TILED, "non-temporal", rounds, budget)
 
 
 def passing(rounds: int, budget: float) -> None:
-    """The gradient of W kept in each step, or only in the last step of a call."""
+    """The gradient of W stored in each step, or only in the last step of a call."""
     _layer_constant("TILE_LOCAL_FROM", TILED, "passing", rounds, budget)
 
 
 def _limit(constant: str, what: str, sizes: Sequence[int], make: Callable[[int], Timed], rounds: int, budget: float) -> None:
-    """A constant of the products that says up to which size a way pays."""
+    """A constant of the products: the size up to which a method pays off."""
     rows, ratios = [], []
     for size in sizes:
         without, with_it = _both(constant, (0, max(sizes)), lambda size=size: make(size), rounds, budget)
@@ -219,12 +220,12 @@ class Predictions:
         self.seconds(0.0)
 
     def seconds(self, budget: float) -> float:
-        """Of a call."""
+        """Seconds of a call."""
         return seconds_per_call(lambda: self.model.predict(self.X), budget)
 
 
 def direct(rounds: int, budget: float) -> None:
-    """W packed before a prediction, or in passing."""
+    """W packed before a prediction, or on the fly."""
     _limit("DIRECT_ROWS", "rows", PREDICTED, Predictions, rounds, budget)
 
 
@@ -237,7 +238,7 @@ PARTS: dict[str, Callable[[int, float], None]] = {part.__name__: part for part i
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure one of the decisions, or all."""
+    """Measure one decision, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.thresholds", description=main.__doc__)
     parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--rounds", type=int, default=9)

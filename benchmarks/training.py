@@ -1,4 +1,4 @@
-"""The training-step table: nncore beside other libraries, each in a process of its own.
+"""The training-step table: nncore and other libraries, each in a separate process.
 
 python -m benchmarks.training [--nets 64-64-10,784-256-128-10] [--rivals nncore,numpy] [--dtype float64] [--check]
 """
@@ -18,13 +18,13 @@ from benchmarks.timing import PAUSE
 from benchmarks.worker import Worker
 
 NOTE = """µs per training step: gathering of the shuffled batch, forward, softmax cross-entropy, backward, Adam. Median
-of {rounds} rounds in which the processes took turns. Of each rival the fastest way to run it, named below; of nncore
-its default, and one thread. limit: the arithmetic of the step's matrix products at the speed of the best product
+of {rounds} rounds in which the processes took turns. For each rival its fastest variant, named below; for nncore
+the default, and one thread. limit: the arithmetic of the step's matrix products at the speed of the best product
 measured in this run, {peak} GFLOP/s. ×: time over nncore's; "of limit ×": nncore's time over the limit."""
 
 
 def start(net: nets.Net, rivals: Iterable[str], dtype: str) -> dict[tuple[str, str], Worker]:
-    """A worker for each variant of each rival; those of an absent rival hold the reason."""
+    """One worker per variant of each rival; workers of an absent rival hold the reason."""
     workers: dict[tuple[str, str], Worker] = {}
     for rival in rivals:
         for variant, options in VARIANTS[rival].items():
@@ -36,7 +36,7 @@ def start(net: nets.Net, rivals: Iterable[str], dtype: str) -> dict[tuple[str, s
 
 
 def measure(net: nets.Net, rivals: list[str], dtype: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """A result for each variant: seconds per step in each round."""
+    """Seconds per step in each round, for each variant."""
     workers = start(net, rivals, dtype)
     results = {
         key: {"rival": key[0], "variant": key[1], **worker.about, "step_seconds": [], "idle_seconds": []}
@@ -44,7 +44,7 @@ def measure(net: nets.Net, rivals: list[str], dtype: str, rounds: int, seconds: 
     }
     try:
         for worker in workers.values():
-            worker.ask("measure", seconds=0.1)  # compiles and finds out how long an epoch takes
+            worker.ask("measure", seconds=0.1)  # compile and measure the duration of an epoch
             time.sleep(PAUSE)
         keys = list(workers)
         for round_ in range(rounds):
@@ -72,7 +72,7 @@ def chosen(results: list[dict[str, Any]], rival: str) -> dict[str, Any] | None:
 
 
 def row(net: nets.Net, results: list[dict[str, Any]], rivals: list[str], peak: float) -> list[str]:
-    """A line of the table."""
+    """One row of the table."""
     times = {rival: (chosen(results, rival) or {}).get("median") for rival in rivals}
     own = times.get("nncore")
     limit = net.flops / peak
@@ -113,9 +113,9 @@ def run(chosen_nets: list[nets.Net], rivals: list[str], dtype: str, rounds: int,
     print(f"{dtype}\n")
     print(table.render(header(rivals), rows), end="\n\n")
     print(NOTE.format(rounds=rounds, peak=table.number(peak / 1e9)))
-    print("Fastest ways:", *ways, sep="\n")
+    print("Fastest variants:", *ways, sep="\n")
     if any(r.get("note", "").startswith("two classes") for s in saved for r in s["results"]):
-        print("scikit-learn gives two classes one sigmoid unit instead of two of softmax: 2-16-2 is 2-16-1 there.")
+        print("scikit-learn uses one sigmoid unit for two classes instead of a softmax of two: 2-16-2 is 2-16-1 there.")
     everything = {"machine": about, "dtype": dtype, "rounds": rounds, "seconds": seconds, "peak": peak, "nets": saved}
     print("Saved to", table.save("training" if dtype == "float32" else f"training-{dtype}", everything))
 
@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    parser.add_argument("--check", action="store_true", help="show that all rivals do the same job, measure nothing")
+    parser.add_argument("--check", action="store_true", help="check that all rivals do the same computation; measure nothing")
     parser.add_argument("--epochs", type=int, default=5, help="of --check")
     asked = parser.parse_args(arguments)
     chosen_nets = [nets.parse(name) for name in asked.nets.split(",")]

@@ -1,6 +1,6 @@
-"""A rival in a process of its own, and how the parent talks to it.
+"""A rival in a separate process, and its protocol with the parent.
 
-One JSON object a line each way. The worker first says who it is, or why it cannot run:
+One JSON object per line in each direction. The worker first identifies itself, or gives the reason why it cannot run:
 
     {"ready": true, "version": "2.0", "note": "…"}     {"absent": "No module named 'torch'"}     {"error": "…"}
 
@@ -26,7 +26,7 @@ import sys
 import time
 from typing import Any
 
-CHUNK = 6400  # steps after which a measurement starts again from the first weights
+CHUNK = 6400  # steps after which a measurement restarts from the initial weights
 
 
 class Rival(abc.ABC):
@@ -37,7 +37,7 @@ class Rival(abc.ABC):
 
     @abc.abstractmethod
     def __init__(self, net: Any, X: Any, y: Any, dtype: str, options: dict[str, Any]) -> None:
-        """Build the net and keep the data; what belongs to no step (conversion of the data, say) is done here."""
+        """Build the net and store the data; work outside the steps (such as conversion of the data) is done here."""
 
     @abc.abstractmethod
     def load(self, weights: list[Any]) -> None:
@@ -45,11 +45,11 @@ class Rival(abc.ABC):
 
     @abc.abstractmethod
     def train(self, epochs: int) -> None:
-        """Train so many epochs, reshuffled each, and return when they are done."""
+        """Train this many epochs, reshuffled each time, and return when they are done."""
 
     @abc.abstractmethod
     def logits(self, X: Any) -> Any:
-        """The net's output before softmax (or anything whose softmax are the probabilities)."""
+        """The net's output before softmax (or any array whose softmax is the probabilities)."""
 
 
 class _Server:
@@ -68,7 +68,7 @@ class _Server:
         return time.perf_counter() - start
 
     def measure(self, seconds: float) -> dict[str, Any]:
-        """Train for about so long, in chunks that each start from the first weights; loading them is not counted."""
+        """Train for about this many seconds, in chunks that each start from the initial weights, whose loading is not timed."""
         if self.seconds_per_epoch is None:
             self._time(1)  # compiles, allocates
             self.seconds_per_epoch = self._time(1)
@@ -83,7 +83,7 @@ class _Server:
         return {"seconds": total, "steps": done * self.net.steps}
 
     def predict(self, rows: int, seconds: float) -> dict[str, Any]:
-        """Predict so many rows again and again for about so long."""
+        """Predict this many rows repeatedly for about this many seconds."""
         import numpy as np
 
         X = np.resize(self.X, (rows, self.X.shape[1]))
@@ -98,7 +98,7 @@ class _Server:
         return {"seconds": time.perf_counter() - start, "calls": calls}
 
     def check(self, epochs: int) -> dict[str, Any]:
-        """Mean loss over all data of the first weights, and after so many epochs."""
+        """Mean loss over all data for the initial weights, and after this many epochs."""
         self.rival.load(self.weights)
         before = self.mean_loss(self.rival.logits(self.X), self.y)
         self.rival.train(epochs)
@@ -106,7 +106,7 @@ class _Server:
 
 
 def serve(arguments: list[str] | None = None) -> None:
-    """Be a worker: read commands until the input ends."""
+    """Run a worker: read commands until the input ends."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=serve.__doc__)
     parser.add_argument("rival")
     parser.add_argument("--net", required=True, help="sizes@batch")
@@ -115,7 +115,7 @@ def serve(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
 
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever the library prints goes to stderr
+    os.dup2(2, 1)  # output of the library goes to stderr
 
     def say(message: dict[str, Any]) -> None:
         channel.write(json.dumps(message) + "\n")
@@ -149,7 +149,7 @@ def serve(arguments: list[str] | None = None) -> None:
 
 
 class Worker:
-    """The parent's end: starts the process, asks, is told."""
+    """The parent's end: starts the process, sends commands, receives answers."""
 
     def __init__(self, rival: str, net: Any, dtype: str, options: dict[str, Any]) -> None:
         command = [sys.executable, "-m", "benchmarks.worker", rival, "--net", f"{net.name}@{net.batch}"]

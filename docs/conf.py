@@ -18,7 +18,7 @@ default_role = "py:obj"  # `name` in a docstring is a Python object
 add_module_names = False
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the docstrings say the types
+autodoc_typehints = "none"  # the docstrings state the types
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 smartquotes = False  # σ'(z) is a derivative, not a quotation
@@ -26,7 +26,7 @@ smartquotes = False  # σ'(z) is a derivative, not a quotation
 html_theme = "alabaster"
 html_title = "nncore"
 html_theme_options = {
-    "description": "Training of dense networks, compiled, and every number in it",
+    "description": "Neural-network training you can look inside",
     "page_width": "1100px",
     "sidebar_width": "240px",
     "fixed_sidebar": True,

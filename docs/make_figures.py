@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation from real training: ``python docs/make_figures.py``, with matplotlib."""
+"""Draw the figures of the documentation from real training: ``python docs/make_figures.py``, with matplotlib."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import nncore as nn
 
 IMAGES = Path(__file__).parent / "images"
 COLORS = ["#d95f0e", "#2b6cb0"]
-SNAPSHOTS = [50, 200, 1000]  # epochs after which the plane is painted
-SIDE = 1.15  # of the painted square, in each direction
+SNAPSHOTS = [50, 200, 1000]  # epochs after which predictions are plotted
+SIDE = 1.15  # half the side of the plotted square
 
 
 def two_spirals(path: Path) -> None:
-    """What a small network thinks of the plane while it learns to tell two spirals apart, and its learning curve."""
+    """Plot predictions of a small network over the plane while it learns two spirals, and its learning curve."""
     X, y = nn.data.two_spirals(400, noise=0.02)
     X_new, y_new = nn.data.two_spirals(400, noise=0.02, seed=1)
     model = nn.Sequential(
@@ -44,11 +44,11 @@ def two_spirals(path: Path) -> None:
         panel.imshow(
             p.reshape(len(axis), -1), origin="lower", extent=(-SIDE, SIDE, -SIDE, SIDE), cmap=palette, vmin=-0.25, vmax=1.25
         )
-        for label, colour in enumerate(COLORS):
-            panel.scatter(*X[y == label].T, s=5, color=colour, edgecolors="white", linewidths=0.25)
+        for label, color in enumerate(COLORS):
+            panel.scatter(*X[y == label].T, s=5, color=color, edgecolors="white", linewidths=0.25)
         panel.set(xticks=[], yticks=[])
         accuracy = trainer.evaluate(X_new, y_new)["accuracy"]
-        panel.set_title(f"after {epochs} epochs\n{100 * accuracy:.0f} % of new points right", fontsize=9)
+        panel.set_title(f"after {epochs} epochs\n{100 * accuracy:.0f} % accuracy on new points", fontsize=9)
 
     history = trainer.history
     curve = panels[-1]
@@ -65,7 +65,7 @@ def two_spirals(path: Path) -> None:
 
 
 def save(figure: plt.Figure, path: Path) -> None:
-    """A PNG of 128 colours: a third of the size."""
+    """Save a PNG of 128 colors, which is a third of the size."""
     from PIL import Image
 
     path.parent.mkdir(exist_ok=True)

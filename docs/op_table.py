@@ -8,7 +8,7 @@ from nncore import _kernels
 
 
 def rows() -> list[tuple[str, str, str, str]]:
-    """Of each op: its name, its arrays (those that it writes to in bold), its sizes and its constants."""
+    """One row per op: its name, its arrays (outputs in bold), its sizes and its constants."""
     table = _kernels.op_table()
     result = []
     for name in table.names:
@@ -31,7 +31,7 @@ def text() -> list[str]:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Called by Sphinx."""
+    """Register the directive with Sphinx."""
     from docutils import nodes
     from docutils.parsers.rst import Directive
     from docutils.statemachine import StringList

@@ -1,16 +1,16 @@
-"""How the distribution of what enters each activation moves while the layers below learn, with and without batch norm.
+"""Covariate shift: distributions of the inputs of activations during training, with and without batch norm.
 
-Run with ``python examples/covariate_shift.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/covariate_shift.py [figure.png]`` where nncore[demo] is installed.
 
 A sigmoid network of 5 hidden layers learns scikit-learn's digits by SGD from the same weights and with the same batches, once
-with batch norm between each dense layer and its sigmoid. Above: the input of the same sigmoids in the first and in the last
-hidden layer, median and 15 % to 85 % quantiles over all training examples (Ioffe, Szegedy 2015, figure 1). Below, how far the
-means have moved since ``LAG`` steps ago, in standard deviations of then: the mean over the units of a layer.
+with batch norm between each dense layer and its sigmoid. Top: the inputs of three sigmoids in the first and in the last
+hidden layer, median and 15 % to 85 % quantiles over all training examples (Ioffe, Szegedy 2015, figure 1). Bottom: the shift of
+the means over the last ``LAG`` steps, in units of the earlier standard deviation, averaged over the units of a layer.
 
-What is seen: without batch norm the inputs of the last layer hardly differ from example to example, and all of them drift
-together by several of these small standard deviations, until after 800 steps the network begins to learn. With it the mean is
-β, a parameter, which moves by a few thousandths of the standard deviation γ, in all layers alike. That less shift is *why* the
-network learns faster is not shown by this, and disputed (Santurkar et al. 2018).
+Result: without batch norm the inputs of the last layer hardly differ between examples, and all of them drift
+together by several of these small standard deviations, until the network begins to learn after 800 steps. With batch norm the
+mean is β, a parameter, which moves by a few thousandths of the standard deviation γ in all layers. The figure does not show
+that the smaller shift is *why* the network learns faster; this is disputed (Santurkar et al. 2018).
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ import matplotlib.pyplot as plt
 import nncore as nn
 
 DEPTH, WIDTH, LR, BATCH, STEPS, LAG = 5, 50, 0.3, 32, 2000, 20
-UNITS, COLOURS = (0, 1, 2), ["#0072B2", "#D55E00", "#009E73"]
+UNITS, COLORS = (0, 1, 2), ["#0072B2", "#D55E00", "#009E73"]
 NORMALISATIONS = {"without batch norm": list, "with batch norm": lambda: [nn.BatchNorm()]}
 
 
-def network(normalisation: str) -> nn.Sequential:
+def network(normalization: str) -> nn.Sequential:
     layers: list[nn.Layer] = []
     for _ in range(DEPTH):
-        layers += [nn.Dense(WIDTH), *NORMALISATIONS[normalisation](), nn.Sigmoid()]
+        layers += [nn.Dense(WIDTH), *NORMALISATIONS[normalization](), nn.Sigmoid()]
     return nn.Sequential([*layers, nn.Dense(10)], input_shape=64, dtype="float64", seed=0)
 
 
 def inputs(model: nn.Sequential, X: np.ndarray) -> np.ndarray:
-    """What enters the sigmoids, (layers, examples, units); a batch norm takes the statistics of X."""
+    """The inputs of the sigmoids, (layers, examples, units); a batch norm uses the statistics of X."""
     found = model.activations(X, training=True)
     before = [above for above, layer in zip(model.layers, model.layers[1:], strict=False) if isinstance(layer, nn.Sigmoid)]
     return np.array([found[str(layer.name)] for layer in before])
 
 
-def train(normalisation: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Every LAG steps: quantiles (times, 3, layers, units), means and deviations (times, layers, units). And the accuracy."""
+def train(normalization: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Quantiles (times, 3, layers, units), means and deviations (times, layers, units) every LAG steps; and the accuracy."""
     X, y = nn.data.load_digits()
     X = nn.data.StandardScaler().fit(X).transform(X)
-    model = network(normalisation)
+    model = network(normalization)
     trainer = nn.Trainer(model, "softmax_cross_entropy", nn.SGD(lr=LR), metrics=["accuracy"])
     rng = np.random.default_rng(0)
     quantiles, means, deviations = [], [], []
@@ -63,27 +63,27 @@ def train(normalisation: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
     return np.array(quantiles), np.array(means), np.array(deviations), trainer.evaluate(X, y)["accuracy"]
 
 
-def main(picture: str = "covariate_shift.png") -> None:
+def main(filename: str = "covariate_shift.png") -> None:
     figure, axes = plt.subplots(3, 2, figsize=(11, 9), layout="constrained", sharex=True, sharey="row")
     steps = np.arange(0, STEPS + 1, LAG)
     print(f"mean shift in {LAG} steps, in standard deviations; layers 1 to {DEPTH}")
-    for column, normalisation in enumerate(NORMALISATIONS):
-        quantiles, means, deviations, accuracy = train(normalisation)
+    for column, normalization in enumerate(NORMALISATIONS):
+        quantiles, means, deviations, accuracy = train(normalization)
         for ax, layer in zip(axes[:2, column], (0, DEPTH - 1), strict=True):
-            for unit, colour in zip(UNITS, COLOURS, strict=True):
+            for unit, color in zip(UNITS, COLORS, strict=True):
                 low, middle, high = quantiles[:, :, layer, unit].T
-                ax.fill_between(steps, low, high, color=colour, alpha=0.07, linewidth=0)
+                ax.fill_between(steps, low, high, color=color, alpha=0.07, linewidth=0)
                 for quantile in (low, high):
-                    ax.plot(steps, quantile, color=colour, linewidth=0.8, linestyle=":")
-                ax.plot(steps, middle, color=colour, label=f"unit {unit + 1}")
+                    ax.plot(steps, quantile, color=color, linewidth=0.8, linestyle=":")
+                ax.plot(steps, middle, color=color, label=f"unit {unit + 1}")
         shift = np.mean(np.abs(np.diff(means, axis=0)) / deviations[:-1], axis=2)
         for layer in range(DEPTH):
-            colour = plt.colormaps["viridis"](layer / DEPTH)
-            axes[2, column].plot(steps[1:], shift[:, layer], color=colour, label=f"layer {layer + 1}")
-        axes[0, column].set_title(f"{normalisation}: {100 * accuracy:.0f} % right after {STEPS} steps")
+            color = plt.colormaps["viridis"](layer / DEPTH)
+            axes[2, column].plot(steps[1:], shift[:, layer], color=color, label=f"layer {layer + 1}")
+        axes[0, column].set_title(f"{normalization}: {100 * accuracy:.0f} % accuracy after {STEPS} steps")
         axes[2, column].set(yscale="log", xlabel="step")
         numbers = "  ".join(f"{value:6.3f}" for value in shift.mean(axis=0))
-        print(f"{normalisation:<20} {numbers}   largest {shift.max():.2f}   accuracy {100 * accuracy:.0f} %")
+        print(f"{normalization:<20} {numbers}   largest {shift.max():.2f}   accuracy {100 * accuracy:.0f} %")
     axes[0, 0].set_ylabel("input of 3 sigmoids,\nlayer 1")
     axes[1, 0].set_ylabel(f"input of 3 sigmoids,\nlayer {DEPTH}")
     axes[2, 0].set_ylabel(f"mean shift in {LAG} steps\n(standard deviations)")
@@ -91,8 +91,8 @@ def main(picture: str = "covariate_shift.png") -> None:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title=title, alignment="left")
     for ax in axes.flat:
         ax.grid(alpha=0.25)
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

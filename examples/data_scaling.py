@@ -1,9 +1,9 @@
-"""How much scaling the data helps each optimizer: logistic regression on three distributions of two features.
+"""The effect of data scaling on each optimizer: logistic regression on three distributions of two features.
 
-Run with ``python examples/data_scaling.py [picture.png]`` where nncore[plot] is installed.
+Run with ``python examples/data_scaling.py [figure.png]`` where nncore[plot] is installed.
 
-The classes depend on the standardised features, so the three problems differ in their coordinates alone, and so do the raw and
-the scaled data. Every optimizer is trained on the whole batch (Rprop and delta-bar-delta want that), each time with the best of
+The classes depend on the standardized features, so the three problems, and raw and scaled data, differ only in their
+coordinates. Every optimizer is trained on the full batch (required by Rprop and delta-bar-delta), each time with the best of
 a list of learning rates.
 """
 
@@ -41,14 +41,14 @@ OPTIMIZERS = {
     "Rprop": lambda lr: nn.Rprop(lr=lr),
     "DeltaBarDelta": lambda lr: nn.DeltaBarDelta(lr=lr, kappa=lr / 10),
 }
-CURVES = ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "Rprop"]  # drawn in full; of all others the number of steps
-COLOURS = ["#0072B2", "#D55E00", "#CC79A7", "#000000", "#B8860B", "#009E73"]
+CURVES = ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "Rprop"]  # plotted as curves; for all others only step counts
+COLORS = ["#0072B2", "#D55E00", "#CC79A7", "#000000", "#B8860B", "#009E73"]
 RATES = np.geomspace(1e-3, 1e2, 26)
 POINTS, EPOCHS, GOAL = 400, 200, 1e-3
 
 
 def draw_data(means: list[float], deviations: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Features, and classes that follow P(1) = sigmoid(2z₁ − 1.5z₂ + 0.5), z the standardised features."""
+    """Features, and classes that follow P(1) = sigmoid(2z₁ − 1.5z₂ + 0.5), z the standardized features."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(POINTS, 2))
     y = rng.random(POINTS) < 1 / (1 + np.exp(-(z @ [2.0, -1.5] + 0.5)))
@@ -64,7 +64,7 @@ def logistic_regression() -> nn.Sequential:
 
 
 def least_loss(X: np.ndarray, y: np.ndarray) -> float:
-    """The smallest loss there is: SciPy's, on the model's parameters as a plain vector."""
+    """The minimum of the loss, found by SciPy on the model's parameters as a plain vector."""
     model = logistic_regression()
 
     def loss_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -76,13 +76,13 @@ def least_loss(X: np.ndarray, y: np.ndarray) -> float:
 
 
 def train(X: np.ndarray, y: np.ndarray, optimizer: nn.Optimizer) -> np.ndarray:
-    """The loss after 0, 1, … steps, one step an epoch."""
+    """The loss after 0, 1, … steps, one step per epoch."""
     trainer = nn.Trainer(logistic_regression(), loss="sigmoid_cross_entropy", optimizer=optimizer)
     try:
         trainer.fit(X, y, epochs=EPOCHS + 1, batch_size=len(X), shuffle=False, verbose=0)
     except nn.DivergenceError:
         return np.full(EPOCHS + 1, np.inf)
-    return trainer.history["running_loss"]  # of an epoch of one step: the loss before it
+    return trainer.history["running_loss"]  # with one step per epoch: the loss before the step
 
 
 def steps_to_goal(losses: np.ndarray) -> int:
@@ -92,7 +92,7 @@ def steps_to_goal(losses: np.ndarray) -> int:
 
 
 def best(X: np.ndarray, y: np.ndarray, least: float) -> dict[str, np.ndarray]:
-    """For every optimizer loss − least loss with the learning rate that reaches the goal first, or comes nearest."""
+    """Loss − minimum for every optimizer, with the learning rate that reaches the goal first or comes nearest."""
     curves = {}
     for name, factory in OPTIMIZERS.items():
         runs = [train(X, y, factory(float(lr))) - least for lr in RATES]
@@ -101,7 +101,7 @@ def best(X: np.ndarray, y: np.ndarray, least: float) -> dict[str, np.ndarray]:
 
 
 def plot(results: dict[str, dict[str, dict[str, np.ndarray]]], path: str) -> None:
-    """Above the losses, below the steps to the goal: a column for each distribution."""
+    """Plot losses (top) and steps to the goal (bottom), one column per distribution."""
     figure, axes = plt.subplots(
         3, len(results), figsize=(12, 10.5), layout="constrained", height_ratios=[1, 1, 1.25], sharey="row"
     )  # fmt: skip
@@ -109,7 +109,7 @@ def plot(results: dict[str, dict[str, dict[str, np.ndarray]]], path: str) -> Non
         for ax, (case, curves) in zip(axes[:, column], cases.items(), strict=False):
             for i, name in enumerate(CURVES):
                 ax.plot(
-                    np.maximum(curves[name], 1e-12), color=COLOURS[i], linestyle="--" if i % 2 else "-", marker="os^DvP"[i],
+                    np.maximum(curves[name], 1e-12), color=COLORS[i], linestyle="--" if i % 2 else "-", marker="os^DvP"[i],
                     markersize=6, markeredgecolor="white", markeredgewidth=0.6, markevery=(3 * i, 20), label=name,
                 )  # fmt: skip
             ax.axhline(GOAL, color="0.4", linewidth=1.0, linestyle=":", label="goal")
@@ -117,18 +117,18 @@ def plot(results: dict[str, dict[str, dict[str, np.ndarray]]], path: str) -> Non
             ax.grid(alpha=0.25)
         dumbbells(axes[2, column], cases, distribution)
     for ax in axes[:2, 0]:
-        ax.set_ylabel("loss − least loss")
+        ax.set_ylabel("loss − minimum")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, handlelength=3.2)
     axes[2, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     figure.suptitle(
         f"Logistic regression on {POINTS} points, each optimizer with the best of {len(RATES)} learning rates.\n"
-        "Scaling makes the three problems nearly one."
+        "Scaling makes the three problems nearly identical."
     )  # fmt: skip
     figure.savefig(path, dpi=120)
 
 
 def dumbbells(ax: plt.Axes, cases: dict[str, dict[str, np.ndarray]], distribution: str) -> None:
-    """Steps to the goal on raw and on scaled data, an optimizer a row."""
+    """Plot steps to the goal on raw and on scaled data, one optimizer per row."""
     rows = np.arange(len(OPTIMIZERS))
     raw, after = ([steps_to_goal(curves[name]) for name in OPTIMIZERS] for curves in cases.values())
     ax.hlines(rows, raw, after, color="0.7", linewidth=2, zorder=1)
@@ -141,18 +141,18 @@ def dumbbells(ax: plt.Axes, cases: dict[str, dict[str, np.ndarray]], distributio
     ax.grid(axis="x", alpha=0.25)
 
 
-def main(picture: str = "data_scaling.png") -> None:
+def main(filename: str = "data_scaling.png") -> None:
     results = {}
     for distribution, (means, deviations) in DISTRIBUTIONS.items():
         X, y = draw_data(means, deviations)
         least = least_loss(scaled(X), y)
         results[distribution] = {"raw": best(X, y, least), "scaled": best(scaled(X), y, least)}
-        print(f"{distribution}: least loss {least:.4f}; steps to the goal, raw and scaled")
+        print(f"{distribution}: minimum {least:.4f}; steps to the goal, raw and scaled")
         for name in OPTIMIZERS:
             steps = [steps_to_goal(curves[name]) for curves in results[distribution].values()]
             print(f"  {name:<14}" + "".join(f"{step:>6}" if step <= EPOCHS else "     –" for step in steps))
-    plot(results, picture)
-    print(picture)
+    plot(results, filename)
+    print(filename)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Trains a classifier of handwritten digits, times it against other libraries, and draws what it learnt.
+"""Train a classifier of handwritten digits, compare its speed with other libraries, and plot the results.
 
-Run with ``make demo``, or ``python examples/digits.py [picture.png]`` where nncore[demo] is installed.
+Run with ``make demo``, or ``python examples/digits.py [figure.png]`` where nncore[demo] is installed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TIMING_EPOCHS = 20
 
 
 def build() -> nn.Sequential:
-    """64 pixels, two hidden layers, 10 logits."""
+    """A network of 64 pixels, two hidden layers, 10 logits."""
     return nn.Sequential([nn.Dense(128), nn.ReLU(), nn.Dense(64), nn.ReLU(), nn.Dense(10)], input_shape=64, seed=0)
 
 
@@ -41,7 +41,7 @@ def train_nncore(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
 
 
 def train_numpy(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
-    from nncore.reference.training import MLP  # written to be read; benchmarks/rivals/numpy.py is written for speed
+    from nncore.reference.training import MLP  # written for readability; benchmarks/rivals/numpy.py is written for speed
 
     MLP(SIZES, activation="relu", seed=0).train(X, y, epochs=epochs, batch_size=BATCH, lr=LR)
 
@@ -77,7 +77,7 @@ RIVALS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray, int], None]]] = {
 
 
 def microseconds_per_step(X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """The median of three short trainings each, taken in turn; only what is installed."""
+    """Median of three short training runs per installed library, in rotating order."""
     installed = {name: train for name, (module, train) in RIVALS.items() if importlib.util.find_spec(module)}
     times: dict[str, list[float]] = {name: [] for name in installed}
     for train in installed.values():
@@ -91,7 +91,7 @@ def microseconds_per_step(X: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def draw(history: nn.History, X: np.ndarray, y: np.ndarray, predicted: np.ndarray, path: str) -> None:
-    """Learning curves on the left, the wrong digits on the right."""
+    """Plot learning curves on the left, the misclassified digits on the right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -109,18 +109,18 @@ def draw(history: nn.History, X: np.ndarray, y: np.ndarray, predicted: np.ndarra
     accuracy.plot(epochs, 100 * history["val_accuracy"])
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(90, 100.4))
     wrong = np.flatnonzero(predicted != y)
-    right.suptitle(f"The {len(wrong)} of {len(y)} test digits it got wrong")
+    right.suptitle(f"The {len(wrong)} misclassified digits of {len(y)} in the test set")
     columns = max(3, math.ceil(math.sqrt(len(wrong))))
     panels = right.subplots(max(1, -(-len(wrong) // columns)), columns, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")
     for panel, i in zip(panels, wrong, strict=False):
         panel.imshow(X[i].reshape(8, 8), cmap="gray_r")
-        panel.set_title(f"{y[i]}, said {predicted[i]}", fontsize=9)
+        panel.set_title(f"{y[i]} read as {predicted[i]}", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
-def main(picture: str = "demo.png") -> None:
+def main(filename: str = "demo.png") -> None:
     X, y, X_test, y_test = load()
     model = build()
     print(model.summary(), "\n")
@@ -137,8 +137,8 @@ def main(picture: str = "demo.png") -> None:
     times = microseconds_per_step(X, y)
     for name, value in times.items():
         print(f"  {name:<13} {value:8.1f} µs   {value / times['nncore']:6.1f} ×")
-    draw(history, X_test, y_test, model.predict(X_test).argmax(axis=1), picture)
-    print(f"\nlearning curves and wrong digits: {picture}")
+    draw(history, X_test, y_test, model.predict(X_test).argmax(axis=1), filename)
+    print(f"\nlearning curves and misclassified digits: {filename}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Dropout as an average over sub-networks, and against overfitting.
+"""Dropout as an average over sub-networks, and as a regularizer.
 
-Run with ``python examples/dropout.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/dropout.py [figure.png]`` where nncore[demo] is installed.
 
 Left: a net with N = 12 hidden units has 2¹² sub-networks, few enough to compute them all. Their average, each weighted with the
 probability of its mask, is compared with the mean over k random masks and with one pass through the scaled net.
-Right: a net of 85 000 parameters learns 300 noisy digits by heart, with and without dropout.
+Right: a net of 85 000 parameters is trained on 300 noisy digits, with and without dropout.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import nncore as nn
 RATE, UNITS = 0.5, (6, 6)  # of the tiny net: 2^(6 + 6) sub-networks
 SAMPLES = 1 << 16
 EXAMPLES, EPOCHS, NOISE = 300, 150, 0.25
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.35"
+BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "0.35"
 
 
 def tiny_net() -> tuple[nn.Sequential, np.ndarray]:
-    """Learns a wave with dropout, and the points to compare at."""
+    """A network trained on a wave with dropout, and the points of comparison."""
     hidden = [layer for units in UNITS for layer in (nn.Dense(units), nn.Tanh(), nn.Dropout(RATE))]
     model = nn.Sequential([*hidden, nn.Dense(1)], input_shape=1, dtype="float64", seed=1)
     x = np.linspace(-2, 2, 41)[:, None]
@@ -67,7 +67,7 @@ def draw_average(panel: plt.Axes) -> None:
         root_mean_square(samples.reshape(-1, k, *exact.shape)[:64].mean(axis=1) - exact) for k in counts
     ]  # fmt: skip
     scaled = root_mean_square(model.predict(x) - exact)
-    panel.loglog(counts, root_mean_square(spread) / np.sqrt(counts), color=GREY, linestyle="--", label="theory: spread / √k")
+    panel.loglog(counts, root_mean_square(spread) / np.sqrt(counts), color=GRAY, linestyle="--", label="theory: spread / √k")
     panel.loglog(counts, errors, "o", color=BLUE, markersize=4.5, label="mean over k random masks")
     panel.axhline(scaled, color=ORANGE, label="one pass through the scaled net")
     panel.set(xlabel="masks k", ylabel="distance from the mean over all sub-networks")
@@ -80,7 +80,7 @@ def draw_average(panel: plt.Axes) -> None:
 
 
 def noisy_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A few digits to learn from and many to validate on, grey values blurred by noise."""
+    """A few training digits and many for validation, with noise added to the pixels."""
     X, y = nn.data.load_digits()
     rng = np.random.default_rng(0)
     X = X + NOISE * rng.standard_normal(X.shape)
@@ -97,16 +97,16 @@ def learn(layers: list[nn.Layer]) -> nn.History:
 
 
 def draw_curves(panel: plt.Axes) -> None:
-    """Loss on the training digits and on new ones."""
+    """Plot the loss on the training digits and on new ones."""
     plain = [nn.Dense(256), nn.ReLU(), nn.Dense(256), nn.ReLU(), nn.Dense(10)]
     dropout = [
         nn.Dropout(0.2), nn.Dense(256), nn.ReLU(), nn.Dropout(0.5), nn.Dense(256), nn.ReLU(), nn.Dropout(0.5), nn.Dense(10),
     ]  # fmt: skip
-    for name, layers, colour in [("without dropout", plain, ORANGE), ("with dropout", dropout, BLUE)]:
+    for name, layers, color in [("without dropout", plain, ORANGE), ("with dropout", dropout, BLUE)]:
         history = learn(layers)
         epochs = np.arange(1, len(history) + 1)
-        panel.semilogy(epochs, history["loss"], color=colour, linestyle=":", label=f"{name}, training")
-        panel.semilogy(epochs, history["val_loss"], color=colour, label=f"{name}, validation")
+        panel.semilogy(epochs, history["loss"], color=color, linestyle=":", label=f"{name}, training")
+        panel.semilogy(epochs, history["val_loss"], color=color, label=f"{name}, validation")
         print(
             f"{name:<16} validation: loss {history['val_loss'][-1]:.3f} (best {min(history['val_loss']):.3f}), "
             f"accuracy {100 * history['val_accuracy'][-1]:.1f} %"
@@ -116,14 +116,14 @@ def draw_curves(panel: plt.Axes) -> None:
     panel.legend(frameon=False, fontsize=9, loc="lower left")
 
 
-def main(picture: str = "dropout.png") -> None:
+def main(filename: str = "dropout.png") -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     draw_average(left)
     draw_curves(right)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(picture, dpi=110)
-    print(f"picture: {picture}")
+    figure.savefig(filename, dpi=110)
+    print(f"figure: {filename}")
 
 
 if __name__ == "__main__":

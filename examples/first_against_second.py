@@ -1,7 +1,7 @@
-"""Compares first- and second-order optimizers: the loss per epoch, per gradient and per second, on four problems.
+"""Compare first- and second-order optimizers: the loss per epoch, per gradient and per second, on four problems.
 
-A product with the Hessian or the Gauss-Newton matrix counts as one gradient, and forming the matrix of k parameters as k.
-Run with ``python examples/first_against_second.py [picture.png]`` where nncore[demo] is installed.
+A product with the Hessian or the Gauss-Newton matrix counts as one gradient; forming the matrix for k parameters counts as k.
+Run with ``python examples/first_against_second.py [figure.png]`` where nncore[demo] is installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAMES = (
     "Adam, full batch", "L-BFGS", "truncated Newton", "Newton", "damped Newton, adaptive", "Levenberg-Marquardt",
     "Adam, batches of 32",
 )  # fmt: skip
-COLOURS = {name: f"C{i}" for i, name in enumerate(NAMES)}
+COLORS = {name: f"C{i}" for i, name in enumerate(NAMES)}
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Problem:
     y: np.ndarray
     layers: Callable[[], list[nn.Layer]]
     loss: str
-    optimizers: dict[str, tuple[Callable[[], nn.Optimizer], int, int]]  # how to make it, epochs, batch size
+    optimizers: dict[str, tuple[Callable[[], nn.Optimizer], int, int]]  # constructor, epochs, batch size
     penalty: float = 0.0
-    convex: bool = False  # then the loss is shown above its minimum
+    convex: bool = False  # if True, the plot shows loss − minimum
 
 
 def logistic() -> Problem:
@@ -97,7 +97,7 @@ def digits() -> Problem:
 
 
 def run(problem: Problem, make: Callable[[], nn.Optimizer], epochs: int, batch: int) -> dict[str, np.ndarray]:
-    """Loss after each epoch, and how many epochs, gradients and seconds it had taken."""
+    """Loss after each epoch, with the numbers of epochs, gradients and seconds used so far."""
 
     def fit(exact: bool) -> nn.History:
         model = nn.Sequential(problem.layers(), problem.X.shape[1:], dtype="float64", seed=0)
@@ -117,7 +117,7 @@ def run(problem: Problem, make: Callable[[], nn.Optimizer], epochs: int, batch: 
     else:
         history = fit(exact=True)
         begin = time.perf_counter()
-        fit(exact=False)  # the time without looking at the loss
+        fit(exact=False)  # time without evaluating the loss
         gradients = np.arange(1, epochs + 1)
         times = gradients * (time.perf_counter() - begin) / epochs
     loss = history["loss"]
@@ -138,14 +138,14 @@ def main(path: str = "first_against_second.png") -> None:
                 f"{curve['gradients'][-1]:8.0f} gradients, {1e3 * curve['seconds'][-1]:8.1f} ms"
             )
             for ax, unit in zip(row, ("epochs", "gradients", "seconds"), strict=True):
-                ax.loglog(curve[unit], above, label=name, linewidth=1.6, color=COLOURS[name])
+                ax.loglog(curve[unit], above, label=name, linewidth=1.6, color=COLORS[name])
                 ax.set_xlabel({"epochs": "epochs (iterations)", "gradients": "gradients and products"}.get(unit, unit))
                 ax.grid(alpha=0.3)
         row[0].set_ylabel("loss − minimum" if best else "loss")
         row[1].set_title(problem.name)
         row[2].legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     figure.savefig(path, dpi=100)
-    print(f"picture: {path}")
+    print(f"figure: {path}")
 
 
 if __name__ == "__main__":

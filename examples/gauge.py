@@ -1,16 +1,17 @@
-"""Gauge freedom: weights that differ but compute the same function, and train differently, unless something normalises.
+"""Gauge freedom: different weights that compute the same function train differently, unless the network is normalized.
 
-Run with ``python examples/gauge.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/gauge.py [figure.png]`` where nncore[demo] is installed.
 
-A ReLU passes positive factors on, so that a chain of layers scaled by w = (1, 0.01, 100, 1) computes what it did with
-w = (1, 1, 1, 1). Its gradients are divided by the same w: layer 2 has gradients 100 times as large, for weights a hundredth as
-large. Measured in its weights a step of SGD is 10⁴ times as long in layer 2, and 10⁻⁴ times in layer 3. Batch norm and weight
-norm do not remove this: they make the function indifferent to the length of the weights, so that the gradient is orthogonal to
-them, and steps that are too long lengthen them until they no longer are.
+ReLU is positively homogeneous, so a chain of layers scaled by w = (1, 0.01, 100, 1) computes the same function as with w = (1,
+1, 1, 1). Its gradients are divided by the same w: in layer 2, gradients are 100 times as large and weights a hundredth as
+large. Relative to the weights, an SGD step is 10⁴ times as long in layer 2, and 10⁻⁴ times as long in layer 3. Batch norm and
+weight norm do not remove this: they make the function independent of the norm of the weights, so the gradient is orthogonal to
+the weights, and steps that are too long increase their norm until the steps are no longer too long.
 
-What is seen: at the learning rate that suits (1, 1, 1, 1), the scaled chain diverges in the first steps without normalisation.
-With batch norm or weight norm it learns nearly as well as the other: after one step layer 2 is as long as that learning rate
-needs it. Layer 3 stays nearly where it was, for nothing shortens weights, and the other layers learn without it.
+Result: at the learning rate tuned for (1, 1, 1, 1), the scaled chain diverges in the first steps without normalization.
+With batch norm or weight norm it learns nearly as well as the unscaled one: after one step the weights of layer 2 have the norm
+that suits the learning rate. Layer 3 hardly changes, as nothing decreases the norm of its weights; the other layers learn
+without it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import nncore as nn
 
 WIDTH, LR, BATCH, STEPS, EVERY, DIVERGED = 64, 0.1, 128, 400, 1, 1e6
 GAUGES = {"w = (1, 1, 1, 1)": (1, 1, 1, 1), "w = (1, 0.01, 100, 1)": (1, 0.01, 100, 1)}
-COLOURS, LAYERS = ["#000000", "#D55E00"], {2: ("#56B4E9", 3.0), 3: ("#009E73", 1.2)}
+COLORS, LAYERS = ["#000000", "#D55E00"], {2: ("#56B4E9", 3.0), 3: ("#009E73", 1.2)}
 
 
 def dense(units: int) -> nn.Layer:
@@ -36,14 +37,14 @@ def dense(units: int) -> nn.Layer:
 
 
 HIDDEN: dict[str, Callable[[], list[nn.Layer]]] = {
-    "no normalisation": lambda: [dense(WIDTH), nn.ReLU()],
-    "batch norm": lambda: [dense(WIDTH), nn.BatchNorm(eps=1e-10), nn.ReLU()],  # ε small beside the scaled variances
+    "no normalization": lambda: [dense(WIDTH), nn.ReLU()],
+    "batch norm": lambda: [dense(WIDTH), nn.BatchNorm(eps=1e-10), nn.ReLU()],  # ε small relative to the scaled variances
     "weight norm": lambda: [nn.WeightNorm(dense(WIDTH)), nn.ReLU()],
 }
 
 
 def weights(model: nn.Sequential) -> list[tuple[np.ndarray, np.ndarray]]:
-    """W and ∂l/∂W of each layer; with weight norm v and ∂l/∂v."""
+    """W and ∂l/∂W of each layer; with weight norm, v and ∂l/∂v."""
     return [
         (layer.direction, layer.direction_grad) if isinstance(layer, nn.WeightNorm) else (layer.weight, layer.weight_grad)
         for layer in model.layers
@@ -72,17 +73,17 @@ def train(name: str, gauge: tuple[float, ...], X: np.ndarray, y: np.ndarray) -> 
     return outputs, np.array(losses), np.array(ratios)
 
 
-def main(picture: str = "gauge.png") -> None:
+def main(filename: str = "gauge.png") -> None:
     X, y = nn.data.load_digits()
     X = nn.data.StandardScaler().fit(X).transform(X)
     figure, axes = plt.subplots(2, len(HIDDEN), figsize=(12, 7), layout="constrained", sharex=True, sharey="row")
     for column, name in enumerate(HIDDEN):
         outputs = []
-        for (label, gauge), colour, style in zip(GAUGES.items(), COLOURS, ["-", "--"], strict=True):
+        for (label, gauge), color, style in zip(GAUGES.items(), COLORS, ["-", "--"], strict=True):
             output, losses, ratios = train(name, gauge, X, y)
             outputs.append(output)
             steps = EVERY * np.arange(len(losses))
-            axes[0, column].plot(steps, losses, color=colour, linestyle=style, label=label)
+            axes[0, column].plot(steps, losses, color=color, linestyle=style, label=label)
             for layer, (shade, width) in LAYERS.items():
                 axes[1, column].plot(
                     steps, ratios[:, layer - 1], color=shade, linewidth=width, linestyle=style, label=f"layer {layer}, {label}"
@@ -93,15 +94,15 @@ def main(picture: str = "gauge.png") -> None:
         print(f"{'':<17} largest difference of the outputs before training: {np.abs(outputs[1] - outputs[0]).max():.0e}")
         axes[0, column].set(title=name, yscale="log", ylim=(5e-3, 20))
         axes[1, column].set(yscale="log", ylim=(1e-7, 1e4), xlabel="step")
-        axes[1, column].set_xscale("symlog", linthresh=1)  # the first steps decide
+        axes[1, column].set_xscale("symlog", linthresh=1)  # the first steps are decisive
     axes[0, 0].set_ylabel("training loss")
     axes[1, 0].set_ylabel("‖∂l/∂W‖ / ‖W‖")
     for ax in axes[:, -1]:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     for ax in axes.flat:
         ax.grid(alpha=0.25)
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

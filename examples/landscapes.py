@@ -1,6 +1,6 @@
-"""Draws optimizers on test functions: trajectories, losses, a fair comparison, the theory of momentum, an animation.
+"""Plot optimizers on test functions: trajectories, losses, a fair comparison, the theory of momentum, an animation.
 
-Run with ``python examples/landscapes.py [folder]`` where nncore[plot] is installed; the pictures go to the folder.
+Run with ``python examples/landscapes.py [folder]`` where nncore[plot] is installed; the figures are saved in the folder.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ OPTIMIZERS = {
     "Adam": lambda lr: nn.Adam(lr=lr),
 }
 STEPS = {"beale": 150, "long_valley": 150, "saddle": 100, "rosenbrock": 300, "himmelblau": 60, "quadratic": 60}
-SADDLE_LR = 0.02  # one for all: with a higher one all of them leave sooner, and there is no best
-LEFT = -1.0  # the loss, 1 at the start and 0 on the saddle, below which an optimizer has left it
+SADDLE_LR = 0.02  # the same for all: with a higher one all leave sooner, so there is no best rate
+LEFT = -1.0  # an optimizer has left the saddle below this loss (1 at the start, 0 on the saddle)
 
 
 def landscape(name: str) -> landscapes.Landscape:
-    """The landscape with its default values; the quadratic turned, so that no axis is an eigen-direction."""
+    """The landscape with its default values; the quadratic is rotated, so that no axis is an eigenvector."""
     if name == "quadratic":
         return landscapes.Quadratic(condition=30.0, rotation=0.5)
     return landscapes.LANDSCAPES[name]()
 
 
 def inside(f: landscapes.Landscape) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """The landscape with infinite walls around the picture: the search then takes a rate whose walk stays in it."""
+    """The landscape with infinite walls around the plot: the search then finds a rate whose trajectory stays inside."""
 
     def fenced(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = f.value_and_gradient(x)
@@ -50,23 +50,23 @@ def inside(f: landscapes.Landscape) -> Callable[[np.ndarray], tuple[float, np.nd
     return fenced
 
 
-def walk(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
-    """A run of every optimizer with a learning rate found by a search of 16 tries each."""
-    walks = {}
+def tuned_runs(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
+    """One run per optimizer, with a learning rate found by a search of 16 trials each."""
+    runs = {}
     for name, factory in OPTIMIZERS.items():
         lr = landscapes.search_lr(factory, inside(f), f.start, steps).lr
-        walks[f"{name}, lr {lr:.2g}"] = landscapes.record(factory(lr), f, f.start, steps)
-    return walks
+        runs[f"{name}, lr {lr:.2g}"] = landscapes.record(factory(lr), f, f.start, steps)
+    return runs
 
 
 def saddle_runs(f: landscapes.Landscape, steps: int) -> dict[str, landscapes.Recording]:
-    """A run of every optimizer from near the saddle's ridge, all with the same learning rate but AdaDelta, which needs none."""
+    """One run per optimizer from near the saddle's ridge, with the same learning rate except for AdaDelta, which needs none."""
     optimizers = {name: factory(SADDLE_LR) for name, factory in OPTIMIZERS.items()} | {"AdaDelta": nn.AdaDelta(lr=1.0)}
     return {name: landscapes.record(optimizer, f, f.start, steps) for name, optimizer in optimizers.items()}
 
 
 def draw_saddle_steps(path: Path) -> None:
-    """How many steps every optimizer takes to leave the saddle: there is no minimum, so a loss says nothing."""
+    """Number of steps that every optimizer needs to leave the saddle; without a minimum, final losses are not comparable."""
     runs = saddle_runs(landscapes.Saddle(), 600)
     steps = {name: float(landscapes.steps_to(LEFT, run.loss)) for name, run in runs.items()}
     order = sorted(steps, key=lambda name: steps[name])
@@ -92,14 +92,14 @@ def main(folder: str = "landscapes") -> None:
     begin = time.perf_counter()
     for name, steps in STEPS.items():
         f = landscape(name)
-        walks = saddle_runs(f, steps) if f.minimum is None else walk(f, steps)
+        runs = saddle_runs(f, steps) if f.minimum is None else tuned_runs(f, steps)
         title = f"{name.replace('_', ' ').capitalize()}, {steps} steps"
-        landscapes.plot_trajectories(f, walks, out / f"{name}.png", title=title)
+        landscapes.plot_trajectories(f, runs, out / f"{name}.png", title=title)
         if f.minimum is None:
-            landscapes.animate(f, walks, out / f"{name}.gif")
+            landscapes.animate(f, runs, out / f"{name}.gif")
             draw_saddle_steps(out / f"{name}_steps.png")
         else:
-            landscapes.plot_losses(walks, out / f"{name}_losses.png", title=title, lowest=f.lowest)
+            landscapes.plot_losses(runs, out / f"{name}_losses.png", title=title, lowest=f.lowest)
         print(f"{name}: {steps} steps")
     comparison = landscapes.compare(OPTIMIZERS, landscapes.Rosenbrock(), steps=200, budget=16, starts=11, spread=0.03)
     comparison.plot(out / "comparison.png")

@@ -1,9 +1,9 @@
-"""Logistic regression: the loss of every optimizer over the epochs, and its Hessian, which is positive.
+"""Logistic regression: the loss of every optimizer over the epochs, and its positive semidefinite Hessian.
 
-Run with ``python examples/logistic_regression.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/logistic_regression.py [figure.png]`` where nncore[demo] is installed.
 
-P(y = 1) = sigmoid(wᵀx + b) on scikit-learn's breast cancer data, scaled. Each optimizer has the best of a list of learning
-rates, and takes the data in batches of 32. The loss is convex: its Hessian is the mean of P(1−P) x xᵀ, whose eigenvalues cannot
+P(y = 1) = sigmoid(wᵀx + b) on scikit-learn's breast cancer data, scaled. Each optimizer uses the best of a list of
+learning rates, and batches of 32. The loss is convex: its Hessian is the mean of P(1−P) x xᵀ, whose eigenvalues cannot
 be negative.
 """
 
@@ -66,13 +66,13 @@ def best(factory, X: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def hessian_eigenvalues(X: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Of the mean loss at the weights w, the bias among them."""
+    """The Hessian of the mean loss at the weights w, which include the bias."""
     X = np.column_stack((X, np.ones(len(X))))
     P = 1 / (1 + np.exp(-X @ w))
     return np.linalg.eigvalsh((X * (P * (1 - P))[:, None]).T @ X / len(X))
 
 
-def main(picture: str = "logistic_regression.png") -> None:
+def main(filename: str = "logistic_regression.png") -> None:
     X, y = data()
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.4), layout="constrained", sharey=True)
     for ax, (family, factories) in zip(axes, FAMILIES.items(), strict=True):
@@ -87,11 +87,11 @@ def main(picture: str = "logistic_regression.png") -> None:
     figure.suptitle(
         f"Logistic regression on breast cancer data, batches of {BATCH}, each with the best of {len(RATES)} learning rates"
     )
-    figure.savefig(picture, dpi=120)
+    figure.savefig(filename, dpi=120)
     rng = np.random.default_rng(0)
     least = min(hessian_eigenvalues(X, rng.normal(size=X.shape[1] + 1)).min() for _ in range(100))
-    print(f"least eigenvalue of the Hessian at 100 random points: {least:.2g}")
-    print(picture)
+    print(f"smallest eigenvalue of the Hessian at 100 random points: {least:.2g}")
+    print(filename)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Draws the loss around trained networks: in the plane of the path that led there, and in a random, filter-normalized plane.
+"""Plot the loss around trained networks: in the plane of the optimization path, and in a random, filter-normalized plane.
 
-What is drawn is what was minimized, the loss plus the penalty: the minimum of the loss alone lies elsewhere.
+The plots show the minimized function, the loss plus the penalty: the minimum of the loss alone lies elsewhere.
 
-Run with ``python examples/loss_surface.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/loss_surface.py [figure.png]`` where nncore[demo] is installed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ PENALTY = nn.L2(1e-4)
 EPOCHS = 40
 TITLES = {
     "L-BFGS": f"L-BFGS is at the minimum after {EPOCHS} epochs",
-    "Adam": f"Adam is still on its way after {EPOCHS} epochs",
+    "Adam": f"Adam has not converged after {EPOCHS} epochs",
 }
 
 
 class Run(NamedTuple):
-    """One training and the plane in which its path mostly lies."""
+    """A training run and the plane that contains most of its path."""
 
     model: nn.Sequential
     path: np.ndarray  # the parameters after each epoch
-    explained: np.ndarray  # the share of the path's variance along each direction of the plane
+    explained: np.ndarray  # the fraction of the path's variance along each direction of the plane
     surface: LossSurface
 
 
@@ -55,13 +55,13 @@ def train(optimizer: nn.Optimizer, X: np.ndarray, y: np.ndarray) -> Run:
 
 
 def lowest(surface: LossSurface) -> tuple[float, float]:
-    """Where the loss is smallest on the grid."""
+    """The minimum of the loss on the grid."""
     i, j = np.unravel_index(np.argmin(surface.loss), surface.loss.shape)
     return surface.a[j], surface.b[i]
 
 
 def mark(ax: plt.Axes, run: Run) -> None:
-    """Start of the path, its end and the minimum in the plane, with a legend."""
+    """Plot start and end of the path and the minimum in the plane, with a legend."""
     ax.plot(*run.surface.project(run.path[:1])[0], "o", color="white", markeredgecolor="black", markersize=9, label="start")
     ax.plot([], [], "*", color="white", markeredgecolor="black", markersize=14, label="end of training")
     ax.plot(*lowest(run.surface), "P", color="#56B4E9", markeredgecolor="black", markersize=9, label="minimum in the plane")
@@ -77,25 +77,23 @@ def report(name: str, run: Run, X: np.ndarray, y: np.ndarray) -> None:
     print(f"  {run.explained.sum():.0%} of the variance of the path lies in the plane")
 
 
-def main(picture: str = "loss_surface.png") -> None:
+def main(filename: str = "loss_surface.png") -> None:
     X, y = (array[:500] for array in nn.data.load_digits())
     runs = {"L-BFGS": train(nn.second_order.LBFGS(), X, y), "Adam": train(nn.Adam(lr=0.01), X, y)}
     around = loss_surface(runs["L-BFGS"].model, X, y, LOSS, regularizer=PENALTY, extent=1.0, points=51)
     losses = np.stack([around.loss, *(run.surface.loss for run in runs.values())])
     limits = losses.min(), losses.max()
     figure, axes = plt.subplots(1, 3, figsize=(16, 5.2), layout="constrained")
-    title = "Where L-BFGS ended, in a random plane: a bowl"
+    title = "Final point of L-BFGS in a random plane: a bowl"
     around.plot(ax=axes[2], title=title, labels=("random direction 1", "random direction 2"), limits=limits)
     for ax, (name, run) in zip(axes, runs.items(), strict=False):
         report(name, run, X, y)
         labels = tuple(f"principal direction {i + 1} ({share:.0%} of the path)" for i, share in enumerate(run.explained))
         run.surface.plot(ax=ax, trajectory=run.path, title=TITLES[name], labels=labels, limits=limits, colorbar=False)
         mark(ax, run)
-    figure.suptitle(
-        "Training goes to the minimum of what it minimizes, the loss plus the penalty (digits, 64-32-10)", fontsize=14
-    )
-    figure.savefig(picture, dpi=110)
-    print(f"picture: {picture}")
+    figure.suptitle("Training converges to the minimum of the loss plus the penalty (digits, 64-32-10)", fontsize=14)
+    figure.savefig(filename, dpi=110)
+    print(f"figure: {filename}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Measures what a Newton step costs over the number of parameters k: H, its products, the gradient, and the solve, O(k³).
+"""Measure the cost of a Newton step against the number of parameters k: H, its products, the gradient, and the solve, O(k³).
 
-Run with ``python examples/newton_cost.py [picture.png]`` where nncore[plot] is installed.
+Run with ``python examples/newton_cost.py [figure.png]`` where nncore[plot] is installed.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def main(path: str = "newton_cost.png") -> None:
         ax.loglog(large, end[name] * (large / large[-1]) ** power, "k:", linewidth=1)
         ax.annotate(f"∝ k{'²³'[power - 2]}", (large[-1], end[name]), textcoords="offset points", xytext=(6, -4))
     ax.set_xlim(right=1.6 * SIZES[-1])
-    ax.set(xlabel="parameters k", ylabel="milliseconds", title=f"What a Newton step is made of ({ROWS} rows, one thread)")
+    ax.set(xlabel="parameters k", ylabel="milliseconds", title=f"Cost of the parts of a Newton step ({ROWS} rows, one thread)")
     ax.grid(alpha=0.3, which="both")
     ax.legend(loc="upper left")
     figure.savefig(path, dpi=120)
-    print(f"picture: {path}")
+    print(f"figure: {path}")
 
 
 if __name__ == "__main__":

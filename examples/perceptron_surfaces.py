@@ -1,10 +1,10 @@
-"""Loss surfaces of one perceptron over its two weights: squared error against KL divergence.
+"""Loss surfaces of a perceptron over its two weights: squared error and KL divergence.
 
-Run with ``python examples/perceptron_surfaces.py [picture.png]`` where nncore[plot] is installed.
+Run with ``python examples/perceptron_surfaces.py [figure.png]`` where nncore[plot] is installed.
 
-y = sigmoid(w₁x₁ + w₂x₂) on 100 random points whose labels follow a perceptron with w = (3, −2), some of them by chance. The
-squared error is flat wherever the sigmoid is, on the wrong side too, and not convex; the KL divergence is convex, and steep
-where the answer is wrong.
+y = sigmoid(w₁x₁ + w₂x₂) on 100 random points, whose labels are drawn from a perceptron with w = (3, −2). The
+squared error is flat wherever the sigmoid is flat, also for wrong predictions, and not convex; the KL divergence is convex, and
+steep for wrong predictions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def surface(loss: str, X: np.ndarray, d: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The mean loss at every pair of weights: (w₂, w₁)."""
+    """The mean loss on a grid of weights, indexed (w₂, w₁)."""
     model = nn.Sequential([nn.Dense(1, bias=False), nn.Sigmoid()], input_shape=2, dtype="float64")
     trainer = nn.Trainer(model, loss)
     values = np.empty((len(axis), len(axis)))
@@ -41,7 +41,7 @@ def surface(loss: str, X: np.ndarray, d: np.ndarray, axis: np.ndarray) -> np.nda
     return values
 
 
-def main(picture: str = "perceptron_surfaces.png") -> None:
+def main(filename: str = "perceptron_surfaces.png") -> None:
     X, d = data()
     axis = np.linspace(-REACH, REACH, SIDE)
     figure = plt.figure(figsize=(11.5, 9.4))
@@ -49,7 +49,7 @@ def main(picture: str = "perceptron_surfaces.png") -> None:
     for column, (loss, title) in enumerate(LOSSES.items()):
         values = surface(loss, X, d, axis)
         j, i = np.unravel_index(values.argmin(), values.shape)
-        print(f"{loss:<21} least {values[j, i]:.3f} at w = ({axis[i]:.2f}, {axis[j]:.2f}), greatest {values.max():.3f}")
+        print(f"{loss:<21} minimum {values[j, i]:.3f} at w = ({axis[i]:.2f}, {axis[j]:.2f}), maximum {values.max():.3f}")
         solid = figure.add_subplot(2, 2, column + 1, projection="3d")
         solid.plot_surface(*np.meshgrid(axis, axis), values, cmap="viridis", rstride=2, cstride=2, linewidth=0.2)
         solid.view_init(elev=32, azim=-60)
@@ -58,17 +58,22 @@ def main(picture: str = "perceptron_surfaces.png") -> None:
         filled = flat.contourf(axis, axis, values, 24, cmap="viridis")
         flat.contour(axis, axis, values, 24, colors="white", linewidths=0.3)
         flat.plot(
-            axis[i], axis[j], marker="*", markersize=15, color="gold", markeredgecolor="black", linestyle="none", label="least"
+            axis[i],
+            axis[j],
+            marker="*",
+            markersize=15,
+            color="gold",
+            markeredgecolor="black",
+            linestyle="none",
+            label="minimum",
         )
-        flat.plot(
-            *TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="w of the labels"
-        )
+        flat.plot(*TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="true w")
         flat.set(xlabel="w₁", ylabel="w₂", aspect="equal")
         flat.legend(loc="lower left", framealpha=0.9)
         figure.colorbar(filled, ax=flat, label="mean loss")
     figure.suptitle(f"One perceptron, {POINTS} random points")
-    figure.savefig(picture, dpi=120)
-    print(picture)
+    figure.savefig(filename, dpi=120)
+    print(filename)
 
 
 if __name__ == "__main__":

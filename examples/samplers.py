@@ -1,10 +1,10 @@
-"""Choosing examples by their loss: where it helps, and where it does not.
+"""Sampling examples by their loss: a problem where it helps, and one where it does not.
 
-Run with ``python examples/samplers.py [picture.png]`` where nncore[plot] is installed.
+Run with ``python examples/samplers.py [figure.png]`` where nncore[plot] is installed.
 
-Two problems in the plane and one small network. In the first, one example in fifty is of the rare class, and all that is left
-to learn lies around it. In the second, one label in ten is wrong, and the examples with the largest loss are those. Each
-sampler is run with four learning rates; its curve is that of the rate with the least median loss at the end.
+Two problems in the plane and one small network. In the first, one example in fifty belongs to the rare class, and the remaining
+errors lie around it. In the second, one label in ten is wrong, and the mislabeled examples have the largest loss. Each
+sampler is run with four learning rates; its curve is that of the rate with the lowest median loss at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 
 import nncore as nn
 
-Problem = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]  # seed → X, the labels that are trained on, the true ones
+Problem = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]  # seed → X, training labels, true labels
 
 SAMPLERS: dict[str, nn.samplers.Sampler] = {
     "shuffled": nn.samplers.Shuffled(),
@@ -33,14 +33,14 @@ POINTS, EPOCHS, SEEDS = 2000, 60, 7
 
 
 def rare_class(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One example in fifty lies in a disc, and is of class 1."""
+    """Data with one example in fifty in a disc, of class 1."""
     X = np.random.default_rng(seed).uniform(-1, 1, (POINTS, 2))
     y = (np.hypot(X[:, 0] - 0.4, X[:, 1] + 0.3) < 0.16).astype(np.int64)
     return X, y, y
 
 
 def wrong_labels(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two classes on either side of a wave; one label in ten is the other one."""
+    """Two classes on either side of a wave; one label in ten is flipped."""
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, (POINTS, 2))
     y = (np.sin(3 * X[:, 0]) > X[:, 1]).astype(np.int64)
@@ -51,7 +51,7 @@ PROBLEMS: dict[str, Problem] = {"A rare class": rare_class, "One wrong label in 
 
 
 def train(problem: Problem, sampler: nn.samplers.Sampler, lr: float, seed: int) -> tuple[np.ndarray, np.ndarray, nn.Sequential]:
-    """After each epoch the loss of all examples, and the error rate on new ones with their true labels; the trained model."""
+    """Loss of all examples and error rate on new ones with true labels, after each epoch; and the trained model."""
     X, y, _ = problem(seed)
     X_new, _, y_new = problem(seed + 100)
     model = nn.Sequential([nn.Dense(32), nn.Tanh(), nn.Dense(2)], input_shape=2, seed=seed)
@@ -66,7 +66,7 @@ def train(problem: Problem, sampler: nn.samplers.Sampler, lr: float, seed: int) 
 
 
 def best_rate(problem: Problem, sampler: nn.samplers.Sampler) -> tuple[float, np.ndarray, np.ndarray]:
-    """The rate with the least median loss at the end; its losses and error rates, a row for each seed."""
+    """The rate with the lowest median loss at the end; its losses and error rates, one row per seed."""
     runs = {}
     for lr in RATES:
         results = [train(problem, sampler, lr, seed)[:2] for seed in range(SEEDS)]
@@ -76,7 +76,7 @@ def best_rate(problem: Problem, sampler: nn.samplers.Sampler) -> tuple[float, np
 
 
 def draw_points(ax: plt.Axes, problem: Problem, model: nn.Sequential) -> None:
-    """The examples, the larger the more often importance sampling takes them."""
+    """Plot the examples; the size shows how often importance sampling takes them."""
     X, y, truth = problem(0)
     z = model.predict(X).astype(np.float64)
     losses = np.logaddexp(z[:, 0], z[:, 1]) - z[np.arange(len(y)), y]
@@ -90,18 +90,18 @@ def draw_points(ax: plt.Axes, problem: Problem, model: nn.Sequential) -> None:
 
 
 def draw_curves(ax: plt.Axes, scale: str, results: dict[str, tuple[float, np.ndarray, np.ndarray]]) -> None:
-    """Median over the seeds, and the range from the least to the largest."""
+    """Plot the median over the seeds, and the range from minimum to maximum."""
     epochs = np.arange(1, EPOCHS + 1)
     for name, (lr, losses, _) in results.items():
-        colour, style = STYLES[name]
-        ax.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-        ax.plot(epochs, np.median(losses, axis=0), color=colour, linestyle=style, linewidth=1.8, label=f"{name} (η = {lr:g})")
+        color, style = STYLES[name]
+        ax.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=color, alpha=0.12, linewidth=0)
+        ax.plot(epochs, np.median(losses, axis=0), color=color, linestyle=style, linewidth=1.8, label=f"{name} (η = {lr:g})")
     ax.set(yscale=scale, xlabel="epoch", ylabel="loss of all examples")
     ax.grid(alpha=0.25, which="both")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.1)
 
 
-def main(picture: str = "samplers.png") -> None:
+def main(filename: str = "samplers.png") -> None:
     figure, axes = plt.subplots(2, len(PROBLEMS), figsize=(10, 9.2), layout="constrained", height_ratios=[1.1, 1])
     for column, (title, problem) in enumerate(PROBLEMS.items()):
         results = {name: best_rate(problem, sampler) for name, sampler in SAMPLERS.items()}
@@ -114,11 +114,11 @@ def main(picture: str = "samplers.png") -> None:
         draw_points(axes[0, column], problem, model)
         axes[0, column].set_title(title, pad=24)
     figure.suptitle(
-        "Above: the larger an example, the more often importance sampling takes it at the end of the training.\n"
-        f"Below: median and range of {SEEDS} seeds, each sampler with the best of {len(RATES)} learning rates."
+        "Top: larger examples are taken more often by importance sampling at the end of training.\n"
+        f"Bottom: median and range of {SEEDS} seeds, each sampler with the best of {len(RATES)} learning rates."
     )  # fmt: skip
-    figure.savefig(picture, dpi=110)
-    print(picture)
+    figure.savefig(filename, dpi=110)
+    print(filename)
 
 
 if __name__ == "__main__":

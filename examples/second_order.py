@@ -1,6 +1,6 @@
-"""Draws what Newton's method does: one step on a quadratic, uphill to a saddle, damping, logistic regression and its convexity.
+"""Plot Newton's method: one step on a quadratic, uphill to a saddle, damping, logistic regression and its convexity.
 
-Run with ``python examples/second_order.py [picture.png]`` where nncore[demo] is installed.
+Run with ``python examples/second_order.py [figure.png]`` where nncore[demo] is installed.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ def breast_cancer() -> tuple[np.ndarray, np.ndarray]:
 
 def draw_quadratic(ax: Axes) -> None:
     f = Quadratic(condition=30.0, rotation=0.5)
-    walks = {
+    runs = {
         "SGD, 60 steps": nn.SGD(lr=0.06).minimize(f, f.start, 60),
         "L-BFGS, 6 steps": LBFGS().minimize(f, f.start, 6),
         "Newton, 1 step": Newton().minimize(f, f.start, 1),
     }
-    plot_trajectories(f, walks, ax=ax, title="A quadratic: one step is enough")
+    plot_trajectories(f, runs, ax=ax, title="A quadratic: one step suffices")
     ax.legend(loc="lower right", fontsize=8)
 
 
 def draw_saddle(ax: Axes) -> None:
     f, start = Saddle(), [0.5, 0.7]
-    walks = {
+    runs = {
         "Newton": Newton(allow_indefinite=True).minimize(f, start, 3),
         "damped, α = 6": DampedNewton(damping=6.0).minimize(f, start, 4),
         "on |H|": ModifiedNewton().minimize(f, start, 2),
     }
-    plot_trajectories(f, walks, ax=ax, title="A saddle: Newton climbs to it")
-    ax.legend(loc="lower right", fontsize=8, title="* leaves the picture", title_fontsize=8)
-    for name, walk in walks.items():
-        print(f"saddle, {name}: losses {np.round(walk.loss, 3)}")
+    plot_trajectories(f, runs, ax=ax, title="A saddle: Newton climbs to it")
+    ax.legend(loc="lower right", fontsize=8, title="* leaves the plot", title_fontsize=8)
+    for name, run in runs.items():
+        print(f"saddle, {name}: losses {np.round(run.loss, 3)}")
 
 
 def draw_damping(ax: Axes) -> None:
-    """θ − (H + αI)⁻¹g for all α: a curve from the start, along the gradient at first, to Newton's step."""
+    """Plot θ − (H + αI)⁻¹g for all α: a curve from the start, initially along −g, to Newton's step."""
     f = Quadratic(condition=30.0, rotation=0.5)
     ends = {a: DampedNewton(damping=a).minimize(f, f.start, 1).theta[1] for a in (0.0, *np.geomspace(1e-2, 1e4, 200))}
     plot_trajectories(f, {"all α": np.array([ends[a] for a in sorted(ends, reverse=True)])}, ax=ax)
@@ -88,7 +88,7 @@ def draw_logistic(ax: Axes, X: np.ndarray, y: np.ndarray) -> None:
 
 
 def draw_convexity(ax: Axes, X: np.ndarray, y: np.ndarray) -> None:
-    """The lowest eigenvalue of H at random places: never negative for logistic regression."""
+    """Plot the smallest eigenvalue of H at random points: never negative for logistic regression."""
     rng = np.random.default_rng(0)
     scales = np.geomspace(0.03, 10, 40)
     for name, layers, marker in (
@@ -99,12 +99,12 @@ def draw_convexity(ax: Axes, X: np.ndarray, y: np.ndarray) -> None:
         n = f.model.parameters.size
         lowest = [np.linalg.eigvalsh(f.hessian(scale * rng.normal(size=n)))[0] for scale in scales]
         ax.plot(scales, lowest, marker, markersize=5, label=name)
-        print(f"{name}: lowest eigenvalue over {len(scales)} places {min(lowest):.2e}")
+        print(f"{name}: smallest eigenvalue over {len(scales)} points {min(lowest):.2e}")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=1e-3)
     ax.set_ylim(-5, 1)
-    ax.set(xlabel="standard deviation of random θ", ylabel="lowest eigenvalue of H", title="Convex, and not")
+    ax.set(xlabel="standard deviation of random θ", ylabel="smallest eigenvalue of H", title="Convex and nonconvex")
     ax.legend(loc="upper right")
     ax.grid(alpha=0.3)
 
@@ -119,7 +119,7 @@ def main(path: str = "second_order.png") -> None:
     draw_logistic(axes["D"], X, y)
     draw_convexity(axes["E"], X, y)
     figure.savefig(path, dpi=110)
-    print(f"picture: {path}")
+    print(f"figure: {path}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Shows that small batches end in flatter minima: the largest eigenvalue of the Hessian after training to the same loss.
+"""Small batches end in flatter minima: the largest eigenvalue of the Hessian after training to the same loss.
 
-500 digits, once with all labels right and once with a tenth of them wrong, which keeps the gradients of small batches noisy to
-the end. Two pictures of sharpness: the largest eigenvalue, and the loss along its eigenvector. The third panel shows what
-flatness does to the accuracy on unseen digits: with wrong labels small batches are a little more accurate, with right ones a
-little less, and both by less than runs from different seeds differ. Keskar et al. (2017) found that flatter minima generalize
-better; flatness alone does not make them (Dinh et al. 2017).
+500 digits, once with correct labels and once with a tenth of them wrong, which keeps the gradients of small batches noisy to
+the end. Two measures of sharpness: the largest eigenvalue, and the loss along its eigenvector. The third panel shows the
+accuracy on unseen digits: with wrong labels small batches are slightly more accurate, with correct ones
+slightly less, and both differences are smaller than those between seeds. Keskar et al. (2017) found that flatter minima
+generalize better; flatness alone does not imply this (Dinh et al. 2017).
 
-Run with ``python examples/sharpness.py [picture.png]`` where nncore[demo] is installed; it takes a quarter of a minute.
+Run with ``python examples/sharpness.py [figure.png]`` where nncore[demo] is installed; it takes a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import nncore as nn
 from nncore.second_order import HessianOperator
 
 EXAMPLES = 500
-WRONG = (0.1, 0.0)  # shares of wrong labels
+WRONG = (0.1, 0.0)  # fractions of wrong labels
 BATCHES = (4, 16, 64, EXAMPLES)
 SEEDS = range(5)
 TARGET = 0.05  # the training loss at which every run stops
@@ -37,7 +37,7 @@ COLORS = dict(zip(BATCHES, ("#0072B2", "#56B4E9", "#E69F00", "#D55E00"), strict=
 
 
 class Run(NamedTuple):
-    """What one training ends in."""
+    """The result of a training run."""
 
     top: float  # the largest eigenvalue
     valley: np.ndarray  # the training loss along its eigenvector
@@ -46,14 +46,14 @@ class Run(NamedTuple):
 
 
 class StopAt(nn.Callback):
-    """Ends the training once the loss over all training data is small enough."""
+    """End the training once the loss over all training data is small enough."""
 
     def on_epoch_end(self, trainer: nn.Trainer, epoch: int, row: dict[str, float]) -> None:
         trainer.stop_training = row["loss"] < TARGET
 
 
 def load(wrong: float) -> tuple[np.ndarray, ...]:
-    """500 digits to train on, some with the label of another class, and all others to test on."""
+    """500 training digits, some with the label of another class, and all others for testing."""
     X, y = nn.data.load_digits()
     rng = np.random.default_rng(0)
     order = rng.permutation(len(X))
@@ -72,7 +72,7 @@ def run(batch: int, seed: int, data: tuple[np.ndarray, ...]) -> Run:
     accuracy = trainer.evaluate(X_test, y_test)["accuracy"]
     exact = model.astype("float64")
     values, vectors = eigsh(HessianOperator(exact, X, y, trainer.loss), k=1, which="LA")
-    vectors *= np.sign(vectors[np.argmax(np.abs(vectors))])  # an eigenvector has two directions; always the same
+    vectors *= np.sign(vectors[np.argmax(np.abs(vectors))])  # fix the sign of the eigenvector
     evaluator, end = nn.Trainer(exact, LOSS), exact.parameters.copy()
     valley = np.empty(DISTANCES.size)
     for i, distance in enumerate(DISTANCES):
@@ -103,7 +103,7 @@ def draw_points(ax: plt.Axes, runs: dict[float, dict[int, list[Run]]], field: st
 
 def label_series(ax: plt.Axes, wrong: tuple[float, float], right: tuple[float, float]) -> None:
     ax.text(*wrong, "a tenth of the labels wrong\n(filled)", transform=ax.transAxes)
-    ax.text(*right, "all labels right\n(hollow)", transform=ax.transAxes)
+    ax.text(*right, "all labels correct\n(hollow)", transform=ax.transAxes)
 
 
 def main(path: str = "sharpness.png") -> None:
@@ -125,7 +125,7 @@ def main(path: str = "sharpness.png") -> None:
     axes[0].set(ylabel="largest eigenvalue of the Hessian", ylim=(0, 2.6), title="Sharpness grows with the batch size")
     label_series(axes[0], (0.28, 0.78), (0.7, 0.47))
     draw_valleys(axes[1], runs[WRONG[0]])
-    axes[1].set_title("The valleys in which the runs end")
+    axes[1].set_title("The minima in which the runs end")
     draw_points(axes[2], runs, "accuracy")
     axes[2].set(ylabel="accuracy on unseen digits", ylim=(0.8, 1.0), title="The accuracy hardly changes")
     label_series(axes[2], (0.04, 0.08), (0.04, 0.85))
@@ -137,7 +137,7 @@ def main(path: str = "sharpness.png") -> None:
         fontsize=14,
     )
     figure.savefig(path, dpi=110)
-    print(f"picture: {path}")
+    print(f"figure: {path}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Shows what a change of units does to Newton, AdaDelta and SGD: the same problem, the parameters in other units.
+"""The effect of a change of units on Newton, AdaDelta and SGD: the same problem with parameters in other units.
 
-With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step comes out in the units of θ whatever c is. AdaDelta's too:
-it divides by a gradient and multiplies by a step. But its first step comes from ε, which therefore has units, θ²: the picture
-has it with ε converted accordingly, and with the same number in all units. The same ε also stands beside the squared gradient,
-whose units are 1/θ², and no number suits both: the curves part once gradients are about as small as √ε. SGD's step is in units
+With θ′ = cθ the gradient is g/c and the Hessian H/c². Newton's step has the units of θ for any c. So has AdaDelta's: it
+divides by a gradient and multiplies by a step. But its first step is determined by ε, which therefore has units θ²: the figure
+shows it with ε converted accordingly, and with the same number in all units. The same ε is also added to the squared gradient,
+whose units are 1/θ², so no number suits both: the curves diverge once gradients are about as small as √ε. SGD's step has units
 of 1/θ.
 
-Run with ``python examples/units.py [picture.png]`` where nncore[plot] is installed.
+Run with ``python examples/units.py [figure.png]`` where nncore[plot] is installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nncore.errors import DivergenceError
 from nncore.landscapes import Rosenbrock
 from nncore.second_order import Newton
 
-UNITS = {"in metres": 1.0, "in decimetres": 10.0, "in dekametres": 0.1}
+UNITS = {"in meters": 1.0, "in decimeters": 10.0, "in decameters": 0.1}
 
 
 class InUnits:
@@ -76,7 +76,7 @@ def main(path: str = "units.png") -> None:
         ax.legend(loc="upper right", fontsize=9)
     axes[0].set_ylabel("loss")
     figure.savefig(path, dpi=120)
-    print(f"picture: {path}")
+    print(f"figure: {path}")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def test_folding(options: dict[str, Any], rng: np.random.Generator) -> None:
         ([lambda: nn.Dense(3), nn.ReLU, nn.BatchNorm], r"batch_norm_1 cannot be folded.*got relu_1 \(ReLU\)"),
         ([lambda: nn.WeightNorm(nn.Dense(3)), nn.BatchNorm], "needs a Dense layer directly before it"),
         ([lambda: nn.Dense(3), lambda: nn.BatchNorm(track_running_stats=False)], "has no running averages"),
-        ([lambda: nn.Dense(3)], "must have a batch normalisation to fold"),
+        ([lambda: nn.Dense(3)], "must have a batch normalization to fold"),
     ],
 )
 def test_folding_refused(layers: list[Callable[[], nn.Layer]], message: str) -> None:
@@ -159,5 +159,5 @@ def test_statistics_of_one_row(rng: np.random.Generator) -> None:
         with pytest.raises(ValueError, match=r"layer batch_norm_1 takes the mean and the variance of a batch.*the batch has 1"):
             call()
     assert model.predict(np.ones((1, 3))).shape == (1, 1)
-    with pytest.raises(ValueError, match="must have a batch normalisation"):
+    with pytest.raises(ValueError, match="must have a batch normalization"):
         nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "squared_error").update_batch_statistics(np.ones((4, 3)))

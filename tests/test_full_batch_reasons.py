@@ -115,6 +115,6 @@ def test_scipy_does_not_lead_to_points_that_are_not_finite(monkeypatch: pytest.M
     monkeypatch.setattr(scipy.optimize, "minimize", astray)
     model = nn.Sequential([nn.Dense(1)], input_shape=1, seed=0)
     before = model.parameters.copy()
-    with pytest.raises(DivergenceError, match="L-BFGS-B went where the loss or the gradient is not finite"):
+    with pytest.raises(DivergenceError, match="L-BFGS-B reached a point where the loss or the gradient is not finite"):
         nn.Trainer(model, "squared_error", ScipyMinimize()).fit(np.eye(1), np.ones(1), verbose=0)
     assert np.array_equal(model.parameters, before)

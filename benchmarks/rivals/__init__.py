@@ -1,7 +1,7 @@
-"""The rivals, and the ways to run each: a module each, imported only in the process that runs it.
+"""The rivals and their variants: one module each, imported only in the process that runs it.
 
-Where a rival has several ways to run (threads, where the permutation is drawn), all are measured and the fastest
-counts. nncore is the exception: what counts is its default, and one thread is shown beside it.
+If a rival has several variants (threads, source of the permutation), all are measured and the fastest
+counts. nncore is the exception: its default counts, and one thread is shown next to it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _step(state: Any, x: Any, labels: Any) -> Any:
 
 @partial(jax.jit, static_argnames="batch", donate_argnums=0)
 def _epoch(state: Any, X: Any, y: Any, order: Any, batch: int) -> Any:
-    """The steps of an epoch; ``order`` is the permutation, or the key to draw it from."""
+    """The steps of an epoch; ``order`` is the permutation, or the key from which it is drawn."""
     if order.ndim == 0:
         order = jax.random.permutation(order, len(X))
 

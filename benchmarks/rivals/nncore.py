@@ -1,4 +1,4 @@
-"""nncore, by its public names."""
+"""nncore, through its public interface."""
 
 from __future__ import annotations
 

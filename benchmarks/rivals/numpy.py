@@ -1,4 +1,4 @@
-"""NumPy as a good user would write it for speed: everything preallocated, each step in place.
+"""NumPy, written for speed: everything preallocated, each step in place.
 
 `nncore.reference.training.MLP` is the readable form of the same training.
 """
@@ -90,7 +90,7 @@ class Trainer(Rival):
         return y
 
     def _backward(self, own: _Buffers, dz: Any) -> None:
-        """dW = dzᵀ h, db = Σ_rows dz, dh = dz W; h is overwritten by the slope of relu."""
+        """dW = dzᵀ h, db = Σ_rows dz, dh = dz W; h is overwritten by the derivative of relu."""
         for i in reversed(range(len(self.W))):
             h = own.h[i - 1] if i else own.x
             np.matmul(dz.T, h, out=self.dW[i])

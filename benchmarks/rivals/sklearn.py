@@ -31,7 +31,7 @@ class Trainer(Rival):
         self.note = "two classes share one sigmoid unit" if net.sizes[-1] == 2 else ""
 
     def load(self, weights: list[Any]) -> None:
-        """See `Rival.load`; of two output units, the one that is left gets the difference."""
+        """See `Rival.load`; for two classes, the single output unit gets the difference."""
         *hidden, last = weights
         if last.shape[1] == 2:
             last = last[:, 1:] - last[:, :1]

@@ -1,4 +1,4 @@
-"""What a training run recorded: one row per epoch."""
+"""The history of a training run: one row per epoch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["History"]
 
 _LARGER_IS_BETTER = frozenset({"accuracy", "precision", "recall", "f1", "auc", "r2"})
 _SMALLER_IS_BETTER = frozenset({"loss", "penalty", "activity_penalty", *LOSSES})
-SECOND_ORDER = (  # what second-order optimizers may tell of an iteration
+SECOND_ORDER = (  # columns that second-order optimizers may report for an iteration
     "gradient_norm", "step_length", "step_size", "damping", "trust_ratio", "radius", "beta", "evaluations", "hessian_products",
     "negative_curvature", "seconds",
 )  # fmt: skip
@@ -35,7 +35,7 @@ _HEAD, _TAIL = 5, 5
 
 
 def larger_is_better(column: str, mode: str) -> bool:
-    """Whether to look for the largest value of `column`; mode "auto" knows losses and common metrics by their names.
+    """Whether larger values of `column` are better; mode "auto" knows losses and common metrics by their names.
 
     >>> larger_is_better("val_accuracy", "auto"), larger_is_better("running_loss", "auto"), larger_is_better("steps", "max")
     (True, False, True)
@@ -58,12 +58,12 @@ class History(dict[str, NDArray[np.float64]]):
     """A table with one row per epoch and one column per loss, metric or other number.
 
     Epochs are counted from 1: ``history.row(history.best("val_loss"))`` is the row with the smallest validation loss, and
-    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may appear later than others, or be missing in a row: its value
-    there is NaN.
+    ``history["val_loss"][e - 1]`` belongs to epoch e. A column may start later than others, or be missing in a row: the missing
+    values are NaN.
 
-    It is read like a dict of the columns, and like a ``pandas.DataFrame``: iteration goes over the names of the columns,
+    It is read like a dict of columns and like a ``pandas.DataFrame``: iteration yields the names of the columns,
     ``len`` is the number of rows. So ``pandas.DataFrame(history)`` is the same table. Only `append` and `amend` change it.
-    (It is a subclass of ``dict`` because pandas makes a table of columns out of nothing else.)
+    (It is a subclass of ``dict`` because pandas accepts no other mapping as a table of columns.)
 
     >>> history = History()
     >>> history.append({"loss": 0.9, "val_loss": 1.0})
@@ -82,8 +82,8 @@ class History(dict[str, NDArray[np.float64]]):
         3  0.3000    0.8000
     """
 
-    # The columns and how many of their rows count, bound together: whatever interrupts a change leaves the table as it was
-    # before or as it is afterwards. Lists may be longer by a row that was never finished.
+    # The columns and the number of valid rows, bound together: an interrupted change leaves the table either as before or as
+    # afterwards. Lists may be longer by an unfinished row.
     _table: tuple[dict[str, list[float]], int]
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class History(dict[str, NDArray[np.float64]]):
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> History:
-        """The history with these columns, which must have the same length. None is NaN."""
+        """Make a history of these columns, which must have the same length. None becomes NaN."""
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns must have the same length, got {lengths}")
@@ -102,7 +102,7 @@ class History(dict[str, NDArray[np.float64]]):
         return history
 
     def _bind(self, columns: dict[str, list[float]], rows: int) -> None:
-        """The table from now on. ``dict`` gets the same lists, for code in C that asks for no method."""
+        """Set the table. ``dict`` gets the same lists, for C code that bypasses the methods."""
         if columns is not self._table[0]:
             dict.update(self, columns)
         self._table = columns, rows
@@ -153,7 +153,7 @@ class History(dict[str, NDArray[np.float64]]):
         return self._arrays().items()
 
     def get(self, column: str, default: Any = None) -> Any:
-        """A column, or `default` if there is none of this name."""
+        """A column, or `default` if there is no column of this name."""
         try:
             return self[column]
         except KeyError:
@@ -191,7 +191,7 @@ class History(dict[str, NDArray[np.float64]]):
         __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def row(self, epoch: int) -> dict[str, float]:
-        """The row of an epoch, from 1. IndexError if there is none."""
+        """The row of an epoch, counted from 1. IndexError if there is none."""
         columns, rows = self._table
         if not 1 <= epoch <= rows:
             raise IndexError(f"there is no epoch {epoch}: epochs go from 1 to {rows}")
@@ -237,13 +237,13 @@ class History(dict[str, NDArray[np.float64]]):
         self._bind(table, rows + len(added))
 
     def _with(self, names: Iterable[str]) -> dict[str, list[float]]:
-        """The columns, with new ones for the names that have none; the table does not have these yet."""
+        """The columns plus new columns for unknown names, which are not yet in the table."""
         columns, rows = self._table
         new = [name for name in names if name not in columns]
         return columns | {name: [math.nan] * rows for name in new} if new else columns
 
     def amend(self, values: Mapping[str, Any]) -> None:
-        """Set columns of the last row: what a callback found out about an epoch.
+        """Set columns of the last row, for example results of a callback for an epoch.
 
         >>> history = History()
         >>> history.append({"loss": 0.5})
@@ -261,7 +261,7 @@ class History(dict[str, NDArray[np.float64]]):
         self._bind(columns, rows)
 
     def to_dict(self) -> dict[str, list[float | None]]:
-        """The columns as lists of floats, ready for JSON. NaN and infinities, which JSON does not have, become None.
+        """The columns as lists of floats, ready for JSON. NaN and infinities, which JSON lacks, become None.
 
         >>> history = History()
         >>> history.append({"loss": 1.0})
@@ -274,7 +274,7 @@ class History(dict[str, NDArray[np.float64]]):
 
     @classmethod
     def from_dict(cls, columns: Mapping[str, Sequence[float | None]]) -> History:
-        """The history that `to_dict` described.
+        """Make a history from the result of `to_dict`.
 
         Raises
         ------
@@ -286,14 +286,14 @@ class History(dict[str, NDArray[np.float64]]):
         return cls.from_columns(columns)
 
     def best(self, column: str, mode: str = "auto") -> int:
-        """The epoch, from 1, of the best value; the first one among equals; NaN is never best.
+        """The epoch, counted from 1, of the best value; the first one among equals; NaN is never best.
 
         Parameters
         ----------
         column : str
         mode : {"auto", "min", "max"}, default "auto"
             "auto" is "max" for accuracy, precision, recall, f1, auc and r2, and "min" for loss, penalty and the names of
-            losses, each also behind ``val_`` or ``running_``. Other columns need "min" or "max".
+            losses, each also with prefix ``val_`` or ``running_``. Other columns need "min" or "max".
 
         Raises
         ------
@@ -328,7 +328,7 @@ class History(dict[str, NDArray[np.float64]]):
         return html_table(rows, [f"{len(self)} epochs"] if cut or not len(self) else [], text_columns=0)
 
     def _shown(self) -> tuple[list[list[str]], bool]:
-        """The columns as texts, each with its name first, and whether epochs in the middle are left out."""
+        """The columns as text, each starting with its name, and whether epochs in the middle are omitted."""
         columns, rows = self._table
         cut = rows > _HEAD + _TAIL + 1
         every = range(1, rows + 1)
@@ -343,15 +343,16 @@ class History(dict[str, NDArray[np.float64]]):
         ax: Axes | Sequence[Axes] | None = None,
         columns: Sequence[str] | None = None,
     ) -> Figure:
-        """Draw the columns against the number of epochs trained: losses in one panel, metrics in another.
+        """Plot the columns against the number of epochs: losses in one panel, metrics in another.
 
-        ``name`` is a solid line and ``val_name`` a dashed one of the same colour. Losses, and learning rates and gradient
-        norms that are asked for, get a logarithmic axis if they span more than two decades.
+        ``name`` is a solid line and ``val_name`` a dashed one of the same color. Losses, and requested learning rates and
+        gradient norms, get a logarithmic axis if they span more than two decades.
 
         Parameters
         ----------
         path : path-like, optional
-            Save the picture there; the suffix says the format. The figure is then independent of ``matplotlib.pyplot``.
+            File to save the figure to; the suffix determines the format. The figure is then independent of
+            ``matplotlib.pyplot``.
         ax : Axes or pair of Axes, optional
             Draw there: losses on the first, metrics on the second. On a single Axes the metrics are drawn only if there
             are no losses.
@@ -390,7 +391,7 @@ class History(dict[str, NDArray[np.float64]]):
         return finish(figure, path)
 
     def _draw(self, ax: Axes, columns: Sequence[str]) -> None:
-        """One panel with its legend above the axes, where it covers no curve."""
+        """Plot one panel with its legend above the axes, where it covers no curve."""
         from matplotlib.ticker import MaxNLocator
 
         epochs = np.arange(1, len(self) + 1)
@@ -420,7 +421,7 @@ class History(dict[str, NDArray[np.float64]]):
 
 
 def _format(values: list[float]) -> list[str]:
-    """Numbers of a column in one format: integers, four decimals, or exponents where decimals would hide digits."""
+    """Format the numbers of a column alike: integers, four decimals, or exponents if decimals would hide digits."""
     finite = [abs(v) for v in values if math.isfinite(v)]
     if all(v == int(v) for v in finite) and max(finite, default=0) < 1e9 and max(finite, default=0) > 1:
         style = ".0f"
@@ -437,12 +438,12 @@ def _justify(cells: list[str]) -> list[str]:
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """A row as floats; None is NaN."""
+    """Convert a row to floats; None becomes NaN."""
     return {name: _number(name, value) for name, value in row.items()}
 
 
 def _number(name: Any, value: Any) -> float:
-    """A value of the column `name`."""
+    """Convert a value of the column `name` to float."""
     if not isinstance(name, str):
         raise TypeError(f"column names must be strings, got {shown(name)}")
     try:

@@ -4,12 +4,12 @@ An initializer is a function of a shape: ``initializer(shape, rng, dtype)`` retu
 shape ``(units, inputs)``, so ``n_out = shape[0]`` and ``n_in = shape[1]``. Random values are drawn in float64 and then
 rounded, so a float32 network starts from the rounded weights of the float64 network with the same seed.
 
-Why the scale matters: with independent weights of variance s², Var(zᵢ) = n_in s² E[h²] on the way forward and
-Var(∂l/∂hⱼ) = n_out s² Var(δ) on the way back. s² = 1/n_in keeps the first, s² = 1/n_out the second, s² = 2/(n_in +
-n_out) balances both, and ReLU, which halves E[h²], asks for s² = 2/n_in.
+Why the scale matters: with independent weights of variance s², Var(zᵢ) = n_in s² E[h²] in the forward pass and
+Var(∂l/∂hⱼ) = n_out s² Var(δ) in the backward pass. s² = 1/n_in preserves the first, s² = 1/n_out the second, s² = 2/(n_in +
+n_out) balances both, and ReLU, which halves E[h²], requires s² = 2/n_in.
 
-The bare name "xavier" is refused: some texts mean N(0, 1/n_in) by it (here ``lecun_normal``), Glorot and Bengio's
-paper, PyTorch and Keras mean a variance of 2/(n_in + n_out) (here ``glorot_uniform`` and ``glorot_normal``).
+The bare name "xavier" is refused: in some texts it means N(0, 1/n_in) (here ``lecun_normal``); in Glorot and Bengio's
+paper, PyTorch and Keras it means a variance of 2/(n_in + n_out) (here ``glorot_uniform`` and ``glorot_normal``).
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ class Initializer:
         Parameters
         ----------
         shape : int or tuple of int
-            ``(units, inputs)`` for a weight. Initializers that scale with the fan, and `Orthogonal`, take two
-            dimensions only.
+            ``(units, inputs)`` for a weight. Initializers that scale with the fan, and `Orthogonal`, require two
+            dimensions.
         rng : numpy.random.Generator
-            Source of randomness; deterministic initializers draw nothing from it.
+            Source of randomness; not used by deterministic initializers.
         dtype : {"float32", "float64"}, default "float32"
 
         Raises
         ------
         ValueError
-            For a shape with a size below 1, or of the wrong number of dimensions.
+            For a shape with a size below 1, or with the wrong number of dimensions.
         TypeError
             For another dtype, or an `rng` that is not a Generator.
         """
@@ -91,11 +91,11 @@ class Initializer:
         return {"name": self.name(), **plain(fields)}
 
     def _keep(self, name: str, *least: float) -> None:
-        """Check an argument that is a number, and keep it as a float."""
+        """Check an argument that is a number, and convert it to float."""
         object.__setattr__(self, name, number(name, getattr(self, name), *least))
 
     def entry(self) -> dict[str, Any]:
-        """`config` as files have it, where a class that is not nncore's own is never taken for one that is."""
+        """`config` as stored in files, where user-defined classes are marked and never confused with nncore's own."""
         return self.config() if is_own(type(self)) else {**self.config(), "name": class_name(type(self))}
 
 
@@ -110,8 +110,8 @@ def _fans(shape: Shape) -> tuple[int, int]:
 class Zeros(Initializer):
     """W = 0.
 
-    Right for a bias. As the weights of a multilayer network it stops learning: ∂l/∂h_prev = δ W = 0 and z = h Wᵀ = 0,
-    so only the last bias moves. PyTorch ``zeros_``, Keras ``Zeros``.
+    Suitable for a bias. For the weights of a multilayer network it prevents learning: ∂l/∂h_prev = δ W = 0 and z = h Wᵀ = 0,
+    so only the last bias changes. PyTorch ``zeros_``, Keras ``Zeros``.
 
     >>> Zeros()((1, 3), np.random.default_rng(0))
     array([[0., 0., 0.]], dtype=float32)
@@ -125,7 +125,7 @@ class Zeros(Initializer):
 class Constant(Initializer):
     """W = c.
 
-    Hidden units of a layer start equal, get equal gradients and stay equal. PyTorch ``constant_``, Keras ``Constant``.
+    The hidden units of a layer start equal, get equal gradients and stay equal. PyTorch ``constant_``, Keras ``Constant``.
 
     Parameters
     ----------
@@ -203,9 +203,9 @@ def _uniform(s: float, shape: Shape, rng: np.random.Generator) -> Array:
 
 @dataclass(frozen=True)
 class LecunNormal(Initializer):
-    """W ~ N(0, 1/n_in): activations keep their variance from layer to layer where σ(z) ≈ z, as tanh near 0.
+    """W ~ N(0, 1/n_in): activations keep their variance from layer to layer if σ(z) ≈ z, like tanh near 0.
 
-    LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, §4.6. Some call it Xavier initialisation. Keras
+    LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, §4.6. Some call it Xavier initialization. Keras
     ``LecunNormal`` has the same variance but a normal distribution truncated at two standard deviations; PyTorch:
     ``kaiming_normal_(nonlinearity="linear")``.
 
@@ -236,7 +236,7 @@ class LecunUniform(Initializer):
 
 @dataclass(frozen=True)
 class FanOutNormal(Initializer):
-    """W ~ N(0, 1/n_out): gradients keep their variance from layer to layer where σ(z) ≈ z.
+    """W ~ N(0, 1/n_out): gradients keep their variance from layer to layer if σ(z) ≈ z.
 
     PyTorch: ``kaiming_normal_(mode="fan_out", nonlinearity="linear")``; Keras: ``VarianceScaling(1, "fan_out",
     "untruncated_normal")``.
@@ -299,7 +299,7 @@ class SigmoidUniform(Initializer):
 class HeNormal(Initializer):
     """W ~ N(0, 2/n_in): `LecunNormal` for ReLU, which halves E[h²].
 
-    2/n_in is the variance, √(2/n_in) the standard deviation; both are printed in the place of the other now and then.
+    2/n_in is the variance, √(2/n_in) the standard deviation; texts sometimes confuse the two.
 
     He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015, eq. 10. PyTorch ``kaiming_normal_``; Keras ``HeNormal``
     (truncated at two standard deviations).
@@ -337,7 +337,7 @@ class Orthogonal(Initializer):
     (Mezzadri, "How to generate random matrices from the classical compact groups", 2007). Saxe, McClelland, Ganguli,
     2014. PyTorch ``orthogonal_``, Keras ``Orthogonal``.
 
-    The factorisation runs on one thread, so that the bits do not depend on the number of threads.
+    The factorization runs on one thread, so that the bits do not depend on the number of threads.
 
     Parameters
     ----------
@@ -384,19 +384,19 @@ InitializerField = Converted[InitializerLike, Callable[..., Array]]
 
 
 def field() -> InitializerField:
-    """The field of an argument that is an initializer."""
+    """A field for an argument that is an initializer."""
     return Converted(lambda name, value: get(value, name))
 
 
 def get(initializer: InitializerLike, argument: str = "initializer") -> Callable[..., Array]:
-    """The initializer that a name, a configuration or an object stands for.
+    """Make an initializer from a name, a configuration or an object.
 
     Parameters
     ----------
     initializer : str, mapping or callable
         A key of `INITIALIZERS` (arguments at their defaults) or PyTorch's ``xavier_normal``, ``xavier_uniform``,
-        ``kaiming_normal``, ``kaiming_uniform``; what ``config()`` returned; or any ``f(shape, rng, dtype)``, which is
-        returned as it is.
+        ``kaiming_normal``, ``kaiming_uniform``; the result of ``config()``; or any ``f(shape, rng, dtype)``, which is
+        returned unchanged.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Losses: how far outputs are from targets. The mean over the batch is what is minimised and reported.
+"""Losses: the error of outputs against targets. The mean over the batch is minimized and reported.
 
-A loss takes targets as the user has them (integer labels, one-hot rows, soft rows, numbers) and says which op reads them how.
+A loss accepts targets in several forms (integer labels, one-hot rows, soft rows, numbers) and chooses the op and its input.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
-Function = Callable[[Array, Array], tuple[Array, Array]]  # of outputs and targets: losses and their gradient
+Function = Callable[[Array, Array], tuple[Array, Array]]  # (outputs, targets) -> (losses, gradient)
 
-SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or kept in half precision
+SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or stored in half precision
 
 
 class Levels(NamedTuple):
-    """What rows of targets say of classes."""
+    """The interpretation of rows of targets as classes."""
 
     no: float
     yes: float
-    several: bool = False  # each output says yes or no by itself
+    several: bool = False  # each output is an independent yes or no
 
 
 @dataclass
 class Targets:
-    """Targets as ops read them: integer labels (n,), or rows (n, width) in the model's dtype."""
+    """Targets in the form that ops read: integer labels (n,), or rows (n, width) in the model's dtype."""
 
     array: Array
-    one_hot: bool = False  # labels that a gather op turns into rows
-    levels: Levels | None = None  # what rows say of classes; see `Loss.judged`
-    thresholds: tuple[float, float] | None = None  # of outputs and of targets, where each output says yes or no by itself
+    one_hot: bool = False  # labels that a gather op expands to rows
+    levels: Levels | None = None  # interpretation of rows as classes; see `Loss.judged`
+    thresholds: tuple[float, float] | None = None  # of outputs and of targets, if each output is an independent yes or no
 
     @property
     def labels(self) -> bool:
@@ -57,12 +57,12 @@ class Targets:
 
     @property
     def kind(self) -> str:
-        """Which ops read them."""
+        """The key of the ops that read these targets."""
         return "one_hot" if self.one_hot else "labels" if self.labels else "rows"
 
     @property
     def tell_classes(self) -> bool:
-        """Is each target one class: a label, a one-hot row, or with one output one of 0 and 1 or of ±1?"""
+        """Whether each target is one class: a label, a one-hot row, or with one output 0 or 1, or ±1."""
         if self.kind != "rows":
             return True
         one, other = self.array == 1, self.array.min()
@@ -75,25 +75,25 @@ class Targets:
 
 
 class Loss(Value):
-    """Base of the losses. ``kernel`` is the op; a subclass says what its targets may be.
+    """Base of the losses. ``kernel`` is the op; a subclass defines the valid targets.
 
-    Every loss is a per-example number; ``dy`` is its gradient divided by the number of rows. Both are multiplied by the weight
-    of the example if there are weights, and are 0 where it is 0, also where they would be infinite or NaN.
+    Every loss is one number per example; ``dy`` is its gradient divided by the number of rows. With example weights, both are
+    multiplied by the weight of the example, and are 0 if it is 0, even where they would be infinite or NaN.
     """
 
     name: ClassVar[str]
-    threshold: ClassVar[float | None] = None  # between "no" and "yes" of an output; None: in the middle between the two targets
-    domain: ClassVar[str] = ""  # which outputs it takes, if not all
-    applies: ClassVar[str] = ""  # the activation within it, which makes no sense before it
-    off_on: ClassVar[tuple[float, float]] = (0.0, 1.0)  # what labels become as rows
+    threshold: ClassVar[float | None] = None  # of an output, between "no" and "yes"; None: the mean of the two target values
+    domain: ClassVar[str] = ""  # valid outputs, if restricted
+    applies: ClassVar[str] = ""  # the activation that the loss includes, which must not precede it
+    off_on: ClassVar[tuple[float, float]] = (0.0, 1.0)  # values of the rows made from labels
 
     @property
     def constants(self) -> tuple[float, ...]:
-        """The numbers that the op needs."""
+        """The constants of the op."""
         return ()
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
-        """Check targets and bring them into the form that the op reads."""
+        """Check targets and convert them to the form that the op reads."""
         array = as_numbers(y, argument)
         given = array.shape
         if array.ndim == 1 and width > 1:
@@ -114,11 +114,11 @@ class Loss(Value):
         """Raise if a target is outside the loss's domain."""
 
     def judged(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
-        """The targets with what accuracy needs to know of them; raises if they do not tell classes.
+        """The targets with the information needed for accuracy; raises if they do not determine classes.
 
         Labels, and rows that sum to 1 ("no" counted as 0 and "yes" as 1), name one class, the largest. In other rows each
-        output says yes or no by itself. ``known``: what the targets of the training said, for data that happen to have one of
-        the two numbers only, or one "yes" in each row.
+        output is an independent yes or no. ``known``: the interpretation of the training targets, for data that happen to
+        contain only one of the two numbers, or exactly one "yes" in each row.
         """
         if targets.kind != "rows":
             return targets
@@ -133,15 +133,15 @@ class Loss(Value):
         return replace(targets, levels=levels, thresholds=(middle if self.threshold is None else self.threshold, middle))
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
-        """The numbers for "no" and "yes" in targets."""
+        """The values of "no" and "yes" in targets."""
         return self.off_on
 
     def convert_rows(self, rows: Array) -> Array:
-        """Bring targets in range to the form of the op."""
+        """Convert valid targets to the form of the op."""
         return rows
 
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
-        """Record gathering and loss. Returns the gather op, the loss op and the per-example losses."""
+        """Record the gather op and the loss op. Returns both and the per-example losses."""
         losses = np.zeros(tape.capacity)
         gather, d = gather_targets(tape, targets, y.width, self.off_on)
         kernel = self.kernel_for(targets)
@@ -151,7 +151,7 @@ class Loss(Value):
         return gather, op, losses
 
     def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
-        """The op after the loss op that writes R{∂l/∂y} = (∂²l/∂y²) R{y}."""
+        """The op that writes R{∂l/∂y} = (∂²l/∂y²) R{y}; it follows the loss op."""
         _, _, value, d, weight = op.arrays
         return Op("rows", f"{op.kernel}_tangent", (into, y.tangent, value, d, weight), (y.width,), op.constants)
 
@@ -160,9 +160,9 @@ class Loss(Value):
         return self.name
 
     def key(self) -> Hashable:
-        """What decides over the ops: losses with equal keys share compiled programs.
+        """The properties that determine the ops: losses with equal keys share compiled programs.
 
-        Two losses of a class are the same if they hold the same; one that holds what cannot be hashed is equal only to itself.
+        Two losses of a class are equal if their attributes are; a loss with an unhashable attribute is equal only to itself.
         """
         held = tuple(vars(self).items())
         try:
@@ -173,7 +173,7 @@ class Loss(Value):
 
 
 class _Regression(Loss):
-    """Targets are numbers, one for each output; labels stand for rows of 0 and 1."""
+    """Targets are numbers, one per output; labels stand for rows of 0 and 1."""
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
@@ -210,7 +210,7 @@ class MeanAbsoluteError(_Regression):
 
 
 class Huber(_Regression):
-    """Per output ½ e² for |e| ≤ δ, δ (|e| − ½ δ) beyond, e = y − d; the mean over the outputs, as PyTorch's ``HuberLoss``.
+    """½ e² for |e| ≤ δ, otherwise δ (|e| − ½ δ), e = y − d; the mean over the outputs, as PyTorch's ``HuberLoss``.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ class Hinge(Loss):
 
 
 class _Probability(Loss):
-    """Targets in [0, 1]; ±1 is taken for two classes."""
+    """Targets in [0, 1]; ±1 is accepted for two classes."""
 
     def check_rows(self, rows: Array, argument: str) -> None:
         if rows.size and np.isin(rows, (-1.0, 1.0)).all():
@@ -262,16 +262,16 @@ class _Probability(Loss):
 class BinaryCrossEntropy(_Probability):
     """Σ_j −d_j log y_j − (1 − d_j) log(1 − y_j) per example, on probabilities y (after a sigmoid).
 
-    On the sigmoid's input ``sigmoid_cross_entropy`` is the same loss without the logarithm of 0.
+    ``sigmoid_cross_entropy`` is the same loss as a function of the sigmoid's input; it never takes the logarithm of 0.
     """
 
     name = "binary_cross_entropy"
     threshold = 0.5
-    domain = "takes outputs in (0, 1), as of a Sigmoid layer; for any outputs there is sigmoid_cross_entropy"
+    domain = "takes outputs in (0, 1), for example of a Sigmoid layer; for logits use sigmoid_cross_entropy"
 
 
 class _Distribution(_Probability):
-    """Targets are probabilities of the outputs, of which one is right."""
+    """Targets are probabilities of mutually exclusive classes, one per output."""
 
     def check_rows(self, rows: Array, argument: str) -> None:
         super().check_rows(rows, argument)
@@ -282,7 +282,7 @@ class _Distribution(_Probability):
         if len(bad):
             advice = "sample_weight=0 leaves an example out"
             if sums[bad[0]] > 1:
-                advice = "for several classes at once there is sigmoid_cross_entropy"
+                advice = "for several labels per example use sigmoid_cross_entropy"
             got = f"a sum of {sums[bad[0]]:g} in row {bad[0]}"
             raise ValueError(f"{argument} must have rows that sum to 1 for {self.name}, got {got}; {advice}")
 
@@ -290,12 +290,12 @@ class _Distribution(_Probability):
 class KLDivergence(_Distribution):
     """Σ_j d_j log d_j − d_j log y_j per example, on probabilities y (after a softmax), soft targets d; 0 log 0 = 0.
 
-    Rows of targets must sum to 1, to 0.01.
+    Rows of targets must sum to 1 ± 0.01.
     """
 
     name = "kl_divergence"
     threshold = 0.5
-    domain = "takes probabilities, as of a Softmax layer; for any outputs there is softmax_cross_entropy"
+    domain = "takes probabilities, for example of a Softmax layer; for logits use softmax_cross_entropy"
 
 
 class SigmoidCrossEntropy(_Probability):
@@ -312,8 +312,8 @@ class SigmoidCrossEntropy(_Probability):
 class SoftmaxCrossEntropy(_Distribution):
     """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
 
-    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1, to 0.01 as they may have been
-    rounded; PyTorch's ``CrossEntropyLoss``, otherwise the same, takes any.
+    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
+    rounding; PyTorch's ``CrossEntropyLoss``, otherwise the same, accepts any rows.
 
     Examples
     --------
@@ -340,7 +340,7 @@ class SoftmaxCrossEntropy(_Distribution):
         return "softmax_cross_entropy_labels" if targets.labels else "softmax_cross_entropy"
 
 
-FUNCTIONS = (types.FunctionType, types.MethodType)  # equal only if they do the same; another callable is equal to itself alone
+FUNCTIONS = (types.FunctionType, types.MethodType)  # equal only if they do the same; other callables are compared by identity
 
 
 def _function(name: str, value: Any) -> Callable[..., Any]:
@@ -356,7 +356,7 @@ class PythonLoss(Loss):
     ----------
     function : callable
         ``function(y, d)`` with outputs and targets (rows, width) returns the per-example losses (rows,) and the gradient of
-        each with respect to its outputs (rows, width). The library takes the mean over the batch of both. Both arguments are
+        each with respect to its outputs (rows, width). nncore takes the mean over the batch of both. Both arguments are
         read-only.
 
     Examples
@@ -376,11 +376,11 @@ class PythonLoss(Loss):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The function's."""
+        """The name of the function."""
         return str(getattr(self.function, "__name__", "python_loss"))
 
     def config(self) -> dict[str, Any]:
-        """Nothing: a file cannot hold the function, only its name."""
+        """Empty: a file holds only the name of the function."""
         return {}
 
     def key(self) -> Hashable:
@@ -399,7 +399,7 @@ class PythonLoss(Loss):
                 )
             value = returned(f"loss {self.name}, first its {rows} per-example losses,", result[0], (rows,))
             gradient = returned(f"loss {self.name}, second a gradient,", result[1], (rows, y.width))
-            if weight is not None:  # an example of weight 0 is left out, also where 0 times its loss would be NaN
+            if weight is not None:  # an example of weight 0 is left out, even if 0 times its loss would be NaN
                 left_out = weight[:rows] == 0
                 value, gradient = np.where(left_out, 0, value), np.where(left_out[:, None], 0, gradient)
             losses[:rows] = value if weight is None else value * weight[:rows]
@@ -428,7 +428,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def get(loss: Loss | str | Callable[..., Any]) -> Loss:
-    """A loss from an object, a name or a Python function."""
+    """Make a loss from an object, a name or a Python function."""
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str) and loss in LOSSES:
@@ -439,7 +439,7 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
 
 
 def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
-    """What ``loss.targets`` returns, as ops read it: the loss may be a user's, whose rows can be of any form."""
+    """Call ``loss.targets`` and convert the result to arrays for the ops: a user-defined loss may return rows of any form."""
     targets = loss.targets(y, width, dtype, argument)
     array = targets.array if isinstance(targets, Targets) else None
     if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
@@ -455,14 +455,14 @@ def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str =
 
 
 def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted: bool) -> tuple[list[Op], Op, Array]:
-    """Record gathering, also of the examples' weights if there are any, and loss; as `Loss.emit`."""
+    """As `Loss.emit`, and also gather example weights if there are any."""
     weight = np.zeros(tape.capacity) if weighted else None
     gather, op, values = loss.emit(tape, y, targets, weight)
     return [gather] if weight is None else [gather, Op("rows", "gather_weights", (weight, None))], op, values
 
 
 def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:
-    """The op that brings the batch's targets into the arena, to be bound to those of a run, and where it puts them."""
+    """The op that gathers the batch's targets into the arena (each run binds its targets), and its output array."""
     if targets.one_hot:
         rows = tape.array(width)
         return Op("rows", "gather_one_hot", (rows, None), (width,), off_on), rows
@@ -474,9 +474,9 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
 
 
 def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, shares: bool) -> tuple[float, float]:
-    """The two numbers that targets consist of; 0 and 1 for numbers between them, if they may be shares of classes."""
+    """The two values in the targets; 0 and 1 for values in between, if they may be probabilities of classes."""
     low, high = float(rows.min()), float(rows.max())
-    if low == high:  # one class only: which is the other?
+    if low == high:  # only one class: the other is unknown
         for pair in (known, (0.0, 1.0), (-1.0, 1.0)):
             if pair is not None and low in pair:
                 return pair
@@ -489,7 +489,7 @@ def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *
 
 
 def _are_labels(array: Array, classes: int, argument: str) -> bool:
-    """Are these integers from 0 to classes − 1?"""
+    """Whether these are integers from 0 to classes − 1."""
     _check_missing(array, argument)
     return bool((array == np.floor(array)).all() and (array >= 0).all() and (array < classes).all())
 

@@ -1,9 +1,9 @@
-"""Penalties on the weights, added to the loss: l(θ) + Σ_W r(W). Biases are left alone unless they are named.
+"""Penalties on the weights, added to the loss: l(θ) + Σ_W r(W). Biases have none unless they are named.
 
-Coupled and decoupled decay are different things. An `L2` penalty is *coupled*: its gradient λw is part of the gradient, so
-momentum keeps it and Adam divides it by √v̂ like the rest; large gradients shield their weights from it. *Decoupled* decay,
-the ``weight_decay`` of `AdamW` and `Lion`, shrinks every parameter by ηλθ beside the step and is part of no loss. The two
-are the same for plain `SGD` alone. `L1` is coupled; `ProximalL1` is decoupled.
+Coupled and decoupled weight decay differ. An `L2` penalty is *coupled*: its gradient λw is part of the gradient, so
+it enters momentum, and Adam divides it by √v̂ like the rest: weights with large gradients decay less. *Decoupled* decay,
+the ``weight_decay`` of `AdamW` and `Lion`, shrinks every parameter by ηλθ in addition to the step and is not part of the
+loss. The two are the same only for plain `SGD`. `L1` is coupled; `ProximalL1` is decoupled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class Layered(Protocol):
-    """What is read of a model."""
+    """The attributes of a model that penalties read."""
 
     @property
     def layers(self) -> Sequence[Layer]: ...
@@ -36,19 +36,19 @@ class Regularizer(Value):
     """Penalty Σ_W (l1 + proximal) Σ|w| + ½ l2 Σ w² over the weight arrays W; its gradient is l1 sign(w) + l2 w.
 
     The loss is the mean over the batch plus the penalty, so that a step of `SGD` on a batch of b examples with losses lᵢ is
-    w ← w − η((1/b) Σᵢ ∂lᵢ/∂w + l1 sign(w) + l2 w): with the sum of the gradients in the place of their mean, the strength of
-    the penalty would depend on b. The loss that training reports contains it; the column ``penalty`` shows it alone.
-    `proximal` is left to a step of its own after the optimizer's: see `ProximalL1`.
+    w ← w − η((1/b) Σᵢ ∂lᵢ/∂w + l1 sign(w) + l2 w): with the sum of the gradients instead of their mean, the strength of
+    the penalty would depend on b. The reported loss includes the penalty; the column ``penalty`` shows it separately.
+    `proximal` is applied in a separate step after the optimizer's: see `ProximalL1`.
     """
 
-    if TYPE_CHECKING:  # an annotation that is evaluated would let them be assigned to any regularizer
+    if TYPE_CHECKING:  # at run time the annotations would make them assignable for every regularizer
         l1: float
         l2: float
         proximal: float
-    l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for those it takes
+    l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for the ones it accepts
 
     def parts(self, model: Layered) -> Iterator[tuple[Parameter, Array, Regularizer]]:
-        """The arrays of the model that have a penalty, and which."""
+        """The arrays of the model that have a penalty, with their penalties."""
         for layer in model.layers:
             for name, parameter in layer.parameters.items():
                 if parameter.regularized:
@@ -60,11 +60,11 @@ class Regularizer(Value):
         for _, array, part in self.parts(model):
             w = array.ravel().astype(np.float64)
             total += (part.l1 + part.proximal) * float(np.abs(w).sum())
-            total += 0.5 * part.l2 * float(np.square(w).sum()) if part.l2 else 0.0  # which may be infinite where w is not
+            total += 0.5 * part.l2 * float(np.square(w).sum()) if part.l2 else 0.0  # may overflow for finite w
         return total
 
     def gradient(self, model: Layered) -> Array:
-        """The penalty's gradient (l1 + proximal) sign(w) + l2 w where weights are, 0 elsewhere; (n,)."""
+        """The penalty's gradient (n,): (l1 + proximal) sign(w) + l2 w for weights, 0 elsewhere."""
         gradient = np.zeros_like(model.parameters)
         for parameter, array, part in self.parts(model):
             w = array.ravel()
@@ -73,7 +73,7 @@ class Regularizer(Value):
         return gradient
 
     def curvature(self, model: Layered) -> Array:
-        """The diagonal of its second derivatives, l2 where weights are, 0 elsewhere; (n,)."""
+        """The diagonal of its second derivatives (n,): l2 for weights, 0 elsewhere."""
         curvature = np.zeros_like(model.parameters)
         for parameter, _, part in self.parts(model):
             curvature[parameter.offset : parameter.offset + parameter.size] += part.l2
@@ -87,7 +87,7 @@ class L2(Regularizer):
     """½ λ ‖W‖², gradient λ W: what PyTorch's ``weight_decay`` adds to the gradient. Keras's ``L2(λ)`` is λ ‖W‖², twice this.
 
     With `SGD` it is weight decay, w ← (1 − ηλ)w − ηg. With an optimizer that divides gradients it is not, because the step
-    divides λw as well: for decay that is the same everywhere see `AdamW`.
+    divides λw as well: for uniform decay use `AdamW`.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class L2(Regularizer):
 class L1(Regularizer):
     """λ Σ|w|, gradient λ sign(w), 0 at 0.
 
-    Weights come near 0 and swing about it, by up to a step's length; `ProximalL1` makes them exactly 0.
+    Weights oscillate around 0 by up to a step length instead of reaching it; `ProximalL1` makes them exactly 0.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ class L1(Regularizer):
 
 
 class ProximalL1(Regularizer):
-    """λ Σ|w| with exact zeros (Langford, Li & Zhang 2009; Duchi & Singer 2009): a step of its own after the optimizer's.
+    """λ Σ|w| with exact zeros (Langford, Li & Zhang 2009; Duchi & Singer 2009): a separate step after the optimizer's.
 
     w ← sign(w) max(|w| − ηλ, 0)
 
-    with η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays there until its gradient pulls harder
-    than λ. The penalty is reported like `L1`'s, but no part of it is in the gradient: clipping does not see it.
+    with η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays 0 until its gradient exceeds λ in
+    absolute value. The penalty is reported like `L1`'s, but it is not part of the gradient: clipping does not affect it.
 
     Parameters
     ----------
@@ -141,14 +141,14 @@ class ProximalL1(Regularizer):
 
     Notes
     -----
-    The threshold is ηλ for every weight whatever the optimizer: it is decoupled, as the decay of `AdamW` is. With `SGD` the
-    training ends at a minimum of l + λ Σ|w|. With momentum μ a gradient moves a weight by η/(1−μ) in the end, the threshold by
-    η: λ counts as (1−μ)λ. With an optimizer that divides gradients λ is weighed against the divided gradient, about 1 in size,
-    not against the gradient: choose λ anew, and well below 1; the η of `AdaDelta` is 1 by default. `Rprop` and
-    `DeltaBarDelta` have no η and are refused. With `Nesterov` the threshold is at θ; the point ahead moves along. Averages
-    of zeros and others are not zeros. Langford's truncated gradient is this with K = 1 and without an upper bound;
-    Tsuruoka's cumulative penalty (2009) keeps account of what each weight still owes, which matters for gradients that are
-    mostly 0.
+    The threshold is ηλ for every weight and any optimizer: it is decoupled, like the decay of `AdamW`. With `SGD`,
+    training converges to a minimum of l + λ Σ|w|. With momentum μ a gradient g finally moves a weight by ηg/(1−μ), but the
+    threshold acts with η: the effective λ is (1−μ)λ. With an optimizer that divides gradients, λ is compared with the divided
+    gradient, which is of order 1: choose a new λ, well below 1. The η of `AdaDelta` is 1 by default. `Rprop` and
+    `DeltaBarDelta` have no η and are refused. With `Nesterov` the threshold is applied at θ, and the look-ahead point moves
+    with it. An average over steps is not 0 if a weight was 0 only in some of them. Langford's truncated gradient is this with
+    K = 1 and without an upper bound; Tsuruoka's cumulative penalty (2009) accumulates the penalty not yet applied to each
+    weight, which matters for gradients that are mostly 0.
 
     Examples
     --------
@@ -194,13 +194,13 @@ def _penalties(name: str, value: Any) -> Mapping[str, Regularizer]:
 
 
 class PerLayer(Regularizer):
-    """A penalty of its own for each layer or array: what a trainer makes of a mapping.
+    """Separate penalties for layers or arrays; a trainer makes it from a mapping.
 
     Parameters
     ----------
     penalties : mapping of str to Regularizer
         "dense_1" stands for the weights of that layer, "dense_1.bias" for one array, which may be a bias or a parameter of
-        a normalisation. What is not named has no penalty.
+        a normalization. Arrays that are not named have no penalty.
 
     Examples
     --------
@@ -228,18 +228,18 @@ class PerLayer(Regularizer):
                     yield parameter, getattr(layer, name), penalty
 
     def check(self, model: Layered) -> None:
-        """Raise if a name is not that of an array, or of a layer with weights, of the model."""
+        """Raise if a name belongs to neither an array nor a layer with weights of the model."""
         arrays = [f"{layer.name}.{name}" for layer in model.layers for name in layer.parameters]
-        weighty = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
+        with_weights = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
         for name in self.penalties:
-            if name in weighty and name in arrays:
+            if name in with_weights and name in arrays:
                 raise ValueError(f"regularizer: {shown(name)} names a layer and an array of another one: rename the layer")
-            if name not in [*weighty, *arrays]:
-                raise ValueError(f"regularizer must hold names among {', '.join([*weighty, *arrays])}, got {shown(name)}")
+            if name not in [*with_weights, *arrays]:
+                raise ValueError(f"regularizer must hold names among {', '.join([*with_weights, *arrays])}, got {shown(name)}")
 
 
 def get(regularizer: Any, model: Layered) -> Regularizer | None:
-    """A regularizer for a model, from itself or from a mapping by names of layers and arrays."""
+    """Make a regularizer for a model from a Regularizer or from a mapping by names of layers and arrays."""
     if isinstance(regularizer, Mapping):
         regularizer = PerLayer(regularizer)
     if isinstance(regularizer, PerLayer):

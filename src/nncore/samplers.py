@@ -1,7 +1,7 @@
-"""Samplers: which examples an epoch takes, and in which order. ``trainer.fit(X, y, sampler=...)``.
+"""Samplers: choice and order of the examples in an epoch. ``trainer.fit(X, y, sampler=...)``.
 
-An epoch over n examples always has n places, which are cut into batches. What fills them depends on the seed and the number of
-the epoch alone, and for some samplers on the loss that each example had when it was last trained on.
+An epoch over n examples always has n positions, which are divided into batches. Their examples depend only on the seed and the
+number of the epoch, and for some samplers on the loss of each example when it was last trained on.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Int64 = NDArray[np.int64]
 
 @dataclass
 class Examples:
-    """What a sampler may know of the examples that there are.
+    """Information about the examples that a sampler may use.
 
     Attributes
     ----------
     count : int
     seed : int
-        The trainer's.
+        The trainer's seed.
     labels : int64 array (count,) or None
         Classes; only for a sampler with ``uses_labels``.
     losses : float64 array (count,) or None
-        The loss of each when it was last trained on, its sample weight included; only for one with ``uses_losses``.
+        Loss of each example when last trained on, sample weight included; only for a sampler with ``uses_losses``.
     """
 
     count: int
@@ -50,19 +50,19 @@ class Examples:
 
 
 class Sampler(Value):
-    """Base: a subclass says with which examples the places of an epoch are filled.
+    """Base class: a subclass chooses the example at each position of an epoch.
 
     Attributes
     ----------
     uses_labels, uses_losses : bool
-        What `Examples` must hold. A sampler that uses the losses begins with one pass of evaluation over the data; then each
-        example keeps the loss of the last step that it was in.
+        Whether `Examples` must hold labels or losses. A sampler that uses losses starts with one evaluation pass over the data;
+        afterwards each example keeps the loss of its last step.
     weighs : bool
-        Does it give the examples weights of its own?
+        Whether the sampler multiplies the losses by factors.
 
     Examples
     --------
-    A sampler of your own:
+    A custom sampler:
 
     >>> class Backwards(Sampler):
     ...     def order(self, examples, epoch):
@@ -78,11 +78,11 @@ class Sampler(Value):
     weighs: ClassVar[bool] = False
 
     def order(self, examples: Examples, epoch: int) -> Int64:
-        """Which example each place of an epoch, from 1, takes: (count,) numbers from 0 to count − 1."""
+        """The example at each position of an epoch (counted from 1): (count,) indices from 0 to count − 1."""
         raise NotImplementedError
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
-        """The same for some epochs after those ``done``, (epochs, count); None stands for 0, 1, 2, … in each."""
+        """The same for some epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
         rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
         return _table(rows, self, examples.count, epochs)
 
@@ -91,17 +91,17 @@ class Sampler(Value):
         return np.ones(examples.count)
 
     def take(self, chosen: Int64, count: int) -> Sampler:
-        """The sampler for some of the examples, of which there are so many: what a validation split leaves."""
+        """The sampler restricted to some of the ``count`` examples, after a validation split."""
         return self
 
     def check(self, examples: Examples) -> None:
-        """Raise if it cannot sample these."""
+        """Raise if it cannot sample these examples."""
 
 
 class Sequential(Sampler):
-    """Example i in place i, in every epoch: ``fit(shuffle=False)``.
+    """Example i at position i, in every epoch: ``fit(shuffle=False)``.
 
-    Data in an order of its own (all of one class first) makes the parameters swing to and fro in each epoch.
+    Sorted data (for example by class) makes the parameters oscillate within each epoch.
 
     >>> Sequential().orders(Examples(count=3, seed=0), 0, 2) is None
     True
@@ -117,7 +117,7 @@ class Sequential(Sampler):
 
 
 class Shuffled(Sampler):
-    """A new permutation in every epoch, each example once: what ``fit`` does by default.
+    """A new permutation in every epoch, each example once: the default of ``fit``.
 
     >>> sorted(Shuffled().order(Examples(count=4, seed=0), epoch=7).tolist())
     [0, 1, 2, 3]
@@ -135,10 +135,10 @@ class Shuffled(Sampler):
 
 
 class WithReplacement(Sampler):
-    """Each place takes any example with probability 1/n, independently of all others: the SGD of the theorems.
+    """Each position takes any example with probability 1/n, independently of all others: SGD as analyzed in theory.
 
-    The gradient of a batch is an unbiased estimate whatever came before; but of n draws about n/e ≈ 0.37 n examples are never
-    taken, and the estimate varies more than that of a permutation, whose errors cancel within the epoch.
+    The gradient of a batch is an unbiased estimate regardless of previous draws. But in n draws about n/e ≈ 0.37 n examples are
+    never taken, and the variance is larger than with a permutation, whose errors cancel within the epoch.
 
     >>> len(set(WithReplacement().order(Examples(count=1000, seed=0), epoch=1).tolist()))
     623
@@ -151,15 +151,16 @@ class WithReplacement(Sampler):
 
 
 class Weighted(Sampler):
-    """Each place takes example i with probability w_i / Σw, independently of all others.
+    """Each position takes example i with probability w_i / Σw, independently of all others.
 
-    Minimises Σ w_i l_i / Σw, another loss than the mean, without a weight on any gradient: rare examples are *seen* more often.
+    This minimizes Σ w_i l_i / Σw instead of the mean loss, without weights on the gradients: rare examples are *seen* more
+    often.
     PyTorch's ``WeightedRandomSampler``.
 
     Parameters
     ----------
     weights : array_like (n,)
-        At least 0. ``1 / np.bincount(y)[y]`` takes all classes equally often.
+        Nonnegative. ``1 / np.bincount(y)[y]`` takes all classes equally often.
 
     >>> y = np.array([0] * 90 + [1] * 10)
     >>> sampler = Weighted(1 / np.bincount(y)[y])
@@ -174,7 +175,7 @@ class Weighted(Sampler):
 
     @property
     def weights(self) -> Float64:
-        """Of each example; a copy that is read-only. Others may be assigned."""
+        """The weight of each example, as a read-only copy. Assign an array to change the weights."""
         return self._weights
 
     @weights.setter
@@ -208,11 +209,11 @@ class Weighted(Sampler):
 
 
 class Stratified(Sampler):
-    """A permutation in which every batch has nearly the classes' shares of the whole.
+    """A permutation in which every batch has nearly the class proportions of the data.
 
-    Each class is shuffled by itself and spread evenly: of n_c examples of a class the one of rank r = 0, 1, … comes to
-    (r + u_c)/n_c of the epoch, u_c ∈ [0, 1) drawn for each class and epoch. A batch then holds of each class what its share
-    is, to within one or two examples; in a plain permutation the number varies by about its square root.
+    Each class is shuffled separately and spread evenly: of the n_c examples of a class, the one of rank r = 0, 1, … is placed
+    at the fraction (r + u_c)/n_c of the epoch, u_c ∈ [0, 1) drawn for each class and epoch. The number of examples of a class
+    in a batch is then proportional to within one or two; in a plain permutation it varies by about its square root.
 
     >>> y = np.array([0] * 75 + [1] * 25)
     >>> order = Stratified().order(Examples(count=100, seed=0, labels=y), epoch=1)
@@ -235,12 +236,12 @@ class Stratified(Sampler):
 
 
 class LargestLossFirst(Sampler):
-    """Each example once an epoch, those with the largest loss first.
+    """Each example once per epoch, those with the largest loss first.
 
-    l is the loss each example had when it was last trained on; equals keep their order. The batches at the beginning of an
-    epoch are all hard examples (wrong labels among them), those at the end all easy ones: a batch's gradient is no longer an
-    estimate of the whole one, and the parameters swing within the epoch as with data in order. It pays where a step on an easy
-    example changes next to nothing.
+    l is the loss of each example when it was last trained on; ties keep their order. The batches at the beginning of an
+    epoch contain only hard examples (including mislabeled ones), those at the end only easy ones. So the gradient of a batch is
+    not an unbiased estimate, and the parameters oscillate within the epoch as with sorted data. The sampler is useful if steps
+    on easy examples change almost nothing.
 
     >>> LargestLossFirst().order(Examples(count=3, seed=0, losses=np.array([0.1, 2.0, 0.5])), epoch=1)
     array([1, 2, 0])
@@ -255,19 +256,19 @@ class LargestLossFirst(Sampler):
 
 
 class ImportanceSampling(Sampler):
-    """Examples with a large loss are taken more often, and count less each time, so that the gradient stays unbiased.
+    """Examples with a large loss are taken more often, but with a smaller weight, so that the gradient stays unbiased.
 
-    p_i = (1 − mix) l_i / Σl + mix / n, l the loss each example had when it was last trained on. Each place takes example i
-    with probability p_i, and its loss and gradient are multiplied by 1/(n p_i) ≤ 1/mix: the expected gradient of a batch is
-    that of the mean over all examples, whatever p is. Its variance is least for p ∝ ‖∇l_i‖, for which the loss stands in.
+    p_i = (1 − mix) l_i / Σl + mix / n, l the loss of each example when it was last trained on. Each position takes example i
+    with probability p_i, and its loss and gradient are multiplied by 1/(n p_i) ≤ 1/mix: for any p, the expected gradient of a
+    batch is that of the mean over all examples. Its variance is minimal for p ∝ ‖∇l_i‖, which the loss approximates.
 
-    Accuracies that are recorded while training are those of the examples taken, so of harder ones than the average.
+    Accuracies recorded during training are those of the examples taken, which are harder than the average.
 
     Parameters
     ----------
     mix : float
-        In (0, 1]. The share of uniform sampling: what bounds the factor, and brings round examples whose loss was small. 1 is
-        `WithReplacement`.
+        In (0, 1]. The fraction of uniform sampling: it bounds the factor and makes sure that low-loss examples are revisited.
+        1 is `WithReplacement`.
 
     References
     ----------
@@ -288,7 +289,7 @@ class ImportanceSampling(Sampler):
         self.mix = mix
 
     def probabilities(self, losses: Float64) -> Float64:
-        """p from the losses; a loss below 0 counts as 0."""
+        """p from the losses; negative losses count as 0."""
         losses = _without_overflow(np.maximum(losses, 0))
         total = losses.sum()
         share = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))
@@ -310,7 +311,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
 
 
 def get(sampler: Any, shuffle: Any = True) -> Sampler:
-    """A sampler from itself or its name; None stands for what ``shuffle`` says."""
+    """Make a sampler from an object or a name; None means the choice of ``shuffle``."""
     shuffle = flag("shuffle", shuffle)
     if sampler is None:
         return Shuffled() if shuffle else Sequential()
@@ -325,16 +326,16 @@ def get(sampler: Any, shuffle: Any = True) -> Sampler:
 
 
 def checked_orders(sampler: Sampler, examples: Examples, count: int, done: int, epochs: int) -> Int64 | None:
-    """What ``sampler.orders`` says, in a form that a program can take."""
+    """The result of ``sampler.orders``, checked and in the form that a program reads."""
     table = sampler.orders(examples, done, epochs)
-    own = type(sampler).orders.__module__ == __name__  # which check what a subclass draws, and make a new table each time
+    own = type(sampler).orders.__module__ == __name__  # already checked, and a new table each time
     if table is None or (own and table.shape == (epochs, count)):
         return table
     return _table(table, sampler, count, epochs)
 
 
 def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:
-    """Orders as (epochs, count) int64 numbers from 0 to count − 1: a copy, as the user may go on writing into the table."""
+    """Orders as (epochs, count) int64 indices from 0 to count − 1: a copy, as the user may modify the table later."""
     expected = f"{shown(sampler)} must fill {count} places with examples from 0 to {count - 1}"
     array = as_numbers(orders, f"the orders of {shown(sampler)}")
     if array.dtype.kind not in "iu":
@@ -348,7 +349,7 @@ def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:
 
 
 def _without_overflow(weights: Float64) -> Float64:
-    """Weights whose sum is finite: times a power of two, which leaves their ratios as they are, to the bit."""
+    """Weights scaled by a power of two so that their sum is finite; this keeps their ratios to the bit."""
     return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
 
@@ -359,7 +360,7 @@ def _uniforms(examples: Examples, epoch: int) -> Float64:
 
 
 def _draw(weights: Float64, uniforms: Float64) -> Int64:
-    """Example i where u Σw falls between w_0 + … + w_{i−1} and w_0 + … + w_i; never one of weight 0."""
+    """The example i with w_0 + … + w_{i−1} ≤ u Σw < w_0 + … + w_i; never one of weight 0."""
     ends = np.cumsum(_without_overflow(weights))
     places = np.minimum(uniforms * ends[-1], np.nextafter(ends[-1], 0))
     return np.searchsorted(ends, places, side="right")

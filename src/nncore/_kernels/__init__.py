@@ -1,4 +1,4 @@
-"""The compiled core: kernels for each instruction set, the executor, and the boundary between them and Python."""
+"""The compiled core: kernels for each instruction set, the executor, and the boundary to Python."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
     "shuffled_orders", "weight_tiles",
 ]  # fmt: skip
 
-TILE = MOST_PANEL, 256  # units and inputs of a tile of W: whole panels; with its optimizer state it stays in L2
-LARGE_TILE = 2 * MOST_PANEL, 1024  # of a W large enough to be shared out in such tiles: longer streams from memory
+TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2
+LARGE_TILE = 2 * MOST_PANEL, 1024  # for W large enough for such tiles: longer streams from memory
 LARGE = 1 << 19  # weights
 
 
@@ -45,7 +45,7 @@ if isa_name not in _TABLES:
 
 
 def available_isas() -> tuple[str, ...]:
-    """The instruction sets that are built in and that this processor has, the best last."""
+    """The instruction sets that were built and that this processor supports, the best last."""
     return tuple(_TABLES)
 
 
@@ -60,7 +60,7 @@ def op_names() -> tuple[str, ...]:
 
 
 class TileOps:
-    """Ops (name, arrays, sizes, constants) that go one after another over each tile, ready to run."""
+    """A program of ops (name, arrays, sizes, constants) that process each tile in order."""
 
     def __init__(
         self, ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int,
@@ -71,7 +71,7 @@ class TileOps:
         self._threads = 1 if pieces == 1 else None
 
     def __call__(self, coefficients: np.ndarray, step: int) -> int:
-        """Run once; 1 if an op reported a failure."""
+        """Run once; returns 1 if an op reported a failure."""
         done, _ = self.program.run(
             examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=self._threads or get_num_threads()
         )  # fmt: skip
@@ -79,13 +79,13 @@ class TileOps:
 
     @property
     def runs(self) -> int:
-        """How often they have run: no signal handler comes between a run and its being counted."""
+        """Number of runs, counted without interruption by signal handlers."""
         return int(self.program.runs)
 
 
 @functools.lru_cache(maxsize=64)
 def weight_tiles(units: int, inputs: int) -> np.ndarray:
-    """The tiles of W, (tiles, 4) int64: units [u0, u1) by inputs [j0, j1). Whole panels of units, even shares of the inputs."""
+    """The tiles of W, (tiles, 4) int64: units [u0, u1) by inputs [j0, j1). Full panels of units, equal parts of the inputs."""
     height, most = LARGE_TILE if units * inputs >= LARGE else TILE
     across = -(-inputs // most)
     width = -(-inputs // (MOST_LANES * across)) * MOST_LANES
@@ -94,5 +94,5 @@ def weight_tiles(units: int, inputs: int) -> np.ndarray:
 
 
 def packed_size(units: int, inputs: int) -> int:
-    """How many numbers the packed copy of W takes (see dense.h)."""
+    """Size of the packed copy of W, in numbers (see dense.h)."""
     return -(-units // MOST_LANES) * MOST_LANES * inputs

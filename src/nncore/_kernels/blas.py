@@ -1,10 +1,10 @@
-"""The BLAS and LAPACK of NumPy and SciPy: kept to one thread where they compute results, and in place of our own products.
+"""The BLAS and LAPACK of NumPy and SciPy: limit them to one thread where they compute results, or use them for dense products.
 
-A BLAS shares out a product by the number of its threads, by default that of the cores, and rounds differently with each number.
-So whatever reaches a result and goes through ``@``, ``dot``, ``np.linalg``, ``scipy.linalg``, ``scipy.optimize`` or
-``scipy.sparse.linalg`` runs within `one_blas_thread`, or is written without them (``np.square(w).sum()`` for ``w @ w``).
+A BLAS divides a product by the number of its threads, by default the number of cores, and its rounding depends on that number.
+So any code that affects a result and uses ``@``, ``dot``, ``np.linalg``, ``scipy.linalg``, ``scipy.optimize`` or
+``scipy.sparse.linalg`` runs within `one_blas_thread`, or avoids them (``np.square(w).sum()`` for ``w @ w``).
 
-With ``NNCORE_GEMM=blas`` the products of dense layers go to SciPy's BLAS.
+With ``NNCORE_GEMM=blas`` the products of dense layers are computed by SciPy's BLAS.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if gemm_name not in NAMES:
 
 
 def gemm_variant(dtype: Any) -> tuple[str, tuple[NDArray[np.uintp], ...]]:
-    """What to append to the names and to the arrays of a dense layer's products."""
+    """The suffix of op names and the extra arrays of a dense layer's products."""
     return ("_blas", (gemm(np.dtype(dtype).char),)) if gemm_name == "blas" else ("", ())
 
 
 @functools.cache
 def gemm(char: str) -> NDArray[np.uintp]:
-    """The address of sgemm ("f") or dgemm ("d"), in an array of one."""
+    """The address of sgemm ("f") or dgemm ("d"), in an array of one element."""
     from scipy.linalg import cython_blas
 
     capsule = cython_blas.__pyx_capi__[{"f": "sgemm", "d": "dgemm"}[char]]
@@ -53,29 +53,29 @@ def gemm(char: str) -> NDArray[np.uintp]:
 
 @functools.cache
 def _pools() -> list[Any]:
-    import scipy.linalg  # noqa: F401  SciPy may have a BLAS of its own, and only libraries that are loaded are found
+    import scipy.linalg  # noqa: F401  SciPy may have a separate BLAS, and only loaded libraries are found
     from threadpoolctl import ThreadpoolController
 
     return [pool for pool in ThreadpoolController().lib_controllers if pool.user_api == "blas"]
 
 
 class _Holder:
-    """One that wants the limit. It is known by a weak reference: one that Ctrl-C ended at a bad moment is forgotten."""
+    """A holder of the limit. It is weakly referenced, so that one interrupted by Ctrl-C is released."""
 
 
 _lock, _holders = Lock(), weakref.WeakSet[_Holder]()
-_before: list[tuple[Any, int]] | None = None  # the pools, and how many threads each had
+_before: list[tuple[Any, int]] | None = None  # the pools, and the number of threads each had
 _NO_LIMIT = nullcontext()
 
 
 def one_thread() -> AbstractContextManager[None]:
-    """Within, if products go to the BLAS, each of its calls runs on one thread: ours share out the work."""
+    """Context in which each call of a BLAS used for dense products runs on one thread: nncore's threads divide the work."""
     return _NO_LIMIT if gemm_name == "own" else one_blas_thread()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Within, or in a function that it decorates, BLAS and LAPACK run on one thread: the same bits on any number of cores.
+    """Context or decorator in which BLAS and LAPACK run on one thread: the same bits on any number of cores.
 
     The limit holds for the whole process, so the first of several Python threads sets it and the last one lifts it.
     """
@@ -98,6 +98,6 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _set(threads: int | None) -> None:
-    """The number of threads of each pool; None for what it was before."""
+    """Set the number of threads of each pool; None restores the previous numbers."""
     for pool, before in _before or ():
         pool.set_num_threads(before if threads is None else threads)

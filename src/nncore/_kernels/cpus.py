@@ -1,4 +1,4 @@
-"""How many CPUs the process may use: its affinity and the quotas of its cgroups."""
+"""Number of CPUs that the process may use: its affinity and the quotas of its cgroups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["affinity", "cgroup_quota"]
 
 
 def affinity() -> int:
-    """CPUs that the process may run on."""
+    """Number of CPUs that the process may run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
@@ -19,10 +19,10 @@ def affinity() -> int:
 
 
 def cgroup_quota(membership: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> float:
-    """CPUs whose time the cgroups of the process (v1 or v2) and their ancestors grant; infinite without a quota.
+    """CPU quota of the cgroups of the process (v1 or v2) and their ancestors, in CPUs; infinite without a quota.
 
-    A container often mounts its own cgroup as the root, under which the path in `membership` does not exist: the root counts
-    in any case.
+    A container often mounts its own cgroup as the root, where the path in `membership` does not exist: the root always
+    counts.
     """
     try:
         lines = membership.read_text().splitlines()

@@ -10,19 +10,19 @@
 #include "math/denormals.h"
 #include "team.h"
 
-static const double SECONDS_PER_QUESTION = 0.05;    /* how often `stop` is asked */
+static const double SECONDS_PER_QUESTION = 0.05;    /* interval between calls of `stop` */
 
-/* One thread's view of the run. */
+/* The state of one thread. */
 typedef struct {
     int number, count;
-    uint64_t stages;             /* how many it has come to */
-    char *tile_gradient;         /* room for a passing gradient; NULL: none passes */
+    uint64_t stages;             /* number of stages reached */
+    char *tile_gradient;         /* buffer for a tile-local gradient; NULL: none is tile-local */
     int failed;                  /* set by an op of this thread */
-    double *op_seconds;          /* where the time in each op is added up, or NULL */
-    double asked;                /* when `stop` was last asked */
+    double *op_seconds;          /* accumulated time of each op, or NULL */
+    double asked;                /* time of the last call of `stop` */
 } nn_thread;
 
-/* What the threads of a run share. */
+/* The shared state of the threads of a run. */
 typedef struct {
     const nn_program *program;
     const nn_run *run;
@@ -30,12 +30,12 @@ typedef struct {
     int64_t done;
     int home;                    /* the core of the calling thread */
     nn_share *shares;            /* (threads,) */
-    int stopped;                 /* `stop` said so: the pieces that are left are not worth computing */
+    int stopped;                 /* `stop` returned nonzero: remaining work items are skipped */
     char pad[NN_CACHE_LINE];
     nn_barrier barrier;
 } nn_team;
 
-/* The first piece of thread t: pieces are shared out in order, by their cost. */
+/* The first work item of thread t: work items are assigned in order, balanced by cost. */
 static int64_t share(const nn_stage *stage, int64_t pieces, int t, int threads) {
     if (!stage->cost) return pieces * t / threads;
     const double goal = stage->cost[pieces] * t / threads;
@@ -70,14 +70,14 @@ static void run_rows(const nn_program *program, const nn_stage *stage, const nn_
 
 static void run_tile(const nn_program *program, const nn_stage *stage, nn_context *context, const nn_thread *thread,
                      int64_t piece) {
-    const nn_op *gradient = NULL;    /* the first op of a tile whose gradient passes */
+    const nn_op *gradient = NULL;    /* the first op of a tile whose gradient is tile-local */
     context->tile_gradient = stage->passing && stage->passing[piece] ? thread->tile_gradient : NULL;
     for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
         if (piece < op->first_piece || op->last_piece <= piece) continue;
         if (!gradient) gradient = op;
         run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
     }
-    if (context->tile_gradient && thread->failed) {    /* the run ends here: its gradient is to be seen */
+    if (context->tile_gradient && thread->failed) {    /* the run ends here: store the gradient for the user */
         context->tile_gradient = NULL;
         run_op(program, gradient, context, thread, piece - gradient->first_piece, piece - gradient->first_piece + 1);
     }
@@ -89,7 +89,7 @@ static void run_piece(const nn_program *program, const nn_stage *stage, nn_conte
     else run_tile(program, stage, context, thread, piece);
 }
 
-/* Between two pieces: whether the run is to stop here.  The calling thread asks, and the stage then counts as failed. */
+/* Between two work items: whether to stop the run here.  The calling thread calls `stop`, and the stage then counts as failed. */
 static int should_stop(nn_team *team, nn_thread *thread, int may_stop) {
     const nn_run *run = team->run;
     if (!run->stop) return 0;
@@ -103,9 +103,9 @@ static int should_stop(nn_team *team, nn_thread *thread, int may_stop) {
     return __atomic_load_n(&team->stopped, __ATOMIC_RELAXED);
 }
 
-/* Each thread goes through its own share; when that is done, it takes pieces from the ends of the others': a thread whose core
- * is busy with something else does not keep all waiting.  Who computes a piece makes no difference to its bits.  What is one
- * whole runs on the calling thread: Python code in it finds its locks and its thread-local state. */
+/* Each thread processes its own share and then steals work items from the ends of the others', so that a thread whose core is
+ * busy with another process does not delay all.  The bits of a work item do not depend on the thread.  A serial stage runs on
+ * the calling thread, so that Python code in it finds its locks and its thread-local state. */
 static void run_pieces(nn_team *team, const nn_stage *stage, nn_context *context, nn_thread *thread, int may_stop) {
     const nn_program *program = team->program;
     const int64_t block = program->block_rows;
@@ -142,7 +142,7 @@ static double record_sum(const double *record, int64_t rows) {
     return (s0 + s1) + (s2 + s3);
 }
 
-/* One thread keeps what the step recorded. */
+/* One thread stores the sums and per-example values of the step. */
 static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
     double *sums = run->sums + (step - run->first_step) * (program->n_records + 1);
     for (int64_t r = 0; r < program->n_records; r++) sums[r] = record_sum(program->records[r], context->rows);
@@ -163,20 +163,20 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
             __atomic_store_n(&team->failed_stage, thread->stages, __ATOMIC_RELAXED);
         }
         meet(&team->barrier, thread->count);
-        /* A faster thread may already have failed in a later stage: only this one counts here. */
+        /* A faster thread may already have failed in a later stage: only this stage counts here. */
         const uint64_t failed = __atomic_load_n(&team->failed_stage, __ATOMIC_RELAXED);
         if (failed && failed <= thread->stages) return 0;
         if (!stage->checks_loss) continue;
-        /* Every thread takes the same sum and comes to the same conclusion: no barrier is needed for it. */
+        /* Every thread computes the same sum and the same decision: no barrier is needed. */
         const int finite = isfinite(record_sum(program->records[0], context->rows));
         if (thread->number == 0) keep_records(program, team->run, step, context);
         if (!finite && program->stops) return 0;
-        if (s == last - 1) meet(&team->barrier, thread->count);    /* or the next step would overwrite the records */
+        if (s == last - 1) meet(&team->barrier, thread->count);    /* otherwise the next step would overwrite the records */
     }
     return 1;
 }
 
-/* `start` is where the step's batch begins in its epoch. */
+/* `start` is the position of the step's batch in its epoch. */
 static void set_batch(nn_context *context, const nn_run *run, int64_t step, int64_t epoch, int64_t start) {
     const int64_t rows = run->examples - start;
     context->rows = rows <= run->batch + run->merge ? rows : run->batch;
@@ -207,7 +207,7 @@ static void run_thread(nn_team *team, int number, int count) {
         start += context.rows;
         if (start >= run->examples) start = 0, epoch++;
         good = run_stages(team, program->enter, program->leave, step, &context, &thread);
-        /* The next step's tiles come after a barrier that waits for this thread: the parts are still this step's. */
+        /* The next step's tiles follow a barrier that waits for this thread: the parts still belong to this step. */
         if (program->n_partials) {
             const double penalty = record_sum(program->partials, program->n_partials);
             if (number == 0) run->sums[(step - run->first_step + 1) * (program->n_records + 1) - 1] = penalty;
@@ -218,7 +218,7 @@ static void run_thread(nn_team *team, int number, int count) {
                 run->notes_out[(step - run->first_step) * program->n_notes + k] = record_sum(program->notes[k], program->note_parts[k]);
     }
     meet(&team->barrier, count);
-    if (number == 0) {    /* the last stages run whatever has come before */
+    if (number == 0) {    /* the last stages run in any case */
         __atomic_store_n(&team->failed_stage, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&team->stopped, 0, __ATOMIC_RELAXED);
     }

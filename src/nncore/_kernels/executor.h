@@ -6,16 +6,16 @@
 
 enum nn_axis { NN_ROWS, NN_TILES, NN_WHOLE };
 
-enum { NN_MAX_THREADS = 256 };    /* that a run can have */
+enum { NN_MAX_THREADS = 256 };    /* per run */
 
-/* Consecutive ops over the same pieces. */
+/* Consecutive ops over the same work items ("pieces"). */
 typedef struct {
     int axis;                    /* enum nn_axis */
     int64_t first_op, last_op;
-    int64_t pieces;              /* TILES; ROWS has as many as the batch has blocks */
-    const double *cost;          /* TILES: (pieces + 1,) cumulative cost, to share the pieces out; NULL: all alike */
-    const int64_t *passing;      /* TILES: (pieces,) 1 where only the ops of the piece need its gradient, but for the last step of
-                                  * a run: what a user looks at; 0 elsewhere; NULL: all 0 */
+    int64_t pieces;              /* TILES: number of work items; ROWS has one per block of the batch */
+    const double *cost;          /* TILES: (pieces + 1,) cumulative cost, for load balancing; NULL: equal costs */
+    const int64_t *passing;      /* TILES: (pieces,) 1 if only ops of the same tile read its gradient (tile-local), except in the last step of
+                                  * a run, whose gradients the user may read; else 0; NULL: all 0 */
     int checks_loss;             /* records[0] is complete when this stage ends */
 } nn_stage;
 
@@ -24,38 +24,38 @@ typedef struct {
     const nn_op *ops;
     const nn_stage *stages;
     int64_t enter, leave, n_stages;
-    int64_t block_rows;          /* rows of a ROWS piece */
-    int64_t n_records;           /* per-example columns kept: the loss, then the metrics */
+    int64_t block_rows;          /* rows of a ROWS work item */
+    int64_t n_records;           /* per-example columns: the loss, then the metrics */
     const double *const *records; /* each (batch capacity,), written by the step */
-    int64_t n_partials;          /* parts of a penalty that the step leaves behind; their sum is one more column */
+    int64_t n_partials;          /* partial sums of the penalty of a step; their sum is one more column */
     const double *partials;
-    int64_t n_notes;             /* numbers noted of a step, each the sum of parts that the step leaves behind */
+    int64_t n_notes;             /* per-step statistics, each the sum of parts that the ops store */
     const double *const *notes;
-    const int64_t *note_parts;   /* (n_notes,): how many parts */
-    int64_t tile_bytes;          /* of the largest passing gradient */
-    int64_t commits;             /* the first stage of a step that changes parameters: from here on a step runs to its end */
-    int stops;                   /* does a loss that is not finite stop the run? */
+    const int64_t *note_parts;   /* (n_notes,): number of parts */
+    int64_t tile_bytes;          /* of the largest tile-local gradient */
+    int64_t commits;             /* the first stage of a step that changes parameters: from here on a step is completed */
+    int stops;                   /* whether a loss that is not finite stops the run */
 } nn_program;
 
-/* Which steps to run and on what. An epoch is `examples` positions of `order`, cut into batches; the last may be smaller. */
+/* Which steps to run, and on what data. An epoch is `examples` positions of `order`, divided into batches; the last may be smaller. */
 typedef struct {
     int64_t first_step, last_step;   /* counted from the start of `order` */
     int64_t examples, batch;
-    int64_t merge;                   /* a last batch of at most so many rows joins the one before */
-    int64_t origin;                  /* added to where each batch starts */
+    int64_t merge;                   /* a last batch of at most this many rows is merged with the previous one */
+    int64_t origin;                  /* added to the start of each batch */
     const int64_t *order;            /* (epochs, examples) rows of the data; NULL: in sequence */
-    const double *coefficients;      /* one row a step, from first_step on; NULL: none */
+    const double *coefficients;      /* one row per step, from first_step on; NULL: none */
     int64_t coefficient_stride;
     double scale;                    /* of the losses' gradients; 0: 1 / rows, the mean over the batch */
-    int keep_denormals;              /* do not take them for 0 */
-    int prepared;                    /* the stages before the first step have nothing to do: θ is as the last run left it */
+    int keep_denormals;              /* do not flush them to 0 */
+    int prepared;                    /* skip the stages before the first step: θ has not changed since the last run */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
-    char *tile_gradients;            /* (threads, tile_bytes): for the passing gradients, by whole cache lines */
+    char *tile_gradients;            /* (threads, tile_bytes): for tile-local gradients, aligned to cache lines */
     double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
-    double *op_seconds;              /* (ops,): adds up the time in each op; on one thread only; NULL: no clock is read */
+    double *op_seconds;              /* (ops,): accumulated time of each op; on one thread only; NULL: no clock is read */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
-    double *notes_out;               /* (steps, n_notes): what was noted of each step, or NULL */
-    int (*stop)(void *);             /* asked some times a second, by the calling thread; nonzero: stop. NULL: never asked */
+    double *notes_out;               /* (steps, n_notes): the statistics of each step, or NULL */
+    int (*stop)(void *);             /* called some times per second by the calling thread; nonzero: stop. NULL: never called */
     void *stop_argument;
     int *failure;                    /* why ops stopped the run: bits of enum nn_failure; 0 before */
 } nn_run;

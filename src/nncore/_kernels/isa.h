@@ -1,4 +1,4 @@
-/* One instruction set: every kernel in float and in double, and the module that hands their table to the boundary.
+/* One instruction set: every kernel in float and in double, and the module that passes their table to the boundary.
  * The isa_*.c define NN_ISA_NAME, NN_VECTOR_BYTES and the micro-kernel's shape MR x NV (gemm.h). */
 #include <Python.h>
 #include <float.h>

@@ -1,26 +1,26 @@
-/* Numbers that kernels share with those who make their arrays: program.pyx hands them on to Python. */
+/* Constants shared by kernels and the code that makes their arrays: program.pyx exports them to Python. */
 #ifndef NNCORE_LAYOUT_H
 #define NNCORE_LAYOUT_H
 
 enum { NN_CACHE_LINE = 64 };    /* bytes */
 
-/* The packed copy of W (dense.h): panels of so many units, rounded up to whole vectors.  These are those of the instruction set
- * with the longest vectors, in float; those of all others divide them. */
+/* The packed copy of W (dense.h): panels of this many units, rounded up to full vectors.  The values are those of the instruction
+ * set with the longest vectors, in float; the values of all others divide them. */
 enum { NN_MOST_LANES = 16, NN_MOST_PANEL = 32 };
 
-/* The place of random numbers (random.h): layer << NN_LAYER_SHIFT | stream << NN_STREAM_SHIFT */
+/* The `place` of random numbers (random.h): layer << NN_LAYER_SHIFT | stream << NN_STREAM_SHIFT */
 enum { NN_LAYER_SHIFT = 16, NN_STREAM_SHIFT = 12 };
 
-/* Sums over the batch: a block of rows leaves its own in slot begin / NN_SLOT_ROWS; tiles of NN_CHANNELS channels add them up. */
+/* Sums over the batch: a block of rows stores its sums in slot begin / NN_SLOT_ROWS; tiles of NN_CHANNELS channels add them up. */
 enum { NN_SLOT_ROWS = 16, NN_CHANNELS = 64 };
 
 /* Batch normalization: a block's sums of each channel (origin, sum, square), ... */
 enum { NN_MOMENTS = 3 };
-/* ... the table of what the rows need of it (batch_norm.h), and of its derivative (normalization_tangents.h) */
+/* ... the table of constants per channel (batch_norm.h), and of their derivatives (normalization_tangents.h) */
 enum { NN_HIGH, NN_LOW, NN_SCALE, NN_SHIFT, NN_RSTD, NN_R, NN_D, NN_TABLE };
 enum { NN_R_W, NN_R_V_W, NN_R_V_B, NN_R_MEAN_TX, NN_R_P, NN_R_MEAN_G, NN_R_Q, NN_R_MEAN_TG, NN_R_TQ, NN_TANGENTS };
 
-/* Group normalization: of each group mean (high, low) and rstd */
+/* Group normalization: mean (high, low) and rstd of each group */
 enum { NN_GROUP_STATISTICS = 3 };
 
 #endif

@@ -1,16 +1,16 @@
-/* Every op, and what Python binds to it: the one declaration of its arrays, sizes and constants.
+/* The declaration of every op: the arrays, sizes and constants that Python binds to it.
  *
  *     OP(name, "arrays", "sizes", "constants")     names in their order, separated by spaces
  *
  *     y=      an array that the op writes to; all others are only read, and may be read-only
- *     b?      an array that may be missing (NULL here, None in Python); a size that may be left out at the end, and is 0 then
+ *     b?      an optional array (NULL here, None in Python); a size at the end that may be omitted, and is 0 then
  *
- * The boundary (program.pyx) checks what it binds against this, and docs/design/kernels.rst prints it, with what the names stand
- * for.  A new kernel is one line here; so is an activation with its three ops, and a loss with its two.  Where a shape or a type
- * needs saying, it stands beside the op's function. */
+ * The boundary (program.pyx) checks its bindings against this table, and docs/design/kernels.rst prints it and explains the names.
+ * A new kernel is one line here; so is an activation with its three ops, and a loss with its two.  Special shapes and types are
+ * documented at the op's function. */
 #define OP(name, arrays, sizes, constants) {#name, {op_##name##_f32, op_##name##_f64}, arrays, sizes, constants},
 
-/* Of an op over tiles of the parameters (tiles.h) the last array is their table, which the boundary puts at NN_TILE_TABLE. */
+/* The last array of an op over tiles of the parameters (tiles.h) is the tile table; the boundary stores it at NN_TILE_TABLE. */
 #define TILE_TABLE "tile_table"
 #define OVER_TILES(name, arrays, sizes, constants) OP(name, arrays " " TILE_TABLE, sizes, constants)
 
@@ -55,7 +55,7 @@ static const nn_entry nn_table[] = {
     OP(dense_backward_input_blas, "dx= dy W gemm", "units inputs dy_gap?", "")
     OP(dense_backward_weight_blas, "dW= dy x tiles gemm", "units inputs dy_gap? x_gap?", "")
 
-    /* recurrent; `new` and `gates` come with the input's part in them */
+    /* recurrent; `new` and `gates` hold the contribution of the input on entry */
     OP(simple_rnn_forward, "y= new= previous= product= packed_U", CELL, "rate")
     OP(simple_rnn_backward, "delta= carry= dy new U g=?", CELL, "rate")
     OP(gru_forward, "y= gates= q= previous= product= packed_U c", CELL, "rate")
@@ -118,7 +118,7 @@ static const nn_entry nn_table[] = {
     OP(weight_norm_weight, "W= direction length tiles packed_W=?", "units inputs", "")
     OP(weight_norm_backward, "ddirection= dlength= dW direction length tiles", "units inputs", "")
 
-    /* losses, and which examples are classified correctly */
+    /* losses, and whether examples are classified correctly */
     LOSS(squared_error, "")
     LOSS(mean_squared_error, "")
     LOSS(mean_absolute_error, "")

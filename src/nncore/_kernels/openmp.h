@@ -1,4 +1,4 @@
-/* What OpenMP says. */
+/* Queries of OpenMP. */
 #ifndef NNCORE_OPENMP_H
 #define NNCORE_OPENMP_H
 
@@ -6,7 +6,7 @@
 #include <omp.h>
 #endif
 
-/* Was it there when this was compiled? */
+/* Whether this was compiled with OpenMP. */
 static inline int nn_has_openmp(void) {
 #ifdef _OPENMP
     return 1;
@@ -15,7 +15,7 @@ static inline int nn_has_openmp(void) {
 #endif
 }
 
-/* How many threads it would use now: OMP_NUM_THREADS, OMP_THREAD_LIMIT, omp_set_num_threads; 1 without it. */
+/* Number of threads it would use now: OMP_NUM_THREADS, OMP_THREAD_LIMIT, omp_set_num_threads; 1 without OpenMP. */
 static inline int nn_openmp_threads(void) {
 #ifdef _OPENMP
     const int most = omp_get_max_threads(), limit = omp_get_thread_limit();

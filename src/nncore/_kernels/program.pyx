@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """The boundary to C: binds ops by name to NumPy arrays and runs programs without the GIL.
 
-What is bound here is checked here against what op_table.h declares: names, counts, which arrays may be missing, and that an array
-is aligned, and writeable unless the op only reads it. Shapes and dtypes are the caller's business.
+Bindings are checked against the declarations of op_table.h: names, counts, required arrays, and that an array is aligned, and
+writeable unless the op only reads it. The caller checks shapes and dtypes.
 """
 
 import os
@@ -106,21 +106,21 @@ cdef extern from "math/cpu.h" nogil:
     int nn_cpu_has_avx512()
 
 AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "serial": NN_WHOLE}
-MAX_THREADS = NN_MAX_THREADS  # that a run can have
+MAX_THREADS = NN_MAX_THREADS  # per run
 
-# Of layout.h, which says what they are.
+# Constants documented in layout.h.
 CACHE_LINE, MOST_LANES, MOST_PANEL = NN_CACHE_LINE, NN_MOST_LANES, NN_MOST_PANEL
 LAYER_SHIFT, STREAM_SHIFT = NN_LAYER_SHIFT, NN_STREAM_SHIFT
 SLOT_ROWS, CHANNELS, MOMENTS, TABLE, TANGENTS = NN_SLOT_ROWS, NN_CHANNELS, NN_MOMENTS, NN_TABLE, NN_TANGENTS
 GROUP_STATISTICS = NN_GROUP_STATISTICS
 
-# What an op found wrong with its data, which were right before the run began: they are the user's, and have been written to since.
+# Errors that ops find in their data. The data were valid before the run; the user has modified them since.
 FAULTS = {
-    NN_BAD_ROW: "the order of the examples must hold numbers of rows of the data, got one beyond them",
-    NN_BAD_LABEL: "y must be labels of the network's outputs, got one beyond them: it was changed while it was in use",
+    NN_BAD_ROW: "the order of the examples must hold row indices of the data, got one out of range",
+    NN_BAD_LABEL: "y must be labels of the network's outputs, got one out of range: it was changed while it was in use",
     NN_BAD_COLUMN: "X must be a valid sparse matrix, got a column beyond its width: its indices were changed while it was in use",
     NN_BAD_START: "X must be a valid sparse matrix, got a row outside its numbers: its indptr was changed while it was in use",
-    NN_ZERO_DIRECTION: "weight normalization needs directions of a length above 0, got a unit whose direction is all zeros",
+    NN_ZERO_DIRECTION: "weight normalization needs directions of nonzero length, got a unit whose direction is all zeros",
 }
 
 
@@ -129,7 +129,7 @@ def has_openmp():
 
 
 def openmp_threads():
-    """How many threads OpenMP would use in the calling thread; 1 without OpenMP."""
+    """Number of threads that OpenMP would use in the calling thread; 1 without OpenMP."""
     return nn_openmp_threads()
 
 
@@ -144,10 +144,10 @@ cdef tuple words(const char *text):
 
 
 cdef class Declaration:
-    """What an op takes, as op_table.h declares it: the names of its arrays, sizes and constants, in order.
+    """The declaration of an op in op_table.h: the names of its arrays, sizes and constants, in order.
 
-    ``written`` and ``optional`` have a bool for each array: does the op write to it, may it be None? Sizes beyond the first
-    ``least_sizes`` may be left out.
+    ``written`` and ``optional`` have one bool per array: whether the op writes to it, whether it may be None. Sizes beyond the
+    first ``least_sizes`` may be omitted.
     """
 
     cdef const nn_entry *entry
@@ -155,8 +155,8 @@ cdef class Declaration:
     cdef readonly tuple arrays, written, optional, sizes, constants
     cdef readonly int least_sizes
     cdef int n_arrays
-    cdef unsigned writes, needs    # bit k: array k is written to, must be there
-    cdef int places[NN_MAX_ARRAYS]    # where in nn_op each array is
+    cdef unsigned writes, needs    # bit k: array k is written, is required
+    cdef int places[NN_MAX_ARRAYS]    # index of each array in nn_op
 
     cdef int read(self, const nn_entry *entry) except -1:
         cdef list arrays = entry.arrays.decode().split()
@@ -175,7 +175,7 @@ cdef class Declaration:
         return 0
 
     cdef int check_counts(self, arrays, sizes, constants) except -1:
-        """Raise unless there are as many of each as are declared."""
+        """Raise unless the numbers of arrays, sizes and constants are as declared."""
         for kind, names, least, given in (("arrays", self.arrays, len(self.arrays), arrays), ("sizes", self.sizes, self.least_sizes, sizes),
                                           ("constants", self.constants, len(self.constants), constants)):
             if not least <= len(given) <= len(names):
@@ -184,7 +184,7 @@ cdef class Declaration:
         return 0
 
     cdef int bind(self, nn_op *op, int slot, array) except -1:
-        """Have the op work on an array."""
+        """Bind an array to the op."""
         cdef int place = self.places[slot]
         try:
             op.array[place] = address(array, &op.stride[place], &op.length[place], self.writes >> slot & 1)
@@ -193,7 +193,7 @@ cdef class Declaration:
         return 0
 
     cdef bint lacks(self, const nn_op *op, int slot) noexcept:
-        """Is an array missing that must be there?"""
+        """Whether a required array is missing."""
         return op.array[self.places[slot]] == NULL and self.needs >> slot & 1
 
 
@@ -217,7 +217,7 @@ cdef class OpTable:
         return tuple(self.index)
 
     def declaration(self, str name) -> Declaration:
-        """What an op takes."""
+        """The declaration of an op."""
         if name not in self.index:
             raise ValueError(f"unknown op {name!r}")
         return self.index[name]
@@ -230,7 +230,7 @@ cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin,
     cdef int process = getpid()
     try:
         call.function(context.rows)
-    except BaseException as error:  # kept, and raised again by the thread that runs the program
+    except BaseException as error:  # stored, and raised again by the thread that runs the program
         call.error = error
         context.failed[0] = 1
     if call.threads > 1 and getpid() != process:
@@ -239,7 +239,7 @@ cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin,
 
 
 def leave_child(error):
-    """End a child that was forked within a program: the other threads of the run, for which it would wait, are not there."""
+    """End a child that was forked within a program: it would wait for the other threads of the run, which do not exist there."""
     try:
         if error is not None:
             traceback.print_exception(error)
@@ -253,7 +253,7 @@ def leave_child(error):
 
 
 class PythonOp:
-    """A Python function of the number of rows as an op of a program; keeps the exception it raised."""
+    """A Python function of the number of rows as an op of a program; stores the exception it raised."""
 
     def __init__(self, function):
         self.function, self.error, self.threads = function, None, 1
@@ -279,7 +279,7 @@ cdef int call_stop(void *stop) noexcept with gil:
 
 
 cdef void *address(array, int64_t *stride=NULL, int64_t *length=NULL, bint writes=True) except *:
-    """Where an array's data is, how far apart its rows are and how many there are; NULL for None.
+    """The address of an array's data, its row stride and its number of rows; NULL for None.
 
     The array must be aligned, and writeable if it is written to: a buffer that is neither would end in undefined behavior, a
     segmentation fault or changed constants.
@@ -303,16 +303,16 @@ cdef void *address(array, int64_t *stride=NULL, int64_t *length=NULL, bint write
             stride[0] = view.strides[0]
         if length != NULL:
             length[0] = view.shape[0]
-    PyBuffer_Release(&view)    # whoever binds the array keeps it
+    PyBuffer_Release(&view)    # the caller that binds the array keeps it alive
     if not aligned:
         raise ValueError("an array must be aligned, got one whose elements are not")
     return data
 
 
 cdef class Exclusive:
-    """Runs of which one cannot begin within another, on the thread that the other has called Python code on.
+    """Prevents nested runs: a run cannot begin in Python code that another run calls on the same thread.
 
-    Set and cleared beside the run itself, where no signal handler of Python comes between; a forked child of another thread
+    It is set and cleared next to the run, where no Python signal handler can interrupt; a forked child of another thread
     finds it free.
     """
 
@@ -333,13 +333,13 @@ cdef class Exclusive:
 
 
 waiting = {}    # the lock that a thread waits for, by the thread's number
-LOOK = 0.25    # seconds after which a thread that waits looks whether it does so in vain
+LOOK = 0.25    # seconds after which a waiting thread checks for a deadlock
 
 
 class WatchedLock(RLock):
-    """A reentrant lock; of threads that would wait for each other forever, one gets an error.
+    """A reentrant lock; in a deadlock, one of the threads gets an error.
 
-    Compiled, so that no signal handler of Python comes between taking the lock and the block that releases it.
+    It is compiled, so that no Python signal handler runs between acquiring the lock and entering the block that releases it.
     """
 
     holder = 0
@@ -351,8 +351,8 @@ class WatchedLock(RLock):
         return True
 
     def wait(self):
-        """Take the lock, however long it takes. What looks like a circle counts if it is there twice: a holder is noted a
-        moment after it has taken a lock."""
+        """Acquire the lock, waiting without limit. A cycle counts as a deadlock if it is seen twice: a holder is registered a
+        moment after it has acquired a lock."""
         me, circles = get_ident(), 0
         waiting[me] = self
         try:
@@ -383,12 +383,13 @@ WITHIN_ITSELF = "Python code within a program, such as a loss or a layer, must n
 cdef class Program:
     """Stages of ops, bound and ready to run.
 
-    stages: list of (axis, pieces, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first piece,
-    last piece), with as many of each as op_table.h declares. An array may be None if each run binds it. Stages [0, enter) run once before the first step of a run, [leave, end) once after the last.
-    commits: the first stage that changes parameters, from which on a step is not stopped; default: none does.
-    passing: of a stage, by its number, (pieces,) int64: how many numbers a tile's gradient has where only the ops of its piece
-    need it, else 0. Such a gradient reaches the array of all gradients in the last step of a run.
-    stops: a loss that is not finite stops the run.
+    stages: list of (axis, number of work items, costs or None, checks_loss, ops); an op is (name, arrays, sizes, constants, first
+    work item, last work item), as declared in op_table.h. An array may be None if each run binds it. Stages [0, enter) run once
+    before the first step of a run, [leave, end) once after the last.
+    commits: the first stage that changes parameters, from which on a step is completed; default: no stage does.
+    passing: (work items,) int64 by index of the stage: the size of a tile's gradient if it is tile-local, that is read only by
+    ops of the same tile, else 0. A tile-local gradient is written to the full gradient array in the last step of a run.
+    stops: whether a loss that is not finite stops the run.
     exclusive: shared with other programs that cannot run within this one.
     """
 
@@ -398,8 +399,8 @@ cdef class Program:
     cdef const double **records
     cdef const double **notes
     cdef list keep
-    cdef list declarations    # of each op; None for one in Python
-    cdef int64_t missing    # how many arrays a run must bind
+    cdef list declarations    # one per op; None for an op in Python
+    cdef int64_t missing    # number of arrays that a run must bind
     cdef object tile_gradients
     cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
@@ -482,7 +483,7 @@ cdef class Program:
         free(self.notes)
 
     cdef int bind(self, list arrays) except -1:
-        """Have ops work on other arrays: (number of the op, slot, array). Raise if then one is missing."""
+        """Bind other arrays to ops: (index of the op, slot, array). Raise if one is missing afterwards."""
         cdef int64_t number
         cdef int slot
         cdef bint lacked
@@ -497,7 +498,7 @@ cdef class Program:
         return 0
 
     cdef int release(self, list arrays) except -1:
-        """Forget these arrays, which are their owner's: the next run must bind those that its ops need."""
+        """Release these arrays, which belong to the caller: the next run must bind the arrays that its ops need."""
         cdef int64_t number
         cdef int slot
         cdef bint lacked
@@ -510,7 +511,7 @@ cdef class Program:
         return 0
 
     cdef Declaration declaration(self, int64_t number, int slot):
-        """That of an op which has such a slot."""
+        """The declaration of an op that has this slot."""
         if not 0 <= number < len(self.declarations) or self.declarations[number] is None:
             raise ValueError(f"a program must be bound by the numbers of its ops, got {number}")
         cdef Declaration declaration = <Declaration>self.declarations[number]
@@ -533,7 +534,7 @@ cdef class Program:
 
     cdef int check_lengths(self, int64_t steps, int64_t last_step, int64_t examples, int64_t batch, int64_t merge, order,
                            coefficients, examples_out, notes_out) except -1:
-        """Raise unless there is room for what the steps read and write."""
+        """Raise unless the arrays are large enough for the steps."""
         if batch < 1 or examples < 0:
             raise ValueError(f"batch must be at least 1 and examples 0, got {batch} and {examples}")
         cdef int64_t rest = examples % batch
@@ -549,7 +550,7 @@ cdef class Program:
         return 0
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
-        """A passing gradient for each thread, on cache lines."""
+        """A tile-local gradient for each thread, aligned to cache lines."""
         cdef int64_t size = self.program.tile_bytes * min(max(threads, 1), NN_MAX_THREADS)
         if self.tile_gradients.size < size:
             self.tile_gradients = np.empty(size + NN_CACHE_LINE, dtype=np.uint8)
@@ -560,10 +561,10 @@ cdef class Program:
             uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1, bint stoppable=False,
             stop=None):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
-        record, last the penalty). ``bind``: (number of an op, slot, array), for this run only. ``prepared``: θ is as the last run
-        left it, so nothing has to be derived from it anew. Denormal numbers count as 0 unless ``keep_denormals``; for Python ops
-        they do not. A run that is ``stoppable`` asks some times a second, before the parameters of a step change, whether a
-        signal has come or ``stop()`` is true, and ends there."""
+        record, last the penalty). ``bind``: (index of an op, slot, array), for this run only. ``prepared``: θ has not changed
+        since the last run, so data derived from it are reused. Denormal numbers are flushed to 0 unless ``keep_denormals``, but
+        not in Python ops. A ``stoppable`` run checks several times per second, before the parameters of a step change, whether
+        a signal has arrived or ``stop()`` is true, and ends there."""
         self.alone.check()
         self.exclusive.check()
         self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, examples_out, notes_out)
@@ -761,7 +762,7 @@ cdef bint finite_doubles(const uint64_t *bits, Py_ssize_t n) noexcept nogil:
 
 
 cdef bint is_plain(const Py_buffer *view) noexcept:
-    """Is it an aligned (n, width) array of float or double, whose rows are contiguous?"""
+    """Whether it is an aligned (n, width) array of float or double with contiguous rows."""
     cdef bint real = view.format != NULL and view.format[0] in (b'f', b'd') and view.format[1] == 0
     return (real and view.ndim == 2 and view.strides[1] == view.itemsize and view.strides[0] % view.itemsize == 0
             and <uint64_t>view.buf % <uint64_t>view.itemsize == 0)
@@ -783,7 +784,7 @@ cdef bint finite_rows(const Py_buffer *view) noexcept:
 
 
 def all_finite(array):
-    """Are all numbers of an array finite? float32 and float64 whose rows are contiguous in one pass, with no copy."""
+    """Whether all numbers of an array are finite. float32 and float64 with contiguous rows: in one pass, without a copy."""
     cdef Py_buffer view
     cdef bint plain, good = True
     if type(array) is np.ndarray:
@@ -801,7 +802,7 @@ def all_finite(array):
 
 
 def _other_finite(array):
-    """Of any dtype and layout."""
+    """The same for any dtype and layout."""
     if array.dtype.kind in "biu" or not array.size:
         return True
     if array.dtype in (np.float32, np.float64) and array.flags.aligned:  # in the machine's byte order
@@ -813,7 +814,7 @@ def _other_finite(array):
 
 
 def _finite_parts(array):
-    """With NumPy, some rows at a time."""
+    """The same with NumPy, in chunks of rows."""
     array = np.atleast_1d(array)
     step = max(1, (1 << 20) // max(1, array[:1].size))
     return all(bool(np.isfinite(array[i : i + step]).all()) for i in range(0, len(array), step))

@@ -7,8 +7,8 @@ static void draw(uint32_t *random, int64_t first, int64_t count, uint64_t seed, 
     for (int64_t i = 0; i < count; i += 4) nn_philox(random + i, seed, (uint64_t)(first + i) / 4, epoch);
 }
 
-/* One of 0 … i without bias (Lemire: Fast random integer generation in an interval, 2019): a few values of the random number
- * are rejected, and another one is drawn, whose counter no element has. */
+/* An unbiased integer from 0 … i (Lemire: Fast random integer generation in an interval, 2019): a few values of the random number
+ * are rejected and redrawn with a counter that no element uses. */
 static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) {
     const uint32_t bound = (uint32_t)i + 1;
     uint64_t product = (uint64_t)random * bound;
@@ -20,7 +20,7 @@ static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) 
     return (int64_t)(product >> 32);
 }
 
-/* Fisher-Yates from inside out: element i takes a place among those before it, and what was there moves to place i. */
+/* Inside-out Fisher-Yates: element i is inserted at a random position up to i, and the element there moves to position i. */
 void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
     enum { DRAWN = 256 };
     uint32_t random[DRAWN];

@@ -1,4 +1,4 @@
-/* Orders in which to go through examples. */
+/* Random orders of examples. */
 #ifndef NNCORE_SHUFFLE_H
 #define NNCORE_SHUFFLE_H
 

@@ -1,4 +1,4 @@
-"""One op by itself, and the dense layer's products with it: for tests and benchmarks, and for whoever needs a single op."""
+"""Run a single op, and the dense layer's products: for tests, benchmarks and other direct uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run_op(
     coefficients: np.ndarray | None = None, step: int = 0, threads: int | None = None, isa: str | None = None,
     block_rows: int = 16,
 ) -> int:  # fmt: skip
-    """Run one op by itself; returns 1 if it reported a failure. ``scale`` is that of the losses' gradients, 0 for 1 / rows."""
+    """Run a single op; returns 1 if it reported a failure. ``scale`` multiplies gradients of losses; 0 means 1 / rows."""
     ops = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces)]
     one = Program(op_table(isa), dtype, [(axis, pieces, None, False, ops)], block_rows=block_rows)
     if coefficients is not None:

@@ -1,6 +1,6 @@
-/* The threads of a run: how they meet, and how they share out the pieces of a stage.  Only the executor includes this.
+/* The threads of a run: their barrier, and work stealing within a stage.  Included only by the executor.
  *
- * Without OpenMP there is one thread, which meets nobody.  Outside Linux waiting threads yield instead of sleeping. */
+ * Without OpenMP there is one thread and no barrier.  Outside Linux, waiting threads yield instead of sleeping. */
 #ifndef NNCORE_TEAM_H
 #define NNCORE_TEAM_H
 
@@ -16,15 +16,15 @@
 #endif
 #endif
 
-enum { MOST_SHARED = 0xFFFF };    /* pieces of a stage that can be shared out */
+enum { MOST_SHARED = 0xFFFF };    /* maximum number of work items of a stage */
 
 typedef struct {
-    int waiting;                 /* how many have arrived, */
-    int round;                   /* how often all have, */
-    int sleeping;                /* how many gave up spinning */
+    int waiting;                 /* threads that have arrived */
+    int round;                   /* completed rounds */
+    int sleeping;                /* threads that stopped spinning and sleep */
 } nn_barrier;
 
-/* What is left of a thread's pieces of a stage: the stage's number (32 bits), the first piece and the end (16 bits each). */
+/* A thread's remaining work items of a stage: the stage's number (32 bits), the first item and the end (16 bits each). */
 typedef struct {
     uint64_t left;
     char pad[NN_CACHE_LINE - sizeof(uint64_t)];
@@ -33,8 +33,8 @@ typedef struct {
 #ifdef _OPENMP
 enum { SPINS = 2000 };
 
-/* Sleeping until *word is no longer `value`, and waking all who sleep so.  A thread that only spins or yields may stay on the
- * core of the one it waits for; one that is woken goes to an idle core. */
+/* Sleep until *word is no longer `value`, and wake all sleeping threads.  A thread that only spins or yields may stay on the
+ * core of the thread it waits for; a thread that is woken up is scheduled on an idle core. */
 #if defined(__linux__)
 static void sleep_while(int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
 static void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
@@ -49,8 +49,8 @@ static int current_core(void) { return sched_getcpu(); }
 static int current_core(void) { return -1; }
 #endif
 
-/* A thread that wakes up on the core of the one that called it would share it for a while: off to another, and free to move
- * again. */
+/* A thread that wakes up on the core of the calling thread would share it for a while: move it to another core, then restore its
+ * affinity. */
 static void leave_core(int home) {
 #if defined(__linux__)
     cpu_set_t allowed, others;
@@ -63,7 +63,7 @@ static void leave_core(int home) {
 #endif
 }
 
-/* All threads meet: spin for some ten microseconds, then sleep. */
+/* Barrier: spin for about ten microseconds, then sleep. */
 static void meet(nn_barrier *barrier, int threads) {
     if (threads == 1) return;
     const int round = __atomic_load_n(&barrier->round, __ATOMIC_RELAXED);
@@ -88,12 +88,12 @@ static void leave_core(int home) { (void)home; }
 static void meet(nn_barrier *barrier, int threads) { (void)barrier, (void)threads; }
 #endif
 
-/* Takes a piece out of a share that was [first, last) when the stage began: its owner the first one, another thread the last
- * one; -1 if none is left. */
+/* Take a work item from a share that was [first, last) when the stage began: the owner takes the first one, another thread the
+ * last one; -1 if none is left. */
 static int64_t take_piece(nn_share *share, uint64_t stage, int64_t first, int64_t last, int own) {
     uint64_t seen = __atomic_load_n(&share->left, __ATOMIC_ACQUIRE);
     for (;;) {
-        const int begun = seen >> 32 == (stage & 0xFFFFFFFFu);    /* or else the share is still that of an earlier stage */
+        const int begun = seen >> 32 == (stage & 0xFFFFFFFFu);    /* otherwise the share is still that of an earlier stage */
         const uint64_t begin = begun ? seen >> 16 & 0xFFFF : (uint64_t)first, end = begun ? seen & 0xFFFF : (uint64_t)last;
         if (begin >= end) return -1;
         const uint64_t rest = own ? (begin + 1) << 16 | end : begin << 16 | (end - 1);

@@ -1,4 +1,4 @@
-"""How many threads a program may use, and the locks of Python threads that use the same things."""
+"""Number of threads that a program may use, and locks for Python threads."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ MAX_THREADS = program.MAX_THREADS
 
 _cpus, _quota = affinity(), cgroup_quota()  # read once: get_num_threads is called before every call of a program
 _default = min(_cpus, max(1, math.ceil(min(_quota, MAX_THREADS))), MAX_THREADS)
-_asked = 0  # by set_num_threads or NNCORE_NUM_THREADS; 0: by nobody
-_source = ""  # who asked
+_asked = 0  # set by set_num_threads or NNCORE_NUM_THREADS; 0: not set
+_source = ""  # of _asked
 _forked = False  # libgomp's pool of threads does not survive a fork: a child that opened a parallel region would hang
 
 
 def set_num_threads(n: int) -> None:
-    """Use at most ``n`` threads in each call from now on, whatever OpenMP, the affinity or a CPU quota say.
+    """Use at most ``n`` threads in each call from now on, regardless of OpenMP, affinity and CPU quota.
 
     The results do not depend on it: the same seed gives the same bits for any number of threads.
 
     Parameters
     ----------
     n : int
-        From 1 to 256. Without OpenMP, and in a forked child, every call runs on one thread whatever ``n`` is.
+        From 1 to 256. Without OpenMP, and in a forked child, every call runs on one thread regardless of ``n``.
 
     Examples
     --------
@@ -48,20 +48,20 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """The number of threads a call may use.
 
-    What ``set_num_threads`` or ``NNCORE_NUM_THREADS`` asked for. Otherwise the smallest of
+    The value set by ``set_num_threads`` or ``NNCORE_NUM_THREADS``. Otherwise the minimum of
 
     - the number of CPUs in the affinity of the process, as it was at import,
     - the CPU quota of its cgroup (a container's limit), rounded up, as it was at import,
     - the number of threads that OpenMP would use in the calling Python thread: ``OMP_NUM_THREADS``, ``OMP_THREAD_LIMIT`` or
       ``threadpoolctl.threadpool_limits``.
 
-    `show_config` tells which of these it is.
+    `show_config` shows which of these applies.
     """
     return _asked or min(_default, program.openmp_threads())
 
 
 def source_of_threads() -> str:
-    """Where the number of threads comes from."""
+    """The origin of the number of threads."""
     if _forked:
         return "a forked child cannot use OpenMP"
     if not program.has_openmp():
@@ -81,9 +81,9 @@ def _ask(n: int, source: str) -> None:
 
 
 class Lock(program.WatchedLock):
-    """A reentrant lock that a forked child finds free, unless the thread that forked has it.
+    """A reentrant lock that is free in a forked child, unless the forking thread holds it.
 
-    Of the threads of the parent only the one that forked exists in the child: what another one holds would never be released.
+    Only the forking thread exists in the child: a lock held by another thread would never be released.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Lock(program.WatchedLock):
         _locks.add(self)
 
     def renew(self) -> None:
-        """In a forked child: free, or held by this thread as before."""
+        """Reset in a forked child: free, or held by this thread as before."""
         if self.acquire(blocking=False):
             self.release()
         else:

@@ -1,4 +1,4 @@
-"""What a model is and what it can be asked."""
+"""Models: networks, their files, and the curvature of their loss."""
 
 from nncore.model.sequential import Sequential, load
 

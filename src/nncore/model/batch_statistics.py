@@ -1,4 +1,4 @@
-"""What is done to a trained network's batch statistics: taken over a whole data set, and merged into the layer before."""
+"""Batch statistics of a trained network: recompute them over a data set, or fold them into the preceding layers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
         layer for layer in model.layers if isinstance(layer, BatchNorm) and layer.track_running_stats and not layer.frozen
     ]
     if not layers:
-        raise ValueError("model must have a batch normalisation whose running averages are not frozen, got none")
+        raise ValueError("model must have a batch normalization whose running averages are not frozen, got none")
     batch = min(fields.count("batch_size", batch_size), len(rows))
     merge = batch > 1 and len(rows) % batch == 1
     if not merge:
@@ -54,14 +54,14 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
 
 
 def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
-    """Merge each batch normalisation into the `Dense` before it: see `Sequential.fold_batch_norm`."""
+    """Fold each batch normalization into the preceding `Dense`: see `Sequential.fold_batch_norm`."""
     pairs = {}
     for before, layer in zip([None, *model.layers], model.layers, strict=False):
         if isinstance(layer, BatchNorm):
             _check_foldable(before, layer)
             pairs[str(before.name)] = layer  # type: ignore[union-attr]
     if not pairs:
-        raise ValueError("model must have a batch normalisation to fold, got none")
+        raise ValueError("model must have a batch normalization to fold, got none")
     layers = [_folded(layer, str(layer.name) in pairs) for layer in model.layers if not isinstance(layer, BatchNorm)]
     other = make(type(model), layers, model.input_shape, model.dtype, model.seed)
     for layer in other.layers:
@@ -96,7 +96,7 @@ def _folded(layer: Layer, with_bias: bool) -> Layer:
 
 
 def _constants(layer: BatchNorm) -> tuple[Array, Array]:
-    """y = scale x + shift, in double, of all channels."""
+    """Scale and shift of all channels, y = scale x + shift, in double precision."""
     scale, shift = np.ones(layer.channels), np.zeros(layer.channels)
     chosen = slice(None) if layer.units is None else list(layer.units)
     rstd = 1 / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)

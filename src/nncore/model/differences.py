@@ -1,4 +1,4 @@
-"""Central differences, to compare a gradient with, and how far they can be trusted."""
+"""Compare a gradient with central differences, taking their accuracy into account."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["relative_error"]
 
 Array = NDArray[Any]
 
-STEP = 6e-6  # near the cube root of the machine's precision
-ROUNDING = 1e-9  # of a difference, relative to the loss: fifty roundings of it, divided by 2 STEP
-TRUNCATION = 10  # of a difference, relative to the bend h² f″: it is h² f‴/6
-SUSPECT = 1e-4  # relative error of a number for which a kink is looked for
+STEP = 6e-6  # near the cube root of the machine epsilon
+ROUNDING = 1e-9  # rounding error of a difference relative to the loss: fifty roundings, divided by 2 STEP
+TRUNCATION = 10  # truncation error h² f‴/6 of a difference, relative to the second difference h² f″
+SUSPECT = 1e-4  # relative error from which on a kink is looked for
 
 
 def relative_error(
     name: str, value: Callable[[], float], here: float, values: Array, gradient: Array, chosen: Array
 ) -> float:  # fmt: skip
-    """The relative error of some numbers of a gradient, those at ``chosen``, as ``Sequential.check_gradients`` defines it.
+    """Relative error of the elements ``chosen`` of a gradient, as ``Sequential.check_gradients`` defines it.
 
     Parameters
     ----------
     name : str
-        Of the array, for messages.
+        Name of the array, for messages.
     value : callable
-        The loss at the present ``values``, which are changed in place and put back.
+        Returns the loss at the current ``values``, which are changed in place and restored.
     here : float
-        Its value as they are, finite.
+        The loss at the unchanged values, finite.
     values, gradient : arrays (n,)
     chosen : array of int
     """
@@ -54,7 +54,7 @@ def relative_error(
 
 
 def _sides(name: str, value: Callable[[], float], values: Array, i: int, h: float) -> tuple[float, float]:
-    """The loss with the number i larger and smaller by h."""
+    """The loss with element i increased and decreased by h."""
     before, sides = values[i], []
     for moved in (before + h, before - h):
         values[i] = moved
@@ -69,12 +69,12 @@ def _sides(name: str, value: Callable[[], float], values: Array, i: int, h: floa
 
 
 def _warn_of_kink(name: str, value: Callable[[], float], here: float, values: Array, i: int, h: float) -> bool:
-    """Warn, and return True, if the slopes on both sides do not draw near each other as the distance shrinks.
+    """Warn, and return True, if the one-sided derivatives do not approach each other as the distance shrinks.
 
     Those of a smooth loss do.
     """
     jumps = []
-    for distance in (h, 8 * h):  # of a smooth loss 8 times as large at 8 times the distance, at a kink about the same
+    for distance in (h, 8 * h):  # at 8 times the distance: 8 times as large for a smooth loss, about the same at a kink
         above, below = _sides(name, value, values, i, distance)
         jumps.append(abs(above + below - 2 * here) / distance)
     kink = jumps[0] > 1e3 * ROUNDING * abs(here) and jumps[1] < 4 * jumps[0]
@@ -82,8 +82,8 @@ def _warn_of_kink(name: str, value: Callable[[], float], here: float, values: Ar
         above, below = _sides(name, value, values, i, h)
         warn(
             f"check_gradients: the loss has a kink at {name}, number {i}: its slope is {(here - below) / h:.3g} on one side "
-            f"and {(above - here) / h:.3g} on the other, so there is no derivative to compare with. Take inputs that avoid "
-            "it, such as some that make no input of a ReLU 0"
+            f"and {(above - here) / h:.3g} on the other, so there is no derivative to compare with. Use inputs that avoid "
+            "it, for example such that no input of a ReLU is 0"
         )
     return kink
 

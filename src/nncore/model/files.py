@@ -1,4 +1,4 @@
-"""Files of models: how a model is described, and built again from its description."""
+"""Files of models: describe a model, and rebuild it from its description."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ N = TypeVar("N", bound=Network)
 
 def save_model(model: Network, path: Target) -> None:
     """Write structure, parameters and state."""
-    with model.lock:  # between two steps of a training in another thread
+    with model.lock:  # so that a training in another thread is between two steps
         check_arrays(model, model_arrays(model), named(path))
         about = {"kind": "model", "model": model_config(model), **column_names_of(model)}
         data = archive.pack(path, all_arrays(model), about)
@@ -38,7 +38,7 @@ def save_model(model: Network, path: Target) -> None:
 
 
 def load_model(path: Source, custom_layers: Mapping[str, type[Layer]] | None, make: Callable[..., N]) -> N:
-    """The model of a file, as ``make(layers, input_shape, dtype=…, seed=…)`` builds it."""
+    """Load a model; ``make(layers, input_shape, dtype=…, seed=…)`` builds it."""
     if custom_layers is not None and not isinstance(custom_layers, Mapping):
         raise TypeError(f"custom_layers must be a mapping of names to classes of layers, got {shown(custom_layers)}")
     custom = dict(custom_layers or {})
@@ -59,7 +59,7 @@ def load_model(path: Source, custom_layers: Mapping[str, type[Layer]] | None, ma
 
 
 def read(path: Source, custom: Collection[str]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays and description, layers described as in the newest format; ``custom``: names of layers of the user's."""
+    """Arrays and description, converted to the newest format; ``custom``: names of user-defined layers."""
     arrays, about = archive.read(path)
     if about["format"] == 1:
         try:
@@ -71,13 +71,13 @@ def read(path: Source, custom: Collection[str]) -> tuple[dict[str, Array], dict[
 
 
 def mark_custom(entries: Iterable[Any], own: Collection[str]) -> list[Any]:
-    """Descriptions of the first format, with all classes but nncore's own marked as custom."""
+    """Mark all classes of a description in format 1 as custom, except nncore's own."""
     known = [not isinstance(entry.get("class"), str) or entry["class"] in own for entry in entries]
     return [e if k else {**e, "class": CUSTOM + e["class"]} for e, k in zip(entries, known, strict=True)]
 
 
 def _layer_config(layer: Layer) -> dict[str, Any]:
-    """What makes the layer again; refused if arguments of its constructor are missing."""
+    """The layer's constructor arguments; ValueError if some are missing."""
     config = {"name": layer.name, **layer.config()}
     parameters = inspect.signature(type(layer)).parameters.values()
     named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -112,13 +112,13 @@ def scalers_of(model: Network) -> dict[str, Scaler]:
 
 
 def column_names_of(model: Network) -> dict[str, Any]:
-    """The names of the columns that the model and its scalers know: no part of what a checkpoint must agree with."""
+    """Column names of the model and its scalers. A checkpoint need not agree with them."""
     of_scalers = {f"{name}.feature_names_in_": scaler.feature_names_in_ for name, scaler in scalers_of(model).items()}
     return {"feature_names": model.feature_names, **of_scalers}
 
 
 def restore_scalers(model: Network, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-    """Take over scalers and names of columns."""
+    """Restore scalers and column names."""
     for name in ("input_scaler", "target_scaler"):
         if name in about["model"]:
             own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
@@ -131,7 +131,7 @@ def model_arrays(model: Network) -> dict[str, Array]:
 
 
 def all_arrays(model: Network) -> dict[str, Array]:
-    """The model's arrays and its scalers'."""
+    """The arrays of the model and of its scalers."""
     of_scalers = {f"{name}.{key}": getattr(scaler, key) for name, scaler in scalers_of(model).items() for key in scaler.saved}
     return model_arrays(model) | of_scalers
 
@@ -139,8 +139,8 @@ def all_arrays(model: Network) -> dict[str, Array]:
 def _build(
     config: Mapping[str, Any], classes: Mapping[str, type[Layer]], sizes: tuple[int, ...], make: Callable[..., N]
 ) -> N:  # fmt: skip
-    """The model of a description, if it has as many numbers as the file: nothing is allocated for one that has not."""
-    shape = layout.checked_shape(tuple(config["input_shape"]))  # before anything is multiplied by it
+    """Build the described model. If its sizes differ from those of the file, raise before allocating anything."""
+    shape = layout.checked_shape(tuple(config["input_shape"]))  # before any size is computed from it
     expected = layout.declare([_layer(entry, classes) for entry in config["layers"]], shape)
     for name, wanted, size in zip(("parameters", "state"), expected, sizes, strict=True):
         if wanted != size:

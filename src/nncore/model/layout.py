@@ -1,4 +1,4 @@
-"""Where everything of a model lies: names and shapes of its layers, and their arrays within the vectors θ, ∂l/∂θ and state."""
+"""Memory layout of a model: names and shapes of its layers, and their arrays within the vectors θ, ∂l/∂θ and state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 def check_layers(layers: Sequence[Any]) -> None:
-    """Raise unless all are layers, none of them twice or of another model."""
+    """Raise unless all are layers, each occurs once and none belongs to another model."""
     if not layers:
         raise ValueError("layers must hold at least one layer, got none")
     earlier: set[int] = set()
@@ -39,7 +39,7 @@ def check_layers(layers: Sequence[Any]) -> None:
 
 
 def name_layers(layers: Iterable[Layer]) -> None:
-    """Give those without a name one, such as ``dense_2``."""
+    """Give unnamed layers a name such as ``dense_2``."""
     counts: Counter[str] = Counter()
     for layer in layers:
         kind = layer.default_name()
@@ -51,7 +51,7 @@ def name_layers(layers: Iterable[Layer]) -> None:
 
 
 def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Have each layer declare shapes, parameters and state, and give these offsets; returns the sizes of θ and state."""
+    """Let each layer declare shapes, parameters and state, and assign offsets; returns the sizes of θ and state."""
     shape, size, kept = input_shape, 0, 0
     for layer in layers:
         own = vars(layer)
@@ -63,7 +63,7 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
 
 
 def _with_offsets(arrays: Mapping[str, Any], first: int) -> tuple[Mapping[str, Any], int]:
-    """Parameters or states one after another from ``first`` on, read-only as programs depend on it; and where they end."""
+    """Place parameters or states consecutively from offset ``first`` on; returns a read-only mapping and the end offset."""
     placed = {}
     for name, array in arrays.items():
         placed[name], first = replace(array, offset=first), first + array.size
@@ -82,9 +82,9 @@ def place_arrays(layers: Iterable[Layer], parameters: Array, gradients: Array, s
 
 
 def draw(layers: Iterable[Layer], seed: int) -> None:
-    """Initial values. Each array has a generator of its own, made from (seed, layer, array).
+    """Set initial values. Each array has a separate generator, seeded with (seed, layer, array).
 
-    None of them is ``default_rng(seed)``, with which data of the same seed may have been drawn.
+    None of them equals ``default_rng(seed)``, which may have generated the user's data.
     """
     for number, layer in enumerate(layers):
         for name, state in layer.states.items():

@@ -1,4 +1,4 @@
-"""Network: layers in a row, their parameters in one vector θ, and everything that it computes."""
+"""Network: a sequence of layers, their parameters in one vector θ, and the compiled passes."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ Array = NDArray[Any]
 
 N = TypeVar("N", bound="Network")
 
-FORWARD_ROWS = 1024  # rows that a forward pass takes at a time,
-MOST_FORWARD_ROWS = 16384  # or up to so many where they are not enough work for several threads
+FORWARD_ROWS = 1024  # rows per batch of a forward pass,
+MOST_FORWARD_ROWS = 16384  # or up to this many if they are too little work for several threads
 
 
 MADE = "the model is made", "make a new model"
@@ -57,7 +57,7 @@ WITHIN_GRADIENTS = (
 class Network(Sealed):
     """Base of `Sequential`: θ, scaling, and the compiled forward and backward passes."""
 
-    layers: Fixed[tuple[Layer, ...]] = Fixed(*MADE)  # what is compiled holds their arrays: no layer can be exchanged
+    layers: Fixed[tuple[Layer, ...]] = Fixed(*MADE)  # compiled programs hold their arrays: no layer can be replaced
     dtype: Fixed[np.dtype[Any]] = Fixed(advice="astype returns a converted copy")
     seed: Fixed[int] = Fixed(*MADE)
     input_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
@@ -72,7 +72,7 @@ class Network(Sealed):
             raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
         self.layers: tuple[Layer, ...] = tuple(layers)
         try:
-            if dtype is None:  # which NumPy takes for float64
+            if dtype is None:  # NumPy interprets None as float64
                 raise TypeError
             self.dtype: np.dtype[Any] = np.dtype(dtype)
         except (TypeError, ValueError):
@@ -95,17 +95,17 @@ class Network(Sealed):
         self._feature_names: tuple[str, ...] | None = None
         self._recordings = LRUCache()
         self._cache_lock = _kernels.Lock()
-        # Held by whatever changes parameters, gradients or state, some steps at a time, and by what copies them.
+        # Held while code changes parameters, gradients or state (for a few steps at a time) or copies them.
         self.lock: _kernels.Lock = _kernels.Lock()
         self.gradients_in_use: _kernels.Exclusive = _kernels.Exclusive(WITHIN_GRADIENTS)
         for part in (part for layer in self.layers for part in layer.parts):
             vars(part)["owner"] = weakref.ref(self)
-        self._basic = frozenset([*vars(self), "_basic", "_made"])  # all else is of a subclass
+        self._basic = frozenset([*vars(self), "_basic", "_made"])  # other attributes belong to a subclass
 
     if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
         def __setattr__(self, name: str, value: Any) -> None:
-            """Assigned to, the vectors take the numbers: the layers' arrays are views into them."""
+            """Copy numbers assigned to a vector into it: the layers' arrays are views into the vectors."""
             if name in ("parameters", "gradients", "state") and name in self.__dict__:
                 overwrite(name, self.__dict__[name], value)
             else:
@@ -115,18 +115,18 @@ class Network(Sealed):
         __getattr__ = missing_method
 
     def initialize(self, seed: int | None = None) -> None:
-        """Draw all parameters anew, from ``seed`` or that of the model. Each array has a generator of its own."""
+        """Draw new initial parameters, from ``seed`` or the model's seed. Each array has a separate generator."""
         seed = self.seed if seed is None else count("seed", seed, 0)
         kept = self.parameters.copy(), self.state.copy()
         try:
             layout.draw(self.layers, seed)
-        except BaseException:  # of an initializer of the user's: nothing has changed
+        except BaseException:  # raised by a user-defined initializer: nothing has changed
             self.parameters[...], self.state[...] = kept
             raise
 
     @property
     def input_scaler(self) -> Scaler | None:
-        """What scales the inputs, if anything does."""
+        """The scaler of the inputs, or None."""
         return self._input_scaler
 
     @input_scaler.setter
@@ -135,7 +135,7 @@ class Network(Sealed):
 
     @property
     def target_scaler(self) -> Scaler | None:
-        """What scales the targets, and is inverted at prediction, if anything is."""
+        """The scaler of the targets, inverted at prediction, or None."""
         return self._target_scaler
 
     @target_scaler.setter
@@ -146,9 +146,9 @@ class Network(Sealed):
     def feature_names(self) -> tuple[str, ...] | None:
         """The names of the columns of the data frame that the model was first trained on, or None.
 
-        Data frames with other names, or in another order, are refused from then on; arrays, which have no names, are taken.
-        Assign None to forget them, or the names yourself. An ``input_scaler`` keeps the names that it was fitted on in
-        addition, as its ``feature_names_in_``, and a ``target_scaler`` those of the targets.
+        From then on, data frames with other names or in another order are refused; arrays, which have no names, are accepted.
+        Assign None to forget the names, or assign other names. An ``input_scaler`` also keeps the names that it was fitted on,
+        as its ``feature_names_in_``, and a ``target_scaler`` those of the targets.
         """
         return self._feature_names
 
@@ -157,7 +157,7 @@ class Network(Sealed):
         self._feature_names = names_of_columns("feature_names", names, math.prod(self.input_shape))
 
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
-        """X checked, scaled if there is an ``input_scaler``, as (n, width) in the model's dtype; n may be 0 if ``empty``."""
+        """Check X and scale it by the ``input_scaler``, if any: (n, width) in the model's dtype; n may be 0 if ``empty``."""
         check_column_names(X, self._feature_names, argument)
         if self._input_scaler is None:
             return as_rows(X, self.input_shape, self.dtype, argument, empty=empty)
@@ -175,17 +175,17 @@ class Network(Sealed):
             return self.scaled_rows(X, argument, empty=empty)
         if self._input_scaler is not None:
             raise TypeError(
-                f"{argument} must be dense for a model with an input_scaler, which would move its zeros, got a sparse "
-                f"{type(X).__name__}: take {argument}.toarray(), or scale it beforehand in a way that keeps them"
+                f"{argument} must be dense for a model with an input_scaler, which would change its zeros, got a sparse "
+                f"{type(X).__name__}: use {argument}.toarray(), or scale it beforehand in a way that keeps zeros"
             )
         return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
 
     def scaled_targets(self, y: Any, argument: str = "y") -> Any:
-        """The targets y, scaled if there is a ``target_scaler``."""
+        """The targets y, scaled by the ``target_scaler``, if any."""
         return y if self._target_scaler is None else self._target_scaler.transformed(y, argument)
 
     def __getitem__(self, key: int | str) -> Layer:
-        """A layer by number or by name."""
+        """A layer by position or name."""
         if isinstance(key, (int, np.integer)):
             return self.layers[key]
         for layer in self.layers:
@@ -194,7 +194,7 @@ class Network(Sealed):
         raise KeyError(f"no layer {shown(key)}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
     def _ipython_key_completions_(self) -> list[str]:
-        """What ``model["`` may be completed to."""
+        """Completions of ``model["``."""
         return [str(layer.name) for layer in self.layers]
 
     def copy(self) -> Self:
@@ -202,7 +202,7 @@ class Network(Sealed):
         return self.astype(self.dtype)
 
     def astype(self, dtype: DTypeLike) -> Self:
-        """A copy of the model, its parameters converted."""
+        """A copy of the model with converted parameters."""
         layers = copy.deepcopy([unbound(layer) for layer in self.layers])
         other = make(type(self), layers, self.input_shape, dtype, self.seed)
         other.__setstate__(copy.deepcopy(self.__getstate__()))
@@ -212,12 +212,12 @@ class Network(Sealed):
         return self.astype(self.dtype)
 
     def __reduce__(self) -> Any:
-        """For processes that hand models to each other. Files that last: ``save``."""
+        """For passing models between processes. For permanent files use ``save``."""
         layers = [unbound(layer) for layer in self.layers]
         return make, (type(self), layers, self.input_shape, self.dtype, self.seed), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        """The numbers, the scalers, the names of the columns, and what a subclass has added."""
+        """The numbers, the scalers, the column names, and the attributes of a subclass."""
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
         named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names")}
@@ -229,17 +229,17 @@ class Network(Sealed):
         self._complete()
 
     def _cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """A compiled object from the cache; made if it is not there."""
+        """A compiled object from the cache; made if missing."""
         with self._cache_lock:
             return self._recordings.get((*key, self.variant), make)
 
     @property
     def variant(self) -> tuple[Any, ...]:
-        """Of all layers, what decides which ops they record."""
+        """The properties of all layers that determine which ops they record."""
         return tuple([layer.variant for layer in self.layers])
 
     def check_batches(self, rows: int, batch: int, *, training: bool, hint: str = "") -> None:
-        """Raise if a layer cannot work on the smallest of the batches that so many rows make."""
+        """Raise if a layer cannot work on the smallest batch that this number of rows gives."""
         smallest = rows % batch or batch
         for layer in self.layers:
             if smallest < layer.smallest_batch(training):
@@ -256,9 +256,9 @@ class Network(Sealed):
         ----------
         X : array_like, ``(n, *input_shape)``, or a sparse matrix of SciPy, (n, inputs)
         training : bool
-            Compute as in training (batch statistics, noise). Then all rows are one batch.
+            Compute as in training (batch statistics, noise), with all rows as one batch.
         step : int
-            With ``training``: the noise is that of this training step. The same step has the same noise.
+            With ``training``: the training step whose noise is used. The same step has the same noise.
 
         Returns
         -------
@@ -269,14 +269,14 @@ class Network(Sealed):
         return self._passes(rows, 1, capacity, training, training, step)[0]
 
     def predict(self, X: Any) -> Array:
-        """The output for the rows of X, in inference mode: ``forward(X)``, in the units of the targets. No rows have none."""
+        """The output for the rows of X in inference mode: ``forward(X)``, in the units of the targets. X may be empty."""
         return self._in_target_units(self.forward(X))
 
     def predict_samples(self, X: Any, samples: int = 100, *, step: int = 0) -> Array:
-        """Outputs with the noise left on (Monte-Carlo dropout), all else in inference mode.
+        """Outputs with the noise left on (Monte-Carlo dropout), otherwise in inference mode.
 
-        Each sample is the output of another network, with other units dropped; noise on weights is drawn anew for every 1024
-        rows. The mean is the prediction of the average over these networks, the spread tells how far they agree (Gal,
+        Each sample is the output of a different network, with different units dropped; noise on weights is redrawn for every
+        1024 rows. The mean is the average prediction of these networks, the spread shows how much they disagree (Gal,
         Ghahramani: Dropout as a Bayesian approximation, 2016).
 
         Parameters
@@ -284,7 +284,7 @@ class Network(Sealed):
         X : array_like, ``(n, *input_shape)``
         samples : int
         step : int
-            Where the noise begins: the same step has the same noise.
+            First step of the noise: the same step has the same noise.
 
         Returns
         -------
@@ -328,14 +328,14 @@ class Network(Sealed):
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 
     def _forward_rows(self, n: int) -> int:
-        """How many of n rows a forward pass takes at a time: a power of two, so that few programs serve all n."""
+        """Batch size of a forward pass over n rows: a power of two, so that few programs serve all n."""
         most = FORWARD_ROWS
         while most < MOST_FORWARD_ROWS and 2 * self.parameters.size * most < PARALLEL_FLOPS:
             most *= 2
         return min(1 << (n - 1).bit_length(), most)
 
     def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
-        """So many forward passes over the rows, a batch a step."""
+        """Run several forward passes over the rows, one batch per step."""
         if not len(rows):
             return np.empty((count, 0, *self.output_shape), dtype=self.dtype)
         self.check_batches(len(rows), min(capacity, len(rows)), training=training)
@@ -370,9 +370,10 @@ class Network(Sealed):
     ) -> tuple[float, Array]:
         """The mean loss over the rows of X, and its gradient with respect to θ, in training mode.
 
-        Where layers are random, the noise is that of training step ``step``: the same step has the same noise.
-        The penalty of `ActivityL1` layers is part of it; a trainer's penalty on the weights is not. With ``sample_weight``
-        (n,), as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows; examples of weight 0 are left out.
+        Random layers use the noise of training step ``step``: the same step has the same noise.
+        The loss includes the penalties of `ActivityL1` layers, but not a trainer's penalty on the weights. With
+        ``sample_weight`` (n,), as for ``Trainer.fit``, it is Σ w_i l_i divided by the number of rows; examples of weight 0 are
+        left out.
 
         Returns
         -------
@@ -387,7 +388,7 @@ class Network(Sealed):
 
         Notes
         -----
-        Where the loss is infinite or NaN, so is what follows from it: the gradient is what the formulas give there.
+        Where the loss is infinite or NaN, the gradient is what the formulas give there.
         """
         with self.lock:
             value, _ = self._pass(X, y, loss, step, weights=sample_weight)
@@ -429,7 +430,7 @@ class Network(Sealed):
     def _compile_pass(
         self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool, weighted: bool
     ) -> tuple[Any, ...]:  # fmt: skip
-        fused = not input_gradient  # which goes with every gradient on the way
+        fused = not input_gradient  # fused ops do not store every intermediate gradient
         recording = ModelTape.gradient(self, n, input_gradient=input_gradient, fused=fused, sparse=sparse)
         tape = recording.tape
         gathers, loss_op, values = losses.emit_weighted(loss, tape, recording.output, targets, weighted)
@@ -441,7 +442,7 @@ class Network(Sealed):
 
 
 def make(cls: type[N], layers: list[Layer], input_shape: tuple[int, ...], dtype: DTypeLike, seed: int) -> N:
-    """A model of a class, without the constructor of a subclass: whoever calls adds what that would have set."""
+    """Make a model without calling the constructor of a subclass: the caller sets its attributes."""
     model = cls.__new__(cls)
     Network.__init__(model, layers, input_shape, dtype=dtype, seed=seed)
     return model

@@ -1,4 +1,4 @@
-"""Sequential: layers in a row, and every way to look at them."""
+"""Sequential: a sequence of layers, with methods for inspection, curvature and files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 
 class Sequential(Network):
-    """A network of layers in a row.
+    """A sequence of layers, each applied to the output of the previous one.
 
     Parameters
     ----------
@@ -34,29 +34,30 @@ class Sequential(Network):
     input_shape : int or tuple of int
         Shape of one example.
     dtype : {"float32", "float64"}
-        Of parameters and of all computation; default float32. Losses and metrics are summed in float64.
+        Type of the parameters and of all computation; default float32. Losses and metrics are summed in float64.
     seed : int
-        Of the initial weights and of all that is random in the layers. The same seed gives the same bits.
+        Seed of the initial weights and of random layers. The same seed gives the same bits.
 
     Attributes
     ----------
     parameters : ndarray
-        θ, all trainable numbers: a writable 1-D array. A layer's ``weight`` and ``bias`` are views into it.
+        θ, all trainable parameters: a writable 1-D array. A layer's ``weight`` and ``bias`` are views into it.
     gradients : ndarray
-        ∂l/∂θ of the last backward pass, in the order of ``parameters``. While ``fit`` runs, those of large weights are
-        renewed each time that Python looks, not in each step.
+        ∂l/∂θ of the last backward pass, in the order of ``parameters``. While ``fit`` runs, gradients of large weights are
+        updated only when control returns to Python, not in each step.
     state : ndarray
-        Numbers that are kept but not trained, such as running statistics.
+        Numbers that are stored but not trained, such as running statistics.
     layers : tuple of Layer
     input_scaler, target_scaler : Scaler or None
-        Set to fitted scalers of ``nncore.data``, of which the model keeps copies. Wherever the model or its trainer takes X or
-        y they are then scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the data's
-        units; outputs of ``forward``, losses and metrics in scaled ones. They are saved with the model.
+        Assign fitted scalers of ``nncore.data``; the model keeps copies. Then every X or y passed to the model or its trainer
+        is scaled, and ``predict`` inverts the scaling of the targets: X, y and predictions are in the units of the data;
+        outputs of ``forward``, losses and metrics are in scaled units. Scalers are saved with the model.
 
     Raises
     ------
     TypeError, ValueError
-        For a layer that is none, a name given twice, a dtype other than the two, a shape that is not made of positive integers.
+        If a layer is not a `Layer`, a name occurs twice, the dtype is not one of the two, or a shape has an axis that is not
+        a positive integer.
 
     Examples
     --------
@@ -78,7 +79,7 @@ class Sequential(Network):
         ----------
         X, y, loss : as for ``loss_and_gradient``
         v : array_like, (n,) or (k, n)
-            A vector, or several as rows; n = ``parameters.size``.
+            A vector, or several vectors as rows; n = ``parameters.size``.
         regularizer : Regularizer, optional
 
         Returns
@@ -88,7 +89,7 @@ class Sequential(Network):
         Raises
         ------
         ValueError, TypeError
-            As `nncore.second_order.HessianOperator`, which serves better for many products in turn at the same θ.
+            As `nncore.second_order.HessianOperator`, which is faster for many products at the same θ.
 
         Examples
         --------
@@ -113,7 +114,7 @@ class Sequential(Network):
     def hessian(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, regularizer: Regularizer | None = None
     ) -> Array:
-        """H = ∂²l/∂θ² itself, (n, n) and symmetric: for small networks, as it takes n products and n² numbers."""
+        """H = ∂²l/∂θ², (n, n) and symmetric. For small networks only: it needs n products and memory for n² numbers."""
         from nncore.model.curvature.operators import HessianOperator
 
         return HessianOperator(self, X, y, loss, regularizer).matrix()
@@ -136,18 +137,18 @@ class Sequential(Network):
     ) -> dict[str, float]:
         """Compare the gradient with central differences, array by array.
 
-        The comparison is made in float64, on a copy of the model, with steps of h = 6e-6 (1 + |θ_i|), near the cube root of the
-        machine's precision, at which the differences are good to about 1e-10 of the loss.
+        The comparison uses float64, a copy of the model, and steps of h = 6e-6 (1 + |θ_i|), near the cube root of the
+        machine epsilon. The differences are then accurate to about 1e-10 of the loss.
 
         Parameters
         ----------
         X, y, loss : as for ``loss_and_gradient``
         samples : int
-            At least 1: so many numbers of each array are tried, chosen at random; all of a smaller array.
+            Number of elements compared per array, chosen at random, at least 1; smaller arrays are compared completely.
         seed : int
-            Of that choice.
+            Seed of that choice.
         step : int
-            Where layers are random: the training step whose noise is held fast.
+            For random layers: the training step whose noise is used.
 
         At a kink (a ReLU whose input is 0 within h) there is no derivative to compare with: a warning names the first one in
         each array. Take inputs that avoid it.
@@ -155,14 +156,14 @@ class Sequential(Network):
         Returns
         -------
         dict
-            Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X; 0
-            where the two differ by no more than the accuracy of the differences, as of a bias before batch normalization or at
-            an exact minimum; infinite where the analytic gradient is not finite, though the loss is.
+            Relative error ‖numeric − analytic‖ / (‖numeric‖ + ‖analytic‖) by ``"layer.array"``, and ``"input"`` for ∂l/∂X. It
+            is 0 if the two differ by no more than the accuracy of the differences, for example for a bias before batch
+            normalization or at an exact minimum. It is infinite if the analytic gradient is not finite although the loss is.
 
         Raises
         ------
         ValueError
-            If the loss is not finite, here or in one of the differences: it has no gradient there.
+            If the loss is not finite, here or in one of the differences.
 
         Examples
         --------
@@ -203,25 +204,25 @@ class Sequential(Network):
     def fold_batch_norm(self, X: Any = None) -> tuple[Sequential, float]:
         """Merge each `BatchNorm` into the `Dense` layer before it, with its running averages as constants.
 
-        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): at inference the same function in fewer layers.
+        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): the same function at inference, with fewer layers.
 
         Parameters
         ----------
         X : array_like, optional
-            Inputs to compare the outputs on; by default 256 rows of standard normal numbers, in the units behind an
-            ``input_scaler``.
+            Inputs for comparing the outputs; by default 256 rows of standard normal numbers, which replace the scaled inputs if
+            there is an ``input_scaler``.
 
         Returns
         -------
         model : Sequential
-            A new model without the normalisations.
+            A new model without the normalizations.
         difference : float
-            The largest difference between an output of the two models.
+            The largest absolute difference between outputs of the two models.
 
         Raises
         ------
         ValueError
-            If a batch normalisation has no `Dense` directly before it, or there is none.
+            If a batch normalization has no `Dense` directly before it, or there is none.
 
         Examples
         --------
@@ -253,7 +254,7 @@ class Sequential(Network):
     def save(self, path: Target) -> None:
         """Write structure and parameters to one safetensors file, or to a binary file object.
 
-        A file at a path is complete or not there. See `Trainer.save`.
+        A file at a path is written atomically. See `Trainer.save`.
         """
         files.save_model(self, path)
 
@@ -267,15 +268,15 @@ def load(path: Source, *, custom_layers: Mapping[str, type[Layer]] | None = None
     Parameters
     ----------
     path : str, path or binary file object
-        Of a file object all that is left is read. A path must be that of a regular file.
+        A file object is read from its current position to the end. A path must refer to a regular file.
     custom_layers : mapping, optional
-        Classes of your own layers by class name; each is made from what its ``config()`` returned. A layer of your own is never
-        taken for one of nncore's, even if its class has the same name or is derived from it.
+        User-defined layer classes by class name; each is constructed from the result of its ``config()``. A user-defined layer
+        is never replaced by one of nncore's, even if its class has the same name or is derived from it.
 
     Raises
     ------
     ValueError
-        If the file is no nncore file, is damaged, holds numbers that are not finite, or names a layer that is not known.
+        If the file is not an nncore file, is damaged, holds numbers that are not finite, or names an unknown layer.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The computations of nncore in plain NumPy, name for name the twins of the compiled kernels. Read these first.
+"""The computations of nncore in plain NumPy: counterparts ("twins") of the compiled kernels, with the same names.
 
-- `training`: a network that learns, put together from the functions of the modules below; begin here;
-- `dense`, `activations`, `losses`, `recurrent`, `gather`: what a network computes, forward and backward, one function per
+- `training`: a complete network and its training, built from the functions of the modules below; start here;
+- `dense`, `activations`, `losses`, `recurrent`, `gather`: the forward and backward pass of a network, one function per
   kernel;
 - `batch_norm`, `group_norm`: normalization over the batch, over each example, and of weights;
 - `tangents`, `normalization_tangents`, `weight_norm_tangents`, `recurrent_tangents`: their derivatives along a direction,
@@ -10,10 +10,10 @@
 - `activity`, `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: the updates of the parameters.
 
-Arrays have one row per example. A backward function takes the gradient of the loss with respect to the output (dy, dh), what
-the forward function had or returned, and its constants; dx is the gradient with respect to x, and so on.
+Arrays have one row per example. A backward function takes the gradient of the loss with respect to the output (dy, dh),
+arguments or results of the forward function, and its constants; dx is the gradient with respect to x, and so on.
 
-The tests compare each kernel with its twin, and each twin's gradient with differences of its own values; the benchmarks
+The tests compare each kernel with its twin, and each twin's gradient with finite differences of its values; the benchmarks
 compare speeds.
 """
 

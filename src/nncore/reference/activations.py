@@ -29,7 +29,7 @@ SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 GELU_CUBIC = 0.044715
 
-# Where |z| is larger, the gate of the function is 0 or 1 and its slope 0, in double precision too.
+# For larger |z|, the gate of the function is 0 or 1 and its slope 0, also in double precision.
 GELU_FLAT = 40.0
 SILU_FLAT = 800.0
 
@@ -75,7 +75,7 @@ def relu_forward(z: Array) -> Array:
 
 
 def relu_backward(dh: Array, z: Array, h: Array) -> Array:
-    """dz = dh · [z > 0]; the slope at the kink is taken as 0.
+    """dz = dh · [z > 0]; the derivative at the kink is defined as 0.
 
     >>> z = np.array([[-1.0, 0.0, 2.0]])
     >>> relu_backward(np.array([[3.0, 5.0, 7.0]]), z, relu_forward(z)).tolist()
@@ -143,7 +143,7 @@ def gelu_backward(dh: Array, z: Array, h: Array) -> Array:
 
 
 def gelu_tanh_forward(z: Array) -> Array:
-    """h = ½ z (1 + tanh u) = z sigmoid(2u), u = √(2/π) (z + 0.044715 z³): GELU approximately; −∞ gives the limit 0.
+    """h = ½ z (1 + tanh u) = z sigmoid(2u), u = √(2/π) (z + 0.044715 z³): approximate GELU; −∞ gives the limit 0.
 
     Hendrycks, Gimpel: Gaussian error linear units, 2016.
     """
@@ -159,7 +159,7 @@ def gelu_tanh_backward(dh: Array, z: Array, h: Array) -> Array:
 
 
 def _gelu_tanh_gate(z: Array) -> tuple[Array, Array, Array]:
-    """z not below −40, sigmoid(2u) and 2u'."""
+    """max(z, −40), sigmoid(2u) and 2u'."""
     flat = np.clip(z, -GELU_FLAT, GELU_FLAT)
     square = flat * flat
     gate = sigmoid_forward(2 * SQRT_2_OVER_PI * flat * (1 + GELU_CUBIC * square))

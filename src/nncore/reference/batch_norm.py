@@ -89,7 +89,7 @@ def batch_norm_relu_forward(
 def batch_norm_track(running: Array, batch: Array, momentum: float | None, batches: int) -> Array:
     """running + a (batch − running), a = momentum, or 1/batches for the mean of all batches so far.
 
-    The statistics are means or variances; for unbiased variances, ``batch`` is the batch's times m/(m − 1).
+    The statistics are means or variances; for unbiased variances, ``batch`` is the batch variance times m/(m − 1).
     """
     return running + (momentum if momentum is not None else 1 / batches) * (batch - running)
 

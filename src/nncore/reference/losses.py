@@ -1,4 +1,4 @@
-"""Losses (divergences) of an output y from a target d, each with its gradient, and accuracies.
+"""Losses of an output y for a target d, each with its gradient, and accuracies.
 
 y and d are (rows, width); ``*_labels`` takes integer labels (rows,), from 0 to width − 1, instead of d; weight is (rows,).
 A loss returns two arrays:
@@ -108,8 +108,8 @@ def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None =
 def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for y and d in [0, 1].
 
-    Where d = 0 (or 1) the term in y (or 1 − y) is 0 in the loss and in the gradient, whatever y is. The loss is infinite
-    where y is 0 or 1 and the target is the opposite; `sigmoid_cross_entropy`, which takes logits, stays finite.
+    If d = 0 (or 1), the term in y (or 1 − y) is 0 in the loss and in the gradient, for any y. The loss is infinite
+    if y is 0 or 1 and the target is the opposite; `sigmoid_cross_entropy`, which takes logits, stays finite.
 
     Goodfellow, Bengio, Courville: Deep Learning, 2016, section 6.2.2.2.
 

@@ -1,6 +1,6 @@
 """Noise on activations: dropout, Gaussian noise, Gaussian dropout.
 
-All are functions of an array (rows, width) and of the numbers that `random_bits` or `random_normal` has for its elements, in
+All are functions of an array (rows, width) and of the numbers of `random_bits` or `random_normal` for its elements, in
 row-major order; ``draw`` are their keywords ``seed, layer, stream, step``. The backward functions draw the same numbers again.
 """
 

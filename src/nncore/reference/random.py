@@ -1,8 +1,8 @@
 """Counter-based random numbers: Philox4x32-10, and uniform and normal numbers from it (Salmon, Moraes, Dror, Shaw: Parallel
 random numbers: as easy as 1, 2, 3, 2011).
 
-A usual generator goes from state to state, so a number depends on how many were drawn before it. Philox is a function: it
-scrambles a counter of four 32-bit words under a key of two. Here the key is the model's seed, and the counter is made of the
+A conventional generator has a state, so a number depends on how many were drawn before it. Philox is a function: it
+scrambles a counter of four 32-bit words with a key of two. Here the key is the model's seed, and the counter is made of the
 index of the element, the step, the layer (from 1) and the stream (0 to 15, one of several sequences of a layer). So the
 backward pass draws the numbers of the forward pass again instead of storing them, and the order of threads does not matter.
 """
@@ -18,7 +18,7 @@ Words = NDArray[np.uint32]
 Array = NDArray[np.floating[Any]]
 
 LOW = np.uint64(0xFFFFFFFF)
-BLOCK = 64  # elements whose numbers are made together, by 16 counters
+BLOCK = 64  # elements whose numbers are computed together, from 16 counters
 
 
 def philox(counter: NDArray[Any], key: int) -> Words:

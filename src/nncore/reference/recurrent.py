@@ -1,7 +1,7 @@
 """Recurrent cells and backpropagation through time (Werbos: Backpropagation through time, 1990), and zoneout.
 
 x is (rows, steps, inputs), h (rows, steps, units). The input's contribution to all steps, a = x Wᵀ + b, is one product,
-`dense_steps_forward`; the cells take a and go step by step, with h_0 = 0; ``previous`` is h_{t−1}. Their backward passes take
+`dense_steps_forward`; the cells process a step by step, with h_0 = 0; ``previous`` is h_{t−1}. Their backward passes take
 dh, the gradient of each h_t from outside the layer, and return delta, the gradient of a. The gradients of x, W and b follow
 from delta by `dense_steps_backward_input`, `dense_steps_backward_weight` and `dense_steps_backward_bias`, that of U by
 `dense_steps_backward_weight` of delta and ``previous``.

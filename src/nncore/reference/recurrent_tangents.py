@@ -1,6 +1,6 @@
 """The R-operator of `tangents` through the cells of `recurrent`, line by line; V = R{U} is the direction's part for U.
 
-ta = R{a}, th = R{h}, and so on. The arguments of a cell are what its forward and backward pass return. Zoneout has
+ta = R{a}, th = R{h}, and so on. The arguments of a cell are the results of its forward and backward pass. Zoneout has
 no R-operator, as it is random: here h_t = new_t.
 """
 

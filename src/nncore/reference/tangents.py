@@ -1,6 +1,6 @@
 """Pearlmutter's R-operator: R{f}(θ) = d/dr f(θ + r v) at r = 0, applied to the kernels of `dense`, `activations`, `losses`.
 
-Where a kernel has an array z, its tangent kernel has tz = R{z}, of the same shape, and so on. The product with the Hessian
+For each array z of a kernel, the tangent kernel has tz = R{z}, of the same shape. The product with the Hessian
 H of the loss is R{∂l/∂θ} = H v: differentiate each line of forward and backward pass once more, by the product rule.
 
 Forward, the tangent of an activation is R{h} = σ'(z) tz, which is its ``foo_backward(tz, z, h)``: the Jacobian of an
@@ -8,7 +8,7 @@ activation is symmetric, softmax's too. Backward, dz = σ'(z) dh gives ``foo_tan
 
     R{dz} = σ'(z) R{dh} + σ''(z) tz dh.
 
-A kink has no second derivative; σ'' is taken from the smooth parts beside it. For a loss, dy = scale · weight · ∂l/∂y
+A kink has no second derivative; σ'' is that of the smooth parts next to it. For a loss, dy = scale · weight · ∂l/∂y
 gives
 
     R{dy} = scale · weight · (∂²l/∂y²) ty.

@@ -83,7 +83,7 @@ class MLP:
         return loss
 
     def loss_and_gradient(self, x: ArrayLike, y: ArrayLike) -> float:
-        """Mean loss of a batch; its gradient is left in ``gradient``, and so in ``dW`` and ``db``."""
+        """Mean loss of a batch; its gradient is stored in ``gradient``, and so in ``dW`` and ``db``."""
         z, h = self._forward(x)
         losses, dz = self._losses(z[-1], np.asarray(y))
         for i in reversed(range(len(self.W))):
@@ -121,7 +121,7 @@ class MLP:
 
 
 def _views(vector: Array, shapes: list[tuple[int, int]]) -> tuple[list[Array], list[Array]]:
-    """The parts of a parameter vector that are the layers' weights and biases."""
+    """Views of a parameter vector: the layers' weights and biases."""
     weights, biases, start = [], [], 0
     for units, inputs in shapes:
         middle, end = start + units * inputs, start + units * inputs + units

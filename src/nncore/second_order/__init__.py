@@ -1,6 +1,6 @@
-"""Curvature of the loss: exact products with the Hessian, the Gauss-Newton matrix and the Jacobian, and what they tell.
+"""Curvature of the loss: exact products with the Hessian, the Gauss-Newton matrix and the Jacobian, and reports.
 
-And the optimizers that use it, for full batches and for landscapes.
+Also optimizers that use curvature, for full batches and for landscapes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OPTIMIZERS: dict[str, type[FullBatchOptimizer]] = {optimizer.name: optimizer for
 
 
 def get(name: str) -> Optimizer:
-    """An optimizer with its default values from its name: one of this package, or of `nncore.optimizers`.
+    """Make an optimizer with default values from its name: one of this package, or of `nncore.optimizers`.
 
     >>> get("lbfgs").title
     'LBFGS'

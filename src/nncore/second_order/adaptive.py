@@ -1,4 +1,4 @@
-"""Damping that follows how well the quadratic model predicts: Levenberg's and Marquardt's idea, on any curvature matrix."""
+"""Damping adapted to the accuracy of the quadratic model, as by Levenberg and Marquardt, for any curvature matrix."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def adapted(damping: float, growth: float, ratio: float) -> tuple[float, float]:
     - ρ > 0, the loss fell:  α ← α max(⅓, 1 − (2ρ − 1)³),  ν ← 2
     - otherwise:             α ← αν,  ν ← 2ν
 
-    Marquardt's rule without its jumps: α falls to a third where the model predicts well (ρ near 1), stays at ρ = ½, and grows
-    faster with every failure in a row.
+    A continuous form of Marquardt's rule: α falls to a third if the model predicts well (ρ near 1), is unchanged at ρ = ½, and
+    grows faster with every consecutive failure.
 
     Examples
     --------
@@ -37,31 +37,31 @@ def adapted(damping: float, growth: float, ratio: float) -> tuple[float, float]:
 
 
 class AdaptiveDampedNewton(FullBatchOptimizer):
-    """Newton's method with a damping α that adapts itself (Levenberg 1944, Marquardt 1963, on the Hessian).
+    """Newton's method with an adaptive damping α (Levenberg 1944, Marquardt 1963, applied to the Hessian).
 
     p = −(H + αI)⁻¹ g,  ρ = (f(θ) − f(θ + p)) / (−gᵀp − ½pᵀHp)
 
-    ρ compares how much f fell with how much its quadratic model predicted. θ ← θ + p if ρ > 0; then
+    ρ is the ratio of the actual decrease of f to the decrease predicted by the quadratic model. θ ← θ + p if ρ > 0; then
     α ← α max(⅓, 1 − (2ρ − 1)³), ν ← 2. If f did not fall, or H + αI is not positive definite: α ← αν, ν ← 2ν,
-    and again. State α and ν (at first 2).
+    and try again. State: α and ν (initially 2).
 
     Parameters
     ----------
-    damping : the first α > 0 as a share of the largest element on H's diagonal, default 1e-3.
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    damping : the initial α > 0 as a fraction of the largest diagonal element of H, default 1e-3.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
-    The rule that adapts α is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, has the method with α fixed, which is
-    `DampedNewton`. PyTorch and Keras have neither.
+    The rule that adapts α is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, describes the method with fixed α,
+    which is `DampedNewton`. PyTorch and Keras have neither.
 
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
     >>> from nncore.second_order import AdaptiveDampedNewton
     >>> f = Rosenbrock()
-    >>> walk = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
-    >>> walk.theta[-1].round(9)
+    >>> path = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
+    >>> path.theta[-1].round(9)
     array([1., 1.])
     """
 
@@ -75,18 +75,18 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
         super().__init__(tol)
 
     def initial_numbers(self) -> Row:
-        return {"damping": 0.0, "growth": 2.0}  # 0: not begun
+        return {"damping": 0.0, "growth": 2.0}  # 0: not yet initialized
 
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
         number("damping", numbers["damping"], 0.0)
         number("growth", numbers["growth"], 2.0)
 
     def curvature(self, f: Evaluated, theta: Array) -> Array:
-        """The matrix that is damped."""
+        """The matrix to be damped."""
         return f.hessian(theta)
 
     def scales(self, matrix: Array) -> Array:
-        """The units d (n,) in which parameters are measured: the damping is α diag(d²)."""
+        """The parameter scales d (n,): the damping is α diag(d²)."""
         return np.ones(len(matrix))
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
@@ -103,7 +103,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 ratio, new = -1.0, point
             else:
                 predicted = -float(gradient @ p) - 0.5 * float(p @ matrix @ p)
-                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding of f the ratio tells nothing
+                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
                     return self._last(f, point, p / scales, used)
                 new = f.at(point.theta + p / scales)
                 ratio = (point.value - new.value) / predicted if new.finite else -1.0
@@ -117,7 +117,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
         return point, {"damping": used}
 
     def _last(self, f: Evaluated, point: Point, p: Array, damping: float) -> tuple[Point, Row]:
-        """A step that f is too coarse to judge: taken if the gradient shrinks by it, and the end if not."""
+        """Handle a step whose effect is below the rounding error of f: accept it if the gradient shrinks, otherwise stop."""
         new = f.at(point.theta + p)
         if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
             return new, {"damping": damping}

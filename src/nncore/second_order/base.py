@@ -1,4 +1,4 @@
-"""What the optimizers share that see the whole function at once: one iteration, the walk, the state."""
+"""Shared base of full-batch optimizers: one iteration, the loop of `minimize`, the state."""
 
 from __future__ import annotations
 
@@ -30,35 +30,36 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Walk(Path):
-    """The way of `minimize`: ``theta`` (steps + 1, n), ``loss`` (steps + 1,), and what each iteration told.
+    """The trajectory of `minimize`: ``theta`` (steps + 1, n), ``loss`` (steps + 1,), and a history of the iterations.
 
     Attributes
     ----------
     history : History
-        A row an iteration: ``loss``, ``gradient_norm``, ``step_length``, what the algorithm adds, ``evaluations``, ``seconds``.
+        One row per iteration: ``loss``, ``gradient_norm``, ``step_length``, columns of the algorithm, ``evaluations``,
+        ``seconds``.
     """
 
     history: History
 
 
 class FullBatchOptimizer(Optimizer):
-    """An algorithm that asks for values, gradients and curvature of one function wherever it wants.
+    """An algorithm that evaluates a fixed function, its gradient and its curvature at points of its choice.
 
-    So that function must stay the same from iteration to iteration: in training it is the loss of the full batch. A step is an
-    iteration of the algorithm, an epoch of `Trainer` is a step.
+    The function must not change from iteration to iteration: in training it is the loss of the full batch. One step is one
+    iteration of the algorithm, and one epoch of `Trainer` is one step.
 
     Attributes
     ----------
     tol : float
-        The walk ends where ‖g‖ ≤ tol.
+        The iteration stops when ‖g‖ ≤ tol.
     columns : sequence of str
-        Names of what an iteration may tell, in a training: a subclass that tells something else names that too.
+        Names of the history columns that an iteration may report in training; a subclass adds the names of its own columns.
     stopped : str
-        Why the walk ended; empty as long as it goes on.
+        Why the iteration stopped; empty while it continues.
     state : dict of str to ndarray
-        Arrays the algorithm remembers.
+        Arrays of the algorithm's state.
     numbers : dict of str to float
-        Numbers it remembers.
+        Numbers of the algorithm's state.
     """
 
     tol: Number = Number(0.0)
@@ -68,7 +69,7 @@ class FullBatchOptimizer(Optimizer):
     steps_along_gradients = False
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
-        "it compares values, gradients and curvature of one function at many points, and every mini-batch is another function"
+        "it compares values, gradients and curvature of one function at many points, and every mini-batch changes the function"
     )
 
     def __init__(self, tol: float = 1e-10) -> None:
@@ -77,7 +78,7 @@ class FullBatchOptimizer(Optimizer):
         self.stopped = ""
         super().__init__()
 
-    # ---- what an algorithm says
+    # ---- to be implemented by an algorithm
 
     def initial_state(self, n: int) -> dict[str, Array]:
         """The arrays before the first iteration, for n parameters."""
@@ -91,14 +92,14 @@ class FullBatchOptimizer(Optimizer):
         """One iteration: the new point, and columns for the history."""
         raise NotImplementedError
 
-    # ---- one iteration, and many
+    # ---- iterations
 
     @one_blas_thread()
     def next_point(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
-        """One iteration with its row for the history; stays where it is once `stopped`."""
+        """One iteration with its row for the history; does nothing once `stopped`."""
         begin, evaluations = time.perf_counter(), f.evaluations
         self.check(point)
-        with np.errstate(all="ignore"):  # what overflows is found by its being infinite
+        with np.errstate(all="ignore"):  # overflow is detected by infinite results
             new, columns = (point, {}) if self.stopped else self.iteration(f, point)
         self.advance(1)
         self.check(new)
@@ -109,7 +110,7 @@ class FullBatchOptimizer(Optimizer):
         return new, row
 
     def check(self, point: Point) -> None:
-        """Note in `stopped` if the gradient is small enough."""
+        """Set `stopped` if the gradient is small enough."""
         norm = _norm(point.gradient)
         if norm <= self.tol and not self.stopped:
             self.stopped = f"the gradient's norm is {norm:.3g}, at most tol = {self.tol:g}"
@@ -117,7 +118,7 @@ class FullBatchOptimizer(Optimizer):
     def step(self, theta: Real, f: Any) -> Row:  # type: ignore[override]
         """Change `theta` in place by one iteration on the function `f`; returns the row for a history.
 
-        A gradient alone will not do: `f` has ``value_and_gradient(theta)`` and what else the algorithm needs.
+        A gradient alone is not sufficient: `f` has ``value_and_gradient(theta)`` and any other methods the algorithm needs.
         """
         self._check_theta(theta)
         if isinstance(f, np.ndarray):
@@ -132,45 +133,45 @@ class FullBatchOptimizer(Optimizer):
         return row
 
     def begin(self, theta: Real) -> None:
-        """Refuse what goes by one gradient a step, such as `landscapes.record`."""
+        """Refuse callers that use one gradient per step, such as `landscapes.record`."""
         raise TypeError(f"{type(self).__name__} takes no steps along gradients alone: use minimize, Trainer or step(theta, f)")
 
     @one_blas_thread()
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
-        """The first point of a walk."""
+        """The starting point."""
         point = f.at(np.asarray(theta, np.float64))
         if not point.finite:
             raise DivergenceError(f"{shown(self)}: loss or gradient is not finite at the start")
         return point
 
     def close(self) -> None:
-        """After the last iteration on a function. Only `ScipyMinimize` has something to end."""
+        """Called after the last iteration on a function. Only `ScipyMinimize` has resources to release."""
 
     @one_blas_thread()
     def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Walk:
-        """Walk `steps` iterations down `f` from `x0`; once the gradient is small enough the walk stands still.
+        """Minimize `f` from `x0` by `steps` iterations; once the gradient is small enough, θ no longer changes.
 
         Parameters
         ----------
         f : landscape or `Objective`, or a callable that returns value and gradient
-        x0 : the start, 1-D; float32 stays, everything else becomes float64
-        steps : how many
-        resume : go on with the state there is, instead of afresh
+        x0 : the starting point, 1-D; float32 is kept, everything else becomes float64
+        steps : number of iterations
+        resume : continue with the existing state instead of a new one
 
         Returns
         -------
         Walk
-            ``theta`` (steps + 1, n), ``loss`` (steps + 1,), ``history`` with a row for each iteration until it stopped.
+            ``theta`` (steps + 1, n), ``loss`` (steps + 1,), ``history`` with one row per iteration until it stopped.
 
         Raises
         ------
         DivergenceError, ValueError
-            There is no step from here, and the message says what to do. The way so far is its ``path``.
+            If no step exists; the message says what to do. The trajectory so far is the exception's ``path``.
 
         Notes
         -----
-        Ctrl-C leaves the iteration under way at the next evaluation of f, or within it. The optimizer has counted those
-        before, and ``resume`` goes on from there.
+        Ctrl-C ends the current iteration at the next evaluation of f, or within it. The optimizer keeps the completed
+        iterations, and ``resume`` continues from there.
         """
         with Interrupt(tolerated=0) as interrupt:
             return self._walk(f, start(x0), count("steps", steps, 0), resume, interrupt)
@@ -210,7 +211,7 @@ class FullBatchOptimizer(Optimizer):
             raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
 
     def init_state(self, n: int, dtype: DTypeLike) -> None:
-        """Begin afresh with `n` parameters."""
+        """Reset the state for `n` parameters."""
         n = count("n", n)
         real_dtype("dtype", dtype)
         state = self.initial_state(n)
@@ -223,12 +224,12 @@ class FullBatchOptimizer(Optimizer):
             self.numbers.update(self.initial_numbers())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a later `load_state_dict` needs to go on with the same bits: numbers and arrays."""
+        """Numbers and arrays from which a later `load_state_dict` continues with the same bits."""
         arrays = {name: array.copy() for name, array in self.state.items()}
         return {"step_count": self.step_count, **self.numbers, **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, exactly. All of it is checked before anything changes."""
+        """Restore exactly what `state_dict` returned. Everything is checked before anything changes."""
         if not isinstance(state, Mapping):
             raise TypeError(f"state of {self.name} must be a mapping, got {shown(state)}")
         n = count("parameters", state.get("parameters"))
@@ -238,7 +239,7 @@ class FullBatchOptimizer(Optimizer):
         check_names(self.name, state, {"step_count", "parameters", *self.initial_numbers(), *names})
         arrays = {name: np.asarray(state[name]) for name in names}
         for name, array in arrays.items():
-            if array.shape[-1:] != (n,):  # before anything of that size is allocated
+            if array.shape[-1:] != (n,):  # before arrays of that size are allocated
                 raise ValueError(f"state {name} must have a last axis of {n} numbers, got shape {array.shape}")
         blank = self.state or self.initial_state(n)
         for name, array in arrays.items():
@@ -252,10 +253,10 @@ class FullBatchOptimizer(Optimizer):
         self.state.extended({name: np.empty_like(blank[name]) for name in arrays if name not in self.state})
         self.state.update(arrays)
         vars(self).update(numbers={"parameters": n, **numbers}, stopped="")
-        vars(self).update(step_count=step_count, epochs=step_count)  # an epoch is an iteration
+        vars(self).update(step_count=step_count, epochs=step_count)  # one epoch is one iteration
 
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
-        """Raise ValueError if iterations cannot have led to these finite numbers and arrays."""
+        """Raise ValueError if no iterations can have produced these finite numbers and arrays."""
 
 
 @one_blas_thread()

@@ -1,4 +1,4 @@
-"""Non-linear conjugate gradients: directions that do not undo each other, from gradients alone."""
+"""Nonlinear conjugate gradients: conjugate directions from gradients alone."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ BETAS = {"fletcher_reeves": fletcher_reeves, "polak_ribiere": polak_ribiere, "he
 
 
 class NonlinearCG(FullBatchOptimizer):
-    """Non-linear conjugate gradients (Fletcher & Reeves 1964; Nocedal & Wright 2006, algorithm 5.4).
+    """Nonlinear conjugate gradients (Fletcher & Reeves 1964; Nocedal & Wright 2006, algorithm 5.4).
 
-    θ ← θ + td, then d ← −g + βd, at first d = −g. g₋ is the gradient before:
+    θ ← θ + td, then d ← −g + βd, initially d = −g. g₋ is the previous gradient:
 
     - ``beta="fletcher_reeves"``:  β = gᵀg / g₋ᵀg₋
     - ``beta="polak_ribiere"``:    β = max(gᵀ(g − g₋) / g₋ᵀg₋, 0), known as PR+
     - ``beta="hestenes_stiefel"``: β = gᵀ(g − g₋) / dᵀ(g − g₋)
 
-    State d and the value before, from which t is guessed; t satisfies the strong Wolfe conditions (c₂ = 0.1). Where d
-    would lead uphill, it is −g again. On a quadratic with exact t these are the conjugate gradients of Hestenes & Stiefel
-    (1952): n steps.
+    State: d and the previous value, from which t is guessed; t satisfies the strong Wolfe conditions (c₂ = 0.1). If d
+    is not a descent direction, it is reset to −g. On a quadratic with exact t these are the conjugate gradients of
+    Hestenes & Stiefel (1952): n steps.
 
     Parameters
     ----------
     beta : "polak_ribiere" (default), "fletcher_reeves" or "hestenes_stiefel".
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
@@ -78,7 +78,7 @@ class NonlinearCG(FullBatchOptimizer):
         d, g = self.state["direction"], point.gradient
         if not float(g @ d) < 0:
             d[...] = -g
-        # the first t: so that the first-order change is that of the last step; at the very start a step of length at most 1
+        # first t: the first-order change equals that of the last step; in the first iteration the step length is at most 1
         previous = self.numbers["previous_value"] if self.step_count else point.value + np.linalg.norm(g) / 2
         found = strong_wolfe(f, point, d, c2=0.1, previous=float(previous))
         if found is None and not np.array_equal(d, -g):

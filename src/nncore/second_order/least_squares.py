@@ -1,4 +1,4 @@
-"""Gauss-Newton and Levenberg-Marquardt: for sums of squares, where the Jacobian gives most of the Hessian for nothing."""
+"""Gauss-Newton and Levenberg-Marquardt, for sums of squares: the Jacobian gives the dominant part of the Hessian."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["GaussNewton", "LevenbergMarquardt"]
 class GaussNewton(FullBatchOptimizer):
     """Gauss-Newton (Gauss 1809; Nocedal & Wright 2006, section 10.3), for f = ½‖r(θ)‖².
 
-    θ ← θ − (JᵀJ)⁻¹ g,  J = ∂r/∂θ, g = Jᵀr. Stateless. H = JᵀJ + Σ rᵢ∇²rᵢ: what is left out is small where the residuals are,
-    or where they are nearly linear. JᵀJ has no negative eigenvalues, but it is singular where fewer directions matter than
-    there are parameters, as in most networks: then `LevenbergMarquardt`.
+    θ ← θ − (JᵀJ)⁻¹ g,  J = ∂r/∂θ, g = Jᵀr. Stateless. H = JᵀJ + Σ rᵢ∇²rᵢ: the omitted sum is small if the residuals are small
+    or nearly linear. JᵀJ has no negative eigenvalues, but it is singular if some directions do not change the outputs,
+    as in most networks: use `LevenbergMarquardt` then.
 
     For a network with another loss than squares, JᵀJ becomes Jᵀ(∂²l/∂y²)J, J = ∂y/∂θ of the outputs y (Schraudolph 2002).
 
     Parameters
     ----------
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Examples
     --------
@@ -54,25 +54,26 @@ class GaussNewton(FullBatchOptimizer):
 class LevenbergMarquardt(AdaptiveDampedNewton):
     """Levenberg-Marquardt (Levenberg 1944, Marquardt 1963; Madsen, Nielsen & Tingleff 2004), for f = ½‖r(θ)‖².
 
-    p = −(JᵀJ + αD)⁻¹ g,  θ ← θ + p if the loss falls, with the α and ν of `AdaptiveDampedNewton`: from Gauss-Newton (α → 0)
-    where the model is good to short steps down the gradient where it is not. JᵀJ + αD is always positive definite.
+    p = −(JᵀJ + αD)⁻¹ g,  θ ← θ + p if the loss falls, with the α and ν of `AdaptiveDampedNewton`: Gauss-Newton steps (α → 0)
+    where the model is accurate, short steps along −g where it is not. JᵀJ + αD is always positive definite.
 
-    - ``scaling="identity"``: D = I (Levenberg). All parameters are measured by one unit. State α, ν.
-    - ``scaling="marquardt"``: D = diag(d²), dⱼ the largest norm so far of column j of J, or 1 as long as that is 0
-      (Marquardt; Moré 1978, MINPACK). The steps are the same in whatever units the parameters are: for curves whose
-      parameters differ by orders of magnitude. State α, ν, d.
+    - ``scaling="identity"``: D = I (Levenberg). All parameters have the same scale. State: α, ν.
+    - ``scaling="marquardt"``: D = diag(d²), dⱼ the largest norm so far of column j of J, or 1 while it is 0
+      (Marquardt; Moré 1978, MINPACK). The steps do not depend on the units of the parameters: for curve fits whose
+      parameters differ by orders of magnitude. State: α, ν, d.
 
     Parameters
     ----------
-    damping : the first α > 0 as a share of the largest element on the diagonal of JᵀJ, default 1e-3.
-        With ``scaling="marquardt"`` those elements are at most 1 in units of d, so it is α itself.
+    damping : the initial α > 0 as a fraction of the largest diagonal element of JᵀJ, default 1e-3.
+        With ``scaling="marquardt"`` these elements are at most 1 in units of d, so it is α itself.
     scaling : "identity" (default) or "marquardt".
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
-    SciPy's ``least_squares(method="lm")`` is MINPACK's, which scales like "marquardt" with ``x_scale="jac"``. It factors
-    J, while here JᵀJ is formed, whose condition number is the square of J's: where J's is above 10⁸ or so MINPACK sees more.
+    SciPy's ``least_squares(method="lm")`` is MINPACK's, which scales like "marquardt" with ``x_scale="jac"``. It factorizes
+    J, while here JᵀJ is formed, whose condition number is the square of J's: MINPACK is more accurate for condition numbers
+    of J above about 10⁸.
 
     Examples
     --------

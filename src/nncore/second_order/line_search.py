@@ -1,4 +1,4 @@
-"""How far to go along a direction: Armijo's rule by halving, and SciPy's search for the strong Wolfe conditions."""
+"""Line searches: Armijo's rule by halving, and SciPy's search for the strong Wolfe conditions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["armijo", "strong_wolfe", "why_no_step"]
 
 C1 = 1e-4
 HALVINGS = 40
-STEEPEST = 1e6  # a kink changes the slope by less than this factor: where f bends that much more, parameters are badly scaled
-SCALES = 12  # distances at which a kink is looked for, each 8 times the one before
+STEEPEST = 1e6  # a kink changes the slope by less than this factor; larger changes mean badly scaled parameters
+SCALES = 12  # number of distances at which a kink is looked for, each 8 times the previous one
 
 
 def armijo(f: Evaluated, point: Point, direction: Array, step: float = 1.0) -> tuple[Point, float] | None:
     """The first of the steps t = step, step/2, step/4, … with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
 
-    None if there is none: at the limit of precision, or where p leads uphill.
+    None if there is none: at the limit of precision, or if p is not a descent direction.
     """
     slope = float(point.gradient @ direction)
     for _ in range(HALVINGS):
@@ -36,13 +36,13 @@ def strong_wolfe(
 ) -> tuple[Point, float] | None:
     """A step t with f(θ + tp) ≤ f(θ) + c₁ t gᵀp and |g(θ + tp)ᵀp| ≤ c₂|gᵀp|, by `scipy.optimize.line_search`.
 
-    (Nocedal & Wright 2006, algorithms 3.5 and 3.6.) Where SciPy finds none, `armijo`.
+    (Nocedal & Wright 2006, algorithms 3.5 and 3.6.) If SciPy finds none, `armijo` is used.
 
     Parameters
     ----------
     c2 : c₁ < c₂ < 1
     previous : the value before the last iteration, from which the first t is guessed
-    longest : the longest t
+    longest : the largest t
     """
     seen: dict[bytes, Point] = {}
 
@@ -57,7 +57,7 @@ def strong_wolfe(
         return new.value if new.finite else np.inf
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # that no step was found is told by None
+        warnings.simplefilter("ignore")  # None indicates that no step was found
         step = scipy.optimize.line_search(
             value, lambda theta: at(theta).gradient, point.theta, direction, point.gradient, point.value, previous,
             c1=C1, c2=c2, amax=longest,
@@ -70,16 +70,16 @@ def strong_wolfe(
 
 
 PRECISION = "no step lowers the loss: the limit of precision"
-KINK = "no step lowers the loss: it has a kink here, as of a ReLU, and does not follow its gradient"
-CURVATURE = "no step lowers the loss, though one down the gradient would: the loss does not follow its second derivatives here"
+KINK = "no step lowers the loss: it has a kink here, for example of a ReLU, and does not follow its gradient"
+CURVATURE = "no step lowers the loss, although one along -g would: the loss does not follow its second derivatives here"
 
 
 def why_no_step(f: Evaluated, point: Point, direction: Array | None = None) -> str:
-    """Why no step lowers the loss: the limit of precision or a kink, along the direction (if any) and down the gradient.
+    """Diagnose why no step lowers the loss: limit of precision or kink, along the direction (if any) and along −g.
 
-    A smooth function exceeds its tangent in proportion to the square of the distance, 64 times as much at 8 times the distance.
-    Beyond a kink it does in proportion to the distance, 8 times as much. Distances are tried from one on at which the
-    tangent falls by 1000 roundings of f; if f falls with it down the gradient, neither is the reason.
+    A smooth function exceeds its tangent in proportion to the square of the distance: 64 times as much at 8 times the distance.
+    Beyond a kink the excess is proportional to the distance: 8 times as much. The smallest distance tried is that at which the
+    tangent falls by 1000 roundings of f. If f falls with its tangent along −g, the reason is neither of the two.
     """
     ways = [-point.gradient] if direction is None else [direction, -point.gradient]
     reasons = [_obstacle(f, point, way / np.linalg.norm(way)) for way in ways]

@@ -19,7 +19,7 @@ __all__ = ["ModelObjective"]
 class ModelObjective:
     """f(θ) = mean loss over the rows of X + penalty, as an `Objective`: with gradient, Hessian and Gauss-Newton matrix.
 
-    Works on a copy of the model: the model itself stays as it is.
+    It uses a copy of the model; the model itself is not changed.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class ModelObjective:
     X, y, loss : as for ``Sequential.loss_and_gradient``
     regularizer : Regularizer, optional
     sample_weight : array_like (n,), optional
-        w ≥ 0: Σ w_i l_i / n in the place of the mean, as in ``Trainer.fit``.
+        w ≥ 0: Σ w_i l_i / n instead of the mean, as in ``Trainer.fit``.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class ModelObjective:
         return value, gradient
 
     def hessian_product(self, theta: Array, v: Array) -> Array:
-        """Hv (n,), without H."""
+        """Hv (n,), without forming H."""
         self.model.parameters[...] = theta
         product: Array = self._hessian.products(v)
         return product

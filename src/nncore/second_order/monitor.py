@@ -1,4 +1,4 @@
-"""How good a step along the gradient can be: the three terms of the loss's expansion, followed through a training."""
+"""Monitor of ill-conditioning: the terms of the second-order Taylor expansion of the loss, recorded during training."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ __all__ = ["ConditioningMonitor"]
 
 
 class ConditioningMonitor(Callback):
-    """Ill-conditioning, watched: the terms of l(θ − εg) ≈ l − ε gᵀg + ½ε² gᵀHg after each epoch, as columns of the history.
+    """Record the terms of l(θ − εg) ≈ l − ε gᵀg + ½ε² gᵀHg after each epoch, as columns of the history.
 
-    The slope term says what a step along the gradient would gain, the curvature term what it loses again. Where ½ε² gᵀHg
-    exceeds ε gᵀg the step goes up: the learning rate has to shrink, even though the gradient may be large.
+    The slope term is the first-order decrease of a gradient step, the curvature term its second-order increase. If ½ε² gᵀHg
+    exceeds ε gᵀg, the step increases the loss: the Hessian is ill-conditioned, and the learning rate must shrink even if the
+    gradient is large.
 
     ================  ========================================
     column            of the loss with its penalty, at θ
@@ -38,11 +39,11 @@ class ConditioningMonitor(Callback):
     Parameters
     ----------
     X, y : array_like
-        The examples that l is the mean over: the training data or a part of them.
+        The examples over which l is averaged: the training data or a part of them.
     lr : float, optional
-        ε; default that of the optimizer's next step.
+        ε; by default the learning rate of the optimizer's next step.
     every : int
-        After each so many epochs; the columns are NaN in between.
+        Compute the terms every ``every`` epochs; the columns are NaN in between.
 
     Notes
     -----
@@ -88,20 +89,20 @@ class ConditioningMonitor(Callback):
         rate = self.lr
         if rate is None:
             rate = float(trainer.optimizer.hyper_values(1, trainer.optimizer.steps_per_epoch)["lr"][0])
-        bent = float(g @ self._hessian.products(g))
-        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * bent), strict=True))
+        curvature = float(g @ self._hessian.products(g))
+        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * curvature), strict=True))
         row.update(terms)
 
     @staticmethod
     def plot(history: History, path: SavePath = None, ax: Axes | None = None) -> Figure:
-        """The terms of l − ε gᵀg + ½ε² gᵀHg along a training; a curvature term that is negative is drawn dotted."""
+        """Plot the terms of l − ε gᵀg + ½ε² gᵀHg against epochs; negative curvature terms are dotted."""
         figure, ax = one_axes("ConditioningMonitor.plot", path, ax)
         epochs = np.arange(1, len(history) + 1)
-        slope, bent = -history["taylor_slope"], history["taylor_curvature"]
+        slope, curvature = -history["taylor_slope"], history["taylor_curvature"]
         curves: list[tuple[str, Any, str]] = [("loss l", history["taylor_loss"], "-"), ("slope ε gᵀg", slope, "-")]
-        curves.append(("curvature ½ε² gᵀHg", np.where(bent > 0, bent, np.nan), "-"))
-        if (bent < 0).any():
-            curves.append(("curvature, negative", np.where(bent < 0, -bent, np.nan), ":"))
+        curves.append(("curvature ½ε² gᵀHg", np.where(curvature > 0, curvature, np.nan), "-"))
+        if (curvature < 0).any():
+            curves.append(("curvature, negative", np.where(curvature < 0, -curvature, np.nan), ":"))
         for i, (label, values, line) in enumerate(curves):
             seen = np.isfinite(values)
             marker = "o" if seen.sum() <= 20 else ""

@@ -1,4 +1,4 @@
-"""Newton's method, damped by a constant, and with its eigenvalues put right."""
+"""Newton's method: plain, with constant damping, and with modified eigenvalues."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ ADVICE = "Take AdaptiveDampedNewton, ModifiedNewton or TruncatedNewton, or put a
 
 
 class Newton(FullBatchOptimizer):
-    """Newton's method (Nocedal & Wright 2006, section 3.3): to the stationary point of the quadratic that fits f here.
+    """Newton's method (Nocedal & Wright 2006, section 3.3): step to the stationary point of the quadratic model of f.
 
-    θ ← θ − H⁻¹g. Stateless. On a quadratic with positive definite H one step is enough; near a minimum the number of correct
-    digits doubles with each. The solve takes ⅓k³ multiply-adds for k parameters (Cholesky).
+    θ ← θ − H⁻¹g. Stateless. On a quadratic with positive definite H one step suffices; near a minimum the number of correct
+    digits doubles with each step. The solve takes ⅓k³ multiply-adds for k parameters (Cholesky).
 
     Parameters
     ----------
-    allow_indefinite : go to whatever stationary point there is, default False.
-        Where H has a negative eigenvalue that is no minimum: the step leads *up* along that eigenvector. Otherwise such an H
-        ends in `SingularError`.
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    allow_indefinite : also step to stationary points that are not minima, default False.
+        If H has a negative eigenvalue, the step leads *up* along its eigenvector. With False such an H raises
+        `SingularError`.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
-    A Newton step is the same in every linear change of coordinates: θ′ = Aθ gives g′ = A⁻ᵀg, H′ = A⁻ᵀHA⁻¹, and the step
+    A Newton step is invariant under linear changes of coordinates: θ′ = Aθ gives g′ = A⁻ᵀg, H′ = A⁻ᵀHA⁻¹, and the step
     −H′⁻¹g′ = A(−H⁻¹g). PyTorch and Keras have no Newton.
 
     Examples
@@ -59,13 +59,13 @@ class Newton(FullBatchOptimizer):
 class DampedNewton(FullBatchOptimizer):
     """Newton's method with a constant damping α (Goodfellow et al. 2016, equation 8.28).
 
-    θ ← θ − (H + αI)⁻¹ g. Stateless. α = 0 is `Newton`; as α grows the step turns to −g/α, gradient descent with a small rate.
-    α must be above −λ, λ the most negative eigenvalue of H.
+    θ ← θ − (H + αI)⁻¹ g. Stateless. α = 0 is `Newton`; for large α the step approaches −g/α, gradient descent with a small
+    learning rate. α must exceed −λ, where λ is the most negative eigenvalue of H.
 
     Parameters
     ----------
     damping : α ≥ 0, default 1.
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Examples
     --------
@@ -93,14 +93,14 @@ class DampedNewton(FullBatchOptimizer):
 class ModifiedNewton(FullBatchOptimizer):
     """Newton's method on |H| (Dauphin et al. 2014, saddle-free Newton; Nocedal & Wright 2006, section 3.4).
 
-    With H = QΛQᵀ: p = −Q max(|Λ|, δ)⁻¹ Qᵀ g, δ = floor · max|λ|; θ ← θ + tp. Stateless. A negative eigenvalue counts with its
-    size, so that the step leaves a saddle as fast as it would reach it. t is the first of 1, ½, ¼, … that satisfies Armijo's
-    rule.
+    With H = QΛQᵀ: p = −Q max(|Λ|, δ)⁻¹ Qᵀ g, δ = floor · max|λ|; θ ← θ + tp. Stateless. Negative eigenvalues are replaced by
+    their absolute value, so the step moves away from a saddle as fast as a Newton step would approach it. t is the first of
+    1, ½, ¼, … that satisfies Armijo's rule.
 
     Parameters
     ----------
-    floor : δ as a share of the largest |λ|, in (0, 1), default 1e-8.
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    floor : δ as a fraction of the largest |λ|, in (0, 1), default 1e-8.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Examples
     --------

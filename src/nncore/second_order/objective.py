@@ -1,4 +1,4 @@
-"""What second-order optimizers ask of a function: its value and gradient, and curvature in the form it can give."""
+"""The function interface of second-order optimizers: value and gradient, and curvature in one of several forms."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Evaluated", "Objective", "Point"]
 
 Array = NDArray[Any]
 
-VECTORS_ONLY = "Take LBFGS, NonlinearCG or TruncatedNewton, which hold vectors only"
+VECTORS_ONLY = "Take LBFGS, NonlinearCG or TruncatedNewton, which store only vectors"
 
 
 class Objective(Protocol):
-    """A function f of one vector θ (n,). Only the first method must be there; an optimizer says what else it misses.
+    """A function f of one vector θ (n,). Only the first method is required; an optimizer's error names any other it needs.
 
     - ``value_and_gradient(theta)``: f and g = ∂f/∂θ (n,)
     - ``hessian(theta)``: H = ∂²f/∂θ² (n, n)
-    - ``hessian_product(theta, v)``: Hv (n,); from ``hessian`` if it is missing, and the other way round
+    - ``hessian_product(theta, v)``: Hv (n,); computed from ``hessian`` if it is missing, and vice versa
     - ``residuals_and_jacobian(theta)``: for f = ½‖r‖², the residuals r (m,) and J = ∂r/∂θ (m, n)
-    - ``gauss_newton(theta)``: the Gauss-Newton matrix (n, n); JᵀJ if it is missing
+    - ``gauss_newton(theta)``: the Gauss-Newton matrix (n, n); by default JᵀJ
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """A place θ, with f and its gradient there."""
+    """A point θ, with f and its gradient there."""
 
     theta: Array
     value: float
@@ -59,23 +59,23 @@ class Point:
 
 
 class Evaluated:
-    """An objective in double precision that counts how often it was asked, and gives one form of curvature for another.
+    """Wrap an objective: double precision, counts of evaluations, and conversion between forms of curvature.
 
     Parameters
     ----------
     f : Objective, or a callable that returns value and gradient
     dtype : float32 or float64
-        The points are numbers of this precision: a θ that is asked for is rounded to it.
+        Precision of the points: each θ is rounded to it before evaluation.
     interrupt : Interrupt, optional
-        Of the walk: a press beyond those that it tolerates ends an evaluation at once. An iteration changes the state of its
+        Handler of Ctrl-C: more presses than it tolerates end an evaluation at once. An iteration changes the state of its
         optimizer only between evaluations.
 
     Attributes
     ----------
     evaluations : int
-        Of value and gradient.
+        Number of evaluations of value and gradient.
     products : int
-        Of the Hessian with a vector.
+        Number of products of the Hessian with a vector.
     """
 
     def __init__(self, f: Any, dtype: DTypeLike = np.float64, interrupt: Interrupt | None = None) -> None:
@@ -89,7 +89,7 @@ class Evaluated:
         self.products: int = 0
 
     def at(self, theta: Array) -> Point:
-        """The point θ. Where f overflows, it is infinite."""
+        """Evaluate the point θ. If f overflows, its value is infinite."""
         with np.errstate(all="ignore"), self.interrupt.abandoning():
             theta = theta.astype(self.dtype).astype(np.float64)
             value, gradient = self.value_and_gradient(theta.copy())
@@ -105,7 +105,7 @@ class Evaluated:
         if not new.finite:
             raise DivergenceError(
                 f"loss or gradient is not finite after a step of length {np.linalg.norm(step):.3g}. The last finite "
-                "parameters are in place; try AdaptiveDampedNewton, which takes no step that leads uphill"
+                "parameters are in place; try AdaptiveDampedNewton, which accepts only descent steps"
             )
         return new
 
@@ -145,8 +145,8 @@ class Evaluated:
                 _, jacobian = self.f.residuals_and_jacobian(theta)
                 return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
         raise TypeError(
-            f"f must have residuals_and_jacobian(theta), as a sum of squares has them, or gauss_newton(theta), got "
-            f"{type(self.f).__name__} without them. Newton's relatives need a Hessian instead"
+            f"f must have residuals_and_jacobian(theta), as a sum of squares, or gauss_newton(theta), got "
+            f"{type(self.f).__name__} without them. Newton methods need a Hessian instead"
         )
 
 

@@ -1,4 +1,4 @@
-"""Quasi-Newton methods: curvature learnt from how the gradient changes from step to step."""
+"""Quasi-Newton methods: curvature estimated from changes of the gradient between steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["BFGS", "LBFGS"]
 
 
 class _QuasiNewton(FullBatchOptimizer):
-    """θ ← θ + tp with p = −Bg, B the present guess of H⁻¹, and then a better guess from s = tp and y = g₊ − g."""
+    """θ ← θ + tp with p = −Bg, B the current estimate of H⁻¹, which is then updated with s = tp and y = g₊ − g."""
 
     def __init__(self, tol: float) -> None:
         super().__init__(tol)
@@ -36,12 +36,12 @@ class _QuasiNewton(FullBatchOptimizer):
         raise NotImplementedError
 
     def learn(self, s: Array, y: Array) -> None:
-        """Take a pair with sᵀy > 0 into B."""
+        """Update B with a pair with sᵀy > 0."""
         raise NotImplementedError
 
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         p = self.direction(point.gradient)
-        if not float(p @ point.gradient) < 0:  # rounding has spoilt B
+        if not float(p @ point.gradient) < 0:  # B has been corrupted by rounding
             self.numbers["pairs"] = 0.0
             p = -point.gradient
         fresh = self.numbers["pairs"] == 0
@@ -55,14 +55,14 @@ class _QuasiNewton(FullBatchOptimizer):
         new, step = found
         s, y = new.theta - point.theta, new.gradient - point.gradient
         sy = float(s @ y)
-        if sy > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y) and sy**2 > 0:  # by which B is divided
+        if sy > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y) and sy**2 > 0:  # B is divided by it
             self.learn(s, y)
             self.numbers["pairs"] += 1
         return new, {"step_size": step}
 
 
 def _for_length_one(point: Point) -> float:
-    """The previous value from which SciPy guesses a first step of length about 1 down the gradient."""
+    """The previous value from which SciPy guesses a first step of length about 1 along −g."""
     return point.value + float(np.linalg.norm(point.gradient)) / 2
 
 
@@ -76,16 +76,16 @@ class BFGS(_QuasiNewton):
 
     p = −Bg;  θ ← θ + tp;  s = tp, y = g₊ − g, r = 1/yᵀs;  B ← (I − r s yᵀ) B (I − r y sᵀ) + r s sᵀ
 
-    State B (n, n), the guess of H⁻¹: at first I, and before the first update (sᵀy / yᵀy) I. t satisfies the strong Wolfe
-    conditions (c₂ = 0.9), so that sᵀy > 0 and B stays positive definite. Memory and time per step n².
+    State: B (n, n), the estimate of H⁻¹: initially I, and (sᵀy / yᵀy) I before the first update. t satisfies the strong
+    Wolfe conditions (c₂ = 0.9), so that sᵀy > 0 and B stays positive definite. Memory and time per step: n².
 
     Parameters
     ----------
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
-    SciPy's ``minimize(method="BFGS")`` leaves out the first scaling. Keras and PyTorch have no BFGS.
+    SciPy's ``minimize(method="BFGS")`` omits the initial scaling. Keras and PyTorch have no BFGS.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class BFGS(_QuasiNewton):
         super().__init__(tol)
 
     def initial_state(self, n: int) -> dict[str, Array]:
-        check_dense("the inverse Hessian that BFGS keeps", n, 8, "Take LBFGS, which holds vectors only")
+        check_dense("the inverse Hessian of BFGS", n, 8, "Take LBFGS, which stores only vectors")
         return {"inverse": np.eye(n)}
 
     def direction(self, g: Array) -> Array:
@@ -119,22 +119,22 @@ class BFGS(_QuasiNewton):
 class LBFGS(_QuasiNewton):
     """BFGS with limited memory (Nocedal 1980; Liu & Nocedal 1989; Nocedal & Wright 2006, algorithms 7.4 and 7.5).
 
-    As `BFGS`, but Bg is computed from the last pairs (s, y), without B, beginning with (sᵀy / yᵀy) I of the newest pair:
+    As `BFGS`, but Bg is computed from the last pairs (s, y), without B, starting from (sᵀy / yᵀy) I of the newest pair:
 
     - q ← g; from the newest pair to the oldest: a = r sᵀq, q ← q − ay
     - q ← (sᵀy / yᵀy) q; from the oldest to the newest: q ← q + (a − r yᵀq) s;  p = −q
 
-    State the pairs, (memory, n) each, newest last. Memory and time per step 2 · memory · n. θ ← θ + tp, with t by the strong
-    Wolfe conditions (c₂ = 0.9).
+    State: the pairs, (memory, n) each, newest last. Memory and time per step: 2 · memory · n. θ ← θ + tp, where t satisfies
+    the strong Wolfe conditions (c₂ = 0.9).
 
     Parameters
     ----------
-    memory : how many pairs, default 10 (SciPy; PyTorch's ``history_size`` 100).
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    memory : number of pairs, default 10 (as in SciPy; PyTorch's ``history_size`` is 100).
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
-    PyTorch's ``LBFGS`` takes up to 20 iterations a step, and t = 1 unless told to search. Keras has none.
+    PyTorch's ``LBFGS`` takes up to 20 iterations per step, and t = 1 unless a line search is requested. Keras has none.
 
     Examples
     --------

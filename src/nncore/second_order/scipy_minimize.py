@@ -1,4 +1,4 @@
-"""Everything that `scipy.optimize.minimize` offers, an iteration at a time."""
+"""All methods of `scipy.optimize.minimize`, one iteration at a time."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ POINTS_KEPT = 64
 
 
 def _given(value: Any) -> bool:
-    """Whether bounds or constraints, in any of SciPy's forms, are there."""
+    """Whether bounds or constraints, in any of SciPy's forms, are given."""
     return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
 
 
 class ScipyMinimize(FullBatchOptimizer):
-    """θ ← the next iterate of ``scipy.optimize.minimize`` (Virtanen et al. 2020), whatever the method.
+    """θ ← the next iterate of ``scipy.optimize.minimize`` (Virtanen et al. 2020), for any method.
 
-    Value and gradient are given to methods that take a gradient, exact products Hv or the matrix H to those that want them.
-    SciPy's own stopping rules end the walk too; `stopped` has its message. The state is SciPy's and cannot be saved: every call
-    of ``fit`` and ``minimize`` begins afresh, and so does the method when a callback changes the parameters.
+    Methods that use a gradient get value and gradient; those that use second derivatives get exact products Hv or the matrix H.
+    SciPy's stopping rules also end the iteration; `stopped` has its message. The state is SciPy's and cannot be saved: every
+    call of ``fit`` and ``minimize`` starts from scratch, and so does the method when a callback changes the parameters.
 
     Parameters
     ----------
     method : default "L-BFGS-B"
         "Nelder-Mead", "Powell", "COBYLA", "COBYQA" (values only); "CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP" (gradients);
         "Newton-CG", "trust-ncg", "trust-krylov", "trust-constr" (Hessian products); "dogleg", "trust-exact" (the Hessian).
-    tol : the gradient norm at which the walk ends, default 1e-10.
-    bounds, constraints : as SciPy takes them, default none.
-    options : the method's own, by name, such as ``gtol=1e-9`` or ``maxcor=20``.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
+    bounds, constraints : as for SciPy, default none.
+    options : options of the method by name, such as ``gtol=1e-9`` or ``maxcor=20``.
 
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
     >>> from nncore.second_order import ScipyMinimize
     >>> f = Rosenbrock()
-    >>> walk = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
-    >>> walk.theta[-1].round(6)
+    >>> path = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
+    >>> path.theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -72,14 +72,14 @@ class ScipyMinimize(FullBatchOptimizer):
         super().__init__(tol)
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        self.close()  # a search that is under way goes by what it began with
+        self.close()  # a running search uses the values it was started with
         super().check_fields(assigned)
 
     def _arguments(self) -> dict[str, Any]:
         return {**super()._arguments(), **self.options}
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Only method and tolerance: the rest is SciPy's own, of which a description cannot be made into an object again."""
+        """Only method and tolerance: SciPy's other arguments cannot be rebuilt from a description."""
         if other := sorted(set(config) - {"method", "tol"}):
             raise ValueError(f"{other[0]} of ScipyMinimize cannot be set from a description, only method and tol")
         super().configure(config)
@@ -98,8 +98,8 @@ class ScipyMinimize(FullBatchOptimizer):
         new = search.next()
         if not new.finite:
             raise DivergenceError(
-                f"SciPy's {self.method} went where the loss or the gradient is not finite. The last finite parameters "
-                "are in place"
+                f"SciPy's {self.method} reached a point where the loss or the gradient is not finite. The last finite "
+                "parameters are in place"
             )
         if search.message:
             self.stopped = f"SciPy's {self.method}: {search.message}"
@@ -113,11 +113,11 @@ class ScipyMinimize(FullBatchOptimizer):
 
 
 class _Ended(Exception):
-    """Raised within SciPy's loop when no further iterate is wanted."""
+    """Raised within SciPy's loop when no further iterate is requested."""
 
 
 class _Search:
-    """A call of ``minimize`` in a thread of its own that waits, after each iterate, until the next one is wanted."""
+    """A call of ``minimize`` in a separate thread, which waits after each iterate until the next one is requested."""
 
     def __init__(self, optimizer: ScipyMinimize, f: Evaluated, point: Point) -> None:
         self.optimizer, self.f, self.theta = optimizer, f, point.theta

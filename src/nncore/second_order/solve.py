@@ -1,4 +1,4 @@
-"""Symmetric systems with a clear answer: the step, or what is wrong with the matrix and what to do."""
+"""Symmetric linear systems, with a diagnosis of the matrix if there is no solution."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["SingularError", "positive_definite_solve", "symmetric_solve"]
 
 
 class SingularError(DivergenceError):
-    """A step of Newton's kind does not exist: the matrix is singular, or not positive definite where it has to be."""
+    """No Newton-type step exists: the matrix is singular, or not positive definite where it must be."""
 
 
 def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
-    """x with matrix · x = b by Cholesky's factorisation, ⅓n³ multiply-adds; `SingularError` unless positive definite."""
+    """x with matrix · x = b by Cholesky's factorization, ⅓n³ multiply-adds; `SingularError` unless positive definite."""
     try:
         factor = scipy.linalg.cho_factor(matrix, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
@@ -26,7 +26,7 @@ def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> 
         kind = "singular" if abs(lowest) <= 1e-14 * max(abs(highest), abs(lowest)) else "not positive definite"
         kind = "singular to working precision" if factor is not None else kind
         raise SingularError(
-            f"{what} is {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}. The parameters are left where they "
+            f"{what} is {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}. The parameters are left as they "
             f"were. {advice}"
         )
     x: Array = scipy.linalg.cho_solve(factor, b, check_finite=False)
@@ -34,13 +34,13 @@ def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> 
 
 
 def symmetric_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
-    """x with matrix · x = b for any symmetric matrix that is not singular, by eigenvalues."""
+    """x with matrix · x = b for any nonsingular symmetric matrix, by eigenvalues."""
     values, vectors = np.linalg.eigh(matrix)
     size = np.abs(values)
     if not size.min() > 1e-15 * size.max():
         raise SingularError(
             f"{what} is singular: the sizes of its eigenvalues run from {size.min():.3g} to {size.max():.3g}. The parameters "
-            f"are left where they were. {advice}"
+            f"are left as they were. {advice}"
         )
     x: Array = vectors @ ((vectors.T @ b) / values)
     return x

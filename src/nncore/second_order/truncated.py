@@ -1,4 +1,4 @@
-"""Truncated Newton: Newton's step by conjugate gradients on Hessian products, broken off where it is good enough."""
+"""Truncated Newton: an approximate Newton step by conjugate gradients on Hessian products, with early termination."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ TRIES = 60
 class TruncatedNewton(FullBatchOptimizer):
     """Newton's method in a Krylov space with a trust region (Steihaug 1983; Nocedal & Wright 2006, algorithms 4.1 and 7.2).
 
-    p minimises m(p) = gᵀp + ½pᵀHp over ‖p‖ ≤ Δ, approximately: conjugate gradients on Hp = −g from p = 0, which ask for
-    products Hd only, until
+    p approximately minimizes m(p) = gᵀp + ½pᵀHp over ‖p‖ ≤ Δ: conjugate gradients on Hp = −g from p = 0, which need
+    only products Hd, until
 
-    - the residual is small, ‖Hp + g‖ ≤ min(½, √‖g‖) ‖g‖: good enough far out, ever more exact near the minimum, or
-    - a direction d with dᵀHd ≤ 0 turns up, negative curvature, or p leaves the region: then on to ‖p‖ = Δ.
+    - the residual is small, ‖Hp + g‖ ≤ min(½, √‖g‖) ‖g‖, a tolerance that tightens near the minimum, or
+    - a direction d has negative curvature, dᵀHd ≤ 0, or p leaves the region: then p is extended along d to ‖p‖ = Δ.
 
-    With ρ = (f(θ) − f(θ + p)) / −m(p): Δ ← ¼‖p‖ if ρ < ¼, Δ ← min(2Δ, largest) if ρ > ¾ and ‖p‖ = Δ. θ ← θ + p if ρ > 0,
-    and again with the smaller Δ if not. State Δ. No matrix is formed: n parameters take a few vectors of n numbers.
+    With ρ = (f(θ) − f(θ + p)) / −m(p): Δ ← ¼‖p‖ if ρ < ¼, Δ ← min(2Δ, largest) if ρ > ¾ and ‖p‖ = Δ. θ ← θ + p if ρ > 0;
+    otherwise the step is tried again with the smaller Δ. State: Δ. No matrix is formed: the memory is a few vectors of n
+    numbers for n parameters.
 
     Parameters
     ----------
-    radius : the first Δ > 0, default 1.
-    max_radius : the largest, default 1000.
-    max_cg : products an iteration at most; default None is n.
-    tol : the gradient norm at which the walk ends, default 1e-10.
+    radius : the initial Δ > 0, default 1.
+    max_radius : the largest Δ, default 1000.
+    max_cg : maximum number of products per iteration; default None means n.
+    tol : the gradient norm at which the iteration stops, default 1e-10.
 
     Notes
     -----
@@ -75,11 +76,11 @@ class TruncatedNewton(FullBatchOptimizer):
         products, negative = f.products, False
         for _ in range(TRIES):
             radius = self.numbers["radius"]
-            p, hp, bent = self._steihaug(f, point, radius)
-            negative |= bent
+            p, hp, indefinite = self._steihaug(f, point, radius)
+            negative |= indefinite
             predicted = -float(point.gradient @ p) - 0.5 * float(p @ hp)
             new = f.at(point.theta + p)
-            if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding of f the ratio tells nothing
+            if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
                 if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
                     return new, self._columns(f.products - products, negative, radius)
                 break
@@ -98,7 +99,7 @@ class TruncatedNewton(FullBatchOptimizer):
         return {"hessian_products": float(products), "negative_curvature": float(negative), "radius": radius}
 
     def _steihaug(self, f: Evaluated, point: Point, radius: float) -> tuple[Array, Array, bool]:
-        """p, Hp, and whether negative curvature turned up."""
+        """p, Hp, and whether negative curvature was found."""
         g = point.gradient
         p, hp, r, d = np.zeros_like(g), np.zeros_like(g), g.copy(), -g
         rr = float(r @ r)

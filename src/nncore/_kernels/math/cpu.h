@@ -1,4 +1,4 @@
-/* What this processor can do. */
+/* Features of this processor. */
 #ifndef NNCORE_CPU_H
 #define NNCORE_CPU_H
 

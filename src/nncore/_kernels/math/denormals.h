@@ -1,5 +1,5 @@
-/* Denormal numbers, those below the smallest normal one (1.2e-38 in float): processors compute with them more slowly, and a mean
- * that decays, v <- 0.9 v, stays among them for ever.  A thread can be told to take them for 0, and back. */
+/* Denormal numbers, those below the smallest normal one (1.2e-38 in float): processors compute with them more slowly, and a
+ * decaying mean, v <- 0.9 v, remains denormal forever.  A thread can switch flushing them to 0 on and off. */
 #ifndef NNCORE_DENORMALS_H
 #define NNCORE_DENORMALS_H
 
@@ -8,7 +8,7 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 
-/* Results that are denormal become 0 (bit 15), operands that are denormal count as 0 (bit 6). */
+/* Denormal results become 0 (bit 15), denormal operands count as 0 (bit 6). */
 enum { NN_DENORMALS_ARE_ZERO = 1 << 15 | 1 << 6 };
 
 static inline uint64_t nn_denormals(void) { return _mm_getcsr(); }
@@ -34,7 +34,7 @@ static inline void nn_set_denormals(uint64_t control) { (void)control; }
 
 #endif
 
-/* Both return what to hand to nn_set_denormals to have things as they were. */
+/* Both return the value that restores the previous state when passed to nn_set_denormals. */
 static inline uint64_t nn_flush_denormals(void) {
     const uint64_t before = nn_denormals();
     nn_set_denormals(before | NN_DENORMALS_ARE_ZERO);

@@ -1,5 +1,5 @@
-/* exp, expm1, log, log1p, tanh, sigmoid, softplus, erf and the normal distribution function of one `real`, so written
- * that a loop over them vectorizes: no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp
+/* exp, expm1, log, log1p, tanh, sigmoid, softplus, erf and the normal distribution function of one `real`, written
+ * so that a loop over them vectorizes: no branch (only selects), no table, integer work on the bits alone.  Within 2 ulp
  * of the true value everywhere, with or without FMA (the normal distribution function: see there); results go gradually
  * to zero and to infinity; infinities, NaN and signed zeros as in NumPy.
  *
@@ -60,8 +60,8 @@ static inline real NAME(nn_with_sign)(real magnitude, real x) {
     return NAME(nn_from_bits)(NAME(nn_bits)(magnitude) | (NAME(nn_bits)(x) & SIGN_BIT));
 }
 
-/* a b + c, fused wherever that is fast.  -ffp-contract does it for plain sums of products, but not dependably where a
- * select stands between the two, or both sides are products: then a vector loop and its scalar tail could differ in
+/* a b + c, fused wherever that is fast.  -ffp-contract does it for plain sums of products, but not reliably if a
+ * select is in between, or if both sides are products: then a vector loop and its scalar tail could differ in
  * the last bit. */
 static inline real NAME(nn_fma)(real a, real b, real c) {
 #if REAL_IS_FLOAT && defined(__FP_FAST_FMAF)
@@ -112,7 +112,7 @@ static inline real NAME(nn_expm1)(real x) {
     const real n = shifted - SHIFT;
     const real whole = clamped - n * LN2_HI;
     const real r = whole - n * LN2_LO;
-    const real rest = (whole - r) - n * LN2_LO;  /* what rounding took from r */
+    const real rest = (whole - r) - n * LN2_LO;  /* the rounding error of r */
     const real w = r * r * NAME(nn_exp_tail)(r) + rest;
     const real s = NAME(nn_from_bits)((NAME(nn_bits)(shifted) - NAME(nn_bits)(SHIFT) + (BIAS - 1)) << MANTISSA);
     const real y = REAL(2.0) * ((s * r + (s - REAL(0.5))) + s * w);
@@ -185,7 +185,7 @@ static inline real NAME(nn_log1p_unit)(real x) {
     return NAME(nn_log_parts)(NAME(nn_log_exponent)(split), f);
 }
 
-/* ---- what networks make of them -------------------------------------------------------------------------------- */
+/* ---- activation functions ----- -------------------------------------------------------------------------------- */
 
 /* tanh a = a + a^3 T(a^2) below 0.55, 1 - 2 / (e^2a + 1) above.  T: degree 4, 2^-30 (float); degree 9, 2^-55.5
  * (double). */

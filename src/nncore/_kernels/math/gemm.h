@@ -2,12 +2,12 @@
  *
  *     C[i, j] = init[j] + sum_p A[i, p] B[p, j]         i < mr,  j < nv vectors,  p ascending
  *
- * or, to add a second product to a first one, with C[i, j] itself in the place of init[j] (kernels of their own: the
- * compiler then allocates the registers of the first kind as if there were no second).
+ * or, to add a second product to a first one, with C[i, j] instead of init[j] (separate kernels, so that the register
+ * allocation of the first kind is not affected by the second).
  *
  * The accumulators stay in registers over all of p, so each element of C is one chain of multiply-adds in the order of p,
- * whatever the tile it falls in: the bits of a product do not depend on how C is cut up.
- * A is read as scalars with any strides, B as vectors along its rows, both where they lie.
+ * regardless of its tile: the bits of a product do not depend on the division of C into tiles.
+ * A is read as scalars with any strides, B as vectors along its rows, both in place.
  *
  *                 nv vectors
  *             B   |====|====|   p
@@ -15,19 +15,19 @@
  *     : p ->      | mr x nv |   12 x 2 of 16 floats with AVX-512: 24 of the 32 registers accumulate,
  *     : rows      |    |    |   2 hold B, 1 the element of A
  *
- * Where the rows of B follow each other in memory, the processor fetches ahead by itself, and the kernel asks for those NN_AHEAD
- * steps on.  Where they lie far apart (`far`), it asks for those NN_NEAR steps on, and for a share of the panel that comes next:
- * each group of rows of C fetches its part of it, so that W streams from memory all the time and not only while the first group
- * goes over a new panel (docs/design/gemm.rst).  Each line of 64 bytes is asked for once.
+ * If the rows of B are contiguous in memory, the hardware prefetcher works, and the kernel additionally prefetches NN_AHEAD steps
+ * ahead.  If they are far apart (`far`), it prefetches NN_NEAR steps ahead, and a part of the next panel: each group of rows of C
+ * fetches its part of it, so that W streams from memory continuously and not only while the first group processes a new panel
+ * (docs/design/gemm.rst).  Each line of 64 bytes is prefetched once.
  *
  * The shape MR x NV fills the registers of each instruction set; smaller tiles serve the edges. */
 
 typedef void (*NAME(micro_kernel))(int64_t depth, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
                                    const real *init, real *c, int64_t c_row, int last, const real *next, int64_t rate);
 
-/* `part`: only `last` columns of the last vector are there.  `mode`: PLAIN; ADD to what C holds; or FAR: rows of `next` are
- * fetched, `rate` / 65536 of one a step. */
-#define LINE (64 / NN_VECTOR_BYTES)    /* vectors in a line of the caches */
+/* `part`: the last vector has only `last` columns.  `mode`: PLAIN; ADD to the value of C; or FAR: rows of `next` are
+ * prefetched, `rate` / 65536 of one per step. */
+#define LINE (64 / NN_VECTOR_BYTES)    /* vectors per cache line */
 enum { NAME(PLAIN), NAME(ADD), NAME(FAR) };
 NN_INLINE void NAME(multiply_tile)(const int mr, const int nv, const int part, const int mode, int64_t depth,
                                    const real *restrict a, int64_t a_row, int64_t a_step, const real *restrict b, int64_t b_step,
@@ -90,7 +90,7 @@ MICRO_KERNELS(5) MICRO_KERNELS(6)
 MICRO_KERNELS(7) MICRO_KERNELS(8) MICRO_KERNELS(9) MICRO_KERNELS(10) MICRO_KERNELS(11) MICRO_KERNELS(12)
 #endif
 
-/* by rows; by 2 (vectors - 1) + part, PLAIN and then ADD, and last FAR */
+/* indexed by rows, and by 2 (vectors - 1) + part: first PLAIN, then ADD, last FAR */
 static const NAME(micro_kernel) NAME(micro_kernels)[MR][4 * NV + 1] = {
     MICRO_ENTRY(1), MICRO_ENTRY(2), MICRO_ENTRY(3), MICRO_ENTRY(4),
 #if MR >= 6
@@ -104,8 +104,8 @@ static const NAME(micro_kernel) NAME(micro_kernels)[MR][4 * NV + 1] = {
 #undef MICRO_KERNELS
 #undef MICRO_ENTRY
 
-/* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are cut into groups of at most MR, as even as can be.
- * `next`: where the next panel of B begins, if rows of B lie far apart; NULL if they follow each other. */
+/* One panel of C: `rows` rows, `columns` <= NV * LANES columns.  The rows are divided into groups of at most MR, as evenly as possible.
+ * `next`: start of the next panel of B, if rows of B are far apart; NULL if they are contiguous. */
 NN_INLINE void NAME(multiply_groups)(const int add, int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row,
                                      int64_t a_step, const real *b, int64_t b_step, const real *next, const real *init, real *c,
                                      int64_t c_row) {
@@ -125,7 +125,7 @@ static void NAME(multiply_panel)(int64_t rows, int64_t columns, int64_t depth, c
     NAME(multiply_groups)(0, rows, columns, depth, a, a_row, a_step, b, b_step, NULL, init, c, c_row);
 }
 
-/* The same where rows of B lie far apart, without init. */
+/* The same for rows of B that are far apart, without init. */
 static void NAME(multiply_far_panel)(int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row, int64_t a_step,
                                      const real *b, int64_t b_step, const real *next, real *c, int64_t c_row) {
     NAME(multiply_groups)(0, rows, columns, depth, a, a_row, a_step, b, b_step, next, NULL, c, c_row);
@@ -137,7 +137,7 @@ static void NAME(add_panel)(int64_t rows, int64_t columns, int64_t depth, const 
     NAME(multiply_groups)(1, rows, columns, depth, a, a_row, a_step, b, b_step, NULL, NULL, c, c_row);
 }
 
-/* The product of one piece of the depth: the first begins with init, those that follow (`later`) add to what C holds. */
+/* The product of one block of the depth: the first starts from init, later ones (`later`) add to C. */
 static void NAME(multiply_piece)(int64_t later, int64_t rows, int64_t columns, int64_t depth, const real *a, int64_t a_row,
                                  int64_t a_step, const real *b, int64_t b_step, const real *init, real *c, int64_t c_row) {
     if (later) NAME(add_panel)(rows, columns, depth, a, a_row, a_step, b, b_step, c, c_row);

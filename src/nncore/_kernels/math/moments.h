@@ -1,6 +1,6 @@
-/* Sums of many reals and of their squares in double, in whole vectors. */
+/* Sums of many reals and of their squares in double, in full vectors. */
 
-/* A whole vector of doubles, and as many reals */
+/* A full vector of doubles, and the same number of reals */
 #define DOUBLES (NN_VECTOR_BYTES / 8)
 #define wide NAME(wide_vector)
 #define narrow NAME(narrow_vector)
@@ -11,7 +11,7 @@ NN_INLINE wide NAME(widen)(narrow a) { return __builtin_convertvector(a, wide); 
 NN_INLINE double NAME(wide_total)(wide sum) {
 #ifndef __clang__
     typedef int64_t order __attribute__((vector_size(sizeof(wide))));
-    NN_UNROLL for (int half = DOUBLES / 2; half; half /= 2) {    /* the lower half plus the upper one, in whole vectors */
+    NN_UNROLL for (int half = DOUBLES / 2; half; half /= 2) {    /* the lower half plus the upper half, in full vectors */
         order other;
         NN_UNROLL for (int lane = 0; lane < DOUBLES; lane++) other[lane] = (lane + half) % DOUBLES;
         sum += __builtin_shuffle(sum, other);
@@ -27,8 +27,8 @@ NN_INLINE double NAME(wide_sum)(const wide *chain) {
     return NAME(wide_total)((chain[0] + chain[1]) + (chain[2] + chain[3]));
 }
 
-/* sum += sum of (x - origin), square += sum of (x - origin)^2, in four chains of vectors.  With an origin among the numbers
- * themselves the variance square/n - (sum/n)^2 loses no more than a factor n of the precision of double, whatever the mean. */
+/* sum += sum of (x - origin), square += sum of (x - origin)^2, in four chains of vectors.  With one of the numbers as
+ * origin, the variance square/n - (sum/n)^2 loses at most a factor n of the precision of double, for any mean. */
 NN_INLINE void NAME(add_moments)(double *sum, double *square, const real *restrict x, real origin, int64_t n) {
     wide s[4] = {{0}, {0}, {0}, {0}}, q[4] = {{0}, {0}, {0}, {0}};
     double total = 0, squares = 0;

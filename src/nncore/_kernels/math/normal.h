@@ -1,4 +1,4 @@
-/* Numbers of N(0, 1) by address (random.h), and the loop over elements that each take one. */
+/* N(0, 1) numbers by address (random.h), and a loop over elements that uses one number per element. */
 
 /* Taylor series on |x| <= pi/4: float 2e-9, double 1e-18 */
 NN_INLINE real NAME(sine)(real x) {
@@ -25,9 +25,9 @@ NN_INLINE real NAME(cosine)(real x) {
 #endif
 }
 
-/* 64 numbers of N(0, 1) from 64 of 32 bits, two by two (Box, Muller 1958):
- *     u = (top 24 bits of the one + 1) / 2^24 in (0, 1],   r = sqrt(-2 ln u) <= 5.77,
- *     angle = 2 pi (the other / 2^32) - pi/4: the two top bits are the quadrant, the others a in [-pi/4, pi/4),
+/* 64 N(0, 1) numbers from 64 numbers of 32 bits, in pairs (Box, Muller 1958):
+ *     u = (top 24 bits of the first + 1) / 2^24 in (0, 1],   r = sqrt(-2 ln u) <= 5.77,
+ *     angle = 2 pi (the second / 2^32) - pi/4: the top two bits are the quadrant, the others a in [-pi/4, pi/4),
  *     z_i = r cos(angle),   z_(i + 32) = r sin(angle). */
 NN_INLINE void NAME(normal_block)(real *restrict z, nn_stream stream, uint64_t block) {
     uint32_t bits[NN_RANDOM_BLOCK];
@@ -45,7 +45,7 @@ NN_INLINE void NAME(normal_block)(real *restrict z, nn_stream stream, uint64_t b
     }
 }
 
-/* `statement` for each element i of [begin, end) and its number e of N(0, 1) */
+/* `statement` for each element i of [begin, end) and its N(0, 1) number e */
 #define FOR_NORMALS(stream, begin, end, statement)                                                                           \
     do {                                                                                                                     \
         real block[NN_RANDOM_BLOCK];                                                                                         \

@@ -1,31 +1,31 @@
 /* Random numbers inside kernels: Philox4x32-10 (philox.h) for whole vectors of counters at once.
  *
- * A number has an address and nothing is stored: key = the model's seed, and the counter's four words are
+ * Each number has an address, and no state is stored: key = the model's seed, and the four words of the counter are
  *     0, 1: (block * 16 + lane), so that element e of an array has block e / 64;
  *     2:    the step, low 32 bits;
  *     3:    place | the step, high 12 bits; the place is the layer (16 bits) and the stream within it (4 bits), as in layout.h.
  * Each of a block's 16 counters yields four words; word w of lane l is the number of element 64 block + 16 w + l.  So the
- * numbers depend neither on threads, nor on how rows are cut into blocks, nor on the instruction set: what the forward
- * kernel drew, the backward kernel draws again. */
+ * numbers depend neither on threads, nor on the division of rows into blocks, nor on the instruction set, and the backward
+ * kernel can draw the numbers of the forward kernel again. */
 #ifndef NNCORE_RANDOM_H
 #define NNCORE_RANDOM_H
 
 enum { NN_RANDOM_BLOCK = 64, NN_WORDS = NN_VECTOR_BYTES / 8 };
 
-/* Whose numbers, and of which step. */
+/* The address of a stream in one step. */
 typedef struct {
     uint64_t key;
     uint32_t step, place;    /* words 2 and 3 of the counter */
 } nn_stream;
 
-/* sizes [at], [at + 1] of an op: key, layer and stream */
+/* sizes [at], [at + 1] of an op: key, and place (layer and stream) */
 NN_INLINE nn_stream nn_stream_of(const nn_op *op, const nn_context *context, int at) {
     const nn_stream stream = {(uint64_t)op->size[at], (uint32_t)context->step,
                               (uint32_t)op->size[at + 1] | ((uint32_t)(context->step >> 32) & ((1u << NN_STREAM_SHIFT) - 1))};
     return stream;
 }
 
-/* 64-bit lanes that hold 32-bit words in their low halves; what is in the high ones does not matter. */
+/* 64-bit lanes that hold 32-bit words in their low halves; the high halves are arbitrary. */
 typedef uint64_t nn_words __attribute__((vector_size(NN_VECTOR_BYTES), aligned(8), may_alias));
 
 NN_INLINE nn_words nn_wide_product(nn_words a, uint32_t b) {
@@ -49,7 +49,7 @@ NN_INLINE void nn_philox_round(nn_words x[4], uint32_t k0, uint32_t k1) {
     x[3] = p0;
 }
 
-/* The 64 numbers of a block.  Even and odd counters are two chains, whose results are the halves of whole lanes. */
+/* The 64 numbers of a block.  Even and odd counters are two chains, whose results are the two halves of the lanes. */
 NN_INLINE void nn_random_block(uint32_t bits[NN_RANDOM_BLOCK], nn_stream stream, uint64_t block) {
     const uint64_t counter = block * 16;
     for (int lane = 0; lane < 16; lane += 2 * NN_WORDS) {
@@ -71,7 +71,7 @@ NN_INLINE void nn_random_block(uint32_t bits[NN_RANDOM_BLOCK], nn_stream stream,
     }
 }
 
-/* How many of the elements from i to end are in i's block. */
+/* Number of elements from i to end that are in i's block. */
 NN_INLINE int nn_in_block(int64_t i, int64_t end) {
     const int64_t rest = NN_RANDOM_BLOCK - i % NN_RANDOM_BLOCK;
     return (int)(rest < end - i ? rest : end - i);

@@ -4,7 +4,7 @@
 #define LANES (NN_VECTOR_BYTES / (int)sizeof(real))
 #define vec NAME(vector)
 
-/* Row-wise work goes through chunks of about so many numbers, which stay in the first-level cache, and of so many rows at most. */
+/* Row-wise work is divided into chunks of about CHUNK numbers, which stay in the first-level cache, and at most this many rows. */
 #define NN_CHUNK ((int64_t)(2048 / sizeof(real)))
 #define NN_CHUNK_ROWS 64
 
@@ -57,7 +57,7 @@ NN_INLINE real NAME(sum_lanes)(vec v) {
     return lane[0];
 }
 
-/* Store past the caches, at a whole vector's address.  Such stores may overtake others until there is a fence. */
+/* Non-temporal store to an aligned address.  Such stores may overtake others until the next fence. */
 #if NN_VECTOR_BYTES == 64
 #define STREAM_(p, v) REAL_IS_FLOAT ? _mm512_stream_ps((float *)(p), (__m512)(v)) : _mm512_stream_pd((double *)(p), (__m512d)(v))
 #elif NN_VECTOR_BYTES == 32
@@ -93,12 +93,12 @@ typedef integer NAME(places) __attribute__((vector_size(NN_VECTOR_BYTES)));
 #define SHUFFLE(a, b, from, s) __builtin_shuffle(a, b, (NAME(places)){EACH(from, s)})
 #endif
 
-/* A LANES x LANES block the other way round: out[j][i] = in[i][j], 0 where `in` has not so many `rows` and `columns`.  Row strides
- * in reals; in and out do not overlap.  `past`: past the caches.
+/* Transpose a LANES x LANES block: out[j][i] = in[i][j], 0 beyond the last row and column of `in`.  Row strides in reals; in and
+ * out do not overlap.  `past`: with non-temporal stores.
  *
- * Each step combines rows i and i + s by shuffles that the processor has as one instruction.  A quarter is 16 bytes, Q reals: within
- * these rows are interleaved, by chunks of s (LOWER and UPPER halves); then whole quarters are sorted (EVEN and ODD ones).
- * Written with constants, as the compiler finds the instructions only so. */
+ * Each step combines rows i and i + s by shuffles of a single instruction.  A quarter is 16 bytes, Q reals: within quarters,
+ * rows are interleaved in chunks of s (LOWER and UPPER halves); then quarters are permuted (EVEN and ODD ones).
+ * The indices must be constants for the compiler to emit these instructions. */
 #define Q (16 / (int)sizeof(real))
 #define LOWER(k, s) (((k) % Q / (s) % 2 ? LANES : 0) + (k) / Q * Q + (k) % Q / (2 * (s)) * (s) + (k) % (s))
 #define UPPER(k, s) (LOWER(k, s) + Q / 2)

@@ -32,8 +32,8 @@ static void NAME(relu_forward)(real *restrict h, const real *restrict z, int64_t
     for (int64_t i = 0; i < n; i++) h[i] = NAME(relu_of)(z[i]);
 }
 
-/* h = max(z, 0), so h' = [z > 0]: 0 at the kink.  A function, so that dh is there before the choice: a load that depends on it
- * would be a branch. */
+/* h = max(z, 0), so h' = [z > 0]: 0 at the kink.  A function, so that dh is loaded unconditionally: a conditional load would be a
+ * branch. */
 NN_INLINE real NAME(relu_slope)(real dh, real z) { return z > 0 ? dh : 0; }
 
 static void NAME(relu_backward)(real *restrict dz, const real *restrict dh, const real *restrict z,
@@ -85,8 +85,7 @@ static void NAME(softplus_backward)(real *restrict dz, const real *restrict dh, 
     for (int64_t i = 0; i < n; i++) dz[i] = dh[i] * NAME(nn_sigmoid)(z[i]);
 }
 
-/* z no further from 0 than limit, where a gate is 0 or 1 to the last bit; NaN stays NaN.  Keeps inf * 0 from being
- * NaN. */
+/* z clipped to [-limit, limit], where a gate is 0 or 1 to the last bit; NaN stays NaN.  Prevents inf * 0 = NaN. */
 static inline real NAME(at_least)(real z, real limit) { return z < limit ? limit : z; }
 static inline real NAME(within)(real z, real limit) { return NAME(at_least)(z > limit ? limit : z, -limit); }
 

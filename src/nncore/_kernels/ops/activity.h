@@ -19,7 +19,7 @@ static void NAME(activity_l1_backward)(real *restrict dz, const real *restrict d
     for (int64_t i = 0; i < n; i++) dz[i] = dh[i] + weight * (real)((z[i] > 0) - (z[i] < 0));
 }
 
-/* arrays: h, penalty (rows,) double, z; sizes: width, 1 to add to the penalty that is there; constants: strength */
+/* arrays: h, penalty (rows,) double, z; sizes: width, 1 to add to the existing penalty; constants: strength */
 static void NAME(op_activity_l1_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0];
     (void)context;

@@ -1,10 +1,10 @@
 /* Batch normalization of x (rows, channels, length) over rows and length; length 1 for plain features.
  *
- * Statistics are made in two halves.  Each block of rows leaves, in double, the sums of what it has seen while it has it in
- * cache; then, channel by channel, the blocks are put together in order.  Blocks depend on sizes only: block b begins at a
- * multiple of NN_SLOT_ROWS, leaves its sums in slot begin / NN_SLOT_ROWS, and its number of rows in counts.
+ * Statistics are computed in two passes.  Each block of rows stores its sums, in double, while its rows are in
+ * cache; then, channel by channel, the blocks are combined in order.  Blocks depend on sizes only: a block begins at a
+ * multiple of NN_SLOT_ROWS, stores its sums in slot begin / NN_SLOT_ROWS, and its number of rows in counts.
  *
- * What the rows need of each channel is in a table (NN_TABLE, channels):
+ * The constants of each channel are in a table (NN_TABLE, channels):
  *     high, low        the mean, as the sum of two reals: x - high is exact where it matters, so that a mean of a million
  *                      standard deviations costs no digits
  *     scale, shift     y = (x - mean) scale + shift
@@ -23,7 +23,7 @@
         { enum { k = 3 }; line; }                                                                                            \
     } while (0)
 
-/* Of one block, for each channel c: origin = the first x, sum = sum of (x - origin), square = sum of (x - origin)^2 */
+/* For one block and each channel c: origin = the first x, sum = sum of (x - origin), square = sum of (x - origin)^2 */
 static void NAME(batch_norm_sums)(double *restrict origin, double *restrict sum, double *restrict square, const real *restrict x,
                                   int64_t rows, int64_t channels, int64_t length) {
     const real *restrict first = x;
@@ -51,7 +51,7 @@ static void NAME(batch_norm_sums)(double *restrict origin, double *restrict sum,
         }
 }
 
-/* All blocks together, for channels [begin, end), at most NN_CHANNELS:  mean = origin of the first block + offset,
+/* Combine all blocks, for channels [begin, end), at most NN_CHANNELS:  mean = origin of the first block + offset,
  *     offset = sum over blocks of n_b (mean_b - origin) / m,   variance = sum of (square_b - sum_b^2 / n_b + n_b (mean_b - mean)^2) / m */
 static void NAME(combine_blocks)(double *restrict offset, double *restrict variance, const double *restrict partials,
                                  const double *restrict counts, int64_t begin, int64_t end, int64_t rows, int64_t channels,
@@ -94,7 +94,7 @@ NN_INLINE void NAME(fill_table)(real *table, int64_t channels, int64_t c, double
 NN_INLINE double NAME(limited)(double a, double least, double most) { return a < least ? least : a > most ? most : a; }
 
 /* table and batch (2, channels): mean and variance (divided by m), of channels [begin, end).
- * place[c]: which parameter and running average channel c has, -1 for one that is passed on as it is; NULL: its own.
+ * place[c]: index of the parameter and running average of channel c, -1 for a channel that is not normalized; NULL: c.
  * limits: NULL, or r_max and d_max of batch renormalization with running averages (mean, variance) from before this batch:
  *     r = clip(sigma / sigma_running, 1 / r_max, r_max),   d = clip((mean - mean_running) / sigma_running, -d_max, d_max) */
 static void NAME(batch_norm_statistics)(real *restrict table, real *restrict batch, const double *restrict partials,
@@ -134,8 +134,8 @@ static void NAME(batch_norm_constants)(real *restrict table, const real *restric
 }
 
 /* running += a (batch - running), with a = momentum, or 1 / batches for the plain mean of all batches if momentum is 0; the
- * variance times `correction`.  With `deviations` it is sqrt(variance + eps) that is averaged, and what is kept is the variance
- * that belongs to it.  Numbers that are not finite are left out. */
+ * variance times `correction`.  With `deviations`, sqrt(variance + eps) is averaged, and the corresponding variance is
+ * stored.  Numbers that are not finite are skipped. */
 NN_INLINE void NAME(track)(const int deviations, real *restrict running, real *restrict batches, const real *restrict batch,
                            const int64_t *restrict place, double momentum, double correction, double eps, int64_t channels,
                            int64_t places) {
@@ -166,7 +166,7 @@ static void NAME(batch_renorm_track)(real *running, real *batches, const real *b
     NAME(track)(1, running, batches, batch, place, momentum, correction, eps, channels, places);
 }
 
-/* The work on rows, alone and with the activation that follows: ACTIVE(z) and SLOPE(dy, z) = dy ACTIVE'(z) */
+/* The passes over rows, alone and fused with the following activation: ACTIVE(z) and SLOPE(dy, z) = dy ACTIVE'(z) */
 #define NN_BATCH_NORM(name, ACTIVE, SLOPE)                                                                                   \
     /* y = ACTIVE((x - mean) scale + shift) */                                                                               \
     static void NAME(name##_forward)(real *restrict y, const real *restrict x, const real *restrict table, int64_t rows,     \
@@ -195,7 +195,7 @@ static void NAME(batch_renorm_track)(real *running, real *batches, const real *b
                 y[c] = ACTIVE(z);                                                                                            \
             }                                                                                                                \
     }                                                                                                                        \
-    /* y = ACTIVE((x - mean) scale + shift): of one block sum = sum of dz, product = sum of dz (x - mean), dz = dy ACTIVE' */ \
+    /* y = ACTIVE((x - mean) scale + shift): per block, sum = sum of dz, product = sum of dz (x - mean), dz = dy ACTIVE' */ \
     static void NAME(name##_backward_sums)(double *restrict sum, double *restrict product, const real *restrict dy,          \
                                            const real *restrict x, const real *restrict table, int64_t rows, int64_t channels, \
                                            int64_t length) {                                                                 \
@@ -265,7 +265,7 @@ NN_BATCH_NORM(batch_norm, SAME, SAME_SLOPE)
 NN_BATCH_NORM(batch_norm_relu, NAME(relu_of), NAME(relu_slope))
 
 /* y = (r x_hat + d) weight + bias, x_hat = (x - mean) rstd   =>   dbias = sum of dy, dweight = r sum of dy x_hat + d dbias,
- * and what dx needs: constant = scale mean(dy), slope = scale rstd mean(dy x_hat); both 0 where the statistics are constants */
+ * and the factors for dx: constant = scale mean(dy), slope = scale rstd mean(dy x_hat); both 0 where the statistics are constants */
 static void NAME(batch_norm_backward_statistics)(real *restrict dweight, real *restrict dbias, real *restrict constant,
                                                  real *restrict slope, const double *restrict partials,
                                                  const double *restrict counts, const real *restrict table,

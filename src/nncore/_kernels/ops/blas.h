@@ -1,12 +1,12 @@
-/* The dense layer's three products by a BLAS, to compare with: NNCORE_GEMM=blas.  Its gemm comes as the last array of an op, one
- * address (blas.py), so nothing is linked.  Pieces are those of our own kernels, and each call runs on one thread.
+/* The dense layer's three products by a BLAS, for comparison: NNCORE_GEMM=blas.  The address of its gemm is the last array of an
+ * op (blas.py), so nothing is linked.  Work items are those of nncore's kernels, and each call runs on one thread.
  *
- * A BLAS stores matrices by columns: row by row, C = A B is for it C^T = B^T A^T. */
+ * A BLAS stores matrices by columns: the row-major C = A B is computed as C^T = B^T A^T. */
 
 typedef void (*NAME(gemm))(char *transpose_b, char *transpose_a, int *columns, int *rows, int *depth, real *alpha, real *b,
                            int *b_row, real *a, int *a_row, real *beta, real *c, int *c_row);
 
-/* C (rows, columns) = A B + add C, where A or B is the transpose of what is stored if its letter is 'T'. */
+/* C (rows, columns) = A B + add C, where A or B is the transpose of the stored matrix if its letter is 'T'. */
 static void NAME(blas_product)(const void *gemm, char transpose_a, char transpose_b, int64_t rows, int64_t columns,
                                int64_t depth, const real *a, int64_t a_row, const real *b, int64_t b_row, int add, real *c,
                                int64_t c_row) {

@@ -2,10 +2,10 @@
  *
  * The forward product reads W by columns, so it works on a packed copy: panels of PANEL units, transposed,
  *     packed[panel][p][u] = W[panel * PANEL + u, p],     u < width of the panel; its rows end in zeros, to whole vectors.
- * The backward products read W, x and dy where they lie.
+ * The backward products read W, x and dy in place.
  *
- * Rows of x and dy whose distance is a multiple of 4096 bytes all fall into the same few sets of the first-level cache, which
- * then holds less than a micro-kernel reads at once.  So the distances x_row and dy_row are sizes of their own: the layer spreads
+ * Rows of x and dy at a stride that is a multiple of 4096 bytes map to the same few sets of the first-level cache, which
+ * hold less than a micro-kernel reads at once (conflict misses).  So the strides x_row and dy_row are parameters: the layer spreads
  * such rows (layers/products.py). */
 
 #define PANEL (NV * LANES)
@@ -23,10 +23,10 @@ static void NAME(dense_forward)(real *restrict y, const real *restrict x, const 
     }
 }
 
-/* The same of so few units that a vector of them would be mostly empty: the transpose, y^T = W x^T + b, in which W is read as it
- * lies.  Each number is the same chain of multiply-adds. */
-#define NARROW 16    /* the most units */
-#define NARROW_DEPTH 64    /* whole blocks of LANES */
+/* The same for so few units that vectors of units would be mostly empty: the transpose, y^T = W x^T + b, which reads W in
+ * place.  Each number is the same chain of multiply-adds. */
+#define NARROW 16    /* maximum number of units */
+#define NARROW_DEPTH 64    /* full blocks of LANES */
 static void NAME(dense_forward_narrow)(real *restrict y, const real *restrict x, const real *restrict w, const real *restrict b,
                                        int64_t rows, int64_t units, int64_t inputs, int64_t x_row) {
     real turned[NARROW_DEPTH * PANEL], sum[NARROW * PANEL];
@@ -50,14 +50,14 @@ static void NAME(dense_forward_narrow)(real *restrict y, const real *restrict x,
 #undef NARROW_DEPTH
 
 #if NN_VECTOR_BYTES < 64
-/* n reals, mostly as many as `usual` says, a constant: those are copied without a call */
+/* Copy n reals; if n equals the constant `usual`, which is the common case, without a call */
 NN_INLINE void NAME(copy_mostly)(const int usual, real *restrict to, const real *restrict from, int64_t n) {
     if (n == usual) memcpy(to, from, (size_t)usual * sizeof(real));
     else memcpy(to, from, (size_t)n * sizeof(real));
 }
 
-/* dx = dy W, each panel of W first copied, by pieces of COPIED units, to where its rows follow each other.  A panel of narrow vectors
- * takes a line of each row of W only; lines so far apart leave the caches before the next group of rows of dy reads them. */
+/* dx = dy W, with each panel of W first copied to contiguous rows, in blocks of COPIED units.  A panel of narrow vectors uses only
+ * one line of each row of W; lines so far apart leave the caches before the next group of rows of dy reads them. */
 #define COPIED 1024
 static void NAME(dense_backward_input_copied)(real *restrict dx, const real *restrict dy, const real *restrict w, int64_t rows,
                                               int64_t units, int64_t inputs, int64_t dy_row) {
@@ -80,7 +80,7 @@ static void NAME(dense_backward_input_copied)(real *restrict dx, const real *res
 static void NAME(dense_backward_input)(real *restrict dx, const real *restrict dy, const real *restrict w, int64_t rows,
                                        int64_t units, int64_t inputs, int64_t dy_row) {
 #if NN_VECTOR_BYTES < 64
-    if (units >= 256 && rows > 4 * MR) {    /* else a panel stays in the first-level cache, or is read too seldom */
+    if (units >= 256 && rows > 4 * MR) {    /* otherwise a panel stays in the first-level cache, or is read too rarely */
         NAME(dense_backward_input_copied)(dx, dy, w, rows, units, inputs, dy_row);
         return;
     }
@@ -91,10 +91,9 @@ static void NAME(dense_backward_input)(real *restrict dx, const real *restrict d
 }
 
 #if NN_VECTOR_BYTES < 64
-/* dW, the columns of dy that belong to a group of MR units copied first, to where they follow each other.  Where they lie, a group
- * reads a part of a line of each row, and narrow vectors have few inputs to use it for before the next group drives it out of the
- * first-level cache. */
-#define COPIED_INPUTS 192    /* fewer do not make up for the copying */
+/* dW, with the columns of dy of each group of MR units first copied to contiguous memory.  Without the copy, a group reads a part
+ * of a line of each row, and narrow vectors use it for few inputs before the next group evicts it from the first-level cache. */
+#define COPIED_INPUTS 192    /* fewer do not pay for the copying */
 #define COPIED_UNITS ROUND_UP(64, MR)
 #define COPIED_ROWS (1024 / (int)sizeof(real))
 static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
@@ -117,8 +116,8 @@ static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *re
 }
 #endif
 
-/* y = x W^T + b   =>   dW = dy^T x over all rows in order; of the rectangle that begins at dw, dy and x point to the first of
- * its units and inputs */
+/* y = x W^T + b   =>   dW = dy^T x over all rows in order, for the rectangle at dw; dy and x point to its first unit and
+ * input */
 static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
                                         int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
 #if NN_VECTOR_BYTES < 64
@@ -130,14 +129,14 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     }
 #endif
     if (inputs > LANES / 4 || units < LANES / 2) {
-        for (int64_t j = 0; j < inputs; j += PANEL) {    /* fetching the next panel of x gains 8 % in double, loses 2 % in float */
+        for (int64_t j = 0; j < inputs; j += PANEL) {    /* prefetching the next panel of x: 8 % faster in double, 2 % slower in float */
             const int64_t width = MIN(PANEL, inputs - j), next = j + PANEL < inputs ? j + PANEL : 0;
             if (REAL_IS_FLOAT) NAME(multiply_panel)(units, width, rows, dy, 1, dy_row, x + j, x_row, NULL, dw + j, dw_row);
             else NAME(multiply_far_panel)(units, width, rows, dy, 1, dy_row, x + j, x_row, x + next, dw + j, dw_row);
         }
         return;
     }
-    /* A vector of so few inputs would be mostly empty: compute the transpose, x^T dy, and turn it round. */
+    /* Vectors of so few inputs would be mostly empty: compute x^T dy and transpose it. */
     real transposed[(LANES / 4 + 1) * PANEL];
     for (int64_t u = 0; u < units; u += PANEL) {
         const int64_t width = MIN(PANEL, units - u);
@@ -150,8 +149,8 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
 #undef COPIED_UNITS
 #undef COPIED_ROWS
 
-/* Of `count` vectors of columns, the last with only `last` of its columns: sums over the rows, in four chains, of the rows
- * 0, 4, 8, ...; 1, 5, 9, ...; and so on */
+/* Sums over the rows for `count` vectors of columns, the last with only `last` columns, in four chains: rows 0, 4, 8, ...;
+ * 1, 5, 9, ...; and so on */
 NN_INLINE void NAME(sum_rows)(const int count, real *restrict db, const real *restrict dy, int64_t rows, int64_t units, int last) {
     vec sum[4][4];
     NN_UNROLL for (int k = 0; k < count; k++) sum[0][k] = sum[1][k] = sum[2][k] = sum[3][k] = (vec){0};
@@ -174,8 +173,8 @@ NN_INLINE void NAME(sum_rows)(const int count, real *restrict db, const real *re
     }
 }
 
-/* y = x W^T + b   =>   db = sum over the rows of dy; four vectors of columns at a time, so that of each row whole stretches are
- * read */
+/* y = x W^T + b   =>   db = sum over the rows of dy; four vectors of columns at a time, so that each row is read in long contiguous
+ * ranges */
 static void NAME(dense_backward_bias)(real *restrict db, const real *restrict dy, int64_t rows, int64_t units) {
     int64_t u = 0;
     for (; u + 4 * LANES <= units; u += 4 * LANES) NAME(sum_rows)(4, db + u, dy + u, rows, units, LANES);
@@ -208,7 +207,7 @@ static void NAME(pack_weight)(real *restrict packed, const real *restrict w, int
     NAME(pack_blocks)(0, packed, w, u0, u1, j0, j1, units, inputs);
 }
 
-/* The same for a copy that will have left the caches before it is read: what is in them stays.  packed on a vector's address */
+/* The same with non-temporal stores, for a copy that would leave the caches before it is read; `packed` is aligned to vectors */
 static void NAME(pack_large_weight)(real *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
                                     int64_t units, int64_t inputs) {
     NAME(pack_blocks)(1, packed, w, u0, u1, j0, j1, units, inputs);

@@ -1,11 +1,12 @@
-/* The forward product of a few rows whose W is read once only, as in a prediction: y = x W^T + b without a packed copy that outlives
- * the op. */
+/* The forward product for few rows, which reads W only once, as in a prediction: y = x W^T + b without a persistent packed
+ * copy. */
 
-/* Up to so many rows with so many inputs, packing W costs more than the product, and ending a sum over the lanes little. */
+/* For at most this many rows and at least this many inputs, packing W costs more than the product, and the horizontal sum at the
+ * end is cheap. */
 #define FEW_ROWS 8
 #define FEW_INPUTS 256
 
-/* Of `mr` rows and `nu` units: y = x W^T + b as dot products, in a chain for each lane.  W is read as it lies, along its rows. */
+/* y = x W^T + b for `mr` rows and `nu` units, as dot products with one chain per lane.  W is read in place, along its rows. */
 NN_INLINE void NAME(dot_rows)(const int mr, const int nu, real *restrict y, const real *restrict x, const real *restrict w,
                               const real *restrict b, int64_t inputs, int64_t y_row, int64_t x_row) {
     vec sum[4][4], row[4];
@@ -47,8 +48,8 @@ static void NAME(dense_forward_few)(real *restrict y, const real *restrict x, co
 #undef DOT_UNITS
 }
 
-/* y = x W^T + b where W is read once only: each panel is packed by pieces of DEPTH inputs, which stay in the first-level cache, and
- * these are used at once.  The sums go on in y, so they are those of dense_forward.  y, W and b point to the first of the units. */
+/* y = x W^T + b, reading W only once: each panel is packed in blocks of DEPTH inputs, which stay in the first-level cache and
+ * are used at once.  The sums continue in y, so they are those of dense_forward.  y, W and b point to the first unit. */
 #define DEPTH 256
 static void NAME(dense_forward_direct)(real *restrict y, const real *restrict x, const real *restrict w, const real *restrict b,
                                        int64_t rows, int64_t units, int64_t inputs, int64_t y_row, int64_t x_row) {

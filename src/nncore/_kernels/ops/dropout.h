@@ -1,14 +1,14 @@
-/* Noise on signals.  Element i of the batch (row * width + column) takes the random number of address i (random.h); the
- * backward kernels draw the same numbers again.  Kernels work on elements [begin, end) of the whole batch's arrays. */
+/* Noise on activations.  Element i of the batch (row * width + column) uses the random number of address i (random.h); the
+ * backward kernels draw the same numbers again.  Kernels process elements [begin, end) of the arrays of the whole batch. */
 
 /* ---- dropout: y_i = 0 with probability rate, otherwise scale x_i (Srivastava et al. 2014) ---------------------- */
 
-/* threshold = rate 2^32: a number below it drops the element.  No product with the mask: NaN or infinity in a dropped unit
- * is gone with it. */
+/* threshold = rate 2^32: a number below it drops the element.  A select instead of a product with the mask: NaN or infinity in a
+ * dropped unit becomes 0. */
 NN_INLINE void NAME(dropout_part)(real *restrict y, const real *restrict x, const uint32_t *restrict bits, uint32_t threshold,
                                   real scale, int n) {
     for (int i = 0; i < n; i++) {
-        const real kept = scale * x[i];    /* loaded in any case: a load that depends on the choice would be a branch */
+        const real kept = scale * x[i];    /* loaded unconditionally: a conditional load would be a branch */
         y[i] = bits[i] < threshold ? 0 : kept;
     }
 }

@@ -1,4 +1,4 @@
-/* Noise on gradients (Neelakantan et al. 2015): g <- g + sigma n, n ~ N(0, 1), from (seed, step, place in the gradient) alone. */
+/* Noise on gradients (Neelakantan et al. 2015): g <- g + sigma n, n ~ N(0, 1), from (seed, step, position in the gradient) alone. */
 
 static void NAME(gradient_noise)(real *restrict grad, real sigma, nn_stream stream, int64_t begin, int64_t end) {
     FOR_NORMALS(stream, begin, end, grad[i - begin] += sigma * e);

@@ -1,10 +1,10 @@
-/* What happens to a gradient between backward pass and update, tile by tile: penalties and clipping; and after the update the
- * penalty that works on the parameters themselves.
+/* Ops on a gradient between backward pass and update, tile by tile: penalties and clipping; and the proximal step on the
+ * parameters after the update.
  *
- * All take the tile table of the update (optimizers.h): rows of (offset into theta, rows, columns, row stride). */
+ * All use the tile table of the update (optimizers.h): rows of (offset into theta, rows, columns, row stride). */
 
-/* Sums over a tile go by CHAINS chains: chain k adds up every CHAINS-th number of a stretch from the k-th on. A single one would
- * wait for each addition.  LOOP_CHAINS runs `body` for element i, chain k. */
+/* Sums over a tile use CHAINS chains: chain k sums every CHAINS-th number of a contiguous range from the k-th on.  A single chain
+ * would wait for each addition.  LOOP_CHAINS runs `body` for element i, chain k. */
 #define CHAINS 16
 #define LOOP_CHAINS(body)                                                                                                      \
     do {                                                                                                                       \
@@ -52,7 +52,7 @@ static void NAME(penalty_both)(real *restrict grad, double *restrict magnitude, 
         square[k] += (double)w * w;);
 }
 
-/* g = min(max(g, -limit), limit); NaN stays.  In the same pass the sum of squares before, and acted[k]: was a g beyond? */
+/* g = min(max(g, -limit), limit); NaN stays.  In the same pass the sum of squares before clipping, and acted[k]: whether any g exceeded the limit */
 static void NAME(clip_value)(real *restrict grad, double *restrict square, integer *restrict acted, real limit, int64_t n) {
     LOOP_CHAINS(
         const real g = grad[i];
@@ -62,7 +62,7 @@ static void NAME(clip_value)(real *restrict grad, double *restrict square, integ
         square[k] += (double)g * g;);
 }
 
-/* g *= factor, also one that is too small for a number of its own (see clip_factor). */
+/* g *= factor, also for factors too small to be represented (see clip_factor). */
 static void NAME(scale)(real *grad, double factor, int64_t n) {
 #if REAL_IS_FLOAT
     if (factor < FLT_MIN)
@@ -75,14 +75,14 @@ static void NAME(scale)(real *grad, double factor, int64_t n) {
         for (int64_t i = 0; i < n; i++) grad[i] *= (real)factor;
 }
 
-/* As square_sum, of 2^-600 g: for a sum that would be beyond the largest number. */
+/* As square_sum, of 2^-600 g: for sums that would overflow. */
 static void NAME(small_square_sum)(double *restrict square, const real *restrict grad, int64_t n) {
     LOOP_CHAINS(const double g = 0x1p-600 * grad[i]; square[k] += g * g;);
 }
 
 /* Proximal step of a penalty threshold / lr * |w|:  w <- sign(w) max(|w| - threshold, 0), exactly 0 within the threshold.
- * Where the gradient is taken elsewhere, at `ahead` (or NULL) = w + mu v, this moves along: computed as the optimizer computes it,
- * so that nothing is lost when it begins anew from w. */
+ * If the gradient is taken at the look-ahead point `ahead` (or NULL) = w + mu v, that point is updated too, computed as the
+ * optimizer computes it, so that restarting from w gives the same bits. */
 static void NAME(shrink)(real *restrict theta, real *restrict ahead, const real *restrict v, real mu, real threshold, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const real w = theta[i], less = w > 0 ? w - threshold : w + threshold;
@@ -93,7 +93,7 @@ static void NAME(shrink)(real *restrict theta, real *restrict ahead, const real 
 }
 
 /* arrays: g, theta, penalty of each tile (double), strengths (tiles, 2) double: l1, l2; and NULL or
- * (tiles,) double: an l1 that is left to `shrink` */
+ * (tiles,) double: an l1 that `shrink` applies */
 static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; t++) {
         const double *strength = (const double *)op->array[3] + 2 * t;
@@ -148,8 +148,8 @@ static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int6
     }
 }
 
-/* 2^-600 times the norm of the gradient in tiles [first, last), from the gradient itself: it neither over- nor underflows where
- * the sum of squares is beyond the largest number. */
+/* 2^-600 times the norm of the gradient in tiles [first, last), from the gradient itself: it neither over- nor underflows when
+ * the sum of squares overflows. */
 static double NAME(small_norm)(const nn_op *op, int64_t first, int64_t last) {
     double sum = 0;
     for (int64_t t = first; t < last; t++) {
@@ -167,11 +167,11 @@ NN_INLINE double NAME(small_factor)(double limit, double small) {
     return factor >= DBL_MIN ? factor : rest > 0 ? -rest : 0;
 }
 
-/* Per group of tiles: factor = min(1, limit / norm), norm^2 the sum over the group's tiles in order.  Only where that overflows or
- * the factor would be denormal, which counts as 0, it is computed from the scaled norm.
+/* Per group of tiles: factor = min(1, limit / norm), norm^2 the sum over the group's tiles in order.  If that overflows or
+ * the factor would be denormal, which counts as 0, the factor is computed from the scaled norm.
  * arrays: factor of each tile (double), sums of squares of each tile, first tile of each group (groups + 1,) int64, whether it
- * acted on each group (0 or 1, double) or NULL; g, the norm of all groups where its square is too large, else 0 (1,) double, and
- * the tile table, or all of them NULL: then there is no second look; sizes: groups; constants: limit */
+ * acted on each group (0 or 1, double) or NULL; g, the norm of all groups if its square overflows, else 0 (1,) double, and
+ * the tile table, or all of them NULL: then overflow is not handled; sizes: groups; constants: limit */
 static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t *first = op->array[2], groups = op->size[0];
     const double limit = op->constant[0];

@@ -1,15 +1,15 @@
-/* Normalization of each example by itself: a row is `groups` runs of `size` numbers, each normalized by its own statistics,
+/* Normalization within each example: a row is `groups` runs of `size` numbers, each normalized by its own statistics,
  * then scaled and shifted; `share` consecutive numbers share one weight and one bias.
  *     layer norm: one group, a weight for each number     group norm: a weight for each channel, share = length
  *     instance norm: a group is a channel                 rms norm: as layer norm, but nothing is subtracted
- * What backward needs is kept in statistics (rows, groups, 3): the mean as the sum of two reals, high and low, and rstd. */
+ * The backward pass uses statistics (rows, groups, 3): the mean as the sum of two reals, high and low, and rstd. */
 
-/* SOME groups are worked on side by side, so that the end of one's sums is not waited for; those left over go one by one, in the
- * same order of summation. */
+/* SOME groups are processed in parallel, to hide the latency of the sums; the remaining groups go one by one, in the same order of
+ * summation. */
 #define SOME 4
 
-/* Of `many` groups of n numbers, `apart` from one to the next: the sums of x - origin and of (x - origin)^2.  Of every four
- * vectors the first additions are made as they come, which costs no more digits than the terms have; the others in double. */
+/* Sums of x - origin and of (x - origin)^2 for `many` groups of n numbers, at distance `apart`.  The first additions of every four
+ * vectors are made in `real`, which loses no more digits than the terms have; the others in double. */
 NN_INLINE void NAME(group_moments)(const int many, double *sum, double *square, const real *restrict x, const real *origin,
                                    int64_t n, int64_t apart) {
     wide s[SOME], q[SOME];
@@ -38,14 +38,14 @@ NN_INLINE void NAME(group_moments)(const int many, double *sum, double *square, 
     }
 }
 
-/* The same of g = dy w and of g (x - mean); the groups have their weights in common. */
+/* The same of g = dy w and of g (x - mean); the groups share their weights. */
 NN_INLINE void NAME(group_sums)(const int many, double *sum, double *product, const real *restrict dy, const real *restrict x,
                                 const real *restrict weight, const real *high, const real *low, int64_t n, int64_t share,
                                 int64_t apart) {
     wide s[SOME], q[SOME];
     NN_UNROLL for (int k = 0; k < many; k++) s[k] = q[k] = (wide){0};
     int64_t j = 0;
-    const int64_t end = share == 1 ? n : 0;    /* of what goes by vectors */
+    const int64_t end = share == 1 ? n : 0;    /* of the vectorized part */
     for (; j + 4 * DOUBLES <= end; j += 4 * DOUBLES)
         NN_UNROLL for (int k = 0; k < many; k++) {
             narrow first = {0}, second = {0};
@@ -74,14 +74,14 @@ NN_INLINE void NAME(group_sums)(const int many, double *sum, double *product, co
 /* `many` groups from number `group` of a row on */
 NN_INLINE void NAME(normalize_some)(const int many, real *restrict y, real *restrict statistics, const real *restrict x,
                                     const real *restrict weight, const real *restrict bias, double eps, int64_t group,
-                                    int64_t groups, int64_t size, int64_t share, int centred) {
+                                    int64_t groups, int64_t size, int64_t share, int centered) {
     const int64_t own = size / share;    /* weights of a group */
     double sum[SOME], square[SOME];
     real origin[SOME], high[SOME], low[SOME], rstd[SOME];
-    NN_UNROLL for (int k = 0; k < many; k++) origin[k] = centred ? x[k * size] : 0;
+    NN_UNROLL for (int k = 0; k < many; k++) origin[k] = centered ? x[k * size] : 0;
     NAME(group_moments)(many, sum, square, x, origin, size, size);
     NN_UNROLL for (int k = 0; k < many; k++) {
-        const double offset = centred ? sum[k] / (double)size : 0, variance = square[k] / (double)size - offset * offset;
+        const double offset = centered ? sum[k] / (double)size : 0, variance = square[k] / (double)size - offset * offset;
         high[k] = (real)(origin[k] + offset), low[k] = (real)((origin[k] - high[k]) + offset);
         rstd[k] = (real)(1 / sqrt((variance < 0 ? 0 : variance) + eps));
     }
@@ -95,23 +95,23 @@ NN_INLINE void NAME(normalize_some)(const int many, real *restrict y, real *rest
     }
 }
 
-/* y = (x - mean) rstd w + b, rstd = 1 / sqrt(variance + eps); not centred: mean = 0 and the mean of x^2 for the variance */
+/* y = (x - mean) rstd w + b, rstd = 1 / sqrt(variance + eps); not centered: mean = 0 and the mean of x^2 for the variance */
 NN_INLINE void NAME(normalize_groups)(real *restrict y, real *restrict statistics, const real *restrict x,
                                       const real *restrict weight, const real *restrict bias, double eps, int64_t rows,
-                                      int64_t groups, int64_t size, int64_t share, int centred) {
+                                      int64_t groups, int64_t size, int64_t share, int centered) {
     int64_t i = 0;
     for (; i + SOME <= rows * groups; i += SOME)
         NAME(normalize_some)(SOME, y + i * size, statistics + NN_GROUP_STATISTICS * i, x + i * size, weight, bias, eps, i % groups,
-                             groups, size, share, centred);
+                             groups, size, share, centered);
     for (; i < rows * groups; i++)
         NAME(normalize_some)(1, y + i * size, statistics + NN_GROUP_STATISTICS * i, x + i * size, weight, bias, eps, i % groups,
-                             groups, size, share, centred);
+                             groups, size, share, centered);
 }
 
-/* Of `many` rows, from x on: dx, and what they add to dw and db */
+/* dx of `many` rows from x on, and their contributions to dw and db */
 NN_INLINE void NAME(normalize_some_backward)(const int many, real *restrict dx, double *restrict dw, double *restrict db,
                                              const real *restrict dy, const real *restrict x, const real *restrict statistics,
-                                             const real *restrict w, int64_t groups, int64_t size, int64_t share, int centred) {
+                                             const real *restrict w, int64_t groups, int64_t size, int64_t share, int centered) {
     const int64_t width = groups * size;
     double sum[SOME], product[SOME];
     real high[SOME], low[SOME], rstd[SOME], constant[SOME], slope[SOME];
@@ -121,7 +121,7 @@ NN_INLINE void NAME(normalize_some_backward)(const int many, real *restrict dx, 
     }
     NAME(group_sums)(many, sum, product, dy, x, w, high, low, size, share, width);
     NN_UNROLL for (int k = 0; k < many; k++) {
-        constant[k] = centred ? (real)(sum[k] / (double)size) : 0;
+        constant[k] = centered ? (real)(sum[k] / (double)size) : 0;
         slope[k] = (real)((double)rstd[k] * rstd[k] * product[k] / (double)size);
     }
     int64_t done = 0;    /* the rows together: dw and db are loaded and stored once for them */
@@ -157,21 +157,21 @@ NN_INLINE void NAME(normalize_some_backward)(const int many, real *restrict dx, 
 
 /* y = x_hat w + b, x_hat = (x - mean) rstd   =>   with g = dy w, means over the group,
  *     dx = rstd (g - mean(g) - x_hat mean(g x_hat)),   dw = sum over the rows of dy x_hat,   db = sum over the rows of dy;
- * not centred: without mean(g).  dw and db of this block are added to, in double. */
+ * not centered: without mean(g).  dw and db of this block are added to, in double. */
 NN_INLINE void NAME(normalize_groups_backward)(real *restrict dx, double *restrict dw, double *restrict db, const real *restrict dy,
                                                const real *restrict x, const real *restrict statistics,
                                                const real *restrict weight, int64_t rows, int64_t groups, int64_t size,
-                                               int64_t share, int centred) {
+                                               int64_t share, int centered) {
     for (int64_t group = 0; group < groups; group++) {
         const int64_t own = group * size / share;
         int64_t i = 0;
 #define FROM (i * groups + group)
         for (; i + SOME <= rows; i += SOME)
             NAME(normalize_some_backward)(SOME, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
-                                          statistics + NN_GROUP_STATISTICS * FROM, weight + own, groups, size, share, centred);
+                                          statistics + NN_GROUP_STATISTICS * FROM, weight + own, groups, size, share, centered);
         for (; i < rows; i++)
             NAME(normalize_some_backward)(1, dx + FROM * size, dw + own, db + own, dy + FROM * size, x + FROM * size,
-                                          statistics + NN_GROUP_STATISTICS * FROM, weight + own, groups, size, share, centred);
+                                          statistics + NN_GROUP_STATISTICS * FROM, weight + own, groups, size, share, centered);
 #undef FROM
     }
 }
@@ -196,7 +196,7 @@ static void NAME(rms_norm_backward)(real *dx, double *dw, double *db, const real
     NAME(normalize_groups_backward)(dx, dw, db, dy, x, statistics, weight, rows, groups, size, share, 0);
 }
 
-/* The blocks' parts of dw and db in order: partials (slots, 2, parameters) */
+/* Sum the blocks' parts of dw and db in order: partials (slots, 2, parameters) */
 static void NAME(group_norm_backward_weight)(real *restrict dweight, real *restrict dbias, const double *restrict partials,
                                              const double *restrict counts, int64_t begin, int64_t end, int64_t rows,
                                              int64_t parameters) {

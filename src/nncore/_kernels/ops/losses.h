@@ -1,12 +1,12 @@
-/* Losses of an output y against a target d, and which examples are classified correctly.  y, d, dy are (rows, width); loss, weight, correct
+/* Losses of an output y for a target d, and whether examples are classified correctly.  y, d, dy are (rows, width); loss, weight, correct
  * (rows,).
  *
  *     loss_i = weight_i * loss(y_i, d_i)          dy_i = scale * weight_i * d loss(y_i, d_i) / d y_i,  if dy is given
  *
  * and both are 0 where weight_i = 0, also if loss(y_i, d_i) or its gradient is infinite or NaN.
  *
- * Work goes through chunks of rows: one flat vectorized pass over all numbers of the chunk, then sums by row, in
- * double.  The bits of a row do not depend on its chunk, nor on whether dy is wanted.  Included twice, after
+ * Work is divided into chunks of rows: one flat vectorized pass over all numbers of the chunk, then sums by row, in
+ * double.  The bits of a row do not depend on its chunk, nor on whether dy is computed.  Included twice, after
  * activations.h. */
 
 /* rows of numbers *= scale * weight * share */
@@ -78,10 +78,10 @@ static inline real NAME(hinge_term)(real *slope, real y, real d, real unused) {
 
 /* binary_cross_entropy, y a probability: -d log y - (1 - d) log(1 - y);  slope -d / y + (1 - d) / (1 - y)
  *
- * A part whose target is exactly 0 is 0, in term and slope, whatever y is: y = 0 and y = 1 are right answers.  Where
- * y excludes with certainty what the target has, the loss is infinite, and we say so (the caller stops and names the
- * step): a clamp, as PyTorch's at -100, would go on with a loss that is not this function and a gradient that is not
- * its gradient.  The loss that cannot get there is sigmoid_cross_entropy. */
+ * A part whose target is exactly 0 is 0, in term and slope, for any y: y = 0 and y = 1 can be correct.  If y assigns
+ * probability 0 to the target, the loss is infinite and reported as such (the caller stops and names the step).  A clamp,
+ * like PyTorch's at -100, would continue with a different function and with a gradient that is not its gradient.
+ * sigmoid_cross_entropy avoids the problem. */
 static inline real NAME(binary_cross_entropy_term)(real *slope, real y, real d, real unused) {
     (void)unused;
     const real not_d = 1 - d;
@@ -102,7 +102,7 @@ static inline real NAME(kl_divergence_term)(real *slope, real y, real d, real un
 }
 
 /* sigmoid_cross_entropy, y a logit z, s = sigmoid(z): -d log s - (1 - d) log(1 - s) = max(z, 0) - z d + log1p(e^-|z|);
- * slope s - d.  max(z, 0) - z d is written |z| times what the target gives to the other side, 0 if that is 0. */
+ * slope s - d.  max(z, 0) - z d is written as |z| times the target's probability of the other class, 0 if that is 0. */
 static inline real NAME(sigmoid_cross_entropy_term)(real *slope, real y, real d, real unused) {
     (void)unused;
     const real a = NAME(nn_abs)(y);
@@ -112,7 +112,7 @@ static inline real NAME(sigmoid_cross_entropy_term)(real *slope, real y, real d,
     return NAME(nn_fma)(other == 0 ? 0 : a, other, NAME(nn_log1p_unit)(e));
 }
 
-/* loss_i = share weight_i sum_j term_ij.  A chunk is some short rows, or a stretch of one long row. */
+/* loss_i = share weight_i sum_j term_ij.  A chunk is several short rows, or a range of one long row. */
 #define NN_SUM_LOSS(name, share, parameter, ...)                                                                       \
     static void NAME(name)(double *loss, real *dy, const real *y, const real *d, const double *weight, double scale,   \
                            __VA_ARGS__) {                                                                              \
@@ -149,8 +149,7 @@ NN_SUM_LOSS(sigmoid_cross_entropy, 1.0, 0, int64_t rows, int64_t width)
 /* loss = -sum_j d_j log p_j, p = softmax(y): -log p_j = log S - (y_j - m), S = sum_k e^(y_k - m), m = max_k y_k
  * d loss / d y_j = p_j D - d_j, p_j = e^(y_j - m) / S, D = sum_j d_j
  *
- * Targets d, or else labels: then d_j = [j = label], D = 1.  A logit of -inf (a masked class) is fine where its
- * target is 0. */
+ * Targets d, or labels: then d_j = [j = label], D = 1.  A logit of -inf (a masked class) is valid if its target is 0. */
 NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, const real *restrict y,
                                   const real *restrict d, const int64_t *restrict label,
                                   const double *restrict weight, double scale, int64_t rows, int64_t width) {
@@ -159,7 +158,7 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
     const int64_t block = NAME(chunk_rows)(width);
     for (int64_t row = 0; row < rows; row += block) {
         const int64_t r = rows - row < block ? rows - row : block;
-        /* m, e = e^(y - m), S; a chunk is some short rows, or a stretch of one long row */
+        /* m, e = e^(y - m), S; a chunk is several short rows, or a range of one long row */
         for (int64_t i = 0; i < r; i++) top[i] = NAME(row_max)(y + i * width, width);
         for (int64_t i = 0; i < r; i++) sum[i] = 0;
         for (int64_t column = 0; column < width; column += NN_CHUNK) {
@@ -213,7 +212,7 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
     }
 }
 
-/* The same arithmetic for every width; two and ten classes are compiled with the width a constant. */
+/* The same arithmetic for every width; for two and ten classes it is compiled with a constant width. */
 static void NAME(softmax_cross_entropy)(double *loss, real *dy, const real *y, const real *d, const double *weight,
                                         double scale, int64_t rows, int64_t width) {
     if (width == 2) NAME(softmax_loss)(loss, dy, y, d, NULL, weight, scale, rows, 2);
@@ -253,7 +252,7 @@ static void NAME(accuracy_targets)(double *correct, const real *y, const real *d
     }
 }
 
-/* correct = [every (y_j > threshold) = (d_j > middle)], the middle that between the targets' numbers for "no" and "yes" */
+/* correct = [every (y_j > threshold) = (d_j > middle)], where middle is the mean of the target values for "no" and "yes" */
 static void NAME(accuracy_binary)(double *correct, const real *y, const real *d, real threshold, real middle, int64_t rows,
                                   int64_t width) {
     for (int64_t i = 0; i < rows; i++) {

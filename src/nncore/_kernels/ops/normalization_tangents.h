@@ -17,8 +17,8 @@ NN_INLINE double NAME(dx_tangent)(double g, double tg, double x_hat, double tx_h
     return rstd * ((tg - mean_tg) - tq * x_hat - q * tx_hat) - rstd * rstd * p * ((g - mean_g) - q * x_hat);
 }
 
-/* ---- batch norm: w, b, mean and rstd of a channel, from its table (batch_norm.h).  What the rows need of R{} is in
- * tangents (NN_TANGENTS, channels) double: the first five for the way forward, the others for the way back. -------------------- */
+/* ---- batch norm: w, b, mean and rstd of a channel, from its table (batch_norm.h).  The constants for R{} are in
+ * tangents (NN_TANGENTS, channels) double: the first five for the forward pass, the others for the backward pass. -------------- */
 
 #define OF(column) table[NN_##column * channels + c]
 #define R_OF(column) tangents[NN_R_##column * channels + c]
@@ -35,7 +35,7 @@ NN_INLINE double NAME(dx_tangent)(double g, double tg, double x_hat, double tx_h
     }
 
 /* From the sums over blocks of tx and tx (x - mean), partials (slots, 2, channels):  mean(tx), p;  constants: 0.
- * A channel that is passed on has w = 1 and mean 0. */
+ * A channel that is not normalized has w = 1 and mean 0. */
 static void NAME(batch_norm_tangent_statistics)(double *restrict tangents, const double *restrict partials,
                                                 const double *restrict counts, const real *restrict table,
                                                 const real *restrict weight, const real *restrict v_weight,
@@ -71,7 +71,7 @@ static void NAME(batch_norm_tangent_forward)(real *ty, const real *tx, const rea
     EACH_RUN(NAME(batch_norm_tangent_run), ty + at, tx + at, x + at, table + c, tangents + c)
 }
 
-/* Of one block, sum += tdy and product += tdy x_hat + dy tx_hat */
+/* Per block, sum += tdy and product += tdy x_hat + dy tx_hat */
 NN_INLINE void NAME(batch_norm_tangent_sums_run)(double *restrict sum, double *restrict product, const real *restrict tdy,
                                                  const real *restrict dy, const real *restrict tx, const real *restrict x,
                                                  const real *restrict table, const double *restrict tangents,
@@ -91,7 +91,7 @@ static void NAME(batch_norm_tangent_backward_sums)(double *sum, double *product,
 }
 
 /* dw = sum of dy x_hat, db = sum of dy   =>   tdw, tdb from the blocks' sums of the above; and, with `plain` the blocks' sums of
- * dy and dy (x - mean), what tdx needs: mean(g), q, mean(tg), tq */
+ * dy and dy (x - mean), the constants for tdx: mean(g), q, mean(tg), tq */
 static void NAME(batch_norm_tangent_backward_statistics)(real *restrict tdweight, real *restrict tdbias, double *restrict tangents,
                                                          const double *restrict partials, const double *restrict plain,
                                                          const double *restrict counts, const real *restrict table,
@@ -177,12 +177,12 @@ static void NAME(op_batch_norm_tangent_backward)(const nn_op *op, const nn_conte
 
 /* ---- group, instance, layer and rms norm: statistics (rows, groups, 3) and share as in group_norm.h --------------------- */
 
-/* Of one group: mean(tx) and p */
+/* mean(tx) and p of one group */
 NN_INLINE void NAME(group_tangent_means)(double *mean_tx, double *p, const real *restrict tx, const real *restrict x,
-                                         const real *restrict s, int64_t size, int centred) {
+                                         const real *restrict s, int64_t size, int centered) {
     double sum = 0, product = 0;
     for (int64_t j = 0; j < size; j++) sum += tx[j], product += (double)tx[j] * ((x[j] - s[0]) - s[1]);
-    *mean_tx = centred ? sum / (double)size : 0, *p = product * s[2] / (double)size;
+    *mean_tx = centered ? sum / (double)size : 0, *p = product * s[2] / (double)size;
 }
 
 #define X_HAT const double x_hat = (double)((x[j] - s[0]) - s[1]) * rstd
@@ -192,13 +192,13 @@ NN_INLINE void NAME(group_tangent_means)(double *mean_tx, double *p, const real 
     const real *restrict s = statistics + NN_GROUP_STATISTICS * i;                                                           \
     const double rstd = s[2];                                                                                                \
     const int64_t own = i % groups * (size / share); /* its first weight */                                                  \
-    NAME(group_tangent_means)(&mean_tx, &p, tx, x, s, size, centred)
+    NAME(group_tangent_means)(&mean_tx, &p, tx, x, s, size, centered)
 
 /* ty = w tx_hat + v_w x_hat + v_b */
 NN_INLINE void NAME(normalize_groups_tangent)(real *restrict ty, const real *restrict tx, const real *restrict x,
                                               const real *restrict statistics, const real *restrict weight,
                                               const real *restrict v_weight, const real *restrict v_bias, int64_t rows,
-                                              int64_t groups, int64_t size, int64_t share, int centred) {
+                                              int64_t groups, int64_t size, int64_t share, int centered) {
     for (int64_t i = 0; i < rows * groups; i++, ty += size, tx += size, x += size) {
         OF_GROUP;
         for (int64_t j = 0; j < size; j++) {
@@ -214,7 +214,7 @@ NN_INLINE void NAME(normalize_groups_tangent_backward)(real *restrict tdx, const
                                                        const real *restrict tx, const real *restrict x,
                                                        const real *restrict statistics, const real *restrict weight,
                                                        const real *restrict v_weight, int64_t rows, int64_t groups, int64_t size,
-                                                       int64_t share, int centred) {
+                                                       int64_t share, int centered) {
     for (int64_t i = 0; i < rows * groups; i++, tdx += size, tdy += size, dy += size, tx += size, x += size) {
         double mean_g = 0, q = 0, mean_tg = 0, tq = 0;
         OF_GROUP;
@@ -223,7 +223,7 @@ NN_INLINE void NAME(normalize_groups_tangent_backward)(real *restrict tdx, const
             X_HAT;
             mean_g += g, q += g * x_hat, mean_tg += tg, tq += tg * x_hat + g * TX_HAT;
         }
-        mean_g = centred ? mean_g / (double)size : 0, mean_tg = centred ? mean_tg / (double)size : 0;
+        mean_g = centered ? mean_g / (double)size : 0, mean_tg = centered ? mean_tg / (double)size : 0;
         q /= (double)size, tq /= (double)size;
         for (int64_t j = 0; j < size; j++) {
             const double w = weight[own + j / share], g = w * dy[j], tg = w * tdy[j] + (double)v_weight[own + j / share] * dy[j];
@@ -233,12 +233,12 @@ NN_INLINE void NAME(normalize_groups_tangent_backward)(real *restrict tdx, const
     }
 }
 
-/* dw = sum of dy x_hat, db = sum of dy   =>   of one block, tdw = sum of tdy x_hat + dy tx_hat, tdb = sum of tdy */
+/* dw = sum of dy x_hat, db = sum of dy   =>   per block, tdw = sum of tdy x_hat + dy tx_hat, tdb = sum of tdy */
 NN_INLINE void NAME(normalize_groups_tangent_backward_weight)(double *restrict tdw, double *restrict tdb, const real *restrict tdy,
                                                               const real *restrict dy, const real *restrict tx,
                                                               const real *restrict x, const real *restrict statistics,
                                                               int64_t rows, int64_t groups, int64_t size, int64_t share,
-                                                              int centred) {
+                                                              int centered) {
     for (int64_t k = 0; k < groups * size / share; k++) tdw[k] = tdb[k] = 0;
     for (int64_t i = 0; i < rows * groups; i++, tdy += size, dy += size, tx += size, x += size) {
         OF_GROUP;
@@ -253,17 +253,17 @@ NN_INLINE void NAME(normalize_groups_tangent_backward_weight)(double *restrict t
  * arrays: ty, tx, x, statistics, weight, v_weight, v_bias / tdx, tdy, dy, tx, x, statistics, weight, v_weight /
  *         partials, tdy, dy, tx, x, statistics */
 #define STATISTICS_OF(number) ((const real *)op->array[number] + NN_GROUP_STATISTICS * begin * op->size[0])
-#define NN_GROUP_NORM_TANGENT(name, centred)                                                                                 \
+#define NN_GROUP_NORM_TANGENT(name, centered)                                                                                 \
     static void NAME(op_##name##_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {  \
         (void)context;                                                                                                       \
         NAME(normalize_groups_tangent)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), STATISTICS_OF(3), op->array[4], op->array[5],     \
-                                       op->array[6], end - begin, op->size[0], op->size[1], op->size[2], centred);           \
+                                       op->array[6], end - begin, op->size[0], op->size[1], op->size[2], centered);           \
     }                                                                                                                        \
     static void NAME(op_##name##_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) { \
         (void)context;                                                                                                       \
         NAME(normalize_groups_tangent_backward)(ROWS_OF(0), ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), STATISTICS_OF(5), \
                                                 op->array[6], op->array[7], end - begin, op->size[0], op->size[1],           \
-                                                op->size[2], centred);                                                       \
+                                                op->size[2], centered);                                                       \
     }                                                                                                                        \
     static void NAME(op_##name##_tangent_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin,         \
                                                           int64_t end) {                                                     \
@@ -272,7 +272,7 @@ NN_INLINE void NAME(normalize_groups_tangent_backward_weight)(double *restrict t
         (void)context;                                                                                                       \
         NAME(normalize_groups_tangent_backward_weight)(tdw, tdw + parameters, ROWS_OF(1), ROWS_OF(2), ROWS_OF(3), ROWS_OF(4), \
                                                        STATISTICS_OF(5), end - begin, op->size[0], op->size[1],              \
-                                                       op->size[2], centred);                                                \
+                                                       op->size[2], centered);                                                \
     }
 
 NN_GROUP_NORM_TANGENT(group_norm, 1)

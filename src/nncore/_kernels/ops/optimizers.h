@@ -1,10 +1,10 @@
-/* The optimizers: each one pass over a contiguous stretch of n parameters.
+/* The optimizers: each is one pass over a contiguous range of n parameters.
  *
- * Arguments: theta, grad, the slots (the optimizer's state, one number a parameter each), c: this step's row of coefficients
- * in the order given above each kernel, n.  `new_x` is the value of x after the step; `root` is what a step is divided by.
+ * Arguments: theta, grad, the slots (the optimizer's state, one number per parameter each), c: this step's row of coefficients
+ * in the order given above each kernel, n.  `new_x` is the value of x after the step; `root` is the divisor of the step.
  *
- * A parameter is updated only if it and its slots all stay finite; otherwise it and they keep their values.  A kernel returns 1
- * if any parameter was kept back. */
+ * A parameter is updated only if it and its slots all stay finite; otherwise they keep their values.  A kernel returns 1
+ * if any parameter was not updated. */
 
 #if REAL_IS_FLOAT
 #define SQRT sqrtf
@@ -18,12 +18,12 @@
 #define INFINITY_BITS UINT64_C(0x7ff0000000000000)
 #endif
 #define SIGN(x) ((x) > 0 ? (real)1 : (x) < 0 ? (real)-1 : (real)0)
-#define SAME_SIGN(a, b) ((((a) > 0) & ((b) > 0)) | (((a) < 0) & ((b) < 0)))    /* of two numbers neither of which is 0 */
+#define SAME_SIGN(a, b) ((((a) > 0) & ((b) > 0)) | (((a) < 0) & ((b) < 0)))    /* of two nonzero numbers */
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
-/* All ones if x is finite, else 0: the exponent is not all ones.  In integers, because every instruction set has these in vectors
- * and no compiler turns them into branches. */
+/* All ones if x is finite, else 0: the exponent is not all ones.  With integers, because every instruction set has vector operations
+ * for them and no compiler turns them into branches. */
 NN_INLINE WORD NAME(finite)(real x) {
     WORD bits;
     memcpy(&bits, &x, sizeof bits);
@@ -40,14 +40,14 @@ NN_INLINE real NAME(either)(WORD ok, real a, real b) {
     return a;
 }
 
-/* A loop body ends in one STORE for every array, and COUNT. */
+/* A loop body ends with one STORE per array, and COUNT. */
 #define LOOP WORD failed = 0; for (int64_t i = 0; i < n; i++)
 #define FINITE NAME(finite)
 #define STORE(array, value) array[i] = NAME(either)(ok, value, array[i])
 #define COUNT failed |= ~ok
 #define DONE return failed != 0
 
-/* Two places for ε: beside the root (outside) or under it (inside). */
+/* Two placements of ε: added to the root (outside) or under it (inside). */
 #define OUTSIDE(r, eps) (SQRT(r) + (eps))
 #define INSIDE(r, eps) SQRT((r) + (eps))
 
@@ -199,7 +199,7 @@ RMSPROP(rmsprop_inside_update, INSIDE)
 RMSPROP_MOMENTUM(rmsprop_momentum_update, OUTSIDE)
 RMSPROP_MOMENTUM(rmsprop_momentum_inside_update, INSIDE)
 
-/* RMSProp, centred: r as above,  a ← αa + (1−α)g,  θ ← θ − ηg/(√(r − a²) + ε).  The variance r − a² is 0 where rounding makes it
+/* RMSProp, centered: r as above,  a ← αa + (1−α)g,  θ ← θ − ηg/(√(r − a²) + ε).  The variance r − a² is 0 where rounding makes it
  * negative.
  * c: η, α, ε */
 #define RMSPROP_CENTERED(name, ROOT)                                                                                           \
@@ -222,7 +222,7 @@ RMSPROP_MOMENTUM(rmsprop_momentum_inside_update, INSIDE)
 RMSPROP_CENTERED(rmsprop_centered_update, OUTSIDE)
 RMSPROP_CENTERED(rmsprop_centered_inside_update, INSIDE)
 
-/* RMSProp, centred, with momentum: r, a as above,  v ← μv + g/(√(r − a²) + ε),  θ ← θ − ηv
+/* RMSProp, centered, with momentum: r, a as above,  v ← μv + g/(√(r − a²) + ε),  θ ← θ − ηv
  * c: η, α, ε, μ */
 #define RMSPROP_CENTERED_MOMENTUM(name, ROOT)                                                                                  \
     static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,                 \
@@ -271,7 +271,7 @@ ADADELTA(adadelta_outside_update, OUTSIDE)
 /* Adam: m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − ηₜm/(√v + εₜ)   (inside: ηₜm/√(v + εₜ))
  * With ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ) this is η m̂/(√v̂ + ε) for εₜ = ε√(1−β₂ᵗ) and η m̂/√(v̂ + ε) for εₜ = ε(1−β₂ᵗ).
  * c: ηₜ, β₁, β₂, εₜ
- * AdamW: the same with θ − δθ in the place of θ, δ = ηλ
+ * AdamW: the same with θ − δθ instead of θ, δ = ηλ
  * c: ηₜ, β₁, β₂, εₜ, δ */
 #define ADAM(name, THETA, ROOT)                                                                                                \
     static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,                 \
@@ -297,7 +297,7 @@ ADAM(adam_inside_update, PLAIN, INSIDE)
 ADAM(adamw_update, DECAYED, OUTSIDE)
 ADAM(adamw_inside_update, DECAYED, INSIDE)
 
-/* AMSGrad: Adam with top ← max(top, v) in the place of v under the root
+/* AMSGrad: Adam with top ← max(top, v) instead of v under the root
  * c: ηₜ, β₁, β₂, εₜ */
 #define AMSGRAD(name, ROOT)                                                                                                    \
     static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,                 \
@@ -378,8 +378,8 @@ static int NAME(lion_update)(real *restrict theta, const real *restrict grad, re
 }
 
 /* Rprop.  Let p be the last gradient and s the parameter's step.
- * s ← s η⁺ where g and p agree in sign, s η⁻ where they differ, then clipped to [smin, smax]
- * p ← 0 where they differ, else g;  θ ← θ − s sign(p)
+ * s ← s η⁺ if g and p agree in sign, s η⁻ if they differ, then clipped to [smin, smax]
+ * p ← 0 if they differ, else g;  θ ← θ − s sign(p)
  * c: η⁻, η⁺, smin, smax */
 static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, real *restrict previous, real *restrict size,
                               const double *restrict c, int64_t n) {
@@ -400,7 +400,7 @@ static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, r
     DONE;
 }
 
-/* Delta-bar-delta: η ← η + κ where g and the running mean d̄ of the gradients before it agree in sign, (1−φ)η where they differ
+/* Delta-bar-delta: η ← η + κ if g and the running mean d̄ of previous gradients agree in sign, (1−φ)η if they differ
  * θ ← θ − ηg,  then d̄ ← ρd̄ + (1−ρ)g
  * c: κ, φ, ρ */
 static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restrict grad, real *restrict mean, real *restrict eta,
@@ -421,8 +421,8 @@ static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restri
     DONE;
 }
 
-/* Averages of the parameters, after the update: a ← a + w(θ − a), computed from whichever of the two is nearer, so that w = 1 is a
- * copy.  w is the same for all: in column `size[0]` of c. */
+/* Averages of the parameters, after the update: a ← a + w(θ − a), computed from whichever of the two has the larger weight, so that w = 1
+ * is a copy.  w is the same for all parameters: column `size[0]` of c. */
 static int NAME(average)(real *restrict a, const real *restrict theta, double w, int64_t n) {
     const real near = (real)w, rest = (real)(1 - w);
     const int from_a = w < 0.5;

@@ -1,22 +1,22 @@
-/* Recurrent layers: x (rows, steps, inputs), row by row and in a row step by step; the state before the first step is 0.
+/* Recurrent layers: x (rows, steps, inputs), row-major; the state before the first step is 0.
  *
- * A block of rows goes through all steps on one thread.  What the input contributes to all steps, a = x W^T + b, is one product
- * over the (row, step) pairs, made before (dense_steps_forward); so are dx, dW, db and dU afterwards, from the delta that the
- * way back leaves for every (row, step).  Only the product with U goes step by step.
+ * A block of rows goes through all steps on one thread.  The contribution of the input to all steps, a = x W^T + b, is one product
+ * over the (row, step) pairs, computed before (dense_steps_forward); dx, dW, db and dU are computed likewise afterwards, from the
+ * delta that the backward pass stores for every (row, step).  Only the product with U is computed step by step.
  *
  *     previous (rows, steps, units)   h_{t-1} of each step: 0, h_1, h_2, ...
  *     y                               h_t of every step (rows, steps, units), or of the last one (rows, units)
- *     carry (rows, 2, units)          what flows back into h_{t-1}: through the cell, and past it
- *     g (rows, steps, units) or NULL  the gradient of every h_t, kept for recurrent_tangents.h
+ *     carry (rows, 2, units)          the gradient of h_{t-1}: through the cell, and past it
+ *     g (rows, steps, units) or NULL  the gradient of every h_t, for recurrent_tangents.h
  *
  * Zoneout (Krueger et al. 2016): with k from {0, 1}, P(k = 1) = rate, drawn for each row, step and unit,
  *     h_t = k h_{t-1} + (1 - k) new_t;    outside training k = rate, its mean. */
 
 typedef struct {
     int64_t units, steps, begin;    /* begin: number of the block's first row in the batch */
-    int sequences, sampled;         /* does y hold every step?  is k drawn? */
+    int sequences, sampled;         /* whether y holds every step; whether k is drawn */
     real rate;
-    uint32_t threshold;             /* k = 1 where the random number is below it */
+    uint32_t threshold;             /* k = 1 if the random number is below it */
     nn_stream stream;
 } NAME(recurrence);
 
@@ -29,8 +29,8 @@ static NAME(recurrence) NAME(recurrence_of)(const nn_op *op, const nn_context *c
     };
 }
 
-/* k of n units from `unit` on.  Random numbers have an address (random.h), the element of a (rows, steps, units) array, so that
- * the way back draws the same again instead of remembering them. */
+/* k of n units from `unit` on.  The address of a random number (random.h) is the element of a (rows, steps, units) array, so that
+ * the backward pass draws the same numbers again instead of storing them. */
 static void NAME(zoneout_keep)(real *restrict k, const NAME(recurrence) *r, int64_t row, int64_t t, int64_t unit, int64_t n) {
     const int64_t first = ((r->begin + row) * r->steps + t) * r->units + unit;
     uint32_t bits[NN_RANDOM_BLOCK];
@@ -46,9 +46,9 @@ static void NAME(zoneout_keep)(real *restrict k, const NAME(recurrence) *r, int6
     }
 }
 
-enum { NAME(KEPT) = 64 };    /* so many k at a time */
+enum { NAME(KEPT) = 64 };    /* block of k */
 
-/* h_t = k h_{t-1} + (1 - k) new_t, written where the next step and the next layer read it */
+/* h_t = k h_{t-1} + (1 - k) new_t, written to the arrays that the next step and the next layer read */
 static void NAME(leave_state)(real *restrict y, real *restrict previous, const real *restrict new, const NAME(recurrence) *r,
                               int64_t row, int64_t t) {
     const int64_t units = r->units, here = (row * r->steps + t) * units;
@@ -65,7 +65,7 @@ static void NAME(leave_state)(real *restrict y, real *restrict previous, const r
     if (r->sequences && !last) memcpy(y + here, h, (size_t)units * sizeof(real));
 }
 
-/* h_t = k h_{t-1} + (1 - k) new_t   =>   dnew = (1 - k) dh, past = k dh; dnew takes the place of what came through the cell */
+/* h_t = k h_{t-1} + (1 - k) new_t   =>   dnew = (1 - k) dh, past = k dh; dnew replaces the gradient through the cell */
 static void NAME(enter_state)(real *restrict carry, real *restrict g, const real *restrict dy, const NAME(recurrence) *r,
                               int64_t row, int64_t t) {
     const int64_t units = r->units;
@@ -101,7 +101,7 @@ static void NAME(recurrent_product)(real *restrict product, const real *restrict
     }
 }
 
-/* product = h_{t-1} U^T   =>   what flows through the cell into h_{t-1}: delta_t U; nothing flows on from the first step */
+/* product = h_{t-1} U^T   =>   the gradient of h_{t-1} through the cell: delta_t U; none at the first step */
 static void NAME(recurrent_carry)(real *restrict carry, const real *restrict delta, const real *restrict w, int64_t rows,
                                   int64_t outputs, int64_t units, int64_t steps, int64_t t) {
     for (int64_t j = 0; t > 0 && j < units; j += PANEL)
@@ -115,7 +115,7 @@ static void NAME(clear_state)(real *previous, const NAME(recurrence) *r, int64_t
 
 /* ---- the simple cell: new_t = tanh(a_t + U h_{t-1}) (Elman 1990) */
 
-/* `new` (rows, steps, units) comes with a in it */
+/* `new` (rows, steps, units) holds a on entry */
 static void NAME(simple_rnn_forward)(real *restrict y, real *restrict new, real *restrict previous, real *restrict product,
                                      const real *restrict packed, const NAME(recurrence) *r, int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
@@ -152,7 +152,7 @@ static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry
  * 2014 has it multiply h_{t-1}).  U h_{t-1} + c has three parts, p_r, p_z and q:
  *     r = sigmoid(a_r + p_r)    z = sigmoid(a_z + p_z)    n = tanh(a_n + r q)    new_t = (1 - z) n + z h_{t-1} */
 
-/* `gates` (rows, steps, 3 units) comes with a in it, and leaves with r, z, n; q (rows, steps, units) */
+/* `gates` (rows, steps, 3 units) holds a on entry, and r, z, n on return; q (rows, steps, units) */
 static void NAME(gru_forward)(real *restrict y, real *restrict gates, real *restrict q, real *restrict previous,
                               real *restrict product, const real *restrict packed, const real *restrict c,
                               const NAME(recurrence) *s, int64_t rows) {

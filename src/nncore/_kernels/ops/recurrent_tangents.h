@@ -1,5 +1,5 @@
 /* Pearlmutter's R-operator (tangents.h) through recurrent layers (recurrent.h), row by row and step by step as there.
- * t before the name of an array: th = R{h}; V is the direction's part for U.  Without zoneout: h_t = new_t.
+ * The prefix t of an array denotes R{}: th = R{h}; V is the direction's part for U.  Without zoneout: h_t = new_t.
  * Included twice, after tangents.h. */
 
 /* product = h_{t-1} U^T + c   =>   its tangent = th_{t-1} U^T + h_{t-1} V^T + v_c for one step; v_c may be NULL */
@@ -15,7 +15,7 @@ static void NAME(recurrent_tangent_product)(real *restrict product, const real *
     }
 }
 
-/* delta_t U   =>   tdelta_t U + delta_t V, what flows through the cell into R{gradient of h_{t-1}} */
+/* delta_t U   =>   tdelta_t U + delta_t V, the part through the cell of R{gradient of h_{t-1}} */
 static void NAME(recurrent_tangent_carry)(real *restrict carry, const real *restrict tdelta, const real *restrict delta,
                                           const real *restrict w, const real *restrict v, int64_t rows, int64_t outputs,
                                           int64_t units, int64_t steps, int64_t t) {
@@ -28,7 +28,7 @@ static void NAME(recurrent_tangent_carry)(real *restrict carry, const real *rest
 
 /* ---- the simple cell */
 
-/* new_t = tanh(a_t + U h_{t-1})   =>   tnew_t = (1 - new_t^2) (ta_t + U th_{t-1} + V h_{t-1});  `tnew` comes with ta in it */
+/* new_t = tanh(a_t + U h_{t-1})   =>   tnew_t = (1 - new_t^2) (ta_t + U th_{t-1} + V h_{t-1});  `tnew` holds ta on entry */
 static void NAME(simple_rnn_tangent_forward)(real *restrict ty, real *restrict tnew, real *restrict tprevious,
                                              real *restrict product, const real *restrict new, const real *restrict previous,
                                              const real *restrict packed, const real *restrict packed_v,
@@ -71,7 +71,7 @@ static void NAME(simple_rnn_tangent_backward)(real *restrict tdelta, real *restr
 /* ---- the gated recurrent unit:  r = sigmoid(a_r + p_r)  z = sigmoid(a_z + p_z)  n = tanh(a_n + r q) */
 
 /* new_t = (1 - z) n + z h_{t-1}   =>   tr = r (1 - r) (ta_r + tp_r),  tz likewise,  tn = (1 - n^2) (ta_n + tr q + r tq),
- *     tnew_t = (1 - z) tn + z th_{t-1} + tz (h_{t-1} - n);   `tgates` comes with ta in it, and leaves with tr, tz, tn */
+ *     tnew_t = (1 - z) tn + z th_{t-1} + tz (h_{t-1} - n);   `tgates` holds ta on entry, and tr, tz, tn on return */
 static void NAME(gru_tangent_forward)(real *restrict ty, real *restrict tgates, real *restrict tq, real *restrict tprevious,
                                       real *restrict product, const real *restrict gates, const real *restrict q,
                                       const real *restrict previous, const real *restrict packed,

@@ -1,15 +1,15 @@
-/* Moving rows between the user's arrays and the batch.
+/* Copy rows between the user's arrays and the batch.
  *
- * The arrays belong to the user, who may write into them while a program runs: each number that becomes a place in memory is
- * read once (READ_ONCE), and looked at before it is used.  What it says is left out of a batch if it is wrong, and the run stops. */
+ * The arrays belong to the user, who may modify them while a program runs: each number used as an index is
+ * read once (READ_ONCE) and checked before use.  An invalid index is skipped, and the run stops. */
 
 #define READ_ONCE(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 
-/* The rows of the data that a batch consists of: in registers for the length of a loop. */
+/* The rows of the data that form a batch: held in registers during a loop. */
 typedef struct {
     const int64_t *index;
     int64_t start;
-    uint64_t rows;               /* how many the data have */
+    uint64_t rows;               /* number of rows of the data */
     int *failed;
 } NAME(batch);
 
@@ -17,7 +17,7 @@ NN_INLINE NAME(batch) NAME(batch_of)(const nn_context *context, int64_t rows) {
     return (NAME(batch)){context->index, context->start, rows < 0 ? 0 : (uint64_t)rows, context->failed};
 }
 
-/* Which row of the data is row i of this batch; -1, and a failure, if there are not so many. */
+/* The index in the data of row i of this batch; -1, and a failure, if it is out of range. */
 NN_INLINE int64_t NAME(data_row)(const NAME(batch) *batch, int64_t i) {
     const int64_t row = batch->index ? READ_ONCE(batch->index + i) : batch->start + i;
     if ((uint64_t)row < batch->rows) return row;
@@ -36,7 +36,7 @@ static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int
         if (row < 0) continue;
         const real *restrict from = data + row * stride;
         real *restrict to = out + i * width;
-        if (width <= 2) {    /* points of a plane: a loop would take longer to begin than to copy */
+        if (width <= 2) {    /* points in the plane: a loop would take longer to start than to copy */
             to[0] = from[0];
             to[width - 1] = from[width - 1];
         } else
@@ -44,12 +44,12 @@ static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int
     }
 }
 
-/* Element k of an array of integers of so many bytes each. */
+/* Element k of an array of integers of `bytes` bytes each. */
 NN_INLINE int64_t NAME(integer)(const void *array, int64_t bytes, int64_t k) {
     return bytes == 4 ? READ_ONCE((const int32_t *)array + k) : READ_ONCE((const int64_t *)array + k);
 }
 
-/* Rows of a sparse matrix written out: out_ij = values_k where columns_k = j, starts_r <= k < starts_{r+1} of its row r; else 0.
+/* Rows of a sparse matrix made dense: out_ij = values_k where columns_k = j, starts_r <= k < starts_{r+1} of its row r; else 0.
  * arrays: out (rows, width), values, columns, starts, both of int32 or of int64; sizes: width */
 static void NAME(op_gather_csr)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], bytes = op->stride[3];
@@ -74,7 +74,7 @@ static void NAME(op_gather_csr)(const nn_op *op, const nn_context *context, int6
     }
 }
 
-/* The label of row i of this batch, below `classes`; -1, and a failure, if it is none. */
+/* The label of row i of this batch, below `classes`; -1, and a failure, if it is invalid. */
 NN_INLINE int64_t NAME(label)(const NAME(batch) *batch, const int64_t *labels, uint64_t classes, int64_t i) {
     const int64_t row = NAME(data_row)(batch, i);
     if (row < 0) return -1;
@@ -84,7 +84,7 @@ NN_INLINE int64_t NAME(label)(const NAME(batch) *batch, const int64_t *labels, u
     return -1;
 }
 
-/* arrays: out (rows,) int64, labels int64; sizes: classes.  What is written is always a label: the ops after it rely on that. */
+/* arrays: out (rows,) int64, labels int64; sizes: classes.  The output is always a valid label: later ops rely on that. */
 static void NAME(op_gather_labels)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const NAME(batch) batch = NAME(batch_of)(context, op->length[1]);
     const int64_t *restrict labels = (const int64_t *)op->array[1];
@@ -117,14 +117,14 @@ static void NAME(op_gather_weights)(const nn_op *op, const nn_context *context, 
     }
 }
 
-/* The way back, to consecutive rows: arrays: out, batch (rows, width); sizes: width */
+/* The reverse copy, to consecutive rows: arrays: out, batch (rows, width); sizes: width */
 static void NAME(op_write_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0];
     memcpy((real *)op->array[0] + (context->position + begin) * width, (const real *)op->array[1] + begin * width,
            (size_t)((end - begin) * width) * sizeof(real));
 }
 
-/* The same rows further apart: arrays: out, rows; sizes: width, gap between rows of out, how many are in a row of the batch */
+/* Copy rows to a larger stride: arrays: out, rows; sizes: width, gap between rows of out, number of such rows per batch row */
 static void NAME(op_spread_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], distance = width + op->size[1];
     (void)context;

@@ -1,8 +1,8 @@
-/* Pearlmutter's R-operator: R{f} = d/dr f(theta + r v) at r = 0, for every kernel of the way forward and back.
- * t stands before the name of an array: tz = R{z}, tdz = R{dz}.  Included twice, after losses.h.
+/* Pearlmutter's R-operator: R{f} = d/dr f(theta + r v) at r = 0, for every kernel of the forward and backward pass.
+ * The prefix t of an array denotes R{}: tz = R{z}, tdz = R{dz}.  Included twice, after losses.h.
  *
- * Forward, an activation's tangent is th = s'(z) tz: its Jacobian is symmetric (softmax's too), so that is its backward
- * kernel with tz in the place of dh.  What is here is the derivative of the backward kernels and of the losses' gradients. */
+ * Forward, an activation's tangent is th = s'(z) tz: its Jacobian is symmetric (softmax's too), so this is its backward
+ * kernel with tz instead of dh.  This file has the derivatives of the backward kernels and of the losses' gradients. */
 
 /* ---- dense ------------------------------------------------------------------------------------------------------- */
 
@@ -245,14 +245,14 @@ NN_LOSS_TANGENT_OP(softmax_cross_entropy_labels, int64_t, 1, )
 
 /* ---- which vector: step s of a run works on row s of a matrix of vectors --------------------------------------------- */
 
-/* v = V[step], a stretch of it; arrays: v (n,), V (vectors, n); sizes: n, numbers of a stretch */
+/* v = V[step], a contiguous range of it; arrays: v (n,), V (vectors, n); sizes: n, length of a range */
 static void NAME(op_load_direction)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t n = op->size[0], from = begin * op->size[1], to = MIN(end * op->size[1], n);
     memcpy((real *)op->array[0] + from, (const real *)op->array[1] + (int64_t)context->step * n + from,
            (size_t)(to - from) * sizeof(real));
 }
 
-/* P[step] += p, a stretch of it; arrays: P (vectors, n), p (n,); sizes: n, numbers of a stretch */
+/* P[step] += p, a contiguous range of it; arrays: P (vectors, n), p (n,); sizes: n, length of a range */
 static void NAME(op_add_product)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t n = op->size[0], last = MIN(end * op->size[1], n);
     real *restrict to = (real *)op->array[0] + (int64_t)context->step * n;

@@ -1,9 +1,9 @@
-/* Walking over the tiles of the parameters. */
+/* Iteration over the tiles of the parameters. */
 #ifndef NNCORE_TILES_H
 #define NNCORE_TILES_H
 
-/* `call` for each contiguous stretch of tile t, of which the op's tile table says where it is (optimizers.h): at is its offset, n its
- * length, within where it begins in the tile */
+/* `call` for each contiguous range of tile t of the op's tile table (optimizers.h): `at` is its offset, n its length, `within` its
+ * offset in the tile */
 #define FOR_STRETCHES(t, call)                                                                                                 \
     do {                                                                                                                       \
         const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + 4 * (t);                                             \
@@ -15,7 +15,7 @@
         }                                                                                                                      \
     } while (0)
 
-/* A stretch of the gradient: in `array`, that of all gradients, or in the tile's own, which is gone after the tile */
+/* A contiguous range of the gradient: in `array`, the full gradient array, or in the tile-local one, which does not outlive the tile */
 #define STRETCH(array) (context->tile_gradient ? (real *)context->tile_gradient + within : (real *)(array) + at)
 
 #endif

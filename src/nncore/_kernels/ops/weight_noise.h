@@ -1,7 +1,7 @@
-/* Noise on the weights of a dense layer, drawn once a step for each weight: weight (u, j) takes the random number of address
- * u * inputs + j (random.h).  The forward ops make the noisy copy of W, or of b, with which the step computes; the backward ops
- * draw the same numbers again and turn the gradient of the copy, which a product of dense.h has left in dW, into that of W.
- * Work goes by tiles of W, as in dense.h. */
+/* Noise on the weights of a dense layer, drawn once per step for each weight: weight (u, j) uses the random number of address
+ * u * inputs + j (random.h).  The forward ops make the noisy copy of W, or of b, that the step uses; the backward ops
+ * draw the same numbers again and convert the gradient of the copy, which a product of dense.h has stored in dW, to that of W.
+ * Work items are tiles of W, as in dense.h. */
 
 /* ---- shakeout (Kang, Li, Tao 2018; c = 0: DropConnect, Wan et al. 2013), s = sign(w) -------------------------------------- */
 
@@ -25,7 +25,7 @@ static void NAME(shakeout_forward)(real *restrict noisy, const real *restrict w,
     }
 }
 
-/* noisy = -c s or (w + c rate s) scale   =>   dw = 0 or scale dnoisy (s is constant but for the jump at 0): in place */
+/* noisy = -c s or (w + c rate s) scale   =>   dw = 0 or scale dnoisy (s is constant except for the jump at 0): in place */
 static void NAME(shakeout_backward)(real *restrict dw, uint32_t threshold, real scale, nn_stream stream, int64_t begin,
                                     int64_t end) {
     uint32_t bits[NN_RANDOM_BLOCK];
@@ -39,7 +39,7 @@ static void NAME(shakeout_backward)(real *restrict dw, uint32_t threshold, real 
 
 /* ---- whiteout (Li, Liu 2016): each connection's signal x gets noise e ~ N(0, variance |w|^-gamma + lam) ------------------- */
 
-/* What reaches the unit is w e = spread(w) N(0, 1), spread = sqrt(variance |w|^power + lam w^2), power = 2 - gamma. */
+/* The noise at the unit is w e = spread(w) N(0, 1), spread = sqrt(variance |w|^power + lam w^2), power = 2 - gamma. */
 NN_INLINE real NAME(whiteout_power)(real a, real power) {
     const real smallest = REAL_IS_FLOAT ? (real)FLT_MIN : (real)DBL_MIN;
     const real least = a < smallest ? smallest : a;

@@ -1,6 +1,6 @@
-/* Weight normalization: W = length v / |v| for each unit, v its direction (inputs,).  The squares are added up in double. */
+/* Weight normalization: W = length v / |v| for each unit, v its direction (inputs,).  The squares are summed in double. */
 
-/* 1 if a direction has length 0: then there is no weight */
+/* 1 if a direction has length 0: then the weight is undefined */
 static int NAME(weight_norm_weight)(real *restrict w, const real *restrict direction, const real *restrict length, int64_t units,
                                     int64_t inputs) {
     int zero = 0;

@@ -1,7 +1,7 @@
-"""Programs: a network's passes over a batch, which are kept, and the products that follow from them direction by direction.
+"""Programs for curvature products: the forward and backward pass over a batch, kept for many products, and the products.
 
-A step of a product program takes one vector: it loads v, pushes it forward (R{y} of every layer), differentiates the loss's
-gradient, and goes back. Many vectors are many steps of one call.
+A step of a product program processes one vector: it loads v, propagates it forward (R{y} of every layer), differentiates
+the gradient of the loss, and propagates backward. Many vectors are many steps of one call.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = ["CurvatureProgram", "JacobianProgram", "chunk_rows"]
 
 Array = NDArray[Any]
 
-CHUNK_BYTES = 1 << 28  # of signals: a larger batch is gone through in chunks
-STRETCH = 8192  # numbers of a vector that one piece copies
+CHUNK_BYTES = 1 << 28  # of signals: a larger batch is processed in chunks
+STRETCH = 8192  # numbers of a vector that one work item copies
 
 
 def chunk_rows(model: Network, rows: int) -> int:
-    """How many of the rows are taken at a time. It depends on sizes alone."""
+    """Number of rows per chunk. It depends on sizes alone."""
     if any(layer.couples_rows for layer in model.layers):
         return rows
     width = math.prod(model.input_shape) + 4 * sum(layer.held for layer in model.layers)
@@ -45,13 +45,13 @@ def chunk_rows(model: Network, rows: int) -> int:
 
 
 class Paced:
-    """A compiled program for many steps: on as many threads as is fastest, and 50 ms at a time, so that Ctrl-C is served."""
+    """A compiled program for many steps, run on the fastest number of threads and 50 ms at a time, so that Ctrl-C works."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled, self.tuner = compiled, Autotuner(compiled.parallel)
 
     def run(self, bind: list[tuple[Op, int, Array]], steps: int, **run: Any) -> int:
-        """Run these steps; how many were completed."""
+        """Run these steps; return the number of completed steps."""
         done = last = 0
         while done == last < steps:
             threads, wanted = self.tuner.next_call()
@@ -64,13 +64,13 @@ class Paced:
 
 
 class Linearization:
-    """The passes over one chunk at one θ. They are run again only for another operator, another chunk or another θ."""
+    """The passes over one chunk at one θ. They are repeated only if the operator, the chunk or θ changes."""
 
     passes: Paced
 
     def __init__(self, model: Network, capacity: int) -> None:
         self.model, self.capacity = model, capacity
-        self.lock = _kernels.Lock()  # operators may share a linearization: one works with it at a time
+        self.lock = _kernels.Lock()  # operators may share a linearization: one uses it at a time
         self.tape = TangentTape(model, capacity)
         self.recording = ModelTape(model, self.tape, fused=False)
         self._owner: Callable[[], object] = lambda: None  # a weak reference: the owner holds its data
@@ -79,7 +79,7 @@ class Linearization:
         self._theta, self._state = np.empty_like(model.parameters), np.empty_like(model.state)
 
     def linearize(self, owner: object, bind: list[tuple[Op, int, Array]], start: int, count: int, scale: float) -> None:
-        """Have the passes over rows [start, start + count) of the owner's data at the model's parameters."""
+        """Run the passes over rows [start, start + count) of the owner's data at the model's parameters, if necessary."""
         theta, state = self.model.parameters.copy(), self.model.state.copy()  # another thread may train meanwhile
         if self.model.variant != self._variant:
             raise ValueError("a layer of the model has been frozen or released since the operator was made: make a new one")
@@ -104,10 +104,10 @@ class CurvatureProgram(Linearization):
         tape, output = self.tape, self.recording.output
         assert output.grad is not None
         assert output.grad_tangent is not None
-        self.loss = loss  # which the cache tells from others by its identity
+        self.loss = loss  # the cache identifies it by identity
         self.gathers, loss_op, values = losses.emit_weighted(loss, tape, output, targets, weighted)
         passes = [self.recording.gather, *self.gathers, *tape.forward, loss_op]
-        if gauss_newton:  # the backward pass is that of a gradient, from H_l R{y} instead of ∂l/∂y
+        if gauss_newton:  # the backward pass is that of a gradient, starting from H_l R{y} instead of ∂l/∂y
             way = [loss.emit_tangent(output, loss_op, output.grad), *_redirected(tape.vector_jacobian, tape, model)]
             gradients: Iterable[Op] = _redirected(tape.parameter_gradients, tape, model)
         else:
@@ -127,7 +127,7 @@ class CurvatureProgram(Linearization):
 
 
 class JacobianProgram(Linearization):
-    """J v by the way forward, Jᵀ u by the way back."""
+    """J v by a forward pass, Jᵀ u by a backward pass."""
 
     def __init__(self, model: Network, capacity: int) -> None:
         super().__init__(model, capacity)
@@ -162,20 +162,20 @@ def _stretches(n: int) -> dict[str, Any]:
 
 
 def _load(tape: TangentTape) -> tuple[Op, list[Stage]]:
-    """v = V[step], and what is derived from v."""
+    """Ops for v = V[step] and data derived from v."""
     v = tape.direction_vector
     op = Op("tiles", "load_direction", (v, None), **_stretches(v.size))
     return op, [*stages([op]), *parameter_stages(tape.tangent_prepare)]
 
 
 def _add(tape: TangentTape) -> Op:
-    """P[step] += the product."""
+    """Op for P[step] += product."""
     p = tape.product_vector
     return Op("tiles", "add_product", (None, p), **_stretches(p.size))
 
 
 def _redirected(ops: Iterable[Op], tape: TangentTape, model: Network) -> list[Op]:
-    """The ops, writing to the product where they wrote to the model's gradients."""
+    """The ops, writing to the product instead of the model's gradients."""
     own = model.gradients
     first = own.__array_interface__["data"][0]
 

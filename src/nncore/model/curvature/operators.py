@@ -1,4 +1,4 @@
-"""Hessian, Gauss-Newton matrix and Jacobian as SciPy's linear operators: known by their products, never formed unless asked."""
+"""Hessian, Gauss-Newton matrix and Jacobian as SciPy linear operators, defined by products and formed only on request."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
 
 Array = NDArray[Any]
 
-BLOCK_BYTES = 1 << 26  # of unit vectors, when a matrix is formed
+BLOCK_BYTES = 1 << 26  # of the block of unit vectors used to form a matrix
 
 
 class _Operator(LinearOperator):
-    """What the three have in common: the data, in chunks, and products of rows of vectors."""
+    """Common base: the data, in chunks, and products with vectors given as rows."""
 
     def __init__(self, model: Network, X: Any) -> None:
         if not isinstance(model, Network):
@@ -55,7 +55,7 @@ class _Operator(LinearOperator):
         return vectors
 
     def products(self, V: Any) -> Array:
-        """The product with each row of V (k, n), as rows; or with one vector (n,)."""
+        """Products with each row of V (k, n), as rows; or with a single vector (n,)."""
         vectors = self._vectors(V, self.shape[1])
         return self._products(vectors).reshape(*np.shape(V)[:-1], self.shape[0])
 
@@ -79,7 +79,7 @@ class _Operator(LinearOperator):
 
 
 class _Curvature(_Operator):
-    """A symmetric (n, n) matrix that belongs to a mean loss."""
+    """A symmetric (n, n) matrix of second derivatives of a mean loss."""
 
     _gauss_newton: bool
 
@@ -122,7 +122,7 @@ class _Curvature(_Operator):
             products += self._penalty * vectors
 
     def matrix(self) -> Array:
-        """The matrix itself, (n, n); what rounding leaves of asymmetry is removed."""
+        """The matrix, (n, n), symmetrized to remove rounding errors."""
         check_dense("the matrix", self.shape[0], self.dtype.itemsize, "Products with vectors need no matrix")
         matrix = np.zeros(self.shape, self.dtype)
         for rows, units in self._unit_vectors():
@@ -146,34 +146,34 @@ class HessianOperator(_Curvature):
     Parameters
     ----------
     model : nncore.Sequential
-        The operator follows ``model.parameters``: the passes over X are kept from product to product and run again once the
+        The operator follows ``model.parameters``: the passes over X are reused from product to product and repeated when the
         parameters have changed.
     X, y, loss : as for ``Sequential.loss_and_gradient``
     regularizer : Regularizer, optional
         L2 adds l2 v on the weights; the second derivative of L1 is 0 wherever it exists.
     sample_weight : array_like (n,), optional
-        Factors of the examples' losses, as for ``Trainer.fit``.
+        Weights of the examples' losses, as for ``Trainer.fit``.
 
     Attributes
     ----------
     shape : (n, n), n = ``model.parameters.size``
-    dtype : that of the model; vectors of another are converted
+    dtype : that of the model; other vectors are converted
 
     Notes
     -----
-    ReLU, LeakyReLU, ELU with α ≠ 1, `ActivityL1`, the hinge loss and the mean absolute error have kinks. There second
-    derivatives do not exist; those beside the kink are taken. So H of a ReLU network has nothing of the bends between its
-    linear pieces.
-    With `BatchNorm` that is not frozen the statistics are those of X as a whole, and so X is never cut in chunks: its signals
-    must fit in memory.
+    ReLU, LeakyReLU, ELU with α ≠ 1, `ActivityL1`, the hinge loss and the mean absolute error have kinks. Second
+    derivatives do not exist there; one-sided ones are used instead. So H of a ReLU network does not contain the kinks
+    between its linear regions.
+    With `BatchNorm` that is not frozen, the statistics are those of the whole X. So X is not divided into chunks, and its
+    signals must fit in memory.
 
     Raises
     ------
     TypeError
-        For a layer or a loss that has no second derivative here: one written in Python, a random layer (noise, dropout,
+        For a layer or a loss without second derivatives: one written in Python, a random layer (noise, dropout,
         zoneout), and `BatchRenorm` unless frozen.
     ValueError
-        If X, y or a vector do not fit; in a product, if the loss is not finite, or a layer has been frozen or released since.
+        If X, y or a vector does not fit; in a product, if the loss is not finite, or a layer has been frozen or unfrozen since.
 
     Examples
     --------
@@ -182,7 +182,7 @@ class HessianOperator(_Curvature):
     >>> from nncore.second_order import HessianOperator
     >>> model = nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64")
     >>> X, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2)
-    >>> H = HessianOperator(model, X, y, "squared_error")  # of a linear model: XᵀX / 2, with a column of ones for the bias
+    >>> H = HessianOperator(model, X, y, "squared_error")  # linear model: XᵀX / 2, with a column of ones for the bias
     >>> H @ np.array([1.0, 0.0, 0.0])
     array([5., 7., 2.])
     >>> H.matrix()
@@ -222,12 +222,12 @@ class GaussNewtonOperator(_Curvature):
 class JacobianOperator(_Operator):
     """J = ∂y/∂θ for the outputs of all rows of X, in training mode: row r · outputs + j belongs to output j of row r.
 
-    J v goes forward through the network, Jᵀ u backward.
+    J v is a forward pass through the network, Jᵀ u a backward pass.
 
     Parameters
     ----------
     model : nncore.Sequential
-        Followed as by `HessianOperator`.
+        The operator follows its parameters, as `HessianOperator` does.
     X : array_like, ``(rows, *input_shape)``
 
     Attributes
@@ -273,7 +273,7 @@ class JacobianOperator(_Operator):
         return out.reshape(len(vectors), -1)
 
     def transposed_products(self, U: Any) -> Array:
-        """Jᵀ u for each row u of U (k, rows · outputs), as rows; or for one (rows · outputs,)."""
+        """Jᵀ u for each row u of U (k, rows · outputs), as rows; or for a single u (rows · outputs,)."""
         seeds = self._vectors(U, self.shape[0]).reshape(-1, len(self._rows), self._outputs)
         products = np.zeros((len(seeds), self.shape[1]), self.dtype)
         with self._program.lock:
@@ -288,7 +288,7 @@ class JacobianOperator(_Operator):
         return self.transposed_products(np.transpose(U)).T
 
     def matrix(self) -> Array:
-        """The matrix itself, (rows · outputs, n)."""
+        """The matrix, (rows · outputs, n)."""
         matrix = np.empty(self.shape, self.dtype)
         for columns, units in self._unit_vectors():
             matrix[:, columns] = self._products(units).T

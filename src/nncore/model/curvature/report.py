@@ -1,4 +1,4 @@
-"""What the second derivatives of a loss say: a report."""
+"""A report on the curvature of a loss."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, repr=False)
 class Curvature:
-    """The eigenvalues of a Hessian or Gauss-Newton matrix, and what follows from them: the result of `curvature`.
+    """Eigenvalues of a Hessian or Gauss-Newton matrix, and derived quantities: the result of `curvature`.
 
     Attributes
     ----------
@@ -42,19 +42,19 @@ class Curvature:
     n : int
         Number of parameters.
     exact : bool
-        All eigenvalues were computed; otherwise trace, density and counts are estimates from random probes.
+        Whether all eigenvalues were computed; otherwise trace, density and counts are estimates from random probes.
     smallest, largest : ndarray, ascending
-        The eigenvalues of either end; all of them in both, if exact.
+        The extreme eigenvalues; both hold all of them, if exact.
     direction : ndarray, (n,)
         Eigenvector of the largest eigenvalue, of length 1.
     trace, trace_error : float
         Hutchinson's estimate and its standard error; 0 if exact.
     nodes, weights : ndarray
-        The spectral density: a share ``weights[i]`` of all eigenvalues is near ``nodes[i]``; the weights sum to 1.
+        The spectral density: a fraction ``weights[i]`` of all eigenvalues is near ``nodes[i]``; the weights sum to 1.
     loss : float
-        At θ, the penalty included.
+        The loss at θ, penalty included.
     radius, rise : float
-        The loss rises by ``rise`` on the way from θ to the farther side of θ ± radius · direction.
+        The loss rises by ``rise`` from θ to the higher of the two points θ ± radius · direction.
     """
 
     kind: str
@@ -83,13 +83,13 @@ class Curvature:
 
     @property
     def _zero(self) -> float:
-        """Eigenvalues no larger than this are rounding."""
+        """Eigenvalues up to this absolute value are rounding errors."""
         precision = float(np.finfo(self.direction.dtype).eps) * math.sqrt(self.n)
         return 10 * precision * max(abs(float(self.smallest[0])), abs(float(self.largest[-1])))
 
     @property
     def negative_directions(self) -> int:
-        """How many eigenvalues are below −0.001 max |λ|: negative, and not just flat. An estimate, if not exact."""
+        """Number of eigenvalues below −0.001 max |λ|: clearly negative ones. An estimate, if not exact."""
         size = max(abs(float(self.smallest[0])), abs(float(self.largest[-1])))
         return round(self.n * float(self.weights[self.nodes < -1e-3 * size].sum()))
 
@@ -97,7 +97,7 @@ class Curvature:
     def condition_number(self) -> float:
         """max |λ| / min |λ|; infinite if an eigenvalue is 0 to rounding.
 
-        If not exact, λ_max / λ_min of a positive definite matrix; NaN for an indefinite one: its eigenvalues of least size lie
+        If not exact, λ_max / λ_min of a positive definite matrix; NaN for an indefinite one: its smallest |λ| lie
         inside the spectrum, where Lanczos does not find them.
         """
         if self.exact:
@@ -114,7 +114,7 @@ class Curvature:
         return np.asarray((np.exp(-0.5 * z * z) * self.weights).sum(axis=-1) / (width * math.sqrt(2 * math.pi)))
 
     def plot(self, path: SavePath = None, ax: Axes | None = None) -> Figure:
-        """The spectral density on a logarithmic axis, and the eigenvalues of both ends as marks."""
+        """Plot the spectral density on a logarithmic axis, with the extreme eigenvalues as marks."""
         figure, ax = one_axes("Curvature.plot", path, ax)
         low, high = float(self.smallest[0]), float(self.largest[-1])
         margin = 0.05 * (high - low) or 1.0
@@ -157,29 +157,29 @@ def curvature(
     gauss_newton: bool = False, k: int = 3, exact_up_to: int = 500, probes: int = 10, steps: int = 60, radius: float = 0.05,
     tol: float = 1e-4, seed: int = 0,
 ) -> Curvature:  # fmt: skip
-    """Look at the curvature of the mean loss at the model's parameters.
+    """Analyze the curvature of the mean loss at the model's parameters.
 
-    Up to ``exact_up_to`` parameters the matrix is formed and all its eigenvalues computed. Of a larger one Lanczos' method
-    finds the k eigenvalues of either end, and random probes estimate trace and spectral density: some ``probes · steps``
-    products, each about as expensive as a gradient.
+    Up to ``exact_up_to`` parameters the matrix is formed and all its eigenvalues are computed. For more parameters, Lanczos'
+    method finds the k smallest and k largest eigenvalues, and random probes estimate trace and spectral density: about
+    ``probes · steps`` products, each about as expensive as a gradient.
 
     Parameters
     ----------
     model, X, y, loss, regularizer : as for `HessianOperator`
     gauss_newton : bool
-        Of the Gauss-Newton matrix instead of the Hessian.
+        Use the Gauss-Newton matrix instead of the Hessian.
     k : int
-        Eigenvalues of either end, if not all.
+        Number of eigenvalues at each end, if not all are computed.
     exact_up_to : int
-        Parameters up to which all eigenvalues are computed.
+        Number of parameters up to which all eigenvalues are computed.
     probes, steps : int
-        Random vectors, and Lanczos steps with each.
+        Number of random vectors, and of Lanczos steps for each.
     radius : float
-        ρ of the ball in which the loss is followed along the direction of largest curvature, ‖Δθ‖ = ρ.
+        Distance ρ = ‖Δθ‖ at which the loss is evaluated along the direction of largest curvature.
     tol : float
-        Of the eigenvalues of either end, relative to the width of the spectrum.
+        Tolerance of the extreme eigenvalues, relative to the width of the spectrum.
     seed : int
-        Of the probes.
+        Seed of the probes.
 
     Returns
     -------
@@ -231,7 +231,7 @@ def curvature(
 
 
 def _rise(model: Network, X: Any, y: Any, loss: Any, regularizer: Regularizer | None, step: Array) -> tuple[float, float]:
-    """The loss at θ, and by how much it is higher at the higher of θ ± step."""
+    """The loss at θ, and its increase at the higher of the two points θ ± step."""
     probe = model.copy()
 
     def at(theta: Array) -> float:

@@ -1,4 +1,4 @@
-"""Eigenvalues of a symmetric operator that is known by its products: the extremes, and how all are distributed."""
+"""Eigenvalues of a symmetric operator defined by products: the extreme ones, and the spectral density."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Array = NDArray[Any]
 def extremes(operator: LinearOperator, k: int, tol: float, seed: int) -> tuple[Array, Array, Array]:
     """The k smallest and the k largest eigenvalues, both ascending, and the eigenvector of the largest: Lanczos (ARPACK).
 
-    Each end is sought with the other moved to 0, so that what converges first is what is wanted, and ``tol`` is relative to
-    the whole width of the spectrum: an end that lies at 0 is no harder than another. Of an eigenvalue with several eigenvectors
-    Lanczos sees one from each start, so it may be listed less often than it is there.
+    Each end is computed with the spectrum shifted so that the other end is at 0. So the wanted eigenvalues converge first, and
+    ``tol`` is relative to the width of the spectrum, also for an end near 0. Lanczos finds one eigenvector of a multiple
+    eigenvalue per start, so such an eigenvalue may be listed fewer times than its multiplicity.
     """
     n = operator.shape[0]
     start = np.random.default_rng(seed).standard_normal(n)
@@ -44,8 +44,8 @@ def lanczos_quadrature(operator: LinearOperator, probes: int, steps: int, seed: 
     """Stochastic Lanczos quadrature: nodes and weights with (1/n) tr f(A) ≈ Σ weight · f(node), and vᵀAv of each probe.
 
     A probe v of random signs, ‖v‖² = n, starts a Lanczos recurrence, A Q ≈ Q T with Q = (v/√n, …) orthonormal and T
-    tridiagonal. With T = S diag(node) Sᵀ, vᵀ f(A) v / n ≈ Σ_i S_1i² f(node_i): Gauss quadrature of the spectrum as v sees
-    it, whose mean over v is the spectral density. E vᵀAv = tr A is Hutchinson's estimate.
+    tridiagonal. With T = S diag(node) Sᵀ, vᵀ f(A) v / n ≈ Σ_i S_1i² f(node_i): Gauss quadrature of the spectral measure of
+    v, whose mean over v is the spectral density. E vᵀAv = tr A is Hutchinson's estimate.
 
     Source: Golub, Welsch (1969); Hutchinson (1990); Ubaru, Chen, Saad (2017).
     """
@@ -61,7 +61,7 @@ def lanczos_quadrature(operator: LinearOperator, probes: int, steps: int, seed: 
             product = np.asarray(operator @ q, dtype=np.float64)
             diagonal.append(float(q @ product))
             done = basis[: m + 1]
-            for _ in range(2):  # orthogonal to all before, not only to two: rounding would bring eigenvalues back as ghosts
+            for _ in range(2):  # full reorthogonalization: otherwise rounding causes spurious copies of eigenvalues
                 product -= done.T @ (done @ product)
             norm = float(np.linalg.norm(product))
             if m == len(basis) - 1 or norm <= 1e-10 * max(map(abs, diagonal)):  # an invariant subspace: T is exact

@@ -1,8 +1,8 @@
 """Optimizer steps over θ, its gradient g and the optimizer's state: vectors of one length and dtype, changed in place.
 
-η is ``lr``, μ is ``momentum``, ε is ``eps``; t is ``step``, from 1. State starts at zero where nothing else is said. As
-in the kernels, a parameter and its state keep their values where one of them would not be finite, and the step returns
-True to say so. ε can be outside the root or inside it, η inside the velocity or outside; each form has the name of its
+η is ``lr``, μ is ``momentum``, ε is ``eps``; t is ``step``, from 1. State starts at zero unless stated otherwise. As
+in the kernels, a parameter and its state keep their values if one of them would not be finite, and the step then returns
+True. ε can be outside the root or inside it, η inside the velocity or outside; each form has the name of its
 kernel.
 """
 

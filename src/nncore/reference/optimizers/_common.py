@@ -1,4 +1,4 @@
-"""Shared by the optimizers."""
+"""Functions shared by the optimizers."""
 
 from typing import Any, Literal
 

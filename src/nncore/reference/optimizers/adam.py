@@ -49,7 +49,7 @@ def adam_update(
 
     Kingma, Ba: Adam, a method for stochastic optimization, 2015.
 
-    With bias correction and a small ε the first step has the length η, whatever the gradient.
+    With bias correction and a small ε, the first step has length η for any gradient.
 
     >>> theta, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
     >>> adam_update(theta, np.array([123.0]), m, v, step=1, lr=0.25, eps=0.0), theta.round(12).tolist()

@@ -1,4 +1,4 @@
-"""Step lengths per parameter, from its past gradients. r is a sum or a running mean of g²."""
+"""Adaptive learning rates: a step length per parameter, from its past gradients. r is a sum or a running mean of g²."""
 
 import numpy as np
 
@@ -157,5 +157,5 @@ def adadelta_update(
 def adadelta_outside_update(
     theta: Array, grad: Array, r: Array, d: Array, *, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6
 ) -> bool:
-    """`adadelta_update` with ε beside the roots: Δ = g (√d + ε) / (√r + ε)."""
+    """`adadelta_update` with ε outside the roots: Δ = g (√d + ε) / (√r + ε)."""
     return adadelta_update(theta, grad, r, d, lr=lr, rho=rho, eps=eps, eps_placement="outside")

@@ -45,7 +45,7 @@ def momentum_outside_update(theta: Array, grad: Array, v: Array, *, lr: float, m
 
 
 def nesterov_enter(theta: Array, v: Array, origin: Array, *, momentum: float = 0.9) -> bool:
-    """origin ← θ, θ ← θ + μ v: from the parameters to the point ahead, where Nesterov's momentum takes the gradient."""
+    """origin ← θ, θ ← θ + μ v: from the parameters to the look-ahead point, where Nesterov's momentum takes the gradient."""
     np.copyto(origin, theta)
     return store((theta, theta + momentum * v))
 
@@ -53,10 +53,10 @@ def nesterov_enter(theta: Array, v: Array, origin: Array, *, momentum: float = 0
 def nesterov_update(
     theta: Array, grad: Array, v: Array, origin: Array, *, lr: float, momentum: float = 0.9, next_momentum: float | None = None
 ) -> bool:
-    """Nesterov's momentum, v ← μ v − η g(ϑ + μ v), ϑ ← ϑ + v, from one point ahead to the next.
+    """Nesterov's momentum, v ← μ v − η g(ϑ + μ v), ϑ ← ϑ + v, from one look-ahead point to the next.
 
-    The parameters ϑ are in ``origin``; θ holds the point ahead, ϑ + μ v, so that the caller's gradient at θ is the one
-    wanted (`nesterov_enter`, `nesterov_leave`). With μ′ the momentum of the next step,
+    The parameters ϑ are in ``origin``; θ holds the look-ahead point, ϑ + μ v, so that the caller's gradient at θ is the
+    required one (`nesterov_enter`, `nesterov_leave`). With μ′ the momentum of the next step,
 
         v ← μ v − η g, origin ← origin + v, θ ← origin + μ′ v.
 
@@ -76,5 +76,5 @@ def nesterov_update(
 
 
 def nesterov_leave(theta: Array, v: Array, origin: Array) -> None:
-    """θ ← origin: from the point ahead back to the parameters."""
+    """θ ← origin: from the look-ahead point back to the parameters."""
     np.copyto(theta, origin)

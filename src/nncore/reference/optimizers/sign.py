@@ -26,7 +26,7 @@ def lion_update(
 def rprop_update(
     theta: Array, grad: Array, previous: Array, size: Array, *, etas: Pair = (0.5, 1.2), step_sizes: Pair = (1e-6, 50.0)
 ) -> bool:
-    """Resilient propagation: each parameter has its own step length, ``size``, and moves by it against the sign of g.
+    """Resilient propagation: each parameter has a step length, ``size``, and moves by it against the sign of g.
 
     - g and ``previous`` of one sign: size ← min(η⁺ size, largest);
     - of opposite signs: size ← max(η⁻ size, smallest), and g counts as 0;

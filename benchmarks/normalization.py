@@ -1,9 +1,9 @@
-"""Normalisation layers, forward and backward, beside PyTorch's.
+"""Normalization layers, forward and backward, compared with PyTorch's.
 
-    python -m benchmarks.normalisation
+    python -m benchmarks.normalization
 
-Both have their input and the gradient that arrives from above in place, and write the output, the gradient with respect to the
-input, and those of γ and β. nncore runs many passes in one call of its program, as a training does. Rounds of both take turns.
+Both read the input and the output gradient from existing arrays, and write the output, the gradient with respect to the
+input, and those of γ and β. nncore runs many passes in one call of its program, as in training. Rounds of both alternate.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def compiled_passes(layers: list[nn.Layer], X: Any, dy: Any) -> tuple[Compiled, 
 
 
 def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
-    """Seconds of so many passes."""
+    """Seconds of this many passes."""
     compiled, _ = compiled_passes(layers, X, dy)
 
     def run(passes: int) -> float:
@@ -60,7 +60,7 @@ def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
 
 
 def pytorch(name: str, X: Any, dy: Any) -> Callable[[int], float]:
-    """Seconds of so many passes."""
+    """Seconds of this many passes."""
     import torch
 
     torch.set_num_threads(nn.get_num_threads())
@@ -88,7 +88,7 @@ def pytorch(name: str, X: Any, dy: Any) -> Callable[[int], float]:
 
 
 def compare(name: str, rows: int, width: int, rounds: int = 9, seconds: float = 0.05) -> dict[str, Any]:
-    """Medians over rounds that take turns, of the seconds of a pass."""
+    """Median seconds of a pass, over alternating rounds."""
     rng = np.random.default_rng(0)
     X, dy = rng.standard_normal((2, rows, width), dtype=np.float32)
     runs = {"nncore": own(LAYERS[name](), X, dy), "PyTorch": pytorch(name, X, dy)}
@@ -105,8 +105,8 @@ def compare(name: str, rows: int, width: int, rounds: int = 9, seconds: float = 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time each layer beside PyTorch's."""
-    argparse.ArgumentParser(prog="python -m benchmarks.normalisation", description=main.__doc__).parse_args(arguments)
+    """Time each layer and compare with PyTorch's."""
+    argparse.ArgumentParser(prog="python -m benchmarks.normalization", description=main.__doc__).parse_args(arguments)
     about = machine.describe()
     results = [compare(name, *shape) for shape in SHAPES for name in LAYERS]
     print(machine.text(about), end="\n\n")
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
         for r in results
     ]
     print(table.render(["layer", "size", "nncore µs", "PyTorch µs", "PyTorch ×"], rows))
-    print("\nSaved to", table.save("normalisation", {"machine": about, "results": results}))
+    print("\nSaved to", table.save("normalization", {"machine": about, "results": results}))
 
 
 if __name__ == "__main__":
