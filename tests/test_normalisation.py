@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore.layers import NORMALISATIONS
+from nncore.layers import NORMALIZATIONS
 from nncore.losses import PythonLoss
 
 Array = NDArray[Any]
@@ -578,4 +578,4 @@ def test_bad_layers(layer: Callable[[], nn.Layer], shape: Any, message: str) -> 
 
 def test_every_layer_is_tested() -> None:
     made = {type(MAKE[name]((2, 2))) for name in MAKE} | {nn.BatchRenorm, nn.WeightNorm}
-    assert made == set(NORMALISATIONS.values())
+    assert made == set(NORMALIZATIONS.values())

@@ -193,7 +193,7 @@ def test_mutant_kernels(dtype: str, rng: np.random.Generator, monkeypatch: pytes
             kernels.differs(
                 lambda n=name, y=y, d=d, ty=ty, kw=kw: check_loss(n, y, d, None, ty, None, kw, scale=kernels.MUTATION / 13)
             )
-    monkeypatch.setattr(reference.tangents, "INV_SQRT_2PI", reference.tangents.INV_SQRT_2PI * kernels.MUTATION)
+    monkeypatch.setattr(reference.activations, "INV_SQRT_2PI", reference.activations.INV_SQRT_2PI * kernels.MUTATION)
     z = rng.normal(0, 1, (9, 33)).astype(dtype)
     kernels.differs(lambda: check_activation("gelu", z, normal(rng, z.shape, 3, dtype), None, {}))
 

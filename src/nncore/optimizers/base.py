@@ -29,6 +29,8 @@ from nncore.optimizers.tiles import (
 from nncore.program.ops import Op
 from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, step_or_epoch
 
+__all__ = ["Optimizer"]
+
 
 class StepOps(NamedTuple):
     """The ops of a step, in order. In training a penalty's proximal step comes between the two parts."""
