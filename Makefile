@@ -20,7 +20,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python tests/typed_examples.py
+	$(BIN)/python tests/helpers/typed_examples.py
 
 # Built into a folder of its own, beside the installed package.
 SERIAL := build/serial

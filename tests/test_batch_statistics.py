@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_normalisation import data, gradients, normalised
+from helpers.normalization import data, gradients, normalised
 
 import nncore as nn
 from nncore import reference

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.kernels import RTOL, assert_near, dense_inputs, distant, doubles, each_dtype, each_isa, run, same_bits
+from helpers.processes import run_python
+from helpers.training import train
 from numpy.typing import NDArray
-from test_kernels import RTOL, assert_near, dense_inputs, doubles, each_dtype, each_isa, run, same_bits
-from test_threads import run_python, train
 
 import nncore as nn
 from nncore import _kernels, reference
@@ -18,10 +19,6 @@ from nncore.program.recording import ModelTape
 Array = NDArray[Any]
 
 SIZES = [(1, 1, 1), (1, 7, 3), (5, 1, 9), (13, 33, 17), (65, 70, 40), (64, 300, 33), (9, 128, 257)]
-
-
-def distant(rows: Array, gap: int) -> Array:
-    return np.pad(rows, ((0, 0), (0, gap)), constant_values=np.nan)
 
 
 @each_isa

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
-from blas_digests import CASES
+from helpers.blas_digests import CASES
 
 import nncore as nn
 from nncore import regularizers, second_order
@@ -35,7 +35,7 @@ ENTERED = {"model/curvature/spectrum.py"} | {
 def digests(threads: int) -> dict[str, str]:
     limits = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
     environment = os.environ | limits | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, str(HERE / "blas_digests.py")]
+    command = [sys.executable, str(HERE / "helpers" / "blas_digests.py")]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
     return dict(line.split(": ") for line in found.stdout.splitlines())
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import optimizer_cases
 import pytest
 import scipy.sparse
-import test_op_table as declarations
+from helpers import op_table as declarations
+from helpers import optimizers as optimizer_cases
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -381,7 +381,7 @@ def test_room_is_made_for_the_threads_that_can_run() -> None:
 
 
 def test_the_environment_cannot_ask_for_more_threads() -> None:
-    from test_threads import run_python
+    from helpers.processes import run_python
 
     for many in ("100000", str(2**31), "9" * 4000):
         result = run_python("import nncore", NNCORE_NUM_THREADS=many)

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_blas import distant
-from test_kernels import assert_near, dense_inputs, doubles, each_dtype, each_isa, run
+from helpers.kernels import assert_near, dense_inputs, distant, doubles, each_dtype, each_isa, run
 
 import nncore as nn
 from nncore import reference

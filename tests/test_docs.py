@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from typed_examples import PAGES, python_blocks
+from helpers.typed_examples import PAGES, python_blocks
 
 import nncore as nn
 from nncore.initializers import INITIALIZERS

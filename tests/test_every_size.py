@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.kernels import GUARD, assert_near
 from numpy.typing import NDArray
-from test_kernels import GUARD, assert_near
 
 from nncore import _kernels, reference
 from nncore._kernels import single_ops

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_configuration import CLASSES, arguments, described
+from helpers.configuration import CLASSES, arguments, described
 
 import nncore as nn
 from nncore import layers

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.kernels import ACTIVATIONS, LOSSES, activation_inputs, loss_inputs, same_bits, weights
+from helpers.processes import run_python
 from numpy.typing import NDArray
-from test_kernels import ACTIVATIONS, LOSSES, activation_inputs, loss_inputs, same_bits, weights
-from test_threads import run_python
 
 from nncore import _kernels
 from nncore._kernels import single_ops

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.layers import CASES, MAKE, NEIGHBOURS, TARGETS, classes, each_activation, loss_model
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import reference
-from nncore.layers import ACTIVATIONS
 from nncore.losses import LOSSES, PythonLoss
 from nncore.program.recording import ModelTape
 
@@ -19,14 +19,6 @@ GRADIENT = 1e-6  # relative, in float64
 RTOL = {"float32": 1e-5, "float64": 1e-13}
 ROWS = 9
 
-# Every activation, and each of its options once more.
-MAKE: dict[str, Callable[[], nn.Layer]] = dict(ACTIVATIONS)
-MAKE |= {
-    "leaky_relu_0.3": lambda: nn.LeakyReLU(0.3),
-    "elu_0.7": lambda: nn.ELU(0.7),
-    "gelu_tanh": lambda: nn.GELU("tanh"),
-}
-each_activation = pytest.mark.parametrize("activation", MAKE)
 each_dtype = pytest.mark.parametrize("dtype", RTOL)
 
 
@@ -50,15 +42,6 @@ def assert_gradients(model: nn.Sequential, X: Array, y: Array, loss: Any) -> Non
 
 # Gradients by central differences.
 
-NEIGHBOURS: dict[str, Callable[[Callable[[], nn.Layer]], list[nn.Layer]]] = {
-    "between two dense": lambda act: [nn.Dense(6), act(), nn.Dense(3)],
-    "first": lambda act: [act(), nn.Dense(3)],
-    "last": lambda act: [nn.Dense(5), act()],
-    "alone": lambda act: [act()],
-    "twice": lambda act: [nn.Dense(6), act(), act(), nn.Dense(3, bias=False)],
-    "beside a dense without bias": lambda act: [nn.Dense(6, bias=False), act(), nn.Dense(1)],
-}
-
 
 @each_activation
 @pytest.mark.parametrize("place", NEIGHBOURS)
@@ -69,48 +52,8 @@ def test_gradients_with_a_random_upstream(activation: str, place: str, rng: np.r
     assert_gradients(model, rng.standard_normal((ROWS, 4)), r, PythonLoss(upstream))
 
 
-def soft(rng: np.random.Generator, rows: int, width: int) -> Array:
-    return rng.dirichlet(np.ones(width), rows)
-
-
-def classes(rng: np.random.Generator, rows: int, width: int) -> Array:
-    return rng.permutation(np.arange(rows) % max(width, 2))
-
-
-# name of the loss: (last layer, {kind of target: targets of (rows, width)})
-TARGETS: dict[str, tuple[Callable[[], nn.Layer] | None, dict[str, Callable[..., Array]]]] = {}
-numbers = {
-    "numbers": lambda rng, n, w: rng.standard_normal((n, w)),
-    "labels": classes,
-    "one-hot": lambda rng, n, w: np.eye(w)[classes(rng, n, w)],
-}
-two_sided = {
-    "labels": classes,
-    "one-hot": lambda rng, n, w: np.eye(w)[classes(rng, n, w)],
-    "±1": lambda rng, n, w: rng.choice([-1, 1], (n, w)),
-    "0/1": lambda rng, n, w: rng.choice([0, 1], (n, w)),
-}
-probabilities = {**two_sided, "soft": lambda rng, n, w: rng.uniform(0.05, 0.95, (n, w))}
-distributions = {"labels": classes, "one-hot": two_sided["one-hot"], "soft": soft}
-TARGETS = {
-    **dict.fromkeys(["squared_error", "mean_squared_error", "mean_absolute_error", "huber"], (None, numbers)),
-    "hinge": (None, two_sided),
-    "binary_cross_entropy": (nn.Sigmoid, probabilities),
-    "kl_divergence": (nn.Softmax, distributions),
-    "sigmoid_cross_entropy": (None, probabilities),
-    "softmax_cross_entropy": (None, distributions),
-}
-CASES = [(loss, kind) for loss, (_, kinds) in TARGETS.items() for kind in kinds]
-
-
 def test_every_loss_has_a_case() -> None:
     assert set(TARGETS) == set(LOSSES)
-
-
-def loss_model(loss: str, width: int = 4, dtype: str = "float64") -> nn.Sequential:
-    last = TARGETS[loss][0]
-    layers: list[nn.Layer] = [nn.Dense(6), nn.Tanh(), nn.Dense(width)] + ([last()] if last else [])
-    return nn.Sequential(layers, input_shape=3, dtype=dtype, seed=8)
 
 
 @pytest.mark.parametrize(("loss", "kind"), CASES)

@@ -1,4 +1,7 @@
-"""Imports go one way: from a floor of the package to one below it, whether at the top, within a function or for types."""
+"""Imports go one way: from a floor of the package to one below it, whether at the top, within a function or for types.
+
+And test modules import from ``helpers``, not from one another.
+"""
 
 from __future__ import annotations
 
@@ -83,3 +86,14 @@ def test_an_upward_import_is_seen() -> None:
     assert "training.trainer" in GRAPH["training"]
     assert "training.full_batch" in GRAPH["training.trainer"]  # within a function
     assert "losses" in GRAPH["model.network"]
+
+
+def test_test_modules_share_helpers_only() -> None:
+    tests = Path(__file__).parent
+    found = []
+    for path in [*tests.glob("*.py"), *tests.glob("helpers/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                found += [(path.name, module) for module in modules if (tests / f"{module.partition('.')[0]}.py").exists()]
+    assert found == []

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.configuration import EACH, arguments, attribute, named
 from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save as save_bytes
-from test_configuration import EACH, arguments, attribute, named
 
 import nncore as nn
 from nncore._messages import MOST, clipped, shown

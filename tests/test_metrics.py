@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy_training import INPUTS, OUTPUTS
-from test_trainer import make
+from helpers.training import INPUTS, OUTPUTS, make
 
 import nncore as nn
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.normalization import data, gradients, normalised, upstream
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -37,26 +38,10 @@ MAKE: dict[str, Callable[[tuple[int, ...]], nn.Layer]] = {
 }
 
 
-def upstream(y: Array, r: Array) -> tuple[Array, Array]:
-    """Σ r y per example: its gradient r is the δ that arrives from above."""
-    return (r * y).reshape(len(y), -1).sum(axis=1), r
-
-
 def make(name: str, shape: tuple[int, ...], dtype: str, rng: np.random.Generator, *after: nn.Layer) -> nn.Sequential:
     model = nn.Sequential([MAKE[name](shape), *after], input_shape=shape, dtype=dtype)
     model.parameters[...] = rng.normal(0.5, 1, model.parameters.size)
     return model
-
-
-def data(rows: int, shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> tuple[Array, Array]:
-    X = rng.normal(1, 2, (rows, *shape)).astype(dtype)
-    return X, rng.standard_normal(X.shape).astype(dtype)
-
-
-def gradients(model: nn.Sequential, X: Array, r: Array) -> tuple[Array, Array]:
-    """∂Σ r y/∂x and ∂/∂θ: the loss is a mean over the rows."""
-    deltas = model.deltas(X, r, PythonLoss(upstream))
-    return deltas["input"] * len(X), model.loss_and_gradient(X, r, PythonLoss(upstream))[1] * len(X)
 
 
 # --- the twins
@@ -327,11 +312,6 @@ def test_bits_do_not_depend_on_threads(dtype: str, rng: np.random.Generator) -> 
         nn.set_num_threads(before)
     assert trainer._program.__self__ is trainer
     assert results[0] == results[1] == results[2]
-
-
-def normalised(rng: np.random.Generator, **options: Any) -> tuple[nn.Sequential, nn.BatchNorm]:
-    layer = nn.BatchNorm(**options)
-    return nn.Sequential([layer, nn.Dense(1)], input_shape=3, dtype="float64"), layer
 
 
 # --- batch renormalisation

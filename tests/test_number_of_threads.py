@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_threads import run_python
+from helpers.processes import run_python
 
 import nncore as nn
 from nncore import _kernels

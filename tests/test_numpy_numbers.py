@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_configuration import EACH, arguments, attribute, named
+from helpers.configuration import EACH, arguments, attribute, named
 
 import nncore as nn
 from nncore import initializers

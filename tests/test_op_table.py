@@ -3,11 +3,12 @@
 import importlib.util
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import optimizer_cases
 import pytest
+from helpers import optimizers as optimizer_cases
+from helpers.op_table import Operands, operands, program
 from numpy.typing import NDArray
 
 from nncore import _kernels
@@ -17,25 +18,6 @@ from nncore.optimizers.adaptive import RMSPROP_KERNELS
 Array = NDArray[Any]
 
 each_op = pytest.mark.parametrize("name", _kernels.op_names())
-
-
-class Operands(NamedTuple):
-    """What an op is bound to."""
-
-    arrays: tuple[Array | None, ...]
-    sizes: tuple[int, ...]
-    constants: tuple[float, ...]
-
-
-def operands(name: str) -> Operands:
-    """As many as are declared; an op that is not run does not care what they are."""
-    op = op_table().declaration(name)
-    return Operands(tuple(np.zeros((4, 4)) for _ in op.arrays), (0,) * len(op.sizes), (0.0,) * len(op.constants))
-
-
-def program(name: str, given: Operands | None = None) -> Program:
-    stage = ("tiles", 1, None, False, [(name, *(given or operands(name)), 0, 1)])
-    return Program(op_table(), "float64", [stage])
 
 
 def run_nothing(bound: Program, bind: Any = ()) -> None:

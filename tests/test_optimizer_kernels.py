@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
-from optimizer_cases import CASES, EACH, PROBLEM, distance
+from helpers.optimizers import CASES, EACH, PROBLEM, distance
 
 from nncore import _kernels, optimizers, reference
 from nncore._kernels import single_ops

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from optimizer_cases import (
+from helpers.optimizers import (
     ALL_STEPS,
     CASES,
     EACH,

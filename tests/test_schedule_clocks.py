@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_schedules import CASES
+from helpers.schedules import CASES
 
 import nncore as nn
 from nncore import schedules as s

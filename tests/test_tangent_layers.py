@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_kernels as kernels
-import test_tangent as tangent
+from helpers import kernels, tangent
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -50,7 +49,7 @@ def run_tiles(
         if name == "weight_norm_tangent_weight":
             copy = np.zeros(_kernels.packed_size(*sizes), dtype)
             single_ops.run_op(name, (written[0].array, *arrays, copy), **run)
-            assert np.array_equal(copy, tangent.packed(written[0].array, isa))
+            assert np.array_equal(copy, kernels.packed(written[0].array, isa))
         else:
             single_ops.run_op(name, (*(output.array for output in written), *arrays), **run)
         for output in written:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_kernels as kernels
-import test_tangent as tangent
+from helpers import kernels, tangent
 from numpy.typing import NDArray
 
 import nncore as nn

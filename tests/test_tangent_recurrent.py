@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_kernels as kernels
-import test_recurrent as recurrent
-import test_tangent as tangent
+from helpers import kernels, recurrent, tangent
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -21,7 +19,7 @@ from nncore.model.curvature import linearization
 Array = NDArray[Any]
 CELLS, GATES = recurrent.CELLS, recurrent.GATES
 each_isa, each_dtype, each_cell = recurrent.each_isa, recurrent.each_dtype, recurrent.each_cell
-assert_relative, run, packed = tangent.assert_relative, recurrent.run, recurrent.packed
+assert_relative, run, packed = tangent.assert_relative, recurrent.run, kernels.packed
 
 # Kernels against their twins. As in test_recurrent.py, errors are measured by the array's largest number.
 

@@ -1,10 +1,8 @@
 """Same seed, same bits: for any number of threads, for models that train side by side, and in a forked child."""
 
 import ast
-import hashlib
 import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.processes import run_python
+from helpers.training import train
 
 import nncore as nn
 from nncore import _kernels
@@ -28,24 +28,6 @@ def _threads_as_before() -> Iterator[None]:
     before = nn.get_num_threads()
     yield
     nn.set_num_threads(before)
-
-
-def train(dtype: str, seed: int = 0, optimizer: str = "adam", epochs: int = 3) -> tuple[str, nn.Trainer]:
-    """Five batches of 96 and one of 20; 1.2 million operations a step: several row blocks and tiles, enough for threads."""
-    rng = np.random.default_rng(seed)
-    X, y = rng.standard_normal((500, 70)).astype(dtype), rng.integers(0, 5, 500)
-    layers = [nn.Dense(65), nn.ReLU(), nn.Dense(40), nn.GELU(), nn.Dense(5)]
-    model = nn.Sequential(layers, input_shape=70, dtype=dtype, seed=seed)
-    trainer = nn.Trainer(
-        model, "softmax_cross_entropy", optimizer, regularizer=nn.L2(1e-3), clip=nn.ClipGlobalNorm(0.5), metrics=["accuracy"]
-    )  # fmt: skip
-    trainer.fit(X, y, epochs=epochs, batch_size=96, validation_data=(X[::3], y[::3]), exact_loss=True, verbose=0)
-    digest = hashlib.sha256(model.parameters.tobytes())
-    digest.update(model.predict(X).tobytes())
-    digest.update(model.loss_and_gradient(X, y, "softmax_cross_entropy")[1].tobytes())
-    for column in trainer.history:
-        digest.update(trainer.history[column].tobytes())
-    return digest.hexdigest(), trainer
 
 
 def all_bits() -> dict[str, str]:
@@ -82,12 +64,6 @@ def test_same_bits_for_any_number_of_threads(dtype: str, optimizer: str) -> None
         nn.set_num_threads(threads)
         bits.add(train(dtype, optimizer=optimizer)[0])
     assert len(bits) == 1
-
-
-def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    paths = [os.path.dirname(__file__), *filter(None, sys.path)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize("isa", _kernels.available_isas())
@@ -160,16 +136,17 @@ def test_one_model_predicts_in_several_threads() -> None:
 
 FORK = """
 import os, sys
-import nncore as nn, test_threads
+import nncore as nn
+from helpers.training import train
 nn.set_num_threads(2)
-bits = test_threads.train("float32")[0]
+bits = train("float32")[0]
 read, write = os.pipe()
 child = os.fork()
 if child == 0:
-    os.write(write, f"{test_threads.train('float32')[0]} {nn.get_num_threads()}".encode())
+    os.write(write, f"{train('float32')[0]} {nn.get_num_threads()}".encode())
     os._exit(0)
 os.waitpid(child, 0)
-print(os.read(read, 1000).decode() == f"{bits} 1", test_threads.train("float32")[0] == bits, nn.get_num_threads())
+print(os.read(read, 1000).decode() == f"{bits} 1", train("float32")[0] == bits, nn.get_num_threads())
 """
 
 
@@ -183,14 +160,15 @@ def test_a_forked_child_trains() -> None:
 
 FORK_WITH_THREADS = """
 import os, signal
-import nncore as nn, test_threads
+import nncore as nn
+from helpers.training import train
 nn.set_num_threads(2)
-bits = test_threads.train("float32")[0]
+bits = train("float32")[0]
 child = os.fork()
 if child == 0:
     signal.alarm(10)
     nn.set_num_threads(2)
-    os._exit(0 if test_threads.train("float32")[0] == bits else 1)
+    os._exit(0 if train("float32")[0] == bits else 1)
 print(os.waitpid(child, 0)[1])
 """
 
@@ -211,8 +189,9 @@ def child_bits(dtype: str) -> str:
 MULTIPROCESSING = """
 import multiprocessing
 import nncore as nn, test_threads
+from helpers.training import train
 nn.set_num_threads(2)
-bits = test_threads.train("float64")[0]
+bits = train("float64")[0]
 with multiprocessing.get_context("fork").Pool(2) as pool:
     print(pool.map(test_threads.child_bits, ["float64"] * 3) == [bits] * 3)
 """

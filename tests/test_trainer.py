@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from numpy_training import (
+from helpers.training import (
     ENDS,
-    HIDDEN,
     INPUTS,
     IS_WEIGHT,
     OPTIMIZERS,
@@ -16,19 +14,17 @@ from numpy_training import (
     N,
     NumpyOptimizer,
     each_optimizer,
+    make,
     numpy_gradient,
     numpy_training,
 )
+from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, schedules
 
 Array = NDArray[Any]
 RTOL = 1e-10  # of a float64 training of some dozen steps
-
-
-def make(dtype: str = "float64", seed: int = 2) -> nn.Sequential:
-    return nn.Sequential([nn.Dense(HIDDEN), nn.Tanh(), nn.Dense(OUTPUTS)], input_shape=INPUTS, dtype=dtype, seed=seed)
 
 
 @pytest.fixture
@@ -202,13 +198,12 @@ def test_history_of_hyper_parameters(data: tuple[Array, Array]) -> None:
 
 
 def test_a_loss_a_penalty_and_a_clip_may_be_assigned(data: tuple[Array, Array]) -> None:
-    clip, numpy_clip = CLIPS["global norm"]
     trainer = fit(make(), data, nn.SGD(lr=0.05), epochs=2)
     theta, _ = numpy_training("sgd", make().parameters, data, epochs=2)
-    trainer.regularizer, trainer.clip = nn.L2(0.3), clip
+    trainer.regularizer, trainer.clip = nn.L2(0.3), nn.ClipGlobalNorm(0.2)
     trainer.fit(*data, epochs=2, batch_size=16, verbose=0)
     theta, _ = numpy_training(
-        "sgd", theta, data, epochs=2, first_epoch=2, gradient=lambda theta, g: numpy_clip(g + 0.3 * IS_WEIGHT * theta)
+        "sgd", theta, data, epochs=2, first_epoch=2, gradient=lambda theta, g: clip_array(g + 0.3 * IS_WEIGHT * theta, 0.2)
     )
     assert np.allclose(trainer.model.parameters, theta, rtol=RTOL, atol=RTOL)
     assert trainer.evaluate(*data)["penalty"] > 0
@@ -217,7 +212,6 @@ def test_a_loss_a_penalty_and_a_clip_may_be_assigned(data: tuple[Array, Array]) 
     theta, _ = numpy_training(
         "sgd", theta, data, epochs=2, first_epoch=4, gradient=lambda theta, g: clip_array(g + 0.1 * IS_WEIGHT * theta, 0.1)
     )
-    clip.limit = 0.2  # the other tests' again
     assert np.allclose(trainer.model.parameters, theta, rtol=RTOL, atol=RTOL)
     trainer.regularizer = trainer.clip = None
     trainer.fit(*data, epochs=2, batch_size=16, verbose=0)

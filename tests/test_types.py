@@ -14,8 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import test_configuration
-import typed_examples
+from helpers import configuration, typed_examples
 
 from nncore._utils import fields
 
@@ -239,8 +238,8 @@ CODE = {
 
 def made() -> Iterator[tuple[str, str, list[str]]]:
     """Each class of the registries: a name, code that makes an object, and the fields that have a type."""
-    for cls in (cls for cls in test_configuration.CLASSES if issubclass(cls, fields.Sealed)):
-        code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in test_configuration.arguments(cls).items())
+    for cls in (cls for cls in configuration.CLASSES if issubclass(cls, fields.Sealed)):
+        code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in configuration.arguments(cls).items())
         free = [field for field in fields._fields(cls) if not isinstance(field, fields.Fixed)]  # of the rest a run tells
         names = [field.name for field in free if field.name not in NO_TYPE and not field.name.startswith("_")]
         pairs = [name for name in dir(cls) if isinstance(getattr(cls, name), fields.Pair)]
@@ -248,7 +247,7 @@ def made() -> Iterator[tuple[str, str, list[str]]]:
         yield f"{where}_{cls.__name__}".lower(), f"{cls.__module__}.{cls.__name__}({code})", [*names, *pairs]
 
 
-MODULES = sorted({cls.__module__ for cls in test_configuration.CLASSES})
+MODULES = sorted({cls.__module__ for cls in configuration.CLASSES})
 IMPORTS = "".join(f"import {name}\n" for name in MODULES) + "import nncore as nn\n"
 
 

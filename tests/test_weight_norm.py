@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_normalisation import gradients, upstream
+from helpers.normalization import gradients, upstream
 
 import nncore as nn
 from nncore import reference

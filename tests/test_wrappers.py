@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.optimizers import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
 from numpy.typing import NDArray
-from optimizer_cases import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
 from scipy import stats
 
 import nncore as nn

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_kernels as kernels
+from helpers import kernels
 from numpy.typing import NDArray
 
 import nncore as nn

@@ -1,4 +1,4 @@
-"""Second-order optimizers among the other parts: what they take, and what they refuse by name."""
+"""Second-order optimizers combined with other features: what they accept, and what they refuse by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from together import CONVEX, Affine, classes, half_squares, numbers, scaled_pair, smooth
+from helpers.networks import CONVEX, Affine, classes, half_squares, numbers, scaled_pair, smooth
 
 import nncore as nn
 from nncore.second_order import OPTIMIZERS as SECOND_ORDER

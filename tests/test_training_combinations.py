@@ -1,4 +1,4 @@
-"""Parts of the library together in training: what each does alone is tested beside it, here what they do to one another."""
+"""Features combined in one training; each alone is tested in a file of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import WRAPS, Affine, classes, everything, recurrent_trainer, same_training
 from numpy.typing import NDArray
-from together import WRAPS, Affine, classes, everything, recurrent_trainer, same_training
 
 import nncore as nn
 from nncore import samplers

@@ -1,4 +1,4 @@
-"""Parts together, saved: each combination goes on from its file with the same bits, and shows itself as what it is."""
+"""Combined features, saved and loaded: training continues from the file with the same bits, and reprs stay the same."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import CONVEX, NORMS, WRAPS, classes, everything, numbers, same_training, smooth
 from numpy.typing import NDArray
-from together import CONVEX, NORMS, WRAPS, classes, everything, numbers, same_training, smooth
 
 import nncore as nn
 from nncore import samplers

@@ -1,4 +1,4 @@
-"""Networks, data and comparisons for the tests of the library's parts together."""
+"""Networks, data and comparisons for the tests of combined features."""
 
 from __future__ import annotations
 

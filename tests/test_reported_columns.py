@@ -1,4 +1,4 @@
-"""What losses, weights, penalties and samplers together report: columns and their values."""
+"""The reported columns and their values, with losses, weights, penalties and samplers combined."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from together import Affine, by_hand, classes, close, half_squares, numbers, same_training, sparse_trainer
+from helpers.networks import Affine, by_hand, classes, close, half_squares, numbers, same_training, sparse_trainer
 
 import nncore as nn
 from nncore import samplers

@@ -1,4 +1,4 @@
-"""Scalers inside the model, with everything that takes X and y."""
+"""Training with scalers inside the model, and everything else that takes X and y."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from together import noisy, numbers, scaled_pair, smooth
+from helpers.networks import noisy, numbers, scaled_pair, smooth
 
 import nncore as nn
 from nncore.second_order import OPTIMIZERS as SECOND_ORDER

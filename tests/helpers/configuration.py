@@ -1,0 +1,86 @@
+"""Every class with checked fields, and the arguments it needs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import callbacks, initializers, layers, losses, optimizers, samplers, schedules
+from nncore import second_order as so
+from nncore._utils import fields
+from nncore.data.scaling import SCALERS
+from nncore.landscapes import functions
+from nncore.training import metrics
+
+X = np.random.default_rng(0).standard_normal((12, 4))
+y = np.random.default_rng(1).standard_normal((12, 3))
+NEEDED: dict[str, dict[str, Any]] = {  # arguments without a default, and those that make the others count
+    "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},
+    "StepDecay": {"initial": 1.0, "every": 2}, "Harmonic": {"a": 0.5}, "InverseTime": {"initial": 1.0, "rate": 0.5},
+    "Exponential": {"initial": 1.0, "gamma": 0.5}, "Polynomial": {"initial": 1.0, "steps": 4},
+    "Cosine": {"initial": 1.0, "steps": 4}, "Warmup": {"after": 0.4, "steps": 3}, "OneCycle": {"peak": 1.0, "steps": 10},
+    "L1": {"strength": 0.1}, "L2": {"strength": 0.1}, "ProximalL1": {"strength": 0.1}, "ElasticNet": {"l1": 0.1, "l2": 0.2},
+    "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}}, "ClipValue": {"limit": 0.1}, "ClipNorm": {"limit": 0.1},
+    "ClipGlobalNorm": {"limit": 0.1}, "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
+    "ConditioningMonitor": {"X": X, "y": y}, "EMA": {"optimizer": "adam"}, "PolyakAveraging": {"optimizer": "sgd"},
+    "GradientNoise": {"optimizer": "adam"}, "WeightNorm": {"layer": nn.Dense(3)}, "Dropout": {"rate": 0.5},
+    "GaussianDropout": {"rate": 0.5}, "GaussianNoise": {"stddev": 0.5}, "ActivityL1": {"strength": 0.1},
+    "GroupNorm": {"groups": 2}, "LossMetric": {"loss": losses.Huber(2.0)},
+    **{name: {"units": 3} for name in ("Dense", "SimpleRNN", "GRU", "DropConnect", "Shakeout")},
+    **{name: {"units": 3, "sigma": 0.5} for name in ("MultiplicativeWhiteout", "AdditiveWhiteout")},
+    "GaussianWeightNoise": {"units": 3, "stddev": 0.5},
+}  # fmt: skip
+FREE = {"X", "y", "bounds", "constraints", "options"}  # SciPy's, and data, which are checked where they are used
+CLASSES: list[type] = [
+    *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(), *schedules.SCHEDULES.values(),
+    *(sampler for name, sampler in samplers.SAMPLERS.items() if name != "weighted"),
+    nn.L1, nn.L2, nn.ProximalL1, nn.ElasticNet, nn.regularizers.PerLayer, nn.ClipValue, nn.ClipNorm, nn.ClipGlobalNorm,
+    *losses.LOSSES.values(), *layers.LAYERS.values(), callbacks.Callback, *callbacks.CALLBACKS.values(),
+    so.ConditioningMonitor, *SCALERS.values(), *initializers.INITIALIZERS.values(),
+    *functions.LANDSCAPES.values(), metrics.Accuracy, metrics.LossMetric,
+]  # fmt: skip
+EACH = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__.split('.')[1]}-{cls.__name__}")
+
+
+def arguments(cls: type) -> dict[str, Any]:
+    """What the constructor needs."""
+    if cls is initializers.Constant:
+        return {}
+    return dict(NEEDED.get(cls.__name__, {}))
+
+
+def named(cls: type) -> list[str]:
+    """The names of all arguments that are given by name, those handed on to a base class too."""
+    names = list(inspect.signature(cls).parameters)
+    if "dense" in names:
+        names = [name for name in names if name != "dense"] + ["weight_init", "bias_init", "bias", "name"]
+    return [name for name in names if name not in FREE]
+
+
+def default(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameter = inspect.signature(vars(base)["__init__"]).parameters.get(name)
+            if parameter is not None:
+                return parameter.default
+    return inspect.Parameter.empty
+
+
+def attribute(cls: type, name: str) -> str:
+    return fields.arguments(cls).get(name, name) if issubclass(cls, fields.Sealed) else name
+
+
+def outcome(act: Any) -> Any:
+    """What comes of it, or the error."""
+    try:
+        return act()
+    except Exception as error:
+        return type(error), str(error)
+
+
+def described(instance: Any) -> Any:
+    return repr(instance), outcome(lambda: instance.config() if hasattr(instance, "config") else None)

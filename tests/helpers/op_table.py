@@ -1,0 +1,29 @@
+"""Programs of a single op with as many operands as are declared."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._kernels import Program, op_table
+
+Array = NDArray[Any]
+
+
+class Operands(NamedTuple):
+    """What an op is bound to."""
+
+    arrays: tuple[Array | None, ...]
+    sizes: tuple[int, ...]
+    constants: tuple[float, ...]
+
+
+def operands(name: str) -> Operands:
+    """As many as are declared; an op that is not run does not care what they are."""
+    op = op_table().declaration(name)
+    return Operands(tuple(np.zeros((4, 4)) for _ in op.arrays), (0,) * len(op.sizes), (0.0,) * len(op.constants))
+
+
+def program(name: str, given: Operands | None = None) -> Program:
+    stage = ("tiles", 1, None, False, [(name, *(given or operands(name)), 0, 1)])
+    return Program(op_table(), "float64", [stage])
