@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
-from helpers.optimizers import CASES, EACH, PROBLEM, distance
+from helpers.optimizers import CASES, EACH, PROBLEM, call_twin, distance
 
-from nncore import _kernels, optimizers, reference
+from nncore import _kernels, optimizers
 from nncore._kernels import single_ops
 from nncore.errors import DivergenceError
 from nncore.optimizers.tiles import tile_table
-
-
-def call_twin(op, opt, *arrays, **extra):
-    """nncore.reference's function for the op, with those hyper-parameters of the optimizer that it takes."""
-    twin = getattr(reference, op)
-    known = {**opt.config(), **extra}
-    return twin(*arrays, **{name: known[name] for name in inspect.signature(twin).parameters if name in known})
 
 
 @EACH
