@@ -66,6 +66,9 @@ def test_activation_kernel_of_extremes(name: str, dtype: str, isa: str, rng: np.
         check_activation(name, z, given, isa, twins.constants(f"{name}_forward")[0])
 
 
+EXACT = {"squared_error", "mean_squared_error", "mean_absolute_error", "huber", "hinge", "kl_divergence"}
+
+
 def check_loss(
     name: str, y: Array, d: Array, weight: Array | None, ty: Array, isa: str | None, kw: Any, **twin_kw: Any
 ) -> None:
@@ -76,7 +79,7 @@ def check_loss(
     )  # fmt: skip
     ty64, y64, d64 = kernels.doubles(ty, y, d)
     true = getattr(reference, f"{name}_tangent")(ty64, y64, d64, weight, **{**kw, **twin_kw})
-    terms: Array | float = 0.0
+    terms: Array | float = 0.0 if name in EXACT else np.abs(ty64)  # ∂² of size 1 may come from a difference
     if name.startswith("softmax"):  # p (ty − Σ p ty), p with the error of its exponent y − m
         p = reference.softmax_forward(y64) * (d64.sum(axis=1, keepdims=True) if d64.ndim == 2 else 1)
         terms = p * (np.abs(ty64) + (p * np.abs(ty64)).sum(axis=1, keepdims=True)) * 3
