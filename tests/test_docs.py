@@ -196,7 +196,9 @@ def test_reference_has_every_public_name() -> None:
     ]  # fmt: skip
     assert not missing
     assert {"nncore.data", "nncore.initializers", "nncore.schedules", "nncore.reference"} <= whole_modules
-    assert {cls.__name__ for registry in (SCHEDULES, INITIALIZERS) for cls in registry.values()} <= entries
+    assert {
+        cls.__name__ for registry in (SCHEDULES, INITIALIZERS, SAMPLERS, SECOND_ORDER) for cls in registry.values()
+    } <= entries
 
 
 @pytest.mark.parametrize(
