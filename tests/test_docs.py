@@ -229,3 +229,14 @@ def test_readme_rows_are_as_they_are_written() -> None:
 def test_dir_shows_the_public_names_alone() -> None:
     assert set(dir(nn)) == {*nn.__all__, "__version__"}
     assert all(hasattr(nn, name) for name in dir(nn))
+    shown = {name for name, value in vars(nn).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert shown <= {*nn.__all__}
+
+
+def test_registries_are_in_the_order_of_the_files() -> None:
+    assert [*OPTIMIZERS] == [
+        "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "amsgrad", "adamax", "nadam", "lion",
+        "rprop", "delta_bar_delta",
+    ]  # fmt: skip
+    assert [*LAYERS][:6] == ["dense", "simple_rnn", "gru", "activity_l1", "identity", "sigmoid"]
+    assert not {"activation", "noise", "noisy_dense", "recurrent", "layer"} & {*LAYERS}
