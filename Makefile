@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo dev test lint serial sanitize bench docs clean
+.PHONY: demo dev test lint agreement serial sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/digits.py
@@ -13,8 +13,9 @@ dev: | $(BIN)/python  ## an editable install: a changed .py needs nothing more; 
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test,lint,docs]"
 
-test: $(VENV)/installed-test  ## the whole test suite against the installed package
-	$(BIN)/python -m pytest
+# A file's tests stay in one process: they share fixtures.
+test: $(VENV)/installed-test  ## the whole test suite against the installed package, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -31,11 +32,23 @@ serial: $(VENV)/installed-sanitize  ## without OpenMP, compiler warnings as erro
 	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -c "import nncore as nn; assert 'OpenMP           no' in nn.show_config(), nn.show_config()"
 	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -m pytest $(SERIAL_TESTS:%=tests/test_%.py)
 
+# PyTorch without CUDA from its own index; where that cannot be reached, from where everything else comes.
+AGREEMENT := .venv-agreement
+
+agreement:  ## the tests that compare with PyTorch and Keras, in an environment of their own
+	$(MAKE) VENV=$(AGREEMENT) $(AGREEMENT)/bin/python
+	-$(AGREEMENT)/bin/python -m pip install --quiet --index-url https://download.pytorch.org/whl/cpu torch
+	$(MAKE) VENV=$(AGREEMENT) $(AGREEMENT)/installed-agreement
+	$(AGREEMENT)/bin/python -m pytest -m agreement
+
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
+
+bench-kernels: $(VENV)/installed-bench  ## each kernel and a training step beside NumPy: the same numbers, and both times
+	$(BIN)/python -m pytest benchmarks
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -E -W -q -b html docs docs/_build/html
@@ -51,4 +64,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 clean:
-	rm -rf $(VENV) build dist docs/_build demo.png src/*.egg-info src/nncore/_kernels/program.c
+	rm -rf $(VENV) $(AGREEMENT) build dist docs/_build demo.png src/*.egg-info src/nncore/_kernels/program.c

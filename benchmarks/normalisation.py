@@ -34,15 +34,21 @@ LAYERS: dict[str, Callable[[], list[nn.Layer]]] = {
 }
 
 
-def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
-    """Seconds of so many passes."""
+def compiled_passes(layers: list[nn.Layer], X: Any, dy: Any) -> tuple[Compiled, ModelTape]:
+    """A program of the forward and the backward pass of these layers, and the tape with its arrays."""
     model = nn.Sequential(layers, input_shape=X.shape[1:], dtype=X.dtype)
     recording = ModelTape(model, len(X), training=True, gradients=True, input_gradient=True, fused=True, tracking=True)
     tape, output = recording.tape, recording.output
     recording.input.value[...] = X
     assert output.grad is not None
     output.grad[...] = dy
-    compiled = Compiled(tape, stages([*tape.forward, *tape.backward]) + parameter_stages(tape.parameter_gradients, (), {}))
+    passes = stages([*tape.forward, *tape.backward]) + parameter_stages(tape.parameter_gradients, (), {})
+    return Compiled(tape, passes), recording
+
+
+def own(layers: list[nn.Layer], X: Any, dy: Any) -> Callable[[int], float]:
+    """Seconds of so many passes."""
+    compiled, _ = compiled_passes(layers, X, dy)
 
     def run(passes: int) -> float:
         start = time.perf_counter()

@@ -32,6 +32,7 @@ from benchmarks.timing import seconds_per_call
 from nncore import _kernels, samplers
 from nncore.layers import products
 from nncore.program import tape
+from nncore.training.loop import TrainingLoop
 
 NEVER = 1 << 62
 SIZES = (  # of networks for the first decision, as sizes@batch
@@ -78,8 +79,8 @@ class Steps:
         layers = [layer for units in net.sizes[1:] for layer in (nn.Dense(units), nn.ReLU())][:-1]
         model = nn.Sequential(layers, input_shape=net.sizes[0], seed=0)
         trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=1e-4))
-        self.run = trainer._run(trainer._data(*nets.data(net, "float32")), net.batch, samplers.Shuffled())
-        self.order = self.run.sampler.orders(self.run.examples, 0, 1)
+        self.run = TrainingLoop(trainer, trainer._data(*nets.data(net, "float32")), net.batch, samplers.Shuffled())
+        self.order, _ = self.run.orders(1)
         self.threads, self.flops = threads, 0
         recorded = self.run.program.recording.tape
         self.flops = recorded.flops_per_row * recorded.capacity * 3
@@ -89,7 +90,7 @@ class Steps:
         """Of a step: the mean over about so much time."""
         steps, start = 0, time.perf_counter()
         while not steps or time.perf_counter() - start < budget:
-            self.run.steps(self.order, 0, self.run.per_epoch, self.threads)
+            self.run.run_steps(self.order, 0, self.run.per_epoch, self.threads)
             steps += self.run.per_epoch
         return (time.perf_counter() - start) / steps
 

@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import nncore as nn
-from nncore.landscapes._figures import looks
+from nncore._utils.figures import curve_style
 
 FAMILIES = {
     "one rate for all parameters": {
@@ -79,7 +79,7 @@ def main(picture: str = "logistic_regression.png") -> None:
         for i, (name, factory) in enumerate(factories.items()):
             lr, losses = best(factory, X, y)
             print(f"{name:<9} lr {lr:<8.2g} loss after {EPOCHS} epochs {losses[-1]:.4f}")
-            ax.plot(losses, label=f"{name}, lr {lr:.2g}", markevery=(2 * i, 8), **looks(i, len(factories)))
+            ax.plot(losses, label=f"{name}, lr {lr:.2g}", markevery=(2 * i, 8), **curve_style(i, len(factories)))
         ax.set(yscale="log", ylim=(0.037, 0.2), xlabel="epoch", title=family)
         ax.grid(alpha=0.25, which="both")
         ax.legend(frameon=False, loc="upper right")

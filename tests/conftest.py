@@ -20,6 +20,25 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20240607)
 
 
+@pytest.fixture
+def torch() -> Any:
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def keras() -> Any:
+    """Keras 2 on TensorFlow, which has batch renormalization."""
+    return pytest.importorskip("tf_keras")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that compare with another library: they are skipped without it, and run by ``make agreement``."""
+    for item in items:
+        if {"torch", "keras"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("agreement")
+            item.add_marker(pytest.mark.filterwarnings("ignore:.*torch.jit.script"))  # PyTorch's own, at its first jvp
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _ctrl_c() -> None:
     """Ctrl-C as in a shell's foreground: a job in the background inherits that it is ignored."""

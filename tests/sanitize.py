@@ -20,7 +20,7 @@ def main() -> int:
     """Build, run, and pass on the tests' exit code."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "nncore"
-        ignore = shutil.ignore_patterns(".venv", ".git", "build", "dist", "*.so", "__pycache__", "results")
+        ignore = shutil.ignore_patterns(".venv*", ".git", "build", "dist", "*.so", "__pycache__", "results")
         shutil.copytree(ROOT, copy, ignore=ignore)
         build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
         flags = {"CFLAGS": f"{SANITIZE} -Wno-error", "LDFLAGS": SANITIZE}

@@ -25,14 +25,19 @@ NARROW = [
     for rows in (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 70)
     for inputs, units in ((1, 1), (2, 16), (7, 3), (16, 2), (63, 4), (64, 6), (65, 5), (130, 16), (300, 1))
 ]
-KERNELS = [("direct", *size) for size in SIZES] + [("narrow", *size) for size in NARROW]
+KERNELS = {"direct": SIZES, "narrow": NARROW}
 
 
 @each_isa
 @each_dtype
 @pytest.mark.parametrize("gap", [0, 5])
-@pytest.mark.parametrize(("kernel", "rows", "inputs", "units"), KERNELS)
-def test_products(
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_products(kernel: str, gap: int, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, inputs, units in KERNELS[kernel]:
+        check_product(kernel, rows, inputs, units, gap, dtype, isa, rng)
+
+
+def check_product(
     kernel: str, rows: int, inputs: int, units: int, gap: int, dtype: str, isa: str, rng: np.random.Generator
 ) -> None:
     """Bits alike for 1, 2 and 3 threads, nothing written outside (`run` sees to both)."""
@@ -48,10 +53,10 @@ def test_products(
             rows=rows, isa=isa, **how,
         )  # fmt: skip
         size = reference.dense_forward(abs(x64), abs(W64), None if bias64 is None else abs(bias64))
-        assert_near(y, reference.dense_forward(x64, W64, bias64), size, "y")
+        assert_near(y, reference.dense_forward(x64, W64, bias64), size, f"y {rows} {inputs} {units}")
         packed = np.empty_like(y)
         single_ops.dense_forward(packed, x, W, bias, isa=isa)
-        assert in_lanes or y.tobytes() == packed.tobytes()
+        assert in_lanes or y.tobytes() == packed.tobytes(), (rows, inputs, units)
 
 
 @pytest.mark.parametrize("units", [NARROW_UNITS - 1, NARROW_UNITS, NARROW_UNITS + 1])

@@ -43,6 +43,9 @@ class Raised:
         self.f, self.start = f, f.start
         self.hessian, self.residuals_and_jacobian = f.hessian, f.residuals_and_jacobian
 
+    def __repr__(self) -> str:  # stands in the tests' names
+        return f"Raised({self.f!r})"
+
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         value, gradient = self.f.value_and_gradient(theta)
         return value + 7.3, gradient

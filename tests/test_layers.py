@@ -382,8 +382,7 @@ def test_a_dense_layer_after_a_shape(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
-def test_against_torch(loss: str, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_against_torch(loss: str, rng: np.random.Generator, torch: Any) -> None:
     X, labels = rng.standard_normal((ROWS, 6)), classes(rng, ROWS, 3)
     model = nn.Sequential([nn.Dense(8), nn.GELU(), nn.Dense(5), nn.SiLU(), nn.Dense(3)], 6, dtype="float64", seed=7)
     model.parameters[...] = rng.normal(0, 0.5, model.parameters.size)

@@ -226,8 +226,7 @@ def torch_layer(torch: Any, name: str, shape: tuple[int, ...], layer: Any) -> An
 
 @pytest.mark.parametrize(("rows", "shape"), [(9, (6,)), (70, (40,)), (300, (64,)), (50, (4, 7)), (3, (2, 40))])
 @pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm"])
-def test_against_pytorch(name: str, rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_against_pytorch(name: str, rows: int, shape: tuple[int, ...], rng: np.random.Generator, torch: Any) -> None:
     if not fits(name, shape):
         return
     model = make(name, shape, "float64", rng)
@@ -244,9 +243,8 @@ def test_against_pytorch(name: str, rows: int, shape: tuple[int, ...], rng: np.r
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.37, None])
-def test_training_against_pytorch(momentum: float | None, rng: np.random.Generator) -> None:
+def test_training_against_pytorch(momentum: float | None, rng: np.random.Generator, torch: Any) -> None:
     """100 steps with batch norm: parameters, running statistics and the output at inference."""
-    torch = pytest.importorskip("torch")
     X, y = rng.normal(1, 2, (80, 5)), rng.standard_normal((80, 3))
     layers = [nn.Dense(6), nn.BatchNorm(momentum=momentum, eps=1e-2), nn.ReLU(), nn.Dense(3)]
     model = nn.Sequential(layers, input_shape=5, dtype="float64")
@@ -342,9 +340,10 @@ def test_batch_renorm_against_its_formulas(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # TensorFlow's own
-def test_batch_renorm_against_keras(rng: np.random.Generator) -> None:
+def test_batch_renorm_against_keras(rng: np.random.Generator, keras: Any) -> None:
     """Keras 2 has the layer: outputs, gradients and running averages of several steps, some at the limits."""
-    keras, tf = pytest.importorskip("tf_keras"), pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
     rows, channels, eps, limits = 16, 5, 1e-3, {"rmin": 1 / 1.3, "rmax": 1.3, "dmax": 0.5}
     theirs = keras.layers.BatchNormalization(  # 0.75: float32, in which Keras computes 1 - it, holds that
         epsilon=eps, renorm=True, renorm_momentum=0.75, dtype="float64",

@@ -160,12 +160,11 @@ def torch_cases():
 
 
 @pytest.fixture
-def torch():
+def torch(torch):
     """PyTorch in float64: NAdam keeps its product of momenta in the default precision."""
-    module = pytest.importorskip("torch")
-    module.set_default_dtype(module.float64)
-    yield module
-    module.set_default_dtype(module.float32)
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("case", torch_cases())

@@ -67,8 +67,7 @@ def test_counts_as_keras(patience: int, cooldown: int) -> None:
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
 @pytest.mark.parametrize("cooldown", [0, 1, 3])
 @pytest.mark.parametrize("patience", [0, 1, 2, 5])
-def test_counts_as_torch(patience: int, cooldown: int, threshold_mode: Any, mode: Any) -> None:
-    torch = pytest.importorskip("torch")
+def test_counts_as_torch(patience: int, cooldown: int, threshold_mode: Any, mode: Any, torch: Any) -> None:
     for values in curves():
         kw: dict[str, Any] = {
             "factor": 0.5, "patience": patience, "cooldown": cooldown, "min_lr": 0.01, "threshold": 0.031,

@@ -170,8 +170,7 @@ def test_gradients_of_a_stack(cell: str, middle: Callable[[], nn.Layer], rng: np
     assert max(errors.values()) <= 1e-6, errors
 
 
-def torch_layer(cell: str, layer: Any) -> Any:
-    torch = pytest.importorskip("torch")
+def torch_layer(torch: Any, cell: str, layer: Any) -> Any:
     theirs = {"simple_rnn": torch.nn.RNN, "gru": torch.nn.GRU}[cell](layer.inputs, layer.units, batch_first=True).double()
     second = getattr(layer, "recurrent_bias", np.zeros_like(layer.bias))
     with torch.no_grad():
@@ -186,11 +185,10 @@ def torch_layer(cell: str, layer: Any) -> Any:
 @each_cell
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: np.random.Generator, torch: Any) -> None:
     rows, steps, inputs, units = size
     model = build(cell, steps, inputs, units, rng, return_sequences=sequences)
-    theirs = torch_layer(cell, model.layers[0])
+    theirs = torch_layer(torch, cell, model.layers[0])
     X, r = rng.standard_normal((rows, steps, inputs)), rng.standard_normal((rows, *model.output_shape))
     x = torch.tensor(X, requires_grad=True)
     h, _ = theirs(x)
@@ -211,12 +209,11 @@ def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: n
 
 
 @each_cell
-def test_training_like_torch(cell: str, rng: np.random.Generator) -> None:
+def test_training_like_torch(cell: str, rng: np.random.Generator, torch: Any) -> None:
     """100 steps of plain gradient descent through time stay together."""
-    torch = pytest.importorskip("torch")
     X, y = rng.standard_normal((20, 6, 3)), rng.standard_normal((20, 5))
     model = build(cell, 6, 3, 5, rng)
-    theirs = torch_layer(cell, model.layers[0])
+    theirs = torch_layer(torch, cell, model.layers[0])
     nn.Trainer(model, "mean_squared_error", nn.SGD(lr=0.1)).fit(X, y, epochs=100, batch_size=20, shuffle=False, verbose=0)
     optimizer = torch.optim.SGD([p for n, p in theirs.named_parameters() if cell == "gru" or n != "bias_hh_l0"], lr=0.1)
     for _ in range(100):

@@ -138,8 +138,7 @@ def test_probabilities_of_zero_and_one() -> None:
 
 
 @pytest.mark.parametrize(("name", "kw"), ACTIVATION_CASES)
-def test_activations_against_torch(name: str, kw: dict[str, float], rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_activations_against_torch(name: str, kw: dict[str, float], rng: np.random.Generator, torch: Any) -> None:
     F = torch.nn.functional
     theirs = {
         "identity": lambda z: z * 1,
@@ -168,8 +167,7 @@ def test_activations_against_torch(name: str, kw: dict[str, float], rng: np.rand
 
 
 @pytest.mark.parametrize(("name", "kw"), LOSS_CASES)
-def test_losses_against_torch(name: str, kw: dict[str, float], rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_losses_against_torch(name: str, kw: dict[str, float], rng: np.random.Generator, torch: Any) -> None:
     F = torch.nn.functional
     theirs: dict[str, Callable[..., Any]] = {
         "squared_error": lambda y, d: 0.5 * F.mse_loss(y, d, reduction="none").sum(1),
@@ -230,9 +228,8 @@ def nesterov(theta: Array, grad: Array, step: int, v: Array, origin: Array) -> b
     ids=["sgd", "momentum_outside", "momentum", "nesterov", "adam"],
 )
 def test_optimizers_against_torch(
-    ours: Callable[..., bool], state: int, theirs: tuple[str, dict[str, Any]], rng: np.random.Generator
+    ours: Callable[..., bool], state: int, theirs: tuple[str, dict[str, Any]], rng: np.random.Generator, torch: Any
 ) -> None:
-    torch = pytest.importorskip("torch")
     theta = rng.normal(size=7)
     parameter = torch.nn.Parameter(torch.tensor(theta))
     optimizer = getattr(torch.optim, theirs[0])([parameter], **theirs[1])

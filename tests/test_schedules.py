@@ -92,8 +92,7 @@ def test_every_schedule_has_a_case():
     "name", ["OneCycleLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "PolynomialLR", "StepLR"]
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore")
-def test_pytorch_agrees(name):
-    torch = pytest.importorskip("torch")
+def test_pytorch_agrees(name, torch):
     ours, arguments = {
         "OneCycleLR": (s.OneCycle(0.7, 50), {"max_lr": 0.7, "total_steps": 50}),
         "CosineAnnealingWarmRestarts": (

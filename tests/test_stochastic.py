@@ -302,8 +302,7 @@ def test_a_rate_just_below_1() -> None:
 # PyTorch's gradients of the same formula with the same numbers.
 
 
-def test_against_torch(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_against_torch(rng: np.random.Generator, torch: Any) -> None:
     layers = [nn.Dropout(0.2), nn.Dense(7), nn.GaussianNoise(0.3), nn.Tanh(), nn.GaussianDropout(0.4), nn.Dense(3)]
     model = nn.Sequential(layers, input_shape=5, dtype="float64", seed=6)
     X, y = rng.standard_normal((9, 5)), rng.standard_normal((9, 3))

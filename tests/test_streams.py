@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,50 +26,46 @@ import nncore as nn
 
 path = sys.argv[1]
 say = sys.stderr if "err" in path or path.endswith("2") else sys.stdout
-print("before", file=say, flush=True)
 X = np.ones((8, 2))
 model = nn.Sequential([nn.Dense(1)], input_shape=2)
-if sys.argv[2] == "csv":
-    nn.Trainer(model, "squared_error", "sgd").fit(X, X[:, 0], epochs=3, verbose=0, callbacks=[nn.CSVLogger(path)])
-else:
-    model.save(path)
+print("before", file=say, flush=True)
+nn.Trainer(model, "squared_error", "sgd").fit(X, X[:, 0], epochs=3, verbose=0, callbacks=[nn.CSVLogger(path)])
+print("between", file=say, flush=True)
+model.save(path)
 print("after", file=say, flush=True)
 """
 
 
-def run(path: str, what: str, to: Any) -> bytes:
+def run(path: str, to: Any) -> bytes:
     """What the program writes to the stream that ``path`` is."""
     error = "err" in path or path.endswith("2")
     streams = {"stderr" if error else "stdout": to, "stdout" if error else "stderr": subprocess.DEVNULL}
-    done = subprocess.run([sys.executable, "-c", CODE, path, what], check=True, **streams)
+    done = subprocess.run([sys.executable, "-c", CODE, path], check=True, **streams)
     return (done.stderr if error else done.stdout) or b""
 
 
-@pytest.mark.parametrize("what", ["csv", "model"])
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "link to stdout"])
-def test_redirected_streams(path: str, what: str, tmp_path: Path) -> None:
+def test_redirected_streams(path: str, tmp_path: Path) -> None:
     """Whatever a shell made of the stream, what was written before and after is there too."""
     if path.startswith("link"):
         (tmp_path / "to").symlink_to("/dev/stdout")
         (tmp_path / "link").symlink_to("to")
         path = str(tmp_path / "link")
-    contents = [run(path, what, subprocess.PIPE)]
+    contents = [run(path, subprocess.PIPE)]
     for mode in ("wb", "ab"):
         target = tmp_path / "redirected"
         target.write_bytes(b"")
         with open(target, mode) as file:
-            run(path, what, file)
+            run(path, file)
         contents.append(target.read_bytes())
     for content in contents:
         assert content.startswith(b"before\n")
         assert content.endswith(b"after\n")
-        middle = content.removeprefix(b"before\n").removesuffix(b"after\n")
-        if what == "csv":
-            lines = middle.decode().splitlines()
-            assert lines[0] == "epoch,running_loss,lr"
-            assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
-        else:
-            assert nn.load(io.BytesIO(middle)).parameters.size == 3
+        rows, model = content.removeprefix(b"before\n").removesuffix(b"after\n").split(b"between\n")
+        lines = rows.decode().splitlines()
+        assert lines[0] == "epoch,running_loss,lr"
+        assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+        assert nn.load(io.BytesIO(model)).parameters.size == 3
     assert len(os.listdir(tmp_path)) == 1 + 2 * path.startswith(str(tmp_path))  # no file beside it
 
 
@@ -120,31 +119,62 @@ COMMANDS = {
 FAIL = ("unknown", "optimizer", "folder")
 
 
+# Each command in a child of a process that has imported everything, as `python -m nncore` would run it.
+RUN_COMMANDS = """
+import json, os, sys
+from nncore.cli import main
+
+for name, arguments in json.loads(sys.argv[1]).items():
+    child = os.fork()
+    if child == 0:
+        for stream, descriptor in (("out", 1), ("err", 2)):
+            os.dup2(os.open(f"{name}.{stream}", os.O_WRONLY | os.O_CREAT), descriptor)
+        sys.argv[0] = "nncore"
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = end.code or 0
+        sys.stderr.flush()
+        os._exit(code)
+    with open(f"{name}.code", "w") as file:
+        file.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[int, str, str]]:
+    """The exit code and what was written to both streams, of a command in an encoding."""
+
+    @cache
+    def folder(encoding: str) -> Path:
+        path = tmp_path_factory.mktemp(encoding)
+        source = str(Path(nn.__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": source, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
+        subprocess.run([sys.executable, "-c", RUN_COMMANDS, json.dumps(COMMANDS)], env=environment, cwd=path, check=True)
+        return path
+
+    def output(command: str, encoding: str) -> tuple[int, str, str]:
+        code, out, error = (folder(encoding).joinpath(f"{command}.{part}").read_bytes() for part in ("code", "out", "err"))
+        return int(code), out.decode(encoding), error.decode(encoding)
+
+    return output
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_in_a_narrow_encoding(command: str, encoding: str, tmp_path: Path) -> None:
+def test_commands_in_a_narrow_encoding(
+    command: str, encoding: str, outputs: Callable[[str, str], tuple[int, str, str]]
+) -> None:
     if command in ("picture", "folder"):
         pytest.importorskip("matplotlib")
     if command == "digits":
         pytest.importorskip("sklearn")
-
-    def output(encoding: str) -> tuple[int, str, str]:
-        source = str(Path(nn.__file__).parents[1])
-        environment = {**os.environ, "PYTHONPATH": source, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(
-            [sys.executable, "-m", "nncore", *COMMANDS[command]],
-            capture_output=True,
-            env=environment,
-            cwd=tmp_path,
-            check=False,
-        )
-        return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
-
-    code, out, error = output(encoding)
+    code, out, error = outputs(command, encoding)
     assert code == (2 if command in FAIL else 0), error
     # What cannot be written is a question mark; all else is as in UTF-8.
-    wide = output("utf-8")
-    assert out == wide[1].encode(encoding, "replace").decode(encoding)
-    assert error == wide[2].encode(encoding, "replace").decode(encoding)
+    _, wide, wide_error = outputs(command, "utf-8")
+    assert out == wide.encode(encoding, "replace").decode(encoding)
+    assert error == wide_error.encode(encoding, "replace").decode(encoding)
+    assert out or command in FAIL
     if command in ("landscape", "reached", "digits"):
         assert "?" not in out

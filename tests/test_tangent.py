@@ -286,11 +286,9 @@ def curvature_problem(rng: np.random.Generator, rows: int = 40) -> tuple[nn.Sequ
 SMOOTH = ["identity", "sigmoid", "tanh", "softplus", "softmax", "elu", "gelu", "gelu_tanh", "silu", "relu"]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
 @pytest.mark.parametrize("loss", ["squared_error", "softmax_cross_entropy", "sigmoid_cross_entropy"])
 @pytest.mark.parametrize("activation", SMOOTH)
-def test_hessian_products_against_torch(activation: str, loss: str, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_hessian_products_against_torch(activation: str, loss: str, rng: np.random.Generator, torch: Any) -> None:
     F = torch.nn.functional
     sigma = {
         "identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "softplus": F.softplus, "elu": F.elu,

@@ -143,10 +143,8 @@ def test_symmetric_and_linear(name: str, rng: np.random.Generator) -> None:
     tangent.check_symmetric_and_linear(model, X, y, rng)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
 @each_net
-def test_products_against_torch(name: str, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_products_against_torch(name: str, rng: np.random.Generator, torch: Any) -> None:
     F = torch.nn.functional
     model, X, y = problem(name, rng, rows=30)
     y, v = rng.integers(0, 3, 30), rng.standard_normal(model.parameters.size)

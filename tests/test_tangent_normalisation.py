@@ -392,10 +392,8 @@ def torch_model(torch: Any, name: str, model: nn.Sequential) -> Any:
     return torch.nn.Sequential(*layers)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
 @pytest.mark.parametrize(("name", "place"), [case for case in CASES if case[0] in TORCH])
-def test_products_against_torch(name: str, place: str, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_products_against_torch(name: str, place: str, rng: np.random.Generator, torch: Any) -> None:
     model, X, y = problem(name, place, rng, rows=30)
     y = rng.integers(0, y.shape[1], 30)
     v = rng.standard_normal(model.parameters.size)

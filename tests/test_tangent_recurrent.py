@@ -215,12 +215,10 @@ def test_symmetric_and_linear(cell: str, place: str, rng: np.random.Generator) -
     tangent.check_symmetric_and_linear(model, X, y, rng)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own, at its first jvp
 @each_place
 @each_cell
-def test_products_against_torch(cell: str, place: str, rng: np.random.Generator) -> None:
+def test_products_against_torch(cell: str, place: str, rng: np.random.Generator, torch: Any) -> None:
     """PyTorch's own cells cannot be differentiated twice forward: this is what they compute, step by step."""
-    torch = pytest.importorskip("torch")
     model, X, y = problem(cell, place, rng, rows=30)
     v = rng.standard_normal(model.parameters.size)
     tX, ty, theta = torch.tensor(X), torch.tensor(y), torch.tensor(model.parameters.copy())

@@ -280,6 +280,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("typed")
     for name, text in PROGRAMS.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    assert len(typed_examples.write_examples(folder)) > 5
     return folder
 
 
@@ -297,18 +298,10 @@ def test_the_wrong_lines_are_some() -> None:
 
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
-def test_mypy(folder: Path) -> None:
-    done = typed_examples.mypy(*(folder / f"{name}.py" for name in PROGRAMS))
+def test_mypy_on_the_programs_and_the_documentation(folder: Path) -> None:
+    done = typed_examples.mypy(*folder.glob("*.py"))
     errors = {(file, int(line)) for file, line in re.findall(r"(\w+)\.py:(\d+): error", done.stdout)}
     assert errors == ERRORS, done.stdout + done.stderr
-
-
-@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
-def test_mypy_on_the_documentation(tmp_path: Path) -> None:
-    examples = typed_examples.write_examples(tmp_path)
-    assert len(examples) > 5
-    done = typed_examples.mypy(*examples, options=typed_examples.EXAMPLE_OPTIONS)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 PYRIGHT = shutil.which("pyright", path=os.path.dirname(sys.executable)) or shutil.which("pyright")
@@ -316,7 +309,6 @@ PYRIGHT = shutil.which("pyright", path=os.path.dirname(sys.executable)) or shuti
 
 @pytest.mark.skipif(PYRIGHT is None, reason="pyright is not installed")
 def test_pyright(folder: Path) -> None:
-    examples = typed_examples.write_examples(folder)
     config = {"extraPaths": [str(typed_examples.ROOT / "src")], "reportMissingModuleSource": False}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
     done = subprocess.run(
@@ -324,7 +316,7 @@ def test_pyright(folder: Path) -> None:
         check=False,
     )  # fmt: skip
     report = json.loads(done.stdout)
-    assert report["summary"]["filesAnalyzed"] >= len(examples) + len(PROGRAMS)
+    assert report["summary"]["filesAnalyzed"] >= len(list(folder.glob("*.py")))
     found = [
         (Path(error["file"]).stem, error["range"]["start"]["line"] + 1, error["message"])
         for error in report["generalDiagnostics"] if error["severity"] == "error"

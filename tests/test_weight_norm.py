@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers.normalization import gradients, upstream
@@ -11,8 +13,7 @@ from nncore import reference
 from nncore.losses import PythonLoss
 
 
-def test_weight_norm_against_pytorch(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_weight_norm_against_pytorch(rng: np.random.Generator, torch: Any) -> None:
     model = nn.Sequential([nn.WeightNorm(nn.Dense(37))], input_shape=21, dtype="float64")
     model.parameters[...] = rng.standard_normal(model.parameters.size)
     layer = model.layers[0]

@@ -65,9 +65,8 @@ def test_a_weighted_epoch_of_each_loss(kind: str, one_hot: bool, data: tuple[Arr
     assert np.abs(plain.parameters - twin.parameters).max() > 1e-3
 
 
-def test_against_torch(data: tuple[Array, Array, Array]) -> None:
+def test_against_torch(data: tuple[Array, Array, Array], torch: Any) -> None:
     """``(w * loss).mean()`` with reduction="none"."""
-    torch = pytest.importorskip("torch")
     X, y, w = data
     model = nn.Sequential([nn.Dense(OUTPUTS)], input_shape=INPUTS, dtype="float64", seed=1)
     net = torch.nn.Linear(INPUTS, OUTPUTS).double()

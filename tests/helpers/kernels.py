@@ -266,7 +266,7 @@ def differs(check: Callable[[], Any]) -> None:
 
 def packed(W: Array, isa: str | None) -> Array:
     tiles, out = _kernels.weight_tiles(*W.shape), np.zeros(_kernels.packed_size(*W.shape), W.dtype)
-    run = {"axis": "tiles", "pieces": len(tiles), "isa": isa}
+    run = {"axis": "tiles", "pieces": len(tiles), "threads": 1, "isa": isa}
     single_ops.run_op("pack_weight", (out, W, tiles), dtype=W.dtype, sizes=W.shape, **run)
     return out
 

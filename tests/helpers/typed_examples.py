@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -36,28 +36,26 @@ def examples() -> Iterator[tuple[str, str]]:
             yield f"{name}.py", session
 
 
+# Functions on the pages have no annotations, for brevity; what is in them is checked. A session uses a name for several things.
+OPTIONS = "\n# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-redefinition\n"
+
+
 def write_examples(folder: Path) -> list[Path]:
     """Write them, and return the files."""
     files = []
     for name, code in examples():
         files.append(folder / name)
-        files[-1].write_text(code, encoding="utf-8")
+        files[-1].write_text(code + OPTIONS, encoding="utf-8")
     return files
 
 
-# Functions on the pages have no annotations, for brevity; what is in them is checked. A session uses a name for several things.
-EXAMPLE_OPTIONS = (
-    "--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls", "--allow-redefinition",
-)  # fmt: skip
-
-
-def mypy(*files: Path, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
     """``mypy --strict`` on files that use nncore; its own types are checked elsewhere."""
     config = f"--config-file={ROOT / 'pyproject.toml'}"
     strict = ["--strict", "--follow-imports=silent", config, "--no-error-summary"]
     environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
     return subprocess.run(
-        [sys.executable, "-m", "mypy", *strict, *options, *map(str, files)], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "mypy", *strict, *map(str, files)], capture_output=True, text=True, check=False,
         cwd=ROOT, env=environment,
     )  # fmt: skip
 
@@ -65,7 +63,7 @@ def mypy(*files: Path, options: Sequence[str] = ()) -> subprocess.CompletedProce
 def main() -> int:
     """Check all; what is wrong is printed."""
     with tempfile.TemporaryDirectory() as folder:
-        done = mypy(*write_examples(Path(folder)), options=EXAMPLE_OPTIONS)
+        done = mypy(*write_examples(Path(folder)))
     print(done.stdout + done.stderr, end="")
     return done.returncode
 
