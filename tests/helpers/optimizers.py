@@ -282,13 +282,6 @@ def actual_path(opt, problem=PROBLEM, first=0, last=STEPS, theta=None):
     return np.array(path)
 
 
-def call_twin(op, opt, *arrays, **extra):
-    """nncore.reference's function for the op, with those hyper-parameters of the optimizer that it takes."""
-    twin = getattr(reference, op)
-    known = {**opt.config(), **extra}
-    return twin(*arrays, **{name: known[name] for name in inspect.signature(twin).parameters if name in known})
-
-
 def distance(actual, expected):
     """The largest difference, relative to the size of the whole point."""
     return np.max(np.abs(actual - expected).max(axis=1) / np.abs(expected).max(axis=1))
