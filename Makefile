@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo test lint agreement serial sanitize bench bench-kernels docs clean
+.PHONY: demo dev test lint agreement serial sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/digits.py
+
+dev: | $(BIN)/python  ## an editable install: a changed .py needs nothing more; run it again after changes to C or Cython
+	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test,lint,docs]"
 
 # A file's tests stay in one process: they share fixtures.
 test: $(VENV)/installed-test  ## the whole test suite against the installed package, in two processes

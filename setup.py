@@ -6,6 +6,7 @@ compiler warnings into errors, in all C but what Cython writes.
 
 import os
 import platform
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +16,6 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("src/nncore/_kernels")
-HEADERS = [str(header) for header in sorted(KERNELS.rglob("*.h"))]
 ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
@@ -25,11 +25,25 @@ QUIET = ["-Wno-unknown-warning-option", "-Wno-discarded-qualifiers"]  # of the C
 FLAGS = ["-std=gnu99", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 
+def included(*sources: Path) -> list[str]:
+    """The headers that sources include, and those that these include: what the sources are compiled anew for."""
+    headers: dict[Path, None] = {}
+    waiting = list(sources)
+    while waiting:
+        file = waiting.pop()
+        for name in re.findall(r'^(?:#include|cdef extern from) "(\S+?)"', file.read_text(encoding="utf-8"), re.MULTILINE):
+            header = next(folder / name for folder in (file.parent, KERNELS) if (folder / name).exists())
+            if header not in headers:
+                headers[header] = None
+                waiting.append(header)
+    return sorted(map(str, headers))
+
+
 def kernel_extension(isa: str) -> Extension:
     """The kernels of one instruction set; a compiler that lacks it skips it."""
     source = KERNELS / f"isa_{isa}.c"
     return Extension(
-        f"nncore._kernels._isa_{isa}", [str(source)], depends=HEADERS, include_dirs=[str(KERNELS)],
+        f"nncore._kernels._isa_{isa}", [str(source)], depends=included(source), include_dirs=[str(KERNELS)],
         extra_compile_args=FLAGS + ISA_FLAGS[isa], optional=isa != "baseline",
     )  # fmt: skip
 
@@ -59,7 +73,12 @@ def strict(compiler) -> None:
 
 
 class BuildExtensions(build_ext):
-    """Adds OpenMP to the executor where the compiler has it."""
+    """Adds OpenMP to the executor where the compiler has it, and compiles for an editable install only what has changed."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.editable_mode:
+            self.build_lib, self.build_temp = "build/editable", "build/editable/temp"
 
     def build_extensions(self) -> None:
         wanted = os.environ.get("NNCORE_OPENMP", "1")
@@ -79,9 +98,10 @@ class BuildExtensions(build_ext):
 
 
 x86 = platform.machine().lower() in ("x86_64", "amd64")
+sources = [KERNELS / name for name in ("program.pyx", "executor.c", "shuffle.c")]
 boundary = Extension(
-    "nncore._kernels.program", [str(KERNELS / name) for name in ("program.pyx", "executor.c", "shuffle.c")], depends=HEADERS,
-    include_dirs=[str(KERNELS)], extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
+    "nncore._kernels.program", list(map(str, sources)), depends=included(*sources), include_dirs=[str(KERNELS)],
+    extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
 )  # fmt: skip
 kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]
 setup(ext_modules=cythonize([boundary]) + kernels, cmdclass={"build_ext": BuildExtensions})

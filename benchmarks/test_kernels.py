@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import kernels
+from helpers import kernels, twins
 from helpers.optimizers import call_twin
 from numpy.typing import NDArray
 
@@ -100,7 +100,7 @@ def activation(name: str, size: tuple[int, ...], dtype: str, rng: np.random.Gene
     kind, _, way = name.rpartition("_")
     dh, z, h = kernels.activation_inputs(kind, rng, *size, dtype)
     given, written = (z,) if way == "forward" else (dh, z, h), [np.empty_like(z)]
-    constants = kernels.ACTIVATIONS[kind].parameters()[0]
+    constants = twins.constants(f"{kind}_forward")[0]
     run = bound(name, written, given, rows=size[0], sizes=size[1:], constants=tuple(constants.values()))
     return Pair(run, written, lambda *a: kernels.twin(name)(*a, **constants), given)
 
@@ -109,7 +109,7 @@ def activation(name: str, size: tuple[int, ...], dtype: str, rng: np.random.Gene
 def loss(name: str, size: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Pair:
     """A loss of (rows, width) with its gradient."""
     y, d = kernels.loss_inputs(name, rng, *size, dtype)
-    written, constants = [np.empty(size[0]), np.empty_like(y)], kernels.LOSSES[name].constants[0]
+    written, constants = [np.empty(size[0]), np.empty_like(y)], twins.constants(name)[0]
     run = bound(name, written, (y, d, None), rows=size[0], sizes=size[1:], constants=tuple(constants.values()))
     return Pair(run, written, lambda y, d: kernels.twin(name)(y, d, **constants), (y, d))
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import nncore
 
-sys.path.insert(0, str(Path(__file__).parent))  # for op_table.py
+sys.path.insert(0, str(Path(__file__).parent))  # for op_table.py and registry.py
 
 project = "nncore"
 author = "the nncore authors"
 project_copyright = "the nncore authors, BSD-3-Clause"
 version = release = nncore.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode", "op_table"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode", "op_table", "registry"]
 exclude_patterns = ["_build"]
 default_role = "py:obj"  # `name` in a docstring is a Python object
 add_module_names = False

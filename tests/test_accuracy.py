@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore import losses, reference
 from nncore.losses import LOSSES
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -85,7 +87,7 @@ def test_one_output(loss: Any, rng: np.random.Generator) -> None:
     assert accuracy(z, signs, loss) == pytest.approx(metrics.accuracy_score(y, z[:, 0] > middle), abs=1e-15)
 
 
-REGRESSION = ("squared_error", "mean_squared_error", "mean_absolute_error", "huber")
+REGRESSION = [name for name, cls in LOSSES.items() if issubclass(cls, losses._Regression)]
 
 
 @pytest.mark.parametrize("loss", [*REGRESSION, own_loss])
@@ -166,7 +168,7 @@ def test_extreme_outputs(loss: str, width: int, dtype: str) -> None:
             y = np.array([target]) if width == 1 else np.eye(3)[[target]]
             got = nn.Trainer(model, loss, "sgd", metrics=["accuracy"]).evaluate([[0.0]], y)["loss"]
             with np.errstate(all="ignore"):
-                want = FORMULAS[loss](out, np.asarray(y[0] if width > 1 else [target], dtype=float))
+                want = formula(loss)(out, np.asarray(y[0] if width > 1 else [target], dtype=float))
             if np.isnan(value):
                 assert not np.isfinite(got), target
             elif np.isfinite(want) and want < 1e35:
@@ -185,6 +187,10 @@ def _binary(y: Array, d: Array) -> float:
 def _huber(y: Array, d: Array) -> float:
     e = np.abs(y - d)
     return float(np.where(e <= 1, 0.5 * e * e, e - 0.5).mean())
+
+
+def formula(loss: str) -> Callable[[Array, Array], float]:
+    return FORMULAS.get(loss) or (lambda y, d: float(getattr(reference, loss)(y[None], d[None])[0][0]))
 
 
 FORMULAS: dict[str, Any] = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.configuration import arguments
 from helpers.networks import CONVEX, NORMS, WRAPS, classes, everything, numbers, same_training, smooth
 from numpy.typing import NDArray
 
@@ -66,11 +66,6 @@ def test_early_stopping_restores_the_running_statistics_and_averaged_evaluates()
 
 # ---- every layer, every optimizer
 
-ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "dense": (4,), "simple_rnn": (4,), "gru": (4,), "activity_l1": (0.1,), "group_norm": (2,), "weight_norm": (nn.Dense(4),),
-    "dropout": (0.3,), "gaussian_dropout": (0.3,), "gaussian_noise": (0.3,), "drop_connect": (4, 0.3), "shakeout": (4, 0.3),
-    "gaussian_weight_noise": (4, 0.1), "additive_whiteout": (4, 0.1), "multiplicative_whiteout": (4, 0.1),
-}  # fmt: skip
 SEQUENCES = {"simple_rnn", "gru", "instance_norm"}
 
 
@@ -79,7 +74,7 @@ def test_registered_under_their_default_names() -> None:
 
 
 def example(kind: str) -> nn.Layer:
-    return LAYERS[kind](*copy.deepcopy(ARGUMENTS.get(kind, ())))
+    return LAYERS[kind](**arguments(LAYERS[kind]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

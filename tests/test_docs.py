@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,9 @@ from nncore.initializers import INITIALIZERS
 from nncore.layers import LAYERS
 from nncore.losses import LOSSES
 from nncore.optimizers import OPTIMIZERS
+from nncore.samplers import SAMPLERS
 from nncore.schedules import SCHEDULES
+from nncore.second_order import OPTIMIZERS as SECOND_ORDER
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("matplotlib", "sklearn", "torch", "jax")  # what an installation may lack
@@ -164,8 +167,23 @@ def test_optimizer_states_recurrence_source_and_defaults(cls: type) -> None:
 # --- the reference and the table of the README leave nothing out
 
 
+def script(name: str) -> ModuleType:
+    """A module of docs/, which is no package."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
 def documented() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.rst"))
+    """The pages of the reference, with an entry for each class that a directive stands for."""
+
+    def entries(match: re.Match[str]) -> str:
+        return "".join(f".. autoclass:: {cls.__name__}\n" for cls in script("registry").classes(match[1]))
+
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.rst"))
+    return re.sub(r"\.\. registry:: (\S+)", entries, pages)
 
 
 def test_reference_has_every_public_name() -> None:
@@ -178,7 +196,9 @@ def test_reference_has_every_public_name() -> None:
     ]  # fmt: skip
     assert not missing
     assert {"nncore.data", "nncore.initializers", "nncore.schedules", "nncore.reference"} <= whole_modules
-    assert {cls.__name__ for registry in (SCHEDULES, INITIALIZERS) for cls in registry.values()} <= entries
+    assert {
+        cls.__name__ for registry in (SCHEDULES, INITIALIZERS, SAMPLERS, SECOND_ORDER) for cls in registry.values()
+    } <= entries
 
 
 @pytest.mark.parametrize(
@@ -189,14 +209,34 @@ def test_reference_has_every_public_name() -> None:
         ("optimizers", OPTIMIZERS),
         ("initializers", INITIALIZERS),
         ("schedules", SCHEDULES),
+        ("samplers", SAMPLERS),
+        ("second-order optimizers", SECOND_ORDER),
     ],
 )
 def test_readme_lists_what_is_in_the_box(row: str, registry: dict[str, type]) -> None:
     (line,) = re.findall(rf"^\| {row} \|.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     listed = re.findall(r"`(\w+)`", line)
-    assert sorted(listed) == sorted(cls.__name__ for cls in registry.values())
+    assert sorted(listed) == sorted(cls.__name__ for cls in registry.values()), "python docs/readme_rows.py writes the row"
+
+
+def test_readme_rows_are_as_they_are_written() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = script("readme_rows")
+    assert rows.with_rows(text) == text
+    assert rows.with_rows(text.replace("`Adam`, ", "")) == text
 
 
 def test_dir_shows_the_public_names_alone() -> None:
     assert set(dir(nn)) == {*nn.__all__, "__version__"}
     assert all(hasattr(nn, name) for name in dir(nn))
+    shown = {name for name, value in vars(nn).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert shown <= {*nn.__all__}
+
+
+def test_registries_are_in_the_order_of_the_files() -> None:
+    assert [*OPTIMIZERS] == [
+        "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "amsgrad", "adamax", "nadam", "lion",
+        "rprop", "delta_bar_delta",
+    ]  # fmt: skip
+    assert [*LAYERS][:6] == ["dense", "simple_rnn", "gru", "activity_l1", "identity", "sigmoid"]
+    assert not {"activation", "noise", "noisy_dense", "recurrent", "layer"} & {*LAYERS}

@@ -42,6 +42,7 @@ from helpers.kernels import (
     twin,
     weights,
 )
+from helpers.twins import constants as constants_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ def test_activation(name: str, constants: dict[str, float], dtype: str, isa: str
 @each_dtype
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activation_of_extremes(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
-    constants = ACTIVATIONS[name].parameters()[0]
+    constants = constants_of(f"{name}_forward")[0]
     values = extremes(dtype)
     z = np.stack([np.roll(values, shift) for shift in (0, 1, 5, 40)])  # each in vector bodies and in tails
     h = check_forward(name, z, isa, constants)
@@ -122,7 +123,7 @@ def test_activation_of_infinity_and_nan(name: str, dtype: str, isa: str) -> None
         for value in (np.inf, -np.inf, np.nan):
             z = np.ones((width + 1, width), dtype)
             np.fill_diagonal(z, value)
-            h = check_forward(name, z, isa, ACTIVATIONS[name].parameters()[0])
+            h = check_forward(name, z, isa, constants_of(f"{name}_forward")[0])
             assert not np.isnan(value) or np.isnan(np.diagonal(h)).all()
 
 
@@ -191,7 +192,7 @@ def check_loss(
 @each_dtype
 @pytest.mark.parametrize(("name", "constants"), LOSS_CASES)
 def test_loss(name: str, constants: dict[str, float], dtype: str, isa: str, rng: np.random.Generator) -> None:
-    default = constants == LOSSES[name].constants[0]
+    default = constants == constants_of(name)[0]
     for i, (rows, width) in enumerate(SIZES if default else FEW_SIZES):
         y, d = loss_inputs(name, rng, rows, width, dtype)
         check_loss(name, y, d, weights(rng, rows) if i % 2 else None, isa, constants)
@@ -235,7 +236,7 @@ def test_loss_of_nan_is_nan(name: str, dtype: str, isa: str, rng: np.random.Gene
     for width in (1, 2, 9, 16, 33):
         y, d = loss_inputs(name, rng, width + 1, width, dtype)
         np.fill_diagonal(y, np.nan)
-        constants = tuple(LOSSES[name].constants[0].values())
+        constants = tuple(constants_of(name)[0].values())
         loss, _ = run(
             name, [(width + 1, np.float64), (y.shape, dtype)], (y, d, None), dtype,
             sizes=(width,), constants=constants, rows=width + 1, isa=isa,
@@ -543,9 +544,9 @@ def test_default_isa(rng: np.random.Generator) -> None:
 
 
 @each_dtype
-@pytest.mark.parametrize("name", [name for name, case in ACTIVATIONS.items() if case.keyword])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if constants_of(f"{name}_forward")[0]])
 def test_mutant_activation_parameter(name: str, dtype: str, rng: np.random.Generator) -> None:
-    for kw in ACTIVATIONS[name].parameters():
+    for kw in constants_of(f"{name}_forward"):
         mutant = {key: value * MUTATION for key, value in kw.items()}
         dh, z, h = activation_inputs(name, rng, 9, 33, dtype)
         check_forward(name, z, None, kw)
@@ -586,7 +587,7 @@ def test_mutant_gelu_and_gelu_tanh_are_told_apart(
 def test_mutant_loss(name: str, dtype: str, rng: np.random.Generator) -> None:
     y, d = loss_inputs(name, rng, 13, 9, dtype)
     w = rng.uniform(0.5, 3, 13)
-    constants = LOSSES[name].constants[0]
+    constants = constants_of(name)[0]
     check_loss(name, y, d, w, None, constants)
     differs(lambda: check_loss(name, y, d, w, None, constants, twin_scale=MUTATION / 13))
     differs(lambda: check_loss(name, y, d, w, None, constants, twin_weight=w * MUTATION))
@@ -619,8 +620,8 @@ COVERED = {
 }
 
 
-def test_every_op_is_covered() -> None:
-    """An op that is in no table here is an op without a test; those of an optimizer are tested with the optimizers."""
+def untested() -> set[str]:
+    """Ops that are in no table here, nor in a test of their own; those of an optimizer are tested with the optimizers."""
     optimizers = tuple(name.removesuffix("update") for name in _kernels.op_names() if name.endswith("_update"))
     names = {name for name in _kernels.op_names() if not name.startswith(optimizers)}
     names = {name for name in names if not name.startswith(("simple_rnn", "gru", "dense_steps"))}  # in test_recurrent.py
@@ -633,7 +634,29 @@ def test_every_op_is_covered() -> None:
     names -= {"dense_forward_direct", "dense_forward_narrow"}  # in test_dense_direct.py
     names -= {"shrink", "activity_l1_forward", "activity_l1_backward"}  # in test_regularizers.py
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
-    names -= {name for name in names if "_tangent" in name} | {"load_direction", "add_product"}  # in test_tangent.py
-    without_test, without_kernel = sorted(names - COVERED), sorted(COVERED - names)
-    assert not without_test
-    assert not without_kernel
+    names -= {f"{name}_tangent_backward" for name in ACTIVATIONS} | {f"{name}_tangent" for name in LOSSES}  # in test_tangent.py
+    names -= {name for name in names if name.startswith("dense_tangent")} | {"load_direction", "add_product"}
+    return names - COVERED
+
+
+ROW_OPS = sorted(name for name in untested() if _kernels.op_table().declaration(name).sizes == ("width",))
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", ROW_OPS)
+def test_op_on_rows_of_numbers(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """An op whose arrays are all (rows, width): its twin takes those that are read, and the constants."""
+    op = _kernels.op_table().declaration(name)
+    for (rows, width), constants in product(SIZES, constants_of(name)):
+        read = [rng.normal(size=(rows, width)).astype(dtype) for written in op.written if not written]
+        outputs = [((rows, width), dtype) for written in op.written if written]
+        kw: dict[str, Any] = {"sizes": (width,), "constants": tuple(constants.values()), "rows": rows, "isa": isa}
+        got, true = run(name, outputs, tuple(read), dtype, **kw), twin(name)(*doubles(*read), **constants)
+        for y, wanted in zip(got, true if len(got) > 1 else (true,), strict=True):
+            assert_near(y, wanted, 1.0, f"{name} {y.shape}")
+
+
+def test_every_op_is_covered() -> None:
+    assert untested() <= {*ROW_OPS}
+    assert set(_kernels.op_names()) >= COVERED

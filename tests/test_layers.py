@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.layers import CASES, MAKE, NEIGHBOURS, TARGETS, classes, each_activation, loss_model
+from helpers.configuration import arguments
+from helpers.layers import CASES, MAKE, NEIGHBOURS, TARGETS, classes, each_activation, input_shape, loss_model
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import reference
+from nncore.layers import LAYERS
 from nncore.losses import LOSSES, PythonLoss
 from nncore.program.recording import ModelTape
 
@@ -86,6 +88,17 @@ def test_huber_with_delta(delta: float, rng: np.random.Generator) -> None:
     assert_gradients(model, X, y, nn.Huber(delta))
     value, _ = model.loss_and_gradient(X, y, nn.Huber(delta))
     assert value == pytest.approx(reference.huber(model.predict(X), y, delta=delta)[0].mean(), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "batch_renorm"])  # its r and d count as constants
+def test_gradients_of_every_layer(name: str, rng: np.random.Generator) -> None:
+    """By central differences, in the mode of training: of noise, the draws of one step."""
+    shape = input_shape(LAYERS[name])
+    layers = [nn.Dense(4), nn.Tanh()] if len(shape) == 1 else []
+    layers += [LAYERS[name](**arguments(LAYERS[name])), nn.Tanh(), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=shape, dtype="float64", seed=7)
+    model.parameters[...] = rng.normal(0.1, 0.7, model.parameters.size)
+    assert_gradients(model, rng.standard_normal((ROWS, *shape)), rng.standard_normal((ROWS, 3)), "squared_error")
 
 
 def test_check_gradients_finds_a_wrong_one(rng: np.random.Generator) -> None:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore.layers import NORMALISATIONS
 from nncore.losses import PythonLoss
 
 Array = NDArray[Any]
@@ -553,8 +552,3 @@ def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
 def test_bad_layers(layer: Callable[[], nn.Layer], shape: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nn.Sequential([layer()], input_shape=shape)
-
-
-def test_every_layer_is_tested() -> None:
-    made = {type(MAKE[name]((2, 2))) for name in MAKE} | {nn.BatchRenorm, nn.WeightNorm}
-    assert made == set(NORMALISATIONS.values())

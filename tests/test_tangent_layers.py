@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import kernels, tangent
+from helpers.configuration import arguments
+from helpers.layers import input_shape
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -227,11 +229,6 @@ def test_second_order_training(optimizer: Callable[[], Any], rng: np.random.Gene
 # Which layers have products.
 
 RANDOM = {"batch_renorm", *NOISE, *WEIGHT_NOISE}
-ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "activity_l1": (0.1,), "weight_norm": (nn.Dense(2),), "group_norm": (2,), "dropout": (0.5,), "gaussian_dropout": (0.5,),
-    "gaussian_noise": (0.5,), **dict.fromkeys(("dense", "simple_rnn", "gru"), (2,)), "drop_connect": (2,), "shakeout": (2,),
-    **dict.fromkeys(("multiplicative_whiteout", "additive_whiteout", "gaussian_weight_noise"), (2, 0.5)),
-}  # fmt: skip
 
 
 def check_layer(layer: nn.Layer, shape: tuple[int, ...], rng: np.random.Generator) -> None:
@@ -246,8 +243,8 @@ def check_layer(layer: nn.Layer, shape: tuple[int, ...], rng: np.random.Generato
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_has_products_unless_it_is_random(name: str, rng: np.random.Generator) -> None:
-    layer = LAYERS[name](*ARGUMENTS.get(name, ()))
-    shape = (4, 3) if name in ("simple_rnn", "gru", "instance_norm") else (4,)
+    layer = LAYERS[name](**arguments(LAYERS[name]))
+    shape = input_shape(LAYERS[name])
     if name in RANDOM:
         with pytest.raises(TypeError, match=rf"\({type(layer).__name__}\) cannot be differentiated twice.* random "):
             check_layer(layer, shape, rng)

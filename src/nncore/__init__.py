@@ -1,126 +1,58 @@
 """nncore: training fully connected networks fast, and studying how training works."""
 
-from __future__ import annotations
+# ruff: noqa: F403
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
-from nncore import data, initializers, landscapes, losses, optimizers, samplers, schedules
-from nncore._kernels import get_num_threads, set_num_threads
+from nncore import data as data
+from nncore import initializers as initializers
+from nncore import landscapes as landscapes
+from nncore import losses as losses
+from nncore import optimizers as optimizers
+from nncore import samplers as samplers
+from nncore import schedules as schedules
+from nncore._kernels import get_num_threads as get_num_threads
+from nncore._kernels import set_num_threads as set_num_threads
 from nncore._messages import shown as _shown
+from nncore._utils import registry as _registry
 from nncore._utils.hints import PACKAGE as _PACKAGE
 from nncore._utils.hints import hint as _hint
 from nncore._version import __version__ as __version__
-from nncore.callbacks import (
-    Callback,
-    CSVLogger,
-    EarlyStopping,
-    LambdaCallback,
-    ModelCheckpoint,
-    ReduceLROnPlateau,
-)  # fmt: skip
-from nncore.config import show_config
-from nncore.errors import DivergenceError
-from nncore.history import History
-from nncore.layers import (
-    ELU,
-    GELU,
-    GRU,
-    ActivityL1,
-    AdditiveWhiteout,
-    BatchNorm,
-    BatchRenorm,
-    Dense,
-    DropConnect,
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
-    GaussianWeightNoise,
-    GroupNorm,
-    Identity,
-    InstanceNorm,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    MultiplicativeWhiteout,
-    ReLU,
-    RMSNorm,
-    Shakeout,
-    Sigmoid,
-    SiLU,
-    SimpleRNN,
-    Softmax,
-    Softplus,
-    Tanh,
-    WeightNorm,
-)  # fmt: skip
-from nncore.losses import (
-    BinaryCrossEntropy,
-    Hinge,
-    Huber,
-    KLDivergence,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    SigmoidCrossEntropy,
-    SoftmaxCrossEntropy,
-    SquaredError,
-)  # fmt: skip
-from nncore.model import Sequential, load
-from nncore.optimizers import (
-    EMA,
-    SGD,
-    AdaDelta,
-    AdaGrad,
-    Adam,
-    AdaMax,
-    AdamW,
-    AMSGrad,
-    ClipGlobalNorm,
-    ClipNorm,
-    ClipValue,
-    DeltaBarDelta,
-    GradientNoise,
-    Lion,
-    Momentum,
-    NAdam,
-    Nesterov,
-    Optimizer,
-    PolyakAveraging,
-    RMSprop,
-    Rprop,
-)  # fmt: skip
-from nncore.regularizers import L1, L2, ElasticNet, PerLayer, ProximalL1
-from nncore.training import LearningRates, Profile, Trainer
+from nncore.callbacks import *
+from nncore.config import *
+from nncore.errors import *
+from nncore.history import *
+from nncore.layers import *
+from nncore.losses import *
+from nncore.model import *
+from nncore.optimizers import *
+from nncore.regularizers import *  # type: ignore[assignment]  # another get
+from nncore.training import *
 
-if TYPE_CHECKING:
-    from nncore import reference, second_order
+if _typing.TYPE_CHECKING:
+    from nncore import reference as reference
+    from nncore import second_order as second_order
 
-__all__ = [
-    "ELU", "EMA", "GELU", "GRU", "L1", "L2", "SGD", "AMSGrad", "ActivityL1", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW",
-    "AdditiveWhiteout", "BatchNorm", "BatchRenorm", "BinaryCrossEntropy", "CSVLogger", "Callback", "ClipGlobalNorm", "ClipNorm",
-    "ClipValue", "DeltaBarDelta", "Dense", "DivergenceError", "DropConnect", "Dropout", "EarlyStopping", "ElasticNet",
-    "GaussianDropout", "GaussianNoise", "GaussianWeightNoise", "GradientNoise", "GroupNorm", "Hinge", "History", "Huber",
-    "Identity", "InstanceNorm", "KLDivergence", "LambdaCallback", "Layer", "LayerNorm", "LeakyReLU", "LearningRates", "Lion",
-    "Loss", "MeanAbsoluteError", "MeanSquaredError", "ModelCheckpoint", "Momentum", "MultiplicativeWhiteout", "NAdam",
-    "Nesterov", "Optimizer", "PerLayer", "PolyakAveraging", "Profile", "ProximalL1", "RMSNorm", "RMSprop", "ReLU",
-    "ReduceLROnPlateau", "Rprop", "Sequential", "Shakeout", "SiLU", "Sigmoid", "SigmoidCrossEntropy", "SimpleRNN", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "SquaredError", "Tanh", "Trainer", "WeightNorm", "data", "get_num_threads",
-    "initializers", "landscapes", "load", "losses", "optimizers", "reference", "samplers", "schedules", "second_order",
-    "set_num_threads", "show_config",
-]  # fmt: skip
+# these are reached through their packages, as nn.losses.LOSSES
+del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get  # noqa: F821
+
+_MODULES = (
+    "data", "initializers", "landscapes", "losses", "optimizers", "reference", "samplers", "schedules", "second_order",
+)  # fmt: skip
+_NAMES = globals()["__all__"] = sorted([*_registry.public_names(__name__), *_MODULES])
 
 
 def __dir__() -> list[str]:
     """The public names, and none of the modules that they come from."""
-    return [*__all__, "__version__"]
+    return [*_NAMES, "__version__"]
 
 
-if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+if not _typing.TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> _typing.Any:
         """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
         if name in ("reference", "second_order"):
-            return importlib.import_module(f"nncore.{name}")
-        meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, __all__)
+            return _importlib.import_module(f"nncore.{name}")
+        meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, _NAMES)
         raise AttributeError(f"module 'nncore' has no attribute {_shown(name)}{meant}")

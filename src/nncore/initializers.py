@@ -27,6 +27,7 @@ from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.fields import Converted, number, plain
 from nncore._utils.files import class_name, is_own
+from nncore._utils.registry import classes
 
 __all__ = [
     "INITIALIZERS", "Constant", "FanOutNormal", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
@@ -364,11 +365,7 @@ class Orthogonal(Initializer):
         return q if n_out >= n_in else q.T
 
 
-INITIALIZERS: dict[str, type[Initializer]] = {
-    cls.name(): cls
-    for cls in (Zeros, Constant, Normal, Uniform, LecunNormal, LecunUniform, FanOutNormal, GlorotNormal, GlorotUniform,
-                SigmoidUniform, HeNormal, HeUniform, Orthogonal)
-}  # fmt: skip
+INITIALIZERS = {cls.name(): cls for cls in classes(Initializer, __name__)}
 """The initializers by name."""
 
 _ALIASES = {

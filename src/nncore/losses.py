@@ -20,6 +20,7 @@ from nncore._utils.arrays import for_kernels, read_only, returned
 from nncore._utils.checks import as_numbers, convert, not_finite
 from nncore._utils.fields import Converted, Number, Value
 from nncore._utils.hints import hint
+from nncore._utils.registry import classes
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
 
@@ -418,13 +419,7 @@ class PythonLoss(Loss):
         )
 
 
-LOSSES: dict[str, type[Loss]] = {
-    cls.name: cls
-    for cls in (
-        SquaredError, MeanSquaredError, MeanAbsoluteError, Huber, Hinge, BinaryCrossEntropy, KLDivergence, SigmoidCrossEntropy,
-        SoftmaxCrossEntropy,
-    )
-}  # fmt: skip
+LOSSES = {cls.name: cls for cls in classes(Loss, __name__) if cls is not PythonLoss}
 
 
 def get(loss: Loss | str | Callable[..., Any]) -> Loss:

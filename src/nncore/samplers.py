@@ -17,6 +17,7 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Number, Value, flag
+from nncore._utils.registry import classes
 from nncore.data.example_weights import example_weights
 
 __all__ = [
@@ -304,10 +305,7 @@ class ImportanceSampling(Sampler):
         return 1 / (examples.count * self.probabilities(examples.losses))
 
 
-SAMPLERS: dict[str, type[Sampler]] = {
-    sampler.name: sampler
-    for sampler in (Sequential, Shuffled, WithReplacement, Stratified, LargestLossFirst, ImportanceSampling, Weighted)
-}
+SAMPLERS = {cls.name: cls for cls in classes(Sampler, __name__)}
 
 
 def get(sampler: Any, shuffle: Any = True) -> Sampler:

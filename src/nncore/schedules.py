@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nncore._messages import shown
 from nncore._utils.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
 from nncore._utils.files import class_name, is_own
+from nncore._utils.registry import classes
 
 __all__ = [
     "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",
@@ -416,10 +417,7 @@ class OneCycle(Schedule):
         return goal + (start - goal) * (1 + np.cos(np.pi * x)) / 2
 
 
-_ALL: tuple[type[Schedule], ...] = (
-    Constant, PiecewiseConstant, StepDecay, Harmonic, InverseTime, Exponential, Polynomial, Cosine, Warmup, OneCycle,
-)  # fmt: skip
-SCHEDULES: dict[str, type[Schedule]] = {schedule.name: schedule for schedule in _ALL}
+SCHEDULES = {cls.name: cls for cls in classes(Schedule, __name__)}
 
 
 def as_schedule(value: Any, argument: str = "schedule") -> Schedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
@@ -18,21 +19,17 @@ from nncore.training import metrics
 
 X = np.random.default_rng(0).standard_normal((12, 4))
 y = np.random.default_rng(1).standard_normal((12, 3))
-NEEDED: dict[str, dict[str, Any]] = {  # arguments without a default, and those that make the others count
+USUAL: dict[str, Any] = {  # arguments without a default, by their names
+    "units": 3, "rate": 0.5, "stddev": 0.5, "sigma": 0.5, "strength": 0.1, "limit": 0.1, "groups": 2, "optimizer": "adam",
+}  # fmt: skip
+NEEDED: dict[str, dict[str, Any]] = {  # where they are others, and arguments that make the others count
     "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},
     "StepDecay": {"initial": 1.0, "every": 2}, "Harmonic": {"a": 0.5}, "InverseTime": {"initial": 1.0, "rate": 0.5},
     "Exponential": {"initial": 1.0, "gamma": 0.5}, "Polynomial": {"initial": 1.0, "steps": 4},
     "Cosine": {"initial": 1.0, "steps": 4}, "Warmup": {"after": 0.4, "steps": 3}, "OneCycle": {"peak": 1.0, "steps": 10},
-    "L1": {"strength": 0.1}, "L2": {"strength": 0.1}, "ProximalL1": {"strength": 0.1}, "ElasticNet": {"l1": 0.1, "l2": 0.2},
-    "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}}, "ClipValue": {"limit": 0.1}, "ClipNorm": {"limit": 0.1},
-    "ClipGlobalNorm": {"limit": 0.1}, "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
-    "ConditioningMonitor": {"X": X, "y": y}, "EMA": {"optimizer": "adam"}, "PolyakAveraging": {"optimizer": "sgd"},
-    "GradientNoise": {"optimizer": "adam"}, "WeightNorm": {"layer": nn.Dense(3)}, "Dropout": {"rate": 0.5},
-    "GaussianDropout": {"rate": 0.5}, "GaussianNoise": {"stddev": 0.5}, "ActivityL1": {"strength": 0.1},
-    "GroupNorm": {"groups": 2}, "LossMetric": {"loss": losses.Huber(2.0)},
-    **{name: {"units": 3} for name in ("Dense", "SimpleRNN", "GRU", "DropConnect", "Shakeout")},
-    **{name: {"units": 3, "sigma": 0.5} for name in ("MultiplicativeWhiteout", "AdditiveWhiteout")},
-    "GaussianWeightNoise": {"units": 3, "stddev": 0.5},
+    "ElasticNet": {"l1": 0.1, "l2": 0.2}, "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}},
+    "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
+    "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)}, "LossMetric": {"loss": losses.Huber(2.0)},
 }  # fmt: skip
 FREE = {"X", "y", "bounds", "constraints", "options"}  # SciPy's, and data, which are checked where they are used
 CLASSES: list[type] = [
@@ -50,7 +47,8 @@ def arguments(cls: type) -> dict[str, Any]:
     """What the constructor needs."""
     if cls is initializers.Constant:
         return {}
-    return dict(NEEDED.get(cls.__name__, {}))
+    required = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
+    return copy.deepcopy({name: USUAL[name] for name in required if name in USUAL} | NEEDED.get(cls.__name__, {}))
 
 
 def named(cls: type) -> list[str]:

@@ -1,7 +1,7 @@
 """Running a kernel, its cases, and the comparison with its NumPy twin."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from helpers import twins
 from nncore import _kernels, reference
 from nncore._kernels import single_ops
 
@@ -105,15 +106,10 @@ def nothing(*arrays: Array) -> float:
 
 @dataclass(frozen=True)
 class Activation:
-    """``forward(z)`` and ``backward(dh, z, h)`` are the terms that cancel; a parameter has a keyword and its values."""
+    """``forward(z)`` and ``backward(dh, z, h)`` are the terms that cancel."""
 
     forward: Callable[..., Array | float] = nothing
     backward: Callable[..., Array | float] = nothing
-    keyword: str = ""
-    values: tuple[float, ...] = ()
-
-    def parameters(self) -> list[dict[str, float]]:
-        return [{self.keyword: value} for value in self.values] if self.keyword else [{}]
 
 
 def upstream(dh: Array, z: Array, h: Array) -> Array:
@@ -131,14 +127,15 @@ def size_of_z(z: Array) -> Array:
     return np.where(np.isfinite(z), np.abs(z), 0)
 
 
-ACTIVATIONS = {
+# Where an activation stands in no line here, σ' may cancel, as those above, and σ may not.
+ACTIVATIONS = {name: Activation(backward=upstream_times_z) for name in twins.ACTIVATIONS} | {
     "identity": Activation(),
     "sigmoid": Activation(backward=upstream),
     "tanh": Activation(backward=upstream),
     "relu": Activation(),
-    "leaky_relu": Activation(keyword="negative_slope", values=(0.01, 0.3)),
+    "leaky_relu": Activation(),
     # α (eᶻ − 1): two terms of size up to 1 where z < 0.
-    "elu": Activation(lambda z: np.where(z < 0, 1.0, 0.0), upstream, keyword="alpha", values=(1.0, 0.6)),
+    "elu": Activation(lambda z: np.where(z < 0, 1.0, 0.0), upstream),
     "softplus": Activation(backward=upstream),
     "gelu": Activation(size_of_z, upstream_times_z),
     "gelu_tanh": Activation(size_of_z, upstream_times_z),
@@ -146,7 +143,7 @@ ACTIVATIONS = {
     # h_j (dh_j − Σ_k dh_k h_k)
     "softmax": Activation(backward=lambda dh, z, h: h * (np.abs(dh) + (np.abs(dh) * h).sum(axis=1, keepdims=True))),
 }
-ACTIVATION_CASES = [(name, kw) for name, case in ACTIVATIONS.items() for kw in case.parameters()]
+ACTIVATION_CASES = [(name, kw) for name in ACTIVATIONS for kw in twins.constants(f"{name}_forward")]
 
 
 def twin(name: str) -> Callable[..., Any]:
@@ -181,7 +178,6 @@ class Loss:
     draw: Callable[[np.random.Generator, int, int], Inputs]
     loss: Callable[[Array, Array], Array | float] = nothing
     gradient: Callable[[Array, Array], Array | float] = nothing
-    constants: list[dict[str, float]] = field(default_factory=lambda: [{}])
 
 
 def near_targets(rng: np.random.Generator, rows: int, width: int) -> Inputs:
@@ -220,11 +216,12 @@ def kl_terms(y: Array, d: Array) -> Array:
     return np.abs(xlogy(d, d)) + np.abs(xlogy(d, y))
 
 
-LOSSES = {
+# Where a loss stands in no line here, its terms have the size 1.
+LOSSES = {name: Loss(near_targets, lambda y, d: 1.0, lambda y, d: 1.0) for name in twins.LOSSES} | {
     "squared_error": Loss(near_targets),
     "mean_squared_error": Loss(near_targets),
     "mean_absolute_error": Loss(near_targets),
-    "huber": Loss(near_targets, constants=[{"delta": 1.0}, {"delta": 0.4}]),
+    "huber": Loss(near_targets),
     # 1 − d y
     "hinge": Loss(signs, loss=lambda y, d: 1 + np.abs(y)),
     # log(1 − y), where 1 − y rounds; −d/y + (1 − d)/(1 − y)
@@ -237,7 +234,7 @@ LOSSES = {
     "softmax_cross_entropy": Loss(logits, lambda y, d: d, lambda y, d: d.sum(axis=1, keepdims=True)),
     "softmax_cross_entropy_labels": Loss(logits_and_labels, lambda y, d: 1.0, lambda y, d: 1.0),
 }
-LOSS_CASES = [(name, constants) for name, case in LOSSES.items() for constants in case.constants]
+LOSS_CASES = [(name, constants) for name in LOSSES for constants in twins.constants(name)]
 
 
 def loss_inputs(name: str, rng: np.random.Generator, rows: int, width: int, dtype: str) -> tuple[Array, Array]:

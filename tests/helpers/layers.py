@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
+from helpers.configuration import arguments
 from nncore.layers import ACTIVATIONS
+from nncore.losses import LOSSES
 
 Array = NDArray[Any]
 
@@ -54,7 +56,7 @@ two_sided = {
 probabilities = {**two_sided, "soft": lambda rng, n, w: rng.uniform(0.05, 0.95, (n, w))}
 distributions = {"labels": classes, "one-hot": two_sided["one-hot"], "soft": soft}
 TARGETS = {
-    **dict.fromkeys(["squared_error", "mean_squared_error", "mean_absolute_error", "huber"], (None, numbers)),
+    **dict.fromkeys(LOSSES, (None, numbers)),  # where a loss stands in no line below
     "hinge": (None, two_sided),
     "binary_cross_entropy": (nn.Sigmoid, probabilities),
     "kl_divergence": (nn.Softmax, distributions),
@@ -68,3 +70,11 @@ def loss_model(loss: str, width: int = 4, dtype: str = "float64") -> nn.Sequenti
     last = TARGETS[loss][0]
     layers: list[nn.Layer] = [nn.Dense(6), nn.Tanh(), nn.Dense(width)] + ([last()] if last else [])
     return nn.Sequential(layers, input_shape=3, dtype=dtype, seed=8)
+
+
+def input_shape(cls: type[nn.Layer]) -> tuple[int, ...]:
+    """(4,), or (4, 3) for a layer that takes steps or places."""
+    try:
+        return nn.Sequential([cls(**arguments(cls))], input_shape=4).input_shape
+    except ValueError:
+        return (4, 3)

@@ -235,6 +235,30 @@ for place in ("outside", "inside", "hat"):
             make("adamw", "lr", "betas", "eps", "weight_decay", **form), adam(place, corrected, decoupled=True),
             {**ADAM, "weight_decay": 0.3},
         )  # fmt: skip
+
+
+def by_twin(name):
+    """The case of an optimizer that has none above: its twin in `nncore.reference` is the formula, at the defaults."""
+    defaults = OPTIMIZERS[name]()
+    constants = {h: value for h, value in defaults.config().items() if isinstance(value, float)}
+
+    def formula(theta, s, gradient, c, t):
+        opt, theta = OPTIMIZERS[name](**c), theta.copy()
+        slots = [s.setdefault(slot, np.full_like(theta, opt.initial_value(slot))) for slot in opt.slots]
+        call_twin(f"{opt.kernel}_update", opt, theta, gradient(theta), *slots, step=t)
+        return theta
+
+    return (lambda c: OPTIMIZERS[name](**c)), formula, constants
+
+
+def call_twin(op, opt, *arrays, **extra):
+    """nncore.reference's function for the op, with those hyper-parameters of the optimizer that it takes."""
+    twin = getattr(reference, op)
+    known = {**opt.config(), **extra}
+    return twin(*arrays, **{name: known[name] for name in inspect.signature(twin).parameters if name in known})
+
+
+CASES |= {name: by_twin(name) for name, cls in OPTIMIZERS.items() if cls not in {type(b(c)) for b, _, c in CASES.values()}}
 EACH = pytest.mark.parametrize("case", CASES)
 HYPERS = [(case, h) for case, (build, _, c) in CASES.items() for h in build(c).hyperparameters if h in c]
 
@@ -256,13 +280,6 @@ def actual_path(opt, problem=PROBLEM, first=0, last=STEPS, theta=None):
         opt.step(theta, problem.gradient(theta, k))
         path.append(opt.parameters(theta).copy())
     return np.array(path)
-
-
-def call_twin(op, opt, *arrays, **extra):
-    """nncore.reference's function for the op, with those hyper-parameters of the optimizer that it takes."""
-    twin = getattr(reference, op)
-    known = {**opt.config(), **extra}
-    return twin(*arrays, **{name: known[name] for name in inspect.signature(twin).parameters if name in known})
 
 
 def distance(actual, expected):

@@ -1,40 +1,35 @@
 """Cases for the NumPy twins of activations and losses, and their comparison with central differences."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore import reference
+from nncore._kernels import op_names, op_table
+
 Array = NDArray[Any]
 
-ACTIVATIONS: dict[str, list[dict[str, float]]] = {
-    "identity": [{}],
-    "sigmoid": [{}],
-    "tanh": [{}],
-    "relu": [{}],
-    "leaky_relu": [{}, {"negative_slope": 0.3}],
-    "elu": [{}, {"alpha": 0.6}],
-    "softplus": [{}],
-    "gelu": [{}],
-    "gelu_tanh": [{}],
-    "silu": [{}],
-    "softmax": [{}],
-}
-LOSSES: dict[str, list[dict[str, float]]] = {
-    "squared_error": [{}],
-    "mean_squared_error": [{}],
-    "mean_absolute_error": [{}],
-    "huber": [{}, {"delta": 0.4}],
-    "hinge": [{}],
-    "binary_cross_entropy": [{}],
-    "kl_divergence": [{}],
-    "sigmoid_cross_entropy": [{}],
-    "softmax_cross_entropy": [{}],
-    "softmax_cross_entropy_labels": [{}],
-}
-ACTIVATION_CASES = [(name, kw) for name, each in ACTIVATIONS.items() for kw in each]
-LOSS_CASES = [(name, kw) for name, each in LOSSES.items() for kw in each]
+
+def declared_like(example: str) -> list[str]:
+    """The ops with the arrays of another: all activations, or all losses."""
+    table = op_table()
+    return [name for name in op_names() if table.declaration(name).arrays == table.declaration(example).arrays]
+
+
+def constants(name: str) -> list[dict[str, float]]:
+    """The constants of a twin, at their defaults, and if there are any at other values."""
+    parameters = list(inspect.signature(getattr(reference, name)).parameters.values())
+    own = {p.name: p.default for p in parameters if isinstance(p.default, float)}
+    return [own, {key: value + 0.3 for key, value in own.items()}] if own else [{}]
+
+
+ACTIVATIONS = [name.removesuffix("_tangent_backward") for name in declared_like("relu_tangent_backward")]
+LOSSES = declared_like("squared_error")
+ACTIVATION_CASES = [(name, kw) for name in ACTIVATIONS for kw in constants(f"{name}_forward")]
+LOSS_CASES = [(name, kw) for name in LOSSES for kw in constants(name)]
 
 
 def central_differences(f: Callable[[Array], float], x: Array, eps: float = 1e-5) -> Array:

@@ -1,13 +1,13 @@
 """Callbacks: objects whose hooks are called at the events of a training."""
 
-from nncore.callbacks.base import Callback, LambdaCallback
-from nncore.callbacks.checkpoint import ModelCheckpoint
-from nncore.callbacks.csv_log import CSVLogger
-from nncore.callbacks.early_stopping import EarlyStopping
-from nncore.callbacks.plateau import ReduceLROnPlateau
+# ruff: noqa: F403, F405
 
-__all__ = ["CALLBACKS", "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "ReduceLROnPlateau"]
+from nncore._utils import registry as _registry
+from nncore.callbacks.base import *
+from nncore.callbacks.checkpoint import *
+from nncore.callbacks.csv_log import *
+from nncore.callbacks.early_stopping import *
+from nncore.callbacks.plateau import *
 
-CALLBACKS: dict[str, type[Callback]] = {
-    cls.__name__: cls for cls in (EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, CSVLogger, LambdaCallback)
-}
+CALLBACKS = {cls.__name__: cls for cls in _registry.classes(Callback, __name__)}
+globals()["__all__"] = _registry.public_names(__name__)

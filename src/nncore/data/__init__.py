@@ -1,11 +1,11 @@
 """Data: splitting it, scaling it, and small sets to try things on."""
 
-from .datasets import load_digits, ordered_lines, two_spirals, xor
-from .scaler import Scaler
-from .scaling import Decorrelate, MinMaxScaler, StandardScaler
-from .splits import train_validation_split
+# ruff: noqa: F403
 
-__all__ = [
-    "Decorrelate", "MinMaxScaler", "Scaler", "StandardScaler", "load_digits", "ordered_lines", "train_validation_split",
-    "two_spirals", "xor",
-]  # fmt: skip
+from nncore._utils import registry as _registry
+from nncore.data.datasets import *
+from nncore.data.scaler import *
+from nncore.data.scaling import *
+from nncore.data.splits import *
+
+globals()["__all__"] = _registry.public_names(__name__)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.fields import Converted, Number, number
+from nncore._utils.registry import classes
 from nncore.data.scaler import Scaler
 
-__all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler", "attached", "restored"]
+__all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler"]
 
 Array = NDArray[Any]
 
@@ -272,7 +273,7 @@ class Decorrelate(Scaler):
             return np.asarray((rows * self._spread) @ self.components_ * self.scale_ + self.mean_)
 
 
-SCALERS: dict[str, type[Scaler]] = {cls.__name__: cls for cls in (StandardScaler, MinMaxScaler, Decorrelate)}
+SCALERS = {cls.__name__: cls for cls in classes(Scaler, __name__)}
 
 
 def attached(scaler: Any, features: int, argument: str) -> Scaler | None:

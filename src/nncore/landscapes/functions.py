@@ -14,9 +14,10 @@ from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Value, arguments, number
+from nncore._utils.registry import classes
 
 __all__ = [
-    "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle", "get",
+    "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -413,8 +414,7 @@ def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     return q
 
 
-_ALL: tuple[type[Landscape], ...] = (Beale, LongValley, Saddle, Rosenbrock, Himmelblau, Quadratic)
-LANDSCAPES: dict[str, type[Landscape]] = {landscape.name: landscape for landscape in _ALL}
+LANDSCAPES = {cls.name: cls for cls in classes(Landscape, __name__)}  # type: ignore[type-abstract]
 
 
 def get(landscape: Any) -> Landscape:

@@ -1,50 +1,21 @@
 """Layers: what each computes, its parameters, and the ops it records."""
 
-from __future__ import annotations
+# ruff: noqa: F403, F405, I001  (the order of the imports is that of LAYERS)
 
-from nncore.layers.activations import (
-    ACTIVATIONS,
-    ELU,
-    GELU,
-    Activation,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)  # fmt: skip
-from nncore.layers.activity import ActivityL1
-from nncore.layers.base import Layer
-from nncore.layers.batch_norm import BatchNorm, BatchRenorm
-from nncore.layers.dense import Dense
-from nncore.layers.group_norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
-from nncore.layers.noise import NOISE, Dropout, GaussianDropout, GaussianNoise
-from nncore.layers.recurrent import GRU, SimpleRNN
-from nncore.layers.weight_noise import (
-    WEIGHT_NOISE,
-    AdditiveWhiteout,
-    DropConnect,
-    GaussianWeightNoise,
-    MultiplicativeWhiteout,
-    Shakeout,
-)  # fmt: skip
-from nncore.layers.weight_norm import WeightNorm
+from nncore._utils import registry as _registry
+from nncore.layers.base import *
+from nncore.layers.dense import *
+from nncore.layers.recurrent import *
+from nncore.layers.activity import *
+from nncore.layers.activations import *
+from nncore.layers.batch_norm import *
+from nncore.layers.group_norm import *
+from nncore.layers.weight_norm import *
+from nncore.layers.noise import *
+from nncore.layers.weight_noise import *
 
-__all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "GRU", "LAYERS", "NOISE", "NORMALISATIONS", "WEIGHT_NOISE", "Activation", "ActivityL1",
-    "AdditiveWhiteout", "BatchNorm", "BatchRenorm", "Dense", "DropConnect", "Dropout", "GaussianDropout", "GaussianNoise",
-    "GaussianWeightNoise", "GroupNorm", "Identity", "InstanceNorm", "Layer", "LayerNorm", "LeakyReLU",
-    "MultiplicativeWhiteout", "RMSNorm", "ReLU", "Shakeout", "SiLU", "Sigmoid", "SimpleRNN", "Softmax", "Softplus", "Tanh",
-    "WeightNorm",
-]  # fmt: skip
+_NORMALIZING = [f"{__name__}.{file}" for file in ("batch_norm", "group_norm", "weight_norm")]
 
-NORMALISATIONS = {
-    cls.default_name(): cls for cls in (BatchNorm, BatchRenorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm, WeightNorm)
-}
-LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense, "simple_rnn": SimpleRNN, "gru": GRU, "activity_l1": ActivityL1,
-    **ACTIVATIONS, **NORMALISATIONS, **NOISE, **WEIGHT_NOISE,
-}  # fmt: skip
+NORMALIZATIONS = {cls.default_name(): cls for cls in _registry.classes(Layer, *_NORMALIZING)}
+LAYERS = {cls.default_name(): cls for cls in _registry.classes(Layer, __name__) if cls is not Activation}
+globals()["__all__"] = _registry.public_names(__name__)

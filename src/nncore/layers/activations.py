@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nncore._utils.fields import Choice, Number
+from nncore._utils.registry import classes
 from nncore.layers.base import Layer
 from nncore.program.ops import Signal
 from nncore.program.tape import TangentTape, Tape
@@ -161,6 +162,4 @@ class GELU(Activation):
         return "gelu" if self.approximate == "none" else "gelu_tanh"
 
 
-ACTIVATIONS = {
-    cls.default_name(): cls for cls in (Identity, Sigmoid, Tanh, ReLU, Softplus, Softmax, LeakyReLU, ELU, GELU, SiLU)
-}
+ACTIVATIONS = {cls.default_name(): cls for cls in classes(Activation, __name__)}

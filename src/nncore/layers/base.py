@@ -20,7 +20,7 @@ from nncore._utils.fields import Configured, Fixed, Maybe, Name, number, plain
 from nncore.program.ops import Signal
 from nncore.program.tape import Tape
 
-__all__ = ["Layer", "Parameter", "State", "unbound"]
+__all__ = ["Layer"]
 
 Array = NDArray[Any]
 

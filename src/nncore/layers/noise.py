@@ -10,12 +10,12 @@ import math
 from typing import ClassVar
 
 from nncore._utils.fields import Choice, Number
+from nncore._utils.registry import classes
 from nncore.layers.base import Layer
 from nncore.program.ops import Signal
 from nncore.program.tape import Tape
 
-__all__ = ["NOISE", "Dropout", "GaussianDropout", "GaussianNoise", "Noise", "drop_threshold"]
-
+__all__ = ["NOISE", "Dropout", "GaussianDropout", "GaussianNoise"]
 
 RANDOM_FLOPS = 40  # of drawing a number, in floating-point operations of a matrix product
 
@@ -207,4 +207,4 @@ class GaussianDropout(Noise):
         return (math.sqrt(self.rate / (1 - self.rate)),)
 
 
-NOISE: dict[str, type[Layer]] = {"dropout": Dropout, "gaussian_noise": GaussianNoise, "gaussian_dropout": GaussianDropout}
+NOISE = {cls.default_name(): cls for cls in classes(Noise, __name__)}

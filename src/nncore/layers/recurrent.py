@@ -14,7 +14,7 @@ from nncore.layers.products import Products, Rows, matrix_tiles, spread
 from nncore.program.ops import Signal
 from nncore.program.tape import TangentTape, Tape
 
-__all__ = ["GRU", "Recurrent", "SimpleRNN"]
+__all__ = ["GRU", "SimpleRNN"]
 
 
 @dataclass

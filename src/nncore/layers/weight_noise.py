@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from nncore._utils.fields import Number
-from nncore.layers.base import Layer
+from nncore._utils.registry import classes
 from nncore.layers.dense import Dense
 from nncore.layers.noise import drop_threshold
 from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
@@ -18,8 +18,7 @@ from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
 
 __all__ = [
-    "WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "NoisyDense",
-    "Shakeout",
+    "WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "Shakeout",
 ]  # fmt: skip
 
 NOISE_COST = 60.0  # drawing a weight's noise, in multiply-adds of its gradient
@@ -325,7 +324,4 @@ class GaussianWeightNoise(NoisyDense):
         return (self.stddev**2, 0.0, 0.0)
 
 
-WEIGHT_NOISE: dict[str, type[Layer]] = {
-    "drop_connect": DropConnect, "shakeout": Shakeout, "multiplicative_whiteout": MultiplicativeWhiteout,
-    "additive_whiteout": AdditiveWhiteout, "gaussian_weight_noise": GaussianWeightNoise,
-}  # fmt: skip
+WEIGHT_NOISE = {cls.default_name(): cls for cls in classes(NoisyDense, __name__)}

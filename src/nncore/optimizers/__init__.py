@@ -1,27 +1,20 @@
 """Optimizers, the simplest first."""
 
-from __future__ import annotations
+# ruff: noqa: F403, F405, I001  (the order of the imports is that of OPTIMIZERS)
 
-from nncore.optimizers.adam import Adam, AdaMax, AdamW, AMSGrad, NAdam
-from nncore.optimizers.adaptive import AdaDelta, AdaGrad, RMSprop
-from nncore.optimizers.averaging import EMA, PolyakAveraging
-from nncore.optimizers.base import Optimizer
-from nncore.optimizers.clipping import ClipGlobalNorm, ClipNorm, ClipValue
-from nncore.optimizers.momentum import Momentum, Nesterov
-from nncore.optimizers.noise import GradientNoise
-from nncore.optimizers.registry import OPTIMIZERS, WRAPPERS, get
-from nncore.optimizers.sgd import SGD
-from nncore.optimizers.sign import DeltaBarDelta, Lion, Rprop
+from nncore._utils import registry as _registry
+from nncore.optimizers.base import *
+from nncore.optimizers.sgd import *
+from nncore.optimizers.momentum import *
+from nncore.optimizers.adaptive import *
+from nncore.optimizers.adam import *
+from nncore.optimizers.sign import *
+from nncore.optimizers.averaging import *
+from nncore.optimizers.noise import *
+from nncore.optimizers.clipping import *
+from nncore.optimizers.registry import *
+from nncore.optimizers.wrapper import Wrapper as _Wrapper
 
-__all__ = [
-    "EMA", "OPTIMIZERS", "SGD", "WRAPPERS", "AMSGrad", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "ClipGlobalNorm",
-    "ClipNorm", "ClipValue", "DeltaBarDelta", "GradientNoise", "Lion", "Momentum", "NAdam", "Nesterov", "Optimizer",
-    "PolyakAveraging", "RMSprop", "Rprop", "get",
-]  # fmt: skip
-
-OPTIMIZERS.update(
-    (cls.name, cls) for cls in (
-        SGD, Momentum, Nesterov, AdaGrad, RMSprop, AdaDelta, Adam, AdamW, AMSGrad, AdaMax, NAdam, Lion, Rprop, DeltaBarDelta,
-    )
-)  # fmt: skip
-WRAPPERS.update((cls.name, cls) for cls in (EMA, PolyakAveraging, GradientNoise))
+WRAPPERS.update((cls.name, cls) for cls in _registry.classes(_Wrapper, __name__))
+OPTIMIZERS.update((cls.name, cls) for cls in _registry.classes(Optimizer, __name__) if not issubclass(cls, _Wrapper))
+globals()["__all__"] = _registry.public_names(__name__)

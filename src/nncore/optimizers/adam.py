@@ -11,6 +11,8 @@ from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
+__all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "NAdam"]
+
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): RMSProp with momentum and corrected bias.

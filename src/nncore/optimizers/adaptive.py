@@ -8,6 +8,8 @@ from nncore._utils.fields import Choice, Flag, Number
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 
+__all__ = ["AdaDelta", "AdaGrad", "RMSprop"]
+
 PLACEMENTS = ("outside", "inside")
 
 RMSPROP_KERNELS = {  # by (centered, with momentum, ε inside the root)

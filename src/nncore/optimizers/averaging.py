@@ -15,6 +15,8 @@ from nncore.optimizers.wrapper import Wrapper
 from nncore.program.ops import Op
 from nncore.schedules import Array
 
+__all__ = ["EMA", "PolyakAveraging"]
+
 
 class Averaging(Wrapper):
     """Base of the averages: beside each step of the wrapped optimizer a ← a + w(θ − a), with a weight w for each step."""

@@ -34,6 +34,8 @@ from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch, only
 
 MOST_AHEAD = 64  # steps by hand whose coefficients are computed together
 
+__all__ = ["Optimizer"]
+
 
 class StepOps(NamedTuple):
     """The ops of a step, in order. In training a penalty's proximal step comes between the two parts."""

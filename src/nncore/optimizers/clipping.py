@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nncore._utils.fields import Number, Value
 from nncore.program.ops import Op
 
-__all__ = ["ClipGlobalNorm", "ClipNorm", "ClipOps", "ClipValue", "Clipping"]
+__all__ = ["ClipGlobalNorm", "ClipNorm", "ClipValue"]
 
 Array = NDArray[np.generic]
 

@@ -12,6 +12,8 @@ from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
+__all__ = ["Momentum", "Nesterov"]
+
 
 class Momentum(Optimizer):
     """Momentum (Polyak 1964): past gradients count on, each step less.

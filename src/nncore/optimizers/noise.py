@@ -16,6 +16,8 @@ from nncore.optimizers.wrapper import Wrapper
 from nncore.program.ops import Op
 from nncore.schedules import Array
 
+__all__ = ["GradientNoise"]
+
 NOISE_PLACE = 1 << STREAM_SHIFT  # layer 0, which is none, stream 1; the order of the examples has stream 0
 
 

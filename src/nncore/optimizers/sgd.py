@@ -5,6 +5,8 @@ from __future__ import annotations
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Hyper, HyperParameter
 
+__all__ = ["SGD"]
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent (Robbins & Monro 1951): one step against the gradient.

@@ -10,6 +10,8 @@ from nncore._utils.fields import Flag, Number
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 
+__all__ = ["DeltaBarDelta", "Lion", "Rprop"]
+
 
 class Lion(Optimizer):
     """Lion (Chen et al. 2023): every parameter moves by ±η, by the sign of an average of past gradients.

@@ -2,7 +2,7 @@
 
 z, h, dh and dz have one shape, (rows, width); a result has the dtype of its input, float32 or float64. ``foo_backward``
 takes the gradient dh of the loss with respect to h, and z and h of the forward pass. Only softmax couples the elements of
-a row.
+a row. ``foo_tangent_backward`` is the derivative of the backward function along a direction: see `tangents`.
 
 No function overflows: each exponential has a negative argument, and each product ∞ · 0 is replaced by its limit. NaN
 propagates.
@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from scipy.special import erfc
 
 __all__ = [
-    "elu_backward", "elu_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward",
-    "identity_backward", "identity_forward", "leaky_relu_backward", "leaky_relu_forward", "relu_backward", "relu_forward",
-    "sigmoid_backward", "sigmoid_forward", "silu_backward", "silu_forward", "softmax_backward", "softmax_forward",
-    "softplus_backward", "softplus_forward", "tanh_backward", "tanh_forward",
+    "elu_backward", "elu_forward", "elu_tangent_backward", "gelu_backward", "gelu_forward", "gelu_tangent_backward",
+    "gelu_tanh_backward", "gelu_tanh_forward", "gelu_tanh_tangent_backward", "identity_backward", "identity_forward",
+    "identity_tangent_backward", "leaky_relu_backward", "leaky_relu_forward", "leaky_relu_tangent_backward", "relu_backward",
+    "relu_forward", "relu_tangent_backward", "sigmoid_backward", "sigmoid_forward", "sigmoid_tangent_backward", "silu_backward",
+    "silu_forward", "silu_tangent_backward", "softmax_backward", "softmax_forward", "softmax_tangent_backward",
+    "softplus_backward", "softplus_forward", "softplus_tangent_backward", "tanh_backward", "tanh_forward",
+    "tanh_tangent_backward",
 ]  # fmt: skip
 
 Array = NDArray[np.floating[Any]]
@@ -44,6 +47,11 @@ def identity_backward(dh: Array, z: Array, h: Array) -> Array:
     return dh.copy()
 
 
+def identity_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = 1, σ'' = 0: tdz = tdh."""
+    return tdh.copy()
+
+
 def sigmoid_forward(z: Array) -> Array:
     """h = 1 / (1 + e⁻ᶻ), from e^-|z| so that nothing overflows.
 
@@ -59,6 +67,11 @@ def sigmoid_backward(dh: Array, z: Array, h: Array) -> Array:
     return dh * h * (1 - h)
 
 
+def sigmoid_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = h (1 − h), σ'' = h (1 − h)(1 − 2h)."""
+    return sigmoid_backward(tdh + (1 - 2 * h) * tz * dh, z, h)
+
+
 def tanh_forward(z: Array) -> Array:
     """h = tanh z = (eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ) = 2 sigmoid(2z) − 1."""
     return np.tanh(z)
@@ -67,6 +80,11 @@ def tanh_forward(z: Array) -> Array:
 def tanh_backward(dh: Array, z: Array, h: Array) -> Array:
     """dz = dh · (1 − h²)."""
     return dh * (1 - h) * (1 + h)
+
+
+def tanh_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = 1 − h², σ'' = −2h (1 − h²)."""
+    return tanh_backward(tdh - 2 * h * tz * dh, z, h)
 
 
 def relu_forward(z: Array) -> Array:
@@ -84,6 +102,11 @@ def relu_backward(dh: Array, z: Array, h: Array) -> Array:
     return np.where(z > 0, dh, 0)
 
 
+def relu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = [z > 0], σ'' = 0: tdz = tdh · [z > 0]."""
+    return relu_backward(tdh, z, h)
+
+
 def leaky_relu_forward(z: Array, negative_slope: float = 0.01) -> Array:
     """h = z for z > 0, else negative_slope · z.
 
@@ -95,6 +118,11 @@ def leaky_relu_forward(z: Array, negative_slope: float = 0.01) -> Array:
 def leaky_relu_backward(dh: Array, z: Array, h: Array, negative_slope: float = 0.01) -> Array:
     """dz = dh for z > 0, else negative_slope · dh."""
     return np.where(z > 0, dh, negative_slope * dh)
+
+
+def leaky_relu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array, negative_slope: float = 0.01) -> Array:
+    """σ' = 1 for z > 0, else negative_slope; σ'' = 0."""
+    return leaky_relu_backward(tdh, z, h, negative_slope)
 
 
 def elu_forward(z: Array, alpha: float = 1.0) -> Array:
@@ -110,6 +138,12 @@ def elu_backward(dh: Array, z: Array, h: Array, alpha: float = 1.0) -> Array:
     return np.where(z > 0, dh, dh * (alpha * np.exp(np.minimum(z, 0))))
 
 
+def elu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array, alpha: float = 1.0) -> Array:
+    """σ' = 1, σ'' = 0 for z > 0, otherwise σ' = σ'' = α eᶻ."""
+    curved = np.where(z > 0, 0, dh * tz)
+    return elu_backward(tdh + curved, z, h, alpha)
+
+
 def softplus_forward(z: Array) -> Array:
     """h = log(1 + eᶻ) = max(z, 0) + log(1 + e^-|z|).
 
@@ -122,6 +156,17 @@ def softplus_forward(z: Array) -> Array:
 def softplus_backward(dh: Array, z: Array, h: Array) -> Array:
     """dz = dh · sigmoid(z)."""
     return dh * sigmoid_forward(z)
+
+
+def softplus_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = s, σ'' = s (1 − s), s = sigmoid(z).
+
+    >>> one, z = np.ones((1, 1)), np.zeros((1, 1))
+    >>> softplus_tangent_backward(one, one, one, z, z).tolist()
+    [[0.75]]
+    """
+    s = sigmoid_forward(z)
+    return softplus_backward(tdh, z, h) + s * (1 - s) * tz * dh
 
 
 def gelu_forward(z: Array) -> Array:
@@ -142,6 +187,13 @@ def gelu_backward(dh: Array, z: Array, h: Array) -> Array:
     return dh * (0.5 * erfc(-SQRT_HALF * z) + z * (INV_SQRT_2PI * np.exp(-0.5 * z * z)))
 
 
+def gelu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = Φ + z φ, σ'' = φ (2 − z²), with φ the normal density."""
+    x = np.clip(z, -GELU_FLAT, GELU_FLAT)
+    density = INV_SQRT_2PI * np.exp(-0.5 * x * x)
+    return gelu_backward(tdh, z, h) + density * (2 - x * x) * tz * dh
+
+
 def gelu_tanh_forward(z: Array) -> Array:
     """h = ½ z (1 + tanh u) = z sigmoid(2u), u = √(2/π) (z + 0.044715 z³): approximate GELU; −∞ gives the limit 0.
 
@@ -156,6 +208,15 @@ def gelu_tanh_backward(dh: Array, z: Array, h: Array) -> Array:
     _, gate, slope = _gelu_tanh_gate(z)
     z = np.clip(z, -GELU_FLAT, GELU_FLAT)
     return dh * (gate + z * gate * (1 - gate) * slope)
+
+
+def gelu_tanh_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """h = z s(g), g = 2 √(2/π) (z + 0.044715 z³): σ' = s + z s' g', σ'' = 2 s' g' + z (s'' g'² + s' g'')."""
+    x = np.clip(z, -GELU_FLAT, GELU_FLAT)
+    s = sigmoid_forward(2 * SQRT_2_OVER_PI * (x + GELU_CUBIC * x**3))
+    ds, dds = s * (1 - s), s * (1 - s) * (1 - 2 * s)
+    dg, ddg = 2 * SQRT_2_OVER_PI * (1 + 3 * GELU_CUBIC * x * x), 12 * SQRT_2_OVER_PI * GELU_CUBIC * x
+    return (s + x * ds * dg) * tdh + (2 * ds * dg + x * (dds * dg * dg + ds * ddg)) * tz * dh
 
 
 def _gelu_tanh_gate(z: Array) -> tuple[Array, Array, Array]:
@@ -182,6 +243,13 @@ def silu_backward(dh: Array, z: Array, h: Array) -> Array:
     return dh * (s * (1 + z * (1 - s)))
 
 
+def silu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """h = z s: σ' = s (1 + z (1 − s)), σ'' = s (1 − s)(2 + z (1 − 2s)), s = sigmoid(z)."""
+    x = np.clip(z, -SILU_FLAT, SILU_FLAT)
+    s = sigmoid_forward(x)
+    return silu_backward(tdh, z, h) + s * (1 - s) * (2 + x * (1 - 2 * s)) * tz * dh
+
+
 def softmax_forward(z: Array) -> Array:
     """h_j = exp(z_j − m) / Σ_k exp(z_k − m) along each row, m = max_k z_k.
 
@@ -200,3 +268,11 @@ def softmax_backward(dh: Array, z: Array, h: Array) -> Array:
     [[0.25, -0.25]]
     """
     return h * (dh - (dh * h).sum(axis=1, keepdims=True))
+
+
+def softmax_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """dz = h (dh − Σ dh h), so tdz = th (dh − Σ dh h) + h (tdh − Σ tdh h − Σ dh th), with th = h (tz − Σ tz h)."""
+    th = softmax_backward(tz, z, h)
+    mean = (dh * h).sum(axis=1, keepdims=True)
+    mean_t = (dh * th).sum(axis=1, keepdims=True)
+    return softmax_backward(tdh, z, h) + th * (dh - mean) - h * mean_t

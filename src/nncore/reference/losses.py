@@ -9,6 +9,8 @@ A loss returns two arrays:
 
 Both are 0 where weight_i = 0, even if the loss or its gradient is infinite or NaN. Sums over a row are taken in double
 precision. 0 · log 0 is 0. An accuracy returns one float64 per example, 1 or 0.
+
+``*_tangent`` is the derivative of dy along a direction: see `tangents`.
 """
 
 from typing import Any
@@ -17,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
-from .activations import sigmoid_forward
+from .activations import sigmoid_backward, sigmoid_forward, softmax_backward, softmax_forward
 
 __all__ = [
-    "accuracy_binary", "accuracy_labels", "accuracy_targets", "binary_cross_entropy", "hinge", "huber", "kl_divergence",
-    "mean_absolute_error", "mean_squared_error", "sigmoid_cross_entropy", "softmax_cross_entropy",
-    "softmax_cross_entropy_labels", "squared_error",
+    "accuracy_binary", "accuracy_labels", "accuracy_targets", "binary_cross_entropy", "binary_cross_entropy_tangent", "hinge",
+    "hinge_tangent", "huber", "huber_tangent", "kl_divergence", "kl_divergence_tangent", "mean_absolute_error",
+    "mean_absolute_error_tangent", "mean_squared_error", "mean_squared_error_tangent", "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_tangent", "softmax_cross_entropy", "softmax_cross_entropy_labels",
+    "softmax_cross_entropy_labels_tangent", "softmax_cross_entropy_tangent", "squared_error", "squared_error_tangent",
 ]  # fmt: skip
 
 Array = NDArray[np.floating[Any]]
@@ -63,6 +67,11 @@ def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float 
     return _per_example(0.5 * r * r, r, weight, scale)
 
 
+def squared_error_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+    """½ (y − d)²: ∂² = 1."""
+    return _scaled(ty, weight, scale)
+
+
 def mean_squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n."""
     r = y - d
@@ -70,11 +79,23 @@ def mean_squared_error(y: Array, d: Array, weight: Array | None = None, scale: f
     return _per_example(r * r / n, 2 * r / n, weight, scale)
 
 
+def mean_squared_error_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+    """(y − d)² / n: ∂² = 2 / n."""
+    return _scaled(2 * ty / ty.shape[1], weight, scale)
+
+
 def mean_absolute_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0."""
     r = y - d
     n = y.shape[1]
     return _per_example(np.abs(r) / n, np.sign(r) / n, weight, scale)
+
+
+def mean_absolute_error_tangent(
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> Array:
+    """|y − d| / n: ∂² = 0 away from the kink."""
+    return _scaled(0 * ty, weight, scale)
 
 
 def huber(
@@ -94,6 +115,13 @@ def huber(
     return _per_example(clipped * (r - 0.5 * clipped) / n, clipped / n, weight, scale)
 
 
+def huber_tangent(
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, delta: float = 1.0
+) -> Array:
+    """½ r² or δ (|r| − ½ δ), over n: ∂² = [|r| < δ] / n."""
+    return _scaled(ty * (np.abs(y - d) < delta) / ty.shape[1], weight, scale)
+
+
 def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j max(0, 1 − d_j y_j), d = ±1; ∂/∂y = −d where d y < 1, else 0.
 
@@ -103,6 +131,11 @@ def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None =
     """
     margin = d * y
     return _per_example(np.maximum(1 - margin, 0), np.where(margin < 1, -d, 0), weight, scale)
+
+
+def hinge_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+    """max(0, 1 − d y): ∂² = 0 away from the kink."""
+    return _scaled(0 * ty, weight, scale)
 
 
 def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
@@ -120,6 +153,17 @@ def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale:
     return _per_example(-xlogy(d, y) - xlog1py(1 - d, -y), _ratio(1 - d, 1 - y) - _ratio(d, y), weight, scale)
 
 
+def binary_cross_entropy_tangent(
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> Array:
+    """−d log y − (1 − d) log(1 − y): ∂² = d/y² + (1 − d)/(1 − y)².
+
+    >>> binary_cross_entropy_tangent(np.array([[1.0, 2.0]]), np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])).tolist()
+    [[4.0, 8.0]]
+    """
+    return _scaled(ty * (_ratio(d, y * y) + _ratio(1 - d, (1 - y) * (1 - y))), weight, scale)
+
+
 def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j d_j log d_j − Σ_j d_j log y_j; ∂/∂y = −d/y, for probabilities y and d.
 
@@ -128,6 +172,11 @@ def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float 
     Kullback, Leibler: On information and sufficiency, 1951.
     """
     return _per_example(xlogy(d, d) - xlogy(d, y), -_ratio(d, y), weight, scale)
+
+
+def kl_divergence_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+    """d log d − d log y: ∂² = d/y²."""
+    return _scaled(ty * _ratio(d, y * y), weight, scale)
 
 
 def _ratio(a: Array, b: Array) -> Array:
@@ -149,6 +198,13 @@ def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
     return _per_example(term, sigmoid_forward(y) - d, weight, scale)
 
 
+def sigmoid_cross_entropy_tangent(
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> Array:
+    """log(1 + eʸ) − d y: ∂² = s (1 − s), s = sigmoid(y)."""
+    return _scaled(sigmoid_backward(ty, y, sigmoid_forward(y)), weight, scale)
+
+
 def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = −Σ_j d_j log p_j, p = softmax(y); ∂/∂y = p Σ_j d_j − d, for logits y.
 
@@ -156,6 +212,13 @@ def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
     """
     log_p, p = _log_softmax(y)
     return _per_example(-d * log_p, p * d.sum(axis=1, keepdims=True) - d, weight, scale)
+
+
+def softmax_cross_entropy_tangent(
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+) -> Array:
+    """D log Σ eʸ − Σ d y, D = Σ d: ∂² ty = D p (ty − Σ p ty), p = softmax(y)."""
+    return _scaled(d.sum(axis=1, keepdims=True) * softmax_backward(ty, y, softmax_forward(y)), weight, scale)
 
 
 def softmax_cross_entropy_labels(
@@ -173,6 +236,13 @@ def softmax_cross_entropy_labels(
     row = np.arange(len(y))
     dy[row, labels] -= 1
     return _per_example(-log_p[row, labels][:, None], dy, weight, scale)
+
+
+def softmax_cross_entropy_labels_tangent(
+    ty: Array, y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
+) -> Array:
+    """As ``softmax_cross_entropy_tangent`` with D = 1: the second derivative does not depend on the label."""
+    return _scaled(softmax_backward(ty, y, softmax_forward(y)), weight, scale)
 
 
 def _log_softmax(y: Array) -> tuple[Array, Array]:

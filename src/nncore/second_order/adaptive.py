@@ -12,7 +12,7 @@ from nncore.second_order.line_search import why_no_step
 from nncore.second_order.objective import Array, Evaluated, Point
 from nncore.second_order.solve import SingularError, positive_definite_solve
 
-__all__ = ["AdaptiveDampedNewton", "adapted"]
+__all__ = ["AdaptiveDampedNewton"]
 
 TRIES = 60
 

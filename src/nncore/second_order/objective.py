@@ -13,7 +13,7 @@ from nncore._utils.checks import check_dense
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
 
-__all__ = ["Evaluated", "Objective", "Point"]
+__all__ = ["Objective"]
 
 Array = NDArray[Any]
 

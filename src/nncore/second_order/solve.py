@@ -8,7 +8,7 @@ import scipy.linalg
 from nncore.errors import DivergenceError
 from nncore.second_order.objective import Array
 
-__all__ = ["SingularError", "positive_definite_solve", "symmetric_solve"]
+__all__ = ["SingularError"]
 
 
 class SingularError(DivergenceError):
