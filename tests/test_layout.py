@@ -6,6 +6,9 @@ And test modules import from ``helpers``, not from one another.
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -97,3 +100,13 @@ def test_test_modules_share_helpers_only() -> None:
                 modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
                 found += [(path.name, module) for module in modules if (tests / f"{module.partition('.')[0]}.py").exists()]
     assert found == []
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """SciPy's solvers, matplotlib and tqdm come with their first use: an import takes little longer than NumPy's."""
+    code = "import sys, nncore; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    paths = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True
+    )
+    assert not {"scipy", "matplotlib", "tqdm", "pandas", "sklearn"} & set(done.stdout.split())

@@ -16,7 +16,6 @@ from nncore.optimizers import Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.optimizers.tiles import Real, tile_table
-from nncore.second_order.base import FullBatchOptimizer
 
 __all__ = ["Recording", "record"]
 
@@ -99,7 +98,7 @@ def record(
     """
     if clip is not None and not isinstance(clip, Clipping):
         raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
-    if isinstance(optimizer, FullBatchOptimizer):
+    if not optimizer.steps_along_gradients:
         raise TypeError(f"{type(optimizer).__name__} takes no steps along gradients alone: use minimize")
     theta = start(x0)
     evaluate, limited = evaluator(f, theta), _clipper(clip, theta)
