@@ -110,7 +110,7 @@ def test_state_that_would_overflow_is_kept_back():
     assert opt.state["v"][0] == 0
 
 
-def test_centred_variance_below_zero_counts_as_zero():
+def test_centered_variance_below_zero_counts_as_zero():
     opt, theta = optimizers.RMSprop(alpha=0.9, centered=True, eps=1e-3), np.zeros(100)
     grad = np.random.default_rng(0).normal(size=100)
     for _ in range(2000):  # constant gradients: r and a² meet

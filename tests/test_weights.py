@@ -1,4 +1,4 @@
-"""Weights of examples and of classes: the loss that is minimised is Σ w_i l_i / n."""
+"""Weights of examples and of classes: the loss that is minimized is Σ w_i l_i / n."""
 
 from collections.abc import Callable
 from typing import Any
@@ -118,7 +118,7 @@ def test_evaluate_weighs_the_loss_and_not_the_metrics(data: tuple[Array, Array, 
 
 
 def test_columns_of_a_weighted_training(data: tuple[Array, Array, Array]) -> None:
-    """Class weights are for what is minimised alone; ``loss`` and ``val_loss`` are comparable."""
+    """Class weights are for what is minimized alone; ``loss`` and ``val_loss`` are comparable."""
     X, y, w = data
     trainer = nn.Trainer(make(), "softmax_cross_entropy", metrics=["accuracy"])
     kw: dict[str, Any] = {"exact_loss": True, "verbose": 0, "class_weight": {0: 2.0, 2: 0.5}}

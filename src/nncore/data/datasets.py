@@ -25,7 +25,7 @@ def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
     flat : bool, default True
         X of shape (1797, 64); otherwise (1797, 8, 8).
     scale : bool, default True
-        Grey values in [0, 1]; otherwise 0, 1, …, 16.
+        Gray values in [0, 1]; otherwise 0, 1, …, 16.
 
     Returns
     -------

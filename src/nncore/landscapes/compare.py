@@ -85,7 +85,7 @@ def search_lr(
     """Search the learning rate with the best score, by default the smallest final loss, in a quantile over the starts.
 
     Half of the budget goes to a grid from `low` to `high`, even in log(lr); the other half, also even, between the two
-    neighbours of the best. A loss that is no number, and a divergence, count as infinite.
+    neighbors of the best. A loss that is no number, and a divergence, count as infinite.
 
     Parameters
     ----------

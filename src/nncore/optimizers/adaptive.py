@@ -83,7 +83,7 @@ class AdaGrad(Optimizer):
 class RMSprop(Optimizer):
     """RMSProp (Hinton 2012): divide by the root of the running mean of the squared gradients.
 
-    State r, and a where centred, and v where there is momentum, at first 0.
+    State r, and a if centered, and v with momentum, at first 0.
 
     r ← αr + (1−α)g²,  a ← αa + (1−α)g,  s = r, or r − a² if ``centered``;  d = √s + ε, or √(s + ε) if
     ``eps_placement="inside"``

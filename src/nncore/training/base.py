@@ -93,7 +93,7 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     @property
     def loss(self) -> Loss:
-        """What is minimised. May be assigned between two calls of ``fit``.
+        """What is minimized. May be assigned between two calls of ``fit``.
 
         ``regularizer`` and ``clip`` may be assigned by a callback too: they count from the next epoch on.
         """

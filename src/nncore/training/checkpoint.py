@@ -193,7 +193,7 @@ def _brief(value: Any) -> str:
 
 
 def _training(trainer: BaseTrainer) -> dict[str, Any]:
-    """What is minimised, and what is done to the gradient. A loss that only has the name of one of nncore's own is marked."""
+    """What is minimized, and what is done to the gradient. A loss that only has the name of one of nncore's own is marked."""
     parts, loss = {"regularizer": trainer.regularizer, "clip": trainer.clip}, trainer.loss
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
     return {"loss": {"class": name, **loss.config()}} | {

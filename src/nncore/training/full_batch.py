@@ -51,7 +51,7 @@ class FullBatchLoop:
         self.point: Point | None = None
         self.failure: Exception | None = None
         self.optimizer.stopped = ""
-        self.minimised = trainer.loss, trainer.regularizer, trainer.clip
+        self.minimized = trainer.loss, trainer.regularizer, trainer.clip
 
     @property
     def columns(self) -> list[str]:
@@ -63,7 +63,7 @@ class FullBatchLoop:
         self.trainer._check_state()
         model, optimizer = self.trainer.model, self.optimizer
         now = self.trainer.loss, self.trainer.regularizer, self.trainer.clip
-        if any(new is not old for new, old in zip(now, self.minimised, strict=True)):
+        if any(new is not old for new, old in zip(now, self.minimized, strict=True)):
             raise RuntimeError(
                 f"loss, regularizer or clip was assigned during fit, which {type(optimizer).__name__} cannot follow: assign it "
                 "between two calls"

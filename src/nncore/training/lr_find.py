@@ -100,9 +100,9 @@ class LearningRates:
         room = 0.4 * (most - least) or 1.0
         ax.plot(self.lrs, self.losses, color="0.75", linewidth=0.8, label="loss of a batch")
         ax.plot(self.lrs, self.smoothed, color="C0", linewidth=1.8, label="smoothed")
-        for name, rate, colour, style in (("suggestion", self.suggestion, "C1", "--"), ("steepest", self.steepest, "C2", ":")):
+        for name, rate, color, style in (("suggestion", self.suggestion, "C1", "--"), ("steepest", self.steepest, "C2", ":")):
             if rate is not None:
-                ax.axvline(rate, color=colour, linestyle=style, label=f"{name} {rate:.2g}")
+                ax.axvline(rate, color=color, linestyle=style, label=f"{name} {rate:.2g}")
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(least - room, most + room))
         ax.grid(alpha=0.3)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)

@@ -133,7 +133,7 @@ class Trainer(BaseTrainer):
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
             for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
         last_batch : {"keep", "merge"}
-            What becomes of a last batch of a single row, of which batch normalisation cannot take a variance: a step of its
+            What becomes of a last batch of a single row, of which batch normalization cannot take a variance: a step of its
             own, refused if a layer needs more rows; or it joins the batch before.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
@@ -370,7 +370,7 @@ class Trainer(BaseTrainer):
         self.model.parameters[...] = averages
 
     def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
-        """Replace the running averages of batch normalisation by the population statistics of X.
+        """Replace the running averages of batch normalization by the population statistics of X.
 
         Of the network as it is, over the batches of X in the order given, with m numbers a channel in a batch,
 
