@@ -62,8 +62,8 @@ class History(dict[str, NDArray[np.float64]]):
     values are NaN.
 
     It is read like a dict of columns and like a ``pandas.DataFrame``: iteration yields the names of the columns,
-    ``len`` is the number of rows. So ``pandas.DataFrame(history)`` is the same table. Only `append` and `amend` change it.
-    (It is a subclass of ``dict`` because pandas accepts no other mapping as a table of columns.)
+    ``len`` is the number of rows. So ``pandas.DataFrame(history)`` is the same table. Only `append`, `extend` and `amend`
+    change it. (It is a subclass of ``dict`` because pandas accepts no other mapping as a table of columns.)
 
     >>> history = History()
     >>> history.append({"loss": 0.9, "val_loss": 1.0})
@@ -98,7 +98,7 @@ class History(dict[str, NDArray[np.float64]]):
             raise ValueError(f"columns must have the same length, got {lengths}")
         rows, history = next(iter(lengths.values()), 0), cls()
         if rows:
-            history._bind({name: [_number(name, value) for value in values] for name, values in columns.items()}, rows)
+            history._bind({name: _floats(name, values) for name, values in columns.items()}, rows)
         return history
 
     def _bind(self, columns: dict[str, list[float]], rows: int) -> None:
@@ -185,7 +185,7 @@ class History(dict[str, NDArray[np.float64]]):
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise TypeError: a history changes by `append` and `amend` only."""
-        raise TypeError("a History changes by append(row) and amend(values) only")
+        raise TypeError("a History changes by append(row), extend(columns) and amend(values) only")
 
     if not TYPE_CHECKING:
         __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
@@ -440,6 +440,13 @@ def _justify(cells: list[str]) -> list[str]:
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """Convert a row to floats; None becomes NaN."""
     return {name: _number(name, value) for name, value in row.items()}
+
+
+def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:
+    """The numbers of a column; those of a float64 array need no check one by one."""
+    if isinstance(name, str) and isinstance(values, np.ndarray) and values.dtype == np.float64 and values.ndim == 1:
+        return values.tolist()
+    return [_number(name, value) for value in values]
 
 
 def _number(name: Any, value: Any) -> float:
