@@ -339,10 +339,9 @@ class Optimizer(Configured, OwnsArrays):
         """
         steps, taken = self._hand_steps, 0
         if steps is not None and self._known_at == assignments.number:
-            taken = steps.step(theta, grad, 1 if steps.size <= STRETCH else _kernels.get_num_threads())
+            taken = steps.step(theta, grad, _threads(steps.size))
         if not taken:
-            steps = self._prepare(theta, grad)
-            taken = steps.step(theta, grad, 1 if steps.size <= STRETCH else _kernels.get_num_threads())
+            taken = self._prepare(theta, grad).step(theta, grad, _threads(theta.size))
         if taken == 2:
             check_finite_gradient(grad)
             raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
@@ -556,3 +555,8 @@ def _products(first: float, factors: Array) -> Array:
     chain = np.empty(len(factors) + 1)
     chain[0], chain[1:] = first, factors
     return np.multiply.accumulate(chain, out=chain)[1:]
+
+
+def _threads(n: int) -> int:
+    """For a step on n parameters by hand: those of a single tile are one work item."""
+    return 1 if n <= STRETCH else _kernels.get_num_threads()
