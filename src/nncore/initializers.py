@@ -72,13 +72,13 @@ class Initializer:
         TypeError
             For another dtype, or an `rng` that is not a Generator.
         """
-        shape = tuple(int(n) for n in np.atleast_1d(shape))
+        shape = tuple([int(n) for n in (shape if isinstance(shape, tuple) else np.atleast_1d(shape))])
         if not shape or min(shape) < 1:
             raise ValueError(f"shape must have sizes of at least 1, got {shape}")
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a Generator, np.random.default_rng(seed), got {type(rng).__name__}")
         dtype = np.dtype(dtype)
-        if dtype not in (np.dtype("float32"), np.dtype("float64")):
+        if dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         return np.ascontiguousarray(self.sample(shape, rng), dtype=dtype)
 

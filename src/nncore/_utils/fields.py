@@ -454,7 +454,8 @@ class Sealed:
     if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if not (name in self.__dict__ or name.startswith("_")) and self._takes_no_more():
+            own = self.__dict__
+            if "_made" in own and not (name in own or name.startswith("_")) and self._takes_no_more():
                 known = _assignable(self)
                 if name not in known:
                     same = next((field.name for field in _fields(type(self)) if field.argument == name), None)

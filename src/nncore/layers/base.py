@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import re
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ __all__ = ["Layer"]
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One array of a layer inside θ: filled by ``initializer``; ``regularized`` if a penalty on weights applies to it."""
 
     name: str
@@ -40,8 +39,7 @@ class Parameter:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """One array of a layer inside ``model.state``: kept, not trained; all ``initial`` at first."""
 
     name: str
@@ -130,8 +128,11 @@ class Layer(Configured):
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Assigned to, an array of a model, which is a view, takes the numbers. What the ops depend on is fixed."""
-            bound = self.__dict__.get(name)
-            if isinstance(bound, np.ndarray) and self.owner and name in self._views:
+            own = self.__dict__
+            bound = own.get(name)
+            if "_made" not in own:
+                object.__setattr__(self, name, value)
+            elif isinstance(bound, np.ndarray) and self.owner and name in self._views:
                 overwrite(f"{self.name}.{name}", bound, value)
             elif name in self._fixed:
                 raise AttributeError(
@@ -155,7 +156,7 @@ class Layer(Configured):
     @classmethod
     def default_name(cls) -> str:
         """The class's name in snake case."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z0-9])", "_", cls.__name__).lower()
+        return _snake_case(cls.__name__)
 
     def add_parameter(
         self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False
@@ -251,6 +252,11 @@ def unbound(layer: Layer) -> Layer:
         other.__dict__.pop(name, None)
     vars(other).update(owner=None, parameters={}, states={})  # declared anew in another model
     return other
+
+
+@functools.cache
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z][a-z0-9])", "_", name).lower()
 
 
 def _check_sizes(what: str, shape: Any) -> tuple[int, ...]:

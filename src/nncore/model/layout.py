@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -45,9 +44,9 @@ def name_layers(layers: Iterable[Layer]) -> None:
         kind = layer.default_name()
         counts[kind] += 1
         layer.name = layer.name or f"{kind}_{counts[kind]}"
-    twice, count = Counter(["input", *[layer.name for layer in layers]]).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"layer names must differ, got {shown(twice)} twice")
+    names = ["input", *[layer.name for layer in layers]]
+    if len(set(names)) < len(names):
+        raise ValueError(f"layer names must differ, got {shown(Counter(names).most_common(1)[0][0])} twice")
 
 
 def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -66,7 +65,7 @@ def _with_offsets(arrays: Mapping[str, Any], first: int) -> tuple[Mapping[str, A
     """Place parameters or states consecutively from offset ``first`` on; returns a read-only mapping and the end offset."""
     placed = {}
     for name, array in arrays.items():
-        placed[name], first = replace(array, offset=first), first + array.size
+        placed[name], first = array._replace(offset=first), first + array.size
     return MappingProxyType(placed), first
 
 
@@ -97,9 +96,9 @@ def draw(layers: Iterable[Layer], seed: int) -> None:
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, index)))
             values = initializer(parameter.shape, rng, view.dtype)
             if type(values) is not np.ndarray or values.shape != parameter.shape or values.dtype != view.dtype:
-                values = returned(_what(layer, name), values, parameter.shape)
-            with np.errstate(over="ignore"):
-                view[...] = values
+                with np.errstate(over="ignore"):
+                    values = returned(_what(layer, name), values, parameter.shape).astype(view.dtype)
+            view[...] = values
             if not _kernels.all_finite(view):
                 raise ValueError(
                     f"{_what(layer, name)} must return finite numbers, got NaN, or a number too large for {view.dtype}"

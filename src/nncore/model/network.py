@@ -108,6 +108,8 @@ class Network(Sealed):
             """Copy numbers assigned to a vector into it: the layers' arrays are views into the vectors."""
             if name in ("parameters", "gradients", "state") and name in self.__dict__:
                 overwrite(name, self.__dict__[name], value)
+            elif "_made" not in self.__dict__:
+                object.__setattr__(self, name, value)
             else:
                 super().__setattr__(name, value)
 

@@ -225,12 +225,14 @@ class Optimizer(Configured, OwnsArrays):
         """For each of `running` its product over all steps up to and including each of these."""
         return {name: _products(self.products[name], values[name]) for name in self.running}
 
-    def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
-        """Count `steps` steps as taken."""
+    def advance(self, steps: int, steps_per_epoch: int = 1, products: dict[str, float] | None = None) -> None:
+        """Count `steps` steps as taken; ``products``: the running products after them, where they are known."""
         steps = count("steps", steps, 0)
         if self.running and steps:
-            products = self.running_products(self.hyper_values(steps, steps_per_epoch))
-            vars(self)["products"] = {name: float(product[steps - 1]) for name, product in products.items()}
+            if products is None:
+                after = self.running_products(self.hyper_values(steps, steps_per_epoch))
+                products = {name: float(product[steps - 1]) for name, product in after.items()}
+            vars(self)["products"] = products
         if steps and (stretch := self._stretch(steps_per_epoch)):
             while self.stretches and self.stretches[-1][0] >= stretch[0]:
                 self.stretches.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ from nncore.training import metrics as metric_registry
 from nncore.training.dataset import Dataset
 from nncore.training.last_losses import LastLosses
 from nncore.training.metrics import Accuracy, LossMetric
-from nncore.training.step_program import StepProgram, TrainingSpec, evaluation_program, training_program
+from nncore.training.step_program import StepProgram, TrainingProgram, TrainingSpec, evaluation_program, training_program
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["BATCH_SIZE", "BaseTrainer"]
 
 Array = NDArray[Any]
+
+P = TypeVar("P", bound=StepProgram)
 
 BATCH_SIZE = 32
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
@@ -211,21 +213,17 @@ class BaseTrainer(OwnsArrays, Sealed):
         """What is trained with what, as it is now."""
         return TrainingSpec(self.model, self.loss, self.metrics, self.optimizer, self.regularizer, self.clip)
 
-    def _training_program(self, capacity: int, data: Dataset) -> StepProgram:
+    def _training_program(self, capacity: int, data: Dataset) -> TrainingProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
         return self._program(training_program, capacity, data)
 
-    def _program(
-        self, compile: Callable[[TrainingSpec, int, Dataset], StepProgram], capacity: int, data: Dataset
-    ) -> StepProgram:
+    def _program(self, compile: Callable[[TrainingSpec, int, Dataset], P], capacity: int, data: Dataset) -> P:
         asked = compile, capacity, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         if self._compiled.last[0] == asked:  # nothing has been assigned since
             return self._compiled.last[1]
         spec = self.spec
         with self._program_lock:
-            program: StepProgram = self._compiled.get(
-                (compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data)
-            )
+            program: P = self._compiled.get((compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data))
         if spec.is_own:
             self._compiled.last = asked, program
         return program

@@ -29,14 +29,13 @@ class Dataset:
     weights: Array | None = None  # (n,) float64: factors of the examples' losses
     chosen: Int64 | None = None  # the row of each example; None: every row is one
 
+    def __post_init__(self) -> None:
+        """``kinds``: which ops read inputs and targets, and their thresholds; programs are compiled for these."""
+        optional = ("sparse",) * self.sparse + ("weighted",) * (self.weights is not None)
+        self.kinds = (*[(targets.kind, targets.thresholds) for targets in self.targets], *optional)
+
     def __len__(self) -> int:
         return len(self.rows) if self.chosen is None else len(self.chosen)
-
-    @property
-    def kinds(self) -> tuple[Any, ...]:
-        """Which ops read inputs and targets, and their thresholds: programs are compiled for these."""
-        optional = ["sparse"] * self.sparse + ["weighted"] * (self.weights is not None)
-        return (*((targets.kind, targets.thresholds) for targets in self.targets), *optional)
 
     @property
     def sparse(self) -> bool:

@@ -15,10 +15,10 @@ from nncore._utils.interrupt import Interrupt
 from nncore.data.example_weights import example_weights
 from nncore.errors import DivergenceError
 from nncore.samplers import Examples, Sampler, checked_orders
-from nncore.schedules import Schedule
 from nncore.training.base import BaseTrainer
+from nncore.training.coming import noted
 from nncore.training.dataset import Dataset
-from nncore.training.step_program import StepProgram, coefficients
+from nncore.training.step_program import TrainingProgram
 
 __all__ = ["TrainingLoop"]
 
@@ -33,6 +33,14 @@ class Epochs(NamedTuple):
     number: int
     means: dict[str, Array]  # losses and metrics
     notes: dict[str, Array]  # hyper-parameters in the last step of each epoch; norms of the gradient
+
+
+class Portion(NamedTuple):
+    """What some steps in a row gave, a row per step."""
+
+    sums: Array  # (steps, columns + 1): of losses and metrics over the batch, last the penalty
+    norms: Array  # (steps, 3 or 0): what the clip noted
+    noted: Array  # (steps, names): hyper-parameters
 
 
 class Loop(Protocol):
@@ -66,7 +74,7 @@ class TrainingLoop:
         self.program = self._compiled()
         self.failure: DivergenceError | None = None
 
-    def _compiled(self) -> StepProgram:
+    def _compiled(self) -> TrainingProgram:
         """The program for the trainer as it is: a callback may have assigned something."""
         self.trainer._check_state()
         if self.trainer.loss is not self.loss:
@@ -89,13 +97,12 @@ class TrainingLoop:
                 self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
             )
         losses = np.empty(len(self.data)) if self.uses_losses else None
-        hyper = self._hyper_values(steps)
-        portions: list[tuple[Array, Array]] = []
+        portions: list[Portion] = []
         done = 0
         while done < steps and not self.failure:
             threads, wanted = tuner.next_call()
             portions.append(self.run_steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt))
-            done += len(portions[-1][0])
+            done += len(portions[-1].sums)
             if progress and epochs == 1:
                 progress(done / steps)
             if interrupt.pressed():
@@ -103,10 +110,11 @@ class TrainingLoop:
         whole = done // self.per_epoch
         if losses is not None and whole:
             self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)
-        sums, norms = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
-        sums, norms = sums[: whole * self.per_epoch], norms[: whole * self.per_epoch]
-        notes = {name: values[:whole] for name, values in hyper.items()} | self._norms(norms, whole)
-        return Epochs(whole, self.trainer.named("running_", self._means(sums, whole)), notes)
+        sums, norms, values = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
+        end = whole * self.per_epoch
+        last = values[self.per_epoch - 1 : end : self.per_epoch]  # of each epoch
+        notes = dict(zip(self._noted, last.T, strict=True)) | self._norms(norms[:end], whole)
+        return Epochs(whole, self.trainer.named("running_", self._means(sums[:end], whole)), notes)
 
     def _means(self, sums: Array, epochs: int) -> Array:
         """(columns + 1, epochs): means over the examples of what steps summed up, (steps, columns + 1); the penalty is last."""
@@ -116,11 +124,11 @@ class TrainingLoop:
             means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is a mean over steps
         return means.T
 
-    def _norms(self, noted: Array, epochs: int) -> dict[str, Array]:
+    def _norms(self, norms: Array, epochs: int) -> dict[str, Array]:
         """What the clip noted of each step, (steps, 3): the mean norm of the gradient, and the share of steps it acted in."""
-        if not noted.size:
+        if not norms.size:
             return {name: np.empty(0) for name in self._clip_columns}
-        squares, acted, large = noted.reshape(epochs, self.per_epoch, 3).transpose(2, 0, 1)
+        squares, acted, large = norms.reshape(epochs, self.per_epoch, 3).transpose(2, 0, 1)
         norm = np.where(np.isinf(squares), large, np.sqrt(squares))
         return dict(zip(self._clip_columns, (norm.mean(axis=1), (acted > 0).mean(axis=1)), strict=True))
 
@@ -148,14 +156,7 @@ class TrainingLoop:
 
     @property
     def _noted(self) -> list[str]:
-        """``lr`` and all that has a schedule."""
-        optimizer = self.trainer.optimizer
-        return [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
-
-    def _hyper_values(self, steps: int) -> dict[str, Array]:
-        """What is noted of the hyper-parameters, in the last step of each epoch."""
-        values = self.trainer.optimizer.hyper_values(steps, self.per_epoch)
-        return {name: values[name][self.per_epoch - 1 :: self.per_epoch] for name in self._noted}
+        return noted(self.trainer.optimizer)
 
     def _keep_losses(self, order: Array, losses: Array) -> None:
         """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""
@@ -169,14 +170,10 @@ class TrainingLoop:
     def run_steps(
         self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None,
         op_seconds: Array | None = None, interrupt: Interrupt | None = None,
-    ) -> tuple[Array, Array]:  # fmt: skip
-        """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
-        optimizer = self.trainer.optimizer
-        clock = optimizer.clock(self.per_epoch)
-        layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, clock)
-        table = coefficients(self.trainer.spec, count, self.per_epoch)
-        if layers.size:
-            table = np.hstack([table, layers])
+    ) -> Portion:  # fmt: skip
+        """Run ``count`` steps; of those that were completed the sums, what the clip noted, and the hyper-parameters."""
+        optimizer, coming = self.trainer.optimizer, self.program.coming
+        values = coming.take(count, self.per_epoch)
         offset = optimizer.step_count - first
         norms = np.empty((count, 3 if self.trainer.clip else 0))
         program, start = self.program.compiled.program, time.perf_counter()
@@ -185,19 +182,19 @@ class TrainingLoop:
             try:
                 done, sums = self.program.run(
                     self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
-                    order=order, coefficients=table, prepared=first > 0 and not optimizer.enter, step_offset=offset,
-                    threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
-                    stop=interrupt.pressed_twice if interrupt else None,
+                    order=order, coefficients=values.coefficients, prepared=first > 0 and not optimizer.enter,
+                    step_offset=offset, threads=threads, examples_out=losses, notes_out=norms if norms.size else None,
+                    op_seconds=op_seconds, stop=interrupt.pressed_twice if interrupt else None,
                 )  # fmt: skip
             except BaseException:  # from Python code in the network: the steps before it count, if the run began
                 if program.runs > runs:
-                    optimizer.advance(program.steps_done, self.per_epoch)
+                    coming.advance(program.steps_done, self.per_epoch)
                 raise
-            optimizer.advance(done, self.per_epoch)
+            coming.advance(done, self.per_epoch)
         self.program.tuner.record(threads, done, time.perf_counter() - start)
         if done < count and not (interrupt and interrupt.pressed_twice()):
             self.failure = self._diverged(first + done, sums[done])
-        return sums[:done], norms[:done]
+        return Portion(sums[:done], norms[:done], values.noted[:done])
 
     def close(self) -> None:
         """At the end of ``fit``: nothing to do."""

@@ -164,8 +164,8 @@ def _losses(run: TrainingLoop, steps: int, smoothing: float, divergence: float) 
     while len(losses) < steps and not run.failure:
         first = len(losses)
         threads, wanted = run.program.tuner.next_call()
-        sums, _ = run.run_steps(order, first, min(steps - first, wanted), threads)
-        for t, row in enumerate(sums, first):
+        portion = run.run_steps(order, first, min(steps - first, wanted), threads)
+        for t, row in enumerate(portion.sums, first):
             loss = float(row[:-1].sum() / rows[t % per_epoch] + row[-1])  # the twin has no metrics: all are penalties
             mean = smoothing * mean + (1 - smoothing) * loss
             smoothed = mean / (1 - smoothing ** (t + 1))

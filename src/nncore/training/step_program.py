@@ -21,10 +21,11 @@ from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
+from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
 from nncore.training.metrics import LossMetric
 
-__all__ = ["StepProgram", "TrainingSpec", "coefficients", "evaluation_program", "training_program"]
+__all__ = ["StepProgram", "TrainingProgram", "TrainingSpec", "evaluation_program", "training_program"]
 
 Array = NDArray[Any]
 Int64 = NDArray[np.int64]
@@ -66,13 +67,20 @@ class StepProgram:
     recording: ModelTape
     compiled: Compiled
     gathers: list[Op]  # of the loss's targets, of the metrics', of the weights
-    tuner: Autotuner
 
     def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
         """Run steps on this data: see ``Compiled.run``."""
         arrays = [*[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
         bind = self.recording.bind(data.rows) + [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
         return self.compiled.run(bind, examples=len(data), **run)
+
+
+@dataclass
+class TrainingProgram(StepProgram):
+    """A program of training steps."""
+
+    coming: ComingSteps
+    tuner: Autotuner
 
 
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
@@ -103,17 +111,19 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
     gathers, ops, records = _loss_ops(spec, recording, data)
     step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
     compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
-    return StepProgram(recording, compiled, gathers, Autotuner(recording.tape.parallel))
+    return StepProgram(recording, compiled, gathers)
 
 
-def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepProgram:
+def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> TrainingProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
-    columns = coefficients(spec, 1, 1).shape[1]
-    recording = ModelTape.training(spec.model, capacity, optimizer_columns=columns, sparse=data.sparse)
-    tape, model, optimizer = recording.tape, spec.model, spec.optimizer
+    model, optimizer, regularizer = spec.model, spec.optimizer, spec.regularizer
+    columns = optimizer.coefficients(1).shape[1]
+    proximal = regularizer is not None and regularizer.proximal
+    recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
+    tape = recording.tape
     gathers, ops, records = _loss_ops(spec, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
-    penalty, shrink, partials = _penalty_ops(spec, table)
+    penalty, shrink, partials = _penalty_ops(spec, table, columns)
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
@@ -123,8 +133,10 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepPr
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
 
     def moving_ops(kernel: str | None) -> list[Op]:
+        if kernel is None:
+            return []
         arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
-        return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))] if kernel else []
+        return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
     everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
@@ -134,29 +146,13 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepPr
     before = enter + recording.prepare()
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
-        tape,
-        step,
-        before=before,
-        after=leave,
-        commits=commits,
-        records=records,
-        partials=partials,
-        notes=notes,
-        stops=True,
+        tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
         exclusive=model.gradients_in_use,
-    )
-    return StepProgram(recording, compiled, gathers, Autotuner(recording.tape.parallel))
+    )  # fmt: skip
+    return TrainingProgram(recording, compiled, gathers, ComingSteps(optimizer, regularizer, tape), Autotuner(tape.parallel))
 
 
-def coefficients(spec: TrainingSpec, steps: int, steps_per_epoch: int) -> Array:
-    """The numbers of the next `steps` steps, a row each: the optimizer's, and last the learning rate if `shrink` needs it."""
-    optimizer, table = spec.optimizer, spec.optimizer.coefficients(steps, steps_per_epoch)
-    if spec.regularizer and spec.regularizer.proximal:
-        table = np.column_stack((table, optimizer.hyper_values(steps, steps_per_epoch)["lr"]))
-    return table
-
-
-def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], Array | None]:
+def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list[Op], list[Op], Array | None]:
     """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
     regularizer, model, optimizer = spec.regularizer, spec.model, spec.optimizer
     if not regularizer:
@@ -169,7 +165,7 @@ def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], 
     penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
     if not regularizer.proximal:
         return penalty, [], partials
-    iterate, lr_column = optimizer.iterate(model.parameters), optimizer.coefficients(1).shape[1]
+    iterate = optimizer.iterate(model.parameters)
     v, column = optimizer.lookahead() or (None, 0)
     moved = (iterate, None if v is None else model.parameters, proximal, v, table)
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
