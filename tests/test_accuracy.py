@@ -111,7 +111,7 @@ def test_two_numbers(loss: Any, low: float, high: float, rng: np.random.Generato
 def test_two_numbers_whose_difference_overflows(low: float, high: float, width: int) -> None:
     loss = nn.losses.SquaredError()
     rows = np.array([[low] * width, [high] * width], dtype="float32" if high < 1e300 else "float64")
-    assert loss.judged(loss.targets(rows, width, rows.dtype), "y").thresholds == (0, 0)
+    assert loss.for_accuracy(loss.targets(rows, width, rows.dtype), "y").thresholds == (0, 0)
 
 
 def test_a_constant_prediction_below_the_middle() -> None:

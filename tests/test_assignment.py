@@ -150,11 +150,11 @@ def test_freezing_counts_from_the_next_epoch_on(data: tuple[Array, Array]) -> No
     def freeze(trainer: nn.Trainer) -> None:
         trainer.model.layers[0].frozen = True
 
-    def make_normalised() -> nn.Trainer:
+    def make_normalized() -> nn.Trainer:
         model = nn.Sequential([nn.BatchNorm(), nn.Dense(3)], input_shape=4, dtype="float64", seed=1)
         return nn.Trainer(model, "softmax_cross_entropy", nn.SGD(lr=0.1))
 
-    through, apart = make_normalised(), make_normalised()
+    through, apart = make_normalized(), make_normalized()
     through.fit(*data, epochs=4, verbose=0, callbacks=[Assign(3, freeze)])
     apart.fit(*data, epochs=2, verbose=0)
     freeze(apart)

@@ -264,12 +264,12 @@ def test_callbacks_follow_an_assignment() -> None:
 @EACH
 def test_unknown_attributes_are_refused(cls: type) -> None:
     instance = cls(**arguments(cls))
-    with pytest.raises(AttributeError, match="colour"):
-        instance.colour = "red"
+    with pytest.raises(AttributeError, match="color"):
+        instance.color = "red"
     if cls is so.ScipyMinimize:  # whose other arguments are the method's
         return
-    with pytest.raises(TypeError, match="colour"):
-        cls(**arguments(cls), colour="red")
+    with pytest.raises(TypeError, match="color"):
+        cls(**arguments(cls), color="red")
     for name in ("slots", "kernel", "name", "l1") if not issubclass(cls, (nn.Layer, nn.ElasticNet, nn.L1)) else ():
         if name not in fields.arguments(cls) and hasattr(type(instance), name):
             with pytest.raises(AttributeError):
@@ -323,7 +323,7 @@ def test_copies_keep_everything(cls: type) -> None:
         assert type(other) is cls
         assert described(other) == described(instance)
         with pytest.raises(AttributeError):
-            other.colour = "red"
+            other.color = "red"
 
 
 def test_equal_arguments_make_equal_values() -> None:
@@ -356,8 +356,8 @@ def test_copies_of_a_subclass_of_sequential() -> None:
         assert other.notes == [1]
         assert np.array_equal(other.parameters, net.parameters), name
         assert other.parameters is not net.parameters, name
-        with pytest.raises(AttributeError, match="colour"):
-            other.colour = "red"
+        with pytest.raises(AttributeError, match="color"):
+            other.color = "red"
     assert copies["deepcopy"].notes is not net.notes
 
 

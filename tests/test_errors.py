@@ -581,7 +581,7 @@ FOREIGN: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "trainer's rate": (lambda: nn.Trainer(make(), "hinge", lr=0.1), ["Trainer", "'lr'", "of the optimizer"]),  # type: ignore[call-arg]
     "layer": (lambda: nn.Sequential([nn.Dense(1)], input_dim=3), ["Sequential", "'input_dim'", "input_shape"]),  # type: ignore[call-arg]
     "restore": (lambda: nn.EarlyStopping(restore_best_weights=True), ["EarlyStopping", "restore_best"]),  # type: ignore[call-arg]
-    "no such thing": (lambda: nn.Adam(colour=3), ["Adam", "'colour'", "It has lr, betas, eps"]),  # type: ignore[call-arg]
+    "no such thing": (lambda: nn.Adam(color=3), ["Adam", "'color'", "It has lr, betas, eps"]),  # type: ignore[call-arg]
     "newton": (lambda: nn.second_order.LBFGS(memry=3), ["LBFGS", "'memry'", "'memory'"]),
     "mse": (lambda: nn.Trainer(make(), "mse"), ["loss", "'mse'", "it is 'mean_squared_error'"]),
     "MSE": (lambda: nn.Trainer(make(), "MSE"), ["loss", "'MSE'", "it is 'mean_squared_error'"]),
@@ -608,8 +608,8 @@ def test_arguments_are_explained_only_where_one_is_unknown() -> None:
             super().__init__(**rest)
             self.size = [*size]  # type: ignore[misc]
 
-    with pytest.raises(TypeError, match="Mine has no argument 'colour'"):
-        Mine([1], colour=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Mine has no argument 'color'"):
+        Mine([1], color=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="iterable"):
         Mine(3, name="a")
     assert str(inspect.signature(nn.Dropout)).startswith("(rate: 'float'")
@@ -626,7 +626,7 @@ def test_arguments_are_explained_only_where_one_is_unknown() -> None:
         (lambda: nn.Trainer(make(), "hinge"), "optimiser", ["Trainer", "did you mean 'optimizer'"]),
         (lambda: nn.Trainer(make(), "hinge"), "lr", ["of the optimizer"]),
         (lambda: make(), "paramters", ["Sequential", "'parameters'"]),
-        (lambda: make(), "colour", ["It has", "parameters", "input_scaler", "target_scaler"]),
+        (lambda: make(), "color", ["It has", "parameters", "input_scaler", "target_scaler"]),
         (lambda: make(), "input_scalar", ["'input_scaler'"]),
         (lambda: nn.Dropout(0.5), "rte", ["Dropout", "did you mean 'rate'"]),
         (lambda: nn.Dense(3), "weight_initt", ["Dense", "'weight_init'"]),
@@ -654,9 +654,9 @@ def test_attributes_that_may_be_set() -> None:
     class MySGD(nn.SGD):
         def __init__(self) -> None:
             super().__init__()
-            self.colour = "red"
+            self.color = "red"
 
-    MySGD().colour = "blue"
+    MySGD().color = "blue"
 
     class Keeps(nn.Layer):
         def forward(self, x: Array, training: bool) -> Array:
@@ -675,8 +675,8 @@ def test_attributes_that_may_be_set() -> None:
 
     layer, callback, loss = Keeps(), Counts(), Mine()
     model = nn.Sequential([nn.Dense(3), layer], INPUTS)
-    loss.colour = "red"  # type: ignore[attr-defined]
+    loss.color = "red"  # type: ignore[attr-defined]
     nn.Trainer(model, loss).fit(X, LABELS, callbacks=[callback], verbose=0)
-    layer.colour = callback.colour = "red"  # type: ignore[attr-defined]
+    layer.color = callback.color = "red"  # type: ignore[attr-defined]
     assert callback.begun
     assert len(layer.seen)

@@ -314,7 +314,7 @@ def test_every_place_is_as_frequent(by: str) -> None:
     assert 1e-3 < stats.chi2(36).sf(statistic) < 1 - 1e-3
 
 
-def test_neighbouring_seeds_and_epochs_are_independent() -> None:
+def test_neighboring_seeds_and_epochs_are_independent() -> None:
     """The number of places in which two permutations agree has mean 1 and variance 1."""
     for other in (shuffled_orders(50, 2000, 1, 1), shuffled_orders(50, 2000, 2, 0)):
         agree = (shuffled_orders(50, 2000, 1, 0) == other).sum(axis=1)

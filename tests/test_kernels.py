@@ -625,8 +625,8 @@ def untested() -> set[str]:
     optimizers = tuple(name.removesuffix("update") for name in _kernels.op_names() if name.endswith("_update"))
     names = {name for name in _kernels.op_names() if not name.startswith(optimizers)}
     names = {name for name in names if not name.startswith(("simple_rnn", "gru", "dense_steps"))}  # in test_recurrent.py
-    normalising = ("batch_norm", "batch_renorm", "group_norm", "rms_norm", "weight_norm")  # in test_normalisation.py
-    names = {name for name in names if not name.startswith(normalising)}
+    normalizing = ("batch_norm", "batch_renorm", "group_norm", "rms_norm", "weight_norm")  # in test_normalization.py
+    names = {name for name in names if not name.startswith(normalizing)}
     names -= {"penalty", "clip_value", "square_sum", "clip_factor", "scale_gradient"}  # in test_executor.py
     noise = ("dropout", "scaled", "gaussian", "shakeout", "whiteout")
     names -= {name for name in names if name.startswith(noise)}  # in test_stochastic.py and test_weight_noise.py

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import arguments
-from helpers.layers import CASES, MAKE, NEIGHBOURS, TARGETS, classes, each_activation, input_shape, loss_model
+from helpers.layers import CASES, MAKE, NEIGHBORS, TARGETS, classes, each_activation, input_shape, loss_model
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -46,9 +46,9 @@ def assert_gradients(model: nn.Sequential, X: Array, y: Array, loss: Any) -> Non
 
 
 @each_activation
-@pytest.mark.parametrize("place", NEIGHBOURS)
+@pytest.mark.parametrize("place", NEIGHBORS)
 def test_gradients_with_a_random_upstream(activation: str, place: str, rng: np.random.Generator) -> None:
-    model = nn.Sequential(NEIGHBOURS[place](MAKE[activation]), input_shape=4, dtype="float64", seed=3)
+    model = nn.Sequential(NEIGHBORS[place](MAKE[activation]), input_shape=4, dtype="float64", seed=3)
     model.parameters[...] = rng.normal(0, 0.7, model.parameters.size)
     r = rng.standard_normal((ROWS, *model.output_shape))
     assert_gradients(model, rng.standard_normal((ROWS, 4)), r, PythonLoss(upstream))

@@ -287,12 +287,12 @@ def test_zoneout_keeps_what_the_generator_says(cell: str, rng: np.random.Generat
     assert not kept(model, X, training=False).any()
     # Binomial: the share of 15 600 draws has a deviation of √(0.35 · 0.65 / 15600) = 0.0038.
     assert abs(want.mean() - 0.35) < 4 * 0.0038
-    # The draws at neighbouring steps, units and rows, of other layers, seeds and steps of the training, go together by chance.
+    # The draws at neighboring steps, units and rows, of other layers, seeds and steps of the training, go together by chance.
     others = [zoneout_keep(0.35, (200, 6, 13), **kw) for kw in (
         {"seed": 7, "layer": 1}, {"seed": 8, "layer": 2}, {"seed": 7, "layer": 2, "step": 1},
     )]  # fmt: skip
-    neighbours = [np.roll(want, 1, axis) for axis in range(3)]
-    for other in others + neighbours:
+    neighbors = [np.roll(want, 1, axis) for axis in range(3)]
+    for other in others + neighbors:
         assert abs(np.corrcoef(want.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(want.size)
 
 

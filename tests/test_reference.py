@@ -122,8 +122,8 @@ def test_losses_are_finite_on_extreme_logits(rng: np.random.Generator) -> None:
     y = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
     for d in (np.array([[1.0, 0, 0], [0, 1, 0]]), np.array([[0, 1.0, 0], [1, 0, 0]])):
         labels = d.argmax(axis=1)
-        soft, labelled = reference.softmax_cross_entropy(y, d), reference.softmax_cross_entropy_labels(y, labels)
-        for a, b in zip(soft, labelled, strict=True):
+        soft, labeled = reference.softmax_cross_entropy(y, d), reference.softmax_cross_entropy_labels(y, labels)
+        for a, b in zip(soft, labeled, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-15)
         assert all(np.isfinite(a).all() for a in (*soft, *reference.sigmoid_cross_entropy(y, d)))
     np.testing.assert_allclose(reference.softmax_cross_entropy_labels(y, np.array([1, 0]))[0], [2e4, 2e4 + np.log(2)])

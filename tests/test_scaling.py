@@ -72,13 +72,13 @@ def test_min_max_scaler_against_sklearn(ends: tuple[float, float], gaps: bool, X
 
 
 def test_decorrelate_against_sklearn(X: Array) -> None:
-    """Whitened principal components of standardised columns; they divide by n − 1."""
+    """Whitened principal components of standardized columns; they divide by n − 1."""
     PCA = pytest.importorskip("sklearn.decomposition").PCA
-    standardised = StandardScaler().fit_transform(X)
-    theirs = PCA(whiten=True, svd_solver="full").fit(standardised)
+    standardized = StandardScaler().fit_transform(X)
+    theirs = PCA(whiten=True, svd_solver="full").fit(standardized)
     ours = Decorrelate().fit(X)
     np.testing.assert_allclose(ours.explained_variance_, theirs.explained_variance_ * (199 / 200), rtol=1e-10)
-    want = theirs.transform(standardised) * np.sqrt(200 / 199)
+    want = theirs.transform(standardized) * np.sqrt(200 / 199)
     got = ours.transform(X)
     np.testing.assert_allclose(np.abs(got), np.abs(want), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(ours.mean_, X.mean(axis=0), rtol=1e-13)

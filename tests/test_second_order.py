@@ -53,17 +53,17 @@ class Bowl:
         q = np.linalg.qr(rng.normal(size=(n, n)))[0]
         values = np.geomspace(1, condition, n)
         self.matrix, self.root = (q * values) @ q.T, np.sqrt(values)[:, None] * q.T
-        self.centre, self.start = rng.normal(size=n), rng.normal(size=n)
+        self.center, self.start = rng.normal(size=n), rng.normal(size=n)
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
-        away = theta - self.centre
+        away = theta - self.center
         return 0.5 * away @ self.matrix @ away, self.matrix @ away
 
     def hessian(self, theta: Array) -> Array:
         return self.matrix
 
     def residuals_and_jacobian(self, theta: Array) -> tuple[Array, Array]:
-        return self.root @ (theta - self.centre), self.root
+        return self.root @ (theta - self.center), self.root
 
 
 class Products:
@@ -101,7 +101,7 @@ def test_arrives_in_a_bowl(name: str, n: int) -> None:
     f = Bowl(n)
     walk = OPTIMIZERS[name]().minimize(f, f.start, steps=300)
     # SciPy's own rule ends L-BFGS-B at a relative reduction of 2e-9; damping of 1 shrinks the error by half a step at least
-    assert np.abs(walk.theta[-1] - f.centre).max() < (1e-3 if name == "scipy_minimize" else 1e-9)
+    assert np.abs(walk.theta[-1] - f.center).max() < (1e-3 if name == "scipy_minimize" else 1e-9)
 
 
 @pytest.mark.parametrize("name", GRADIENTS_ONLY)
@@ -132,7 +132,7 @@ def test_leaves_a_saddle(name: str) -> None:
 def test_newton_takes_one_step_on_a_quadratic(n: int, seed: int) -> None:
     f = Bowl(n, condition=50.0, seed=seed)
     walk = Newton().minimize(f, f.start, steps=1)
-    assert np.abs(walk.theta[-1] - f.centre).max() < 1e-12
+    assert np.abs(walk.theta[-1] - f.center).max() < 1e-12
 
 
 def test_newton_doubles_the_digits() -> None:
@@ -319,7 +319,7 @@ def test_bfgs_learns_the_inverse_hessian() -> None:
     optimizer = BFGS()
     optimizer.init_state(5, "float64")
     theta, secants = f.start.copy(), 0
-    while np.linalg.norm(theta - f.centre) > 1e-8:
+    while np.linalg.norm(theta - f.center) > 1e-8:
         before = theta.copy()
         optimizer.step(theta, f)
         inverse, y = optimizer.state["inverse"], f.matrix @ (theta - before)
@@ -366,9 +366,9 @@ def test_lbfgs_direction_is_that_of_the_matrix(rng: np.random.Generator) -> None
 
 def test_truncated_newton_is_newton_where_the_region_is_wide() -> None:
     f = Bowl(20, condition=30.0)
-    # the forcing term makes the solve inexact; near the centre it is ever more exact
+    # the forcing term makes the solve inexact; near the center it is ever more exact
     walk = TruncatedNewton(radius=100.0).minimize(f, f.start, steps=14)
-    assert np.abs(walk.theta[-1] - f.centre).max() < 1e-9
+    assert np.abs(walk.theta[-1] - f.center).max() < 1e-9
     assert (walk.history["hessian_products"] <= 20).all()
     assert not walk.history["negative_curvature"].any()
 

@@ -118,7 +118,7 @@ def test_newton_finds_the_optimum_of_scikit_learn() -> None:
     X, y = sklearn.datasets.load_breast_cancer(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     strength = 1e-2
-    # scikit-learn minimises ½‖w‖² + C Σ l, we the mean of l + ½ strength ‖w‖²
+    # scikit-learn minimizes ½‖w‖² + C Σ l, we the mean of l + ½ strength ‖w‖²
     theirs = LogisticRegression(C=1 / (strength * len(X)), tol=1e-12, max_iter=1000, solver="newton-cholesky").fit(X, y)
     model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=30, dtype="float64")
     trainer = nn.Trainer(model, loss="sigmoid_cross_entropy", optimizer=Newton(tol=1e-12), regularizer=nn.L2(strength))

@@ -205,7 +205,7 @@ FACTORS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", FACTORS)
 def test_wrong_factors_of_a_sampler(kind: str, rng: np.random.Generator) -> None:
     class Own(nn.samplers.Shuffled):
-        weighs = True
+        reweights = True
 
         def factors(self, examples: Any) -> Any:
             return FACTORS[kind][0]

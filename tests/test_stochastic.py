@@ -78,7 +78,7 @@ def test_each_part_of_the_address_matters() -> None:
 
 
 def test_normal_numbers() -> None:
-    """The first four moments of 10⁶ numbers, within four standard errors; neighbours and pairs are not correlated."""
+    """The first four moments of 10⁶ numbers, within four standard errors; neighbors and pairs are not correlated."""
     n = 1_000_000
     z = reference.random_normal(n, seed=11)
     for power, (mean, variance) in {1: (0, 1), 2: (1, 2), 3: (0, 15), 4: (3, 96)}.items():

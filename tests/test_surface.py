@@ -104,7 +104,7 @@ def test_pictures_with_the_same_limits_have_the_same_colors(tmp_path: Path) -> N
     pyplot.close("all")
 
 
-def test_principal_plane_of_a_walk(rng: np.random.Generator) -> None:
+def test_principal_plane_of_a_trajectory(rng: np.random.Generator) -> None:
     plane, coordinates = np.linalg.qr(rng.normal(size=(17, 2)))[0].T, rng.normal(size=(20, 2)) * [5, 1]
     walk = 3.0 + coordinates @ plane + 1e-3 * rng.normal(size=(20, 17))
     directions, explained = principal_directions(walk)

@@ -153,7 +153,7 @@ def test_every_tangent_kernel_is_covered() -> None:
     """Each activation and each loss has one: the cases above come from the tables of their kernels."""
     ours = {f"{name}_tangent_backward" for name in kernels.ACTIVATIONS} | {f"{name}_tangent" for name in kernels.LOSSES}
     ours |= {f"dense_tangent_{name}" for name in ("forward", "backward_input", "backward_weight")}
-    elsewhere = (  # in test_tangent_normalisation.py, test_tangent_layers.py, test_tangent_recurrent.py
+    elsewhere = (  # in test_tangent_normalization.py, test_tangent_layers.py, test_tangent_recurrent.py
         "batch_norm", "group_norm", "rms_norm", "weight_norm", "simple_rnn", "gru", "dense_steps",
     )  # fmt: skip
     on_rows = {name for name in _kernels.op_names() if _kernels.op_table().declaration(name).sizes == ("width",)}
@@ -237,11 +237,11 @@ def net(hidden: list[nn.Layer], seed: int = 3, width: int = 3, dtype: str = "flo
     return model
 
 
-@pytest.mark.parametrize("place", layers.NEIGHBOURS)
+@pytest.mark.parametrize("place", layers.NEIGHBORS)
 @layers.each_activation
 def test_products_by_differences(activation: str, place: str, rng: np.random.Generator) -> None:
     """H v, G v, J v and Jᵀ u of every activation, in every place of a network."""
-    model = nn.Sequential(layers.NEIGHBOURS[place](layers.MAKE[activation]), input_shape=4, dtype="float64", seed=3)
+    model = nn.Sequential(layers.NEIGHBORS[place](layers.MAKE[activation]), input_shape=4, dtype="float64", seed=3)
     X = rng.standard_normal((ROWS, 4))
     if not model.parameters.size:
         with pytest.raises(ValueError, match="model must have parameters"):
@@ -273,7 +273,7 @@ def test_products_of_every_loss(loss: str, kind: str, rng: np.random.Generator) 
     targets = LOSSES[loss]().targets(y, 4, np.float64)
     d, name = targets.array, loss + "_labels" * (targets.labels and not targets.one_hot)
     if targets.one_hot:
-        off, on = LOSSES[loss].off_on
+        off, on = LOSSES[loss].one_hot_values
         d = off + (on - off) * np.eye(4)[d]
     want = np.einsum("rjn,rj->n", J, getattr(reference, f"{name}_tangent")(ty, out, d))
     np.testing.assert_allclose(model.gauss_newton_product(X, y, loss, v), want, rtol=1e-10, atol=1e-12)
@@ -489,7 +489,7 @@ def test_a_large_batch_goes_in_chunks(rng: np.random.Generator, monkeypatch: pyt
     assert linearization.chunk_rows(model, 130) == 44
     for got, want in zip(everything(), at_once, strict=True):
         assert_relative(got, want, 1e-14)
-    monkeypatch.setattr(type(model.layers[1]), "couples_rows", True)
+    monkeypatch.setattr(type(model.layers[1]), "batch_dependent", True)
     assert linearization.chunk_rows(model, 200) == 200
 
 

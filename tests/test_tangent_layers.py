@@ -1,4 +1,4 @@
-"""The R-operator through weight normalisation and a penalty on activations; and which layers have it at all."""
+"""The R-operator through weight normalization and a penalty on activations; and which layers have it at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weight normalisation: its twin, PyTorch, and initialisation from data."""
+"""Weight normalization: its twin, PyTorch, and initialization from data."""
 
 from __future__ import annotations
 

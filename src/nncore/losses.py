@@ -49,7 +49,7 @@ class Targets:
 
     array: Array
     one_hot: bool = False  # labels that a gather op expands to rows
-    levels: Levels | None = None  # interpretation of rows as classes; see `Loss.judged`
+    levels: Levels | None = None  # interpretation of rows as classes; see `Loss.for_accuracy`
     thresholds: tuple[float, float] | None = None  # of outputs and of targets, if each output is an independent yes or no
 
     @property
@@ -85,8 +85,8 @@ class Loss(Value):
     name: ClassVar[str]
     threshold: ClassVar[float | None] = None  # of an output, between "no" and "yes"; None: the mean of the two target values
     domain: ClassVar[str] = ""  # valid outputs, if restricted
-    applies: ClassVar[str] = ""  # the activation that the loss includes, which must not precede it
-    off_on: ClassVar[tuple[float, float]] = (0.0, 1.0)  # values of the rows made from labels
+    fused_activation: ClassVar[str] = ""  # an activation that is part of the loss and must not precede it
+    one_hot_values: ClassVar[tuple[float, float]] = (0.0, 1.0)  # values of the rows made from labels
 
     @property
     def constants(self) -> tuple[float, ...]:
@@ -114,7 +114,7 @@ class Loss(Value):
     def check_rows(self, rows: Array, argument: str) -> None:
         """Raise if a target is outside the loss's domain."""
 
-    def judged(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
+    def for_accuracy(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
         """The targets with the information needed for accuracy; raises if they do not determine classes.
 
         Labels, and rows that sum to 1 ("no" counted as 0 and "yes" as 1), name one class, the largest. In other rows each
@@ -135,7 +135,7 @@ class Loss(Value):
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
         """The values of "no" and "yes" in targets."""
-        return self.off_on
+        return self.one_hot_values
 
     def convert_rows(self, rows: Array) -> Array:
         """Convert valid targets to the form of the op."""
@@ -144,7 +144,7 @@ class Loss(Value):
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
         """Record the gather op and the loss op. Returns both and the per-example losses."""
         losses = np.zeros(tape.capacity)
-        gather, d = gather_targets(tape, targets, y.width, self.off_on)
+        gather, d = gather_targets(tape, targets, y.width, self.one_hot_values)
         kernel = self.kernel_for(targets)
         if kernel.endswith("_labels") != (targets.kind == "labels"):
             raise TypeError(f"{type(self).__name__} must make of targets what op {kernel} reads, got {targets.kind}")
@@ -235,7 +235,7 @@ class Hinge(Loss):
 
     name = "hinge"
     threshold = 0.0
-    off_on = (-1.0, 1.0)
+    one_hot_values = (-1.0, 1.0)
 
     def check_rows(self, rows: Array, argument: str) -> None:
         if not np.isin(rows, (-1.0, 0.0, 1.0)).all():
@@ -306,7 +306,7 @@ class SigmoidCrossEntropy(_Probability):
     """
 
     name = "sigmoid_cross_entropy"
-    applies = "sigmoid"
+    fused_activation = "sigmoid"
     threshold = 0.0
 
 
@@ -327,7 +327,7 @@ class SoftmaxCrossEntropy(_Distribution):
     """
 
     name = "softmax_cross_entropy"
-    applies = "softmax"
+    fused_activation = "softmax"
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
@@ -390,7 +390,7 @@ class PythonLoss(Loss):
 
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
         losses = np.zeros(tape.capacity)
-        gather, d = gather_targets(tape, targets, y.width, self.off_on)
+        gather, d = gather_targets(tape, targets, y.width, self.one_hot_values)
 
         def loss(rows: int) -> None:
             result = self.function(read_only(y.value[:rows]), read_only(d[:rows]))
@@ -456,11 +456,11 @@ def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted:
     return [gather] if weight is None else [gather, Op("rows", "gather_weights", (weight, None))], op, values
 
 
-def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:
+def gather_targets(tape: Tape, targets: Targets, width: int, one_hot_values: tuple[float, float]) -> tuple[Op, Array]:
     """The op that gathers the batch's targets into the arena (each run binds its targets), and its output array."""
     if targets.one_hot:
         rows = tape.array(width)
-        return Op("rows", "gather_one_hot", (rows, None), (width,), off_on), rows
+        return Op("rows", "gather_one_hot", (rows, None), (width,), one_hot_values), rows
     if targets.labels:
         labels = np.zeros(tape.capacity, dtype=np.int64)
         return Op("rows", "gather_labels", (labels, None), (width,)), labels

@@ -58,7 +58,7 @@ class Sampler(Value):
     uses_labels, uses_losses : bool
         Whether `Examples` must hold labels or losses. A sampler that uses losses starts with one evaluation pass over the data;
         afterwards each example keeps the loss of its last step.
-    weighs : bool
+    reweights : bool
         Whether the sampler multiplies the losses by factors.
 
     Examples
@@ -76,7 +76,7 @@ class Sampler(Value):
     name: ClassVar[str] = "sampler"
     uses_labels: ClassVar[bool] = False
     uses_losses: ClassVar[bool] = False
-    weighs: ClassVar[bool] = False
+    reweights: ClassVar[bool] = False
 
     def order(self, examples: Examples, epoch: int) -> Int64:
         """The example at each position of an epoch (counted from 1): (count,) indices from 0 to count − 1."""
@@ -88,7 +88,7 @@ class Sampler(Value):
         return _table(rows, self, examples.count, epochs)
 
     def factors(self, examples: Examples) -> Float64:
-        """The factor (count,) on the loss of each example, for a sampler that ``weighs``."""
+        """The factor (count,) on the loss of each example, for a sampler that ``reweights``."""
         return np.ones(examples.count)
 
     def take(self, chosen: Int64, count: int) -> Sampler:
@@ -282,7 +282,7 @@ class ImportanceSampling(Sampler):
 
     name = "importance_sampling"
     uses_losses = True
-    weighs = True
+    reweights = True
 
     mix: Number = Number(above=0, most=1)
 

@@ -22,7 +22,7 @@ MAKE |= {
     "gelu_tanh": lambda: nn.GELU("tanh"),
 }
 each_activation = pytest.mark.parametrize("activation", MAKE)
-NEIGHBOURS: dict[str, Callable[[Callable[[], nn.Layer]], list[nn.Layer]]] = {
+NEIGHBORS: dict[str, Callable[[Callable[[], nn.Layer]], list[nn.Layer]]] = {
     "between two dense": lambda act: [nn.Dense(6), act(), nn.Dense(3)],
     "first": lambda act: [act(), nn.Dense(3)],
     "last": lambda act: [nn.Dense(5), act()],

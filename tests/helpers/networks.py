@@ -52,7 +52,7 @@ def numbers(n: int = 40, seed: int = 4) -> tuple[Array, Array]:
     return X, np.column_stack([1000 + 50 * np.tanh(z[:, 0]), -3 + 0.1 * z[:, 1] * z[:, 2]])
 
 
-# ---- averages, normalisation, noise, clip, penalty and schedule
+# ---- averages, normalization, noise, clip, penalty and schedule
 
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "ema": lambda opt: nn.EMA(opt, decay=0.9),

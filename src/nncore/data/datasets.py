@@ -118,7 +118,7 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
 def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
     """First y = 2x, then y = −x, both at x = 1, 2, …, points.
 
-    Taken in this order, mini-batches pull a linear model towards 2x and then towards −x in each epoch; shuffled, it
+    Taken in this order, mini-batches pull a linear model toward 2x and then toward −x in each epoch; shuffled, it
     settles near the least-squares line y = x/2.
 
     Parameters

@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 class Scaler(Configured):
-    """Base of the scalers: an invertible map of the features, learnt from data.
+    """Base of the scalers: an invertible map of the features, learned from data.
 
     An array has shape (n, ...): all numbers of an example are its features; a 1-D array has one feature. float32 stays float32,
     but is computed in float64. The names are scikit-learn's, so that a scaler works in its pipelines.
@@ -87,7 +87,7 @@ class Scaler(Configured):
     # --- fitting and applying
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        """Learn from X; what was learnt before is forgotten. Returns the scaler; ``y`` is not used.
+        """Learn from X; what was learned before is forgotten. Returns the scaler; ``y`` is not used.
 
         Raises
         ------

@@ -185,7 +185,7 @@ class Layer(Configured):
         return None
 
     @property
-    def couples_rows(self) -> bool:
+    def batch_dependent(self) -> bool:
         """Whether, in training, a row's output depends on the other rows, so that a batch cannot be cut in chunks."""
         return False
 

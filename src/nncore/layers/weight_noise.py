@@ -201,7 +201,7 @@ class MultiplicativeWhiteout(_Whiteout):
         (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
 
     E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j h_j² v_j: the noise acts as a penalty on |w|^(2−γ), from ridge
-    (γ = 0) over lasso (γ = 1) towards counting weights (γ → 2). λ adds a ridge.
+    (γ = 0) over lasso (γ = 1) toward counting weights (γ → 2). λ adds a ridge.
 
     Parameters
     ----------

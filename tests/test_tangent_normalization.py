@@ -1,4 +1,4 @@
-"""The R-operator through normalisation: kernels against their twins, twins against differences, products against PyTorch."""
+"""The R-operator through normalization: kernels against their twins, twins against differences, products against PyTorch."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ def network(layers: list[nn.Layer], shape: tuple[int, ...], rng: np.random.Gener
     model.parameters[...] = rng.normal(0, 0.3, model.parameters.size)
     for layer in model.layers:
         if "weight" in layer.parameters and not isinstance(layer, nn.Dense):
-            layer.weight[...] += 1  # a γ near 0 would make the next normalisation, and its differences, ill-conditioned
+            layer.weight[...] += 1  # a γ near 0 would make the next normalization, and its differences, ill-conditioned
     model.state[...] = rng.uniform(0.5, 2, model.state.size)
     return model
 

@@ -1,4 +1,4 @@
-"""Normalisation layers: against their NumPy twins, PyTorch and central differences; and what is done with their statistics."""
+"""Normalization layers: against their NumPy twins, PyTorch and central differences; and what is done with their statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.normalization import data, gradients, normalised, upstream
+from helpers.normalization import data, gradients, normalized, upstream
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -311,7 +311,7 @@ def test_bits_do_not_depend_on_threads(dtype: str, rng: np.random.Generator) -> 
     assert results[0] == results[1] == results[2]
 
 
-# --- batch renormalisation
+# --- batch renormalization
 
 
 def test_batch_renorm_against_its_formulas(rng: np.random.Generator) -> None:
@@ -419,7 +419,7 @@ def test_a_schedule_below_its_limit_is_refused(rng: np.random.Generator) -> None
 
 def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((17, 3)), rng.standard_normal((17, 1))
-    model, _ = normalised(rng)
+    model, _ = normalized(rng)
     trainer = nn.Trainer(model, "squared_error")
     before = model.parameters.copy(), model.state.copy()
     with pytest.raises(ValueError, match="17 rows in batches of 8 has 1; last_batch='merge' joins it"):
@@ -439,7 +439,7 @@ def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) 
 def test_a_merged_batch_is_the_same_step(rng: np.random.Generator) -> None:
     """17 rows in batches of 8: steps on rows 0–7 and 8–16."""
     X, y = rng.standard_normal((17, 3)), rng.standard_normal((17, 1))
-    (merged, _), (apart, _) = normalised(rng), normalised(rng)
+    (merged, _), (apart, _) = normalized(rng), normalized(rng)
     trainer = nn.Trainer(merged, "squared_error", nn.SGD(lr=0.1))
     history = trainer.fit(X, y, epochs=3, batch_size=8, last_batch="merge", shuffle=False, verbose=0)
     other = nn.Trainer(apart, "squared_error", nn.SGD(lr=0.1))
@@ -490,7 +490,7 @@ def test_instance_norm_is_saved(tmp_path: Path, rng: np.random.Generator) -> Non
 
 
 def test_the_best_epoch_brings_its_statistics_back(rng: np.random.Generator) -> None:
-    model, _ = normalised(rng)
+    model, _ = normalized(rng)
     X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
     states = []
     keep = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: states.append(trainer.model.state.copy()))
@@ -502,7 +502,7 @@ def test_the_best_epoch_brings_its_statistics_back(rng: np.random.Generator) -> 
 
 
 def test_initialize_resets_statistics(rng: np.random.Generator) -> None:
-    model, layer = normalised(rng)
+    model, layer = normalized(rng)
     nn.Trainer(model, "squared_error").fit(rng.normal(2, 3, (24, 3)), np.zeros(24), verbose=0)
     model.initialize()
     assert np.array_equal(layer.running_mean, np.zeros(3))
