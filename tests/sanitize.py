@@ -1,4 +1,4 @@
-"""Builds a copy of the package under AddressSanitizer and UBSan and runs the kernel tests on it: `make sanitize`."""
+"""Build a copy of the package under AddressSanitizer and UBSan and run the kernel tests on it: `make sanitize`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main() -> int:
         where = "import nncore; print(nncore.__file__)"
         subprocess.run([sys.executable, "-c", where], cwd=folder, env=environment, check=True)
         tests = [str(copy / "tests" / name) for name in TESTS]
-        chosen = "not torch and not one_element_short"  # the sanitizer would end that, not a signal
+        chosen = "not torch and not one_element_short"  # there the sanitizer, not a signal, would end the process
         run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen, *tests]
         return subprocess.run(run, cwd=copy, env=environment).returncode
 

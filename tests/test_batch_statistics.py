@@ -1,4 +1,4 @@
-"""Statistics of batches: running averages, those of a population, frozen ones, and batch norm folded away."""
+"""Batch statistics: running averages, population statistics, frozen ones, and folding of batch norm."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_cumulative_mean(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(layer.running_var, parts.var(axis=1, ddof=1).mean(axis=0), rtol=1e-12)
 
 
-def test_looking_changes_no_statistics(rng: np.random.Generator) -> None:
+def test_inspection_changes_no_statistics(rng: np.random.Generator) -> None:
     model, _ = normalized(rng)
     X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
     before = model.state.copy()
@@ -77,7 +77,7 @@ def test_frozen_statistics(rng: np.random.Generator) -> None:
     layer.frozen = True
     state, weight = model.state.copy(), layer.weight.copy()
     assert np.array_equal(model.forward(X, training=True), model.forward(X))
-    trainer.fit(X[:1], y[:1], verbose=0)  # one row is no difficulty
+    trainer.fit(X[:1], y[:1], verbose=0)  # a single row is valid
     assert np.array_equal(model.state, state)
     assert not np.array_equal(layer.weight, weight)
     layer.frozen = False

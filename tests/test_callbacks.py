@@ -49,7 +49,7 @@ def losses(*values, name="val_loss"):
 
 
 def keras_epochs(values, patience, min_delta=0.0):
-    """Keras 3's loop for mode "min": the epoch after which it stops, and the best epoch."""
+    """The loop of Keras 3 for mode "min": the epoch after which it stops, and the best epoch."""
     wait, best, best_epoch = 0, math.inf, 0
     for epoch, v in enumerate(values, 1):
         wait += 1
@@ -63,7 +63,7 @@ def keras_epochs(values, patience, min_delta=0.0):
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("min_delta", [0.0, 0.15])
-def test_early_stopping_counts_as_keras(patience, min_delta):
+def test_early_stopping_counts_like_keras(patience, min_delta):
     rng = np.random.default_rng(patience)
     for _ in range(20):
         values = np.round(1 / np.arange(1, 16) + 0.2 * rng.random(15), 2)
@@ -98,7 +98,7 @@ def test_mode(monitor, mode, best):
     assert stopping.best_epoch == best
 
 
-def test_restores_when_training_runs_out_and_not_when_told():
+def test_restores_at_the_last_epoch_and_not_if_disabled():
     for restore, value in [(True, 1), (False, 3)]:
         trainer = FakeTrainer()
         trainer.fit(losses(0.1, 0.2, 0.3), [EarlyStopping(patience=5, restore_best=restore)])
@@ -156,7 +156,7 @@ def test_resuming_continues_the_count(cut):
     assert (resumed.model.state == whole.model.state).all()
 
 
-def test_missing_column_names_those_there_are():
+def test_missing_column_names_the_existing_ones():
     with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss, accuracy"):
         FakeTrainer().fit([{"loss": 1.0, "accuracy": 0.5}], [EarlyStopping()])
     with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss"):
@@ -277,7 +277,7 @@ def test_csv_logger_bad_directory(tmp_path):
         FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])
 
 
-# What the columns will be is known before the first step.
+# The columns are known before the first step.
 
 DATA = (np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2)
 
@@ -288,7 +288,7 @@ def small_trainer(optimizer="sgd", **arguments):
 
 
 class Told(Callback):
-    """Keeps what it is told; adds a column of its own."""
+    """Records the columns; adds one of its own."""
 
     columns = ("mine",)
 

@@ -1,4 +1,4 @@
-"""Normalization layers: against their NumPy twins, PyTorch and central differences; and what is done with their statistics."""
+"""Normalization layers: against their NumPy twins, PyTorch and central differences; use of their statistics."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_fusing_changes_no_bit(shape: tuple[int, ...], dtype: str, isa: str, rng
 
 
 def test_the_comparison_can_fail(rng: np.random.Generator) -> None:
-    """A twin with another ε, and a gradient that takes the statistics for constants, are found out."""
+    """A twin with another ε, and a gradient that treats the statistics as constants, are detected."""
     model = make("batch_norm", (5,), "float64", rng)
     X, r = data(9, (5,), "float64", rng)
     x, mean, layer = X[:, :, None], X.mean(axis=0), model.layers[0]
@@ -178,7 +178,7 @@ def test_gradients_by_differences(name: str, shape: tuple[int, ...], rng: np.ran
     if not fits(name, shape):
         return
     if shape == (1,) and "batch" not in name and "rms" not in name:
-        return  # the output is β whatever x: both gradients are 0 up to rounding
+        return  # the output is β for every x: both gradients are 0 up to rounding
     model = make(name, shape, "float64", rng)
     X, r = data(9, shape, "float64", rng)
     errors = model.check_gradients(X, r, PythonLoss(upstream))
@@ -198,7 +198,7 @@ def test_gradients_in_a_network(frozen: bool, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("limits", [(1.0, 0.0), (1.2, 0.3)])
 def test_gradients_of_batch_renorm_at_its_limits(limits: tuple[float, float], rng: np.random.Generator) -> None:
-    """Where limits hold r and d fixed, they are constants for differences too."""
+    """Where r and d are clipped, they are constants for differences too."""
     model = nn.Sequential([nn.BatchRenorm(r_max=limits[0], d_max=limits[1])], input_shape=3, dtype="float64")
     model.parameters[...] = rng.normal(0, 1, model.parameters.size)
     X = rng.normal(0, 1, (9, 3)) * [10, 10, 0.1] + [30, -30, 3]
@@ -356,7 +356,7 @@ def test_batch_renorm_against_keras(rng: np.random.Generator, keras: Any) -> Non
     layer.weight, layer.bias = rng.uniform(0.5, 1.5, channels), rng.standard_normal(channels)
     theirs.gamma.assign(layer.weight)
     theirs.beta.assign(layer.bias)
-    theirs.renorm_stddev.assign(np.sqrt(layer.running_var + eps))  # or Keras begins without eps
+    theirs.renorm_stddev.assign(np.sqrt(layer.running_var + eps))  # or Keras starts without eps
     trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=1e-300))  # which does not move
     for _ in range(8):
         x, target = rng.normal(0.5, 2, (rows, channels)), rng.standard_normal((rows, channels))
@@ -489,7 +489,7 @@ def test_instance_norm_is_saved(tmp_path: Path, rng: np.random.Generator) -> Non
     assert np.array_equal(nn.load(tmp_path / "model").predict(X), model.predict(X))
 
 
-def test_the_best_epoch_brings_its_statistics_back(rng: np.random.Generator) -> None:
+def test_the_best_epoch_restores_its_statistics(rng: np.random.Generator) -> None:
     model, _ = normalized(rng)
     X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
     states = []
@@ -509,7 +509,7 @@ def test_initialize_resets_statistics(rng: np.random.Generator) -> None:
     assert np.array_equal(layer.running_var, np.ones(3))
 
 
-def test_penalties_leave_norms_alone() -> None:
+def test_penalties_do_not_affect_norms() -> None:
     for layer in every_layer().layers:
         regularized = {name for name, parameter in layer.parameters.items() if parameter.regularized}
         assert regularized == ({"weight"} if isinstance(layer, nn.Dense) else set())
@@ -525,7 +525,7 @@ def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
     assert np.isfinite(model.parameters).all()
 
 
-# --- bad use
+# --- invalid arguments
 
 
 @pytest.mark.parametrize(

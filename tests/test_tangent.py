@@ -58,7 +58,7 @@ def test_activation_kernel(name: str, kw: dict[str, float], dtype: str, isa: str
 @each_dtype
 @pytest.mark.parametrize("name", kernels.ELEMENTWISE)
 def test_activation_kernel_of_extremes(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
-    """Wherever a slope is 0 or 1 to the last bit, no product of 0 and ∞ makes a NaN."""
+    """Where a derivative is exactly 0 or 1, no product of 0 and ∞ gives NaN."""
     z = kernels.extremes(dtype).reshape(1, -1)
     z = z[:, np.abs(z[0]) <= 1e10]
     given = tuple(rng.choice([-1.0, 1.0], (3, *z.shape)).astype(dtype))
@@ -240,7 +240,7 @@ def net(hidden: list[nn.Layer], seed: int = 3, width: int = 3, dtype: str = "flo
 @pytest.mark.parametrize("place", layers.NEIGHBORS)
 @layers.each_activation
 def test_products_by_differences(activation: str, place: str, rng: np.random.Generator) -> None:
-    """H v, G v, J v and Jᵀ u of every activation, in every place of a network."""
+    """H v, G v, J v and Jᵀ u of every activation, at every position of a network."""
     model = nn.Sequential(layers.NEIGHBORS[place](layers.MAKE[activation]), input_shape=4, dtype="float64", seed=3)
     X = rng.standard_normal((ROWS, 4))
     if not model.parameters.size:
@@ -369,7 +369,7 @@ def test_logistic_regression(rng: np.random.Generator) -> None:
 
 
 def test_gauss_newton_is_not_the_hessian_of_a_curved_net(rng: np.random.Generator) -> None:
-    """The mutant of the comparisons above: leaving the network's own curvature out must show."""
+    """The mutant of the comparisons above: omitting the network's own curvature must be detected."""
     model, X, y = curvature_problem(rng)
     v = rng.standard_normal(model.parameters.size)
     H, G = model.hessian_vector_product, model.gauss_newton_product
@@ -394,7 +394,7 @@ def test_regularizers_take_part(rng: np.random.Generator) -> None:
 # Operators.
 
 
-def test_operators_speak_scipy(rng: np.random.Generator) -> None:
+def test_operators_are_scipy_linear_operators(rng: np.random.Generator) -> None:
     from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg, eigsh
 
     model, X, y = curvature_problem(rng)
@@ -435,7 +435,7 @@ def test_many_vectors_have_the_bits_of_one(rng: np.random.Generator) -> None:
     assert model.hessian_vector_product(X, y, "softmax_cross_entropy", V[:0]).shape == (0, model.parameters.size)
 
 
-def test_operator_follows_the_parameters_and_leaves_the_model_alone(rng: np.random.Generator) -> None:
+def test_operator_follows_the_parameters_and_does_not_change_the_model(rng: np.random.Generator) -> None:
     model, X, y = curvature_problem(rng)
     v = rng.standard_normal(model.parameters.size)
     H, other = (HessianOperator(model, data, y, "softmax_cross_entropy") for data in (X, X[::-1].copy()))
@@ -471,7 +471,7 @@ def test_every_instruction_set(isa: str, rng: np.random.Generator, monkeypatch: 
     assert_relative(got, want, 1e-13)
 
 
-def test_a_large_batch_goes_in_chunks(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_batch_is_processed_in_chunks(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     model, X, y = curvature_problem(rng, rows=200)
     v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(600)
 
@@ -493,7 +493,7 @@ def test_a_large_batch_goes_in_chunks(rng: np.random.Generator, monkeypatch: pyt
     assert linearization.chunk_rows(model, 200) == 200
 
 
-# What goes wrong.
+# Errors.
 
 
 class Square(nn.Layer):
@@ -511,7 +511,7 @@ def log_cosh(y: Array, d: Array) -> tuple[Array, Array]:
     return np.log(np.cosh(y - d)).sum(axis=1), np.tanh(y - d)
 
 
-def test_what_cannot_be_differentiated_twice(rng: np.random.Generator) -> None:
+def test_layers_that_cannot_be_differentiated_twice(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((5, 4)), rng.standard_normal((5, 3))
     model = net([nn.Dense(3), Square(name="squared")])
     v = np.ones(model.parameters.size)

@@ -1,4 +1,4 @@
-"""Losses of users that derive from nncore's own: ops read the same numbers whatever their form, or refuse them."""
+"""User-defined losses derived from nncore's own: ops read the same numbers in any form, or refuse them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def derived(cls: type[losses.Loss], convert: Any) -> losses.Loss:
 
 
 def results(dtype: str, X: Array, y: Array, loss: losses.Loss) -> list[Any]:
-    """What each of the ways to a program makes of the targets."""
+    """The targets by each kind of program."""
     m = model(dtype)
     trainer = nn.Trainer(m, loss, nn.SGD(lr=0.1), metrics=[loss])
     first = [*m.loss_and_gradient(X, y, loss), trainer.evaluate(X, y)["loss"]]

@@ -56,7 +56,7 @@ two_sided = {
 probabilities = {**two_sided, "soft": lambda rng, n, w: rng.uniform(0.05, 0.95, (n, w))}
 distributions = {"labels": classes, "one-hot": two_sided["one-hot"], "soft": soft}
 TARGETS = {
-    **dict.fromkeys(LOSSES, (None, numbers)),  # where a loss stands in no line below
+    **dict.fromkeys(LOSSES, (None, numbers)),  # for losses without an entry below
     "hinge": (None, two_sided),
     "binary_cross_entropy": (nn.Sigmoid, probabilities),
     "kl_divergence": (nn.Softmax, distributions),
@@ -73,7 +73,7 @@ def loss_model(loss: str, width: int = 4, dtype: str = "float64") -> nn.Sequenti
 
 
 def input_shape(cls: type[nn.Layer]) -> tuple[int, ...]:
-    """(4,), or (4, 3) for a layer that takes steps or places."""
+    """(4,), or (4, 3) for a layer that takes steps or positions."""
     try:
         return nn.Sequential([cls(**arguments(cls))], input_shape=4).input_shape
     except ValueError:
