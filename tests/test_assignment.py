@@ -501,7 +501,7 @@ def test_l1_of_weights_whose_squares_overflow() -> None:
 
 def test_a_name_that_means_two_things() -> None:
     model = nn.Sequential([nn.Dense(2, name="a"), nn.Dense(1, name="a.weight")], input_shape=3)
-    with pytest.raises(ValueError, match=r"'a\.weight' names a layer and an array"):
+    with pytest.raises(ValueError, match=r"'a\.weight', which names a layer and an array"):
         nn.Trainer(model, "squared_error", regularizer={"a.weight": nn.L2(0.1)})
 
 

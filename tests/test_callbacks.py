@@ -157,9 +157,9 @@ def test_resuming_continues_the_count(cut):
 
 
 def test_missing_column_names_the_existing_ones():
-    with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss, accuracy"):
+    with pytest.raises(ValueError, match=r"column, got 'val_loss'; there are loss, accuracy"):
         FakeTrainer().fit([{"loss": 1.0, "accuracy": 0.5}], [EarlyStopping()])
-    with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss"):
+    with pytest.raises(ValueError, match=r"column, got 'val_loss'; there are loss"):
         FakeTrainer().fit([{"loss": 1.0}], [ModelCheckpoint("x", "val_loss")])
 
 
@@ -317,17 +317,17 @@ def test_columns_of_second_order_are_known_before_training():
     trainer = nn.Trainer(model, "softmax_cross_entropy", nn.second_order.TruncatedNewton(), metrics="accuracy")
     trainer.fit(*DATA, epochs=2, callbacks=[told], verbose=0)
     assert set(told.row) <= set(told.told)
-    with pytest.raises(ValueError, match="no column 'val_loss'"):
+    with pytest.raises(ValueError, match="column, got 'val_loss'"):
         trainer.fit(*DATA, callbacks=[EarlyStopping()], verbose=0)
 
 
 @pytest.mark.parametrize(("callback", "words"), [
-    (EarlyStopping(), "no column 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
-    (EarlyStopping("loss"), "no column 'loss'.*exact_loss=True; 'running_loss' is there"),
-    (EarlyStopping("val_acuracy", mode="max"), "no column 'val_acuracy'"),
-    (ModelCheckpoint("x", "val_loss"), "no column 'val_loss'"),
+    (EarlyStopping(), "column, got 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
+    (EarlyStopping("loss"), "column, got 'loss'.*exact_loss=True; 'running_loss' does not"),
+    (EarlyStopping("val_acuracy", mode="max"), "column, got 'val_acuracy'"),
+    (ModelCheckpoint("x", "val_loss"), "column, got 'val_loss'"),
     (ModelCheckpoint("{val_loss}"), "there are epoch, running_loss"),
-    (nn.ReduceLROnPlateau(), "no column 'val_loss'"),
+    (nn.ReduceLROnPlateau(), "column, got 'val_loss'"),
 ])  # fmt: skip
 def test_a_missing_column_is_found_before_training(callback, words):
     trainer = small_trainer()

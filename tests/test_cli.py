@@ -35,12 +35,12 @@ SHORT = ("--steps", "30", "--budget", "4", "--starts", "3")
 
 def test_comparison_on_a_landscape(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    arguments = ("compare", "beale", "--optimizers", "adam", "rprop", *SHORT, "--seed", "3", "--out", "race.png")
+    arguments = ("compare", "beale", "--optimizers", "adam", "rprop", *SHORT, "--seed", "3", "--out", "comparison.png")
     done = run(*arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(rows(done.stdout)) == {"adam", "rprop"}
-    assert "picture: race.png" in done.stdout
-    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+    assert "plot: comparison.png" in done.stdout
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert done.stderr == ""  # progress is for terminals
     again = run(*arguments, "--quiet", folder=tmp_path)
     assert again.stdout == done.stdout
@@ -61,13 +61,13 @@ def test_comparison_on_digits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("digits", "--optimizers", "adm"), "--optimizers: expected some of sgd, momentum, .*, got 'adm'"),
-        (("beale", "--epochs", "3"), "--epochs: beale takes --steps"),
-        (("digits", "--steps", "3"), "--steps: digits takes --epochs"),
-        (("beale", "--steps", "0"), "--steps: expected at least 1, got 0"),
-        (("beale", "--budget", "3"), "--budget: expected at least 4, got 3"),
-        (("beale", "--starts", "0"), "--starts: expected at least 1, got 0"),
-        (("beale", "--seed", "-1"), "--seed: expected at least 0, got -1"),
+        (("digits", "--optimizers", "adm"), "--optimizers must be some of sgd, momentum, .*, got 'adm'"),
+        (("beale", "--epochs", "3"), "--epochs must be left out, beale takes --steps"),
+        (("digits", "--steps", "3"), "--steps must be left out, digits takes --epochs"),
+        (("beale", "--steps", "0"), "--steps must be a positive integer, got 0"),
+        (("beale", "--budget", "3"), "--budget must be an integer of at least 4, got 3"),
+        (("beale", "--starts", "0"), "--starts must be a positive integer, got 0"),
+        (("beale", "--seed", "-1"), "--seed must be an integer of at least 0, got -1"),
     ],
 )
 def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +79,7 @@ def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.Captur
 
 def test_a_plot_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    path = str(tmp_path / "none" / "race.png")
+    path = str(tmp_path / "none" / "comparison.png")
     assert cli.main(["compare", "beale", "--optimizers", "sgd", *SHORT, "--quiet", "--out", path]) == 2
     assert "nncore compare:" in capsys.readouterr().err
 

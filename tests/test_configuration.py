@@ -254,7 +254,7 @@ def test_callbacks_follow_an_assignment() -> None:
     stopping.check_columns(["loss"])
     checkpoint = nn.ModelCheckpoint("net")
     checkpoint.monitor = "loss"
-    with pytest.raises(ValueError, match="no column 'loss'"):
+    with pytest.raises(ValueError, match="column, got 'loss'"):
         checkpoint.check_columns(["val_loss"])
 
 

@@ -358,7 +358,7 @@ def test_a_long_history_is_not_in_the_header() -> None:
 
 
 def test_a_description_too_long_for_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncore._utils.archive.MOST_HEADER", 100)
+    monkeypatch.setattr("nncore._utils.archive.MAX_HEADER", 100)
     with pytest.raises(ValueError, match="at most 100 bytes"):
         make().save(io.BytesIO())
 

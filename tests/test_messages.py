@@ -18,12 +18,12 @@ from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save as save_bytes
 
 import nncore as nn
-from nncore._messages import MOST, clipped, shown
+from nncore._messages import MAX_LENGTH, clipped, shown
 from nncore._utils.fields import Sealed
 from nncore._utils.hints import METHODS
 from nncore.data.scaling import SCALERS
 
-MOST_OF_A_MESSAGE = 2000  # characters: enough for two values, and for a list of all names
+MAX_MESSAGE = 2000  # characters: enough for two values, and for a list of all names
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3))
 LABELS = np.arange(40) % 2
@@ -55,8 +55,8 @@ def message(act: Callable[[], Any]) -> str:
 
 @each_value
 def test_values_are_shortened(value: str) -> None:
-    assert 0 < len(shown(LARGE[value])) <= MOST
-    assert len(shown([LARGE[value]] * 3)) <= MOST
+    assert 0 < len(shown(LARGE[value])) <= MAX_LENGTH
+    assert len(shown([LARGE[value]] * 3)) <= MAX_LENGTH
 
 
 @pytest.mark.parametrize("value", [None, True, 0, -3, 0.1, "name", b"raw", (1, 2), [], {}, {"a": [1, 2.5]}, np.float32(2)])
@@ -80,13 +80,13 @@ def test_only_the_middle_of_a_text_is_cut() -> None:
 def test_constructors_and_attributes(cls: type, value: str) -> None:
     for name in named(cls):
         text = message(lambda n=name: cls(**{**arguments(cls), n: LARGE[value]}))
-        assert len(text) <= MOST_OF_A_MESSAGE, (name, len(text))
+        assert len(text) <= MAX_MESSAGE, (name, len(text))
         assert "int_max_str_digits" not in text, name
         text = message(lambda n=name: setattr(cls(**arguments(cls)), attribute(cls, n), LARGE[value]))
-        assert len(text) <= MOST_OF_A_MESSAGE, (name, len(text))
-    assert len(message(lambda: cls(LARGE[value], LARGE[value], LARGE[value], LARGE[value], LARGE[value]))) <= MOST_OF_A_MESSAGE
+        assert len(text) <= MAX_MESSAGE, (name, len(text))
+    assert len(message(lambda: cls(LARGE[value], LARGE[value], LARGE[value], LARGE[value], LARGE[value]))) <= MAX_MESSAGE
     if isinstance(LARGE[value], str) and issubclass(cls, Sealed):  # for other classes the error is Python's
-        assert len(message(lambda: cls(**{LARGE[value]: 1}))) <= MOST_OF_A_MESSAGE
+        assert len(message(lambda: cls(**{LARGE[value]: 1}))) <= MAX_MESSAGE
 
 
 def model(outputs: int = 2) -> nn.Sequential:
@@ -141,7 +141,7 @@ def test_calls(call: str, value: str) -> None:
     if call in ("save", "load") and value in ("text", "bytes"):
         pytest.skip("the system names the path")
     text = message(lambda: CALLS[call](LARGE[value]))
-    assert len(text) <= MOST_OF_A_MESSAGE
+    assert len(text) <= MAX_MESSAGE
     assert "int_max_str_digits" not in text
 
 
@@ -186,14 +186,14 @@ def test_descriptions_with_something_large_in_them(tmp_path: Path) -> None:
             path.write_bytes(save_bytes(arrays, metadata={**header, "about": json.dumps(damaged)}))
             for act in (lambda: nn.load(path), lambda: make().restore(path)):
                 text = message(act)
-                assert len(text) <= MOST_OF_A_MESSAGE, (place, text[:300])
+                assert len(text) <= MAX_MESSAGE, (place, text[:300])
                 refused += bool(text)
     assert refused > 100
     for changed in ({"format": "x" * 100_000}, {"about": "[" + "1," * 100_000}):
         path.write_bytes(save_bytes(arrays, metadata={**header, **changed}))
-        assert 0 < len(message(lambda: nn.load(path))) <= MOST_OF_A_MESSAGE
+        assert 0 < len(message(lambda: nn.load(path))) <= MAX_MESSAGE
     path.write_bytes(len(b"[" * 100_000).to_bytes(8, "little") + b"[" * 100_000)
-    assert 0 < len(message(lambda: nn.load(path))) <= MOST_OF_A_MESSAGE
+    assert 0 < len(message(lambda: nn.load(path))) <= MAX_MESSAGE
 
 
 # The cause that a message names.

@@ -185,5 +185,5 @@ def test_a_scheduled_rate_is_refused() -> None:
         trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "sigmoid_cross_entropy", optimizer)
         with pytest.raises(ValueError, match="ReduceLROnPlateau needs an optimizer whose lr"):
             trainer.fit(X, Y, batch_size=60, callbacks=[nn.ReduceLROnPlateau("running_loss")], verbose=0)
-    with pytest.raises(ValueError, match="no column 'val_loss'"):
+    with pytest.raises(ValueError, match="column, got 'val_loss'"):
         fit(make(), 3, [nn.ReduceLROnPlateau()])

@@ -82,8 +82,8 @@ def test_sums_and_fractions_agree() -> None:
     assert all(seconds > 0 for seconds in found.step_seconds.values())
     assert list(found.step_seconds) == [1]  # too little work for more threads
     for op in found.ops:
-        assert op.least >= op.flops / found.peak * (1 - 1e-12)
-        assert (op.least > 0) == (op.flops + op.traffic > 0)
+        assert op.bound >= op.flops / found.peak * (1 - 1e-12)
+        assert (op.bound > 0) == (op.flops + op.traffic > 0)
 
 
 def test_a_large_step_is_timed_on_all_threads_too() -> None:
@@ -145,7 +145,7 @@ def test_bad_data_and_optimizer() -> None:
     trainer = nn.Trainer(
         nn.Sequential([nn.Dense(4)], input_shape=20), "softmax_cross_entropy", nn.second_order.TruncatedNewton()
     )
-    with pytest.raises(ValueError, match="training steps"):
+    with pytest.raises(ValueError, match="a step along each gradient"):
         trainer.profile(X, y)
 
 

@@ -313,7 +313,7 @@ def test_state_is_kept_if_its_update_is_not_finite() -> None:
 
 def test_unknown_placements() -> None:
     for name, slots in (("adagrad_update", 1), ("adadelta_update", 2)):
-        with pytest.raises(ValueError, match='eps_placement must be "outside" or "inside", not \'hat\''):
+        with pytest.raises(ValueError, match='eps_placement must be "outside" or "inside", got \'hat\''):
             getattr(reference, name)(np.ones(1), *np.ones((1 + slots, 1)), eps_placement="hat")
 
 
@@ -452,10 +452,10 @@ def test_mlp_fits_a_function_with_sgd_and_is_repeatable() -> None:
 
 def test_mlp_refuses_invalid_arguments() -> None:
     for argument, value in [("activation", "gelu"), ("loss", "hinge"), ("optimizer", "lion")]:
-        with pytest.raises(ValueError, match=f"{argument} must be .* not '{value}'"):
+        with pytest.raises(ValueError, match=f"{argument} must be .* got '{value}'"):
             reference.MLP([2, 2], **{argument: value})
     net = reference.MLP([2, 3])
-    with pytest.raises(ValueError, match="labels must be in 0 … 2, not 0 … 3"):
+    with pytest.raises(ValueError, match="labels must be in 0 … 2, got 0 … 3"):
         net.step(np.zeros((2, 2)), np.array([0, 3]))
     with pytest.raises(ValueError, match="y must be integer labels"):
         net.step(np.zeros((2, 2)), np.array([0.0, 1.0]))

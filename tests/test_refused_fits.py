@@ -263,7 +263,7 @@ def test_checkpoints_written_before_an_optimizer_got_an_argument(monkeypatch: py
         t.fit(X, Y, epochs=2, verbose=0)
     assert other.model.parameters.tobytes() == trainer.model.parameters.tobytes()
     file.seek(0)
-    with pytest.raises(ValueError, match="scaling: expected 'marquardt', got 'identity'"):
+    with pytest.raises(ValueError, match="scaling must be 'marquardt', got 'identity'"):
         make(optimizer=kind(scaling="marquardt")).restore(file)
 
 

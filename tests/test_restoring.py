@@ -167,8 +167,8 @@ def test_other_values_than_the_default_are_still_reported(tmp_path: Path) -> Non
     trainer = nn.Trainer(nn.Sequential([nn.Dense(2), nn.LeakyReLU(0.2), nn.Dense(1)], 3), losses.Huber(2.0))
     trainer.save(tmp_path / "checkpoint")
     for change, message in (
-        (lambda about: about["training"]["loss"].pop("delta"), r"loss\.delta: expected 2\.0, got 1\.0"),
-        (lambda about: about["model"]["layers"][1].popitem(), r"layers\[1\]\.\w+: expected 0\.2, got 0\.01"),
+        (lambda about: about["training"]["loss"].pop("delta"), r"loss\.delta must be 2\.0, got 1\.0"),
+        (lambda about: about["model"]["layers"][1].popitem(), r"layers\[1\]\.\w+ must be 0\.2, got 0\.01"),
     ):
         rewritten(tmp_path / "checkpoint", change)
         with pytest.raises(ValueError, match=message):
@@ -197,8 +197,6 @@ def test_a_loss_that_only_has_the_name_of_one_of_nncore(name: str, make_loss: An
     for wrote, reads in ((make_loss(name), name), (name, make_loss(name))):
         trainer(wrote).save(tmp_path / "checkpoint")
         other = trainer(reads)
-        with pytest.raises(
-            ValueError, match=rf"is of another training: loss: expected (custom\.)?{name}, got (custom\.)?{name}"
-        ):
+        with pytest.raises(ValueError, match=rf"holds another training: loss must be (custom\.)?{name}, got (custom\.)?{name}"):
             other.restore(tmp_path / "checkpoint")
         trainer(wrote).restore(tmp_path / "checkpoint")

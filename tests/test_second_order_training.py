@@ -258,7 +258,7 @@ class Noise(nn.Layer):
 def test_noise_is_refused(data: tuple[Array, Array]) -> None:
     model = nn.Sequential([nn.Dense(4), Noise(name="hiss"), nn.Dense(2)], input_shape=3, dtype="float64")
     before = model.parameters.copy()
-    with pytest.raises(ValueError, match=r"layer 'hiss' computes something else in training.*LBFGS needs.*first-order"):
+    with pytest.raises(ValueError, match=r"layer 'hiss' differs between training and inference.*LBFGS needs.*first-order"):
         trainer_of(model, "lbfgs").fit(*data, verbose=0)
     assert np.array_equal(model.parameters, before)
 

@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_training(case: str, tmp_path: Path) -> None:
     fit(make_trainer("adam"), 2).save(tmp_path / "checkpoint")
     other = fit(MISMATCHES[case](), 1)
     theta, state = other.model.parameters.copy(), other.optimizer.state_dict()
-    with pytest.raises(ValueError, match=r"checkpoint.*expected.*got"):
+    with pytest.raises(ValueError, match=r"checkpoint.*must (be|hold).*got"):
         other.restore(tmp_path / "checkpoint")
     assert np.array_equal(other.model.parameters, theta)
     assert all(np.array_equal(value, state[name]) for name, value in other.optimizer.state_dict().items())
@@ -202,21 +202,21 @@ def test_a_checkpoint_of_another_training(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make_other", "differences"),
     [
-        (lambda: set_otherwise(lr=0.01), "set otherwise: lr: expected 0.01, got 0.02. Restore with the same, and assign"),
-        (lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)), "another training: clip: expected 'ClipNorm(1.0)', got None"),
-        (lambda: nn.Trainer(make(), nn.Huber(2.0), "adam"), "training: loss: expected huber, got softmax_cross_entropy; regul"),
-        (lambda: nn.Trainer(make(seed=7), "hinge", "adam"), "another model: seed: expected 7, got 3"),
+        (lambda: set_otherwise(lr=0.01), "other arguments: lr must be 0.01, got 0.02. Restore with the same, and assign"),
+        (lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)), "another training: clip must be 'ClipNorm(1.0)', got None"),
+        (lambda: nn.Trainer(make(), nn.Huber(2.0), "adam"), "training: loss must be huber, got softmax_cross_entropy; regul"),
+        (lambda: nn.Trainer(make(seed=7), "hinge", "adam"), "another model: seed must be 7, got 3"),
         (
             lambda: nn.Trainer(nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(3)], 4, seed=3), "hinge", "adam"),
-            "another model: layers[0].units: expected 5, got 6",
+            "another model: layers[0].units must be 5, got 6",
         ),
         (
             lambda: nn.Trainer(nn.Sequential([nn.Dense(6), nn.ReLU(), nn.Dense(3)], 4, seed=3), "hinge", "adam"),
-            "another model: layers[1]: expected ReLU, got Tanh",
+            "another model: layers[1] must be ReLU, got Tanh",
         ),
         (
             lambda: nn.Trainer(nn.Sequential([nn.Dense(6), nn.Dense(3)], 4, seed=3), "hinge", "adam"),
-            "another model: layers: expected [Dense, Dense], got [Dense, Tanh, Dense]",
+            "another model: layers must be [Dense, Dense], got [Dense, Tanh, Dense]",
         ),
     ],
 )

@@ -269,7 +269,7 @@ def test_resuming_training_gives_the_same_bits(wrapper: str, inner: str, tmp_pat
     assert rest.model.parameters.tobytes() == whole.model.parameters.tobytes()
     assert rest.optimizer.averaged_parameters.tobytes() == whole.optimizer.averaged_parameters.tobytes()
     other = nn.Trainer(small(), "softmax_cross_entropy", EMA(nn.Momentum()))
-    with pytest.raises(ValueError, match=r"another optimizer: expected EMA\(Momentum\), got"):
+    with pytest.raises(ValueError, match=r"must hold the state of EMA\(Momentum\), got"):
         other.restore(tmp_path / "half")
 
 

@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
-MOST_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
+MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
 SINGLE_ROW = "; a single row is {}[np.newaxis]"
 CHUNK = 1 << 20  # numbers processed together: a memory-mapped array is never held whole
 
@@ -270,8 +270,8 @@ def check_step(value: Any) -> int:
 
 def check_dense(what: str, n: int, itemsize: int, advice: str) -> None:
     """Raise if a matrix with a row and a column for each of n parameters would be too large."""
-    if n > MOST_DENSE:
+    if n > MAX_DENSE:
         raise ValueError(
-            f"{what} of {n:,} parameters would take {itemsize * n * n / 1e9:,.0f} GB: expected at most {MOST_DENSE:,} "
-            f"parameters. {advice}"
+            f"{what} must have at most {MAX_DENSE:,} parameters, got {n:,}, for which it would take "
+            f"{itemsize * n * n / 1e9:,.0f} GB. {advice}"
         )

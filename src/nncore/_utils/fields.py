@@ -32,7 +32,7 @@ T = TypeVar("T")  # what is kept
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
-MOST_BITS = 128  # of an integer: NumPy's own seeds have as many
+MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
 class Assignments:
@@ -168,8 +168,8 @@ class Count(Field[int, int]):
             self.refuse(TypeError, value)
         if value < self.least or (self.below is not None and value >= self.below):
             self.refuse(ValueError, value)
-        if int(value).bit_length() > MOST_BITS:
-            raise ValueError(f"{self.argument} must be an integer of at most {MOST_BITS} bits, got {shown(value)}")
+        if int(value).bit_length() > MAX_BITS:
+            raise ValueError(f"{self.argument} must be an integer of at most {MAX_BITS} bits, got {shown(value)}")
         return int(value)
 
 
@@ -350,7 +350,7 @@ def number(
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
     """`value` as an int, if it is a whole number in this range."""
-    if type(value) is int and value >= least and value < (1 << MOST_BITS if below is None else below):
+    if type(value) is int and value >= least and value < (1 << MAX_BITS if below is None else below):
         return value
     return Count(least, below=below, argument=name).check(value)
 

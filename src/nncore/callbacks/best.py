@@ -37,8 +37,9 @@ class Best:
         elif self.column == "val_accuracy":
             hint = '. It needs Trainer(..., metrics=["accuracy"])'
         elif f"running_{self.column}" in columns:
-            hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
-        raise ValueError(f"monitor: there is no column {shown(self.column)}; there are {', '.join(columns) or 'none'}{hint}")
+            hint = f". For the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' does not"
+        known = ", ".join(columns) or "none"
+        raise ValueError(f"monitor must be a reported column, got {shown(self.column)}; there are {known}{hint}")
 
     def update(self, row: Mapping[str, Any]) -> bool:
         """Update with a row; returns whether it is the best so far."""

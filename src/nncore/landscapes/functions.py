@@ -406,7 +406,7 @@ def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
         if q == 0:
             return None
         if n != 2:
-            raise ValueError(f"rotation: an angle turns two variables, got {n} eigenvalues; give a matrix ({n}, {n})")
+            raise ValueError(f"rotation must be a matrix ({n}, {n}) for {n} eigenvalues, got an angle")
         c, s = math.cos(q), math.sin(q)
         q = np.array([[c, -s], [s, c]])
     if q.shape != (n, n) or not np.allclose(q @ q.T, np.eye(n), rtol=0, atol=1e-10):

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore._messages import shown
 from nncore._utils.fields import count, number
 from nncore.landscapes.functions import Quadratic
 from nncore.optimizers import Momentum
@@ -105,8 +104,7 @@ def regime(eta_lambda: float, mu: float) -> str:
     >>> [regime(a, 0.25) for a in (0.2, 1.0, 2.4, 2.6)], regime(1.0, 0.0)
     (['monotone', 'ripples', 'oscillation', 'divergence'], 'one step')
     """
-    if mu < 0:
-        raise ValueError(f"mu must be a finite number of at least 0, got {shown(mu)}")
+    number("mu", mu, 0.0)
     if mu >= 1 or eta_lambda <= 0 or eta_lambda >= 2 * (1 + mu):
         return "divergence"
     if mu == 0 and math.isclose(eta_lambda, 1, rel_tol=1e-12):

@@ -120,7 +120,7 @@ class LossSurface:
         Parameters
         ----------
         path : path-like, optional
-            Save the picture there.
+            Save the figure there.
         ax : Axes, optional
             Draw there.
         trajectory : (steps, n), optional
