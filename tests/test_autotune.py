@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nncore.program.autotune import MOST_INTERVAL, Autotuner
+from nncore.program.autotune import MAX_INTERVAL, Autotuner
 
 Rate = Callable[[float, int], float]
 
@@ -49,7 +49,7 @@ def test_the_faster_number_of_threads_is_chosen(faster: int, most: float) -> Non
 def test_a_change_is_noticed(first: int) -> None:
     """One is half as fast for five seconds, and the other one afterwards."""
     calls = run(lambda now, threads: 20_000.0 if (threads == first) == (now < 5) else 10_000.0, 20.0)
-    assert share(calls, 3 - first, after=5 + MOST_INTERVAL + 0.2) > 0.985
+    assert share(calls, 3 - first, after=5 + MAX_INTERVAL + 0.2) > 0.985
     assert share([call for call in calls if call[0] < 5], first, after=0.3) > 0.97
 
 

@@ -1,4 +1,4 @@
-"""Values in error messages: short, whatever came."""
+"""Short representations of values in error messages."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Targets:
         return "one_hot" if self.one_hot else "labels" if self.labels else "rows"
 
     @property
-    def tell_classes(self) -> bool:
+    def single_class(self) -> bool:
         """Whether each target is one class: a label, a one-hot row, or with one output 0 or 1, or ±1."""
         if self.kind != "rows":
             return True
@@ -147,7 +147,9 @@ class Loss(Value):
         gather, d = gather_targets(tape, targets, y.width, self.one_hot_values)
         kernel = self.kernel_for(targets)
         if kernel.endswith("_labels") != (targets.kind == "labels"):
-            raise TypeError(f"{type(self).__name__} must make of targets what op {kernel} reads, got {targets.kind}")
+            raise TypeError(
+                f"{type(self).__name__} must convert targets to the form that op {kernel} reads, got {targets.kind}"
+            )
         op = Op("rows", kernel, (losses, y.grad, y.value, d, weight), (y.width,), self.constants, completes_loss=True)
         return gather, op, losses
 
@@ -174,7 +176,7 @@ class Loss(Value):
 
 
 class _Regression(Loss):
-    """Targets are numbers, one per output; labels stand for rows of 0 and 1."""
+    """Targets are numbers, one per output; labels denote rows of 0 and 1."""
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
@@ -189,7 +191,7 @@ class _Regression(Loss):
         return super().targets(array, width, dtype, argument)
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
-        return _two_levels(rows, argument, known, shares=rows.shape[1] > 1)
+        return _two_levels(rows, argument, known, fractions=rows.shape[1] > 1)
 
 
 class SquaredError(_Regression):
@@ -313,7 +315,7 @@ class SigmoidCrossEntropy(_Probability):
 class SoftmaxCrossEntropy(_Distribution):
     """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
 
-    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
+    Integer labels c denote d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
     rounding; PyTorch's ``CrossEntropyLoss``, otherwise the same, accepts any rows.
 
     Examples
@@ -411,11 +413,11 @@ class PythonLoss(Loss):
         return gather, Op("serial", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
-        return _two_levels(rows, argument, known, shares=True)
+        return _two_levels(rows, argument, known, fractions=True)
 
     def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
         raise TypeError(
-            f"loss {self.name} is written in Python: it gives no second derivative. Curvature needs one of {', '.join(LOSSES)}"
+            f"loss {self.name} is written in Python and has no second derivative: curvature needs one of {', '.join(LOSSES)}"
         )
 
 
@@ -444,7 +446,7 @@ def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str =
             return targets if fitting is array else replace(targets, array=fitting)
     got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else shown(targets)
     raise ValueError(
-        f"{type(loss).__name__} must make of {argument} integer labels (n,), or rows of numbers (n, {width}) that are not "
+        f"{type(loss).__name__} must convert {argument} to integer labels (n,), or rows of numbers (n, {width}) that are not "
         f"one_hot labels, got {got}"
     )
 
@@ -468,7 +470,7 @@ def gather_targets(tape: Tape, targets: Targets, width: int, one_hot_values: tup
     return Op("rows", "gather_rows", (rows, None), (width,)), rows
 
 
-def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, shares: bool) -> tuple[float, float]:
+def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, fractions: bool) -> tuple[float, float]:
     """The two values in the targets; 0 and 1 for values in between, if they may be probabilities of classes."""
     low, high = float(rows.min()), float(rows.max())
     if low == high:  # only one class: the other is unknown
@@ -478,7 +480,7 @@ def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *
         raise ValueError(f"accuracy needs two classes to find the threshold between them: {argument} must not be {low:g} alone")
     if ((rows == low) | (rows == high)).all():
         return low, high
-    if shares and low >= 0 and high <= 1:
+    if fractions and low >= 0 and high <= 1:
         return 0.0, 1.0
     raise ValueError(f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {low:g} to {high:g}")
 
@@ -501,7 +503,7 @@ def as_labels(array: Array, classes: int, argument: str) -> Array:
 
 
 def _check_missing(labels: Array, argument: str) -> None:
-    """Raise if a label is NaN, which stands for a missing value, or infinite."""
+    """Raise if a label is NaN, which denotes a missing value, or infinite."""
     if labels.dtype.kind != "f" or np.isfinite(labels).all():
         return
     row = int(np.flatnonzero(~np.isfinite(labels))[0])

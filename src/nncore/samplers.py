@@ -83,7 +83,7 @@ class Sampler(Value):
         raise NotImplementedError
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
-        """The same for some epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
+        """The orders of several epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
         rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
         return _table(rows, self, examples.count, epochs)
 
@@ -293,8 +293,8 @@ class ImportanceSampling(Sampler):
         """p from the losses; negative losses count as 0."""
         losses = _without_overflow(np.maximum(losses, 0))
         total = losses.sum()
-        share = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))
-        return (1 - self.mix) * share + self.mix / len(losses)
+        proportional = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))
+        return (1 - self.mix) * proportional + self.mix / len(losses)
 
     def order(self, examples: Examples, epoch: int) -> Int64:
         assert examples.losses is not None

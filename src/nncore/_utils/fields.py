@@ -86,7 +86,7 @@ class Field(Generic[G, T]):
 
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:
-    """Assign several attributes, all or none: what depends on more than one is looked at when all are in place."""
+    """Assign several attributes, all or none; conditions on more than one are checked when all are assigned."""
     attributes: dict[str, Any] = {}
     for name, value in values.items():
         field = getattr(type(instance), name, None)
@@ -174,7 +174,7 @@ class Count(Field[int, int]):
 
 
 class Flag(Field[bool, bool]):
-    """True or False, and nothing that merely counts as one of them."""
+    """True or False, and no value that is merely truthy or falsy."""
 
     requirement = "True or False"
 
@@ -185,7 +185,7 @@ class Flag(Field[bool, bool]):
 
 
 class Choice(Field[str, str]):
-    """One of some strings."""
+    """One of several strings."""
 
     def __init__(self, *choices: str, argument: str = "") -> None:
         super().__init__(argument=argument)
@@ -532,7 +532,7 @@ class Configured(Sealed):
         return config
 
     def entry(self) -> dict[str, Any]:
-        """The class and the configuration: how the object stands in the configuration of another one."""
+        """The class and the configuration: its form in the configuration of another object."""
         return {"class": type(self).__name__, **self.config()}
 
     def _takes_no_more_here(self) -> bool:

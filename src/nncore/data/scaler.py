@@ -166,7 +166,7 @@ class Scaler(Configured):
         self._check_fitted()
         shape, rows = self._rows(X, argument)
         result = np.empty(rows.shape, dtype=rows.dtype if rows.dtype.kind == "f" else np.float64)
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: whoever takes it will say so
+        with np.errstate(over="ignore"):  # overflow of float32 becomes infinite, which is checked where it is used
             for part in chunks(rows):
                 result[part] = function(np.ascontiguousarray(rows[part], dtype=np.float64))
         return result.reshape(shape)
@@ -228,7 +228,7 @@ class Scaler(Configured):
         return self
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        """Derive anew what follows from the arguments."""
+        """Recompute what follows from the arguments."""
         if assigned and hasattr(self, "n_features_in_") and self.n_samples_seen_.all():
             self._derive()
 

@@ -90,7 +90,7 @@ class StandardScaler(Scaler):
 
 
 class MinMaxScaler(Scaler):
-    """To an interval [a, b]: z_j = a + (b − a) (x_j − min_j) / (max_j − min_j), with the feature's least and largest value.
+    """To an interval [a, b]: z_j = a + (b − a) (x_j − min_j) / (max_j − min_j), with the feature's minimum and maximum.
 
     A constant feature has the range 1 instead of 0 and becomes a. The ends of [0, 1] and of [−1, 1] are reached exactly.
 

@@ -34,7 +34,7 @@ class Landscape(Value, ABC):
     name : str
         The key in `LANDSCAPES`.
     start : ndarray (n,)
-        A place to begin.
+        A starting point.
     bounds : ndarray (n, 2)
         Lowest and highest coordinate of the part worth drawing.
     minima : ndarray (minima, n)
@@ -91,7 +91,7 @@ class Landscape(Value, ABC):
             return self._hessian(self._points(x))
 
     def value_and_gradient(self, x: ArrayLike) -> tuple[Any, Array]:
-        """Both, as `Optimizer.minimize` wants them."""
+        """Value and gradient, as `Optimizer.minimize` needs them."""
         return self.value(x), self.gradient(x)
 
     def _points(self, x: ArrayLike) -> Array:

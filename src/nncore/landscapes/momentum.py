@@ -97,7 +97,7 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
 
 
 def regime(eta_lambda: float, mu: float) -> str:
-    """Which of `REGIMES` the point (ηλ, μ) belongs to; the module says where they lie.
+    """Which of `REGIMES` the point (ηλ, μ) belongs to; the module documents their borders.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def predicted_rate(eigenvalues: ArrayLike, lr: float, momentum: float) -> float:
 
 
 def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int = 4000) -> float:
-    """The rate of `Momentum` on a `Quadratic` with these eigenvalues, measured late in a real run.
+    """The rate of `Momentum` on a `Quadratic` with these eigenvalues, measured in the second half of a run.
 
     The slope of log √(‖θₜ‖² + ‖θₜ₊₁‖²) over the second half of the steps, by least squares. Two successive θ, because
     one alone passes through 0 in a ripple. θ and v are multiplied by the same power of two every few steps, which
