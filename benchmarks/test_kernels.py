@@ -19,7 +19,7 @@ from helpers.optimizers import call_twin
 from numpy.typing import NDArray
 
 import nncore as nn
-from benchmarks.normalisation import compiled_passes
+from benchmarks.normalization import compiled_passes
 from nncore import _kernels, reference
 from nncore.optimizers import OPTIMIZERS
 

@@ -27,13 +27,13 @@ import nncore as nn
 
 DEPTH, WIDTH, LR, BATCH, STEPS, LAG = 5, 50, 0.3, 32, 2000, 20
 UNITS, COLORS = (0, 1, 2), ["#0072B2", "#D55E00", "#009E73"]
-NORMALISATIONS = {"without batch norm": list, "with batch norm": lambda: [nn.BatchNorm()]}
+NORMALIZATIONS = {"without batch norm": list, "with batch norm": lambda: [nn.BatchNorm()]}
 
 
 def network(normalization: str) -> nn.Sequential:
     layers: list[nn.Layer] = []
     for _ in range(DEPTH):
-        layers += [nn.Dense(WIDTH), *NORMALISATIONS[normalization](), nn.Sigmoid()]
+        layers += [nn.Dense(WIDTH), *NORMALIZATIONS[normalization](), nn.Sigmoid()]
     return nn.Sequential([*layers, nn.Dense(10)], input_shape=64, dtype="float64", seed=0)
 
 
@@ -67,7 +67,7 @@ def main(filename: str = "covariate_shift.png") -> None:
     figure, axes = plt.subplots(3, 2, figsize=(11, 9), layout="constrained", sharex=True, sharey="row")
     steps = np.arange(0, STEPS + 1, LAG)
     print(f"mean shift in {LAG} steps, in standard deviations; layers 1 to {DEPTH}")
-    for column, normalization in enumerate(NORMALISATIONS):
+    for column, normalization in enumerate(NORMALIZATIONS):
         quantiles, means, deviations, accuracy = train(normalization)
         for ax, layer in zip(axes[:2, column], (0, DEPTH - 1), strict=True):
             for unit, color in zip(UNITS, COLORS, strict=True):

@@ -28,7 +28,7 @@ NETWORKS: dict[str, tuple[type[nn.Layer], str, str, str]] = {  # activation, ini
 }
 
 # Layers between a dense layer and its activation: one column of the figure for each.
-NORMALISATIONS: dict[str, Callable[[], list[nn.Layer]]] = {"no normalization": list}
+NORMALIZATIONS: dict[str, Callable[[], list[nn.Layer]]] = {"no normalization": list}
 
 
 def network(name: str, normalization: str, depth: int, seed: int) -> nn.Sequential:
@@ -36,7 +36,7 @@ def network(name: str, normalization: str, depth: int, seed: int) -> nn.Sequenti
     weight_init = nn.initializers.Normal(0.1) if init == "small" else init
     layers: list[nn.Layer] = []
     for _ in range(depth):
-        layers += [nn.Dense(UNITS // depth, weight_init=weight_init), *NORMALISATIONS[normalization](), activation()]
+        layers += [nn.Dense(UNITS // depth, weight_init=weight_init), *NORMALIZATIONS[normalization](), activation()]
     return nn.Sequential([*layers, nn.Dense(10, weight_init="lecun_normal")], input_shape=64, seed=seed)
 
 
@@ -109,7 +109,7 @@ def plot(found: dict[str, dict[str, np.ndarray]], path: str) -> None:
 def main(filename: str = "depth.png") -> None:
     data = load()
     found: dict[str, dict[str, np.ndarray]] = {}
-    for normalization in NORMALISATIONS:
+    for normalization in NORMALIZATIONS:
         found[normalization] = {}
         for name in NETWORKS:
             values = np.array([study(name, normalization, depth, data) for depth in DEPTHS])

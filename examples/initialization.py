@@ -16,7 +16,7 @@ With a normalization between the hidden layers and their activations, φ is appl
 
 where σ² is the variance used for normalization: in layer norm, where the mean over the units is near 0, σ² = q_l; in batch
 norm, which subtracts the mean of each unit, σ² = n_in s² Var φ(u). So the initializers hardly differ. The remaining factors
-are the narrowing and a factor of the activation per layer: ReLU preserves δ² in layer norm, but in batch norm δ² grows towards
+are the narrowing and a factor of the activation per layer: ReLU preserves δ² in layer norm, but in batch norm δ² grows toward
 the input by π/(π − 1) = 1.47 per layer (Yang et al. 2019); with sigmoid, gradients pass through batch norm and vanish in layer
 norm. The theory holds for wide layers: σ² differs from unit to unit or row to row, and as the mean of 1/σ² exceeds 1/mean,
 measured δ² are up to 1.4 times as large.
@@ -71,7 +71,7 @@ LIMITS = {  # of the panels; N(0, 0.01²) and, for unbounded activations, 4 × G
 }  # fmt: skip
 
 # Layers between a hidden dense layer and its activation; ε is small relative to the smallest variance here.
-NORMALISATIONS: dict[str, Callable[[], list[nn.Layer]]] = {
+NORMALIZATIONS: dict[str, Callable[[], list[nn.Layer]]] = {
     "no normalization": list,
     "batch norm": lambda: [nn.BatchNorm(eps=1e-12)],
     "layer norm": lambda: [nn.LayerNorm(eps=1e-12)],
@@ -84,7 +84,7 @@ def network(activation: str, init: Init.Initializer, normalization: str, seed: i
     for number, width in enumerate(WIDTHS, 1):
         layers += [nn.Dense(width, weight_init=init, name=f"z{number}")]
         if number < len(WIDTHS):
-            layers += [*NORMALISATIONS[normalization](), ACTIVATIONS[activation][0]()]
+            layers += [*NORMALIZATIONS[normalization](), ACTIVATIONS[activation][0]()]
     return nn.Sequential(layers, input_shape=INPUTS, dtype="float64", seed=seed)
 
 
@@ -130,12 +130,12 @@ def predict(activation: str, name: str, normalization: str) -> tuple[np.ndarray,
 
 
 def main(filename: str = "initialization.png") -> None:
-    rows = 2 * len(NORMALISATIONS)
+    rows = 2 * len(NORMALIZATIONS)
     figure, axes = plt.subplots(
         rows, len(ACTIVATIONS), figsize=(15, 3.2 * rows), layout="constrained", sharex=True, squeeze=False
     )  # fmt: skip
     layers = np.arange(1, len(WIDTHS) + 1)
-    for row, normalization in enumerate(NORMALISATIONS):
+    for row, normalization in enumerate(NORMALIZATIONS):
         for column, activation in enumerate(ACTIVATIONS):
             for name, (color, marker) in STYLES.items():
                 measured, theory = measure(activation, name, normalization), predict(activation, name, normalization)

@@ -2,7 +2,7 @@
 
 Run with ``python examples/ordered_data.py [figure.png]`` where nncore[plot] is installed.
 
-No line fits both halves; the best slope is 1/2. Without shuffling, every epoch moves the slope towards 2 and then towards
+No line fits both halves; the best slope is 1/2. Without shuffling, every epoch moves the slope toward 2 and then toward
 −1: it oscillates forever. With shuffling, the slope stays near 1/2.
 """
 

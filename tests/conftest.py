@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures and hooks for all tests."""
 
 import signal
 from typing import Any
@@ -47,12 +47,12 @@ def _ctrl_c() -> None:
 
 @pytest.fixture(autouse=True)
 def _long_after_the_last_press(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tests that press Ctrl-C once are not one loop that is left by pressing twice."""
+    """Reset the count of presses: a press in one test must not count as the first of two in the next."""
     monkeypatch.setattr(Interrupt, "_last_press", -1e9)
 
 
 class _Checked(Program):
-    """A single op, after which the arrays that it is declared only to read are what they were before."""
+    """Run a single op, and check that the arrays it is declared only to read are unchanged."""
 
     def __init__(self, table: Any, dtype: Any, stages: Any, **_: Any) -> None:
         ((*_, ((name, arrays, *_),)),) = stages
@@ -72,5 +72,5 @@ class _Checked(Program):
 
 @pytest.fixture(autouse=True)
 def _ops_write_only_what_they_are_declared_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a test runs an op by itself."""
+    """Apply the check in every test that runs a single op."""
     monkeypatch.setattr(single_ops, "Program", _Checked)

@@ -1,4 +1,4 @@
-"""Builds a copy of the package under AddressSanitizer and UBSan and runs the kernel tests on it: `make sanitize`."""
+"""Build a copy of the package under AddressSanitizer and UBSan and run the kernel tests on it: `make sanitize`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
 PARTS = "kernels dense_direct every_size guard boundary op_table executor passing sparse stochastic weight_noise recurrent"
-PARTS += " normalisation batch_statistics weight_norm wrappers tangent tangent_normalisation tangent_layers tangent_recurrent"
+PARTS += " normalization batch_statistics weight_norm wrappers tangent tangent_normalization tangent_layers tangent_recurrent"
 TESTS = [f"test_{part}.py" for part in PARTS.split()]
 
 
@@ -36,7 +36,7 @@ def main() -> int:
         where = "import nncore; print(nncore.__file__)"
         subprocess.run([sys.executable, "-c", where], cwd=folder, env=environment, check=True)
         tests = [str(copy / "tests" / name) for name in TESTS]
-        chosen = "not torch and not one_element_short"  # the sanitizer would end that, not a signal
+        chosen = "not torch and not one_element_short"  # there the sanitizer, not a signal, would end the process
         run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen, *tests]
         return subprocess.run(run, cwd=copy, env=environment).returncode
 

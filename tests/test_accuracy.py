@@ -40,7 +40,7 @@ SEVERAL = ["sigmoid_cross_entropy", "binary_cross_entropy", "hinge", "squared_er
 
 
 def scores(loss: Any, width: int, rng: np.random.Generator) -> tuple[Array, float]:
-    """Outputs in the loss's domain, and where "yes" begins for targets 0 and 1."""
+    """Outputs in the loss's domain, and the threshold of "yes" for targets 0 and 1."""
     if loss in PROBABILITIES:
         return rng.uniform(0.05, 0.95, (N, width)), 0.5
     threshold = 0.0 if loss in ("sigmoid_cross_entropy", "hinge") else 0.5
@@ -73,7 +73,7 @@ def test_several_labels_at_once(loss: Any, width: int, rng: np.random.Generator)
     signs = np.where(Y, 1.0, -1.0)
     middle = 0.0 if loss in ("squared_error", "mean_absolute_error", own_loss) else threshold
     assert accuracy(z, signs, loss) == pytest.approx(metrics.accuracy_score(Y, z > middle), abs=1e-15)
-    if loss not in ("hinge",):  # smoothed: the label is still the nearer of 0 and 1
+    if loss not in ("hinge",):  # smoothed: each value still rounds to its label
         assert accuracy(z, 0.1 + 0.8 * Y, loss) == pytest.approx(want, abs=1e-15)
 
 
@@ -95,7 +95,7 @@ REGRESSION = [name for name, cls in LOSSES.items() if issubclass(cls, losses._Re
     ("low", "high"), [(-1, 1), (0, 1), (1, 2), (-5, -3), (0, 1e30), (-1e150, 1e150), (1, np.nextafter(1, 2))]
 )
 def test_two_numbers(loss: Any, low: float, high: float, rng: np.random.Generator) -> None:
-    """The nearer of the two, by exact fractions; all predictions alike are right where the class is theirs."""
+    """The nearer of the two values, by exact fractions; constant predictions are correct for examples of their class."""
     y = np.where(rng.random(N) < 0.4, low, high)
     share = rng.uniform(-0.5, 1.5, N)
     z = low * (1 - share) + high * share if np.isfinite(high - low) else np.where(share < 0.5, low, high)
@@ -111,14 +111,14 @@ def test_two_numbers(loss: Any, low: float, high: float, rng: np.random.Generato
 def test_two_numbers_whose_difference_overflows(low: float, high: float, width: int) -> None:
     loss = nn.losses.SquaredError()
     rows = np.array([[low] * width, [high] * width], dtype="float32" if high < 1e300 else "float64")
-    assert loss.judged(loss.targets(rows, width, rows.dtype), "y").thresholds == (0, 0)
+    assert loss.for_accuracy(loss.targets(rows, width, rows.dtype), "y").thresholds == (0, 0)
 
 
 def test_a_constant_prediction_below_the_middle() -> None:
     assert accuracy(np.full((4, 1), 1.4), [1.0, 1, 2, 2], "mean_squared_error") == 0.5
 
 
-def test_data_with_one_class_are_judged_by_the_two_of_training() -> None:
+def test_data_with_one_class_use_the_two_values_of_training() -> None:
     trainer = evaluator(np.array([[0.2], [0.7], [1.4], [1.6]]), "squared_error")
     X = np.eye(4)
     assert trainer.evaluate(X, np.ones(4))["accuracy"] == 0.75  # 0 and 1
@@ -135,19 +135,19 @@ def test_data_with_one_class_are_judged_by_the_two_of_training() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2])
-def test_numbers_that_are_no_classes(width: int, rng: np.random.Generator) -> None:
+def test_numbers_that_are_not_classes(width: int, rng: np.random.Generator) -> None:
     for loss in (*REGRESSION, own_loss):
         with pytest.raises(ValueError, match="accuracy needs classes: y must be labels, 0 and 1 or ±1, got"):
             accuracy(np.zeros((N, width)), rng.normal(size=(N, width)), loss)
 
 
 @pytest.mark.parametrize("metrics", [0.5, None, nn.Adam(), ["accuracy", 3]])
-def test_metrics_that_are_none(metrics: Any) -> None:
+def test_invalid_metrics(metrics: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="metric must be one of accuracy"):
         nn.Trainer(nn.Sequential([nn.Dense(1)], 1), "squared_error", metrics=metrics)
 
 
-# Losses at their limits.
+# Losses at extreme outputs.
 
 EXTREME = [0.0, -0.0, 1.0, -1.0, 1e-300, -1e-300, 1e30, -1e30, 1e300, -1e300, np.inf, -np.inf, np.nan]
 

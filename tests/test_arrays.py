@@ -15,8 +15,8 @@ SIZES = (1, 3, HUGE_PAGE // 8 - 1, HUGE_PAGE // 8, HUGE_PAGE // 4, HUGE_PAGE + 1
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-def test_zeros_that_begin_on_a_cache_line(size: int, dtype: str) -> None:
-    for _ in range(3):  # they begin at different places
+def test_zeros_are_aligned_to_a_cache_line(size: int, dtype: str) -> None:
+    for _ in range(3):  # their offsets differ
         array = aligned_zeros(size, dtype)
         assert array.shape == (size,)
         assert array.dtype == dtype

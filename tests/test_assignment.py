@@ -1,4 +1,4 @@
-"""What may be assigned when, what is fixed, and what is counted: across several calls of fit, and from callbacks."""
+"""Attributes that may be assigned, those that are fixed, and counts of epochs: across calls of fit, and from callbacks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WARM = schedules.Warmup(schedules.Exponential(1e-3, 0.5, per="epoch"), steps=3, 
 def test_epochs_are_counted_whatever_their_steps(
     wrap: Any, batches: tuple[int, int], schedule: schedules.Schedule, data: tuple[Array, Array]
 ) -> None:
-    """The rate of epoch e is that of time e, though the first five epochs had other batches than the rest."""
+    """The learning rate of epoch e is that of time e, although the first five epochs had another batch size."""
     trainer = make(optimizer=wrap(lr=schedule))
     for batch, epochs in zip(batches, (5, 10), strict=True):
         trainer.fit(*data, epochs=epochs, batch_size=batch, verbose=0)
@@ -56,7 +56,7 @@ def test_epochs_are_counted_whatever_their_steps(
 
 @pytest.mark.parametrize("batches", [(1, 60), (60, 1)])
 def test_two_clocks(batches: tuple[int, int], data: tuple[Array, Array]) -> None:
-    """A warmup in steps before a decay in epochs, and the other way round: each goes by its own clock."""
+    """A warmup in steps before a decay in epochs, and vice versa: each has its own clock."""
     steps = [N // batch for batch in batches]
     step = np.cumsum([0, *[steps[0]] * 5, *[steps[1]] * 5])  # at which each epoch begins
     last = step[1:] - 1  # and ends
@@ -68,7 +68,7 @@ def test_two_clocks(batches: tuple[int, int], data: tuple[Array, Array]) -> None
         return trainer.history["lr"]
 
     by_epoch = rates(schedules.Warmup(step_decay("epoch"), steps=2))
-    if batches[0] == 1:  # the way is over within the first epoch: a decay in the tenth, late by the part that the way took
+    if batches[0] == 1:  # the warmup ends within the first epoch; the decay in the tenth is later by the length of the warmup
         assert np.allclose(by_epoch, 0.1)
     else:
         assert np.allclose(by_epoch, np.where(last < 2, 0.1 * (last + 1) / 3, 0.1))
@@ -87,8 +87,8 @@ def test_epochs_are_counted_in_checkpoints(data: tuple[Array, Array], tmp_path: 
     assert np.allclose(other.history["lr"][-3:], [1e-3, 1e-4, 1e-4])
 
 
-def test_an_epoch_that_was_cut_off_does_not_count(data: tuple[Array, Array]) -> None:
-    """As the trainer's: the next fit begins the epoch again."""
+def test_an_interrupted_epoch_does_not_count(data: tuple[Array, Array]) -> None:
+    """As in the trainer: the next fit restarts the epoch."""
     optimizer = nn.SGD(lr=schedules.PiecewiseConstant([2], [0.1, 0.01], per="epoch"))
     trainer = make(optimizer=optimizer)
     trainer.fit(*data, epochs=1, batch_size=10, verbose=0)
@@ -115,7 +115,7 @@ def test_schedules_of_layers_count_epochs_too(data: tuple[Array, Array]) -> None
 
 
 class Assign(Callback):
-    """Before an epoch, once."""
+    """Assigns once, before an epoch."""
 
     def __init__(self, epoch: int, change: Any) -> None:
         self.epoch, self.change = epoch, change
@@ -134,7 +134,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_an_assignment_counts_from_the_next_epoch_on(name: str, data: tuple[Array, Array]) -> None:
+def test_an_assignment_takes_effect_in_the_next_epoch(name: str, data: tuple[Array, Array]) -> None:
     """As if the training had been two calls of fit with the assignment between them."""
     arguments, change = CHANGES[name]
     through, apart = make(**copy.deepcopy(arguments)), make(**copy.deepcopy(arguments))
@@ -146,15 +146,15 @@ def test_an_assignment_counts_from_the_next_epoch_on(name: str, data: tuple[Arra
     assert through.history == apart.history
 
 
-def test_freezing_counts_from_the_next_epoch_on(data: tuple[Array, Array]) -> None:
+def test_freezing_takes_effect_in_the_next_epoch(data: tuple[Array, Array]) -> None:
     def freeze(trainer: nn.Trainer) -> None:
         trainer.model.layers[0].frozen = True
 
-    def make_normalised() -> nn.Trainer:
+    def make_normalized() -> nn.Trainer:
         model = nn.Sequential([nn.BatchNorm(), nn.Dense(3)], input_shape=4, dtype="float64", seed=1)
         return nn.Trainer(model, "softmax_cross_entropy", nn.SGD(lr=0.1))
 
-    through, apart = make_normalised(), make_normalised()
+    through, apart = make_normalized(), make_normalized()
     through.fit(*data, epochs=4, verbose=0, callbacks=[Assign(3, freeze)])
     apart.fit(*data, epochs=2, verbose=0)
     freeze(apart)
@@ -171,7 +171,7 @@ def test_a_loss_is_not_assigned_within_a_fit(data: tuple[Array, Array]) -> None:
     trainer.fit(*data, verbose=0)  # between two calls it may be
 
 
-def test_second_order_does_not_follow_assignments(data: tuple[Array, Array]) -> None:
+def test_second_order_refuses_assignments_during_fit(data: tuple[Array, Array]) -> None:
     trainer = make(optimizer=nn.second_order.LBFGS())
     for change in (lambda t: setattr(t, "regularizer", nn.L2(1.0)), lambda t: setattr(t, "clip", nn.ClipNorm(1.0))):
         with pytest.raises(RuntimeError, match="assigned during fit, which LBFGS cannot follow"):
@@ -207,7 +207,7 @@ def test_layers_of_a_model_are_fixed(layer: nn.Layer, name: str, value: Any) -> 
     assert getattr(layer, name) is before
 
 
-def test_layers_in_python_keep_what_they_like() -> None:
+def test_layers_in_python_may_have_any_attribute() -> None:
     class Scale(nn.Layer):
         def __init__(self, factor: float, name: str | None = None) -> None:
             super().__init__(name=name)
@@ -249,7 +249,7 @@ def wrapped_and_plain() -> list[nn.Layer]:
 
 
 @pytest.mark.parametrize("layers", [wrapped_twice, wrapped_and_plain])
-def test_a_wrapped_layer_has_one_place(layers: Any) -> None:
+def test_a_wrapped_layer_has_one_position(layers: Any) -> None:
     with pytest.raises(ValueError, match=r"layers\[1\] is the same object"):
         nn.Sequential(layers(), input_shape=3)
 
@@ -266,10 +266,10 @@ def test_a_wrapped_layer_has_one_model(rng: np.random.Generator) -> None:
     assert twin.layers[0].layer is not layer  # type: ignore[attr-defined]
 
 
-# What is kept.
+# Caches.
 
 
-def test_recent_keeps_what_was_used_last() -> None:
+def test_lru_keeps_the_most_recently_used() -> None:
     made: list[int] = []
     recent = LRUCache(2)
 
@@ -321,7 +321,7 @@ def test_a_program_does_not_run_within_itself(data: tuple[Array, Array]) -> None
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_python_ops_on_any_thread(threads: int, rng: np.random.Generator) -> None:
-    """A layer in Python runs on whichever thread comes to it; evaluation of another size is another program."""
+    """A layer in Python runs on any thread; evaluating another number of rows uses another program."""
 
     class Peek(nn.Layer):
         again = 0
@@ -359,12 +359,12 @@ class Score(Callback):
         row["score"] = -epoch
 
 
-def test_what_callbacks_add_to_a_row_is_in_the_history(data: tuple[Array, Array]) -> None:
+def test_values_that_callbacks_add_to_a_row_are_in_the_history(data: tuple[Array, Array]) -> None:
     history = make().fit(*data, epochs=3, verbose=0, callbacks=[Score(), nn.EarlyStopping("score", mode="max", patience=1)])
     assert history["score"].tolist() == [-1, -2]
 
 
-def test_what_callbacks_add_is_in_checkpoints(data: tuple[Array, Array], tmp_path: Any) -> None:
+def test_values_that_callbacks_add_are_in_checkpoints(data: tuple[Array, Array], tmp_path: Any) -> None:
     trainer, again = make(), make()
     checkpoint = nn.ModelCheckpoint(tmp_path / "c", save_best_only=False)
     trainer.fit(*data, epochs=2, verbose=0, callbacks=[Score(), checkpoint])
@@ -373,7 +373,7 @@ def test_what_callbacks_add_is_in_checkpoints(data: tuple[Array, Array], tmp_pat
 
 
 @pytest.mark.parametrize(("value", "error"), [("text", TypeError), (None, None)])
-def test_what_is_added_to_a_row_is_a_number(value: Any, error: Any, data: tuple[Array, Array]) -> None:
+def test_only_numbers_can_be_added_to_a_row(value: Any, error: Any, data: tuple[Array, Array]) -> None:
     add = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: row.update(note=value))
     if error:
         with pytest.raises(error, match="column 'note' must be a number, got 'text'"):
@@ -382,14 +382,14 @@ def test_what_is_added_to_a_row_is_a_number(value: Any, error: Any, data: tuple[
         assert np.isnan(make().fit(*data, verbose=0, callbacks=[add])["note"]).all()
 
 
-def test_divergence_is_told_though_a_callback_fails(data: tuple[Array, Array]) -> None:
+def test_divergence_is_reported_even_if_a_callback_fails(data: tuple[Array, Array]) -> None:
     look = nn.LambdaCallback(on_train_end=lambda trainer: trainer.history["running_loss"][-1])
     with pytest.raises(nn.DivergenceError) as caught:
         make(loss="squared_error", optimizer=nn.SGD(lr=1e200)).fit(*data, epochs=3, verbose=0, callbacks=[look])
     assert isinstance(caught.value.__context__, KeyError)
 
 
-def test_a_log_in_no_folder_is_refused_before_training(data: tuple[Array, Array], tmp_path: Any) -> None:
+def test_a_log_in_a_missing_folder_is_refused_before_training(data: tuple[Array, Array], tmp_path: Any) -> None:
     trainer = make()
     with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
         trainer.fit(*data, verbose=0, callbacks=[nn.CSVLogger(tmp_path / "none" / "log.csv")])
@@ -401,8 +401,8 @@ def test_a_hook_that_is_never_called_is_refused() -> None:
         type("Mine", (Callback,), {"on_batch_end": lambda self: None})
 
 
-def test_the_best_parameters_come_back_after_divergence(data: tuple[Array, Array]) -> None:
-    """Epoch 2 leads out of the finite numbers; those after epoch 1 are the best there were."""
+def test_the_best_parameters_are_restored_after_divergence(data: tuple[Array, Array]) -> None:
+    """Epoch 2 overflows; the parameters after epoch 1 are the best."""
     rate = schedules.PiecewiseConstant([1], [0.01, 1e160], per="epoch")
     X, y = data[0], data[0] @ np.ones(4)
     model = nn.Sequential([nn.Dense(1)], input_shape=4, dtype="float64", seed=1)
@@ -414,7 +414,7 @@ def test_the_best_parameters_come_back_after_divergence(data: tuple[Array, Array
     assert trainer.epochs_done >= 1
 
 
-def test_a_log_stays_if_training_is_refused(data: tuple[Array, Array], tmp_path: Any) -> None:
+def test_a_log_is_unchanged_if_training_is_refused(data: tuple[Array, Array], tmp_path: Any) -> None:
     path = tmp_path / "log.csv"
     make().fit(*data, verbose=0, callbacks=[nn.CSVLogger(path)])
     before = path.read_text()
@@ -425,11 +425,11 @@ def test_a_log_stays_if_training_is_refused(data: tuple[Array, Array], tmp_path:
     assert path.read_text() == before
 
 
-# Traps.
+# Common mistakes.
 
 
 @pytest.mark.parametrize(("last", "loss"), [(nn.Softmax, "softmax_cross_entropy"), (nn.Sigmoid, "sigmoid_cross_entropy")])
-def test_an_activation_twice_is_warned_of(last: Any, loss: str) -> None:
+def test_a_repeated_activation_causes_a_warning(last: Any, loss: str) -> None:
     model = nn.Sequential([nn.Dense(2), last()], input_shape=2)
     with pytest.warns(UserWarning, match="itself, but .* does so before: leave it out") as caught:
         nn.Trainer(model, loss)
@@ -445,7 +445,7 @@ def test_accuracy_needs_classes(y: Array, data: tuple[Array, Array]) -> None:
         trainer.fit(data[0], classes, verbose=0)
 
 
-def test_a_layer_that_cannot_be_made_again_is_not_saved(tmp_path: Any) -> None:
+def test_a_layer_that_cannot_be_reconstructed_is_not_saved(tmp_path: Any) -> None:
     class Power(nn.Layer):
         def __init__(self, k: int = 2) -> None:
             super().__init__()
@@ -501,7 +501,7 @@ def test_l1_of_weights_whose_squares_overflow() -> None:
 
 def test_a_name_that_means_two_things() -> None:
     model = nn.Sequential([nn.Dense(2, name="a"), nn.Dense(1, name="a.weight")], input_shape=3)
-    with pytest.raises(ValueError, match=r"'a\.weight' names a layer and an array"):
+    with pytest.raises(ValueError, match=r"'a\.weight', which names a layer and an array"):
         nn.Trainer(model, "squared_error", regularizer={"a.weight": nn.L2(0.1)})
 
 
@@ -509,7 +509,7 @@ def test_a_name_that_means_two_things() -> None:
 
 
 @pytest.mark.parametrize(("name", "words"), [("Linear", "'Linear': it is Dense"), ("Sequentail", "did you mean 'Sequential'")])
-def test_names_that_are_elsewhere(name: str, words: str) -> None:
+def test_names_from_other_libraries(name: str, words: str) -> None:
     with pytest.raises(AttributeError, match=words):
         getattr(nn, name)
 

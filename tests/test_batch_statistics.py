@@ -1,4 +1,4 @@
-"""Statistics of batches: running averages, those of a population, frozen ones, and batch norm folded away."""
+"""Batch statistics: running averages, population statistics, frozen ones, and folding of batch norm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.normalization import data, gradients, normalised
+from helpers.normalization import data, gradients, normalized
 
 import nncore as nn
 from nncore import reference
@@ -15,7 +15,7 @@ from nncore import reference
 
 @pytest.mark.parametrize("unbiased", [True, False])
 def test_running_averages(unbiased: bool, rng: np.random.Generator) -> None:
-    model, layer = normalised(rng, momentum=0.25, unbiased_running_var=unbiased)
+    model, layer = normalized(rng, momentum=0.25, unbiased_running_var=unbiased)
     X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
     mean, variance = np.zeros(3), np.ones(3)
     for batch in (X[:16], X[16:]):
@@ -29,7 +29,7 @@ def test_running_averages(unbiased: bool, rng: np.random.Generator) -> None:
 
 
 def test_cumulative_mean(rng: np.random.Generator) -> None:
-    model, layer = normalised(rng, momentum=None)
+    model, layer = normalized(rng, momentum=None)
     X = rng.normal(2, 3, (32, 3))
     nn.Trainer(model, "squared_error").fit(X, np.zeros((32, 1)), batch_size=8, shuffle=False, verbose=0)
     parts = X.reshape(4, 8, 3)
@@ -37,8 +37,8 @@ def test_cumulative_mean(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(layer.running_var, parts.var(axis=1, ddof=1).mean(axis=0), rtol=1e-12)
 
 
-def test_looking_changes_no_statistics(rng: np.random.Generator) -> None:
-    model, _ = normalised(rng)
+def test_inspection_changes_no_statistics(rng: np.random.Generator) -> None:
+    model, _ = normalized(rng)
     X, y = rng.normal(2, 3, (24, 3)), np.zeros((24, 1))
     before = model.state.copy()
     model.forward(X, training=True)
@@ -70,14 +70,14 @@ def test_population_statistics(rows: int, shape: tuple[int, ...], rng: np.random
 
 def test_frozen_statistics(rng: np.random.Generator) -> None:
     """Fine-tuning: γ and β learn, the running averages stay and are constants of the gradient."""
-    model, layer = normalised(rng)
+    model, layer = normalized(rng)
     X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
     trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.01))
     trainer.fit(X, y, verbose=0)
     layer.frozen = True
     state, weight = model.state.copy(), layer.weight.copy()
     assert np.array_equal(model.forward(X, training=True), model.forward(X))
-    trainer.fit(X[:1], y[:1], verbose=0)  # one row is no difficulty
+    trainer.fit(X[:1], y[:1], verbose=0)  # a single row is valid
     assert np.array_equal(model.state, state)
     assert not np.array_equal(layer.weight, weight)
     layer.frozen = False
@@ -86,7 +86,7 @@ def test_frozen_statistics(rng: np.random.Generator) -> None:
 
 
 def test_batch_statistics_at_inference(rng: np.random.Generator) -> None:
-    model, layer = normalised(rng, track_running_stats=False)
+    model, layer = normalized(rng, track_running_stats=False)
     X = rng.normal(2, 3, (24, 3))
     assert not layer.states
     assert np.array_equal(model.forward(X), model.forward(X, training=True))
@@ -150,7 +150,7 @@ def test_folding_refused(layers: list[Callable[[], nn.Layer]], message: str) -> 
 
 
 def test_statistics_of_one_row(rng: np.random.Generator) -> None:
-    model, _ = normalised(rng)
+    model, _ = normalized(rng)
     for call in (
         lambda: model.forward(np.ones((1, 3)), training=True),
         lambda: model.activations(np.ones((1, 3)), training=True),

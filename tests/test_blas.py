@@ -54,7 +54,7 @@ def test_products(rows: int, inputs: int, units: int, gap: int, dtype: str, isa:
 @each_isa
 @each_dtype
 def test_products_at_every_step(dtype: str, isa: str, rng: np.random.Generator) -> None:
-    """Of sequences, as our own kernels compute them: (rows, steps, width) is (rows · steps, width)."""
+    """For sequences, as in nncore's own kernels: (rows, steps, width) is (rows · steps, width)."""
     rows, steps, inputs, units = 5, 3, 33, 17
     x, W, b, dy = dense_inputs(rng, rows * steps, inputs, units, dtype)
     pointer, tiles, sizes = gemm(np.dtype(dtype).char), _kernels.weight_tiles(units, inputs), (units, inputs, 0, 0)
@@ -68,7 +68,7 @@ def test_products_at_every_step(dtype: str, isa: str, rng: np.random.Generator) 
         given, shapes = (*operands, pointer), [(out.shape, dtype)]
         (got,) = run(f"dense_steps_{name}_blas", shapes, given, dtype, sizes=(*sizes, steps), rows=rows, **kw)
         (want,) = run(f"dense_{name}_blas", shapes, given, dtype, sizes=(units, inputs), rows=rows * steps, **kw)
-        # blocks of rows, and with them the calls of the BLAS, are cut elsewhere
+        # other block boundaries, and so other calls of the BLAS
         assert_near(got, want.astype(np.float64), np.full(out.shape, 2.0 * max(inputs, units)), name)
 
 
@@ -95,7 +95,7 @@ def trained() -> dict[str, Any]:
 
 
 def test_training() -> None:
-    """The same bits for any number of threads, near our own kernels' way, and by the BLAS indeed."""
+    """The same bits for any number of threads, close to the result of nncore's own kernels; and the BLAS is called."""
     result = run_python("import test_blas; print(test_blas.trained())", NNCORE_GEMM="blas")
     assert result.returncode == 0, result.stderr
     found = ast.literal_eval(result.stdout)
@@ -110,7 +110,7 @@ def test_training() -> None:
     assert dense == {"dense_forward_blas", "dense_backward_input_blas", "dense_backward_weight_blas"}
     assert "pack_weight" not in found["ops"]
     assert not any("blas" in name for name in own["ops"])
-    # Rounding is other; 18 steps of Adam carry it on, and where a gradient is near 0 Adam divides it by its like.
+    # Rounding differs; 18 steps of Adam amplify it where a gradient is near 0, as Adam divides it by its own size.
     for dtype, atol in (("float32", 1e-4), ("float64", 1e-10)):
         assert len({found[f"{dtype} {threads}"] for threads in (1, 2, 3, 4)}) == 1
         np.testing.assert_allclose(found[dtype], own[dtype], rtol=100 * RTOL[dtype], atol=atol)
@@ -169,7 +169,7 @@ print(bool(np.isfinite(H @ v).all()))
 """
 
 
-def test_one_thread_for_the_length_of_a_call_and_tangents() -> None:
+def test_one_blas_thread_during_a_call_and_tangents() -> None:
     result = run_python(LIMITED, NNCORE_GEMM="blas")
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["True"] * 3

@@ -1,4 +1,4 @@
-"""The same bits on any number of cores, where NumPy's and SciPy's BLAS take part."""
+"""The same bits on any number of cores for results that involve the BLAS of NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_number_of_blas_threads_does_not_matter() -> None:
     assert {name for name in one if one[name] != two[name]} == set()
 
 
-def test_every_case_is_there() -> None:
+def test_every_case_is_covered() -> None:
     assert set(CASES) >= {*second_order.OPTIMIZERS, *nn.data.scaling.SCALERS}
     penalties = {
         name for name, cls in vars(regularizers).items() if isinstance(cls, type) and issubclass(cls, regularizers.Regularizer)
@@ -55,7 +55,7 @@ def test_every_case_is_there() -> None:
 
 
 def uses_of_the_blas(tree: ast.AST, limited: bool) -> list[ast.AST]:
-    """What goes through the BLAS without the limit: not in a function that has it as decorator, nor in a with block."""
+    """Uses of the BLAS outside the limit: neither in a function decorated with it nor in its with block."""
     found: list[ast.AST] = []
     for node in ast.iter_child_nodes(tree):
         inside = limited
@@ -76,7 +76,7 @@ def uses_of_the_blas(tree: ast.AST, limited: bool) -> list[ast.AST]:
 
 
 def test_no_use_of_the_blas_without_the_limit() -> None:
-    """In the sources; the twins in nncore.reference and NNCORE_GEMM aside."""
+    """In the sources, except the twins in nncore.reference and NNCORE_GEMM."""
     unlimited = []
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()

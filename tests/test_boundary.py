@@ -1,4 +1,4 @@
-"""The boundary to C is safe whatever arrays come: read-only, unaligned, of any dtype or layout, or changed while in use."""
+"""The boundary to C is safe for every array: read-only, unaligned, of any dtype or layout, or modified while in use."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def unaligned(array: Array) -> Array:
-    """The same numbers, one byte beside where they belong."""
+    """The same numbers at an address off by one byte."""
     array = np.ascontiguousarray(array)
     room = np.zeros(array.nbytes + array.itemsize, np.uint8)
     start = -room.ctypes.data % array.itemsize + 1
@@ -34,13 +34,13 @@ def unaligned(array: Array) -> Array:
 
 
 def frozen(array: Array) -> Array:
-    """A copy that must not be written to."""
+    """A read-only copy."""
     copy = array.copy()
     copy.flags.writeable = False
     return copy
 
 
-# ---- what an op may be bound to
+# ---- arrays that an op may be bound to
 
 
 def bind(name: str, slot: int, array: Array) -> None:
@@ -56,7 +56,7 @@ each_way = pytest.mark.parametrize("bound", [bind, rebind])
 
 
 @each_way
-def test_every_op_refuses_what_is_read_only_unless_it_only_reads_it(bound: Callable[..., None]) -> None:
+def test_every_op_refuses_read_only_outputs(bound: Callable[..., None]) -> None:
     array = frozen(np.zeros((4, 4)))
     for name in _kernels.op_names():
         op = _kernels.op_table().declaration(name)
@@ -69,7 +69,7 @@ def test_every_op_refuses_what_is_read_only_unless_it_only_reads_it(bound: Calla
 
 
 @each_way
-def test_every_op_refuses_what_is_not_aligned(bound: Callable[..., None]) -> None:
+def test_every_op_refuses_unaligned_arrays(bound: Callable[..., None]) -> None:
     for name in _kernels.op_names():
         for slot, argument in enumerate(_kernels.op_table().declaration(name).arrays):
             for array in (unaligned(np.zeros((4, 4))), unaligned(np.zeros((4, 4), "float32"))):
@@ -79,7 +79,7 @@ def test_every_op_refuses_what_is_not_aligned(bound: Callable[..., None]) -> Non
 
 @optimizer_cases.EACH
 @each_dtype
-def test_a_read_only_gradient_is_taken_and_stays(case: str, dtype: str) -> None:
+def test_a_read_only_gradient_is_accepted_and_unchanged(case: str, dtype: str) -> None:
     build, _, constants = optimizer_cases.CASES[case]
     rng = np.random.default_rng(0)
     thetas = [rng.normal(size=20).astype(dtype)] * 2
@@ -152,7 +152,7 @@ SCALERS.pop("Scaler", None)
 
 @pytest.mark.parametrize("scaler", SCALERS)
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", *FLOATS])
-def test_scalers_take_every_dtype_and_layout(scaler: str, dtype: str) -> None:
+def test_scalers_accept_every_dtype_and_layout(scaler: str, dtype: str) -> None:
     X = (np.random.default_rng(0).random((40, 6)) * 3).astype(dtype)
     expected = SCALERS[scaler]().fit(X.astype("float64"))
     wanted = {name: value for name, value in vars(expected).items() if isinstance(value, np.ndarray)}
@@ -268,7 +268,7 @@ def test_sparse_matrices_that_are_changed_during_fit(dtype: str, kind: Any, part
 
 @each_dtype
 @pytest.mark.parametrize("row", [-1, 5, 2**40])
-def test_gathers_refuse_rows_that_there_are_not(dtype: str, row: int) -> None:
+def test_gathers_refuse_rows_out_of_range(dtype: str, row: int) -> None:
     index = np.array([0, row, 4])
     sparse = scipy.sparse.csr_matrix(np.ones((5, 3), dtype))
     cases: list[tuple[str, Any, tuple[Any, ...], dict[str, Any]]] = [
@@ -283,7 +283,7 @@ def test_gathers_refuse_rows_that_there_are_not(dtype: str, row: int) -> None:
             single_ops.run_op(name, (out, *arrays), dtype=dtype, rows=3, index=index, **kw)
 
 
-def test_layers_cannot_be_exchanged() -> None:
+def test_layers_cannot_be_replaced() -> None:
     model, other = (nn.Sequential([nn.Dense(units), nn.Dense(2)], input_shape=3) for units in (4, 400))
     with pytest.raises(TypeError, match="tuple"):
         model.layers[0] = other.layers[0]  # type: ignore[index]
@@ -291,11 +291,11 @@ def test_layers_cannot_be_exchanged() -> None:
     assert eval(repr(model), {"Sequential": nn.Sequential, "Dense": nn.Dense}).layers[0].units == 4
 
 
-# ---- objects out of a pickle
+# ---- unpickled objects
 
 
 def from_frozen_buffers(thing: Any) -> Any:
-    """Pickled with out-of-band buffers, which come back as immutable bytes: read-only, and shared by two copies."""
+    """Pickled with out-of-band buffers and loaded twice from immutable bytes: read-only, and shared by two copies."""
     buffers: list[Any] = []
     data = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
     kept = [bytes(b"\0" + bytes(b.raw())) for b in buffers]  # and unaligned
@@ -340,7 +340,7 @@ def test_unpickled_optimizers_have_memory_of_their_own(dtype: str, optimizer: st
 
 
 @pytest.mark.parametrize("scaler", SCALERS)
-def test_unpickled_scalers_go_on(scaler: str) -> None:
+def test_unpickled_scalers_can_be_fitted_further(scaler: str) -> None:
     rng = np.random.default_rng(0)
     X, more = rng.normal(size=(30, 4)), rng.normal(size=(30, 4))
     fitted = SCALERS[scaler]().fit(X)
@@ -365,7 +365,7 @@ def test_a_memory_mapped_trainer(tmp_path: Any) -> None:
 # ---- threads
 
 
-def test_room_is_made_for_the_threads_that_can_run() -> None:
+def test_memory_is_allocated_for_the_threads_that_can_run() -> None:
     before = nn.get_num_threads()
     for many in (100000, 2**31 - 1, 2**31, 2**70):
         with pytest.raises(ValueError, match=f"at most 256, got {many}"):

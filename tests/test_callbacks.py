@@ -49,7 +49,7 @@ def losses(*values, name="val_loss"):
 
 
 def keras_epochs(values, patience, min_delta=0.0):
-    """Keras 3's loop for mode "min": the epoch after which it stops, and the best epoch."""
+    """The loop of Keras 3 for mode "min": the epoch after which it stops, and the best epoch."""
     wait, best, best_epoch = 0, math.inf, 0
     for epoch, v in enumerate(values, 1):
         wait += 1
@@ -63,7 +63,7 @@ def keras_epochs(values, patience, min_delta=0.0):
 
 @pytest.mark.parametrize("patience", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("min_delta", [0.0, 0.15])
-def test_early_stopping_counts_as_keras(patience, min_delta):
+def test_early_stopping_counts_like_keras(patience, min_delta):
     rng = np.random.default_rng(patience)
     for _ in range(20):
         values = np.round(1 / np.arange(1, 16) + 0.2 * rng.random(15), 2)
@@ -98,7 +98,7 @@ def test_mode(monitor, mode, best):
     assert stopping.best_epoch == best
 
 
-def test_restores_when_training_runs_out_and_not_when_told():
+def test_restores_at_the_last_epoch_and_not_if_disabled():
     for restore, value in [(True, 1), (False, 3)]:
         trainer = FakeTrainer()
         trainer.fit(losses(0.1, 0.2, 0.3), [EarlyStopping(patience=5, restore_best=restore)])
@@ -156,10 +156,10 @@ def test_resuming_continues_the_count(cut):
     assert (resumed.model.state == whole.model.state).all()
 
 
-def test_missing_column_names_those_there_are():
-    with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss, accuracy"):
+def test_missing_column_names_the_existing_ones():
+    with pytest.raises(ValueError, match=r"column, got 'val_loss'; there are loss, accuracy"):
         FakeTrainer().fit([{"loss": 1.0, "accuracy": 0.5}], [EarlyStopping()])
-    with pytest.raises(ValueError, match=r"no column 'val_loss'; there are loss"):
+    with pytest.raises(ValueError, match=r"column, got 'val_loss'; there are loss"):
         FakeTrainer().fit([{"loss": 1.0}], [ModelCheckpoint("x", "val_loss")])
 
 
@@ -277,7 +277,7 @@ def test_csv_logger_bad_directory(tmp_path):
         FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])
 
 
-# What the columns will be is known before the first step.
+# The columns are known before the first step.
 
 DATA = (np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2)
 
@@ -288,7 +288,7 @@ def small_trainer(optimizer="sgd", **arguments):
 
 
 class Told(Callback):
-    """Keeps what it is told; adds a column of its own."""
+    """Records the columns; adds one of its own."""
 
     columns = ("mine",)
 
@@ -317,17 +317,17 @@ def test_columns_of_second_order_are_known_before_training():
     trainer = nn.Trainer(model, "softmax_cross_entropy", nn.second_order.TruncatedNewton(), metrics="accuracy")
     trainer.fit(*DATA, epochs=2, callbacks=[told], verbose=0)
     assert set(told.row) <= set(told.told)
-    with pytest.raises(ValueError, match="no column 'val_loss'"):
+    with pytest.raises(ValueError, match="column, got 'val_loss'"):
         trainer.fit(*DATA, callbacks=[EarlyStopping()], verbose=0)
 
 
 @pytest.mark.parametrize(("callback", "words"), [
-    (EarlyStopping(), "no column 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
-    (EarlyStopping("loss"), "no column 'loss'.*exact_loss=True; 'running_loss' is there"),
-    (EarlyStopping("val_acuracy", mode="max"), "no column 'val_acuracy'"),
-    (ModelCheckpoint("x", "val_loss"), "no column 'val_loss'"),
+    (EarlyStopping(), "column, got 'val_loss'; there are running_loss, .*lr.*need validation_data or validation_split"),
+    (EarlyStopping("loss"), "column, got 'loss'.*exact_loss=True; 'running_loss' does not"),
+    (EarlyStopping("val_acuracy", mode="max"), "column, got 'val_acuracy'"),
+    (ModelCheckpoint("x", "val_loss"), "column, got 'val_loss'"),
     (ModelCheckpoint("{val_loss}"), "there are epoch, running_loss"),
-    (nn.ReduceLROnPlateau(), "no column 'val_loss'"),
+    (nn.ReduceLROnPlateau(), "column, got 'val_loss'"),
 ])  # fmt: skip
 def test_a_missing_column_is_found_before_training(callback, words):
     trainer = small_trainer()

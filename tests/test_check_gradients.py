@@ -30,12 +30,12 @@ def test_a_loss_of_nan_is_refused() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_gradient_that_is_not_finite_has_an_infinite_error(bad: float) -> None:
+def test_a_non_finite_gradient_has_an_infinite_error(bad: float) -> None:
     errors = network().check_gradients(X, np.zeros(20), lambda y, d: (y[:, 0] ** 2, np.full_like(y, bad)))
     assert set(errors.values()) == {np.inf}
 
 
-def test_a_loss_that_ends_near_the_parameters_is_refused() -> None:
+def test_a_loss_that_is_undefined_near_the_parameters_is_refused() -> None:
     """log y, with y within a step of the difference from 0."""
     model = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64")
     model.parameters[...] = 1e-6, 0
@@ -53,8 +53,8 @@ def test_a_loss_that_ends_near_the_parameters_is_refused() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", ["squared_error", "mean_squared_error", "huber"])
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.Sigmoid, nn.SiLU])
-@pytest.mark.parametrize("away", [0.0, 1e-8, 1e-4, 0.7])  # huber bends at 1
-def test_right_gradients_at_and_near_an_exact_minimum(dtype: str, loss: str, activation: Any, away: float) -> None:
+@pytest.mark.parametrize("away", [0.0, 1e-8, 1e-4, 0.7])  # Huber's second derivative jumps at 1
+def test_correct_gradients_at_and_near_an_exact_minimum(dtype: str, loss: str, activation: Any, away: float) -> None:
     for seed in range(3):
         model = network(dtype, activation, seed)
         assert max(model.check_gradients(X, model.predict(X) + away, loss).values()) < 1e-6
@@ -62,7 +62,7 @@ def test_right_gradients_at_and_near_an_exact_minimum(dtype: str, loss: str, act
 
 @pytest.mark.parametrize("away", [1e-3, 1.0])
 @pytest.mark.parametrize("factor", [0.0, 1.001, -1.0])
-def test_wrong_gradients_are_told_by_as_much_as_they_are_wrong(away: float, factor: float) -> None:
+def test_the_error_of_wrong_gradients_is_their_relative_error(away: float, factor: float) -> None:
     model = network()
     errors = model.check_gradients(X, model.predict(X) + away, lambda y, d: ((y - d)[:, 0] ** 2, 2 * factor * (y - d)))
     np.testing.assert_allclose(list(errors.values()), abs(factor - 1) / (abs(factor) + 1), rtol=1e-3)

@@ -1,4 +1,4 @@
-"""Combined features, saved and loaded: training continues from the file with the same bits, and reprs stay the same."""
+"""Combined features, saved and loaded: training continues with the same bits, and reprs are unchanged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_early_stopping_restores_the_running_statistics_and_averaged_evaluates()
         kept[epoch] = trainer.model.parameters.copy(), trainer.model.state.copy()
 
     trainer = everything("ema", "batch norm")
-    trainer.optimizer.lr = 0.3  # too much: the best epoch is not the last
+    trainer.optimizer.lr = 0.3  # too large a rate: the best epoch is not the last
     stop = nn.EarlyStopping("val_loss", patience=4)
     fit = {"epochs": 30, "batch_size": 16, "verbose": 0}
     history = trainer.fit(X, y, validation_data=(X[:30], y[:30]), callbacks=[nn.LambdaCallback(on_epoch_end=keep), stop], **fit)
@@ -145,7 +145,7 @@ def test_every_optimizer_is_saved(name: str, tmp_path: Path) -> None:
         assert other.optimizer.lr == 0.007
         assert other.optimizer.config() == first.optimizer.config()
     second.fit(X, y, epochs=2, **fit)
-    if name == "scipy_minimize":  # begins afresh in every call
+    if name == "scipy_minimize":  # starts anew in every call
         return
     for column in history:
         if column != "seconds":
@@ -188,7 +188,7 @@ def public() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", public())
-def test_repr_makes_the_same_again(name: str) -> None:
+def test_repr_reconstructs_the_object(name: str) -> None:
     thing = public()[name]
     places = vars(nn) | vars(nn.second_order) | vars(nn.schedules) | vars(samplers) | vars(nn.initializers) | vars(nn.layers)
     if isinstance(thing, nn.schedules.Schedule):

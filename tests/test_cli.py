@@ -1,4 +1,4 @@
-"""The command line, as a shell runs it."""
+"""The command line, run as a shell runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nncore.optimizers import OPTIMIZERS
 
 
 def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """``python -m nncore``: what an installation's ``nncore`` runs too."""
+    """Run ``python -m nncore``, which is the command ``nncore`` of an installation."""
     source = str(Path(nn.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": source, "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
@@ -33,14 +33,14 @@ def rows(text: str) -> dict[str, list[str]]:
 SHORT = ("--steps", "30", "--budget", "4", "--starts", "3")
 
 
-def test_a_race_on_a_landscape(tmp_path: Path) -> None:
+def test_comparison_on_a_landscape(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    arguments = ("compare", "beale", "--optimizers", "adam", "rprop", *SHORT, "--seed", "3", "--out", "race.png")
+    arguments = ("compare", "beale", "--optimizers", "adam", "rprop", *SHORT, "--seed", "3", "--out", "comparison.png")
     done = run(*arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(rows(done.stdout)) == {"adam", "rprop"}
-    assert "picture: race.png" in done.stdout
-    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+    assert "plot: comparison.png" in done.stdout
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert done.stderr == ""  # progress is for terminals
     again = run(*arguments, "--quiet", folder=tmp_path)
     assert again.stdout == done.stdout
@@ -48,7 +48,7 @@ def test_a_race_on_a_landscape(tmp_path: Path) -> None:
     assert rows(other.stdout) != rows(done.stdout)
 
 
-def test_a_race_on_digits(tmp_path: Path) -> None:
+def test_comparison_on_digits(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     done = run("compare", "digits", "--optimizers", "sgd", "adam", "--epochs", "2", "--budget", "4", "--starts", "2", "--quiet")
     assert done.returncode == 0, done.stderr
@@ -61,13 +61,13 @@ def test_a_race_on_digits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("digits", "--optimizers", "adm"), "--optimizers: expected some of sgd, momentum, .*, got 'adm'"),
-        (("beale", "--epochs", "3"), "--epochs: beale takes --steps"),
-        (("digits", "--steps", "3"), "--steps: digits takes --epochs"),
-        (("beale", "--steps", "0"), "--steps: expected at least 1, got 0"),
-        (("beale", "--budget", "3"), "--budget: expected at least 4, got 3"),
-        (("beale", "--starts", "0"), "--starts: expected at least 1, got 0"),
-        (("beale", "--seed", "-1"), "--seed: expected at least 0, got -1"),
+        (("digits", "--optimizers", "adm"), "--optimizers must be some of sgd, momentum, .*, got 'adm'"),
+        (("beale", "--epochs", "3"), "--epochs must be left out, beale takes --steps"),
+        (("digits", "--steps", "3"), "--steps must be left out, digits takes --epochs"),
+        (("beale", "--steps", "0"), "--steps must be a positive integer, got 0"),
+        (("beale", "--budget", "3"), "--budget must be an integer of at least 4, got 3"),
+        (("beale", "--starts", "0"), "--starts must be a positive integer, got 0"),
+        (("beale", "--seed", "-1"), "--seed must be an integer of at least 0, got -1"),
     ],
 )
 def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,9 +77,9 @@ def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.Captur
     assert re.search(message, captured.err)
 
 
-def test_a_picture_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_plot_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    path = str(tmp_path / "none" / "race.png")
+    path = str(tmp_path / "none" / "comparison.png")
     assert cli.main(["compare", "beale", "--optimizers", "sgd", *SHORT, "--quiet", "--out", path]) == 2
     assert "nncore compare:" in capsys.readouterr().err
 
@@ -95,7 +95,7 @@ def test_usage() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_can_race(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_optimizer_can_be_compared(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     for problem in (("quadratic", *SHORT), ("digits", "--epochs", "1", "--budget", "4", "--starts", "1")):
         assert cli.main(["compare", *problem, "--optimizers", name, "--quiet"]) == 0
@@ -116,7 +116,7 @@ def test_progress_on_a_terminal(quiet: bool) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [("compare", "beale", "--optimizers", "sgd", "adam", *SHORT), ("--help",), ()])
-def test_nobody_reads_the_output(arguments: tuple[str, ...], unbuffered: str) -> None:
+def test_a_closed_output_pipe(arguments: tuple[str, ...], unbuffered: str) -> None:
     """The reader is gone before anything is written: no traceback, whether Python keeps output in a buffer or not."""
     source = str(Path(nn.__file__).parents[1])
     read, write = os.pipe()
@@ -127,7 +127,7 @@ def test_nobody_reads_the_output(arguments: tuple[str, ...], unbuffered: str) ->
             env={**os.environ, "PYTHONPATH": source, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert done.stderr == b""
-    assert done.returncode == 1 or (unbuffered and "compare" not in arguments)  # argparse takes no notice
+    assert done.returncode == 1 or (unbuffered and "compare" not in arguments)  # argparse ignores the error
 
 
 def test_a_missing_stderr() -> None:

@@ -1,4 +1,4 @@
-"""Scalers know the names of the columns that they were fitted on, as models do."""
+"""Scalers and models keep the names of the columns that they were fitted on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_other_names_are_refused(kind: str, frame: str) -> None:
                 call(other(ROWS, ["b", "a"]))
             with pytest.raises(ValueError, match="unseen: 'c'; missing: 'b'"):
                 call(other(ROWS, ["a", "c"]))
-    assert np.array_equal(alone.transform(make(ROWS, ["b", "a"])), expected)  # which knows no names
+    assert np.array_equal(alone.transform(make(ROWS, ["b", "a"])), expected)  # which has no names
     for name, value in before.items():
         assert np.array_equal(getattr(scaler, name), value)
     assert fitted(kind).fit(make(ROWS, ["b", "a"])).feature_names_in_ == ("b", "a")
@@ -61,7 +61,7 @@ def test_other_names_are_refused(kind: str, frame: str) -> None:
 
 
 @each
-def test_the_way_back(kind: str) -> None:
+def test_inverse_transform_keeps_names(kind: str) -> None:
     """Scaled columns keep their names; directions of a decorrelation have none."""
     scaler = fitted(kind)
     Z = scaler.transform(ROWS)
@@ -192,12 +192,12 @@ def test_damaged_names(names: Any, tmp_path: Path) -> None:
     path.write_bytes(save_bytes(load_bytes(data), metadata={**header, "about": json.dumps(about)}))
     with pytest.raises(ValueError, match="feature_names_in_ must be 2 strings"):
         nn.load(path)
-    del about["input_scaler.feature_names_in_"]  # as in files of older versions
+    del about["input_scaler.feature_names_in_"]  # as in files of earlier versions
     path.write_bytes(save_bytes(load_bytes(data), metadata={**header, "about": json.dumps(about)}))
     assert both(nn.load(path)) == (None, ("x", "y"))
 
 
-# A column that has no value yet.
+# A column without values so far.
 
 
 @each

@@ -26,7 +26,7 @@ def make(*layers: nn.Layer) -> nn.Trainer:
 
 
 def beside(work: Callable[[], Any], train: Callable[[], Any]) -> int:
-    """Train while another thread does some work again and again; how often it was done."""
+    """Train while another thread repeats some work; returns the number of repetitions."""
     started, done, count = threading.Event(), threading.Event(), 0
     failures: list[BaseException] = []
 
@@ -66,7 +66,7 @@ WORK: dict[str, Callable[[nn.Trainer], Any]] = {
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_a_training_keeps_its_bits_whatever_other_threads_ask_of_its_model(name: str) -> None:
+def test_training_keeps_its_bits_while_other_threads_use_its_model(name: str) -> None:
     alone, disturbed = make(), make()
     alone.fit(X, Y, epochs=8, batch_size=256, verbose=0)
     epochs = iter(range(8))
@@ -81,7 +81,7 @@ def test_a_training_keeps_its_bits_whatever_other_threads_ask_of_its_model(name:
 
 
 def test_files_and_copies_hold_whole_steps(tmp_path: Path) -> None:
-    """Equal weights with equal gradients are equal after every step; in the middle of one they are not."""
+    """Weights with equal gradients are equal after every step, but not in the middle of one."""
     n = 1024
     ones = np.ones((64, n), "float32")
     trainer = nn.Trainer(nn.Sequential([nn.Dense(n, weight_init="zeros")], input_shape=n), "squared_error", nn.SGD(lr=1e-6))
@@ -122,11 +122,11 @@ def test_one_call_trains_at_a_time() -> None:
     assert len(trainer.history) == 3
 
 
-# Python code that the model's own program calls: a layer, a loss.
+# Python code that the model's program calls: a layer, a loss.
 
 
 class Peek(nn.Layer):
-    """The identity; does something in its passes."""
+    """The identity; calls a function in its passes."""
 
     def __init__(self, forward: Callable[[], Any] | None = None, backward: Callable[[], Any] | None = None) -> None:
         super().__init__()
@@ -159,8 +159,8 @@ CALLS: dict[str, Callable[[nn.Trainer], Any]] = {
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
 @pytest.mark.parametrize("name", CALLS)
-def test_layers_may_look_at_their_own_model(name: str, where: str) -> None:
-    """On the thread that called, with its locks: in a thread of OpenMP the first of these would wait for ever."""
+def test_layers_may_inspect_their_own_model(name: str, where: str) -> None:
+    """On the calling thread, which holds the locks: on a thread of OpenMP the first call would deadlock."""
     seen = []
 
     def look() -> None:
@@ -176,7 +176,7 @@ def test_layers_may_look_at_their_own_model(name: str, where: str) -> None:
     assert set(seen) == {threading.current_thread()}
 
 
-def test_losses_may_look_at_their_own_model() -> None:
+def test_losses_may_inspect_their_own_model() -> None:
     trainer = make()
     d = np.zeros((2000, 10))
 
@@ -190,7 +190,7 @@ def test_losses_may_look_at_their_own_model() -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_gradients_within_gradients_are_refused(name: str) -> None:
-    """They would overwrite what the layers behind have written."""
+    """They would overwrite the values that later layers have written."""
     trainer = make(Peek(backward=lambda: trainer.model.loss_and_gradient(X[:10], Y[:10], LOSS)))
     with pytest.raises(RuntimeError, match="must not compute gradients of the same model"):
         CALLS[name](trainer)
@@ -227,7 +227,7 @@ os._exit(0)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore")
 def test_a_child_forked_beside_a_training_works() -> None:
-    """What another thread held at that moment nobody would ever release."""
+    """A lock that another thread held at the fork would never be released."""
     paths = [os.path.dirname(__file__), *filter(None, sys.path)]
     result = subprocess.run(
         [sys.executable, "-c", FORK], env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True,
@@ -237,11 +237,11 @@ def test_a_child_forked_beside_a_training_works() -> None:
     assert [line.split()[1] for line in result.stdout.splitlines()] == ["0"] * (4 + len(WORK)), result.stdout
 
 
-# What a call was given.
+# Arguments of a call.
 
 
 @pytest.mark.parametrize("name", ["fit", "partial_fit", "evaluate", "predict", "loss_and_gradient", "hessian", "validation"])
-def test_data_are_let_go_after_the_call(name: str) -> None:
+def test_data_are_released_after_the_call(name: str) -> None:
     trainer = make()
     rows, labels = X.copy(), Y.copy()
     result: Any = None

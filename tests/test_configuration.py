@@ -1,4 +1,4 @@
-"""Configured objects: an assignment is checked as the constructor's argument is, and has the same effect, or is refused."""
+"""Configured objects: an assignment is checked like the constructor's argument and has the same effect, or is refused."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ VALUES: list[Any] = [
 
 
 @EACH
-def test_assignments_are_checked_as_arguments_are(cls: type) -> None:
-    """Of any value: constructor and assignment agree, or the assignment is refused as the value is fixed."""
+def test_assignments_are_checked_like_arguments(cls: type) -> None:
+    """For any value, constructor and assignment agree, or the assignment is refused because the attribute is fixed."""
     for name in named(cls):
         for value in VALUES:
             constructed = outcome(lambda n=name, v=value: cls(**{**arguments(cls), n: v}))
@@ -46,7 +46,7 @@ def test_assignments_are_checked_as_arguments_are(cls: type) -> None:
 
 
 @EACH
-def test_what_no_argument_may_be(cls: type) -> None:
+def test_values_that_no_argument_accepts(cls: type) -> None:
     for name in named(cls):
         for value in (object(), math.nan):
             with pytest.raises((TypeError, ValueError), match=r"must|exclude"):
@@ -80,7 +80,7 @@ RANGES: list[tuple[Any, str, Any]] = [
 
 @pytest.mark.parametrize(("cls", "name", "value"), RANGES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_ranges(cls: type, name: str, value: Any) -> None:
-    """The same error in both ways, and nothing has changed."""
+    """The same error in both cases, and nothing has changed."""
     with pytest.raises(ValueError) as constructed:
         cls(**{**arguments(cls), name: value})
     instance = cls(**arguments(cls))
@@ -92,7 +92,7 @@ def test_ranges(cls: type, name: str, value: Any) -> None:
         assert str(assigned.value) == str(constructed.value)
 
 
-# ---- what is assigned has the effect of what is constructed
+# ---- an assignment has the effect of the constructor's argument
 
 
 def other_values(cls: type, name: str) -> list[Any]:
@@ -123,7 +123,7 @@ def walk(optimizer: Any, theta: Any, steps: int = 3) -> bytes:
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), STEPS, **NAMES)
-def test_an_assigned_flag_is_that_of_the_constructor(cls: type, name: str, value: Any) -> None:
+def test_an_assigned_flag_has_the_effect_of_the_argument(cls: type, name: str, value: Any) -> None:
     constructed, assigned = cls(**{**arguments(cls), name: value}), cls(**arguments(cls))
     setattr(assigned, name, value)
     if issubclass(cls, so.FullBatchOptimizer):
@@ -136,8 +136,8 @@ def test_an_assigned_flag_is_that_of_the_constructor(cls: type, name: str, value
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), [s for s in STEPS if not issubclass(s[0], so.FullBatchOptimizer)], **NAMES)
-def test_a_flag_assigned_on_the_way(cls: type, name: str, value: Any) -> None:
-    """It counts from the next step on, as in an optimizer that was made with it and took over the state; or it is refused."""
+def test_a_flag_assigned_between_steps(cls: type, name: str, value: Any) -> None:
+    """It takes effect in the next step, as in an optimizer that was made with it and took over the state; or it is refused."""
     theta, assigned = np.ones(40), cls(**arguments(cls))
     walk(assigned, theta)
     before = repr(assigned)
@@ -166,7 +166,7 @@ PROGRAMS = [
 
 @pytest.mark.parametrize(("cls", "name", "value"), PROGRAMS, **NAMES)
 def test_training_follows_an_assigned_flag(cls: type, name: str, value: Any) -> None:
-    """The compiled program is another one."""
+    """Another program is compiled."""
     one, other = trainer(cls(**arguments(cls))), trainer(cls(**{**arguments(cls), name: value}))
     one.fit(X, y, epochs=2, batch_size=4, verbose=0)
     other.model.parameters[...] = one.model.parameters
@@ -199,7 +199,7 @@ LAYERED = [(cls, name, value) for cls in CLASSES if issubclass(cls, nn.Layer) fo
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), LAYERED, **NAMES)
-def test_an_assigned_argument_of_a_layer_is_that_of_the_constructor(cls: Any, name: str, value: Any) -> None:
+def test_an_assigned_argument_of_a_layer_has_the_effect_of_the_argument(cls: Any, name: str, value: Any) -> None:
     shape = (4, 2) if cls.__name__ in ("SimpleRNN", "GRU", "InstanceNorm") else 8
     rows = np.random.default_rng(3).standard_normal((6, 4, 2))
     constructed, assigned = cls(**{**arguments(cls), name: value}), cls(**arguments(cls))
@@ -231,7 +231,7 @@ def test_losses_clips_and_penalties_follow_an_assignment() -> None:
 
 
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
-def test_an_assigned_argument_of_a_schedule_is_that_of_the_constructor(name: str) -> None:
+def test_an_assigned_argument_of_a_schedule_has_the_effect_of_the_argument(name: str) -> None:
     cls = schedules.SCHEDULES[name]
     for argument in named(cls):
         for value in [*other_values(cls, argument), *([7] if arguments(cls).get(argument) in (2, 3, 4, 10) else [])]:
@@ -254,7 +254,7 @@ def test_callbacks_follow_an_assignment() -> None:
     stopping.check_columns(["loss"])
     checkpoint = nn.ModelCheckpoint("net")
     checkpoint.monitor = "loss"
-    with pytest.raises(ValueError, match="no column 'loss'"):
+    with pytest.raises(ValueError, match="column, got 'loss'"):
         checkpoint.check_columns(["val_loss"])
 
 
@@ -264,12 +264,12 @@ def test_callbacks_follow_an_assignment() -> None:
 @EACH
 def test_unknown_attributes_are_refused(cls: type) -> None:
     instance = cls(**arguments(cls))
-    with pytest.raises(AttributeError, match="colour"):
-        instance.colour = "red"
+    with pytest.raises(AttributeError, match="color"):
+        instance.color = "red"
     if cls is so.ScipyMinimize:  # whose other arguments are the method's
         return
-    with pytest.raises(TypeError, match="colour"):
-        cls(**arguments(cls), colour="red")
+    with pytest.raises(TypeError, match="color"):
+        cls(**arguments(cls), color="red")
     for name in ("slots", "kernel", "name", "l1") if not issubclass(cls, (nn.Layer, nn.ElasticNet, nn.L1)) else ():
         if name not in fields.arguments(cls) and hasattr(type(instance), name):
             with pytest.raises(AttributeError):
@@ -287,7 +287,7 @@ def test_unknown_attributes_are_explained() -> None:
             setattr(instance, name, 3)
 
 
-def test_callbacks_of_the_users_own_keep_what_they_like() -> None:
+def test_user_defined_callbacks_may_have_any_attribute() -> None:
     class Log(nn.Callback):
         def on_train_begin(self, trainer: Any) -> None:
             self.rows: list[Any] = []
@@ -298,9 +298,9 @@ def test_callbacks_of_the_users_own_keep_what_they_like() -> None:
 
 
 @EACH
-def test_a_configuration_makes_the_same_again(cls: type) -> None:
+def test_a_configuration_reconstructs_the_object(cls: type) -> None:
     instance = cls(**arguments(cls))
-    if cls is so.ConditioningMonitor:  # made of data
+    if cls is so.ConditioningMonitor:  # made from data
         assert instance.config()["every"] == 1
         return
     config = json.loads(json.dumps(instance.config())) if cls is not nn.regularizers.PerLayer else dict(arguments(cls))
@@ -323,7 +323,7 @@ def test_copies_keep_everything(cls: type) -> None:
         assert type(other) is cls
         assert described(other) == described(instance)
         with pytest.raises(AttributeError):
-            other.colour = "red"
+            other.color = "red"
 
 
 def test_equal_arguments_make_equal_values() -> None:
@@ -356,8 +356,8 @@ def test_copies_of_a_subclass_of_sequential() -> None:
         assert other.notes == [1]
         assert np.array_equal(other.parameters, net.parameters), name
         assert other.parameters is not net.parameters, name
-        with pytest.raises(AttributeError, match="colour"):
-            other.colour = "red"
+        with pytest.raises(AttributeError, match="color"):
+            other.color = "red"
     assert copies["deepcopy"].notes is not net.notes
 
 

@@ -1,4 +1,4 @@
-"""The curvature report against dense linear algebra, and the monitor against losses that really came."""
+"""The curvature report against dense linear algebra, and the monitor against the actual losses."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def test_extremes(name: str, rng: np.random.Generator) -> None:
     A = with_eigenvalues(values, rng)
     smallest, largest, direction = extremes(aslinearoperator(A), k=3, tol=1e-6, seed=0)
     width = values[-1] - values[0]
-    if name == "singular":  # of an eigenvalue with many eigenvectors, Lanczos sees one for each start
+    if name == "singular":  # of a degenerate eigenvalue, Lanczos finds one eigenvector per start
         smallest, values = smallest[:1], np.sort(np.append(values[:1], values[60:]))
     if name == "negative singular":
         largest, values = largest[-1:], np.sort(np.append(values[-1:], values[:60]))
@@ -47,7 +47,7 @@ def test_extremes(name: str, rng: np.random.Generator) -> None:
 
 
 def test_quadrature_is_exact_on_a_diagonal_matrix(rng: np.random.Generator) -> None:
-    """vᵀ f(A) v = Σ f(a_i) for every v of signs, so that with all steps nothing is left to chance."""
+    """vᵀ f(A) v = Σ f(a_i) for every v of signs: with all steps, nothing is random."""
     values = rng.uniform(-2, 2, 30)
     nodes, weights, traces = lanczos_quadrature(aslinearoperator(np.diag(values)), probes=3, steps=30, seed=5)
     np.testing.assert_allclose(traces, values.sum(), rtol=1e-12)
@@ -120,7 +120,7 @@ def test_estimates_agree_with_the_exact_report(gauss_newton: bool, dtype: str) -
     width = exact.largest[-1] - exact.smallest[0]
     tolerance = 1e-5 if dtype == "float32" else 1e-7
     assert estimate.smallest[0] == pytest.approx(exact.smallest[0], abs=tolerance * width)
-    np.testing.assert_allclose(estimate.smallest, exact.smallest[:3], atol=1e-4 * width)  # the next may be 0 once more
+    np.testing.assert_allclose(estimate.smallest, exact.smallest[:3], atol=1e-4 * width)  # the next may be 0 again
     np.testing.assert_allclose(estimate.largest, exact.largest[-3:], atol=tolerance * width)
     assert abs(estimate.trace - exact.trace) < 3 * estimate.trace_error
     assert abs(estimate.negative_directions - exact.negative_directions) <= 0.1 * exact.n
@@ -151,7 +151,7 @@ def test_condition_number_of_linear_regression() -> None:
     assert curvature(wide, X, np.zeros(30), "squared_error", exact_up_to=0).condition_number == pytest.approx(5)
 
 
-def test_report_says_what_it_found(tmp_path: Path) -> None:
+def test_report_states_its_results(tmp_path: Path) -> None:
     model, X, y = problem()
     for exact_up_to, words in [(500, "all eigenvalues"), (0, "Lanczos and random probes")]:
         report = curvature(model, X, y, "softmax_cross_entropy", exact_up_to=exact_up_to)
@@ -173,7 +173,7 @@ def test_bad_arguments() -> None:
 
 
 def test_mutant_report() -> None:
-    """Leaving the penalty out, or taking the other matrix, must show in every number that is compared above."""
+    """Omitting the penalty, or taking the other matrix, must change every number compared above."""
     model, X, y = problem()
     a = curvature(model, X, y, "softmax_cross_entropy", exact_up_to=0)
     for b in (
@@ -239,8 +239,8 @@ def test_monitor_draws_and_refuses(rng: np.random.Generator, tmp_path: Path) -> 
     assert (tmp_path / "terms.png").stat().st_size > 1000
 
 
-def test_products_of_crowded_rows() -> None:
-    """A first layer whose rows lie a multiple of 4096 bytes apart, and which is large enough for them to be spread."""
+def test_products_of_rows_with_conflicting_stride() -> None:
+    """A first layer whose row stride is a multiple of 4096 bytes, large enough for its rows to be spread."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((9, 512)), rng.integers(0, 3, 9)
     model = nn.Sequential([nn.Dense(512), nn.Tanh(), nn.Dense(3)], input_shape=512, dtype="float64", seed=0)

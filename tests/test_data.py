@@ -68,7 +68,7 @@ def test_same_seed_same_split_and_shuffled():
     assert (train_validation_split(X, fraction=0.3, seed=np.random.default_rng(1))[0] == a[0]).all()
 
 
-def test_each_row_is_held_back_equally_often():
+def test_each_row_is_held_out_equally_often():
     y = np.repeat([0, 1], [15, 5])
     times = np.zeros(20)
     for seed in range(2000):
@@ -92,7 +92,7 @@ def test_what_is_stratified():
     assert not balanced(one_hot, "auto")
 
 
-def test_takes_lists_and_sparse_matrices():
+def test_accepts_lists_and_sparse_matrices():
     assert len(train_validation_split([[1], [2], [3], [4]], fraction=0.25)[1]) == 1
     assert len(train_validation_split(sparse.csr_matrix((8, 3)), fraction=0.25)[1]) == 2
 

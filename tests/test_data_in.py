@@ -1,4 +1,4 @@
-"""What users hand in as data: every container and layout gives the numbers it holds, or an error that names the true cause."""
+"""Input data: every container and layout gives the numbers it holds, or an error that names the cause."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("argument", ["X", "y"])
-def test_the_true_cause_is_named(kind: str, argument: str) -> None:
+def test_the_cause_of_refused_data_is_named(kind: str, argument: str) -> None:
     values, error, message = BAD[kind]
     trainer = nn.Trainer(nn.Sequential([nn.Dense(3)], 3, seed=0), "squared_error")
     before = trainer.model.parameters.copy()
@@ -203,7 +203,7 @@ LAYOUTS: dict[str, Any] = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", SCALERS)
 def test_scalers_on_every_dtype_and_layout(kind: str, dtype: str, layout: str, rng: np.random.Generator) -> None:
-    """As on the same numbers in float64 and C order; NaN and infinity are found wherever they are."""
+    """The same result as for float64 in C order; NaN and infinity are found at any position."""
     X = LAYOUTS[layout](rng.integers(0, 2 if dtype == "?" else 100, (40, 6)).astype(dtype))
     double = np.ascontiguousarray(X, dtype=np.float64)
     scaler, want = SCALERS[kind]().fit(X), SCALERS[kind]().fit(double)
@@ -224,7 +224,7 @@ def test_scalers_on_every_dtype_and_layout(kind: str, dtype: str, layout: str, r
 
 @pytest.mark.parametrize("kind", SCALERS)
 @pytest.mark.parametrize("values", [np.array(1.0), np.empty((0, 3)), np.empty((3, 0)), np.empty(0, bool), []])
-def test_scalers_on_nothing(kind: str, values: Any) -> None:
+def test_scalers_on_empty_data(kind: str, values: Any) -> None:
     with pytest.raises(ValueError, match="X must have at least one row and one column"):
         SCALERS[kind]().fit(values)
 
@@ -240,7 +240,7 @@ def test_long_doubles_beyond_float64() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float16", "int16"])
 def test_small_dtypes_do_not_read_beyond_the_array(dtype: str) -> None:
-    """In a process of its own: what is read lies beyond the array's memory, which ends a process."""
+    """In a separate process, which an access beyond the array's memory would end."""
     code = f"import numpy as np, nncore as nn; X = np.ones((20000, 500), '{dtype}')\n"
     code += "for _ in range(3): nn.data.StandardScaler().fit(X)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -295,7 +295,7 @@ def test_names_and_order_of_columns(call: str) -> None:
     assert np.array_equal(trainer.model.parameters, before)
 
 
-def test_feature_names_are_kept_copied_and_forgotten(tmp_path: Path) -> None:
+def test_feature_names_are_kept_copied_and_reset(tmp_path: Path) -> None:
     trainer = trained()
     names = ("a", "b", "c")
     assert trainer.model.copy().feature_names == trainer.model.astype("float64").feature_names == names

@@ -23,8 +23,8 @@ WORK: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
-def test_losses_that_work_on_each_other_s_models(work: Any) -> None:
-    """Both have begun a step, then each wants the other's model: one gets an error at least, and nothing hangs."""
+def test_losses_that_use_each_other_s_models(work: Any) -> None:
+    """Both are in a step, then each uses the other's model: at least one gets an error, and nothing hangs."""
     models = [nn.Sequential([nn.Dense(1)], input_shape=2, seed=seed) for seed in range(2)]
     meet, errors = threading.Barrier(2), []
 
@@ -57,15 +57,15 @@ def test_losses_that_work_on_each_other_s_models(work: Any) -> None:
     waited = [error for error in errors if "two threads wait for each other" in str(error)]
     assert waited
     assert all(isinstance(error, RuntimeError) for error in errors)
-    for trainer in trainers:  # and all is as before
+    for trainer in trainers:  # and everything works as before
         assert trainer.model.lock.acquire(timeout=1)
         trainer.model.lock.release()
         meet.abort()
         trainer.fit(np.ones((4, 2)), np.ones(4), epochs=1, verbose=0)
 
 
-def test_a_lock_that_is_held_for_long_is_waited_for() -> None:
-    """Also by several, and also one after another that its last holder waits for something else."""
+def test_calls_wait_for_a_lock_that_is_held_for_long() -> None:
+    """Also several at a time, and also a lock whose previous holder waits for something else."""
     lock, other, order = Lock(), Lock(), []
 
     def take(number: int) -> None:
@@ -118,7 +118,7 @@ else:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("threads", "leaves", "code"), [(2, False, 1), (1, False, 7), (2, True, 0), (1, True, 0)])
 def test_a_child_forked_within_a_program(threads: int, leaves: bool, code: int) -> None:
-    """On one thread it goes on, on several it is ended with a message, and one that ends by itself is left alone."""
+    """On one thread the child continues, on several it exits with a message; a child that exits by itself is unaffected."""
     result = subprocess.run(
         [sys.executable, "-c", FORK.format(threads=threads, leaves=leaves)], capture_output=True, text=True, timeout=100,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}, check=True,

@@ -1,4 +1,4 @@
-"""Numbers below the smallest normal one: 0 while a program runs, themselves everywhere else."""
+"""Subnormal numbers: flushed to 0 while a program runs, kept everywhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nncore._kernels import single_ops
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_programs_take_them_for_0(dtype: str, threads: int) -> None:
+def test_programs_flush_them_to_0(dtype: str, threads: int) -> None:
     before = nn.get_num_threads()
     tiny = np.finfo(dtype).tiny
     model = nn.Sequential([nn.Dense(2)], input_shape=1, dtype=dtype)
@@ -21,10 +21,10 @@ def test_programs_take_them_for_0(dtype: str, threads: int) -> None:
         assert model.predict([[tiny / 4], [tiny]]).tolist() == [[0, 0], [tiny, tiny]]
     finally:
         nn.set_num_threads(before)
-    assert tiny / 4 > 0  # this thread has its own arithmetic back
+    assert tiny / 4 > 0  # the floating-point mode of this thread is restored
 
 
-def test_averages_of_a_gradient_that_is_0_come_to_0() -> None:
+def test_averages_of_a_zero_gradient_reach_0() -> None:
     """m ← 0.9 m stays at a denormal number where these are kept: 0.9 k rounds to k."""
     model = nn.Sequential([nn.Dense(1, bias=False)], input_shape=1)
     optimizer = nn.Adam(betas=(0.9, 0.9))
@@ -53,7 +53,7 @@ def test_python_code_in_a_network_keeps_them() -> None:
     assert min(seen) > 0
 
 
-def test_kernels_by_themselves_keep_them() -> None:
+def test_single_kernels_keep_them() -> None:
     x, y = np.full((1, 3), np.finfo(np.float32).tiny / 4), np.zeros((1, 3), np.float32)
     single_ops.run_op("relu_forward", (y, x.astype(np.float32)), dtype=np.float32, sizes=(3,))
     assert (y > 0).all()

@@ -1,4 +1,4 @@
-"""The forward products whose W is not packed beforehand: against their twin, and bit for bit the product that packs."""
+"""Forward products without packed W: against their twin, and bit for bit against the packed product."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from nncore._kernels import single_ops
 from nncore._kernels.program import MOST_PANEL
 from nncore.layers.products import DIRECT_ROWS, NARROW_UNITS
 
-FEW_ROWS, FEW_INPUTS = 8, 256  # of dense_direct.h: up to so many rows of so many inputs are summed in lanes
+FEW_ROWS, FEW_INPUTS = 8, 256  # of dense_direct.h: up to this many rows and inputs are summed in lanes
 SIZES = [
     (rows, inputs, units)
     for rows in (1, 2, 3, 4, 5, 7, 8, 9, 13, 128)
@@ -61,7 +61,7 @@ def check_product(
 
 @pytest.mark.parametrize("units", [NARROW_UNITS - 1, NARROW_UNITS, NARROW_UNITS + 1])
 def test_training_with_few_outputs(units: int, rng: np.random.Generator) -> None:
-    """On either side of the threshold: a step of gradient descent against its formula, and no copy where none is read."""
+    """On either side of the threshold: a step of gradient descent against its formula; W is packed only if that is read."""
     model = nn.Sequential([nn.Dense(units)], input_shape=7, seed=1, dtype="float64")
     layer, X, y = model.layers[0], rng.standard_normal((20, 7)), rng.standard_normal((20, units))
     W, b = layer.weight.copy(), layer.bias.copy()
@@ -83,11 +83,11 @@ def test_predictions(rows: int, rng: np.random.Generator) -> None:
     X = rng.standard_normal((rows, 257)).astype(np.float32)
     want = model.astype("float64").predict(X)
     assert np.allclose(model.predict(X), want, rtol=1e-4, atol=1e-5)
-    model.parameters[:] *= 1.5  # nothing may be left of the weights before
+    model.parameters[:] *= 1.5  # the previous weights must not have any effect
     assert np.allclose(model.predict(X), model.astype("float64").predict(X), rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_not_finite_stays_in_its_row(rng: np.random.Generator) -> None:
+def test_non_finite_values_stay_in_their_row(rng: np.random.Generator) -> None:
     model = nn.Sequential([nn.Dense(33)], input_shape=257, seed=1)
     model.layers[0].weight[4, 200] = np.inf
     y = model.predict(np.ones((3, 257), dtype=np.float32))

@@ -1,4 +1,4 @@
-"""The documentation is true: its code runs, shows what it says, and leaves no public name out."""
+"""The documentation is correct: its code runs with the output shown, and every public name is documented."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from nncore.schedules import SCHEDULES
 from nncore.second_order import OPTIMIZERS as SECOND_ORDER
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("matplotlib", "sklearn", "torch", "jax")  # what an installation may lack
+EXTRAS = ("matplotlib", "sklearn", "torch", "jax")  # optional dependencies
 
 
 def modules() -> list[str]:
-    """All of nncore's modules but the compiled ones."""
+    """All of nncore's modules except the compiled ones."""
     found = pkgutil.walk_packages(nn.__path__, "nncore.")
     return ["nncore", *(info.name for info in found if not info.name.startswith("nncore._kernels._isa"))]
 
@@ -164,7 +164,7 @@ def test_optimizer_states_recurrence_source_and_defaults(cls: type) -> None:
         assert re.search(rf"^\s*(\w+, )*{name}\b", doc.partition("Parameters\n")[2], re.MULTILINE), f"{name} is not explained"
 
 
-# --- the reference and the table of the README leave nothing out
+# --- the reference and the table of the README are complete
 
 
 def script(name: str) -> ModuleType:
@@ -213,13 +213,13 @@ def test_reference_has_every_public_name() -> None:
         ("second-order optimizers", SECOND_ORDER),
     ],
 )
-def test_readme_lists_what_is_in_the_box(row: str, registry: dict[str, type]) -> None:
+def test_readme_lists_every_class(row: str, registry: dict[str, type]) -> None:
     (line,) = re.findall(rf"^\| {row} \|.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     listed = re.findall(r"`(\w+)`", line)
     assert sorted(listed) == sorted(cls.__name__ for cls in registry.values()), "python docs/readme_rows.py writes the row"
 
 
-def test_readme_rows_are_as_they_are_written() -> None:
+def test_readme_rows_are_up_to_date() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = script("readme_rows")
     assert rows.with_rows(text) == text

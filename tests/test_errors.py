@@ -1,4 +1,4 @@
-"""Bad input and bad luck: the message names the argument, what was expected and what came; parameters stay as they were."""
+"""Invalid input and divergence: the message names the argument, the requirement and the value; parameters are unchanged."""
 
 import contextlib
 import inspect
@@ -126,7 +126,7 @@ def test_rows_of_different_length(argument: str, entry: str) -> None:
 
 @pytest.mark.parametrize("argument", ["X", "y"])
 def test_numbers_beyond_float32(argument: str) -> None:
-    """They would be infinite in the model's dtype: an error, without a warning beside it."""
+    """They would be infinite in the model's dtype: an error, without a warning in addition."""
     trainer = nn.Trainer(make(), "squared_error")
     X_, y_ = (with_value(X, 2, 1e300), LABELS) if argument == "X" else (X, with_value(np.ones((N, 3)), 2, 1e300))
     assert_refused(lambda: trainer.fit(X_, y_, verbose=0), trainer, rf"\b{argument}\b", "row 2")
@@ -342,7 +342,7 @@ def test_bad_arguments_of_the_parts(case: str) -> None:
 
 
 def test_a_layer_is_not_taken_from_another_model() -> None:
-    """Its weights are views into one θ: a second model would take them away from the first."""
+    """Its weights are views into one θ: a second model would rebind them."""
     model = make()
     output = model.predict(X)
     with contextlib.suppress(ValueError):
@@ -357,7 +357,7 @@ def test_a_layer_is_not_taken_from_another_model() -> None:
 
 
 class Faulty(nn.Layer):
-    """Does what it is told, in the third pass."""
+    """Misbehaves as specified, in the third pass."""
 
     def __init__(self, forward: Any = None, backward: Any = None) -> None:
         super().__init__(name="faulty")
@@ -392,7 +392,7 @@ def test_a_python_layer_that_fails(place: str, how: Any, error: Any, words: list
         trainer.fit(X, LABELS, batch_size=4, shuffle=False, verbose=0)
     for word in words + ([f"faulty.{place}"] if error is not KeyError else []):
         assert re.search(word, str(raised.value)), str(raised.value)
-    # the two steps before are done, the third is not
+    # the first two steps are complete, the third is not
     two = nn.Trainer(nn.Sequential([nn.Dense(5), nn.Dense(OUTPUTS)], INPUTS, dtype="float64"), "softmax_cross_entropy", "sgd")
     two.model.parameters[...] = faulty_trainer().model.parameters
     two.partial_fit(X[:8], LABELS[:8], batch_size=4)
@@ -400,7 +400,7 @@ def test_a_python_layer_that_fails(place: str, how: Any, error: Any, words: list
 
 
 def test_the_steps_before_a_failure_are_counted() -> None:
-    """Two steps have changed the parameters and Adam's means; its bias correction goes by the number of steps."""
+    """Two steps have changed the parameters and Adam's means; its bias correction depends on the number of steps."""
 
     def fail(x: Array) -> Array:
         raise KeyError("by intent")
@@ -469,7 +469,7 @@ def test_a_huge_learning_rate(optimizer: nn.Optimizer, dtype: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 1e3])
 def test_divergence_after_some_epochs(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three steps an epoch. The rate explodes at step 20, the second of epoch 7; the loss of the third shows it.
+    """Three steps per epoch. The rate explodes at step 20, the second of epoch 7; the loss of the third shows it.
 
     However many epochs run in one call, the message names the epoch, and the epochs before it are in the history.
     """
@@ -513,7 +513,7 @@ def test_a_divergence_of_the_penalty_alone() -> None:
     assert np.isfinite(model.parameters).all()
 
 
-# Anything at all.
+# Arbitrary input.
 
 
 @settings(max_examples=60)
@@ -522,8 +522,8 @@ def test_a_divergence_of_the_penalty_alone() -> None:
     kind=st.sampled_from(["f4", "f8", "i4", "u1", "?", "c8", "U3", "O", "M8[s]"]),
     argument=st.sampled_from(["X", "y"]),
 )
-def test_any_array_is_taken_or_refused_by_name(shape: tuple[int, ...], kind: str, argument: str) -> None:
-    """Whatever comes as X or y either trains or raises a ValueError or TypeError that names it and changes nothing."""
+def test_any_array_is_accepted_or_refused_by_name(shape: tuple[int, ...], kind: str, argument: str) -> None:
+    """Any X and y either train or raise a ValueError or TypeError that names it and changes nothing."""
     array = np.zeros(shape, dtype=kind)
     model = nn.Sequential([nn.Dense(2)], input_shape=3, seed=1)
     trainer = nn.Trainer(model, "softmax_cross_entropy")
@@ -543,7 +543,7 @@ def test_any_array_is_taken_or_refused_by_name(shape: tuple[int, ...], kind: str
 
 @settings(max_examples=40)
 @given(row=st.integers(0, N - 1), column=st.integers(0, INPUTS - 1), bad=st.sampled_from([np.nan, np.inf, -np.inf]))
-def test_a_bad_number_is_found_wherever_it_is(row: int, column: int, bad: float) -> None:
+def test_an_invalid_number_is_found_at_any_position(row: int, column: int, bad: float) -> None:
     array = X.copy()
     array[row, column] = bad
     with pytest.raises(ValueError, match=rf"X must be finite, got {bad} in row {row}, column {column}$"):
@@ -581,7 +581,7 @@ FOREIGN: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "trainer's rate": (lambda: nn.Trainer(make(), "hinge", lr=0.1), ["Trainer", "'lr'", "of the optimizer"]),  # type: ignore[call-arg]
     "layer": (lambda: nn.Sequential([nn.Dense(1)], input_dim=3), ["Sequential", "'input_dim'", "input_shape"]),  # type: ignore[call-arg]
     "restore": (lambda: nn.EarlyStopping(restore_best_weights=True), ["EarlyStopping", "restore_best"]),  # type: ignore[call-arg]
-    "no such thing": (lambda: nn.Adam(colour=3), ["Adam", "'colour'", "It has lr, betas, eps"]),  # type: ignore[call-arg]
+    "no such thing": (lambda: nn.Adam(color=3), ["Adam", "'color'", "It has lr, betas, eps"]),  # type: ignore[call-arg]
     "newton": (lambda: nn.second_order.LBFGS(memry=3), ["LBFGS", "'memry'", "'memory'"]),
     "mse": (lambda: nn.Trainer(make(), "mse"), ["loss", "'mse'", "it is 'mean_squared_error'"]),
     "MSE": (lambda: nn.Trainer(make(), "MSE"), ["loss", "'MSE'", "it is 'mean_squared_error'"]),
@@ -608,8 +608,8 @@ def test_arguments_are_explained_only_where_one_is_unknown() -> None:
             super().__init__(**rest)
             self.size = [*size]  # type: ignore[misc]
 
-    with pytest.raises(TypeError, match="Mine has no argument 'colour'"):
-        Mine([1], colour=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Mine has no argument 'color'"):
+        Mine([1], color=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="iterable"):
         Mine(3, name="a")
     assert str(inspect.signature(nn.Dropout)).startswith("(rate: 'float'")
@@ -626,7 +626,7 @@ def test_arguments_are_explained_only_where_one_is_unknown() -> None:
         (lambda: nn.Trainer(make(), "hinge"), "optimiser", ["Trainer", "did you mean 'optimizer'"]),
         (lambda: nn.Trainer(make(), "hinge"), "lr", ["of the optimizer"]),
         (lambda: make(), "paramters", ["Sequential", "'parameters'"]),
-        (lambda: make(), "colour", ["It has", "parameters", "input_scaler", "target_scaler"]),
+        (lambda: make(), "color", ["It has", "parameters", "input_scaler", "target_scaler"]),
         (lambda: make(), "input_scalar", ["'input_scaler'"]),
         (lambda: nn.Dropout(0.5), "rte", ["Dropout", "did you mean 'rate'"]),
         (lambda: nn.Dense(3), "weight_initt", ["Dense", "'weight_init'"]),
@@ -644,7 +644,7 @@ def test_an_attribute_that_does_not_exist(make_part: Callable[[], Any], name: st
 
 
 def test_attributes_that_may_be_set() -> None:
-    """Known ones; what is private; anything in constructors, and in layers, losses and callbacks that users write."""
+    """Known and private ones; any in constructors, and in user-defined layers, losses and callbacks."""
     opt = nn.EMA(nn.Adam())
     opt.lr, opt.betas, opt.beta1, opt._mine = 0.1, (0.8, 0.9), 0.7, 1
     assert (opt.optimizer.lr, opt.betas) == (0.1, (0.7, 0.9))
@@ -654,9 +654,9 @@ def test_attributes_that_may_be_set() -> None:
     class MySGD(nn.SGD):
         def __init__(self) -> None:
             super().__init__()
-            self.colour = "red"
+            self.color = "red"
 
-    MySGD().colour = "blue"
+    MySGD().color = "blue"
 
     class Keeps(nn.Layer):
         def forward(self, x: Array, training: bool) -> Array:
@@ -675,8 +675,8 @@ def test_attributes_that_may_be_set() -> None:
 
     layer, callback, loss = Keeps(), Counts(), Mine()
     model = nn.Sequential([nn.Dense(3), layer], INPUTS)
-    loss.colour = "red"  # type: ignore[attr-defined]
+    loss.color = "red"  # type: ignore[attr-defined]
     nn.Trainer(model, loss).fit(X, LABELS, callbacks=[callback], verbose=0)
-    layer.colour = callback.colour = "red"  # type: ignore[attr-defined]
+    layer.color = callback.color = "red"  # type: ignore[attr-defined]
     assert callback.begun
     assert len(layer.seen)

@@ -1,6 +1,6 @@
 """The three products of the dense layer at every size from 1 to 40 in each of rows, inputs and units.
 
-Each element of a product is one chain of multiply-adds, whatever is computed beside it (docs/design/gemm.rst). So the product
+Each element of a product is one chain of multiply-adds, independent of all others (docs/design/gemm.rst). So the product
 of the largest size is compared with the NumPy twin, and every smaller one must have the same bits as that part of it.
 """
 
@@ -27,7 +27,7 @@ def numbers(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def run(name: str, out: tuple[int, int], arrays: tuple[Any, ...], sizes: tuple[int, int], rows: int, **kw: Any) -> Array:
-    """The output of an op, with room behind it that must stay as it is."""
+    """The output of an op, followed by memory that must stay unchanged."""
     whole = np.full(out[0] * out[1] + GUARD, np.nan, np.float32)
     run: dict[str, Any] = {"dtype": np.float32, "threads": 1, "block_rows": MOST}
     assert single_ops.run_op(name, (whole, *arrays), sizes=sizes, rows=rows, **run, **kw) == 0
@@ -90,7 +90,7 @@ def weight_gradient(dy: Array, x: Array) -> Array:
 
 
 def test_backward_weight(rng: np.random.Generator) -> None:
-    """Here every row counts for every element: all units and inputs at once are compared, for each number of rows."""
+    """Here every element depends on every row: all units and inputs at once are compared, for each number of rows."""
     for rows in SIZES:
         dy, x = numbers(rng, rows, MOST), numbers(rng, rows, MOST)
         largest = weight_gradient(dy, x)
@@ -105,7 +105,7 @@ def test_backward_weight(rng: np.random.Generator) -> None:
 
 
 def test_mutant_order_of_a_sum(rng: np.random.Generator) -> None:
-    """Summing the rows in another order gives other bits somewhere: the comparison of bits can fail."""
+    """Summing the rows in another order changes bits: the comparison can fail."""
     dy, x = numbers(rng, MOST, MOST), numbers(rng, MOST, MOST)
     with pytest.raises(AssertionError):
         assert weight_gradient(dy[::-1].copy(), x[::-1].copy()).tobytes() == weight_gradient(dy, x).tobytes()

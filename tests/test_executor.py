@@ -21,7 +21,7 @@ each_threads = pytest.mark.parametrize("threads", [1, 2, 3])
 
 
 def python(call: Any) -> tuple[Any, ...]:
-    """A stage of one op in Python, which is called with the number of rows."""
+    """A stage of one op in Python, called with the number of rows."""
     return "serial", 1, None, False, [("python", (PythonOp(call),), (), (), 0, 1)]
 
 
@@ -29,12 +29,12 @@ def rows_stage(*ops: tuple[Any, ...], checks_loss: bool = False) -> tuple[Any, .
     return "rows", 1, None, checks_loss, [(*op, 0, 1) for op in ops]
 
 
-# Order of things.
+# Order of stages.
 
 
 @each_threads
 def test_order_of_stages(threads: int) -> None:
-    """Enter stages once, step stages in each step with its rows, leave stages once."""
+    """Prologue stages run once, step stages in each step with its rows, epilogue stages once."""
     calls: list[tuple[str, int]] = []
     stages = [python(lambda rows, name=name: calls.append((name, rows))) for name in "abcde"]
     program = Program(op_table(), "float32", stages, enter=2, leave=4)
@@ -96,7 +96,7 @@ def copy_program(dtype: str, data: Array, out: Array, capacity: int, block_rows:
 
 @each_dtype
 @each_threads
-def test_batches_go_by_the_index(dtype: str, threads: int, rng: np.random.Generator) -> None:
+def test_batches_follow_the_index(dtype: str, threads: int, rng: np.random.Generator) -> None:
     data, out = rng.standard_normal((11, 5)).astype(dtype), np.full((33, 5), np.nan, dtype)
     order = shuffled_orders(11, 3, seed=1, first_epoch=0)
     program = copy_program(dtype, data, out, 4)
@@ -124,7 +124,7 @@ def test_rows_of_wider_data_and_backwards(rng: np.random.Generator) -> None:
 
 
 def test_a_part_of_the_steps(rng: np.random.Generator) -> None:
-    """Steps are counted from the start of the order, so that a run can go on where another ended."""
+    """Steps are counted from the start of the order, so that a run can continue where another ended."""
     data, order = rng.standard_normal((11, 5)), shuffled_orders(11, 2, seed=1, first_epoch=0)
     out, whole = np.zeros((22, 5)), np.zeros((22, 5))
     program = copy_program("float64", data, out, 4)
@@ -170,7 +170,7 @@ def test_bind(rng: np.random.Generator) -> None:
         program.run(examples=6, batch=6)
 
 
-# Records.
+# Per-example values and sums.
 
 
 def loss_program(y: Array, d: Array, capacity: int, *, stops: bool = False) -> tuple[Program, Array]:
@@ -249,7 +249,7 @@ BY_BATCHES = [name for name, kind in OPTIMIZERS.items() if not (kind.full_batch_
 def test_epochs_in_one_call_and_one_by_one(
     optimizer: str, proximal: bool, dtype: str, rng: np.random.Generator, monkeypatch: Any
 ) -> None:
-    """How many steps a call takes depends on the time they need: the bits must not depend on it."""
+    """The number of steps per call depends on timing: the bits must not."""
     X, y = rng.standard_normal((23, 3)), rng.integers(0, 2, 23)
     ends, calls = [], []
     for seconds in (0.0, 1e3):
@@ -303,7 +303,7 @@ def test_every_order_of_four_is_as_frequent() -> None:
 
 
 @pytest.mark.parametrize("by", ["epoch", "seed"])
-def test_every_place_is_as_frequent(by: str) -> None:
+def test_every_position_is_as_frequent(by: str) -> None:
     """Where example i goes, for 7 examples: 49 counts of 1000 expected each, 36 degrees of freedom."""
     if by == "epoch":
         orders = shuffled_orders(7, 7000, seed=5, first_epoch=0)
@@ -314,8 +314,8 @@ def test_every_place_is_as_frequent(by: str) -> None:
     assert 1e-3 < stats.chi2(36).sf(statistic) < 1 - 1e-3
 
 
-def test_neighbouring_seeds_and_epochs_are_independent() -> None:
-    """The number of places in which two permutations agree has mean 1 and variance 1."""
+def test_neighboring_seeds_and_epochs_are_independent() -> None:
+    """The number of positions at which two permutations agree has mean 1 and variance 1."""
     for other in (shuffled_orders(50, 2000, 1, 1), shuffled_orders(50, 2000, 2, 0)):
         agree = (shuffled_orders(50, 2000, 1, 0) == other).sum(axis=1)
         assert abs(agree.mean() - 1) < 4 / np.sqrt(2000)

@@ -1,4 +1,4 @@
-"""How files are written and read: links, modes, pipes, killed processes, file objects, damaged and older files."""
+"""Writing and reading files: links, modes, pipes, killed processes, file objects, damaged and older files."""
 
 import contextlib
 import copy
@@ -51,10 +51,10 @@ def test_names_of_every_length(length: int, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+def test_a_link_is_kept_and_its_target_is_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder" / "target")
-    for seed in (1, 2):  # at first it points to nothing
+    for seed in (1, 2):  # at first it is dangling
         make(seed).save(tmp_path / "link")
         assert (tmp_path / "link").is_symlink()
         assert same(tmp_path / "folder" / "target", make(seed))
@@ -65,7 +65,7 @@ def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o400])
-def test_the_mode_of_an_existing_file_stays(mode: int, tmp_path: Path) -> None:
+def test_the_mode_of_an_existing_file_is_kept(mode: int, tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"")
     (tmp_path / "model").chmod(mode)
     make().save(tmp_path / "model")
@@ -120,16 +120,14 @@ def test_temporaries_of_killed_processes_are_removed_and_no_others(tmp_path: Pat
         assert saving.stdout.readline() == b"saving\n"
         make(1).save(tmp_path / "other")
         make(1).save(path)
-        assert len([name for name in os.listdir(tmp_path) if name.startswith(".nncore-")]) == 1  # of the save under way
+        assert len([name for name in os.listdir(tmp_path) if name.startswith(".nncore-")]) == 1  # of the save in progress
         saving.communicate(timeout=60)
         assert saving.returncode == 0
-    assert nn.load(path).output_shape == (4,)  # and it came to its end
+    assert nn.load(path).output_shape == (4,)  # which completed
     assert sorted(os.listdir(tmp_path)) == ["model", "other"]
 
 
-def test_a_temporary_that_is_taken_away_before_it_is_locked_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_file_removed_before_it_is_locked_is_recreated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, seen = files._lock, []
 
     def late(file: Any, **kw: Any) -> bool:
@@ -145,7 +143,7 @@ def test_a_temporary_that_is_taken_away_before_it_is_locked_is_made_again(
 
 
 class Slow(io.RawIOBase):
-    """Takes a few bytes at a time, and no more than so many."""
+    """Accepts a few bytes at a time, up to a total."""
 
     def __init__(self, room: int) -> None:
         self.content, self.room = b"", room
@@ -207,7 +205,7 @@ def content_of(thing: Any) -> bytes:
 
 
 class Counted(nn.Identity):
-    """Counts how often anybody asks for its parts."""
+    """Counts accesses to its items."""
 
     asked = 0
 
@@ -229,7 +227,7 @@ def test_building_takes_time_in_proportion_to_the_layers() -> None:
 
 
 @pytest.mark.parametrize("shape", ["4", ["a" * 9], [[1, 2]], [1.5], [-1], [], [[10**9] * 3], None, {}])
-def test_the_shape_is_looked_at_before_it_is_multiplied(shape: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shape_is_checked_before_it_is_multiplied(shape: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     content = altered(content_of(make()), lambda about: about["model"].update(input_shape=shape))
     monkeypatch.setattr(nn.Dense, "build", lambda self, shape: pytest.fail("built"))
     with pytest.raises(ValueError, match="describes no model"):
@@ -238,7 +236,7 @@ def test_the_shape_is_looked_at_before_it_is_multiplied(shape: Any, monkeypatch:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["parameters", "state"])
-def test_numbers_that_are_not_finite(name: str, bad: float) -> None:
+def test_non_finite_numbers(name: str, bad: float) -> None:
     def trainer() -> nn.Trainer:
         return nn.Trainer(nn.Sequential([nn.BatchNorm(), nn.Dense(2)], input_shape=3), "softmax_cross_entropy")
 
@@ -274,7 +272,7 @@ def test_newer_and_foreign_formats() -> None:
 
 
 class Tanh(nn.Layer):
-    """A user's own, with the name of one of nncore's."""
+    """User-defined, with the name of a class of nncore."""
 
     def forward(self, x: Any, training: bool) -> Any:
         self.h = np.tanh(x * 2 / 3)
@@ -285,7 +283,7 @@ class Tanh(nn.Layer):
 
 
 class Dense(nn.Dense):
-    """Derived from one of nncore's, with its name."""
+    """Derived from a class of nncore, with its name."""
 
 
 @pytest.mark.parametrize("cls", [Tanh, Dense])
@@ -302,7 +300,7 @@ def test_a_layer_with_the_name_of_a_built_in(cls: Any) -> None:
 
 
 def older(content: bytes) -> bytes:
-    """The file as the first format had it."""
+    """The file in the first format."""
 
     def change(about: Any) -> None:
         for entry in (*about["model"]["layers"], *about.get("callbacks", [])):
@@ -360,12 +358,12 @@ def test_a_long_history_is_not_in_the_header() -> None:
 
 
 def test_a_description_too_long_for_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nncore._utils.archive.MOST_HEADER", 100)
+    monkeypatch.setattr("nncore._utils.archive.MAX_HEADER", 100)
     with pytest.raises(ValueError, match="at most 100 bytes"):
         make().save(io.BytesIO())
 
 
-# Checkpoints: every number in them replaced by what it cannot be.
+# Checkpoints with every number replaced by an invalid one.
 
 WRONG: list[Any] = [None, "text", [], {}, [[1]], True, -1, 2**70, 10**400, math.nan, math.inf, -math.inf, 0.5, -1.5, "../x"]
 
@@ -404,7 +402,7 @@ def everything(trainer: nn.Trainer) -> bytes:
 
 
 def assert_refused_or_goes_on(optimizer: Any, content: bytes, callbacks: Any, what: Any) -> None:
-    """ValueError from restore with nothing changed; or, if the value is possible, a training that goes on."""
+    """ValueError from restore with nothing changed; or, if the value is valid, a training that continues."""
     trainer = new_trainer(optimizer)
     before = everything(trainer)
     try:
@@ -412,7 +410,7 @@ def assert_refused_or_goes_on(optimizer: Any, content: bytes, callbacks: Any, wh
     except ValueError:
         assert everything(trainer) == before, what
         return
-    with contextlib.suppress(ArithmeticError):  # numbers that are possible, and too large for a step
+    with contextlib.suppress(ArithmeticError):  # valid numbers that are too large for a step
         trainer.fit(X, X[:, :2], batch_size=20, epochs=1, callbacks=callbacks(), verbose=0)
     trainer.optimizer.state_dict()
 
@@ -439,7 +437,7 @@ def test_every_value_of_an_optimizer_in_a_checkpoint(name: str) -> None:
             new_trainer(optimizer).restore(io.BytesIO(bad))
 
 
-ROOTS = {  # what is under a root or is a step size, by the definitions of the algorithms
+ROOTS = {  # under a root, or step sizes, by the definitions of the algorithms
     "adagrad": "r", "rmsprop": "r", "adadelta": "rd", "adam": "v", "adamw": "v", "amsgrad": ("v", "top"), "adamax": "u",
     "nadam": "v", "rprop": ("size",), "delta_bar_delta": ("eta",),
 }  # fmt: skip
@@ -564,7 +562,7 @@ def test_a_row_that_is_interrupted_at_any_line(method: str, row: dict[str, float
         assert len(history) in (2, len(done))
         if method == "append":
             assert str(table(history)) in (str(table(start())), str(table(done)))
-            history.append({"a": 9.0})  # it goes on
+            history.append({"a": 9.0})  # it continues
             assert history["a"][-1] == 9.0
             assert {len(history[name]) for name in history} == {len(history)}
         if lines < stop:
@@ -636,7 +634,7 @@ def test_checkpoints_look_for_their_folder_before_training(tmp_path: Path) -> No
         assert trainer.epochs_done == 0
 
 
-def test_all_callbacks_have_their_end() -> None:
+def test_on_train_end_of_all_callbacks_is_called() -> None:
     ended: list[str] = []
 
     class Ends(nn.Callback):
@@ -684,7 +682,7 @@ def test_a_csv_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert path.read_bytes() == "epoch,loss,new\n1,0.5,\n2,0.25,\n3,0.125,1\n".encode("utf-8-sig")
 
 
-def test_a_csv_row_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_rows_are_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
     path = tmp_path / "log.csv"
     code = (

@@ -1,4 +1,4 @@
-"""What an object works with is not exchanged under its hands: attributes that are no arguments; layers that are copied."""
+"""Attributes that are not arguments are protected from assignment; copies of layers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def objects() -> Iterator[tuple[str, Any]]:
     yield "History", trainer.history
     for cls in LAYERS:
         model, layer = built(cls)
-        layer.__dict__["_kept"] = model  # which the layer itself knows by a weak reference
+        layer.__dict__["_kept"] = model  # to which the layer has a weak reference
         yield f"built {cls.__name__}", layer
 
 
@@ -63,7 +63,7 @@ OBJECTS = list(objects())
 
 
 def attributes(instance: Any) -> list[str]:
-    """The public ones: those of the instance, and what its class makes with descriptors."""
+    """The public attributes: those of the instance, and the descriptors of its class."""
     descriptors = [name for name in dir(type(instance)) if hasattr(getattr(type(instance), name, None), "__set__")]
     return [name for name in dict.fromkeys([*vars(instance), *descriptors]) if not name.startswith("_")]
 
@@ -71,7 +71,7 @@ def attributes(instance: Any) -> list[str]:
 @pytest.mark.parametrize(("name", "instance"), OBJECTS, ids=[name for name, _ in OBJECTS])
 @pytest.mark.parametrize("value", [None, 0])
 def test_no_attribute_takes_none_or_zero_unchecked(name: str, instance: Any, value: Any) -> None:
-    """It is refused with a message that says what, or a field or a property has checked it."""
+    """Assignments are refused with a message that names the attribute, or checked by a field or a property."""
     for attribute in attributes(instance):
         before, kept = described(instance), dict(vars(instance))
         try:
@@ -91,7 +91,7 @@ def test_no_attribute_takes_none_or_zero_unchecked(name: str, instance: Any, val
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-def test_places_of_parameters_are_fixed(cls: type[nn.Layer]) -> None:
+def test_arrays_of_parameters_are_fixed(cls: type[nn.Layer]) -> None:
     model, layer = built(cls)
     for kept in (layer.parameters, layer.states):
         for name, array in kept.items():

@@ -1,4 +1,4 @@
-"""Why full-batch optimizers end: precision at minima of smooth functions, a kink where there is one; what is not finite."""
+"""Why full-batch optimizers stop: precision at minima of smooth functions, kinks, non-finite values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EACH = pytest.mark.parametrize("name", SEARCHING)
 
 
 class Roof:
-    """½(x − 3)² + ½(y − 2)² + 4|x − 2y|, with the curvature that it has beside the kink; its minimum (3.2, 1.6) is on it."""
+    """½(x − 3)² + ½(y − 2)² + 4|x − 2y|, with its curvature away from the kink; its minimum (3.2, 1.6) is on it."""
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         x, y = theta
@@ -37,13 +37,13 @@ class Roof:
 
 
 class Raised:
-    """Another function, higher by 7.3: the value at its minimum is not exact."""
+    """The function plus 7.3: its value at the minimum is not exact."""
 
     def __init__(self, f: Any) -> None:
         self.f, self.start = f, f.start
         self.hessian, self.residuals_and_jacobian = f.hessian, f.residuals_and_jacobian
 
-    def __repr__(self) -> str:  # stands in the tests' names
+    def __repr__(self) -> str:  # part of the test names
         return f"Raised({self.f!r})"
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
@@ -67,7 +67,7 @@ def test_no_kink_in_smooth_functions(name: str, f: Any) -> None:
     optimizer = OPTIMIZERS[name](tol=0.0)
     optimizer.minimize(f, f.start, steps=500)
     assert "kink" not in optimizer.stopped
-    assert optimizer.stopped or name == "levenberg_marquardt"  # which creeps where the residuals are not small
+    assert optimizer.stopped or name == "levenberg_marquardt"  # which converges slowly where the residuals are not small
 
 
 def test_levenberg_marquardt_on_a_relu_network() -> None:
@@ -81,8 +81,8 @@ def test_levenberg_marquardt_on_a_relu_network() -> None:
     assert "kink" in trainer.optimizer.stopped
 
 
-def test_lbfgs_and_bfgs_end_at_a_minimum_of_zero() -> None:
-    """Where sᵀy is so small that its square is 0."""
+def test_lbfgs_and_bfgs_stop_at_a_minimum_of_zero() -> None:
+    """Where the square of sᵀy underflows to 0."""
     from nncore.landscapes import Quadratic
 
     for name in ("bfgs", "lbfgs"):
@@ -98,14 +98,14 @@ class Bent(Roof):
         return np.full(2, np.nan)
 
 
-def test_a_product_that_is_not_finite_is_an_error() -> None:
+def test_a_non_finite_product_is_an_error() -> None:
     optimizer = TruncatedNewton()
     with pytest.raises(DivergenceError, match="product of the Hessian is not finite"):
         optimizer.minimize(Bent(), [5.0, -1.0], steps=3)
     assert np.isfinite(optimizer.numbers["radius"])
 
 
-def test_scipy_does_not_lead_to_points_that_are_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scipy_does_not_return_non_finite_points(monkeypatch: pytest.MonkeyPatch) -> None:
     import scipy.optimize
 
     def astray(fun: Any, x0: Array, **given: Any) -> scipy.optimize.OptimizeResult:

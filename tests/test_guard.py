@@ -1,8 +1,8 @@
 """No kernel reads or writes outside its operands.
 
-Each operand ends where a page begins that may not be touched, then begins where such a page ends: one element too far, and the
-process is killed. So it is if an op writes to an operand that op_table.h does not declare as written: its pages are read-only.
-The kernels run in a process of their own, one for each instruction set, which says what it was at.
+Each operand ends at the beginning of a protected page, then begins at the end of one: an access one element too far, and the
+process is killed. The same happens if an op writes to an operand that op_table.h declares as read: its pages are read-only.
+The kernels run in a process of their own, one per instruction set, which reports its progress.
 Prefetches may go anywhere; they do not fault.
 """
 
@@ -51,12 +51,12 @@ def mprotect() -> Any:
 
 
 def protect(address: int, size: int, access: int) -> None:
-    """What may be done to whole pages."""
+    """Set the protection of pages."""
     assert mprotect()(ctypes.c_void_p(address), ctypes.c_size_t(size), access) == 0, os.strerror(ctypes.get_errno())
 
 
 def guarded(array: Array, at_end: bool, written: bool = True) -> Array:
-    """A copy that ends just before a page that may not be touched, or begins just after one; it may be only to be read."""
+    """A copy that ends just before a protected page, or begins just after one; optionally read-only."""
     page = mmap.PAGESIZE
     inner = -(-max(array.nbytes, 1) // page) * page
     memory = np.frombuffer(mmap.mmap(-1, inner + 2 * page), np.uint8)
@@ -84,7 +84,7 @@ def both_ways(call: Callable[..., Any], *arrays: Array | None) -> None:
 
 
 class run_op:
-    """Runs an op on the arrays it is called with."""
+    """Run an op on the given arrays."""
 
     def __init__(self, name: str, **kw: Any) -> None:
         self.name, self.kw = name, kw
@@ -192,7 +192,7 @@ FAMILIES = {
 
 
 def check() -> None:
-    """In a process of its own: run all cases, and print each before it runs."""
+    """In a separate process: run all cases, and print each before it runs."""
     for family, cases in FAMILIES.items():
         for dtype in ("float32", "float64"):
             for case in cases(dtype):
@@ -201,7 +201,7 @@ def check() -> None:
 
 
 @pytest.mark.parametrize("isa", _kernels.available_isas())
-def test_nothing_outside_the_operands_is_touched(isa: str) -> None:
+def test_nothing_outside_the_operands_is_accessed(isa: str) -> None:
     result = run_python("import test_guard; test_guard.check()", NNCORE_ISA=isa)
     lines = result.stdout.splitlines()
     assert result.returncode == 0, f"{result.stderr[-2000:]}\nended with {result.returncode} in {lines[-1:]}"
@@ -211,7 +211,7 @@ def test_nothing_outside_the_operands_is_touched(isa: str) -> None:
 
 
 def one_element_short(slot: int) -> None:
-    """Runs a product of which one operand is an element shorter than it should be."""
+    """Run a product with an operand that is one element too short."""
     arrays = [np.ones((3, 17)), np.ones((3, 5)), np.ones(_kernels.packed_size(17, 5)), np.ones(17)]
     arrays[slot] = guarded(arrays[slot].ravel()[:-1], True)
     run_op("dense_forward", dtype="float64", sizes=(17, 5), rows=3)(*arrays)
@@ -225,7 +225,7 @@ def test_mutant_one_element_short(slot: int) -> None:
 
 
 def a_written_operand_declared_as_read() -> None:
-    """Runs an op on an output that may only be read."""
+    """Run an op on a read-only output."""
     y, *read = [np.ones((3, 17)), np.ones((3, 5)), np.ones(_kernels.packed_size(17, 5)), np.ones(17)]
     run_op("dense_forward", dtype="float64", sizes=(17, 5), rows=3)(guarded(y, True, written=False), *read)
 

@@ -1,4 +1,4 @@
-"""Steps by hand: bound once, coefficients known ahead; and yet each is as if nothing had been kept from the one before."""
+"""Steps by hand: ops are bound once and coefficients computed ahead, yet each step is as if nothing had been cached."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def gradients(steps: int, dtype: str = "float64") -> Array:
 
 
 class Anew:
-    """Takes each step with an optimizer that has been made anew, from the state after the step before."""
+    """Takes each step with a new optimizer, from the state after the previous step."""
 
     def __init__(self, make: Callable[[], Optimizer]) -> None:
         self.optimizer = make()
@@ -45,7 +45,7 @@ class Anew:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MAKERS)
-def test_the_same_bits_as_from_optimizers_made_anew(name: str, dtype: str) -> None:
+def test_the_same_bits_as_from_new_optimizers(name: str, dtype: str) -> None:
     kept, anew = MAKERS[name](), Anew(MAKERS[name])
     thetas = [np.ones(N, dtype), np.ones(N, dtype)]
     for grad in gradients(150, dtype):
@@ -92,11 +92,11 @@ CHANGES = [change_lr, change_wrapped, forget, load, set_state, finish, count_on]
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("name", ["sgd", "adam", "nesterov", "ema", "noise", "scheduled"])
-def test_what_changes_between_two_steps_counts(name: str, change: Callable[[Optimizer], None]) -> None:
+def test_changes_between_two_steps_take_effect(name: str, change: Callable[[Optimizer], None]) -> None:
     kept, anew = MAKERS[name](), Anew(MAKERS[name])
     thetas = [np.ones(N), np.ones(N)]
     for at, grad in enumerate(gradients(12)):
-        if at == 9:  # steps ahead are known by then
+        if at == 9:  # later coefficients have been computed by then
             change(kept)
             change(anew.optimizer)
         kept.step(thetas[0], grad)
@@ -105,7 +105,7 @@ def test_what_changes_between_two_steps_counts(name: str, change: Callable[[Opti
 
 
 class OwnRate(nn.SGD):
-    """Its coefficients depend on something that is no field."""
+    """Its coefficients depend on an attribute that is not a field."""
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         return np.full((steps, 1), self._rate)
@@ -123,7 +123,7 @@ def test_coefficients_of_a_user_are_asked_for_at_each_step() -> None:
 
 
 class OwnSchedule(nn.schedules.Schedule):
-    """Its values depend on something that is no field."""
+    """Its values depend on an attribute that is not a field."""
 
     name = "own"
     _rate = 1.0
@@ -134,14 +134,14 @@ class OwnSchedule(nn.schedules.Schedule):
 
 def test_values_of_a_schedule_of_a_user_are_asked_for_at_each_step() -> None:
     rate = OwnSchedule()
-    for schedule, first in ((rate, 1.0), (nn.schedules.Warmup(rate, steps=1), 0.5)):  # a warmup begins half way up
+    for schedule, first in ((rate, 1.0), (nn.schedules.Warmup(rate, steps=1), 0.5)):  # a warmup that starts at half the rate
         optimizer, theta = nn.SGD(lr=schedule), np.zeros(N)
         for rate._rate in (1.0, 2.0, 4.0, 8.0):
             optimizer.step(theta, np.ones(N))
         assert theta.tolist() == [-first - 14.0] * N
 
 
-def test_copies_and_pickles_count_for_themselves() -> None:
+def test_copies_and_pickles_count_independently() -> None:
     optimizer, theta = nn.Adam(), np.ones(N)
     for grad in gradients(5):
         optimizer.step(theta, grad)
@@ -149,7 +149,7 @@ def test_copies_and_pickles_count_for_themselves() -> None:
         other.step(theta.copy(), np.ones(N))
         assert (other.step_count, optimizer.step_count) == (6, 5)
         assert other.state["m"].tolist() != optimizer.state["m"].tolist()
-    shallow = copy.copy(optimizer)  # shares the arrays, and counts for itself
+    shallow = copy.copy(optimizer)  # shares the arrays, but counts independently
     shallow.step(theta.copy(), np.ones(N))
     assert (shallow.step_count, optimizer.step_count) == (6, 5)
     assert shallow.state["m"] is optimizer.state["m"]
@@ -158,7 +158,7 @@ def test_copies_and_pickles_count_for_themselves() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_gradient_that_is_not_finite(name: str, bad: float) -> None:
-    """Its parameter and the numbers kept for it stay, the step does not count, and the same optimizer goes on."""
+    """Its parameter and state are unchanged, the step does not count, and the optimizer can continue."""
     optimizer, theta = MAKERS[name](), np.ones(N)
     for grad in gradients(4):
         optimizer.step(theta, grad)
@@ -168,7 +168,7 @@ def test_a_gradient_that_is_not_finite(name: str, bad: float) -> None:
     with pytest.raises(DivergenceError, match=rf"grad: 1 of {N} values are not finite, the first at 3: {bad}"):
         optimizer.step(theta, grad)
     assert theta[3] == before[3]
-    own = [slot for slot in states if slot != "average"]  # an average takes θ in, as it is
+    own = [slot for slot in states if slot != "average"]  # an average includes the unchanged θ
     assert all(optimizer.state[slot][3] == states[slot][3] for slot in own)
     assert np.isfinite(theta).all()
     assert all(np.isfinite(array).all() for array in optimizer.state.values())
@@ -188,7 +188,7 @@ def test_a_gradient_that_is_not_finite(name: str, bad: float) -> None:
         lambda theta, grad: (theta, np.frombuffer(bytes(8 * N + 1), np.uint8)[1:].view("float64")),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_at_every_step(change: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+def test_mismatched_arrays_are_refused_at_every_step(change: Callable[[Any, Any], tuple[Any, Any]]) -> None:
     optimizer, theta = nn.Adam(), np.ones(N)
     for grad in gradients(6):
         optimizer.step(theta, grad)
@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_refused_at_every_step(change: Callable[[Any, Any],
     assert optimizer.step_count == 6
 
 
-def test_the_state_is_no_place_for_parameters() -> None:
+def test_state_arrays_are_refused_as_parameters() -> None:
     optimizer, theta = nn.Adam(), np.ones(N)
     for grad in gradients(4):
         optimizer.step(theta, grad)

@@ -33,7 +33,7 @@ def test_a_column_is_a_copy(history):
     assert history["loss"][0] == 2.0
 
 
-def test_columns_may_come_late_and_miss():
+def test_columns_may_start_late_and_have_gaps():
     h = History()
     h.append({"loss": np.float32(0.5)})
     h.append({"loss": 1, "val_loss": None})
@@ -80,7 +80,7 @@ def test_equality(history):
     assert history != 3
 
 
-def test_from_dict_wants_equal_lengths():
+def test_from_dict_requires_equal_lengths():
     with pytest.raises(ValueError, match="same length"):
         History.from_dict({"a": [1.0], "b": [1.0, 2.0]})
 

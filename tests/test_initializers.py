@@ -57,7 +57,7 @@ def test_moments(name, shape):
 
 
 @pytest.mark.parametrize("name", sorted(set(VARIANCE) - set(BOUND) - {"orthogonal"}))
-def test_normal_ones_are_not_truncated(name):
+def test_normal_initializers_are_not_truncated(name):
     w = draw(name) / math.sqrt(VARIANCE[name](500, 300))
     beyond = (abs(w) > 2).mean()
     p = math.erfc(math.sqrt(2))

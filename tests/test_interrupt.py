@@ -43,7 +43,7 @@ class Session:
             self.run(line)
 
     def run(self, line: str) -> str:
-        """What a line prints, up to the next prompt."""
+        """The output of a line, up to the next prompt."""
         self.child.sendline(line)
         self.child.expect_exact(PROMPT)
         _, _, output = self.child.before.partition("\n")
@@ -66,7 +66,7 @@ def session() -> Any:
 
 
 def test_in_a_terminal(session: Session) -> None:
-    """The progress line of the terminal runs; Ctrl-C; history, model and prompt are as they should be."""
+    """The progress line is drawn; after Ctrl-C, history, model and prompt are intact."""
     begin = time.monotonic()
     output = session.interrupt_when("history = trainer.fit(X, y, epochs=10**7)", r"loss[= ]\d")
     assert time.monotonic() - begin < TIMEOUT
@@ -137,7 +137,7 @@ def make() -> tuple[nn.Trainer, np.ndarray, np.ndarray]:
     return nn.Trainer(model, "softmax_cross_entropy"), X, (X[:, 0] > 0).astype(int)
 
 
-def test_what_is_left_is_a_whole_number_of_epochs_and_goes_on_with_the_same_bits() -> None:
+def test_whole_epochs_remain_and_training_continues_with_the_same_bits() -> None:
     trainer, X, y = make()
     handler = signal.getsignal(signal.SIGINT)
     trainer.fit(X, y, epochs=9, callbacks=[Press(4)], verbose=0)
@@ -162,7 +162,7 @@ def test_a_second_ctrl_c_raises_after_the_epoch() -> None:
     assert np.isfinite(trainer.model.predict(X)).all()
 
 
-def test_a_handler_of_the_user_s_own_stays() -> None:
+def test_a_user_defined_handler_is_kept() -> None:
     trainer, X, y = make()
     seen: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
@@ -175,7 +175,7 @@ def test_a_handler_of_the_user_s_own_stays() -> None:
 
 
 def test_fit_in_another_thread() -> None:
-    """Only the main thread may handle signals; fit works without."""
+    """Only the main thread may handle signals; fit works without a handler."""
     trainer, X, y = make()
     worker = threading.Thread(target=trainer.fit, args=(X, y), kwargs={"epochs": 3, "verbose": 0})
     worker.start()
@@ -184,7 +184,7 @@ def test_fit_in_another_thread() -> None:
 
 
 class PressWithin(nn.Layer):
-    """Ctrl-C in a training pass, at the given one."""
+    """Ctrl-C in the training pass of the given number."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class PressWithin(nn.Layer):
 
 @pytest.mark.parametrize(("at", "epochs"), [(3, 0), (7, 0), (10, 1), (25, 2)])
 def test_within_an_epoch(at: int, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten steps an epoch, each a call of its own: the step under way is done, whole epochs are in the history."""
+    """Ten steps per epoch, each its own call: the current step is completed, and whole epochs are in the history."""
     monkeypatch.setattr("nncore.program.autotune.SECONDS_PER_CALL", 0.0)
     _, X, y = make()
     model = nn.Sequential([nn.Dense(3), PressWithin(at), nn.Dense(2)], input_shape=4, dtype="float64")
@@ -242,7 +242,7 @@ def test_two_presses_far_apart_end_two_fits(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(trainer.history) == 3
 
 
-def test_callbacks_have_their_end_after_a_second_press() -> None:
+def test_on_train_end_is_called_after_a_second_press() -> None:
     trainer, X, y = make()
     ended: list[int] = []
     end = nn.LambdaCallback(on_train_end=lambda trainer: ended.append(trainer.epochs_done))
@@ -252,7 +252,7 @@ def test_callbacks_have_their_end_after_a_second_press() -> None:
 
 
 def test_a_callback_that_hangs_is_left_by_a_later_press(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing looks for Ctrl-C there: once the second press has waited for so long, the next one raises at once."""
+    """Ctrl-C is not checked there: once the second press has waited this long, the next one raises at once."""
     monkeypatch.setattr("nncore._utils.interrupt.PATIENCE", 0.0)
     trainer, X, y = make()
     reached: list[int] = []
@@ -320,7 +320,7 @@ print(count, trainer.epochs_done, [name for name in os.listdir(os.path.dirname(p
 """
 
 
-def test_a_storm_of_presses_leaves_model_history_and_files_whole(tmp_path: Any) -> None:
+def test_many_presses_leave_model_history_and_files_intact(tmp_path: Any) -> None:
     paths = os.pathsep.join(filter(None, sys.path))
     result = subprocess.run(
         [sys.executable, "-c", STORM, "0", str(tmp_path / "net")], env=os.environ | {"PYTHONPATH": paths}, capture_output=True,
@@ -328,7 +328,7 @@ def test_a_storm_of_presses_leaves_model_history_and_files_whole(tmp_path: Any) 
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     presses = int(result.stdout.split()[0])
-    assert presses > 10  # the storm came through
+    assert presses > 10  # the presses had an effect
     assert result.stdout.split()[-1] == "[]"  # no temporary files
 
 
@@ -377,7 +377,7 @@ CALLS = ["predict", "evaluate", "validation", "gradient", "deltas", "activations
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_long_call_ends_soon_after_ctrl_c(name: str, threads: int) -> None:
-    """A small part of what the call would take; not the 0.3 s that it takes on a free machine, as this one may be busy."""
+    """A fraction of the duration of the call; not the 0.3 s of an idle machine, as this one may be busy."""
     paths = os.pathsep.join(filter(None, sys.path))
     result = subprocess.run(
         [sys.executable, "-c", LONG.replace("{name}", name).replace("{threads}", str(threads))], capture_output=True,
@@ -414,7 +414,7 @@ def test_an_interrupted_validation_leaves_the_epoch_without_it(monkeypatch: pyte
 
 
 def test_restore_is_not_left_half_done(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while a checkpoint is taken over: all of it is there, then KeyboardInterrupt is raised."""
+    """Ctrl-C while a checkpoint is restored: it is restored completely, then KeyboardInterrupt is raised."""
     trained, X, y = make()
     trained.fit(X, y, epochs=3, verbose=0)
     trained.save(tmp_path / "c")
@@ -435,8 +435,8 @@ def test_restore_is_not_left_half_done(tmp_path: Any, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_step_that_is_given_up_leaves_the_parameters_where_they_were(threads: int) -> None:
-    """Nesterov moves them to the look-ahead before the first step, and back after the last, whatever has come between."""
+def test_an_abandoned_step_leaves_the_parameters_unchanged(threads: int) -> None:
+    """Nesterov moves them to the look-ahead before the first step, and back after the last, even after an error."""
     code = """
 import os, signal, threading, time
 import numpy as np, nncore as nn

@@ -1,12 +1,12 @@
 """Each compiled kernel against its NumPy twin in `nncore.reference`, in both precisions, on every instruction set.
 
-The twin computes in float64 from the very numbers the kernel is given, so for float32 it is the true value and the
+The twin computes in float64 from the same numbers as the kernel, so for float32 it is the true value and the
 difference is the kernel's own error. It may be
 
     RTOL · (|true value| + terms) + UNDERFLOW · smallest number of the dtype,
 
 where ``terms`` is the size of the terms whose sum or difference the value is: 0 where nothing cancels, and the relative
-error itself is bounded. Where terms cancel, a rounding error of theirs is all that can be asked; each case below says
+error itself is bounded. Where terms cancel, the bound is a rounding error of the terms; each case below says
 which they are.
 """
 
@@ -106,7 +106,7 @@ def test_activation_of_extremes(name: str, dtype: str, isa: str, rng: np.random.
     values = extremes(dtype)
     z = np.stack([np.roll(values, shift) for shift in (0, 1, 5, 40)])  # each in vector bodies and in tails
     h = check_forward(name, z, isa, constants)
-    # Slopes of ±1, so that nothing but the derivative can overflow. Beyond 1e10 nothing but 0 and 1 is asked.
+    # Gradients of ±1, so that only the derivative can overflow. Beyond 1e10 it must be 0 or 1.
     far = np.abs(z) > 1e10
     z[far] = np.sign(z[far]).astype(dtype) * z.dtype.type(1e10)
     h = twin(f"{name}_forward")(doubles(z)[0]).astype(dtype)
@@ -232,7 +232,7 @@ def test_certain_probabilities(name: str, dtype: str, isa: str) -> None:
 @each_dtype
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_of_nan_is_nan(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
-    """A NaN in any place shows in the loss of its row, and in no other."""
+    """A NaN at any position makes the loss of its row NaN, and of no other."""
     for width in (1, 2, 9, 16, 33):
         y, d = loss_inputs(name, rng, width + 1, width, dtype)
         np.fill_diagonal(y, np.nan)
@@ -265,7 +265,7 @@ def check_accuracy_binary(
 @each_dtype
 def test_accuracies(dtype: str, isa: str, rng: np.random.Generator) -> None:
     for rows, width in SIZES:
-        y = rng.integers(-4, 5, (rows, width)).astype(dtype)  # with ties: the first counts
+        y = rng.integers(-4, 5, (rows, width)).astype(dtype)  # with ties: the first is used
         labels = rng.integers(0, width, rows)
         kw: dict[str, Any] = {"sizes": (width,), "rows": rows, "isa": isa}
         (hit,) = run("accuracy_labels", [(rows, np.float64)], (y, labels), dtype, **kw)
@@ -284,7 +284,7 @@ def test_accuracies(dtype: str, isa: str, rng: np.random.Generator) -> None:
 
 
 def gather_cases(rng: np.random.Generator) -> Iterator[tuple[int, int, Array, int, dict[str, Any]]]:
-    """rows, width, the rows wanted, the number of examples, and how the op is told: by an index, or by a position."""
+    """rows, width, the selected rows, the number of examples, and the kind of selection: an index or a position."""
     for rows, width in SIZES:
         examples = rows + 5
         index = rng.integers(0, examples, rows)
@@ -306,7 +306,7 @@ def check_one_hot(
 def test_gather(dtype: str, isa: str, rng: np.random.Generator) -> None:
     for rows, width, wanted, examples, how in gather_cases(rng):
         kw = {"rows": rows, "isa": isa, **how}
-        data = rng.normal(size=(examples, width + 3)).astype(dtype)  # rows longer than what is taken of them
+        data = rng.normal(size=(examples, width + 3)).astype(dtype)  # rows longer than the part that is gathered
         (out,) = run("gather_rows", [((rows, width), dtype)], (data,), dtype, sizes=(width,), **kw)
         assert np.array_equal(out, reference.gather_rows(data[:, :width], wanted)), (rows, width)
         labels = rng.integers(0, width, examples)
@@ -334,7 +334,7 @@ def check_gather_csr(dense: Array, wanted: Array, kind: Any, kw: dict[str, Any],
 @each_isa
 @each_dtype
 def test_gather_csr(dtype: str, isa: str, rng: np.random.Generator) -> None:
-    """Every share of zeros: all, so that each row is empty; most; some rows; none."""
+    """Every fraction of zeros: all, so that each row is empty; most; some rows; none."""
     for (rows, width, wanted, examples, how), kind in product(gather_cases(rng), (np.int32, np.int64)):
         for density in (0.0, 0.1, 1.0):
             dense = rng.normal(size=(examples, width)).astype(dtype) * (rng.random((examples, width)) < density)
@@ -382,7 +382,7 @@ def test_spread_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
 
 
 # Dense products. Of a sum Σ a_i b_i + c computed in any order the error is a multiple of eps · (Σ |a_i b_i| + |c|), and
-# of nothing smaller: the terms cancel. So that sum is what the error is measured by.
+# of nothing smaller: the terms cancel. So errors are relative to that sum.
 
 
 def run_dense(
@@ -433,7 +433,7 @@ def test_dense_of_every_small_shape(dtype: str, isa: str) -> None:
 @each_isa
 @each_dtype
 def test_dense_at_block_edges(dtype: str, isa: str) -> None:
-    """Each edge as rows, inputs and units, beside small, middling and other edge sizes in the other two places."""
+    """Each edge as rows, inputs and units, with small, medium and other edge sizes for the other two."""
     for i, edge in enumerate(EDGES):
         for a, b in [(1, 3), (13, 33), (EDGES[i - 1], EDGES[i - 7])]:
             for shape in [(edge, a, b), (a, edge, b), (a, b, edge), (b, a, edge)]:
@@ -514,7 +514,7 @@ def test_dense_of_any_shape(dtype: str, isa: str, rows: int, inputs: int, units:
 @each_isa
 @each_dtype
 def test_dense_keeps_infinities_and_nan_in_their_rows(dtype: str, isa: str) -> None:
-    """A NaN in one row of x reaches that row of y and no other, whatever block it shares with others."""
+    """A NaN in one row of x affects that row of y and no other row of its block."""
     rng = np.random.default_rng(0)
     for rows, inputs, units in [(13, 5, 33), (25, 17, 7)]:
         x, W, b, _ = dense_inputs(rng, rows, inputs, units, dtype)
@@ -529,7 +529,7 @@ def test_dense_keeps_infinities_and_nan_in_their_rows(dtype: str, isa: str) -> N
             assert np.array_equal(y.array[others], clean.array[others])
 
 
-# What runs without an instruction set being named.
+# The default instruction set.
 
 
 def test_default_isa(rng: np.random.Generator) -> None:
@@ -621,12 +621,12 @@ COVERED = {
 
 
 def untested() -> set[str]:
-    """Ops that are in no table here, nor in a test of their own; those of an optimizer are tested with the optimizers."""
+    """Ops that neither have an entry here nor a separate test; those of optimizers are tested with the optimizers."""
     optimizers = tuple(name.removesuffix("update") for name in _kernels.op_names() if name.endswith("_update"))
     names = {name for name in _kernels.op_names() if not name.startswith(optimizers)}
     names = {name for name in names if not name.startswith(("simple_rnn", "gru", "dense_steps"))}  # in test_recurrent.py
-    normalising = ("batch_norm", "batch_renorm", "group_norm", "rms_norm", "weight_norm")  # in test_normalisation.py
-    names = {name for name in names if not name.startswith(normalising)}
+    normalizing = ("batch_norm", "batch_renorm", "group_norm", "rms_norm", "weight_norm")  # in test_normalization.py
+    names = {name for name in names if not name.startswith(normalizing)}
     names -= {"penalty", "clip_value", "square_sum", "clip_factor", "scale_gradient"}  # in test_executor.py
     noise = ("dropout", "scaled", "gaussian", "shakeout", "whiteout")
     names -= {name for name in names if name.startswith(noise)}  # in test_stochastic.py and test_weight_noise.py

@@ -1,4 +1,4 @@
-"""What `compare` calls better: fewer steps to a goal, not numbers beyond rounding. And what docstrings say of first steps."""
+"""The ranking of `compare`: fewer steps to a goal, not differences below rounding; the first steps of optimizers."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def comparison(goal: float | None, **runs: Any) -> Comparison:
     return Comparison(dict.fromkeys(names, 1.0), losses, dict.fromkeys(names, search), (0.1, 0.9), "Test", goal=goal)
 
 
-def test_what_lies_beyond_the_goal_counts_for_nothing() -> None:
+def test_losses_below_the_goal_do_not_matter() -> None:
     deep = [[1.0, 0.5, 0.5, 3.8e-183]] * 3
     early = [[1.0, 0.5, 1e-7, 1e-7]] * 3
     tied = [[1.0, 0.5, 1e-9, 1e-30]] * 3
     result = comparison(1e-6, deep=deep, early=early, tied=tied)
-    assert result.ranking == ["early", "tied", "deep"]  # of those that tie, the order given
+    assert result.ranking == ["early", "tied", "deep"]  # ties keep the given order
     assert result.steps("early").tolist() == [2, 2, 2]
     assert "e-183" not in repr(result)
     assert "e-30" not in repr(result)
     assert comparison(None, deep=deep, early=early).ranking == ["deep", "early"]
 
 
-def test_who_does_not_arrive_is_ranked_by_the_share_of_the_starting_loss() -> None:
-    once = [[100.0, 0.1], [1.0, 0.9], [0.01, 0.009]]  # shares 0.001, 0.9, 0.9; the median loss is 0.1
+def test_runs_that_miss_the_goal_are_ranked_by_the_fraction_of_the_starting_loss() -> None:
+    once = [[100.0, 0.1], [1.0, 0.9], [0.01, 0.009]]  # fractions 0.001, 0.9, 0.9; the median loss is 0.1
     even = [[100.0, 50.0], [1.0, 0.5], [0.01, 0.005]]
     assert comparison(1e-6, once=once, even=even).ranking == ["even", "once"]
     assert comparison(None, once=once, even=even).ranking == ["once", "even"]
@@ -74,7 +74,7 @@ def test_who_does_not_arrive_is_ranked_by_the_share_of_the_starting_loss() -> No
     assert comparison(1e-6, gone=gone, even=even).ranking == ["even", "gone"]
 
 
-def test_who_passes_the_goal_and_leaves_it_has_not_arrived() -> None:
+def test_runs_that_pass_the_goal_and_leave_it_have_not_reached_it() -> None:
     jumps = [[1.0, 1e-9, 1e-2, 1e-3]] * 3
     result = comparison(1e-6, jumps=jumps, slow=[[1.0, 0.1, 0.01, 1e-6]] * 3)
     assert result.ranking == ["slow", "jumps"]
@@ -93,7 +93,7 @@ def test_compare_counts_the_steps_of_its_own_losses(name: str) -> None:
     assert medians == sorted(medians)
 
 
-def test_the_search_looks_for_the_fewest_steps() -> None:
+def test_the_search_minimizes_the_number_of_steps() -> None:
     """Half the curvature's inverse is reached in one step; every other rate takes longer, and ends as low after 400 steps."""
     result = compare({"SGD": lambda lr: nn.SGD(lr=lr)}, Quadratic([4.0]), 400, 24, 5, low=0.01, high=0.45)
     search = result.searches["SGD"]
@@ -109,7 +109,7 @@ def test_steps_that_were_not_taken_are_extrapolated() -> None:
 
 
 class Raised(Quadratic):
-    """A quadratic whose values are so large that a millionth of the way down cannot be resolved."""
+    """A quadratic whose values are so large that a millionth of the decrease cannot be resolved."""
 
     lowest = 1e12
 
@@ -125,7 +125,7 @@ def test_the_goal_is_not_below_rounding() -> None:
     assert np.isfinite(result.steps("SGD")).all()
 
 
-# ---- refusals
+# ---- invalid arguments
 
 
 def test_a_function_without_a_minimum_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,17 +141,17 @@ def test_a_function_without_a_minimum_is_refused(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("goal", [0.0, -1.0, 1.0, 2.0, math.nan, math.inf])
-def test_a_goal_is_a_share(goal: float) -> None:
+def test_a_goal_is_a_fraction(goal: float) -> None:
     with pytest.raises(ValueError, match="goal"):
         compare({"SGD": lambda lr: nn.SGD(lr=lr)}, Quadratic(), goal=goal)
 
 
-# ---- what is printed and drawn
+# ---- output
 
 
 @pytest.mark.parametrize(("runs", "names"), [(1, {"min", "max"}), (5, {"min", "max"}), (15, {"10 %", "90 %"})])
 @pytest.mark.parametrize("goal", [None, 1e-6])
-def test_the_band_of_few_runs_is_called_what_it_is(runs: int, names: set[str], goal: float | None) -> None:
+def test_the_band_of_few_runs_is_labeled_min_to_max(runs: int, names: set[str], goal: float | None) -> None:
     result = comparison(goal, one=np.linspace(1, 2, runs)[:, None] * [1.0, 0.1])
     head = repr(result).splitlines()[0]
     assert {name for name in ("min", "max", "10 %", "90 %") if name in head} == names
@@ -160,7 +160,7 @@ def test_the_band_of_few_runs_is_called_what_it_is(runs: int, names: set[str], g
     assert (lower[-1] == final.min() and upper[-1] == final.max()) == (names == {"min", "max"})
 
 
-def test_a_rate_at_the_edge_is_said_in_table_and_picture() -> None:
+def test_a_rate_at_the_edge_is_reported_in_table_and_plot() -> None:
     pytest.importorskip("matplotlib").use("Agg")
     result = compare({"SGD": lambda lr: nn.SGD(lr=lr)}, Quadratic([1.0]), 20, 4, 3, low=1e-4, high=1e-2)
     assert "0.01*" in repr(result)
@@ -204,11 +204,11 @@ def test_adagrad_does_not_solve_the_default_quadratic_by_its_axes() -> None:
     assert ends[None] > 4 * ends[0.0]
 
 
-# ---- what docstrings of optimizers say
+# ---- statements of docstrings of optimizers
 
 
 def constant_gradients(*gradients: float) -> Any:
-    """A function with these gradients, one after the other, whatever x is."""
+    """A function with these gradients, one after the other, independent of x."""
     left = iter([*gradients, 0.0])
     return lambda x: (0.0, np.array([next(left)]))
 
@@ -232,7 +232,7 @@ def test_the_first_step_of_adadelta(rho: float, eps: float) -> None:
         nn.AdaDelta(rho=rho, eps=eps).step(theta, np.array([gradient]))
         assert theta[0] == pytest.approx(-math.copysign(math.sqrt(eps / (1 - rho)), gradient), rel=1e-4)
     theta = np.zeros(1)
-    nn.AdaDelta(rho=rho, eps=eps).step(theta, np.array([1e-6]))  # a gradient below that length: a shorter step
+    nn.AdaDelta(rho=rho, eps=eps).step(theta, np.array([1e-6]))  # a smaller gradient: a shorter step
     assert abs(theta[0]) < 0.02 * math.sqrt(eps / (1 - rho))
 
 

@@ -1,4 +1,4 @@
-"""Test functions, recordings, pictures and comparisons."""
+"""Test functions, recordings, plots and comparisons."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_gradient_and_hessian_are_the_derivatives(f: Landscape) -> None:
 
 
 @pytest.mark.parametrize("f", FUNCTIONS)
-def test_many_points_at_once_are_as_one_by_one(f: Landscape) -> None:
+def test_many_points_at_once_equal_single_points(f: Landscape) -> None:
     grid = points(f, 12).reshape(3, 4, -1)
     values, gradients, hessians = f.value(grid), f.gradient(grid), f.hessian(grid)
     n = f.start.size
@@ -89,20 +89,20 @@ def test_minima(f: Landscape) -> None:
 
 
 @pytest.mark.parametrize("f", FUNCTIONS)
-def test_start_and_minima_are_in_the_picture(f: Landscape) -> None:
+def test_start_and_minima_are_in_the_plot(f: Landscape) -> None:
     low, high = f.bounds.T
     inside = [f.start, *f.minima] if f is not EXTRA["rosenbrock(2, 5)"] else [f.start]
     assert all(((low < x) & (x < high)).all() for x in inside)
 
 
 @pytest.mark.parametrize("f", FUNCTIONS)
-def test_repr_and_config_give_it_back(f: Landscape) -> None:
+def test_repr_and_config_reconstruct_it(f: Landscape) -> None:
     again = type(f)(**f.config())
     np.testing.assert_array_equal(again.value(points(f)), f.value(points(f)))
     assert type(f).__name__ in repr(f)
 
 
-def test_values_that_are_known() -> None:
+def test_known_values() -> None:
     assert Beale().value([0.0, 0.0]) == 1.5**2 + 2.25**2 + 2.625**2 == 14.203125
     assert Himmelblau().value([0.0, 0.0]) == 170
     assert Rosenbrock().value([-1.2, 1.0]) == pytest.approx(24.2, rel=1e-15)
@@ -148,7 +148,7 @@ def test_get() -> None:
         f.value([1.0, 2.0, 3.0])
 
 
-# ---- the walk
+# ---- recordings
 
 
 def make(name: str) -> nn.Optimizer:
@@ -172,7 +172,7 @@ def test_record_is_minimize(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_recording_fits_together(name: str) -> None:
+def test_recording_is_consistent(name: str) -> None:
     f, optimizer, steps = Beale(), make(name), 30
     walk = record(optimizer, f, f.start, steps)
     assert walk.theta.shape == walk.gradient.shape == walk.clipped.shape == (steps + 1, 2)
@@ -227,13 +227,13 @@ def test_record_refuses_and_resumes() -> None:
     np.testing.assert_array_equal(second.state["m"], path.state["m"][8:])
 
 
-# a learning rate that throws each optimizer out of the finite numbers on a function that grows fast
+# a learning rate with which each optimizer overflows on a function that grows fast
 WILD = {"sgd": 1.0, "momentum": 1.0, "nesterov": 1.0}
 
 
 @pytest.mark.parametrize("name", WILD)
 @pytest.mark.parametrize("f", [param for param in FUNCTIONS if "valley" not in str(param.id)])
-def test_overflow_keeps_the_way(f: Landscape, name: str) -> None:
+def test_overflow_keeps_the_trajectory(f: Landscape, name: str) -> None:
     paths = []
     for walk in (lambda o: o.minimize(f, f.start, 3000), lambda o: record(o, f, f.start, 3000)):
         with pytest.raises(nn.DivergenceError) as error:
@@ -313,13 +313,13 @@ def test_compare_counts_divergence() -> None:
     assert np.isinf(result.losses["SGD"][:, -1]).all()
     seen = np.isfinite(result.losses["SGD"])
     assert (seen.sum(axis=1) > 2).all()
-    assert (np.diff(seen.astype(int), axis=1) <= 0).all()  # finite first, infinite ever after
+    assert (np.diff(seen.astype(int), axis=1) <= 0).all()  # finite first, then infinite
     assert "4/4" in repr(result)
     with pytest.raises(ValueError, match="factories"):
         compare({}, Beale())
 
 
-# ---- pictures
+# ---- plots
 
 
 @pytest.fixture
@@ -335,7 +335,7 @@ def walks(f: Landscape, steps: int = 25) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("f", PLANE)
-def test_pictures_are_written(f: Landscape, pyplot: Any, tmp_path: Path) -> None:
+def test_plots_are_written(f: Landscape, pyplot: Any, tmp_path: Path) -> None:
     paths = walks(f)
     for name, figure in (
         ("way.png", plot_trajectories(f, paths, tmp_path / "way.png")),
@@ -348,7 +348,7 @@ def test_pictures_are_written(f: Landscape, pyplot: Any, tmp_path: Path) -> None
         assert set(paths) <= {text.get_text().removesuffix(" *") for text in ax.get_legend().get_texts()}
 
 
-def test_every_curve_has_its_own_look_and_the_legend_covers_nothing(pyplot: Any) -> None:
+def test_every_curve_has_its_own_style_and_the_legend_covers_nothing(pyplot: Any) -> None:
     f = Beale()
     figure = plot_trajectories(f, walks(f, 100))
     (ax,) = figure.axes
@@ -361,7 +361,7 @@ def test_every_curve_has_its_own_look_and_the_legend_covers_nothing(pyplot: Any)
     assert sum(map(len, markers)) == len(set.union(*markers)) > 90
 
 
-def test_walk_that_leaves_is_drawn_and_named(pyplot: Any, tmp_path: Path) -> None:
+def test_trajectory_that_leaves_the_plot_is_drawn_and_named(pyplot: Any, tmp_path: Path) -> None:
     f = Saddle()
     with pytest.raises(nn.DivergenceError) as error:
         nn.SGD(lr=1.0).minimize(f, f.start, 2000)
@@ -372,7 +372,7 @@ def test_walk_that_leaves_is_drawn_and_named(pyplot: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".gif", b"GIF8"), (".html", b"\n<link")])
-def test_film(suffix: str, start: bytes, pyplot: Any, tmp_path: Path) -> None:
+def test_animation(suffix: str, start: bytes, pyplot: Any, tmp_path: Path) -> None:
     f, path = Beale(), tmp_path / f"film{suffix}"
     paths = {"short": nn.SGD(lr=0.01).minimize(f, f.start, 3), "long": nn.Adam(lr=0.1).minimize(f, f.start, 9)}
     film = animate(f, paths, path, frames=4)
@@ -384,7 +384,7 @@ def test_film(suffix: str, start: bytes, pyplot: Any, tmp_path: Path) -> None:
             assert image.n_frames == 4
 
 
-def test_film_refuses(tmp_path: Path) -> None:
+def test_animation_refuses(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.gif or \.html"):
         animate(Beale(), {"a": np.zeros((2, 2))}, tmp_path / "film.mp4")
     with pytest.raises(ValueError, match="two variables"):
@@ -397,7 +397,7 @@ def test_film_refuses(tmp_path: Path) -> None:
         plot_losses({})
 
 
-def test_comparison_picture(pyplot: Any, tmp_path: Path) -> None:
+def test_comparison_plot(pyplot: Any, tmp_path: Path) -> None:
     result = compare(FACTORIES, Quadratic(condition=10.0), steps=30, budget=6, starts=3)
     for shown in (result, dataclasses.replace(result, goal=None)):
         figure = shown.plot(tmp_path / "compare.png")
@@ -406,7 +406,7 @@ def test_comparison_picture(pyplot: Any, tmp_path: Path) -> None:
     assert len(figure.axes[0].collections) == 3
 
 
-def test_pictures_go_into_axes_that_are_given(pyplot: Any) -> None:
+def test_plots_use_the_given_axes(pyplot: Any) -> None:
     f = Beale()
     figure, axes = pyplot.subplots(1, 2)
     assert plot_trajectories(f, walks(f), ax=axes[0], title="ways") is figure
@@ -427,7 +427,7 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
         plot_trajectories(Beale(), {"a": np.zeros((2, 2))})
 
 
-def test_modules_name_what_they_offer() -> None:
+def test_modules_have_an_all() -> None:
     import nncore.landscapes
 
     for module in (functions, plots, recorder, nncore.landscapes):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import arguments
-from helpers.layers import CASES, MAKE, NEIGHBOURS, TARGETS, classes, each_activation, input_shape, loss_model
+from helpers.layers import CASES, MAKE, NEIGHBORS, TARGETS, classes, each_activation, input_shape, loss_model
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -46,9 +46,9 @@ def assert_gradients(model: nn.Sequential, X: Array, y: Array, loss: Any) -> Non
 
 
 @each_activation
-@pytest.mark.parametrize("place", NEIGHBOURS)
+@pytest.mark.parametrize("place", NEIGHBORS)
 def test_gradients_with_a_random_upstream(activation: str, place: str, rng: np.random.Generator) -> None:
-    model = nn.Sequential(NEIGHBOURS[place](MAKE[activation]), input_shape=4, dtype="float64", seed=3)
+    model = nn.Sequential(NEIGHBORS[place](MAKE[activation]), input_shape=4, dtype="float64", seed=3)
     model.parameters[...] = rng.normal(0, 0.7, model.parameters.size)
     r = rng.standard_normal((ROWS, *model.output_shape))
     assert_gradients(model, rng.standard_normal((ROWS, 4)), r, PythonLoss(upstream))
@@ -90,9 +90,9 @@ def test_huber_with_delta(delta: float, rng: np.random.Generator) -> None:
     assert value == pytest.approx(reference.huber(model.predict(X), y, delta=delta)[0].mean(), rel=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name != "batch_renorm"])  # its r and d count as constants
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "batch_renorm"])  # its r and d are constants
 def test_gradients_of_every_layer(name: str, rng: np.random.Generator) -> None:
-    """By central differences, in the mode of training: of noise, the draws of one step."""
+    """By central differences, in training mode: noise with the draws of one step."""
     shape = input_shape(LAYERS[name])
     layers = [nn.Dense(4), nn.Tanh()] if len(shape) == 1 else []
     layers += [LAYERS[name](**arguments(LAYERS[name])), nn.Tanh(), nn.Dense(3)]
@@ -112,7 +112,7 @@ def test_check_gradients_finds_a_wrong_one(rng: np.random.Generator) -> None:
     assert len(errors) == 3
 
 
-def test_check_gradients_leaves_the_model_alone(rng: np.random.Generator) -> None:
+def test_check_gradients_does_not_change_the_model(rng: np.random.Generator) -> None:
     model = loss_model("squared_error", dtype="float32")
     X, y = rng.standard_normal((ROWS, 3)), rng.standard_normal((ROWS, 4))
     before, copy = model.parameters.copy(), X.copy()
@@ -122,7 +122,7 @@ def test_check_gradients_leaves_the_model_alone(rng: np.random.Generator) -> Non
     assert model.dtype == np.float32
 
 
-# Targets in different clothes are the same targets.
+# Targets in different forms are the same targets.
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -154,7 +154,7 @@ def test_plus_minus_one_is_zero_one(loss: str, width: int, rng: np.random.Genera
     assert value != model.loss_and_gradient(X, 1 - y, loss)[0]
 
 
-def test_one_output_takes_vectors_and_columns(rng: np.random.Generator) -> None:
+def test_one_output_accepts_vectors_and_columns(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((ROWS, 3)), rng.standard_normal(ROWS)
     model = nn.Sequential([nn.Dense(1)], input_shape=3, dtype="float64")
     assert model.loss_and_gradient(X, y, "squared_error")[0] == model.loss_and_gradient(X, y[:, None], "squared_error")[0]
@@ -182,7 +182,7 @@ def test_softmax_regression(rng: np.random.Generator) -> None:
     assert np.allclose(model.layers[0].weight_grad, want, rtol=1e-13, atol=1e-16)
 
 
-# Values against the NumPy twins, from the very numbers the model has.
+# Values against the NumPy twins, from the numbers of the model.
 
 
 def twin_pass(model: nn.Sequential, kernel: str, constants: dict[str, float], X: Array, y: Array, loss: str) -> list[Array]:
@@ -320,7 +320,7 @@ def test_python_layer_sees_training_and_shapes(rng: np.random.Generator) -> None
 
 
 class PythonDense(nn.Layer):
-    """Dense, once more, in Python."""
+    """Dense, reimplemented in Python."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
@@ -371,7 +371,7 @@ def test_python_loss_trains_like_the_compiled_one(rng: np.random.Generator) -> N
 
 
 def test_a_dense_layer_after_a_shape(rng: np.random.Generator) -> None:
-    """A dense layer takes the numbers of an example in C order, whatever its shape."""
+    """A dense layer reads the numbers of an example of any shape in C order."""
     X = rng.standard_normal((ROWS, 2, 3))
     shaped = nn.Sequential([nn.Tanh(), nn.Dense(4)], input_shape=(2, 3), dtype="float64", seed=1)
     flat = nn.Sequential([nn.Tanh(), nn.Dense(4)], input_shape=6, dtype="float64", seed=1)
@@ -415,10 +415,10 @@ WITH_PRODUCTS: dict[str, Callable[[int], nn.Layer]] = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layer", WITH_PRODUCTS)
-def test_rows_that_crowd_a_cache_are_spread_without_a_trace(
+def test_spreading_rows_with_conflicting_stride_changes_no_bit(
     layer: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    """Widths whose rows lie 4096 bytes apart: the same bits whether the products read copies or not."""
+    """Widths with a row stride of 4096 bytes: the same bits whether the products read copies or not."""
     rng, width = np.random.default_rng(0), 4096 // np.dtype(dtype).itemsize
     shape = (3, width) if layer in ("simple_rnn", "gru") else (width,)
     X, y = rng.normal(size=(9, *shape)).astype(dtype), rng.integers(0, 5, 9)

@@ -1,4 +1,4 @@
-"""Imports go one way: from a floor of the package to one below it, whether at the top, within a function or for types.
+"""Imports go one way: from a level of the package to a lower one, including imports within functions and for types.
 
 And test modules import from ``helpers``, not from one another.
 """
@@ -46,7 +46,7 @@ COMPILED = {"_kernels.program"}
 
 
 def imported(module: str) -> Iterator[str]:
-    """The modules of the package that one imports, wherever the import stands."""
+    """The modules of the package that a module imports, at any place in it."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
@@ -66,11 +66,11 @@ def imported(module: str) -> Iterator[str]:
 GRAPH = {module: {other for other in imported(module) if other not in COMPILED} for module in MODULES}
 
 
-def test_every_module_stands_on_a_floor() -> None:
+def test_every_module_has_a_level() -> None:
     assert {module.partition(".")[0] for module in MODULES} == set(HEIGHT)
 
 
-def test_no_import_runs_upward() -> None:
+def test_no_import_goes_upward() -> None:
     def upward(module: str, other: str) -> bool:
         here, there = module.partition(".")[0], other.partition(".")[0]
         return here != there and HEIGHT[there] >= HEIGHT[here]
@@ -78,14 +78,14 @@ def test_no_import_runs_upward() -> None:
     assert [(module, other) for module, others in GRAPH.items() for other in others if upward(module, other)] == []
 
 
-def test_no_import_runs_in_a_circle() -> None:
+def test_no_circular_imports() -> None:
     try:
         TopologicalSorter(GRAPH).prepare()
     except CycleError as error:
         raise AssertionError(f"a circle of imports: {error.args[1]}") from None
 
 
-def test_an_upward_import_is_seen() -> None:
+def test_an_upward_import_is_detected() -> None:
     assert "training.trainer" in GRAPH["training"]
     assert "training.full_batch" in GRAPH["training.trainer"]  # within a function
     assert "losses" in GRAPH["model.network"]
@@ -103,7 +103,7 @@ def test_test_modules_share_helpers_only() -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    """SciPy's solvers, matplotlib and tqdm come with their first use: an import takes little longer than NumPy's."""
+    """SciPy's solvers, matplotlib and tqdm are imported at their first use: importing nncore takes little longer than NumPy."""
     code = "import sys, nncore; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     paths = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(

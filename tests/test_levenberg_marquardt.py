@@ -24,7 +24,7 @@ HERE = Path(__file__).parent / "nist"
 
 @dataclass(frozen=True)
 class Curve:
-    """f = ½‖model(θ) − y‖², with the Jacobian of the model, and what NIST certifies of its minimum."""
+    """f = ½‖model(θ) − y‖², with the Jacobian of the model, and the certified values of its minimum."""
 
     file: str
     model: Callable[[Array, Array], tuple[Array, list[Array]]]  # values and the columns of the Jacobian
@@ -95,7 +95,7 @@ def test_the_data_are_nists(name: str) -> None:
         np.testing.assert_allclose(change / (2 * h[j]), column, rtol=1e-4, atol=1e-6 * np.abs(column).max())
 
 
-# Not MGH10 from its farther start: JᵀJ, which is formed here, has the square of J's condition number, too much for float64
+# Not MGH10 from its farther start: the matrix JᵀJ has the square of J's condition number, too much for float64
 @pytest.mark.parametrize(("name", "start"), [("Hahn1", 0), ("Hahn1", 1), ("MGH10", 1), ("Nelson", 0), ("Nelson", 1)])
 def test_certified_values(name: str, start: int) -> None:
     curve = CURVES[name]
@@ -112,7 +112,7 @@ def test_without_scaling_they_are_not_found(name: str, start: int) -> None:
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_as_minpack(name: str) -> None:
+def test_agrees_with_minpack(name: str) -> None:
     curve = CURVES[name]
     theirs = scipy.optimize.least_squares(
         lambda theta: curve.residuals_and_jacobian(theta)[0], curve.starts[1], method="lm", x_scale="jac",
@@ -168,7 +168,7 @@ def test_scaling_may_be_assigned_and_must_be_known() -> None:
         LevenbergMarquardt(scaling="jac")
 
 
-def test_a_parameter_that_does_nothing_has_scale_one() -> None:
+def test_a_parameter_without_effect_has_scale_one() -> None:
     model = nn.Sequential([nn.Dense(3), nn.Tanh(), nn.Dense(1)], input_shape=2, dtype="float64", seed=0)
     X = np.random.default_rng(0).normal(size=(30, 2)) * [1.0, 0.0]
     before = model["dense_1"].weight[:, 1].copy()

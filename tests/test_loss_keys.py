@@ -1,4 +1,4 @@
-"""Compiled programs are kept by what a loss is: once for one loss, and never for two that differ."""
+"""Compiled programs are cached by the loss: one for equal losses, never one for two that differ."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def square(y: Any, d: Any) -> Any:
 
 
 class Scaled(SquaredError):
-    """A loss that keeps a number without telling it in its config."""
+    """A loss with an attribute that is not in its config."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -49,7 +49,7 @@ class Scaled(SquaredError):
 
 
 class Caller:
-    """Callable, and equal to every other: not a key by itself."""
+    """Callable, and equal to every other: not usable as a key."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -89,7 +89,7 @@ def test_methods_of_two_objects_and_of_one(compilations: Callable[[], int]) -> N
 def test_two_losses_do_not_share_a_program(make: Any) -> None:
     network = model()
     plain = network.loss_and_gradient(X, Y, square)[0]
-    for factor in range(1, 20):  # some at the place of one that is gone
+    for factor in range(1, 20):  # some at the address of one that was deleted
         value, _ = network.loss_and_gradient(X, Y, make(float(factor)))
         assert value == pytest.approx(factor * plain)
 
@@ -101,7 +101,7 @@ def test_a_changed_constant_is_another_program() -> None:
     assert network.loss_and_gradient(100 * X, Y, loss)[0] == network.loss_and_gradient(100 * X, Y, Huber(0.5))[0] < before
 
 
-def test_keys_of_the_losses_there_are() -> None:
+def test_keys_of_all_losses() -> None:
     keys = [loss().key() for loss in LOSSES.values()]
     assert len(set(keys)) == len(LOSSES)
     assert keys == [loss().key() for loss in LOSSES.values()]

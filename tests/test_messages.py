@@ -1,4 +1,4 @@
-"""Error messages: short whatever came, and naming what was wrong with what the caller gave."""
+"""Error messages: short for any value, and naming what was wrong with it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save as save_bytes
 
 import nncore as nn
-from nncore._messages import MOST, clipped, shown
+from nncore._messages import MAX_LENGTH, clipped, shown
 from nncore._utils.fields import Sealed
 from nncore._utils.hints import METHODS
 from nncore.data.scaling import SCALERS
 
-MOST_OF_A_MESSAGE = 2000  # characters: room for two values, and for a list of all the names there are
+MAX_MESSAGE = 2000  # characters: enough for two values, and for a list of all names
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3))
 LABELS = np.arange(40) % 2
 
 
 class Wordy:
-    """An object whose repr is long, and which has a length that says nothing."""
+    """An object whose repr is long, and whose length is irrelevant."""
 
     def __repr__(self) -> str:
         return "wordy " * 20_000
@@ -45,7 +45,7 @@ each_value = pytest.mark.parametrize("value", LARGE)
 
 
 def message(act: Callable[[], Any]) -> str:
-    """Of the error that comes of it; empty if there is none."""
+    """The message of the error raised; empty if there is none."""
     try:
         act()
     except Exception as error:
@@ -54,17 +54,17 @@ def message(act: Callable[[], Any]) -> str:
 
 
 @each_value
-def test_a_value_is_shown_in_a_few_words(value: str) -> None:
-    assert 0 < len(shown(LARGE[value])) <= MOST
-    assert len(shown([LARGE[value]] * 3)) <= MOST
+def test_values_are_shortened(value: str) -> None:
+    assert 0 < len(shown(LARGE[value])) <= MAX_LENGTH
+    assert len(shown([LARGE[value]] * 3)) <= MAX_LENGTH
 
 
 @pytest.mark.parametrize("value", [None, True, 0, -3, 0.1, "name", b"raw", (1, 2), [], {}, {"a": [1, 2.5]}, np.float32(2)])
-def test_short_values_are_shown_as_they_are(value: Any) -> None:
+def test_short_values_are_shown_unchanged(value: Any) -> None:
     assert shown(value) == repr(value)
 
 
-def test_a_text_loses_its_middle_only() -> None:
+def test_only_the_middle_of_a_text_is_cut() -> None:
     text = "".join(map(str, range(1000)))
     short = clipped(text, 100)
     start, _, end = short.partition("...")
@@ -80,13 +80,13 @@ def test_a_text_loses_its_middle_only() -> None:
 def test_constructors_and_attributes(cls: type, value: str) -> None:
     for name in named(cls):
         text = message(lambda n=name: cls(**{**arguments(cls), n: LARGE[value]}))
-        assert len(text) <= MOST_OF_A_MESSAGE, (name, len(text))
+        assert len(text) <= MAX_MESSAGE, (name, len(text))
         assert "int_max_str_digits" not in text, name
         text = message(lambda n=name: setattr(cls(**arguments(cls)), attribute(cls, n), LARGE[value]))
-        assert len(text) <= MOST_OF_A_MESSAGE, (name, len(text))
-    assert len(message(lambda: cls(LARGE[value], LARGE[value], LARGE[value], LARGE[value], LARGE[value]))) <= MOST_OF_A_MESSAGE
-    if isinstance(LARGE[value], str) and issubclass(cls, Sealed):  # of other classes Python itself says what is wrong
-        assert len(message(lambda: cls(**{LARGE[value]: 1}))) <= MOST_OF_A_MESSAGE
+        assert len(text) <= MAX_MESSAGE, (name, len(text))
+    assert len(message(lambda: cls(LARGE[value], LARGE[value], LARGE[value], LARGE[value], LARGE[value]))) <= MAX_MESSAGE
+    if isinstance(LARGE[value], str) and issubclass(cls, Sealed):  # for other classes the error is Python's
+        assert len(message(lambda: cls(**{LARGE[value]: 1}))) <= MAX_MESSAGE
 
 
 def model(outputs: int = 2) -> nn.Sequential:
@@ -141,15 +141,15 @@ def test_calls(call: str, value: str) -> None:
     if call in ("save", "load") and value in ("text", "bytes"):
         pytest.skip("the system names the path")
     text = message(lambda: CALLS[call](LARGE[value]))
-    assert len(text) <= MOST_OF_A_MESSAGE
+    assert len(text) <= MAX_MESSAGE
     assert "int_max_str_digits" not in text
 
 
-# Files whose description holds something large.
+# Files with a large value in their description.
 
 
 def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places of all values in a description, of lists and mappings too."""
+    """The paths of all values in a description, including lists and mappings."""
     if place:
         yield place
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -186,17 +186,17 @@ def test_descriptions_with_something_large_in_them(tmp_path: Path) -> None:
             path.write_bytes(save_bytes(arrays, metadata={**header, "about": json.dumps(damaged)}))
             for act in (lambda: nn.load(path), lambda: make().restore(path)):
                 text = message(act)
-                assert len(text) <= MOST_OF_A_MESSAGE, (place, text[:300])
+                assert len(text) <= MAX_MESSAGE, (place, text[:300])
                 refused += bool(text)
     assert refused > 100
     for changed in ({"format": "x" * 100_000}, {"about": "[" + "1," * 100_000}):
         path.write_bytes(save_bytes(arrays, metadata={**header, **changed}))
-        assert 0 < len(message(lambda: nn.load(path))) <= MOST_OF_A_MESSAGE
+        assert 0 < len(message(lambda: nn.load(path))) <= MAX_MESSAGE
     path.write_bytes(len(b"[" * 100_000).to_bytes(8, "little") + b"[" * 100_000)
-    assert 0 < len(message(lambda: nn.load(path))) <= MOST_OF_A_MESSAGE
+    assert 0 < len(message(lambda: nn.load(path))) <= MAX_MESSAGE
 
 
-# What the message names.
+# The cause that a message names.
 
 
 def overflown() -> Any:
@@ -285,7 +285,7 @@ def test_the_environment_variable_for_threads(text: str) -> None:
 
 @pytest.mark.parametrize("low", [0, -1])
 def test_class_weights_of_one_hot_rows(low: int) -> None:
-    """Rows of 0 or −1 with a 1 tell classes as labels do."""
+    """Rows of 0 or −1 with a single 1 define classes as labels do."""
     y = np.repeat([0, 1], [30, 10])
     rows = np.where(np.eye(2)[y] == 1, 1, low)
 
@@ -303,7 +303,7 @@ def test_class_weights_of_one_hot_rows(low: int) -> None:
 @pytest.mark.parametrize(
     "rows", [[[1, -1], [1, 1]], [[-1, -1], [1, -1]], [[1, 0], [1, -1]], [[1, 0.5], [0, 1]], [[1, 2], [2, 1]]]
 )
-def test_rows_that_tell_no_classes(rows: Any) -> None:
+def test_rows_that_define_no_classes(rows: Any) -> None:
     t = nn.Trainer(model(), "squared_error", "sgd")
     with pytest.raises(ValueError, match="class_weight needs classes: y must be integer labels or one-hot rows"):
         t.fit(X[:2], rows, class_weight="balanced", verbose=0)
@@ -323,7 +323,7 @@ def frames() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["polars Array", "only polars Array", "polars List", "polars Struct", "pandas", "pyarrow"])
-def test_columns_of_several_numbers_a_cell(kind: str) -> None:
+def test_columns_with_several_numbers_per_cell(kind: str) -> None:
     net = nn.Sequential([nn.Dense(1)], input_shape=2 if kind.startswith("only") else 3)
     with pytest.raises(TypeError, match=r"^X must have a number in each cell, got several in column 'a'"):
         net.predict(frames()[kind])
@@ -331,7 +331,7 @@ def test_columns_of_several_numbers_a_cell(kind: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_of_other_libraries(name: str) -> None:
-    """A model or a trainer that lacks the method says who has it; nothing else changes for hasattr, copies and pickles."""
+    """The error names the class that has the method; hasattr, copies and pickles are unaffected."""
     for owner in (model(), trainer()):
         if hasattr(type(owner), name):
             continue
@@ -345,7 +345,7 @@ def test_methods_of_other_libraries(name: str) -> None:
     assert not all(hasattr(type(owner), name) for owner in (model(), trainer()))
 
 
-def test_an_error_within_a_property_is_the_error() -> None:
+def test_an_error_within_a_property_is_raised() -> None:
     class Own(nn.Sequential):
         @property
         def fit(self) -> Any:

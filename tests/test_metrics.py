@@ -60,7 +60,7 @@ def test_a_metric_may_be_an_object(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("loss", ["hinge", "sigmoid_cross_entropy"])
 @pytest.mark.parametrize("signs", [False, True])
 def test_a_metric_is_that_loss_of_the_same_targets(loss: str, metric: str, signs: bool, rng: np.random.Generator) -> None:
-    """hinge reads ±1 and cross-entropy 0/1: as a metric each gives what it gives as the loss."""
+    """Hinge reads ±1 and cross-entropy 0/1: each has the same value as a metric and as the loss."""
     model = nn.Sequential([nn.Dense(1)], input_shape=INPUTS, dtype="float64", seed=1)
     X, y = rng.standard_normal((60, INPUTS)), rng.integers(0, 2, 60)
     y = 2 * y - 1 if signs else y

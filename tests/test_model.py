@@ -81,7 +81,7 @@ def test_the_gradient_is_a_copy_and_the_views_hold_it(rng: np.random.Generator) 
 
 
 def test_the_gradient_is_a_descent_direction_of_the_mean_loss(rng: np.random.Generator) -> None:
-    """A batch of one row twice has the loss and the gradient of one of it: the mean, not the sum."""
+    """A batch with one row twice has the loss and gradient of a single one: the mean, not the sum."""
     model, X, y = make("float64"), rng.standard_normal((1, 5)), rng.standard_normal((1, 3))
     value, gradient = model.loss_and_gradient(X, y, "squared_error")
     twice, gradient_twice = model.loss_and_gradient(np.repeat(X, 2, axis=0), np.repeat(y, 2, axis=0), "squared_error")
@@ -121,7 +121,7 @@ def test_float32_starts_from_the_rounded_float64() -> None:
     assert np.array_equal(make("float32", 4).parameters, make("float64", 4).parameters.astype(np.float32))
 
 
-def test_a_layer_keeps_its_weights_when_another_is_added_behind() -> None:
+def test_a_layer_keeps_its_weights_when_another_is_appended() -> None:
     longer = nn.Sequential([nn.Dense(7), nn.Tanh(), nn.Dense(3), nn.Dense(2)], input_shape=5, seed=3)
     assert np.array_equal(longer.parameters[: make(seed=3).parameters.size], make(seed=3).parameters)
 
@@ -242,7 +242,7 @@ def test_astype(rng: np.random.Generator) -> None:
 
 @each_dtype
 @pytest.mark.parametrize("rows", [1, 2, 1023, 1024, 1025, 3000])
-def test_rows_do_not_depend_on_their_company(rows: int, dtype: str, rng: np.random.Generator) -> None:
+def test_rows_do_not_depend_on_each_other(rows: int, dtype: str, rng: np.random.Generator) -> None:
     model, X = make(dtype, units=33, inputs=19), rng.standard_normal((rows, 19)).astype(dtype)
     one_by_one = np.concatenate([model.predict(row[None]) for row in X])
     together = model.predict(X)
@@ -266,7 +266,7 @@ def test_any_shape(rows: int, inputs: int, units: int, dtype: str) -> None:
 
 
 def test_training_on_the_output_of_a_forward_pass(rng: np.random.Generator) -> None:
-    """The output belongs to the caller: later passes do not write into it."""
+    """The output is the caller's: later passes do not write into it."""
     model, X = make(), rng.standard_normal((4, 5))
     first = model.predict(X)
     kept = first.copy()
@@ -275,7 +275,7 @@ def test_training_on_the_output_of_a_forward_pass(rng: np.random.Generator) -> N
 
 
 def layouts(X: Array) -> dict[str, Array]:
-    """The same numbers, laid out otherwise."""
+    """The same numbers in other memory layouts."""
     n, width = X.shape
     wide, tall = np.full((n, 2 * width + 3), np.nan, X.dtype), np.full((2 * n, width), np.nan, X.dtype)
     wide[:, 3 : 3 + width], tall[::2] = X, X
@@ -356,13 +356,13 @@ def test_shaped_output_of_activations(rng: np.random.Generator) -> None:
     assert np.array_equal(model.predict(X), np.maximum(X, 0))
 
 
-def test_one_input_takes_a_vector(rng: np.random.Generator) -> None:
+def test_one_input_accepts_a_vector(rng: np.random.Generator) -> None:
     model, x = nn.Sequential([nn.Dense(2)], input_shape=1), rng.standard_normal(6)
     assert np.array_equal(model.predict(x), model.predict(x[:, None]))
 
 
 def test_many_batch_sizes_in_one_model(rng: np.random.Generator) -> None:
-    """More sizes and losses than compiled passes are kept."""
+    """More sizes and losses than compiled passes are cached."""
     model, X, y = make("float64"), rng.standard_normal((20, 5)), rng.standard_normal((20, 3))
     for _ in range(2):
         for n in range(1, 20):
@@ -382,14 +382,14 @@ def test_losses_with_other_options_are_not_mixed_up(rng: np.random.Generator) ->
 
 
 def test_initial_weights_are_not_those_of_a_generator_with_the_same_seed() -> None:
-    """Data drawn from default_rng(seed) would otherwise be the very numbers of the first layer."""
+    """Data drawn from default_rng(seed) would otherwise equal the weights of the first layer."""
     model = nn.Sequential([nn.Dense(5, weight_init=nn.initializers.Normal(1.0))], input_shape=3, dtype="float64", seed=7)
     assert not np.isin(model.layers[0].weight, np.random.default_rng(7).standard_normal(100)).any()
 
 
 @pytest.mark.parametrize("name", ["parameters", "gradients", "state"])
-def test_assigned_vectors_take_the_numbers(name: str) -> None:
-    """The layers hold views into them, and programs their addresses: another array in their place would be seen by nobody."""
+def test_assigned_vectors_are_copied_in_place(name: str) -> None:
+    """Layers hold views into them and programs their addresses: replacing the array would have no effect on either."""
     model = nn.Sequential([nn.Dense(2), nn.BatchNorm()], input_shape=3, dtype="float64")
     vector = getattr(model, name)
     setattr(model, name, np.arange(vector.size))
@@ -399,7 +399,7 @@ def test_assigned_vectors_take_the_numbers(name: str) -> None:
         setattr(model, name, [1.0])
 
 
-def test_assigned_arrays_of_layers_take_the_numbers() -> None:
+def test_assigned_arrays_of_layers_are_copied_in_place() -> None:
     model = nn.Sequential([nn.Dense(2), nn.BatchNorm()], input_shape=3, dtype="float64")
     dense, norm = model.layers
     dense.weight = np.ones((2, 3))
@@ -414,7 +414,7 @@ def test_assigned_arrays_of_layers_take_the_numbers() -> None:
         dense.weight = np.ones((3, 2))
 
 
-def test_the_dtype_of_a_model_stays() -> None:
+def test_the_dtype_of_a_model_is_fixed() -> None:
     model = nn.Sequential([nn.Dense(2)], input_shape=3)
     with pytest.raises(AttributeError, match="astype"):
         model.dtype = "float64"
@@ -429,7 +429,7 @@ def test_deep_copies_are_copies() -> None:
 
 
 def test_models_and_trainers_go_through_pickle(rng: np.random.Generator) -> None:
-    """As between processes: what comes out goes on with the same bits."""
+    """As between processes: the copy continues with the same bits."""
     X, y = rng.standard_normal((50, 4)), np.arange(50) % 3
     layers = [nn.BatchNorm(), nn.WeightNorm(nn.Dense(5)), nn.Tanh(), nn.Dropout(0.1), nn.Dense(3)]
     model = nn.Sequential(layers, input_shape=4, seed=1)

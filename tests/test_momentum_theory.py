@@ -146,7 +146,7 @@ def test_refuses() -> None:
         measured_rate([1.0, -1.0], 0.1, 0.5)
 
 
-# ---- pictures
+# ---- plots
 
 
 @pytest.mark.parametrize("plot", [momentum_plots.plot_regimes, momentum_plots.plot_rates], ids=lambda plot: plot.__name__)

@@ -1,4 +1,4 @@
-"""Losses, gradients and norms at the limits of the numbers: what is infinite or NaN is said to be, and nothing else is lost."""
+"""Losses, gradients and norms near overflow: infinite values and NaN are reported, and nothing else is affected."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def logistic(dtype: str) -> nn.Sequential:
 
 
 @each_dtype
-def test_the_gradient_of_an_infinite_loss_is_not_the_one_before(dtype: str) -> None:
+def test_the_gradient_of_an_infinite_loss_is_not_the_previous_one(dtype: str) -> None:
     model, X, y = logistic(dtype), np.array([[1.0]]), np.array([0.0])
     finite = model.loss_and_gradient(X, y, "binary_cross_entropy")
     assert np.allclose(finite[1], 1 / (1 + np.exp(-1.0)), rtol=1e-6)  # sigmoid(z) - d, for weight and bias alike
@@ -77,11 +77,11 @@ def test_curvature_where_the_loss_is_infinite_is_refused(dtype: str) -> None:
 
 @each_dtype
 @pytest.mark.parametrize("rows", [1000, 300])
-def test_one_infinite_loss_leaves_the_other_metrics(dtype: str, rows: int) -> None:
+def test_one_infinite_loss_does_not_affect_other_metrics(dtype: str, rows: int) -> None:
     X = np.linspace(-3, 3, rows)[:, None]
     y = (X[:, 0] > 0).astype(int)
     X[rows // 2], X[rows // 2 + 1] = -60, 60
-    y[rows // 2], y[rows // 2 + 1] = 0, 0  # one example is surely wrong
+    y[rows // 2], y[rows // 2 + 1] = 0, 0  # one example is misclassified with certainty
     trainer = nn.Trainer(logistic(dtype), "binary_cross_entropy", "sgd", metrics=["accuracy", "mean_absolute_error"])
     row = trainer.evaluate(X, y)
     p = 1 / (1 + np.exp(-X[:, 0]))
@@ -90,7 +90,7 @@ def test_one_infinite_loss_leaves_the_other_metrics(dtype: str, rows: int) -> No
     assert row["mean_absolute_error"] == pytest.approx(np.abs(p - y).mean(), rel=1e-6)
 
 
-def test_a_nan_in_a_loss_leaves_the_accuracy() -> None:
+def test_a_nan_in_a_loss_does_not_affect_the_accuracy() -> None:
     def loss(y: Array, d: Array) -> tuple[Array, Array]:
         values = np.abs(y - d).sum(axis=1)
         values[0] = np.nan
@@ -190,7 +190,7 @@ def test_clipping_by_norm_of_any_finite_gradient(dtype: str, size: float, clip: 
 @pytest.mark.parametrize(
     ("dtype", "size", "limit"), [("float32", 1e38, 1.0), ("float64", 1e308, 1.0), ("float64", 1e300, 1e-30)]
 )
-def test_clipping_to_a_norm_far_below(dtype: str, size: float, limit: float) -> None:
+def test_clipping_to_a_much_smaller_norm(dtype: str, size: float, limit: float) -> None:
     for clip in (nn.ClipGlobalNorm(limit), nn.ClipNorm(limit)):
         model = nn.Sequential([nn.Dense(1, bias=False, weight_init="zeros")], 2, dtype=dtype)
         trainer = nn.Trainer(model, "mean_absolute_error", nn.SGD(lr=1.0), clip=clip)
@@ -233,14 +233,14 @@ def test_an_infinite_gradient_is_still_divergence(dtype: str) -> None:
         assert np.isfinite(model.parameters).all()
 
 
-# ---- an eps that counts as 0
+# ---- an eps that rounds to 0
 
 WITH_EPS = [name for name, make in OPTIMIZERS.items() if "eps" in make().hyperparameters]
 
 
 @pytest.mark.parametrize(("dtype", "eps"), [("float32", 1e-40), ("float32", 0.0), ("float64", 0.0), ("float64", 1e-310)])
 @pytest.mark.parametrize("name", WITH_EPS)
-def test_a_divergence_by_eps_is_called_that(name: str, dtype: str, eps: float) -> None:
+def test_a_divergence_caused_by_eps_is_named(name: str, dtype: str, eps: float) -> None:
     X, y = np.random.default_rng(0).normal(size=(6, 3)), np.arange(6) % 3
     X[:, 2] = 0  # a dead feature: its gradient is 0
     model = nn.Sequential([nn.Dense(3)], 3, dtype=dtype)

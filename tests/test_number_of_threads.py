@@ -1,4 +1,4 @@
-"""How many threads: what other programs, the operating system and a container say is respected."""
+"""The number of threads: limits by other programs, the operating system and containers are respected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason
 
 @pytest.fixture
 def automatic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has asked for a number; there are eight CPUs."""
+    """No number is set; there are eight CPUs."""
     monkeypatch.setattr(threads, "_asked", 0)
     monkeypatch.setattr(threads, "_default", 8)
     monkeypatch.setattr(threads, "_cpus", 8)
@@ -31,7 +31,7 @@ NOT_SET = {"NNCORE_NUM_THREADS": None, "OMP_NUM_THREADS": None, "OMP_THREAD_LIMI
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, code: str = PRINT, **environment: str) -> tuple[int, str]:
-    """The number of threads of a new process, and where it says that the number comes from."""
+    """The number of threads of a new process, and the source that it reports."""
     for name in NOT_SET:
         monkeypatch.delenv(name, raising=False)
     result = run_python(code, **environment)
@@ -60,13 +60,13 @@ def test_variables_of_openmp(monkeypatch: pytest.MonkeyPatch, name: str) -> None
 
 
 @needs_openmp
-def test_more_threads_than_cpus_are_not_begun_for_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openmp_starts_no_more_threads_than_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, _ = printed(monkeypatch)
     assert printed(monkeypatch, OMP_NUM_THREADS="100")[0] == plain
 
 
 @needs_openmp
-def test_our_own_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nncore_s_variable_takes_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed(monkeypatch, OMP_NUM_THREADS="1", NNCORE_NUM_THREADS="3") == (3, "NNCORE_NUM_THREADS")
     code = "import nncore as nn; nn.set_num_threads(4); " + PRINT
     assert printed(monkeypatch, code, OMP_NUM_THREADS="1", NNCORE_NUM_THREADS="3") == (4, "set_num_threads")
@@ -95,7 +95,7 @@ def test_threadpool_limits(automatic: None, api: str | None) -> None:
 
 
 @needs_openmp
-def test_what_is_asked_for_wins_over_threadpool_limits(automatic: None) -> None:
+def test_set_num_threads_takes_precedence_over_threadpool_limits(automatic: None) -> None:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -105,7 +105,7 @@ def test_what_is_asked_for_wins_over_threadpool_limits(automatic: None) -> None:
 
 @needs_openmp
 def test_a_limit_reaches_the_programs(automatic: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every way in which a program is run: training, evaluation, prediction, gradients."""
+    """For every way of running a program: training, evaluation, prediction, gradients."""
     from threadpoolctl import threadpool_limits
 
     seen = set()
@@ -197,7 +197,7 @@ def test_a_quota_limits_the_threads(quota: float, expected: int, monkeypatch: py
     assert source == ("CPU quota of the cgroup" if expected < 4 else "CPUs that the process may use")
 
 
-# What is not a number of threads.
+# Invalid numbers of threads.
 
 
 @pytest.mark.parametrize("bad", [0, -1, 257, 100_000, 2**31, 2**70])

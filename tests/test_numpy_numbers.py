@@ -1,4 +1,4 @@
-"""Numbers that NumPy made, of whatever kind, as arguments: they are kept as Python's own and can be written to files."""
+"""NumPy scalars of every type as arguments: they are stored as Python numbers and can be written to files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def outcome(make: Any) -> Any:
 
 
 @EACH
-def test_a_number_of_numpy_counts_as_the_same_number_of_python(cls: type) -> None:
+def test_a_numpy_scalar_is_equal_to_the_python_number(cls: type) -> None:
     for name in named(cls):
         for kind in KINDS:
             for value in (0, 1, 2, 5) if np.issubdtype(kind, np.integer) else (0.5, 0.25, 0.75, 2.0, 2.5):

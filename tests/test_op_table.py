@@ -1,4 +1,4 @@
-"""What op_table.h declares of each op is what the boundary takes, what Python binds, and what the documentation prints."""
+"""The declarations of ops in op_table.h match the checks of the boundary, the arrays bound, and the documentation."""
 
 import importlib.util
 import re
@@ -21,15 +21,15 @@ each_op = pytest.mark.parametrize("name", _kernels.op_names())
 
 
 def run_nothing(bound: Program, bind: Any = ()) -> None:
-    """All checks, and no step."""
+    """All checks, without a step."""
     bound.run(list(bind), examples=4, batch=4, last_step=0)
 
 
-# ---- what is bound
+# ---- operands
 
 
 @each_op
-def test_what_is_declared_is_taken(name: str) -> None:
+def test_declared_operands_are_accepted(name: str) -> None:
     run_nothing(program(name))
 
 
@@ -42,7 +42,7 @@ def test_one_too_few_and_one_too_many_are_refused(name: str, kind: str) -> None:
     names = re.escape(", ".join(getattr(op, kind)))
     for wrong in (own[: least - 1], (*own, np.zeros(4) if kind == "arrays" else 0)):
         if wrong == own[:0] and not least:
-            continue  # there is none to leave out
+            continue  # there is none to omit
         with pytest.raises(ValueError, match=rf"^op {name} must have .*\d+ {kind} \({names}\), got {len(wrong)}$"):
             program(name, given._replace(**{kind: wrong}))
     for fewer in range(least, len(own)):
@@ -78,7 +78,7 @@ def test_ops_that_a_program_does_not_have(number: int) -> None:
         run_nothing(program("gather_rows"), [(number, 0, np.zeros((4, 4)))])
 
 
-# ---- what is declared
+# ---- declarations
 
 
 def test_all_instruction_sets_declare_the_same() -> None:
@@ -91,7 +91,7 @@ def test_all_instruction_sets_declare_the_same() -> None:
 
 
 @each_op
-def test_names_are_different_and_every_op_writes_something(name: str) -> None:
+def test_names_are_unique_and_every_op_has_an_output(name: str) -> None:
     op = op_table().declaration(name)
     for names in (op.arrays, op.sizes, op.constants):
         assert len(set(names)) == len(names)
@@ -117,7 +117,7 @@ def test_the_kernels_of_rmsprop_are_all_there() -> None:
     assert len(RMSPROP_KERNELS) == len(declared)
 
 
-# ---- what is printed
+# ---- documentation
 
 
 def test_the_documentation_has_every_op_and_all_its_names() -> None:

@@ -1,4 +1,4 @@
-"""The kernels of the optimizers: beside their twins, on every instruction set, whatever the threads and tiles."""
+"""Optimizer kernels: against their twins, on every instruction set, for any threads and tiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nncore.optimizers.tiles import tile_table
 def test_twin(case, dtype, tolerance):
     """50 steps of the compiled optimizer and of nncore.reference: parameters and state.
 
-    In float32 along given gradients: a feedback would let roundings grow.
+    In float32 with given gradients: feedback would amplify rounding errors.
     """
     build, _, constants = CASES[case]
     opt, theta, other = build(constants), PROBLEM.start.astype(dtype), PROBLEM.start.astype(dtype)
@@ -39,7 +39,7 @@ def test_twin(case, dtype, tolerance):
 
 @EACH
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_twin_keeps_back_what_would_not_be_finite(case, value):
+def test_twin_skips_non_finite_updates(case, value):
     build, _, constants = CASES[case]
     opt, (theta, *slots) = build(constants), np.random.default_rng(0).uniform(0.5, 1.5, (6, 4))
     arrays = [theta, *slots[: len(opt.slots)]]
@@ -51,7 +51,7 @@ def test_twin_keeps_back_what_would_not_be_finite(case, value):
 
 
 def run(opt, n, dtype, table, isa, threads=1, bad=None):
-    """One update, of a state as after many steps: theta, the slots, the flag."""
+    """One update, from a state as after many steps: theta, the slots, the flag."""
     rng = np.random.default_rng(1)
     opt.init_state(n, dtype)
     for array in opt.state.values():
@@ -86,7 +86,7 @@ def test_bits_do_not_depend_on_threads_or_tiles(case, dtype, isa):
 @EACH
 @pytest.mark.parametrize("isa", _kernels.available_isas())
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_would_not_be_finite_is_kept_back(case, isa, value):
+def test_non_finite_updates_are_skipped(case, isa, value):
     build, _, constants = CASES[case]
     for dtype in (np.float32, np.float64):
         for n in (1, 7, 40):
@@ -101,7 +101,7 @@ def test_what_would_not_be_finite_is_kept_back(case, isa, value):
                     assert np.array_equal(np.delete(new, i), np.delete(other, i))
 
 
-def test_state_that_would_overflow_is_kept_back():
+def test_overflow_of_the_state_is_skipped():
     theta, opt = np.ones(2, np.float32), optimizers.Adam()
     with pytest.raises(DivergenceError, match="not finite after step 0"):
         opt.step(theta, np.array([1e30, 1.0], np.float32))
@@ -110,7 +110,7 @@ def test_state_that_would_overflow_is_kept_back():
     assert opt.state["v"][0] == 0
 
 
-def test_centered_variance_below_zero_counts_as_zero():
+def test_negative_centered_variance_is_taken_as_zero():
     opt, theta = optimizers.RMSprop(alpha=0.9, centered=True, eps=1e-3), np.zeros(100)
     grad = np.random.default_rng(0).normal(size=100)
     for _ in range(2000):  # constant gradients: r and a² meet

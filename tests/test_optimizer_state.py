@@ -1,4 +1,4 @@
-"""The state of an optimizer while compiled programs are bound to it: assigned to, copied, exchanged."""
+"""The state of an optimizer while compiled programs are bound to it: assigned to, copied, replaced."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def loaded(trainer: Any) -> None:
 
 @pytest.mark.parametrize("change", [assigned, updated, united, loaded])
 @pytest.mark.parametrize("name", MAKERS)
-def test_what_a_callback_assigns_counts(name: str, change: Any, tmp_path: Path) -> None:
+def test_assignments_by_a_callback_take_effect(name: str, change: Any, tmp_path: Path) -> None:
     want, got = fitted(name, in_place), fitted(name, change)
     assert np.array_equal(got.model.parameters, want.model.parameters)
     for slot, array in want.optimizer.state.items():
@@ -85,7 +85,7 @@ def test_what_a_callback_assigns_counts(name: str, change: Any, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if make(name).optimizer.state])
-def test_what_a_state_refuses(name: str) -> None:
+def test_invalid_assignments_to_a_state(name: str) -> None:
     state = make(name).optimizer.state
     before = {slot: (array, array.copy()) for slot, array in state.items()}
     slot, array = next(iter(state.items()))
@@ -107,7 +107,7 @@ def test_what_a_state_refuses(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_state_that_was_exchanged_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_replaced_state_is_refused(name: str, tmp_path: Path) -> None:
     def begin_afresh(trainer: Any) -> None:
         trainer.optimizer.init_state(trainer.model.parameters.size, trainer.model.dtype)
         with pytest.raises(ValueError, match="its state is no longer this model's"):
@@ -127,7 +127,7 @@ def test_a_state_that_was_exchanged_is_refused(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
 @pytest.mark.parametrize("name", MAKERS)
-def test_copies_have_states_of_their_own(name: str, copied: Any) -> None:
+def test_copies_have_their_own_states(name: str, copied: Any) -> None:
     trainer = make(name)
     trainer.fit(X, Y, epochs=1, batch_size=12, verbose=0)
     twin = copied(trainer)

@@ -1,4 +1,4 @@
-"""Every optimizer against its formulas, written out a second time in NumPy."""
+"""Every optimizer against its formulas, implemented again in NumPy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_formula(case):
 
 @EACH
 def test_formula_float32(case):
-    """Along given gradients: a feedback would let roundings grow."""
+    """With given gradients: feedback would amplify rounding errors."""
     build, formula, constants = CASES[case]
     problem = Problem(steps=40)
     problem.hessian = np.zeros((N, N))
@@ -63,7 +63,7 @@ def test_formula_float32(case):
 
 @pytest.mark.parametrize(("case", "name"), [(case, name) for case, (_, _, c) in CASES.items() for name in c])
 def test_every_constant_matters(case, name):
-    """The comparison fails if any constant of the formula is one per cent off."""
+    """The comparison fails if any constant of the formula is off by one percent."""
     build, formula, constants = CASES[case]
     mutant = {**constants, name: constants[name] * 1.01}
     assert distance(actual_path(build(constants)), expected_path(formula, lambda k: mutant)) > 1e-9
@@ -226,12 +226,12 @@ def test_coefficients_do_not_depend_on_how_steps_are_grouped(case, name):
     opt, rows = build(scheduled), []
     for steps in (1, 1, 2, 3, 5, 0, 7, 81):
         rows.append(opt.coefficients(steps))
-        assert np.array_equal(opt.coefficients(steps), rows[-1])  # asking changes nothing
+        assert np.array_equal(opt.coefficients(steps), rows[-1])  # reading changes nothing
         opt.advance(steps)
     assert np.array_equal(np.concatenate(rows), whole)
 
 
-def test_load_state_dict_names_what_differs():
+def test_load_state_dict_names_the_difference():
     theta = np.ones(3)
     adam_, top = optimizers.Adam(), optimizers.AMSGrad()
     adam_.step(theta, theta + 1)
@@ -283,14 +283,14 @@ def test_minimize(case):
     np.testing.assert_array_equal(path.loss, [bowl.value_and_gradient(x)[0] for x in path.theta])
     plain = build(constants).minimize(bowl.value_and_gradient, problem.start, steps)
     np.testing.assert_array_equal(plain.theta, path.theta)
-    half = opt.minimize(bowl, problem.start, 40)  # afresh
+    half = opt.minimize(bowl, problem.start, 40)  # from a new state
     rest = opt.minimize(bowl, half.theta[-1], 60, resume=True)
     assert np.array_equal(np.vstack((half.theta, rest.theta[1:])), path.theta)
 
 
 @EACH
 def test_minimize_binds_its_ops_once(case, monkeypatch):
-    """However many steps there are: the step's, and Nesterov's at the beginning and at the end."""
+    """For any number of steps: the op of the step, and Nesterov's at the beginning and at the end."""
     build, _, constants = CASES[case]
     bind, bound = _kernels.TileOps, []
     monkeypatch.setattr(_kernels, "TileOps", lambda *a, **k: bound.append(a) or bind(*a, **k))
@@ -319,7 +319,7 @@ def test_divergence_carries_the_path(opt):
     assert np.isfinite(path.loss).all()
 
 
-# ---- bad input
+# ---- invalid input
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_step_refuses(theta, grad, error, message):
     opt, before = optimizers.Adam(), copy.deepcopy(theta)
     with pytest.raises(error, match=message):
         opt.step(theta, grad)
-    kept = ~np.isfinite(grad) if error is DivergenceError else slice(None)  # of a gradient that is partly finite the rest acts
+    kept = ~np.isfinite(grad) if error is DivergenceError else slice(None)  # the finite part of a gradient is applied
     assert np.array_equal(theta[kept], before[kept])
     assert opt.step_count == 0
     assert opt.state == {} or error is DivergenceError

@@ -1,4 +1,4 @@
-"""Living with others on one screen: what is printed, logged and drawn by tqdm while a training shows its live line."""
+"""Sharing the screen: output that is printed, logged or drawn by tqdm while a training shows its live line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fit(epochs, *callbacks):
 
 
 def screen(text: str) -> list[str]:
-    """What a terminal shows in the end: its lines, without the empty ones at the bottom."""
+    """The final content of a terminal: its lines, without empty ones at the bottom."""
     lines, row, column = [""], 0, 0
     for token in re.findall(r"\x1b\[A|\x1b\[[\d;]*m|[\r\n]|[^\r\n\x1b]+", text):
         if token == "\n":
@@ -61,7 +61,7 @@ def screen(text: str) -> list[str]:
 
 
 def on_terminal(code: str, *, directory: Path | None = None) -> str:
-    """All that a program writes to a pseudo-terminal, which is its stdin, stdout and stderr."""
+    """The output of a program to a pseudo-terminal, which is its stdin, stdout and stderr."""
     child = pexpect.spawn(
         sys.executable, ["-c", SETUP + textwrap.dedent(code)], env=ENVIRONMENT, dimensions=(24, 100), encoding="utf-8",
         timeout=60, cwd=directory,
@@ -90,7 +90,7 @@ LAST = r"epoch +(\d+)/\1  \S+ m?s/epoch  running_loss \S+  lr \S+"
     ],
 )
 def test_lines_appear_above_the_live_line(tell: str, expected: list[str]) -> None:
-    """Each on a line of its own, complete, in order; in the end nothing is left of the live line."""
+    """Each on a separate line, complete, in order; in the end the live line is gone."""
     text = on_terminal(f"fit(6, Tell(lambda epoch: [{tell.replace('; ', ', ')}]))")
     assert "%|" in text  # there was a live line
     *lines, last = screen(text)
@@ -98,7 +98,7 @@ def test_lines_appear_above_the_live_line(tell: str, expected: list[str]) -> Non
     assert re.fullmatch(LAST, last)
 
 
-def test_an_empty_line_stays_one() -> None:
+def test_an_empty_line_is_kept() -> None:
     lines = screen(on_terminal("fit(4, Tell(lambda epoch: [print(), print(epoch)]))"))
     assert lines[:-1] == ["", "1", "", "2", "", "3", "", "4"]
 
@@ -143,7 +143,7 @@ def test_a_bar_of_the_user_within_a_callback() -> None:
     assert re.fullmatch(LAST, last)
 
 
-def test_the_streams_are_as_before() -> None:
+def test_the_streams_are_restored() -> None:
     code = """
     before = sys.stdout, sys.stderr, logging.root.handlers[0].stream
     seen = []
@@ -163,7 +163,7 @@ def test_an_unfinished_line_is_not_lost() -> None:
     assert "1.2.3." in "".join(lines)
 
 
-def test_stdout_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
+def test_stdout_that_is_a_file_is_not_redirected(tmp_path: Path) -> None:
     code = """
     sys.stdout = open("out.txt", "w")
     fit(4, Tell(lambda epoch: print(type(sys.stdout).__name__, epoch)))
@@ -185,7 +185,7 @@ print("end")
 
 
 def test_a_notebook_without_widgets() -> None:
-    """Its output behaves as a terminal does; it is no terminal by its own account."""
+    """Its output behaves like a terminal, but isatty() is false."""
     environment = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run([sys.executable, "-c", SETUP + NOTEBOOK], env=environment, capture_output=True, check=True)
     *lines, bar, end = screen(done.stdout.decode("utf-8").replace("\n", "\r\n"))
@@ -194,7 +194,7 @@ def test_a_notebook_without_widgets() -> None:
     assert end == "end"
 
 
-# No stream at all.
+# No stream.
 
 
 @pytest.mark.parametrize("how", ["sys.stderr = None", "sys.stderr.close()", "sys.stdout = sys.stderr = None"])
@@ -225,7 +225,7 @@ def test_a_program_started_without_stderr() -> None:
     assert done.returncode == 0
 
 
-def test_an_explicit_stream_is_used_though_there_is_no_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_explicit_stream_is_used_without_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     stream = io.StringIO()
     with Progress(1, stream=stream) as progress:

@@ -1,4 +1,4 @@
-"""ReduceLROnPlateau: counts as PyTorch and as Keras do, survives a checkpoint, works in a training."""
+"""ReduceLROnPlateau: counts like PyTorch and like Keras, is restored from a checkpoint, and works in a training."""
 
 import math
 from pathlib import Path
@@ -34,7 +34,7 @@ def curves() -> list[list[float]]:
 def keras_rates(
     values: list[float], factor: float, patience: int, min_delta: float, cooldown: int, min_lr: float
 ) -> list[float]:
-    """Keras 3's loop for mode "min", as its documentation and source have it."""
+    """The loop of Keras 3 for mode "min", according to its documentation and source."""
     lr, best, wait, cooldown_counter, result = 1.0, math.inf, 0, 0, []
     for value in values:
         if cooldown_counter > 0:
@@ -53,7 +53,7 @@ def keras_rates(
 
 @pytest.mark.parametrize("cooldown", [0, 1, 3])
 @pytest.mark.parametrize("patience", [0, 1, 2, 5])
-def test_counts_as_keras(patience: int, cooldown: int) -> None:
+def test_counts_like_keras(patience: int, cooldown: int) -> None:
     reduced = 0
     for values in curves():
         kw: dict[str, Any] = {"factor": 0.5, "patience": patience, "cooldown": cooldown, "min_lr": 0.01}
@@ -67,7 +67,7 @@ def test_counts_as_keras(patience: int, cooldown: int) -> None:
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
 @pytest.mark.parametrize("cooldown", [0, 1, 3])
 @pytest.mark.parametrize("patience", [0, 1, 2, 5])
-def test_counts_as_torch(patience: int, cooldown: int, threshold_mode: Any, mode: Any, torch: Any) -> None:
+def test_counts_like_torch(patience: int, cooldown: int, threshold_mode: Any, mode: Any, torch: Any) -> None:
     for values in curves():
         kw: dict[str, Any] = {
             "factor": 0.5, "patience": patience, "cooldown": cooldown, "min_lr": 0.01, "threshold": 0.031,
@@ -114,7 +114,7 @@ def fit(trainer: nn.Trainer, epochs: int, mine: list[nn.Callback]) -> nn.Trainer
 
 
 def test_in_a_training() -> None:
-    """The rate that the history shows is halved after each reduction, and the steps follow it."""
+    """The learning rate in the history is halved at each reduction, and the steps use it."""
     plateau = callbacks()[0]
     assert isinstance(plateau, nn.ReduceLROnPlateau)
     trainer = fit(make(), 12, [plateau])
@@ -130,14 +130,14 @@ def test_in_a_training() -> None:
 
 @pytest.mark.parametrize("cut", range(1, 12, 2))
 def test_resuming_makes_the_same_decisions(cut: int, tmp_path: Path) -> None:
-    """From a checkpoint that a callback wrote, in a trainer with the rate of the beginning."""
+    """From a checkpoint that a callback wrote, in a trainer with the initial rate."""
     whole, mine = make(), callbacks()
     fit(whole, 40, [*mine, nn.ModelCheckpoint(tmp_path / "net-{epoch}")])
     assert len(mine[0].reductions) >= 2  # type: ignore[attr-defined]
     assert whole.epochs_done < 40
     resumed, others = make(), callbacks()
     resumed.restore(tmp_path / f"net-{cut}")
-    resumed.save(tmp_path / "again")  # what no fit has taken up yet is not lost
+    resumed.save(tmp_path / "again")  # a state that no fit has used yet is kept
     resumed = make()
     resumed.restore(tmp_path / "again")
     fit(resumed, 40 - cut, others)
@@ -150,7 +150,7 @@ def test_resuming_makes_the_same_decisions(cut: int, tmp_path: Path) -> None:
         assert all(np.array_equal(state[name], want[name]) for name in want)
 
 
-def test_a_second_fit_starts_counting_afresh() -> None:
+def test_a_second_fit_starts_counting_anew() -> None:
     trainer, mine = make(), callbacks()
     fit(trainer, 12, mine)
     state = mine[0].state_dict()
@@ -185,5 +185,5 @@ def test_a_scheduled_rate_is_refused() -> None:
         trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "sigmoid_cross_entropy", optimizer)
         with pytest.raises(ValueError, match="ReduceLROnPlateau needs an optimizer whose lr"):
             trainer.fit(X, Y, batch_size=60, callbacks=[nn.ReduceLROnPlateau("running_loss")], verbose=0)
-    with pytest.raises(ValueError, match="no column 'val_loss'"):
+    with pytest.raises(ValueError, match="column, got 'val_loss'"):
         fit(make(), 3, [nn.ReduceLROnPlateau()])

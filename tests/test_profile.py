@@ -1,4 +1,4 @@
-"""The table of a training step: its ops, what they cost by hand count, and that nothing is touched. No time is asserted."""
+"""The profile of a training step: its ops, their costs counted by hand, no side effects. No time is asserted."""
 
 import copy
 from typing import Any
@@ -75,15 +75,15 @@ def test_recurrent_products_are_counted() -> None:
     assert found["dense_steps_forward"].flops == 2 * 12 * 5 * 3 * 24
 
 
-def test_sums_and_shares_agree() -> None:
+def test_sums_and_fractions_agree() -> None:
     found = make().profile(*data(), batch_size=32, steps=4)
     assert found.seconds == pytest.approx(sum(op.seconds for op in found.ops))
     assert all(op.seconds >= 0 for op in found.ops)
     assert all(seconds > 0 for seconds in found.step_seconds.values())
-    assert list(found.step_seconds) == [1]  # too little work for more
+    assert list(found.step_seconds) == [1]  # too little work for more threads
     for op in found.ops:
-        assert op.least >= op.flops / found.peak * (1 - 1e-12)
-        assert (op.least > 0) == (op.flops + op.traffic > 0)
+        assert op.bound >= op.flops / found.peak * (1 - 1e-12)
+        assert (op.bound > 0) == (op.flops + op.traffic > 0)
 
 
 def test_a_large_step_is_timed_on_all_threads_too() -> None:
@@ -110,8 +110,8 @@ def test_the_table() -> None:
 @pytest.mark.parametrize(
     "optimizer", [nn.Nesterov(lr=0.01), nn.Adam(lr=nn.schedules.Cosine(0.01, steps=100)), nn.EMA(nn.SGD())]
 )
-def test_nothing_is_touched(optimizer: nn.Optimizer) -> None:
-    """A training that was profiled in the middle goes on with the same bits."""
+def test_has_no_side_effects(optimizer: nn.Optimizer) -> None:
+    """A training that was profiled in the middle continues with the same bits."""
     X, y = data()
     trainer, other = make(optimizer=optimizer), make(optimizer=copy.deepcopy(optimizer))
     for one in (trainer, other):
@@ -145,11 +145,11 @@ def test_bad_data_and_optimizer() -> None:
     trainer = nn.Trainer(
         nn.Sequential([nn.Dense(4)], input_shape=20), "softmax_cross_entropy", nn.second_order.TruncatedNewton()
     )
-    with pytest.raises(ValueError, match="training steps"):
+    with pytest.raises(ValueError, match="a step along each gradient"):
         trainer.profile(X, y)
 
 
-def test_divergence_is_told_and_harms_only_the_copy() -> None:
+def test_divergence_is_reported_and_affects_only_the_copy() -> None:
     X, y = data()
     trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=20), "squared_error", nn.SGD(lr=1e30))
     before = bits(trainer)
@@ -158,7 +158,7 @@ def test_divergence_is_told_and_harms_only_the_copy() -> None:
     assert bits(trainer) == before
 
 
-def test_mutant_costs_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_costs_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module.FLOPS, "dense_forward", lambda rows, size: rows * size[0] * size[1])
     with pytest.raises(AssertionError):
         test_costs_are_those_counted_by_hand("float32")

@@ -31,7 +31,7 @@ def clock(monkeypatch):
 
 
 class Terminal:
-    """A pseudo-terminal of 80 columns: `stream` to write to, `read` for all that was written."""
+    """A pseudo-terminal of 80 columns: `stream` to write to, `read` for the output so far."""
 
     def __init__(self):
         self.master, slave = pty.openpty()
@@ -50,7 +50,7 @@ class Terminal:
             self.text += piece.decode()
 
     def screen(self):
-        """What a person sees in the end: each line after its last carriage return that something followed."""
+        """The final content of the screen: each line after its last carriage return that is followed by text."""
         return [re.split(r"\r+(?=[^\r])", line.rstrip("\r"))[-1].rstrip() for line in self.read().split("\n")]
 
     def close(self):
@@ -122,7 +122,7 @@ def test_log_of_a_training_that_ends_early(clock):
     assert [line[:11] for line in stream.getvalue().splitlines()] == ["epoch   1/1", "epoch   3/1"]
 
 
-def test_nothing_happened(clock):
+def test_no_epoch(clock):
     stream = io.StringIO()
     with Progress(3, stream=stream):
         pass
@@ -131,7 +131,7 @@ def test_nothing_happened(clock):
     assert stream.getvalue() == ""
 
 
-def test_a_resumed_training_counts_its_own_epochs(clock):
+def test_a_resumed_training_counts_only_its_own_epochs(clock):
     stream = io.StringIO()
     train(clock, stream, 12, 1.0, start=10)
     assert stream.getvalue().splitlines()[0].startswith("epoch 11/12  1.00 s/epoch")
@@ -174,7 +174,7 @@ def test_a_training_too_short_for_the_live_line(clock, terminal):
     assert terminal.read() == "epoch 50/50  1 ms/epoch  loss 0.02000  n 49\r\n"
 
 
-def test_terminal_is_left_clean_after_an_error(clock, terminal):
+def test_terminal_is_clean_after_an_error(clock, terminal):
     def fail():
         if clock.now > 3:
             raise RuntimeError

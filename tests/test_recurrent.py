@@ -104,7 +104,7 @@ def test_dense_steps_against_their_twins(dtype: str, isa: str, rng: np.random.Ge
         kw |= {"axis": "tiles"}
         (dW,) = run("dense_steps_backward_weight", [np.zeros_like(W)], [dy, x, tiles], pieces=len(tiles), **kw)
         (db,) = run("dense_steps_backward_bias", [np.zeros_like(b)], [dy], **kw)
-        terms = 10 * np.sqrt(rows * steps)  # sums of so many terms of mixed signs
+        terms = 10 * np.sqrt(rows * steps)  # number of terms of mixed signs in a sum
         assert np.abs(y - reference.dense_steps_forward(x64, W64, b64)).max() <= RTOL[dtype] * 5 * np.sqrt(inputs)
         assert np.abs(dx - reference.dense_steps_backward_input(dy64, W64)).max() <= RTOL[dtype] * 5 * np.sqrt(units)
         assert np.abs(dW - reference.dense_steps_backward_weight(dy64, x64)).max() <= RTOL[dtype] * terms
@@ -210,7 +210,7 @@ def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: n
 
 @each_cell
 def test_training_like_torch(cell: str, rng: np.random.Generator, torch: Any) -> None:
-    """100 steps of plain gradient descent through time stay together."""
+    """100 steps of backpropagation through time with gradient descent agree."""
     X, y = rng.standard_normal((20, 6, 3)), rng.standard_normal((20, 5))
     model = build(cell, 6, 3, 5, rng)
     theirs = torch_layer(torch, cell, model.layers[0])
@@ -245,7 +245,7 @@ def test_same_bits_on_any_number_of_threads(cell: str, dtype: str, rng: np.rando
 
 
 @each_cell
-def test_a_state_depends_on_its_past_alone(cell: str, rng: np.random.Generator) -> None:
+def test_a_state_depends_only_on_its_past(cell: str, rng: np.random.Generator) -> None:
     model = build(cell, 7, 3, 4, rng, return_sequences=True, zoneout=0.3)
     X = rng.standard_normal((5, 7, 3))
     other = X.copy()
@@ -271,33 +271,33 @@ def test_last_state_is_the_last_of_all(cell: str, rng: np.random.Generator) -> N
 
 
 def kept(model: nn.Sequential, X: Array, training: bool = True) -> Array:
-    """Which units kept their old value at each step."""
+    """The units that kept their old value at each step."""
     h = model.forward(X, training=training)
     before = np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
     return np.asarray(h == before)
 
 
 @each_cell
-def test_zoneout_keeps_what_the_generator_says(cell: str, rng: np.random.Generator) -> None:
+def test_zoneout_keeps_the_units_drawn_by_the_generator(cell: str, rng: np.random.Generator) -> None:
     layers = [nn.Tanh(), CELLS[cell](13, return_sequences=True, zoneout=0.35)]
     model = nn.Sequential(layers, input_shape=(6, 2), dtype="float64", seed=2**64 + 7)
     X = rng.standard_normal((200, 6, 2))
     want = zoneout_keep(0.35, (200, 6, 13), seed=7, layer=2)
     assert np.array_equal(kept(model, X), want)
     assert not kept(model, X, training=False).any()
-    # Binomial: the share of 15 600 draws has a deviation of √(0.35 · 0.65 / 15600) = 0.0038.
+    # Binomial: the fraction of 15 600 draws has a deviation of √(0.35 · 0.65 / 15600) = 0.0038.
     assert abs(want.mean() - 0.35) < 4 * 0.0038
-    # The draws at neighbouring steps, units and rows, of other layers, seeds and steps of the training, go together by chance.
+    # The draws at neighboring steps, units and rows, and of other layers, seeds and training steps, are uncorrelated.
     others = [zoneout_keep(0.35, (200, 6, 13), **kw) for kw in (
         {"seed": 7, "layer": 1}, {"seed": 8, "layer": 2}, {"seed": 7, "layer": 2, "step": 1},
     )]  # fmt: skip
-    neighbours = [np.roll(want, 1, axis) for axis in range(3)]
-    for other in others + neighbours:
+    neighbors = [np.roll(want, 1, axis) for axis in range(3)]
+    for other in others + neighbors:
         assert abs(np.corrcoef(want.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(want.size)
 
 
 def test_zoneout_mean_over_many_draws(rng: np.random.Generator) -> None:
-    """Of one step: the mean over the draws is what is computed outside training."""
+    """For one step, the mean over the draws is the value outside training."""
     model = build("gru", 1, 3, 4, rng, zoneout=0.3)
     x = rng.standard_normal((1, 1, 3))
     draws = model.forward(np.repeat(x, 100_000, axis=0), training=True)
@@ -344,7 +344,7 @@ def test_saved_and_loaded(cell: str, tmp_path: Path, rng: np.random.Generator) -
 
 @each_cell
 def test_resuming(cell: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    """The draws go on where they were."""
+    """The draws continue where they stopped."""
     X, y = rng.standard_normal((40, 4, 2)), rng.integers(0, 3, 40)
 
     def trainer() -> nn.Trainer:
@@ -378,6 +378,6 @@ def test_bad_input(cell: str) -> None:
             model.predict(X)
 
 
-def test_a_state_that_ends_no_sequence_cannot_be_read_as_one() -> None:
+def test_the_last_state_of_a_layer_with_sequence_output_is_refused() -> None:
     with pytest.raises(ValueError, match="needs sequences"):
         nn.Sequential([nn.GRU(3), nn.GRU(3)], input_shape=(4, 2))

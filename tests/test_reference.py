@@ -112,7 +112,7 @@ def test_activations_have_their_limits_and_do_not_warn() -> None:
             values, slopes = limits[name]
             np.testing.assert_allclose(h[0], values, rtol=1e-15, err_msg=name)
             np.testing.assert_allclose(dz[0], slopes, rtol=1e-15, err_msg=name)
-        far = z[:, 2:4]  # the slope there, of those without an entry too, is that of a secant
+        far = z[:, 2:4]  # the derivative there, also of those without an entry, is compared with a secant
         above, below = (getattr(reference, f"{name}_forward")(far + h) for h in (1, -1))
         np.testing.assert_allclose(dz[:, 2:4], (above - below) / 2, rtol=1e-9, atol=1e-12, err_msg=name)
         assert np.isnan(getattr(reference, f"{name}_forward")(np.array([[np.nan]]))).all(), name
@@ -122,8 +122,8 @@ def test_losses_are_finite_on_extreme_logits(rng: np.random.Generator) -> None:
     y = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
     for d in (np.array([[1.0, 0, 0], [0, 1, 0]]), np.array([[0, 1.0, 0], [1, 0, 0]])):
         labels = d.argmax(axis=1)
-        soft, labelled = reference.softmax_cross_entropy(y, d), reference.softmax_cross_entropy_labels(y, labels)
-        for a, b in zip(soft, labelled, strict=True):
+        soft, labeled = reference.softmax_cross_entropy(y, d), reference.softmax_cross_entropy_labels(y, labels)
+        for a, b in zip(soft, labeled, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-15)
         assert all(np.isfinite(a).all() for a in (*soft, *reference.sigmoid_cross_entropy(y, d)))
     np.testing.assert_allclose(reference.softmax_cross_entropy_labels(y, np.array([1, 0]))[0], [2e4, 2e4 + np.log(2)])
@@ -138,7 +138,7 @@ def test_probabilities_of_zero_and_one() -> None:
         assert getattr(reference, loss)(1 - y, d)[0].tolist() == [np.inf]
 
 
-# Against PyTorch, an implementation that shares nothing with ours.
+# Against PyTorch, an independent implementation.
 
 
 @pytest.mark.parametrize(("name", "kw"), ACTIVATION_CASES)
@@ -255,8 +255,8 @@ def test_momentum_forms_differ_once_the_rate_changes(rng: np.random.Generator) -
         assert np.allclose(a, b, rtol=1e-12) == (i < 2)
 
 
-def test_nesterov_takes_the_gradient_ahead(rng: np.random.Generator) -> None:
-    """The point ahead against the recurrence as it is printed, with a rate and a momentum that change."""
+def test_nesterov_evaluates_the_gradient_ahead(rng: np.random.Generator) -> None:
+    """The look-ahead point against the published recurrence, with changing rate and momentum."""
     A = np.diag([1.0, 5.0])
     point = rng.normal(size=2)
     theta, v, origin, velocity = point.copy(), rng.normal(size=2), np.zeros(2), np.zeros(2)
@@ -297,13 +297,13 @@ def test_adam_against_its_sums(eps_placement: str, bias_correction: bool, rng: n
         np.testing.assert_allclose(before - theta, want, rtol=1e-10, atol=1e-15)
 
 
-def test_a_parameter_that_would_not_be_finite_stays(rng: np.random.Generator) -> None:
+def test_a_parameter_is_kept_if_its_update_is_not_finite(rng: np.random.Generator) -> None:
     theta = np.array([1.0, 2.0, 3.0])
     assert reference.sgd_update(theta, np.array([np.nan, 1.0, np.inf]), lr=0.5)
     assert theta.tolist() == [1.0, 1.5, 3.0]
 
 
-def test_state_that_would_not_be_finite_stays_too() -> None:
+def test_state_is_kept_if_its_update_is_not_finite() -> None:
     theta, m, v = np.ones(2), np.ones(2), np.ones(2)
     with np.errstate(over="ignore"):
         assert reference.adam_update(theta, np.array([1e200, 1.0]), m, v, step=1)
@@ -311,9 +311,9 @@ def test_state_that_would_not_be_finite_stays_too() -> None:
     assert theta[1] != 1
 
 
-def test_placements_that_do_not_exist() -> None:
+def test_unknown_placements() -> None:
     for name, slots in (("adagrad_update", 1), ("adadelta_update", 2)):
-        with pytest.raises(ValueError, match='eps_placement must be "outside" or "inside", not \'hat\''):
+        with pytest.raises(ValueError, match='eps_placement must be "outside" or "inside", got \'hat\''):
             getattr(reference, name)(np.ones(1), *np.ones((1 + slots, 1)), eps_placement="hat")
 
 
@@ -321,7 +321,7 @@ def test_placements_that_do_not_exist() -> None:
 
 
 def run_on_one_tile(name: str, *arrays: Array, n: int, dtype: str, constants: tuple[float, ...] = ()) -> None:
-    """The op on a gradient in one piece; other tables are in test_executor.py."""
+    """The op on a gradient in one tile; other tables are in test_executor.py."""
     assert single_ops.run_op(name, (*arrays, np.array([[0, 1, n, n]])), dtype=dtype, axis="tiles", constants=constants) == 0
 
 
@@ -401,7 +401,7 @@ def test_mlp_gradient_by_differences(loss: str, activation: str, rng: np.random.
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_mlp_steps_are_the_reference_functions(optimizer: str, rng: np.random.Generator) -> None:
-    """The in-place network against steps put together from the functions of the package; more than one chunk."""
+    """The in-place network against steps composed of the functions of the package; more than one chunk."""
     sizes = [200, 180, 3]
     net = reference.MLP(sizes, "relu", dtype="float64", optimizer=optimizer)
     theta, m, v = net.theta.copy(), np.zeros_like(net.theta), np.zeros_like(net.theta)
@@ -450,12 +450,12 @@ def test_mlp_fits_a_function_with_sgd_and_is_repeatable() -> None:
     assert runs[0][-1] < 1e-3
 
 
-def test_mlp_says_what_is_wrong() -> None:
+def test_mlp_refuses_invalid_arguments() -> None:
     for argument, value in [("activation", "gelu"), ("loss", "hinge"), ("optimizer", "lion")]:
-        with pytest.raises(ValueError, match=f"{argument} must be .* not '{value}'"):
+        with pytest.raises(ValueError, match=f"{argument} must be .* got '{value}'"):
             reference.MLP([2, 2], **{argument: value})
     net = reference.MLP([2, 3])
-    with pytest.raises(ValueError, match="labels must be in 0 … 2, not 0 … 3"):
+    with pytest.raises(ValueError, match="labels must be in 0 … 2, got 0 … 3"):
         net.step(np.zeros((2, 2)), np.array([0, 3]))
     with pytest.raises(ValueError, match="y must be integer labels"):
         net.step(np.zeros((2, 2)), np.array([0.0, 1.0]))
@@ -483,7 +483,7 @@ def test_every_name_is_exported() -> None:
 
 
 def test_every_kernel_has_a_twin() -> None:
-    """Products by BLAS or without a packed copy have the same twins as ours, packing past the caches the same as into them."""
+    """Products by BLAS or without a packed copy share a twin; so do packing with and without non-temporal stores."""
     names = [re.sub("_blas$|_direct$|_narrow$|_large", "", name) for name in _kernels.op_names()]
     without = [name for name in names if not callable(getattr(reference, name, None))]
     assert not without

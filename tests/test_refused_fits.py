@@ -1,4 +1,4 @@
-"""A call that is refused leaves everything as it was; what is assigned counts, or is refused."""
+"""A refused call changes nothing; an assignment takes effect or is refused."""
 
 import io
 import os
@@ -56,14 +56,14 @@ def test_validation_data_must_have_the_columns_of_the_data_in_the_first_fit_too(
     assert trainer.fit(X, Y, validation_data=(frame, Y), verbose=0) is history
 
 
-def test_callbacks_that_have_begun_have_their_end() -> None:
+def test_on_train_end_of_started_callbacks_is_called() -> None:
     trainer, log, later = make(), Log(), Log()
     with pytest.raises(ValueError, match="no"):
         trainer.fit(X, Y, callbacks=[log, Refuses(), later], verbose=0)
     assert (log.seen, later.seen) == (["begin", "end"], [])
 
 
-def test_states_of_a_checkpoint_wait_for_a_fit_that_begins() -> None:
+def test_states_of_a_checkpoint_are_kept_until_a_fit_starts() -> None:
     trainer, file = make(), io.BytesIO()
     trainer.fit(X, Y, epochs=5, callbacks=[nn.EarlyStopping("running_loss", min_delta=10.0, patience=100)], verbose=0)
     trainer.save(file)
@@ -77,7 +77,7 @@ def test_states_of_a_checkpoint_wait_for_a_fit_that_begins() -> None:
     assert early.wait == 5  # the first epoch is the best; five more follow
 
 
-def test_a_refused_fit_changes_nothing_of_what_is_known_of_the_data() -> None:
+def test_a_refused_fit_changes_no_information_on_the_data() -> None:
     trainer = make(1, "mean_squared_error", metrics=["accuracy"])
     trainer.fit(X, Y.astype(float), verbose=0)
     before = trainer.evaluate(X, Y.astype(float))
@@ -89,7 +89,7 @@ def test_a_refused_fit_changes_nothing_of_what_is_known_of_the_data() -> None:
     assert trainer.model.feature_names is None
     ones = Y == 1
     assert trainer.evaluate(X, Y.astype(float)) == before
-    trainer.evaluate(X[ones], Y[ones].astype(float))  # 0 and 1 are still known
+    trainer.evaluate(X[ones], Y[ones].astype(float))  # still 0 and 1
 
 
 def test_no_training_while_averages_are_in_place() -> None:
@@ -121,7 +121,7 @@ def averaged_loss(trainer: nn.Trainer) -> float:
 @pytest.mark.parametrize("optimizer", ["lbfgs", "levenberg_marquardt", "truncated_newton"])
 @pytest.mark.parametrize("weights", [{"sample_weight": np.arange(1.0, 41.0)}, {"class_weight": {0: 1.0, 1: 3.0}}])
 def test_second_order_with_weights_and_a_split(optimizer: str, weights: dict[str, Any]) -> None:
-    """The loss of the epoch is that of `evaluate` for the rows that were trained on."""
+    """The loss of the epoch is that of `evaluate` for the training rows."""
     split = make(optimizer=optimizer)
     history = split.fit(X, Y, validation_split=0.25, epochs=2, verbose=0, **weights)
     train, _ = fit._split(split._data(X, Y), 0.25, split.seed)
@@ -132,18 +132,18 @@ def test_second_order_with_weights_and_a_split(optimizer: str, weights: dict[str
     assert np.array_equal(history["loss"], expected["loss"])
 
 
-# ---- what is assigned
+# ---- assignments
 
 
 class Noted(nn.Huber):
-    """A loss that holds something that cannot be hashed."""
+    """A loss with an unhashable attribute."""
 
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__(delta)
         self.notes = ["a list"]
 
 
-def test_a_changed_constant_of_a_user_s_loss_counts() -> None:
+def test_a_changed_constant_of_a_user_defined_loss_takes_effect() -> None:
     targets = RNG.normal(size=(40, 1)) * 5
     model = make(1, "squared_error").model
     for kind in (nn.Huber, Noted):
@@ -156,7 +156,7 @@ def test_a_changed_constant_of_a_user_s_loss_counts() -> None:
         assert np.array_equal(gradient, right)
 
 
-def test_a_changed_loss_of_a_metric_counts_or_is_refused() -> None:
+def test_a_changed_loss_of_a_metric_takes_effect_or_is_refused() -> None:
     trainer = make(1, "squared_error", metrics=[nn.Huber(1.0)])
     targets = Y * 5.0
     trainer.evaluate(X, targets)
@@ -177,9 +177,7 @@ SEEDS = [
 
 @pytest.mark.parametrize(("kind", "name", "value"), SEEDS)
 @pytest.mark.parametrize("wrap", [False, True])
-def test_what_sets_the_first_state_counts_before_the_first_step_and_is_fixed_after_it(
-    kind: Any, name: str, value: float, wrap: bool
-) -> None:
+def test_arguments_of_the_initial_state_are_fixed_after_the_first_step(kind: Any, name: str, value: float, wrap: bool) -> None:
     if wrap and kind.__module__.startswith("nncore.second_order"):
         pytest.skip("full-batch optimizers are not wrapped")
     finish = (lambda optimizer: nn.EMA(optimizer)) if wrap else (lambda optimizer: optimizer)
@@ -194,10 +192,10 @@ def test_what_sets_the_first_state_counts_before_the_first_step_and_is_fixed_aft
     assert getattr(assigned.optimizer, name) == value
 
 
-# ---- accuracy: what training said holds for other data
+# ---- accuracy: the interpretation of the training targets is used for other data
 
 
-def test_a_checkpoint_knows_the_two_targets() -> None:
+def test_a_checkpoint_has_the_two_target_values() -> None:
     targets, file = np.where(X[:, 0] > 0, 5.0, 1.0), io.BytesIO()
     trainer = make(1, "mean_squared_error", nn.SGD(lr=0.1), metrics=["accuracy"])
     trainer.fit(X, targets, epochs=20, verbose=0)
@@ -248,8 +246,8 @@ def test_a_csv_file_is_cut_only_when_a_row_is_written(tmp_path: Path) -> None:
         assert path.read_bytes() == content
 
 
-def test_checkpoints_of_optimizers_that_have_got_an_argument_since(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As those of LevenbergMarquardt, which had no scaling: what a file lacks is the default."""
+def test_checkpoints_written_before_an_optimizer_got_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of LevenbergMarquardt, which had no scaling: the default is used."""
     kind, file = nn.second_order.LevenbergMarquardt, io.BytesIO()
     trainer = make(optimizer=kind())
     trainer.fit(X, Y, epochs=2, verbose=0)
@@ -265,7 +263,7 @@ def test_checkpoints_of_optimizers_that_have_got_an_argument_since(monkeypatch: 
         t.fit(X, Y, epochs=2, verbose=0)
     assert other.model.parameters.tobytes() == trainer.model.parameters.tobytes()
     file.seek(0)
-    with pytest.raises(ValueError, match="scaling: expected 'marquardt', got 'identity'"):
+    with pytest.raises(ValueError, match="scaling must be 'marquardt', got 'identity'"):
         make(optimizer=kind(scaling="marquardt")).restore(file)
 
 
@@ -300,7 +298,7 @@ def test_a_subclass_of_dense_is_not_taken_for_one() -> None:
         nn.WeightNorm(Mine(2))
 
 
-def test_a_description_that_is_nested_too_deeply(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_too_deeply_nested_description(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, file = make(), io.BytesIO()
     trainer.save(file)
     monkeypatch.setattr("nncore.training.checkpoint._differences", lambda *_: (_ for _ in ()).throw(RecursionError))
@@ -343,7 +341,7 @@ def test_initializers_and_schedules_of_users_are_not_taken_for_built_in_ones() -
 
 
 @pytest.mark.parametrize("base", [nn.samplers.Sequential, nn.samplers.Shuffled, nn.samplers.WithReplacement])
-def test_the_order_of_a_derived_sampler_counts(base: Any) -> None:
+def test_the_order_of_a_derived_sampler_is_used(base: Any) -> None:
     class Backward(base):  # type: ignore[misc]
         def order(self, examples: Any, epoch: int) -> Any:
             super().order(examples, epoch)
@@ -369,8 +367,8 @@ def test_a_derived_weighted_sampler_stays_one_under_a_split() -> None:
 
 @pytest.mark.parametrize("change", ["data", "loss", "neither"])
 @pytest.mark.parametrize("kind", ["largest_loss_first", "importance_sampling"])
-def test_samplers_that_go_by_losses_begin_with_those_of_the_data_and_the_loss(kind: str, change: str) -> None:
-    """As a trainer that has seen no other data would, from the same parameters."""
+def test_samplers_that_use_losses_start_with_those_of_the_data_and_the_loss(kind: str, change: str) -> None:
+    """Like a trainer with the same parameters that has seen no other data."""
     other = RNG.normal(size=X.shape)
     trainer = make(1, "squared_error", "sgd", metrics=())
     trainer.fit(X, Y.astype(float), sampler=kind, verbose=0)
@@ -384,7 +382,7 @@ def test_samplers_that_go_by_losses_begin_with_those_of_the_data_and_the_loss(ki
     assert bool(asked) == (change != "neither")
 
 
-def test_integers_that_no_number_of_the_machine_can_hold() -> None:
+def test_integers_too_large_for_the_machine() -> None:
     huge = [[10**400, 1, 1]] * 40
     for call in (lambda: make().fit(huge, Y, verbose=0), lambda: nn.data.StandardScaler().fit(huge)):
         with pytest.raises(ValueError, match="X is too large for float64"):
@@ -398,8 +396,8 @@ def test_integers_that_no_number_of_the_machine_can_hold() -> None:
         trainer.epochs_done = 2**64
 
 
-def test_what_a_sampler_says_of_itself_holds_for_the_whole_call() -> None:
-    """Room for the losses is made once: in a process of its own, which writing beyond it would end."""
+def test_attributes_of_a_sampler_are_read_once_per_call() -> None:
+    """The array of losses is allocated once: in a separate process, which a write beyond it would end."""
     code = """
 import numpy as np, nncore as nn
 X = np.random.default_rng(0).normal(size=(50, 3))
@@ -433,7 +431,7 @@ except AttributeError as error:
 
 @pytest.mark.parametrize("bad", ["strided", "shared", "zero stride"])
 def test_a_step_by_hand_writes_into_its_own_state_only(bad: str) -> None:
-    """Assigned to, a slot takes the numbers: the array stays the optimizer's own."""
+    """An assignment to a slot copies the numbers into the optimizer's own array."""
     n = 1000
     theta, gradient, optimizer = np.zeros(n), np.ones(n), nn.Adam(lr=0.1)
     optimizer.step(theta, gradient)
@@ -447,7 +445,7 @@ def test_a_step_by_hand_writes_into_its_own_state_only(bad: str) -> None:
     assert not around.any()
 
 
-def test_curvature_beside_a_training_is_right_afterwards() -> None:
+def test_curvature_is_correct_after_use_during_a_training() -> None:
     rng = np.random.default_rng(0)
     rows, targets = rng.normal(size=(5000, 20)), rng.normal(size=5000)
     model = nn.Sequential([nn.Dense(20), nn.Tanh(), nn.Dense(1)], input_shape=20, dtype="float64")

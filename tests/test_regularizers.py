@@ -38,7 +38,7 @@ def fit(model: nn.Sequential, optimizer: Any, steps: int = 25, **kw: Any) -> nn.
 def by_hand(
     optimizer: Any, steps: int, change: Callable[[nn.Sequential, Array], None], after: Callable[[nn.Sequential, Array], None]
 ) -> nn.Sequential:
-    """Steps along ``loss_and_gradient``; ``change`` adds to the gradient, ``after`` works on the parameters."""
+    """Steps along ``loss_and_gradient``; ``change`` adds to the gradient, ``after`` modifies the parameters."""
     model = make()
     for _ in range(steps):
         _, gradient = model.loss_and_gradient(*data(), "softmax_cross_entropy")
@@ -53,7 +53,7 @@ def by_hand(
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "nesterov"])
 def test_a_penalty_of_its_own_for_each_array(name: str) -> None:
-    """Weights of a layer by its name, any array by its own; what is not named is left alone."""
+    """Weights of a layer by its name, any array by its own; arrays that are not named have no penalty."""
     penalties = {"dense_1": nn.ElasticNet(0.02, 0.3), "dense_1.bias": nn.L2(0.5), "dense_2.bias": nn.L1(0.01)}
     trainer = fit(make(), OPTIMIZERS[name](lr=0.05), regularizer=penalties)
 
@@ -76,7 +76,7 @@ def test_a_penalty_of_its_own_for_each_array(name: str) -> None:
     assert trainer.evaluate(*data())["penalty"] == pytest.approx(penalty, rel=1e-12)
 
 
-def test_the_name_of_an_array_goes_before_that_of_its_layer() -> None:
+def test_the_name_of_an_array_takes_precedence_over_that_of_its_layer() -> None:
     trainer = nn.Trainer(make(), "softmax_cross_entropy", regularizer={"dense_1": nn.L2(9.0), "dense_1.weight": nn.L2(1.0)})
     weight = trainer.model.layers[0].weight
     assert trainer.evaluate(*data())["penalty"] == pytest.approx(0.5 * (weight**2).sum(), rel=1e-12)
@@ -142,7 +142,7 @@ def lasso(optimizer: nn.Optimizer, strength: float, steps: int = 4000) -> tuple[
 
 @pytest.mark.parametrize(("optimizer", "factor"), [(nn.SGD(lr=0.1), 1.0), (nn.Momentum(lr=0.05, momentum=0.5), 0.5)])
 def test_the_minimum_is_the_lasso_s(optimizer: nn.Optimizer, factor: float) -> None:
-    """SGD ends at scikit-learn's solution, zeros and all; with momentum λ counts as (1 − μ)λ, as the docstring says."""
+    """SGD converges to scikit-learn's solution, zeros included; with momentum the effective λ is (1 − μ)λ, as documented."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     w, X, y = lasso(optimizer, 0.2)
     peer = linear_model.Lasso(alpha=0.2 * factor, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(X, y)

@@ -33,7 +33,7 @@ def test_reported_columns_equal_numpy(loss: Any, batch: int) -> None:
     assert len(row) == 3 * len(weighted) + 1  # and lr
 
 
-def test_importance_sampling_reports_what_it_takes() -> None:
+def test_importance_sampling_reports_its_examples() -> None:
     rng = np.random.default_rng(1)
     X, y, w = rng.standard_normal((40, 3)), rng.standard_normal((40, 2)), rng.uniform(0, 3, 40)
     trainer = sparse_trainer()

@@ -1,4 +1,4 @@
-"""What objects show: tables of HTML in notebooks with the numbers of the text, and texts that any stream can print."""
+"""Representations: HTML tables in notebooks with the numbers of the text, and texts that any stream can print."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nncore.training.profiling import OpTime, Profile
 
 
 class Tables(HTMLParser):
-    """The cells of the tables, row by row, and the texts behind them; complains of tags that do not match."""
+    """The cells of the tables, row by row, and the texts after them; raises for tags that do not match."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ SAME: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_html_says_what_the_text_says(name: str) -> None:
+def test_html_has_the_numbers_of_the_text(name: str) -> None:
     shown = SAME[name]()
     found = Tables(shown._repr_html_())
     assert len({len(row) for row in found.rows}) == 1
@@ -132,7 +132,7 @@ def test_keys_to_complete() -> None:
 
 
 def default(cls: type) -> Any:
-    """An instance with what arguments it must have."""
+    """An instance with its required arguments."""
     needed = [p for p in inspect.signature(cls).parameters.values() if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
     return cls(*[{"layer": nn.Dense(3), "optimizer": "sgd"}.get(p.name, 0.5 if p.name in RATES else 3) for p in needed])
 

@@ -1,4 +1,4 @@
-"""Checkpoints: taken over whole or not at all, whatever a signal handler raises; of older versions; of a user's losses."""
+"""Checkpoints: restored completely or not at all if a signal handler raises; of older versions; with user-defined losses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make(name: str, loss: Any = "squared_error") -> nn.Trainer:
 
 
 def everything(trainer: nn.Trainer) -> Any:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
     state = {name: np.asarray(value).tolist() for name, value in trainer.optimizer.state_dict().items()}
     model, scaler = trainer.model, trainer.model.input_scaler
     return (
@@ -57,7 +57,7 @@ def handler(number: int, frame: Any) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_handler_that_raises_leaves_all_or_nothing(name: str, tmp_path: Path) -> None:
-    """On every line of what puts the checkpoint in place, and at its end."""
+    """On every line of the code that restores the checkpoint, and at its end."""
     trained = make(name)
     trained.seed = 9
     trained.model.input_scaler = StandardScaler().fit(3 * X + 1)
@@ -110,7 +110,7 @@ def rewritten(path: Path, change: Any) -> None:
 
 
 def older(made: Any, entry: dict[str, Any], lost: list[str]) -> None:
-    """Take out of an entry what has its default: an older version may not have known it."""
+    """Remove arguments with their default value from an entry, as an older version may not have had them."""
     for name, parameter in fields._parameters(type(made)).items():
         if name not in ("name", "units", "rate", "groups") and name in entry and parameter.default is not parameter.empty:
             lost.append(name)
@@ -163,12 +163,12 @@ def test_checkpoints_that_lack_later_arguments(loss: str, tmp_path: Path) -> Non
     assert nn.load(tmp_path / "checkpoint").parameters.size == trainer.model.parameters.size
 
 
-def test_another_value_than_the_default_is_still_told(tmp_path: Path) -> None:
+def test_other_values_than_the_default_are_still_reported(tmp_path: Path) -> None:
     trainer = nn.Trainer(nn.Sequential([nn.Dense(2), nn.LeakyReLU(0.2), nn.Dense(1)], 3), losses.Huber(2.0))
     trainer.save(tmp_path / "checkpoint")
     for change, message in (
-        (lambda about: about["training"]["loss"].pop("delta"), r"loss\.delta: expected 2\.0, got 1\.0"),
-        (lambda about: about["model"]["layers"][1].popitem(), r"layers\[1\]\.\w+: expected 0\.2, got 0\.01"),
+        (lambda about: about["training"]["loss"].pop("delta"), r"loss\.delta must be 2\.0, got 1\.0"),
+        (lambda about: about["model"]["layers"][1].popitem(), r"layers\[1\]\.\w+ must be 0\.2, got 0\.01"),
     ):
         rewritten(tmp_path / "checkpoint", change)
         with pytest.raises(ValueError, match=message):
@@ -197,8 +197,6 @@ def test_a_loss_that_only_has_the_name_of_one_of_nncore(name: str, make_loss: An
     for wrote, reads in ((make_loss(name), name), (name, make_loss(name))):
         trainer(wrote).save(tmp_path / "checkpoint")
         other = trainer(reads)
-        with pytest.raises(
-            ValueError, match=rf"is of another training: loss: expected (custom\.)?{name}, got (custom\.)?{name}"
-        ):
+        with pytest.raises(ValueError, match=rf"holds another training: loss must be (custom\.)?{name}, got (custom\.)?{name}"):
             other.restore(tmp_path / "checkpoint")
         trainer(wrote).restore(tmp_path / "checkpoint")

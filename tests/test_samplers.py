@@ -1,4 +1,4 @@
-"""Samplers: which examples they take, that the bits depend on seed and epoch alone, and whole trainings against NumPy loops."""
+"""Samplers: the examples they choose, which depend on seed and epoch only, and whole trainings against NumPy loops."""
 
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,11 @@ def test_probabilities_of_the_draws() -> None:
     p = 0.7 * some.losses / some.losses.sum() + 0.3 / n  # type: ignore[operator, union-attr]
     assert np.allclose(sampler.probabilities(some.losses), p, rtol=1e-14)  # type: ignore[arg-type]
     assert_frequencies(frequencies(sampler, some), p, draws)
-    assert np.abs(p - 1 / n).max() * np.sqrt(draws) > 4.5  # the test could tell them from equal ones
+    assert np.abs(p - 1 / n).max() * np.sqrt(draws) > 4.5  # the test could distinguish them from equal ones
 
 
-def test_a_draw_at_the_edge_of_two_shares() -> None:
-    """u from 0, included, to 1, excluded: share i is [w_0 + … + w_{i−1}, w_0 + … + w_i) / Σw, and a weight of 0 has none."""
+def test_a_draw_at_the_edge_of_two_intervals() -> None:
+    """u in [0, 1): interval i is [w_0 + … + w_{i−1}, w_0 + … + w_i) / Σw, and a weight of 0 has none."""
     weights, below = np.array([0.0, 1.0, 1.0, 0.0, 2.0, 0.0]), np.nextafter(np.array([0.25, 0.5, 1.0]), 0)
     got = samplers._draw(weights, np.concatenate([[0.0, 0.25, 0.5], below]))
     assert got.tolist() == [1, 2, 4, 1, 2, 4]
@@ -106,8 +106,8 @@ def test_draws_are_independent() -> None:
     counts=st.lists(st.integers(1, 40), min_size=1, max_size=6), batch=st.integers(1, 30), seed=st.integers(0, 99),
     epoch=st.integers(1, 100),
 )  # fmt: skip
-def test_stratified_batches_have_the_shares_of_the_classes(counts: list[int], batch: int, seed: int, epoch: int) -> None:
-    """Places are those of (rank + u)/n_c in order: the count of a class up to a place is off by less than 1 + k n_c/n."""
+def test_stratified_batches_have_the_proportions_of_the_classes(counts: list[int], batch: int, seed: int, epoch: int) -> None:
+    """Places are those of (rank + u)/n_c in order: the count of a class up to a position is off by less than 1 + k n_c/n."""
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     n = len(y)
     order = Stratified().order(Examples(n, seed, y), epoch)
@@ -166,7 +166,7 @@ def fit(data: tuple[Array, Array], sampler: Any, epochs: int = 4, **kw: Any) -> 
 
 
 def numpy_losses(theta: Array, X: Array, y: Array) -> tuple[Array, Array]:
-    """Of each example the loss and the gradient (n, 4); θ is w₁, w₂, w₃, b."""
+    """Loss and gradient (n, 4) of each example; θ is w₁, w₂, w₃, b."""
     z = X @ theta[:3] + theta[3]
     return np.logaddexp(0, z) - y * z, (1 / (1 + np.exp(-z)) - y)[:, None] * np.column_stack([X, np.ones(len(X))])
 
@@ -192,7 +192,7 @@ def numpy_training(data: tuple[Array, Array], sampler: Sampler, weights: Array, 
 @pytest.mark.parametrize("weighted", [False, True])
 @each_sampler
 def test_against_a_numpy_loop(name: str, weighted: bool, data: tuple[Array, Array], rng: np.random.Generator) -> None:
-    """Also that the losses a sampler sees are those each example had last, its sample weight included."""
+    """The losses that a sampler gets are the last of each example, sample weight included."""
     weights = rng.uniform(0.2, 2, N) if weighted else np.ones(N)
     theta, running = numpy_training(data, ALL[name](), weights)
     trainer = fit(data, ALL[name](), sample_weight=weights if weighted else None)
@@ -224,7 +224,7 @@ def test_fit_by_parts_and_from_a_checkpoint_gives_the_same_bits(
         assert trainer.history == whole.history
 
 
-def test_other_data_is_looked_at_anew(data: tuple[Array, Array]) -> None:
+def test_other_data_is_evaluated_again(data: tuple[Array, Array]) -> None:
     X, y = data
     trainer = fit(data, "largest_loss_first", 2)
     other = fit(data, "shuffled", 0 + 1)

@@ -42,7 +42,7 @@ def test_scalers_inside_and_outside_are_the_same_training(name: str, tmp_path: P
     assert np.array_equal(again.predict(Xv), inside.model.predict(Xv))
 
 
-def test_scalers_with_every_way_to_look_at_the_model(tmp_path: Path) -> None:
+def test_scalers_with_every_method_of_inspection(tmp_path: Path) -> None:
     inside, outside, scale = scaled_pair(noisy, optimizer=lambda: nn.Adam(lr=0.01))
     X, y = numbers()
     sX, sy = scale(X, y)

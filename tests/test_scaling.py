@@ -66,19 +66,19 @@ def test_min_max_scaler_against_sklearn(ends: tuple[float, float], gaps: bool, X
     ours = MinMaxScaler(ends, nan="ignore" if gaps else "error").fit(data)
     for name in ("data_min_", "data_max_", "data_range_", "scale_", "min_"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-12)
-    # They form x · scale + min, whose terms are 100 times the result in column 2.
+    # scikit-learn computes x · scale + min, whose terms are 100 times the result in column 2.
     np.testing.assert_allclose(ours.transform(data), theirs.transform(data), rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(ours.inverse_transform(X), theirs.inverse_transform(X), rtol=1e-11)
 
 
 def test_decorrelate_against_sklearn(X: Array) -> None:
-    """Whitened principal components of standardised columns; they divide by n − 1."""
+    """Whitened principal components of standardized columns; scikit-learn divides by n − 1."""
     PCA = pytest.importorskip("sklearn.decomposition").PCA
-    standardised = StandardScaler().fit_transform(X)
-    theirs = PCA(whiten=True, svd_solver="full").fit(standardised)
+    standardized = StandardScaler().fit_transform(X)
+    theirs = PCA(whiten=True, svd_solver="full").fit(standardized)
     ours = Decorrelate().fit(X)
     np.testing.assert_allclose(ours.explained_variance_, theirs.explained_variance_ * (199 / 200), rtol=1e-10)
-    want = theirs.transform(standardised) * np.sqrt(200 / 199)
+    want = theirs.transform(standardized) * np.sqrt(200 / 199)
     got = ours.transform(X)
     np.testing.assert_allclose(np.abs(got), np.abs(want), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(ours.mean_, X.mean(axis=0), rtol=1e-13)
@@ -123,7 +123,7 @@ def test_decorrelated_data_have_covariance_one(X: Array) -> None:
 
 
 @each
-def test_there_and_back(kind: str, X: Array) -> None:
+def test_inverse_transform(kind: str, X: Array) -> None:
     scaler = MAKE[kind]().fit(X)
     np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(X)), X, rtol=1e-12, atol=1e-12)
     other = X[:3] * 1.5 + 1
@@ -196,12 +196,12 @@ def fitted(scaler: Scaler) -> dict[str, Array]:
 @each
 @pytest.mark.parametrize("gaps", [False, True])
 @given(cuts=st.lists(st.integers(1, 199), max_size=6), seed=st.integers(0, 5))
-def test_portions_are_the_whole(kind: str, gaps: bool, cuts: list[int], seed: int) -> None:
+def test_portions_give_the_statistics_of_the_whole(kind: str, gaps: bool, cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     data = rng.standard_normal((200, 4)) @ rng.standard_normal((4, 4)) + [0, 1e3, -7, 1]
     data = with_gaps(data, rng) if gaps else data
     if gaps:
-        data[0] = 1.0  # nobody begins with nothing
+        data[0] = 1.0  # the first portion must not be empty
     whole, portions = (MAKE[kind](nan="ignore" if gaps else "error") for _ in range(2))
     whole.fit(data)
     for part in np.split(data, sorted(set(cuts))):
@@ -214,7 +214,7 @@ def test_portions_are_the_whole(kind: str, gaps: bool, cuts: list[int], seed: in
             np.testing.assert_allclose(getattr(portions, name), array, rtol=1e-11, atol=1e-11)
 
 
-def test_large_arrays_go_by_portions(monkeypatch: pytest.MonkeyPatch, X: Array) -> None:
+def test_large_arrays_are_processed_in_portions(monkeypatch: pytest.MonkeyPatch, X: Array) -> None:
     whole = {kind: make().fit(X) for kind, make in MAKE.items()}
     monkeypatch.setattr("nncore._utils.checks.CHUNK", 64)
     for kind, scaler in whole.items():
@@ -222,7 +222,7 @@ def test_large_arrays_go_by_portions(monkeypatch: pytest.MonkeyPatch, X: Array) 
 
 
 @each
-def test_fit_forgets(kind: str, X: Array) -> None:
+def test_fit_discards_earlier_statistics(kind: str, X: Array) -> None:
     scaler = MAKE[kind]().fit(X * 7 + 1)
     again, once = scaler.fit(X), MAKE[kind]().fit(X)
     assert again is scaler
@@ -291,7 +291,7 @@ def test_missing_values_stay_missing(kind: str, X: Array, rng: np.random.Generat
 
 
 @each
-def test_nothing_but_nan(kind: str) -> None:
+def test_only_nan(kind: str) -> None:
     with pytest.raises(ValueError, match=r"X of fit must have a .*NaN"):
         MAKE[kind](nan="ignore").fit([[1.0, np.nan], [2.0, np.nan]])
 
@@ -344,7 +344,7 @@ def test_a_model_with_scalers_is_one_on_scaled_data(kind: str, rng: np.random.Ge
     assert np.array_equal(model.copy().predict(X), model.predict(X))
 
 
-def test_scaled_regression_reaches_the_units_of_the_targets(rng: np.random.Generator) -> None:
+def test_scaled_regression_predicts_in_the_units_of_the_targets(rng: np.random.Generator) -> None:
     model, X, y = regression(rng)
     model.input_scaler, model.target_scaler = StandardScaler().fit(X), StandardScaler().fit(y)
     nn.Trainer(model, "mean_squared_error", nn.Adam(lr=0.01)).fit(X, y, epochs=60, verbose=0)
@@ -354,7 +354,7 @@ def test_scaled_regression_reaches_the_units_of_the_targets(rng: np.random.Gener
 
 
 def test_float64_data_are_scaled_before_they_become_float32(rng: np.random.Generator) -> None:
-    """x = 10⁹ + z keeps z: converted first, it would be lost."""
+    """x = 10⁹ + z keeps z, which an earlier conversion would lose."""
     X = 1e9 + rng.standard_normal((50, 2))
     model = nn.Sequential([nn.Identity(), nn.Dense(1)], input_shape=2)
     model.input_scaler = StandardScaler().fit(X)
@@ -374,7 +374,7 @@ def test_the_model_keeps_a_copy(rng: np.random.Generator) -> None:
     assert not np.array_equal(model.predict(X), before)
 
 
-def test_what_a_model_refuses(rng: np.random.Generator) -> None:
+def test_invalid_scalers_of_a_model(rng: np.random.Generator) -> None:
     model, X, y = regression(rng)
     for scaler, error, message in [
         (StandardScaler(), ValueError, "not fitted"), (StandardScaler().fit(X[:, :2]), ValueError, "3 features, got 2"),
@@ -487,4 +487,4 @@ def test_batch_statistics_are_those_of_the_scaled_data(rng: np.random.Generator)
     for model, rows in zip(models, (X, scaler.transform(X)), strict=True):
         nn.Trainer(model, "squared_error").update_batch_statistics(rows, batch_size=16)
     assert np.array_equal(models[0].state, models[1].state)
-    assert np.abs(models[0][1].running_mean).max() < 5  # of the raw data it would be some tens
+    assert np.abs(models[0][1].running_mean).max() < 5  # for the raw data it would be several tens

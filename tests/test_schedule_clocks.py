@@ -22,7 +22,7 @@ PLANS = [
 
 
 class Ticking:
-    """A schedule's value, told by two counters that are moved on step by step: whole steps, and sixtieths of an epoch."""
+    """A schedule's value by two counters that advance step by step: whole steps, and sixtieths of an epoch."""
 
     def __init__(self, schedule: s.Schedule) -> None:
         self.schedule = schedule
@@ -65,7 +65,7 @@ class Ticking:
 
 
 def variants() -> dict[str, s.Schedule]:
-    """Every schedule by step and by epoch, and as what comes after a warm-up by either; warm-ups of warm-ups."""
+    """Every schedule by step and by epoch, also after a warmup by either; warmups of warmups."""
     found: dict[str, s.Schedule] = {}
     for case, (schedule, _) in CASES.items():
         for per in ("step", "epoch") if "per" in schedule.config() else ("step",):
@@ -99,7 +99,7 @@ def test_rates_of_a_training(name: str, plan: list[tuple[int, int]]) -> None:
 
 
 def test_rates_of_every_step() -> None:
-    """As the optimizer's coefficients have them, in portions of any length."""
+    """From the optimizer's coefficients, in portions of any length."""
     name = "10 steps up, then warmup by epoch"
     optimizer, rates = nn.SGD(lr=VARIANTS[name]), []
     for epochs, batch in PLANS[0]:
@@ -115,7 +115,7 @@ def test_rates_of_every_step() -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, nn.EMA], ids=["alone", "wrapped"])
-def test_a_restored_training_goes_on_with_the_same_rates(wrap: Any, tmp_path: Path) -> None:
+def test_a_restored_training_continues_with_the_same_rates(wrap: Any, tmp_path: Path) -> None:
     schedule = VARIANTS["2 epochs up, then exponential by step"]
 
     def trainer() -> nn.Trainer:
@@ -131,8 +131,8 @@ def test_a_restored_training_goes_on_with_the_same_rates(wrap: Any, tmp_path: Pa
     assert second.history["lr"].tolist() == whole.history["lr"].tolist()
 
 
-def test_an_epoch_that_is_broken_off_begins_again() -> None:
-    """The steps of the broken epoch count as steps, and not as a part of an epoch."""
+def test_an_interrupted_epoch_starts_again() -> None:
+    """The steps of the interrupted epoch count as steps, but not as a part of an epoch."""
     optimizer = nn.SGD(lr=s.Warmup(s.Exponential(1.0, gamma=0.5), steps=1, per="epoch"))
     for steps in (6, 3):
         optimizer.begin_epoch()
@@ -156,7 +156,7 @@ def test_damaged_state(table: Any) -> None:
 
 
 def test_a_state_without_stretches() -> None:
-    """As older versions wrote it: epochs as they are now are taken to have been so before."""
+    """As written by older versions: earlier epochs are assumed to have had the present length."""
     optimizer = nn.SGD(lr=s.Warmup(s.Exponential(1.0, gamma=0.5), steps=2, per="epoch"))
     state = {**optimizer.state_dict(), "step_count": 18, "epochs": 3}
     del state["stretches"]

@@ -1,4 +1,4 @@
-"""Every schedule against its closed form, written out a second time."""
+"""Every schedule against its closed form, implemented again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Second-order optimizers on functions whose derivatives are known: their defining equations, along the whole way."""
+"""Second-order optimizers on functions whose derivatives are known: their defining equations, along the whole trajectory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from nncore.second_order.scipy_minimize import METHODS
 Array = NDArray[Any]
 
 SQUARES = ("gauss_newton", "levenberg_marquardt")
-GLOBAL = sorted(set(OPTIMIZERS) - {"newton", "damped_newton", "gauss_newton"})  # arrive from anywhere
+GLOBAL = sorted(set(OPTIMIZERS) - {"newton", "damped_newton", "gauss_newton"})  # converge from any start
 GRADIENTS_ONLY = ("nonlinear_cg", "bfgs", "lbfgs")
 
 
@@ -53,21 +53,21 @@ class Bowl:
         q = np.linalg.qr(rng.normal(size=(n, n)))[0]
         values = np.geomspace(1, condition, n)
         self.matrix, self.root = (q * values) @ q.T, np.sqrt(values)[:, None] * q.T
-        self.centre, self.start = rng.normal(size=n), rng.normal(size=n)
+        self.center, self.start = rng.normal(size=n), rng.normal(size=n)
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
-        away = theta - self.centre
+        away = theta - self.center
         return 0.5 * away @ self.matrix @ away, self.matrix @ away
 
     def hessian(self, theta: Array) -> Array:
         return self.matrix
 
     def residuals_and_jacobian(self, theta: Array) -> tuple[Array, Array]:
-        return self.root @ (theta - self.centre), self.root
+        return self.root @ (theta - self.center), self.root
 
 
 class Products:
-    """The same function, its Hessian hidden behind products."""
+    """The same function with Hessian products instead of a Hessian."""
 
     def __init__(self, f: Any) -> None:
         self.f, self.value_and_gradient = f, f.value_and_gradient
@@ -76,12 +76,12 @@ class Products:
         return self.f.hessian(theta) @ v
 
 
-# --- everyone arrives
+# --- convergence
 
 
 @pytest.mark.parametrize("name", GLOBAL)
 @pytest.mark.parametrize("f", [Rosenbrock(), Beale(), Himmelblau()], ids=lambda f: f.name)
-def test_arrives(name: str, f: Any) -> None:
+def test_converges(name: str, f: Any) -> None:
     start = {"beale": [1.0, 0.2]}.get(f.name, f.start)
     optimizer = ScipyMinimize("BFGS", gtol=1e-9) if name == "scipy_minimize" else OPTIMIZERS[name]()
     walk = optimizer.minimize(f, start, steps=120)
@@ -90,18 +90,18 @@ def test_arrives(name: str, f: Any) -> None:
     assert walk.theta.shape == (121, 2)
     assert walk.loss.shape == (121,)
     assert walk.loss.tolist() == [f.value(point) for point in walk.theta]
-    assert (np.diff(walk.loss) <= 0).all()  # none of them ever goes uphill
+    assert (np.diff(walk.loss) <= 0).all()  # all are descent methods
     assert 3 < len(walk.history) < 120
     assert optimizer.stopped
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 @pytest.mark.parametrize("n", [1, 2, 30])
-def test_arrives_in_a_bowl(name: str, n: int) -> None:
+def test_converges_on_a_convex_function(name: str, n: int) -> None:
     f = Bowl(n)
     walk = OPTIMIZERS[name]().minimize(f, f.start, steps=300)
-    # SciPy's own rule ends L-BFGS-B at a relative reduction of 2e-9; damping of 1 shrinks the error by half a step at least
-    assert np.abs(walk.theta[-1] - f.centre).max() < (1e-3 if name == "scipy_minimize" else 1e-9)
+    # SciPy's criterion stops L-BFGS-B at a relative reduction of 2e-9; damping of 1 shrinks the error by half a step at least
+    assert np.abs(walk.theta[-1] - f.center).max() < (1e-3 if name == "scipy_minimize" else 1e-9)
 
 
 @pytest.mark.parametrize("name", GRADIENTS_ONLY)
@@ -132,7 +132,7 @@ def test_leaves_a_saddle(name: str) -> None:
 def test_newton_takes_one_step_on_a_quadratic(n: int, seed: int) -> None:
     f = Bowl(n, condition=50.0, seed=seed)
     walk = Newton().minimize(f, f.start, steps=1)
-    assert np.abs(walk.theta[-1] - f.centre).max() < 1e-12
+    assert np.abs(walk.theta[-1] - f.center).max() < 1e-12
 
 
 def test_newton_doubles_the_digits() -> None:
@@ -157,7 +157,7 @@ class Turned:
         return self.inverse.T @ self.f.hessian(self.inverse @ theta) @ self.inverse
 
 
-def test_newton_does_not_know_units() -> None:
+def test_newton_is_independent_of_units() -> None:
     f, a = Rosenbrock(), np.array([[30.0, 2.0], [-1.0, 0.05]])
     walk, turned = Newton().minimize(f, f.start, 5), Newton().minimize(Turned(f, a), a @ f.start, 5)
     assert np.allclose(turned.theta, walk.theta @ a.T, rtol=1e-9)
@@ -168,7 +168,7 @@ def test_newton_does_not_know_units() -> None:
     assert not np.allclose(turned.theta, damped.theta @ a.T, rtol=0.01)
 
 
-def test_newton_goes_to_a_saddle_only_if_told_to() -> None:
+def test_newton_converges_to_a_saddle_only_if_allowed() -> None:
     with pytest.raises(SingularError, match=r"not positive definite: its eigenvalues run from -2 to 2.*AdaptiveDampedNewton"):
         Newton().minimize(Saddle(), [0.3, 0.5], steps=1)
     walk = Newton(allow_indefinite=True).minimize(Saddle(), [0.3, 0.5], steps=1)
@@ -206,7 +206,7 @@ def test_damping_must_exceed_negative_curvature() -> None:
     assert DampedNewton(2.5).minimize(Saddle(), [1.0, 0.1], steps=1).loss[-1] < 0.99 - 0.5
 
 
-def test_modified_newton_turns_eigenvalues() -> None:
+def test_modified_newton_flips_negative_eigenvalues() -> None:
     f = Himmelblau()
     start = np.array([0.1, 0.2])  # both eigenvalues negative
     values, vectors = np.linalg.eigh(f.hessian(start))
@@ -222,7 +222,7 @@ def test_modified_newton_turns_eigenvalues() -> None:
 
 
 def test_trust_ratio_by_hand() -> None:
-    """f(x) = x⁴/4 from x = 2 with H = 12, g = 8, and α = 12 · 1e-3: the numbers of a pocket calculator."""
+    """f(x) = x⁴/4 from x = 2 with H = 12, g = 8, and α = 12 · 1e-3: numbers from a pocket calculator."""
 
     class Quartic:
         def value_and_gradient(self, x: Array) -> tuple[float, Array]:
@@ -277,7 +277,7 @@ def test_damping_follows_the_trust_ratio(kind: Any) -> None:
 
 @pytest.mark.parametrize("beta", BETAS)
 def test_conjugate_directions(beta: str) -> None:
-    """Along the way: the strong Wolfe conditions, and each step along −g + β (the step before), with β by its formula."""
+    """At each step: the strong Wolfe conditions, and a direction −g + β (the previous direction), with β by its formula."""
     f = Rosenbrock()
     walk = NonlinearCG(beta).minimize(f, f.start, steps=12)
     theta, g, t = walk.theta, f.gradient(walk.theta), walk.history["step_size"]
@@ -319,7 +319,7 @@ def test_bfgs_learns_the_inverse_hessian() -> None:
     optimizer = BFGS()
     optimizer.init_state(5, "float64")
     theta, secants = f.start.copy(), 0
-    while np.linalg.norm(theta - f.centre) > 1e-8:
+    while np.linalg.norm(theta - f.center) > 1e-8:
         before = theta.copy()
         optimizer.step(theta, f)
         inverse, y = optimizer.state["inverse"], f.matrix @ (theta - before)
@@ -328,10 +328,10 @@ def test_bfgs_learns_the_inverse_hessian() -> None:
         secants += 1
     assert 5 < secants < 30
     exact = np.linalg.inv(f.matrix)
-    assert np.linalg.norm(inverse - exact) < 0.2 * np.linalg.norm(exact)  # line searches that are not exact leave a rest
+    assert np.linalg.norm(inverse - exact) < 0.2 * np.linalg.norm(exact)  # inexact line searches leave an error
 
 
-def test_bfgs_keeps_pace_with_scipy() -> None:
+def test_bfgs_converges_as_fast_as_scipy() -> None:
     f = Rosenbrock()
     for start in ([-1.2, 1.0], [1.5, -0.5], [-0.5, 2.0]):
         theirs = scipy.optimize.minimize(f.value_and_gradient, start, jac=True, method="BFGS", options={"gtol": 1e-7})
@@ -366,14 +366,14 @@ def test_lbfgs_direction_is_that_of_the_matrix(rng: np.random.Generator) -> None
 
 def test_truncated_newton_is_newton_where_the_region_is_wide() -> None:
     f = Bowl(20, condition=30.0)
-    # the forcing term makes the solve inexact; near the centre it is ever more exact
+    # the forcing term makes the solve inexact; near the center it is ever more exact
     walk = TruncatedNewton(radius=100.0).minimize(f, f.start, steps=14)
-    assert np.abs(walk.theta[-1] - f.centre).max() < 1e-9
+    assert np.abs(walk.theta[-1] - f.center).max() < 1e-9
     assert (walk.history["hessian_products"] <= 20).all()
     assert not walk.history["negative_curvature"].any()
 
 
-def test_truncated_newton_finds_negative_curvature_and_keeps_within_the_region() -> None:
+def test_truncated_newton_finds_negative_curvature_and_stays_within_the_region() -> None:
     walk = TruncatedNewton(radius=0.5).minimize(Saddle(), [0.1, 0.3], steps=4)
     h = walk.history
     assert h["negative_curvature"].all()
@@ -463,7 +463,7 @@ def test_same_iterates_as_scipy(method: str) -> None:
     if method in ("dogleg", "trust-exact"):
         curvature = {"hess": f.hessian}
     free = method in ("Nelder-Mead", "Powell", "COBYLA", "COBYQA")
-    with one_blas_thread():  # or the iterates of SLSQP, of two numbers each, depend on the number of cores
+    with one_blas_thread():  # otherwise the iterates of SLSQP depend on the number of cores
         scipy.optimize.minimize(
             f.value if free else f.value_and_gradient, start, jac=None if free else True, method=method,
             callback=lambda x, *more: iterates.append(np.array(x)), **curvature,
@@ -476,7 +476,7 @@ def test_same_iterates_as_scipy(method: str) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "nncore-scipy-minimize"]
 
 
-def test_scipy_stops_and_says_why() -> None:
+def test_scipy_stops_with_a_reason() -> None:
     optimizer = ScipyMinimize("BFGS", gtol=1e-3)
     walk = optimizer.minimize(Rosenbrock(), [-1.2, 1.0], steps=100)
     assert "BFGS: Optimization terminated successfully" in optimizer.stopped
@@ -492,7 +492,7 @@ def test_scipy_within_bounds() -> None:
         ScipyMinimize("simplex")
 
 
-def test_an_error_in_the_function_comes_through() -> None:
+def test_an_error_in_the_function_is_raised() -> None:
     def broken(theta: Array) -> tuple[float, Array]:
         if theta[0] != 1:
             raise RuntimeError("out of order")
@@ -502,11 +502,11 @@ def test_an_error_in_the_function_comes_through() -> None:
         ScipyMinimize("BFGS").minimize(broken, [1.0, 1.0], steps=3)
 
 
-# --- what all have in common
+# --- common behavior
 
 
 @pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"scipy_minimize"}))
-def test_goes_on_from_its_state_with_the_same_bits(name: str) -> None:
+def test_continues_from_its_state_with_the_same_bits(name: str) -> None:
     f, start = (Rosenbrock(), [-1.2, 1.0]) if name != "damped_newton" else (Bowl(4), np.ones(4))
     whole = OPTIMIZERS[name]().minimize(f, start, steps=9)
     first, second = OPTIMIZERS[name](), OPTIMIZERS[name]()
@@ -567,7 +567,7 @@ def test_history_and_stopping() -> None:
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_single_precision_points(name: str) -> None:
-    """float32 stays: every point is such a number, and the values are those of exactly these points."""
+    """float32 is kept: every point is in float32, and the values are those at exactly these points."""
     f = Rosenbrock()
     walk = OPTIMIZERS[name](**({"damping": 300.0} if name == "damped_newton" else {})).minimize(
         f, np.array([-1.2, 1.0], np.float32), steps=30
@@ -610,9 +610,9 @@ def test_bad_input() -> None:
         BFGS().minimize(lambda x: (0.0, np.zeros(3)), [0.0, 0.0], 1)
     with pytest.raises(DivergenceError, match="not finite at the start"):
         BFGS().minimize(lambda x: (np.nan, np.zeros(2)), [0.0, 0.0], 1)
-    with pytest.raises(ValueError, match=r"of 50,000 parameters would take 20 GB.*at most 20,000 parameters. Take LBFGS"):
+    with pytest.raises(ValueError, match=r"at most 20,000 parameters, got 50,000, for which it would take 20 GB. Take LBFGS"):
         BFGS().init_state(50_000, "float64")
-    with pytest.raises(ValueError, match=r"Hessian of 30,000 parameters would take 7 GB.*LBFGS"):
+    with pytest.raises(ValueError, match=r"Hessian must have .* got 30,000, for which it would take 7 GB.*LBFGS"):
         Newton().minimize(lambda x: (float(x @ x), 2 * x), np.ones(30_000), 1)
     for wrong in ({"tol": -1.0}, {"tol": "small"}):
         with pytest.raises((ValueError, TypeError), match="tol"):
@@ -621,8 +621,8 @@ def test_bad_input() -> None:
         NonlinearCG("dai_yuan")
 
 
-def test_a_step_out_of_the_finite_numbers() -> None:
-    """log x from 3: Newton's step leads to negative x, where there is no value. The way so far is kept."""
+def test_a_step_outside_the_domain() -> None:
+    """log x from 3: Newton's step leads to negative x, where log x is undefined. The trajectory so far is kept."""
 
     class Log:
         def value_and_gradient(self, x: Array) -> tuple[float, Array]:

@@ -55,7 +55,7 @@ def test_second_order_refuses_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bfgs", "lbfgs", "nonlinear_cg"])
-def test_second_order_by_gradients_takes_layers_and_losses_in_python(name: str) -> None:
+def test_second_order_by_gradients_accepts_layers_and_losses_in_python(name: str) -> None:
     X, y = numbers()
     rows = []
     for layer, loss in ((Affine(), half_squares), (None, "squared_error")):

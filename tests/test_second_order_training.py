@@ -66,11 +66,11 @@ def test_history(name: str, dtype: str, data: tuple[Array, Array]) -> None:
 
 
 @pytest.mark.parametrize("name", ON_NETWORKS)
-def test_trainer_and_minimize_go_the_same_way(name: str, data: tuple[Array, Array]) -> None:
+def test_trainer_and_minimize_agree(name: str, data: tuple[Array, Array]) -> None:
     model = network()
     f, start = ModelObjective(model, *data, "softmax_cross_entropy", nn.L2(1e-3)), model.parameters.copy()
     walk = OPTIMIZERS[name]().minimize(f, start, steps=5)
-    assert np.array_equal(model.parameters, start)  # the objective has a model of its own
+    assert np.array_equal(model.parameters, start)  # the objective has its own model
     trainer = trainer_of(model, name)
     trainer.fit(*data, epochs=5, verbose=0)
     assert np.array_equal(model.parameters, walk.theta[-1])
@@ -78,7 +78,7 @@ def test_trainer_and_minimize_go_the_same_way(name: str, data: tuple[Array, Arra
 
 
 def test_objective_derivatives(data: tuple[Array, Array]) -> None:
-    """Gradient, Hessian and products by central differences, the penalty's part included."""
+    """Gradient, Hessian and products by central differences, including the penalty."""
     model = network()
     f = ModelObjective(model, *data, "softmax_cross_entropy", nn.ElasticNet(0.01, 0.3))
     theta, n = model.parameters + 0.1, model.parameters.size
@@ -95,7 +95,7 @@ def test_objective_derivatives(data: tuple[Array, Array]) -> None:
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_stopping_and_going_on_changes_nothing(name: str, data: tuple[Array, Array], tmp_path: Path) -> None:
+def test_stopping_and_continuing_changes_nothing(name: str, data: tuple[Array, Array], tmp_path: Path) -> None:
     whole = trainer_of(network(), name)
     whole.fit(*data, epochs=7, verbose=0)
     first = trainer_of(network(), name)
@@ -118,7 +118,7 @@ def test_newton_finds_the_optimum_of_scikit_learn() -> None:
     X, y = sklearn.datasets.load_breast_cancer(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     strength = 1e-2
-    # scikit-learn minimises ½‖w‖² + C Σ l, we the mean of l + ½ strength ‖w‖²
+    # scikit-learn minimizes ½‖w‖² + C Σ l, nncore the mean of l + ½ strength ‖w‖²
     theirs = LogisticRegression(C=1 / (strength * len(X)), tol=1e-12, max_iter=1000, solver="newton-cholesky").fit(X, y)
     model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=30, dtype="float64")
     trainer = nn.Trainer(model, loss="sigmoid_cross_entropy", optimizer=Newton(tol=1e-12), regularizer=nn.L2(strength))
@@ -152,7 +152,7 @@ def test_levenberg_marquardt_takes_the_step_of_its_formula(rng: np.random.Genera
     assert np.allclose(model.parameters, before + p, rtol=1e-9)
 
 
-# --- the loop around
+# --- the loop
 
 
 class Note(nn.Callback):
@@ -200,7 +200,7 @@ def test_ctrl_c(name: str, data: tuple[Array, Array]) -> None:
     assert trainer.evaluate(*data)["loss"] == pytest.approx(trainer.history["loss"][-1])
 
 
-def test_the_end_is_the_end_of_training(data: tuple[Array, Array]) -> None:
+def test_training_ends_when_the_optimizer_stops(data: tuple[Array, Array]) -> None:
     model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=3, dtype="float64")
     trainer = nn.Trainer(model, loss="sigmoid_cross_entropy", optimizer=Newton())
     history = trainer.fit(*data, epochs=30, verbose=0)
@@ -208,7 +208,7 @@ def test_the_end_is_the_end_of_training(data: tuple[Array, Array]) -> None:
     assert history["gradient_norm"][-1] <= 1e-10
     assert "at most tol" in trainer.optimizer.stopped
     reached = model.parameters.copy()
-    trainer.fit(*data, epochs=5, verbose=0)  # nothing left to do
+    trainer.fit(*data, epochs=5, verbose=0)  # already stopped
     assert np.array_equal(model.parameters, reached)
     assert history["step_length"][-1] == 0
 
@@ -243,7 +243,7 @@ def test_same_bits_on_any_number_of_threads(data: tuple[Array, Array]) -> None:
 
 
 class Noise(nn.Layer):
-    """Noise in training only, as dropout is."""
+    """Noise in training only, like dropout."""
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return input_shape
@@ -258,7 +258,7 @@ class Noise(nn.Layer):
 def test_noise_is_refused(data: tuple[Array, Array]) -> None:
     model = nn.Sequential([nn.Dense(4), Noise(name="hiss"), nn.Dense(2)], input_shape=3, dtype="float64")
     before = model.parameters.copy()
-    with pytest.raises(ValueError, match=r"layer 'hiss' computes something else in training.*LBFGS needs.*first-order"):
+    with pytest.raises(ValueError, match=r"layer 'hiss' differs between training and inference.*LBFGS needs.*first-order"):
         trainer_of(model, "lbfgs").fit(*data, verbose=0)
     assert np.array_equal(model.parameters, before)
 
@@ -281,8 +281,8 @@ def test_clipping_is_refused(data: tuple[Array, Array]) -> None:
 
 
 @pytest.mark.parametrize("name", ["newton", "damped_newton", "gauss_newton"])
-def test_bad_curvature_leaves_the_parameters(name: str, data: tuple[Array, Array]) -> None:
-    """Without a penalty the Hessian is singular: the same number added to both outputs changes nothing."""
+def test_singular_curvature_leaves_the_parameters_unchanged(name: str, data: tuple[Array, Array]) -> None:
+    """Without a penalty the Hessian is singular: adding the same number to both outputs changes nothing."""
     model = network()
     before = model.parameters.copy()
     optimizer = OPTIMIZERS[name](**({"damping": 1e-18} if name == "damped_newton" else {}))
@@ -307,7 +307,7 @@ def test_no_curvature_of_python_layers(data: tuple[Array, Array]) -> None:
     model = nn.Sequential([nn.Dense(4), Double(), nn.Dense(2)], input_shape=3, dtype="float64")
     with pytest.raises(TypeError, match=r"Double.*cannot be differentiated twice"):
         trainer_of(model, "truncated_newton").fit(*data, verbose=0)
-    history = trainer_of(model, "bfgs").fit(*data, epochs=5, verbose=0)  # gradients it has
+    history = trainer_of(model, "bfgs").fit(*data, epochs=5, verbose=0)  # gradients are available
     assert (np.diff(history["loss"]) < 0).all()
 
 

@@ -1,4 +1,4 @@
-"""Sparse inputs: every way in gives the bits that the dense matrix gives, nothing is written out whole, the rest is refused."""
+"""Sparse inputs: every format gives the bits of the dense matrix, which is never formed; other input is refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def trainer(dtype: str = "float32", optimizer: str = "adam", **arguments: Any) -
 
 
 def same(a: Any, b: Any) -> None:
-    """Numbers, arrays, and what holds them, to the bit."""
+    """Equality to the bit of numbers, arrays and containers of them."""
     if isinstance(a, dict):
         assert list(a) == list(b)
         for name in a:
@@ -82,7 +82,7 @@ def test_the_bits_of_the_dense_matrix(way: str, dtype: str) -> None:
 
 
 def test_sparse_and_dense_in_turn() -> None:
-    """The programs of both are kept side by side."""
+    """The programs of both are cached."""
     mixed, dense = trainer(), trainer()
     for given in (X, X.toarray(), X.tocsc(), X.toarray()):
         mixed.fit(given, Y, verbose=0)
@@ -117,7 +117,7 @@ def with_indices(kind: Any) -> Any:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("kind", [np.int32, np.int64])
 def test_index_types_and_threads(kind: Any, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A net that is work enough for several threads."""
+    """A network with enough work for several threads."""
     given = with_indices(kind)
     assert given.indices.dtype == kind
     before = nn.get_num_threads()
@@ -145,7 +145,7 @@ def test_duplicates_are_summed_and_the_matrix_stays_as_it_is() -> None:
     assert given.indices.tolist() == [3, 1, 3, 0, 2]
 
 
-def test_rows_of_nothing() -> None:
+def test_empty_rows() -> None:
     model = trainer().model
     same(model.predict(sp.csr_matrix((5, WIDTH))), model.predict(np.zeros((5, WIDTH))))
     assert model.predict(X[:0]).shape == (0, 3)
@@ -162,8 +162,8 @@ def test_some_of_the_rows() -> None:
         assert part.starts.dtype == rows.starts.dtype
 
 
-def test_the_matrix_is_never_written_out() -> None:
-    """4000 x 3000 numbers would be 48 MB in float32; what is in them takes 0.1 MB."""
+def test_the_dense_matrix_is_never_formed() -> None:
+    """4000 × 3000 numbers would be 48 MB in float32; the nonzero ones take 0.1 MB."""
     large = sp.csr_matrix(np.random.default_rng(0).poisson(1e-3, (4000, 3000)).astype(np.float32))
     model = nn.Sequential([nn.Dense(4), nn.ReLU(), nn.Dense(1)], input_shape=3000)
     fitted = nn.Trainer(model, "squared_error", "sgd")
@@ -182,7 +182,7 @@ def test_the_matrix_is_never_written_out() -> None:
 
 
 def spoilt(**arrays: Any) -> Any:
-    """Arrays that SciPy has not looked at."""
+    """Arrays that SciPy has not checked."""
     other = X.copy()
     for name, (place, value) in arrays.items():
         getattr(other, name)[place] = value

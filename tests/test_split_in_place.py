@@ -1,4 +1,4 @@
-"""A validation split leaves the data where they are, gives the bits of a copy, and says what it cannot do."""
+"""A validation split copies no data, gives the bits of a copy, and refuses invalid data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_bits_of_a_copy(way: str, optimizer: str, sparse: bool, rng: np.random.Generator) -> None:
-    """As a fit on copies of both parts, with weights and labels in their order."""
+    """Like a fit on copies of both parts, with weights and labels in their order."""
     arguments = dict(WAYS[way])
     if optimizer == "lbfgs" and (sparse or way not in ("shuffled", "in order", "measured")):
         return
@@ -59,7 +59,7 @@ def test_the_bits_of_a_copy(way: str, optimizer: str, sparse: bool, rng: np.rand
 
 
 def test_nothing_is_copied(tmp_path: Path) -> None:
-    """40 MB of rows on disk stay there."""
+    """40 MB of rows on disk are not loaded."""
     X = np.lib.format.open_memmap(tmp_path / "X.npy", mode="w+", dtype=np.float32, shape=(100_000, 100))
     X[:] = 1
     mapped, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.arange(100_000) % 2
@@ -73,7 +73,7 @@ def test_nothing_is_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(1000, 10), (1000, 8), (200, 6)])
-def test_several_labels_at_once_are_no_classes(n: int, k: int, rng: np.random.Generator) -> None:
+def test_several_labels_per_example_are_not_stratified(n: int, k: int, rng: np.random.Generator) -> None:
     X, Y = rng.normal(size=(n, 4)), (rng.random((n, k)) < 0.5).astype(float)
     trainer = nn.Trainer(nn.Sequential([nn.Dense(k)], 4), "sigmoid_cross_entropy", "sgd")
     trainer.fit(X, Y, batch_size=1, validation_split=0.1, verbose=0)
@@ -99,13 +99,13 @@ def test_a_part_without_any_weight(side: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(("weights", "classes"), [(np.full(4, 1e308), {0: 100}), ([1, 1, 0, 0], {0: 0})])
-def test_products_of_weights_that_are_none(weights: Any, classes: dict[int, float]) -> None:
+def test_invalid_products_of_weights(weights: Any, classes: dict[int, float]) -> None:
     trainer = nn.Trainer(nn.Sequential([nn.Dense(2)], 1, seed=0), "softmax_cross_entropy")
     with pytest.raises(ValueError, match="class_weight times sample_weight must be finite, with a positive number"):
         trainer.fit(np.ones((4, 1)), [0, 0, 1, 1], sample_weight=weights, class_weight=classes, verbose=0)
 
 
-def test_what_cannot_be_split() -> None:
+def test_data_that_cannot_be_split() -> None:
     for bad in (5, np.array(1.0), (row for row in [1, 2])):
         with pytest.raises(TypeError, match="X must be an array of rows"):
             nn.data.train_validation_split(bad)
@@ -117,7 +117,7 @@ def test_what_cannot_be_split() -> None:
     assert sorted(np.array(list("abab"))[held_back]) == ["a", "b"]
 
 
-def test_a_batch_without_weight_is_a_step_along_no_gradient() -> None:
+def test_a_batch_of_zero_weight_is_a_step_with_zero_gradient() -> None:
     X, y = np.ones((4, 1)), np.ones(4)
     trainer = nn.Trainer(nn.Sequential([nn.Dense(1, weight_init="zeros")], 1), "squared_error", nn.SGD(lr=0.1))
     trainer.fit(X, y, batch_size=2, shuffle=False, sample_weight=[0, 0, 1, 1], verbose=0)
@@ -127,7 +127,7 @@ def test_a_batch_without_weight_is_a_step_along_no_gradient() -> None:
         trainer.fit(X, y, sample_weight=np.zeros(4), verbose=0)
 
 
-# Samplers of the user's own.
+# User-defined samplers.
 
 ORDERS: dict[str, tuple[Any, str]] = {
     "int32": (lambda n, e: np.tile(np.arange(n, dtype=np.int32), (e, 1)), ""),
@@ -159,7 +159,7 @@ ORDERS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", ORDERS)
 @pytest.mark.parametrize("hook", ["orders", "order"])
 @pytest.mark.parametrize("split", [0.0, 0.25])
-def test_what_a_sampler_returns(kind: str, hook: str, split: float, rng: np.random.Generator) -> None:
+def test_results_of_a_user_defined_sampler(kind: str, hook: str, split: float, rng: np.random.Generator) -> None:
     make, message = ORDERS[kind]
     if hook == "order" and kind in ("None", "flat", "ragged"):
         return
@@ -205,7 +205,7 @@ FACTORS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", FACTORS)
 def test_wrong_factors_of_a_sampler(kind: str, rng: np.random.Generator) -> None:
     class Own(nn.samplers.Shuffled):
-        weighs = True
+        reweights = True
 
         def factors(self, examples: Any) -> Any:
             return FACTORS[kind][0]
@@ -217,8 +217,8 @@ def test_wrong_factors_of_a_sampler(kind: str, rng: np.random.Generator) -> None
     assert np.array_equal(trainer.model.parameters, before)
 
 
-def test_a_table_that_changes_under_way(rng: np.random.Generator) -> None:
-    """A sampler whose table is written to while steps run: the steps go by what it returned."""
+def test_a_table_that_changes_during_a_run(rng: np.random.Generator) -> None:
+    """A sampler whose table is written to while steps run: the steps use the table as returned."""
     table = np.tile(np.arange(60), (1, 1))
 
     class Own(nn.samplers.Sampler):
@@ -262,7 +262,7 @@ def test_the_weights_of_a_sampler_are_its_configuration() -> None:
     assert sampler.weights.tolist() == [1, 2]
 
 
-def test_a_sparse_matrix_with_fewer_starts_than_rows() -> None:
+def test_a_sparse_matrix_with_fewer_row_pointers_than_rows() -> None:
     X = sp.csr_matrix(np.eye(4))
     X.indptr = X.indptr[:3]
     with pytest.raises(ValueError, match=r"X must be a valid sparse matrix.*\(4, 4\)"):

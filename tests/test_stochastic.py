@@ -1,4 +1,4 @@
-"""Layers that are random in training: the numbers, what they do to signals and weights, and when they are the same.
+"""Layers that are random in training: the random numbers, their effect on activations and weights, and reproducibility.
 
 The NumPy twins draw every number by themselves (`nncore.reference.random`), so a mask is compared element by element.
 """
@@ -35,7 +35,7 @@ ADDRESSES = [
 
 
 def stream_sizes(address: dict[str, int]) -> tuple[int, int]:
-    """Key and place as an op takes them: 64-bit integers with a sign."""
+    """Key and position as an op takes them: signed 64-bit integers."""
     seed = address["seed"]
     return seed - (seed >> 63 << 64), address["layer"] << 16 | address["stream"] << 12
 
@@ -78,7 +78,7 @@ def test_each_part_of_the_address_matters() -> None:
 
 
 def test_normal_numbers() -> None:
-    """The first four moments of 10⁶ numbers, within four standard errors; neighbours and pairs are not correlated."""
+    """The first four moments of 10⁶ numbers, within four standard errors; neighbors and pairs are not correlated."""
     n = 1_000_000
     z = reference.random_normal(n, seed=11)
     for power, (mean, variance) in {1: (0, 1), 2: (1, 2), 3: (0, 15), 4: (3, 96)}.items():
@@ -92,7 +92,7 @@ def test_normal_numbers() -> None:
     assert (np.abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / n)).all()
 
 
-# Kernels beside their twins.
+# Kernels against their twins.
 
 SHAPES = [(1, 1), (1, 63), (3, 64), (2, 65), (37, 53), (130, 7), (64, 128)]
 RATES = [0.0, 0.1, 0.5, 0.999]
@@ -157,7 +157,7 @@ def test_mutant_noise(name: str, rng: np.random.Generator) -> None:
 @each_isa
 @each_dtype
 @pytest.mark.parametrize("name", OPS)
-def test_noise_is_the_same_however_work_is_cut(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
+def test_noise_does_not_depend_on_the_division_of_work(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
     for shape in [(130, 7), (200, 53), (67, 64)]:
         x = rng.normal(size=shape).astype(dtype)
         want = run_noise(name, x, 0.4, ADDRESSES[2], isa=isa)
@@ -166,8 +166,8 @@ def test_noise_is_the_same_however_work_is_cut(name: str, dtype: str, isa: str, 
             assert got.tobytes() == want.tobytes()
 
 
-def test_a_dropped_number_is_gone() -> None:
-    """Dropped NaN and infinities become 0; no product with a mask."""
+def test_dropped_numbers_are_zero() -> None:
+    """Dropped NaN and infinities become 0: they are not multiplied by a mask."""
     x = np.full((1, 64), np.nan)
     y = run_noise("dropout_forward", x, 0.5, ADDRESSES[0])
     mask = reference.random_bits(64, **ADDRESSES[0]) < 2**31
@@ -227,8 +227,8 @@ def test_steps_seeds_and_layers_differ(noise: str, rng: np.random.Generator) -> 
 
 
 @each_noise
-def test_the_noise_of_a_row_depends_on_its_place_alone(noise: str, rng: np.random.Generator) -> None:
-    """Not on how many rows follow, and with them on how the batch is cut into blocks."""
+def test_the_noise_of_a_row_depends_only_on_its_position(noise: str, rng: np.random.Generator) -> None:
+    """It does not depend on the number of rows, and so on the blocks of the batch."""
     X = rng.uniform(1, 2, (700, 13))
     model = nn.Sequential([MAKE[noise](), nn.Dense(37), MAKE[noise]()], input_shape=13)
     whole = model.forward(X, training=True, step=2)
@@ -396,7 +396,7 @@ def test_predict_samples(noise: str, rng: np.random.Generator) -> None:
     model = noisy_net(noise, "float64")
     samples = model.predict_samples(X[:7], 20, step=3)
     assert samples.shape == (20, 7, 10)
-    # Seven rows are one batch of a pass, so sample s is what training sees in step 3 + s.
+    # Seven rows are one batch of a pass, so sample s has the noise of training step 3 + s.
     for s in (0, 1, 19):
         assert np.allclose(samples[s], model.forward(X[:7], training=True, step=3 + s), rtol=1e-12, atol=1e-13)
     assert np.array_equal(samples, model.predict_samples(X[:7], 20, step=3))
@@ -405,7 +405,7 @@ def test_predict_samples(noise: str, rng: np.random.Generator) -> None:
 
 def test_samples_average_to_the_prediction_of_a_linear_model(rng: np.random.Generator) -> None:
     model = nn.Sequential([nn.Dropout(0.5), nn.Dense(1)], input_shape=3, dtype="float64", seed=1)
-    X, n = rng.standard_normal((1500, 3)), 2000  # more rows than a pass takes at a time
+    X, n = rng.standard_normal((1500, 3)), 2000  # more rows than one pass
     samples = model.predict_samples(X, n)
     variance = ((X * model.layers[1].weight) ** 2).sum(axis=1)
     error = np.abs(samples.mean(axis=0)[:, 0] - model.predict(X)[:, 0])
@@ -452,7 +452,7 @@ def test_the_mean_over_masks_is_the_mean_over_all_subnetworks(rate: float, rng: 
     assert (np.abs(model.predict(x) - exact) > 4 * np.sqrt(variance / n)).any()
 
 
-# Bad arguments.
+# Invalid arguments.
 
 
 @pytest.mark.parametrize("rate", [1, 1.0, -0.1, 1.5, float("nan"), float("inf"), "0.5", None, True])

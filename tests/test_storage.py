@@ -1,4 +1,4 @@
-"""Files: what is saved comes back to the bit, training goes on as if it had not stopped, bad files end in clear errors."""
+"""Files: loading restores every bit, training continues as if it had not stopped, invalid files raise clear errors."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_path_as_text_and_no_suffix_needed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_special_numbers_come_back(tmp_path: Path) -> None:
+def test_special_numbers_are_restored(tmp_path: Path) -> None:
     model = make()
     model.parameters[:4] = [-0.0, 1e-45, np.finfo(np.float32).max, np.float32(0.1)]
     model.save(tmp_path / "model")
@@ -64,7 +64,7 @@ def test_special_numbers_come_back(tmp_path: Path) -> None:
 
 
 class Scale(nn.Layer):
-    """A user's own layer, with an option and a parameter."""
+    """A user-defined layer with an option and a parameter."""
 
     def __init__(self, factor: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -140,7 +140,7 @@ def test_resuming_gives_the_bits_of_never_having_stopped(optimizer: str, dtype: 
 
 
 def test_restore_into_a_trainer_that_has_trained(tmp_path: Path) -> None:
-    """Its compiled programs and optimizer arrays go on with what was restored."""
+    """Its compiled programs and optimizer arrays use the restored values."""
     trainer = fit(make_trainer("adam"), 3)
     trainer.save(tmp_path / "checkpoint")
     first = fit(trainer, 4).model.parameters.tobytes()
@@ -148,7 +148,7 @@ def test_restore_into_a_trainer_that_has_trained(tmp_path: Path) -> None:
     assert fit(trainer, 4).model.parameters.tobytes() == first
 
 
-def test_a_checkpoint_is_a_model_too(tmp_path: Path) -> None:
+def test_a_checkpoint_can_be_loaded_as_a_model(tmp_path: Path) -> None:
     trainer = fit(make_trainer("adam"), 3)
     trainer.save(tmp_path / "checkpoint")
     assert nn.load(tmp_path / "checkpoint").predict(X).tobytes() == trainer.model.predict(X).tobytes()
@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_training(case: str, tmp_path: Path) -> None:
     fit(make_trainer("adam"), 2).save(tmp_path / "checkpoint")
     other = fit(MISMATCHES[case](), 1)
     theta, state = other.model.parameters.copy(), other.optimizer.state_dict()
-    with pytest.raises(ValueError, match=r"checkpoint.*expected.*got"):
+    with pytest.raises(ValueError, match=r"checkpoint.*must (be|hold).*got"):
         other.restore(tmp_path / "checkpoint")
     assert np.array_equal(other.model.parameters, theta)
     assert all(np.array_equal(value, state[name]) for name, value in other.optimizer.state_dict().items())
@@ -202,25 +202,25 @@ def test_a_checkpoint_of_another_training(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make_other", "differences"),
     [
-        (lambda: set_otherwise(lr=0.01), "set otherwise: lr: expected 0.01, got 0.02. Restore with the same, and assign"),
-        (lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)), "another training: clip: expected 'ClipNorm(1.0)', got None"),
-        (lambda: nn.Trainer(make(), nn.Huber(2.0), "adam"), "training: loss: expected huber, got softmax_cross_entropy; regul"),
-        (lambda: nn.Trainer(make(seed=7), "hinge", "adam"), "another model: seed: expected 7, got 3"),
+        (lambda: set_otherwise(lr=0.01), "other arguments: lr must be 0.01, got 0.02. Restore with the same, and assign"),
+        (lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)), "another training: clip must be 'ClipNorm(1.0)', got None"),
+        (lambda: nn.Trainer(make(), nn.Huber(2.0), "adam"), "training: loss must be huber, got softmax_cross_entropy; regul"),
+        (lambda: nn.Trainer(make(seed=7), "hinge", "adam"), "another model: seed must be 7, got 3"),
         (
             lambda: nn.Trainer(nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(3)], 4, seed=3), "hinge", "adam"),
-            "another model: layers[0].units: expected 5, got 6",
+            "another model: layers[0].units must be 5, got 6",
         ),
         (
             lambda: nn.Trainer(nn.Sequential([nn.Dense(6), nn.ReLU(), nn.Dense(3)], 4, seed=3), "hinge", "adam"),
-            "another model: layers[1]: expected ReLU, got Tanh",
+            "another model: layers[1] must be ReLU, got Tanh",
         ),
         (
             lambda: nn.Trainer(nn.Sequential([nn.Dense(6), nn.Dense(3)], 4, seed=3), "hinge", "adam"),
-            "another model: layers: expected [Dense, Dense], got [Dense, Tanh, Dense]",
+            "another model: layers must be [Dense, Dense], got [Dense, Tanh, Dense]",
         ),
     ],
 )
-def test_the_message_says_what_differs_and_no_more(make_other: Any, differences: str, tmp_path: Path) -> None:
+def test_the_message_names_only_the_differences(make_other: Any, differences: str, tmp_path: Path) -> None:
     fit(make_trainer("adam"), 2).save(tmp_path / "checkpoint")
     with pytest.raises(ValueError) as raised:
         make_other().restore(tmp_path / "checkpoint")
@@ -229,8 +229,8 @@ def test_the_message_says_what_differs_and_no_more(make_other: Any, differences:
     assert len(message) < 200
 
 
-def test_numbers_that_were_assigned_come_back(tmp_path: Path) -> None:
-    """A trainer that began alike takes over what was assigned since: numbers, pairs and schedules."""
+def test_assigned_numbers_are_restored(tmp_path: Path) -> None:
+    """A trainer with the same initial arguments takes over later assignments: numbers, pairs and schedules."""
     trainer = fit(make_trainer("adam"), 2)
     trainer.optimizer.lr = schedules.Cosine(0.05, steps=40)
     trainer.optimizer.betas = (0.8, schedules.Exponential(0.9, 0.999))
@@ -240,7 +240,7 @@ def test_numbers_that_were_assigned_come_back(tmp_path: Path) -> None:
         resumed.restore(tmp_path / "checkpoint")
         assert repr(resumed.optimizer) == repr(trainer.optimizer)
         assert fit(resumed, 3).model.parameters.tobytes() == trainer.model.parameters.tobytes()
-    resumed.save(tmp_path / "again")  # the trainer that began otherwise: from now on as the first one
+    resumed.save(tmp_path / "again")  # the trainer with other arguments: from now on like the first one
     again = make_trainer("adam")
     again.restore(tmp_path / "again")
     assert again.history == trainer.history
@@ -250,7 +250,7 @@ def test_numbers_that_were_assigned_come_back(tmp_path: Path) -> None:
 
 
 class Counter(nn.Callback):
-    """A user's own, with an array in its state."""
+    """User-defined, with an array in its state."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(3)
@@ -266,7 +266,7 @@ class Counter(nn.Callback):
         self.counts = np.array(state["counts"])
 
 
-def test_callbacks_go_on_by_class_and_order(tmp_path: Path) -> None:
+def test_callbacks_are_matched_by_class_and_order(tmp_path: Path) -> None:
     first, second, third = Counter(), nn.EarlyStopping("running_loss", patience=9), Counter()
     trainer = fit(make_trainer("adam"), 4, callbacks=[first, second, third])
     third.counts += 10
@@ -281,7 +281,7 @@ def test_callbacks_go_on_by_class_and_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [2, 4, 7])
 def test_early_stopping_goes_back_to_an_epoch_before_the_checkpoint(cut: int, tmp_path: Path) -> None:
-    """Targets are noise, so that the validation loss rises before long."""
+    """Targets are noise, so that the validation loss soon rises."""
     rng = np.random.default_rng(0)
     y, held_out = rng.integers(0, 3, 53), (rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
     kw: dict[str, Any] = {"epochs": 60, "batch_size": 16, "validation_data": held_out, "verbose": 0}
@@ -302,7 +302,7 @@ def go_on(trainer: nn.Trainer, path: Path) -> None:
     fit(trainer, 1, callbacks=[nn.EarlyStopping("running_loss")])
 
 
-def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
+def test_a_callback_that_cannot_continue(tmp_path: Path) -> None:
     trainer = fit(make_trainer("adam"), 2, callbacks=[nn.EarlyStopping("running_loss")])
     trainer.save(tmp_path / "good")
     for change, message in (
@@ -321,13 +321,13 @@ def test_a_callback_that_cannot_go_on(tmp_path: Path) -> None:
         fit(make_trainer("adam"), 1, callbacks=[early])
 
 
-def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_model_is_not_a_checkpoint(tmp_path: Path) -> None:
     make().save(tmp_path / "model")
     with pytest.raises(ValueError, match=r"checkpoint written by Trainer\.save.*'model'"):
         make_trainer("adam").restore(tmp_path / "model")
 
 
-# Files that are not what they should be.
+# Invalid files.
 
 
 def parts(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -385,7 +385,7 @@ def test_hostile_bytes(case: str, tmp_path: Path) -> None:
     assert_clear(tmp_path / "bad")
 
 
-def test_truncated_at_any_place(good: Path) -> None:
+def test_truncated_at_any_position(good: Path) -> None:
     content = good.read_bytes()
     bad = good.with_name("bad")
     for length in [*range(0, 64), *range(64, len(content), 97), len(content) - 1]:
@@ -396,7 +396,7 @@ def test_truncated_at_any_place(good: Path) -> None:
     nn.load(bad)
 
 
-def test_something_behind_the_end(good: Path) -> None:
+def test_bytes_after_the_end(good: Path) -> None:
     bad = good.with_name("bad")
     bad.write_bytes(good.read_bytes() + b"more")
     assert_clear(bad)
@@ -413,7 +413,7 @@ def test_safetensors_of_something_else(tmp_path: Path) -> None:
 
 
 def altered(good: Path, change: Any) -> Path:
-    """The file with its description changed."""
+    """The file with a changed description."""
     header, data = parts(good)
     about = json.loads(header["__metadata__"]["about"])
     result = change(about)
@@ -424,7 +424,7 @@ def altered(good: Path, change: Any) -> Path:
     return bad
 
 
-def test_the_description_as_it_is_can_be_read(good: Path) -> None:
+def test_the_unchanged_description_can_be_read(good: Path) -> None:
     assert np.array_equal(nn.load(altered(good, lambda about: None)).parameters, nn.load(good).parameters)
 
 
@@ -456,7 +456,7 @@ DAMAGED: dict[str, Any] = {
     "a layer of an unknown class": set_in("model", "layers", 0, "class", value="Convolution"),
     "a layer of a class that is none": set_in("model", "layers", 0, "class", value={"a": 1}),
     "a layer of Python's": set_in("model", "layers", 0, "class", value="object"),
-    "an unknown argument": set_in("model", "layers", 0, "colour", value=1),
+    "an unknown argument": set_in("model", "layers", 0, "color", value=1),
     "units that are text": set_in("model", "layers", 0, "units", value="6"),
     "no units": set_in("model", "layers", 0, "units", value=0),
     "other units": set_in("model", "layers", 0, "units", value=7),
@@ -563,10 +563,10 @@ def test_arrays_that_do_not_fit(array: str, change: str, good: Path) -> None:
 
 @settings(max_examples=150)
 @given(place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255), count=st.integers(1, 3))
-def test_changed_bytes_load_or_end_in_a_clear_error(
+def test_changed_bytes_load_or_raise_a_clear_error(
     place: float, value: int, count: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever a few bytes of the header are changed to, load gives a model or a ValueError."""
+    """With any change of a few bytes of the header, load gives a model or a ValueError."""
     path = tmp_path_factory.mktemp("bytes") / "bad"
     make().save(path)
     content = bytearray(path.read_bytes())
@@ -581,14 +581,14 @@ def test_changed_bytes_load_or_end_in_a_clear_error(
     assert model.parameters.size == make().parameters.size
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         nn.load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError):
         make().save(tmp_path / "nowhere" / "model")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises((OSError, ValueError), match=tmp_path.name):
         nn.load(tmp_path)
 
@@ -598,7 +598,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fails", ["replace", "fsync"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_the_old_file(
+def test_a_failed_write_keeps_the_old_file(
     fails: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(seed=1).save(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Output to what is no file to be replaced: pipes, devices, redirected streams, and streams of a narrow encoding."""
+"""Output to targets that are not regular files: pipes, devices, redirected streams, and streams of a limited encoding."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ print("after", file=say, flush=True)
 
 
 def run(path: str, to: Any) -> bytes:
-    """What the program writes to the stream that ``path`` is."""
+    """The output of the program to the stream ``path``."""
     error = "err" in path or path.endswith("2")
     streams = {"stderr" if error else "stdout": to, "stdout" if error else "stderr": subprocess.DEVNULL}
     done = subprocess.run([sys.executable, "-c", CODE, path], check=True, **streams)
@@ -46,7 +46,7 @@ def run(path: str, to: Any) -> bytes:
 
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "link to stdout"])
 def test_redirected_streams(path: str, tmp_path: Path) -> None:
-    """Whatever a shell made of the stream, what was written before and after is there too."""
+    """For every kind of redirection, output before and after is kept."""
     if path.startswith("link"):
         (tmp_path / "to").symlink_to("/dev/stdout")
         (tmp_path / "link").symlink_to("to")
@@ -66,12 +66,12 @@ def test_redirected_streams(path: str, tmp_path: Path) -> None:
         assert lines[0] == "epoch,running_loss,lr"
         assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
         assert nn.load(io.BytesIO(model)).parameters.size == 3
-    assert len(os.listdir(tmp_path)) == 1 + 2 * path.startswith(str(tmp_path))  # no file beside it
+    assert len(os.listdir(tmp_path)) == 1 + 2 * path.startswith(str(tmp_path))  # no other file in the folder
 
 
 @pytest.mark.parametrize("append", [False, True])
 def test_rows_in_a_named_pipe(append: bool, tmp_path: Path) -> None:
-    """One reader sees all rows; a new column brings another header, as nothing can be taken back."""
+    """One reader gets all rows; a new column causes another header, as the first cannot be rewritten."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     logger = nn.CSVLogger(pipe, append=append)
@@ -171,7 +171,7 @@ def test_commands_in_a_narrow_encoding(
         pytest.importorskip("sklearn")
     code, out, error = outputs(command, encoding)
     assert code == (2 if command in FAIL else 0), error
-    # What cannot be written is a question mark; all else is as in UTF-8.
+    # Characters that cannot be encoded are question marks; all others are as in UTF-8.
     _, wide, wide_error = outputs(command, "utf-8")
     assert out == wide.encode(encoding, "replace").decode(encoding)
     assert error == wide_error.encode(encoding, "replace").decode(encoding)

@@ -74,7 +74,7 @@ def test_surface_with_a_regularizer_is_loss_plus_penalty(regularizer: object) ->
 
 
 def test_the_minimum_of_what_was_minimized_is_where_training_ends() -> None:
-    """Of the loss alone it is not: the picture would seem to show a training that misses."""
+    """Of the loss alone it is not: training would seem to miss the minimum."""
     model = network()
     trainer = nn.Trainer(model, "softmax_cross_entropy", nn.second_order.LBFGS(), regularizer=nn.L2(0.05))
     start = model.parameters.copy()
@@ -88,7 +88,7 @@ def test_the_minimum_of_what_was_minimized_is_where_training_ends() -> None:
     assert np.unravel_index(plain.loss.argmin(), (11, 11)) != (5, 5)
 
 
-def test_pictures_with_the_same_limits_have_the_same_colors(tmp_path: Path) -> None:
+def test_plots_with_the_same_limits_have_the_same_colors(tmp_path: Path) -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot")
     surfaces = [loss_surface(network(), *DATA, "softmax_cross_entropy", extent=extent, points=5) for extent in (0.1, 3.0)]
     figure, axes = pyplot.subplots(1, 2)
@@ -104,7 +104,7 @@ def test_pictures_with_the_same_limits_have_the_same_colors(tmp_path: Path) -> N
     pyplot.close("all")
 
 
-def test_principal_plane_of_a_walk(rng: np.random.Generator) -> None:
+def test_principal_plane_of_a_trajectory(rng: np.random.Generator) -> None:
     plane, coordinates = np.linalg.qr(rng.normal(size=(17, 2)))[0].T, rng.normal(size=(20, 2)) * [5, 1]
     walk = 3.0 + coordinates @ plane + 1e-3 * rng.normal(size=(20, 17))
     directions, explained = principal_directions(walk)
@@ -114,7 +114,7 @@ def test_principal_plane_of_a_walk(rng: np.random.Generator) -> None:
     assert explained[0] > explained[1]
 
 
-def test_projection_and_picture(tmp_path: Path) -> None:
+def test_projection_and_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     model = network()
     walk = []

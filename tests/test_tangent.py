@@ -58,7 +58,7 @@ def test_activation_kernel(name: str, kw: dict[str, float], dtype: str, isa: str
 @each_dtype
 @pytest.mark.parametrize("name", kernels.ELEMENTWISE)
 def test_activation_kernel_of_extremes(name: str, dtype: str, isa: str, rng: np.random.Generator) -> None:
-    """Wherever a slope is 0 or 1 to the last bit, no product of 0 and ∞ makes a NaN."""
+    """Where a derivative is exactly 0 or 1, no product of 0 and ∞ gives NaN."""
     z = kernels.extremes(dtype).reshape(1, -1)
     z = z[:, np.abs(z[0]) <= 1e10]
     given = tuple(rng.choice([-1.0, 1.0], (3, *z.shape)).astype(dtype))
@@ -153,7 +153,7 @@ def test_every_tangent_kernel_is_covered() -> None:
     """Each activation and each loss has one: the cases above come from the tables of their kernels."""
     ours = {f"{name}_tangent_backward" for name in kernels.ACTIVATIONS} | {f"{name}_tangent" for name in kernels.LOSSES}
     ours |= {f"dense_tangent_{name}" for name in ("forward", "backward_input", "backward_weight")}
-    elsewhere = (  # in test_tangent_normalisation.py, test_tangent_layers.py, test_tangent_recurrent.py
+    elsewhere = (  # in test_tangent_normalization.py, test_tangent_layers.py, test_tangent_recurrent.py
         "batch_norm", "group_norm", "rms_norm", "weight_norm", "simple_rnn", "gru", "dense_steps",
     )  # fmt: skip
     on_rows = {name for name in _kernels.op_names() if _kernels.op_table().declaration(name).sizes == ("width",)}
@@ -237,11 +237,11 @@ def net(hidden: list[nn.Layer], seed: int = 3, width: int = 3, dtype: str = "flo
     return model
 
 
-@pytest.mark.parametrize("place", layers.NEIGHBOURS)
+@pytest.mark.parametrize("place", layers.NEIGHBORS)
 @layers.each_activation
 def test_products_by_differences(activation: str, place: str, rng: np.random.Generator) -> None:
-    """H v, G v, J v and Jᵀ u of every activation, in every place of a network."""
-    model = nn.Sequential(layers.NEIGHBOURS[place](layers.MAKE[activation]), input_shape=4, dtype="float64", seed=3)
+    """H v, G v, J v and Jᵀ u of every activation, at every position of a network."""
+    model = nn.Sequential(layers.NEIGHBORS[place](layers.MAKE[activation]), input_shape=4, dtype="float64", seed=3)
     X = rng.standard_normal((ROWS, 4))
     if not model.parameters.size:
         with pytest.raises(ValueError, match="model must have parameters"):
@@ -273,7 +273,7 @@ def test_products_of_every_loss(loss: str, kind: str, rng: np.random.Generator) 
     targets = LOSSES[loss]().targets(y, 4, np.float64)
     d, name = targets.array, loss + "_labels" * (targets.labels and not targets.one_hot)
     if targets.one_hot:
-        off, on = LOSSES[loss].off_on
+        off, on = LOSSES[loss].one_hot_values
         d = off + (on - off) * np.eye(4)[d]
     want = np.einsum("rjn,rj->n", J, getattr(reference, f"{name}_tangent")(ty, out, d))
     np.testing.assert_allclose(model.gauss_newton_product(X, y, loss, v), want, rtol=1e-10, atol=1e-12)
@@ -369,7 +369,7 @@ def test_logistic_regression(rng: np.random.Generator) -> None:
 
 
 def test_gauss_newton_is_not_the_hessian_of_a_curved_net(rng: np.random.Generator) -> None:
-    """The mutant of the comparisons above: leaving the network's own curvature out must show."""
+    """The mutant of the comparisons above: omitting the network's own curvature must be detected."""
     model, X, y = curvature_problem(rng)
     v = rng.standard_normal(model.parameters.size)
     H, G = model.hessian_vector_product, model.gauss_newton_product
@@ -394,7 +394,7 @@ def test_regularizers_take_part(rng: np.random.Generator) -> None:
 # Operators.
 
 
-def test_operators_speak_scipy(rng: np.random.Generator) -> None:
+def test_operators_are_scipy_linear_operators(rng: np.random.Generator) -> None:
     from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg, eigsh
 
     model, X, y = curvature_problem(rng)
@@ -435,7 +435,7 @@ def test_many_vectors_have_the_bits_of_one(rng: np.random.Generator) -> None:
     assert model.hessian_vector_product(X, y, "softmax_cross_entropy", V[:0]).shape == (0, model.parameters.size)
 
 
-def test_operator_follows_the_parameters_and_leaves_the_model_alone(rng: np.random.Generator) -> None:
+def test_operator_follows_the_parameters_and_does_not_change_the_model(rng: np.random.Generator) -> None:
     model, X, y = curvature_problem(rng)
     v = rng.standard_normal(model.parameters.size)
     H, other = (HessianOperator(model, data, y, "softmax_cross_entropy") for data in (X, X[::-1].copy()))
@@ -471,7 +471,7 @@ def test_every_instruction_set(isa: str, rng: np.random.Generator, monkeypatch: 
     assert_relative(got, want, 1e-13)
 
 
-def test_a_large_batch_goes_in_chunks(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_batch_is_processed_in_chunks(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     model, X, y = curvature_problem(rng, rows=200)
     v, u = rng.standard_normal(model.parameters.size), rng.standard_normal(600)
 
@@ -489,11 +489,11 @@ def test_a_large_batch_goes_in_chunks(rng: np.random.Generator, monkeypatch: pyt
     assert linearization.chunk_rows(model, 130) == 44
     for got, want in zip(everything(), at_once, strict=True):
         assert_relative(got, want, 1e-14)
-    monkeypatch.setattr(type(model.layers[1]), "couples_rows", True)
+    monkeypatch.setattr(type(model.layers[1]), "batch_dependent", True)
     assert linearization.chunk_rows(model, 200) == 200
 
 
-# What goes wrong.
+# Errors.
 
 
 class Square(nn.Layer):
@@ -511,7 +511,7 @@ def log_cosh(y: Array, d: Array) -> tuple[Array, Array]:
     return np.log(np.cosh(y - d)).sum(axis=1), np.tanh(y - d)
 
 
-def test_what_cannot_be_differentiated_twice(rng: np.random.Generator) -> None:
+def test_layers_that_cannot_be_differentiated_twice(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((5, 4)), rng.standard_normal((5, 3))
     model = net([nn.Dense(3), Square(name="squared")])
     v = np.ones(model.parameters.size)

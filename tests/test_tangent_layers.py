@@ -1,4 +1,4 @@
-"""The R-operator through weight normalisation and a penalty on activations; and which layers have it at all."""
+"""The R-operator through weight normalization and a penalty on activations; and the layers that support it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run_tiles(
 
 
 def weight_terms(v: Array, g: Array, tv: Array, tg: Array) -> tuple[Array, Array, Array]:
-    """The sizes of what R{w}, R{dv}, R{dg} are sums of, for dw and tdw of size 1: all signs taken away."""
+    """The sums of the absolute terms of R{w}, R{dv}, R{dg}, for dw and tdw of size 1."""
     v, tv, g, tg = np.abs(v), np.abs(tv), np.abs(g)[:, None], np.abs(tg)[:, None]
     norm = np.linalg.norm(v, axis=1, keepdims=True)
     p = (v * tv).sum(axis=1, keepdims=True) / norm**2
@@ -181,7 +181,7 @@ def test_products_against_torch(name: str, rng: np.random.Generator, torch: Any)
     assert_relative(model.gauss_newton_product(X, y, "softmax_cross_entropy", v), want.numpy(), 1e-10)
 
 
-def test_the_length_of_a_direction_does_not_count(rng: np.random.Generator) -> None:
+def test_the_length_of_a_direction_does_not_matter(rng: np.random.Generator) -> None:
     """l does not depend on ‖v‖: along v the gradient is 0, and R of that says H v = −∂l/∂v."""
     model = nn.Sequential([nn.WeightNorm(nn.Dense(5)), nn.Tanh(), nn.Dense(3)], input_shape=4, dtype="float64")
     X, y = rng.standard_normal((20, 4)), rng.integers(0, 3, 20)
@@ -217,7 +217,7 @@ SECOND_ORDER = [nn.second_order.AdaptiveDampedNewton, nn.second_order.TruncatedN
 
 @pytest.mark.parametrize("optimizer", SECOND_ORDER)
 def test_second_order_training(optimizer: Callable[[], Any], rng: np.random.Generator) -> None:
-    """A student that begins beside its teacher finds it in a few steps, as first order would not."""
+    """A student initialized near its teacher converges in a few steps, unlike with first-order methods."""
     layers = [nn.WeightNorm(nn.Dense(3)), nn.Tanh(), nn.WeightNorm(nn.Dense(2))]
     model, X = nn.Sequential(layers, input_shape=3, dtype="float64", seed=1), rng.standard_normal((60, 3))
     y = model.predict(X)
@@ -253,7 +253,7 @@ def test_every_layer_has_products_unless_it_is_random(name: str, rng: np.random.
 
 
 @pytest.mark.parametrize("name", [*NOISE, *WEIGHT_NOISE])
-def test_noise_of_strength_0_is_none(name: str, rng: np.random.Generator) -> None:
+def test_noise_of_strength_0_has_no_effect(name: str, rng: np.random.Generator) -> None:
     check_layer(LAYERS[name](*([2] if name in WEIGHT_NOISE else []), 0.0), (4,), rng)
     if name == "dropout":
         check_layer(nn.Dropout(0.0, scale="test"), (4,), rng)

@@ -33,7 +33,7 @@ def assert_close(got: Array, want: Array, what: str) -> None:
 
 
 def cell_inputs(cell: str, size: tuple[int, int, int], rng: np.random.Generator, dtype: str) -> dict[str, Array]:
-    """What the passes leave, in float64 and then rounded; and tangents."""
+    """The results of the passes, in float64 and then rounded; and tangents."""
     rows, steps, units = size
     outputs = GATES[cell] * units
     a, ta = rng.standard_normal((2, rows, steps, outputs))
@@ -67,7 +67,7 @@ def check_cell(cell: str, size: tuple[int, int, int], sequences: bool, dtype: st
     rows, steps, units = size
     given = cell_inputs(cell, size, np.random.default_rng(size), dtype)
     d = {name: array.astype(np.float64) for name, array in given.items()}
-    if not sequences:  # the steps before the last get nothing from outside
+    if not sequences:  # steps before the last get no upstream gradient
         d["dh"][:, :-1] = d["tdh"][:, :-1] = 0
     options: dict[str, Any] = {
         "dtype": dtype, "rows": rows, "isa": isa, "sizes": (units, steps, sequences, True, 1, 2), "constants": (0.0,),
@@ -284,8 +284,8 @@ def test_every_instruction_set(cell: str, isa: str, rng: np.random.Generator, mo
 
 
 @each_cell
-def test_a_large_batch_goes_in_chunks(cell: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long sequences count: the states of every step are held, whatever comes out at the end."""
+def test_a_large_batch_is_processed_in_chunks(cell: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long sequences need more memory: the states of every step are stored, even if only the last is the output."""
     model, X, y = problem(cell, "on the data", rng, rows=200)
     v = rng.standard_normal(model.parameters.size)
     at_once = model.hessian_vector_product(X, y, "squared_error", v)
@@ -299,7 +299,7 @@ def test_a_large_batch_goes_in_chunks(cell: str, rng: np.random.Generator, monke
 
 @each_cell
 def test_second_order_training(cell: str, rng: np.random.Generator) -> None:
-    """A student that begins beside its teacher finds it in a few steps, though H is singular: a GRU's b and c add up."""
+    """A student initialized near its teacher converges in a few steps; H is singular, as a GRU's b and c add up."""
     model = nn.Sequential([CELLS[cell](3), nn.Dense(2)], input_shape=(4, 2), dtype="float64", seed=1)
     X = rng.standard_normal((80, 4, 2))
     y, theta = model.predict(X), model.parameters + 0.1 * rng.standard_normal(model.parameters.size)

@@ -31,7 +31,7 @@ def _threads_as_before() -> Iterator[None]:
 
 
 def all_bits() -> dict[str, str]:
-    """What `train` gives for each number of threads."""
+    """The result of `train` for each number of threads."""
     bits = {}
     for threads in (1, 2, 3, 4, 5):
         nn.set_num_threads(threads)
@@ -46,8 +46,8 @@ def assert_alike(bits: dict[str, str]) -> None:
 
 
 @each_dtype
-def test_the_training_runs_on_threads_at_all(dtype: str) -> None:
-    """What the tests here train is above the size from which a program uses threads, and it learns."""
+def test_the_training_runs_on_several_threads(dtype: str) -> None:
+    """The network of these tests is large enough for several threads, and it learns."""
     digest, trainer = train(dtype)
     compiled = [program.compiled for program in trainer._compiled.values()]
     assert compiled
@@ -107,7 +107,7 @@ def test_two_models_train_at_the_same_time(dtype: str) -> None:
 
 
 def count_wrong_predictions() -> int:
-    """Four threads ask one model for the outputs of four inputs: how many of 1200 answers are wrong."""
+    """Four threads predict four inputs with one model: how many of 1200 results are wrong."""
     model = nn.Sequential([nn.Dense(64), nn.ReLU(), nn.Dense(2)], input_shape=16)
     inputs = [np.random.default_rng(n).standard_normal((200, 16)).astype(np.float32) for n in range(4)]
     want = [model.predict(X) for X in inputs]
@@ -126,7 +126,7 @@ def count_wrong_predictions() -> int:
 
 
 def test_one_model_predicts_in_several_threads() -> None:
-    """Each call gets the output for its own rows. In a process of its own, which a wrong address would end."""
+    """Each call gets the output for its own rows. In a separate process, which an invalid address would end."""
     result = run_python("import test_threads; print(test_threads.count_wrong_predictions())")
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["0"]

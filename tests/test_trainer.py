@@ -34,7 +34,7 @@ def data(rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def fit(model: nn.Sequential, data: tuple[Array, Array], optimizer: Any = "adam", **kw: Any) -> nn.Trainer:
-    """Train quietly; what is not an argument of the trainer is one of fit."""
+    """Train silently; other keyword arguments go to fit."""
     own = {name: kw.pop(name) for name in ("regularizer", "clip", "metrics", "seed") if name in kw}
     trainer = nn.Trainer(model, kw.pop("loss", "softmax_cross_entropy"), optimizer, **own)
     trainer.fit(*data, **{"verbose": 0, "epochs": 4, "batch_size": 16} | kw)
@@ -64,7 +64,7 @@ def test_in_sequence_against_a_numpy_loop(name: str, data: tuple[Array, Array]) 
 @each_optimizer
 @pytest.mark.parametrize("per", ["step", "epoch"])
 def test_schedule_of_the_learning_rate(name: str, per: str, data: tuple[Array, Array]) -> None:
-    """Four steps an epoch (53 rows in batches of 16)."""
+    """Four steps per epoch (53 rows in batches of 16)."""
     unit = {"step": 1, "epoch": 4}[per]
     model = make()
     want, _ = numpy_training(name, model.parameters, data, lr=lambda t: 0.1 * 0.8 ** (t // unit))
@@ -72,7 +72,7 @@ def test_schedule_of_the_learning_rate(name: str, per: str, data: tuple[Array, A
     assert np.allclose(model.parameters, want, rtol=RTOL, atol=RTOL)
 
 
-def test_a_rate_that_is_assigned_counts_from_then_on(data: tuple[Array, Array]) -> None:
+def test_an_assigned_rate_takes_effect(data: tuple[Array, Array]) -> None:
     model = make()
     trainer = fit(model, data, nn.SGD(lr=0.05), epochs=2)
     trainer.optimizer.lr = 0.01
@@ -110,12 +110,12 @@ def test_regularizers(kind: str, name: str, data: tuple[Array, Array]) -> None:
     assert end["loss"] == pytest.approx(numpy_gradient(model.parameters, *data)[0] + end["penalty"], rel=1e-12)
     assert history["loss"][-1] == end["loss"]
     assert history["penalty"][-1] == end["penalty"]
-    # l1 and l2 are not small beside the loss: each shows in both
+    # l1 and l2 are not small compared with the loss: each affects both
     assert history["running_penalty"][0] > 0.01 * history["running_loss"][0]
 
 
 def test_the_running_penalty_is_that_of_the_steps(data: tuple[Array, Array]) -> None:
-    """Weights grow from 0 along a rate so small that they stay; the penalty of the first step is that of the start."""
+    """Weights start at 0 and barely change; the penalty of the first step is that of the start."""
     model = make()
     start = nn.L2(2.0).value(model)
     trainer = fit(model, data, nn.SGD(lr=1e-300), regularizer=nn.L2(2.0), epochs=1)
@@ -139,7 +139,7 @@ CLIPS: dict[str, tuple[nn.optimizers.clipping.Clipping, Callable[[Array], Array]
 @pytest.mark.parametrize("regularized", [False, True])
 @pytest.mark.parametrize("kind", CLIPS)
 def test_clipping(kind: str, regularized: bool, data: tuple[Array, Array]) -> None:
-    """The penalty's gradient is in what is clipped."""
+    """The gradient that is clipped includes the penalty's."""
     clip, numpy_clip = CLIPS[kind]
     strength = 0.3 if regularized else 0.0
     changed = []
@@ -160,7 +160,7 @@ def test_clipping(kind: str, regularized: bool, data: tuple[Array, Array]) -> No
 
 @pytest.mark.parametrize("kind", CLIPS)
 def test_history_of_clipping(kind: str, data: tuple[Array, Array]) -> None:
-    """The mean norm before the clip, the penalty's gradient in it, and the share of the steps in which it acted."""
+    """The mean norm before clipping, penalty included, and the fraction of steps that were clipped."""
     clip, numpy_clip = CLIPS[kind]
     norms, acted = [], []
 
@@ -181,7 +181,7 @@ def test_history_of_clipping(kind: str, data: tuple[Array, Array]) -> None:
 
 
 def test_history_of_hyper_parameters(data: tuple[Array, Array]) -> None:
-    """Four steps an epoch: what counts is the last one. Constants have no column, but for the rate."""
+    """Four steps per epoch: the last one is reported. Constants have no column, except the learning rate."""
     rate, beta = schedules.Exponential(0.1, gamma=0.9), schedules.PiecewiseConstant([2], [0.9, 0.95], per="epoch")
     trainer = fit(make(), data, nn.Adam(lr=rate, betas=(0.8, beta)), epochs=3)
     history = trainer.history
@@ -194,7 +194,7 @@ def test_history_of_hyper_parameters(data: tuple[Array, Array]) -> None:
     assert fit(make(), data, nn.Rprop(), batch_size=53).history.columns == ["running_loss"]
 
 
-# What is assigned after a fit counts from then on, and nothing else does.
+# Assignments after a fit take effect from then on.
 
 
 def test_a_loss_a_penalty_and_a_clip_may_be_assigned(data: tuple[Array, Array]) -> None:
@@ -229,7 +229,7 @@ def test_a_loss_a_penalty_and_a_clip_may_be_assigned(data: tuple[Array, Array]) 
     assert (trainer.loss.name, trainer.regularizer, trainer.clip) == ("squared_error", None, None)
 
 
-# How many steps run in one call does not matter.
+# The number of steps per call does not matter.
 
 
 @each_optimizer
@@ -237,7 +237,7 @@ def test_a_loss_a_penalty_and_a_clip_may_be_assigned(data: tuple[Array, Array]) 
 def test_same_bits_however_the_steps_are_grouped(
     name: str, seconds: float, data: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One step a call, a few, or the whole training."""
+    """One step per call, a few, or the whole training."""
     lr = schedules.Exponential(0.1, gamma=0.97)
     kw: dict[str, Any] = {"regularizer": nn.L2(1e-3), "clip": nn.ClipGlobalNorm(0.3), "epochs": 12, "batch_size": 5}
     want = fit(make(), data, OPTIMIZERS[name](lr), exact_loss=True, **kw)
@@ -371,7 +371,7 @@ def test_running_columns_are_means_while_the_parameters_change(data: tuple[Array
 
 
 def test_evaluate_is_the_mean_over_the_examples(rng: np.random.Generator) -> None:
-    """Also over more rows than are taken at a time, the last part a small one."""
+    """Also over more rows than one pass takes, the last part being small."""
     model = make()
     X, labels = rng.standard_normal((1100, INPUTS)), rng.integers(0, OUTPUTS, 1100)
     trainer = nn.Trainer(model, "softmax_cross_entropy", metrics=["accuracy"])
@@ -395,7 +395,7 @@ def test_evaluate_changes_nothing(data: tuple[Array, Array]) -> None:
 
 
 def test_early_stopping_restores_the_best(rng: np.random.Generator) -> None:
-    """Noise as targets: what is learned from it makes the validation loss worse."""
+    """Targets are noise: learning it makes the validation loss worse."""
     X, y = rng.standard_normal((30, INPUTS)), rng.standard_normal((30, OUTPUTS))
     held_out = rng.standard_normal((200, INPUTS)), rng.standard_normal((200, OUTPUTS))
     trainer = nn.Trainer(make(), "squared_error", nn.Adam(lr=0.05))
@@ -488,7 +488,7 @@ def test_partial_fit_in_batches_is_an_epoch_in_sequence(name: str, data: tuple[A
 
 
 def test_partial_fit_follows_a_drifting_target(rng: np.random.Generator) -> None:
-    """B4: the slope turns from 1 to −1; a model that is fed the newest data turns with it."""
+    """B4: the slope changes from 1 to −1; a model trained on the newest data follows it."""
     model = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64", seed=0)
     trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.2))
     errors = []
@@ -502,9 +502,7 @@ def test_partial_fit_follows_a_drifting_target(rng: np.random.Generator) -> None
 # Verbosity.
 
 
-def test_progress_goes_to_stderr_and_not_at_all_if_silent(
-    data: tuple[Array, Array], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_goes_to_stderr_unless_silent(data: tuple[Array, Array], capsys: pytest.CaptureFixture[str]) -> None:
     fit(make(), data, verbose=0)
     out, err = capsys.readouterr()
     assert out == err == ""

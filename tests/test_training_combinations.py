@@ -1,4 +1,4 @@
-"""Features combined in one training; each alone is tested in a file of its own."""
+"""Features combined in one training; each has its own tests elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_recurrent_layers_in_company(dtype: str, tmp_path: Path) -> None:
+def test_recurrent_layers_combined_with_others(dtype: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((201, 6, 4)), rng.integers(0, 3, 201)
     fit = {"batch_size": 100, "last_batch": "merge", "verbose": 0}
@@ -143,7 +143,7 @@ def test_two_models_in_two_threads() -> None:
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
-def test_lr_find_leaves_everything_alone(wrap: str) -> None:
+def test_lr_find_changes_nothing(wrap: str) -> None:
     X, y = classes()
     trainer, other = everything(wrap, "batch norm"), everything(wrap, "batch norm")
     for t in (trainer, other):
@@ -186,12 +186,12 @@ def test_divergence_leaves_finite_numbers(layers: str, wrap: str, weights: bool)
     assert np.isfinite(model.forward(X)).all()
 
 
-# ---- what wraps an optimizer leaves its way alone
+# ---- wrappers do not change the trajectory of an optimizer
 
 
 @pytest.mark.parametrize("regularizer", [nn.ProximalL1(0.01), nn.ElasticNet(0.01, 0.02), {"dense_1": nn.ProximalL1(0.02)}])
 @pytest.mark.parametrize("inner", ["nesterov", "adam", "momentum", "adagrad"])
-def test_averages_change_no_bit_of_the_way(regularizer: Any, inner: str) -> None:
+def test_averages_change_no_bit_of_the_trajectory(regularizer: Any, inner: str) -> None:
     X, y = classes()
     wraps: list[Callable[[Any], Any]] = [lambda opt: opt, WRAPS["ema"], WRAPS["polyak"]]
     trainers = []
@@ -213,7 +213,7 @@ def same_way(plain: nn.Trainer, averaged: nn.Trainer) -> None:
     assert plain.history == averaged.history
 
 
-def test_ema_is_the_mean_of_what_steps_left() -> None:
+def test_ema_is_the_mean_of_the_iterates() -> None:
     X, y = classes(80)
     trainer = nn.Trainer(
         everything("ema", "batch renorm", "float64").model, "softmax_cross_entropy", nn.EMA(nn.Nesterov(lr=0.05), decay=0.8),
@@ -257,7 +257,7 @@ def test_wrapped_full_batch_optimizers_say_what_they_need(name: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", [None, "importance_sampling", "largest_loss_first"])
-def test_recurrent_divergence_and_going_on(sampler: str | None, tmp_path: Path) -> None:
+def test_recurrent_divergence_and_continuing(sampler: str | None, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((40, 6, 4)), rng.integers(0, 3, 40)
     trainer = recurrent_trainer()

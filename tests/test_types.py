@@ -1,4 +1,4 @@
-"""What type checkers say of programs that use nncore: nothing of correct ones, and an error where there is one."""
+"""Type checkers on programs that use nncore: no errors in correct ones, and each error in wrong ones."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ history: dict[str, str] = trainer.fit([[0.0, 0.0]], [[1.0, 1.0, 1.0]])  # error
 """
 
 
-NO_TYPE = {"X", "y", "bounds", "constraints", "options"}  # data, and what is SciPy's
+NO_TYPE = {"X", "y", "bounds", "constraints", "options"}  # data, and arguments of SciPy
 CODE = {
     "PerLayer": 'penalties={"dense_1": nn.L2(0.1)}', "WeightNorm": "layer=nn.Dense(3)", "LossMetric": "loss=nn.Huber(2.0)",
     "ConditioningMonitor": "X=[[0.5]], y=[[0.5]]",
@@ -240,7 +240,7 @@ def made() -> Iterator[tuple[str, str, list[str]]]:
     """Each class of the registries: a name, code that makes an object, and the fields that have a type."""
     for cls in (cls for cls in configuration.CLASSES if issubclass(cls, fields.Sealed)):
         code = CODE.get(cls.__name__) or ", ".join(f"{k}={v!r}" for k, v in configuration.arguments(cls).items())
-        free = [field for field in fields._fields(cls) if not isinstance(field, fields.Fixed)]  # of the rest a run tells
+        free = [field for field in fields._fields(cls) if not isinstance(field, fields.Fixed)]  # others: checked at run time
         names = [field.name for field in free if field.name not in NO_TYPE and not field.name.startswith("_")]
         pairs = [name for name in dir(cls) if isinstance(getattr(cls, name), fields.Pair)]
         where = "second_order" if "second_order" in cls.__module__ else cls.__module__.split(".")[1]
@@ -252,13 +252,13 @@ IMPORTS = "".join(f"import {name}\n" for name in MODULES) + "import nncore as nn
 
 
 def fields_right() -> str:
-    """What was read from a field may be assigned to it."""
+    """A value read from a field may be assigned to it."""
     lines = [f"{name} = {code}\n" + "".join(f"{name}.{f} = {name}.{f}\n" for f in own) for name, code, own in made()]
     return IMPORTS + "".join(lines)
 
 
 def fields_wrong() -> str:
-    """Something else may not, nor may anything be assigned to an attribute that there is not."""
+    """Other values may not, nor may unknown attributes be assigned."""
     lines = []
     for name, code, own in made():
         lines += [f"{name} = {code}\n", f"{name}.misspelled = 1  # error\n"]
@@ -291,7 +291,7 @@ def test_the_right_programs_run(name: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_the_wrong_lines_are_some() -> None:
+def test_there_are_wrong_lines() -> None:
     assert len([name for name, _ in ERRORS if name == "wrong"]) > 40
     assert len([name for name, _ in ERRORS if name == "fields_wrong"]) > 300
     assert {name for name, _ in ERRORS} == {"wrong", "fields_wrong"}
@@ -326,7 +326,7 @@ def test_pyright(folder: Path) -> None:
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 def test_the_stub_of_the_compiled_module() -> None:
-    """It says what is compiled; names that only tests use are missing from it."""
+    """It matches the compiled module, except for names that only tests use."""
     options = ["--ignore-missing-stub", "--ignore-disjoint-bases", "--concise", "nncore._kernels.program"]
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""What users write in Python cannot spoil the library's arrays, and what it returns is looked at."""
+"""User-defined Python code cannot corrupt the library's arrays, and its results are checked."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 class Scale(nn.Layer):
-    """y = s ⊙ x; the methods are exchanged by the tests."""
+    """y = s ⊙ x; the tests replace its methods."""
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         self.add_parameter("s", input_shape, nn.initializers.Constant(1.5))
@@ -38,7 +38,7 @@ def squared(y: Array, d: Array) -> tuple[Array, Array]:
     return 0.5 * ((y - d) ** 2).sum(axis=1), y - d
 
 
-def test_the_layer_is_right() -> None:
+def test_the_layer_is_correct() -> None:
     expected = gradient(Scale())
     model = nn.Sequential([nn.Dense(4), nn.Tanh(), Scale(), nn.Dense(1)], 3, dtype="float64", seed=0)
     X, y = np.random.default_rng(0).normal(size=(12, 3)), np.ones(12)
@@ -91,7 +91,7 @@ each_wrong = pytest.mark.parametrize("wrong", WRONG)
 
 
 @each_wrong
-def test_what_forward_returns(wrong: str) -> None:
+def test_invalid_results_of_forward(wrong: str) -> None:
     spoil, error = WRONG[wrong]
 
     class Wrong(Scale):
@@ -103,7 +103,7 @@ def test_what_forward_returns(wrong: str) -> None:
 
 
 @each_wrong
-def test_what_backward_returns(wrong: str) -> None:
+def test_invalid_results_of_backward(wrong: str) -> None:
     spoil, error = WRONG[wrong]
 
     class Wrong(Scale):
@@ -116,7 +116,7 @@ def test_what_backward_returns(wrong: str) -> None:
 
 @each_wrong
 @pytest.mark.parametrize("which", [0, 1])
-def test_what_a_loss_returns(wrong: str, which: int) -> None:
+def test_invalid_results_of_a_loss(wrong: str, which: int) -> None:
     spoil, error = WRONG[wrong]
 
     def loss(y: Array, d: Array) -> tuple[Array, Array]:
@@ -129,7 +129,7 @@ def test_what_a_loss_returns(wrong: str, which: int) -> None:
 
 
 @each_wrong
-def test_what_an_initializer_returns(wrong: str) -> None:
+def test_invalid_results_of_an_initializer(wrong: str) -> None:
     spoil, error = WRONG[wrong]
 
     def initializer(shape: tuple[int, ...], rng: Any, dtype: Any) -> Any:
@@ -148,7 +148,7 @@ def test_an_initializer_returns_finite_numbers(bad: float) -> None:
         nn.Sequential([nn.Dense(4, weight_init=initializer)], input_shape=3)
 
 
-def test_what_build_returns() -> None:
+def test_invalid_results_of_build() -> None:
     class Wrong(nn.Layer):
         def build(self, input_shape: tuple[int, ...]) -> Any:
             return None

@@ -1,4 +1,4 @@
-"""Losses of users that derive from nncore's own: ops read the same numbers whatever their form, or refuse them."""
+"""User-defined losses derived from nncore's own: ops read the same numbers in any form, or refuse them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def derived(cls: type[losses.Loss], convert: Any) -> losses.Loss:
 
 
 def results(dtype: str, X: Array, y: Array, loss: losses.Loss) -> list[Any]:
-    """What each of the ways to a program makes of the targets."""
+    """The targets by each kind of program."""
     m = model(dtype)
     trainer = nn.Trainer(m, loss, nn.SGD(lr=0.1), metrics=[loss])
     first = [*m.loss_and_gradient(X, y, loss), trainer.evaluate(X, y)["loss"]]
@@ -83,7 +83,7 @@ def test_rows_that_cannot_be_read(name: str, form: str, rng: np.random.Generator
     for way in ways:
         m = model("float32")
         before = m.parameters.copy()
-        with pytest.raises(ValueError, match=r"^\w+ must make of y integer labels \(n,\), or rows of numbers \(n, 3\)"):
+        with pytest.raises(ValueError, match=r"^\w+ must convert y to integer labels \(n,\), or rows of numbers \(n, 3\)"):
             way(m)
         assert np.array_equal(m.parameters, before)
 
@@ -110,5 +110,5 @@ def test_labels_for_an_op_that_reads_rows(name: str, rng: np.random.Generator) -
 
     X, y = data(rng)
     loss = type("Labels", (losses.LOSSES[name],), {"targets": targets})()
-    with pytest.raises(TypeError, match=f"^Labels must make of targets what op {name} reads, got labels$"):
+    with pytest.raises(TypeError, match=f"^Labels must convert targets to the form that op {name} reads, got labels$"):
         model("float32").loss_and_gradient(X, y.argmax(axis=1), loss)

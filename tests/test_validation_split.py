@@ -1,4 +1,4 @@
-"""What ``validation_split`` holds back."""
+"""The rows that ``validation_split`` holds out."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 def split_seen(y: Array, n_outputs: int, loss: str, **kw: Any) -> tuple[Array, Array]:
-    """Row numbers that a fit with ``validation_split`` trained on, and those it held back."""
+    """Row numbers that a fit with ``validation_split`` trained on, and those it held out."""
     trained: set[int] = set()
     held_back: set[int] = set()
 

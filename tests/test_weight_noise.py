@@ -1,4 +1,4 @@
-"""Dense layers with noisy weights: kernels beside their twins, moments, gradients with the noise held, training."""
+"""Dense layers with noisy weights: kernels against their twins, moments, gradients with the noise held, training."""
 
 from collections.abc import Callable
 from functools import cache
@@ -42,7 +42,7 @@ def weights(rng: np.random.Generator, *shape: int) -> Array:
     return w + np.copysign(0.05, w)
 
 
-# Kernels beside their twins.
+# Kernels against their twins.
 
 # op: (constants of the kernel, positional arguments of the twin), several of each
 SHAKEOUT = [(rate, c) for rate in (0.0, 0.3, 0.9) for c in (0.0, 0.25)]
@@ -114,7 +114,7 @@ def inputs(rng: np.random.Generator, size: tuple[int, int, int], dtype: str) -> 
 
 
 def assert_close(got: Array, want: Array, terms: Array | float, dtype: str) -> None:
-    """``terms``: of what size the numbers are whose sum or difference it is."""
+    """``terms``: the size of the terms whose sum or difference it is."""
     error = np.abs(got - want)
     assert (error <= RTOL[dtype] * (np.abs(want) + terms)).all(), (error / (np.abs(want) + terms)).max()
 
@@ -123,7 +123,7 @@ def assert_close(got: Array, want: Array, terms: Array | float, dtype: str) -> N
 def expected(
     name: str, options: tuple[float, ...], size: tuple[int, int, int], dtype: str, biased: bool
 ) -> tuple[Array, Array]:
-    """What the twins make of the inputs of `check`, the same on every instruction set."""
+    """The results of the twins for the inputs of `check`, the same on every instruction set."""
     dy, x, W, b = inputs(np.random.default_rng(1), size, dtype)
     return twins(name, options, dy, x, W, b if biased else None)
 
@@ -198,7 +198,7 @@ def test_same_bits_on_any_number_of_threads(name: str, dtype: str, isa: str) -> 
     assert made[0] == made[1] == made[2]
 
 
-def test_slope_of_the_spread(rng: np.random.Generator) -> None:
+def test_derivative_of_the_spread(rng: np.random.Generator) -> None:
     w = weights(rng, 50)
     for sigma, gamma, lam in WHITEOUT:
         h = 1e-6
@@ -253,7 +253,7 @@ def test_moments_of_gaussian_weight_noise(rng: np.random.Generator) -> None:
     assert_moments(moments(nn.GaussianWeightNoise(DRAWS, 0.3), x, w, 0.4, seed=2), x @ w + 0.4, 0.09 * (x**2).sum())
 
 
-def test_noise_is_drawn_anew_in_each_step(rng: np.random.Generator) -> None:
+def test_noise_is_redrawn_in_each_step(rng: np.random.Generator) -> None:
     """Over 4000 steps a single unit has the moments that many units have in one step."""
     x, w = rng.normal(size=6), weights(rng, 6)
     model = nn.Sequential([nn.Shakeout(1, 0.3, 0.2)], input_shape=6, dtype="float64")
@@ -305,7 +305,7 @@ def torch_noisy(noise: str, torch: Any, W: Any, b: Any, layer: int) -> tuple[Any
     if noise == "gaussian_weight_noise":
         return W + 0.3 * e, b
     sigma, gamma, lam = (0.3, 2.0, 0.0) if noise.endswith("2") else (0.3, 0.8, 0.2)
-    connection = torch.sqrt(sigma**2 * torch.abs(W) ** -gamma + lam) * e  # the noise on the signal, as the paper has it
+    connection = torch.sqrt(sigma**2 * torch.abs(W) ** -gamma + lam) * e  # the noise on the activation, as in the paper
     if noise == "multiplicative_whiteout":
         return W * (1 + torch.sign(W) * connection), b
     return W, b + (torch.abs(W) * connection).sum(1)
@@ -417,7 +417,7 @@ def test_repr() -> None:
     assert repr(nn.Shakeout(3, 0.2, 0.3, bias=False)) == "Shakeout(3, rate=0.2, c=0.3, bias=False)"
 
 
-# Bad arguments.
+# Invalid arguments.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Weight normalisation: its twin, PyTorch, and initialisation from data."""
+"""Weight normalization: its twin, PyTorch, and initialization from data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_weight_norm_twin(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(9 * layer.length_grad, dg, rtol=1e-11, atol=1e-12)
 
 
-def test_weight_norm_begins_as_the_dense_layer() -> None:
+def test_weight_norm_starts_as_the_dense_layer() -> None:
     plain = nn.Sequential([nn.Dense(5)], input_shape=3, dtype="float64", seed=4)
     model = nn.Sequential([nn.WeightNorm(nn.Dense(5))], input_shape=3, dtype="float64", seed=4)
     np.testing.assert_allclose(model.layers[0].weight, plain.layers[0].weight, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""sample_weight and class_weight with full-batch optimizers: whole weights are as good as repeated examples."""
+"""sample_weight and class_weight with full-batch optimizers: integer weights equal repeated examples."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def optimizers(scale: float = 1.0) -> dict[str, Any]:
-    """Every optimizer, for a loss that is so many times as large."""
+    """Every optimizer, for a loss multiplied by a factor."""
     made: dict[str, Any] = {name: cls() for name, cls in second_order.OPTIMIZERS.items()}
     made["newton"] = second_order.Newton(allow_indefinite=True)
     made["damped_newton"] = second_order.DampedNewton(damping=0.5 * scale)
@@ -80,8 +80,8 @@ def optimizers(scale: float = 1.0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", optimizers())
-def test_every_optimizer_sees_the_weights(name: str) -> None:
-    """The minimum for weighted examples is that for repeated ones, whose penalty is as much larger as the loss is smaller."""
+def test_every_optimizer_uses_the_weights(name: str) -> None:
+    """The minimum for weighted examples is that for repeated ones with the penalty scaled accordingly."""
     y = rng.normal(size=30)
     results = []
     for rows, weight, scale in ((np.arange(30), TIMES, 1.0), (REPEATED, None, 1 / FACTOR)):

@@ -85,7 +85,7 @@ def test_against_torch(data: tuple[Array, Array, Array], torch: Any) -> None:
     assert np.allclose(model.layers[0].weight, net.weight.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
-def test_whole_weights_are_repetitions(rng: np.random.Generator) -> None:
+def test_integer_weights_are_repetitions(rng: np.random.Generator) -> None:
     X, y, times = rng.standard_normal((N, INPUTS)), rng.integers(0, OUTPUTS, N), rng.integers(0, 4, N)
     weighted, repeated = make(), make()
     m = int(times.sum())
@@ -107,7 +107,7 @@ def test_weights_of_one_change_no_bit(dtype: str, data: tuple[Array, Array, Arra
     assert len(bits) == 1
 
 
-def test_evaluate_weighs_the_loss_and_not_the_metrics(data: tuple[Array, Array, Array]) -> None:
+def test_evaluate_weights_the_loss_and_not_the_metrics(data: tuple[Array, Array, Array]) -> None:
     X, y, w = data
     trainer = nn.Trainer(make(), "softmax_cross_entropy", metrics=["accuracy", "squared_error"], regularizer=nn.L2(0.1))
     plain, got = trainer.evaluate(X, y), trainer.evaluate(X, y, sample_weight=w)
@@ -118,7 +118,7 @@ def test_evaluate_weighs_the_loss_and_not_the_metrics(data: tuple[Array, Array, 
 
 
 def test_columns_of_a_weighted_training(data: tuple[Array, Array, Array]) -> None:
-    """Class weights are for what is minimized alone; ``loss`` and ``val_loss`` are comparable."""
+    """Class weights affect only the minimized loss; ``loss`` and ``val_loss`` are comparable."""
     X, y, w = data
     trainer = nn.Trainer(make(), "softmax_cross_entropy", metrics=["accuracy"])
     kw: dict[str, Any] = {"exact_loss": True, "verbose": 0, "class_weight": {0: 2.0, 2: 0.5}}

@@ -1,4 +1,4 @@
-"""What wraps optimizers: averages against means written out in NumPy, noise against its twin, around every optimizer."""
+"""Optimizer wrappers: averages against means in NumPy, noise against its twin, around every optimizer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nncore.schedules import Polynomial
 Array = NDArray[Any]
 STEPS = 400  # the late average begins at 300
 
-# What each wrapper is given beside the optimizer, and what its own constants are.
+# The arguments of each wrapper besides the optimizer, and its own constants.
 MAKE = {
     "ema": lambda opt: EMA(opt, decay=0.97),
     "ema uncorrected": lambda opt: EMA(opt, decay=0.97, bias_correction=False),
@@ -47,7 +47,7 @@ def make(case: str) -> optimizers.Optimizer:
     return build(constants)
 
 
-def test_every_wrapper_is_here() -> None:
+def test_every_wrapper_is_covered() -> None:
     assert {type(wrap(nn.SGD())) for wrap in MAKE.values()} == set(WRAPPERS.values())
 
 
@@ -88,7 +88,7 @@ def own_path(case: str) -> Array:
 @each_average
 @EACH
 def test_average_of_every_optimizer(case: str, wrapper: str) -> None:
-    """θ goes its way to the last bit; the average is the weighted mean of it. Nesterov's is of θ, not of the point ahead."""
+    """θ is unchanged to the last bit; the average is its weighted mean. Nesterov's is of θ, not of the look-ahead point."""
     path, averages = averaged_path(MAKE[wrapper](make(case)), STEPS)
     assert np.array_equal(path, own_path(case))
     assert distance(averages, mean_of(wrapper, path)) < 1e-12
@@ -115,7 +115,7 @@ def test_decay_takes_a_schedule() -> None:
 
 
 @pytest.mark.parametrize(("wrapper", "peer"), [("ema uncorrected", "ema"), ("polyak_averaging", None)])
-def test_pytorch_averages_alike(wrapper: str, peer: str | None, torch: Any) -> None:
+def test_pytorch_averages_agree(wrapper: str, peer: str | None, torch: Any) -> None:
     swa = torch.optim.swa_utils
     module = torch.nn.Linear(12, 1, bias=False, dtype=torch.float64)
     averaged = swa.AveragedModel(module, multi_avg_fn=swa.get_ema_multi_avg_fn(0.97) if peer else None)
@@ -129,7 +129,7 @@ def test_pytorch_averages_alike(wrapper: str, peer: str | None, torch: Any) -> N
 
 
 def test_the_mean_is_nearer_to_the_minimum() -> None:
-    """On a noisy bowl the last θ keeps the noise of its steps; the mean of many does not."""
+    """With noisy gradients of a quadratic the last θ has the noise of its steps; the mean of many does not."""
     rng, theta = np.random.default_rng(3), np.ones(50)
     opt = PolyakAveraging(nn.SGD(lr=0.1), start=100)
     for _ in range(5000):
@@ -149,7 +149,7 @@ def gradient_normal(n: int, seed: int, step: int) -> Array:
 @each_isa
 @each_dtype
 def test_noise_is_the_twin_s(isa: str, dtype: type) -> None:
-    """For any cut into tiles, on 1, 2 and 3 threads, the same bits; near the twin, which computes in float64."""
+    """The same bits for any division into tiles, on 1, 2 and 3 threads; close to the twin, which computes in float64."""
     n = 60_013
     cuts = [[[0, 1, n, n]], [[k, 1, min(997, n - k), 997] for k in range(0, n, 997)]]
     cuts += [[[0, 200, 150, 300], [150, 200, 150, 300], [60_000, 13, 1, 1]]]
@@ -194,11 +194,11 @@ def test_noise_for_every_optimizer(case: str) -> None:
 
     actual = actual_path(GradientNoise(build(constants), eta=0.04, gamma=0.6, seed=11), last=150)
     assert distance(actual, expected_path(formula, lambda k: constants, Noisy(), 150)) < 1e-12
-    for mutant in (Noisy(eta=0.06), Noisy(gamma=0.8), Noisy(seed=12)):  # enough to turn a sign, all that Lion sees
+    for mutant in (Noisy(eta=0.06), Noisy(gamma=0.8), Noisy(seed=12)):  # enough to flip a sign, which is what Lion uses
         assert distance(actual, expected_path(formula, lambda k: constants, mutant, 150)) > 1e-9
 
 
-def test_the_gradient_of_the_caller_stays() -> None:
+def test_the_gradient_of_the_caller_is_unchanged() -> None:
     grad = np.arange(5.0)
     EMA(GradientNoise(nn.SGD(), eta=1.0)).step(np.zeros(5), grad)
     assert np.array_equal(grad, np.arange(5.0))
@@ -269,12 +269,12 @@ def test_resuming_training_gives_the_same_bits(wrapper: str, inner: str, tmp_pat
     assert rest.model.parameters.tobytes() == whole.model.parameters.tobytes()
     assert rest.optimizer.averaged_parameters.tobytes() == whole.optimizer.averaged_parameters.tobytes()
     other = nn.Trainer(small(), "softmax_cross_entropy", EMA(nn.Momentum()))
-    with pytest.raises(ValueError, match=r"another optimizer: expected EMA\(Momentum\), got"):
+    with pytest.raises(ValueError, match=r"must hold the state of EMA\(Momentum\), got"):
         other.restore(tmp_path / "half")
 
 
 class SquaredNorm(Wrapper):
-    """Leaves ‖θ‖² of the parameters that a step leaves: a wrapper that the package does not know."""
+    """Computes ‖θ‖² after each step: a wrapper that the package does not know."""
 
     squares: Array  # of each tile
 
@@ -289,7 +289,7 @@ class SquaredNorm(Wrapper):
 
 @pytest.mark.parametrize("inner", [nn.SGD, nn.Nesterov])
 @pytest.mark.parametrize("units", [3, 600])  # one tile, and several
-def test_a_wrapper_sees_what_the_proximal_step_leaves(units: int, inner: type, rng: np.random.Generator) -> None:
+def test_a_wrapper_sees_the_result_of_the_proximal_step(units: int, inner: type, rng: np.random.Generator) -> None:
     model = nn.Sequential([nn.Dense(units), nn.Tanh(), nn.Dense(1)], input_shape=40, dtype="float64")
     optimizer = SquaredNorm(inner(lr=0.1))
     trainer = nn.Trainer(model, "squared_error", optimizer, regularizer=nn.ProximalL1(0.5))
@@ -319,7 +319,7 @@ def test_evaluating_with_the_averages() -> None:
     assert np.array_equal(model.parameters, trainer.optimizer.averaged_parameters)
 
 
-def test_averages_that_are_not_there() -> None:
+def test_missing_averages() -> None:
     trainer = nn.Trainer(small(), "softmax_cross_entropy", nn.SGD())
     with pytest.raises(ValueError, match=r"optimizer must keep averages, such as nn.EMA\(nn.Adam\(\)\), got SGD"):
         trainer.use_averages()
@@ -364,7 +364,7 @@ def test_state_and_configuration(case: str, wrapper: str) -> None:
     assert again.full_batch_only == make(case).full_batch_only
 
 
-def test_hyperparameters_of_the_wrapped_one() -> None:
+def test_hyperparameters_of_the_wrapped_optimizer() -> None:
     opt = EMA(GradientNoise(nn.Adam(lr=0.1)), decay=0.5)
     opt.lr = 0.2
     opt.betas = (0.5, 0.6)
@@ -401,7 +401,7 @@ def test_refusals(make_: Any, error: type[Exception], message: str) -> None:
         make_()
 
 
-def test_an_average_that_would_not_be_finite_is_kept_back() -> None:
+def test_a_non_finite_average_is_skipped() -> None:
     theta, opt = np.array([1e308]), EMA(nn.SGD(lr=1.0), decay=0.3)
     opt.step(theta, np.zeros(1))
     theta[0] = -1e308

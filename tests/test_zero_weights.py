@@ -1,4 +1,4 @@
-"""``sample_weight=0`` leaves an example out of the loss, its gradient and its curvature, also where 0 · ∞ would be NaN."""
+"""``sample_weight=0`` excludes an example from the loss, its gradient and its curvature, also where 0 · ∞ would be NaN."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ OUTPUTS = 3
 ROWS, LEFT_OUT = 11, [0, 4, 5, 10]
 KEPT = [i for i in range(ROWS) if i not in LEFT_OUT]
 
-# The kernels and their twins: rows of weight 0 are 0, the others what they are beside rows of ordinary numbers.
+# The kernels and their twins: rows of weight 0 are 0, the others as if all rows were finite.
 
 SHAPES = [(1, 1), (5, 2), (70, 3), (70, 10), (3, 1100)]  # several threads; the two widths compiled as constants; a long row
 
@@ -85,7 +85,7 @@ def test_twins(name: str, kw: dict[str, float], dtype: str, bad: str, rng: np.ra
     assert_left_out(lambda y: [tangent(spoiled_like(y, ty), y, d, weight, **kw)], y, weight, float(bad))
 
 
-# Models: an example of weight 0 counts as a row, and is otherwise as if it were not there.
+# Models: an example of weight 0 counts as a row, and otherwise has no effect.
 
 
 class InfinityToNaN(nn.Layer):
@@ -185,7 +185,7 @@ def test_an_infinite_cross_entropy_of_a_saturated_sigmoid(dtype: str) -> None:
     np.testing.assert_allclose(trainer.evaluate(X, y, sample_weight=w)["loss"], value, rtol=1e-6)
     trainer.fit(X, y, epochs=3, sample_weight=w, verbose=0)
     assert np.isfinite(model.parameters).all()
-    assert math.isinf(trainer.evaluate(X, y, sample_weight=[1e-300, 1, 1])["loss"])  # only a weight of 0 leaves out
+    assert math.isinf(trainer.evaluate(X, y, sample_weight=[1e-300, 1, 1])["loss"])  # only a weight of 0 excludes an example
 
 
 @each_dtype

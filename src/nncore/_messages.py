@@ -1,4 +1,4 @@
-"""Values in error messages: short, whatever came."""
+"""Short representations of values in error messages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 __all__ = ["clipped", "shown"]
 
-MOST = 200  # characters
+MAX_LENGTH = 200  # characters
 
 
 class _Repr(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
-        self.maxstring = self.maxother = self.maxlong = MOST
+        self.maxstring = self.maxother = self.maxlong = MAX_LENGTH
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = self.maxarray = 10
 
     def repr_int(self, x: int, level: int) -> str:
@@ -47,7 +47,7 @@ def shown(value: Any) -> str:
     return clipped(_repr.repr(value))
 
 
-def clipped(text: Any, most: int = MOST) -> str:
-    """A text without its middle, if it is longer than ``most`` characters; of an error its message."""
+def clipped(text: Any, length: int = MAX_LENGTH) -> str:
+    """A text without its middle, if it is longer than ``length`` characters; of an error its message."""
     text = str(text)
-    return text if len(text) <= most else f"{text[: most // 2 - 2]}...{text[len(text) - (most - most // 2 - 1) :]}"
+    return text if len(text) <= length else f"{text[: length // 2 - 2]}...{text[len(text) - (length - length // 2 - 1) :]}"

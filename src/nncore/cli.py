@@ -1,4 +1,4 @@
-"""The command line: ``nncore compare`` races optimizers on digits or on a landscape."""
+"""The command line: ``nncore compare`` compares optimizers on digits or on a landscape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tqdm import tqdm
 import nncore as nn
 from nncore import landscapes
 from nncore._messages import shown
-from nncore.landscapes.compare import race
+from nncore._utils.fields import count
+from nncore.landscapes.compare import compare_runs
 from nncore.optimizers import OPTIMIZERS, Optimizer
 
 __all__ = ["main"]
@@ -31,9 +32,9 @@ Factory = Callable[[float], Optimizer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 if nobody reads the output to its end, as with ``| head -1``.
+    """Run a command; returns the exit status, 1 if the output is closed before its end, as with ``| head -1``.
 
-    What the encoding of the output does not have is shown as "?".
+    Characters that the encoding of the output lacks are shown as "?".
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -65,7 +66,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 130
     print(result)
     if options.out:
-        print(f"picture: {options.out}")
+        print(f"plot: {options.out}")
     return 0
 
 
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--budget", type=int, default=None, help=f"learning rates to try (default {BUDGET}; landscapes 16)")
     compare.add_argument("--starts", type=int, default=None, help="runs of each (default 3; landscapes 15)")
     compare.add_argument("--seed", type=int, default=0, help="of starts and shuffling (default 0)")
-    compare.add_argument("--out", default=None, metavar="PICTURE", help="draw the losses; the suffix says the format")
+    compare.add_argument("--out", default=None, metavar="FILE", help="draw the losses; the suffix determines the format")
     compare.add_argument("--quiet", action="store_true", help="no progress line on a terminal")
     comparable = (name for name, landscape in landscapes.LANDSCAPES.items() if landscape.lowest is not None)
     compare.epilog = f"problems: digits, {', '.join(comparable)}"
@@ -96,22 +97,21 @@ def _parser() -> argparse.ArgumentParser:
 def _compare(options: argparse.Namespace) -> landscapes.Comparison:
     unsuitable, other = ("steps", "epochs") if options.problem == "digits" else ("epochs", "steps")
     if getattr(options, unsuitable) is not None:
-        raise ValueError(f"--{unsuitable}: {options.problem} takes --{other}")
-    for option, least in (("epochs", 1), ("steps", 1), ("budget", 4), ("starts", 1), ("seed", 0)):
-        value = getattr(options, option)
-        if value is not None and value < least:
-            raise ValueError(f"--{option}: expected at least {least}, got {value}")
+        raise ValueError(f"--{unsuitable} must be left out, {options.problem} takes --{other}")
+    for option, minimum in (("epochs", 1), ("steps", 1), ("budget", 4), ("starts", 1), ("seed", 0)):
+        if (value := getattr(options, option)) is not None:
+            count(f"--{option}", value, minimum)
     factories = {name: _factory(name) for name in options.optimizers}
     if options.out:
         from nncore._utils.figures import new_figure
 
-        figure = new_figure("--out", (1, 1), options.out)  # raises without matplotlib, before the work and not after
+        figure = new_figure("--out", (1, 1), options.out)  # raises without matplotlib, before the runs and not after
         suffixes, path = figure.canvas.get_supported_filetypes(), Path(options.out)
         if not path.parent.is_dir() or path.suffix[1:].lower() not in suffixes:
             raise ValueError(
-                f"--out: expected a file {', '.join(f'.{s}' for s in suffixes)} in a folder there is, got {options.out}"
+                f"--out must be a file {', '.join(f'.{s}' for s in suffixes)} in an existing folder, got {options.out}"
             )
-    run = _race_digits if options.problem == "digits" else _race_landscape
+    run = _compare_digits if options.problem == "digits" else _compare_landscape
     result = run(factories, options)
     if options.out:
         result.plot(options.out)
@@ -120,24 +120,24 @@ def _compare(options: argparse.Namespace) -> landscapes.Comparison:
 
 def _factory(name: str) -> Factory:
     if name not in OPTIMIZERS:
-        raise ValueError(f"--optimizers: expected some of {', '.join(OPTIMIZERS)}, got {shown(name)}")
+        raise ValueError(f"--optimizers must be some of {', '.join(OPTIMIZERS)}, got {shown(name)}")
     kind = OPTIMIZERS[name]
     if kind.full_batch_only:
         return lambda lr: kind(lr=lr, allow_mini_batches=True)  # type: ignore[call-arg]
     return lambda lr: kind(lr=lr)  # type: ignore[call-arg]
 
 
-def _race_landscape(factories: Mapping[str, Factory], options: argparse.Namespace) -> landscapes.Comparison:
+def _compare_landscape(factories: Mapping[str, Factory], options: argparse.Namespace) -> landscapes.Comparison:
     f: landscapes.Landscape = landscapes.LANDSCAPES[options.problem]()  # type: ignore[call-arg]
     steps, budget, starts = options.steps or 200, options.budget or 16, options.starts or 15
     with _progress(factories, (budget + 1) * starts, options.quiet) as counted:
         return landscapes.compare(counted, f, steps, budget, starts, seed=options.seed, low=LOW, high=HIGH)
 
 
-def _race_digits(factories: Mapping[str, Factory], options: argparse.Namespace) -> landscapes.Comparison:
+def _compare_digits(factories: Mapping[str, Factory], options: argparse.Namespace) -> landscapes.Comparison:
     """A 64-64-10 network on scikit-learn's digits: the loss on held-out digits, after every epoch.
 
-    The search sees one start (seed), the race others (seed + 1, …).
+    The search uses one start (seed), the comparison others (seed + 1, …).
     """
     X, y = nn.data.load_digits()
     train, validation = nn.data.train_validation_split(X, y, SHARE, seed=options.seed)
@@ -165,7 +165,7 @@ def _race_digits(factories: Mapping[str, Factory], options: argparse.Namespace) 
 
     description = {"quantiles": (0.1, 0.9), "title": "Digits", "unit": "epoch", "measure": "loss on held-out digits"}
     with _progress(factories, budget + starts, options.quiet) as counted:
-        return race(counted, search, losses, **description)
+        return compare_runs(counted, search, losses, **description)
 
 
 @contextlib.contextmanager

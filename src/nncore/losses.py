@@ -49,7 +49,7 @@ class Targets:
 
     array: Array
     one_hot: bool = False  # labels that a gather op expands to rows
-    levels: Levels | None = None  # interpretation of rows as classes; see `Loss.judged`
+    levels: Levels | None = None  # interpretation of rows as classes; see `Loss.for_accuracy`
     thresholds: tuple[float, float] | None = None  # of outputs and of targets, if each output is an independent yes or no
 
     @property
@@ -62,7 +62,7 @@ class Targets:
         return "one_hot" if self.one_hot else "labels" if self.labels else "rows"
 
     @property
-    def tell_classes(self) -> bool:
+    def single_class(self) -> bool:
         """Whether each target is one class: a label, a one-hot row, or with one output 0 or 1, or ±1."""
         if self.kind != "rows":
             return True
@@ -85,8 +85,8 @@ class Loss(Value):
     name: ClassVar[str]
     threshold: ClassVar[float | None] = None  # of an output, between "no" and "yes"; None: the mean of the two target values
     domain: ClassVar[str] = ""  # valid outputs, if restricted
-    applies: ClassVar[str] = ""  # the activation that the loss includes, which must not precede it
-    off_on: ClassVar[tuple[float, float]] = (0.0, 1.0)  # values of the rows made from labels
+    fused_activation: ClassVar[str] = ""  # an activation that is part of the loss and must not precede it
+    one_hot_values: ClassVar[tuple[float, float]] = (0.0, 1.0)  # values of the rows made from labels
 
     @property
     def constants(self) -> tuple[float, ...]:
@@ -114,7 +114,7 @@ class Loss(Value):
     def check_rows(self, rows: Array, argument: str) -> None:
         """Raise if a target is outside the loss's domain."""
 
-    def judged(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
+    def for_accuracy(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
         """The targets with the information needed for accuracy; raises if they do not determine classes.
 
         Labels, and rows that sum to 1 ("no" counted as 0 and "yes" as 1), name one class, the largest. In other rows each
@@ -135,7 +135,7 @@ class Loss(Value):
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
         """The values of "no" and "yes" in targets."""
-        return self.off_on
+        return self.one_hot_values
 
     def convert_rows(self, rows: Array) -> Array:
         """Convert valid targets to the form of the op."""
@@ -144,10 +144,12 @@ class Loss(Value):
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
         """Record the gather op and the loss op. Returns both and the per-example losses."""
         losses = np.zeros(tape.capacity)
-        gather, d = gather_targets(tape, targets, y.width, self.off_on)
+        gather, d = gather_targets(tape, targets, y.width, self.one_hot_values)
         kernel = self.kernel_for(targets)
         if kernel.endswith("_labels") != (targets.kind == "labels"):
-            raise TypeError(f"{type(self).__name__} must make of targets what op {kernel} reads, got {targets.kind}")
+            raise TypeError(
+                f"{type(self).__name__} must convert targets to the form that op {kernel} reads, got {targets.kind}"
+            )
         op = Op("rows", kernel, (losses, y.grad, y.value, d, weight), (y.width,), self.constants, completes_loss=True)
         return gather, op, losses
 
@@ -174,7 +176,7 @@ class Loss(Value):
 
 
 class _Regression(Loss):
-    """Targets are numbers, one per output; labels stand for rows of 0 and 1."""
+    """Targets are numbers, one per output; labels denote rows of 0 and 1."""
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
@@ -189,7 +191,7 @@ class _Regression(Loss):
         return super().targets(array, width, dtype, argument)
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
-        return _two_levels(rows, argument, known, shares=rows.shape[1] > 1)
+        return _two_levels(rows, argument, known, fractions=rows.shape[1] > 1)
 
 
 class SquaredError(_Regression):
@@ -235,7 +237,7 @@ class Hinge(Loss):
 
     name = "hinge"
     threshold = 0.0
-    off_on = (-1.0, 1.0)
+    one_hot_values = (-1.0, 1.0)
 
     def check_rows(self, rows: Array, argument: str) -> None:
         if not np.isin(rows, (-1.0, 0.0, 1.0)).all():
@@ -306,14 +308,14 @@ class SigmoidCrossEntropy(_Probability):
     """
 
     name = "sigmoid_cross_entropy"
-    applies = "sigmoid"
+    fused_activation = "sigmoid"
     threshold = 0.0
 
 
 class SoftmaxCrossEntropy(_Distribution):
     """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
 
-    Integer labels c stand for d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
+    Integer labels c denote d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
     rounding; PyTorch's ``CrossEntropyLoss``, otherwise the same, accepts any rows.
 
     Examples
@@ -327,7 +329,7 @@ class SoftmaxCrossEntropy(_Distribution):
     """
 
     name = "softmax_cross_entropy"
-    applies = "softmax"
+    fused_activation = "softmax"
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
@@ -390,7 +392,7 @@ class PythonLoss(Loss):
 
     def emit(self, tape: Tape, y: Signal, targets: Targets, weight: Array | None = None) -> tuple[Op, Op, Array]:
         losses = np.zeros(tape.capacity)
-        gather, d = gather_targets(tape, targets, y.width, self.off_on)
+        gather, d = gather_targets(tape, targets, y.width, self.one_hot_values)
 
         def loss(rows: int) -> None:
             result = self.function(read_only(y.value[:rows]), read_only(d[:rows]))
@@ -411,11 +413,11 @@ class PythonLoss(Loss):
         return gather, Op("serial", "python", (_kernels.PythonOp(loss),), completes_loss=True), losses
 
     def levels(self, rows: Array, argument: str, known: tuple[float, float] | None) -> tuple[float, float]:
-        return _two_levels(rows, argument, known, shares=True)
+        return _two_levels(rows, argument, known, fractions=True)
 
     def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
         raise TypeError(
-            f"loss {self.name} is written in Python: it gives no second derivative. Curvature needs one of {', '.join(LOSSES)}"
+            f"loss {self.name} is written in Python and has no second derivative: curvature needs one of {', '.join(LOSSES)}"
         )
 
 
@@ -444,7 +446,7 @@ def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str =
             return targets if fitting is array else replace(targets, array=fitting)
     got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else shown(targets)
     raise ValueError(
-        f"{type(loss).__name__} must make of {argument} integer labels (n,), or rows of numbers (n, {width}) that are not "
+        f"{type(loss).__name__} must convert {argument} to integer labels (n,), or rows of numbers (n, {width}) that are not "
         f"one_hot labels, got {got}"
     )
 
@@ -456,11 +458,11 @@ def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted:
     return [gather] if weight is None else [gather, Op("rows", "gather_weights", (weight, None))], op, values
 
 
-def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float, float]) -> tuple[Op, Array]:
+def gather_targets(tape: Tape, targets: Targets, width: int, one_hot_values: tuple[float, float]) -> tuple[Op, Array]:
     """The op that gathers the batch's targets into the arena (each run binds its targets), and its output array."""
     if targets.one_hot:
         rows = tape.array(width)
-        return Op("rows", "gather_one_hot", (rows, None), (width,), off_on), rows
+        return Op("rows", "gather_one_hot", (rows, None), (width,), one_hot_values), rows
     if targets.labels:
         labels = np.zeros(tape.capacity, dtype=np.int64)
         return Op("rows", "gather_labels", (labels, None), (width,)), labels
@@ -468,7 +470,7 @@ def gather_targets(tape: Tape, targets: Targets, width: int, off_on: tuple[float
     return Op("rows", "gather_rows", (rows, None), (width,)), rows
 
 
-def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, shares: bool) -> tuple[float, float]:
+def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, fractions: bool) -> tuple[float, float]:
     """The two values in the targets; 0 and 1 for values in between, if they may be probabilities of classes."""
     low, high = float(rows.min()), float(rows.max())
     if low == high:  # only one class: the other is unknown
@@ -478,7 +480,7 @@ def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *
         raise ValueError(f"accuracy needs two classes to find the threshold between them: {argument} must not be {low:g} alone")
     if ((rows == low) | (rows == high)).all():
         return low, high
-    if shares and low >= 0 and high <= 1:
+    if fractions and low >= 0 and high <= 1:
         return 0.0, 1.0
     raise ValueError(f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {low:g} to {high:g}")
 
@@ -501,7 +503,7 @@ def as_labels(array: Array, classes: int, argument: str) -> Array:
 
 
 def _check_missing(labels: Array, argument: str) -> None:
-    """Raise if a label is NaN, which stands for a missing value, or infinite."""
+    """Raise if a label is NaN, which denotes a missing value, or infinite."""
     if labels.dtype.kind != "f" or np.isfinite(labels).all():
         return
     row = int(np.flatnonzero(~np.isfinite(labels))[0])

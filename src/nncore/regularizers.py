@@ -233,7 +233,7 @@ class PerLayer(Regularizer):
         with_weights = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
         for name in self.penalties:
             if name in with_weights and name in arrays:
-                raise ValueError(f"regularizer: {shown(name)} names a layer and an array of another one: rename the layer")
+                raise ValueError(f"regularizer must hold unique names, got {shown(name)}, which names a layer and an array")
             if name not in [*with_weights, *arrays]:
                 raise ValueError(f"regularizer must hold names among {', '.join([*with_weights, *arrays])}, got {shown(name)}")
 

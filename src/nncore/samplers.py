@@ -58,7 +58,7 @@ class Sampler(Value):
     uses_labels, uses_losses : bool
         Whether `Examples` must hold labels or losses. A sampler that uses losses starts with one evaluation pass over the data;
         afterwards each example keeps the loss of its last step.
-    weighs : bool
+    reweights : bool
         Whether the sampler multiplies the losses by factors.
 
     Examples
@@ -76,19 +76,19 @@ class Sampler(Value):
     name: ClassVar[str] = "sampler"
     uses_labels: ClassVar[bool] = False
     uses_losses: ClassVar[bool] = False
-    weighs: ClassVar[bool] = False
+    reweights: ClassVar[bool] = False
 
     def order(self, examples: Examples, epoch: int) -> Int64:
         """The example at each position of an epoch (counted from 1): (count,) indices from 0 to count − 1."""
         raise NotImplementedError
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
-        """The same for some epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
+        """The orders of several epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
         rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
         return _table(rows, self, examples.count, epochs)
 
     def factors(self, examples: Examples) -> Float64:
-        """The factor (count,) on the loss of each example, for a sampler that ``weighs``."""
+        """The factor (count,) on the loss of each example, for a sampler that ``reweights``."""
         return np.ones(examples.count)
 
     def take(self, chosen: Int64, count: int) -> Sampler:
@@ -282,7 +282,7 @@ class ImportanceSampling(Sampler):
 
     name = "importance_sampling"
     uses_losses = True
-    weighs = True
+    reweights = True
 
     mix: Number = Number(above=0, most=1)
 
@@ -293,8 +293,8 @@ class ImportanceSampling(Sampler):
         """p from the losses; negative losses count as 0."""
         losses = _without_overflow(np.maximum(losses, 0))
         total = losses.sum()
-        share = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))
-        return (1 - self.mix) * share + self.mix / len(losses)
+        proportional = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))
+        return (1 - self.mix) * proportional + self.mix / len(losses)
 
     def order(self, examples: Examples, epoch: int) -> Int64:
         assert examples.losses is not None

@@ -36,7 +36,7 @@ Stretch = tuple[int, int, int]  # a step, the epoch that it begins, and the step
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of a schedule in steps and in epochs, whatever the lengths of the epochs so far.
+    """The time of a schedule in steps and in epochs, for any lengths of the earlier epochs.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Clock:
         return np.array([*stretches[first:stop], *last], np.int64).T
 
     def time(self, per: str, first_step: int, steps: int) -> Times:
-        """The time at each of the steps first_step, …, first_step + steps - 1; 0 before it began."""
+        """The time at each of the steps first_step, …, first_step + steps - 1; 0 before it starts."""
         t = np.arange(first_step, first_step + steps, dtype=np.int64)
         if per == "step":
             return np.maximum(t - self.begin, 0)
@@ -96,7 +96,7 @@ class Clock:
         return int(step[stretch] if stretch == 0 else max(step[stretch], first[stretch]))
 
     def restarted(self, step: int) -> Clock:
-        """A clock whose time begins at a step, in the middle of an epoch or not."""
+        """A clock whose time starts at a step, possibly within an epoch."""
         stretches: list[Stretch] = self._around(0, step, step).T.tolist()
         first, epoch, length = stretches[max(sum(stretch[0] <= step for stretch in stretches) - 1, 0)]
         return Clock(self.stretches, step, epoch + Fraction(step - first, length), self.last)
@@ -298,7 +298,7 @@ class Polynomial(Schedule):
 
 
 class Cosine(Schedule):
-    """final + ½(initial − final)(1 + cos(π·s/T)), s the time since the cycle began and T its length.
+    """final + ½(initial − final)(1 + cos(π·s/T)), s the time since the start of the cycle and T its length.
 
     The first cycle takes `steps`.  Without `restarts` the value stays at `final` afterwards; with them cycle i takes
     ``steps * growth**i`` (Loshchilov & Hutter 2017, "SGDR").
@@ -329,7 +329,7 @@ class Cosine(Schedule):
         return self.final + (self.initial - self.final) * (1 + np.cos(np.pi * (since / length))) / 2
 
     def _cycle(self, t: Times) -> tuple[Times, Times | int]:
-        """The time since the cycle of `t` began, and the length of that cycle."""
+        """The time since the start of the cycle of `t`, and the length of that cycle."""
         if self.growth == 1:
             return t % self.steps, self.steps
         starts, lengths = [0], [self.steps]

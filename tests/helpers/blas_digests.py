@@ -1,4 +1,4 @@
-"""A digest of everything that the BLAS and LAPACK of NumPy and SciPy take part in, a line each: for test_blas_threads.py."""
+"""Print a digest of every result that involves the BLAS or LAPACK of NumPy or SciPy: for test_blas_threads.py."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def large_model() -> nn.Sequential:
 
 
 def fitted(optimizer: Any, model: nn.Sequential, epochs: int, **fit: Any) -> list[Any]:
-    """Parameters, and all columns of the history but the time."""
+    """Parameters, and all columns of the history except the time."""
     trainer = nn.Trainer(model, "squared_error", optimizer, regularizer=nn.L2(1e-3))
     history = trainer.fit(X, Y, epochs=epochs, verbose=0, **fit)
     return [model.parameters, *(history[column] for column in history if column != "seconds")]
 
 
 def full_batch() -> dict[str, Callable[[], Any]]:
-    """Every optimizer of nncore.second_order, and what its options choose between."""
+    """Every optimizer of nncore.second_order, with each of its options."""
     makers: dict[str, Callable[[], Any]] = dict(second_order.OPTIMIZERS)
     makers["damped_newton"] = lambda: second_order.DampedNewton(damping=30.0)
     makers["newton"] = lambda: second_order.Newton(allow_indefinite=True)

@@ -22,7 +22,7 @@ y = np.random.default_rng(1).standard_normal((12, 3))
 USUAL: dict[str, Any] = {  # arguments without a default, by their names
     "units": 3, "rate": 0.5, "stddev": 0.5, "sigma": 0.5, "strength": 0.1, "limit": 0.1, "groups": 2, "optimizer": "adam",
 }  # fmt: skip
-NEEDED: dict[str, dict[str, Any]] = {  # where they are others, and arguments that make the others count
+NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or arguments without which the others have no effect
     "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},
     "StepDecay": {"initial": 1.0, "every": 2}, "Harmonic": {"a": 0.5}, "InverseTime": {"initial": 1.0, "rate": 0.5},
     "Exponential": {"initial": 1.0, "gamma": 0.5}, "Polynomial": {"initial": 1.0, "steps": 4},
@@ -44,7 +44,7 @@ EACH = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__
 
 
 def arguments(cls: type) -> dict[str, Any]:
-    """What the constructor needs."""
+    """The arguments that the constructor requires."""
     if cls is initializers.Constant:
         return {}
     required = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
@@ -52,7 +52,7 @@ def arguments(cls: type) -> dict[str, Any]:
 
 
 def named(cls: type) -> list[str]:
-    """The names of all arguments that are given by name, those handed on to a base class too."""
+    """The names of all keyword arguments, including those passed on to a base class."""
     names = list(inspect.signature(cls).parameters)
     if "dense" in names:
         names = [name for name in names if name != "dense"] + ["weight_init", "bias_init", "bias", "name"]
@@ -73,7 +73,7 @@ def attribute(cls: type, name: str) -> str:
 
 
 def outcome(act: Any) -> Any:
-    """What comes of it, or the error."""
+    """The result, or the error that is raised."""
     try:
         return act()
     except Exception as error:

@@ -25,7 +25,7 @@ WIDTHS = (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 100)
 SIZES = [(r, w) for r, w in product(ROWS, WIDTHS) if min(r, w) == 1 or (ROWS.index(r) + WIDTHS.index(w)) % 3 == 0]
 SIZES += [(700, 65)]
 FEW_SIZES = [(1, 1), (2, 17), (3, 7), (9, 33), (65, 5), (700, 65)]
-GUARD = 16  # elements kept on either side of an output, to see that nothing is written there
+GUARD = 16  # guard elements on either side of an output, which must stay unchanged
 ISAS = _kernels.available_isas()
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 each_isa = pytest.mark.parametrize("isa", ISAS)
@@ -55,7 +55,7 @@ def run(
 ) -> list[Array]:
     """Run an op on 1, 2 and 3 threads; the outputs, the same bits from all three.
 
-    Fewer than 64 rows are too few pieces of work to tell three threads from one.
+    Fewer than 64 rows are too few work items to tell three threads from one.
     """
     results: list[list[Array]] = []
     copies = [None if a is None else a.copy() for a in inputs]
@@ -76,7 +76,7 @@ def run(
 
 
 def assert_near(got: Array, true: Array, terms: Array | float, what: str) -> None:
-    """|got − true| ≤ RTOL (|true| + terms) + what underflow costs; infinities and NaN in the same places."""
+    """Assert |got − true| ≤ RTOL (|true| + terms) + underflow error; infinities and NaN in the same places."""
     limit = np.finfo(got.dtype)
     with np.errstate(over="ignore"):
         rounded = true.astype(got.dtype)
@@ -127,7 +127,7 @@ def size_of_z(z: Array) -> Array:
     return np.where(np.isfinite(z), np.abs(z), 0)
 
 
-# Where an activation stands in no line here, σ' may cancel, as those above, and σ may not.
+# For activations without an entry, σ' may cancel as those above do, and σ does not.
 ACTIVATIONS = {name: Activation(backward=upstream_times_z) for name in twins.ACTIVATIONS} | {
     "identity": Activation(),
     "sigmoid": Activation(backward=upstream),
@@ -216,7 +216,7 @@ def kl_terms(y: Array, d: Array) -> Array:
     return np.abs(xlogy(d, d)) + np.abs(xlogy(d, y))
 
 
-# Where a loss stands in no line here, its terms have the size 1.
+# For losses without an entry, the terms have size 1.
 LOSSES = {name: Loss(near_targets, lambda y, d: 1.0, lambda y, d: 1.0) for name in twins.LOSSES} | {
     "squared_error": Loss(near_targets),
     "mean_squared_error": Loss(near_targets),

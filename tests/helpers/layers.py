@@ -22,7 +22,7 @@ MAKE |= {
     "gelu_tanh": lambda: nn.GELU("tanh"),
 }
 each_activation = pytest.mark.parametrize("activation", MAKE)
-NEIGHBOURS: dict[str, Callable[[Callable[[], nn.Layer]], list[nn.Layer]]] = {
+NEIGHBORS: dict[str, Callable[[Callable[[], nn.Layer]], list[nn.Layer]]] = {
     "between two dense": lambda act: [nn.Dense(6), act(), nn.Dense(3)],
     "first": lambda act: [act(), nn.Dense(3)],
     "last": lambda act: [nn.Dense(5), act()],
@@ -56,7 +56,7 @@ two_sided = {
 probabilities = {**two_sided, "soft": lambda rng, n, w: rng.uniform(0.05, 0.95, (n, w))}
 distributions = {"labels": classes, "one-hot": two_sided["one-hot"], "soft": soft}
 TARGETS = {
-    **dict.fromkeys(LOSSES, (None, numbers)),  # where a loss stands in no line below
+    **dict.fromkeys(LOSSES, (None, numbers)),  # for losses without an entry below
     "hinge": (None, two_sided),
     "binary_cross_entropy": (nn.Sigmoid, probabilities),
     "kl_divergence": (nn.Softmax, distributions),
@@ -73,7 +73,7 @@ def loss_model(loss: str, width: int = 4, dtype: str = "float64") -> nn.Sequenti
 
 
 def input_shape(cls: type[nn.Layer]) -> tuple[int, ...]:
-    """(4,), or (4, 3) for a layer that takes steps or places."""
+    """(4,), or (4, 3) for a layer that takes steps or positions."""
     try:
         return nn.Sequential([cls(**arguments(cls))], input_shape=4).input_shape
     except ValueError:

@@ -45,14 +45,14 @@ def classes(n: int = 83, seed: int = 3) -> tuple[Array, Array]:
 
 
 def numbers(n: int = 40, seed: int = 4) -> tuple[Array, Array]:
-    """Inputs and targets far from 0, in unlike units."""
+    """Inputs and targets far from 0, in different units."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, 3)) * [1.0, 20.0, 0.1] + [5.0, -100.0, 3.0]
     z = (X - [5.0, -100.0, 3.0]) / [1.0, 20.0, 0.1]
     return X, np.column_stack([1000 + 50 * np.tanh(z[:, 0]), -3 + 0.1 * z[:, 1] * z[:, 2]])
 
 
-# ---- averages, normalisation, noise, clip, penalty and schedule
+# ---- averages, normalization, noise, clip, penalty and schedule
 
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "ema": lambda opt: nn.EMA(opt, decay=0.9),
@@ -90,7 +90,7 @@ def same_training(a: nn.Trainer, b: nn.Trainer) -> None:
         assert np.array_equal(value, theirs[name]), name
 
 
-# ---- penalties, and what they come to
+# ---- penalties, and their values
 
 
 def sparse_trainer(loss: Any = "squared_error", **more: Any) -> nn.Trainer:
@@ -121,11 +121,11 @@ def close(row: dict[str, float], expected: dict[str, float]) -> None:
         assert row[name] == pytest.approx(value, rel=1e-12), name
 
 
-# ---- scalers inside the model and outside
+# ---- scalers inside and outside the model
 
 
 def scaled_pair(layers: Callable[[], list[nn.Layer]], **trainer: Any) -> tuple[nn.Trainer, nn.Trainer, Callable[..., Any]]:
-    """Two trainers of one network, the first of which scales for itself; and what scales for the second."""
+    """Two trainers of the same network, the first with scalers in its model; and the scalers for the second."""
     X, y = numbers()
     a, b = nn.data.StandardScaler().fit(X), nn.data.StandardScaler().fit(y)
     models = [nn.Sequential(layers(), input_shape=3, dtype="float64", seed=6) for _ in range(2)]

@@ -29,6 +29,6 @@ def gradients(model: nn.Sequential, X: Array, r: Array) -> tuple[Array, Array]:
     return deltas["input"] * len(X), model.loss_and_gradient(X, r, PythonLoss(upstream))[1] * len(X)
 
 
-def normalised(rng: np.random.Generator, **options: Any) -> tuple[nn.Sequential, nn.BatchNorm]:
+def normalized(rng: np.random.Generator, **options: Any) -> tuple[nn.Sequential, nn.BatchNorm]:
     layer = nn.BatchNorm(**options)
     return nn.Sequential([layer, nn.Dense(1)], input_shape=3, dtype="float64"), layer

@@ -1,4 +1,4 @@
-"""Programs of a single op with as many operands as are declared."""
+"""Programs of a single op with as many operands as it declares."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 class Operands(NamedTuple):
-    """What an op is bound to."""
+    """The arrays that an op is bound to."""
 
     arrays: tuple[Array | None, ...]
     sizes: tuple[int, ...]
@@ -19,7 +19,7 @@ class Operands(NamedTuple):
 
 
 def operands(name: str) -> Operands:
-    """As many as are declared; an op that is not run does not care what they are."""
+    """As many as are declared; their values do not matter, as the op is not run."""
     op = op_table().declaration(name)
     return Operands(tuple(np.zeros((4, 4)) for _ in op.arrays), (0,) * len(op.sizes), (0.0,) * len(op.constants))
 

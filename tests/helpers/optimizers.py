@@ -183,7 +183,7 @@ def make(name, *arguments, **options):
 
 BETAS = {"beta1": 0.8, "beta2": 0.95}
 # ε is as large as many gradients; and η/ε, the rate when they have shrunk, is one at which every direction converges:
-# otherwise the walk is chaotic in the end, and roundings grow without bound.
+# otherwise the iteration becomes chaotic, and rounding errors grow without bound.
 MEAN = {"lr": 0.02, "alpha": 0.9, "eps": 0.2}
 ADAM = {"lr": 0.02, **BETAS, "eps": 0.2}
 CASES = {
@@ -238,7 +238,7 @@ for place in ("outside", "inside", "hat"):
 
 
 def by_twin(name):
-    """The case of an optimizer that has none above: its twin in `nncore.reference` is the formula, at the defaults."""
+    """The case of an optimizer without an entry above: its formula is its twin in `nncore.reference`, at the defaults."""
     defaults = OPTIMIZERS[name]()
     constants = {h: value for h, value in defaults.config().items() if isinstance(value, float)}
 
@@ -264,7 +264,7 @@ HYPERS = [(case, h) for case, (build, _, c) in CASES.items() for h in build(c).h
 
 
 def expected_path(formula, constants, problem=PROBLEM, steps=STEPS):
-    """The formula's way; `constants` maps the step (from 0) to their values."""
+    """The trajectory by the formula; `constants` maps the step (from 0) to their values."""
     theta, s, path = problem.start, State(), []
     for k in range(steps):
         extra = {"following": constants(k + 1)} if formula is nadam else {}

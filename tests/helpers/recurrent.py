@@ -1,4 +1,4 @@
-"""Sizes for recurrent kernels, and how they are run."""
+"""Sizes for recurrent kernels, and functions to run them."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
 
 
 class Guarded:
-    """An array inside a larger one, of which nothing else may change."""
+    """An array inside a larger one; nothing else in the larger one may change."""
 
     def __init__(self, values: Array) -> None:
         self.whole = np.full(values.size + 32, 77, values.dtype)
@@ -36,7 +36,7 @@ class Guarded:
 
 
 def run(name: str, outputs: list[Array], inputs: list[Array | None], dtype: str, rows: int, **kw: Any) -> list[Array]:
-    """The outputs, which may have been inputs too: the same bits on 1, 2 and 3 threads."""
+    """The outputs, which may also be inputs, asserted to have the same bits on 1, 2 and 3 threads."""
     results = []
     copies = [None if array is None else array.copy() for array in inputs]
     for threads in (1, 2, 3):

@@ -70,7 +70,7 @@ def check_symmetric_and_linear(model: nn.Sequential, X: Array, y: Array, rng: np
 
 
 def check_threads(model: nn.Sequential, X: Array, y: Array, V: Array, U: Array) -> None:
-    """All products have the same bits on 1, 2 and 3 threads, and are those in float64 but for rounding."""
+    """Assert that all products have the same bits on 1, 2 and 3 threads, and agree with float64 up to rounding."""
 
     def products(model: nn.Sequential) -> list[Array]:
         model._recordings.clear()

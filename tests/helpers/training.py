@@ -42,7 +42,7 @@ UPDATES: dict[str, tuple[int, Callable[..., bool]]] = {  # the number of state v
 class NumpyOptimizer:
     """The parameters θ under one of the four updates; ``lr(t)`` is the rate of step t = 0, 1, …
 
-    ``point`` is where the next gradient is taken: θ, but for Nesterov's momentum the point ahead.
+    ``point`` is where the next gradient is evaluated: θ, or with Nesterov's momentum the look-ahead point.
     """
 
     def __init__(self, name: str, theta: Array, lr: Callable[[int], float]) -> None:

@@ -1,4 +1,4 @@
-"""The Python code of README.md and of the documentation's pages, as files for type checkers: ``python typed_examples.py``."""
+"""Write the Python code of README.md and the documentation to files for type checkers: ``python typed_examples.py``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def python_blocks(text: str) -> list[str]:
 
 
 def examples() -> Iterator[tuple[str, str]]:
-    """Names for files, and what is in them: each block by itself, and the lines after ``>>>`` of a page together."""
+    """File names and contents: each code block separately, and all ``>>>`` lines of a page together."""
     for path in (ROOT / "README.md", *PAGES):
         text = path.read_text(encoding="utf-8")
         name = re.sub(r"\W", "_", str(path.relative_to(ROOT).with_suffix("")))
         for number, block in enumerate(python_blocks(text), 1):
             yield f"{name}_block_{number}.py", block
         found = doctest.DocTestParser().get_examples(text)
-        session = "".join(example.source for example in found if example.exc_msg is None)  # the others are wrong on purpose
+        session = "".join(example.source for example in found if example.exc_msg is None)  # the others raise deliberately
         if session:
             yield f"{name}.py", session
 
@@ -41,7 +41,7 @@ OPTIONS = "\n# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-ca
 
 
 def write_examples(folder: Path) -> list[Path]:
-    """Write them, and return the files."""
+    """Write the files and return their paths."""
     files = []
     for name, code in examples():
         files.append(folder / name)
@@ -61,7 +61,7 @@ def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    """Check all; what is wrong is printed."""
+    """Check all examples; errors are printed."""
     with tempfile.TemporaryDirectory() as folder:
         done = mypy(*write_examples(Path(folder)))
     print(done.stdout + done.stderr, end="")

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 VERSION = 2
 """Of the format. The first one had the history in the description and did not mark classes that are not nncore's own."""
-MOST_HEADER = 100_000_000  # bytes that a safetensors header may have
+MAX_HEADER = 100_000_000  # bytes that a safetensors header may have
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, RecursionError)  # what damage leads to
 
 
@@ -36,8 +36,8 @@ def pack(path: Target, arrays: Mapping[str, Array], about: dict[str, Any]) -> by
         data = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=header)
     except SafetensorError as error:
         raise ValueError(f"{named(path)} cannot hold this: {clipped(error)}") from error
-    if (size := int.from_bytes(data[:8], "little")) > MOST_HEADER:  # which older versions of safetensors write, but cannot read
-        raise ValueError(f"{named(path)} can hold a description of at most {MOST_HEADER:,} bytes, got {size:,}")
+    if (size := int.from_bytes(data[:8], "little")) > MAX_HEADER:  # which older versions of safetensors write, but cannot read
+        raise ValueError(f"{named(path)} can hold a description of at most {MAX_HEADER:,} bytes, got {size:,}")
     return data
 
 
@@ -48,21 +48,17 @@ def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     except (SafetensorError, AttributeError, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}") from error
     path = named(path)
-    version = re.fullmatch(r"nncore-([1-9][0-9]{0,8})", str(header.get("format")))
-    if version is None:
-        raise ValueError(
-            f"{path} was not written by nncore: expected format 'nncore-{VERSION}', got {shown(header.get('format'))}"
-        )
-    if int(version[1]) > VERSION:
-        raise ValueError(
-            f"{path} was written by a newer nncore: expected at most format 'nncore-{VERSION}', got {shown(header['format'])}"
-        )
+    given = header.get("format")
+    version = re.fullmatch(r"nncore-([1-9][0-9]{0,8})", str(given))
+    if version is None or int(version[1]) > VERSION:
+        origin = "was written by a newer nncore" if version else "was not written by nncore"
+        raise ValueError(f"{path} {origin}: format must be at most 'nncore-{VERSION}', got {shown(given)}")
     try:
         about = json.loads(header["about"])
     except (KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: its description cannot be read") from error
     if not isinstance(about, dict):
-        raise ValueError(f"{path} is damaged: its description is no JSON object")
+        raise ValueError(f"{path} is damaged: its description is not a JSON object")
     return arrays, {**about, "format": int(version[1])}
 
 

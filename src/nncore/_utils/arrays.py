@@ -17,13 +17,13 @@ __all__ = ["OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_array
 
 HUGE_PAGE = 1 << 21  # bytes
 
-# Where in its first huge page the next large array begins. Arrays are read side by side: if all began at the same place, they
+# Offset of the next large array in its first huge page. Arrays are read in parallel: if all had the same offset, they
 # would compete for the same sets of a cache.
 _starts = itertools.cycle(range(CACHE_LINE, 1 << 16, 85 * CACHE_LINE))
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Zeros that begin on a cache line; from half a huge page on they lie in huge pages, where there are any.
+    """Zeros aligned to a cache line; from half a huge page on in huge pages, if available.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def for_kernels(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[
 
 
 def own_arrays(value: Any) -> Any:
-    """The unpickled value, with arrays that nothing else shares.
+    """The unpickled value, with arrays that it shares with no other object.
 
     An array that comes out of a pickle may be memory-mapped, lie in a buffer that others use too, be read-only or unaligned. A
     dict keeps its identity: its arrays are exchanged in place.

@@ -1,4 +1,4 @@
-"""Checks on what a user hands in: they name the argument, what was expected and what came."""
+"""Checks of user data: errors name the argument, the requirement and the value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
-MOST_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
+MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
 SINGLE_ROW = "; a single row is {}[np.newaxis]"
 CHUNK = 1 << 20  # numbers processed together: a memory-mapped array is never held whole
 
@@ -62,7 +62,7 @@ def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
 
 
 def is_sparse(values: Any) -> bool:
-    """Whether it is a sparse matrix or array of SciPy, which is not imported: who has one has imported it."""
+    """Whether it is a sparse matrix or array of SciPy, which is not imported: the caller has imported it."""
     if isinstance(values, np.ndarray):
         return False
     sparse = sys.modules.get("scipy.sparse")
@@ -103,7 +103,7 @@ def names_of_columns(argument: str, names: Any, width: int) -> tuple[str, ...] |
 
 
 def as_numbers(values: Any, argument: str) -> Array:
-    """An array of real numbers, from whatever holds such: the one way of user's data into the package.
+    """An array of real numbers from any container: all user data enters the package here.
 
     Arrays of real numbers are themselves, without a copy. Arrays of objects, series and data frames with columns of several
     dtypes are converted, missing values (None, pandas.NA) to NaN. Refused are text, complex numbers, sparse matrices, masked
@@ -232,7 +232,7 @@ def convert(array: Array, dtype: DTypeLike) -> Array:
 
 
 def check_finite(rows: Array, argument: str) -> None:
-    """Raise if a number of the (n, width) array, of whatever dtype and layout, is NaN or infinite."""
+    """Raise if a number of the (n, width) array, of any dtype and layout, is NaN or infinite."""
     if not _kernels.all_finite(rows):
         raise not_finite(argument, rows, rows)
 
@@ -270,8 +270,8 @@ def check_step(value: Any) -> int:
 
 def check_dense(what: str, n: int, itemsize: int, advice: str) -> None:
     """Raise if a matrix with a row and a column for each of n parameters would be too large."""
-    if n > MOST_DENSE:
+    if n > MAX_DENSE:
         raise ValueError(
-            f"{what} of {n:,} parameters would take {itemsize * n * n / 1e9:,.0f} GB: expected at most {MOST_DENSE:,} "
-            f"parameters. {advice}"
+            f"{what} must have at most {MAX_DENSE:,} parameters, got {n:,}, for which it would take "
+            f"{itemsize * n * n / 1e9:,.0f} GB. {advice}"
         )

@@ -32,7 +32,7 @@ T = TypeVar("T")  # what is kept
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
-MOST_BITS = 128  # of an integer: NumPy's own seeds have as many
+MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
 class Assignments:
@@ -86,7 +86,7 @@ class Field(Generic[G, T]):
 
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:
-    """Assign several attributes, all or none: what depends on more than one is looked at when all are in place."""
+    """Assign several attributes, all or none; conditions on more than one are checked when all are assigned."""
     attributes: dict[str, Any] = {}
     for name, value in values.items():
         field = getattr(type(instance), name, None)
@@ -168,13 +168,13 @@ class Count(Field[int, int]):
             self.refuse(TypeError, value)
         if value < self.least or (self.below is not None and value >= self.below):
             self.refuse(ValueError, value)
-        if int(value).bit_length() > MOST_BITS:
-            raise ValueError(f"{self.argument} must be an integer of at most {MOST_BITS} bits, got {shown(value)}")
+        if int(value).bit_length() > MAX_BITS:
+            raise ValueError(f"{self.argument} must be an integer of at most {MAX_BITS} bits, got {shown(value)}")
         return int(value)
 
 
 class Flag(Field[bool, bool]):
-    """True or False, and nothing that merely counts as one of them."""
+    """True or False, and no value that is merely truthy or falsy."""
 
     requirement = "True or False"
 
@@ -185,7 +185,7 @@ class Flag(Field[bool, bool]):
 
 
 class Choice(Field[str, str]):
-    """One of some strings."""
+    """One of several strings."""
 
     def __init__(self, *choices: str, argument: str = "") -> None:
         super().__init__(argument=argument)
@@ -350,7 +350,7 @@ def number(
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
     """`value` as an int, if it is a whole number in this range."""
-    if type(value) is int and value >= least and value < (1 << MOST_BITS if below is None else below):
+    if type(value) is int and value >= least and value < (1 << MAX_BITS if below is None else below):
         return value
     return Count(least, below=below, argument=name).check(value)
 
@@ -533,7 +533,7 @@ class Configured(Sealed):
         return config
 
     def entry(self) -> dict[str, Any]:
-        """The class and the configuration: how the object stands in the configuration of another one."""
+        """The class and the configuration: its form in the configuration of another object."""
         return {"class": type(self).__name__, **self.config()}
 
     def _takes_no_more_here(self) -> bool:

@@ -1,4 +1,4 @@
-"""Figures: made and saved the same way everywhere, and one look for each of several curves."""
+"""Creating and saving figures, and a distinct style for each of several curves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["COLORS", "SavePath", "curve_style", "finish", "legend", "loss_axis",
 
 SavePath = str | os.PathLike[str] | None
 
-# Okabe & Ito's colors, which color-blind readers tell apart too, and some more; a marker and a line for each.
+# The colors of Okabe & Ito, distinguishable for color-blind readers, and some more; a marker and a line for each.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#B8860B", "#56B4E9", "#7B3294", "#8C2D04", "#4D4D4D")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 LINES: tuple[Any, ...] = (
@@ -57,7 +57,7 @@ def finish(figure: Figure, path: SavePath) -> Figure:
 
 
 def curve_style(i: int, n: int) -> dict[str, Any]:
-    """Color, marker, line and width of curve i of n. Later ones are thinner, so that what they cover shows beside them."""
+    """Color, marker, line and width of curve i of n. Later ones are thinner, so that earlier ones stay visible."""
     widest = min(3.8, 1.4 + 0.4 * n)
     return {
         "color": COLORS[i % len(COLORS)],

@@ -85,7 +85,7 @@ def write_to(file: Target, data: bytes) -> None:
 
 
 def write(path: str | bytes | PathLike[str], data: bytes) -> None:
-    """Write a regular file through a temporary file beside it, which then takes its place.
+    """Write a regular file through a temporary file in the same folder, which then replaces it.
 
     A symbolic link stays, and the file it points to is written; an existing file keeps its mode and, where permitted, its
     owner; other hard links to it keep the old content. Streams are written into: see `stream`. A temporary file that was
@@ -108,7 +108,7 @@ def write(path: str | bytes | PathLike[str], data: bytes) -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        # the name of the temporary file says nothing to the caller
+        # the caller does not know the name of the temporary file
         raise type(error)(error.errno, error.strerror, os.fspath(target)) from error
 
 
@@ -126,7 +126,7 @@ def stream(path: Path) -> Callable[[], IO[bytes]] | None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The descriptor that a path such as /dev/stdout stands for."""
+    """The descriptor that a path such as /dev/stdout denotes."""
     for _ in range(40):  # links, as many as Linux follows
         folder = os.path.realpath(path.parent)
         if folder in ("/dev/fd", f"/proc/{os.getpid()}/fd") and path.name.isdecimal():
@@ -172,7 +172,7 @@ def write_all(file: Any, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _temporary(target: Path, before: os.stat_result | None) -> Iterator[tuple[Any, Path]]:
-    """A new file beside the target, which is locked as long as it is in use; removed unless it was given another name."""
+    """A new file in the folder of the target, locked while in use; removed unless it was renamed."""
     opener = None if before is None else _private
     while True:
         temporary = target.with_name(f"{_prefix(target)}{uuid.uuid4().hex}")
@@ -191,7 +191,7 @@ def _temporary(target: Path, before: os.stat_result | None) -> Iterator[tuple[An
 
 
 def _private(path: str, flags: int) -> int:
-    """Open for nobody else: the file gets the mode of the one it replaces before anything is written."""
+    """Open without access for others: the file gets the mode of the one it replaces before anything is written."""
     return os.open(path, flags, 0o600)
 
 
@@ -223,7 +223,7 @@ def _lock(file: Any, *, wait: bool = False) -> bool:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary files of processes that were killed: nobody has them locked any more."""
+    """Remove the temporary files of killed processes, which are no longer locked."""
     prefix, paths = _prefix(target), []
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         paths = [entry.path for entry in entries if entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False)]

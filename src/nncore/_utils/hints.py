@@ -1,4 +1,4 @@
-"""Names that do not exist here: an error says what is there instead, in particular for names of Keras and PyTorch."""
+"""Hints for unknown names: what to use instead, in particular for names of Keras and PyTorch."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ PATIENCE = 1.0  # seconds: if nothing has ended by then, the next press raises a
 
 
 class Interrupt:
-    """A block in which Ctrl-C is recorded: the work looks at ``pressed`` between its steps, and ends in order.
+    """A block in which Ctrl-C is recorded: the work checks ``pressed`` between its steps, and ends in order.
 
     At the end of the block KeyboardInterrupt is raised if Ctrl-C was pressed ``tolerated`` times and once more. The first press
     within two seconds after the last one of an earlier block counts as its second: so a loop over many calls, each of which
-    tolerates one press, is left by pressing twice. Where code hangs (a callback, say) and nobody looks, a press one second
+    tolerates one press, is left by pressing twice. If code without a check hangs (a callback, for example), a press one second
     after the second raises at once.
 
     Where nothing is changed that must stay whole, within ``abandoning``, a press beyond those tolerated raises at once.
@@ -47,7 +47,7 @@ class Interrupt:
 
     @contextmanager
     def abandoning(self) -> Iterator[None]:
-        """Within, work is under way that nobody needs once Ctrl-C was pressed more often than tolerated."""
+        """A context whose work can be abandoned once Ctrl-C was pressed more often than tolerated."""
         if self.presses > self.tolerated:
             raise KeyboardInterrupt
         self._abandons = True

@@ -11,7 +11,7 @@ __all__ = ["LRUCache"]
 class LRUCache:
     """A cache of at most ``most`` values by key, which evicts the least recently used.
 
-    Copies and pickles begin empty, as values can be made again.
+    Copies and pickles are empty, as values can be recomputed.
 
     >>> squares = LRUCache(2)
     >>> squares.get(3, lambda: 9), squares.get(3, lambda: 0)

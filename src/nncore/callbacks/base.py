@@ -25,7 +25,7 @@ class Callback(Configured):
         Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
         set it to False; short epochs then run faster.
     columns : sequence of str, default ()
-        Columns that it adds to each row in ``on_epoch_end``, so that the callbacks behind it may look at them.
+        Columns that it adds to each row in ``on_epoch_end``, so that later callbacks may use them.
 
     Examples
     --------

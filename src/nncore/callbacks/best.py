@@ -37,8 +37,9 @@ class Best:
         elif self.column == "val_accuracy":
             hint = '. It needs Trainer(..., metrics=["accuracy"])'
         elif f"running_{self.column}" in columns:
-            hint = f". Of the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' is there without it"
-        raise ValueError(f"monitor: there is no column {shown(self.column)}; there are {', '.join(columns) or 'none'}{hint}")
+            hint = f". For the training data {self.column!r} needs exact_loss=True; 'running_{self.column}' does not"
+        known = ", ".join(columns) or "none"
+        raise ValueError(f"monitor must be a reported column, got {shown(self.column)}; there are {known}{hint}")
 
     def update(self, row: Mapping[str, Any]) -> bool:
         """Update with a row; returns whether it is the best so far."""
@@ -53,27 +54,27 @@ class Best:
 
 
 class BestCallback(Callback):
-    """Base of the callbacks that keep the best value of a column, and go on from a loaded state.
+    """Base of the callbacks that keep the best value of a column, and continue from a loaded state.
 
-    A subclass has a field ``monitor`` and one for each of ``counts``: what it needs, besides the best value, to go on.
+    A subclass has a field ``monitor`` and one for each of ``counts``: what it needs, besides the best value, to continue.
     """
 
     mode: Choice = Choice("auto", "min", "max")
     counts: ClassVar[tuple[str, ...]]
-    arrays: ClassVar[tuple[str, ...]] = ()  # what its state may hold besides
+    arrays: ClassVar[tuple[str, ...]] = ()  # arrays that its state may hold besides
     _best: Best | None
     _resumed = False
 
     def _new_best(self) -> Best | None:
-        """The best value before any was seen; None where there is no column to look at."""
+        """The initial best value; None without a column."""
         raise NotImplementedError
 
     def _reset(self) -> None:
-        """Forget all that was counted."""
+        """Reset the best value and all counts."""
         self._best = self._new_best()
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        if assigned:  # the best value so far stays, unless it is of another column
+        if assigned:  # keep the best value unless it is of another column
             previous, self._best = self._best, self._new_best()
             if previous and self._best and previous.column == self._best.column:
                 self._best.value = previous.value
@@ -92,7 +93,7 @@ class BestCallback(Callback):
         self._resumed = False
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value, and what has been counted."""
+        """The best value and the counts."""
         return {"best": self.best, **{name: copy.copy(getattr(self, name)) for name in self.counts}}
 
     @classmethod

@@ -21,7 +21,7 @@ class CallbackList:
     every_epoch : bool
         Whether one of them must see each epoch.
     begun : int
-        How many have seen the training begin.
+        The number of callbacks whose ``on_train_begin`` was called.
     """
 
     def __init__(self, callbacks: Any) -> None:
@@ -35,7 +35,7 @@ class CallbackList:
         self.begun = 0
 
     def check_columns(self, columns: Iterable[str]) -> None:
-        """Raise unless each finds what it looks at among these columns and those that the callbacks add."""
+        """Raise unless each finds the columns it uses among these and those that the callbacks add."""
         columns = [*columns, *(name for callback in self.callbacks for name in callback.columns)]
         for callback in self.callbacks:
             callback.check_columns(columns)
@@ -73,7 +73,7 @@ class CallbackList:
                 trainer.history.amend({name: value for name, value in row.items() if name not in known})
 
     def train_end(self, trainer: Any, failure: BaseException | None = None) -> None:
-        """After the last epoch, for those that saw the first; then raise ``failure``, or else the first error among theirs."""
+        """End the training for those that began it; then raise ``failure``, or else their first error."""
         errors = [] if failure is None else [failure]
         for callback in self.callbacks[: self.begun]:
             try:

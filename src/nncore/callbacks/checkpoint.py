@@ -25,7 +25,7 @@ class ModelCheckpoint(BestCallback):
         May contain ``{epoch}`` and columns of the history:
         ``"net-{epoch:03d}-{val_loss:.3f}"``.
     monitor : str, optional
-        The column that says which epoch is best.
+        The column that determines the best epoch.
     save_best_only : bool, optional
         Save only when `monitor` improves. Default: True if there is a `monitor`.
     mode : {"auto", "min", "max"}, default "auto"

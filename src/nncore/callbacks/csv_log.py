@@ -121,7 +121,7 @@ class CSVLogger(Callback):
 
 
 def _lines(text: bytes) -> Any:
-    """The rows of a CSV file, which may begin with a byte order mark."""
+    """The rows of a CSV file, which may start with a byte order mark."""
     return csv.reader(io.StringIO(text.decode("utf-8-sig")))
 
 

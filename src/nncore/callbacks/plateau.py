@@ -32,7 +32,7 @@ class ReduceLROnPlateau(BestCallback):
     relative as in PyTorch; in Keras it is absolute (``min_delta``), as it is with ``threshold_mode="abs"``. (Where b is
     negative PyTorch's relative threshold has the wrong sign; ours takes \\|b\\|.)
 
-    The rate must be a number: a schedule would say something else in the next step.
+    The rate must be a number: a schedule would override it in the next step.
 
     Parameters
     ----------

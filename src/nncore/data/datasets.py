@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._messages import shown
+from nncore._utils.fields import count, number
 
 __all__ = ["load_digits", "ordered_lines", "two_spirals", "xor"]
 
@@ -94,8 +94,8 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
 
     Raises
     ------
-    ValueError
-        For n below 2 or a negative noise.
+    TypeError, ValueError
+        For an n that is not an integer of at least 2, or a negative noise.
 
     Examples
     --------
@@ -103,10 +103,7 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     >>> X.round(2).tolist()[:2], y.tolist()
     ([[0.0, 1.0], [0.0, -1.0]], [0, 1, 0, 1])
     """
-    if n < 2:
-        raise ValueError(f"n must be at least 2, got {shown(n)}")
-    if not 0 <= noise < np.inf:
-        raise ValueError(f"noise must be finite and at least 0, got {shown(noise)}")
+    n, noise = count("n", n, 2), number("noise", noise, 0.0)
     y = np.arange(n) % 2
     phi = 6 * np.pi * (np.arange(n) // 2) / max((n + 1) // 2 - 1, 1)
     r = (1 - 2 * y) * (1 - phi / (6.5 * np.pi))
@@ -118,7 +115,7 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
 def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
     """First y = 2x, then y = −x, both at x = 1, 2, …, points.
 
-    Taken in this order, mini-batches pull a linear model towards 2x and then towards −x in each epoch; shuffled, it
+    Taken in this order, mini-batches pull a linear model toward 2x and then toward −x in each epoch; shuffled, it
     settles near the least-squares line y = x/2.
 
     Parameters
@@ -133,8 +130,8 @@ def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
 
     Raises
     ------
-    ValueError
-        For fewer than one point.
+    TypeError, ValueError
+        If `points` is not a positive integer.
 
     Examples
     --------
@@ -142,7 +139,5 @@ def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
     >>> X.ravel().tolist(), y.ravel().tolist()
     ([1.0, 2.0, 1.0, 2.0], [2.0, 4.0, -1.0, -2.0])
     """
-    if points < 1:
-        raise ValueError(f"points must be at least 1, got {shown(points)}")
-    x = np.arange(1, points + 1, dtype=np.float32)[:, None]
+    x = np.arange(1, count("points", points) + 1, dtype=np.float32)[:, None]
     return np.concatenate([x, x]), np.concatenate([2 * x, -x])

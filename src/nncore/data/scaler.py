@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 class Scaler(Configured):
-    """Base of the scalers: an invertible map of the features, learnt from data.
+    """Base of the scalers: an invertible map of the features, learned from data.
 
     An array has shape (n, ...): all numbers of an example are its features; a 1-D array has one feature. float32 stays float32,
     but is computed in float64. The names are scikit-learn's, so that a scaler works in its pipelines.
@@ -87,7 +87,7 @@ class Scaler(Configured):
     # --- fitting and applying
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        """Learn from X; what was learnt before is forgotten. Returns the scaler; ``y`` is not used.
+        """Learn from X; what was learned before is forgotten. Returns the scaler; ``y`` is not used.
 
         Raises
         ------
@@ -166,7 +166,7 @@ class Scaler(Configured):
         self._check_fitted()
         shape, rows = self._rows(X, argument)
         result = np.empty(rows.shape, dtype=rows.dtype if rows.dtype.kind == "f" else np.float64)
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: whoever takes it will say so
+        with np.errstate(over="ignore"):  # overflow of float32 becomes infinite, which is checked where it is used
             for part in chunks(rows):
                 result[part] = function(np.ascontiguousarray(rows[part], dtype=np.float64))
         return result.reshape(shape)
@@ -228,7 +228,7 @@ class Scaler(Configured):
         return self
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        """Derive anew what follows from the arguments."""
+        """Recompute what follows from the arguments."""
         if assigned and hasattr(self, "n_features_in_") and self.n_samples_seen_.all():
             self._derive()
 

@@ -90,7 +90,7 @@ class StandardScaler(Scaler):
 
 
 class MinMaxScaler(Scaler):
-    """To an interval [a, b]: z_j = a + (b − a) (x_j − min_j) / (max_j − min_j), with the feature's least and largest value.
+    """To an interval [a, b]: z_j = a + (b − a) (x_j − min_j) / (max_j − min_j), with the feature's minimum and maximum.
 
     A constant feature has the range 1 instead of 0 and becomes a. The ends of [0, 1] and of [−1, 1] are reached exactly.
 
@@ -308,7 +308,7 @@ def restored(config: Mapping[str, Any], arrays: Mapping[str, Array], names: Any 
             raise ValueError(f"{attribute} must be finite, got {array}")
         setattr(scaler, attribute, array)
     if scaler.n_samples_seen_.min() < 1 or not scaler._possible():
-        raise ValueError(f"its statistics are none that a {name} can have")
+        raise ValueError(f"its statistics are impossible for a {name}")
     scaler.n_features_in_, scaler.feature_names_in_ = features, names
     scaler._derive()
     return scaler
@@ -321,10 +321,9 @@ def _scale(mean: Array, var: Array) -> Array:
 
 
 def _interval(feature_range: Any) -> tuple[float, float]:
-    if not isinstance(feature_range, (tuple, list)):
-        raise TypeError(f"feature_range must be two numbers (a, b), got {shown(feature_range)}")
-    if len(feature_range) != 2:
-        raise ValueError(f"feature_range must be two numbers (a, b), got {shown(feature_range)}")
+    pair = isinstance(feature_range, (tuple, list))
+    if not pair or len(feature_range) != 2:
+        raise (ValueError if pair else TypeError)(f"feature_range must be a pair (a, b), got {shown(feature_range)}")
     low, high = (number("feature_range", end) for end in feature_range)
     if low >= high:
         raise ValueError(f"feature_range must be (a, b) with a < b, got {shown(feature_range)}")

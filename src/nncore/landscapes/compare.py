@@ -1,4 +1,4 @@
-"""Fair comparison: every optimizer gets its learning rate from a search of the same cost, and fresh starts to show it."""
+"""Fair comparison: every optimizer gets a learning rate from a search of the same cost, then runs from new starting points."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Search:
     lr : float
         The best learning rate.
     rates : ndarray (budget,)
-        All that were tried, ascending.
+        All rates tried, ascending.
     scores : ndarray (budget,)
-        Of each, the score, by default the final loss, that most of the runs came below; infinite where too many diverged.
+        The quantile over the starts of the score, by default the final loss; infinite where too many runs diverged.
     at_edge : bool
-        The best is the lowest or the highest that was tried: a better one may lie beyond.
+        The best rate is the lowest or the highest tried: a better one may lie beyond.
     """
 
     lr: float
@@ -84,8 +84,8 @@ def search_lr(
 ) -> Search:  # fmt: skip
     """Search the learning rate with the best score, by default the smallest final loss, in a quantile over the starts.
 
-    Half of the budget goes to a grid from `low` to `high`, even in log(lr); the other half, also even, between the two
-    neighbors of the best. A loss that is no number, and a divergence, count as infinite.
+    Half of the budget is a grid from `low` to `high`, evenly spaced in log(lr); the other half, also evenly spaced, lies
+    between the two neighbors of the best. NaN and divergence count as infinite.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def search_lr(
     budget : learning rates to try, at least 4
     low, high : range of the grid
     quantile : default 0.75
-        The median would take learning rates with which nearly half of the runs diverge.
+        The median would accept learning rates with which nearly half of the runs diverge.
     score : function of losses (starts, steps + 1) that returns (starts,), the smaller the better
 
     Examples
@@ -111,20 +111,20 @@ def search_lr(
     low = number("low", low, above=0)
     high = number("high", high, above=low)
 
-    def most(lr: float) -> float:
+    def score_of(lr: float) -> float:
         return float(np.quantile(score(_runs(factory, lr, f, starts, steps)), quantile, method="higher"))
 
     coarse = np.geomspace(low, high, (budget + 1) // 2)
-    scores = np.array([most(lr) for lr in coarse])
+    scores = np.array([score_of(lr) for lr in coarse])
     best = int(np.argmin(scores))
     left, right = coarse[max(best - 1, 0)], coarse[min(best + 1, coarse.size - 1)]
-    # two shares of the points, one on each side of the best, which is known already
+    # points on each side of the best, which is known already
     lower = budget // 4 if left < coarse[best] < right else budget // 2 * (left < coarse[best])
     upper = budget // 2 - lower
     fine = np.concatenate(
         (np.geomspace(left, coarse[best], lower + 2)[1:-1], np.geomspace(coarse[best], right, upper + 2)[1:-1])
     )  # fmt: skip
-    rates, scores = np.append(coarse, fine), np.append(scores, [most(lr) for lr in fine])
+    rates, scores = np.append(coarse, fine), np.append(scores, [score_of(lr) for lr in fine])
     order = np.argsort(rates)
     return Search(float(rates[np.argmin(scores)]), rates[order], scores[order])
 
@@ -144,7 +144,7 @@ def _runs(factory: Factory, lr: float, f: Any, starts: Array, steps: int) -> Arr
 def random_starts(f: Landscape, starts: int, seed: int = 0, spread: float = 0.1) -> Array:
     """Points around ``f.start``, normally distributed: (starts, n).
 
-    `spread` is the standard deviation as a share of the width of ``f.bounds``.
+    `spread` is the standard deviation as a fraction of the width of ``f.bounds``.
 
     Examples
     --------
@@ -159,26 +159,25 @@ def random_starts(f: Landscape, starts: int, seed: int = 0, spread: float = 0.1)
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`; printed, a table, the best first.
+    """The result of `compare`; prints as a table, the best first.
 
-    Where there is a goal, the optimizer is best whose runs reach it in the fewest steps: a loss beyond it counts for nothing.
-    Those that do not reach it are ranked by the final loss as a share of that at the start. Without a goal the final loss
-    itself decides.
+    With a goal, the best optimizer is the one whose runs reach it in the fewest steps: losses below it do not matter. Those
+    that do not reach it are ranked by the final loss as a fraction of that at the start. Without a goal the final loss decides.
 
     Attributes
     ----------
     lr : dict of str to float
         The learning rate found for each optimizer.
     losses : dict of str to ndarray (starts, steps + 1)
-        Loss − minimum of each optimizer from each fresh start; infinite after a divergence.
+        Loss − minimum of each optimizer from each new start; infinite after a divergence.
     searches : dict of str to Search
     quantiles : (float, float)
         Of the band.
     title : str
     unit, measure : str
-        What the axes of the picture are called.
+        Labels of the axes of the plot.
     goal : float or None
-        The share of the loss at the start that counts as arrived.
+        The fraction of the loss at the start that a run has to reach.
     """
 
     lr: dict[str, float]
@@ -196,12 +195,12 @@ class Comparison:
         return lower, median, upper
 
     def steps(self, name: str) -> Array:
-        """The steps of each run to the goal: (starts,); infinite where it does not stay there, or where there is no goal."""
-        return steps_to(-np.inf if self.goal is None else self.goal, _shares(self.losses[name]))
+        """The steps of each run to the goal: (starts,); infinite if it does not stay below, or without a goal."""
+        return steps_to(-np.inf if self.goal is None else self.goal, _fractions(self.losses[name]))
 
     @property
     def ranking(self) -> list[str]:
-        """The names by median number of steps to the goal; where they do not differ, by final median loss."""
+        """The names by median number of steps to the goal; ties by final median loss."""
         return sorted(self.losses, key=lambda name: (self._three(self.steps(name))[1], self._three(self._final(name))[1]))
 
     @property
@@ -209,10 +208,10 @@ class Comparison:
         return len(next(iter(self.losses.values())))
 
     def _final(self, name: str) -> Array:
-        """The numbers by which final losses are compared; beyond the goal all count as at the goal."""
+        """Final losses for ranking; those below the goal count as the goal."""
         if self.goal is None:
             return self.losses[name][:, -1]
-        return np.maximum(_shares(self.losses[name])[:, -1], self.goal)
+        return np.maximum(_fractions(self.losses[name])[:, -1], self.goal)
 
     def _three(self, values: Array) -> Array:
         """Lower quantile, median and upper quantile over the runs."""
@@ -220,10 +219,10 @@ class Comparison:
         return np.quantile(values, [low, 0.5, high], axis=0, method="nearest")
 
     def _ends(self) -> tuple[str, str]:
-        """The names of the ends of the band: of few runs they are the smallest and the largest."""
-        least, _, most = self._three(np.arange(float(self._runs)))
+        """The names of the ends of the band: min and max for few runs."""
+        smallest, _, largest = self._three(np.arange(float(self._runs)))
         low, high = (f"{100 * quantile:g} %" for quantile in self.quantiles)
-        return "min" if least == 0 else low, "max" if most == self._runs - 1 else high
+        return "min" if smallest == 0 else low, "max" if largest == self._runs - 1 else high
 
     def __repr__(self) -> str:
         rows = self._rows()
@@ -254,23 +253,23 @@ class Comparison:
         cells = [median, lower, upper]
         if self.goal is not None:
             last = self.losses[name].shape[1] - 1
-            least, middle, most = (f"{step:.0f}" if np.isfinite(step) else f"> {last}" for step in self._three(steps))
+            smallest, middle, largest = (f"{step:.0f}" if np.isfinite(step) else f"> {last}" for step in self._three(steps))
             at_goal = "<= " if np.isfinite(self._three(steps)[1]) else ""
-            cells = [middle, least, most, f"{np.isfinite(steps).sum()}/{self._runs}", f"{at_goal}{median}"]
+            cells = [middle, smallest, largest, f"{np.isfinite(steps).sum()}/{self._runs}", f"{at_goal}{median}"]
         diverged = f"{np.isinf(final).sum()}/{self._runs}"
         return [name, f"{self.lr[name]:.3g}{'*' if self.searches[name].at_edge else ''}", *cells, diverged]
 
     def plot(self, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:
         """Draw the median loss of each optimizer.
 
-        Where there is a goal, the losses are divided by those at the start, and a curve ends where its optimizer arrives; below
-        the goal are the median number of steps and its band, at the right end the bands of the losses of those that do not
-        arrive. Otherwise the quantiles of the losses are drawn as a band. Diverging runs leave the plot at the top.
+        With a goal, losses are divided by those at the start, and a curve ends where its optimizer reaches the goal; below the
+        goal are the median number of steps and its band, at the right end the bands of the losses of optimizers that do not
+        reach it. Otherwise the quantiles of the losses are drawn as a band. Diverging runs leave the plot at the top.
 
         Parameters
         ----------
         path : path-like, optional
-            Save the picture there; the suffix says the format.
+            Save the figure there; the suffix determines the format.
         ax : Axes, optional
             Draw there.
         """
@@ -297,7 +296,7 @@ class Comparison:
         edge = ", edge of the search" if self.searches[name].at_edge else ""
         return f"{name}, lr {self.lr[name]:.2g}{edge}" + (f"; {diverged} diverged" if diverged else "")
 
-    def _look(self, name: str) -> dict[str, Any]:
+    def _style(self, name: str) -> dict[str, Any]:
         style = curve_style(list(self.losses).index(name), len(self.losses))
         return {**style, "linewidth": 1.8, "linestyle": "-", "marker": None}
 
@@ -305,7 +304,7 @@ class Comparison:
         ax.set_ylabel(self.measure)
         loss_axis(ax, [curve for name in self.losses for curve in self.band(name)])
         for name in self.ranking:
-            look, (lower, median, upper) = self._look(name), self.band(name)
+            look, (lower, median, upper) = self._style(name), self.band(name)
             finite = np.isfinite(upper)  # a band without an upper end would cover the others
             low, high = np.where(finite, lower, 0), np.where(finite, upper, 0)
             ax.fill_between(np.arange(median.size), low, high, where=finite, color=look["color"], alpha=0.12, linewidth=0)
@@ -319,13 +318,13 @@ class Comparison:
         ax.axhline(goal, color="0.3", linewidth=1.0)
         ax.text(0.01 * last, 1.2 * goal, "goal", va="bottom", color="0.3")
         for place, name in enumerate(self.ranking, 1):
-            look, shares = self._look(name), _shares(self.losses[name])
-            steps, (_, median, _) = self._three(self.steps(name)), self._three(shares)
+            look, fractions = self._style(name), _fractions(self.losses[name])
+            steps, (_, median, _) = self._three(self.steps(name)), self._three(fractions)
             if np.isfinite(steps[1]):
                 median = np.append(median[: int(steps[1])], goal)
                 _draw_arrival(ax, steps, goal, goal / _ROW**place, look["color"])
             else:
-                x, (low, _, high) = (1 + 0.012 * place) * last, self._three(shares[:, -1])
+                x, (low, _, high) = (1 + 0.012 * place) * last, self._three(fractions[:, -1])
                 ax.plot([x, x], [max(low, goal), min(high, 1e3)], color=look["color"], **_BAND)
             ax.plot(np.where(np.isfinite(median), median, np.nan), label=self._label(name), **look)
         ax.set_yticks([tick for tick in 10.0 ** np.arange(-30, 3) if 0.999 * goal <= tick])
@@ -358,26 +357,26 @@ def compare(
     quantiles: tuple[float, float] = (0.1, 0.9),
     goal: float = 1e-6,
 ) -> Comparison:
-    """Search a learning rate for every optimizer on the same budget, then compare them from fresh starts.
+    """Search a learning rate for every optimizer on the same budget, then compare them from new starting points.
 
-    An optimizer is the better, the fewer steps its runs take until they stay below the goal, a small share of the excess
-    f − minimum at the start. What comes after counts for nothing: how far below rounding a loss gets says little. Runs that do
-    not arrive are compared by their final loss. The search looks for the fewest steps too; for runs that do not arrive it
-    extrapolates them from the mean rate of convergence.
+    The best optimizer is the one whose runs need the fewest steps to stay below the goal, a small fraction of the excess
+    f − minimum at the start; losses below the goal do not matter. Runs that do not reach it are compared by their final loss.
+    The search minimizes the number of steps too; for runs that do not reach the goal it extrapolates them from the mean
+    convergence rate.
 
-    The search sees `starts` points, the comparison as many others. Both are drawn around ``f.start``, and are the same for
-    every optimizer.
+    The search uses `starts` points, the comparison as many others. Both are drawn around ``f.start``, the same for every
+    optimizer.
 
     Parameters
     ----------
     factories : mapping of name to a function of a learning rate that makes an optimizer
     f : Landscape
-        With a minimum. Without one, as on `Saddle`, the highest learning rate would win, whatever the optimizer.
+        With a minimum. Without one, as with `Saddle`, the highest learning rate would win for every optimizer.
     steps : of every run
     budget, low, high : as in `search_lr`
     starts, seed, spread : as in `random_starts`
     quantiles : of the band
-    goal : share of the excess at the start, in (0, 1), default 1e-6
+    goal : fraction of the excess at the start, in (0, 1), default 1e-6
         No goal is closer to the minimum than f can be resolved in double precision.
 
     Examples
@@ -390,7 +389,7 @@ def compare(
     ['Momentum', 'SGD']
     """
     if not factories:
-        raise ValueError("factories must hold at least one, got none")
+        raise ValueError("factories must hold at least one optimizer, got none")
     if f.lowest is None:
         raise ValueError(
             f"f must be a function with a minimum, got {shown(f)}: where the loss falls without bound, the highest learning "
@@ -400,24 +399,23 @@ def compare(
     lowest: float = f.lowest
     search_starts, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
 
-    share = max(goal, 4 * np.finfo(np.float64).eps * abs(lowest) / float(np.median(f.value(search_starts) - lowest)))
+    reach = max(goal, 4 * np.finfo(np.float64).eps * abs(lowest) / float(np.median(f.value(search_starts) - lowest)))
 
     def search(factory: Factory) -> Search:
-        return search_lr(factory, f, search_starts, steps, budget, low, high, score=lambda y: _steps_needed(share, y - lowest))
+        return search_lr(factory, f, search_starts, steps, budget, low, high, score=lambda y: _steps_needed(reach, y - lowest))
 
     def losses(factory: Factory, lr: float) -> Array:
         return _runs(factory, lr, f, fresh, steps) - lowest
 
-    return race(
-        factories, search, losses, quantiles=quantiles, title=f.name.replace("_", " ").capitalize(), goal=share
-    )  # fmt: skip
+    title = f.name.replace("_", " ").capitalize()
+    return compare_runs(factories, search, losses, quantiles=quantiles, title=title, goal=reach)
 
 
-def race(
+def compare_runs(
     factories: Mapping[str, Factory], search: Callable[[Factory], Search], losses: Callable[[Factory, float], Array],
     **description: Any,
 ) -> Comparison:  # fmt: skip
-    """Search a learning rate for every optimizer, then take its losses from fresh starts; the rest describes the comparison."""
+    """Search a learning rate for every optimizer, then run it from new starts; ``description`` goes to `Comparison`."""
     searches = {name: search(factory) for name, factory in factories.items()}
     rates = {name: found.lr for name, found in searches.items()}
     return Comparison(
@@ -425,15 +423,15 @@ def race(
     )
 
 
-def _shares(losses: Array) -> Array:
-    """The losses as a share of those at the start; 0 where the start is the minimum."""
+def _fractions(losses: Array) -> Array:
+    """The losses as fractions of those at the start; 0 where the start is the minimum."""
     return np.divide(losses, losses[:, :1], out=np.zeros_like(losses), where=losses[:, :1] > 0)
 
 
 def _steps_needed(goal: float, losses: Array) -> Array:
-    """`steps_to`, extrapolated by the mean rate of convergence where a run does not arrive; infinite without any progress."""
-    shares = _shares(losses)
-    steps, last = steps_to(goal, shares), shares[:, -1]
+    """`steps_to`, extrapolated by the mean convergence rate for runs that miss the goal; infinite without progress."""
+    fractions = _fractions(losses)
+    steps, last = steps_to(goal, fractions), fractions[:, -1]
     with np.errstate(divide="ignore", invalid="ignore"):
         extrapolated = (losses.shape[1] - 1) * np.log(goal) / np.log(last)
     return np.where(np.isfinite(steps), steps, np.where(last < 1, extrapolated, np.inf))

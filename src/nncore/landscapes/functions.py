@@ -34,7 +34,7 @@ class Landscape(Value, ABC):
     name : str
         The key in `LANDSCAPES`.
     start : ndarray (n,)
-        A place to begin.
+        A starting point.
     bounds : ndarray (n, 2)
         Lowest and highest coordinate of the part worth drawing.
     minima : ndarray (minima, n)
@@ -91,7 +91,7 @@ class Landscape(Value, ABC):
             return self._hessian(self._points(x))
 
     def value_and_gradient(self, x: ArrayLike) -> tuple[Any, Array]:
-        """Both, as `Optimizer.minimize` wants them."""
+        """Value and gradient, as `Optimizer.minimize` needs them."""
         return self.value(x), self.gradient(x)
 
     def _points(self, x: ArrayLike) -> Array:
@@ -406,7 +406,7 @@ def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
         if q == 0:
             return None
         if n != 2:
-            raise ValueError(f"rotation: an angle turns two variables, got {n} eigenvalues; give a matrix ({n}, {n})")
+            raise ValueError(f"rotation must be a matrix ({n}, {n}) for {n} eigenvalues, got an angle")
         c, s = math.cos(q), math.sin(q)
         q = np.array([[c, -s], [s, c]])
     if q.shape != (n, n) or not np.allclose(q @ q.T, np.eye(n), rtol=0, atol=1e-10):

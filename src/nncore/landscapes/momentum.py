@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
-from nncore._messages import shown
 from nncore._utils.fields import count, number
 from nncore.landscapes.functions import Quadratic
 from nncore.optimizers import Momentum
@@ -98,15 +97,14 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
 
 
 def regime(eta_lambda: float, mu: float) -> str:
-    """Which of `REGIMES` the point (ηλ, μ) belongs to; the module says where they lie.
+    """Which of `REGIMES` the point (ηλ, μ) belongs to; the module documents their borders.
 
     Examples
     --------
     >>> [regime(a, 0.25) for a in (0.2, 1.0, 2.4, 2.6)], regime(1.0, 0.0)
     (['monotone', 'ripples', 'oscillation', 'divergence'], 'one step')
     """
-    if mu < 0:
-        raise ValueError(f"mu must be a finite number of at least 0, got {shown(mu)}")
+    number("mu", mu, 0.0)
     if mu >= 1 or eta_lambda <= 0 or eta_lambda >= 2 * (1 + mu):
         return "divergence"
     if mu == 0 and math.isclose(eta_lambda, 1, rel_tol=1e-12):
@@ -151,7 +149,7 @@ def predicted_rate(eigenvalues: ArrayLike, lr: float, momentum: float) -> float:
 
 
 def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int = 4000) -> float:
-    """The rate of `Momentum` on a `Quadratic` with these eigenvalues, measured late in a real run.
+    """The rate of `Momentum` on a `Quadratic` with these eigenvalues, measured in the second half of a run.
 
     The slope of log √(‖θₜ‖² + ‖θₜ₊₁‖²) over the second half of the steps, by least squares. Two successive θ, because
     one alone passes through 0 in a ripple. θ and v are multiplied by the same power of two every few steps, which

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_rates", "plot_regimes"]
 
-# One run in each regime, drawn in full: ηλ, μ.
+# One run in each regime, drawn completely: ηλ, μ.
 RUNS = {
     "monotone": (0.12, 0.2), "ripples": (0.5, 0.85), "one step": (1.0, 0.0), "oscillation": (2.15, 0.15),
     "divergence": (3.05, 0.5),
 }  # fmt: skip
-# More runs, of which only the rate is measured.
+# More runs, of which only the measured rate is drawn.
 GRID = [(a, m) for m in (0.1, 0.3, 0.5, 0.7, 0.9) for a in (0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75)]
 NAMES = {"monotone": (0.04, 0.035), "ripples": (1.35, 0.6), "oscillation": (1.53, 0.035), "divergence": (3.05, 0.2)}
 STEPS = 24
@@ -31,13 +31,13 @@ STEPS = 24
 def plot_regimes(path: SavePath = None) -> Figure:
     """The map of the regimes over (ηλ, μ), with a measured run of `Momentum` in each.
 
-    The ground is the predicted rate. Each dot on it is a run, filled with the rate that was measured: a dot whose
-    filling does not stand out is a theory that holds. Beside the map, the trajectory of x in one run of each regime.
+    The background is the predicted rate. Each dot on it is a run, filled with its measured rate: where theory and measurement
+    agree, the filling matches the background. Beside the map, the trajectory of x in one run of each regime.
 
     Parameters
     ----------
     path : path-like, optional
-        Save the picture there; the suffix says the format.
+        Save the figure there; the suffix determines the format.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def plot_regimes(path: SavePath = None) -> Figure:
     _map(left, left.add_subplot())
     panels = right.subplots(len(RUNS), 1, sharex=True)
     for panel, letter, (name, run) in zip(panels, "abcde", RUNS.items(), strict=True):
-        _way(panel, f"{letter}  {name}", *run)
+        _run(panel, f"{letter}  {name}", *run)
     panels[-1].set_xlabel("step")
     return finish(figure, path)
 
@@ -57,16 +57,16 @@ def _map(figure: Any, ax: Axes) -> None:
     from matplotlib.colors import TwoSlopeNorm
 
     a, mu = np.meshgrid(np.linspace(1e-6, 4, 401), np.linspace(0, 1, 201))
-    look: dict[str, Any] = {"cmap": "RdBu_r", "norm": TwoSlopeNorm(1, 0, 3)}
-    ground = ax.pcolormesh(a, mu, convergence_rate(a, mu), shading="gouraud", rasterized=True, **look)
+    style: dict[str, Any] = {"cmap": "RdBu_r", "norm": TwoSlopeNorm(1, 0, 3)}
+    background = ax.pcolormesh(a, mu, convergence_rate(a, mu), shading="gouraud", rasterized=True, **style)
     mu = np.linspace(0, 1, 201)
     for border in ((1 - np.sqrt(mu)) ** 2, (1 + np.sqrt(mu)) ** 2, 2 * (1 + mu)):
         ax.plot(border, mu, color="black", linewidth=1.4)
     points = np.array(GRID + list(RUNS.values()))
     rates = [measured_rate(1.0, a, m, steps=800) for a, m in points.tolist()]
     sizes = [50] * len(GRID) + [230] * len(RUNS)
-    look |= {"edgecolors": "black", "linewidths": 0.9, "zorder": 3, "clip_on": False}
-    ax.scatter(points[:, 0], points[:, 1], s=sizes, c=rates, **look)
+    style |= {"edgecolors": "black", "linewidths": 0.9, "zorder": 3, "clip_on": False}
+    ax.scatter(points[:, 0], points[:, 1], s=sizes, c=rates, **style)
     for letter, point in zip("abcde", RUNS.values(), strict=True):
         color = "white" if convergence_rate(*point) < 0.3 else "black"
         ax.text(*point, letter, ha="center", va="center_baseline", color=color, weight="bold", zorder=4)
@@ -75,22 +75,22 @@ def _map(figure: Any, ax: Axes) -> None:
         ax.text(*where, name, bbox=box, fontsize=9, zorder=5)
     ax.annotate("one step", (1, 0.02), (0.78, 0.17), bbox=box, fontsize=9, arrowprops={"arrowstyle": "-"}, zorder=5)
     ax.set(xlim=(0, 4), ylim=(0, 1), xlabel="ηλ", ylabel="momentum μ")
-    ax.set_title("Momentum on a quadratic: predicted rate (ground) and measured runs (dots)", fontsize=11)
+    ax.set_title("Momentum on a quadratic: predicted rate (background) and measured runs (dots)", fontsize=11)
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 2.5, 3]
-    figure.colorbar(ground, ax=ax, ticks=ticks, label="rate: factor on the error per step")
+    figure.colorbar(background, ax=ax, ticks=ticks, label="rate: factor on the error per step")
 
 
-def _way(ax: Axes, title: str, eta_lambda: float, mu: float) -> None:
-    """A real run from x = 1, and the envelope that the rate predicts."""
-    way = Momentum(lr=eta_lambda, momentum=mu).minimize(Quadratic([1.0]), [1.0], STEPS).theta[:, 0]
+def _run(ax: Axes, title: str, eta_lambda: float, mu: float) -> None:
+    """Draw a run from x = 1, and the envelope predicted by the rate."""
+    x = Momentum(lr=eta_lambda, momentum=mu).minimize(Quadratic([1.0]), [1.0], STEPS).theta[:, 0]
     rate, name = convergence_rate(eta_lambda, mu), regime(eta_lambda, mu)
     steps = np.arange(STEPS + 1)
-    envelope = rate**steps * max(np.abs(way[1:]) / rate ** steps[1:]) if rate > 0 else 0.0 * steps
+    envelope = rate**steps * max(np.abs(x[1:]) / rate ** steps[1:]) if rate > 0 else 0.0 * steps
     if name != "one step":
         ax.fill_between(steps, -envelope, envelope, color=COLORS[6], alpha=0.25, linewidth=0)
     ax.axhline(0, color="0.6", linewidth=0.8)
-    ax.plot(steps, way, color=COLORS[0], marker="o", markersize=3, linewidth=1.2)
-    limit = 1.15 * np.abs(way).max()
+    ax.plot(steps, x, color=COLORS[0], marker="o", markersize=3, linewidth=1.2)
+    limit = 1.15 * np.abs(x).max()
     ax.set(ylim=(-limit, limit), ylabel="x")
     ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     measured = measured_rate(1.0, eta_lambda, mu)
@@ -102,8 +102,7 @@ def plot_rates(path: SavePath = None) -> Figure:
 
     Parameters
     ----------
-    path : path-like, optional
-        Save the picture there; the suffix says the format.
+    path : as in `plot_regimes`
 
     Examples
     --------

@@ -35,9 +35,9 @@ def plot_trajectories(
 ) -> Figure:
     """Draw contours of f and the trajectories of several optimizers on it.
 
-    Where f has a minimum the contours are spaced evenly in log(f − minimum). Each way has a color, a line and a marker
-    of its own; the marker with the dark rim is its end. A circle is the start, stars are minima. The legend stands
-    beside the picture, and says which ways leave it.
+    If f has a minimum the contours are evenly spaced in log(f − minimum). Each trajectory has its own color, line and marker;
+    the marker with the dark edge is its end. A circle is the start, stars are minima. The legend marks trajectories that
+    leave the plot.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def plot_trajectories(
         Of two variables.
     paths : mapping of name to Path, Recording or array (steps + 1, 2)
     path : path-like, optional
-        Save the picture there; the suffix says the format.
+        Save the figure there; the suffix determines the format.
     ax : Axes, optional
         Draw there.
     title : str, optional
@@ -61,23 +61,23 @@ def plot_trajectories(
     >>> paths = {"SGD": nn.SGD(lr=0.01).minimize(f, f.start, 100), "Adam": nn.Adam(lr=0.1).minimize(f, f.start, 100)}
     >>> figure = plot_trajectories(f, paths, "beale.png")     # doctest: +SKIP
     """
-    ways = _ways(f, paths)
+    trajectories = _trajectories(f, paths)
     figure, ax = one_axes("plot_trajectories", path, ax, (8.4, 5.4))
-    low, high = _ground(ax, f, bounds)
-    leaving = False
-    for i, (name, way) in enumerate(ways.items()):
-        outside = bool(((way < low) | (way > high)).any())
+    low, high = _contours(ax, f, bounds)
+    leaving, n = False, len(trajectories)
+    for i, (name, points) in enumerate(trajectories.items()):
+        outside = bool(((points < low) | (points > high)).any())
         leaving |= outside
         label = f"{name} *" if outside else name
-        look = curve_style(i, len(ways))
-        ax.plot(*_bounded(way, low, high).T, markevery=_marks(len(way), i, len(ways)), label=label, zorder=3 + 0.1 * i, **look)
+        style = curve_style(i, n)
+        ax.plot(*_bounded(points, low, high).T, markevery=_marks(len(points), i, n), label=label, zorder=3 + 0.1 * i, **style)
         ax.plot(
-            *way[-1], marker=look["marker"], color=look["color"], markersize=9 - 3 * i / len(ways), markeredgecolor="black",
+            *points[-1], marker=style["marker"], color=style["color"], markersize=9 - 3 * i / n, markeredgecolor="black",
             markeredgewidth=1.0, linestyle="none", zorder=5 + 0.1 * i,
         )  # fmt: skip
-    _landmarks(ax, f, [way[0] for way in ways.values()])
+    _landmarks(ax, f, [points[0] for points in trajectories.values()])
     ax.set_title(f.name.replace("_", " ").capitalize() if title is None else title)
-    legend(ax, "* leaves the picture" if leaving else None)
+    legend(ax, "* leaves the plot" if leaving else None)
     return finish(figure, path)
 
 
@@ -88,15 +88,15 @@ def plot_losses(
     title: str | None = None,
     lowest: float | None = 0.0,
 ) -> Figure:
-    """Draw the loss of several walks against the number of steps, on a logarithmic axis.
+    """Draw the losses of several trajectories against the number of steps, on a logarithmic axis.
 
-    The axis ends at 1e-16 and 1e3 of the first loss. Where losses are negative it is linear about 0.
+    The axis ends at 1e-16 and 1e3 of the first loss. With negative losses it is linear around 0.
 
     Parameters
     ----------
     paths : mapping of name to Path, Recording or array (steps + 1,)
     path : path-like, optional
-        Save the picture there; the suffix says the format.
+        Save the figure there; the suffix determines the format.
     ax : Axes, optional
         Draw there.
     title : str, optional
@@ -138,11 +138,11 @@ def animate(
         Of two variables.
     paths : mapping of name to Path, Recording or array (steps + 1, 2)
     path : path-like, optional
-        Save the film there: ``.gif``, or ``.html`` for a page with a slider.
+        Save the animation there: ``.gif``, or ``.html`` for a page with a slider.
     frames : int, default 60
-        Pictures, evenly spread over the steps.
+        Number of frames, evenly spaced over the steps.
     fps : int, default 15
-        Pictures a second.
+        Frames per second.
     title, bounds : as in `plot_trajectories`
 
     Returns
@@ -156,83 +156,83 @@ def animate(
     >>> from nncore.landscapes import Saddle
     >>> f = Saddle()
     >>> paths = {"Momentum": nn.Momentum(lr=0.01).minimize(f, f.start, 60)}
-    >>> film = animate(f, paths, "saddle.gif")     # doctest: +SKIP
+    >>> animation = animate(f, paths, "saddle.gif")     # doctest: +SKIP
     """
     suffix = "" if path is None else os.path.splitext(os.fspath(path))[1].lower()
     if path is not None and suffix not in (".gif", ".html"):
         raise ValueError(f"path must be a name that ends in .gif or .html, got {shown(os.fspath(path))}")
     count("frames", frames)
-    ways = _ways(f, paths)
+    trajectories = _trajectories(f, paths)
     figure = new_figure("animate", (7.6, 5.0), path)
-    draw, moments = _film(figure, f, ways, frames, title, bounds)
+    draw, drawn = _frames(figure, f, trajectories, frames, title, bounds)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
-    film = FuncAnimation(figure, draw, frames=moments, interval=1000 / fps, repeat=True, cache_frame_data=False)
+    animation = FuncAnimation(figure, draw, frames=drawn, interval=1000 / fps, repeat=True, cache_frame_data=False)
     if suffix == ".gif":
-        film.save(os.fspath(path), writer=PillowWriter(fps=fps), dpi=80)  # type: ignore[arg-type]
+        animation.save(os.fspath(path), writer=PillowWriter(fps=fps), dpi=80)  # type: ignore[arg-type]
     elif suffix == ".html":
         with open(path, "w", encoding="utf-8") as page:  # type: ignore[arg-type]
-            page.write(film.to_jshtml(fps=fps))
-    return film
+            page.write(animation.to_jshtml(fps=fps))
+    return animation
 
 
-def _film(
-    figure: Figure, f: Landscape, ways: dict[str, Array], frames: int, title: str | None, bounds: ArrayLike | None
+def _frames(
+    figure: Figure, f: Landscape, trajectories: dict[str, Array], frames: int, title: str | None, bounds: ArrayLike | None
 ) -> tuple[Any, Array]:
-    """The function that draws the moment t, and the moments."""
+    """The function that draws the frame of step t, and the steps of the frames."""
     ax = figure.add_subplot()
-    low, high = _ground(ax, f, bounds)
+    low, high = _contours(ax, f, bounds)
     curves, heads = [], []
-    for i, name in enumerate(ways):
-        look = curve_style(i, len(ways))
-        marker = look.pop("marker")
-        curves += ax.plot([], [], **look)
+    for i, name in enumerate(trajectories):
+        style = curve_style(i, len(trajectories))
+        marker = style.pop("marker")
+        curves += ax.plot([], [], **style)
         heads += ax.plot(
-            [], [], marker=marker, label=name, color=look["color"], linestyle=look["linestyle"],
-            markersize=10 - 3 * i / len(ways), markeredgecolor="black", zorder=5 + 0.1 * i,
+            [], [], marker=marker, label=name, color=style["color"], linestyle=style["linestyle"],
+            markersize=10 - 3 * i / len(trajectories), markeredgecolor="black", zorder=5 + 0.1 * i,
         )  # fmt: skip
-    _landmarks(ax, f, [way[0] for way in ways.values()])
+    _landmarks(ax, f, [points[0] for points in trajectories.values()])
     legend(ax)
-    last = max(map(len, ways.values())) - 1
+    last = max(map(len, trajectories.values())) - 1
     head = f.name.replace("_", " ").capitalize() if title is None else title
     ax.set_title(f"{head}, step {last}")
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is settled; finding it again for every picture would take the most time
+    figure.set_layout_engine("none")  # keep the layout: computing it again for every frame would take most of the time
 
     def draw(t: int) -> list[Any]:
-        for curve, point, way in zip(curves, heads, ways.values(), strict=True):
-            curve.set_data(*_bounded(way[: t + 1], low, high).T)
-            point.set_data(*way[min(t, len(way) - 1)][:, None])
+        for curve, head, points in zip(curves, heads, trajectories.values(), strict=True):
+            curve.set_data(*_bounded(points[: t + 1], low, high).T)
+            head.set_data(*points[min(t, len(points) - 1)][:, None])
         ax.set_title(f"{head}, step {t}")
         return [*curves, *heads]
 
     return draw, np.unique(np.linspace(0, last, frames).round().astype(int))
 
 
-def _ways(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
+def _trajectories(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
     if f.start.size != 2:
         raise ValueError(f"f must be a landscape of two variables, got {f.start.size}")
-    ways = {name: np.asarray(getattr(p, "theta", p), np.float64) for name, p in paths.items()}
-    for name, way in ways.items():
-        if way.ndim != 2 or way.shape[1] != 2 or not len(way):
-            raise ValueError(f"paths[{name!r}] must have theta (steps + 1, 2), got shape {way.shape}")
-    if not ways:
+    trajectories = {name: np.asarray(getattr(p, "theta", p), np.float64) for name, p in paths.items()}
+    for name, points in trajectories.items():
+        if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+            raise ValueError(f"paths[{name!r}] must have theta (steps + 1, 2), got shape {points.shape}")
+    if not trajectories:
         raise ValueError("paths must hold at least one path, got none")
-    return ways
+    return trajectories
 
 
-def _bounded(way: Array, low: Array, high: Array) -> Array:
-    """The trajectory, clipped outside the picture: matplotlib cannot draw numbers near the largest."""
+def _bounded(points: Array, low: Array, high: Array) -> Array:
+    """The trajectory, clipped far outside the plot: matplotlib cannot draw numbers near overflow."""
     far = 100 * (high - low)
-    return np.clip(way, low - far, high + far)
+    return np.clip(points, low - far, high + far)
 
 
 def _marks(n: int, i: int, of: int) -> list[int]:
-    """Marker positions of curve i of ``of``: evenly spread, and not where the others have theirs."""
+    """Marker positions of curve i of ``of``: evenly spaced, offset from those of the others."""
     return np.unique(((np.arange(_MARKS) + (i + 0.5) / of) * n / _MARKS).astype(int)).tolist()
 
 
-def _ground(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Array]:
+def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Array]:
     """Contours of f; returns the lowest and the highest coordinates."""
     low, high = np.asarray(f.bounds if bounds is None else bounds, np.float64).T
     x, y = (np.linspace(low[k], high[k], 401) for k in range(2))

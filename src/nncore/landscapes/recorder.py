@@ -1,4 +1,4 @@
-"""The trajectory of an optimizer on a function, with all that was computed in each step."""
+"""The trajectory of an optimizer on a function, with all values computed in each step."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Recording(Path):
 def record(
     optimizer: Optimizer, f: Any, x0: ArrayLike, steps: int, clip: Clipping | None = None, *, resume: bool = False
 ) -> Recording:
-    """Walk `steps` steps down `f` from `x0`, and keep everything.
+    """Minimize `f` from `x0` by `steps` steps, and record every intermediate value.
 
     Without `clip` the parameters and losses are those of ``optimizer.minimize(f, x0, steps)``, to the last bit.
 
@@ -75,7 +75,7 @@ def record(
     steps : how many
     clip : ClipValue, ClipNorm or ClipGlobalNorm, optional
         All parameters count as one array.
-    resume : go on with the state there is, instead of afresh
+    resume : continue with the existing state instead of a new one
 
     Returns
     -------
@@ -91,7 +91,7 @@ def record(
     >>> import nncore as nn
     >>> from nncore.landscapes import Quadratic
     >>> walk = record(nn.AdaGrad(lr=0.1), Quadratic([1.0, 100.0]), [1.0, 1.0], steps=3)
-    >>> walk.gradient[0], walk.effective_step[0].round(6)   # the first step is lr, whatever the gradient's size
+    >>> walk.gradient[0], walk.effective_step[0].round(6)   # the first step is lr, for any gradient
     (array([  1., 100.]), array([0.1  , 0.001]))
     >>> walk.state["r"][1]
     array([1.e+00, 1.e+04])

@@ -29,8 +29,8 @@ def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
     """Two random directions (2, n) in which every unit's weights change in proportion to their size (Li et al. 2018).
 
     Each is normally distributed; then the weights of each unit get the norm that they have in the model, and biases get 0. So
-    that pictures of different networks can be compared: multiplying the weights of a ReLU layer by 10 and dividing those of
-    the next by 10 changes nothing in the network, and nothing in the picture.
+    that plots of different networks can be compared: multiplying the weights of a ReLU layer by 10 and dividing those of
+    the next by 10 changes neither the network nor the plot.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
 
 
 def principal_directions(trajectory: ArrayLike) -> tuple[Array, Array]:
-    """The plane in which a walk mostly went: principal components of θ_t − θ_T, T the last (Lorch 2016; Li et al. 2018).
+    """The plane that contains most of a trajectory: principal components of θ_t − θ_T, T the last (Lorch 2016; Li et al. 2018).
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def principal_directions(trajectory: ArrayLike) -> tuple[Array, Array]:
     -------
     directions : ndarray (2, n), orthonormal
     explained : ndarray (2,)
-        The share of the squared distances from the end that lies along each.
+        The fraction of the squared distances from the end along each direction.
 
     Examples
     --------
@@ -120,14 +120,14 @@ class LossSurface:
         Parameters
         ----------
         path : path-like, optional
-            Save the picture there.
+            Save the figure there.
         ax : Axes, optional
             Draw there.
         trajectory : (steps, n), optional
         title : str, optional
         labels : of the axes
         limits : (lowest, highest) loss of the color scale, optional
-            Default: those of this surface. With the same limits, a color means the same loss in several pictures;
+            Default: those of this surface. With the same limits, a color means the same loss in several plots;
             losses beyond them get the color of the nearer one.
         colorbar : default True
         """

@@ -49,5 +49,5 @@ class ActivityL1(Layer):
         if x.grad is not None:
             arrays = (x.grad, y.grad, x.value)
             tape.backward.add(Op("rows", "activity_l1_backward", arrays, (x.width,), (self.strength,), adds_penalty=True))
-        y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 beside its jump
+        y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 except at 0
         return y

@@ -56,7 +56,7 @@ class Layer(Configured):
     """Base of all layers, and of layers written in Python by a user.
 
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
-    changes the shape. It then works in a compiled program like any other, at the price of one call into Python each way.
+    changes the shape. It then works in a compiled program like any other, at the cost of one call into Python per pass.
 
     - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
     - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
@@ -186,7 +186,7 @@ class Layer(Configured):
         return None
 
     @property
-    def couples_rows(self) -> bool:
+    def batch_dependent(self) -> bool:
         """Whether, in training, a row's output depends on the other rows, so that a batch cannot be cut in chunks."""
         return False
 
@@ -250,7 +250,7 @@ def unbound(layer: Layer) -> Layer:
     other = copy.copy(layer)
     for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
         other.__dict__.pop(name, None)
-    vars(other).update(owner=None, parameters={}, states={})  # declared anew in another model
+    vars(other).update(owner=None, parameters={}, states={})  # declared again in another model
     return other
 
 

@@ -137,7 +137,7 @@ class BatchNorm(Layer):
         return self.frozen
 
     @property
-    def couples_rows(self) -> bool:
+    def batch_dependent(self) -> bool:
         return self._of_batch(True)
 
     def smallest_batch(self, training: bool) -> int:

@@ -126,7 +126,7 @@ class LayerNorm(_RowNorm):
     Raises
     ------
     ValueError
-        If an example is a single number: normalized, it would be 0 whatever it is.
+        If an example is a single number: normalized, it would always be 0.
 
     Notes
     -----

@@ -26,7 +26,7 @@ def drop_threshold(rate: float) -> float:
 
 
 class Noise(Layer):
-    """Base of the layers that are random in training and hand on their input at all other times."""
+    """Base of the layers that are random in training and pass on their input otherwise."""
 
     kernel: ClassVar[str]
     constants: ClassVar[tuple[float, ...]]
@@ -62,7 +62,7 @@ class Noise(Layer):
 class Dropout(Noise):
     """Dropout: in training each number is 0 with probability ``rate``, otherwise h_i/α, α = 1 − rate.
 
-    With a mask r_i ∈ {0, 1}, drawn anew for each number in each step, P(r_i = 1) = α,
+    With a mask r_i ∈ {0, 1}, redrawn for each number in each step, P(r_i = 1) = α,
 
         training   y_i = r_i h_i / α,   ∂l/∂h_i = r_i/α ∂l/∂y_i
         inference  y_i = h_i

@@ -48,7 +48,7 @@ class Recurrent(Layer):
 
             h_t = k ⊙ h_{t−1} + (1 − k) ⊙ candidate_t,   P(k = 1) = rate,
 
-        drawn anew for every example, step and unit. Where the network is not trained, k is its mean, the rate. Unlike
+        redrawn for every example, step and unit. At inference k is its mean, the rate. Unlike
         dropout it takes nothing from the state: what is kept is the past, and gradients flow through it undiminished.
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
@@ -193,7 +193,7 @@ class SimpleRNN(Recurrent):
     Attributes
     ----------
     weight, recurrent_weight, bias : views into θ
-        W (units, inputs), U (units, units), b (units,); beside each its ``…_grad``.
+        W (units, inputs), U (units, units), b (units,); each with its ``…_grad``.
 
     Raises
     ------
@@ -256,7 +256,7 @@ class GRU(Recurrent):
     Attributes
     ----------
     weight, recurrent_weight, bias, recurrent_bias : views into θ
-        W (3 units, inputs), U (3 units, units), b and c (3 units,); beside each its ``…_grad``.
+        W (3 units, inputs), U (3 units, units), b and c (3 units,); each with its ``…_grad``.
 
     Raises
     ------

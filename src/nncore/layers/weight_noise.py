@@ -141,7 +141,7 @@ class Shakeout(NoisyDense):
     rate : float
         τ, in [0, 1). Default 0.5.
     c : float
-        At least 0, default 0.1; of the size of the weights or below.
+        At least 0, default 0.1; at most about the size of the weights.
     **dense
         See `DropConnect`.
 
@@ -201,7 +201,7 @@ class MultiplicativeWhiteout(_Whiteout):
         (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
 
     E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j h_j² v_j: the noise acts as a penalty on |w|^(2−γ), from ridge
-    (γ = 0) over lasso (γ = 1) towards counting weights (γ → 2). λ adds a ridge.
+    (γ = 0) over lasso (γ = 1) toward counting weights (γ → 2). λ adds a ridge.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ class AdditiveWhiteout(_Whiteout):
         ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W,
         (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
 
-    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, whatever h is.
+    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, independent of h.
 
     Parameters
     ----------

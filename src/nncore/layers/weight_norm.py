@@ -42,7 +42,7 @@ class WeightNorm(Layer):
     Parameters
     ----------
     layer : Dense
-        Its ``weight_init`` fills v; g begins as ‖v‖, so that W = v at first (as in PyTorch's ``weight_norm``).
+        Its ``weight_init`` fills v; g starts as ‖v‖, so that W = v initially (as in PyTorch's ``weight_norm``).
     name : str, optional
 
     Attributes
@@ -84,7 +84,7 @@ class WeightNorm(Layer):
 
     def __copy__(self) -> WeightNorm:
         other = object.__new__(type(self))
-        other.__dict__.update(self.__getstate__(), layer=unbound(self.layer))  # or the copies would share it
+        other.__dict__.update(self.__getstate__(), layer=unbound(self.layer))  # otherwise the copies would share it
         return other
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

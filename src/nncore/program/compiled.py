@@ -68,7 +68,7 @@ class Compiled:
 
         Several Python threads may call: one runs at a time, with its own arrays, and nothing is kept of them afterwards.
         Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
-        true. Neither ends a step whose parameters have begun to change.
+        true. Neither interrupts a step that has started to change parameters.
         """
         stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
         bound = [(self._numbers[op], slot, array) for op, slot, array in bind]

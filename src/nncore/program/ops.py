@@ -26,7 +26,7 @@ class Arena:
         self._free = aligned_zeros(estimate, np.uint8)
 
     def take(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Zeros that begin on a cache line."""
+        """Zeros aligned to a cache line."""
         size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
         room = -(-size // CACHE_LINE) * CACHE_LINE
         if room > self._free.size:

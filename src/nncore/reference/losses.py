@@ -254,7 +254,7 @@ def _log_softmax(y: Array) -> tuple[Array, Array]:
 
 
 def accuracy_labels(y: Array, labels: Labels) -> Double:
-    """correct = [argmax_j y_j = label]; of equal outputs the first counts.
+    """correct = [argmax_j y_j = label]; of equal outputs the first is used.
 
     >>> accuracy_labels(np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([1, 1])).tolist()
     [1.0, 0.0]
@@ -263,7 +263,7 @@ def accuracy_labels(y: Array, labels: Labels) -> Double:
 
 
 def accuracy_targets(y: Array, d: Array) -> Double:
-    """correct = [argmax_j y_j = argmax_j d_j]; of equal elements the first counts."""
+    """correct = [argmax_j y_j = argmax_j d_j]; of equal elements the first is used."""
     return accuracy_labels(y, d.argmax(axis=1))
 
 

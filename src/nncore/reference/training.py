@@ -42,12 +42,12 @@ class MLP:
         loss: Literal["softmax_cross_entropy", "squared_error"] = "softmax_cross_entropy",
         optimizer: Literal["adam", "sgd"] = "adam",
     ) -> None:  # fmt: skip
-        if activation not in ("relu", "tanh", "sigmoid", "identity"):
-            raise ValueError(f"activation must be relu, tanh, sigmoid or identity, not {activation!r}")
-        if loss not in ("softmax_cross_entropy", "squared_error"):
-            raise ValueError(f"loss must be softmax_cross_entropy or squared_error, not {loss!r}")
-        if optimizer not in ("adam", "sgd"):
-            raise ValueError(f"optimizer must be adam or sgd, not {optimizer!r}")
+        for name, value, known in (
+            ("activation", activation, ("relu", "tanh", "sigmoid", "identity")),
+            ("loss", loss, ("softmax_cross_entropy", "squared_error")), ("optimizer", optimizer, ("adam", "sgd")),
+        ):  # fmt: skip
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         self.sizes, self.loss, self.optimizer = tuple(sizes), loss, optimizer
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.activation = getattr(activations, f"{activation}_forward")
@@ -113,10 +113,10 @@ class MLP:
         if self.loss != "softmax_cross_entropy" or y.dtype.kind not in "iu":
             raise ValueError(
                 "y must be integer labels (rows,), with softmax_cross_entropy, or targets (rows, outputs), "
-                f"not {y.dtype} {y.shape}"
+                f"got {y.dtype} {y.shape}"
             )
         if y.size and (y.min() < 0 or y.max() >= self.sizes[-1]):
-            raise ValueError(f"labels must be in 0 … {self.sizes[-1] - 1}, not {y.min()} … {y.max()}")
+            raise ValueError(f"labels must be in 0 … {self.sizes[-1] - 1}, got {y.min()} … {y.max()}")
         return softmax_cross_entropy_labels(z, y)
 
 

@@ -23,13 +23,13 @@ from nncore.optimizers.tiles import Real, State, real_dtype
 from nncore.schedules import step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
 
-__all__ = ["FullBatchOptimizer", "Walk"]
+__all__ = ["FullBatchOptimizer", "PathWithHistory"]
 
 Row = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Walk(Path):
+class PathWithHistory(Path):
     """The trajectory of `minimize`: ``theta`` (steps + 1, n), ``loss`` (steps + 1,), and a history of the iterations.
 
     Attributes
@@ -148,7 +148,7 @@ class FullBatchOptimizer(Optimizer):
         """Called after the last iteration on a function. Only `ScipyMinimize` has resources to release."""
 
     @one_blas_thread()
-    def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Walk:
+    def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> PathWithHistory:
         """Minimize `f` from `x0` by `steps` iterations; once the gradient is small enough, θ no longer changes.
 
         Parameters
@@ -160,7 +160,7 @@ class FullBatchOptimizer(Optimizer):
 
         Returns
         -------
-        Walk
+        PathWithHistory
             ``theta`` (steps + 1, n), ``loss`` (steps + 1,), ``history`` with one row per iteration until it stopped.
 
         Raises
@@ -176,7 +176,7 @@ class FullBatchOptimizer(Optimizer):
         with Interrupt(tolerated=0) as interrupt:
             return self._walk(f, start(x0), count("steps", steps, 0), resume, interrupt)
 
-    def _walk(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> Walk:
+    def _walk(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> PathWithHistory:
         objective = Evaluated(f, theta.dtype, interrupt)
         if not resume:
             self.init_state(theta.size, theta.dtype)
@@ -194,11 +194,11 @@ class FullBatchOptimizer(Optimizer):
                 points[done:], losses[done:] = point.theta, point.value
                 history.append(row)
         except (DivergenceError, ValueError) as error:
-            error.path = Walk(points[:done], losses[:done], history)  # type: ignore[union-attr]
+            error.path = PathWithHistory(points[:done], losses[:done], history)  # type: ignore[union-attr]
             raise
         finally:
             self.close()
-        return Walk(points, losses, history)
+        return PathWithHistory(points, losses, history)
 
     # ---- state
 

@@ -1,4 +1,4 @@
-"""Live lines by tqdm, and what else is printed while one is on the screen. Imported with the first live line."""
+"""Live lines by tqdm, and redirection of other output while one is shown. Imported with the first live line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = ("stdout", "stderr")
 
 
 def make_bar(notebook: bool, stream: TextIO, total: int, initial: int) -> Any:
-    """A tqdm bar that is drawn only when told to and starts no monitor thread."""
+    """A tqdm bar that is drawn only on request and starts no monitor thread."""
     bar = type("Bar", (_notebook_tqdm() if notebook else tqdm,), {"monitor_interval": 0})(
         total=total,
         initial=initial,
@@ -26,7 +26,7 @@ def make_bar(notebook: bool, stream: TextIO, total: int, initial: int) -> Any:
         leave=notebook,
         dynamic_ncols=True,
         bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-        smoothing=0,  # the remaining time by the mean speed
+        smoothing=0,  # remaining time from the mean speed
         delay=0 if notebook else 1,  # do not draw yet
     )
     bar.delay = 0
@@ -34,7 +34,7 @@ def make_bar(notebook: bool, stream: TextIO, total: int, initial: int) -> Any:
 
 
 def _notebook_tqdm() -> Any:
-    """A widget where there are ipywidgets."""
+    """tqdm's widget if ipywidgets are installed."""
     from tqdm.auto import tqdm
 
     return tqdm
@@ -43,8 +43,8 @@ def _notebook_tqdm() -> Any:
 class AboveBars:
     """A standard stream that shares a screen with tqdm's bars: each complete line is written above them.
 
-    The end of a line that is not complete waits for the rest. Text that moves the cursor is passed on as it is: it comes from
-    another live display, such as a bar of the user's, which knows where the cursor is.
+    An incomplete line is held back until it is completed. Text that moves the cursor is passed on unchanged: it comes from
+    another live display, such as a bar of the user, which keeps track of the cursor.
     """
 
     def __init__(self, wrapped: TextIO, screen: TextIO, passes_empty_lines: bool) -> None:
@@ -57,7 +57,7 @@ class AboveBars:
         return getattr(self._wrapped, name)
 
     def __eq__(self, other: object) -> bool:
-        """As tqdm compares streams, to find the bars on one of them."""
+        """Equality as tqdm uses it to find the bars on a stream."""
         return self._wrapped == getattr(other, "_wrapped", other)
 
     def __hash__(self) -> int:
@@ -78,16 +78,16 @@ class AboveBars:
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write each."""
+        """Write each line."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush what has been written. The rest of a line stays: a bar would be drawn over it."""
+        """Flush the wrapped stream. An incomplete line is held back: a bar would be drawn over it."""
         self._wrapped.flush()
 
     def detach_from_bars(self) -> None:
-        """From now on pass everything on: someone may have kept the stream."""
+        """Pass everything on from now on, as someone may have kept a reference to the stream."""
         self._live = False
         self._release()
 
@@ -98,7 +98,7 @@ class AboveBars:
 
 
 def redirect(screen: TextIO, notebook: bool) -> list[tuple[str, AboveBars]]:
-    """Let lines that are printed or logged appear above the bars on `screen`, if they appear on the same screen at all."""
+    """Make printed and logged lines appear above the bars on `screen`, if they go to the same screen."""
     streams = []
     for name in _NAMES:
         stream = getattr(sys, name)
@@ -110,14 +110,14 @@ def redirect(screen: TextIO, notebook: bool) -> list[tuple[str, AboveBars]]:
 
 
 def restore(streams: list[tuple[str, AboveBars]]) -> None:
-    """Undo `redirect`. A stream that someone else has replaced since then is theirs to restore."""
+    """Undo `redirect`, except for streams that someone else has replaced since then."""
     for name, above in streams:
         above.detach_from_bars()
         _replace(name, above, above._wrapped)
 
 
 def _replace(name: str, old: Any, new: Any) -> None:
-    """Replace a standard stream where it is in use, in the handlers of the root logger too."""
+    """Replace a standard stream where it is in use, including the handlers of the root logger."""
     if getattr(sys, name) is old:
         setattr(sys, name, new)
     for handler in logging.root.handlers:

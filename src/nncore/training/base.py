@@ -104,9 +104,9 @@ class BaseTrainer(OwnsArrays, Sealed):
     @loss.setter
     def loss(self, loss: Loss | str | Callable[..., Any]) -> None:
         self._loss = losses.get(loss)
-        last = self.model.layers[-1]
-        if self._loss.applies == last.default_name():
-            warn(f"{self._loss.name} applies the {self._loss.applies} itself, but {last.name} does so before: leave it out")
+        activation, last = self._loss.fused_activation, self.model.layers[-1]
+        if activation == last.default_name():
+            warn(f"{self._loss.name} applies the {activation} itself, but {last.name} does so before: leave it out")
         self._compiled.clear()
 
     @property
@@ -144,7 +144,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [losses.targets_of(form, y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
         if any(isinstance(metric, Accuracy) for metric in self.metrics):
-            targets[0] = self.loss.judged(targets[0], f"y{suffix}", known or self._levels)
+            targets[0] = self.loss.for_accuracy(targets[0], f"y{suffix}", known or self._levels)
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
         if weights is not None:
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the model, the optimizer's state, the history, and where the training stands."""
+"""Checkpoints of a training: the model, the optimizer's state, the history, and the position of the training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nncore._messages import clipped, shown
 from nncore._utils import archive
 from nncore._utils.archive import DAMAGE, plain
-from nncore._utils.fields import flag, number, with_defaults
+from nncore._utils.fields import count, flag, number, with_defaults
 from nncore._utils.files import CUSTOM, Source, Target, class_name, is_own, named, write_to
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import CALLBACKS
@@ -38,7 +38,7 @@ Array = NDArray[Any]
 
 
 def save_trainer(trainer: BaseTrainer, path: Target) -> None:
-    """Write the model, the optimizer's state, the history and where the training stands."""
+    """Write the model, the optimizer's state, the history and the position of the training."""
     with trainer.model.lock:
         data = _packed_trainer(trainer, path)
     write_to(path, data)
@@ -66,7 +66,7 @@ def _packed_trainer(trainer: BaseTrainer, path: Target) -> bytes:
 
 
 def restore_trainer(trainer: BaseTrainer, path: Source) -> None:
-    """Take over everything from a checkpoint, after checking that it fits."""
+    """Restore everything from a checkpoint, after checking that it fits."""
     try:
         _restore(trainer, path)
     except RecursionError:
@@ -86,18 +86,18 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
     name = trainer.optimizer.title
     if about.get("optimizer") != name:
-        raise ValueError(f"{path} holds the state of another optimizer: expected {name}, got {shown(about.get('optimizer'))}")
+        raise ValueError(f"{path} must hold the state of {name}, got that of {shown(about.get('optimizer'))}")
     check_arrays(trainer.model, arrays, path)
     if other := _differences(plain(_training(trainer)), about.get("training")):
-        raise ValueError(f"{path} is of another training: {clipped(other, 1000)}")
+        raise ValueError(f"{path} holds another training: {clipped(other, 1000)}")
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         restore_scalers(scaled, about, arrays)
         levels = _levels(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
-        last = LastLosses(_count(about, "losses_of", 2**32), _losses(arrays))
+        last = LastLosses(count("losses_of", about["losses_of"], 0, below=2**32), _losses(arrays))
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
-        epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), _count(about, "seed", 2**64)
+        epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), count("seed", about["seed"], 0, below=2**64)
         state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
         twin = copy.deepcopy(trainer.optimizer)
         twin.configure(config)
@@ -113,7 +113,7 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         (vars(trainer.model), {name: vars(scaled)[name] for name in ("_input_scaler", "_target_scaler", "_feature_names")}),
         *_optimizer_attributes(trainer.optimizer, twin),
     ]  # fmt: skip
-    with Interrupt(tolerated=0), trainer.model.lock:  # all has been tried: nothing of this fails
+    with Interrupt(tolerated=0), trainer.model.lock:  # everything has been checked: nothing below fails
         trainer.optimizer.close()
         slots = trainer.optimizer.state
         slots.extended({name: np.zeros_like(array) for name, array in twin.state.items() if name not in slots})
@@ -122,7 +122,7 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
 
 
 def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """All that the twin has, but for the arrays and what it wraps; and so on for what it wraps."""
+    """All attributes of the twin except its arrays, recursively for the wrapped optimizer."""
     own = {name: value for name, value in vars(twin).items() if name not in ("state", "optimizer")}
     return [
         (vars(optimizer), own),
@@ -131,7 +131,7 @@ def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any
 
 
 def _exchange(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Put numbers into arrays and values into dictionaries, or nothing if a signal handler of the user's raises meanwhile."""
+    """Assign arrays and attributes; all are unchanged if a user's signal handler raises meanwhile."""
     before = [(target, target.copy()) for target, _ in arrays], [(own, {n: own[n] for n in new}) for own, new in attributes]
     try:
         _put(arrays, attributes)
@@ -148,7 +148,7 @@ def _put(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[
 
 
 def _levels(value: Any) -> Levels | None:
-    """What the targets that were trained on say of classes; files of older versions do not tell."""
+    """The interpretation of the training targets as classes; files of older versions have none."""
     if value is None:
         return None
     no, yes, several = value
@@ -157,7 +157,7 @@ def _levels(value: Any) -> Levels | None:
 
 def _table(history: History) -> Array:
     """Its columns as an array (columns, epochs)."""
-    epochs = len(history)  # first: a training in another thread may add one meanwhile
+    epochs = len(history)  # read first: a training in another thread may add one meanwhile
     return np.array([column[:epochs] for column in history.values()], dtype=np.float64).reshape(len(history.columns), epochs)
 
 
@@ -171,29 +171,29 @@ def _history(columns: list[str], table: Array) -> History:
 
 
 def _differences(expected: Any, got: Any, place: str = "") -> str:
-    """Where two descriptions differ, and only that.
+    """The differences between two descriptions.
 
     >>> _differences({"class": "Dense", "units": 4, "name": "a"}, {"class": "Dense", "units": 5, "name": "a"}, "layers[0]")
-    'layers[0].units: expected 4, got 5'
+    'layers[0].units must be 4, got 5'
     """
     if isinstance(expected, dict) and isinstance(got, dict) and expected.get("class") == got.get("class"):
         inside = [(f"{place}.{name}".lstrip("."), expected.get(name), got.get(name)) for name in {**expected, **got}]
     elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         inside = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(expected, got, strict=True))]
     else:
-        return "" if expected == got else f"{place}: expected {_brief(expected)}, got {_brief(got)}".lstrip(": ")
+        return "" if expected == got else f"{place or 'it'} must be {_brief(expected)}, got {_brief(got)}"
     return "; ".join(filter(None, (_differences(mine, its, where) for where, mine, its in inside)))
 
 
 def _brief(value: Any) -> str:
-    """What has a class, by that alone."""
+    """A value, shortened to its class if it has one."""
     if isinstance(value, list):
         return f"[{', '.join(map(_brief, value))}]"
     return str(value.get("class", "an object")) if isinstance(value, dict) else repr(value)
 
 
 def _training(trainer: BaseTrainer) -> dict[str, Any]:
-    """What is minimized, and what is done to the gradient. A loss that only has the name of one of nncore's own is marked."""
+    """Loss, regularizer and clipping. A custom loss with the name of one of nncore's is marked."""
     parts, loss = {"regularizer": trainer.regularizer, "clip": trainer.clip}, trainer.loss
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
     return {"loss": {"class": name, **loss.config()}} | {
@@ -202,14 +202,14 @@ def _training(trainer: BaseTrainer) -> dict[str, Any]:
 
 
 def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The arguments of the checkpoint's optimizer that this one does not have, if the two began alike."""
+    """The arguments of the checkpoint's optimizer that differ from this one's, if both had the same initial arguments."""
     mine, now, first = (plain(trainer.optimizer.config()), about.get("optimizer_config"), about.get("first_optimizer_config"))
     if not isinstance(now, dict) or not isinstance(first, dict):
-        raise ValueError(f"{path} is damaged: it does not say how its optimizer was set")
+        raise ValueError(f"{path} is damaged: it has no arguments of its optimizer")
     now, first = (plain(with_defaults(trainer.optimizer, config)) for config in (now, first))
     if mine not in (now, first) and plain(trainer._first_config) != first:
         raise ValueError(
-            f"{path} holds an optimizer that is set otherwise: {clipped(_differences(mine, now), 1000)}. Restore with the "
+            f"{path} holds an optimizer with other arguments: {clipped(_differences(mine, now), 1000)}. Restore with the "
             "same, and assign others afterwards"
         )
     config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}
@@ -222,7 +222,7 @@ def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str)
 
 
 def _callback_states(trainer: BaseTrainer, arrays: dict[str, Array]) -> list[dict[str, Any]]:
-    """Class and state of each callback that has one; what is an array goes to ``arrays``."""
+    """Class and state of each callback that has a state; arrays are added to ``arrays``."""
     entries = [{"class": class_name(type(c)), "state": state} for c in trainer._callbacks if (state := c.state_dict())]
     result = []
     for place, entry in enumerate(entries or trainer._callback_states):
@@ -256,13 +256,6 @@ def _losses(arrays: Mapping[str, Array]) -> Array | None:
     if losses is not None and (losses.ndim != 1 or losses.dtype != np.float64 or not np.isfinite(losses).all()):
         raise ValueError(f"losses must be finite float64 numbers (n,), got {losses.dtype} of shape {losses.shape}")
     return losses
-
-
-def _count(about: Mapping[str, Any], name: str, bound: int) -> int:
-    value = about[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
-        raise ValueError(f"{name} must be an integer from 0 to below {bound}, got {shown(value)}")
-    return value
 
 
 def _read(path: Source, trainer: BaseTrainer) -> tuple[dict[str, Array], dict[str, Any]]:

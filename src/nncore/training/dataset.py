@@ -21,16 +21,16 @@ Int64 = NDArray[np.int64]
 class Dataset:
     """Checked inputs (n, width), and targets in the form of the loss and of each metric that has its own.
 
-    Some of the examples are a choice of rows of the same arrays, which stay where they are: a memory-mapped file on disk.
+    A subset of the examples is a selection of rows of the same arrays, which are not copied (they may be memory-mapped files).
     """
 
     rows: Rows
     targets: list[Targets]
-    weights: Array | None = None  # (n,) float64: factors of the examples' losses
-    chosen: Int64 | None = None  # the row of each example; None: every row is one
+    weights: Array | None = None  # (n,) float64: factors on the losses of the examples
+    chosen: Int64 | None = None  # the row of each example; None: all rows
 
     def __post_init__(self) -> None:
-        """``kinds``: which ops read inputs and targets, and their thresholds; programs are compiled for these."""
+        """Set ``kinds``: the key of the ops that read inputs and targets, part of the key of compiled programs."""
         optional = ("sparse",) * self.sparse + ("weighted",) * (self.weights is not None)
         self.kinds = (*[(targets.kind, targets.thresholds) for targets in self.targets], *optional)
 
@@ -39,25 +39,25 @@ class Dataset:
 
     @property
     def sparse(self) -> bool:
-        """Are the inputs?"""
+        """Whether the inputs are sparse."""
         return isinstance(self.rows, SparseRows)
 
     def take(self, chosen: Array) -> Dataset:
-        """Some of the examples, by their numbers; nothing is copied."""
+        """A subset of the examples, by their indices, without a copy."""
         return replace(self, chosen=self.row_numbers(np.ascontiguousarray(chosen, dtype=np.int64)[None])[0])
 
     def weighted(self, factors: Array) -> Dataset:
-        """The same examples, each with another factor on its loss."""
+        """The same examples with these factors on their losses."""
         if self.chosen is not None:
             factors, given = np.zeros(len(self.rows)), factors
             factors[self.chosen] = given
-        with np.errstate(over="ignore"):  # whoever multiplies weights of the user looks at the product
+        with np.errstate(over="ignore"):  # the caller checks the product
             return replace(self, weights=factors if self.weights is None else factors * self.weights)
 
     def row_numbers(self, order: Int64) -> Int64:
-        """The rows of examples (epochs, places), given by their numbers."""
+        """The rows of examples (epochs, positions), given by their indices."""
         return order if self.chosen is None else self.chosen[order]
 
     def of_examples(self, array: Any) -> Any:
-        """What of an array with an entry for each row belongs to the examples: itself, or a copy of some entries."""
+        """The entries for the examples of an array with one entry per row: the array itself, or a copy of a subset."""
         return array if self.chosen is None else array[self.chosen]

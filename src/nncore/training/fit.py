@@ -79,7 +79,7 @@ def _validation(trainer: BaseTrainer, data: tuple[Any, ...] | None, X_trained: A
 def _split(data: Dataset, fraction: float, seed: int) -> tuple[Array, Array]:
     """Numbers of the training and of the validation examples, in shares of each class where there are classes."""
     y = data.targets[0]
-    train, held_back = train_validation_split(data.rows, y.array, fraction, seed=seed, stratify=y.tell_classes)
+    train, held_back = train_validation_split(data.rows, y.array, fraction, seed=seed, stratify=y.single_class)
     for rows, what in ((train, "trained on"), (held_back, "held back")):
         if data.weights is not None and not data.weights[rows].any():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Training with an optimizer that sees the whole function: what `Trainer.fit` goes through, an iteration an epoch."""
+"""Training with a full-batch optimizer: the loop of `Trainer.fit`, one iteration per epoch."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from nncore.training.loop import Epochs
 
 __all__ = ["FullBatchLoop"]
 
-ROWS_COMPARED = 1024  # that training and inference agree, is tried on so many rows
+ROWS_COMPARED = 1024  # rows on which training and inference passes are compared
 
 
 class FullBatchLoop:
-    """One call of ``fit``. Points are tried on a copy of the model, so that the model only ever holds accepted ones."""
+    """State of one call of ``fit``. Trial points are evaluated on a copy of the model: the model only holds accepted ones."""
 
     def __init__(self, trainer: BaseTrainer, data: Dataset, sampler: Sampler) -> None:
         if trainer.clip is not None:
             raise ValueError(
-                f"clip must be None with {type(trainer.optimizer).__name__}, got {shown(trainer.clip)}: a clipped gradient is "
-                "not the gradient of the loss, which line searches and curvature take it for"
+                f"clip must be None with {type(trainer.optimizer).__name__}, got {shown(trainer.clip)}: line searches and "
+                "curvature need the gradient of the loss, which a clipped gradient is not"
             )
         assert isinstance(trainer.optimizer, FullBatchOptimizer)
         if not isinstance(sampler, (Sequential, Shuffled)):
@@ -68,9 +68,7 @@ class FullBatchLoop:
                 f"loss, regularizer or clip was assigned during fit, which {type(optimizer).__name__} cannot follow: assign it "
                 "between two calls"
             )
-        self.objective.interrupt = (
-            interrupt  # a press for the program leaves the iteration, of which the model knows nothing yet
-        )
+        self.objective.interrupt = interrupt  # a KeyboardInterrupt ends the iteration before the model changes
         try:
             if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
                 self.point = optimizer.begin_at(self.objective, model.parameters)
@@ -84,7 +82,7 @@ class FullBatchLoop:
         return Epochs(1, {name: np.array([value]) for name, value in self._with_metrics(row).items()}, {})
 
     def _with_metrics(self, row: Row) -> Row:
-        """Metrics and penalty behind the loss."""
+        """The row with metrics and penalty after the loss."""
         trainer, columns = self.trainer, {"loss": row["loss"]}
         if len(trainer.columns) > 1:
             columns |= trainer._evaluate(self.data) | columns
@@ -93,19 +91,19 @@ class FullBatchLoop:
         return columns | row
 
     def close(self) -> None:
-        """At the end of ``fit``."""
+        """Release the resources of the optimizer."""
         self.optimizer.close()
 
 
 def _check_deterministic(model: models.Sequential, X: Array, optimizer: FullBatchOptimizer) -> None:
-    """Refuse noise and batch statistics: the loss would not be one function of θ, or not that of the trained network."""
+    """Raise for noise and batch statistics: the loss would not be one function of θ, or not that of the trained network."""
     state = model.state.copy()
     training, inference = model.activations(X, training=True), model.activations(X)
     model.state[...] = state
     for name, values in training.items():
         if not np.array_equal(values, inference[name], equal_nan=True):
             raise ValueError(
-                f"layer {name!r} computes something else in training than in inference, such as dropout, noise or batch "
-                f"statistics; {type(optimizer).__name__} needs a loss that is one function of the parameters. Train without "
+                f"layer {name!r} differs between training and inference, as dropout, noise or batch statistics do; "
+                f"{type(optimizer).__name__} needs a loss that is one function of the parameters. Train without "
                 "this layer, or take a first-order optimizer such as nn.Adam()"
             )

@@ -1,4 +1,4 @@
-"""The loss that each example had when it was last trained on."""
+"""The last loss of each example in training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nncore.samplers import Float64
 
 
 class LastLosses(OwnsArrays):
-    """The loss that each example had when it was last trained on, for the data that a sampler last asked for.
+    """The last loss of each example in training, for the data that a sampler last requested.
 
     Attributes
     ----------
@@ -30,10 +30,10 @@ class LastLosses(OwnsArrays):
         self.fingerprint, self.values = fingerprint, values
 
     def of(self, data: Dataset, loss: Loss, evaluate: Callable[[Float64], object]) -> Float64:
-        """The losses of this data, to be kept up to date in place; ``evaluate`` fills an array with them the first time."""
+        """The losses of this data, an array to be updated in place; ``evaluate`` fills it the first time."""
         parts = [data.of_examples(part) for part in (data.targets[0].array, data.weights) if part is not None]
-        some = np.linspace(0, len(data) - 1, min(len(data), 256)).astype(np.int64)  # of what may be a large file
-        rows = data.rows[data.row_numbers(some[None])[0]]
+        sample = np.linspace(0, len(data) - 1, min(len(data), 256)).astype(np.int64)  # the inputs may be a large file
+        rows = data.rows[data.row_numbers(sample[None])[0]]
         parts += [rows] if isinstance(rows, np.ndarray) else [rows.values, rows.columns, rows.starts]
         fingerprint = zlib.crc32(f"{loss.name} {loss.config()}".encode(), len(data))
         for part in parts:
@@ -41,7 +41,7 @@ class LastLosses(OwnsArrays):
         if self.values is None or fingerprint != self.fingerprint or len(self.values) != len(data):
             values = np.zeros(len(data))
             evaluate(values)
-            if not np.isfinite(values).all():  # training will say so itself
+            if not np.isfinite(values).all():  # training will raise
                 values[...] = 0
             self.fingerprint, self.values = fingerprint, values
         return self.values

@@ -65,10 +65,10 @@ class TrainingLoop:
         self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
-        self.uses_losses, self.weighs = sampler.uses_losses, sampler.weighs  # as they are now, for the whole call
+        self.uses_losses, self.reweights = sampler.uses_losses, sampler.reweights  # as they are now, for the whole call
         if self.uses_losses:
             self.examples.losses = trainer._last_losses.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
-        self.factors = np.ones(len(data)) if self.weighs else None  # the sampler's, on the examples' losses
+        self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
         self.loss = trainer.loss
         self.program = self._compiled()
@@ -92,7 +92,7 @@ class TrainingLoop:
         epochs = 1 if self.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order, numbers = self.orders(epochs)
-        if self.weighs:
+        if self.reweights:
             self.factors = example_weights(
                 self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
             )

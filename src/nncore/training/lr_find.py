@@ -30,16 +30,16 @@ Array = NDArray[np.float64]
 
 @dataclass
 class LearningRates:
-    """What a sweep of the learning rate found.
+    """The result of a learning-rate range test.
 
     Attributes
     ----------
     lrs : array (steps,)
-        Rising exponentially; as far as the sweep came.
+        Learning rates, increasing exponentially, up to the end of the sweep.
     losses : array (steps,)
-        The mean loss of each step's batch, penalty included, before the step was taken.
+        The mean loss of the batch of each step, penalty included, before the step.
     smoothed : array (steps,)
-        Their exponentially weighted mean, corrected for its start: what is judged.
+        Exponentially weighted mean of the losses, corrected for its start.
     """
 
     lrs: Array
@@ -48,29 +48,29 @@ class LearningRates:
 
     @property
     def suggestion(self) -> float | None:
-        """A tenth of the rate at which the smoothed loss is least; None if it is least in the first tenth of the sweep.
+        """A tenth of the rate with the smallest smoothed loss; None if that is in the first tenth of the sweep.
 
-        There steps only just do not do harm; a decade below, the loss falls and the rate has room to spare. A good rate to
-        begin from, not the best one: that depends on batch size, schedule and length of the training.
+        At the minimum the rate is barely stable; a tenth of it is safe. It is a good initial rate, not the best one, which
+        depends on batch size, schedule and length of the training.
         """
-        least = int(self.smoothed.argmin())
-        return float(self.lrs[least]) / 10 if least > len(self.lrs) // 10 else None
+        lowest = int(self.smoothed.argmin())
+        return float(self.lrs[lowest]) / 10 if lowest > len(self.lrs) // 10 else None
 
     @property
     def steepest(self) -> float | None:
-        """The rate at which the smoothed loss falls fastest over log lr, before its least value; None if it never fell.
+        """The rate at which the smoothed loss falls fastest over log lr, before its minimum; None if it never falls.
 
-        Often close to `suggestion`, but it is the derivative of a noisy curve. The first tenth of the sweep is left out, where
-        the mean is one of few losses.
+        Often close to `suggestion`, but from the derivative of a noisy curve. The first tenth of the sweep is excluded, where
+        the mean is over few losses.
         """
-        first, least = len(self.lrs) // 10, int(self.smoothed.argmin())
-        if least < first + 2:
+        first, lowest = len(self.lrs) // 10, int(self.smoothed.argmin())
+        if lowest < first + 2:
             return None
-        slope = np.gradient(self.smoothed[first : least + 1], np.log(self.lrs[first : least + 1]))
+        slope = np.gradient(self.smoothed[first : lowest + 1], np.log(self.lrs[first : lowest + 1]))
         return float(self.lrs[first + slope.argmin()])
 
     def _repr_html_(self) -> str:
-        """For notebooks: what was found, without the arrays."""
+        """The results without the arrays, for notebooks."""
         found = [("suggestion", self.suggestion), ("steepest", self.steepest)]
         rows = [(name, "none" if rate is None else f"{rate:.3g}") for name, rate in found]
         reach = f"{len(self.lrs)} steps, from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g}"
@@ -82,7 +82,7 @@ class LearningRates:
         Parameters
         ----------
         path : path-like, optional
-            Save the picture there.
+            Save the figure there.
         ax : Axes, optional
             Draw there.
 
@@ -96,14 +96,14 @@ class LearningRates:
             Without matplotlib.
         """
         figure, ax = one_axes("LearningRates.plot", path, ax)
-        least, most = self.smoothed.min(), self.smoothed[: self.smoothed.argmin() + 1].max()
-        room = 0.4 * (most - least) or 1.0
+        low, high = self.smoothed.min(), self.smoothed[: self.smoothed.argmin() + 1].max()
+        margin = 0.4 * (high - low) or 1.0
         ax.plot(self.lrs, self.losses, color="0.75", linewidth=0.8, label="loss of a batch")
         ax.plot(self.lrs, self.smoothed, color="C0", linewidth=1.8, label="smoothed")
         for name, rate, color, style in (("suggestion", self.suggestion, "C1", "--"), ("steepest", self.steepest, "C2", ":")):
             if rate is not None:
                 ax.axvline(rate, color=color, linestyle=style, label=f"{name} {rate:.2g}")
-        ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(least - room, most + room))
+        ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - margin, high + margin))
         ax.grid(alpha=0.3)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
         return finish(figure, path)
@@ -133,12 +133,10 @@ def sweep(
     smoothing: float,
     divergence: float,
 ) -> LearningRates:
-    """Train a copy of the trainer with a rising rate until the steps are done or the loss explodes."""
-    start, end, steps = number("start", start, above=0), number("end", end), count("steps", steps)
-    if end <= start or steps < 2:
-        raise ValueError(f"lr_find needs start < end and at least 2 steps, got start={start}, end={end}, steps={steps}")
-    if not 0 <= number("smoothing", smoothing, 0.0) < 1:
-        raise ValueError(f"smoothing must be in [0, 1), got {shown(smoothing)}")
+    """Train a copy of the trainer with an increasing rate until the steps are done or the loss explodes."""
+    start = number("start", start, above=0)
+    end, steps = number("end", end, above=start), count("steps", steps, 2)
+    number("smoothing", smoothing, 0.0, below=1)
     number("divergence", divergence, above=1)
     if "lr" not in trainer.optimizer.hyperparameters:
         raise ValueError(f"lr_find needs an optimizer with a learning rate, got {shown(trainer.optimizer)}")
@@ -163,8 +161,8 @@ def _losses(run: TrainingLoop, steps: int, smoothing: float, divergence: float) 
     mean = 0.0
     while len(losses) < steps and not run.failure:
         first = len(losses)
-        threads, wanted = run.program.tuner.next_call()
-        portion = run.run_steps(order, first, min(steps - first, wanted), threads)
+        threads, most = run.program.tuner.next_call()
+        portion = run.run_steps(order, first, min(steps - first, most), threads)
         for t, row in enumerate(portion.sums, first):
             loss = float(row[:-1].sum() / rows[t % per_epoch] + row[-1])  # the twin has no metrics: all are penalties
             mean = smoothing * mean + (1 - smoothing) * loss
@@ -175,5 +173,5 @@ def _losses(run: TrainingLoop, steps: int, smoothing: float, divergence: float) 
             losses.append(loss)
             curve.append(smoothed)
     if not losses:
-        raise run.failure or ValueError("lr_find took no step")
+        raise run.failure or ValueError("the loss of the first step of lr_find must be finite")
     return np.array(losses), np.array(curve)

@@ -1,4 +1,4 @@
-"""Metrics: what is reported beside the loss. Each is a mean over examples of a per-example number, kept by the program."""
+"""Metrics, reported besides the loss. Each is the mean over the examples of a per-example number computed by the program."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ Array = NDArray[Any]
 
 
 class Accuracy(Value):
-    """Share of examples that are classified right.
+    """Fraction of correctly classified examples.
 
-    One output says yes or no: it is compared with the threshold of the loss (0 on logits and for hinge, ½ on probabilities).
-    For a regression loss, or one written in Python, the threshold lies in the middle between the two numbers that the targets
-    consist of: ½ for 0 and 1, 0 for −1 and 1. Data with one of the numbers only are judged by the two of the last training,
-    and without those 1 belongs to 0 and 1.
+    A single output is binary: it is compared with the threshold of the loss (0 for logits and hinge, ½ for probabilities). For
+    a regression loss, or one written in Python, the threshold is the mean of the two values of the targets: ½ for 0 and 1, 0
+    for −1 and 1. If the data contain only one value, the two of the last training are used, or else 0 and 1 for a value of 1.
 
-    With several outputs the largest one decides (the first of equals) and is compared with the label, or with the largest
-    target, if the targets are labels or rows that sum to 1, as one-hot rows do. Other rows tell several labels at once: then
-    every output says yes or no by itself, and an example is right only if all of its outputs are. This is subset accuracy,
+    With several outputs, if the targets are labels or rows that sum to 1, such as one-hot rows, the predicted class is that of
+    the largest output (the first of equals), compared with the label or the largest target. Other rows have several labels per
+    example: then every output is binary, and an example is correct only if all of its outputs are. This is subset accuracy,
     scikit-learn's ``accuracy_score`` of a multilabel indicator matrix; Keras's ``"accuracy"`` takes the largest output there.
     """
 
@@ -42,7 +41,7 @@ class Accuracy(Value):
         return "Accuracy()"
 
     def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets) -> tuple[Op, Array]:
-        """Record the op, on the targets of the loss, judged by it; returns it and the per-example column that it writes."""
+        """Record the op on the targets of the loss; returns it and the per-example column that it writes."""
         correct = np.zeros(tape.capacity)
         if targets.thresholds is not None:
             return Op("rows", "accuracy_binary", (correct, y.value, d), (y.width,), targets.thresholds), correct
@@ -51,7 +50,7 @@ class Accuracy(Value):
 
 
 class LossMetric(Value):
-    """A loss reported as a metric, without its gradient, on targets in its own form."""
+    """A loss reported as a metric, without its gradient, on targets in the form it needs."""
 
     loss: Converted[Loss | str, Loss] = Converted(lambda name, value: losses.get(value))
 
@@ -65,21 +64,21 @@ class LossMetric(Value):
 
     @property
     def name(self) -> str:
-        """The loss's."""
+        """The name of the loss."""
         return str(self.loss.name)
 
     def __repr__(self) -> str:
         return f"LossMetric({self.loss!r})"
 
     def emit_own(self, tape: Tape, y: Signal, targets: Targets) -> tuple[Op, Op, Array]:
-        """Record the ops; returns the one that gathers the targets, the metric's, and the per-example column it writes."""
+        """Record the ops; returns the gather op of the targets, the op of the metric, and the per-example column it writes."""
         gather, op, values = self.loss.emit(tape, replace(y, grad=None), targets)
         op.completes_loss = False
         return gather, op, values
 
 
 def get(metric: Any) -> Accuracy | LossMetric:
-    """A metric from an object or a name: ``"accuracy"`` or a loss's."""
+    """A metric from an object or a name: ``"accuracy"`` or that of a loss."""
     if isinstance(metric, (Accuracy, LossMetric)):
         return metric
     if metric == "accuracy":
@@ -92,7 +91,7 @@ def get(metric: Any) -> Accuracy | LossMetric:
 
 
 def names(metrics: Sequence[Any]) -> list[str]:
-    """The column names of metrics; two of one name are refused."""
+    """The column names of metrics; raises if two are equal."""
     result = [metric.name for metric in metrics]
     if len(set(result)) < len(result):
         raise ValueError(f"metrics must differ, got {result}")

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, op by op: ``trainer.profile(X, y)``."""
+"""The time of each op of a training step: ``trainer.profile(X, y)``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["OpTime", "Profile"]
 Array = NDArray[Any]
 
 WARM_UP = 3  # steps
-ROUNDS = 5  # of each kind of timing: medians over them count
-LEAST_COPY = 1 << 14  # bytes: of a smaller copy one would time the call
+ROUNDS = 5  # of each kind of timing, of which the median is taken
+MIN_COPY = 1 << 14  # bytes: the time of a smaller copy would be that of the call
 
-# Floating-point operations of the matrix products in an op, from its sizes, for so many rows of the batch. Of other ops the
-# few operations count for nothing beside the bytes they move.
+# Floating-point operations of the matrix products in an op, from the number of rows and its sizes. Those of other ops are
+# negligible compared with the bytes they move.
 FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
     **dict.fromkeys(
         [
@@ -44,8 +44,8 @@ FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
     **dict.fromkeys(["gru_forward", "gru_backward"], lambda rows, size: 6 * rows * size[1] * size[0] ** 2),  # three gates
 }  # fmt: skip
 
-# How often an op goes through each of its arrays, where that is not once; an array beyond the list counts once. A gather reads
-# as many rows of its slot 1, the data, as it writes.
+# How often an op passes over each of its arrays, if not once; arrays beyond the list count once. A gather reads as many rows
+# of its slot 1, the data, as it writes.
 PASSES: dict[str, tuple[int, ...]] = {
     "gather_rows": (2, 0), "gather_labels": (2, 0), "gather_weights": (2, 0), "gather_one_hot": (1, 0),
     "penalty": (2, 1), "clip_value": (2,), "scale_gradient": (2,), "square_sum": (0, 1), "gradient_noise": (2,),
@@ -55,12 +55,12 @@ UPDATE = (2, 1, 2, 2, 2, 2, 2)  # θ, g, slots
 
 
 def flops(op: Op, rows: int) -> int:
-    """Of the products in an op on a batch of so many rows."""
+    """Floating-point operations of the products in an op on ``rows`` rows."""
     return FLOPS[op.kernel](rows, op.sizes) if op.kernel in FLOPS else 0
 
 
 def traffic(op: Op, rows: int, capacity: int) -> int:
-    """Bytes that an op reads and writes, if it takes each number from memory once."""
+    """Bytes that an op reads and writes if each number is read from memory once."""
     if op.kernel == "python":
         return 0
     passes = UPDATE if op.kernel.endswith("_update") else PASSES.get(op.kernel, ())
@@ -68,17 +68,17 @@ def traffic(op: Op, rows: int, capacity: int) -> int:
     for slot, array in enumerate(op.arrays):
         tiles = array is not None and array.dtype == np.int64 and array.ndim == 2
         if array is not None and not tiles:
-            share = rows / capacity if array.ndim and len(array) == capacity else 1.0
-            total += int(array.nbytes * share) * (passes[slot] if slot < len(passes) else 1)
+            fraction = rows / capacity if array.ndim and len(array) == capacity else 1.0
+            total += int(array.nbytes * fraction) * (passes[slot] if slot < len(passes) else 1)
     return total
 
 
 @dataclass(frozen=True)
 class OpTime:
-    """An op of the step: its kernel's name and its layer's ("" for those of no layer), and its cost.
+    """An op of the step: the names of its kernel and layer ("" without a layer), and its cost.
 
-    ``seconds`` a step, on one thread; ``flops``, the operations of matrix products in it; ``traffic``, bytes read and written;
-    ``least``, the seconds it would take at the machine's limit; ``limit``, which one that is: "arithmetic" or "memory".
+    ``seconds`` per step on one thread; ``flops``, the operations of its matrix products; ``traffic``, bytes read and written;
+    ``bound``, its minimum seconds by the machine's limit; ``limit``, the kind of limit: "arithmetic" or "memory".
     """
 
     name: str
@@ -86,31 +86,31 @@ class OpTime:
     seconds: float
     flops: int
     traffic: int
-    least: float
+    bound: float
     limit: str
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A training step, op by op: a table that prints itself.
+    """The ops of a training step, printed as a table.
 
-    Each op was timed on one thread. Its limit is the longer of two times: its products at the speed of a product that stays
-    in the cache, and its bytes at that of a copy of as many bytes; both measured beside it on one thread. Small arrays come
-    from a cache, so their "memory" is fast; arrays of a large net may still lie in one from the op before, which is how an op
-    comes to more than 100 %. Reading the clock costs some 50 ns for each op and block of rows: the sum of the
-    ops may be more than the step, which was timed without.
+    Each op is timed on one thread. Its limit is the longer of two times: its products at the speed of a product whose operands
+    stay in the cache, and its bytes at that of a copy of as many bytes; both are measured on one thread. Small arrays are read
+    from a cache, so their "memory" is fast; arrays of a large network may still be cached from the previous op, so that an op
+    can exceed 100 %. Reading the clock costs about 50 ns per op and block of rows: the sum of the ops may exceed the time of
+    the step, which is measured separately.
 
     Attributes
     ----------
     ops : tuple of OpTime
-        In the order of the step: ``name``, ``layer``, ``seconds``, ``flops``, ``traffic``, ``least``, ``limit``.
+        In the order of the step: ``name``, ``layer``, ``seconds``, ``flops``, ``traffic``, ``bound``, ``limit``.
     step_seconds : dict of int to float
-        A whole step, by the number of threads: one, and all that a step of this size may use.
+        Time of a step by the number of threads: one, and all that a step of this size may use.
     batch_size : int
     peak : float
-        FLOP/s of the product, one thread.
+        FLOP/s of a product on one thread.
     copy : float
-        Bytes/s of a copy as large as the step's largest op, one thread.
+        Bytes/s of a copy with the traffic of the largest op, on one thread.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class Profile:
 
     @property
     def seconds(self) -> float:
-        """The sum of the ops."""
+        """The sum over the ops."""
         return sum(op.seconds for op in self.ops)
 
     def __str__(self) -> str:
@@ -164,17 +164,17 @@ class Profile:
         work, unit = (op.flops, "GFLOP/s") if op.flops else (op.traffic, "GB/s")
         seconds = max(op.seconds, 1e-12)
         rate = f"{work / seconds / 1e9:.1f} {unit}" if work else ""
-        of_limit = f"{op.least / seconds:.0%}" if work else ""
-        share = f"{op.seconds / max(self.seconds, 1e-12):.1%}"
-        return op.name, op.layer, f"{1e6 * op.seconds:.2f}", rate, share, of_limit, op.limit
+        of_limit = f"{op.bound / seconds:.0%}" if work else ""
+        of_step = f"{op.seconds / max(self.seconds, 1e-12):.1%}"
+        return op.name, op.layer, f"{1e6 * op.seconds:.2f}", rate, of_step, of_limit, op.limit
 
 
 def measure(trainer: BaseTrainer, X: Any, y: Any, batch_size: int | None, steps: int) -> Profile:
-    """Train a copy of the trainer for some steps, first with a clock on each op, then on one and on all threads."""
+    """Time a copy of the trainer for some steps: each op, then whole steps on one and on all threads."""
     batch_size = None if batch_size is None else count("batch_size", batch_size)
     steps = count("steps", steps)
     if not trainer.optimizer.steps_along_gradients:
-        raise ValueError(f"profile needs an optimizer that goes by training steps, got {shown(trainer.optimizer)}")
+        raise ValueError(f"profile needs an optimizer that takes a step along each gradient, got {shown(trainer.optimizer)}")
     data = trainer._data(X, y)
     batch = min(batch_size or (len(data) if trainer.optimizer.full_batch_only else BATCH_SIZE), len(data))
     trainer._check_optimizer(len(data), batch)
@@ -183,56 +183,53 @@ def measure(trainer: BaseTrainer, X: Any, y: Any, batch_size: int | None, steps:
     twin = trainer._copy(trainer.metrics)
     twin.model.check_batches(len(data), batch, training=True)
     run = TrainingLoop(twin, data, batch, samplers.Shuffled())
-    walk = _Walk(run, WARM_UP + 3 * (steps + ROUNDS))
+    timer = _Timer(run, WARM_UP + 3 * (steps + ROUNDS))
     compiled = run.program.compiled
-    walk.advance(WARM_UP, 1)
-    seconds = walk.op_seconds(steps, len(compiled.program.op_names))
+    timer.advance(WARM_UP, 1)
+    seconds = timer.op_seconds(steps, len(compiled.program.op_names))
     limits = _Limits(twin.model.dtype)
     tape = run.program.recording.tape
-    ops = [
-        limits.judge(op, tape.capacity, batch, float(seconds[number]))
-        for number, op in compiled.step_ops
-    ]  # fmt: skip
+    ops = [limits.compare(op, tape.capacity, batch, float(seconds[number])) for number, op in compiled.step_ops]
     threads = _kernels.get_num_threads() if compiled.parallel else 1
-    return Profile(tuple(ops), walk.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy)
+    return Profile(tuple(ops), timer.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy)
 
 
 class _Limits:
-    """What one thread of this machine can do, measured when it is first asked for."""
+    """Speed limits of one thread of this machine, measured at first use."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype, self.peak = dtype, product_rate(dtype)
         self._copies: dict[int, float] = {}
 
     def copy(self, traffic: int) -> float:
-        """Bytes/s of a copy of about so many bytes."""
-        size = max(1 << max(traffic - 1, 1).bit_length(), LEAST_COPY)
+        """Bytes/s of a copy with about this traffic."""
+        size = max(1 << max(traffic - 1, 1).bit_length(), MIN_COPY)
         if size not in self._copies:
             self._copies[size] = copy_rate(size, self.dtype)
         return self._copies[size]
 
     @property
     def largest_copy(self) -> float:
-        """Bytes/s of the largest copy that was asked for."""
+        """Bytes/s of the largest copy measured."""
         return self._copies[max(self._copies)]
 
-    def judge(self, op: Op, capacity: int, rows: int, seconds: float) -> OpTime:
-        """The op beside its limit."""
+    def compare(self, op: Op, capacity: int, rows: int, seconds: float) -> OpTime:
+        """The op with its limit."""
         work, moved = flops(op, rows), traffic(op, rows, capacity)
-        least = {"arithmetic": work / self.peak, "memory": moved / self.copy(moved)}
-        limit = max(least, key=least.__getitem__)
-        return OpTime(op.kernel, op.layer, seconds, work, moved, least[limit], limit if work or moved else "")
+        bounds = {"arithmetic": work / self.peak, "memory": moved / self.copy(moved)}
+        limit = max(bounds, key=bounds.__getitem__)
+        return OpTime(op.kernel, op.layer, seconds, work, moved, bounds[limit], limit if work or moved else "")
 
 
-class _Walk:
-    """Goes on through shuffled epochs, some steps at a time."""
+class _Timer:
+    """Runs and times steps of shuffled epochs."""
 
     def __init__(self, run: TrainingLoop, steps: int) -> None:
         self.run, self.done = run, 0
         _, self.order = run.orders(-(-steps // run.per_epoch))
 
     def advance(self, steps: int, threads: int, op_seconds: Array | None = None) -> float:
-        """Seconds a step; raises what ended the training."""
+        """Run some steps; returns seconds per step, or raises the error that ended the training."""
         start = time.perf_counter()
         self.run.run_steps(self.order, self.done, steps, threads, op_seconds=op_seconds)
         seconds = (time.perf_counter() - start) / steps
@@ -243,13 +240,13 @@ class _Walk:
 
     def op_seconds(self, steps: int, ops: int) -> Array:
         """Medians over rounds of the time of each op in a step."""
-        found, some = np.zeros((ROUNDS, ops)), -(-steps // ROUNDS)
-        for row in found:
-            self.advance(some, 1, row)
-        return np.asarray(np.median(found, axis=0) / some)
+        seconds, steps_per_round = np.zeros((ROUNDS, ops)), -(-steps // ROUNDS)
+        for row in seconds:
+            self.advance(steps_per_round, 1, row)
+        return np.asarray(np.median(seconds, axis=0) / steps_per_round)
 
     def step_seconds(self, steps: int, threads: int) -> dict[int, float]:
-        """Medians over rounds of the time of a step, on one thread and on so many."""
+        """Medians over rounds of the time of a step, on one thread and on ``threads``."""
         times: dict[int, list[float]] = {1: [], threads: []}
         for _ in range(ROUNDS):
             for used, found in times.items():
@@ -263,19 +260,19 @@ def product_rate(dtype: Any) -> float:
     x, y = np.ones((rows, inputs), dtype), np.zeros((rows, units), dtype)
     packed = np.ones(_kernels.packed_size(units, inputs), dtype)
     op = ("dense_forward", (y, x, packed, None), (units, inputs, 0), (), 0, 1)
-    return 2 * rows * units * inputs / _least_seconds(op, dtype, rows, times=40)
+    return 2 * rows * units * inputs / _min_seconds(op, dtype, rows, times=40)
 
 
 def copy_rate(traffic: int, dtype: Any) -> float:
-    """Bytes/s, read and written, of a copy that moves so many, on one thread."""
+    """Bytes/s, read and written, of a copy with this traffic, on one thread."""
     source = np.ones((1, traffic // 2 // np.dtype(dtype).itemsize), dtype)
     target = np.zeros_like(source)
     op = ("spread_rows", (target, source), (source.size, 0, 1), (), 0, 1)
-    return 2 * source.nbytes / _least_seconds(op, dtype, 1, times=max(1, (1 << 22) // traffic))
+    return 2 * source.nbytes / _min_seconds(op, dtype, 1, times=max(1, (1 << 22) // traffic))
 
 
-def _least_seconds(op: tuple[Any, ...], dtype: Any, rows: int, times: int) -> float:
-    """Seconds of an op that is run so many times in one call; the best of a few calls."""
+def _min_seconds(op: tuple[Any, ...], dtype: Any, rows: int, times: int) -> float:
+    """Seconds of an op that runs ``times`` times per call; the minimum over a few calls."""
     program = _kernels.Program(_kernels.op_table(), dtype, [("rows", 1, None, False, [op])], block_rows=rows)
     found = []
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""What training shows while it runs."""
+"""Progress output of a training."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from nncore._messages import shown
+from nncore._utils.fields import count
 from nncore.training.terminal import is_terminal
 
 __all__ = ["Progress"]
 
-_LIVE_INTERVAL = 0.1  # s between two drawings of the live line
-_LONG_EPOCH = 0.2  # s; an epoch at least this long leaves a line of its own on a terminal
-_LOG_INTERVAL = 5.0  # s between two lines of a log
-_LOG_INTERVAL_WITHIN_EPOCH = 60.0  # s of silence after which a log tells how far an epoch is
+_LIVE_INTERVAL = 0.1  # s between updates of the live line
+_LONG_EPOCH = 0.2  # s; an epoch at least this long gets a permanent line on a terminal
+_LOG_INTERVAL = 5.0  # s between lines of a log
+_LOG_INTERVAL_WITHIN_EPOCH = 60.0  # s without output after which a log gets a line within an epoch
 
 _clock = time.perf_counter
 
 
 class Progress:
-    """The progress of a training, as its output is best read.
+    """Show the progress of a training in the form that suits the output.
 
-    - On a terminal: one live line (tqdm), drawn at most ten times a second; an epoch of 0.2 s or more leaves a line.
+    - On a terminal: one live line (tqdm), drawn at most ten times per second, and a permanent line per epoch of 0.2 s or more.
     - In a notebook: one tqdm widget.
-    - Anywhere else, as in a log file: plain lines for the first epoch, at most one each five seconds, and the last.
+    - Otherwise, for example in a log file: plain lines for the first epoch, at most one every five seconds, and for the last.
 
-    A training that is over before the live line was due prints its last epoch only. Where there is no stream, as under
-    ``pythonw``, or a closed one, nothing is shown.
+    A training that ends before the live line is due prints its last epoch only. Without a stream, as under ``pythonw``, or with
+    a closed one, nothing is shown.
 
-    While the live line is there, lines that are printed or logged appear above it, and so does a line of this class above bars
-    that the user has made with tqdm, such as that of a loop over several trainings: ``sys.stdout``, ``sys.stderr`` and the
-    streams of the root logger's handlers are redirected, if they lead to the same terminal or notebook. A line that is not
-    ended appears with its end. What writes to the terminal in other ways (other loggers' handlers, other processes) is not
-    redirected: ``tqdm.write`` is for that.
+    While the live line is shown, printed or logged lines appear above it, and lines of this class appear above tqdm bars of the
+    user, such as that of a loop over several trainings: ``sys.stdout``, ``sys.stderr`` and the streams of the root logger's
+    handlers are redirected if they are the same terminal or notebook. An incomplete line appears when it is completed. Other
+    output to the terminal (other loggers' handlers, other processes) is not redirected; use ``tqdm.write`` for it.
 
     Parameters
     ----------
     total_epochs : int
     verbose : {0, 1, 2}, default 1
-        0 prints nothing; 1 is as above; 2 prints one plain line for each epoch, everywhere.
+        0 prints nothing; 1 is as above; 2 prints one plain line per epoch on any output.
     stream : text stream, optional
-        Default: ``sys.stderr`` (in a notebook ``sys.stdout``). None where there is none.
+        Default: ``sys.stderr`` (in a notebook ``sys.stdout``).
 
     Raises
     ------
     ValueError
-        For a negative `total_epochs` or another `verbose`.
+        For a negative `total_epochs` or an invalid `verbose`.
 
     Examples
     --------
@@ -63,21 +63,19 @@ class Progress:
     """
 
     def __init__(self, total_epochs: int, verbose: int = 1, stream: TextIO | None = None) -> None:
-        if total_epochs < 0:
-            raise ValueError(f"total_epochs must be at least 0, got {shown(total_epochs)}")
+        self.total_epochs = count("total_epochs", total_epochs, 0)
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {shown(verbose)}")
-        self.total_epochs = total_epochs
         self._notebook = stream is None and "ipykernel.zmqshell" in sys.modules
         self._stream: TextIO = stream if stream is not None else sys.stdout if self._notebook else sys.stderr
-        there = self._stream is not None and not getattr(self._stream, "closed", False)
-        self.verbose = int(verbose) if there else 0
+        usable = self._stream is not None and not getattr(self._stream, "closed", False)
+        self.verbose = int(verbose) if usable else 0
         self._live = self.verbose == 1 and (self._notebook or is_terminal(self._stream))
         self._bar: Any = None
-        self._redirected: Any = []  # the standard streams, while there is a bar
+        self._redirected: Any = []  # the standard streams, while a bar is shown
         self._row: dict[str, Any] = {}  # of the last epoch that ended
         self._ended = 0  # epochs that ended
-        self._printed: int | None = None  # epochs that had ended at the last line; None before the first update
+        self._printed: int | None = None  # the value of `_ended` at the last line; None before the first update
         self._first_line_due = True
 
     def __enter__(self) -> Progress:
@@ -87,7 +85,7 @@ class Progress:
         return self
 
     def update(self, epoch: int, fraction_of_epoch: float, row: Mapping[str, Any] | None = None) -> None:
-        """Tell how far training is. Costs a clock read when nothing is due.
+        """Report the position of the training. Costs one read of the clock when no output is due.
 
         Parameters
         ----------
@@ -96,7 +94,7 @@ class Progress:
         fraction_of_epoch : float
             Between 0 and 1.
         row : mapping of str to number, optional
-            The epoch's numbers. With ``fraction_of_epoch=1`` the epoch has ended.
+            The values of the epoch. With ``fraction_of_epoch=1`` the epoch has ended.
         """
         if not self.verbose:
             return
@@ -125,7 +123,7 @@ class Progress:
             self._print_epoch(_clock())
 
     def tell(self, line: str) -> None:
-        """Print a line of its own, if anything is shown at all."""
+        """Print a separate line, unless output is off."""
         if self.verbose:
             self._print(line, _clock())
 
@@ -144,7 +142,7 @@ class Progress:
         return self._first_line_due or now - self._last_line >= _LOG_INTERVAL
 
     def _print_epoch(self, now: float) -> None:
-        """A permanent line: the last epoch that ended, and the mean time of the epochs since the line before."""
+        """Print a permanent line: the last epoch that ended, and the mean time per epoch since the previous line."""
         seconds = (now - self._since) / max(1, self._ended - (self._printed or 0))
         self._printed, self._since, self._first_line_due = self._ended, now, False
         self._print(f"{self._epoch(self._ended)}  {_duration(seconds)}/epoch{_numbers(self._row)}", now)
@@ -173,8 +171,8 @@ class Progress:
 
 
 def _bars_cleared(stream: TextIO) -> AbstractContextManager[None]:
-    """Within, no bar of tqdm is on the stream, ours or the user's; afterwards they are drawn again."""
-    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)  # not imported: there is none
+    """A context without tqdm bars on the stream; they are redrawn afterwards."""
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)  # not imported: there are no bars
     return nullcontext() if tqdm is None else tqdm.external_write_mode(file=stream)
 
 

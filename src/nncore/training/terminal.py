@@ -8,6 +8,6 @@ __all__ = ["is_terminal"]
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether what is written goes to a terminal. An object that can only write does not say so."""
+    """Whether the stream is a terminal; False for an object without ``isatty``."""
     ask = getattr(stream, "isatty", None)
     return not getattr(stream, "closed", False) and ask is not None and bool(ask())

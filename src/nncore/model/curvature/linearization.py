@@ -37,7 +37,7 @@ STRETCH = 8192  # numbers of a vector that one work item copies
 
 def chunk_rows(model: Network, rows: int) -> int:
     """Number of rows per chunk. It depends on sizes alone."""
-    if any(layer.couples_rows for layer in model.layers):
+    if any(layer.batch_dependent for layer in model.layers):
         return rows
     width = math.prod(model.input_shape) + 4 * sum(layer.held for layer in model.layers)
     chunks = -(-rows // max(64, CHUNK_BYTES // (width * model.dtype.itemsize)))

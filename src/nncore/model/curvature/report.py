@@ -13,8 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from nncore import regularizers
 from nncore._kernels.blas import one_blas_thread
-from nncore._messages import shown
-from nncore._utils.fields import count
+from nncore._utils.fields import count, number
 from nncore._utils.figures import COLORS, SavePath, finish, one_axes
 from nncore.losses import Loss
 from nncore.model.curvature.operators import GaussNewtonOperator, HessianOperator
@@ -201,8 +200,7 @@ def curvature(
     >>> report.largest, report.condition_number, report.trace
     (array([0.5, 4.5]), 9.0, 5.0)
     """
-    if not 0 < radius < math.inf:
-        raise ValueError(f"radius must be a positive number, got {shown(radius)}")
+    number("radius", radius, above=0)
     for name, value in (("k", k), ("probes", probes), ("steps", steps)):
         count(name, value)
     regularizer = regularizers.get(regularizer, model)

@@ -24,4 +24,4 @@ def root(r: Array, eps: float, eps_placement: Placement) -> Array:
         return np.sqrt(r) + eps
     if eps_placement == "inside":
         return np.sqrt(r + eps)
-    raise ValueError(f'eps_placement must be "outside" or "inside", not {eps_placement!r}')
+    raise ValueError(f'eps_placement must be "outside" or "inside", got {eps_placement!r}')

@@ -1,4 +1,4 @@
-"""Ctrl-C within a walk down a function and within an iteration of second order: what was counted is what was done."""
+"""Ctrl-C during `minimize` and during a second-order iteration: the steps counted are the steps taken."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def after(make: Any, steps: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_walk_counts_the_steps_that_its_state_has_taken(name: str) -> None:
-    """Whatever the moment, the state is that of a walk of as many steps as are counted."""
+def test_minimize_counts_the_steps_that_its_state_has_taken(name: str) -> None:
+    """At any moment, the state is that after the number of steps counted."""
     make, interrupted = OPTIMIZERS[name], 0
     for line in range(1, 140, 3):
         optimizer = make()
@@ -77,7 +77,7 @@ def test_a_walk_counts_the_steps_that_its_state_has_taken(name: str) -> None:
 
 
 class Slow(Rosenbrock):  # type: ignore[misc]
-    """Of which an evaluation takes some time, and at one of which Ctrl-C is pressed."""
+    """A function with slow evaluations; Ctrl-C is pressed during one of them."""
 
     def __init__(self, at: int, presses: int = 1) -> None:
         super().__init__()
@@ -99,8 +99,8 @@ class Slow(Rosenbrock):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", SECOND_ORDER)
-def test_a_second_order_walk_is_left_at_once_and_goes_on(name: str) -> None:
-    """Within an evaluation; the iterations that were counted are those whose state is there."""
+def test_second_order_minimize_stops_at_once_and_resumes(name: str) -> None:
+    """Within an evaluation; the state is that of the iterations counted."""
     counts = set()
     for at in range(1, 30):
         optimizer, f = so.OPTIMIZERS[name](), Slow(at)
@@ -128,7 +128,7 @@ DATA = np.random.default_rng(0).standard_normal((20, 3)), np.random.default_rng(
 
 
 class Keep(nn.callbacks.Callback):
-    """What there is after each epoch."""
+    """Records the state after each epoch."""
 
     def __init__(self) -> None:
         self.whole: list[Any] = []
@@ -139,7 +139,7 @@ class Keep(nn.callbacks.Callback):
 
 @pytest.mark.parametrize(("name", "method"), [*((name, None) for name in SECOND_ORDER), ("scipy_minimize", "L-BFGS-B")])
 def test_two_presses_leave_an_iteration_and_a_loop(name: str, method: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At an evaluation of the first epochs; model and history are those of the epochs before."""
+    """During an evaluation of the first epochs; model and history are those of the completed epochs."""
     evaluate = so.ModelObjective.value_and_gradient
     for at in (2, 3, 4):
         trainer, asked = trained(name, method), 0

@@ -1,4 +1,4 @@
-"""Normalisation layers: against their NumPy twins, PyTorch and central differences; and what is done with their statistics."""
+"""Normalization layers: against their NumPy twins, PyTorch and central differences; use of their statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.normalization import data, gradients, normalised, upstream
+from helpers.normalization import data, gradients, normalized, upstream
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -155,7 +155,7 @@ def test_fusing_changes_no_bit(shape: tuple[int, ...], dtype: str, isa: str, rng
 
 
 def test_the_comparison_can_fail(rng: np.random.Generator) -> None:
-    """A twin with another ε, and a gradient that takes the statistics for constants, are found out."""
+    """A twin with another ε, and a gradient that treats the statistics as constants, are detected."""
     model = make("batch_norm", (5,), "float64", rng)
     X, r = data(9, (5,), "float64", rng)
     x, mean, layer = X[:, :, None], X.mean(axis=0), model.layers[0]
@@ -178,7 +178,7 @@ def test_gradients_by_differences(name: str, shape: tuple[int, ...], rng: np.ran
     if not fits(name, shape):
         return
     if shape == (1,) and "batch" not in name and "rms" not in name:
-        return  # the output is β whatever x: both gradients are 0 up to rounding
+        return  # the output is β for every x: both gradients are 0 up to rounding
     model = make(name, shape, "float64", rng)
     X, r = data(9, shape, "float64", rng)
     errors = model.check_gradients(X, r, PythonLoss(upstream))
@@ -198,7 +198,7 @@ def test_gradients_in_a_network(frozen: bool, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("limits", [(1.0, 0.0), (1.2, 0.3)])
 def test_gradients_of_batch_renorm_at_its_limits(limits: tuple[float, float], rng: np.random.Generator) -> None:
-    """Where limits hold r and d fixed, they are constants for differences too."""
+    """Where r and d are clipped, they are constants for differences too."""
     model = nn.Sequential([nn.BatchRenorm(r_max=limits[0], d_max=limits[1])], input_shape=3, dtype="float64")
     model.parameters[...] = rng.normal(0, 1, model.parameters.size)
     X = rng.normal(0, 1, (9, 3)) * [10, 10, 0.1] + [30, -30, 3]
@@ -311,7 +311,7 @@ def test_bits_do_not_depend_on_threads(dtype: str, rng: np.random.Generator) -> 
     assert results[0] == results[1] == results[2]
 
 
-# --- batch renormalisation
+# --- batch renormalization
 
 
 def test_batch_renorm_against_its_formulas(rng: np.random.Generator) -> None:
@@ -356,7 +356,7 @@ def test_batch_renorm_against_keras(rng: np.random.Generator, keras: Any) -> Non
     layer.weight, layer.bias = rng.uniform(0.5, 1.5, channels), rng.standard_normal(channels)
     theirs.gamma.assign(layer.weight)
     theirs.beta.assign(layer.bias)
-    theirs.renorm_stddev.assign(np.sqrt(layer.running_var + eps))  # or Keras begins without eps
+    theirs.renorm_stddev.assign(np.sqrt(layer.running_var + eps))  # or Keras starts without eps
     trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=1e-300))  # which does not move
     for _ in range(8):
         x, target = rng.normal(0.5, 2, (rows, channels)), rng.standard_normal((rows, channels))
@@ -419,7 +419,7 @@ def test_a_schedule_below_its_limit_is_refused(rng: np.random.Generator) -> None
 
 def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((17, 3)), rng.standard_normal((17, 1))
-    model, _ = normalised(rng)
+    model, _ = normalized(rng)
     trainer = nn.Trainer(model, "squared_error")
     before = model.parameters.copy(), model.state.copy()
     with pytest.raises(ValueError, match="17 rows in batches of 8 has 1; last_batch='merge' joins it"):
@@ -439,7 +439,7 @@ def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) 
 def test_a_merged_batch_is_the_same_step(rng: np.random.Generator) -> None:
     """17 rows in batches of 8: steps on rows 0–7 and 8–16."""
     X, y = rng.standard_normal((17, 3)), rng.standard_normal((17, 1))
-    (merged, _), (apart, _) = normalised(rng), normalised(rng)
+    (merged, _), (apart, _) = normalized(rng), normalized(rng)
     trainer = nn.Trainer(merged, "squared_error", nn.SGD(lr=0.1))
     history = trainer.fit(X, y, epochs=3, batch_size=8, last_batch="merge", shuffle=False, verbose=0)
     other = nn.Trainer(apart, "squared_error", nn.SGD(lr=0.1))
@@ -489,8 +489,8 @@ def test_instance_norm_is_saved(tmp_path: Path, rng: np.random.Generator) -> Non
     assert np.array_equal(nn.load(tmp_path / "model").predict(X), model.predict(X))
 
 
-def test_the_best_epoch_brings_its_statistics_back(rng: np.random.Generator) -> None:
-    model, _ = normalised(rng)
+def test_the_best_epoch_restores_its_statistics(rng: np.random.Generator) -> None:
+    model, _ = normalized(rng)
     X, y = rng.normal(2, 3, (24, 3)), rng.standard_normal((24, 1))
     states = []
     keep = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: states.append(trainer.model.state.copy()))
@@ -502,14 +502,14 @@ def test_the_best_epoch_brings_its_statistics_back(rng: np.random.Generator) -> 
 
 
 def test_initialize_resets_statistics(rng: np.random.Generator) -> None:
-    model, layer = normalised(rng)
+    model, layer = normalized(rng)
     nn.Trainer(model, "squared_error").fit(rng.normal(2, 3, (24, 3)), np.zeros(24), verbose=0)
     model.initialize()
     assert np.array_equal(layer.running_mean, np.zeros(3))
     assert np.array_equal(layer.running_var, np.ones(3))
 
 
-def test_penalties_leave_norms_alone() -> None:
+def test_penalties_do_not_affect_norms() -> None:
     for layer in every_layer().layers:
         regularized = {name for name, parameter in layer.parameters.items() if parameter.regularized}
         assert regularized == ({"weight"} if isinstance(layer, nn.Dense) else set())
@@ -525,7 +525,7 @@ def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
     assert np.isfinite(model.parameters).all()
 
 
-# --- bad use
+# --- invalid arguments
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Epochs that change their length again and again: schedules count right, in a time that does not grow with their number."""
+"""Epochs whose length changes often: schedules count correctly, in a time that does not grow with the number of changes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nncore.schedules import Clock
 
 
 def drawn(seed: int, n: int = 60) -> list[tuple[int, int]]:
-    """The lengths of epochs and how many steps of each were taken: most all, some were cut off and begun again."""
+    """The lengths of epochs and the steps taken of each: usually all, some were interrupted and restarted."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 5, n)
     return [(int(length), int(length if rng.random() < 0.8 else rng.integers(0, length))) for length in lengths]
 
 
 def walked(optimizer: nn.optimizers.Optimizer, epochs: list[tuple[int, int]]) -> tuple[list[Fraction], list[int]]:
-    """Let the optimizer count these epochs; returns the time in epochs at each step, told one by one, and each epoch's step."""
+    """Let the optimizer count these epochs; returns the time in epochs at each step, counted one by one, and its step."""
     times: list[Fraction] = []
     begins, whole = [], 0
     for length, taken in epochs:
@@ -64,7 +64,7 @@ def test_the_clock_against_counting(seed: int) -> None:
         schedules.Warmup(schedules.Exponential(0.1, 0.9), steps=4, per="epoch"),
     ],
 )
-def test_what_is_searched_does_not_grow(wrap: Any, schedule: schedules.Schedule) -> None:
+def test_the_cost_of_a_search_does_not_grow(wrap: Any, schedule: schedules.Schedule) -> None:
     class Counted(list[Any]):
         looked = 0
 
@@ -87,9 +87,9 @@ def test_what_is_searched_does_not_grow(wrap: Any, schedule: schedules.Schedule)
             trainer.partial_fit(X, y, batch_size=batch)
             looked.append(Counted.looked - before)
         assert len(trainer.optimizer.stretches) == changes + 4
-    assert max(looked[4:]) <= 4 * max(looked[:4])  # a thousand times as many: a search looks at ten more each time
+    assert max(looked[4:]) <= 4 * max(looked[:4])  # a thousand times as many: a search takes ten more comparisons
 
 
-def test_old_clocks_see_what_they_saw() -> None:
+def test_old_clocks_are_unchanged() -> None:
     clock = Clock([(0, 0, 2), (4, 2, 3)], last=(4, 2, 5))
     assert clock.time("epoch", 0, 10).tolist() == [0, 0, 1, 1, 2, 2, 2, 2, 2, 3]

@@ -1,4 +1,4 @@
-"""Gradients of large weights that live no longer than their tile: nothing else may change, and the last step's can be seen."""
+"""Tile-local gradients of large weights: results are unchanged, and the gradient of the last step is stored."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ CASES |= {
 
 
 def passing(monkeypatch: pytest.MonkeyPatch, passes: bool) -> None:
-    """Have the gradients of all dense weights pass, or none; and `fit` run an epoch in one call."""
+    """Make the gradients of all dense weights tile-local, or none; and `fit` run an epoch in one call."""
     monkeypatch.setattr(products, "TILE_LOCAL_FROM", 0 if passes else 1 << 60)
     monkeypatch.setattr("nncore.program.tape.PARALLEL_FLOPS", 0)
     monkeypatch.setattr("nncore.program.autotune.Autotuner.next_call", lambda pace: (2, 4))
@@ -43,7 +43,7 @@ def train(dtype: str, **options: Any) -> list[bytes]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_passing_changes_no_bit(monkeypatch: pytest.MonkeyPatch, case: str, dtype: str) -> None:
+def test_tile_local_gradients_change_no_bit(monkeypatch: pytest.MonkeyPatch, case: str, dtype: str) -> None:
     passing(monkeypatch, False)
     kept = train(dtype, **CASES[case])
     passing(monkeypatch, True)
@@ -51,7 +51,7 @@ def test_passing_changes_no_bit(monkeypatch: pytest.MonkeyPatch, case: str, dtyp
 
 
 class Watch(nn.Layer):
-    """Passes its input on, and keeps what the gradients are at each forward pass."""
+    """The identity; records the gradients at each forward pass."""
 
     seen: list[np.ndarray]
 
@@ -65,7 +65,7 @@ class Watch(nn.Layer):
 
 
 @pytest.mark.parametrize("passes", [False, True])
-def test_a_passing_gradient_is_kept_in_the_last_step_only(monkeypatch: pytest.MonkeyPatch, passes: bool) -> None:
+def test_a_tile_local_gradient_is_stored_in_the_last_step_only(monkeypatch: pytest.MonkeyPatch, passes: bool) -> None:
     passing(monkeypatch, passes)
     watch, first = Watch(), nn.Dense(20)
     watch.seen = []
@@ -73,12 +73,12 @@ def test_a_passing_gradient_is_kept_in_the_last_step_only(monkeypatch: pytest.Mo
     X, y = np.random.default_rng(0).standard_normal((64, 40)), np.arange(64) % 3
     nn.Trainer(model, "softmax_cross_entropy", "sgd").fit(X, y, epochs=1, batch_size=16, verbose=0)
     before = [part.any() for grad in watch.seen[1:4] for part in (grad[:800], grad[800:820])]
-    kept_from = {False: 1, True: 4}[passes]  # W has its gradient from this step on, b from the first
+    kept_from = {False: 1, True: 4}[passes]  # the gradient of W is stored from this step on, that of b from the first
     assert before == [flag for step in (1, 2, 3) for flag in (step >= kept_from, True)]
     assert first.weight_grad.any()
 
 
-def test_a_passing_gradient_that_is_not_finite_can_be_seen() -> None:
+def test_a_non_finite_tile_local_gradient_is_stored() -> None:
     model = nn.Sequential([nn.Dense(1024)], input_shape=512, seed=0)
     trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=1e-30))
     X, y = np.ones((96, 512), dtype=np.float32), np.zeros((96, 1024), dtype=np.float32)

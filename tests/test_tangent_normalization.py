@@ -1,4 +1,4 @@
-"""The R-operator through normalisation: kernels against their twins, twins against differences, products against PyTorch."""
+"""The R-operator through normalization: kernels against their twins, twins against differences, products against PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ each_isa, each_dtype = kernels.each_isa, kernels.each_dtype
 assert_relative = tangent.assert_relative
 EPS = 1e-5
 
-# Kernels against their twins. An error is measured by the sum of what is added up, all signs taken away: the formulas subtract
+# Kernels against their twins. Errors are relative to the sum of the absolute terms: the formulas subtract
 # means. In float64 the twin's own two-pass mean costs it digits where two rows nearly agree.
 
 RTOL = {"float32": 1e-5, "float64": 1e-12}
@@ -31,7 +31,7 @@ Mean = Callable[[Array], Array]
 
 
 def terms(mean: Mean, x_hat: Array, rstd: Array, given: tuple[Array, ...], w: Array, v_w: Array, v_b: Array) -> list[Array]:
-    """Of ty, tdx, and each example's part of tdw and tdb."""
+    """Of ty, tdx, and each example's contribution to tdw and tdb."""
     tx, dy, tdy, x_hat, w, v_w, v_b = map(np.abs, (*given, x_hat, w, v_w, v_b))
     p, g, tg = mean(tx * x_hat), w * dy, w * tdy + v_w * dy
     tx_hat = rstd * (tx + mean(tx) + p * x_hat)
@@ -224,7 +224,7 @@ def test_row_norm_kernels(name: str, dtype: str, isa: str, rng: np.random.Genera
 
 @each_dtype
 def test_mutants(dtype: str, rng: np.random.Generator) -> None:
-    """Twins with numbers changed a little are found out."""
+    """Twins with slightly changed numbers are detected."""
     for kind in ("batch", "units", "frozen"):
         kernels.differs(lambda k=kind: check_batch_norm(rng, (17, 8, 3), dtype, k, None, kernels.MUTATION))
     for name in ("group_norm", "rms_norm"):
@@ -336,7 +336,7 @@ def network(layers: list[nn.Layer], shape: tuple[int, ...], rng: np.random.Gener
     model.parameters[...] = rng.normal(0, 0.3, model.parameters.size)
     for layer in model.layers:
         if "weight" in layer.parameters and not isinstance(layer, nn.Dense):
-            layer.weight[...] += 1  # a γ near 0 would make the next normalisation, and its differences, ill-conditioned
+            layer.weight[...] += 1  # a γ near 0 would make the next normalization, and its differences, ill-conditioned
     model.state[...] = rng.uniform(0.5, 2, model.state.size)
     return model
 
@@ -419,7 +419,7 @@ def test_products_against_torch(name: str, place: str, rng: np.random.Generator,
     assert_relative(model.gauss_newton_product(X, y, "softmax_cross_entropy", v), want.numpy(), 1e-10)
 
 
-def test_what_batch_norm_makes_of_weights(rng: np.random.Generator) -> None:
+def test_batch_norm_is_invariant_to_scale_and_bias(rng: np.random.Generator) -> None:
     """l depends neither on the length of a unit's weights before the layer nor on its bias: H w = −∂l/∂w, H b = 0."""
     layers = [nn.Dense(5), nn.BatchNorm(eps=1e-14), nn.Tanh(), nn.Dense(3)]
     model = network(layers, (4,), rng)
@@ -455,8 +455,8 @@ def test_every_instruction_set(isa: str, rng: np.random.Generator, monkeypatch: 
             assert_relative(model.hessian_vector_product(X, y, "squared_error", v), want, 1e-13)
 
 
-def test_a_batch_is_not_cut(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where rows depend on each other a batch is one chunk, however large; frozen or within a row it is cut."""
+def test_a_batch_is_not_split(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows depend on each other a batch of any size is one chunk; frozen or within a row it is split."""
     for name in ("batch_norm", "batch_norm_frozen", "layer_norm"):
         model, X, y = problem(name, "hidden", rng, rows=200)
         v = rng.standard_normal(model.parameters.size)

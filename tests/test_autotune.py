@@ -1,4 +1,4 @@
-"""How many threads a program gets: the choice follows what is faster, soon, and trying costs little."""
+"""The number of threads of a program: the faster one is soon found, and trials cost little."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nncore.program.autotune import MOST_INTERVAL, Autotuner
+from nncore.program.autotune import MAX_INTERVAL, Autotuner
 
 Rate = Callable[[float, int], float]
 
@@ -17,9 +17,9 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(rate: Rate, seconds: float, *, most: float = float("inf"), parallel: bool = True) -> list[tuple[float, int, float]]:
-    """A simulated training: ``rate(time, threads)`` steps a second; when each call began, its threads and how long it took.
+    """A simulated training: ``rate(time, threads)`` steps per second; returns start, threads and duration of each call.
 
-    ``most``: steps of a call, as of short epochs between which a callback has its turn.
+    ``most``: maximum steps per call, as with short epochs and callbacks in between.
     """
     pace, now, calls = Autotuner(parallel), 0.0, []
     while now < seconds:
@@ -33,27 +33,27 @@ def run(rate: Rate, seconds: float, *, most: float = float("inf"), parallel: boo
 
 
 def share(calls: list[tuple[float, int, float]], threads: int, after: float = 0.0) -> float:
-    """Of the time after this, how much had so many threads."""
+    """The fraction of the time after ``after`` that ran on this number of threads."""
     late = [(took, number) for begun, number, took in calls if begun >= after]
     return sum(took for took, number in late if number == threads) / sum(took for took, _ in late)
 
 
 @pytest.mark.parametrize("most", [float("inf"), 10])
 @pytest.mark.parametrize("faster", [1, 2])
-def test_what_is_faster_is_taken(faster: int, most: float) -> None:
+def test_the_faster_number_of_threads_is_chosen(faster: int, most: float) -> None:
     calls = run(lambda now, threads: 20_000.0 if threads == faster else 10_000.0, 10.0, most=most)
     assert share(calls, faster, after=0.3) > 0.985
 
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_a_change_is_noticed(first: int) -> None:
-    """Either way is half as fast for five seconds, and the other one afterwards."""
+    """One is half as fast for five seconds, and the other one afterwards."""
     calls = run(lambda now, threads: 20_000.0 if (threads == first) == (now < 5) else 10_000.0, 20.0)
-    assert share(calls, 3 - first, after=5 + MOST_INTERVAL + 0.2) > 0.985
+    assert share(calls, 3 - first, after=5 + MAX_INTERVAL + 0.2) > 0.985
     assert share([call for call in calls if call[0] < 5], first, after=0.3) > 0.97
 
 
-def test_a_little_faster_is_no_reason_to_change() -> None:
+def test_a_small_gain_does_not_cause_a_change() -> None:
     assert share(run(lambda now, threads: 10_000.0 if threads == 2 else 10_500.0, 10.0), 2) > 0.985
 
 
