@@ -11,6 +11,7 @@ from helpers.networks import Affine, by_hand, classes, close, half_squares, numb
 
 import nncore as nn
 from nncore import samplers
+from nncore.program import autotune
 from nncore.second_order import ConditioningMonitor
 
 
@@ -125,3 +126,46 @@ def test_python_layer_and_loss_with_weights_and_samplers(sampler: str | None) ->
     assert histories[0].columns == histories[1].columns
     for column in histories[0]:
         np.testing.assert_allclose(histories[0][column], histories[1][column], rtol=1e-10, err_msg=column)
+
+
+class Assigning(nn.Layer):
+    """Assigns something to a trainer in the middle of the second epoch of three steps, in a portion of steps of its own."""
+
+    assign: Any = None
+    calls = 0
+
+    def forward(self, x: Any, training: bool) -> Any:
+        self.calls += training
+        if self.calls == 5 and self.assign:
+            self.assign()
+        return x
+
+    def backward(self, dy: Any) -> Any:
+        return dy
+
+
+ASSIGNED: dict[str, tuple[dict[str, Any], Any]] = {
+    "clip": ({"clip": None}, nn.ClipGlobalNorm(0.01)), "no clip": ({"clip": nn.ClipGlobalNorm(0.01)}, None),
+    "regularizer": ({"regularizer": None}, nn.L2(0.5)), "no regularizer": ({"regularizer": nn.ProximalL1(0.5)}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ASSIGNED)
+def test_what_is_assigned_within_an_epoch_counts_from_the_next(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "SECONDS_PER_CALL", 0.0)  # each step is a portion
+    before, value = ASSIGNED[case]
+    X, y = numbers()
+    layer = Assigning()
+    trainers = []
+    for layers in ([nn.Dense(2), layer], [nn.Dense(2), Assigning()]):
+        model = nn.Sequential(layers, input_shape=3, seed=2)
+        trainers.append(nn.Trainer(model, "squared_error", nn.SGD(lr=1e-4), **before))
+    name = next(iter(before))
+    layer.assign = lambda: setattr(trainers[0], name, value)
+    trainers[0].fit(X, y, epochs=4, batch_size=-(-len(X) // 3), verbose=0)
+    trainers[1].fit(X, y, epochs=2, batch_size=-(-len(X) // 3), verbose=0)
+    setattr(trainers[1], name, value)
+    trainers[1].fit(X, y, epochs=2, batch_size=-(-len(X) // 3), verbose=0)
+    assert trainers[0].model.parameters.tobytes() == trainers[1].model.parameters.tobytes()
+    for name in {*trainers[0].history, *trainers[1].history}:
+        np.testing.assert_array_equal(trainers[0].history[name], trainers[1].history[name])

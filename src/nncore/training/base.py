@@ -190,18 +190,19 @@ class BaseTrainer(OwnsArrays, Sealed):
         means = sums.sum(axis=0) / len(data)
         if self.regularizer:
             means[-1] = self.regularizer.value(self.model)
-        return self.named("", means.tolist())
+        return self.named(self.row_columns(""), means.tolist())
 
     def row_columns(self, prefix: str) -> list[str]:
         """The names of the columns that a row of losses and metrics has."""
         return [f"{prefix}{name}" for name in (*self.columns, *["penalty"] * bool(self.regularizer))]
 
-    def named(self, prefix: str, means: Iterable[Any]) -> dict[str, Any]:
-        """Means by column; penalties are also part of the loss. The last mean is the penalty's."""
-        row = dict(zip(self.row_columns(prefix), means, strict=False))
-        for penalty in (f"{prefix}activity_penalty", f"{prefix}penalty"):
+    @staticmethod
+    def named(columns: list[str], means: Iterable[Any]) -> dict[str, Any]:
+        """Means by column; penalties are also part of the loss, which is the first. The last mean is the penalty's."""
+        row, loss = dict(zip(columns, means, strict=False)), columns[0]
+        for penalty in (loss.removesuffix("loss") + "activity_penalty", loss.removesuffix("loss") + "penalty"):
             if penalty in row:
-                row[f"{prefix}loss"] = row[f"{prefix}loss"] + row[penalty]
+                row[loss] = row[loss] + row[penalty]
         return row
 
     def _count_epochs(self, epochs: int) -> None:
@@ -219,8 +220,9 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     def _program(self, compile: Callable[[TrainingSpec, int, Dataset], P], capacity: int, data: Dataset) -> P:
         asked = compile, capacity, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
-        if self._compiled.last[0] == asked:  # nothing has been assigned since
-            return self._compiled.last[1]
+        last = self._compiled.last
+        if last[0] == asked:  # nothing has been assigned since
+            return last[1]
         spec = self.spec
         with self._program_lock:
             program: P = self._compiled.get((compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data))

@@ -12,9 +12,9 @@ from nncore.optimizers import Optimizer
 from nncore.optimizers.base import MOST_AHEAD
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
-from nncore.schedules import Schedule, only_fields
+from nncore.schedules import only_fields
 
-__all__ = ["ComingSteps", "StepValues", "noted"]
+__all__ = ["ComingSteps", "StepValues"]
 
 Array = NDArray[Any]
 
@@ -23,12 +23,7 @@ class StepValues(NamedTuple):
     """Of some steps in a row."""
 
     coefficients: Array  # (steps, k): the optimizer's, the learning rate if a proximal step needs it, the layers' schedules
-    noted: Array  # (steps, names): what the history shows, see `noted`
-
-
-def noted(optimizer: Optimizer) -> list[str]:
-    """The hyper-parameters that the history shows: ``lr``, and all that have a schedule."""
-    return [name for name in optimizer.hyperparameters if name == "lr" or isinstance(getattr(optimizer, name), Schedule)]
+    hyper: Array  # (steps, hyper-parameters), in the optimizer's order
 
 
 class ComingSteps:
@@ -58,7 +53,7 @@ class ComingSteps:
                 self.all, self.products = self._values(ahead := steps, steps_per_epoch)
             self.place, self.first, self.known = place, 0, ahead
         part = slice(self.first, self.first + steps)
-        return StepValues(self.all.coefficients[part], self.all.noted[part])
+        return StepValues(self.all.coefficients[part], self.all.hyper[part])
 
     def advance(self, done: int, steps_per_epoch: int) -> None:
         """Count ``done`` of the steps taken."""
@@ -83,6 +78,5 @@ class ComingSteps:
             rows.append(hyper["lr"][:, np.newaxis])
         if self.tape.schedules:
             rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
-        names = noted(optimizer)
-        shown = np.column_stack([hyper[name] for name in names]) if names else np.empty((steps, 0))
-        return StepValues(np.hstack(rows) if len(rows) > 1 else rows[0], shown), optimizer.running_products(hyper)
+        values = np.column_stack([hyper[name] for name in optimizer.hyperparameters])
+        return StepValues(np.hstack(rows) if len(rows) > 1 else rows[0], values), optimizer.running_products(hyper)

@@ -15,8 +15,8 @@ from nncore._utils.interrupt import Interrupt
 from nncore.data.example_weights import example_weights
 from nncore.errors import DivergenceError
 from nncore.samplers import Examples, Sampler, checked_orders
+from nncore.schedules import Schedule
 from nncore.training.base import BaseTrainer
-from nncore.training.coming import noted
 from nncore.training.dataset import Dataset
 from nncore.training.step_program import TrainingProgram
 
@@ -24,6 +24,7 @@ __all__ = ["TrainingLoop"]
 
 Array = NDArray[Any]
 
+CLIP_COLUMNS = ("grad_norm", "clipped")
 STEP = "the step of the optimizer is not finite"
 
 
@@ -40,7 +41,7 @@ class Portion(NamedTuple):
 
     sums: Array  # (steps, columns + 1): of losses and metrics over the batch, last the penalty
     norms: Array  # (steps, 3 or 0): what the clip noted
-    noted: Array  # (steps, names): hyper-parameters
+    hyper: Array  # (steps, hyper-parameters)
 
 
 class Loop(Protocol):
@@ -71,21 +72,26 @@ class TrainingLoop:
         self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
         self.loss = trainer.loss
-        self.program = self._compiled()
         self.failure: DivergenceError | None = None
+        self._renew()
 
-    def _compiled(self) -> TrainingProgram:
-        """The program for the trainer as it is: a callback may have assigned something."""
-        self.trainer._check_state()
-        if self.trainer.loss is not self.loss:
+    def _renew(self) -> None:
+        """Take the trainer as it is, until the next call: a callback may have assigned something."""
+        trainer, optimizer = self.trainer, self.trainer.optimizer
+        trainer._check_state()
+        if trainer.loss is not self.loss:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
-        return self.trainer._training_program(self.batch + self.merge, self._weighted_data())
+        self.program: TrainingProgram = trainer._training_program(self.batch + self.merge, self._weighted_data())
+        self.penalized, self.clips = trainer.regularizer is not None, trainer.clip is not None
+        self.means = trainer.row_columns("running_")
+        values = [(name, getattr(optimizer, name)) for name in optimizer.hyperparameters]
+        self.noted = [name for name, value in values if name == "lr" or isinstance(value, Schedule)]
 
     def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
         """Run at most ``epochs`` epochs, one at least. Fewer if interrupted, or if the training diverged: see ``failure``."""
-        self.program = self._compiled()
+        self._renew()
         self.trainer.optimizer.begin_epoch()
         tuner = self.program.tuner
         _, wanted = tuner.next_call()
@@ -110,27 +116,31 @@ class TrainingLoop:
         whole = done // self.per_epoch
         if losses is not None and whole:
             self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)
-        sums, norms, values = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
+        sums, norms, hyper = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
         end = whole * self.per_epoch
-        last = values[self.per_epoch - 1 : end : self.per_epoch]  # of each epoch
-        notes = dict(zip(self._noted, last.T, strict=True)) | self._norms(norms[:end], whole)
-        return Epochs(whole, self.trainer.named("running_", self._means(sums[:end], whole)), notes)
+        notes = self._hyper(hyper[:end]) | (self._norms(norms[:end], whole) if self.clips else {})
+        return Epochs(whole, self.trainer.named(self.means, self._means(sums[:end], whole)), notes)
 
     def _means(self, sums: Array, epochs: int) -> Array:
         """(columns + 1, epochs): means over the examples of what steps summed up, (steps, columns + 1); the penalty is last."""
         table = sums.reshape(epochs, self.per_epoch, sums.shape[1])
         means: Array = table.sum(axis=1) / len(self.data)
-        if self.trainer.regularizer:
+        if self.penalized:
             means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is a mean over steps
         return means.T
 
+    def _hyper(self, values: Array) -> dict[str, Array]:
+        """The hyper-parameters (steps, all) that the history shows, in the last step of each epoch."""
+        last, names = values[self.per_epoch - 1 :: self.per_epoch], self.trainer.optimizer.hyperparameters
+        return {name: last[:, names.index(name)] for name in self.noted}
+
     def _norms(self, norms: Array, epochs: int) -> dict[str, Array]:
         """What the clip noted of each step, (steps, 3): the mean norm of the gradient, and the share of steps it acted in."""
-        if not norms.size:
-            return {name: np.empty(0) for name in self._clip_columns}
+        if not epochs:
+            return {name: np.empty(0) for name in CLIP_COLUMNS}
         squares, acted, large = norms.reshape(epochs, self.per_epoch, 3).transpose(2, 0, 1)
         norm = np.where(np.isinf(squares), large, np.sqrt(squares))
-        return dict(zip(self._clip_columns, (norm.mean(axis=1), (acted > 0).mean(axis=1)), strict=True))
+        return dict(zip(CLIP_COLUMNS, (norm.mean(axis=1), (acted > 0).mean(axis=1)), strict=True))
 
     def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
         """Which examples the places of the next epochs take, (epochs, examples), and which rows of the data they are.
@@ -148,15 +158,7 @@ class TrainingLoop:
     @property
     def columns(self) -> list[str]:
         """The names of the columns that `run_epochs` returns."""
-        return [*self.trainer.row_columns("running_"), *self._noted, *self._clip_columns]
-
-    @property
-    def _clip_columns(self) -> list[str]:
-        return ["grad_norm", "clipped"] if self.trainer.clip else []
-
-    @property
-    def _noted(self) -> list[str]:
-        return noted(self.trainer.optimizer)
+        return [*self.means, *self.noted, *(CLIP_COLUMNS if self.clips else ())]
 
     def _keep_losses(self, order: Array, losses: Array) -> None:
         """The loss of each example that the epoch took, without the sampler's factor; the last one of several."""
@@ -175,7 +177,7 @@ class TrainingLoop:
         optimizer, coming = self.trainer.optimizer, self.program.coming
         values = coming.take(count, self.per_epoch)
         offset = optimizer.step_count - first
-        norms = np.empty((count, 3 if self.trainer.clip else 0))
+        norms = np.empty((count, 3 * self.clips))
         program, start = self.program.compiled.program, time.perf_counter()
         runs = program.runs
         with self.trainer.model.lock:
@@ -194,7 +196,7 @@ class TrainingLoop:
         self.program.tuner.record(threads, done, time.perf_counter() - start)
         if done < count and not (interrupt and interrupt.pressed_twice()):
             self.failure = self._diverged(first + done, sums[done])
-        return Portion(sums[:done], norms[:done], values.noted[:done])
+        return Portion(sums[:done], norms[:done], values.hyper[:done])
 
     def close(self) -> None:
         """At the end of ``fit``: nothing to do."""
