@@ -292,8 +292,8 @@ def test_minimize(case):
 def test_minimize_binds_its_ops_once(case, monkeypatch):
     """However many steps there are: the step's, and Nesterov's at the beginning and at the end."""
     build, _, constants = CASES[case]
-    bind, bound = _kernels.TileOps, []
-    monkeypatch.setattr(_kernels, "TileOps", lambda *a, **k: bound.append(a) or bind(*a, **k))
+    bind, bound = _kernels.tile_program, []
+    monkeypatch.setattr(_kernels, "tile_program", lambda *a, **k: bound.append(a) or bind(*a, **k))
     build(constants).minimize(Bowl(), np.full(2, 0.5), 40)
     assert len(bound) == (3 if "nesterov" in case else 1)
 

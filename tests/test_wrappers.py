@@ -19,7 +19,7 @@ from nncore import _kernels, optimizers, reference
 from nncore._kernels import single_ops
 from nncore.landscapes import record
 from nncore.optimizers import EMA, WRAPPERS, GradientNoise, PolyakAveraging
-from nncore.optimizers.base import StepOps
+from nncore.optimizers.gradient import StepOps
 from nncore.optimizers.wrapper import Wrapper
 from nncore.program.ops import Op
 from nncore.schedules import Polynomial

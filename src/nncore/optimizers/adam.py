@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 
 from nncore._utils.fields import Choice, Flag
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
 __all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "NAdam"]
 
 
-class Adam(Optimizer):
+class Adam(GradientOptimizer):
     """Adam (Kingma & Ba 2015): RMSProp with momentum and corrected bias.
 
     State m, v, at first 0. In step t = 1, 2, …
@@ -171,7 +171,7 @@ class AMSGrad(Adam):
     non_negative: ClassVar[tuple[str, ...]] = ("v", "top")
 
 
-class AdaMax(Optimizer):
+class AdaMax(GradientOptimizer):
     """AdaMax (Kingma & Ba 2015, section 7.1): Adam with the largest gradient of late in the place of the root.
 
     State m, u, at first 0.
@@ -214,7 +214,7 @@ class AdaMax(Optimizer):
         return np.column_stack((lr, values["beta1"], values["beta2"], values["eps"]))
 
 
-class NAdam(Optimizer):
+class NAdam(GradientOptimizer):
     """NAdam (Dozat 2016): Adam with Nesterov's look ahead.
 
     State m, v, at first 0. In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nncore._utils.fields import Choice, Flag, Number
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 
 __all__ = ["AdaDelta", "AdaGrad", "RMSprop"]
@@ -24,7 +24,7 @@ RMSPROP_KERNELS = {  # by (centered, with momentum, ε inside the root)
 }
 
 
-class AdaGrad(Optimizer):
+class AdaGrad(GradientOptimizer):
     """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
 
     State r, at first `initial_accumulator_value`. r ← r + g², then
@@ -80,7 +80,7 @@ class AdaGrad(Optimizer):
         return self.initial_accumulator_value
 
 
-class RMSprop(Optimizer):
+class RMSprop(GradientOptimizer):
     """RMSProp (Hinton 2012): divide by the root of the running mean of the squared gradients.
 
     State r, and a if centered, and v with momentum, at first 0.
@@ -149,7 +149,7 @@ class RMSprop(Optimizer):
         return ("r", *("a" if self.centered else ""), *("v" if self.momentum != 0 else ""))
 
 
-class AdaDelta(Optimizer):
+class AdaDelta(GradientOptimizer):
     """AdaDelta (Zeiler 2012): a step in the units of θ, without a learning rate.
 
     State r, d, at first 0. r ← ρr + (1−ρ)g², then

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._utils.fields import Count, Flag
-from nncore.optimizers.base import StepOps
+from nncore.optimizers.gradient import StepOps
 from nncore.optimizers.hyper import Fraction, Hyper
 from nncore.optimizers.tiles import Real
 from nncore.optimizers.wrapper import Wrapper

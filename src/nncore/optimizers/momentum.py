@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from nncore._utils.fields import Choice
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
@@ -15,7 +15,7 @@ from nncore.schedules import Array
 __all__ = ["Momentum", "Nesterov"]
 
 
-class Momentum(Optimizer):
+class Momentum(GradientOptimizer):
     """Momentum (Polyak 1964): past gradients count on, each step less.
 
     State v, at first 0.
@@ -58,7 +58,7 @@ class Momentum(Optimizer):
         return "momentum_outside" if self.lr_placement == "outside" else "momentum"
 
 
-class Nesterov(Optimizer):
+class Nesterov(GradientOptimizer):
     """Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013): momentum with the gradient taken ahead.
 
     v ← μv − η g(θ + μv),  θ ← θ + v. State v, at first 0, and origin.

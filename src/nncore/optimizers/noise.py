@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nncore._kernels.program import STREAM_SHIFT
 from nncore._utils.fields import Count
-from nncore.optimizers.base import StepOps
+from nncore.optimizers.gradient import StepOps
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.tiles import Real
 from nncore.optimizers.wrapper import Wrapper

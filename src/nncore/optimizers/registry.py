@@ -7,11 +7,12 @@ from typing import Any
 from nncore._messages import shown
 from nncore._utils.hints import hint
 from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 
 __all__ = ["OPTIMIZERS", "WRAPPERS", "get"]
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {}  # filled by the package, the simplest first
-WRAPPERS: dict[str, type[Optimizer]] = {}
+OPTIMIZERS: dict[str, type[GradientOptimizer]] = {}  # filled by the package, the simplest first
+WRAPPERS: dict[str, type[GradientOptimizer]] = {}
 
 
 def get(optimizer: Any) -> Optimizer:

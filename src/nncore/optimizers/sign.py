@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from nncore._messages import shown
 from nncore._utils.fields import Flag, Number
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 
 __all__ = ["DeltaBarDelta", "Lion", "Rprop"]
 
 
-class Lion(Optimizer):
+class Lion(GradientOptimizer):
     """Lion (Chen et al. 2023): every parameter moves by ±η, by the sign of an average of past gradients.
 
     State m, at first 0.
@@ -55,7 +55,7 @@ class Lion(Optimizer):
         super().__init__()
 
 
-class Rprop(Optimizer):
+class Rprop(GradientOptimizer):
     """Resilient propagation (Riedmiller & Braun 1993; here iRprop−, Igel & Hüsken 2000): signs only, for full batches.
 
     State previous, at first 0, and size, at first `lr`, for every parameter.
@@ -126,7 +126,7 @@ class Rprop(Optimizer):
         return self.lr if slot == "size" else 0.0
 
 
-class DeltaBarDelta(Optimizer):
+class DeltaBarDelta(GradientOptimizer):
     """Delta-bar-delta (Jacobs 1988): a learning rate for every parameter, for full batches.
 
     State mean, at first 0, and eta, at first `lr`, for every parameter.

@@ -80,6 +80,12 @@ def check_vector(name: str, array: Any) -> None:
         raise ValueError(f"{name} must be a contiguous array, got strides {array.strides}")
 
 
+def check_theta(theta: Any) -> None:
+    check_vector("theta", theta)
+    if not theta.flags.writeable:
+        raise ValueError("theta must be a writeable array, got a read-only one")
+
+
 def check_like(name: str, array: Real, other_name: str, other: Real) -> None:
     if array.dtype != other.dtype:
         raise TypeError(f"{name} must be {other.dtype} as {other_name}, got {array.dtype}")
@@ -100,3 +106,16 @@ def check_finite_gradient(grad: Real) -> None:
     if bad.size:
         first = f"the first at {bad[0]}: {grad[bad[0]]}"
         raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, {first}")
+
+
+def check_names(kernel: str, state: Mapping[str, Any], expected: set[str]) -> None:
+    """Raise unless a state has these names."""
+    if set(state) != expected:
+        missing, unexpected = sorted(expected - set(state)), sorted(map(str, set(state) - expected))
+        raise ValueError(f"state of {kernel}: missing {missing}, unexpected {unexpected}")
+
+
+def check_finite_state(name: str, array: NDArray[Any]) -> None:
+    """Raise if a number of an array of state is NaN or infinite."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"state {name} must hold finite numbers, got {array[~np.isfinite(array)].flat[0]}")

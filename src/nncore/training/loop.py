@@ -171,7 +171,7 @@ class TrainingLoop:
         op_seconds: Array | None = None, interrupt: Interrupt | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, and the square of the norm and whether the clip acted."""
-        optimizer = self.trainer.optimizer
+        optimizer = self.trainer.spec.gradient_optimizer
         clock = optimizer.clock(self.per_epoch)
         layers = self.program.recording.tape.scheduled_values(optimizer.step_count, count, clock)
         table = coefficients(self.trainer.spec, count, self.per_epoch)
@@ -210,7 +210,7 @@ class TrainingLoop:
         rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
         place = self._place(sums)
         advice = "a smaller learning rate, scaled data or gradient clipping"
-        if place == STEP and (cause := trainer.optimizer.vanished_eps(trainer.model.gradients)):
+        if place == STEP and (cause := trainer.spec.gradient_optimizer.vanished_eps(trainer.model.gradients)):
             place, advice = f"{place}, as {cause}", "a larger eps"
         return DivergenceError(
             f"training diverged in epoch {epoch}, step {step}{rate}: {place}. "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nncore._utils.files import is_own
 from nncore.losses import Loss
 from nncore.model import Sequential
-from nncore.optimizers import Optimizer
+from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.program.autotune import Autotuner
 from nncore.program.compiled import Compiled
@@ -43,6 +43,12 @@ class TrainingSpec:
     optimizer: Optimizer
     regularizer: Regularizer | None
     clip: Clipping | None
+
+    @property
+    def gradient_optimizer(self) -> GradientOptimizer:
+        """The optimizer, in training by gradient steps."""
+        assert isinstance(self.optimizer, GradientOptimizer)
+        return self.optimizer
 
     @property
     def is_own(self) -> bool:
@@ -110,7 +116,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepPr
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     columns = coefficients(spec, 1, 1).shape[1]
     recording = ModelTape.training(spec.model, capacity, optimizer_columns=columns, sparse=data.sparse)
-    tape, model, optimizer = recording.tape, spec.model, spec.optimizer
+    tape, model, optimizer = recording.tape, spec.model, spec.gradient_optimizer
     gathers, ops, records = _loss_ops(spec, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     penalty, shrink, partials = _penalty_ops(spec, table)
@@ -150,7 +156,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepPr
 
 def coefficients(spec: TrainingSpec, steps: int, steps_per_epoch: int) -> Array:
     """The numbers of the next `steps` steps, a row each: the optimizer's, and last the learning rate if `shrink` needs it."""
-    optimizer, table = spec.optimizer, spec.optimizer.coefficients(steps, steps_per_epoch)
+    optimizer, table = spec.optimizer, spec.gradient_optimizer.coefficients(steps, steps_per_epoch)
     if spec.regularizer and spec.regularizer.proximal:
         table = np.column_stack((table, optimizer.hyper_values(steps, steps_per_epoch)["lr"]))
     return table
@@ -158,7 +164,7 @@ def coefficients(spec: TrainingSpec, steps: int, steps_per_epoch: int) -> Array:
 
 def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], Array | None]:
     """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
-    regularizer, model, optimizer = spec.regularizer, spec.model, spec.optimizer
+    regularizer, model, optimizer = spec.regularizer, spec.model, spec.gradient_optimizer
     if not regularizer:
         return [], [], None
     strengths, proximal, partials = np.zeros((len(table), 2)), np.zeros(len(table)), np.zeros(len(table))
