@@ -298,6 +298,17 @@ def test_minimize_binds_its_ops_once(case, monkeypatch):
     assert len(bound) == (3 if "nesterov" in case else 1)
 
 
+def test_minimize_refuses_an_f_that_takes_steps():
+    opt = optimizers.Adam()
+
+    def f(x):
+        opt.step(x.copy(), np.ones(2))
+        return 0.0, np.ones(2)
+
+    with pytest.raises(RuntimeError, match="f must not take steps with the optimizer that minimizes it"):
+        opt.minimize(f, np.zeros(2), 3)
+
+
 def test_minimize_keeps_float32_and_the_start():
     x0 = np.array([1, -2], np.float32)
     path = optimizers.Adam(0.1).minimize(Bowl(), x0, 3)

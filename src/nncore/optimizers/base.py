@@ -55,7 +55,7 @@ class Optimizer(Configured, OwnsArrays):
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     seeds: ClassVar[tuple[str, ...]] = ()
     full_batch_only: ClassVar[bool] = False
-    full_batch_reason: ClassVar[str] = "its step sizes follow the signs of successive gradients, which noise flips"
+    full_batch_reason: ClassVar[str] = "it compares gradients of successive steps"
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -190,7 +190,7 @@ class GradientOptimizer(Optimizer):
     def step(self, theta: Real, grad: Real) -> None:
         """Change `theta` in place by one step along the gradient `grad`.
 
-        Both are 1-D, C-contiguous, float32 or float64 alike. The state begins with the first step. A parameter that the step,
+        Both are 1-D, C-contiguous, and float32 or float64 alike. The first step creates the state. A parameter that the step,
         or a gradient that is not finite, would make infinite or NaN keeps its value, and so do its numbers in the state;
         `DivergenceError` is then raised, and the step does not count.
         """
@@ -239,9 +239,9 @@ class GradientOptimizer(Optimizer):
         return f"{shown(self)}: a parameter or its state is not finite {when}{why}"
 
     def vanished_eps(self, grad: Real) -> str:
-        """Why a step along the finite gradient `grad` is not finite, if that can be because eps counts as 0; or else nothing.
+        """The reason why a step along the finite gradient `grad` is not finite, if eps may count as 0; otherwise empty.
 
-        Where a parameter has had no gradient, eps alone keeps the step from being 0/0. Denormal numbers count as 0, and bias
+        If all gradients of a parameter have been 0, only eps prevents a step of 0/0. Denormal numbers count as 0, and bias
         corrections make eps smaller, by up to the factor 1 − β₂.
         """
         values = self.hyper_values(1)
@@ -274,11 +274,11 @@ class GradientOptimizer(Optimizer):
         self.entered = entered
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
-        """The ops of a step, on the tiles of `table`."""
+        """The ops of a step on the tiles of `table`."""
         return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64], ...]:
-        """The arrays of the optimizer's ops, `table` being the tiles of `theta`."""
+        """The arrays of the optimizer's ops; `table` has the tiles of `theta`."""
         if len(self.state) < len(self.slots):
             raise ValueError(f"{self.name}: the state has no arrays yet; call init_state first")
         self._check_size(theta)
@@ -321,7 +321,7 @@ class GradientOptimizer(Optimizer):
 
         Notes
         -----
-        Ctrl-C leaves the optimizer as it is after the steps taken so far, all of which are counted.
+        After Ctrl-C the optimizer has the state and the counts of the steps taken so far.
         """
         theta, steps = start(x0), count("steps", steps, 0)
         if not resume:
@@ -379,12 +379,12 @@ def _program(ops: Sequence[Op]) -> _kernels.Program:
 
 
 def _products(first: float, factors: Array) -> Array:
-    """first · factors[0], that times factors[1], and so on."""
+    """The cumulative products first · factors[0], first · factors[0] · factors[1], …"""
     chain = np.empty(len(factors) + 1)
     chain[0], chain[1:] = first, factors
     return np.multiply.accumulate(chain, out=chain)[1:]
 
 
 def _threads(n: int) -> int:
-    """For a step on n parameters by hand: those of a single tile are one work item."""
+    """For a step by hand on n parameters: a single tile is one work item."""
     return 1 if n <= STRETCH else _kernels.get_num_threads()
