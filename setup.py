@@ -26,12 +26,12 @@ FLAGS = ["-std=gnu99", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-
 
 
 def included(*sources: Path) -> list[str]:
-    """The headers that sources include, and those that these include: what the sources are compiled anew for."""
+    """The files that sources include, and those that these include: a change of one compiles the sources again."""
     headers: dict[Path, None] = {}
     waiting = list(sources)
     while waiting:
         file = waiting.pop()
-        for name in re.findall(r'^(?:#include|cdef extern from) "(\S+?)"', file.read_text(encoding="utf-8"), re.MULTILINE):
+        for name in re.findall(r'^(?:#?include|cdef extern from) "(\S+?)"', file.read_text(encoding="utf-8"), re.MULTILINE):
             header = next(folder / name for folder in (file.parent, KERNELS) if (folder / name).exists())
             if header not in headers:
                 headers[header] = None

@@ -18,7 +18,7 @@ import nncore as nn
 from nncore import optimizers
 from nncore import second_order as so
 from nncore.landscapes import Rosenbrock
-from nncore.optimizers import base
+from nncore.optimizers import gradient as gradient_module
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals")
 OPTIMIZERS = {**optimizers.OPTIMIZERS, "ema": lambda: nn.EMA("adam"), "polyak": lambda: nn.PolyakAveraging("sgd")}
@@ -65,7 +65,7 @@ def test_minimize_counts_the_steps_that_its_state_has_taken(name: str) -> None:
     for line in range(1, 140, 3):
         optimizer = make()
         try:
-            with pressing_at(line, base.__file__):
+            with pressing_at(line, gradient_module.__file__):
                 optimizer.minimize(gradient, X0, 3)
         except KeyboardInterrupt:
             interrupted += 1

@@ -80,7 +80,7 @@ def test_the_cost_of_a_search_does_not_grow(wrap: Any, schedule: schedules.Sched
     trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=2), "squared_error", wrap(schedule))
     looked = []
     for changes in (30, 30_000):
-        vars(trainer.optimizer)["stretches"] = Counted((2 * epoch, epoch, 2 + epoch % 2) for epoch in range(changes))
+        vars(trainer.optimizer._shared)["stretches"] = Counted((2 * epoch, epoch, 2 + epoch % 2) for epoch in range(changes))
         trainer.optimizer.step_count, trainer.optimizer.epochs = 2 * changes, changes
         for batch in (4, 2, 4, 2):
             before = Counted.looked

@@ -292,10 +292,21 @@ def test_minimize(case):
 def test_minimize_binds_its_ops_once(case, monkeypatch):
     """For any number of steps: the op of the step, and Nesterov's at the beginning and at the end."""
     build, _, constants = CASES[case]
-    bind, bound = _kernels.TileOps, []
-    monkeypatch.setattr(_kernels, "TileOps", lambda *a, **k: bound.append(a) or bind(*a, **k))
+    bind, bound = _kernels.tile_program, []
+    monkeypatch.setattr(_kernels, "tile_program", lambda *a, **k: bound.append(a) or bind(*a, **k))
     build(constants).minimize(Bowl(), np.full(2, 0.5), 40)
     assert len(bound) == (3 if "nesterov" in case else 1)
+
+
+def test_minimize_refuses_an_f_that_takes_steps():
+    opt = optimizers.Adam()
+
+    def f(x):
+        opt.step(x.copy(), np.ones(2))
+        return 0.0, np.ones(2)
+
+    with pytest.raises(RuntimeError, match="f must not take steps with the optimizer that minimizes it"):
+        opt.minimize(f, np.zeros(2), 3)
 
 
 def test_minimize_keeps_float32_and_the_start():

@@ -586,6 +586,18 @@ def test_names(name: str) -> None:
     assert name not in optimizers.OPTIMIZERS
 
 
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_nothing_of_gradient_steps_is_inherited(name: str) -> None:
+    """What takes a gradient or belongs to such steps does not exist, so that nothing has to be refused."""
+    optimizer = OPTIMIZERS[name]()
+    assert isinstance(optimizer, nn.Optimizer)
+    assert not isinstance(optimizer, nn.GradientOptimizer)
+    for attribute in ("begin", "finish", "ops", "coefficients", "slots", "kernel", "lookahead"):
+        assert not hasattr(optimizer, attribute)
+    with pytest.raises(TypeError, match=f"f must be an object with value_and_gradient, as {type(optimizer).__name__} needs"):
+        optimizer.step(np.zeros(2), np.ones(2))
+
+
 def test_unknown_name() -> None:
     with pytest.raises(ValueError, match=r"one of sgd.*lbfgs.*got 'quasi'"):
         nn.second_order.get("quasi")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from nncore import _kernels, optimizers, reference
 from nncore._kernels import single_ops
 from nncore.landscapes import record
 from nncore.optimizers import EMA, WRAPPERS, GradientNoise, PolyakAveraging
-from nncore.optimizers.base import StepOps
+from nncore.optimizers.gradient import StepOps
 from nncore.optimizers.wrapper import Wrapper
 from nncore.program.ops import Op
 from nncore.schedules import Polynomial
@@ -329,6 +331,39 @@ def test_missing_averages() -> None:
 
 
 # ---- minimize, records, state, configuration
+
+
+def assert_one_state(opt: Any, steps: int) -> None:
+    """Of the wrapper, the wrapper that it wraps, and the optimizer within."""
+    levels = [opt, opt.optimizer, opt.optimizer.optimizer]
+    assert [level.step_count for level in levels] == [steps] * 3
+    assert all(level.state is opt.state and level.stretches is opt.stretches for level in levels)
+    assert [level.products["beta2"] for level in levels] == [pytest.approx(0.9**steps)] * 3
+
+
+def test_a_wrapper_and_the_wrapped_share_one_state() -> None:
+    opt, theta = EMA(GradientNoise(nn.Adam(betas=(0.8, 0.9)))), np.ones(5)
+    for _ in range(5):
+        opt.step(theta, np.ones(5))
+    assert_one_state(opt, 5)
+    assert set(opt.optimizer.optimizer.state) == {"m", "v", "average"}
+    for other in (copy.copy(opt), copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
+        other.step(theta.copy(), np.ones(5))
+        assert_one_state(other, 6)
+        assert_one_state(opt, 5)
+    opt.optimizer.optimizer.step_count = 4  # wherever it is assigned
+    assert opt.step_count == 4
+    opt.minimize(lambda x: (float(x @ x) / 2, x), np.ones(5), 7)
+    assert_one_state(opt, 7)
+    opt.load_state_dict(other.state_dict())
+    assert_one_state(opt, 6)
+    trainer = fit(opt, 3)
+    assert_one_state(opt, 3)
+    trainer.save(buffer := io.BytesIO())
+    buffer.seek(0)
+    again = nn.Trainer(small(), "softmax_cross_entropy", EMA(GradientNoise(nn.Adam(betas=(0.8, 0.9)))))
+    again.restore(buffer)
+    assert_one_state(again.optimizer, 3)
 
 
 @each_wrapper

@@ -17,9 +17,9 @@ from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
-    "Exclusive", "HandSteps", "Lock", "Program", "PythonOp", "TileOps", "all_finite", "available_isas", "gemm_name",
+    "Exclusive", "HandSteps", "Lock", "Program", "PythonOp", "all_finite", "available_isas", "gemm_name",
     "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size", "set_num_threads",
-    "shuffled_orders", "weight_tiles",
+    "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2
@@ -59,28 +59,12 @@ def op_names() -> tuple[str, ...]:
     return tuple(op_table().names)
 
 
-class TileOps:
+def tile_program(
+    ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int
+) -> Program:  # fmt: skip
     """A program of ops (name, arrays, sizes, constants) that process each tile in order."""
-
-    def __init__(
-        self, ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int,
-        isa: str | None = None,
-    ) -> None:  # fmt: skip
-        bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
-        self.program = Program(op_table(isa), dtype, [("tiles", pieces, None, False, bound)])
-        self._threads = 1 if pieces == 1 else None
-
-    def __call__(self, coefficients: np.ndarray, step: int) -> int:
-        """Run once; returns 1 if an op reported a failure."""
-        done, _ = self.program.run(
-            examples=1, batch=1, coefficients=coefficients, step_offset=step, threads=self._threads or get_num_threads()
-        )  # fmt: skip
-        return 1 - int(done)
-
-    @property
-    def runs(self) -> int:
-        """Number of runs, counted without interruption by signal handlers."""
-        return int(self.program.runs)
+    bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
+    return Program(op_table(), dtype, [("tiles", pieces, None, False, bound)])
 
 
 @functools.lru_cache(maxsize=64)

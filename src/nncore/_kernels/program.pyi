@@ -73,21 +73,23 @@ class HandSteps:
     def state(self) -> dict[str, NDArray[Any]]: ...
     @property
     def variant(self) -> Any: ...
+    @property
+    def known(self) -> int: ...
+    @property
+    def known_at(self) -> int: ...
     def __new__(
         cls,
         program: Program,
-        thetas: list[tuple[int, int]],
-        gradients: list[tuple[int, int]],
+        arrays: list[Sequence[Any]],
+        theta: NDArray[Any],
+        gradient: NDArray[Any],
         *,
-        size: int,
-        dtype: np.dtype[Any],
-        state: dict[str, Any],
-        counts: dict[str, Any],
+        shared: object,
         variant: Any,
-        copy: NDArray[Any] | None = None,
+        copies: bool = False,
     ) -> Self: ...
     def know(
-        self, first: int, rows: NDArray[np.float64], products: dict[str, NDArray[Any]], stretch: tuple[int, int, int] | None
+        self, rows: NDArray[np.float64], products: dict[str, NDArray[Any]], stretch: tuple[int, int, int] | None, known_at: int
     ) -> None: ...
     def step(self, theta: object, grad: object, threads: int) -> int: ...
 

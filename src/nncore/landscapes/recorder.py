@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._kernels.single_ops import run_op
 from nncore._messages import shown
 from nncore.errors import DivergenceError
-from nncore.optimizers import Optimizer
+from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.optimizers.tiles import Real, tile_table
@@ -98,7 +98,7 @@ def record(
     """
     if clip is not None and not isinstance(clip, Clipping):
         raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
-    if not optimizer.steps_along_gradients:
+    if not isinstance(optimizer, GradientOptimizer):
         raise TypeError(f"{type(optimizer).__name__} takes no steps along gradients alone: use minimize")
     theta = start(x0)
     evaluate, limited = evaluator(f, theta), _clipper(clip, theta)

@@ -4,6 +4,7 @@
 
 from nncore._utils import registry as _registry
 from nncore.optimizers.base import *
+from nncore.optimizers.gradient import *
 from nncore.optimizers.sgd import *
 from nncore.optimizers.momentum import *
 from nncore.optimizers.adaptive import *
@@ -16,5 +17,5 @@ from nncore.optimizers.registry import *
 from nncore.optimizers.wrapper import Wrapper as _Wrapper
 
 WRAPPERS.update((cls.name, cls) for cls in _registry.classes(_Wrapper, __name__))
-OPTIMIZERS.update((cls.name, cls) for cls in _registry.classes(Optimizer, __name__) if not issubclass(cls, _Wrapper))
+OPTIMIZERS.update((cls.name, cls) for cls in _registry.classes(GradientOptimizer, __name__) if not issubclass(cls, _Wrapper))
 globals()["__all__"] = _registry.public_names(__name__)

@@ -1,4 +1,4 @@
-"""Adam and what came of it: running means of the gradient and of its square."""
+"""Adam and its variants: running means of the gradient and of its square."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import ClassVar
 import numpy as np
 
 from nncore._utils.fields import Choice, Flag
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
 __all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "NAdam"]
 
 
-class Adam(Optimizer):
+class Adam(GradientOptimizer):
     """Adam (Kingma & Ba 2015): RMSProp with momentum and corrected bias.
 
-    State m, v, at first 0. In step t = 1, 2, …
+    State m, v, initially 0. In step t = 1, 2, …
 
     m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
 
@@ -67,13 +67,9 @@ class Adam(Optimizer):
     bias_correction: Flag = Flag()
 
     def __init__(
-        self,
-        lr: Hyper = 1e-3,
-        betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-        eps: Hyper = 1e-8,
-        eps_placement: str = "outside",
+        self, lr: Hyper = 1e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8, eps_placement: str = "outside",
         bias_correction: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.lr, self.betas, self.eps = lr, betas, eps
         self.eps_placement, self.bias_correction = eps_placement, bias_correction
         super().__init__()
@@ -93,9 +89,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """AdamW (Loshchilov & Hutter 2019): Adam with weight decay beside the gradient, not in it.
+    """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay, which is not part of the gradient.
 
-    As `Adam`, with (1 − ηλ)θ in the place of the θ on the right: θ ← (1 − ηλ)θ − η m̂/(√v̂ + ε).
+    As `Adam`, with (1 − ηλ)θ instead of θ on the right: θ ← (1 − ηλ)θ − η m̂/(√v̂ + ε).
 
     Parameters
     ----------
@@ -104,7 +100,7 @@ class AdamW(Adam):
 
     Notes
     -----
-    All parameters decay, biases too, as in PyTorch without parameter groups.
+    All parameters decay, including biases, as in PyTorch without parameter groups.
 
     Examples
     --------
@@ -120,14 +116,9 @@ class AdamW(Adam):
     weight_decay: HyperParameter = HyperParameter()
 
     def __init__(
-        self,
-        lr: Hyper = 1e-3,
-        betas: tuple[Hyper, Hyper] = (0.9, 0.999),
-        eps: Hyper = 1e-8,
-        weight_decay: Hyper = 0.01,
-        eps_placement: str = "outside",
-        bias_correction: bool = True,
-    ) -> None:
+        self, lr: Hyper = 1e-3, betas: tuple[Hyper, Hyper] = (0.9, 0.999), eps: Hyper = 1e-8, weight_decay: Hyper = 0.01,
+        eps_placement: str = "outside", bias_correction: bool = True,
+    ) -> None:  # fmt: skip
         self.weight_decay = weight_decay
         super().__init__(lr, betas, eps, eps_placement, bias_correction)
 
@@ -139,7 +130,7 @@ class AdamW(Adam):
 class AMSGrad(Adam):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose second moment under the root never decreases.
 
-    As `Adam`, with a third state top, at first 0: top ← max(top, v), and top in the place of v under the root. In
+    As `Adam`, with a third state top, initially 0: top ← max(top, v), and top instead of v under the root. In
     PyTorch and here the bias is corrected after the maximum, so that the step can still grow in the first steps, in which
     the correction 1/(1−β₂ᵗ) falls; the paper corrects none (``bias_correction=False``).
 
@@ -171,10 +162,10 @@ class AMSGrad(Adam):
     non_negative: ClassVar[tuple[str, ...]] = ("v", "top")
 
 
-class AdaMax(Optimizer):
-    """AdaMax (Kingma & Ba 2015, section 7.1): Adam with the largest gradient of late in the place of the root.
+class AdaMax(GradientOptimizer):
+    """AdaMax (Kingma & Ba 2015, section 7.1): Adam with a decaying maximum of |g| instead of the root.
 
-    State m, u, at first 0.
+    State m, u, initially 0.
 
     m ← β₁m + (1−β₁)g,  u ← max(β₂u, |g| + ε),  θ ← θ − η/(1−β₁ᵗ) · m/u
 
@@ -214,10 +205,10 @@ class AdaMax(Optimizer):
         return np.column_stack((lr, values["beta1"], values["beta2"], values["eps"]))
 
 
-class NAdam(Optimizer):
-    """NAdam (Dozat 2016): Adam with Nesterov's look ahead.
+class NAdam(GradientOptimizer):
+    """NAdam (Dozat 2016): Adam with Nesterov momentum.
 
-    State m, v, at first 0. In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))
+    State m, v, initially 0. In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))
 
     m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  v̂ = v/(1−β₂ᵗ)
 

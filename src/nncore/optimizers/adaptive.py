@@ -1,11 +1,11 @@
-"""A step length for every parameter, from the size of its gradients."""
+"""Methods that scale the step of each parameter by the size of its past gradients."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from nncore._utils.fields import Choice, Flag, Number
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 
 __all__ = ["AdaDelta", "AdaGrad", "RMSprop"]
@@ -24,10 +24,10 @@ RMSPROP_KERNELS = {  # by (centered, with momentum, ε inside the root)
 }
 
 
-class AdaGrad(Optimizer):
+class AdaGrad(GradientOptimizer):
     """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
 
-    State r, at first `initial_accumulator_value`. r ← r + g², then
+    State r, initially `initial_accumulator_value`. r ← r + g², then
 
     - ``eps_placement="outside"``: θ ← θ − ηg/(√r + ε)
     - ``eps_placement="inside"``:  θ ← θ − ηg/√(r + ε)
@@ -80,10 +80,10 @@ class AdaGrad(Optimizer):
         return self.initial_accumulator_value
 
 
-class RMSprop(Optimizer):
+class RMSprop(GradientOptimizer):
     """RMSProp (Hinton 2012): divide by the root of the running mean of the squared gradients.
 
-    State r, and a if centered, and v with momentum, at first 0.
+    State r, and a if centered, and v with momentum, initially 0.
 
     r ← αr + (1−α)g²,  a ← αa + (1−α)g,  s = r, or r − a² if ``centered``;  d = √s + ε, or √(s + ε) if
     ``eps_placement="inside"``
@@ -128,14 +128,9 @@ class RMSprop(Optimizer):
     eps_placement: Choice = Choice(*PLACEMENTS)
 
     def __init__(
-        self,
-        lr: Hyper = 0.01,
-        alpha: Hyper = 0.99,
-        eps: Hyper = 1e-8,
-        momentum: Hyper = 0.0,
-        centered: bool = False,
+        self, lr: Hyper = 0.01, alpha: Hyper = 0.99, eps: Hyper = 1e-8, momentum: Hyper = 0.0, centered: bool = False,
         eps_placement: str = "outside",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.lr, self.alpha, self.eps, self.momentum = lr, alpha, eps, momentum
         self.centered, self.eps_placement = centered, eps_placement
         super().__init__()
@@ -149,10 +144,10 @@ class RMSprop(Optimizer):
         return ("r", *("a" if self.centered else ""), *("v" if self.momentum != 0 else ""))
 
 
-class AdaDelta(Optimizer):
+class AdaDelta(GradientOptimizer):
     """AdaDelta (Zeiler 2012): a step in the units of θ, without a learning rate.
 
-    State r, d, at first 0. r ← ρr + (1−ρ)g², then
+    State r, d, initially 0. r ← ρr + (1−ρ)g², then
 
     - ``eps_placement="inside"``:  Δ = g √(d + ε)/√(r + ε)
     - ``eps_placement="outside"``: Δ = g (√d + ε)/(√r + ε)

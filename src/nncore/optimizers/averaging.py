@@ -1,4 +1,4 @@
-"""Averages of the parameters on the way: less noise than in the last of them."""
+"""Averages of the parameters over the steps, which have less noise than the last parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._utils.fields import Count, Flag
-from nncore.optimizers.base import StepOps
+from nncore.optimizers.gradient import StepOps
 from nncore.optimizers.hyper import Fraction, Hyper
 from nncore.optimizers.tiles import Real
 from nncore.optimizers.wrapper import Wrapper
@@ -19,13 +19,13 @@ __all__ = ["EMA", "PolyakAveraging"]
 
 
 class Averaging(Wrapper):
-    """Base of the averages: beside each step of the wrapped optimizer a ← a + w(θ − a), with a weight w for each step."""
+    """Base class of averages: after each step of the wrapped optimizer a ← a + w(θ − a), with a weight w for each step."""
 
     own_slots: ClassVar[tuple[str, ...]] = ("average",)
 
     @property
     def averaged_parameters(self) -> Real:
-        """a, the averaged parameters: 1-D, in the order of θ. ``trainer.averaged()`` puts them in the model for a while."""
+        """a, the averaged parameters: 1-D, in the order of θ. ``trainer.averaged()`` puts them into the model temporarily."""
         if not self.step_count or "average" not in self.state:
             raise ValueError(f"{type(self).__name__}: there are no averaged parameters before the first step")
         return self.state["average"]
@@ -45,7 +45,7 @@ class EMA(Averaging):
       m ← dm + (1−d)θₜ from m = 0
     - ``bias_correction=False``: a ← θ₁ in the first step, then a ← a + (1−d)(θₜ − a): θ₁ keeps the weight dᵗ⁻¹
 
-    θ itself moves as without it: ``θ ←`` is the wrapped optimizer's. Around `Nesterov` the average is of θ, not of the
+    θ itself is not affected: ``θ ←`` is the wrapped optimizer's. Around `Nesterov` the average is of θ, not of the
     point ahead.
 
     Parameters
@@ -98,19 +98,19 @@ class PolyakAveraging(Averaging):
     - t ≤ s: a ← θₜ
     - t > s: a ← a + (θₜ − a)/(t − s), so that a is the mean of θₛ₊₁ … θₜ
 
-    θ itself moves as without it: ``θ ←`` is the wrapped optimizer's. With a learning rate that falls more slowly than 1/t
-    the mean converges as fast as any method can that sees the same gradients; with a constant one it is at least free of
+    θ itself is not affected: ``θ ←`` is the wrapped optimizer's. With a learning rate that falls more slowly than 1/t
+    the mean converges as fast as any method with the same gradients can; with a constant one it is at least free of
     most of the noise.
 
     Parameters
     ----------
     optimizer : Optimizer or str
-    start : s, default 0: steps before the mean begins, best as many as it takes to come near the minimum.
+    start : s, default 0: number of steps before the mean begins, best as many as it takes to come near the minimum.
 
     Notes
     -----
     PyTorch's ``AveragedModel`` without an averaging function, updated after every step, is this with ``start=0``; its
-    stochastic weight averaging takes one θ an epoch. Keras has no uniform mean.
+    stochastic weight averaging takes one θ per epoch. Keras has no uniform mean.
 
     Examples
     --------

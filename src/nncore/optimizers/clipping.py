@@ -1,10 +1,10 @@
-"""Gradient clipping: what keeps one steep place from throwing θ far away (Pascanu, Mikolov, Bengio 2013).
+"""Gradient clipping: it prevents a single steep region from throwing θ far away (Pascanu, Mikolov, Bengio 2013).
 
-The history tells what a clip did: ``grad_norm`` is the epoch's mean of the norm of the whole gradient before clipping, the
+The history reports the effect: ``grad_norm`` is the epoch's mean of the norm of the whole gradient before clipping, the
 penalty's part included; ``clipped`` is the share of the steps in which anything was changed.
 
 Clipping by norm works for every finite gradient: where the sum of squares overflows, it is computed again from scaled numbers.
-`ClipValue` needs no norm; the ``grad_norm`` that it notes is infinite there.
+`ClipValue` needs no norm; the ``grad_norm`` that it records is infinite there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[np.generic]
 
 @dataclass
 class ClipOps:
-    """The ops of a clip, and what they leave behind of each step."""
+    """The ops of a clip, and the arrays in which they report each step."""
 
     ops: list[Op]
     squares: Array  # of each tile, before clipping
@@ -35,7 +35,7 @@ class ClipOps:
 
 
 class Clipping(Value):
-    """Base: records the ops that change the gradient between the backward pass and the update."""
+    """Base class: records the ops that change the gradient between the backward pass and the update."""
 
     limit: Number = Number(above=0)
 

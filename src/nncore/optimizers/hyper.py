@@ -15,7 +15,7 @@ from nncore.schedules import Schedule, as_schedule
 __all__ = ["NAMES", "Fraction", "Hyper", "HyperParameter", "Pair"]
 
 Hyper = float | Schedule
-NAMES: set[str] = set()  # of all hyper-parameters there are: columns of a history that are no metrics
+NAMES: set[str] = set()  # of all hyper-parameters: columns of a history that are not metrics
 
 
 class HyperParameter(Field[Hyper, Hyper]):

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from nncore._utils.fields import Choice
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter
 from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
@@ -15,15 +15,15 @@ from nncore.schedules import Array
 __all__ = ["Momentum", "Nesterov"]
 
 
-class Momentum(Optimizer):
-    """Momentum (Polyak 1964): past gradients count on, each step less.
+class Momentum(GradientOptimizer):
+    """Momentum (Polyak 1964): past gradients keep contributing, with decaying weight.
 
-    State v, at first 0.
+    State v, initially 0.
 
     - ``lr_placement="inside"``:  v ← μv − ηg,  θ ← θ + v
     - ``lr_placement="outside"``: v ← μv + g,  θ ← θ − ηv
 
-    The two are the same as long as η is constant. When η falls, inside the old velocity keeps the old η.
+    Both are the same as long as η is constant. When η falls, the velocity of "inside" keeps the old η.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class Momentum(Optimizer):
         return "momentum_outside" if self.lr_placement == "outside" else "momentum"
 
 
-class Nesterov(Optimizer):
-    """Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013): momentum with the gradient taken ahead.
+class Nesterov(GradientOptimizer):
+    """Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013): momentum with the gradient at the point ahead.
 
-    v ← μv − η g(θ + μv),  θ ← θ + v. State v, at first 0, and origin.
+    v ← μv − η g(θ + μv),  θ ← θ + v. State v, initially 0, and origin.
 
     Between the first step and `finish` the array given to `step` holds the point ahead, θ + μv, where the next gradient
-    is wanted, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the
-    momentum of the next step. `minimize` and training do `begin` and `finish` themselves; their results are θ.
+    is taken, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the
+    momentum of the next step. `minimize` and training call `begin` and `finish` themselves; their results are θ.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class Nesterov(Optimizer):
 
     Notes
     -----
-    PyTorch's and Keras's ``SGD(nesterov=True)`` keep the point ahead as the parameters for good, with the μ of this
-    step for that of the next: their parameters are the array here before `finish` (PyTorch's as long as η is constant).
+    PyTorch's and Keras's ``SGD(nesterov=True)`` keep the point ahead as the parameters, with the μ of this
+    step instead of that of the next: their parameters are the array here before `finish` (PyTorch's as long as η is constant).
 
     Examples
     --------

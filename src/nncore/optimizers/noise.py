@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nncore._kernels.program import STREAM_SHIFT
 from nncore._utils.fields import Count
-from nncore.optimizers.base import StepOps
+from nncore.optimizers.gradient import StepOps
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.tiles import Real
 from nncore.optimizers.wrapper import Wrapper
@@ -18,7 +18,7 @@ from nncore.schedules import Array
 
 __all__ = ["GradientNoise"]
 
-NOISE_PLACE = 1 << STREAM_SHIFT  # layer 0, which is none, stream 1; the order of the examples has stream 0
+NOISE_PLACE = 1 << STREAM_SHIFT  # layer 0, which does not exist, stream 1; the order of the examples has stream 0
 
 
 class GradientNoise(Wrapper):
@@ -28,20 +28,20 @@ class GradientNoise(Wrapper):
 
     g ← g + σₜ n,  n ~ N(0, 1) for each parameter,  σₜ² = η/(1+t)^γ
 
-    and then ``θ ←`` is the wrapped optimizer's. n depends on (seed, t, the parameter's place in θ) alone: the same for
-    any number of threads, and after a restart.
+    and then ``θ ←`` is the wrapped optimizer's. n depends only on (seed, t, the parameter's position in θ): it is the same
+    for any number of threads, and after a restart.
 
     Parameters
     ----------
     optimizer : Optimizer or str
-    eta : η, the variance at first, default 0.3 (the paper tries 0.01, 0.3 and 1).
+    eta : η, the initial variance, default 0.3 (the paper tries 0.01, 0.3 and 1).
     gamma : γ, default 0.55 (the paper).
     seed : int, default 0
 
     Notes
     -----
     float32 noise ends at 5.8 σ, float64 noise at 6.7. The gradient given to `step` is not changed; ``model.gradients``
-    holds the noise after training. PyTorch and Keras have none.
+    contains the noise after training. PyTorch and Keras have none.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class GradientNoise(Wrapper):
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         values = self.hyper_values(steps, steps_per_epoch)
         t = self.step_count + np.arange(steps)
-        with np.errstate(over="ignore"):  # where the power overflows, there is no noise left
+        with np.errstate(over="ignore"):  # where the power overflows, the noise is 0
             return np.asarray(np.sqrt(values["eta"] / (1.0 + t) ** values["gamma"]))
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:

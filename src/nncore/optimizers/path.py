@@ -1,4 +1,4 @@
-"""The walk of an optimizer down a function."""
+"""The trajectory of an optimizer on a function, and the checks of its arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nncore.schedules import Array
 
 @dataclass(frozen=True)
 class Path:
-    """The way of `minimize`: ``theta`` (steps + 1, n) and the loss there, ``loss`` (steps + 1,), the start included."""
+    """The trajectory of `minimize`, including the start: ``theta`` (steps + 1, n) and the loss there, ``loss`` (steps + 1,)."""
 
     theta: Real
     loss: Array

@@ -7,20 +7,21 @@ from typing import Any
 from nncore._messages import shown
 from nncore._utils.hints import hint
 from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 
 __all__ = ["OPTIMIZERS", "WRAPPERS", "get"]
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {}  # filled by the package, the simplest first
-WRAPPERS: dict[str, type[Optimizer]] = {}
+OPTIMIZERS: dict[str, type[GradientOptimizer]] = {}  # filled by the package, simplest first
+WRAPPERS: dict[str, type[GradientOptimizer]] = {}
 
 
 def get(optimizer: Any) -> Optimizer:
-    """An optimizer from itself, with its default values from its name, or from ``{"class": name, **config}``.
+    """The optimizer itself, or one made from its name, with default values, or from ``{"class": name, **config}``.
 
     Raises
     ------
     ValueError, TypeError
-        For a name that no first-order optimizer has, or something else.
+        For an unknown name, or an argument of another type.
 
     Examples
     --------

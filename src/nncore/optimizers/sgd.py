@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Hyper, HyperParameter
 
 __all__ = ["SGD"]
 
 
-class SGD(Optimizer):
+class SGD(GradientOptimizer):
     """Stochastic gradient descent (Robbins & Monro 1951): one step against the gradient.
 
     θ ← θ − η g

@@ -1,4 +1,4 @@
-"""Steps by the sign of the gradient."""
+"""Steps from the signs of gradients."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any, ClassVar
 
 from nncore._messages import shown
 from nncore._utils.fields import Flag, Number
-from nncore.optimizers.base import Optimizer
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 
 __all__ = ["DeltaBarDelta", "Lion", "Rprop"]
 
 
-class Lion(Optimizer):
-    """Lion (Chen et al. 2023): every parameter moves by ±η, by the sign of an average of past gradients.
+class Lion(GradientOptimizer):
+    """Lion (Chen et al. 2023): every parameter moves by ±η, the sign of an average of past gradients.
 
-    State m, at first 0.
+    State m, initially 0.
 
     θ ← θ − η(sign(β₁m + (1−β₁)g) + λθ),  then m ← β₂m + (1−β₂)g
 
-    The average counts the new gradient with weight 1−β₁; where it is exactly 0, only the decay ηλθ moves θ.
+    The new gradient has weight 1−β₁ in the average; where the average is exactly 0, only the decay ηλθ moves θ.
 
     Parameters
     ----------
@@ -55,25 +55,41 @@ class Lion(Optimizer):
         super().__init__()
 
 
-class Rprop(Optimizer):
-    """Resilient propagation (Riedmiller & Braun 1993; here iRprop−, Igel & Hüsken 2000): signs only, for full batches.
+class _ByAgreement(GradientOptimizer):
+    """Base class of methods that adapt the second of their slots to whether successive gradients agree in sign."""
 
-    State previous, at first 0, and size, at first `lr`, for every parameter.
+    seeds: ClassVar[tuple[str, ...]] = ("lr",)
+    lr: Number = Number(0)  # type: ignore[override]
+    allow_mini_batches: Flag = Flag()
+    full_batch_reason = "its step sizes follow the signs of successive gradients, which noise flips"
 
-    - g and previous of one sign: size ← min(size·η⁺, smax)
+    @property
+    def full_batch_only(self) -> bool:  # type: ignore[override]
+        return not self.allow_mini_batches
+
+    def initial_value(self, slot: str) -> float:
+        return self.lr if slot == self.slots[1] else 0.0
+
+
+class Rprop(_ByAgreement):
+    """Resilient propagation (Riedmiller & Braun 1993; here iRprop−, Igel & Hüsken 2000): only signs count, for full batches.
+
+    State previous, initially 0, and size, initially `lr`, for every parameter.
+
+    - g and previous of the same sign: size ← min(size·η⁺, smax)
     - of opposite signs: size ← max(size·η⁻, smin), and g counts as 0
     - θ ← θ − size·sign(g),  previous ← g
 
     Parameters
     ----------
-    lr : the first size, default 0.01 (PyTorch; the paper 0.1).
+    lr : the initial size, default 0.01 (PyTorch; the paper 0.1).
     etas : (η⁻, η⁺), 0 < η⁻ < 1 < η⁺, default (0.5, 1.2) (the paper, PyTorch).
     step_sizes : (smin, smax), default (1e-6, 50) (the paper, PyTorch).
     allow_mini_batches : let `Trainer` use it on mini-batches, default False.
 
     Notes
     -----
-    In mini-batches signs change by chance and every size shrinks: give it all data at once. Keras has no Rprop.
+    With mini-batches signs change by chance and every size shrinks: use the full batch. Keras has no Rprop.
 
     Examples
     --------
@@ -91,53 +107,40 @@ class Rprop(Optimizer):
 
     name = "rprop"
     slots: ClassVar[tuple[str, ...]] = ("previous", "size")
-    seeds: ClassVar[tuple[str, ...]] = ("lr",)
     non_negative: ClassVar[tuple[str, ...]] = ("size",)
-    lr: Number = Number(0)  # type: ignore[override]
     eta_minus: HyperParameter = HyperParameter(above=0, below=1)
     eta_plus: HyperParameter = HyperParameter(above=1)
     etas: Pair[Hyper] = Pair("eta_minus", "eta_plus")
     step_min: HyperParameter = HyperParameter()
     step_max: HyperParameter = HyperParameter(above=0)
     step_sizes: Pair[Hyper] = Pair("step_min", "step_max")
-    allow_mini_batches: Flag = Flag()
 
     def __init__(
-        self,
-        lr: float = 0.01,
-        etas: tuple[Hyper, Hyper] = (0.5, 1.2),
-        step_sizes: tuple[Hyper, Hyper] = (1e-6, 50.0),
+        self, lr: float = 0.01, etas: tuple[Hyper, Hyper] = (0.5, 1.2), step_sizes: tuple[Hyper, Hyper] = (1e-6, 50.0),
         allow_mini_batches: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.lr, self.etas, self.step_sizes, self.allow_mini_batches = lr, etas, step_sizes, allow_mini_batches
         super().__init__()
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        least, most = self.step_sizes
-        if isinstance(least, float) and isinstance(most, float) and least > most:
+        smallest, largest = self.step_sizes
+        if isinstance(smallest, float) and isinstance(largest, float) and smallest > largest:
             raise ValueError(f"step_sizes must be a pair smin <= smax, got {shown(self.step_sizes)}")
         super().check_fields(assigned)
 
-    @property
-    def full_batch_only(self) -> bool:  # type: ignore[override]
-        return not self.allow_mini_batches
 
-    def initial_value(self, slot: str) -> float:
-        return self.lr if slot == "size" else 0.0
-
-
-class DeltaBarDelta(Optimizer):
+class DeltaBarDelta(_ByAgreement):
     """Delta-bar-delta (Jacobs 1988): a learning rate for every parameter, for full batches.
 
-    State mean, at first 0, and eta, at first `lr`, for every parameter.
+    State mean, initially 0, and eta, initially `lr`, for every parameter.
 
-    - g and mean of one sign: eta ← eta + κ
+    - g and mean of the same sign: eta ← eta + κ
     - of opposite signs: eta ← (1 − φ) eta
     - θ ← θ − eta·g,  then mean ← ρ mean + (1−ρ) g
 
     Parameters
     ----------
-    lr : the first eta, default 0.01.
+    lr : the initial eta, default 0.01.
     kappa : κ, default 0.001.
     phi : φ in [0, 1), default 0.1.
     rho : ρ in [0, 1) (Jacobs's θ), default 0.7.
@@ -145,7 +148,7 @@ class DeltaBarDelta(Optimizer):
 
     Notes
     -----
-    In mini-batches signs change by chance, not because a minimum was passed: give it all data at once. PyTorch and
+    With mini-batches signs change by chance, not because a minimum was passed: use the full batch. PyTorch and
     Keras do not have it.
 
     Examples
@@ -164,23 +167,13 @@ class DeltaBarDelta(Optimizer):
 
     name = "delta_bar_delta"
     slots: ClassVar[tuple[str, ...]] = ("mean", "eta")
-    seeds: ClassVar[tuple[str, ...]] = ("lr",)
     non_negative: ClassVar[tuple[str, ...]] = ("eta",)
-    lr: Number = Number(0)  # type: ignore[override]
     kappa: HyperParameter = HyperParameter()
     phi: Fraction = Fraction()
     rho: Fraction = Fraction()
-    allow_mini_batches: Flag = Flag()
 
     def __init__(
         self, lr: float = 0.01, kappa: Hyper = 1e-3, phi: Hyper = 0.1, rho: Hyper = 0.7, allow_mini_batches: bool = False
     ) -> None:
         self.lr, self.kappa, self.phi, self.rho, self.allow_mini_batches = lr, kappa, phi, rho, allow_mini_batches
         super().__init__()
-
-    @property
-    def full_batch_only(self) -> bool:  # type: ignore[override]
-        return not self.allow_mini_batches
-
-    def initial_value(self, slot: str) -> float:
-        return self.lr if slot == "eta" else 0.0

@@ -1,4 +1,4 @@
-"""The arrays optimizers work on: made, cut and checked."""
+"""The arrays of optimizers: state, tiles, checks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nncore.errors import DivergenceError
 Real = NDArray[np.floating[Any]]
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
-STRETCH = 16384  # parameters a piece of work has when a step is taken by hand
+STRETCH = 16384  # parameters per work item of a step by hand
 
 
 class State(dict[str, Real]):
-    """The arrays of an optimizer's state by name: assigned to, an array takes the numbers, as what is compiled is bound to it.
+    """The arrays of an optimizer's state by name. An assignment copies numbers, as compiled programs are bound to the arrays.
 
     >>> state = State(v=np.zeros(2))
     >>> v, state["v"] = state["v"], [1.0, 2.0]
@@ -50,14 +50,14 @@ class State(dict[str, Real]):
         return State, (dict(self),)
 
     def extended(self, arrays: Mapping[str, Real]) -> State:
-        """With more arrays, at the start."""
+        """Add arrays."""
         dict.update(self, arrays)
         return self
 
 
 @functools.lru_cache(maxsize=8)
 def tile_table(n: int) -> NDArray[np.int64]:
-    """`n` parameters cut into stretches, as the kernels take them: (offset, rows, columns, row stride)."""
+    """The tiles of `n` parameters for the kernels: (offset, rows, columns, row stride)."""
     offsets = np.arange(0, n, STRETCH, dtype=np.int64)
     lengths = np.minimum(STRETCH, n - offsets)
     return np.column_stack((offsets, np.ones_like(offsets), lengths, lengths))
@@ -80,6 +80,12 @@ def check_vector(name: str, array: Any) -> None:
         raise ValueError(f"{name} must be a contiguous array, got strides {array.strides}")
 
 
+def check_theta(theta: Any) -> None:
+    check_vector("theta", theta)
+    if not theta.flags.writeable:
+        raise ValueError("theta must be a writeable array, got a read-only one")
+
+
 def check_like(name: str, array: Real, other_name: str, other: Real) -> None:
     if array.dtype != other.dtype:
         raise TypeError(f"{name} must be {other.dtype} as {other_name}, got {array.dtype}")
@@ -95,8 +101,21 @@ def check_gradient(theta: Real, grad: Real) -> None:
 
 
 def check_finite_gradient(grad: Real) -> None:
-    """Raise if it is not."""
+    """Raise unless all values are finite."""
     bad = np.flatnonzero(~np.isfinite(grad))
     if bad.size:
         first = f"the first at {bad[0]}: {grad[bad[0]]}"
         raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, {first}")
+
+
+def check_names(kernel: str, state: Mapping[str, Any], expected: set[str]) -> None:
+    """Raise unless a state has exactly these names."""
+    if set(state) != expected:
+        missing, unexpected = sorted(expected - set(state)), sorted(map(str, set(state) - expected))
+        raise ValueError(f"state of {kernel}: missing {missing}, unexpected {unexpected}")
+
+
+def check_finite_state(name: str, array: NDArray[Any]) -> None:
+    """Raise if an array of a state has values that are NaN or infinite."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"state {name} must hold finite numbers, got {array[~np.isfinite(array)].flat[0]}")

@@ -1,4 +1,4 @@
-"""What wraps an optimizer: something done before or after each of its steps."""
+"""Base of the wrappers: something done before or after each step of an optimizer."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import Fixed
-from nncore.optimizers.base import Optimizer, StepOps
+from nncore.optimizers.gradient import GradientOptimizer, StepOps
 from nncore.optimizers.registry import get
 from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
 
 def _of_wrapped(name: str) -> Any:
-    """An attribute that is the wrapped optimizer's."""
+    """An attribute of the wrapped optimizer."""
     return property(lambda self: getattr(self.optimizer, name))
 
 
 def _of_both(name: str) -> Any:
-    """The names that the wrapped optimizer has, and the wrapper's own."""
+    """The names of the wrapped optimizer, and then the wrapper's own."""
     return property(lambda self: (*getattr(self.optimizer, name), *getattr(self, f"own_{name}")))
 
 
-class Wrapper(Optimizer):
-    """Base of what wraps an optimizer.
+class Wrapper(GradientOptimizer):
+    """Base class of what wraps an optimizer.
 
-    State, hyper-parameters and everything else of the wrapped one are the wrapper's too: ``EMA(Adam()).lr`` is Adam's. Wrappers
-    may be wrapped. The wrapped optimizer works for its wrapper; use no other way to it. Type checkers know ``lr`` of
-    it: what else it has is found at run time, so that they report it as they do a misspelled name.
+    Both share one state and one count of steps, and the wrapper has the attributes of the wrapped optimizer: ``EMA(Adam()).lr``
+    is Adam's. Wrappers may be wrapped. Take steps with the outermost wrapper only. Type checkers know ``lr``; other attributes
+    of the wrapped optimizer are found at run time, so that a type checker reports them as it does misspelled names.
 
-    A subclass has its hyper-parameters as fields, names its `own_slots` and `own_running`, says in `weights` what its op needs
-    at each step, and adds the op in `ops`: to the update, or to what comes after it.
+    A subclass declares its hyper-parameters as fields, names its `own_slots` and `own_running`, returns from `weights` what its
+    op needs at each step, and adds the op in `ops`: to the update, or to what comes after it.
 
     Attributes
     ----------
-    optimizer : Optimizer
-        The wrapped one.
+    optimizer : GradientOptimizer
+        The wrapped optimizer.
     column : int
-        Where the subclass's number stands in a row of `coefficients`: behind those of the wrapped optimizer.
+        The column of the subclass's number in `coefficients`: the one after those of the wrapped optimizer.
     """
 
     own_hyperparameters: ClassVar[tuple[str, ...]] = ()
@@ -53,16 +53,16 @@ class Wrapper(Optimizer):
     def _add_hyperparameters(cls, names: tuple[str, ...]) -> None:
         cls.own_hyperparameters = tuple(dict.fromkeys((*cls.own_hyperparameters, *names)))
 
-    optimizer: Optimizer
+    optimizer: GradientOptimizer
     column: Fixed[int] = Fixed()
     kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
-    full_batch_only, changes_gradient = _of_wrapped("full_batch_only"), _of_wrapped("changes_gradient")
-    hyperparameters, slots = _of_both("hyperparameters"), _of_both("slots")
-    running = _of_both("running")
+    full_batch_only, non_negative = _of_wrapped("full_batch_only"), _of_wrapped("non_negative")
+    changes_gradient = _of_wrapped("changes_gradient")
+    hyperparameters, slots, running = _of_both("hyperparameters"), _of_both("slots"), _of_both("running")
 
     def __init__(self, optimizer: Any) -> None:
         inner = get(optimizer)
-        if not inner.steps_along_gradients:
+        if not isinstance(inner, GradientOptimizer):
             raise TypeError(
                 f"optimizer: {type(self).__name__} wraps optimizers that take a step along each gradient, such as nn.Adam(), "
                 f"got {shown(inner)}"
@@ -70,35 +70,23 @@ class Wrapper(Optimizer):
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
             raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {shown(inner)}")
-        self.__dict__["optimizer"] = inner
-        super().__init__()
-        self.column = self._inner().coefficients(1).shape[1]
+        vars(self).update(optimizer=inner, _shared=inner._shared)
+        self._shared.reset()
+        self.column = inner.coefficients(1).shape[1]
 
     @property
     def variant(self) -> Any:
         return type(self), self.optimizer.variant
 
-    @property
-    def non_negative(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.optimizer.non_negative
-
     def knows_ahead(self) -> bool:
         return super().knows_ahead() and self.optimizer.knows_ahead()
-
-    def _inner(self) -> Optimizer:
-        """The wrapped optimizer, brought to where we are."""
-        inner = self.optimizer
-        vars(inner).update(state=self.state, step_count=self.step_count, entered=self.entered)
-        vars(inner).update(epochs=self.epochs, epoch_steps=self.epoch_steps, stretches=self.stretches)
-        vars(inner)["products"] = {name: self.products[name] for name in inner.running}
-        return inner
 
     if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
         def __getattr__(self, name: str) -> Any:
-            if name.startswith("__") or not {"optimizer", "entered"} <= set(self.__dict__):
+            if name.startswith("__") or "optimizer" not in self.__dict__:
                 raise AttributeError(name)
-            return getattr(self._inner(), name)
+            return getattr(self.optimizer, name)
 
         def __setattr__(self, name: str, value: Any) -> None:
             if super().takes(name) or not (inner := self.__dict__.get("optimizer")):
@@ -108,7 +96,7 @@ class Wrapper(Optimizer):
                     f"optimizer is fixed once the wrapper is made, got {shown(value)}: make a new {type(self).__name__}"
                 )
             elif inner.takes(name):
-                setattr(self._inner(), name, value)
+                setattr(inner, name, value)
                 self.check_fields({name: value})
             else:
                 super().__setattr__(name, value)
@@ -131,17 +119,18 @@ class Wrapper(Optimizer):
         self.optimizer.configure(arguments)
 
     def __copy__(self) -> Wrapper:
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__getstate__(), optimizer=copy.copy(self.optimizer))  # or the copies would share it
+        other: Wrapper = super().__copy__()
+        inner = copy.copy(self.optimizer)
+        vars(other).update(optimizer=inner, _shared=inner._shared)
         return other
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
         own = {name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}
-        return {**self._inner().hyper_values(steps, steps_per_epoch), **own}
+        return {**self.optimizer.hyper_values(steps, steps_per_epoch), **own}
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         own = self.weights(steps, steps_per_epoch)
-        return np.column_stack((self._inner().coefficients(steps, steps_per_epoch), own))
+        return np.column_stack((self.optimizer.coefficients(steps, steps_per_epoch), own))
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         """What the op of this wrapper needs in the next `steps` steps: (steps,)."""
@@ -151,13 +140,13 @@ class Wrapper(Optimizer):
         return self.optimizer.initial_value(slot) if slot in self.optimizer.slots else 0.0
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Any, ...]:
-        return self._inner().arrays(theta, grad, table)
+        return self.optimizer.arrays(theta, grad, table)
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
-        return self._inner().ops(theta, grad, table)
+        return self.optimizer.ops(theta, grad, table)
 
     def iterate(self, theta: Real) -> Real:
-        return self._inner().iterate(theta)
+        return self.optimizer.iterate(theta)
 
     def lookahead(self) -> tuple[Real, int] | None:
-        return self._inner().lookahead()
+        return self.optimizer.lookahead()

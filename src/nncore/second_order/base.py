@@ -17,9 +17,8 @@ from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
 from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
-from nncore.optimizers.base import check_finite_state, check_names
 from nncore.optimizers.path import Path, start
-from nncore.optimizers.tiles import Real, State, real_dtype
+from nncore.optimizers.tiles import Real, State, check_finite_state, check_names, check_theta, real_dtype
 from nncore.schedules import step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
 
@@ -66,7 +65,6 @@ class FullBatchOptimizer(Optimizer):
     numbers: Fixed[dict[str, float]] = Fixed(advice="assign to its numbers, or call init_state")
     stopped: Instance[str] = Instance(str)
     full_batch_only = True
-    steps_along_gradients = False
     columns: Sequence[str] = SECOND_ORDER
     full_batch_reason = (
         "it compares values, gradients and curvature of one function at many points, and every mini-batch changes the function"
@@ -115,12 +113,13 @@ class FullBatchOptimizer(Optimizer):
         if norm <= self.tol and not self.stopped:
             self.stopped = f"the gradient's norm is {norm:.3g}, at most tol = {self.tol:g}"
 
-    def step(self, theta: Real, f: Any) -> Row:  # type: ignore[override]
+    def step(self, theta: Real, f: Any) -> Row:
         """Change `theta` in place by one iteration on the function `f`; returns the row for a history.
 
         A gradient alone is not sufficient: `f` has ``value_and_gradient(theta)`` and any other methods the algorithm needs.
         """
-        self._check_theta(theta)
+        check_theta(theta)
+        self._check_size(theta)
         if isinstance(f, np.ndarray):
             raise TypeError(f"f must be an object with value_and_gradient, as {type(self).__name__} needs, got an array")
         if self._n is None:
@@ -132,10 +131,6 @@ class FullBatchOptimizer(Optimizer):
             theta[...] = point.theta
         return row
 
-    def begin(self, theta: Real) -> None:
-        """Refuse callers that use one gradient per step, such as `landscapes.record`."""
-        raise TypeError(f"{type(self).__name__} takes no steps along gradients alone: use minimize, Trainer or step(theta, f)")
-
     @one_blas_thread()
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
         """The starting point."""
@@ -143,9 +138,6 @@ class FullBatchOptimizer(Optimizer):
         if not point.finite:
             raise DivergenceError(f"{shown(self)}: loss or gradient is not finite at the start")
         return point
-
-    def close(self) -> None:
-        """Called after the last iteration on a function. Only `ScipyMinimize` has resources to release."""
 
     @one_blas_thread()
     def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> PathWithHistory:
@@ -216,8 +208,8 @@ class FullBatchOptimizer(Optimizer):
         real_dtype("dtype", dtype)
         state = self.initial_state(n)
         with Interrupt(tolerated=0):
-            vars(self).update(state=State(state), numbers={"parameters": n, **self.initial_numbers()}, stopped="")
-            self._restart()
+            self._shared.reset(State(state))
+            vars(self).update(numbers={"parameters": n, **self.initial_numbers()}, stopped="")
 
     def fill_state(self) -> None:
         if self.numbers:
@@ -253,7 +245,7 @@ class FullBatchOptimizer(Optimizer):
         self.state.extended({name: np.empty_like(blank[name]) for name in arrays if name not in self.state})
         self.state.update(arrays)
         vars(self).update(numbers={"parameters": n, **numbers}, stopped="")
-        vars(self).update(step_count=step_count, epochs=step_count)  # one epoch is one iteration
+        vars(self._shared).update(step_count=step_count, epochs=step_count)  # one epoch is one iteration
 
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
         """Raise ValueError if no iterations can have produced these finite numbers and arrays."""

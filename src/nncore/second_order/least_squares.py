@@ -42,9 +42,6 @@ class GaussNewton(FullBatchOptimizer):
 
     name = "gauss_newton"
 
-    def __init__(self, tol: float = 1e-10) -> None:
-        super().__init__(tol)
-
     def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         advice = "Take LevenbergMarquardt, which adds a damping, or put an L2 penalty on the weights"
         matrix = f.gauss_newton(point.theta)

@@ -20,9 +20,6 @@ __all__ = ["BFGS", "LBFGS"]
 class _QuasiNewton(FullBatchOptimizer):
     """θ ← θ + tp with p = −Bg, B the current estimate of H⁻¹, which is then updated with s = tp and y = g₊ − g."""
 
-    def __init__(self, tol: float) -> None:
-        super().__init__(tol)
-
     def initial_numbers(self) -> Row:
         return {"pairs": 0.0}
 
@@ -97,9 +94,6 @@ class BFGS(_QuasiNewton):
     """
 
     name = "bfgs"
-
-    def __init__(self, tol: float = 1e-10) -> None:
-        super().__init__(tol)
 
     def initial_state(self, n: int) -> dict[str, Array]:
         check_dense("the inverse Hessian of BFGS", n, 8, "Take LBFGS, which stores only vectors")

@@ -122,12 +122,13 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
 
 
 def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """All attributes of the twin except its arrays, recursively for the wrapped optimizer."""
-    own = {name: value for name, value in vars(twin).items() if name not in ("state", "optimizer")}
+    """All attributes of the twin but its arrays, then those of the optimizer that it wraps, and so on."""
+    own = {name: value for name, value in vars(twin).items() if name not in ("_shared", "optimizer")}
+    counts = {name: value for name, value in vars(twin._shared).items() if name != "state"}
     return [
-        (vars(optimizer), own),
+        (vars(optimizer), own), (vars(optimizer._shared), counts),
         *(_optimizer_attributes(optimizer.optimizer, twin.optimizer) if "optimizer" in vars(twin) else ()),
-    ]
+    ]  # fmt: skip
 
 
 def _exchange(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._utils.fields import assignments
-from nncore.optimizers import Optimizer
-from nncore.optimizers.base import MOST_AHEAD
+from nncore.optimizers import GradientOptimizer
+from nncore.optimizers.gradient import MAX_AHEAD
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
 from nncore.schedules import only_fields
@@ -33,7 +33,7 @@ class ComingSteps:
     and the count of assignments tell whether the next call goes on where the last one ended.
     """
 
-    def __init__(self, optimizer: Optimizer, regularizer: Regularizer | None, tape: Tape) -> None:
+    def __init__(self, optimizer: GradientOptimizer, regularizer: Regularizer | None, tape: Tape) -> None:
         self.optimizer, self.tape = optimizer, tape
         self.proximal = regularizer is not None and regularizer.proximal
         self.place: tuple[int, ...] = ()  # where the last call ended
@@ -46,7 +46,7 @@ class ComingSteps:
         place = self._place(steps_per_epoch)
         if place != self.place or self.first + steps > self.known:
             goes_on = place == self.place and self._knows_ahead()
-            ahead = max(steps, min(2 * self.known, MOST_AHEAD)) if goes_on else steps
+            ahead = max(steps, min(2 * self.known, MAX_AHEAD)) if goes_on else steps
             try:
                 self.all, self.products = self._values(ahead, steps_per_epoch)
             except ValueError:  # of a schedule, for what may be a step that will never be taken

@@ -174,7 +174,7 @@ class TrainingLoop:
         op_seconds: Array | None = None, interrupt: Interrupt | None = None,
     ) -> Portion:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, what the clip noted, and the hyper-parameters."""
-        optimizer, coming = self.trainer.optimizer, self.program.coming
+        optimizer, coming = self.trainer.spec.gradient_optimizer, self.program.coming
         values = coming.take(count, self.per_epoch)
         offset = optimizer.step_count - first
         norms = np.empty((count, 3 * self.clips))
@@ -209,7 +209,7 @@ class TrainingLoop:
         rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
         place = self._place(sums)
         advice = "a smaller learning rate, scaled data or gradient clipping"
-        if place == STEP and (cause := trainer.optimizer.vanished_eps(trainer.model.gradients)):
+        if place == STEP and (cause := trainer.spec.gradient_optimizer.vanished_eps(trainer.model.gradients)):
             place, advice = f"{place}, as {cause}", "a larger eps"
         return DivergenceError(
             f"training diverged in epoch {epoch}, step {step}{rate}: {place}. "

@@ -15,6 +15,7 @@ from nncore import _kernels, samplers
 from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore._utils.tables import html_table
+from nncore.optimizers import GradientOptimizer
 from nncore.program.ops import Op
 from nncore.training.base import BATCH_SIZE, BaseTrainer
 from nncore.training.loop import TrainingLoop
@@ -173,7 +174,7 @@ def measure(trainer: BaseTrainer, X: Any, y: Any, batch_size: int | None, steps:
     """Time a copy of the trainer for some steps: each op, then whole steps on one and on all threads."""
     batch_size = None if batch_size is None else count("batch_size", batch_size)
     steps = count("steps", steps)
-    if not trainer.optimizer.steps_along_gradients:
+    if not isinstance(trainer.optimizer, GradientOptimizer):
         raise ValueError(f"profile needs an optimizer that takes a step along each gradient, got {shown(trainer.optimizer)}")
     data = trainer._data(X, y)
     batch = min(batch_size or (len(data) if trainer.optimizer.full_batch_only else BATCH_SIZE), len(data))

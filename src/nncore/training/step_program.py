@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nncore._utils.files import is_own
 from nncore.losses import Loss
 from nncore.model import Sequential
-from nncore.optimizers import Optimizer
+from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.program.autotune import Autotuner
 from nncore.program.compiled import Compiled
@@ -44,6 +44,12 @@ class TrainingSpec:
     optimizer: Optimizer
     regularizer: Regularizer | None
     clip: Clipping | None
+
+    @property
+    def gradient_optimizer(self) -> GradientOptimizer:
+        """The optimizer, in training by gradient steps."""
+        assert isinstance(self.optimizer, GradientOptimizer)
+        return self.optimizer
 
     @property
     def is_own(self) -> bool:
@@ -116,7 +122,7 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
 
 def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> TrainingProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
-    model, optimizer, regularizer = spec.model, spec.optimizer, spec.regularizer
+    model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
     columns = optimizer.coefficients(1).shape[1]
     proximal = regularizer is not None and regularizer.proximal
     recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
@@ -154,7 +160,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
 
 def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list[Op], list[Op], Array | None]:
     """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
-    regularizer, model, optimizer = spec.regularizer, spec.model, spec.optimizer
+    regularizer, model, optimizer = spec.regularizer, spec.model, spec.gradient_optimizer
     if not regularizer:
         return [], [], None
     strengths, proximal, partials = np.zeros((len(table), 2)), np.zeros(len(table)), np.zeros(len(table))

@@ -19,6 +19,7 @@ from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
 from nncore.history import History
+from nncore.optimizers import GradientOptimizer
 from nncore.samplers import Sampler
 from nncore.training.base import BATCH_SIZE, BaseTrainer
 from nncore.training.checkpoint import restore_trainer, save_trainer
@@ -458,7 +459,7 @@ class Trainer(BaseTrainer):
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
         batch = batch or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         self._check_optimizer(len(data), batch)
-        if not self.optimizer.steps_along_gradients:
+        if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
 
             return FullBatchLoop(self, data, sampler)

@@ -1,0 +1,393 @@
+"""Optimizers that take one step along each gradient: the step by hand, and the minimization of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from nncore import _kernels
+from nncore._messages import shown
+from nncore._utils.arrays import aligned_zeros
+from nncore._utils.fields import assignments, count, number
+from nncore._utils.interrupt import Interrupt
+from nncore.errors import DivergenceError
+from nncore.optimizers.base import Optimizer
+from nncore.optimizers.path import Path, evaluator, start
+from nncore.optimizers.shared_state import of_shared, read_stretches
+from nncore.optimizers.tiles import (
+    REALS,
+    STRETCH,
+    Real,
+    State,
+    check_finite_gradient,
+    check_finite_state,
+    check_gradient,
+    check_like,
+    check_names,
+    check_theta,
+    check_vector,
+    real_dtype,
+    tile_table,
+)
+from nncore.program.ops import Op
+from nncore.schedules import Array, step_or_epoch
+
+MAX_AHEAD = 64  # steps by hand whose coefficients are computed together
+
+__all__ = ["GradientOptimizer"]
+
+
+class StepOps(NamedTuple):
+    """The ops of a step, in order. In training a penalty's proximal step comes between the two parts."""
+
+    update: list[Op]
+    after: list[Op]  # that read the parameters after the entire step
+
+    @property
+    def all(self) -> list[Op]:
+        return [*self.update, *self.after]
+
+
+class GradientOptimizer(Optimizer):
+    """An optimizer that takes one step along each gradient. Base class of all of them, and of your own.
+
+    Attributes
+    ----------
+    kernel : str
+        The op of a step is ``kernel + "_update"``. It may depend on the fields.
+    slots : tuple of str
+        The arrays of the state, each with one number per parameter, in the order of the kernel's arguments. A field that
+        changes them cannot be assigned once there is a state.
+    non_negative : tuple of str
+        The slots whose elements are never negative, such as means of squares: states that are loaded are checked for it.
+    running : tuple of str
+        Those of `hyper_values` whose product over all steps so far is part of the state: bias corrections need them.
+    enter, leave : str or None
+        Ops that run once before the first and after the last of consecutive steps.
+    changes_gradient : bool
+        Whether an op of a step writes to the gradient.
+    """
+
+    products: dict[str, float] = of_shared("products", "The product over all steps of each of `running`.")
+    entered: bool = of_shared("entered", "Whether the op `enter` has run, and not yet `leave`.")
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    non_negative: ClassVar[tuple[str, ...]] = ()
+    running: ClassVar[tuple[str, ...]] = ()
+    enter: ClassVar[str | None] = None
+    leave: ClassVar[str | None] = None
+    changes_gradient: ClassVar[bool] = False
+
+    _hand_steps: _kernels.HandSteps | None = None  # the last that were bound
+
+    @property
+    def kernel(self) -> str:
+        """The op of a step, without ``_update``."""
+        return self.name
+
+    @property
+    def variant(self) -> Any:
+        return self.kernel
+
+    def check_fields(self, assigned: Mapping[str, Any]) -> None:
+        super().check_fields(assigned)
+        form = tuple(self.slots), tuple(self.running)
+        if form != self.__dict__.setdefault("_form", form) and self.state:
+            name, value = next(iter(assigned.items()))
+            raise ValueError(
+                f"{name} is fixed once there is a state, whose arrays it decides, got {shown(value)}: make a new {self.title}"
+            )
+        self._form = form
+
+    # ---- coefficients
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        """What the kernel needs in the next `steps` steps: (steps, k), in the kernel's order."""
+        values = self.hyper_values(steps, steps_per_epoch)
+        return np.column_stack([values[name] for name in self.hyperparameters])
+
+    def running_products(self, values: dict[str, Array]) -> dict[str, Array]:
+        """For each of `running`, its product over all steps up to and including each of these."""
+        return {name: _products(self.products.get(name, 1.0), values[name]) for name in self.running}
+
+    def advance(self, steps: int, steps_per_epoch: int = 1, products: dict[str, float] | None = None) -> None:
+        """Count `steps` steps as taken; ``products``: the running products after them, if they are known."""
+        if self.running and count("steps", steps, 0):
+            if products is None:
+                after = self.running_products(self.hyper_values(steps, steps_per_epoch))
+                products = {name: float(product[steps - 1]) for name, product in after.items()}
+            vars(self._shared)["products"] = products
+        super().advance(steps, steps_per_epoch)
+
+    # ---- state
+
+    def init_state(self, n: int, dtype: DTypeLike) -> None:
+        n, kind = count("n", n), real_dtype("dtype", dtype)
+        state = State({slot: aligned_zeros(n, kind) for slot in self.slots})
+        with Interrupt(tolerated=0):  # the state and the count of steps go together
+            self._shared.reset(state)
+            self.fill_state()
+
+    def fill_state(self) -> None:
+        for slot in self.slots:
+            if slot in self.state:
+                self.state[slot][...] = self.initial_value(slot)
+
+    def initial_value(self, slot: str) -> float:
+        """The value of a slot's elements before the first step."""
+        return 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        slots = {slot: array.copy() for slot, array in self.state.items()}
+        return {**self._scalars(), "stretches": np.array(self.stretches, np.int64).reshape(-1, 3), **slots}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state of {self.name} must be a mapping, got {shown(state)}")
+        state = dict(state)
+        stretches = read_stretches(state.pop("stretches", np.empty((0, 3), np.int64)))  # states of older versions have none
+        slots = self.slots if set(self.slots) & set(state) or self.state else ()
+        check_names(self.name, state, {*self._scalars(), *slots})
+        arrays = {slot: np.asarray(state[slot]) for slot in slots}
+        self._check_slots(arrays)
+        step_count, epochs = (step_or_epoch(name, state[name]) for name in ("step_count", "epochs"))
+        if epochs > step_count:
+            raise ValueError(f"epochs must be at most step_count, which is {step_count}, got {epochs}")
+        products = {name: number(f"product_{name}", state[f"product_{name}"], 0.0) for name in self.running}
+        for name, product in products.items():
+            if product > 1:
+                raise ValueError(f"product_{name} must be a number in [0, 1], got {shown(product)}")
+        entered = count("entered", state.get("entered", 0), 0)
+        if entered > 1:
+            raise ValueError(f"entered must be 0 or 1, got {shown(entered)}")
+        self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
+        self.state.update(arrays)
+        assignments.number += 1
+        vars(self._shared).update(
+            step_count=step_count, epochs=epochs, epoch_steps=0, stretches=stretches, products=products, entered=bool(entered)
+        )  # fmt: skip
+
+    def _scalars(self) -> dict[str, float]:
+        products = {f"product_{name}": self.products.get(name, 1.0) for name in self.running}
+        entered = {"entered": int(self.entered)} if self.enter else {}
+        return {"step_count": self.step_count, "epochs": self.epochs, **products, **entered}
+
+    def _check_slots(self, arrays: dict[str, Real]) -> None:
+        """Raise unless they are alike, and like the existing slots."""
+        like = next(iter(self.state.values() or arrays.values()), None)
+        for slot, array in arrays.items():
+            if like is not None and (array.shape, array.dtype) != ((like.size,), like.dtype):
+                expected = f"shape {(like.size,)} and {like.dtype}"
+                raise ValueError(f"state {slot} must have {expected}, got {array.shape} and {array.dtype}")
+            if array.dtype not in REALS:
+                raise ValueError(f"state {slot} must be float32 or float64, got {array.dtype}")
+            check_finite_state(slot, array)
+            if slot in self.non_negative and (array < 0).any():
+                raise ValueError(f"state {slot} must hold numbers of at least 0, got {array.min()}")
+
+    # ---- steps by hand
+
+    def step(self, theta: Real, grad: Real) -> None:
+        """Change `theta` in place by one step along the gradient `grad`.
+
+        Both are 1-D, C-contiguous, and float32 or float64 alike. The first step creates the state. A parameter that the step,
+        or a gradient that is not finite, would make infinite or NaN keeps its value, and so do its numbers in the state;
+        `DivergenceError` is then raised, and the step does not count.
+        """
+        steps, taken = self._hand_steps, 0
+        if steps is not None and steps.known_at == assignments.number:
+            taken = steps.step(theta, grad, _threads(steps.size))
+        if not taken:
+            taken = self._prepare(theta, grad).step(theta, grad, _threads(theta.size))
+        if taken == 2:
+            check_finite_gradient(grad)
+            raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
+
+    def _prepare(self, theta: Real, grad: Real) -> _kernels.HandSteps:
+        """Check the vectors and compute the next steps: only one if the coefficients have changed otherwise, or may."""
+        check_theta(theta)
+        self._check_size(theta)
+        check_gradient(theta, grad)
+        self.begin_epoch()
+        self._ensure_state(theta)
+        if self.enter and not self.entered:
+            self.begin(theta)
+        steps = self._hand_steps
+        known = (theta.size, theta.dtype, self.variant)
+        if steps is None or steps.state is not self.state or (steps.size, steps.dtype, steps.variant) != known:
+            steps = vars(self)["_hand_steps"] = self._bind_step(theta, grad)
+        ahead = steps.known_at == assignments.number and self.knows_ahead()
+        self._compute_ahead(steps, min(2 * steps.known, MAX_AHEAD) if ahead else 1)
+        return steps
+
+    def _bind_step(self, theta: Real, grad: Real) -> _kernels.HandSteps:
+        gradient = np.empty_like(theta) if self.changes_gradient else grad
+        ops = self.ops(theta, gradient, tile_table(theta.size)).all
+        return _kernels.HandSteps(
+            _program(ops), [op.arrays for op in ops], theta, gradient, shared=self._shared, variant=self.variant,
+            copies=self.changes_gradient,
+        )  # fmt: skip
+
+    def _compute_ahead(self, steps: _kernels.HandSteps, n: int) -> None:
+        """Compute the coefficients of the next `n` steps, in epochs of one step."""
+        products = self.running_products(self.hyper_values(n)) if self.running else {}
+        steps.know(self.coefficients(n), products, self._shared.stretch(1), assignments.number)
+
+    def _not_finite(self, when: str, grad: Real) -> str:
+        cause = self.vanished_eps(grad)
+        why = f", as {cause}; take a larger eps" if cause else ""
+        return f"{shown(self)}: a parameter or its state is not finite {when}{why}"
+
+    def vanished_eps(self, grad: Real) -> str:
+        """The reason why a step along the finite gradient `grad` is not finite, if eps may count as 0; otherwise empty.
+
+        If all gradients of a parameter have been 0, only eps prevents a step of 0/0. Denormal numbers count as 0, and bias
+        corrections make eps smaller, by up to the factor 1 − β₂.
+        """
+        values = self.hyper_values(1)
+        smallest = float(np.finfo(grad.dtype).tiny)
+        least = smallest / (1 - float(values["beta2"][0])) if "beta2" in values else smallest
+        if "eps" not in values or values["eps"][0] >= least or not (np.square(grad, dtype=np.float64) < smallest).any():
+            return ""
+        return f"eps = {values['eps'][0]:g} is too small for {grad.dtype}: a parameter without a gradient divides 0 by 0"
+
+    def begin(self, theta: Real) -> None:
+        """Move `theta` to the point of the first gradient. Only Nesterov moves it."""
+        self._switch(self.enter, theta, True)
+
+    def finish(self, theta: Real) -> None:
+        """Move `theta` back to the parameters after the last step. Only Nesterov moves it."""
+        self._switch(self.leave, theta, False)
+
+    def _switch(self, op: str | None, theta: Real, entered: bool) -> None:
+        if op is None or self.entered == entered:
+            return
+        check_theta(theta)
+        self._check_size(theta)
+        self._ensure_state(theta)
+        program = _program([Op("tiles", op, self.arrays(theta, theta, tile_table(theta.size)))])
+        done, _ = program.run(
+            examples=1, batch=1, coefficients=self.coefficients(1), step_offset=self.step_count, threads=_threads(theta.size)
+        )  # fmt: skip
+        if not done:
+            raise DivergenceError(f"{shown(self)}: a parameter is not finite")
+        self.entered = entered
+
+    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
+        """The ops of a step on the tiles of `table`."""
+        return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
+
+    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64], ...]:
+        """The arrays of the optimizer's ops; `table` has the tiles of `theta`."""
+        if len(self.state) < len(self.slots):
+            raise ValueError(f"{self.name}: the state has no arrays yet; call init_state first")
+        self._check_size(theta)
+        slots = [self.state[slot] for slot in self.slots]
+        return (theta, grad, *slots, table)
+
+    def _ensure_state(self, theta: Real) -> None:
+        if len(self.state) < len(self.slots):
+            self.init_state(theta.size, theta.dtype)
+
+    def _check_size(self, theta: Real) -> None:
+        for slot, array in self.state.items():
+            name = f"the optimizer's state {slot!r}"
+            check_vector(name, array)
+            check_like("theta", theta, name, array)
+            if np.may_share_memory(theta, array):
+                raise ValueError(f"{name} must have memory of its own, got memory of theta")
+
+    # ---- minimization of a function
+
+    def minimize(self, f: Any, x0: ArrayLike, steps: int, *, resume: bool = False) -> Path:
+        """Minimize `f` from `x0` by `steps` steps.
+
+        Parameters
+        ----------
+        f : object with ``value_and_gradient(x)``, or a callable that returns both
+        x0 : the starting point, 1-D; float32 is kept, everything else becomes float64
+        steps : number of steps
+        resume : continue with the existing state instead of a new one
+
+        Returns
+        -------
+        Path
+            ``theta`` (steps + 1, n), the parameters after 0, 1, … steps, and ``loss`` (steps + 1,), the loss there.
+
+        Raises
+        ------
+        DivergenceError
+            A loss, gradient or parameter was not finite. The finite part of the trajectory is its ``path``.
+
+        Notes
+        -----
+        After Ctrl-C the optimizer has the state and the counts of the steps taken so far.
+        """
+        theta, steps = start(x0), count("steps", steps, 0)
+        if not resume:
+            self.init_state(theta.size, theta.dtype)
+        evaluate = evaluator(f, theta)
+        self.begin_epoch()
+        points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
+        taken = 0
+        self.entered = False
+        self.begin(theta)
+        gradient = np.empty_like(theta)
+        bound = self._bind_step(theta, gradient)
+        self._compute_ahead(bound, steps)
+        try:
+            for taken in range(steps + 1):
+                points[taken] = self.parameters(theta)
+                losses[taken], gradient[...] = evaluate(theta)
+                if self.enter:
+                    losses[taken] = evaluate(points[taken])[0]
+                if not (np.isfinite(losses[taken]) and np.isfinite(gradient).all()):
+                    raise DivergenceError(f"{shown(self)}: loss or gradient is not finite after {taken} steps")
+                if taken == steps:
+                    break
+                outcome = bound.step(theta, gradient, _threads(theta.size))
+                if outcome == 0:
+                    raise RuntimeError("f must not take steps with the optimizer that minimizes it")
+                if outcome == 2:
+                    taken += 1
+                    raise DivergenceError(self._not_finite(f"after {taken} steps", gradient))
+        except DivergenceError as error:
+            error.path = Path(points[:taken], losses[:taken])
+            raise
+        finally:
+            with Interrupt(tolerated=0):
+                self.finish(theta)
+        return Path(points, losses)
+
+    def parameters(self, theta: Real) -> Real:
+        """The parameters, if `theta` is the point at which the algorithm takes the gradient."""
+        return self.iterate(theta) if self.entered else theta
+
+    def iterate(self, theta: Real) -> Real:
+        """The array that holds the parameters between `begin` and `finish`."""
+        return theta
+
+    def lookahead(self) -> tuple[Real, int] | None:
+        """v and the column of μ in `coefficients`, if after a step the gradient is taken at iterate + μv."""
+        return None
+
+
+def _program(ops: Sequence[Op]) -> _kernels.Program:
+    """A program of these ops, which share their tiles."""
+    bound = [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops]
+    return _kernels.tile_program(bound, dtype=ops[0].arrays[0].dtype, pieces=len(ops[0].arrays[-1]))
+
+
+def _products(first: float, factors: Array) -> Array:
+    """The cumulative products first · factors[0], first · factors[0] · factors[1], …"""
+    chain = np.empty(len(factors) + 1)
+    chain[0], chain[1:] = first, factors
+    return np.multiply.accumulate(chain, out=chain)[1:]
+
+
+def _threads(n: int) -> int:
+    """For a step by hand on n parameters: a single tile is one work item."""
+    return 1 if n <= STRETCH else _kernels.get_num_threads()
