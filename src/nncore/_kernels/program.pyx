@@ -26,6 +26,7 @@ include "c_core.pxi"
 include "op_table.pxi"
 include "python_code.pxi"
 include "locks.pxi"
+include "known_steps.pxi"
 
 # Errors that ops find in their data. The data were valid before the run; the user has modified them since.
 FAULTS = {
@@ -202,10 +203,14 @@ cdef class Program:
         cdef int64_t positions = (last_step + per_epoch - 1) // per_epoch * examples
         for name, array, needed in (("order", order, positions), ("examples_out", examples_out, positions),
                                     ("notes_out", notes_out, steps * self.program.n_notes)):
-            if array is not None and (array.size < needed or array.itemsize != 8):
-                raise ValueError(f"{name} must have at least {needed} numbers of 8 bytes, got {array.size} of {array.itemsize}")
-        if coefficients is not None and not (coefficients.shape[0] == 1 or coefficients.shape[0] >= steps):
-            raise ValueError(f"coefficients must have a row for each of {steps} steps, got {coefficients.shape[0]}")
+            if array is not None and (array.size < needed or array.itemsize != 8 or not array.flags.c_contiguous):
+                raise ValueError(f"{name} must be at least {needed} contiguous numbers of 8 bytes, got shape {array.shape} of {array.dtype} "
+                                 f"with strides {array.strides}")
+        if coefficients is not None:
+            if not (coefficients.shape[0] == 1 or coefficients.shape[0] >= steps):
+                raise ValueError(f"coefficients must have a row for each of {steps} steps, got {coefficients.shape[0]}")
+            if coefficients.dtype != np.float64 or not coefficients.flags.c_contiguous:
+                raise ValueError(f"coefficients must be contiguous float64, got {coefficients.dtype} with strides {coefficients.strides}")
         return 0
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
@@ -218,10 +223,10 @@ cdef class Program:
     def run(self, list bind=[], *, int64_t first_step=0, int64_t last_step=1, int64_t examples, int64_t batch, int64_t merge=0,
             int64_t origin=0, order=None, coefficients=None, double scale=0.0, bint keep_denormals=False, bint prepared=False,
             uint64_t step_offset=0, examples_out=None, notes_out=None, op_seconds=None, int threads=1, bint stoppable=False,
-            stop=None):
+            stop=None, KnownSteps known=None):
         """Run steps [first_step, last_step); one caller at a time. Returns (steps completed, sums over each step's batch of each
         record, last the penalty). ``bind``: (index of an op, slot, array), for this run only. ``prepared``: θ has not changed
-        since the last run, so data derived from it are reused. Denormal numbers are flushed to 0 unless ``keep_denormals``, but
+        since the last run, so data derived from it are reused. ``known``: has the coefficients of the steps, and counts them. Denormal numbers are flushed to 0 unless ``keep_denormals``, but
         not in Python ops. A ``stoppable`` run checks several times per second, before the parameters of a step change, whether
         a signal has arrived or ``stop()`` is true, and ends there."""
         self.alone.check()
@@ -235,6 +240,10 @@ cdef class Program:
         run.order = <const int64_t *>address(order, NULL, NULL, False)
         run.coefficients = <const double *>address(coefficients, NULL, NULL, False)
         run.coefficient_stride = 0 if coefficients is None else coefficients.shape[1] * (coefficients.shape[0] > 1)
+        if known is not None:
+            if known.next + last_step - first_step > known.known:
+                raise ValueError(f"{last_step - first_step} steps must be known, got {known.known - known.next}")
+            run.coefficients, run.coefficient_stride = known.coefficients(), known.rows.shape[1]
         run.merge = merge
         run.scale = scale
         run.keep_denormals, run.prepared = keep_denormals, prepared
@@ -257,6 +266,8 @@ cdef class Program:
                 (<Exclusive>exclusive).thread, (<Exclusive>exclusive).process = PyThread_get_thread_ident(), getpid()
             with nogil:
                 done = nn_execute(&self.program, &run, threads)
+            if known is not None:
+                known.count(done)
             self.steps_done, self.runs = done, self.runs + 1
         finally:
             self.alone.thread = self.exclusive.thread = 0

@@ -113,13 +113,10 @@ class GradientOptimizer(Optimizer):
         """For each of `running`, its product over all steps up to and including each of these."""
         return {name: _products(self.products.get(name, 1.0), values[name]) for name in self.running}
 
-    def advance(self, steps: int, steps_per_epoch: int = 1, products: dict[str, float] | None = None) -> None:
-        """Count `steps` steps as taken; ``products``: the running products after them, if they are known."""
+    def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
         if self.running and count("steps", steps, 0):
-            if products is None:
-                after = self.running_products(self.hyper_values(steps, steps_per_epoch))
-                products = {name: float(product[steps - 1]) for name, product in after.items()}
-            vars(self._shared)["products"] = products
+            products = self.running_products(self.hyper_values(steps, steps_per_epoch))
+            vars(self._shared)["products"] = {name: float(product[steps - 1]) for name, product in products.items()}
         super().advance(steps, steps_per_epoch)
 
     # ---- state

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
 from nncore._utils.fields import Count, Fixed, Flag, Sealed, assignments
@@ -55,14 +56,7 @@ class SharedState(Sealed, OwnsArrays):
 
     def advance(self, steps: int, steps_per_epoch: int) -> None:
         """Count `steps` steps as taken."""
-        if steps and (stretch := self.stretch(steps_per_epoch)):
-            while self.stretches and self.stretches[-1][0] >= stretch[0]:
-                self.stretches.pop()
-            self.stretches.append(stretch)
-        whole, rest = divmod(self.epoch_steps + steps, steps_per_epoch)
-        vars(self).update(
-            step_count=self.step_count + steps, epochs=self.epochs + whole, epoch_steps=rest, steps_per_epoch=steps_per_epoch
-        )  # fmt: skip
+        _kernels.advance_counts(vars(self), steps, steps_per_epoch, self.stretch(steps_per_epoch) if steps else None)
 
 
 def of_shared(name: str, doc: str) -> Any:
