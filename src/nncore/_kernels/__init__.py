@@ -61,7 +61,7 @@ def op_names() -> tuple[str, ...]:
 
 def tile_program(
     ops: Sequence[tuple[str, Sequence[Any], Sequence[int], Sequence[float]]], *, dtype: Any, pieces: int
-) -> Program:  # fmt: skip
+) -> Program:
     """A program of ops (name, arrays, sizes, constants) that process each tile in order."""
     bound = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces) for name, arrays, sizes, constants in ops]
     return Program(op_table(), dtype, [("tiles", pieces, None, False, bound)])

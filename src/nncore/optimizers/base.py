@@ -80,7 +80,7 @@ class Optimizer(Configured, OwnsArrays):
 
     @property
     def variant(self) -> Any:
-        """What the compiled ops depend on besides the arrays: programs are compiled again when it changes."""
+        """A key of the compiled ops, apart from the arrays: programs are compiled again when it changes."""
         return self.name
 
     @property
@@ -101,7 +101,7 @@ class Optimizer(Configured, OwnsArrays):
         if seeding := [name for name in assigned if name in self.seeds]:
             if self.step_count:
                 raise ValueError(
-                    f"{seeding[0]} is fixed once a step was taken, as it sets only what the state of {self.title} is before, "
+                    f"{seeding[0]} is fixed once a step was taken, as it only sets the initial state of {self.title}, "
                     f"got {shown(assigned[seeding[0]])}: make a new {self.title}"
                 )
             self.fill_state()

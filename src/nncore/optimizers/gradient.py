@@ -23,12 +23,11 @@ from nncore.optimizers.tiles import (
     Real,
     State,
     check_finite_gradient,
-    check_finite_state,
+    check_fits,
     check_gradient,
-    check_like,
     check_names,
+    check_state_array,
     check_theta,
-    check_vector,
     real_dtype,
     tile_table,
 )
@@ -105,7 +104,7 @@ class GradientOptimizer(Optimizer):
     # ---- coefficients
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        """What the kernel needs in the next `steps` steps: (steps, k), in the kernel's order."""
+        """The numbers of the kernel for the next `steps` steps: (steps, k), in the kernel's order."""
         values = self.hyper_values(steps, steps_per_epoch)
         return np.column_stack([values[name] for name in self.hyperparameters])
 
@@ -174,14 +173,11 @@ class GradientOptimizer(Optimizer):
 
     def _check_slots(self, arrays: dict[str, Real]) -> None:
         """Raise unless they are alike, and like the existing slots."""
-        like = next(iter(self.state.values() or arrays.values()), None)
         for slot, array in arrays.items():
-            if like is not None and (array.shape, array.dtype) != ((like.size,), like.dtype):
-                expected = f"shape {(like.size,)} and {like.dtype}"
-                raise ValueError(f"state {slot} must have {expected}, got {array.shape} and {array.dtype}")
-            if array.dtype not in REALS:
-                raise ValueError(f"state {slot} must be float32 or float64, got {array.dtype}")
-            check_finite_state(slot, array)
+            like = next(iter((self.state or arrays).values()))
+            if like.dtype not in REALS:
+                raise ValueError(f"state {slot} must be float32 or float64, got {like.dtype}")
+            check_state_array(slot, array, (like.size,), like.dtype)
             if slot in self.non_negative and (array < 0).any():
                 raise ValueError(f"state {slot} must hold numbers of at least 0, got {array.min()}")
 
@@ -206,7 +202,7 @@ class GradientOptimizer(Optimizer):
     def _prepare(self, theta: Real, grad: Real) -> _kernels.HandSteps:
         """Check the vectors and compute the next steps: only one if the coefficients have changed otherwise, or may."""
         check_theta(theta)
-        self._check_size(theta)
+        check_fits(theta, self.state)
         check_gradient(theta, grad)
         self.begin_epoch()
         self._ensure_state(theta)
@@ -263,7 +259,7 @@ class GradientOptimizer(Optimizer):
         if op is None or self.entered == entered:
             return
         check_theta(theta)
-        self._check_size(theta)
+        check_fits(theta, self.state)
         self._ensure_state(theta)
         program = _program([Op("tiles", op, self.arrays(theta, theta, tile_table(theta.size)))])
         done, _ = program.run(
@@ -281,21 +277,13 @@ class GradientOptimizer(Optimizer):
         """The arrays of the optimizer's ops; `table` has the tiles of `theta`."""
         if len(self.state) < len(self.slots):
             raise ValueError(f"{self.name}: the state has no arrays yet; call init_state first")
-        self._check_size(theta)
+        check_fits(theta, self.state)
         slots = [self.state[slot] for slot in self.slots]
         return (theta, grad, *slots, table)
 
     def _ensure_state(self, theta: Real) -> None:
         if len(self.state) < len(self.slots):
             self.init_state(theta.size, theta.dtype)
-
-    def _check_size(self, theta: Real) -> None:
-        for slot, array in self.state.items():
-            name = f"the optimizer's state {slot!r}"
-            check_vector(name, array)
-            check_like("theta", theta, name, array)
-            if np.may_share_memory(theta, array):
-                raise ValueError(f"{name} must have memory of its own, got memory of theta")
 
     # ---- minimization of a function
 

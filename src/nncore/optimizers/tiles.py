@@ -100,6 +100,16 @@ def check_gradient(theta: Real, grad: Real) -> None:
         raise ValueError("grad must have memory of its own, got memory of theta")
 
 
+def check_fits(theta: Real, state: State) -> None:
+    """Raise unless `theta` has the size and dtype of the arrays of `state`, and shares no memory with them."""
+    for slot, array in state.items():
+        name = f"the optimizer's state {slot!r}"
+        check_vector(name, array)
+        check_like("theta", theta, name, array)
+        if np.may_share_memory(theta, array):
+            raise ValueError(f"{name} must have memory of its own, got memory of theta")
+
+
 def check_finite_gradient(grad: Real) -> None:
     """Raise unless all values are finite."""
     bad = np.flatnonzero(~np.isfinite(grad))
@@ -108,14 +118,16 @@ def check_finite_gradient(grad: Real) -> None:
         raise DivergenceError(f"grad: {bad.size} of {grad.size} values are not finite, {first}")
 
 
-def check_names(kernel: str, state: Mapping[str, Any], expected: set[str]) -> None:
+def check_names(optimizer: str, state: Mapping[str, Any], expected: set[str]) -> None:
     """Raise unless a state has exactly these names."""
     if set(state) != expected:
         missing, unexpected = sorted(expected - set(state)), sorted(map(str, set(state) - expected))
-        raise ValueError(f"state of {kernel}: missing {missing}, unexpected {unexpected}")
+        raise ValueError(f"state of {optimizer}: missing {missing}, unexpected {unexpected}")
 
 
-def check_finite_state(name: str, array: NDArray[Any]) -> None:
-    """Raise if an array of a state has values that are NaN or infinite."""
+def check_state_array(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise unless an array of a state has this shape and dtype, and finite values."""
+    if (array.shape, array.dtype) != (shape, dtype):
+        raise ValueError(f"state {name} must have shape {shape} and {dtype}, got {array.shape} and {array.dtype}")
     if not np.isfinite(array).all():
         raise ValueError(f"state {name} must hold finite numbers, got {array[~np.isfinite(array)].flat[0]}")

@@ -133,7 +133,7 @@ class Wrapper(GradientOptimizer):
         return np.column_stack((self.optimizer.coefficients(steps, steps_per_epoch), own))
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
-        """What the op of this wrapper needs in the next `steps` steps: (steps,)."""
+        """The number of this wrapper's op for each of the next `steps` steps: (steps,)."""
         raise NotImplementedError
 
     def initial_value(self, slot: str) -> float:

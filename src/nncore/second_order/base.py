@@ -18,7 +18,7 @@ from nncore.errors import DivergenceError
 from nncore.history import SECOND_ORDER, History
 from nncore.optimizers import Optimizer
 from nncore.optimizers.path import Path, start
-from nncore.optimizers.tiles import Real, State, check_finite_state, check_names, check_theta, real_dtype
+from nncore.optimizers.tiles import Real, State, check_names, check_state_array, check_theta, real_dtype
 from nncore.schedules import step_or_epoch
 from nncore.second_order.objective import Array, Evaluated, Point
 
@@ -119,7 +119,8 @@ class FullBatchOptimizer(Optimizer):
         A gradient alone is not sufficient: `f` has ``value_and_gradient(theta)`` and any other methods the algorithm needs.
         """
         check_theta(theta)
-        self._check_size(theta)
+        if self._n not in (None, theta.size):
+            raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
         if isinstance(f, np.ndarray):
             raise TypeError(f"f must be an object with value_and_gradient, as {type(self).__name__} needs, got an array")
         if self._n is None:
@@ -198,10 +199,6 @@ class FullBatchOptimizer(Optimizer):
     def _n(self) -> int | None:
         return int(self.numbers["parameters"]) if self.numbers else None
 
-    def _check_size(self, theta: Real) -> None:
-        if self._n not in (None, theta.size):
-            raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
-
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         """Reset the state for `n` parameters."""
         n = count("n", n)
@@ -235,10 +232,7 @@ class FullBatchOptimizer(Optimizer):
                 raise ValueError(f"state {name} must have a last axis of {n} numbers, got shape {array.shape}")
         blank = self.state or self.initial_state(n)
         for name, array in arrays.items():
-            if (array.shape, array.dtype) != (blank[name].shape, blank[name].dtype):
-                expected = f"shape {blank[name].shape} and {blank[name].dtype}"
-                raise ValueError(f"state {name} must have {expected}, got {array.shape} and {array.dtype}")
-            check_finite_state(name, array)
+            check_state_array(name, array, blank[name].shape, blank[name].dtype)
         step_count = step_or_epoch("step_count", state["step_count"])
         numbers = {name: number(name, state[name]) for name in self.initial_numbers()}
         self.check_state(step_count, numbers, arrays)
