@@ -97,13 +97,13 @@ def test_the_same_bits_as_from_trainers_made_anew(name: str, change: Callable[[n
 
 def test_coming_steps_are_computed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
-    values = ComingSteps._values
+    compute = ComingSteps._compute
 
-    def counting(self: ComingSteps, steps: int, steps_per_epoch: int) -> Any:
+    def counting(self: ComingSteps, steps: int, steps_per_epoch: int) -> None:
         computed.append(steps)
-        return values(self, steps, steps_per_epoch)
+        compute(self, steps, steps_per_epoch)
 
-    monkeypatch.setattr(ComingSteps, "_values", counting)
+    monkeypatch.setattr(ComingSteps, "_compute", counting)
     trainer = trainer_with(nn.Adam())
     for _ in range(200):
         trainer.partial_fit(X, Y)

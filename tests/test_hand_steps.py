@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -205,3 +206,54 @@ def test_state_arrays_are_refused_as_parameters() -> None:
         optimizer.step(theta, grad)
     with pytest.raises(ValueError, match="must have memory of its own"):
         optimizer.step(optimizer.state["m"], np.ones(N))
+
+
+class Subclass(np.ndarray[Any, Any]):
+    pass
+
+
+@pytest.mark.parametrize("which", ["theta", "grad"])
+def test_subclasses_of_arrays_are_stepped_on(which: str) -> None:
+    vectors = {"theta": np.zeros(N), "grad": np.ones(N)}
+    vectors[which] = vectors[which].view(Subclass)
+    optimizer = nn.SGD(lr=0.5)
+    for _ in range(4):
+        optimizer.step(**vectors)
+    assert optimizer.step_count == 4
+    assert vectors["theta"].tolist() == [-2.0] * N
+
+
+def test_masked_arrays_are_refused() -> None:
+    with pytest.raises(TypeError, match="theta must be a NumPy array, got MaskedArray"):
+        nn.SGD().step(np.ma.masked_equal(np.ones(N), 0), np.ones(N))
+
+
+def test_no_step_of_two_threads_is_lost() -> None:
+    optimizer, refused = nn.SGD(lr=1.0), [0, 0]
+    thetas = np.zeros((2, 1 << 18))
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            try:
+                optimizer.step(thetas[number], np.ones(1 << 18))
+            except RuntimeError as error:
+                assert "another thread is taking a step" in str(error)
+                refused[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    taken = [50 - each for each in refused]
+    assert thetas[:, 0].tolist() == [-float(each) for each in taken]
+    assert optimizer.step_count == sum(taken)
+
+
+def test_a_schedule_that_ends_badly_raises_when_it_does() -> None:
+    optimizer, theta = nn.SGD(lr=nn.schedules.Polynomial(0.1, steps=10, final=-0.05)), np.zeros(N)
+    for _ in range(7):
+        optimizer.step(theta, np.ones(N))
+    with pytest.raises(ValueError, match="lr must be a finite number of at least 0"):
+        optimizer.step(theta, np.ones(N))  # 0.1 − 0.015 t is negative from there on
+    assert optimizer.step_count == 7

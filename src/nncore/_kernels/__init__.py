@@ -12,12 +12,12 @@ import numpy as np
 
 from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, one_thread
-from nncore._kernels.program import MOST_LANES, MOST_PANEL, Exclusive, HandSteps, Program, PythonOp, all_finite, shuffled_orders
+from nncore._kernels.program import MOST_LANES, MOST_PANEL, Exclusive, HandSteps, KnownSteps, Program, PythonOp, advance_counts, all_finite, shuffled_orders
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
-    "Exclusive", "HandSteps", "Lock", "Program", "PythonOp", "all_finite", "available_isas", "gemm_name",
+    "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "advance_counts", "all_finite", "available_isas", "gemm_name",
     "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size", "set_num_threads",
     "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip

@@ -16,33 +16,27 @@ cdef enum:
     MAX_POSITIONS = 8    # of θ, or of the gradient, in the ops of a step
 
 
-cdef class HandSteps:
+cdef class HandSteps(KnownSteps):
     """Steps of an optimizer on vectors θ and g of the caller: one per call, bound once.
 
     program: one stage over the tiles of θ; arrays: those of its ops, in which ``theta`` and ``gradient`` stand for the vectors of
-    a call. shared: has the optimizer's ``state`` and its counts; a step is counted in C, where no Python signal handler runs.
-    variant: what the ops depend on besides the arrays. copies: an op changes the gradient, so that ``gradient`` is a copy of it.
-    known_at: the number of assignments at which the steps were computed that are known.
+    a call. state: the optimizer's arrays. variant: what the ops depend on besides the arrays. copies: an op changes the gradient,
+    so that ``gradient`` is a copy of it.
     """
 
     cdef Program program
     cdef void **thetas[MAX_POSITIONS]
     cdef void **gradients[MAX_POSITIONS]
     cdef int n_thetas, n_gradients
-    cdef dict counts
     cdef object copy
     cdef char kind
-    cdef bint busy
-    cdef object rows, stretch    # of the steps that are known
-    cdef dict products
-    cdef int64_t first, next
+    cdef int64_t busy    # in this process, counted by its forks; 0: not
     cdef readonly object dtype, state, variant
-    cdef readonly int64_t size, known, known_at
+    cdef readonly int64_t size
 
-    def __cinit__(self, Program program, list arrays, theta, gradient, *, shared, variant, bint copies=False):
+    def __cinit__(self, dict counts, Program program, list arrays, theta, gradient, *, variant, bint copies=False):
         self.program, self.size, self.dtype, self.kind = program, theta.size, theta.dtype, ord(theta.dtype.char)
-        self.state, self.counts, self.variant = shared.state, vars(shared), variant
-        self.copy, self.known_at = gradient if copies else None, -1
+        self.state, self.variant, self.copy = counts["state"], variant, gradient if copies else None
         for number, operands in enumerate(arrays):
             for slot, array in enumerate(operands):
                 if array is not theta and array is not gradient:
@@ -56,20 +50,12 @@ cdef class HandSteps:
                     self.gradients[self.n_gradients] = program.position(number, slot)
                     self.n_gradients += 1
 
-    def know(self, rows, dict products, stretch, int64_t known_at):
-        """The next steps: their coefficients (steps, k), the optimizer's running products after each, and the run of epochs of one
-        step each that begins with them, None if one continues."""
-        self.first, self.rows, self.products, self.stretch = self.counts["step_count"], rows, products, stretch
-        self.next, self.known, self.known_at = 0, rows.shape[0], known_at
-
     cdef bint fits(self, theta, grad, void **data) except -1:
         """Are they vectors such as the state's, in memory of their own? Their addresses in ``data``."""
         cdef Py_buffer view
         cdef int64_t bytes_ = self.size * (4 if self.kind == b'f' else 8)
-        cdef bint good = type(theta) is np.ndarray and type(grad) is np.ndarray
+        cdef bint good
         cdef int i
-        if not good:
-            return False
         for i in range(2):
             try:
                 PyObject_GetBuffer(grad if i else theta, &view, PyBUF_RECORDS_RO if i else PyBUF_RECORDS)
@@ -93,9 +79,9 @@ cdef class HandSteps:
         cdef int64_t done
         cdef int failure = 0, i
         cdef double sums = 0
-        if self.busy or self.next >= self.known or self.counts["step_count"] != self.first + self.next:
-            return 0
-        if not self.fits(theta, grad, data):
+        if self.busy == forks:
+            raise RuntimeError("another thread is taking a step with this optimizer: give each thread an optimizer of its own")
+        if self.next >= self.known or self.counts["step_count"] != self.first + self.next or not self.fits(theta, grad, data):
             return 0
         if self.copy is not None:
             self.copy[...] = grad
@@ -106,28 +92,13 @@ cdef class HandSteps:
             self.gradients[i][0] = data[1]
         memset(&run, 0, sizeof(run))
         run.last_step = run.examples = run.batch = 1
-        run.coefficients = <const double *>address(self.rows, NULL, NULL, False) + self.next * <int64_t>self.rows.shape[1]
+        run.coefficients = self.coefficients()
         run.step_offset = <uint64_t>(self.first + self.next)
         run.sums, run.failure = &sums, &failure
-        self.busy = True
+        self.busy = forks
         with nogil:
             done = nn_execute(&self.program.program, &run, threads)
         if done:
-            self.count()
-        self.busy = False
+            self.count(1)
+        self.busy = 0
         return 1 if done else 2
-
-    cdef int count(self) except -1:
-        """A step has been taken: by hand each is an epoch."""
-        cdef dict counts = self.counts
-        if self.stretch is not None:
-            stretches = counts["stretches"]
-            while stretches and stretches[len(stretches) - 1][0] >= self.stretch[0]:
-                stretches.pop()
-            stretches.append(self.stretch)
-            self.stretch = None
-        counts["step_count"], counts["epochs"], counts["steps_per_epoch"] = counts["step_count"] + 1, counts["epochs"] + 1, 1
-        if self.products:
-            counts["products"] = {name: float(values[self.next]) for name, values in self.products.items()}
-        self.next += 1
-        return 0

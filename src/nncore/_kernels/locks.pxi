@@ -26,6 +26,15 @@ cdef class Exclusive:
 waiting = {}    # the lock that a thread waits for, by the thread's number
 LOOK = 0.25    # seconds after which a waiting thread checks for a deadlock
 
+cdef int64_t forks = 1    # the number of this process among those that descend from the first one by forks
+
+
+def after_fork():
+    """In a forked child: its only thread waits for nothing, and nothing is under way."""
+    global forks
+    forks += 1
+    waiting.clear()
+
 
 class WatchedLock(RLock):
     """A reentrant lock; in a deadlock, one of the threads gets an error.
@@ -33,13 +42,23 @@ class WatchedLock(RLock):
     It is compiled, so that no Python signal handler runs between acquiring the lock and entering the block that releases it.
     """
 
-    holder = 0
+    holder = 0    # the thread that acquired it last
 
     def __enter__(self):
-        if not self.acquire(False):
+        if not RLock.acquire(self, False):
             self.wait()
         self.holder = get_ident()
         return True
+
+    def acquire(self, blocking=True, timeout=-1):
+        if not RLock.acquire(self, blocking, timeout):
+            return False
+        self.holder = get_ident()
+        return True
+
+    def _acquire_restore(self, state):    # of threading.Condition
+        RLock._acquire_restore(self, state)
+        self.holder = get_ident()
 
     def wait(self):
         """Acquire the lock, waiting without limit. A cycle counts as a deadlock if it is seen twice: a holder is registered a
@@ -47,7 +66,7 @@ class WatchedLock(RLock):
         me, circles = get_ident(), 0
         waiting[me] = self
         try:
-            while not self.acquire(True, LOOK):
+            while not RLock.acquire(self, True, LOOK):
                 circles = circles + 1 if self.closes_circle(me) else 0
                 if circles == 2:
                     raise RuntimeError(

@@ -64,7 +64,6 @@ cdef class Program:
     cdef object tile_gradients
     cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
-    cdef readonly int64_t steps_done, runs
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
                   records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None):
@@ -268,7 +267,6 @@ cdef class Program:
                 done = nn_execute(&self.program, &run, threads)
             if known is not None:
                 known.count(done)
-            self.steps_done, self.runs = done, self.runs + 1
         finally:
             self.alone.thread = self.exclusive.thread = 0
             self.release(bind)

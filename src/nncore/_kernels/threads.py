@@ -107,7 +107,7 @@ _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 def _after_fork() -> None:
     global _forked, _asked
     _forked, _asked = True, 1
-    program.waiting.clear()
+    program.after_fork()
     for lock in list(_locks):
         lock.renew()
 

@@ -195,6 +195,8 @@ class GradientOptimizer(Optimizer):
             taken = steps.step(theta, grad, _threads(steps.size))
         if not taken:
             taken = self._prepare(theta, grad).step(theta, grad, _threads(theta.size))
+        if not taken:
+            raise ValueError("theta and grad must be vectors in memory of their own, for one thread at a time")
         if taken == 2:
             check_finite_gradient(grad)
             raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
@@ -212,15 +214,18 @@ class GradientOptimizer(Optimizer):
         known = (theta.size, theta.dtype, self.variant)
         if steps is None or steps.state is not self.state or (steps.size, steps.dtype, steps.variant) != known:
             steps = vars(self)["_hand_steps"] = self._bind_step(theta, grad)
-        ahead = steps.known_at == assignments.number and self.knows_ahead()
-        self._compute_ahead(steps, min(2 * steps.known, MAX_AHEAD) if ahead else 1)
+        ahead = min(2 * steps.known, MAX_AHEAD) if steps.known_at == assignments.number and self.knows_ahead() else 1
+        try:
+            self._compute_ahead(steps, ahead)
+        except ValueError:  # of a schedule, at what may be a step that will never be taken
+            self._compute_ahead(steps, 1)
         return steps
 
     def _bind_step(self, theta: Real, grad: Real) -> _kernels.HandSteps:
         gradient = np.empty_like(theta) if self.changes_gradient else grad
         ops = self.ops(theta, gradient, tile_table(theta.size)).all
         return _kernels.HandSteps(
-            _program(ops), [op.arrays for op in ops], theta, gradient, shared=self._shared, variant=self.variant,
+            vars(self._shared), _program(ops), [op.arrays for op in ops], theta, gradient, variant=self.variant,
             copies=self.changes_gradient,
         )  # fmt: skip
 

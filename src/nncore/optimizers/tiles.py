@@ -71,7 +71,7 @@ def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def check_vector(name: str, array: Any) -> None:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
     real_dtype(name, array.dtype)
     if array.ndim != 1 or array.size == 0:

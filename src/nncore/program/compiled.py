@@ -75,8 +75,3 @@ class Compiled:
         with self._lock, _kernels.one_thread():
             threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
             return self.program.run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
-
-    @property
-    def steps_done(self) -> int:
-        """The number of steps that the last run completed."""
-        return int(self.program.steps_done)

@@ -175,28 +175,20 @@ class TrainingLoop:
     ) -> Portion:  # fmt: skip
         """Run ``count`` steps; of those that were completed the sums, what the clip noted, and the hyper-parameters."""
         optimizer, coming = self.trainer.spec.gradient_optimizer, self.program.coming
-        values = coming.take(count, self.per_epoch)
-        offset = optimizer.step_count - first
+        hyper = coming.take(count, self.per_epoch)
         norms = np.empty((count, 3 * self.clips))
-        program, start = self.program.compiled.program, time.perf_counter()
-        runs = program.runs
+        start = time.perf_counter()
         with self.trainer.model.lock:
-            try:
-                done, sums = self.program.run(
-                    self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
-                    order=order, coefficients=values.coefficients, prepared=first > 0 and not optimizer.enter,
-                    step_offset=offset, threads=threads, examples_out=losses, notes_out=norms if norms.size else None,
-                    op_seconds=op_seconds, stop=interrupt.pressed_twice if interrupt else None,
-                )  # fmt: skip
-            except BaseException:  # from Python code in the network: the steps before it count, if the run began
-                if program.runs > runs:
-                    coming.advance(program.steps_done, self.per_epoch)
-                raise
-            coming.advance(done, self.per_epoch)
+            done, sums = self.program.run(
+                self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
+                known=coming.known, prepared=first > 0 and not optimizer.enter, step_offset=optimizer.step_count - first,
+                threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
+                stop=interrupt.pressed_twice if interrupt else None,
+            )  # fmt: skip
         self.program.tuner.record(threads, done, time.perf_counter() - start)
         if done < count and not (interrupt and interrupt.pressed_twice()):
             self.failure = self._diverged(first + done, sums[done])
-        return Portion(sums[:done], norms[:done], values.hyper[:done])
+        return Portion(sums[:done], norms[:done], hyper[:done])
 
     def close(self) -> None:
         """At the end of ``fit``: nothing to do."""
