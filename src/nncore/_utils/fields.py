@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "number", "with_defaults",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "function", "number",
+    "with_defaults",
 ]  # fmt: skip
 
 G = TypeVar("G")  # what is given
@@ -360,6 +361,13 @@ def flag(name: str, value: Any) -> bool:
     return Flag(argument=name).check(value)
 
 
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """`value`, if it is callable."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
+    return value
+
+
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """`value`, if it is one of `choices`."""
     return Choice(*choices, argument=name).check(value)
@@ -402,9 +410,7 @@ def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[
 def _misfit(error: TypeError) -> str:
     """Python's message for arguments that are missing or given twice, without the name of a base class."""
     name, _, problem = str(error).partition(".__init__() ")
-    if (
-        error.__traceback__ is not None and error.__traceback__.tb_next is not None
-    ):  # of another constructor, called by this one
+    if error.__traceback__ is not None and error.__traceback__.tb_next is not None:  # raised by an inner constructor
         return ""
     return problem if name.isidentifier() and problem.startswith(("missing ", "got multiple ")) else ""
 
