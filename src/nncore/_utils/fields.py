@@ -28,8 +28,8 @@ __all__ = [
     "with_defaults",
 ]  # fmt: skip
 
-G = TypeVar("G")  # what is given
-T = TypeVar("T")  # what is kept
+G = TypeVar("G")  # type of the value given
+T = TypeVar("T")  # type of the value stored
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
@@ -37,7 +37,7 @@ MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
 class Assignments:
-    """How many assignments there have been to fields of objects in use: what was computed before may hold no longer."""
+    """Number of assignments to fields of existing objects; values computed from fields before one may be out of date."""
 
     number = 0
 
@@ -418,8 +418,8 @@ def _misfit(error: TypeError) -> str:
 class Sealed:
     """Base of classes that explain unknown arguments, and whose objects, once made, take no new public attributes.
 
-    So a name that was mistyped is an error, for type checkers too. A subclass may set what it likes in ``__init__``; later what
-    the instance holds already, what the class annotates or has a field or a property for, and what begins with an underscore.
+    So a name that was mistyped is an error, for type checkers too. A subclass may set any attribute in ``__init__``; later only
+    existing attributes, annotated ones, fields, properties and names that start with an underscore.
 
     >>> class Step(Sealed):
     ...     lr = Number(0)
@@ -448,7 +448,7 @@ class Sealed:
         pass
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        """Raise if fields do not fit each other: at the end of the constructor and, with what was assigned, later."""
+        """Raise if fields are inconsistent: after the constructor, and after an assignment, with the fields ``assigned``."""
 
     def _complete(self) -> None:
         """After the outermost constructor."""
@@ -534,7 +534,7 @@ class Configured(Sealed):
         config: dict[str, Any] = plain(self._arguments())
         for name, value in config.items():
             if callable(value):
-                raise TypeError(f"{name} must be something that a file can hold, got {shown(value)}")
+                raise TypeError(f"{name} must have a JSON form to be stored, got {shown(value)}")
         return config
 
     def entry(self) -> dict[str, Any]:
@@ -542,7 +542,7 @@ class Configured(Sealed):
         return {"class": type(self).__name__, **self.config()}
 
     def _takes_no_more_here(self) -> bool:
-        """As `_takes_no_more`, but an object of a class that a user wrote may keep what it likes."""
+        """As `_takes_no_more`, but objects of user-defined classes may have any attribute."""
         return "_made" in self.__dict__ and type(self).__module__.startswith("nncore.")
 
     def __repr__(self) -> str:
@@ -550,9 +550,9 @@ class Configured(Sealed):
 
 
 class Value(Configured):
-    """A configured object that is nothing but its arguments, so that equal arguments make equal objects.
+    """A configured object without further state: objects with equal arguments are equal.
 
-    What holds more, as layers, optimizers, callbacks and scalers do, is equal to itself alone.
+    Objects with state (layers, optimizers, callbacks, scalers) are equal only to themselves.
     """
 
     _takes_no_more = Configured._takes_no_more_here
@@ -564,7 +564,7 @@ class Value(Configured):
 
 
 def plain(value: Any) -> Any:
-    """Lists, mappings and numbers for what has a JSON form; the rest as it is."""
+    """The value as lists, mappings and numbers if it has a JSON form; otherwise unchanged."""
     if hasattr(value, "entry"):
         return value.entry()
     if isinstance(value, (tuple, list)):

@@ -59,7 +59,7 @@ class Callback(Configured):
         """Before each epoch; the first is 1."""
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        """After each epoch, validation included. `row` is the epoch's row of the history, and so is what is added to it."""
+        """After each epoch, validation included; `row` is its row of the history, and values may be added to it."""
 
     def on_train_end(self, trainer: Any) -> None:
         """After the last epoch, also when training was stopped or diverged."""

@@ -20,7 +20,7 @@ SCALES = 12  # number of distances at which a kink is looked for, each 8 times t
 def armijo(f: Evaluated, point: Point, direction: Array, step: float = 1.0) -> tuple[Point, float] | None:
     """The first of the steps t = step, step/2, step/4, … with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
 
-    None if there is none: at the limit of precision, or if p is not a descent direction.
+    None if no step exists: at the limit of precision, or if p is not a descent direction.
     """
     slope = float(point.gradient @ direction)
     for _ in range(HALVINGS):
