@@ -206,7 +206,7 @@ def test_portions_in_which_a_column_is_empty(kind: str) -> None:
     gaps[0][:, 1] = np.nan
     gaps[1][:, 0] = np.nan
     scaler = SCALERS[kind](nan="ignore").partial_fit(FRAMES["pandas"](gaps[0], ["a", "b"]))
-    words = "a row without NaN, got nothing but NaN$" if kind == "Decorrelate" else "a value .* NaN in column 'b'$"
+    words = "a row without NaN, got only NaN$" if kind == "Decorrelate" else "a value .* NaN in column 'b'$"
     net = nn.Sequential([nn.Dense(1)], input_shape=2)
     for call in (
         lambda: scaler.transform(ROWS),
@@ -228,7 +228,7 @@ def test_portions_in_which_a_column_is_empty(kind: str) -> None:
 @each
 def test_an_empty_column_without_a_name(kind: str) -> None:
     scaler = SCALERS[kind](nan="ignore").fit(ROWS)
-    words = "a row without NaN, got nothing but NaN" if kind == "Decorrelate" else "a value .* in column 1"
+    words = "a row without NaN, got only NaN" if kind == "Decorrelate" else "a value .* in column 1"
     with pytest.raises(ValueError, match=f"^X of fit must have {words}$"):
         scaler.fit([[1.0, np.nan], [2.0, np.nan]])
     assert np.array_equal(scaler.n_samples_seen_, [30, 30])  # nothing has changed

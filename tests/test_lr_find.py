@@ -164,8 +164,8 @@ def test_plot(data: tuple[Array, Array], tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "start": ({"start": 0.0}, "start"), "order": ({"start": 1.0, "end": 0.1}, "end must be a finite number above 1"),
-    "infinite": ({"end": np.inf}, "end"), "steps": ({"steps": 1}, "steps must be an integer of"),
-    "no steps": ({"steps": 0}, "steps"),
+    "infinite": ({"end": np.inf}, "end"), "steps": ({"steps": 1}, "steps must be an integer of at least 2"),
+    "no steps": ({"steps": 0}, "steps must be an integer of at least 2"),
     "batch": ({"batch_size": 0}, "batch_size"), "smoothing": ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\)"),
     "divergence": ({"divergence": 1.0}, "divergence"), "X": ({"X": np.ones((3, 2))}, "X"),
 }  # fmt: skip

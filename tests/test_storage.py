@@ -317,7 +317,7 @@ def test_a_callback_that_cannot_continue(tmp_path: Path) -> None:
         assert trainer.epochs_done == len(trainer.history)
     early = nn.EarlyStopping("running_loss")
     early.load_state_dict({"wait": 0, "best": 1.0, "best_epoch": 0, "best_parameters": np.zeros(3), "best_state": np.zeros(0)})
-    with pytest.raises(ValueError, match=r"best parameters of another model, which must have shape \(51,\).*got \(3,\)"):
+    with pytest.raises(ValueError, match=r"best parameters of EarlyStopping must have shape \(51,\).*got \(3,\)"):
         fit(make_trainer("adam"), 1, callbacks=[early])
 
 

@@ -203,8 +203,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "class outside": ({"class_weight": {0: 1, 3: 2}}, "class_weight must have labels from 0 to 2 as its keys, got 3"),
     "class below": ({"class_weight": {-1: 1}}, "class_weight must have labels from 0 to 2.*got -1"),
     "class by name": ({"class_weight": {"cat": 1}}, "class_weight must have labels.*'cat'"),
-    "class weight": ({"class_weight": {1: -1}}, "class_weight must have finite numbers.*got -1 for 1"),
-    "class weight nan": ({"class_weight": {1: float("nan")}}, "class_weight must have finite numbers.*nan"),
+    "class weight": ({"class_weight": {1: -1}}, r"class_weight\[1\] must be a finite number of at least 0, got -1"),
+    "class weight nan": (
+        {"class_weight": {1: float("nan")}},
+        r"class_weight\[1\] must be a finite number of at least 0, got nan",
+    ),
     "class zeros": ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight must leave.*positive"),
     "class list": ({"class_weight": [1, 2, 3]}, r"class_weight must be a mapping.*\[1, 2, 3\]"),
     "class word": ({"class_weight": "balance"}, "class_weight must be a mapping.*'balance'"),

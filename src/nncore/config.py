@@ -1,4 +1,4 @@
-"""What this installation can do."""
+"""Capabilities of this installation."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class DivergenceError(ArithmeticError):
     Attributes
     ----------
     path : object or None
-        What was recorded before, where something was.
+        What was recorded before the error, if anything.
     """
 
     path: Any = None

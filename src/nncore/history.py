@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.fields import choice
 from nncore._utils.figures import finish, new_figure
 from nncore._utils.hints import hint
 from nncore._utils.tables import html_table
@@ -40,9 +41,7 @@ def larger_is_better(column: str, mode: str) -> bool:
     >>> larger_is_better("val_accuracy", "auto"), larger_is_better("running_loss", "auto"), larger_is_better("steps", "max")
     (True, False, True)
     """
-    if mode not in ("auto", "min", "max"):
-        raise ValueError(f"mode must be 'auto', 'min' or 'max', got {shown(mode)}")
-    if mode != "auto":
+    if choice("mode", mode, ("auto", "min", "max")) != "auto":
         return mode == "max"
     name = column.removeprefix("val_").removeprefix("running_")
     if name in _LARGER_IS_BETTER or name in _SMALLER_IS_BETTER:

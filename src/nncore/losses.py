@@ -18,7 +18,7 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import for_kernels, read_only, returned
 from nncore._utils.checks import as_numbers, convert, not_finite
-from nncore._utils.fields import Converted, Number, Value
+from nncore._utils.fields import Converted, Number, Value, function
 from nncore._utils.hints import hint
 from nncore._utils.registry import classes
 from nncore.program.ops import Op, Signal
@@ -346,12 +346,6 @@ class SoftmaxCrossEntropy(_Distribution):
 FUNCTIONS = (types.FunctionType, types.MethodType)  # equal only if they do the same; other callables are compared by identity
 
 
-def _function(name: str, value: Any) -> Callable[..., Any]:
-    if not callable(value):
-        raise TypeError(f"{name} must be callable, got {shown(value)}")
-    return value
-
-
 class PythonLoss(Loss):
     """A loss written in Python.
 
@@ -372,7 +366,7 @@ class PythonLoss(Loss):
     >>> trainer = nn.Trainer(model, loss=log_cosh, optimizer="sgd")
     """
 
-    function: Converted[Function, Function] = Converted(_function)
+    function: Converted[Function, Function] = Converted(function)
 
     def __init__(self, function: Function) -> None:
         self.function = function

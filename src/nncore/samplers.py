@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
-from nncore._utils.fields import Number, Value, flag
+from nncore._utils.fields import Converted, Number, Value, flag
 from nncore._utils.registry import classes
 from nncore.data.example_weights import example_weights
 
@@ -151,17 +151,24 @@ class WithReplacement(Sampler):
         return np.floor(_uniforms(examples, epoch) * examples.count).astype(np.int64)
 
 
+def _weights(name: str, weights: ArrayLike) -> Float64:
+    """A read-only copy of weights (n,)."""
+    array = as_numbers(weights, name)
+    checked = example_weights(array, array.size, name)
+    checked.flags.writeable = False
+    return checked
+
+
 class Weighted(Sampler):
     """Each position takes example i with probability w_i / Σw, independently of all others.
 
     This minimizes Σ w_i l_i / Σw instead of the mean loss, without weights on the gradients: rare examples are *seen* more
-    often.
-    PyTorch's ``WeightedRandomSampler``.
+    often. PyTorch's ``WeightedRandomSampler``.
 
     Parameters
     ----------
     weights : array_like (n,)
-        Nonnegative. ``1 / np.bincount(y)[y]`` takes all classes equally often.
+        Nonnegative, kept as a read-only copy. ``1 / np.bincount(y)[y]`` takes all classes equally often.
 
     >>> y = np.array([0] * 90 + [1] * 10)
     >>> sampler = Weighted(1 / np.bincount(y)[y])
@@ -171,42 +178,29 @@ class Weighted(Sampler):
 
     name = "weighted"
 
+    weights: Converted[ArrayLike, Float64] = Converted(_weights)
+
     def __init__(self, weights: ArrayLike) -> None:
         self.weights = weights
 
-    @property
-    def weights(self) -> Float64:
-        """The weight of each example, as a read-only copy. Assign an array to change the weights."""
-        return self._weights
-
-    @weights.setter
-    def weights(self, weights: ArrayLike) -> None:
-        array = as_numbers(weights, "weights")
-        self._weights = example_weights(array, array.size, "weights")
-        self._weights.flags.writeable = False
-
     def take(self, chosen: Int64, count: int) -> Weighted:
-        weights = example_weights(self._weights, count, "weights of the sampler")[chosen]
+        weights = example_weights(self.weights, count, "weights of the sampler")[chosen]
         if not weights.any():
             raise ValueError(
                 f"weights of {type(self).__name__} must have a positive number among the {len(chosen)} rows trained on"
             )
         other = copy.copy(self)
-        other._weights = weights
+        other.weights = weights
         return other
 
     def check(self, examples: Examples) -> None:
-        example_weights(self._weights, examples.count, "weights of the sampler")
+        example_weights(self.weights, examples.count, "weights of the sampler")
 
     def order(self, examples: Examples, epoch: int) -> Int64:
-        return _draw(self._weights, _uniforms(examples, epoch))
-
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, ready for JSON."""
-        return {"weights": self._weights.tolist()}
+        return _draw(self.weights, _uniforms(examples, epoch))
 
     def __repr__(self) -> str:
-        return f"Weighted(<{len(self._weights)} weights>)"
+        return f"Weighted(<{len(self.weights)} weights>)"
 
 
 class Stratified(Sampler):

@@ -75,9 +75,7 @@ def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
         return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {}), arrays
     name = os.fsdecode(path)
     if not stat.S_ISREG(os.stat(name).st_mode):
-        raise ValueError(
-            f"{name} is a folder, a pipe or a device, not a file; what a pipe gives can be read from a file object"
-        )
+        raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
     with safe_open(name, framework="numpy") as file:
         return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 

@@ -95,7 +95,7 @@ class OwnsArrays:
 
 
 def read_only(view: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written through: what a user's function gets to see of the library's arrays."""
+    """A read-only view, for arrays of the library that are passed to a user's function."""
     view = view.view()
     view.flags.writeable = False
     return view

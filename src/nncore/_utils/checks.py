@@ -56,7 +56,7 @@ def shape_error(argument: str, expected: tuple[int, ...], got: tuple[int, ...], 
 
 
 def check_row_count(array: Any, argument: str, *, empty: bool) -> None:
-    """Raise if there are no rows, unless there may be none."""
+    """Raise if there are no rows, unless ``empty``."""
     if array.shape[0] == 0 and not empty:
         raise ValueError(f"{argument} must have at least one row, got shape {array.shape}")
 
@@ -163,7 +163,7 @@ def _column(column: Any, argument: str, name: Any) -> Array:
     parts = array.dtype.names or any(isinstance(value, (list, tuple, np.ndarray)) for value in array[:1])
     if array.ndim != 1 or parts:
         raise TypeError(
-            f"{argument} must have a number in each cell, got several in column {shown(name)}: give them columns of their own, "
+            f"{argument} must have a number in each cell, got several in column {shown(name)}: give them separate columns, "
             "or an array of more axes"
         )
     return _real(array, argument, f" in column {shown(name)}")
@@ -244,7 +244,7 @@ def chunks(rows: Array) -> Iterator[slice]:
 
 
 def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
-    """The error for rows (n, ...) that are not all finite; ``given``: what they were converted from."""
+    """The error for rows (n, ...) that are not all finite; ``given``: the values before conversion."""
     for part in chunks(rows):
         bad = np.argwhere(~np.isfinite(rows[part]))
         if len(bad):

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "number", "with_defaults",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "function", "number",
+    "with_defaults",
 ]  # fmt: skip
 
-G = TypeVar("G")  # what is given
-T = TypeVar("T")  # what is kept
+G = TypeVar("G")  # type of the value given
+T = TypeVar("T")  # type of the value stored
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
@@ -36,7 +37,7 @@ MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
 class Assignments:
-    """How many assignments there have been to fields of objects in use: what was computed before may hold no longer."""
+    """Number of assignments to fields of existing objects; values computed from fields before one may be out of date."""
 
     number = 0
 
@@ -360,6 +361,13 @@ def flag(name: str, value: Any) -> bool:
     return Flag(argument=name).check(value)
 
 
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """`value`, if it is callable."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
+    return value
+
+
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """`value`, if it is one of `choices`."""
     return Choice(*choices, argument=name).check(value)
@@ -402,9 +410,7 @@ def _complaint(init: Callable[..., None], args: Sequence[Any], kwargs: Iterable[
 def _misfit(error: TypeError) -> str:
     """Python's message for arguments that are missing or given twice, without the name of a base class."""
     name, _, problem = str(error).partition(".__init__() ")
-    if (
-        error.__traceback__ is not None and error.__traceback__.tb_next is not None
-    ):  # of another constructor, called by this one
+    if error.__traceback__ is not None and error.__traceback__.tb_next is not None:  # raised by an inner constructor
         return ""
     return problem if name.isidentifier() and problem.startswith(("missing ", "got multiple ")) else ""
 
@@ -412,8 +418,8 @@ def _misfit(error: TypeError) -> str:
 class Sealed:
     """Base of classes that explain unknown arguments, and whose objects, once made, take no new public attributes.
 
-    So a name that was mistyped is an error, for type checkers too. A subclass may set what it likes in ``__init__``; later what
-    the instance holds already, what the class annotates or has a field or a property for, and what begins with an underscore.
+    So a name that was mistyped is an error, for type checkers too. A subclass may set any attribute in ``__init__``; later only
+    existing attributes, annotated ones, fields, properties and names that start with an underscore.
 
     >>> class Step(Sealed):
     ...     lr = Number(0)
@@ -442,7 +448,7 @@ class Sealed:
         pass
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
-        """Raise if fields do not fit each other: at the end of the constructor and, with what was assigned, later."""
+        """Raise if fields are inconsistent: after the constructor, and after an assignment, with the fields ``assigned``."""
 
     def _complete(self) -> None:
         """After the outermost constructor."""
@@ -529,7 +535,7 @@ class Configured(Sealed):
         config: dict[str, Any] = plain(self._arguments())
         for name, value in config.items():
             if callable(value):
-                raise TypeError(f"{name} must be something that a file can hold, got {shown(value)}")
+                raise TypeError(f"{name} must have a JSON form to be stored, got {shown(value)}")
         return config
 
     def entry(self) -> dict[str, Any]:
@@ -537,7 +543,7 @@ class Configured(Sealed):
         return {"class": type(self).__name__, **self.config()}
 
     def _takes_no_more_here(self) -> bool:
-        """As `_takes_no_more`, but an object of a class that a user wrote may keep what it likes."""
+        """As `_takes_no_more`, but objects of user-defined classes may have any attribute."""
         return "_made" in self.__dict__ and type(self).__module__.startswith("nncore.")
 
     def __repr__(self) -> str:
@@ -545,9 +551,9 @@ class Configured(Sealed):
 
 
 class Value(Configured):
-    """A configured object that is nothing but its arguments, so that equal arguments make equal objects.
+    """A configured object without further state: objects with equal arguments are equal.
 
-    What holds more, as layers, optimizers, callbacks and scalers do, is equal to itself alone.
+    Objects with state (layers, optimizers, callbacks, scalers) are equal only to themselves.
     """
 
     _takes_no_more = Configured._takes_no_more_here
@@ -559,7 +565,7 @@ class Value(Configured):
 
 
 def plain(value: Any) -> Any:
-    """Lists, mappings and numbers for what has a JSON form; the rest as it is."""
+    """The value as lists, mappings and numbers if it has a JSON form; otherwise unchanged."""
     if hasattr(value, "entry"):
         return value.entry()
     if isinstance(value, (tuple, list)):

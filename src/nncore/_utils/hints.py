@@ -25,7 +25,7 @@ ELSEWHERE: dict[str, str] = {
     # of layers
     **dict.fromkeys(
         ("activation", "elu", "gelu", "relu", "sigmoid", "silu", "softmax", "swish", "tanh"),
-        "an activation is a layer of its own: nn.Dense(10), nn.ReLU()",
+        "an activation is a separate layer: nn.Dense(10), nn.ReLU()",
     ),
     "bias_initializer": "it is bias_init", "kernel_initializer": "it is weight_init", "use_bias": "it is bias",
     "kernel_regularizer": _REGULARIZER, "in_features": _INPUT, "input_dim": _INPUT, "input_shape": _INPUT,
@@ -56,7 +56,7 @@ PACKAGE: dict[str, str] = {
     "Linear": "it is Dense", "BatchNorm1d": _NORM, "BatchNorm2d": _NORM, "BatchNormalization": _NORM,
     "LayerNormalization": "it is LayerNorm", "LSTM": "there are SimpleRNN and GRU", "RNN": "it is SimpleRNN",
     **dict.fromkeys(("Conv1D", "Conv1d", "Conv2D", "Conv2d", "Embedding", "MaxPooling2D", "MaxPool2d"), _NO_IMAGES),
-    "Flatten": "inputs of several axes are taken as they are: Sequential([nn.Dense(10)], input_shape=(8, 8))",
+    "Flatten": "inputs of several axes are accepted: Sequential([nn.Dense(10)], input_shape=(8, 8))",
     "CrossEntropyLoss": "it is SoftmaxCrossEntropy", "MSELoss": "it is MeanSquaredError", "L1Loss": "it is MeanAbsoluteError",
     "BCEWithLogitsLoss": "it is SigmoidCrossEntropy", "BCELoss": "it is BinaryCrossEntropy", "HuberLoss": "it is Huber",
     "Model": "it is Sequential", "Module": "it is Layer", "Adagrad": "it is AdaGrad", "Adadelta": "it is AdaDelta",
@@ -66,7 +66,7 @@ PACKAGE: dict[str, str] = {
 
 _TRAINER = "a trainer does this: nn.Trainer(model, loss, optimizer)"
 
-# methods that the other of model and trainer has, or does without
+# methods that only the model or only the trainer has, or neither
 METHODS: dict[str, str] = {
     "add": "a model is made of all its layers: nn.Sequential(layers, input_shape)",
     "compile": f"{_TRAINER} holds loss, optimizer and metrics",
@@ -103,7 +103,7 @@ def missing_method(self: Any, name: str) -> Any:
     """``__getattr__`` of models and trainers: where Keras and scikit-learn have a method that these do not."""
     if name in METHODS and not hasattr(type(self), name):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}: {METHODS[name]}")
-    return object.__getattribute__(self, name)  # which raises what it raised before
+    return object.__getattribute__(self, name)  # which raises the original error
 
 
 def warn(message: str) -> None:

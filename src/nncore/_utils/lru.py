@@ -24,7 +24,7 @@ class LRUCache:
         self.last: tuple[Any, Any] = None, None  # what the user of the cache last asked for, and got
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of the key; if there is none, that which ``make`` returns, which is kept."""
+        """The value of the key; if it is missing, the result of ``make``, which is stored."""
         found = self._kept.pop(key, None)
         if found is None:
             found = make()

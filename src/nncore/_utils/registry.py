@@ -1,4 +1,4 @@
-"""Classes by name: what is added to the ``__all__`` of a file is found by its package, and shown by it."""
+"""Classes by name: a package exports and registers the classes in the ``__all__`` of its files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Callbacks, called between epochs: for stopping early, saving, logging.
 
-Epochs are counted from 1, as in `History` and in what training prints; a second ``fit`` goes on counting. A callback that
+Epochs are counted from 1, as in `History` and the progress output; a second ``fit`` continues the count. A callback that
 keeps a count has ``state_dict`` and ``load_state_dict``: a flat dict of JSON values and NumPy arrays, which ``check_state``
-checks before anything changes. A callback whose state was loaded before training continues from it; otherwise it starts afresh.
+checks before anything changes. A callback whose state was loaded before training continues from it; otherwise it starts anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nncore._messages import shown
-from nncore._utils.fields import Configured, Converted, Maybe
+from nncore._utils.fields import Configured, Converted, Maybe, function
 
 __all__ = ["Callback", "LambdaCallback"]
 
@@ -22,7 +22,7 @@ class Callback(Configured):
     Attributes
     ----------
     every_epoch : bool, default True
-        Whether the trainer must come back to Python after each epoch. A callback that overrides neither epoch hook may
+        Whether control must return to Python after each epoch. A callback that overrides neither epoch hook may
         set it to False; short epochs then run faster.
     columns : sequence of str, default ()
         Columns that it adds to each row in ``on_epoch_end``, so that later callbacks may use them.
@@ -59,7 +59,7 @@ class Callback(Configured):
         """Before each epoch; the first is 1."""
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        """After each epoch, validation included. `row` is the epoch's row of the history, and so is what is added to it."""
+        """After each epoch, validation included; `row` is its row of the history, and values may be added to it."""
 
     def on_train_end(self, trainer: Any) -> None:
         """After the last epoch, also when training was stopped or diverged."""
@@ -74,12 +74,6 @@ class Callback(Configured):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-
-
-def _hook(name: str, value: Any) -> Callable[..., Any]:
-    if not callable(value):
-        raise TypeError(f"{name} must be callable, got {shown(value)}")
-    return value
 
 
 class LambdaCallback(Callback):
@@ -97,10 +91,10 @@ class LambdaCallback(Callback):
     0.5
     """
 
-    _train_begin = Maybe(Converted(_hook, argument="on_train_begin"))
-    _epoch_begin = Maybe(Converted(_hook, argument="on_epoch_begin"))
-    _epoch_end = Maybe(Converted(_hook, argument="on_epoch_end"))
-    _train_end = Maybe(Converted(_hook, argument="on_train_end"))
+    _train_begin = Maybe(Converted(function, argument="on_train_begin"))
+    _epoch_begin = Maybe(Converted(function, argument="on_epoch_begin"))
+    _epoch_end = Maybe(Converted(function, argument="on_epoch_end"))
+    _train_end = Maybe(Converted(function, argument="on_train_end"))
 
     def __init__(
         self,

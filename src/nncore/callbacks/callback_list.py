@@ -65,7 +65,7 @@ class CallbackList:
             callback.on_epoch_begin(trainer, epoch)
 
     def epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        """After an epoch. What a callback adds to the row is in the history too."""
+        """After an epoch. Values that a callback adds to the row are also added to the history."""
         for callback in self.callbacks:
             known = list(row)
             callback.on_epoch_end(trainer, epoch, row)

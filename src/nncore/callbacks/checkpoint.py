@@ -17,7 +17,7 @@ __all__ = ["ModelCheckpoint"]
 class ModelCheckpoint(BestCallback):
     """Save the trainer after epochs: ``trainer.save(path)``.
 
-    Give it last among the callbacks, so that what it saves includes what the others made of the epoch.
+    Place it last among the callbacks, so that it saves the changes of the others in the epoch.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ModelCheckpoint(BestCallback):
     best : float or None
         The best value of `monitor` so far.
     last_path : str or None
-        Where the last save went.
+        Path of the last save.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class CSVLogger(Callback):
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        Before training, if the folder does not exist, `path` is a folder, or what is to be appended to is no CSV file.
+        Before training, if the folder does not exist, `path` is a folder, or the file to append to is not a CSV file.
 
     Examples
     --------
@@ -61,15 +61,15 @@ class CSVLogger(Callback):
         self.path, self.append = path, append
         self._columns: list[str] = []
         self._mark = b""  # the file's byte order mark
-        self._rest: bytes | None = None  # what is kept of a file whose last line was cut off
+        self._rest: bytes | None = None  # the complete lines of a file whose last line was cut off
         self._begins = True
         self._stream: IO[bytes] | None = None
 
     def on_train_begin(self, trainer: Any) -> None:
         check_target(self.path)
         self._columns, self._mark, self._rest = [], b"", None
-        goes_on = self.append and self.path.exists() and not stream(self.path)
-        if goes_on:
+        appends = self.append and self.path.exists() and not stream(self.path)
+        if appends:
             text = self.path.read_bytes()
             lines = text[: text.rfind(b"\n") + 1]
             if lines.startswith(codecs.BOM_UTF8):
@@ -81,10 +81,10 @@ class CSVLogger(Callback):
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
             self._rest = lines if lines != text else None
-        self._begins = not goes_on
+        self._begins = not appends
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        if self._begins:  # not before: another callback may refuse the training, and an older file should stay
+        if self._begins:  # not earlier: another callback may refuse the training, and then an older file should be kept
             opened = stream(self.path)
             if opened:
                 self._stream = opened()

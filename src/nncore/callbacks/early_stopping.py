@@ -16,7 +16,7 @@ __all__ = ["EarlyStopping"]
 
 
 class EarlyStopping(BestCallback):
-    """Stop when a column has not improved for `patience` epochs in a row, and go back to the best epoch.
+    """Stop when a column has not improved for `patience` epochs in a row, and restore the best epoch.
 
     With v the column's value, b the best value so far and w the number of epochs since::
 
@@ -24,7 +24,7 @@ class EarlyStopping(BestCallback):
         otherwise            w ← w + 1; stop if w ≥ patience
 
     This is Keras's count: with ``patience=1`` the first epoch without improvement stops the training, and
-    ``patience=0`` means the same. PyTorch has no early stopping of its own, and the patience of its
+    ``patience=0`` means the same. PyTorch has no early stopping, and the patience of its
     ``ReduceLROnPlateau`` is one epoch longer: it acts when w > patience. The first epoch never stops the training. NaN
     is no improvement.
 
@@ -37,7 +37,7 @@ class EarlyStopping(BestCallback):
         A smaller change is no improvement.
     mode : {"auto", "min", "max"}, default "auto"
         "auto" is "max" for accuracy, precision, recall, f1, auc and r2, and "min" for loss, penalty and the names of losses,
-        each also behind ``val_`` or ``running_``. Other columns need "min" or "max".
+        each also with prefix ``val_`` or ``running_``. Other columns need "min" or "max".
     restore_best : bool, default True
         Put the parameters and the state (running statistics) of the best epoch back at the end of training, whether it
         was stopped or not.
@@ -110,7 +110,7 @@ class EarlyStopping(BestCallback):
         for name, best, array in (("parameters", parameters, model.parameters), ("state", state, model.state)):
             if best is not None and (best.shape, best.dtype) != (array.shape, array.dtype):
                 what = f"shape {array.shape} and {array.dtype}, got {best.shape} and {best.dtype}"
-                raise ValueError(f"EarlyStopping goes on with the best {name} of another model, which must have {what}")
+                raise ValueError(f"best {name} of EarlyStopping must have {what}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         better = self._best.update(row)

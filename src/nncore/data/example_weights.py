@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
+from nncore._utils.fields import number
 
 __all__ = ["class_labels", "class_weights", "example_weights"]
 
@@ -37,7 +37,7 @@ def example_weights(weights: Any, n: int, argument: str = "sample_weight") -> Fl
 
 
 def class_labels(y: Any, argument: str) -> Int64:
-    """The class of each example as an integer: labels as they are, the place of the 1 in one-hot rows of 0 or −1 and 1.
+    """The class of each example as an integer: labels unchanged, the position of the 1 in one-hot rows of 0 or −1 and 1.
 
     >>> class_labels([[0, 1], [1, 0]], "class_weight")
     array([1, 0])
@@ -58,8 +58,8 @@ def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
     Parameters
     ----------
     class_weight : mapping of label to number, or "balanced"
-        Labels that are not in it have weight 1. "balanced": n / (k n_c) for a class with n_c of the n examples, k the number of
-        classes that there are, as scikit-learn has it: each class has the same total weight, and the mean weight is 1.
+        Other labels have weight 1. "balanced": n / (k n_c) for a class with n_c of the n examples, k the number of classes that
+        occur, as in scikit-learn: each class has the same total weight, and the mean weight is 1.
     labels : array (n,)
     outputs : int
         Of the network. With one output the labels are 0 and 1, or −1 and 1.
@@ -82,11 +82,7 @@ def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
     for name, value in class_weight.items():
         if isinstance(name, (bool, np.bool_)) or not isinstance(name, (int, np.integer)) or name not in names:
             raise ValueError(f"class_weight must have labels from {min(names)} to {max(names)} as its keys, got {shown(name)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
-            raise ValueError(
-                f"class_weight must have finite numbers of at least 0 as its values, got {shown(value)} for {shown(name)}"
-            )
-        weights[labels == name] = value
+        weights[labels == name] = number(f"class_weight[{name}]", value, 0.0)
     if not weights.any():
         raise ValueError("class_weight must leave an example with a positive weight, got zeros only")
     return weights

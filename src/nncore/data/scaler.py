@@ -36,7 +36,7 @@ class Scaler(Configured):
     Parameters
     ----------
     nan : {"error", "ignore"}
-        What NaN in the data is: an error, or a missing value, which is left out of the statistics and stays NaN.
+        How NaN is treated: as an error, or as a missing value, which is excluded from the statistics and stays NaN.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Scaler(Configured):
     def __init__(self, nan: str = "error") -> None:
         self.nan = nan
 
-    # --- what a kind of scaler is
+    # --- to be implemented by a scaler
 
     def _merge(self, rows: Array) -> dict[str, Array]:
         """The state after these (n, features) float64 rows too, each feature with a value in one row at least."""
@@ -87,12 +87,12 @@ class Scaler(Configured):
     # --- fitting and applying
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        """Learn from X; what was learned before is forgotten. Returns the scaler; ``y`` is not used.
+        """Fit to X, discarding earlier statistics. Returns the scaler; ``y`` is not used.
 
         Raises
         ------
         ValueError, TypeError
-            For no rows, infinities, NaN unless ``nan="ignore"``, or a feature with nothing but NaN.
+            For no rows, infinities, NaN unless ``nan="ignore"``, or a feature with only NaN.
         """
         before = dict(self.__dict__)
         for name in [name for name in before if name.endswith("_")]:
@@ -107,9 +107,9 @@ class Scaler(Configured):
             raise
 
     def partial_fit(self, X: Any, y: Any = None) -> Any:
-        """Learn from X in addition: portions, one after the other, give what all of them together would.
+        """Fit to X in addition: portions give the same statistics as all data at once.
 
-        With ``nan="ignore"`` a portion may have a column of nothing but NaN; the scaler cannot be used until there was a value.
+        With ``nan="ignore"`` a portion may have columns of only NaN; the scaler is usable once each column had a value.
         """
         self.check_names(X, "X")
         rows = self._rows(X, "X")[1]
@@ -145,7 +145,7 @@ class Scaler(Configured):
         return self._apply(self._forward, values, argument)
 
     def inverse_transform(self, X: Any) -> Array:
-        """Back from scaled features to the data's."""
+        """The original features from scaled ones."""
         return self.inverse_transformed(X, "X")
 
     def inverse_transformed(self, values: Any, argument: str) -> Array:
@@ -206,12 +206,12 @@ class Scaler(Configured):
         self._check_seen()
 
     def _check_seen(self) -> None:
-        """Raise if there is a feature of which the data held no value."""
+        """Raise if a feature had no value in the data."""
         empty = np.flatnonzero(self.n_samples_seen_ == 0)
         if len(empty):
             names = self._feature_names or range(self.n_features_in_)
             where = "" if len(empty) == self.n_features_in_ else f" in column {shown(names[empty[0]])}"
-            raise ValueError(f"X of fit must have {self.needed}, got nothing but NaN{where}")
+            raise ValueError(f"X of fit must have {self.needed}, got only NaN{where}")
 
     # --- scikit-learn's conventions
 
@@ -220,7 +220,7 @@ class Scaler(Configured):
         return self._arguments()
 
     def set_params(self, **params: Any) -> Any:
-        """Change constructor's arguments."""
+        """Change arguments of the constructor."""
         for name in params:
             if name not in self.get_params():
                 raise ValueError(f"{type(self).__name__} has no parameter {shown(name)}")

@@ -43,7 +43,7 @@ Rows = Array | SparseRows
 
 
 def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> SparseRows:
-    """A sparse matrix of SciPy as rows in the model's dtype; ``X`` stays as it is.
+    """A sparse matrix of SciPy as rows in the model's dtype; ``X`` is not changed.
 
     A CSR matrix in canonical form, sorted and without duplicates, lends its arrays; only values of another dtype are copied.
     ``empty``: n may be 0.

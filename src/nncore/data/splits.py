@@ -1,4 +1,4 @@
-"""Holding rows back for validation."""
+"""Splitting off rows for validation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def train_validation_split(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of training rows and of validation rows, drawn at random and without overlap.
 
-    Plain: round(fraction · n) rows, at least 1 and at most n − 1, are held back.
+    Plain: round(fraction · n) rows, at least 1 and at most n − 1, are held out.
 
-    Stratified: of a class with n_c rows, fraction · n_c are held back, rounded down or up; a class with two rows or
+    Stratified: of a class with n_c rows, fraction · n_c are held out, rounded down or up; a class with two rows or
     more has at least one on each side. Classes with a single row are divided among the two sides as if they were one
     class. Which classes are rounded up is decided by the largest remainders, so that round(fraction · n) rows are held
-    back in total, or the nearest number that leaves each class on both sides.
+    out in total, or the nearest number that leaves each class on both sides.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def train_validation_split(
     y : array-like, shape (n,) or (n, k), optional
         Numbers without missing values, or text.
     fraction : float, default 0.2
-        Share of validation rows, 0 < fraction < 1.
+        Fraction of validation rows, 0 < fraction < 1.
     seed : int or numpy.random.Generator, default 0
     stratify : {"auto", True, False}, default "auto"
         "auto" is True for one-dimensional integer or boolean `y`. With True the classes are the distinct values of `y`,
@@ -79,13 +79,13 @@ def train_validation_split(
         stratify = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iub"
 
     order = rng.permutation(n)
-    held_back = min(max(round(fraction * n), 1), n - 1)
+    held_out = min(max(round(fraction * n), 1), n - 1)
     if stratify:
         if labels is None:
             raise ValueError("stratify=True needs y")
-        validation = _stratified(labels[order], fraction, held_back)
+        validation = _stratified(labels[order], fraction, held_out)
     else:
-        validation = np.arange(n) < held_back
+        validation = np.arange(n) < held_out
     return order[~validation], order[validation]
 
 
@@ -100,8 +100,8 @@ def _labels(y: Any) -> NDArray[Any]:
     return labels
 
 
-def _stratified(labels: NDArray[Any], fraction: float, held_back: int) -> NDArray[np.bool_]:
-    """A mask of the rows to hold back: of each class its first ones."""
+def _stratified(labels: NDArray[Any], fraction: float, held_out: int) -> NDArray[np.bool_]:
+    """A mask of the rows to hold out: the first ones of each class."""
     _, code, count = np.unique(labels, axis=0 if labels.ndim > 1 else None, return_inverse=True, return_counts=True)
     code = code.reshape(-1)
     if (count == 1).any():  # classes of one row become one class, the last
@@ -116,10 +116,10 @@ def _stratified(labels: NDArray[Any], fraction: float, held_back: int) -> NDArra
     high = np.minimum(np.ceil(quota), count - both_sides).astype(int)
     by_remainder = np.argsort(low - quota, kind="stable")
     by_remainder = by_remainder[high[by_remainder] > low[by_remainder]]
-    share = low.copy()
-    share[by_remainder[: max(held_back - low.sum(), 0)]] += 1
+    quantity = low.copy()
+    quantity[by_remainder[: max(held_out - low.sum(), 0)]] += 1
 
     rows = np.argsort(code, kind="stable")
     rank = np.empty(len(rows), dtype=int)
     rank[rows] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    return np.asarray(rank < share[code])
+    return np.asarray(rank < quantity[code])

@@ -38,7 +38,7 @@ class Landscape(Value, ABC):
     bounds : ndarray (n, 2)
         Lowest and highest coordinate of the part worth drawing.
     minima : ndarray (minima, n)
-        The global minima; no rows where there is none.
+        The global minima; no rows if there is none.
     lowest : float or None
         The value there.
 

@@ -62,7 +62,7 @@ class Layer(Configured):
     - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
-    - ``x`` and ``dy`` are read-only, and their memory is used again for the next batch: what is kept must be copied.
+    - ``x`` and ``dy`` are read-only, and their memory is reused for the next batch: copy values to keep them.
     - Type checkers take any name that is read for an array; to assign to ``layer.scale`` from outside, annotate it.
     - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as
       attributes of the same name.
@@ -110,7 +110,7 @@ class Layer(Configured):
             """The arrays that ``build`` declares, and their gradients: ``weight``, ``weight_grad`` and so on."""
 
     def _takes_no_more(self) -> bool:
-        """A layer written in Python may keep what it likes."""
+        """A layer written in Python may have any attribute."""
         return super()._takes_no_more() and type(self).forward is Layer.forward
 
     def _declare(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class Layer(Configured):
     if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
         def __setattr__(self, name: str, value: Any) -> None:
-            """Assigned to, an array of a model, which is a view, takes the numbers. What the ops depend on is fixed."""
+            """Assignments to an array of a model, a view, copy the numbers. Attributes that ops depend on are fixed."""
             own = self.__dict__
             bound = own.get(name)
             if "_made" not in own:
@@ -177,7 +177,7 @@ class Layer(Configured):
 
     @property
     def label(self) -> str:
-        """The layer's name, or what it will be called, for messages."""
+        """The layer's name, or the name it will get, for messages."""
         return self.name or self.default_name()
 
     @property

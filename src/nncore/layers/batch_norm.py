@@ -55,14 +55,14 @@ class BatchNorm(Layer):
         Without it the statistics are those of the rows computed together at inference too (at most 1024 in ``forward``, 512 in
         ``evaluate``).
     units : sequence of int, optional
-        Normalize only these channels; the others are passed on as they are. Then γ and β have one number for each of these.
+        Normalize only these channels; the others are passed on unchanged. Then γ and β have one number for each of these.
     frozen : bool
         Use the running averages in training too, as constants: for fine-tuning. May be assigned at any time.
     name : str, optional
 
     Attributes
     ----------
-    weight, bias : views into ``model.parameters``: γ and β. A regularizer leaves them alone.
+    weight, bias : views into ``model.parameters``: γ and β. Regularizers do not apply to them.
     running_mean, running_var, batches : views into ``model.state``.
 
     Raises

@@ -83,7 +83,7 @@ class Dropout(Noise):
     rate : float
         Probability of dropping a number, in [0, 1): PyTorch's ``p``, Keras's ``rate``. It is exact to 2⁻³³.
     scale : {"training", "test"}
-        When to make up for what is dropped. Default ``"training"`` ("inverted" dropout), as in PyTorch and Keras.
+        When to compensate for dropped numbers. Default ``"training"`` ("inverted" dropout), as in PyTorch and Keras.
     name : str, optional
 
     Raises
@@ -130,7 +130,7 @@ class GaussianNoise(Noise):
     """Additive noise: in training y = h + σ ε, ε ~ N(0, 1) for each number in each step; ∂l/∂h = ∂l/∂y.
 
     At inference y = h. As the first layer it makes every epoch's inputs different, which for a linear model and a squared loss
-    comes to a penalty ½σ²‖W‖² (Bishop: Training with noise is equivalent to Tikhonov regularization, 1995).
+    is equivalent to a penalty ½σ²‖W‖² (Bishop: Training with noise is equivalent to Tikhonov regularization, 1995).
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ __all__ = ["GRU", "SimpleRNN"]
 
 @dataclass
 class CellArrays:
-    """What the passes over the cell leave behind for all rows and steps; or the tangents of these arrays."""
+    """Arrays that the passes over the cell store for all rows and steps; or their tangents."""
 
     a: Array  # (capacity, steps · outputs): the input's part, then the gates or the candidate states
     previous: Array  # h_{t−1}
@@ -34,8 +34,8 @@ class CellArrays:
 class Recurrent(Layer):
     """Base of the recurrent layers: x (rows, steps, inputs) to h_t of every step, (rows, steps, units), or of the last.
 
-    A cell makes of x_t and h_{t−1} a candidate state, which is h_t unless zoneout keeps the old one; h_0 = 0. Gradients flow
-    back through all steps.
+    A cell computes a candidate state from x_t and h_{t−1}, which is h_t unless zoneout keeps the old one; h_0 = 0. Gradients
+    flow back through all steps.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Recurrent(Layer):
             h_t = k ⊙ h_{t−1} + (1 − k) ⊙ candidate_t,   P(k = 1) = rate,
 
         redrawn for every example, step and unit. At inference k is its mean, the rate. Unlike
-        dropout it takes nothing from the state: what is kept is the past, and gradients flow through it undiminished.
+        dropout it keeps old values instead of zeros, and gradients flow through them undiminished.
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
         Keras. PyTorch draws all of them from U(−1/√units, 1/√units).
@@ -198,7 +198,7 @@ class SimpleRNN(Recurrent):
     Raises
     ------
     ValueError
-        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input no sequence (steps, inputs).
+        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
 
     Examples
     --------
@@ -241,7 +241,7 @@ class GRU(Recurrent):
         n = tanh(W_n x_t + b_n + r ⊙ (U_n h_{t−1} + c_n)),   h_t = (1 − z) ⊙ n + z ⊙ h_{t−1},   h_0 = 0,
 
     s the logistic function. The reset gate r multiplies the product with U_n, which is also Keras's default (``reset_after``);
-    in the paper it multiplies h_{t−1}, and z and 1 − z change places. The weights of a PyTorch ``GRU`` fit as they are; Keras
+    in the paper it multiplies h_{t−1}, and z and 1 − z are exchanged. The weights of a PyTorch ``GRU`` fit unchanged; Keras
     orders the gates z, r, n and holds transposes. With q = U_n h_{t−1} + c_n the backward pass is, for the gates' arguments,
 
         δn = ∂l/∂h_t (1 − z)(1 − n²),   δz = ∂l/∂h_t (h_{t−1} − n) z (1 − z),   δr = δn q r (1 − r),
@@ -251,7 +251,7 @@ class GRU(Recurrent):
     Parameters
     ----------
     units, return_sequences, zoneout, weight_init, recurrent_init, bias_init, name
-        See `Recurrent`. Orthogonal are the columns of all of U, as in Keras.
+        See `Recurrent`. The columns of the stacked U are orthogonal, as in Keras.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ class GRU(Recurrent):
     Raises
     ------
     ValueError
-        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input no sequence (steps, inputs).
+        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
 
     Examples
     --------

@@ -239,7 +239,7 @@ class MultiplicativeWhiteout(_Whiteout):
 class AdditiveWhiteout(_Whiteout):
     """Dense layer whose signals get noise added: z = Σ_j w_j (h_j + e_j) + b, e_j ~ N(0, σ² |w_j|^(−γ) + λ).
 
-    The noise comes to a noisy bias b̃ = b + Σ_j √v_j ε_j, v = σ² |w|^(2−γ) + λ w², ε ~ N(0, 1) for each weight in each step:
+    It is equivalent to a noisy bias b̃ = b + Σ_j √v_j ε_j, v = σ² |w|^(2−γ) + λ w², ε ~ N(0, 1) for each weight in each step:
 
         ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W,
         (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.

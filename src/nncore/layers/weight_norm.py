@@ -25,7 +25,7 @@ def _dense(name: str, layer: Any) -> Dense:
         if layer.get("class", "Dense") != "Dense":
             raise TypeError(f"{name} must be a Dense layer, got one of class {shown(layer['class'])}")
         layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
-    if type(layer) is not Dense:  # what a subclass does is not done here
+    if type(layer) is not Dense:  # the methods of a subclass would not be used
         raise TypeError(f"{name} must be a Dense layer, whose weights are normalized, got {shown(layer)}")
     return layer
 
@@ -33,7 +33,7 @@ def _dense(name: str, layer: Any) -> Dense:
 class WeightNorm(Layer):
     """A `Dense` layer whose weights are given by direction and length: w_u = g_u v_u / ‖v_u‖ for unit u, z = h Wᵀ + b.
 
-    Trained are v, g and b. With ∂l/∂W = δᵀ h of the dense layer, for each unit,
+    The parameters are v, g and b. With ∂l/∂W = δᵀ h of the dense layer, for each unit,
 
         ∂l/∂g = ∂l/∂w · v / ‖v‖,   ∂l/∂v = g/‖v‖ (∂l/∂w − (∂l/∂g) v / ‖v‖),
 
@@ -48,15 +48,15 @@ class WeightNorm(Layer):
     Attributes
     ----------
     direction, length, bias : views into ``model.parameters``
-        v (units, inputs), g (units,) and b. A regularizer leaves them alone.
+        v (units, inputs), g (units,) and b. Regularizers do not apply to them.
 
     Raises
     ------
     TypeError
         If ``layer`` is not a `Dense`: other layers have no weights.
     ValueError
-        Whenever the model computes something, if a v is 0 and so has no direction, as with ``weight_init="zeros"``. A model can
-        be made so, to have its v assigned.
+        In any pass, if a v is 0 and so has no direction, as with ``weight_init="zeros"``. Such a model can be made, to assign
+        its v.
 
     Notes
     -----

@@ -32,7 +32,7 @@ class Compiled:
     exclusive : shared by programs of which one cannot run within another.
     notes : for each per-step statistic, the partial sums that it is the total of.
     stops : whether a loss that is not finite stops the run. In training it does, so that no step follows from it. Elsewhere the
-        run goes on: what is computed after the loss, such as its gradient, is what the formulas give.
+        run continues: values computed after the loss, such as its gradient, follow the formulas.
     """
 
     def __init__(

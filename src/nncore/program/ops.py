@@ -53,7 +53,7 @@ class Signal:
 
 @dataclass(eq=False)
 class Op:
-    """A kernel by name, and what it is bound to."""
+    """A kernel by name, and its operands."""
 
     axis: str  # "rows", "tiles" or "serial"
     kernel: str  # "": none, an entry of the list of gradients that has no op
@@ -63,7 +63,7 @@ class Op:
     cost: Sequence[float] = (1.0,)  # of each tile
     tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
     then: Op | None = None  # of a gradient: the op that turns this op's result into the final gradient of the tile
-    repack: Op | None = None  # of a gradient: the op that renews what is derived from the parameter, after its update
+    repack: Op | None = None  # of a gradient: the op that updates values derived from the parameter, after its update
     tile_local: bool = False  # whether the gradient of a tile need not be stored, as only ops of the same tile read it
     adds_penalty: bool = False  # whether it adds the gradient of an activity penalty, whose strength is its constant
     completes_loss: bool = False
@@ -73,7 +73,7 @@ class Op:
 class Pass:
     """The ops of one pass over a model, recorded layer by layer; iteration gives them in the order in which they run.
 
-    ``reverse``: the last layer's ops run first. ``empty``: the tape has no such pass, and what is recorded is dropped.
+    ``reverse``: the last layer's ops run first. ``empty``: the tape has no such pass, and recorded ops are dropped.
     """
 
     def __init__(self, *, reverse: bool = False, empty: bool = False) -> None:
@@ -85,7 +85,7 @@ class Pass:
         return (op for _, ops in layers for op in ops)
 
     def begin_layer(self, name: str) -> None:
-        """Start a layer: what is recorded from here on belongs to it."""
+        """Start a layer: the ops recorded from here on belong to it."""
         self._layers.append((name, []))
 
     def add(self, op: Op) -> None:
@@ -102,7 +102,7 @@ class Pass:
     def tiles(
         self, kernel: str, *arrays: Any, work_items: int = 1, sizes: tuple[int, ...], constants: tuple[float, ...] = ()
     ) -> None:
-        """Record an op over tiles, that is over all rows: a stage of its own."""
+        """Record an op over tiles, that is over all rows: a separate stage."""
         self.add(Op("tiles", kernel, arrays, sizes, constants, cost=[1.0] * work_items))
 
     def python(self, function: Callable[[int], None]) -> None:

@@ -16,7 +16,7 @@ __all__ = ["ModelTape"]
 class ModelTape:
     """A tape with the ops of one model on it, from ``input`` to ``output``.
 
-    ``fused``: a layer may compute the one after it in the same pass, and then has no signal of its own. ``sparse``: the data
+    ``fused``: a layer may compute the one after it in the same pass, and then has no separate signal. ``sparse``: the data
     are rows of a sparse matrix.
     """
 
@@ -48,7 +48,7 @@ class ModelTape:
     def gradient(
         cls, model: Recordable, capacity: int, *, input_gradient: bool = False, fused: bool = True, sparse: bool = False
     ) -> ModelTape:
-        """Forward and backward pass in training mode, which leave the model's state as it is."""
+        """Forward and backward pass in training mode, which do not change the model's state."""
         tape = Tape(model, capacity, training=True, gradients=True)
         return cls(model, tape, fused=fused, sparse=sparse, input_gradient=input_gradient)
 

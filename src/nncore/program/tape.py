@@ -23,7 +23,7 @@ __all__ = ["Recordable", "TangentTape", "Tape"]
 
 Array = NDArray[Any]
 
-# A step of fewer floating-point operations runs on one thread: what a second one saves is less than what meeting it costs.
+# A step of fewer floating-point operations runs on one thread: a second one saves less than its synchronization costs.
 PARALLEL_FLOPS = 1_500_000
 WORK_PER_NUMBER = 32  # approximate operations per number of a signal, besides products
 
@@ -75,7 +75,7 @@ class Tape:
         self.signals: list[Signal] = []
         self.flops_per_row = 0
         self.activity_penalty: Array | None = None  # (capacity,): per example, the sum over layers
-        self.prepare = Pass()  # once per run, before the first step: what is derived from the parameters
+        self.prepare = Pass()  # once per run, before the first step: values derived from the parameters
         self.forward = Pass()
         self.backward = Pass(reverse=True, empty=not gradients)
         self.parameter_gradients = Pass(empty=not gradients)
@@ -120,7 +120,7 @@ class Tape:
         return self.activity_penalty, again
 
     def gradient(self, op: Op, repack: Op | None = None) -> None:
-        """The gradient of a parameter, tile by tile, over the whole batch; ``repack`` renews what is derived from it."""
+        """The gradient of a parameter, tile by tile, over the whole batch; ``repack`` updates values derived from it."""
         op.repack = repack
         if repack:
             self.prepare.add(repack)
@@ -173,7 +173,7 @@ class TangentTape(Tape):
         super().__init__(model, capacity, training=True, gradients=True)
         self._parameters, self._gradients = model.parameters, model.gradients
         self.direction_vector, self.product_vector = aligned_zeros((2, model.parameters.size), self.dtype)
-        self.tangent_prepare = Pass()  # what is derived from the direction, such as its packed copies
+        self.tangent_prepare = Pass()  # values derived from the direction, such as its packed copies
         self.tangent_forward = Pass()  # R{y}
         self.tangent_backward = Pass(reverse=True)  # R{∂l/∂x}
         self.tangent_gradients = Pass()  # R{∂l/∂w}, tile by tile, over the whole batch

@@ -20,7 +20,7 @@ SCALES = 12  # number of distances at which a kink is looked for, each 8 times t
 def armijo(f: Evaluated, point: Point, direction: Array, step: float = 1.0) -> tuple[Point, float] | None:
     """The first of the steps t = step, step/2, step/4, … with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
 
-    None if there is none: at the limit of precision, or if p is not a descent direction.
+    None if no step exists: at the limit of precision, or if p is not a descent direction.
     """
     slope = float(point.gradient @ direction)
     for _ in range(HALVINGS):
@@ -81,20 +81,20 @@ def why_no_step(f: Evaluated, point: Point, direction: Array | None = None) -> s
     Beyond a kink the excess is proportional to the distance: 8 times as much. The smallest distance tried is that at which the
     tangent falls by 1000 roundings of f. If f falls with its tangent along −g, the reason is neither of the two.
     """
-    ways = [-point.gradient] if direction is None else [direction, -point.gradient]
-    reasons = [_obstacle(f, point, way / np.linalg.norm(way)) for way in ways]
+    directions = [-point.gradient] if direction is None else [direction, -point.gradient]
+    reasons = [_obstacle(f, point, p / np.linalg.norm(p)) for p in directions]
     return KINK if KINK in reasons else reasons[-1]
 
 
-def _obstacle(f: Evaluated, point: Point, way: Array) -> str:
-    slope, limits = -float(point.gradient @ way), np.finfo(f.dtype)
+def _obstacle(f: Evaluated, point: Point, direction: Array) -> str:
+    slope, limits = -float(point.gradient @ direction), np.finfo(f.dtype)
     if not slope > 0:
         return PRECISION
     rounding = limits.eps * max(abs(point.value), limits.tiny)
     distance = 1e3 * max(rounding / slope, limits.eps * float(np.abs(point.theta).max()))
 
     def excess(t: float) -> float:
-        new = f.at(point.theta + t * way)
+        new = f.at(point.theta + t * direction)
         return new.value - point.value + t * slope if new.finite else np.inf
 
     for scale in range(SCALES):

@@ -37,9 +37,6 @@ class Accuracy(Value):
 
     name = "accuracy"
 
-    def __repr__(self) -> str:
-        return "Accuracy()"
-
     def emit(self, tape: Tape, y: Signal, d: Array, targets: Targets) -> tuple[Op, Array]:
         """Record the op on the targets of the loss; returns it and the per-example column that it writes."""
         correct = np.zeros(tape.capacity)
