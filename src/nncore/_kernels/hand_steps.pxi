@@ -1,13 +1,13 @@
 # Steps of an optimizer taken by hand.
 
 cdef bint is_vector(const Py_buffer *view, char kind, int64_t n) noexcept:
-    """Is it an aligned, contiguous vector of n floats ('f') or doubles ('d')?"""
+    """Whether it is an aligned, contiguous vector of n floats ('f') or doubles ('d')."""
     return (view.format != NULL and view.format[0] == kind and view.format[1] == 0 and view.ndim == 1 and view.shape[0] == n
             and (n < 2 or view.strides[0] == view.itemsize) and <uint64_t>view.buf % <uint64_t>view.itemsize == 0)
 
 
 cdef bint overlap(const void *a, const void *b, int64_t size) noexcept:
-    """Do two blocks of ``size`` bytes have some in common?"""
+    """Whether two blocks of ``size`` bytes overlap."""
     cdef int64_t distance = <int64_t>a - <int64_t>b
     return -size < distance < size
 
@@ -22,7 +22,7 @@ cdef class HandSteps:
     program: one stage over the tiles of θ; arrays: those of its ops, in which ``theta`` and ``gradient`` stand for the vectors of
     a call. shared: has the optimizer's ``state`` and its counts; a step is counted in C, where no Python signal handler runs.
     variant: what the ops depend on besides the arrays. copies: an op changes the gradient, so that ``gradient`` is a copy of it.
-    known_at: the number of assignments at which the steps were computed that are known.
+    known: the number of steps whose coefficients were computed together; known_at: the number of assignments at that time.
     """
 
     cdef Program program
@@ -63,7 +63,7 @@ cdef class HandSteps:
         self.next, self.known, self.known_at = 0, rows.shape[0], known_at
 
     cdef bint fits(self, theta, grad, void **data) except -1:
-        """Are they vectors such as the state's, in memory of their own? Their addresses in ``data``."""
+        """Whether they are vectors like those of the state, in memory of their own. Writes their addresses to ``data``."""
         cdef Py_buffer view
         cdef int64_t bytes_ = self.size * (4 if self.kind == b'f' else 8)
         cdef bint good = type(theta) is np.ndarray and type(grad) is np.ndarray
@@ -86,8 +86,8 @@ cdef class HandSteps:
         return not overlap(data[0], data[1], bytes_)
 
     def step(self, theta, grad, int threads):
-        """0: nothing was done, as something does not fit or the step is not known. 1: it was taken. 2: it would have made
-        parameters infinite or NaN, which keep their values; it does not count."""
+        """Take a step. Returns 0 if nothing was done, as the vectors do not fit or the step is not known; 1 if it was taken; 2 if
+        it would have made parameters infinite or NaN, which keep their values: it does not count."""
         cdef void *data[2]
         cdef nn_run run
         cdef int64_t done
@@ -118,7 +118,7 @@ cdef class HandSteps:
         return 1 if done else 2
 
     cdef int count(self) except -1:
-        """A step has been taken: by hand each is an epoch."""
+        """Count a step, which by hand is an epoch."""
         cdef dict counts = self.counts
         if self.stretch is not None:
             stretches = counts["stretches"]
