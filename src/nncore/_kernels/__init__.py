@@ -13,7 +13,16 @@ import numpy as np
 from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, one_thread
 from nncore._kernels.program import (
-    MOST_LANES, MOST_PANEL, Exclusive, HandSteps, KnownSteps, Program, PythonOp, advance_counts, all_finite, shuffled_orders,
+    MOST_LANES,
+    MOST_PANEL,
+    Exclusive,
+    HandSteps,
+    KnownSteps,
+    Program,
+    PythonOp,
+    advance_counts,
+    all_finite,
+    shuffled_orders,
 )  # fmt: skip
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
