@@ -81,6 +81,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._training_process = 0  # that runs a call of fit: there is one at a time
         self._width = math.prod(model.output_shape)
         self._last_losses = LastLosses()
+        self._last_batch_steps = LRUCache()
         self._levels: Levels | None = None  # of the targets last trained on
         self._callbacks: list[Callback] = []
         self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit

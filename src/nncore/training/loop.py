@@ -188,13 +188,13 @@ class TrainingLoop:
             )  # fmt: skip
         self.program.tuner.record(threads, done, time.perf_counter() - start)
         if done < count and not (interrupt and interrupt.pressed_twice()):
-            self.failure = self._diverged(first + done, sums[done])
+            self.failure = self.diverged(first + done, sums[done])
         return Portion(sums[:done], norms[:done], hyper[:done])
 
     def close(self) -> None:
         """At the end of ``fit``: nothing to do."""
 
-    def _diverged(self, step: int, sums: Array) -> DivergenceError:
+    def diverged(self, step: int, sums: Array) -> DivergenceError:
         """Says where the first number that is not finite appeared."""
         trainer = self.trainer
         epoch, step = trainer.epochs_done + step // self.per_epoch + 1, step % self.per_epoch + 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nncore import samplers
 from nncore._messages import shown
 from nncore._utils.checks import column_names
-from nncore._utils.fields import choice, count, flag, number
+from nncore._utils.fields import assignments, choice, count, flag, number
 from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
@@ -22,6 +22,7 @@ from nncore.history import History
 from nncore.optimizers import GradientOptimizer
 from nncore.samplers import Sampler
 from nncore.training.base import BATCH_SIZE, BaseTrainer
+from nncore.training.batch_steps import BatchSteps
 from nncore.training.checkpoint import restore_trainer, save_trainer
 from nncore.training.dataset import Dataset
 from nncore.training.fit import FitCall, fit_data
@@ -231,12 +232,19 @@ class Trainer(BaseTrainer):
         """
         data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else count("batch_size", batch_size)
-        with Interrupt(tolerated=0) as interrupt, closing(self._loop(data, batch, samplers.Sequential())) as loop:
+        with Interrupt(tolerated=0) as interrupt:
+            steps = self._batch_steps(data) if batch >= len(data) else None
+            loop = steps or self._loop(data, batch, samplers.Sequential())
             self._remember(column_names(X), data)
-            done = loop.run_epochs(1, interrupt, None)
-            if loop.failure:
-                raise loop.failure
-            self._count_epochs(done.number)
+            if isinstance(loop, BatchSteps):
+                row = loop.run(data)
+                self._count_epochs(1)
+                return row
+            with closing(loop):
+                done = loop.run_epochs(1, interrupt, None)
+                if loop.failure:
+                    raise loop.failure
+                self._count_epochs(done.number)
         return {name: float(values[0]) for name, values in done.means.items()}
 
     def lr_find(
@@ -452,6 +460,19 @@ class Trainer(BaseTrainer):
         return f"Trainer({self.model!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, epochs_done={self.epochs_done})"
 
     # --- inside
+
+    def _batch_steps(self, data: Dataset) -> BatchSteps | None:
+        """Steps on all of such data at once; those of the last call, if they would be the same. None without such steps."""
+        asked = len(data), data.kinds, self._loss, self._regularizer, self._clip, assignments.number
+        last = self._last_batch_steps.last
+        if last[0] == asked:
+            self._check_state()
+            return last[1]
+        loop = self._loop(data, len(data), samplers.Sequential())
+        steps = BatchSteps(loop) if isinstance(loop, TrainingLoop) else None
+        if self.spec.is_own:
+            self._last_batch_steps.last = asked, steps
+        return steps
 
     def _loop(
         self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, merge_last: bool | None = None
