@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
+from nncore._utils.fields import number
 
 __all__ = ["class_labels", "class_weights", "example_weights"]
 
@@ -82,11 +82,7 @@ def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
     for name, value in class_weight.items():
         if isinstance(name, (bool, np.bool_)) or not isinstance(name, (int, np.integer)) or name not in names:
             raise ValueError(f"class_weight must have labels from {min(names)} to {max(names)} as its keys, got {shown(name)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
-            raise ValueError(
-                f"class_weight must have finite numbers of at least 0 as its values, got {shown(value)} for {shown(name)}"
-            )
-        weights[labels == name] = value
+        weights[labels == name] = number(f"class_weight[{name}]", value, 0)
     if not weights.any():
         raise ValueError("class_weight must leave an example with a positive weight, got zeros only")
     return weights

@@ -104,7 +104,7 @@ def regime(eta_lambda: float, mu: float) -> str:
     >>> [regime(a, 0.25) for a in (0.2, 1.0, 2.4, 2.6)], regime(1.0, 0.0)
     (['monotone', 'ripples', 'oscillation', 'divergence'], 'one step')
     """
-    number("mu", mu, 0.0)
+    eta_lambda, mu = number("eta_lambda", eta_lambda), number("mu", mu, 0.0)
     if mu >= 1 or eta_lambda <= 0 or eta_lambda >= 2 * (1 + mu):
         return "divergence"
     if mu == 0 and math.isclose(eta_lambda, 1, rel_tol=1e-12):

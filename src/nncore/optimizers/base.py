@@ -478,6 +478,7 @@ class Optimizer(Configured, OwnsArrays):
         theta, steps = start(x0), count("steps", steps, 0)
         if not resume:
             self.init_state(theta.size, theta.dtype)
+        self._ensure_state(theta)
         evaluate = evaluator(f, theta)
         self.begin_epoch()
         rows = self.coefficients(steps)
