@@ -544,6 +544,7 @@ def test_a_handler_that_raises_leaves_a_row_for_each_epoch(exact_loss: bool) -> 
     """At every line between the steps of an epoch and those of the next."""
     trainer, X, y = make()
     for at in range(1, 1000):
+        trainer.evaluate(X, y)  # compiles
         lines, within = 0, False
 
         def trace(frame: Any, event: str, argument: Any, at: int = at) -> Any:

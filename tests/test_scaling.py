@@ -294,7 +294,7 @@ def test_only_nan(kind: str) -> None:
         MAKE[kind](nan="ignore").fit([[1.0, np.nan], [2.0, np.nan]])
 
 
-@pytest.mark.parametrize("ends", [(1, 1), (2, 1), (0, np.inf), (0, np.nan), 3, (1, 2, 3), ("a", "b")])
+@pytest.mark.parametrize("ends", [(1, 1), (2, 1), (0, np.inf), (0, np.nan), (-1e308, 1e308), 3, (1, 2, 3), ("a", "b")])
 def test_bad_feature_range(ends: Any, X: Array) -> None:
     with pytest.raises((TypeError, ValueError), match="feature_range"):
         MinMaxScaler(ends).fit(X)
