@@ -255,7 +255,7 @@ class History(dict[str, NDArray[np.float64]]):
         rows = self._table[1]
         if not rows:
             raise ValueError("there is no row to amend")
-        numbers = _numbers(values)
+        numbers = {name: _number(name, value) for name, value in values.items()}
         columns = self._with(numbers)
         for name, value in numbers.items():
             columns[name][rows - 1] = value
@@ -438,11 +438,6 @@ def _justify(cells: list[str]) -> list[str]:
     return [cell.rjust(width) for cell in cells]
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """Convert a row to floats; None becomes NaN."""
-    return {name: _number(name, value) for name, value in row.items()}
-
-
 def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:
     """The numbers of a column; those of a float64 array need no check one by one."""
     if isinstance(name, str) and isinstance(values, np.ndarray) and values.dtype == np.float64 and values.ndim == 1:
@@ -451,7 +446,7 @@ def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[fl
 
 
 def _number(name: Any, value: Any) -> float:
-    """Convert a value of the column `name` to float."""
+    """Convert a value of the column `name` to float; None becomes NaN."""
     if not isinstance(name, str):
         raise TypeError(f"column names must be strings, got {shown(name)}")
     try:

@@ -169,7 +169,6 @@ def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int
     """
     f, optimizer = Quadratic(np.atleast_1d(eigenvalues)), Momentum(lr=lr, momentum=momentum)
     theta, exponent, logs = f.start, 0, []
-    optimizer.init_state(theta.size, np.float64)
     for _ in range(0, count("steps", steps), _STRETCH):
         path = optimizer.minimize(f, theta, _STRETCH, resume=True).theta
         squares = (path * path).sum(axis=1)
