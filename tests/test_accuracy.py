@@ -141,6 +141,13 @@ def test_numbers_that_are_not_classes(width: int, rng: np.random.Generator) -> N
             accuracy(np.zeros((N, width)), rng.normal(size=(N, width)), loss)
 
 
+def test_the_number_that_is_not_a_class_is_named() -> None:
+    with pytest.raises(ValueError, match=r"must be labels, 0 and 1 or ±1, got 0\.5 between 0 and 1$"):
+        accuracy(np.zeros((3, 1)), np.array([0.0, 0.5, 1.0]), "squared_error")
+    with pytest.raises(ValueError, match=r"must be ±1 or 0/1 for hinge, got 0\.5 in row 1$"):
+        accuracy(np.zeros((3, 1)), np.array([0.0, 0.5, 1.0]), "hinge")
+
+
 @pytest.mark.parametrize("metrics", [0.5, None, nn.Adam(), ["accuracy", 3]])
 def test_invalid_metrics(metrics: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="metric must be one of accuracy"):

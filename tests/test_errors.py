@@ -309,7 +309,7 @@ PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "the name of the input": (lambda: nn.Sequential([nn.Dense(2, name="input")], 2), ["name", "'input'"]),
     "one layer twice": (lambda: nn.Sequential([dense := nn.Dense(2), dense], 2), [r"layers\[1\]", "same object"]),
     **{f"input_shape {bad!r}": (lambda bad=bad: nn.Sequential([nn.Dense(2)], bad), ["input_shape", re.escape(repr(bad))])
-       for bad in (0, -1, 2.0, "2", None, (), (2, 0), [2, 2], True)},
+       for bad in (0, -1, 2.0, "2", None, (), (2, 0), [2, 2], True, (True, 2))},
     **{f"dtype {bad!r}": (lambda bad=bad: make(bad), ["dtype", re.escape(str(bad))])
        for bad in ("float16", "int32", "complex64", "garbage", "real")},
     **{f"seed {bad!r}": (lambda bad=bad: nn.Sequential([nn.Dense(2)], 2, seed=bad), ["seed", re.escape(repr(bad))])

@@ -43,7 +43,7 @@ def test_columns_may_start_late_and_have_gaps():
 
 
 def test_bad_rows_change_nothing(history):
-    for row in ({"loss": 1, "x": "a"}, {3: 1.0}, {"x": [1, 2]}):
+    for row in ({"loss": 1, "x": "a"}, {3: 1.0}, {"x": [1, 2]}, *({"x": x} for x in ("3", b"3", 3j, np.complex128(3)))):
         with pytest.raises(TypeError, match="column"):
             history.append(row)
     with pytest.raises(ValueError, match="empty"):
@@ -163,8 +163,11 @@ def test_plot_variants(history, tmp_path):
     (only,) = steep.plot(tmp_path / "b.pdf").axes
     assert only.get_yscale() == "log"
     np.testing.assert_array_equal(only.lines[1].get_xdata(), [2])
-    with pytest.raises(ValueError, match="no column"):
-        History().plot(tmp_path / "c.png")
+    for empty, columns in ((History(), None), (history, []), (History.from_dict({"loss": [None] * 3}), ["loss"])):
+        with pytest.raises(ValueError, match="the history must have a number to draw, got none"):
+            empty.plot(tmp_path / "c.png", columns=columns)
+    (only,) = history.plot(tmp_path / "d.png", columns="loss").axes
+    assert [line.get_label() for line in only.lines] == ["loss"]
     with pytest.raises(KeyError, match="nothing"):
         history.plot(tmp_path / "c.png", columns=["nothing"])
 

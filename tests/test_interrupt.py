@@ -533,3 +533,39 @@ def test_a_press_at_any_moment_leaves_nothing_locked(name: str) -> None:
         env=os.environ | {"PYTHONPATH": paths}, check=False,
     )  # fmt: skip
     assert result.stdout.split() == ["True"] * 5, result.stdout + result.stderr
+
+
+class Raised(Exception):
+    pass
+
+
+@pytest.mark.parametrize("exact_loss", [False, True])
+def test_a_handler_that_raises_leaves_a_row_for_each_epoch(exact_loss: bool) -> None:
+    """At every line between the steps of an epoch and those of the next."""
+    trainer, X, y = make()
+    for at in range(1, 1000):
+        trainer.evaluate(X, y)  # compiles
+        lines, within = 0, False
+
+        def trace(frame: Any, event: str, argument: Any, at: int = at) -> Any:
+            nonlocal lines, within
+            if frame.f_code.co_name in ("_end_epoch", "_end_epochs"):
+                within = event != "return"
+            lines += within and event == "line" and "nncore" in frame.f_globals["__name__"]
+            if within and lines == at:
+                raise Raised
+            return trace
+
+        done = trainer.epochs_done
+        sys.settrace(trace)
+        try:
+            trainer.fit(X, y, epochs=2, exact_loss=exact_loss, verbose=0)
+        except Raised:
+            assert len(trainer.history) == trainer.epochs_done
+            assert trainer.epochs_done in (done, done + 1, done + 2)
+        else:
+            break
+        finally:
+            sys.settrace(None)
+    assert 10 < at < 999
+    assert len(trainer.history) == trainer.epochs_done == done + 2

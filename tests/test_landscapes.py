@@ -393,8 +393,15 @@ def test_animation_refuses(tmp_path: Path) -> None:
         plot_trajectories(Beale(), {"a": np.zeros(2)})
     with pytest.raises(ValueError, match="at least one"):
         plot_trajectories(Beale(), {})
-    with pytest.raises(ValueError, match="at least one"):
-        plot_losses({})
+    for paths in ({}, {"a": []}, {"a": [np.nan, np.nan]}):
+        with pytest.raises(ValueError, match="at least one"):
+            plot_losses(paths)
+    for bounds in ([1, 2], [[0, 1], [1, 1]], [[0, np.inf], [0, 1]]):
+        with pytest.raises(ValueError, match="bounds must be two pairs"):
+            plot_trajectories(Beale(), {"a": np.zeros((2, 2))}, bounds=bounds)
+    for fps in (0, -1):
+        with pytest.raises(ValueError, match=f"fps must be a positive number, got {fps}"):
+            animate(Beale(), {"a": np.zeros((2, 2))}, fps=fps)
 
 
 def test_comparison_plot(pyplot: Any, tmp_path: Path) -> None:

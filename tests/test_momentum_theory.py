@@ -142,6 +142,9 @@ def test_refuses() -> None:
         optimal(0.0, 1.0)
     with pytest.raises(ValueError, match="lambda_max"):
         optimal(2.0, 1.0)
+    for point, name in (((np.nan, 0.5), "eta_lambda"), ((0.5, np.nan), "mu")):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number"):
+            regime(*point)
     with pytest.raises(ValueError, match="eigenvalues"):
         measured_rate([1.0, -1.0], 0.1, 0.5)
 

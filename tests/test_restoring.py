@@ -100,6 +100,33 @@ def test_a_handler_that_raises_leaves_all_or_nothing(name: str, tmp_path: Path) 
         signal.signal(signal.SIGUSR1, before_signals)
 
 
+class Back(nn.Callback):
+    """Goes back to epoch 2 after epoch 4, once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.back = path, False
+
+    def on_epoch_end(self, trainer: nn.Trainer, epoch: int, row: dict[str, float]) -> None:
+        if epoch == 2 and not self.back:
+            trainer.save(self.path)
+        elif epoch == 4 and not self.back:
+            self.back = True
+            trainer.restore(self.path)
+
+
+def test_callbacks_keep_their_state_when_one_of_them_restores(tmp_path: Path) -> None:
+    trainer, stopping = make("adam"), nn.EarlyStopping("running_loss", patience=50)
+    trainer.fit(X, Y, epochs=6, callbacks=[Back(tmp_path / "2"), stopping], verbose=0)
+    trainer.save(tmp_path / "6")
+    other = make("adam")
+    other.restore(tmp_path / "6")
+    (entry,) = other._callback_states
+    assert stopping.best_epoch == 6
+    assert (entry["class"], entry["state"]["best_epoch"], entry["state"]["best"]) == ("EarlyStopping", 6, stopping.best)
+    assert other.history == trainer.history
+    assert len(other.history) == 6
+
+
 def rewritten(path: Path, change: Any) -> None:
     """Change the description in a file."""
     with safe_open(path, framework="numpy") as file:

@@ -1,5 +1,6 @@
 """Samplers: the examples they choose, which depend on seed and epoch only, and whole trainings against NumPy loops."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,17 @@ def test_fit_by_parts_and_from_a_checkpoint_gives_the_same_bits(
         assert trainer.history == whole.history
 
 
+@each_sampler
+def test_a_checkpoint_restored_within_fit_gives_the_same_bits(name: str, data: tuple[Array, Array], tmp_path: Path) -> None:
+    whole = fit(data, ALL[name](), 6)
+    fit(data, ALL[name](), 2).save(tmp_path / "checkpoint")
+    other = nn.Trainer(make(), "sigmoid_cross_entropy", nn.SGD(lr=0.7), seed=0)
+    restore = nn.LambdaCallback(on_epoch_end=lambda t, epoch, row: epoch == 1 and t.restore(tmp_path / "checkpoint"))
+    other.fit(*data, sampler=ALL[name](), epochs=6, batch_size=BATCH, callbacks=[restore], verbose=0)
+    assert other.model.parameters.tobytes() == whole.model.parameters.tobytes()
+    assert other.history == whole.history
+
+
 def test_other_data_is_evaluated_again(data: tuple[Array, Array]) -> None:
     X, y = data
     trainer = fit(data, "largest_loss_first", 2)
@@ -311,3 +323,30 @@ def test_bad_arguments(data: tuple[Array, Array]) -> None:
     for weights in ([], [-1.0, 2.0], [0.0, 0.0], [np.nan]):
         with pytest.raises(ValueError, match="weights must"):
             Weighted(weights)
+
+
+class Wrapped(nn.samplers.Shuffled):
+    """Its ``orders`` looks like that of the library."""
+
+    @functools.wraps(nn.samplers.Shuffled.orders)
+    def orders(self, examples: Examples, done: int, epochs: int) -> Array:
+        return np.tile(np.arange(2 * examples.count) % examples.count, (epochs, 1))[:, ::2]
+
+
+class Plain(nn.samplers.Shuffled):
+    pass
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_strided_table_is_copied(own: bool) -> None:
+    sampler, expected = Wrapped() if own else Plain(), [[0, 2, 4, 6, 0, 2, 4, 6]] * 2
+    if not own:
+        sampler.orders = Wrapped().orders  # type: ignore[method-assign]
+    table = samplers.checked_orders(sampler, Examples(8, 0), 8, 0, 2)
+    assert table is not None
+    assert table.flags.c_contiguous
+    assert table.tolist() == expected
+    if not own:
+        del sampler.orders
+        sampler.order = lambda examples, epoch: np.arange(8)[::-1]  # type: ignore[method-assign]
+        assert orders(sampler, Examples(8, 0)).tolist() == [[7, 6, 5, 4, 3, 2, 1, 0]]

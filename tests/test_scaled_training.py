@@ -87,3 +87,16 @@ def test_scalers_and_curvature() -> None:
     assert repr(reports[1]) == repr(reports[3])
     assert np.array_equal(a.hessian(X, y, "squared_error", regularizer=regularizer),
                           HessianOperator(a, X, y, "squared_error", regularizer).matrix())  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_scaled_data_keep_the_digits_of_the_model(dtype: Any) -> None:
+    """Data in few digits are scaled in float64, not rounded to their own dtype afterwards."""
+    inside, _, _ = scaled_pair(smooth, optimizer=lambda: nn.Adam(lr=0.01))
+    X, y = (part.astype(dtype) for part in numbers())
+    wide = X.astype(np.float64), y.astype(np.float64)
+    assert inside.model.dtype == np.float64
+    assert inside.evaluate(X, y) == inside.evaluate(*wide)
+    assert np.array_equal(inside.model.predict(X), inside.model.predict(wide[0]))
+    inside.model.target_scaler = nn.data.StandardScaler().fit([[0.0, 0.0], [1e-3, 1e-3]])
+    assert inside.evaluate(X, y) == inside.evaluate(*wide)  # the scaled targets are beyond float16

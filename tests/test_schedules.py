@@ -125,6 +125,7 @@ def test_pytorch_agrees(name, torch):
         (lambda: s.Polynomial(0.1, steps=3, power=0), ValueError, "power must"),
         (lambda: s.PiecewiseConstant([3, 3], [1, 2, 3]), ValueError, "boundaries must be ascending"),
         (lambda: s.PiecewiseConstant([3], [1, 2, 3]), ValueError, "levels must be 2 numbers .*, got"),
+        (lambda: s.PiecewiseConstant([1], b"ab"), TypeError, "levels must be a list"),
         (lambda: s.OneCycle(0.1, steps=10, fraction=0.1), ValueError, "fraction must"),
         (lambda: s.Constant(0.1).values(-1, 3), ValueError, "first_step must be an integer of at least 0"),
         (lambda: s.Exponential(0.1, 0.9, per="epoch").values(0, 3, 0), ValueError, "steps_per_epoch"),
@@ -135,3 +136,10 @@ def test_pytorch_agrees(name, torch):
 def test_refusals(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_cycle_longer_than_int64():
+    """The second cycle takes 2⁶⁵ steps."""
+    values = s.Cosine(1.0, steps=2**22, restarts=True, growth=2**43).values(2**40, 3)
+    expected = [(1 + math.cos(math.pi * (2**40 + i - 2**22) / 2**65)) / 2 for i in range(3)]
+    np.testing.assert_array_equal(values, expected)

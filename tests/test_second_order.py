@@ -618,7 +618,7 @@ def test_bad_input() -> None:
     optimizer.step(np.zeros(2), Rosenbrock())
     with pytest.raises(ValueError, match=r"theta must have 2 numbers as the optimizer's state, got 3"):
         optimizer.step(np.zeros(3), Rosenbrock())
-    with pytest.raises(ValueError, match=r"must return a gradient of shape \(2,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"f, second its gradient, must return an array .* shape \(2,\), got shape \(3,\)"):
         BFGS().minimize(lambda x: (0.0, np.zeros(3)), [0.0, 0.0], 1)
     with pytest.raises(DivergenceError, match="not finite at the start"):
         BFGS().minimize(lambda x: (np.nan, np.zeros(2)), [0.0, 0.0], 1)
@@ -665,3 +665,13 @@ def test_docstring_has_recurrence_source_and_defaults(cls: type) -> None:
     names = [name for name, parameter in inspect.signature(cls).parameters.items()]
     for name in names:
         assert re.search(rf"^\s*(\w+, )*{name}\b", doc.partition("Parameters\n")[2], re.MULTILINE), f"{name} is not explained"
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_resume_without_a_state_begins_with_one(name: str) -> None:
+    f = Beale()
+    fresh, resumed = OPTIMIZERS[name](), OPTIMIZERS[name]()
+    walk = fresh.minimize(f, [3.1, 0.6], steps=3)
+    assert np.array_equal(resumed.minimize(f, [3.1, 0.6], steps=3, resume=True).theta, walk.theta)
+    with pytest.raises(ValueError, match=r"theta must have 2 numbers as the optimizer's state, got 3"):
+        resumed.minimize(lambda x: (x @ x, 2 * x), [1.0, 1.0, 1.0], steps=3, resume=True)

@@ -132,7 +132,9 @@ def test_projection_and_plot(tmp_path: Path) -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"directions must have shape \(2, 43\), got \(2, 4\)"):
         loss_surface(network(), *DATA, "softmax_cross_entropy", np.ones((2, 4)))
-    for extent in (-1.0, ((1, 0), (0, 1)), (1, 2, 3)):
+    with pytest.raises(ValueError, match="directions must be finite, got nan in row 0, column 0"):
+        loss_surface(network(), *DATA, "softmax_cross_entropy", np.full((2, 43), np.nan))
+    for extent in (-1.0, np.inf, ((1, 0), (0, 1)), ((0, np.inf), (0, 1)), (1, 2, 3)):
         with pytest.raises(ValueError, match="extent"):
             loss_surface(network(), *DATA, "softmax_cross_entropy", extent=extent)
     with pytest.raises(ValueError, match="at least 3 points"):

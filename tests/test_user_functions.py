@@ -128,6 +128,56 @@ def test_invalid_results_of_a_loss(wrong: str, which: int) -> None:
         gradient(Scale(), loss)
 
 
+class Spoiled:
+    """½‖θ‖² as an objective, with one result replaced."""
+
+    def __init__(self, spoil: Callable[[Array], Any], method: str) -> None:
+        self.spoil, self.method = spoil, method
+        if "hessian" in method:
+            setattr(self, method, {"hessian": self._hessian, "hessian_product": self._product}[method])
+        else:
+            self.residuals_and_jacobian = lambda theta: (theta, self._result("jacobian", np.eye(3)))
+
+    def _result(self, method: str, right: Array) -> Any:
+        return self.spoil(right) if self.method == method else right
+
+    def value_and_gradient(self, theta: Array) -> Any:
+        return 0.5 * theta @ theta, self._result("gradient", theta)
+
+    def _hessian(self, theta: Array) -> Any:
+        return self._result("hessian", np.eye(3))
+
+    def _product(self, theta: Array, v: Array) -> Any:
+        return self._result("hessian_product", v)
+
+
+OF_F: dict[str, tuple[Any, str]] = {
+    "gradient": (nn.SGD, "f, second its gradient, must return"),
+    "hessian": (nn.second_order.Newton, r"f\.hessian must return"),
+    "hessian_product": (nn.second_order.TruncatedNewton, r"f\.hessian_product must return"),
+    "jacobian": (nn.second_order.LevenbergMarquardt, r"f\.residuals_and_jacobian, second J, must return"),
+}
+
+
+@each_wrong
+@pytest.mark.parametrize("method", OF_F)
+def test_invalid_results_of_a_function_to_minimize(method: str, wrong: str) -> None:
+    (make, message), (spoil, error) = OF_F[method], WRONG[wrong]
+    for optimizer in (make(), nn.second_order.BFGS()) if method == "gradient" else (make(),):
+        optimizer.minimize(Spoiled(lambda right: right.tolist(), method), [1.0, 2.0, 3.0], 2)
+        with pytest.raises(error, match=message):
+            optimizer.minimize(Spoiled(spoil, method), [1.0, 2.0, 3.0], 2)
+
+
+@pytest.mark.parametrize("optimizer", [nn.SGD(), nn.second_order.BFGS()])
+@pytest.mark.parametrize("value", [1j, np.ones(1), "1", None])
+def test_invalid_values_of_a_function_to_minimize(value: Any, optimizer: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="f, first its value, must return a real number, got"):
+        optimizer.minimize(lambda theta: (value, theta), [1.0], 2)
+    with pytest.raises(TypeError, match="f must return its value and its gradient, got float"):
+        optimizer.minimize(lambda theta: 1.0, [1.0], 2)
+
+
 @each_wrong
 def test_invalid_results_of_an_initializer(wrong: str) -> None:
     spoil, error = WRONG[wrong]

@@ -204,10 +204,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "class below": ({"class_weight": {-1: 1}}, "class_weight must have labels from 0 to 2.*got -1"),
     "class by name": ({"class_weight": {"cat": 1}}, "class_weight must have labels.*'cat'"),
     "class weight": ({"class_weight": {1: -1}}, r"class_weight\[1\] must be a finite number of at least 0, got -1"),
-    "class weight nan": (
-        {"class_weight": {1: float("nan")}},
-        r"class_weight\[1\] must be a finite number of at least 0, got nan",
-    ),
+    "class weight nan": ({"class_weight": {1: float("nan")}}, r"class_weight\[1\] must be a finite number.*nan"),
+    "class weight large": ({"class_weight": {1: 10**400}}, r"class_weight\[1\] must be a finite number"),
+    "class weight complex": ({"class_weight": {1: np.complex128(2 + 3j)}}, r"class_weight\[1\] must be a finite number"),
     "class zeros": ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight must leave.*positive"),
     "class list": ({"class_weight": [1, 2, 3]}, r"class_weight must be a mapping.*\[1, 2, 3\]"),
     "class word": ({"class_weight": "balance"}, "class_weight must be a mapping.*'balance'"),

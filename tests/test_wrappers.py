@@ -53,6 +53,13 @@ def test_every_wrapper_is_covered() -> None:
     assert {type(wrap(nn.SGD())) for wrap in MAKE.values()} == set(WRAPPERS.values())
 
 
+@each_wrapper
+def test_resume_without_a_state_begins_with_one(wrapper: str) -> None:
+    first, second = (MAKE[wrapper](nn.SGD(lr=0.1)) for _ in range(2))
+    expected = first.minimize(Bowl(), [1.0, -2.0], 5).theta
+    assert np.array_equal(second.minimize(Bowl(), [1.0, -2.0], 5, resume=True).theta, expected)
+
+
 # ---- averages, each as a sum with the weights that its docstring names
 
 

@@ -213,13 +213,9 @@ class History(dict[str, NDArray[np.float64]]):
         TypeError
             For a name that is not a string or a value that is not a number. Nothing is added.
         """
-        numbers = _numbers(row)
-        if not numbers:
+        if not row:
             raise ValueError("row must have at least one column, got an empty one")
-        columns, rows = self._with(numbers), self._table[1]
-        for name, values in columns.items():
-            values[rows:] = (numbers.get(name, math.nan),)
-        self._bind(columns, rows + 1)
+        self.extend({name: [value] for name, value in row.items()})
 
     def extend(self, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> None:
         """Add rows: columns of the same length, None for NaN.
@@ -229,11 +225,16 @@ class History(dict[str, NDArray[np.float64]]):
         >>> len(history)
         2
         """
+        self._table = self._extended(columns)
+
+    def _extended(self, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> tuple[dict[str, list[float]], int]:
+        """The table with more rows, which the lists of the present one hold already."""
         added, rows = History.from_columns(columns), self._table[1]
         table = self._with(added._table[0])
         for name, values in table.items():
             values[rows:] = added._table[0].get(name, [math.nan] * len(added))
-        self._bind(table, rows + len(added))
+        dict.update(self, table)
+        return table, rows + len(added)
 
     def _with(self, names: Iterable[str]) -> dict[str, list[float]]:
         """The columns plus new columns for unknown names, which are not yet in the table."""
@@ -253,7 +254,7 @@ class History(dict[str, NDArray[np.float64]]):
         rows = self._table[1]
         if not rows:
             raise ValueError("there is no row to amend")
-        numbers = _numbers(values)
+        numbers = {name: _number(name, value) for name, value in values.items()}
         columns = self._with(numbers)
         for name, value in numbers.items():
             columns[name][rows - 1] = value
@@ -355,7 +356,7 @@ class History(dict[str, NDArray[np.float64]]):
         ax : Axes or pair of Axes, optional
             Draw there: losses on the first, metrics on the second. On a single Axes the metrics are drawn only if there
             are no losses.
-        columns : sequence of str, optional
+        columns : str or sequence of str, optional
             Draw these in a single panel, ``["lr"]`` for instance. Default: all but hyper-parameters, grad_norm, clipped, and
             counts of steps or time.
 
@@ -371,13 +372,13 @@ class History(dict[str, NDArray[np.float64]]):
             If there is nothing to draw.
         """
         if columns is not None:
-            panels = [list(columns)]
+            panels = [[columns] if isinstance(columns, str) else list(columns)]
         else:
             names = [c for c in self if c not in _NOT_A_METRIC | hyper.NAMES and np.isfinite(self[c]).any()]
             losses = [c for c in names if c.endswith(("loss", "penalty"))]
             panels = [panel for panel in (losses, [c for c in names if c not in losses]) if panel]
-        if not len(self) or not any(panels):
-            raise ValueError("the history has no column to draw")
+        if not any(np.isfinite(self[c]).any() for panel in panels for c in panel):
+            raise ValueError("the history must have a number to draw, got none")
 
         if ax is not None:
             axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
@@ -436,11 +437,6 @@ def _justify(cells: list[str]) -> list[str]:
     return [cell.rjust(width) for cell in cells]
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """Convert a row to floats; None becomes NaN."""
-    return {name: _number(name, value) for name, value in row.items()}
-
-
 def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:
     """The numbers of a column; those of a float64 array need no check one by one."""
     if isinstance(name, str) and isinstance(values, np.ndarray) and values.dtype == np.float64 and values.ndim == 1:
@@ -449,10 +445,12 @@ def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[fl
 
 
 def _number(name: Any, value: Any) -> float:
-    """Convert a value of the column `name` to float."""
+    """Convert a value of the column `name` to float; None becomes NaN."""
     if not isinstance(name, str):
         raise TypeError(f"column names must be strings, got {shown(name)}")
     try:
-        return math.nan if value is None else float(value)
+        if not isinstance(value, (str, bytes, bytearray, np.complexfloating)):  # of which float takes some
+            return math.nan if value is None else float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"column {shown(name)} must be a number, got {shown(value)}") from None
+        pass
+    raise TypeError(f"column {shown(name)} must be a number, got {shown(value)}")

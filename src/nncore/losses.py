@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import for_kernels, read_only, returned
+from nncore._utils.arrays import for_kernels, read_only, returned, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
 from nncore._utils.fields import Converted, Number, Value, function
 from nncore._utils.hints import hint
@@ -240,8 +240,8 @@ class Hinge(Loss):
     one_hot_values = (-1.0, 1.0)
 
     def check_rows(self, rows: Array, argument: str) -> None:
-        if not np.isin(rows, (-1.0, 0.0, 1.0)).all():
-            raise ValueError(f"{argument} must be ±1 or 0/1 for hinge, got values in [{rows.min()}, {rows.max()}]")
+        for row, column in np.argwhere(~np.isin(rows, (-1.0, 0.0, 1.0)))[:1]:
+            raise ValueError(f"{argument} must be ±1 or 0/1 for hinge, got {rows[row, column]} in row {row}")
         if (rows == 0).any() and (rows == -1).any():
             raise ValueError(f"{argument} must be either ±1 or 0/1 for hinge, got -1, 0 and 1 together")
 
@@ -390,12 +390,9 @@ class PythonLoss(Loss):
 
         def loss(rows: int) -> None:
             result = self.function(read_only(y.value[:rows]), read_only(d[:rows]))
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise TypeError(
-                    f"loss {self.name} must return per-example losses and their gradient, got {type(result).__name__}"
-                )
-            value = returned(f"loss {self.name}, first its {rows} per-example losses,", result[0], (rows,))
-            gradient = returned(f"loss {self.name}, second a gradient,", result[1], (rows, y.width))
+            value, gradient = returned_pair(f"loss {self.name} must return per-example losses and their gradient", result)
+            value = returned(f"loss {self.name}, first its {rows} per-example losses,", value, (rows,))
+            gradient = returned(f"loss {self.name}, second a gradient,", gradient, (rows, y.width))
             if weight is not None:  # an example of weight 0 is left out, even if 0 times its loss would be NaN
                 left_out = weight[:rows] == 0
                 value, gradient = np.where(left_out, 0, value), np.where(left_out[:, None], 0, gradient)
@@ -476,7 +473,10 @@ def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *
         return low, high
     if fractions and low >= 0 and high <= 1:
         return 0.0, 1.0
-    raise ValueError(f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {low:g} to {high:g}")
+    other = rows[(rows != low) & (rows != high)][0]
+    raise ValueError(
+        f"accuracy needs classes: {argument} must be labels, 0 and 1 or ±1, got {other} between {low:g} and {high:g}"
+    )
 
 
 def _are_labels(array: Array, classes: int, argument: str) -> bool:

@@ -114,7 +114,7 @@ class Sequential(Sampler):
         return np.arange(examples.count)
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
-        return None if type(self).order is Sequential.order else super().orders(examples, done, epochs)
+        return None if _calls(self.order, Sequential.order) else super().orders(examples, done, epochs)
 
 
 class Shuffled(Sampler):
@@ -130,7 +130,7 @@ class Shuffled(Sampler):
         return np.asarray(_kernels.shuffled_orders(examples.count, 1, examples.seed, epoch - 1)[0])
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
-        if type(self).order is not Shuffled.order:
+        if not _calls(self.order, Shuffled.order):
             return super().orders(examples, done, epochs)
         return np.asarray(_kernels.shuffled_orders(examples.count, epochs, examples.seed, done))
 
@@ -319,11 +319,17 @@ def get(sampler: Any, shuffle: Any = True) -> Sampler:
 
 def checked_orders(sampler: Sampler, examples: Examples, count: int, done: int, epochs: int) -> Int64 | None:
     """The result of ``sampler.orders``, checked and in the form that a program reads."""
-    table = sampler.orders(examples, done, epochs)
-    own = type(sampler).orders.__module__ == __name__  # already checked, and a new table each time
+    orders = sampler.orders
+    table = orders(examples, done, epochs)
+    own = _calls(orders, Sampler.orders, Sequential.orders, Shuffled.orders)  # already checked, and a new table each time
     if table is None or (own and table.shape == (epochs, count)):
         return table
     return _table(table, sampler, count, epochs)
+
+
+def _calls(method: Any, *functions: Any) -> bool:
+    """Whether the method of an object is one of these functions; a subclass or the object itself may have another."""
+    return getattr(method, "__func__", None) in functions
 
 
 def _table(orders: Any, sampler: Sampler, count: int, epochs: int) -> Int64:

@@ -328,7 +328,7 @@ class Cosine(Schedule):
         since, length = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps)
         return self.final + (self.initial - self.final) * (1 + np.cos(np.pi * (since / length))) / 2
 
-    def _cycle(self, t: Times) -> tuple[Times, Times | int]:
+    def _cycle(self, t: Times) -> tuple[Times, Array | int]:
         """The time since the start of the cycle of `t`, and the length of that cycle."""
         if self.growth == 1:
             return t % self.steps, self.steps
@@ -337,7 +337,7 @@ class Cosine(Schedule):
             starts.append(starts[-1] + lengths[-1])
             lengths.append(lengths[-1] * self.growth)
         cycle = np.searchsorted(starts, t, side="right") - 1
-        return t - np.asarray(starts)[cycle], np.asarray(lengths)[cycle]
+        return t - np.asarray(starts)[cycle], np.asarray(lengths, np.float64)[cycle]  # the last may be beyond int64
 
 
 class Warmup(Schedule):

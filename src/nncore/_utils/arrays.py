@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.program import CACHE_LINE
+from nncore._messages import shown
 
-__all__ = ["OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "same_part"]
+__all__ = [
+    "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
+    "same_part",
+]  # fmt: skip
 
 HUGE_PAGE = 1 << 21  # bytes
 
@@ -103,16 +107,24 @@ def read_only(view: NDArray[Any]) -> NDArray[Any]:
 
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """The result of a user's function as an array of real numbers of this shape."""
+    wanted = f"{what} must return {f'an array of real numbers of shape {shape}' if shape else 'a real number'}"
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{what} must return an array of shape {shape}: {error}") from None
+        raise ValueError(f"{wanted}: {error}") from None
     if array.dtype.kind not in "fiub":
         got = "None" if value is None else f"{type(value).__name__} of dtype {array.dtype}"
-        raise TypeError(f"{what} must return an array of real numbers of shape {shape}, got {got}")
+        raise TypeError(f"{wanted}, got {got}")
     if array.shape != shape:
-        raise ValueError(f"{what} must return an array of shape {shape}, got {array.shape}")
+        raise ValueError(f"{wanted}, got {f'shape {array.shape}' if array.ndim else shown(value)}")
     return array
+
+
+def returned_pair(what: str, value: Any) -> tuple[Any, Any]:
+    """The result of a user's function that must be a tuple of two."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{what}, got {type(value).__name__}")
+    return value[0], value[1]
 
 
 def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:

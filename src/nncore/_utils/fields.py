@@ -299,7 +299,7 @@ class ListOf(_Of[Sequence[G], tuple[T, ...]], Generic[G, T]):
         return f"a list, each element {self.field.requirement}"
 
     def check(self, value: Any) -> tuple[T, ...]:
-        if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, np.ndarray)):
+        if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, (Sequence, np.ndarray)):
             self.refuse(TypeError, value)
         return tuple(map(self.field.check, value))
 

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from nncore._messages import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "SavePath", "curve_style", "finish", "legend", "loss_axis", "new_figure", "one_axes"]
+__all__ = [
+    "COLORS", "SavePath", "checked_bounds", "curve_style", "finish", "legend", "loss_axis", "new_figure", "one_axes",
+]  # fmt: skip
 
 SavePath = str | os.PathLike[str] | None
 
@@ -79,13 +83,21 @@ def legend(ax: Axes, title: str | None = None) -> None:
     )  # fmt: skip
 
 
+def checked_bounds(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """`value` as an array (2, 2): the lowest and the highest number of each axis."""
+    bounds = np.asarray(value, np.float64)
+    if bounds.shape != (2, 2) or not (np.isfinite(bounds).all() and (bounds[:, 0] < bounds[:, 1]).all()):
+        raise ValueError(f"{name} must be two pairs of a lowest and a highest number, got {shown(value)}")
+    return bounds
+
+
 def loss_axis(ax: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
     """A logarithmic axis from 1e-16 to 1e3 of the greatest first loss; where losses are negative, linear about 0.
 
     To be called before the curves are drawn: matplotlib cannot choose the limits of numbers near the largest.
     """
-    finite = np.concatenate([curve[np.isfinite(curve)] for curve in curves])
-    first = max(abs(float(curve[0])) for curve in curves)
+    numbers = [curve[np.isfinite(curve)] for curve in curves]
+    finite, first = np.concatenate(numbers), max(abs(float(curve[0])) for curve in numbers if curve.size)
     if finite.min() < 0:
         linear = 10.0 ** math.ceil(math.log10(first)) if first > 0 else 1.0
         ax.set_yscale("symlog", linthresh=linear)

@@ -62,19 +62,17 @@ class StandardScaler(Scaler):
         values = ~np.isnan(rows)
         n_b = values.sum(axis=0)
         # Deviations from a value of the feature itself: exactly 0 if it is constant, and no digits are lost to a large mean.
-        origin = rows[values.argmax(axis=0), np.arange(rows.shape[1])]
+        origin = np.where(n_b, rows[values.argmax(axis=0), np.arange(rows.shape[1])], 0)
         deviation = np.where(values, rows - origin, 0)
         shift = deviation.sum(axis=0) / np.maximum(n_b, 1)
         deviation = np.where(values, deviation - shift, 0)
-        mean_b = np.where(n_b, origin + shift, 0)
         squares_b = (deviation**2).sum(axis=0)
-        if not hasattr(self, "mean_"):
-            return {"n_samples_seen_": n_b, "mean_": mean_b, "var_": squares_b / np.maximum(n_b, 1)}
-        n = self.n_samples_seen_ + n_b
+        n_a, mean_a, rest_a, var_a = (vars(self).get(name, 0) for name in ("n_samples_seen_", "mean_", "_rest_", "var_"))
+        n, mean_a = n_a + n_b, np.where(n_a, mean_a, origin)
         share = n_b / np.maximum(n, 1)
-        delta = np.where(self.n_samples_seen_ == 0, mean_b, np.where(n_b, mean_b - self.mean_, 0))
-        var = self.var_ * (1 - share) + squares_b / np.maximum(n, 1) + (delta * share) * (delta * (1 - share))
-        return {"n_samples_seen_": n, "mean_": self.mean_ + delta * share, "var_": var}
+        delta = np.where(n_b, origin - mean_a - rest_a + shift, 0)
+        var = var_a * (1 - share) + squares_b / np.maximum(n, 1) + (delta * share) * (delta * (1 - share))
+        return {"n_samples_seen_": n, **_mean(mean_a, rest_a + delta * share), "var_": var}
 
     def _derive(self) -> None:
         self.scale_ = _scale(self.mean_, self.var_)
@@ -224,7 +222,7 @@ class Decorrelate(Scaler):
         rows = rows[~np.isnan(rows).any(axis=1)]
         features = rows.shape[1]
         n_a = int(self.n_samples_seen_[0]) if hasattr(self, "mean_") else 0
-        mean_a = self.mean_ if n_a else np.zeros(features)
+        mean_a, rest_a = (self.mean_, vars(self).get("_rest_", 0.0)) if n_a else (np.zeros(features), 0.0)
         covariance_a = self.covariance_ if n_a else np.zeros((features, features))
         n = n_a + len(rows)
         if len(rows) == 0:
@@ -232,13 +230,12 @@ class Decorrelate(Scaler):
         deviation = rows - rows[0]
         shift = deviation.mean(axis=0)
         deviation -= shift
-        mean_b, share = rows[0] + shift, len(rows) / n
-        delta = mean_b - mean_a if n_a else np.zeros(features)
+        mean_a, share = mean_a if n_a else rows[0], len(rows) / n
+        delta = rows[0] - mean_a - rest_a + shift
         with one_blas_thread():
             products = deviation.T @ deviation
         covariance = covariance_a * (1 - share) + products / n + np.outer(delta * share, delta * (1 - share))
-        mean = mean_a + delta * share if n_a else mean_b
-        return {"n_samples_seen_": np.full(features, n), "mean_": mean, "covariance_": covariance}
+        return {"n_samples_seen_": np.full(features, n), **_mean(mean_a, rest_a + delta * share), "covariance_": covariance}
 
     def _derive(self) -> None:
         self.scale_ = _scale(self.mean_, np.diagonal(self.covariance_))
@@ -314,6 +311,12 @@ def restored(config: Mapping[str, Any], arrays: Mapping[str, Array], names: Any 
     return scaler
 
 
+def _mean(before: Array, change: Array) -> dict[str, Array]:
+    """A mean after a change, and what its rounding leaves out: that would enter the variance multiplied by μ/σ."""
+    mean = before + change
+    return {"mean_": mean, "_rest_": change - (mean - before)}
+
+
 def _scale(mean: Array, var: Array) -> Array:
     """The standard deviation; 1 for a feature that is constant up to rounding."""
     deviation = np.sqrt(var)
@@ -325,6 +328,6 @@ def _interval(feature_range: Any) -> tuple[float, float]:
     if not pair or len(feature_range) != 2:
         raise (ValueError if pair else TypeError)(f"feature_range must be a pair (a, b), got {shown(feature_range)}")
     low, high = (number("feature_range", end) for end in feature_range)
-    if low >= high:
-        raise ValueError(f"feature_range must be (a, b) with a < b, got {shown(feature_range)}")
+    if not 0 < high - low < np.inf:
+        raise ValueError(f"feature_range must be (a, b) with a < b and a finite b - a, got {shown(feature_range)}")
     return low, high

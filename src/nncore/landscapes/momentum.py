@@ -104,7 +104,7 @@ def regime(eta_lambda: float, mu: float) -> str:
     >>> [regime(a, 0.25) for a in (0.2, 1.0, 2.4, 2.6)], regime(1.0, 0.0)
     (['monotone', 'ripples', 'oscillation', 'divergence'], 'one step')
     """
-    number("mu", mu, 0.0)
+    eta_lambda, mu = number("eta_lambda", eta_lambda), number("mu", mu, 0.0)
     if mu >= 1 or eta_lambda <= 0 or eta_lambda >= 2 * (1 + mu):
         return "divergence"
     if mu == 0 and math.isclose(eta_lambda, 1, rel_tol=1e-12):
@@ -169,7 +169,6 @@ def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int
     """
     f, optimizer = Quadratic(np.atleast_1d(eigenvalues)), Momentum(lr=lr, momentum=momentum)
     theta, exponent, logs = f.start, 0, []
-    optimizer.init_state(theta.size, np.float64)
     for _ in range(0, count("steps", steps), _STRETCH):
         path = optimizer.minimize(f, theta, _STRETCH, resume=True).theta
         squares = (path * path).sum(axis=1)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import count
-from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure, one_axes
+from nncore._utils.fields import count, number
+from nncore._utils.figures import SavePath, checked_bounds, curve_style, finish, legend, loss_axis, new_figure, one_axes
 from nncore.landscapes.functions import Landscape
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def plot_losses(
     >>> figure = plot_losses({"halved": 0.5 ** np.arange(10)}, "losses.png")     # doctest: +SKIP
     """
     losses = {name: np.asarray(getattr(p, "loss", p), np.float64) for name, p in paths.items()}
-    if not losses or any(loss.ndim != 1 for loss in losses.values()):
-        raise ValueError("paths must hold at least one path, each with losses (steps + 1,)")
+    if not losses or any(loss.ndim != 1 or not np.isfinite(loss).any() for loss in losses.values()):
+        raise ValueError("paths must hold at least one path, each with losses (steps + 1,), not all NaN or infinite")
     figure, ax = one_axes("plot_losses", path, ax, (7.6, 4.2))
     above = {name: loss - (lowest or 0.0) for name, loss in losses.items()}
     loss_axis(ax, list(above.values()))
@@ -162,6 +162,7 @@ def animate(
     if path is not None and suffix not in (".gif", ".html"):
         raise ValueError(f"path must be a name that ends in .gif or .html, got {shown(os.fspath(path))}")
     count("frames", frames)
+    number("fps", fps, above=0)
     trajectories = _trajectories(f, paths)
     figure = new_figure("animate", (7.6, 5.0), path)
     draw, drawn = _frames(figure, f, trajectories, frames, title, bounds)
@@ -234,7 +235,7 @@ def _marks(n: int, i: int, of: int) -> list[int]:
 
 def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Array]:
     """Contours of f; returns the lowest and the highest coordinates."""
-    low, high = np.asarray(f.bounds if bounds is None else bounds, np.float64).T
+    low, high = checked_bounds("bounds", f.bounds if bounds is None else bounds).T
     x, y = (np.linspace(low[k], high[k], 401) for k in range(2))
     values = f.value(np.stack(np.meshgrid(x, y), axis=-1))
     if f.lowest is not None:

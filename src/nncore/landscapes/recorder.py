@@ -126,7 +126,6 @@ def record(
         return Recording(path.theta, path.loss, gradient, clipped, state, used)
 
     try:
-        resume = resume and len(optimizer.state) == len(optimizer.slots)
         return recording(optimizer.minimize(observed, theta, steps, resume=resume))
     except DivergenceError as error:
         error.path = recording(error.path)

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
+from nncore._utils.checks import check_finite
 from nncore._utils.fields import count, number
-from nncore._utils.figures import SavePath, finish, one_axes
+from nncore._utils.figures import SavePath, checked_bounds, finish, one_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -189,10 +190,10 @@ def loss_surface(
     plane = filter_normalized_directions(model, seed) if directions is None else np.asarray(directions, np.float64)
     if plane.shape != (2, model.parameters.size):
         raise ValueError(f"directions must have shape (2, {model.parameters.size}), got {plane.shape}")
-    half = np.asarray(extent, np.float64)
-    limits = np.array([[-1.0, 1.0]] * 2) * number("extent", float(half), above=0.0) if half.ndim == 0 else half
-    if limits.shape != (2, 2) or not (limits[:, 0] < limits[:, 1]).all():
-        raise ValueError(f"extent must be a number or two pairs of lowest and highest, got {shown(extent)}")
+    check_finite(plane, "directions")
+    if np.ndim(extent) == 0:
+        extent = np.outer([number("extent", extent, above=0.0)] * 2, [-1.0, 1.0])
+    limits = checked_bounds("extent", extent)
     a, b = np.linspace(limits[:, 0], limits[:, 1], count("points", points, 2)).T
     copy, origin = model.copy(), model.parameters.astype(np.float64)
     trainer = Trainer(copy, loss, regularizer=regularizer)

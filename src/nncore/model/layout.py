@@ -111,7 +111,8 @@ def _what(layer: Layer, name: str) -> str:
 
 def checked_shape(shape: Any, what: str = "input_shape must be") -> tuple[int, ...]:
     """A shape, or the one axis of it, as a tuple."""
-    shape = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
-    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, (int, np.integer)) and 0 < n < 2**63 for n in shape):
+    axes = shape if isinstance(shape, tuple) else (shape,)
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in axes)
+    if not axes or not whole or not all(0 < n < 2**63 for n in axes):
         raise ValueError(f"{what} a positive integer or a tuple of them, got {shown(shape)}")
-    return tuple(int(n) for n in shape)
+    return tuple(map(int, axes))

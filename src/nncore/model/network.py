@@ -167,7 +167,7 @@ class Network(Sealed):
         array = as_numbers(X, argument)
         if empty and array.shape[:1] == (0,):
             return as_rows(array, self.input_shape, self.dtype, argument, empty=True)
-        given = as_rows(array, self.input_shape, np.float32 if array.dtype == np.float32 else np.float64, argument)
+        given = as_rows(array, self.input_shape, array.dtype if array.dtype == self.dtype else np.float64, argument)
         scaled = self._input_scaler.transformed(given, argument).reshape(-1, *self.input_shape)
         return as_rows(scaled, self.input_shape, self.dtype, f"{argument}, scaled by the input_scaler,")
 
@@ -184,7 +184,13 @@ class Network(Sealed):
 
     def scaled_targets(self, y: Any, argument: str = "y") -> Any:
         """The targets y, scaled by the ``target_scaler``, if any."""
-        return y if self._target_scaler is None else self._target_scaler.transformed(y, argument)
+        if self._target_scaler is None:
+            return y
+        self._target_scaler.check_names(y, argument)
+        array = as_numbers(y, argument)
+        if array.dtype != self.dtype:  # a scaler's result has the dtype of its input
+            array = array.astype(np.promote_types(array.dtype, np.float64))
+        return self._target_scaler.transformed(array, argument)
 
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by position or name."""

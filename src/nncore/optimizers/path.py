@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from nncore._utils.arrays import aligned_zeros
+from nncore._utils.arrays import aligned_zeros, returned, returned_pair
 from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
@@ -41,11 +41,14 @@ def evaluator(f: Any, theta: Real) -> Callable[[Real], tuple[float, Real]]:
         raise TypeError(f"f must be a callable or an object with value_and_gradient, got {type(f).__name__}")
 
     def evaluate(x: Real) -> tuple[float, Real]:
-        value, gradient = call(x.copy())
+        value, gradient = value_and_gradient(call(x.copy()), theta.shape)
         with np.errstate(over="ignore"):  # a gradient too large for float32 becomes infinite, which is divergence
-            grad: Real = np.array(gradient, dtype=theta.dtype, order="C")
-        if grad.shape != theta.shape:
-            raise ValueError(f"f must return a gradient of shape {theta.shape}, got {grad.shape}")
-        return float(value), grad
+            return value, np.array(gradient, dtype=theta.dtype, order="C")
 
     return evaluate
+
+
+def value_and_gradient(result: Any, shape: tuple[int, ...]) -> tuple[float, NDArray[Any]]:
+    """What a user's f returned, checked."""
+    value, gradient = returned_pair("f must return its value and its gradient", result)
+    return float(returned("f, first its value,", value, ())), returned("f, second its gradient,", gradient, shape)

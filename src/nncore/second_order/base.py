@@ -171,7 +171,9 @@ class FullBatchOptimizer(Optimizer):
 
     def _walk(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> PathWithHistory:
         objective = Evaluated(f, theta.dtype, interrupt)
-        if not resume:
+        if resume and self.numbers:
+            self._check_size(theta)
+        else:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
         points, losses, history = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1), History()

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore._utils.arrays import returned, returned_pair
 from nncore._utils.checks import check_dense
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
+from nncore.optimizers.path import value_and_gradient
 
 __all__ = ["Objective"]
 
@@ -92,12 +94,10 @@ class Evaluated:
         """Evaluate the point θ. If f overflows, its value is infinite."""
         with np.errstate(all="ignore"), self.interrupt.abandoning():
             theta = theta.astype(self.dtype).astype(np.float64)
-            value, gradient = self.value_and_gradient(theta.copy())
-            gradient = np.array(gradient, np.float64)
-        if gradient.shape != theta.shape:
-            raise ValueError(f"f must return a gradient of shape {theta.shape}, got {gradient.shape}")
+            value, gradient = value_and_gradient(self.value_and_gradient(theta.copy()), theta.shape)
+            point = Point(theta, value, np.array(gradient, np.float64))
         self.evaluations += 1
-        return Point(theta, float(value), gradient)
+        return point
 
     def step(self, point: Point, step: Array) -> Point:
         """The point θ + step, which must be finite."""
@@ -114,18 +114,22 @@ class Evaluated:
         check_dense("the Hessian", theta.size, 8, VECTORS_ONLY)
         if hasattr(self.f, "hessian"):
             with self.interrupt.abandoning():
-                return _curvature(self.f.hessian(theta), theta.size, "Hessian")
+                return _curvature(self._matrix("hessian", theta), "Hessian")
         columns = [self.product(theta, unit) for unit in np.eye(theta.size)]
-        return _curvature(np.stack(columns, axis=1), theta.size, "Hessian")
+        return _curvature(np.stack(columns, axis=1), "Hessian")
+
+    def _matrix(self, method: str, theta: Array) -> Array:
+        """The matrix (n, n) that a method of the objective returns."""
+        return returned(f"f.{method}", getattr(self.f, method)(theta), (theta.size, theta.size))
 
     def product(self, theta: Array, v: Array) -> Array:
         """Hv (n,)."""
         self.products += 1
         with self.interrupt.abandoning():
             if hasattr(self.f, "hessian_product"):
-                product = np.asarray(self.f.hessian_product(theta, v), np.float64)
+                product = returned("f.hessian_product", self.f.hessian_product(theta, v), theta.shape)
             elif hasattr(self.f, "hessian"):
-                product = np.asarray(self.f.hessian(theta) @ v, np.float64)
+                product = self._matrix("hessian", theta) @ v
             else:
                 raise TypeError(
                     f"f must have hessian(theta) or hessian_product(theta, v), got {type(self.f).__name__} without them. "
@@ -133,27 +137,27 @@ class Evaluated:
                 )
         if not np.isfinite(product).all():
             raise DivergenceError("the product of the Hessian is not finite. The last finite parameters are in place")
-        return product
+        return np.asarray(product, np.float64)
 
     def gauss_newton(self, theta: Array) -> Array:
         """The Gauss-Newton matrix (n, n), positive semi-definite and finite."""
         check_dense("the Gauss-Newton matrix", theta.size, 8, VECTORS_ONLY)
         with self.interrupt.abandoning():
             if hasattr(self.f, "gauss_newton"):
-                return _curvature(self.f.gauss_newton(theta), theta.size, "Gauss-Newton matrix")
+                return _curvature(self._matrix("gauss_newton", theta), "Gauss-Newton matrix")
             if hasattr(self.f, "residuals_and_jacobian"):
-                _, jacobian = self.f.residuals_and_jacobian(theta)
-                return _curvature(jacobian.T @ jacobian, theta.size, "Gauss-Newton matrix")
+                what, result = "f.residuals_and_jacobian", self.f.residuals_and_jacobian(theta)
+                residuals, jacobian = returned_pair(f"{what} must return r and J", result)
+                J = np.asarray(returned(f"{what}, second J,", jacobian, (np.size(residuals), theta.size)), np.float64)
+                return _curvature(J.T @ J, "Gauss-Newton matrix")
         raise TypeError(
             f"f must have residuals_and_jacobian(theta), as a sum of squares, or gauss_newton(theta), got "
             f"{type(self.f).__name__} without them. Newton methods need a Hessian instead"
         )
 
 
-def _curvature(matrix: Any, n: int, what: str) -> Array:
+def _curvature(matrix: Array, what: str) -> Array:
     matrix = np.asarray(matrix, np.float64)
-    if matrix.shape != (n, n):
-        raise ValueError(f"f must return a {what} of shape {(n, n)}, got {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise DivergenceError(f"the {what} is not finite. The last finite parameters are in place")
     symmetric: Array = (matrix + matrix.T) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
@@ -206,9 +207,14 @@ class BaseTrainer(OwnsArrays, Sealed):
                 row[loss] = row[loss] + row[penalty]
         return row
 
-    def _count_epochs(self, epochs: int) -> None:
-        """No assignment of a user's, after which programs would be looked up anew."""
-        vars(self)["epochs_done"] += epochs
+    def _count_epochs(self, epochs: int, rows: Mapping[str, Any]) -> None:
+        """Count epochs and add their rows, given as columns, to the history: both or, if a signal handler raises, neither.
+
+        The attributes change within one call into C, during which no handler runs. They are not assigned as a user would, after
+        which programs would be looked up again.
+        """
+        counted, kept = {"epochs_done": self.epochs_done + epochs}, {"_table": self.history._extended(rows)}
+        list(starmap(dict.update, [(vars(self), counted), (vars(self.history), kept)]))
 
     @property
     def spec(self) -> TrainingSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,11 +105,12 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         twin.load_state_dict(state)
     except DAMAGE as error:
         raise ValueError(f"{path} is damaged: {clipped(error)}") from error
+    training = trainer._training_process == os.getpid()  # the callbacks of this call go on: a later checkpoint holds them
     attributes = [
         (vars(trainer), {
-            "_first_config": plain(with_defaults(trainer.optimizer, about["first_optimizer_config"])), "_callbacks": [],
-            "_callback_states": callbacks, "_last_losses": last, "history": history, "epochs_done": epochs_done, "seed": seed,
-            "_levels": levels,
+            "_first_config": plain(with_defaults(trainer.optimizer, about["first_optimizer_config"])), "_last_losses": last,
+            "history": history, "epochs_done": epochs_done, "seed": seed, "_levels": levels,
+            **({} if training else {"_callbacks": [], "_callback_states": callbacks}),
         }),
         (vars(trainer.model), {name: vars(scaled)[name] for name in ("_input_scaler", "_target_scaler", "_feature_names")}),
         *_optimizer_attributes(trainer.optimizer, twin),

@@ -150,8 +150,7 @@ class FitCall:
             row |= {f"{prefix}{name}": value for name, value in evaluation.items()}
             complete &= bool(evaluation)
         row |= {name: float(values[0]) for name, values in done.notes.items()}
-        trainer._count_epochs(1)
-        trainer.history.append(row)
+        trainer._count_epochs(1, {name: [value] for name, value in row.items()})
         if complete:
             self.callbacks.epoch_end(trainer, trainer.epochs_done, row)
         self.progress.update(trainer.epochs_done - self.first, 1.0, row)
@@ -159,8 +158,7 @@ class FitCall:
     def _end_epochs(self, done: Epochs) -> None:
         """Several epochs, after which there is nothing to do but to keep and show their rows."""
         columns, before = done.means | done.notes, self.trainer.epochs_done - self.first
-        self.trainer._count_epochs(done.number)
-        self.trainer.history.extend(columns)
+        self.trainer._count_epochs(done.number, columns)
         for epoch in range(done.number if self.progress.verbose else 0):
             row = {name: float(values[epoch]) for name, values in columns.items()}
             self.progress.update(before + epoch + 1, 1.0, row)

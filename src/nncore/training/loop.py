@@ -67,13 +67,19 @@ class TrainingLoop:
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
         self.uses_losses, self.reweights = sampler.uses_losses, sampler.reweights  # as they are now, for the whole call
-        if self.uses_losses:
-            self.examples.losses = trainer._last_losses.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
+        self._update_examples()
         self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
         self.per_epoch = -(-len(data) // batch) - merge
         self.loss = trainer.loss
         self.failure: DivergenceError | None = None
         self._renew()
+
+    def _update_examples(self) -> None:
+        """Seed and losses of the trainer, for the sampler: a callback may have restored others."""
+        trainer, examples, last = self.trainer, self.examples, self.trainer._last_losses
+        examples.seed = trainer.seed
+        if self.uses_losses and (examples.losses is None or examples.losses is not last.values):
+            examples.losses = last.of(self.data, trainer.loss, lambda losses: trainer._evaluate(self.data, losses))
 
     def _renew(self) -> None:
         """Take the trainer as it is, until the next call: a callback may have assigned something."""
@@ -92,6 +98,7 @@ class TrainingLoop:
     def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
         """Run at most ``epochs`` epochs, one at least. Fewer if interrupted, or if the training diverged: see ``failure``."""
         self._renew()
+        self._update_examples()
         self.trainer.optimizer.begin_epoch()
         tuner = self.program.tuner
         _, wanted = tuner.next_call()

@@ -238,13 +238,13 @@ class Trainer(BaseTrainer):
             self._remember(column_names(X), data)
             if isinstance(loop, BatchSteps):
                 row = loop.run(data)
-                self._count_epochs(1)
+                self._count_epochs(1, {})
                 return row
             with closing(loop):
                 done = loop.run_epochs(1, interrupt, None)
                 if loop.failure:
                     raise loop.failure
-                self._count_epochs(done.number)
+                self._count_epochs(done.number, {})
         return {name: float(values[0]) for name, values in done.means.items()}
 
     def lr_find(
@@ -442,7 +442,8 @@ class Trainer(BaseTrainer):
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
         must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
         `ReduceLROnPlateau` for instance; they become the checkpoint's. To go on with others assign them afterwards. Callbacks
-        of the next ``fit`` go on counting where those of the same class stopped.
+        of the next ``fit`` go on counting where those of the same class stopped. A callback may call ``restore`` during
+        ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
         Raises
         ------
