@@ -314,11 +314,15 @@ class GradientOptimizer(Optimizer):
 
         Notes
         -----
-        After Ctrl-C the optimizer has the state and the counts of the steps taken so far.
+        Ctrl-C takes effect at an evaluation of f. The optimizer then has the state and the counts of the steps taken so far.
         """
-        theta, steps = start(x0), count("steps", steps, 0)
+        with Interrupt(tolerated=0) as interrupt:
+            return self._minimize(f, start(x0), count("steps", steps, 0), resume, interrupt)
+
+    def _minimize(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> Path:
         if not resume:
             self.init_state(theta.size, theta.dtype)
+        self._ensure_state(theta)
         evaluate = evaluator(f, theta)
         self.begin_epoch()
         points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
@@ -331,9 +335,10 @@ class GradientOptimizer(Optimizer):
         try:
             for taken in range(steps + 1):
                 points[taken] = self.parameters(theta)
-                losses[taken], gradient[...] = evaluate(theta)
-                if self.enter:
-                    losses[taken] = evaluate(points[taken])[0]
+                with interrupt.abandoning():
+                    losses[taken], gradient[...] = evaluate(theta)
+                    if self.enter:
+                        losses[taken] = evaluate(points[taken])[0]
                 if not (np.isfinite(losses[taken]) and np.isfinite(gradient).all()):
                     raise DivergenceError(f"{shown(self)}: loss or gradient is not finite after {taken} steps")
                 if taken == steps:
@@ -348,8 +353,7 @@ class GradientOptimizer(Optimizer):
             error.path = Path(points[:taken], losses[:taken])
             raise
         finally:
-            with Interrupt(tolerated=0):
-                self.finish(theta)
+            self.finish(theta)
         return Path(points, losses)
 
     def parameters(self, theta: Real) -> Real:
