@@ -119,8 +119,7 @@ class FullBatchOptimizer(Optimizer):
         A gradient alone is not sufficient: `f` has ``value_and_gradient(theta)`` and any other methods the algorithm needs.
         """
         check_theta(theta)
-        if self._n not in (None, theta.size):
-            raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
+        self._check_size(theta)
         if isinstance(f, np.ndarray):
             raise TypeError(f"f must be an object with value_and_gradient, as {type(self).__name__} needs, got an array")
         if self._n is None:
@@ -196,6 +195,10 @@ class FullBatchOptimizer(Optimizer):
         return PathWithHistory(points, losses, history)
 
     # ---- state
+
+    def _check_size(self, theta: Real) -> None:
+        if self._n not in (None, theta.size):
+            raise ValueError(f"theta must have {self._n} numbers as the optimizer's state, got {theta.size}")
 
     @property
     def _n(self) -> int | None:
