@@ -305,7 +305,7 @@ while trainer.epochs_done < 30 and time.monotonic() - begin < 20:
             trainer.fit(X, y, epochs=5, validation_data=(X, y), batch_size=50, verbose=0,
                         callbacks=[nn.ModelCheckpoint(path + "{epoch}"), nn.EarlyStopping(patience=1000)])
         finally:
-            _signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _signal.signal(signal.SIGINT, _signal.SIG_IGN)
     except KeyboardInterrupt:
         count += 1
     h = trainer.history
