@@ -350,3 +350,25 @@ def test_a_strided_table_is_copied(own: bool) -> None:
         del sampler.orders
         sampler.order = lambda examples, epoch: np.arange(8)[::-1]  # type: ignore[method-assign]
         assert orders(sampler, Examples(8, 0)).tolist() == [[7, 6, 5, 4, 3, 2, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    "assign", [lambda t, loss: setattr(t, "loss", loss), lambda t, loss: setattr(t.loss, "function", loss)]
+)
+def test_last_losses_are_those_of_the_present_loss(assign: Any) -> None:
+    seen = []
+
+    class Watched(samplers.LargestLossFirst):
+        def order(self, examples: Examples, epoch: int) -> Array:
+            assert examples.losses is not None
+            seen.append(examples.losses.copy())
+            return super().order(examples, epoch)
+
+    def constant(value: float) -> Any:
+        return lambda y, d: (np.full(len(y), value), np.zeros_like(y))
+
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 2), constant(1.0))
+    for value in (1.0, 50.0):
+        assign(trainer, constant(value))
+        trainer.fit(np.ones((5, 2)), np.ones(5), sampler=Watched(), verbose=0)
+    assert np.array_equal(seen, [[1.0] * 5, [50.0] * 5])

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore._messages import shown
-from nncore._utils.checks import column_names
 from nncore._utils.fields import assignments, choice, count, flag, number
 from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
@@ -130,7 +129,7 @@ class Trainer(BaseTrainer):
             The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
             the model and second-order optimizers do not.
         y : array_like
-            Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
+            Integer labels (n,), one-hot or soft rows (n, outputs), or numbers. Names of columns are kept as ``target_names``.
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
             for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
@@ -235,7 +234,7 @@ class Trainer(BaseTrainer):
         with Interrupt(tolerated=0) as interrupt:
             steps = self._batch_steps(data) if batch >= len(data) else None
             loop = steps or self._loop(data, batch, samplers.Sequential())
-            self._remember(column_names(X), data)
+            self._remember(data)
             if isinstance(loop, BatchSteps):
                 row = loop.run(data)
                 self._count_epochs(1, {})
