@@ -115,7 +115,9 @@ def test_nan_is_no_improvement():
 
 @pytest.mark.parametrize("patience", [0, 1])
 def test_the_first_epoch_never_stops(patience):
-    assert FakeTrainer().fit(losses(math.nan, math.nan, 0.5), [EarlyStopping(patience=patience)]) == 2
+    rows = losses(math.nan, math.nan, 0.5, math.nan, math.nan, 0.5)
+    assert FakeTrainer().fit(rows, [EarlyStopping(patience=patience)]) == 2
+    assert FakeTrainer().fit(rows, [EarlyStopping(patience=patience)], done=3) == 5
 
 
 def test_restores_into_the_same_arrays():

@@ -151,9 +151,9 @@ def test_targets_of_a_model(kind: str) -> None:
     net = model(kind)
     make = FRAMES["pandas"]
     trainer(net).fit(ROWS, make(ROWS, ["x", "y"]), verbose=0)
-    with pytest.raises(ValueError, match=r"feature names of y .* Expected 'x' as column 0, got 'y'"):
+    with pytest.raises(ValueError, match=r"target names of y .* Expected 'x' as column 0, got 'y'"):
         trainer(net).fit(ROWS, make(ROWS, ["y", "x"]), verbose=0)
-    with pytest.raises(ValueError, match=r"feature names of y of validation_data .* Expected 'x' as column 0, got 'y'"):
+    with pytest.raises(ValueError, match=r"target names of y of validation_data .* Expected 'x' as column 0, got 'y'"):
         trainer(net).fit(ROWS, ROWS, validation_data=(ROWS, make(ROWS, ["y", "x"])), verbose=0)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import io
 import json
 import math
 import pickle
@@ -384,3 +386,70 @@ def test_landscapes_are_fixed() -> None:
     for f, name in ((landscapes.Rosenbrock(), "a"), (landscapes.Quadratic(), "condition"), (landscapes.Beale(), "start")):
         with pytest.raises(AttributeError, match=f"{name} is fixed once the landscape is made"):
             setattr(f, name, 3.0)
+
+
+@EACH
+def test_a_constructor_that_does_not_call_that_of_its_base(cls: type) -> None:
+    def alone(self: Any) -> None:
+        pass
+
+    derived = type("Derived", (cls,), {"__init__": alone})
+    names = [name for name, value in inspect.getmembers_static(cls) if isinstance(value, fields.Field)]
+    if names:
+        with pytest.raises(TypeError, match=rf"^Derived.__init__ must call super\(\).__init__\(\), which sets .*{names[0]}"):
+            derived()
+    elif not issubclass(cls, initializers.Initializer):
+        assert isinstance(derived(), cls)
+
+
+def l2_of_another_module() -> type[nn.Regularizer]:
+    class L2(nn.Regularizer):
+        l2 = 100.0
+
+        def __init__(self, strength: float) -> None:
+            self.strength = strength
+
+    return L2
+
+
+def test_values_that_hold_others_compare_them_as_objects() -> None:
+    def square(y: Any, d: Any) -> Any:
+        return ((y - d) ** 2).sum(axis=1), 2 * (y - d)
+
+    def other(y: Any, d: Any) -> Any:
+        return square(y, d)
+
+    metric, PerLayer, L2 = metrics.LossMetric, nn.PerLayer, l2_of_another_module()
+    assert metric(nn.PythonLoss(square)) == metric(nn.PythonLoss(square)) != metric(nn.PythonLoss(other))
+    assert PerLayer({"a": L2(0.1)}) == PerLayer({"a": L2(0.1)}) != PerLayer({"a": l2_of_another_module()(0.1)})
+    assert PerLayer({"a": L2(0.1)}) != PerLayer({"a": nn.L2(0.1)}) == PerLayer({"a": nn.L2(0.1)})
+    assert (L2(0.1).entry()["class"], nn.L2(0.1).entry()["class"]) == ("custom.L2", "L2")
+
+
+@pytest.mark.parametrize("wrap", [lambda penalty: penalty, lambda penalty: {"dense_1": penalty}])
+def test_a_checkpoint_distinguishes_classes_of_one_name(wrap: Any) -> None:
+    def trained(penalty: Any) -> nn.Trainer:
+        return nn.Trainer(nn.Sequential([nn.Dense(3)], input_shape=4), "squared_error", regularizer=wrap(penalty))
+
+    own, file = l2_of_another_module(), io.BytesIO()
+    trained(nn.L2(0.1)).save(file)
+    for penalty, message in ((own(0.1), r"must be custom\.L2, got L2"), (nn.L2(0.2), "strength must be 0.2, got 0.1")):
+        file.seek(0)
+        with pytest.raises(ValueError, match=f"another training: regularizer.*{message}"):
+            trained(penalty).restore(file)
+    file.seek(0)
+    trained(nn.L2(0.1)).restore(file)
+    file = io.BytesIO()
+    trained(own(0.1)).save(file)
+    file.seek(0)
+    trained(own(0.1)).restore(file)
+
+
+def test_a_wrapper_distinguishes_optimizers_of_one_name() -> None:
+    own = type("SGD", (nn.SGD,), {})
+    wrapper = nn.EMA(own(lr=0.1))
+    wrapper.configure(nn.EMA(own(lr=0.2)).config())
+    assert wrapper.lr == 0.2
+    for optimizer, other in ((wrapper, nn.SGD()), (nn.EMA(nn.SGD()), own())):
+        with pytest.raises(ValueError, match="optimizer must hold the arguments of SGD"):
+            optimizer.configure(nn.EMA(other).config())

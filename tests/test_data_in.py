@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import decimal
 import fractions
+import functools
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -317,3 +319,34 @@ def test_nothing_is_imported() -> None:
     code = "import sys, nncore as nn; nn.data.StandardScaler().fit([[1.0], [2]]); "
     code += "print(any(module in sys.modules for module in ('pandas', 'polars', 'pyarrow')))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_names_and_order_of_the_columns_of_targets(tmp_path: Path) -> None:
+    Y = pd.DataFrame(np.eye(3)[LABELS], columns=["r", "s", "t"])
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(3)], 3, seed=0), "softmax_cross_entropy")
+    swapped, renamed = Y[["s", "r", "t"]], Y.rename(columns={"s": "u"})
+    with pytest.raises(
+        ValueError, match=r"target names of y of validation_data should match.*Expected 'r' as column 0, got 's'"
+    ):
+        trainer.fit(FRAME, Y, validation_data=(FRAME, swapped), verbose=0)
+    assert trainer.model.target_names is None
+    trainer.partial_fit(FRAME, Y)
+    trainer.model.save(tmp_path / "model")
+    trainer.save(tmp_path / "trainer")
+    other = nn.Trainer(nn.Sequential([nn.Dense(3)], 3, seed=0), "softmax_cross_entropy")
+    other.restore(tmp_path / "trainer")
+    loaded, copied = nn.load(tmp_path / "model"), pickle.loads(pickle.dumps(trainer.model.copy()))
+    for model in (trainer.model, other.model, loaded, copied):
+        assert model.target_names == ("r", "s", "t")
+        again = nn.Trainer(model, "softmax_cross_entropy")
+        assert again.evaluate(FRAME, Y) == again.evaluate(FRAME, Y.to_numpy())
+        for call in (again.fit, again.evaluate, again.partial_fit, functools.partial(model.loss_and_gradient, loss="hinge")):
+            with pytest.raises(ValueError, match="Expected 'r' as column 0, got 's'"):
+                call(FRAME, swapped)
+            with pytest.raises(ValueError, match="unseen: 'u'; missing: 's'"):
+                call(FRAME, renamed)
+        model.target_names = None
+        again.evaluate(FRAME, swapped)
+        for bad in ([], ["r", 1], 3):
+            with pytest.raises(ValueError, match="target_names must be strings, one for each column"):
+                model.target_names = bad  # type: ignore[assignment]

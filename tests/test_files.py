@@ -305,6 +305,8 @@ def older(content: bytes) -> bytes:
     def change(about: Any) -> None:
         for entry in (*about["model"]["layers"], *about.get("callbacks", [])):
             entry["class"] = entry["class"].removeprefix("custom.")
+        if about.get("training", {}).get("regularizer"):  # as older versions described them, in the second format too
+            about["training"] |= {"regularizer": "L2(0.001)", "clip": "ClipNorm(1.0)"}
         if "history_columns" in about:
             table = load_arrays(content)["history"]
             columns = zip(about.pop("history_columns"), table, strict=True)
@@ -331,7 +333,8 @@ class Own(nn.Callback):
 @pytest.mark.parametrize("form", [lambda content: content, older])
 def test_old_and_new_checkpoints_of_a_training_with_custom_parts(form: Any) -> None:
     def trainer() -> nn.Trainer:
-        return nn.Trainer(nn.Sequential([nn.Dense(4), Tanh(), nn.Dense(2)], input_shape=3), "softmax_cross_entropy")
+        model = nn.Sequential([nn.Dense(4), Tanh(), nn.Dense(2)], input_shape=3)
+        return nn.Trainer(model, "softmax_cross_entropy", regularizer=nn.L2(0.001), clip=nn.ClipNorm(1.0))
 
     first = trainer()
     stopping = nn.EarlyStopping("running_loss", patience=50)

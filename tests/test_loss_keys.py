@@ -107,3 +107,74 @@ def test_keys_of_all_losses() -> None:
     assert keys == [loss().key() for loss in LOSSES.values()]
     assert Huber(1.0).key() != Huber(2.0).key()
     assert losses.get(square).key() == losses.get(square).key()
+
+
+class OwnPenalty(nn.Regularizer):
+    """Its strength is no field: assignments to it are not counted."""
+
+    def __init__(self, strength: float) -> None:
+        self.l2 = strength
+
+
+class OwnClip(nn.ClipValue):
+    def __init__(self, scale: float) -> None:
+        super().__init__(1.0)
+        self.scale = scale
+
+    def ops(self, *args: Any) -> Any:
+        return nn.ClipValue(self.scale).ops(*args)
+
+    def __repr__(self) -> str:
+        return "OwnClip()"
+
+
+class Settings:
+    """Hashable, by its identity."""
+
+    def __init__(self, delta: float) -> None:
+        self.delta = delta
+
+
+class OwnHuber(Huber):
+    def __init__(self, delta: float) -> None:
+        super().__init__()
+        self.settings = Settings(delta)
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        return (self.settings.delta,)
+
+
+def per_layer(strength: float) -> dict[str, nn.Regularizer]:
+    return {"dense_1": OwnPenalty(strength)}
+
+
+CHANGES: dict[str, tuple[Callable[[float], dict[str, Any]], Callable[[nn.Trainer, float], None]]] = {
+    "penalty": (lambda s: {"regularizer": OwnPenalty(s)}, lambda t, s: setattr(t.regularizer, "l2", s)),
+    "L2": (lambda s: {"regularizer": nn.L2(s)}, lambda t, s: setattr(t.regularizer, "l2", s)),
+    "by layer": (lambda s: {"regularizer": per_layer(s)}, lambda t, s: setattr(t.regularizer.penalties["dense_1"], "l2", s)),
+    "clip": (lambda s: {"clip": OwnClip(s)}, lambda t, s: setattr(t.clip, "scale", s)),
+    "loss": (lambda s: {"loss": OwnHuber(s)}, lambda t, s: setattr(t.loss.settings, "delta", s)),
+    "metric": (lambda s: {"metrics": [OwnHuber(s)]}, lambda t, s: setattr(t.metrics[0].loss.settings, "delta", s)),
+}
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate"])
+@pytest.mark.parametrize("part", CHANGES)
+def test_programs_follow_what_changes_between_calls(part: str, call: str) -> None:
+    make, change = CHANGES[part]
+
+    def trainer(strength: float) -> nn.Trainer:
+        return nn.Trainer(model(), **{"loss": "squared_error", "optimizer": nn.SGD(0.1), **make(strength)})
+
+    def results(trainer: nn.Trainer) -> Any:
+        if call == "evaluate":
+            return trainer.evaluate(X, Y + 5)
+        return trainer.fit(X, Y + 5, verbose=0).row(len(trainer.history)), trainer.model.parameters.tolist()
+
+    changed, new = trainer(0.1), trainer(0.7)
+    first = changed.model.parameters.copy()
+    assert (results(changed) == results(new)) == ((part, call) == ("clip", "evaluate"))
+    changed.model.parameters = new.model.parameters = first
+    change(changed, 0.7)
+    assert results(changed) == results(new)

@@ -292,3 +292,16 @@ def test_a_model_with_it_is_saved(tmp_path: Any) -> None:
     again = nn.load(tmp_path / "model")
     assert again.layers[2].strength == 0.05
     assert np.array_equal(again.predict(data()[0]), model.predict(data()[0]))
+
+
+def test_penalties_by_layer_cannot_change_behind_the_checks() -> None:
+    trainer = nn.Trainer(make(), "softmax_cross_entropy", nn.Rprop(), regularizer={"dense_1": nn.L2(0.1)})
+    assert isinstance(trainer.regularizer, nn.PerLayer)
+    with pytest.raises(AttributeError, match=r"penalties is fixed once the regularizer is made.*assign trainer\.regularizer"):
+        trainer.regularizer.penalties = {"typo": nn.L2(0.1)}
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        trainer.regularizer.penalties["typo"] = nn.L2(0.1)  # type: ignore[index]
+    trainer.regularizer = {"dense_1": (penalty := nn.ProximalL1(0))}
+    penalty.proximal = 0.1
+    with pytest.raises(ValueError, match="needs an optimizer with a learning rate"):
+        trainer.fit(*data(), batch_size=60, verbose=0)

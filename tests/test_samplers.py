@@ -311,3 +311,25 @@ def test_bad_arguments(data: tuple[Array, Array]) -> None:
     for weights in ([], [-1.0, 2.0], [0.0, 0.0], [np.nan]):
         with pytest.raises(ValueError, match="weights must"):
             Weighted(weights)
+
+
+@pytest.mark.parametrize(
+    "assign", [lambda t, loss: setattr(t, "loss", loss), lambda t, loss: setattr(t.loss, "function", loss)]
+)
+def test_last_losses_are_those_of_the_present_loss(assign: Any) -> None:
+    seen = []
+
+    class Watched(samplers.LargestLossFirst):
+        def order(self, examples: Examples, epoch: int) -> Array:
+            assert examples.losses is not None
+            seen.append(examples.losses.copy())
+            return super().order(examples, epoch)
+
+    def constant(value: float) -> Any:
+        return lambda y, d: (np.full(len(y), value), np.zeros_like(y))
+
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 2), constant(1.0))
+    for value in (1.0, 50.0):
+        assign(trainer, constant(value))
+        trainer.fit(np.ones((5, 2)), np.ones(5), sampler=Watched(), verbose=0)
+    assert np.array_equal(seen, [[1.0] * 5, [50.0] * 5])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import nncore as nn
 from nncore import schedules
@@ -203,7 +203,7 @@ def test_a_checkpoint_of_another_training(case: str, tmp_path: Path) -> None:
     ("make_other", "differences"),
     [
         (lambda: set_otherwise(lr=0.01), "other arguments: lr must be 0.01, got 0.02. Restore with the same, and assign"),
-        (lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)), "another training: clip must be 'ClipNorm(1.0)', got None"),
+        (lambda: make_trainer("adam", clip=nn.ClipNorm(1.0)), "another training: clip must be ClipNorm, got None"),
         (lambda: nn.Trainer(make(), nn.Huber(2.0), "adam"), "training: loss must be huber, got softmax_cross_entropy; regul"),
         (lambda: nn.Trainer(make(seed=7), "hinge", "adam"), "another model: seed must be 7, got 3"),
         (
@@ -520,6 +520,8 @@ DAMAGED_TRAINING: dict[str, Any] = {
     "a state with something else": set_in("optimizer_state", "lr", value=1.0),
     "a step_count that is text": set_in("optimizer_state", "step_count", value="1"),
     "a negative step_count": set_in("optimizer_state", "step_count", value=-5),
+    "equal levels": set_in("levels", value=[0, 0, False]),
+    "descending levels": set_in("levels", value=[1, 0, False]),
     "a product that is null": set_in("optimizer_state", "product_beta1", value=None),
 }  # fmt: skip
 
@@ -539,8 +541,6 @@ def test_damaged_description_of_a_training(case: str, good: Path) -> None:
 @pytest.mark.parametrize("array", ["parameters", "optimizer.m", "optimizer.v"])
 @pytest.mark.parametrize("change", ["missing", "shape", "shorter", "dtype"])
 def test_arrays_that_do_not_fit(array: str, change: str, good: Path) -> None:
-    from safetensors.numpy import load_file
-
     header, _ = parts(good)
     arrays = load_file(good)
     if change == "missing":
@@ -632,3 +632,59 @@ def test_no_pickle_in_files(good: Path) -> None:
     assert about["kind"] == "trainer"
     ends = sorted(entry["data_offsets"] for entry in header.values())
     assert [0] + [end for _, end in ends] == [start for start, _ in ends] + [len(data)]
+
+
+class Ones(nn.initializers.Initializer):
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.full(shape, self.factor)
+
+
+class Limit(schedules.Schedule):
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def at(self, t: Array) -> Array:
+        return np.full(t.shape, self.limit)
+
+
+def test_custom_initializers_and_schedules_of_layers(tmp_path: Path) -> None:
+    layers = [
+        nn.Dense(3, weight_init=Ones(2.0), name="custom.Ones"), nn.BatchRenorm(r_max=Limit(2.5)),
+        nn.BatchRenorm(d_max=schedules.Warmup(Limit(1.5), 3)), nn.WeightNorm(nn.Dense(2, weight_init=Ones(3.0))),
+    ]  # fmt: skip
+    model = nn.Sequential(layers, input_shape=4)
+    model.save(tmp_path / "model")
+    classes: dict[str, Any] = {"Ones": Ones, "Limit": Limit}
+    loaded = nn.load(tmp_path / "model", custom_layers=classes)
+    assert [layer.config() for layer in loaded.layers] == [layer.config() for layer in model.layers]
+    assert type(loaded.layers[0].weight_init) is Ones
+    assert loaded.predict(X).tobytes() == model.predict(X).tobytes()
+    loaded.initialize()
+    assert (loaded.layers[0].weight == 2).all()
+    for name, kind in (("Ones", "initializer"), ("Limit", "schedule")):
+        with pytest.raises(ValueError, match=f"the {kind} class '{name}' is not known: pass it in custom_layers"):
+            nn.load(tmp_path / "model", custom_layers={key: cls for key, cls in classes.items() if key != name})
+
+
+@pytest.mark.parametrize("name", ["running_var", "batches"])
+def test_states_of_layers_that_are_never_negative(name: str, tmp_path: Path) -> None:
+    def trainer() -> nn.Trainer:
+        return nn.Trainer(nn.Sequential([nn.Dense(2), nn.BatchNorm(), nn.Dense(3)], 4), "softmax_cross_entropy")
+
+    first = trainer()
+    message = f"batch_norm_1.{name} must be at least 0, got -1"
+    first.save(tmp_path / "good")
+    getattr(first.model["batch_norm_1"], name)[-1] = -1
+    for save in (first.save, first.model.save):
+        with pytest.raises(ValueError, match=message):
+            save(tmp_path / "new")
+    header, _ = parts(tmp_path / "good")
+    arrays = {**load_file(tmp_path / "good"), "state": first.model.state}
+    save_file(arrays, tmp_path / "bad", metadata=header["__metadata__"])
+    for load in (trainer().restore, nn.load):
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path / "bad")

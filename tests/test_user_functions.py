@@ -209,3 +209,52 @@ def test_initialize_with_an_initializer_that_fails_changes_nothing() -> None:
 def test_a_model_that_is_too_large(units: int) -> None:
     with pytest.raises(MemoryError, match=r"cannot allocate [0-9,]+ bytes \([0-9,.]+ GiB\)"):
         nn.Sequential([nn.Dense(units)], input_shape=100_000)
+
+
+RESULTS: dict[str, Any] = {
+    "scalar": lambda t: 0.1, "longer": lambda t: np.ones(len(t) + 1), "column": lambda t: np.full((len(t), 1), 0.1),
+    "complex": lambda t: 0.1 + 1j * t, "text": lambda t: "0.1", "None": lambda t: None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [lambda own: own, lambda own: nn.schedules.Warmup(own, 3)])
+@pytest.mark.parametrize("wrong", RESULTS)
+def test_invalid_results_of_a_schedule(wrong: str, wrap: Any) -> None:
+    class Own(nn.schedules.Schedule):
+        def at(self, t: Array) -> Any:
+            return RESULTS[wrong](t)
+
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 3), "squared_error", nn.SGD(wrap(Own())))
+    with pytest.raises(
+        (TypeError, ValueError), match=r"Own\.at must return an array of (real numbers of )?shape \(\d+,\), got"
+    ):
+        trainer.fit(np.ones((8, 3)), np.ones(8), batch_size=1, verbose=0)
+
+
+W = ("parameter", "w")
+NAMES: dict[str, Any] = {  # what is declared in this order, and whether it may be
+    "different": ([W, ("state", "grad"), ("parameter", "w_"), ("state", "w2")], True), "twice": ([W, W], False),
+    "of a gradient": ([W, ("parameter", "w_grad")], False), "of a later gradient": ([("parameter", "w_grad"), W], False),
+    "of a state and a parameter": ([("state", "w"), W], False), "of a parameter and a state": ([W, ("state", "w")], False),
+    "of a gradient and a state": ([W, ("state", "w_grad")], False), "states twice": ([("state", "w"), ("state", "w")], False),
+    **{repr(name): ([("parameter", name)], False) for name in ("input_shape", "name", "forward", "", "a.b", "1", None)},
+    "state": ([("state", "states")], False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_names_of_states_and_parameters(case: str) -> None:
+    declared, good = NAMES[case]
+
+    class Own(nn.Layer):
+        def build(self, input_shape: tuple[int, ...]) -> Any:
+            for kind, name in declared:
+                self.add_state(name, (2,), 3.0) if kind == "state" else self.add_parameter(name, (2,), "zeros")
+            return input_shape
+
+    if good:
+        model = nn.Sequential([Own()], 3)
+        assert model.copy().layers[0].w2.tolist() == [3, 3]
+        return
+    with pytest.raises(ValueError, match=r"^(name of an array|arrays) of own_1 must"):
+        nn.Sequential([Own()], 3)

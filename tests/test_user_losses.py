@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import losses
+from nncore import second_order as so
 from nncore.second_order import HessianOperator
 
 Array = NDArray[Any]
@@ -112,3 +113,20 @@ def test_labels_for_an_op_that_reads_rows(name: str, rng: np.random.Generator) -
     loss = type("Labels", (losses.LOSSES[name],), {"targets": targets})()
     with pytest.raises(TypeError, match=f"^Labels must convert targets to the form that op {name} reads, got labels$"):
         model("float32").loss_and_gradient(X, y.argmax(axis=1), loss)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [nn.SGD(0.5), *(cls() for name, cls in so.OPTIMIZERS.items() if name != "scipy_minimize")]
+)
+def test_targets_are_converted_once(optimizer: nn.Optimizer) -> None:
+    """log y = 2 + x exactly: the network's parameters become 1 and 2, with the targets log y and not log log y."""
+
+    class LogTargets(losses.SquaredError):
+        def convert_rows(self, rows: Array) -> Array:
+            return np.log(rows)
+
+    X = np.linspace(-1, 1, 20)[:, None]
+    m = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64")
+    trainer = nn.Trainer(m, LogTargets(), optimizer)
+    trainer.fit(X, np.exp(2 + X), epochs=200, batch_size=20, verbose=0)
+    assert m.parameters == pytest.approx([1, 2], abs=1e-3)

@@ -163,16 +163,8 @@ class Loss(Value):
         return self.name
 
     def key(self) -> Hashable:
-        """The properties that determine the ops: losses with equal keys share compiled programs.
-
-        Two losses of a class are equal if their attributes are; a loss with an unhashable attribute is equal only to itself.
-        """
-        held = tuple(vars(self).items())
-        try:
-            hash(held)
-        except TypeError:
-            return type(self), id(self), self.constants
-        return type(self), held
+        """As for every value; ``constants`` may also depend on what the attributes hold."""
+        return super().key(), tuple(self.constants)
 
 
 class _Regression(Loss):
@@ -436,8 +428,11 @@ def get(loss: Loss | str | Callable[..., Any]) -> Loss:
 
 
 def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
-    """Call ``loss.targets`` and convert the result to arrays for the ops: a user-defined loss may return rows of any form."""
-    targets = loss.targets(y, width, dtype, argument)
+    """Call ``loss.targets`` and convert the result to arrays for the ops: a user-defined loss may return rows of any form.
+
+    `Targets`, which the loss has converted before, are not converted again.
+    """
+    targets = y if isinstance(y, Targets) else loss.targets(y, width, dtype, argument)
     array = targets.array if isinstance(targets, Targets) else None
     if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
         labels = array.ndim == 1 and array.dtype.kind in "iu"

@@ -9,13 +9,14 @@ loss. The two are the same only for plain `SGD`. `L1` is coupled; `ProximalL1` i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import Converted, Number, Value
+from nncore._utils.fields import Fixed, Number, Value
 from nncore.layers.base import Layer, Parameter
 
 __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
@@ -184,13 +185,13 @@ class ElasticNet(Regularizer):
         self.l1, self.l2 = l1, l2
 
 
-def _penalties(name: str, value: Any) -> Mapping[str, Regularizer]:
+def _penalties(value: Any) -> Mapping[str, Regularizer]:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping of names to Regularizers, got {shown(value)}")
+        raise TypeError(f"penalties must be a mapping of names to Regularizers, got {shown(value)}")
     for layer, penalty in value.items():
         if not isinstance(penalty, Regularizer) or isinstance(penalty, PerLayer):
             raise TypeError(f"regularizer[{shown(layer)}] must be a Regularizer such as nn.L2(1e-4), got {shown(penalty)}")
-    return dict(value)
+    return MappingProxyType(dict(value))
 
 
 class PerLayer(Regularizer):
@@ -200,7 +201,8 @@ class PerLayer(Regularizer):
     ----------
     penalties : mapping of str to Regularizer
         "dense_1" stands for the weights of that layer, "dense_1.bias" for one array, which may be a bias or a parameter of
-        a normalization. Arrays that are not named have no penalty.
+        a normalization. Arrays that are not named have no penalty. Read-only, as a trainer checks the names; the strengths of
+        the penalties may be assigned.
 
     Examples
     --------
@@ -209,10 +211,19 @@ class PerLayer(Regularizer):
     >>> trainer = nn.Trainer(model, "squared_error", regularizer={"dense_1": nn.L2(1e-3), "dense_2.bias": nn.L1(0.1)})
     """
 
-    penalties: Converted[Mapping[str, Regularizer], Mapping[str, Regularizer]] = Converted(_penalties)
+    penalties: Fixed[Mapping[str, Regularizer]] = Fixed("the regularizer is made", "assign trainer.regularizer")
 
     def __init__(self, penalties: Mapping[str, Regularizer]) -> None:
-        self.penalties = penalties
+        self.penalties = _penalties(penalties)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self.penalties)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"penalties": dict(self.penalties)}  # a read-only view cannot be pickled
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, penalties=MappingProxyType(state["penalties"]))
 
     @property
     def proximal(self) -> float:  # type: ignore[override]

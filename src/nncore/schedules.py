@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import returned
 from nncore._utils.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
+from nncore._utils.fields import only_fields as only_fields
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
 
@@ -113,7 +115,7 @@ def step_or_epoch(name: str, value: Any) -> int:
 class Schedule(Value):
     """A hyper-parameter as a function of time.
 
-    A subclass sets `name` and defines `at`.
+    A subclass sets `name` and defines `at`; its ``__init__`` calls ``super().__init__(per)``.
 
     Examples
     --------
@@ -134,7 +136,7 @@ class Schedule(Value):
         return {"schedule": self.name if is_own(type(self)) else class_name(type(self)), **self.config()}
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
-        """The values at the times `t`."""
+        """The values at the times `t`, a number for each."""
         raise NotImplementedError
 
     def values(self, first_step: int, steps: int, steps_per_epoch: int = 1, origin: int = 0) -> Array:
@@ -148,7 +150,8 @@ class Schedule(Value):
 
     def on(self, clock: Clock, first_step: int, steps: int) -> Array:
         """The values at the steps first_step, …, first_step + steps - 1 of a clock."""
-        return np.asarray(self.at(clock.time(self.per, first_step, steps)), np.float64)
+        values = self.at(clock.time(self.per, first_step, steps))
+        return np.asarray(returned(f"{type(self).__name__}.at", values, (steps,)), np.float64)
 
 
 class Constant(Schedule):
@@ -441,9 +444,3 @@ def as_schedule(value: Any, argument: str = "schedule") -> Schedule:
     if not isinstance(name, str) or name not in SCHEDULES:
         raise ValueError(f"{argument} must be a schedule named one of {', '.join(SCHEDULES)}, got {shown(name)}")
     return SCHEDULES[name](**arguments)
-
-
-def only_fields(schedule: Schedule) -> bool:
-    """Whether its values depend on fields of nncore's own classes alone, whose assignments are counted."""
-    inner = [value for value in vars(schedule).values() if isinstance(value, Schedule)]
-    return is_own(type(schedule)) and all(map(only_fields, inner))

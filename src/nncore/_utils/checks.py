@@ -86,19 +86,21 @@ def check_column_names(values: Any, known: tuple[str, ...] | None, argument: str
     problems = [f"{kind}: {shown(list_)[1:-1]}" for kind, list_ in differences.items() if list_]
     pairs = enumerate(itertools.zip_longest(known, names))
     column, (expected, got) = next((column, pair) for column, pair in pairs if pair[0] != pair[1])
+    kind = "target" if argument.startswith("y") else "feature"
     raise ValueError(
-        f"The feature names of {argument} should match those that were passed during {during}, in the same order. "
+        f"The {kind} names of {argument} should match those that were passed during {during}, in the same order. "
         + ("; ".join(problems) or f"Expected {shown(expected)} as column {column}, got {shown(got)}")
     )
 
 
-def names_of_columns(argument: str, names: Any, width: int) -> tuple[str, ...] | None:
-    """The names of ``width`` columns that a user or a file gives, or None."""
+def names_of_columns(argument: str, names: Any, width: int = 0) -> tuple[str, ...] | None:
+    """The names of ``width`` columns, or of any number, that a user or a file gives, or None."""
     if names is None:
         return None
     given = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
-    if len(given) != width or not all(isinstance(name, str) for name in given):
-        raise ValueError(f"{argument} must be {width} strings, one for each input, or None, got {shown(names)}")
+    if len(given) != (width or max(len(given), 1)) or not all(isinstance(name, str) for name in given):
+        number = f"{width} " if width else ""
+        raise ValueError(f"{argument} must be {number}strings, one for each column, or None, got {shown(names)}")
     return tuple(map(str, given))
 
 

@@ -11,12 +11,13 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
 import numpy as np
 
 from nncore._messages import shown
+from nncore._utils.files import class_name, is_own
 from nncore._utils.hints import hint
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "number", "with_defaults",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "number", "only_fields",
+    "with_defaults",
 ]  # fmt: skip
 
 G = TypeVar("G")  # what is given
@@ -378,6 +380,8 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
                 raise TypeError(f"{type(self).__name__} {complaint}") from None
             raise
         if type(self).__init__ is __init__:
+            if missing := [name for name in self._field_names if name not in vars(self)]:
+                raise TypeError(f"{type(self).__name__}.__init__ must call super().__init__(), which sets {', '.join(missing)}")
             self.check_fields({})
             self._complete()
 
@@ -432,10 +436,13 @@ class Sealed:
     AttributeError: Step has no attribute 'learning_rate': the learning rate is lr, of the optimizer
     """
 
+    _field_names: ClassVar[tuple[str, ...]] = ()
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if "__init__" in cls.__dict__:
             cls.__init__ = _explaining(cls.__init__)  # type: ignore[method-assign]
+        cls._field_names = tuple(field.name for field in _fields(cls))
 
     @_explaining
     def __init__(self) -> None:
@@ -534,7 +541,7 @@ class Configured(Sealed):
 
     def entry(self) -> dict[str, Any]:
         """The class and the configuration: its form in the configuration of another object."""
-        return {"class": type(self).__name__, **self.config()}
+        return {"class": class_name(type(self)), **self.config()}
 
     def _takes_no_more_here(self) -> bool:
         """As `_takes_no_more`, but an object of a class that a user wrote may keep what it likes."""
@@ -553,19 +560,44 @@ class Value(Configured):
     _takes_no_more = Configured._takes_no_more_here
 
     def __eq__(self, other: Any) -> bool:
-        return self is other or (type(self) is type(other) and plain(self._arguments()) == plain(other._arguments()))
+        same = type(self) is type(other)
+        return self is other or (same and plain(self._arguments(), Value) == plain(other._arguments(), Value))
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
+    def key(self) -> Hashable:
+        """The properties that determine the ops: values with equal keys share compiled programs.
 
-def plain(value: Any) -> Any:
-    """Lists, mappings and numbers for what has a JSON form; the rest as it is."""
+        Two values of a class are equal if their attributes are; one with an unhashable attribute is equal only to itself.
+        """
+        held = tuple(vars(self).items())
+        try:
+            hash(held)
+        except TypeError:
+            return type(self), id(self)
+        return type(self), held
+
+
+def only_fields(value: Any) -> bool:
+    """Whether an object, with all that its arguments hold, depends on fields of nncore's own classes alone.
+
+    Then it changes only by assignments, which are counted.
+    """
+    if isinstance(value, (Mapping, tuple)):
+        return all(map(only_fields, value.values() if isinstance(value, Mapping) else value))
+    return not isinstance(value, Configured) or (is_own(type(value)) and only_fields(value._arguments()))
+
+
+def plain(value: Any, kept: tuple[type, ...] | type = ()) -> Any:
+    """Lists, mappings and numbers for what has a JSON form and is not of the classes ``kept``; the rest as it is."""
+    if isinstance(value, kept):
+        return value
     if hasattr(value, "entry"):
         return value.entry()
     if isinstance(value, (tuple, list)):
-        return [plain(element) for element in value]
+        return [plain(element, kept) for element in value]
     if isinstance(value, Mapping):
-        return {name: plain(element) for name, element in value.items()}
+        return {name: plain(element, kept) for name, element in value.items()}
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, np.longdouble) or (isinstance(value, np.ndarray) and value.dtype == np.longdouble):

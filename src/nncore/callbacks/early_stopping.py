@@ -25,7 +25,7 @@ class EarlyStopping(BestCallback):
 
     This is Keras's count: with ``patience=1`` the first epoch without improvement stops the training, and
     ``patience=0`` means the same. PyTorch has no early stopping of its own, and the patience of its
-    ``ReduceLROnPlateau`` is one epoch longer: it acts when w > patience. The first epoch never stops the training. NaN
+    ``ReduceLROnPlateau`` is one epoch longer: it acts when w > patience. The first epoch of a ``fit`` never stops it. NaN
     is no improvement.
 
     Parameters
@@ -113,14 +113,14 @@ class EarlyStopping(BestCallback):
                 raise ValueError(f"EarlyStopping goes on with the best {name} of another model, which must have {what}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        better = self._best.update(row)
-        if better or self.best_epoch is None:
+        better, first = self._best.update(row), self.best_epoch is None
+        if better or first:
             self.best_epoch = epoch
             if self.restore_best:
                 self._parameters = np.array(trainer.model.parameters)
                 self._state = np.array(trainer.model.state)
         self.wait = 0 if better else self.wait + 1
-        if self.wait >= self.patience and not better and epoch > 1:
+        if self.wait >= self.patience and not (better or first):
             self.stopped_epoch = epoch
             trainer.stop_training = True
 

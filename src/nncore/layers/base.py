@@ -45,6 +45,7 @@ class State(NamedTuple):
     name: str
     shape: tuple[int, ...]
     initial: float
+    minimum: float
     offset: int = -1  # into the model's state, once the model is built
 
     @property
@@ -58,6 +59,7 @@ class Layer(Configured):
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
     changes the shape. It then works in a compiled program like any other, at the cost of one call into Python per pass.
 
+    - ``__init__`` calls ``super().__init__(name=name)``.
     - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
     - ``forward(x, training)`` gets ``(rows, *input_shape)`` and returns ``(rows, *output_shape)``.
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
@@ -162,13 +164,27 @@ class Layer(Configured):
         self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False
     ) -> None:
         """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient."""
-        shape = _check_sizes(f"{self.label}.{name}", shape)
+        shape = self._check_array(shape, name, f"{name}_grad")
         self.parameters[name] = Parameter(name, shape, initializers.get(initializer), regularized)
 
-    def add_state(self, name: str, shape: tuple[int, ...], initial: float) -> None:
-        """Declare an array that is kept but not trained; ``self.<name>`` becomes a view into ``model.state``."""
-        shape = _check_sizes(f"{self.label}.{name}", shape)
-        self.states[name] = State(name, shape, number(f"initial value of {self.label}.{name}", initial))
+    def add_state(self, name: str, shape: tuple[int, ...], initial: float, *, minimum: float = -math.inf) -> None:
+        """Declare an array that is kept but not trained; ``self.<name>`` becomes a view into ``model.state``.
+
+        Files with smaller numbers than ``minimum`` are refused.
+        """
+        shape = self._check_array(shape, name)
+        initial = number(f"initial value of {self.label}.{name}", initial, minimum)
+        self.states[name] = State(name, shape, initial, minimum)
+
+    def _check_array(self, shape: Any, name: str, *others: str) -> tuple[int, ...]:
+        """The shape of an array to declare; raises unless it is valid and the attributes for the array are free."""
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(type(self), name):
+            raise ValueError(
+                f"name of an array of {self.label} must be an identifier that its class does not use, got {shown(name)}"
+            )
+        if taken := self._views & {name, *others}:
+            raise ValueError(f"arrays of {self.label} must have different names, got {shown(name)}: there is {min(taken)}")
+        return _check_sizes(f"{self.label}.{name}", shape)
 
     @property
     def parts(self) -> tuple[Layer, ...]:

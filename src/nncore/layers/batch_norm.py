@@ -126,8 +126,8 @@ class BatchNorm(Layer):
             self.add_parameter("bias", (self.places,), "zeros")
         if self.track_running_stats:
             self.add_state("running_mean", (self.places,), 0.0)
-            self.add_state("running_var", (self.places,), 1.0)
-            self.add_state("batches", (1,), 0.0)
+            self.add_state("running_var", (self.places,), 1.0, minimum=0.0)
+            self.add_state("batches", (1,), 0.0, minimum=0.0)
         return input_shape
 
     assignable = ("frozen",)

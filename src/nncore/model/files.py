@@ -15,9 +15,11 @@ from nncore._utils.archive import DAMAGE
 from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
+from nncore.initializers import Initializer
 from nncore.layers import LAYERS, Layer
 from nncore.model import layout
 from nncore.model.network import Network
+from nncore.schedules import Schedule
 
 __all__ = [
     "all_arrays", "check_arrays", "column_names_of", "fill", "load_model", "mark_custom", "model_arrays", "model_config",
@@ -25,6 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
+Custom = type[Layer] | type[Initializer] | type[Schedule]  # what custom_layers may hold
 N = TypeVar("N", bound=Network)
 
 
@@ -37,14 +40,17 @@ def save_model(model: Network, path: Target) -> None:
     write_to(path, data)
 
 
-def load_model(path: Source, custom_layers: Mapping[str, type[Layer]] | None, make: Callable[..., N]) -> N:
+def load_model(path: Source, custom_layers: Mapping[str, Custom] | None, make: Callable[..., N]) -> N:
     """Load a model; ``make(layers, input_shape, dtype=…, seed=…)`` builds it."""
     if custom_layers is not None and not isinstance(custom_layers, Mapping):
         raise TypeError(f"custom_layers must be a mapping of names to classes of layers, got {shown(custom_layers)}")
     custom = dict(custom_layers or {})
     for name, cls in custom.items():
-        if not (isinstance(cls, type) and issubclass(cls, Layer)):
-            raise TypeError(f"custom_layers must map names to classes of layers, got {shown(cls)} for {shown(name)}")
+        if not (isinstance(cls, type) and issubclass(cls, (Layer, Initializer, Schedule))):
+            raise TypeError(
+                "custom_layers must map names to classes of layers, or of their initializers and schedules, got "
+                f"{shown(cls)} for {shown(name)}"
+            )
     arrays, about = read(path, custom)
     classes = {cls.__name__: cls for cls in LAYERS.values()} | {CUSTOM + name: cls for name, cls in custom.items()}
     try:
@@ -114,7 +120,7 @@ def scalers_of(model: Network) -> dict[str, Scaler]:
 def column_names_of(model: Network) -> dict[str, Any]:
     """Column names of the model and its scalers. A checkpoint need not agree with them."""
     of_scalers = {f"{name}.feature_names_in_": scaler.feature_names_in_ for name, scaler in scalers_of(model).items()}
-    return {"feature_names": model.feature_names, **of_scalers}
+    return {"feature_names": model.feature_names, "target_names": model.target_names, **of_scalers}
 
 
 def restore_scalers(model: Network, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -123,7 +129,7 @@ def restore_scalers(model: Network, about: Mapping[str, Any], arrays: Mapping[st
         if name in about["model"]:
             own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
             setattr(model, name, restored(about["model"][name], own, about.get(f"{name}.feature_names_in_")))
-    model.feature_names = about.get("feature_names")
+    model.feature_names, model.target_names = about.get("feature_names"), about.get("target_names")
 
 
 def model_arrays(model: Network) -> dict[str, Array]:
@@ -137,7 +143,7 @@ def all_arrays(model: Network) -> dict[str, Array]:
 
 
 def _build(
-    config: Mapping[str, Any], classes: Mapping[str, type[Layer]], sizes: tuple[int, ...], make: Callable[..., N]
+    config: Mapping[str, Any], classes: Mapping[str, Custom], sizes: tuple[int, ...], make: Callable[..., N]
 ) -> N:  # fmt: skip
     """Build the described model. If its sizes differ from those of the file, raise before allocating anything."""
     shape = layout.checked_shape(tuple(config["input_shape"]))  # before any size is computed from it
@@ -149,20 +155,34 @@ def _build(
     return make(layers, shape, dtype=config["dtype"], seed=config["seed"])
 
 
-def _layer(entry: Mapping[str, Any], classes: Mapping[str, type[Layer]]) -> Layer:
-    arguments = dict(entry)
-    name = arguments.pop("class")
-    if name not in classes:
-        if isinstance(name, str) and name.removeprefix(CUSTOM) in {cls.__name__ for cls in LAYERS.values()}:
-            raise ValueError(
-                f"a layer of class {shown(name.removeprefix(CUSTOM))} is not nncore's own of this name: pass its class in "
-                "custom_layers"
-            )
-        raise ValueError(f"a layer of class {shown(str(name).removeprefix(CUSTOM))} is not known: pass it in custom_layers")
-    return classes[name](**arguments)
+def _layer(entry: Mapping[str, Any], classes: Mapping[str, Custom]) -> Any:
+    arguments = {name: _with_custom_parts(value, classes) for name, value in entry.items()}
+    return _class(arguments.pop("class"), "layer", classes)(**arguments)
+
+
+def _with_custom_parts(value: Any, classes: Mapping[str, Custom]) -> Any:
+    """A layer's argument in which entries of user-defined initializers and schedules have become objects."""
+    if isinstance(value, list):
+        return [_with_custom_parts(part, classes) for part in value]
+    if not isinstance(value, dict):
+        return value
+    arguments = {name: _with_custom_parts(part, classes) for name, part in value.items()}
+    for key, kind in (("name", "initializer"), ("schedule", "schedule")):
+        if "class" not in value and str(value.get(key)).startswith(CUSTOM):
+            return _class(arguments.pop(key), kind, classes)(**arguments)
+    return arguments
+
+
+def _class(name: Any, kind: str, classes: Mapping[str, Custom]) -> Custom:
+    if name in classes:
+        return classes[name]
+    bare = str(name).removeprefix(CUSTOM)
+    problem = "is not nncore's own of this name" if bare in classes else "is not known"
+    raise ValueError(f"the {kind} class {shown(bare)} {problem}: pass it in custom_layers")
 
 
 def check_arrays(model: Network, arrays: Mapping[str, Array], path: str) -> None:
+    """Raise unless these are finite parameters and state that the model may have."""
     for name, expected in model_arrays(model).items():
         got = arrays.get(name)
         if got is None or got.shape != expected.shape or got.dtype != expected.dtype:
@@ -171,6 +191,11 @@ def check_arrays(model: Network, arrays: Mapping[str, Array], path: str) -> None
         if not np.isfinite(got).all():
             place = int(np.flatnonzero(~np.isfinite(got))[0])
             raise ValueError(f"{path}: {name} must be finite, got {got[place]} at {place}")
+    for layer in model.layers:
+        for name, state in layer.states.items():
+            numbers = arrays["state"][state.offset : state.offset + state.size]
+            if numbers.min() < state.minimum:
+                raise ValueError(f"{path}: {layer.name}.{name} must be at least {state.minimum:g}, got {numbers.min()}")
 
 
 def fill(model: Network, arrays: Mapping[str, Array]) -> None:

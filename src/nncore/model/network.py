@@ -93,6 +93,7 @@ class Network(Sealed):
         self._input_scaler: Scaler | None = None
         self._target_scaler: Scaler | None = None
         self._feature_names: tuple[str, ...] | None = None
+        self._target_names: tuple[str, ...] | None = None
         self._recordings = LRUCache()
         self._cache_lock = _kernels.Lock()
         # Held while code changes parameters, gradients or state (for a few steps at a time) or copies them.
@@ -158,6 +159,15 @@ class Network(Sealed):
     def feature_names(self, names: Iterable[str] | None) -> None:
         self._feature_names = names_of_columns("feature_names", names, math.prod(self.input_shape))
 
+    @property
+    def target_names(self) -> tuple[str, ...] | None:
+        """As ``feature_names``, of the columns of y."""
+        return self._target_names
+
+    @target_names.setter
+    def target_names(self, names: Iterable[str] | None) -> None:
+        self._target_names = names_of_columns("target_names", names)
+
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
         """Check X and scale it by the ``input_scaler``, if any: (n, width) in the model's dtype; n may be 0 if ``empty``."""
         check_column_names(X, self._feature_names, argument)
@@ -183,7 +193,8 @@ class Network(Sealed):
         return as_sparse_rows(X, self.input_shape, self.dtype, argument, empty=empty)
 
     def scaled_targets(self, y: Any, argument: str = "y") -> Any:
-        """The targets y, scaled by the ``target_scaler``, if any."""
+        """Check the names of the columns of y, and scale it by the ``target_scaler``, if any."""
+        check_column_names(y, self._target_names, argument)
         return y if self._target_scaler is None else self._target_scaler.transformed(y, argument)
 
     def __getitem__(self, key: int | str) -> Layer:
@@ -222,7 +233,7 @@ class Network(Sealed):
         """The numbers, the scalers, the column names, and the attributes of a subclass."""
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
-        named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names")}
+        named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names", "target_names")}
         return arrays | named | {name: value for name, value in vars(self).items() if name not in self._basic}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

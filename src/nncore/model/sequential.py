@@ -14,7 +14,6 @@ from nncore._utils.fields import count
 from nncore._utils.files import Source, Target
 from nncore._utils.tables import html_table
 from nncore._utils.text import Table
-from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.model import differences, files
 from nncore.model.network import Network
@@ -262,7 +261,7 @@ class Sequential(Network):
         return f"Sequential({list(self.layers)!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
 
 
-def load(path: Source, *, custom_layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+def load(path: Source, *, custom_layers: Mapping[str, files.Custom] | None = None) -> Sequential:
     """Read a model that ``Sequential.save`` or ``Trainer.save`` wrote.
 
     Parameters
@@ -270,13 +269,14 @@ def load(path: Source, *, custom_layers: Mapping[str, type[Layer]] | None = None
     path : str, path or binary file object
         A file object is read from its current position to the end. A path must refer to a regular file.
     custom_layers : mapping, optional
-        User-defined layer classes by class name; each is constructed from the result of its ``config()``. A user-defined layer
-        is never replaced by one of nncore's, even if its class has the same name or is derived from it.
+        User-defined classes by class name: of layers, and of the initializers and schedules that layers hold. Each object is
+        constructed from the result of its ``config()``. A user-defined class is never replaced by one of nncore's, even if it
+        has the same name or is derived from it.
 
     Raises
     ------
     ValueError
-        If the file is not an nncore file, is damaged, holds numbers that are not finite, or names an unknown layer.
+        If the file is not an nncore file, is damaged, holds numbers that are not finite, or names an unknown class.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import Fixed
+from nncore._utils.files import class_name
 from nncore.optimizers.base import Optimizer, StepOps
 from nncore.optimizers.registry import get
 from nncore.optimizers.tiles import Real
@@ -123,7 +124,8 @@ class Wrapper(Optimizer):
     def configure(self, config: Mapping[str, Any]) -> None:
         own = dict(config)
         inner = own.pop("optimizer", {})
-        if not isinstance(inner, Mapping) or inner.get("class", type(self.optimizer).__name__) != type(self.optimizer).__name__:
+        name = class_name(type(self.optimizer))
+        if not isinstance(inner, Mapping) or inner.get("class", name) != name:
             raise ValueError(f"optimizer must hold the arguments of {self.optimizer.title}, got {shown(inner)}")
         arguments = {name: value for name, value in inner.items() if name != "class"}
         copy.copy(self.optimizer).configure(arguments)  # raises before anything has changed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nncore import _kernels, losses, optimizers, regularizers
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
-from nncore._utils.checks import check_lengths
+from nncore._utils.checks import check_lengths, column_names
 from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignments
 from nncore._utils.hints import missing_method, warn
 from nncore._utils.lru import LRUCache
@@ -117,12 +117,15 @@ class BaseTrainer(OwnsArrays, Sealed):
     @regularizer.setter
     def regularizer(self, regularizer: Regularizer | Mapping[str, Regularizer] | None) -> None:
         regularizer = regularizers.get(regularizer, self.model)
+        self._check_proximal(regularizer)
+        self._regularizer = regularizer
+        self._compiled.clear()
+
+    def _check_proximal(self, regularizer: Regularizer | None) -> None:
         if regularizer and regularizer.proximal and "lr" not in self.optimizer.hyperparameters:
             raise ValueError(
                 f"regularizer {shown(regularizer)} needs an optimizer with a learning rate, got {shown(self.optimizer)}"
             )
-        self._regularizer = regularizer
-        self._compiled.clear()
 
     @property
     def clip(self) -> Clipping | None:
@@ -140,6 +143,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         self, X: Any, y: Any, weights: Any = None, *, suffix: str = "", known: Levels | None = None
     ) -> Dataset:  # fmt: skip
         """Checked data. ``known``: what targets trained on say of classes; default: those of the last training."""
+        names = column_names(y)
         rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y, f"y{suffix}")
         forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [losses.targets_of(form, y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
@@ -148,7 +152,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
         if weights is not None:
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
-        return Dataset(rows, targets, weights)
+        return Dataset(rows, targets, weights, names=(column_names(X), names))
 
     def _check_state(self) -> None:
         """Raise if the optimizer's state is not the one that this trainer gave it, to which its programs are bound."""
@@ -160,6 +164,7 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     def _check_optimizer(self, n: int, batch: int) -> None:
         self._check_state()
+        self._check_proximal(self.regularizer)  # its strength may have been assigned
         if self.optimizer.full_batch_only and batch < n:
             can = hasattr(self.optimizer, "allow_mini_batches")
             go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
@@ -168,10 +173,11 @@ class BaseTrainer(OwnsArrays, Sealed):
                 f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
             )
 
-    def _remember(self, names: tuple[str, ...] | None, data: Dataset) -> None:
+    def _remember(self, data: Dataset) -> None:
         """The model is trained on these columns, if they have names; what the targets say of classes counts for later data."""
-        if self.model.feature_names is None and names:
-            self.model.feature_names = names
+        for attribute, names in zip(("feature_names", "target_names"), data.names, strict=True):
+            if names and getattr(self.model, attribute) is None:
+                setattr(self.model, attribute, names)
         self._levels = data.targets[0].levels or self._levels
 
     def _evaluate(

@@ -36,6 +36,8 @@ from nncore.training.last_losses import LastLosses
 
 Array = NDArray[Any]
 
+RESTORED = ("_input_scaler", "_target_scaler", "_feature_names", "_target_names")  # attributes of the model
+
 
 def save_trainer(trainer: BaseTrainer, path: Target) -> None:
     """Write the model, the optimizer's state, the history and the position of the training."""
@@ -55,7 +57,7 @@ def _packed_trainer(trainer: BaseTrainer, path: Target) -> bytes:
         **column_names_of(trainer.model),
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history_columns": trainer.history.columns,
-        "training": _training(trainer), "optimizer_config": plain(trainer.optimizer.config()),
+        "training": plain(_training(trainer)), "optimizer_config": plain(trainer.optimizer.config()),
         "first_optimizer_config": plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
         "losses_of": trainer._last_losses.fingerprint, "levels": trainer._levels,
     }  # fmt: skip
@@ -79,23 +81,28 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
     if about.get("kind") != "trainer":
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {shown(about.get('kind'))}")
     made = {"layers": trainer.model.layers, **scalers_of(trainer.model), "loss": trainer.loss}
+    made |= {"regularizer": trainer.regularizer, "clip": trainer.clip}
     for part in ("model", "training"):
         if isinstance(about.get(part), dict):
             about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
+    expected = plain(_training(trainer))
+    if isinstance(about.get("training"), dict):  # of older versions: with the repr of penalties and clipping
+        texts = {name for name, value in about["training"].items() if isinstance(value, str)}
+        expected |= {name: repr(made[name]) for name in texts & {"regularizer", "clip"}}
     if other := _differences(plain(model_config(trainer.model)), about.get("model")):
         raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
     name = trainer.optimizer.title
     if about.get("optimizer") != name:
         raise ValueError(f"{path} must hold the state of {name}, got that of {shown(about.get('optimizer'))}")
     check_arrays(trainer.model, arrays, path)
-    if other := _differences(plain(_training(trainer)), about.get("training")):
+    if other := _differences(expected, about.get("training")):
         raise ValueError(f"{path} holds another training: {clipped(other, 1000)}")
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         restore_scalers(scaled, about, arrays)
         levels = _levels(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
-        last = LastLosses(count("losses_of", about["losses_of"], 0, below=2**32), _losses(arrays))
+        last = LastLosses(count("losses_of", about["losses_of"], 0, below=2**32), _losses(arrays), trainer.loss.key())
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
         epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), count("seed", about["seed"], 0, below=2**64)
         state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
@@ -110,7 +117,7 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
             "_callback_states": callbacks, "_last_losses": last, "history": history, "epochs_done": epochs_done, "seed": seed,
             "_levels": levels,
         }),
-        (vars(trainer.model), {name: vars(scaled)[name] for name in ("_input_scaler", "_target_scaler", "_feature_names")}),
+        (vars(trainer.model), {name: vars(scaled)[name] for name in RESTORED}),
         *_optimizer_attributes(trainer.optimizer, twin),
     ]  # fmt: skip
     with Interrupt(tolerated=0), trainer.model.lock:  # everything has been checked: nothing below fails
@@ -152,7 +159,10 @@ def _levels(value: Any) -> Levels | None:
     if value is None:
         return None
     no, yes, several = value
-    return Levels(number("levels", no), number("levels", yes), flag("levels", several))
+    no, yes = number("levels", no), number("levels", yes)
+    if no >= yes:
+        raise ValueError(f"levels must be ascending, got {no:g} and {yes:g}")
+    return Levels(no, yes, flag("levels", several))
 
 
 def _table(history: History) -> Array:
@@ -194,11 +204,10 @@ def _brief(value: Any) -> str:
 
 def _training(trainer: BaseTrainer) -> dict[str, Any]:
     """Loss, regularizer and clipping. A custom loss with the name of one of nncore's is marked."""
-    parts, loss = {"regularizer": trainer.regularizer, "clip": trainer.clip}, trainer.loss
+    loss, regularizer, clip = trainer.loss, trainer.regularizer, trainer.clip
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
-    return {"loss": {"class": name, **loss.config()}} | {
-        name: None if part is None else repr(part) for name, part in parts.items()
-    }
+    entries = {"regularizer": regularizer and regularizer.entry(), "clip": clip and clip.entry()}
+    return {"loss": {"class": name, **loss.config()}, **entries}
 
 
 def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ __all__ = ["Dataset"]
 
 Array = NDArray[Any]
 Int64 = NDArray[np.int64]
+Names = tuple[str, ...] | None
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Dataset:
     targets: list[Targets]
     weights: Array | None = None  # (n,) float64: factors on the losses of the examples
     chosen: Int64 | None = None  # the row of each example; None: all rows
+    names: tuple[Names, Names] = (None, None)  # of the columns of X and of y, if they have names
 
     def __post_init__(self) -> None:
         """Set ``kinds``: the key of the ops that read inputs and targets, part of the key of compiled programs."""

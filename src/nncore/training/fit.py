@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.checks import check_column_names, column_names
+from nncore._utils.checks import check_column_names
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks.callback_list import CallbackList
 from nncore.data.example_weights import class_labels, class_weights
@@ -35,7 +35,6 @@ class FitData:
     measured: Dataset  # the same examples without class weights, which are for training only
     validation: Dataset | None
     sampler: Sampler
-    feature_names: tuple[str, ...] | None  # of the columns of X
     labels: Array | None  # (n,) of the training examples, where class weights or the sampler need them
 
 
@@ -45,7 +44,7 @@ def fit_data(
 ) -> FitData:  # fmt: skip
     """The arguments of ``fit``, checked."""
     train = trainer._data(X, y, sample_weight)
-    validation = _validation(trainer, validation_data, X, train)
+    validation = _validation(trainer, validation_data, train)
     labels = None
     if class_weight is not None or sampler.uses_labels:
         labels = class_labels(y, "class_weight" if class_weight is not None else f"sampler {shown(sampler)}")
@@ -63,16 +62,17 @@ def fit_data(
             raise ValueError(
                 "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
             )
-    return FitData(weighted, train, validation, sampler, column_names(X), labels)
+    return FitData(weighted, train, validation, sampler, labels)
 
 
-def _validation(trainer: BaseTrainer, data: tuple[Any, ...] | None, X_trained: Any, trained: Dataset) -> Dataset | None:
+def _validation(trainer: BaseTrainer, data: tuple[Any, ...] | None, trained: Dataset) -> Dataset | None:
     if data is None:
         return None
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {type(data).__name__}")
     X, y, *weights = data
-    check_column_names(X, column_names(X_trained), "X of validation_data")
+    for values, names, argument in zip((X, y), trained.names, "Xy", strict=True):
+        check_column_names(values, names, f"{argument} of validation_data")
     return trainer._data(X, y, *weights, suffix=" of validation_data", known=trained.targets[0].levels)
 
 
@@ -113,7 +113,7 @@ class FitCall:
         with Interrupt() as interrupt:
             try:
                 self.callbacks.train_begin(trainer)
-                trainer._remember(self.data.feature_names, self.data.train)
+                trainer._remember(self.data.train)
                 with self.progress, closing(self.loop):
                     self._run_epochs(interrupt)
             except BaseException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +41,8 @@ class FullBatchLoop:
             )
         if isinstance(data.rows, SparseRows):
             raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
-        X, y = data.of_examples(data.rows).reshape(-1, *trainer.model.input_shape), data.of_examples(data.targets[0].array)
+        X = data.of_examples(data.rows).reshape(-1, *trainer.model.input_shape)
+        y = replace(data.targets[0], array=data.of_examples(data.targets[0].array))  # converted by the loss already
         model = trainer.model.copy()
         model.input_scaler = model.target_scaler = None  # the data have been scaled already
         _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,15 @@ class LastLosses(OwnsArrays):
     fingerprint : int
         Of that data and of the loss: a checksum of targets, weights and some 256 of the inputs.
     values : float64 array (count,) or None
+    key : hashable
+        ``loss.key()``, as the configuration does not say what a loss written in Python does; None after unpickling.
     """
 
-    def __init__(self, fingerprint: int = 0, values: Float64 | None = None) -> None:
-        self.fingerprint, self.values = fingerprint, values
+    def __init__(self, fingerprint: int = 0, values: Float64 | None = None, key: Hashable = None) -> None:
+        self.fingerprint, self.values, self.key = fingerprint, values, key
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"key": None}
 
     def of(self, data: Dataset, loss: Loss, evaluate: Callable[[Float64], object]) -> Float64:
         """The losses of this data, an array to be updated in place; ``evaluate`` fills it the first time."""
@@ -38,10 +43,12 @@ class LastLosses(OwnsArrays):
         fingerprint = zlib.crc32(f"{loss.name} {loss.config()}".encode(), len(data))
         for part in parts:
             fingerprint = zlib.crc32(np.ascontiguousarray(part).data.cast("B"), fingerprint)
-        if self.values is None or fingerprint != self.fingerprint or len(self.values) != len(data):
+        same = fingerprint == self.fingerprint and self.key in (None, loss.key())
+        if self.values is None or not same or len(self.values) != len(data):
             values = np.zeros(len(data))
             evaluate(values)
             if not np.isfinite(values).all():  # training will raise
                 values[...] = 0
             self.fingerprint, self.values = fingerprint, values
+        self.key = loss.key()
         return self.values

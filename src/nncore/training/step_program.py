@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._utils.files import is_own
+from nncore._utils.fields import only_fields
 from nncore.losses import Loss
 from nncore.model import Sequential
 from nncore.optimizers import Optimizer
@@ -48,16 +48,19 @@ class TrainingSpec:
     @property
     def is_own(self) -> bool:
         """Whether all parts are nncore's: then their keys change only with an assignment to a field."""
-        parts = [self.loss, *self.model.layers, *filter(None, [self.regularizer, self.clip])]
-        return self.optimizer.knows_ahead() and all(is_own(type(part)) for part in parts)
+        return self.optimizer.knows_ahead() and only_fields(
+            (self.loss, self.metrics, self.model.layers, self.regularizer, self.clip)
+        )
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal where the same program would be compiled."""
         metrics = tuple([metric.loss.key() for metric in self.metrics if isinstance(metric, LossMetric)])
-        return (
-            self.loss.key(), metrics, repr(self.regularizer), repr(self.clip), self.optimizer.variant, self.model.variant
-        )  # fmt: skip
+        parts = self.regularizer.parts(self.model) if self.regularizer else ()
+        penalties = tuple([(parameter.offset, part.l1, part.l2, part.proximal) for parameter, _, part in parts])
+        regularizer = self.regularizer and (bool(self.regularizer.proximal), penalties)
+        clip = self.clip and self.clip.key()
+        return self.loss.key(), metrics, regularizer, clip, self.optimizer.variant, self.model.variant
 
 
 @dataclass

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from nncore import samplers
 from nncore._messages import shown
-from nncore._utils.checks import column_names
 from nncore._utils.fields import choice, count, flag, number
 from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
@@ -128,7 +127,7 @@ class Trainer(BaseTrainer):
             The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
             the model and second-order optimizers do not.
         y : array_like
-            Integer labels (n,), one-hot or soft rows (n, outputs), or numbers.
+            Integer labels (n,), one-hot or soft rows (n, outputs), or numbers. Names of columns are kept as ``target_names``.
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
             for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
@@ -231,7 +230,7 @@ class Trainer(BaseTrainer):
         data = self._data(X, y, sample_weight)
         batch = len(data) if batch_size is None else count("batch_size", batch_size)
         with Interrupt(tolerated=0) as interrupt, closing(self._loop(data, batch, samplers.Sequential())) as loop:
-            self._remember(column_names(X), data)
+            self._remember(data)
             done = loop.run_epochs(1, interrupt, None)
             if loop.failure:
                 raise loop.failure
