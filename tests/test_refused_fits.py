@@ -326,8 +326,9 @@ def test_initializers_and_schedules_of_users_are_not_taken_for_built_in_ones() -
             return np.full(t.shape, 2.0)
 
     for layer, what in (
-        (nn.Dense(2, weight_init=Normal(0.3)), "custom.Normal"), (nn.Dense(2, weight_init=Plain()), "custom.Plain"),
-        (nn.BatchRenorm(r_max=Cosine(1.5, 4, 1.5)), "custom.Cosine"),
+        (nn.Dense(2, weight_init=Normal(0.3)), "initializer class 'Normal'"),
+        (nn.Dense(2, weight_init=Plain()), "initializer class 'Plain'"),
+        (nn.BatchRenorm(r_max=Cosine(1.5, 4, 1.5)), "schedule class 'Cosine'"),
     ):  # fmt: skip
         model, file = nn.Sequential([layer, nn.Dense(1)], input_shape=3), io.BytesIO()
         repr(model)
