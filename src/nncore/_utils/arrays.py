@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.program import CACHE_LINE
-from nncore._messages import shown
 
 __all__ = [
     "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
@@ -116,7 +115,7 @@ def returned(what: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
         got = "None" if value is None else f"{type(value).__name__} of dtype {array.dtype}"
         raise TypeError(f"{wanted}, got {got}")
     if array.shape != shape:
-        raise ValueError(f"{wanted}, got {f'shape {array.shape}' if array.ndim else shown(value)}")
+        raise ValueError(f"{wanted}, got shape {array.shape}")
     return array
 
 

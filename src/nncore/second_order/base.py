@@ -148,7 +148,7 @@ class FullBatchOptimizer(Optimizer):
         f : landscape or `Objective`, or a callable that returns value and gradient
         x0 : the starting point, 1-D; float32 is kept, everything else becomes float64
         steps : number of iterations
-        resume : continue with the existing state instead of a new one
+        resume : continue with the existing state, if there is one, instead of a new one
 
         Returns
         -------
