@@ -4,7 +4,7 @@ def advance_counts(dict counts, int64_t steps, int64_t steps_per_epoch, stretch)
     """Count steps as taken, in the attributes of an optimizer's state. ``stretch``: the run of epochs of one length that begins
     with the current epoch, None if the last one continues."""
     cdef int64_t within = counts["epoch_steps"] + steps
-    cdef list stretches = counts["stretches"]
+    stretches = counts["stretches"]
     if stretch is not None:
         while stretches and stretches[len(stretches) - 1][0] >= stretch[0]:
             stretches.pop()

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from nncore.samplers import Sequential
 from nncore.training.dataset import Dataset
 from nncore.training.loop import TrainingLoop
 
@@ -17,7 +18,7 @@ class BatchSteps:
 
     def __init__(self, loop: TrainingLoop) -> None:
         self.trainer, self.batch, self.program = loop.trainer, loop.batch, loop.program
-        self.columns, self.clips, self.diverged = loop.means, loop.clips, loop.diverged
+        self.columns, self.clips = loop.means, loop.clips
 
     def run(self, data: Dataset) -> dict[str, float]:
         """Take a step; returns the row of losses and metrics."""
@@ -33,6 +34,6 @@ class BatchSteps:
             )  # fmt: skip
         program.tuner.record(threads, done, time.perf_counter() - start)
         if not done:
-            raise self.diverged(0, sums[0])
+            raise TrainingLoop(self.trainer, data, self.batch, Sequential()).diverged(0, sums[0])
         *means, penalty = sums[0].tolist()
         return self.trainer.named(self.columns, [*[mean / self.batch for mean in means], penalty])
