@@ -386,3 +386,12 @@ def test_the_environment_cannot_ask_for_more_threads() -> None:
     for many in ("100000", str(2**31), "9" * 4000):
         result = run_python("import nncore", NNCORE_NUM_THREADS=many)
         assert "NNCORE_NUM_THREADS must be a positive integer of at most 256" in result.stderr
+
+
+def test_are_labels() -> None:
+    labels = np.array([0, 3, 1, 2])
+    assert _kernels.are_labels(labels, 4)
+    assert _kernels.are_labels(labels[::-2], 4)
+    assert _kernels.are_labels(labels[:0], 1)
+    for wrong in ([0, 4], [-1, 0], [0, -(2**63)]):
+        assert not _kernels.are_labels(np.array(wrong), 4)

@@ -482,6 +482,8 @@ def _are_labels(array: Array, classes: int, argument: str) -> bool:
 
 def as_labels(array: Array, classes: int, argument: str) -> Array:
     """Integer labels in 0 … classes − 1 as int64."""
+    if array.dtype == np.int64 and array.flags.aligned and _kernels.are_labels(array, classes):
+        return for_kernels(array)
     _check_missing(array, argument)
     if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
         raise ValueError(f"{argument} must be integer labels for {classes} outputs, got dtype {array.dtype}")

@@ -22,15 +22,16 @@ from nncore._kernels.program import (
     PythonOp,
     advance_counts,
     all_finite,
+    are_labels,
     shuffled_orders,
 )  # fmt: skip
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
-    "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "advance_counts", "all_finite", "available_isas",
-    "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table", "packed_size",
-    "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
+    "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "advance_counts", "all_finite", "are_labels",
+    "available_isas", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "one_thread", "op_names", "op_table",
+    "packed_size", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2

@@ -1,4 +1,4 @@
-# Whether arrays are finite.
+# Whether the numbers of an array are finite, or labels.
 
 cdef bint finite_floats(const uint32_t *bits, Py_ssize_t n) noexcept nogil:
     cdef uint32_t beyond = 0
@@ -73,3 +73,16 @@ def _finite_parts(array):
     array = np.atleast_1d(array)
     step = max(1, (1 << 20) // max(1, array[:1].size))
     return all(bool(np.isfinite(array[i : i + step]).all()) for i in range(0, len(array), step))
+
+
+def are_labels(array, int64_t classes):
+    """Whether an int64 array (n,) holds numbers from 0 to classes − 1 only."""
+    cdef Py_buffer view
+    cdef Py_ssize_t i
+    cdef uint64_t largest = 0
+    PyObject_GetBuffer(array, &view, PyBUF_RECORDS_RO)
+    cdef const char *data = <const char *>view.buf
+    for i in range(view.shape[0]):
+        largest = max(largest, (<const uint64_t *>(data + i * view.strides[0]))[0])    # numbers below 0 are large
+    PyBuffer_Release(&view)
+    return largest < <uint64_t>classes

@@ -71,7 +71,7 @@ def is_sparse(values: Any) -> bool:
 
 def column_names(values: Any) -> tuple[str, ...] | None:
     """The names of the columns of a data frame (pandas, polars, a table of pyarrow) if all are strings, as in scikit-learn."""
-    if not _is_frame(values):
+    if type(values) is np.ndarray or not _is_frame(values):
         return None
     names = tuple(getattr(values, "column_names", values.columns))
     return names if names and all(isinstance(name, str) for name in names) else None

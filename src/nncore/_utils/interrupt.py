@@ -57,7 +57,7 @@ class Interrupt:
             self._abandons = False
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == threading.main_thread().ident:
             self._installed = getsignal(SIGINT) is default_int_handler
         if self._installed:
             signal(SIGINT, self._press)

@@ -219,6 +219,9 @@ class BaseTrainer(OwnsArrays, Sealed):
         The attributes change within one call into C, during which no handler runs. They are not assigned as a user would, after
         which programs would be looked up again.
         """
+        if not rows:
+            vars(self)["epochs_done"] += epochs
+            return
         counted, kept = {"epochs_done": self.epochs_done + epochs}, {"_table": self.history._extended(rows)}
         list(starmap(dict.update, [(vars(self), counted), (vars(self.history), kept)]))
 
