@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.fields import assignments
 from nncore._utils.interrupt import Interrupt
 from nncore.data.example_weights import example_weights
 from nncore.errors import DivergenceError
@@ -72,6 +73,7 @@ class TrainingLoop:
         self.per_epoch = -(-len(data) // batch) - merge
         self.loss = trainer.loss
         self.failure: DivergenceError | None = None
+        self.renewed: tuple[TrainingProgram, int] | None = None  # from what, and when
         self._renew()
 
     def _update_examples(self) -> None:
@@ -89,7 +91,10 @@ class TrainingLoop:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
-        self.program: TrainingProgram = trainer._training_program(self.batch + self.merge, self._weighted_data())
+        program = trainer._training_program(self.batch + self.merge, self._weighted_data())
+        if (program, assignments.number) == self.renewed:
+            return
+        self.program, self.renewed = program, (program, assignments.number)
         self.penalized, self.clips = trainer.regularizer is not None, trainer.clip is not None
         self.means = trainer.row_columns("running_")
         values = [(name, getattr(optimizer, name)) for name in optimizer.hyperparameters]

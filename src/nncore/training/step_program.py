@@ -69,7 +69,7 @@ class TrainingSpec:
         return self.loss.key(), metrics, regularizer, clip, self.optimizer.variant, self.model.variant
 
 
-@dataclass
+@dataclass(eq=False)
 class StepProgram:
     """A program over batches, and the ops that take its data in."""
 
@@ -84,7 +84,7 @@ class StepProgram:
         return self.compiled.run(bind, examples=len(data), **run)
 
 
-@dataclass
+@dataclass(eq=False)
 class TrainingProgram(StepProgram):
     """A program of training steps."""
 
