@@ -90,10 +90,10 @@ def record(
     --------
     >>> import nncore as nn
     >>> from nncore.landscapes import Quadratic
-    >>> walk = record(nn.AdaGrad(lr=0.1), Quadratic([1.0, 100.0]), [1.0, 1.0], steps=3)
-    >>> walk.gradient[0], walk.effective_step[0].round(6)   # the first step is lr, for any gradient
+    >>> path = record(nn.AdaGrad(lr=0.1), Quadratic([1.0, 100.0]), [1.0, 1.0], steps=3)
+    >>> path.gradient[0], path.effective_step[0].round(6)   # the first step is lr, for any gradient
     (array([  1., 100.]), array([0.1  , 0.001]))
-    >>> walk.state["r"][1]
+    >>> path.state["r"][1]
     array([1.e+00, 1.e+04])
     """
     if clip is not None and not isinstance(clip, Clipping):

@@ -65,7 +65,7 @@ class Wrapper(GradientOptimizer):
         inner = get(optimizer)
         if not isinstance(inner, GradientOptimizer):
             raise TypeError(
-                f"optimizer: {type(self).__name__} wraps optimizers that take a step along each gradient, such as nn.Adam(), "
+                f"optimizer must be one that takes a step along each gradient for {type(self).__name__}, such as nn.Adam(), "
                 f"got {shown(inner)}"
             )
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))

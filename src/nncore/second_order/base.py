@@ -166,9 +166,9 @@ class FullBatchOptimizer(Optimizer):
         iterations, and ``resume`` continues from there.
         """
         with Interrupt(tolerated=0) as interrupt:
-            return self._walk(f, start(x0), count("steps", steps, 0), resume, interrupt)
+            return self._minimize(f, start(x0), count("steps", steps, 0), resume, interrupt)
 
-    def _walk(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> PathWithHistory:
+    def _minimize(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> PathWithHistory:
         objective = Evaluated(f, theta.dtype, interrupt)
         if resume and self.numbers:
             self._check_size(theta)

@@ -1,4 +1,4 @@
-"""What a trainer is made of: model, loss, optimizer and the rest, checked, and the programs compiled of them."""
+"""The parts of a trainer (model, loss, optimizer, …), checked, and the programs compiled from them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MADE = "the trainer is made", "make a new Trainer"
 
 
 class BaseTrainer(OwnsArrays, Sealed):
-    """What lies under `Trainer`: what is trained, on what, with what, and what that is compiled to."""
+    """The base of `Trainer`: model, loss, optimizer and the rest, and the programs compiled from them."""
 
     model: Fixed[Sequential] = Fixed(*MADE)
     optimizer: Fixed[Optimizer] = Fixed(*MADE)
@@ -97,9 +97,9 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     @property
     def loss(self) -> Loss:
-        """What is minimized. May be assigned between two calls of ``fit``.
+        """What is minimized. It may be assigned between two calls of ``fit``.
 
-        ``regularizer`` and ``clip`` may be assigned by a callback too: they count from the next epoch on.
+        A callback may also assign ``regularizer`` and ``clip``: they apply from the next epoch.
         """
         return self._loss
 
@@ -160,8 +160,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         """Raise if the optimizer's state is not the one that this trainer gave it, to which its programs are bound."""
         if self.optimizer.state is not self._optimizer_state:
             raise ValueError(
-                f"optimizer has begun something else since this trainer was made: its state is no longer this model's. Give "
-                f"each trainer a {self.optimizer.title} of its own"
+                f"optimizer must have the state of this trainer's model, but has begun something else since: give each trainer a "
+                f"{self.optimizer.title} of its own"
             )
 
     def _check_optimizer(self, n: int, batch: int) -> None:
@@ -169,10 +169,10 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._check_proximal(self.regularizer)  # its strength may have been assigned
         if self.optimizer.full_batch_only and batch < n:
             can = hasattr(self.optimizer, "allow_mini_batches")
-            go_on = ", or tell the optimizer to go on with allow_mini_batches=True" if can else ""
+            allow = ", or give the optimizer allow_mini_batches=True" if can else ""
             raise ValueError(
-                f"{self.optimizer.title} needs the gradient of the full batch: {self.optimizer.full_batch_reason}. "
-                f"Got batch_size={batch} for {n} rows; take batch_size={n}{go_on}"
+                f"batch_size must be {n}, all rows, as {self.optimizer.title} needs the gradient of the full batch "
+                f"({self.optimizer.full_batch_reason}), got {batch}: take batch_size={n}{allow}"
             )
 
     def _remember(self, data: Dataset) -> None:
@@ -201,7 +201,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         return self.named(self.row_columns(""), means.tolist())
 
     def row_columns(self, prefix: str) -> list[str]:
-        """The names of the columns that a row of losses and metrics has."""
+        """The names of the columns of losses and metrics."""
         return [f"{prefix}{name}" for name in (*self.columns, *["penalty"] * bool(self.regularizer))]
 
     @staticmethod
@@ -227,7 +227,7 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     @property
     def spec(self) -> TrainingSpec:
-        """What is trained with what, as it is now."""
+        """The current parts."""
         return TrainingSpec(self.model, self.loss, self.metrics, self.optimizer, self.regularizer, self.clip)
 
     def _training_program(self, capacity: int, data: Dataset) -> TrainingProgram:
@@ -247,7 +247,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         return program
 
     def _copy(self, metrics: Sequence[Any] = ()) -> Self:
-        """A trainer of a copy of the model that stands where this one stands; with these metrics, and no history."""
+        """A trainer of a copy of the model, with the same state, these metrics and no history."""
         other = type(self)(
             self.model.copy(), self.loss, copy.deepcopy(self.optimizer), regularizer=self.regularizer, clip=self.clip,
             metrics=metrics, seed=self.seed,

@@ -1,4 +1,4 @@
-"""What the next training steps take from hyper-parameters and schedules."""
+"""Coefficients of the next training steps, from hyper-parameters and schedules."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _split(data: Dataset, fraction: float, seed: int) -> tuple[Array, Array]:
         if data.weights is not None and not data.weights[rows].any():
             raise ValueError(
                 f"sample_weight must have a positive number among the {len(rows)} rows that validation_split leaves to be "
-                f"{what}, got zeros only: give a share with more rows, or validation_data"
+                f"{what}, got zeros only: take a larger share, or validation_data"
             )
     return train, held_back
 
@@ -123,7 +123,7 @@ class FitCall:
             vars(trainer)["interrupted"] = interrupt.pressed()
             if trainer.interrupted:
                 self.progress.tell(
-                    f"interrupted after {trainer.epochs_done} of {self.last} epochs; fit again to go on, or press Ctrl-C again "
+                    f"interrupted after {trainer.epochs_done} of {self.last} epochs; fit again to continue, or press Ctrl-C again "
                     "at once to leave the program"
                 )
             self.callbacks.train_end(trainer, failure or self.loop.failure)

@@ -30,7 +30,7 @@ STEP = "the step of the optimizer is not finite"
 
 
 class Epochs(NamedTuple):
-    """What some epochs in a row gave, column by column; each column is an array (number,)."""
+    """Results of consecutive epochs, by column: arrays (number,)."""
 
     number: int
     means: dict[str, Array]  # losses and metrics
@@ -38,7 +38,7 @@ class Epochs(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """What some steps in a row gave, a row per step."""
+    """Results of consecutive steps, one row per step."""
 
     sums: Array  # (steps, columns + 1): of losses and metrics over the batch, last the penalty
     norms: Array  # (steps, 3 or 0): what the clip noted
@@ -46,7 +46,7 @@ class Portion(NamedTuple):
 
 
 class Loop(Protocol):
-    """What a call of ``fit`` goes through."""
+    """The training of one call of ``fit``."""
 
     @property
     def failure(self) -> Exception | None: ...  # why it ended early
@@ -58,7 +58,7 @@ class Loop(Protocol):
 
 
 class TrainingLoop:
-    """One call of ``fit``: knows where in which epoch it stands, and runs the steps in portions of about 50 ms."""
+    """The steps of one call of ``fit``, in portions of about 50 ms."""
 
     def __init__(
         self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,

@@ -30,13 +30,13 @@ __all__ = ["StepProgram", "TrainingProgram", "TrainingSpec", "evaluation_program
 Array = NDArray[Any]
 Int64 = NDArray[np.int64]
 
-UPDATE_COST = 30.0  # updating a parameter takes as long as so many multiply-adds of its gradient
+UPDATE_COST = 30.0  # updating a parameter takes as long as this many multiply-adds of its gradient
 PENALTY_COST = 10.0
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What is trained with what: all that a program is compiled from, apart from the kind of its data."""
+    """All that a training program is compiled from, apart from the kind of its data."""
 
     model: Sequential
     loss: Loss

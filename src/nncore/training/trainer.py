@@ -87,7 +87,7 @@ class Trainer(BaseTrainer):
     Attributes
     ----------
     history : History
-        One row an epoch, over all calls of ``fit``.
+        One row per epoch, over all calls of ``fit``.
     epochs_done : int
     stop_training : bool
         A callback sets it to end ``fit`` after the epoch.
@@ -162,7 +162,7 @@ class Trainer(BaseTrainer):
         callbacks : iterable of Callback, optional
             If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
-            Silent, a progress line, a line an epoch.
+            Silent, a progress line, one line per epoch.
 
         Returns
         -------
@@ -262,12 +262,12 @@ class Trainer(BaseTrainer):
         start, end : float
             The rates, 0 < start < end.
         steps : int
-            At most so many.
+            The maximum number.
         smoothing : float
             β ∈ [0, 1) of s ← β s + (1 − β) l; the curve that is judged is s/(1 − β^(t+1)), in which the start at 0 is
             corrected.
         divergence : float
-            Stop when that curve is above so many times its least value, or when the loss is not finite.
+            Stop when that curve exceeds this multiple of its minimum, or when the loss is not finite.
 
         Returns
         -------
@@ -299,7 +299,7 @@ class Trainer(BaseTrainer):
         ----------
         X, y, batch_size : as for ``fit``; a last batch that is smaller is left out.
         steps : int
-            So many are timed op by op, and as many each on one thread and on all, after a few that warm up.
+            How many are timed op by op, and as many again on one thread and on all, after a few that warm up.
 
         Returns
         -------
@@ -371,7 +371,7 @@ class Trainer(BaseTrainer):
             theta[...], state[...] = kept
 
     def use_averages(self) -> None:
-        """Give the model the averaged parameters of an optimizer such as `EMA`, for good. Training would go on from them."""
+        """Replace the parameters of the model by the averages of an optimizer such as `EMA`: training would continue from them."""
         averages = getattr(self.optimizer, "averaged_parameters", None)
         if averages is None:
             raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
@@ -436,12 +436,12 @@ class Trainer(BaseTrainer):
         save_trainer(self, path)
 
     def restore(self, path: Source) -> None:
-        """Go on from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
+        """Continue from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
 
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
         must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
-        `ReduceLROnPlateau` for instance; they become the checkpoint's. To go on with others assign them afterwards. Callbacks
-        of the next ``fit`` go on counting where those of the same class stopped. A callback may call ``restore`` during
+        `ReduceLROnPlateau` for instance; they become the checkpoint's. To continue with others, assign them afterwards. Callbacks
+        of the next ``fit`` continue counting where those of the same class stopped. A callback may call ``restore`` during
         ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
         Raises
