@@ -247,7 +247,8 @@ def test_wrapped_full_batch_optimizers_say_what_they_need(name: str) -> None:
     X, y = classes()
     model = nn.Sequential([nn.Dense(3)], input_shape=5)
     trainer = nn.Trainer(model, "softmax_cross_entropy", nn.EMA(name))
-    message = rf"batch_size must be \d+, all rows, as EMA.{OPTIMIZERS[name].__name__}. needs the gradient of the full batch.*got 16"
+    title = f"EMA.{OPTIMIZERS[name].__name__}."
+    message = rf"batch_size must be \d+, all rows, as {title} needs the gradient of the full batch.*got 16"
     with pytest.raises(ValueError, match=message):
         trainer.fit(X, y, batch_size=16, verbose=0)
     with pytest.raises(ValueError, match="lr_find"):
