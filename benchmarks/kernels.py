@@ -31,12 +31,12 @@ LOSS_SHAPES = ((64, 10), (1024, 1024))
 PARAMETERS = (100_000, 20_000_000)
 ACTIVATIONS = {
     "sigmoid": (), "tanh": (), "relu": (), "softplus": (), "softmax": (), "identity": (), "leaky_relu": (0.01,),
-    "elu": (1.0,), "gelu": (), "gelu_tanh": (), "silu": (),
+    "elu": (1.0,), "gelu": (), "gelu_tanh": (), "silu": (), "selu": (), "mish": (),
 }  # fmt: skip
 LOSSES = {
     "squared_error": (), "mean_squared_error": (), "mean_absolute_error": (), "huber": (1.0,), "hinge": (),
-    "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (), "softmax_cross_entropy": (),
-    "softmax_cross_entropy_labels": (),
+    "poisson": (), "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (0.0,), "softmax_cross_entropy": (0.0,),
+    "softmax_cross_entropy_labels": (0.0,),
 }  # fmt: skip
 
 

@@ -205,6 +205,8 @@ FORMULAS: dict[str, Any] = {
     "mean_squared_error": lambda y, d: ((y - d) ** 2).mean(),
     "mean_absolute_error": lambda y, d: np.abs(y - d).mean(),
     "huber": _huber,
+    "quantile": lambda y, d: 0.5 * np.abs(y - d).sum(),
+    "poisson": lambda y, d: (np.exp(y) - np.where(d == 0, 0, y)).sum(),  # d is 0 or 1
     "hinge": _hinge,
     "binary_cross_entropy": _binary,
     "kl_divergence": lambda y, d: -np.log(y[d == 1]).sum() if (y[d == 1] > 1e-30).all() else np.nan,

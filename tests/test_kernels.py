@@ -37,6 +37,7 @@ from helpers.kernels import (
     each_isa,
     extremes,
     loss_inputs,
+    near_targets,
     run,
     same_bits,
     twin,
@@ -47,6 +48,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import nncore as nn
 from nncore import _kernels, reference
 from nncore._kernels import single_ops
 
@@ -210,9 +212,10 @@ def test_cross_entropy_of_extreme_logits(dtype: str, isa: str) -> None:
         for label in (0, width - 1):
             labels = np.full(5, label)
             d = np.eye(width, dtype=dtype)[labels]
-            check_loss("softmax_cross_entropy_labels", y, labels, None, isa, {})
-            check_loss("softmax_cross_entropy", y, d, None, isa, {})
-            check_loss("sigmoid_cross_entropy", y, d, None, isa, {})
+            for smoothing in ({"smoothing": 0.0}, {"smoothing": 0.25}):
+                check_loss("softmax_cross_entropy_labels", y, labels, None, isa, smoothing)
+                check_loss("softmax_cross_entropy", y, d, None, isa, smoothing)
+                check_loss("sigmoid_cross_entropy", y, d, None, isa, smoothing)
 
 
 @each_isa
@@ -243,6 +246,70 @@ def test_loss_of_nan_is_nan(name: str, dtype: str, isa: str, rng: np.random.Gene
         )  # fmt: skip
         assert np.isnan(loss[:-1]).all()
         assert np.isfinite(loss[-1])
+
+
+def check_quantile(q: Any, y: Array, d: Array, weight: Array | None, isa: str | None, twin_q: Any = None) -> None:
+    (rows, width), dtype = y.shape, str(y.dtype)
+    (levels,) = nn.Quantile(q).operands(width, dtype)
+    given = (y, d, weight, levels)
+    kw: dict[str, Any] = {"sizes": (width,), "rows": rows, "isa": isa}
+    loss, dy = run("quantile", [(rows, np.float64), (y.shape, dtype)], given, dtype, **kw)
+    (alone,) = run("quantile", [(rows, np.float64), None], given, dtype, **kw)
+    assert same_bits(loss, alone)
+    true_loss, true_dy = reference.quantile(*doubles(y, d), weight, q=np.asarray(q if twin_q is None else twin_q, dtype))
+    assert_near(loss.astype(dtype), true_loss, 0.0, f"quantile {y.shape}: loss")
+    assert_near(dy, true_dy, 0.0, f"quantile {y.shape}: gradient")
+    zeros = run("quantile_tangent", [(y.shape, dtype)], (dy, y, d, weight), dtype, **kw)[0]
+    assert not zeros.any()
+
+
+@each_isa
+@each_dtype
+def test_quantile(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """One q for all outputs and one for each, in rows shorter and longer than a chunk."""
+    for i, (rows, width) in enumerate([*SIZES, (5, 513), (3, 1100)]):
+        y, d = (a.astype(dtype) for a in near_targets(rng, rows, width))
+        for q in (0.3, rng.uniform(0.01, 0.99, width)):
+            check_quantile(q, y, d, weights(rng, rows) if i % 2 else None, isa)
+    differs(lambda: check_quantile(q, y, d, None, isa, q * MUTATION))
+    y[1, 7] = np.nan
+    (loss,) = run("quantile", [(3, np.float64), None], (y, d, None, nn.Quantile(q).operands(1100, dtype)[0]), dtype,
+                  sizes=(1100,), rows=3, isa=isa)  # fmt: skip
+    assert np.isnan(loss).tolist() == [False, True, False]
+
+
+# One factor per feature.
+
+
+def scale_cases(x: Array, dy: Array, tx: Array, tdy: Array, w: Array, v: Array) -> list[tuple[str, list[bool], Inputs]]:
+    """Ops, which of their outputs there are, and the arrays that they read."""
+    none: Any = None
+    return [
+        ("scale_forward", [True], (x, w)),
+        ("scale_backward", [True, True], (dy, x, w)),
+        ("scale_backward", [False, True], (dy, x, w)),
+        ("scale_tangent_forward", [True], (tx, x, w, v)),
+        ("scale_tangent_forward", [True], (none, x, w, v)),
+        ("scale_tangent_backward", [True, True], (tdy, dy, tx, x, w, v)),
+        ("scale_tangent_backward", [False, True], (tdy, dy, none, x, w, v)),
+    ]
+
+
+@each_isa
+@each_dtype
+def test_scale(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, width in SIZES:
+        x, dy, tx, tdy = rng.standard_normal((4, rows, width)).astype(dtype)
+        w, v = rng.standard_normal((2, width)).astype(dtype)
+        for name, there, read in scale_cases(x, dy, tx, tdy, w, v):
+            outputs = [(x.shape, dtype) if part else None for part in there]
+            got = run(name, outputs, read, dtype, sizes=(width,), rows=rows, isa=isa)
+            given = doubles(*(np.zeros_like(x) if array is None else array for array in read))
+            true, sizes = twin(name)(*given), twin(name)(*map(np.abs, given))
+            true, sizes = (part if isinstance(part, tuple) else (part,) for part in (true, sizes))
+            wanted = [pair for pair, part in zip(zip(true, sizes, strict=True), there, strict=True) if part]
+            for result, (value, terms) in zip(got, wanted, strict=True):
+                assert_near(result, value, terms, f"{name} {x.shape}")
 
 
 # Accuracies: exact.
@@ -587,7 +654,7 @@ def test_mutant_gelu_and_gelu_tanh_are_told_apart(
 def test_mutant_loss(name: str, dtype: str, rng: np.random.Generator) -> None:
     y, d = loss_inputs(name, rng, 13, 9, dtype)
     w = rng.uniform(0.5, 3, 13)
-    constants = constants_of(name)[0]
+    constants = constants_of(name)[-1]
     check_loss(name, y, d, w, None, constants)
     differs(lambda: check_loss(name, y, d, w, None, constants, twin_scale=MUTATION / 13))
     differs(lambda: check_loss(name, y, d, w, None, constants, twin_weight=w * MUTATION))
@@ -613,6 +680,8 @@ def test_mutant_accuracy_and_one_hot(dtype: str, rng: np.random.Generator) -> No
 COVERED = {
     *(f"{name}_{way}" for name in ACTIVATIONS for way in ("forward", "backward")),
     *LOSSES,
+    *("quantile", "quantile_tangent"),
+    *("scale_forward", "scale_backward", "scale_tangent_forward", "scale_tangent_backward"),
     *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
     *("gather_rows", "gather_csr", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows"),
     *("pack_weight", "pack_large_weight"),

@@ -101,6 +101,8 @@ def test_activations_have_their_limits_and_do_not_warn() -> None:
         "gelu": ([0, 0, 0, 1e4, np.inf], zero),
         "gelu_tanh": ([0, 0, 0, 1e4, np.inf], zero),
         "silu": ([0, 0, 0, 1e4, np.inf], zero),
+        "selu": ([-1.7580993408473766] * 3 + [10507.009873554805, np.inf], [0, 0, 0, 1.0507009873554805, 1.0507009873554805]),
+        "mish": ([0, 0, 0, 1e4, np.inf], zero),
         "identity": (z[0].tolist(), [1] * 5),
     }
     assert limits.keys() <= {*ACTIVATIONS}
@@ -155,6 +157,8 @@ def test_activations_against_torch(name: str, kw: dict[str, float], rng: np.rand
         "gelu": F.gelu,
         "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
         "silu": F.silu,
+        "selu": F.selu,
+        "mish": F.mish,
         "softmax": lambda z: F.softmax(z, dim=1),
     }.get(name)
     if theirs is None:
@@ -178,13 +182,16 @@ def test_losses_against_torch(name: str, kw: dict[str, float], rng: np.random.Ge
         "mean_squared_error": lambda y, d: F.mse_loss(y, d, reduction="none").mean(1),
         "mean_absolute_error": lambda y, d: F.l1_loss(y, d, reduction="none").mean(1),
         "huber": lambda y, d, **kw: F.huber_loss(y, d, reduction="none", **kw).mean(1),
+        "poisson": lambda y, d: F.poisson_nll_loss(y, d, reduction="none").sum(1),
         "hinge": lambda y, d: F.relu(1 - y * d).sum(1),
         "binary_cross_entropy": lambda y, d: F.binary_cross_entropy(y, d, reduction="none").sum(1),
         "kl_divergence": lambda y, d: F.kl_div(y.log(), d, reduction="none").sum(1),
-        "sigmoid_cross_entropy": lambda y, d: F.binary_cross_entropy_with_logits(y, d, reduction="none").sum(1),
-        "softmax_cross_entropy": lambda y, d: F.cross_entropy(y, d, reduction="none"),
-        "softmax_cross_entropy_labels": lambda y, d: F.cross_entropy(y, d, reduction="none"),
+        "sigmoid_cross_entropy": lambda y, d, smoothing: F.binary_cross_entropy_with_logits(
+            y, (1 - smoothing) * d + smoothing / 2, reduction="none"
+        ).sum(1),
+        "softmax_cross_entropy": lambda y, d, smoothing: F.cross_entropy(y, d, reduction="none", label_smoothing=smoothing),
     }
+    theirs["softmax_cross_entropy_labels"] = theirs["softmax_cross_entropy"]
     if name not in theirs:
         pytest.skip(f"no counterpart of {name} is known")
     y, d = loss_inputs(name, rng, 40, 9)

@@ -63,8 +63,8 @@ def test_warmup_by_step_to_a_schedule_by_epoch():
 def test_every_constant_matters(case, name):
     schedule, formula = CASES[case]
     value = schedule.config()[name]
-    if name == "growth" and not schedule.restarts:
-        pytest.skip("nothing grows")
+    if name in ("growth", "shrink") and not getattr(schedule, "restarts", True):
+        pytest.skip("nothing grows or shrinks")
     if case == "warmup to a number" and name == "start":
         changed = 0.01
     else:
@@ -89,12 +89,26 @@ def test_every_schedule_has_a_case():
 
 
 @pytest.mark.parametrize(
-    "name", ["OneCycleLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "PolynomialLR", "StepLR"]
+    "name",
+    [
+        "OneCycleLR", "three phases of OneCycleLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "PolynomialLR", "StepLR",
+        "triangular CyclicLR", "triangular2 CyclicLR", "exp_range CyclicLR",
+    ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore")
 def test_pytorch_agrees(name, torch):
     ours, arguments = {
         "OneCycleLR": (s.OneCycle(0.7, 50), {"max_lr": 0.7, "total_steps": 50}),
+        "three phases of OneCycleLR": (
+            s.OneCycle(0.7, 50, three_phase=True), {"max_lr": 0.7, "total_steps": 50, "three_phase": True},
+        ),
+        **{
+            f"{mode} CyclicLR": (
+                s.Cyclic(0.1, 0.7, 6, **given),
+                {"base_lr": 0.1, "max_lr": 0.7, "step_size_up": 6, "mode": mode, "gamma": given.get("gamma", 1)},
+            )
+            for mode, given in (("triangular", {}), ("triangular2", {"shrink": 0.5}), ("exp_range", {"gamma": 0.97}))
+        },
         "CosineAnnealingWarmRestarts": (
             s.Cosine(0.7, 5, 0.1, restarts=True, growth=3), {"T_0": 5, "T_mult": 3, "eta_min": 0.1},
         ),
@@ -103,7 +117,7 @@ def test_pytorch_agrees(name, torch):
         "StepLR": (s.StepDecay(0.7, every=4, factor=0.2), {"step_size": 4, "gamma": 0.2}),
     }[name]  # fmt: skip
     peer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.7)
-    theirs, values = getattr(torch.optim.lr_scheduler, name)(peer, **arguments), []
+    theirs, values = getattr(torch.optim.lr_scheduler, name.split()[-1])(peer, **arguments), []
     for _ in range(50):
         values.append(peer.param_groups[0]["lr"])
         if len(values) < 50:

@@ -66,7 +66,7 @@ def test_activation_kernel_of_extremes(name: str, dtype: str, isa: str, rng: np.
         check_activation(name, z, given, isa, twins.constants(f"{name}_forward")[0])
 
 
-EXACT = {"squared_error", "mean_squared_error", "mean_absolute_error", "huber", "hinge", "kl_divergence"}
+EXACT = {"squared_error", "mean_squared_error", "mean_absolute_error", "huber", "hinge", "kl_divergence", "poisson"}
 
 
 def check_loss(
@@ -154,7 +154,7 @@ def test_every_tangent_kernel_is_covered() -> None:
     ours = {f"{name}_tangent_backward" for name in kernels.ACTIVATIONS} | {f"{name}_tangent" for name in kernels.LOSSES}
     ours |= {f"dense_tangent_{name}" for name in ("forward", "backward_input", "backward_weight")}
     elsewhere = (  # in test_tangent_normalization.py, test_tangent_layers.py, test_tangent_recurrent.py
-        "batch_norm", "group_norm", "rms_norm", "weight_norm", "simple_rnn", "gru", "dense_steps",
+        "batch_norm", "group_norm", "rms_norm", "weight_norm", "simple_rnn", "gru", "dense_steps", "scale",
     )  # fmt: skip
     on_rows = {name for name in _kernels.op_names() if _kernels.op_table().declaration(name).sizes == ("width",)}
     assert {name for name in _kernels.op_names() if "_tangent" in name and not name.startswith(elsewhere)} <= ours | on_rows
@@ -283,7 +283,7 @@ def curvature_problem(rng: np.random.Generator, rows: int = 40) -> tuple[nn.Sequ
     return net([nn.Dense(8), nn.Tanh(), nn.Dense(6), nn.GELU()]), rng.standard_normal((rows, 4)), rng.integers(0, 3, rows)
 
 
-SMOOTH = ["identity", "sigmoid", "tanh", "softplus", "softmax", "elu", "gelu", "gelu_tanh", "silu", "relu"]
+SMOOTH = ["identity", "sigmoid", "tanh", "softplus", "softmax", "elu", "gelu", "gelu_tanh", "silu", "selu", "mish", "relu"]
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "softmax_cross_entropy", "sigmoid_cross_entropy"])
@@ -293,7 +293,7 @@ def test_hessian_products_against_torch(activation: str, loss: str, rng: np.rand
     sigma = {
         "identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "softplus": F.softplus, "elu": F.elu,
         "softmax": lambda z: torch.softmax(z, 1), "gelu": F.gelu, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
-        "silu": F.silu, "relu": F.relu,
+        "silu": F.silu, "selu": F.selu, "mish": F.mish, "relu": F.relu,
     }[activation]  # fmt: skip
     make = layers.MAKE[activation]
     model = net([nn.Dense(7), make(), nn.Dense(6), make()])

@@ -120,6 +120,7 @@ NETS: dict[str, Callable[[], list[nn.Layer]]] = {
     "weight norm": lambda: [nn.WeightNorm(nn.Dense(8)), nn.Tanh(), nn.WeightNorm(nn.Dense(40)), nn.SiLU(), nn.Dense(3)],
     "weight norm last": lambda: [nn.Dense(5), nn.GELU(), nn.WeightNorm(nn.Dense(3, bias=False))],
     "activity": lambda: [nn.ActivityL1(0.1), nn.Dense(6), nn.ActivityL1(0.3), nn.Tanh(), nn.Dense(3), nn.ActivityL1(0.2)],
+    "scale": lambda: [nn.Scale(), nn.Dense(6), nn.Tanh(), nn.Scale(), nn.Dense(3), nn.Scale()],
     "both": lambda: [nn.WeightNorm(nn.Dense(9)), nn.LayerNorm(), nn.ActivityL1(0.3), nn.Tanh(), nn.WeightNorm(nn.Dense(3))],
 }
 each_net = pytest.mark.parametrize("name", NETS)
@@ -162,6 +163,8 @@ def test_products_against_torch(name: str, rng: np.random.Generator, torch: Any)
                 penalty = penalty + layer.strength * h.abs().sum(1).mean()
             elif isinstance(layer, nn.LayerNorm):
                 h = F.layer_norm(h, h.shape[1:], own["weight"], own["bias"], 1e-5)
+            elif isinstance(layer, nn.Scale):
+                h = h * own["weight"]
             elif type(layer) in activations:
                 h = activations[type(layer)](h)
             else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
+from nncore._kernels.program import CHUNK_BYTES
 from nncore._messages import shown
 from nncore._utils.arrays import for_kernels, read_only, returned, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
-from nncore._utils.fields import Converted, Number, Value, function
+from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function
 from nncore._utils.hints import hint
 from nncore._utils.registry import classes
 from nncore.program.ops import Op, Signal
@@ -26,7 +27,7 @@ from nncore.program.tape import Tape
 
 __all__ = [
     "LOSSES", "BinaryCrossEntropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError", "MeanSquaredError",
-    "PythonLoss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError", "Targets",
+    "Poisson", "PythonLoss", "Quantile", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError", "Targets",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -93,6 +94,10 @@ class Loss(Value):
         """The constants of the op."""
         return ()
 
+    def operands(self, width: int, dtype: DTypeLike) -> tuple[Array, ...]:
+        """Further arrays that the op reads, besides outputs, targets and weights."""
+        return ()
+
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         """Check targets and convert them to the form that the op reads."""
         array = as_numbers(y, argument)
@@ -150,12 +155,13 @@ class Loss(Value):
             raise TypeError(
                 f"{type(self).__name__} must convert targets to the form that op {kernel} reads, got {targets.kind}"
             )
-        op = Op("rows", kernel, (losses, y.grad, y.value, d, weight), (y.width,), self.constants, completes_loss=True)
+        arrays = (losses, y.grad, y.value, d, weight, *self.operands(y.width, tape.dtype))
+        op = Op("rows", kernel, arrays, (y.width,), self.constants, completes_loss=True)
         return gather, op, losses
 
     def emit_tangent(self, y: Signal, op: Op, into: Array) -> Op:
         """The op that writes R{∂l/∂y} = (∂²l/∂y²) R{y}; it follows the loss op."""
-        _, _, value, d, weight = op.arrays
+        value, d, weight = op.arrays[2:5]
         return Op("rows", f"{op.kernel}_tangent", (into, y.tangent, value, d, weight), (y.width,), op.constants)
 
     def kernel_for(self, targets: Targets) -> str:
@@ -222,6 +228,80 @@ class Huber(_Regression):
     @property
     def constants(self) -> tuple[float, ...]:
         return (self.delta,)
+
+
+class Quantile(_Regression):
+    """Σ_j max(q (d_j − y_j), (q − 1)(d_j − y_j)) per example, the pinball loss: y becomes the q-quantile of d.
+
+    ∂/∂y = −q where d > y, 1 − q where d < y, 0 at the kink. q = ½ is half the sum of the absolute errors; scikit-learn's
+    ``mean_pinball_loss`` is the mean over the outputs.
+
+    Parameters
+    ----------
+    q : float or sequence of float
+        In (0, 1), one for all outputs or one for each; default ½, the median. For several quantiles of one number, repeat the
+        target in each column.
+
+    Notes
+    -----
+    Source: Koenker, Bassett: Regression quantiles (1978).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(2, weight_init="zeros")], input_shape=1)
+    >>> loss, _ = model.loss_and_gradient(np.ones((1, 1)), np.full((1, 2), 4.0), nn.Quantile([0.25, 0.75]))
+    >>> loss
+    4.0
+    """
+
+    name = "quantile"
+    q: Converted[float | Sequence[float], float | tuple[float, ...]] = Converted(lambda name, value: _quantiles(name, value))
+
+    def __init__(self, q: float | Sequence[float] = 0.5) -> None:
+        self.q = q
+
+    def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        if isinstance(self.q, tuple) and len(self.q) != width:
+            raise ValueError(f"q must be a number or have one for each output, {width}, got {shown(self.q)}")
+        return super().targets(y, width, dtype, argument)
+
+    def operands(self, width: int, dtype: DTypeLike) -> tuple[Array, ...]:
+        """The q of each output, repeated as often as a chunk of the op has rows."""
+        return (np.resize(np.asarray(self.q, dtype), max(width, CHUNK_BYTES // np.dtype(dtype).itemsize)),)
+
+
+class Poisson(_Regression):
+    """Σ_j e^{z_j} − d_j z_j per example, z the logarithm of the rate, d ≥ 0 a count; ∂/∂z = e^z − d.
+
+    The negative log-likelihood of the Poisson distribution without its constant log d!, which does not depend on z. PyTorch's
+    ``PoissonNLLLoss()`` is the mean over the outputs instead of the sum, Keras's ``Poisson`` also takes rates instead of their
+    logarithms; scikit-learn's ``mean_poisson_deviance`` of rates e^z is 2 (e^z − d z + d log d − d), 0 where e^z = d. For
+    accuracy, an output says yes where e^z is above the mean of the two target values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=1)
+    >>> model.loss_and_gradient(np.ones((2, 1)), np.array([0, 3]), "poisson")[0]
+    1.0
+    """
+
+    name = "poisson"
+    domain = "takes logarithms of rates, and e^z is infinite for z > 88.7 in float32, z > 709.7 in float64"
+
+    def check_rows(self, rows: Array, argument: str) -> None:
+        for row, column in np.argwhere(rows < 0)[:1]:
+            raise ValueError(f"{argument} must be at least 0 for poisson, got {rows[row, column]} in row {row}")
+
+    def for_accuracy(self, targets: Targets, argument: str, known: Levels | None = None) -> Targets:
+        targets = super().for_accuracy(targets, argument, known)
+        if targets.thresholds is None:
+            return targets
+        middle = targets.thresholds[1]
+        return replace(targets, thresholds=(math.log(middle) if middle > 0 else -math.inf, middle))
 
 
 class Hinge(Loss):
@@ -293,10 +373,29 @@ class KLDivergence(_Distribution):
     domain = "takes probabilities, for example of a Softmax layer; for logits use softmax_cross_entropy"
 
 
-class SigmoidCrossEntropy(_Probability):
+class _Smoothed(_Probability):
+    """Targets that are mixed with the uniform distribution, in the loss only: accuracy uses them as given."""
+
+    label_smoothing: Number = Number(0, most=1)
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        return (self.label_smoothing,)
+
+
+class SigmoidCrossEntropy(_Smoothed):
     """Σ_j max(z_j, 0) − z_j d_j + log(1 + e^{−|z_j|}) per example, on logits z; ∂/∂z = sigmoid(z) − d.
 
     With one output and labels 0/1 or ±1 this is logistic regression: log(1 + e^{−y z}) for y = ±1.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        s in [0, 1], default 0: (1 − s) d + s/2 takes the place of d, in training and in ``evaluate``; accuracy does not depend
+        on it. As in Keras's ``BinaryCrossentropy``.
     """
 
     name = "sigmoid_cross_entropy"
@@ -304,11 +403,17 @@ class SigmoidCrossEntropy(_Probability):
     threshold = 0.0
 
 
-class SoftmaxCrossEntropy(_Distribution):
+class SoftmaxCrossEntropy(_Smoothed, _Distribution):
     """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
 
     Integer labels c denote d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
     rounding; PyTorch's ``CrossEntropyLoss``, otherwise the same, accepts any rows.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        s in [0, 1], default 0: (1 − s) d + s/K takes the place of d, K the number of classes, in training and in ``evaluate``;
+        accuracy does not depend on it. As in PyTorch and Keras (Szegedy et al. 2016).
 
     Examples
     --------
@@ -454,6 +559,14 @@ def gather_targets(tape: Tape, targets: Targets, width: int, one_hot_values: tup
         return Op("rows", "gather_labels", (labels, None), (width,)), labels
     rows = tape.array(width)
     return Op("rows", "gather_rows", (rows, None), (width,)), rows
+
+
+def _quantiles(name: str, value: Any) -> float | tuple[float, ...]:
+    """A number in (0, 1), or a tuple of such."""
+    each = Number(above=0, below=1, argument=name)
+    if isinstance(value, (*NUMBER, str)) or not isinstance(value, (Sequence, np.ndarray)):
+        return each.check(value)
+    return ListOf(each).check(value)
 
 
 def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, fractions: bool) -> tuple[float, float]:

@@ -24,8 +24,8 @@ from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
 
 __all__ = [
-    "SCHEDULES", "Constant", "Cosine", "Exponential", "Harmonic", "InverseTime", "OneCycle", "PiecewiseConstant",
-    "Polynomial", "Schedule", "StepDecay", "Warmup", "as_schedule",
+    "SCHEDULES", "Constant", "CosLog", "Cosine", "Cyclic", "Exponential", "Harmonic", "InversePower", "InverseTime", "OneCycle",
+    "PiecewiseConstant", "Polynomial", "Schedule", "StepDecay", "Warmup", "as_schedule",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -258,6 +258,25 @@ class InverseTime(Schedule):
         return self.initial / (1 + self.rate * t)
 
 
+class InversePower(Schedule):
+    """initial / (t + 1)^power: scikit-learn's ``invscaling``.
+
+    >>> InversePower(1.0).values(0, 4).round(4)
+    array([1.    , 0.7071, 0.5774, 0.5   ])
+    """
+
+    name = "inverse_power"
+    initial: Number = Number()
+    power: Number = Number(above=0)
+
+    def __init__(self, initial: float, power: float = 0.5, per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial, self.power = initial, power
+
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        return self.initial * np.power(t + 1.0, -self.power)
+
+
 class Exponential(Schedule):
     """initial · gamma^t.
 
@@ -304,13 +323,16 @@ class Cosine(Schedule):
     """final + ½(initial − final)(1 + cos(π·s/T)), s the time since the start of the cycle and T its length.
 
     The first cycle takes `steps`.  Without `restarts` the value stays at `final` afterwards; with them cycle i takes
-    ``steps * growth**i`` (Loshchilov & Hutter 2017, "SGDR").
+    ``steps * growth**i`` (Loshchilov & Hutter 2017, "SGDR") and begins at final + (initial − final)·shrink^i: Keras's
+    ``CosineDecayRestarts`` calls `growth` t_mul and `shrink` m_mul.
 
     >>> Cosine(1.0, steps=2).values(0, 4)
     array([1. , 0.5, 0. , 0. ])
     >>> Cosine(1.0, steps=2, restarts=True, growth=2).values(0, 6)
     array([1.        , 0.5       , 1.        , 0.85355339, 0.5       ,
            0.14644661])
+    >>> Cosine(1.0, steps=2, restarts=True, shrink=0.5).values(0, 6)
+    array([1.   , 0.5  , 0.5  , 0.25 , 0.25 , 0.125])
     """
 
     name = "cosine"
@@ -319,28 +341,86 @@ class Cosine(Schedule):
     final: Number = Number()
     restarts: Flag = Flag()
     growth: Count = Count(below=MOST_COUNTED)
+    shrink: Number = Number(above=0)
 
     def __init__(
-        self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1, per: Per = "step"
-    ) -> None:
+        self, initial: float, steps: int, final: float = 0.0, restarts: bool = False, growth: int = 1, per: Per = "step",
+        shrink: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__(per)
         self.initial, self.steps, self.final = initial, steps, final
-        self.restarts, self.growth = restarts, growth
+        self.restarts, self.growth, self.shrink = restarts, growth, shrink
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
-        since, length = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps)
-        return self.final + (self.initial - self.final) * (1 + np.cos(np.pi * (since / length))) / 2
+        since, length, cycle = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps, 0)
+        height = (self.initial - self.final) * np.power(self.shrink, cycle, dtype=np.float64)
+        return self.final + height * (1 + np.cos(np.pi * (since / length))) / 2
 
-    def _cycle(self, t: Times) -> tuple[Times, Array | int]:
-        """The time since the start of the cycle of `t`, and the length of that cycle."""
+    def _cycle(self, t: Times) -> tuple[Times, Array | int, Times]:
+        """The time since the start of the cycle of `t`, the length of that cycle, and its number."""
         if self.growth == 1:
-            return t % self.steps, self.steps
+            return t % self.steps, self.steps, t // self.steps
         starts, lengths = [0], [self.steps]
         while t.size and starts[-1] + lengths[-1] <= t.max():
             starts.append(starts[-1] + lengths[-1])
             lengths.append(lengths[-1] * self.growth)
         cycle = np.searchsorted(starts, t, side="right") - 1
-        return t - np.asarray(starts)[cycle], np.asarray(lengths, np.float64)[cycle]  # the last may be beyond int64
+        return t - np.asarray(starts)[cycle], np.asarray(lengths, np.float64)[cycle], cycle  # the last may be beyond int64
+
+
+class CosLog(Schedule):
+    """initial·½(1 − cos(2π·log₂(1 + (2^k − 1)·t/T))) until T = `steps`, then 0; k = `cycles`, each longer than the one before.
+
+    It begins at 0, rises to `initial` within each cycle and returns to 0. k = 4 is the "coslog₄" of RealMLP (Holzmüller,
+    Grinsztajn & Steinwart 2024).
+
+    >>> CosLog(1.0, steps=15).values(0, 16).round(3)
+    array([0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   ,
+           0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   ])
+    """
+
+    name = "cos_log"
+    initial: Number = Number()
+    steps: Count = Count(below=MOST_COUNTED)
+    cycles: Count = Count(below=64)
+
+    def __init__(self, initial: float, steps: int, cycles: int = 4, per: Per = "step") -> None:
+        super().__init__(per)
+        self.initial, self.steps, self.cycles = initial, steps, cycles
+
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        cycle = np.log2(1 + (2.0**self.cycles - 1) * (np.minimum(t, self.steps) / self.steps))
+        return self.initial * (1 - np.cos(2 * np.pi * cycle)) / 2
+
+
+class Cyclic(Schedule):
+    """initial + (peak − initial)(1 − |s/T − 1|)·shrink^⌊t/2T⌋·gamma^t, s = t mod 2T, T = `steps`: up and down, T steps each.
+
+    Smith 2017, whose "triangular" is the default, "triangular2" ``shrink=0.5``, "exp_range" ``gamma`` below 1: the policies of
+    PyTorch's ``CyclicLR``.
+
+    >>> Cyclic(0.0, 1.0, steps=2, shrink=0.5).values(0, 8)
+    array([0.  , 0.5 , 1.  , 0.5 , 0.  , 0.25, 0.5 , 0.25])
+    """
+
+    name = "cyclic"
+    initial: Number = Number()
+    peak: Number = Number()
+    steps: Count = Count(below=MOST_COUNTED)
+    shrink: Number = Number(above=0)
+    gamma: Number = Number(above=0)
+
+    def __init__(
+        self, initial: float, peak: float, steps: int, shrink: float = 1.0, gamma: float = 1.0, per: Per = "step"
+    ) -> None:
+        super().__init__(per)
+        self.initial, self.peak, self.steps, self.shrink, self.gamma = initial, peak, steps, shrink, gamma
+
+    def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        cycle, since = np.divmod(t, 2 * self.steps)
+        with np.errstate(over="ignore"):
+            height = np.power(self.shrink, cycle.astype(np.float64)) * np.power(self.gamma, t.astype(np.float64))
+            return self.initial + (self.peak - self.initial) * (1 - np.abs(since / self.steps - 1)) * height
 
 
 class Warmup(Schedule):
@@ -383,6 +463,9 @@ class OneCycle(Schedule):
     (t−up)/(end−up)) until end, then `final`; c(a, b, x) = b + ½(a − b)(1 + cos πx).  As PyTorch's OneCycleLR: `initial`
     defaults to peak/25, `final` to initial/10000.  For a momentum that goes down and up again give all three.
 
+    With `three_phase`, as PyTorch's: from the peak back to `initial`, c(peak, initial, (t−up)/up) for t <= 2·up, then
+    c(initial, final, (t−2up)/(end−2up)).
+
     >>> OneCycle(1.0, steps=5, initial=0.0, final=0.0, fraction=0.6).values(0, 6).round(12)
     array([0. , 0.5, 1. , 0.5, 0. , 0. ])
     """
@@ -393,30 +476,31 @@ class OneCycle(Schedule):
     initial: Maybe[float, float] = Maybe(Number())
     final: Maybe[float, float] = Maybe(Number())
     fraction: Number = Number(above=0, below=1)
+    three_phase: Flag = Flag()
 
     def __init__(
-        self,
-        peak: float,
-        steps: int,
-        initial: float | None = None,
-        final: float | None = None,
-        fraction: float = 0.3,
-        per: Per = "step",
-    ) -> None:
+        self, peak: float, steps: int, initial: float | None = None, final: float | None = None, fraction: float = 0.3,
+        per: Per = "step", three_phase: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(per)
         self.peak, self.steps, self.initial, self.final, self.fraction = peak, steps, initial, final, fraction
+        self.three_phase = three_phase
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         if not 1 < self.fraction * self.steps < self.steps:
             raise ValueError(f"fraction must be such that 1 < fraction * steps, got {shown(self.fraction)} * {self.steps}")
+        if self.three_phase and 2 * (self.fraction * self.steps - 1) >= self.steps - 1:
+            raise ValueError(f"fraction must leave room for three phases, about 0.5 at most, got {shown(self.fraction)}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         initial = self.peak / 25 if self.initial is None else self.initial
         final = initial / 1e4 if self.final is None else self.final
         up, end = self.fraction * self.steps - 1, self.steps - 1
-        rising = t <= up
-        x = np.where(rising, t / up, (np.minimum(t, end) - up) / (end - up))
-        start, goal = np.where(rising, initial, self.peak), np.where(rising, self.peak, final)
+        back = [2 * up] * self.three_phase
+        ends, levels = np.array([0, up, *back, end]), np.array([initial, self.peak, *[initial] * self.three_phase, final])
+        phase = np.searchsorted(ends[1:-1], t)
+        start, goal, begin = levels[phase], levels[phase + 1], ends[phase]
+        x = (np.minimum(t, end) - begin) / (ends[phase + 1] - begin)
         return goal + (start - goal) * (1 + np.cos(np.pi * x)) / 2
 
 

@@ -27,6 +27,7 @@ NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or ar
     "StepDecay": {"initial": 1.0, "every": 2}, "Harmonic": {"a": 0.5}, "InverseTime": {"initial": 1.0, "rate": 0.5},
     "Exponential": {"initial": 1.0, "gamma": 0.5}, "Polynomial": {"initial": 1.0, "steps": 4},
     "Cosine": {"initial": 1.0, "steps": 4}, "Warmup": {"after": 0.4, "steps": 3}, "OneCycle": {"peak": 1.0, "steps": 10},
+    "CosLog": {"initial": 1.0, "steps": 4}, "Cyclic": {"initial": 0.0, "peak": 1.0, "steps": 2}, "InversePower": {"initial": 1.0},
     "ElasticNet": {"l1": 0.1, "l2": 0.2}, "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}},
     "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
     "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)}, "LossMetric": {"loss": losses.Huber(2.0)},

@@ -207,6 +207,10 @@ def logits_and_labels(rng: np.random.Generator, rows: int, width: int) -> Inputs
     return rng.normal(0, 5, (rows, width)), rng.integers(0, width, rows)
 
 
+def log_rates_and_counts(rng: np.random.Generator, rows: int, width: int) -> Inputs:
+    return rng.normal(0, 2, (rows, width)), rng.poisson(2, (rows, width)).astype(np.float64)
+
+
 def cross_entropy_gradient(y: Array, d: Array) -> Array:
     d_y = np.divide(d, y, out=np.zeros_like(y), where=y > 0)
     return d_y + np.divide(1 - d, 1 - y, out=np.zeros_like(y), where=y < 1)
@@ -222,6 +226,8 @@ LOSSES = {name: Loss(near_targets, lambda y, d: 1.0, lambda y, d: 1.0) for name 
     "mean_squared_error": Loss(near_targets),
     "mean_absolute_error": Loss(near_targets),
     "huber": Loss(near_targets),
+    # eʸ − d y
+    "poisson": Loss(log_rates_and_counts, lambda y, d: np.exp(y) + np.abs(d * y), lambda y, d: np.exp(y) + d),
     # 1 − d y
     "hinge": Loss(signs, loss=lambda y, d: 1 + np.abs(y)),
     # log(1 − y), where 1 − y rounds; −d/y + (1 − d)/(1 − y)

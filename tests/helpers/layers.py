@@ -57,6 +57,7 @@ probabilities = {**two_sided, "soft": lambda rng, n, w: rng.uniform(0.05, 0.95, 
 distributions = {"labels": classes, "one-hot": two_sided["one-hot"], "soft": soft}
 TARGETS = {
     **dict.fromkeys(LOSSES, (None, numbers)),  # for losses without an entry below
+    "poisson": (None, {"counts": lambda rng, n, w: rng.poisson(2, (n, w)), **{k: two_sided[k] for k in ("labels", "0/1")}}),
     "hinge": (None, two_sided),
     "binary_cross_entropy": (nn.Sigmoid, probabilities),
     "kl_divergence": (nn.Softmax, distributions),

@@ -62,6 +62,8 @@ def loss_inputs(name: str, rng: np.random.Generator, rows: int, width: int) -> t
         return d * (1 + off_the_kinks(rng, (rows, width))), d
     if name in ("binary_cross_entropy", "kl_divergence"):
         return rng.uniform(0.05, 0.95, (rows, width)), rng.uniform(0, 1, (rows, width)).round(1)
+    if name == "poisson":
+        return rng.normal(0, 1, (rows, width)), rng.poisson(2, (rows, width)).astype(np.float64)
     if name in ("sigmoid_cross_entropy", "softmax_cross_entropy"):
         return rng.normal(0, 2, (rows, width)), rng.uniform(0, 1, (rows, width))
     d = rng.normal(size=(rows, width))

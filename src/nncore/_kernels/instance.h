@@ -12,6 +12,7 @@
 #include "ops/dropout.h"
 #include "ops/weight_noise.h"
 #include "ops/activity.h"
+#include "ops/scale.h"
 #include "math/moments.h"
 #include "ops/batch_norm.h"
 #include "ops/group_norm.h"

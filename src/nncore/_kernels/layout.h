@@ -20,6 +20,9 @@ enum { NN_MOMENTS = 3 };
 enum { NN_HIGH, NN_LOW, NN_SCALE, NN_SHIFT, NN_RSTD, NN_R, NN_D, NN_TABLE };
 enum { NN_R_W, NN_R_V_W, NN_R_V_B, NN_R_MEAN_TX, NN_R_P, NN_R_MEAN_G, NN_R_Q, NN_R_MEAN_TG, NN_R_TQ, NN_TANGENTS };
 
+/* Losses: rows are processed in chunks of this many numbers, fewer in longer types (simd.h) */
+enum { NN_CHUNK_BYTES = 2048 };
+
 /* Group normalization: mean (high, low) and rstd of each group */
 enum { NN_GROUP_STATISTICS = 3 };
 

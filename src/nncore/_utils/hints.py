@@ -39,7 +39,7 @@ ELSEWHERE: dict[str, str] = {
     "restore_best_weights": "it is restore_best",
     # losses and metrics
     "mse": "it is 'mean_squared_error'", "mae": "it is 'mean_absolute_error'", "l1": "it is 'mean_absolute_error'",
-    "smooth_l1": "it is 'huber'", "kld": "it is 'kl_divergence'", "ce": _CROSS_ENTROPY, "cross_entropy": _CROSS_ENTROPY,
+    "smooth_l1": "it is 'huber'", "pinball": "it is 'quantile'", "kld": "it is 'kl_divergence'", "ce": _CROSS_ENTROPY, "cross_entropy": _CROSS_ENTROPY,
     "crossentropy": _CROSS_ENTROPY, "categorical_crossentropy": _CROSS_ENTROPY, "nll": _CROSS_ENTROPY,
     "sparse_categorical_crossentropy": _CROSS_ENTROPY, "categorical_cross_entropy": _CROSS_ENTROPY, "acc": "it is 'accuracy'",
     **dict.fromkeys(
@@ -59,6 +59,7 @@ PACKAGE: dict[str, str] = {
     "Flatten": "inputs of several axes are accepted: Sequential([nn.Dense(10)], input_shape=(8, 8))",
     "CrossEntropyLoss": "it is SoftmaxCrossEntropy", "MSELoss": "it is MeanSquaredError", "L1Loss": "it is MeanAbsoluteError",
     "BCEWithLogitsLoss": "it is SigmoidCrossEntropy", "BCELoss": "it is BinaryCrossEntropy", "HuberLoss": "it is Huber",
+    "PoissonNLLLoss": "it is Poisson",
     "Model": "it is Sequential", "Module": "it is Layer", "Adagrad": "it is AdaGrad", "Adadelta": "it is AdaDelta",
     "Adamax": "it is AdaMax", "Nadam": "it is NAdam", "Swish": "it is SiLU", "optim": "it is nncore.optimizers",
     "load_model": "it is load",

@@ -11,7 +11,7 @@ from nncore.program.ops import Signal
 from nncore.program.tape import TangentTape, Tape
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus",
+    "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "Mish", "ReLU", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus",
     "Tanh",
 ]  # fmt: skip
 
@@ -90,6 +90,26 @@ class SiLU(Activation):
     """
 
     kernel = "silu"
+
+
+class Mish(Activation):
+    """h = z w with w = tanh(log(1 + eᶻ)), σ'(z) = w + z (1 − w²) s(z), s the sigmoid.
+
+    Source: Misra (2019).
+    """
+
+    kernel = "mish"
+
+
+class SELU(Activation):
+    """Scaled exponential linear unit: h = λ z for z > 0, otherwise λ α (eᶻ − 1), λ ≈ 1.0507, α ≈ 1.6733; σ'(0) = λ α.
+
+    With ``weight_init="lecun_normal"`` in every `Dense`, activations of mean 0 and variance 1 keep both.
+
+    Source: Klambauer, Unterthiner, Mayr, Hochreiter (2017).
+    """
+
+    kernel = "selu"
 
 
 class LeakyReLU(Activation):

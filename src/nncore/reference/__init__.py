@@ -7,6 +7,7 @@
 - `tangents`, `normalization_tangents`, `weight_norm_tangents`, `recurrent_tangents`: their derivatives along a direction,
   for products with the Hessian;
 - `random`, `noise`, `weight_noise`: counter-based random numbers, and the layers that use them;
+- `scale`: one factor per feature;
 - `activity`, `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: the updates of the parameters.
 
@@ -21,7 +22,7 @@ compare speeds.
 
 from . import (
     activations, activity, batch_norm, dense, gather, gradients, group_norm, losses, noise, normalization_tangents, optimizers,
-    random, recurrent, recurrent_tangents, tangents, training, weight_noise, weight_norm_tangents,
+    random, recurrent, recurrent_tangents, scale, tangents, training, weight_noise, weight_norm_tangents,
 )  # fmt: skip
 from .activations import *
 from .activity import *
@@ -38,6 +39,7 @@ from .optimizers import *
 from .random import *
 from .recurrent import *
 from .recurrent_tangents import *
+from .scale import *
 from .tangents import *
 from .training import *
 from .weight_noise import *

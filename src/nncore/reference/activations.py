@@ -18,8 +18,8 @@ from scipy.special import erfc
 __all__ = [
     "elu_backward", "elu_forward", "elu_tangent_backward", "gelu_backward", "gelu_forward", "gelu_tangent_backward",
     "gelu_tanh_backward", "gelu_tanh_forward", "gelu_tanh_tangent_backward", "identity_backward", "identity_forward",
-    "identity_tangent_backward", "leaky_relu_backward", "leaky_relu_forward", "leaky_relu_tangent_backward", "relu_backward",
-    "relu_forward", "relu_tangent_backward", "sigmoid_backward", "sigmoid_forward", "sigmoid_tangent_backward", "silu_backward",
+    "identity_tangent_backward", "leaky_relu_backward", "leaky_relu_forward", "leaky_relu_tangent_backward", "mish_backward",
+    "mish_forward", "mish_tangent_backward", "relu_backward", "relu_forward", "relu_tangent_backward", "selu_backward", "selu_forward", "selu_tangent_backward", "sigmoid_backward", "sigmoid_forward", "sigmoid_tangent_backward", "silu_backward",
     "silu_forward", "silu_tangent_backward", "softmax_backward", "softmax_forward", "softmax_tangent_backward",
     "softplus_backward", "softplus_forward", "softplus_tangent_backward", "tanh_backward", "tanh_forward",
     "tanh_tangent_backward",
@@ -31,6 +31,8 @@ SQRT_HALF = math.sqrt(1 / 2)
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 GELU_CUBIC = 0.044715
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
 
 # For larger |z|, the gate of the function is 0 or 1 and its slope 0, also in double precision.
 GELU_FLAT = 40.0
@@ -144,6 +146,28 @@ def elu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array, a
     return elu_backward(tdh + curved, z, h, alpha)
 
 
+def selu_forward(z: Array) -> Array:
+    """h = λ z for z > 0, else λ α (eᶻ − 1), λ and α such that mean 0 and variance 1 are a fixed point.
+
+    Klambauer, Unterthiner, Mayr, Hochreiter: Self-normalizing neural networks, 2017.
+
+    >>> selu_forward(np.array([[-1e4, 0.0, 1.0]])).round(4).tolist()
+    [[-1.7581, 0.0, 1.0507]]
+    """
+    with np.errstate(over="ignore"):
+        return SELU_SCALE * elu_forward(z, SELU_ALPHA)
+
+
+def selu_backward(dh: Array, z: Array, h: Array) -> Array:
+    """dz = λ dh for z > 0, else dh · λ α eᶻ."""
+    return SELU_SCALE * elu_backward(dh, z, h, SELU_ALPHA)
+
+
+def selu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """σ' = λ, σ'' = 0 for z > 0, otherwise σ' = σ'' = λ α eᶻ."""
+    return SELU_SCALE * elu_tangent_backward(tdh, dh, tz, z, h, SELU_ALPHA)
+
+
 def softplus_forward(z: Array) -> Array:
     """h = log(1 + eᶻ) = max(z, 0) + log(1 + e^-|z|).
 
@@ -248,6 +272,33 @@ def silu_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) 
     x = np.clip(z, -SILU_FLAT, SILU_FLAT)
     s = sigmoid_forward(x)
     return silu_backward(tdh, z, h) + s * (1 - s) * (2 + x * (1 - 2 * s)) * tz * dh
+
+
+def mish_forward(z: Array) -> Array:
+    """h = z w, w = tanh(log(1 + eᶻ)); −∞ gives the limit 0.
+
+    Misra: Mish: a self regularized non-monotonic activation function, 2019.
+
+    >>> mish_forward(np.array([[-1.0, 0.0, 1.0]])).round(4).tolist()
+    [[-0.3034, 0.0, 0.8651]]
+    """
+    z = np.maximum(z, -SILU_FLAT)
+    return z * np.tanh(softplus_forward(z))
+
+
+def mish_backward(dh: Array, z: Array, h: Array) -> Array:
+    """dz = dh · (w + z w'), w' = (1 − w²) s, s = sigmoid(z)."""
+    z = np.clip(z, -SILU_FLAT, SILU_FLAT)
+    w = np.tanh(softplus_forward(z))
+    return dh * (w + z * ((1 - w * w) * sigmoid_forward(z)))
+
+
+def mish_tangent_backward(tdh: Array, dh: Array, tz: Array, z: Array, h: Array) -> Array:
+    """h = z w: σ' = w + z w', σ'' = 2 w' + z w'', w'' = w' (1 − s − 2 w s), s = sigmoid(z)."""
+    x = np.clip(z, -SILU_FLAT, SILU_FLAT)
+    w, s = np.tanh(softplus_forward(x)), sigmoid_forward(x)
+    dw = (1 - w * w) * s
+    return mish_backward(tdh, z, h) + dw * (2 + x * (1 - s - 2 * w * s)) * tz * dh
 
 
 def softmax_forward(z: Array) -> Array:

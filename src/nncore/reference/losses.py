@@ -7,6 +7,8 @@ A loss returns two arrays:
 - dy = scale · weight_i · ∂loss_i/∂y_i, of the shape and dtype of y. The default scale is 1/rows: the loss of a batch is
   the mean.
 
+Cross-entropies may smooth the targets, with ``smoothing`` s in [0, 1]: t = (1 − s) d + s / classes takes the place of d.
+
 Both are 0 where weight_i = 0, even if the loss or its gradient is infinite or NaN. Sums over a row are taken in double
 precision. 0 · log 0 is 0. An accuracy returns one float64 per example, 1 or 0.
 
@@ -24,8 +26,8 @@ from .activations import sigmoid_backward, sigmoid_forward, softmax_backward, so
 __all__ = [
     "accuracy_binary", "accuracy_labels", "accuracy_targets", "binary_cross_entropy", "binary_cross_entropy_tangent", "hinge",
     "hinge_tangent", "huber", "huber_tangent", "kl_divergence", "kl_divergence_tangent", "mean_absolute_error",
-    "mean_absolute_error_tangent", "mean_squared_error", "mean_squared_error_tangent", "sigmoid_cross_entropy",
-    "sigmoid_cross_entropy_tangent", "softmax_cross_entropy", "softmax_cross_entropy_labels",
+    "mean_absolute_error_tangent", "mean_squared_error", "mean_squared_error_tangent", "poisson", "poisson_tangent",
+    "quantile", "quantile_tangent", "sigmoid_cross_entropy", "sigmoid_cross_entropy_tangent", "softmax_cross_entropy", "softmax_cross_entropy_labels",
     "softmax_cross_entropy_labels_tangent", "softmax_cross_entropy_tangent", "squared_error", "squared_error_tangent",
 ]  # fmt: skip
 
@@ -122,6 +124,47 @@ def huber_tangent(
     return _scaled(ty * (np.abs(y - d) < delta) / ty.shape[1], weight, scale)
 
 
+def quantile(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, q: float | Array = 0.5
+) -> tuple[Double, Array]:
+    """loss = Σ_j max(q_j r_j, (q_j − 1) r_j), r = d − y; ∂/∂y = −q where r > 0, 1 − q where r < 0, 0 where r = 0.
+
+    Koenker, Bassett: Regression quantiles, 1978.
+
+    >>> loss, dy = quantile(np.array([[1.0, 4.0]]), np.array([[2.0, 2.0]]), q=np.array([0.9, 0.25]))
+    >>> loss.tolist(), dy.tolist()
+    ([2.4], [[-0.9, 0.75]])
+    """
+    r, q = d - y, np.asarray(q, y.dtype)
+    return _per_example(np.maximum(q * r, (q - 1) * r), np.where(r > 0, -q, np.where(r < 0, 1 - q, 0 * r)), weight, scale)
+
+
+def quantile_tangent(
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, q: float | Array = 0.5
+) -> Array:
+    """max(q r, (q − 1) r): ∂² = 0 away from the kink."""
+    return _scaled(0 * ty, weight, scale)
+
+
+def poisson(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+    """loss = Σ_j (exp(y_j) − d_j y_j), y the logarithm of the rate; ∂/∂y = exp(y) − d.
+
+    The negative log-likelihood without log d!. 0 · y is 0, also where y is −∞.
+
+    >>> loss, dy = poisson(np.array([[0.0, -np.inf]]), np.array([[3.0, 0.0]]))
+    >>> loss.tolist(), dy.tolist()
+    ([1.0], [[-2.0, 0.0]])
+    """
+    with np.errstate(over="ignore"):
+        rate = np.exp(y)
+    return _per_example(rate - d * np.where((d == 0) & (y < 0), 0, y), rate - d, weight, scale)
+
+
+def poisson_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+    """eʸ − d y: ∂² = eʸ."""
+    return _scaled(ty * np.exp(y), weight, scale)
+
+
 def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
     """loss = Σ_j max(0, 1 − d_j y_j), d = ±1; ∂/∂y = −d where d y < 1, else 0.
 
@@ -185,46 +228,58 @@ def _ratio(a: Array, b: Array) -> Array:
         return np.where(a == 0, 0 * a, a / b)
 
 
-def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = Σ_j (−d_j log s_j − (1 − d_j) log(1 − s_j)), s = sigmoid(y); ∂/∂y = s − d, for logits y.
+def _smoothed(d: Array, smoothing: float, classes: int) -> Array:
+    """(1 − s) d + s / classes."""
+    return (1 - smoothing) * d + smoothing / classes
 
-    −d log s − (1 − d) log(1 − s) = log(1 + eʸ) − d y = max(y, 0) − d y + log(1 + e^-|y|).
+
+def sigmoid_cross_entropy(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+) -> tuple[Double, Array]:
+    """loss = Σ_j (−t_j log s_j − (1 − t_j) log(1 − s_j)), s = sigmoid(y); ∂/∂y = s − t, for logits y; two classes.
+
+    −t log s − (1 − t) log(1 − s) = log(1 + eʸ) − t y = max(y, 0) − t y + log(1 + e^-|y|).
 
     >>> loss, dy = sigmoid_cross_entropy(np.array([[1e4, 0.0]]), np.array([[1.0, 1.0]]))
     >>> loss.round(4).tolist(), dy.tolist()
     ([0.6931], [[0.0, -0.5]])
     """
-    term = np.maximum(y, 0) - d * y + np.log1p(np.exp(-np.abs(y)))
-    return _per_example(term, sigmoid_forward(y) - d, weight, scale)
+    t = _smoothed(d, smoothing, 2)
+    term = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))
+    return _per_example(term, sigmoid_forward(y) - t, weight, scale)
 
 
 def sigmoid_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
 ) -> Array:
-    """log(1 + eʸ) − d y: ∂² = s (1 − s), s = sigmoid(y)."""
+    """log(1 + eʸ) − t y: ∂² = s (1 − s), s = sigmoid(y)."""
     return _scaled(sigmoid_backward(ty, y, sigmoid_forward(y)), weight, scale)
 
 
-def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
-    """loss = −Σ_j d_j log p_j, p = softmax(y); ∂/∂y = p Σ_j d_j − d, for logits y.
+def softmax_cross_entropy(
+    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+) -> tuple[Double, Array]:
+    """loss = −Σ_j t_j log p_j, p = softmax(y); ∂/∂y = p Σ_j t_j − t, for logits y.
 
     −log p_j = log Σ_k exp(y_k − m) − (y_j − m), m = max_k y_k. The gradient is also right where a row of d does not sum to one.
     """
     log_p, p = _log_softmax(y)
-    return _per_example(-d * log_p, p * d.sum(axis=1, keepdims=True) - d, weight, scale)
+    t = _smoothed(d, smoothing, y.shape[1])
+    return _per_example(-t * log_p, p * t.sum(axis=1, keepdims=True) - t, weight, scale)
 
 
 def softmax_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
+    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
 ) -> Array:
-    """D log Σ eʸ − Σ d y, D = Σ d: ∂² ty = D p (ty − Σ p ty), p = softmax(y)."""
-    return _scaled(d.sum(axis=1, keepdims=True) * softmax_backward(ty, y, softmax_forward(y)), weight, scale)
+    """D log Σ eʸ − Σ t y, D = Σ t: ∂² ty = D p (ty − Σ p ty), p = softmax(y)."""
+    mass = _smoothed(d, smoothing, y.shape[1]).sum(axis=1, keepdims=True)
+    return _scaled(mass * softmax_backward(ty, y, softmax_forward(y)), weight, scale)
 
 
 def softmax_cross_entropy_labels(
-    y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
+    y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
 ) -> tuple[Double, Array]:
-    """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y.
+    """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y; smoothed as rows of d_j = [j = label].
 
     Goodfellow, Bengio, Courville: Deep Learning, 2016, section 6.2.2.3.
 
@@ -234,12 +289,14 @@ def softmax_cross_entropy_labels(
     """
     log_p, dy = _log_softmax(y)
     row = np.arange(len(y))
-    dy[row, labels] -= 1
-    return _per_example(-log_p[row, labels][:, None], dy, weight, scale)
+    dy -= smoothing / y.shape[1]
+    dy[row, labels] -= 1 - smoothing
+    loss = -(1 - smoothing) * log_p[row, labels] - smoothing * log_p.mean(axis=1)
+    return _per_example(loss[:, None], dy, weight, scale)
 
 
 def softmax_cross_entropy_labels_tangent(
-    ty: Array, y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
+    ty: Array, y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
 ) -> Array:
     """As ``softmax_cross_entropy_tangent`` with D = 1: the second derivative does not depend on the label."""
     return _scaled(softmax_backward(ty, y, softmax_forward(y)), weight, scale)

@@ -5,7 +5,7 @@
 #define vec NAME(vector)
 
 /* Row-wise work is divided into chunks of about CHUNK numbers, which stay in the first-level cache, and at most this many rows. */
-#define NN_CHUNK ((int64_t)(2048 / sizeof(real)))
+#define NN_CHUNK ((int64_t)(NN_CHUNK_BYTES / sizeof(real)))
 #define NN_CHUNK_ROWS 64
 
 typedef real vec __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));

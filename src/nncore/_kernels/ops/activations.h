@@ -155,6 +155,57 @@ static void NAME(silu_backward)(real *restrict dz, const real *restrict dh, cons
     }
 }
 
+/* selu: h = scale z for z > 0, else scale alpha (e^z - 1), with the two constants of Klambauer et al. 2017 */
+#define SELU_SCALE REAL(1.0507009873554804934)
+#define SELU_BELOW REAL(1.7580993408473768600)    /* scale alpha */
+
+static void NAME(selu_forward)(real *restrict h, const real *restrict z, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const real below = SELU_BELOW * NAME(nn_expm1)(z[i]);
+        h[i] = z[i] > 0 ? SELU_SCALE * z[i] : below;
+    }
+}
+
+/* h' = scale or scale alpha e^z */
+static void NAME(selu_backward)(real *restrict dz, const real *restrict dh, const real *restrict z,
+                                const real *restrict h, int64_t n) {
+    (void)h;
+    for (int64_t i = 0; i < n; i++) {
+        const real below = SELU_BELOW * NAME(nn_exp)(z[i]);
+        dz[i] = dh[i] * (z[i] > 0 ? SELU_SCALE : below);
+    }
+}
+
+/* The gate w = tanh(log(1 + e^z)) of mish, and w', given e = e^-|z|: with e^z = a / b and D = a^2 + 2 a b + 2 b^2,
+ * w = a (a + 2b) / D, w' = 4 a b^2 (a + b) / D^2, where nothing cancels. */
+static inline real NAME(mish_gate)(real *slope, real z, real e) {
+    const real a = z > 0 ? 1 : e, b = z > 0 ? e : 1;
+    const real above = a * (a + 2 * b), over = 1 / (above + 2 * (b * b));
+    *slope = 4 * (a * over) * (b * b * over) * (a + b);
+    return above * over;
+}
+
+/* mish: h = z tanh(log(1 + e^z)) (Misra 2019) */
+static void NAME(mish_forward)(real *restrict h, const real *restrict z, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const real x = NAME(at_least)(z[i], REAL(-800.0));
+        real slope;
+        h[i] = x * NAME(mish_gate)(&slope, x, NAME(nn_exp)(-NAME(nn_abs)(x)));
+    }
+}
+
+/* h = z w, so h' = w + z w' */
+static void NAME(mish_backward)(real *restrict dz, const real *restrict dh, const real *restrict z,
+                                const real *restrict h, int64_t n) {
+    (void)h;
+    for (int64_t i = 0; i < n; i++) {
+        const real x = NAME(within)(z[i], REAL(800.0));
+        real slope;
+        const real gate = NAME(mish_gate)(&slope, x, NAME(nn_exp)(-NAME(nn_abs)(x)));
+        dz[i] = dh[i] * NAME(nn_fma)(x, slope, gate);
+    }
+}
+
 /* identity: h = z */
 static void NAME(identity_forward)(real *restrict h, const real *restrict z, int64_t n) {
     for (int64_t i = 0; i < n; i++) h[i] = z[i];
@@ -273,6 +324,8 @@ NN_ACTIVATION_OPS(softplus, rows * width)
 NN_ACTIVATION_OPS(gelu, rows * width)
 NN_ACTIVATION_OPS(gelu_tanh, rows * width)
 NN_ACTIVATION_OPS(silu, rows * width)
+NN_ACTIVATION_OPS(selu, rows * width)
+NN_ACTIVATION_OPS(mish, rows * width)
 NN_ACTIVATION_OPS(identity, rows * width)
 NN_ACTIVATION_OPS(softmax, rows, width)
 

@@ -68,6 +68,22 @@ static inline real NAME(huber_term)(real *slope, real y, real d, real delta) {
     return c * (r - REAL(0.5) * c);
 }
 
+/* quantile: max(q r, (q - 1) r), r = d - y (Koenker, Bassett 1978);  slope -q for r > 0, 1 - q for r < 0, 0 at 0 */
+static inline real NAME(quantile_term)(real *slope, real y, real d, real q) {
+    const real r = d - y;
+    const real factor = r > 0 ? q : r < 0 ? q - 1 : r;    /* NaN stays NaN */
+    *slope = -factor;
+    return factor * r;
+}
+
+/* poisson, y the logarithm of the rate: e^y - d y, the negative log-likelihood without log d!;  slope e^y - d */
+static inline real NAME(poisson_term)(real *slope, real y, real d, real unused) {
+    (void)unused;
+    const real rate = NAME(nn_exp)(y);
+    *slope = rate - d;
+    return NAME(nn_fma)(-d, d == 0 ? 0 : y, rate);
+}
+
 /* hinge: max(0, 1 - d y), d = +-1;  slope -d where d y < 1, else 0 */
 static inline real NAME(hinge_term)(real *slope, real y, real d, real unused) {
     (void)unused;
@@ -101,18 +117,19 @@ static inline real NAME(kl_divergence_term)(real *slope, real y, real d, real un
     return nothing ? 0 : term;
 }
 
-/* sigmoid_cross_entropy, y a logit z, s = sigmoid(z): -d log s - (1 - d) log(1 - s) = max(z, 0) - z d + log1p(e^-|z|);
- * slope s - d.  max(z, 0) - z d is written as |z| times the target's probability of the other class, 0 if that is 0. */
-static inline real NAME(sigmoid_cross_entropy_term)(real *slope, real y, real d, real unused) {
-    (void)unused;
+/* sigmoid_cross_entropy, y a logit z, s = sigmoid(z): -t log s - (1 - t) log(1 - s) = max(z, 0) - z t + log1p(e^-|z|);
+ * slope s - t, with the target t = (1 - smoothing) d + smoothing / 2.  max(z, 0) - z t is written as |z| times the target's probability of the other class, 0 if that is 0. */
+static inline real NAME(sigmoid_cross_entropy_term)(real *slope, real y, real d, real smoothing) {
+    const real t = NAME(nn_fma)(1 - smoothing, d, REAL(0.5) * smoothing);
     const real a = NAME(nn_abs)(y);
     const real e = NAME(nn_exp)(-a);
-    const real other = y > 0 ? 1 - d : d;
-    *slope = NAME(nn_sigmoid_from)(y, e) - d;
+    const real other = y > 0 ? 1 - t : t;
+    *slope = NAME(nn_sigmoid_from)(y, e) - t;
     return NAME(nn_fma)(other == 0 ? 0 : a, other, NAME(nn_log1p_unit)(e));
 }
 
-/* loss_i = share weight_i sum_j term_ij.  A chunk is several short rows, or a range of one long row. */
+/* loss_i = share weight_i sum_j term_ij.  `parameter` is a constant, or an array by column + k: of quantile the columns' q,
+ * repeated so that every row of a chunk finds its own.  A chunk is several short rows, or a range of one long row. */
 #define NN_SUM_LOSS(name, share, parameter, ...)                                                                       \
     static void NAME(name)(double *loss, real *dy, const real *y, const real *d, const double *weight, double scale,   \
                            __VA_ARGS__) {                                                                              \
@@ -139,20 +156,24 @@ NN_SUM_LOSS(squared_error, 1.0, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(mean_squared_error, 1.0 / (double)width, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(mean_absolute_error, 1.0 / (double)width, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(huber, 1.0 / (double)width, delta, real delta, int64_t rows, int64_t width)
+NN_SUM_LOSS(quantile, 1.0, q[column + k], const real *q, int64_t rows, int64_t width)
+NN_SUM_LOSS(poisson, 1.0, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(hinge, 1.0, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(binary_cross_entropy, 1.0, 0, int64_t rows, int64_t width)
 NN_SUM_LOSS(kl_divergence, 1.0, 0, int64_t rows, int64_t width)
-NN_SUM_LOSS(sigmoid_cross_entropy, 1.0, 0, int64_t rows, int64_t width)
+NN_SUM_LOSS(sigmoid_cross_entropy, 1.0, smoothing, real smoothing, int64_t rows, int64_t width)
 
 /* ---- softmax cross-entropy: softmax, loss and gradient in one pass, and no log of a softmax -------------------- */
 
-/* loss = -sum_j d_j log p_j, p = softmax(y): -log p_j = log S - (y_j - m), S = sum_k e^(y_k - m), m = max_k y_k
- * d loss / d y_j = p_j D - d_j, p_j = e^(y_j - m) / S, D = sum_j d_j
+/* loss = -sum_j t_j log p_j, p = softmax(y): -log p_j = log S - (y_j - m), S = sum_k e^(y_k - m), m = max_k y_k
+ * d loss / d y_j = p_j D - t_j, p_j = e^(y_j - m) / S, D = sum_j t_j
  *
- * Targets d, or labels: then d_j = [j = label], D = 1.  A logit of -inf (a masked class) is valid if its target is 0. */
+ * with t_j = (1 - smoothing) d_j + smoothing / width; of labels d_j = [j = label], D = 1.  A logit of -inf (a masked class) is valid if its target is 0. */
 NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, const real *restrict y,
                                   const real *restrict d, const int64_t *restrict label,
-                                  const double *restrict weight, double scale, int64_t rows, int64_t width) {
+                                  const double *restrict weight, double smoothing, double scale, int64_t rows,
+                                  int64_t width) {
+    const double keep = 1 - smoothing, even = smoothing / (double)width;
     real scratch[NN_CHUNK], top[NN_CHUNK_ROWS], log_sum[NN_CHUNK_ROWS], share[NN_CHUNK_ROWS];
     double sum[NN_CHUNK_ROWS], mass[NN_CHUNK_ROWS];
     const int64_t block = NAME(chunk_rows)(width);
@@ -173,17 +194,22 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
         /* loss and D */
         if (label) {
             for (int64_t i = 0; i < r; i++) loss[i] = log_sum[i] + ((double)top[i] - y[i * width + label[i]]);
+            for (int64_t i = 0; i < r && smoothing > 0; i++) {
+                double miss = 0;
+                for (int64_t j = 0; j < width; j++) miss += log_sum[i] + ((double)top[i] - y[i * width + j]);
+                loss[i] = keep * loss[i] + even * miss;
+            }
             for (int64_t i = 0; i < r; i++) mass[i] = 1;
         } else {
             for (int64_t i = 0; i < r; i++) {
                 const real *restrict target = d + i * width;
                 double lost = 0;
                 for (int64_t j = 0; j < width; j++) {
-                    const double miss = log_sum[i] + ((double)top[i] - y[i * width + j]);
-                    lost += target[j] * (target[j] == 0 ? 0 : miss);
+                    const double miss = log_sum[i] + ((double)top[i] - y[i * width + j]), t = keep * target[j] + even;
+                    lost += t * (t == 0 ? 0 : miss);
                 }
                 loss[i] = lost;
-                mass[i] = NAME(row_sum)(target, width);
+                mass[i] = keep * NAME(row_sum)(target, width) + smoothing;
             }
         }
         if (weight)
@@ -192,15 +218,19 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
         if (dy) {
             for (int64_t i = 0; i < r; i++) share[i] = (real)(mass[i] * scale * (weight ? weight[i] : 1.0) / sum[i]);
             if (label) {
+                for (int64_t i = 0; i < r; i++) {
+                    const real of_all = (real)(even * scale * (weight ? weight[i] : 1.0));
+                    for (int64_t j = 0; j < width; j++) dy[i * width + j] = NAME(nn_fma)(dy[i * width + j], share[i], -of_all);
+                }
                 for (int64_t i = 0; i < r; i++)
-                    for (int64_t j = 0; j < width; j++) dy[i * width + j] *= share[i];
-                for (int64_t i = 0; i < r; i++)
-                    dy[i * width + label[i]] -= (real)(scale * (weight ? weight[i] : 1.0));
+                    dy[i * width + label[i]] -= (real)(keep * scale * (weight ? weight[i] : 1.0));
             } else {
                 for (int64_t i = 0; i < r; i++) {
                     const real c = (real)(scale * (weight ? weight[i] : 1.0));
-                    for (int64_t j = 0; j < width; j++)
-                        dy[i * width + j] = NAME(nn_fma)(dy[i * width + j], share[i], -c * d[i * width + j]);
+                    for (int64_t j = 0; j < width; j++) {
+                        const real t = NAME(nn_fma)((real)keep, d[i * width + j], (real)even);
+                        dy[i * width + j] = NAME(nn_fma)(dy[i * width + j], share[i], -c * t);
+                    }
                 }
             }
             dy += r * width;
@@ -214,17 +244,18 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
 
 /* The same arithmetic for every width; for two and ten classes it is compiled with a constant width. */
 static void NAME(softmax_cross_entropy)(double *loss, real *dy, const real *y, const real *d, const double *weight,
-                                        double scale, int64_t rows, int64_t width) {
-    if (width == 2) NAME(softmax_loss)(loss, dy, y, d, NULL, weight, scale, rows, 2);
-    else if (width == 10) NAME(softmax_loss)(loss, dy, y, d, NULL, weight, scale, rows, 10);
-    else NAME(softmax_loss)(loss, dy, y, d, NULL, weight, scale, rows, width);
+                                        double scale, double smoothing, int64_t rows, int64_t width) {
+    if (width == 2) NAME(softmax_loss)(loss, dy, y, d, NULL, weight, smoothing, scale, rows, 2);
+    else if (width == 10) NAME(softmax_loss)(loss, dy, y, d, NULL, weight, smoothing, scale, rows, 10);
+    else NAME(softmax_loss)(loss, dy, y, d, NULL, weight, smoothing, scale, rows, width);
 }
 
 static void NAME(softmax_cross_entropy_labels)(double *loss, real *dy, const real *y, const int64_t *label,
-                                               const double *weight, double scale, int64_t rows, int64_t width) {
-    if (width == 2) NAME(softmax_loss)(loss, dy, y, NULL, label, weight, scale, rows, 2);
-    else if (width == 10) NAME(softmax_loss)(loss, dy, y, NULL, label, weight, scale, rows, 10);
-    else NAME(softmax_loss)(loss, dy, y, NULL, label, weight, scale, rows, width);
+                                               const double *weight, double scale, double smoothing, int64_t rows,
+                                               int64_t width) {
+    if (width == 2) NAME(softmax_loss)(loss, dy, y, NULL, label, weight, smoothing, scale, rows, 2);
+    else if (width == 10) NAME(softmax_loss)(loss, dy, y, NULL, label, weight, smoothing, scale, rows, 10);
+    else NAME(softmax_loss)(loss, dy, y, NULL, label, weight, smoothing, scale, rows, width);
 }
 
 /* ---- accuracies ------------------------------------------------------------------------------------------------ */
@@ -263,7 +294,7 @@ static void NAME(accuracy_binary)(double *correct, const real *y, const real *d,
 }
 
 /* ---- the ops: arrays loss, dy or NULL, y, d or labels, weight or NULL / correct, y, d or labels; sizes: width;
- * constants: the parameter, where there is one ------------------------------------------------------------------- */
+ * constants: the parameter, where there is one; quantile: a further array, q ------------------------------------------------------------------- */
 
 #define NN_LOSS_OP(name, target, target_width, ...)                                                                    \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {              \
@@ -280,12 +311,14 @@ NN_LOSS_OP(squared_error, real, width, rows, width)
 NN_LOSS_OP(mean_squared_error, real, width, rows, width)
 NN_LOSS_OP(mean_absolute_error, real, width, rows, width)
 NN_LOSS_OP(huber, real, width, (real)op->constant[0], rows, width)
+NN_LOSS_OP(quantile, real, width, (const real *)op->array[5], rows, width)
+NN_LOSS_OP(poisson, real, width, rows, width)
 NN_LOSS_OP(hinge, real, width, rows, width)
 NN_LOSS_OP(binary_cross_entropy, real, width, rows, width)
 NN_LOSS_OP(kl_divergence, real, width, rows, width)
-NN_LOSS_OP(sigmoid_cross_entropy, real, width, rows, width)
-NN_LOSS_OP(softmax_cross_entropy, real, width, rows, width)
-NN_LOSS_OP(softmax_cross_entropy_labels, int64_t, 1, rows, width)
+NN_LOSS_OP(sigmoid_cross_entropy, real, width, (real)op->constant[0], rows, width)
+NN_LOSS_OP(softmax_cross_entropy, real, width, op->constant[0], rows, width)
+NN_LOSS_OP(softmax_cross_entropy_labels, int64_t, 1, op->constant[0], rows, width)
 
 #define NN_ACCURACY_OP(name, target, target_width, ...)                                                                     \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {              \

@@ -130,7 +130,18 @@ NN_TANGENT(gelu_tanh, NAME(nn_fma)(x * ds, dg, s),
 /* h = z s, s = sigmoid(z):  s (1 + z (1 - s)), s (1 - s) (2 + z (1 - 2s)) */
 NN_TANGENT(silu, s * (1 + x * (1 - s)), s * (1 - s) * (2 + x * (1 - 2 * s)),
            const real x = NAME(within)(z[i], REAL(800.0)); const real s = NAME(nn_sigmoid)(x);)
+
+/* h = scale z for z > 0, else scale alpha (e^z - 1):  scale, 0  or  scale alpha e^z twice */
+NN_TANGENT(selu, z[i] > 0 ? SELU_SCALE : e, z[i] > 0 ? 0 : e,
+           const real e = SELU_BELOW * NAME(nn_exp)(z[i] > 0 ? 0 : z[i]);)
+
+/* h = z w, w = tanh(log(1 + e^z)):  w + z w', 2 w' + z w'', w'' = w' (1 - s - 2 w s), s = sigmoid(z) */
+NN_TANGENT(mish, NAME(nn_fma)(x, slope, w), slope * (2 + x * ((1 - s) - 2 * w * s)),
+           const real x = NAME(within)(z[i], REAL(800.0)); const real e = NAME(nn_exp)(-NAME(nn_abs)(x)); real slope;
+           const real w = NAME(mish_gate)(&slope, x, e); const real s = NAME(nn_sigmoid_from)(x, e);)
 #undef NN_TANGENT
+#undef SELU_SCALE
+#undef SELU_BELOW
 
 /* dz = h (dh - m), m = sum_k dh_k h_k   =>   tdz = th (dh - m) + h (tdh - tm),  tm = sum_k tdh_k h_k + dh_k th_k,
  * th = h (tz - sum_k tz_k h_k) */
@@ -181,13 +192,15 @@ static void NAME(op_softmax_tangent_backward)(const nn_op *op, const nn_context 
         if (weight) NAME(leave_out_rows)((real *)op->array[0] + at, weight + begin, end - begin, width);                     \
     }
 #define NN_PARAMETER (real)op->constant[0],
+#define NN_SMOOTHING op->constant[0],
 
 /* 1/2 (y - d)^2:  1.   (y - d)^2 / width:  2 / width */
 NN_LOSS_TANGENT(squared_error, 1.0, 1)
 NN_LOSS_TANGENT(mean_squared_error, 2.0 / (double)width, 1)
 
-/* |y - d|, and max(0, 1 - d y):  no second derivative at the kink, 0 everywhere else */
+/* |y - d|, max(q (d - y), (q - 1)(d - y)), and max(0, 1 - d y):  no second derivative at the kink, 0 everywhere else */
 NN_LOSS_TANGENT(mean_absolute_error, 1.0, 0)
+NN_LOSS_TANGENT(quantile, 1.0, 0)
 NN_LOSS_TANGENT(hinge, 1.0, 0)
 
 /* 1/2 (y - d)^2 inside, straight outside:  1 or 0, over width */
@@ -200,48 +213,55 @@ NN_LOSS_TANGENT(binary_cross_entropy, 1.0, (d == 0 ? 0 : yes) + (d == 1 ? 0 : no
 /* d log d - d log y:  d / y^2 */
 NN_LOSS_TANGENT(kl_divergence, 1.0, d == 0 ? 0 : ratio, const real ratio = d / (y * y);)
 
+/* e^y - d y:  e^y */
+NN_LOSS_TANGENT(poisson, 1.0, NAME(nn_exp)(y))
+
 /* log(1 + e^y) - d y:  s (1 - s), s = sigmoid(y) */
 NN_LOSS_TANGENT(sigmoid_cross_entropy, 1.0, s * (1 - s), const real s = NAME(nn_sigmoid)(y);)
 
 NN_LOSS_TANGENT_OP(squared_error, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(mean_squared_error, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(mean_absolute_error, real, width, NN_PARAMETER)
+NN_LOSS_TANGENT_OP(quantile, real, width, NN_PARAMETER)
+NN_LOSS_TANGENT_OP(poisson, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(hinge, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(huber, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(binary_cross_entropy, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(kl_divergence, real, width, NN_PARAMETER)
 NN_LOSS_TANGENT_OP(sigmoid_cross_entropy, real, width, NN_PARAMETER)
 
-/* dy = p D - d, p = softmax(y), D = sum_j d_j   =>   tdy = D p (ty - sum_k p_k ty_k); labels: D = 1 */
+/* dy = p D - t, p = softmax(y), D = sum_j t_j   =>   tdy = D p (ty - sum_k p_k ty_k); D = 1 for labels, and for
+ * t = (1 - s) d + s / width, with smoothing s, D = (1 - s) sum_j d_j + s */
 NN_INLINE void NAME(softmax_loss_tangent)(real *restrict tdy, const real *restrict ty, const real *restrict y,
-                                          const real *restrict d, const double *restrict weight, double scale, int64_t rows,
-                                          int64_t width) {
+                                          const real *restrict d, const double *restrict weight, double smoothing,
+                                          double scale, int64_t rows, int64_t width) {
     NAME(softmax_forward)(tdy, y, rows, width);
     for (int64_t i = 0; i < rows; i++) {
         const int64_t at = i * width;
         const real mean = (real)NAME(row_dot)(ty + at, tdy + at, width);
-        const double mass = d ? NAME(row_sum)(d + at, width) : 1.0;
+        const double mass = d ? (1 - smoothing) * NAME(row_sum)(d + at, width) + smoothing : 1.0;
         const real factor = (real)(scale * mass * (weight ? weight[i] : 1.0));
         for (int64_t k = at; k < at + width; k++) tdy[k] = factor * tdy[k] * (ty[k] - mean);
     }
 }
 
 static void NAME(softmax_cross_entropy_tangent)(real *tdy, const real *ty, const real *y, const real *d, const double *weight,
-                                                double scale, int64_t rows, int64_t width) {
-    NAME(softmax_loss_tangent)(tdy, ty, y, d, weight, scale, rows, width);
+                                                double smoothing, double scale, int64_t rows, int64_t width) {
+    NAME(softmax_loss_tangent)(tdy, ty, y, d, weight, smoothing, scale, rows, width);
 }
 
 static void NAME(softmax_cross_entropy_labels_tangent)(real *tdy, const real *ty, const real *y, const int64_t *label,
                                                        const double *weight, double scale, int64_t rows, int64_t width) {
     (void)label;
-    NAME(softmax_loss_tangent)(tdy, ty, y, NULL, weight, scale, rows, width);
+    NAME(softmax_loss_tangent)(tdy, ty, y, NULL, weight, 0, scale, rows, width);
 }
 
-NN_LOSS_TANGENT_OP(softmax_cross_entropy, real, width, )
+NN_LOSS_TANGENT_OP(softmax_cross_entropy, real, width, NN_SMOOTHING)
 NN_LOSS_TANGENT_OP(softmax_cross_entropy_labels, int64_t, 1, )
 #undef NN_LOSS_TANGENT
 #undef NN_LOSS_TANGENT_OP
 #undef NN_PARAMETER
+#undef NN_SMOOTHING
 
 /* ---- which vector: step s of a run works on row s of a matrix of vectors --------------------------------------------- */
 
