@@ -34,8 +34,8 @@ ACTIVATIONS = {
     "elu": (1.0,), "gelu": (), "gelu_tanh": (), "silu": (), "selu": (), "mish": (),
 }  # fmt: skip
 LOSSES = {
-    "squared_error": (), "mean_squared_error": (), "mean_absolute_error": (), "huber": (1.0,), "hinge": (),
-    "poisson": (), "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (0.0,), "softmax_cross_entropy": (0.0,),
+    "squared_error": (), "mean_squared_error": (), "mean_absolute_error": (), "huber": (1.0,), "hinge": (), "poisson": (),
+    "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (0.0,), "softmax_cross_entropy": (0.0,),
     "softmax_cross_entropy_labels": (0.0,),
 }  # fmt: skip
 

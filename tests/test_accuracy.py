@@ -43,7 +43,7 @@ def scores(loss: Any, width: int, rng: np.random.Generator) -> tuple[Array, floa
     """Outputs in the loss's domain, and the threshold of "yes" for targets 0 and 1."""
     if loss in PROBABILITIES:
         return rng.uniform(0.05, 0.95, (N, width)), 0.5
-    threshold = 0.0 if loss in ("sigmoid_cross_entropy", "hinge") else 0.5
+    threshold = 0.0 if loss in ("sigmoid_cross_entropy", "hinge") else np.log(0.5) if loss == "poisson" else 0.5
     return rng.normal(threshold, 1, (N, width)), threshold
 
 
@@ -82,12 +82,14 @@ def test_one_output(loss: Any, rng: np.random.Generator) -> None:
     z, threshold = scores(loss, 1, rng)
     y = (z[:, 0] > threshold) ^ (rng.random(N) < 0.3)
     assert accuracy(z, y, loss) == pytest.approx(metrics.accuracy_score(y, z[:, 0] > threshold), abs=1e-15)
+    if loss == "poisson":
+        return  # it takes no negative targets
     middle = threshold if not (loss is own_loss or loss in REGRESSION) else 0.0
     signs = np.where(y, 1, -1)
     assert accuracy(z, signs, loss) == pytest.approx(metrics.accuracy_score(y, z[:, 0] > middle), abs=1e-15)
 
 
-REGRESSION = [name for name, cls in LOSSES.items() if issubclass(cls, losses._Regression)]
+REGRESSION = [name for name, cls in LOSSES.items() if issubclass(cls, losses._Regression) and name != "poisson"]
 
 
 @pytest.mark.parametrize("loss", [*REGRESSION, own_loss])
@@ -112,6 +114,14 @@ def test_two_numbers_whose_difference_overflows(low: float, high: float, width: 
     loss = nn.losses.SquaredError()
     rows = np.array([[low] * width, [high] * width], dtype="float32" if high < 1e300 else "float64")
     assert loss.for_accuracy(loss.targets(rows, width, rows.dtype), "y").thresholds == (0, 0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 6), (2, 3)])
+def test_rates_are_compared_with_the_middle_of_the_targets(low: float, high: float, rng: np.random.Generator) -> None:
+    y, rates = rng.choice([low, high], N), rng.uniform(0.5 * low, 1.5 * high, N)
+    want = ((rates > (low + high) / 2) == (y == high)).mean()
+    assert accuracy(np.log(rates)[:, None], y, "poisson") == want
+    assert 0.2 < want < 0.8
 
 
 def test_a_constant_prediction_below_the_middle() -> None:

@@ -281,7 +281,9 @@ def test_quantile(dtype: str, isa: str, rng: np.random.Generator) -> None:
 # One factor per feature.
 
 
-def scale_cases(x: Array, dy: Array, tx: Array, tdy: Array, w: Array, v: Array) -> list[tuple[str, list[bool], Inputs]]:
+def scale_cases(
+    x: Array, dy: Array, tx: Array, tdy: Array, w: Array, v: Array
+) -> list[tuple[str, list[bool], tuple[Array, ...]]]:
     """Ops, which of their outputs there are, and the arrays that they read."""
     none: Any = None
     return [

@@ -81,7 +81,8 @@ def check_loss(
     true = getattr(reference, f"{name}_tangent")(ty64, y64, d64, weight, **{**kw, **twin_kw})
     terms: Array | float = 0.0 if name in EXACT else np.abs(ty64)  # ∂² of size 1 may come from a difference
     if name.startswith("softmax"):  # p (ty − Σ p ty), p with the error of its exponent y − m
-        p = reference.softmax_forward(y64) * (d64.sum(axis=1, keepdims=True) if d64.ndim == 2 else 1)
+        s = kw["smoothing"]
+        p = reference.softmax_forward(y64) * ((1 - s) * d64.sum(axis=1, keepdims=True) + s if d64.ndim == 2 else 1)
         terms = p * (np.abs(ty64) + (p * np.abs(ty64)).sum(axis=1, keepdims=True)) * 3
     if name in ("sigmoid_cross_entropy", "binary_cross_entropy"):  # 1 − s and 1 − y round
         with np.errstate(divide="ignore", invalid="ignore"):

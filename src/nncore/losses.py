@@ -566,7 +566,7 @@ def _quantiles(name: str, value: Any) -> float | tuple[float, ...]:
     each = Number(above=0, below=1, argument=name)
     if isinstance(value, (*NUMBER, str)) or not isinstance(value, (Sequence, np.ndarray)):
         return each.check(value)
-    return ListOf(each).check(value)
+    return ListOf(each).check(value) or each.refuse(ValueError, value)
 
 
 def _two_levels(rows: Array, argument: str, known: tuple[float, float] | None, *, fractions: bool) -> tuple[float, float]:

@@ -374,9 +374,8 @@ class CosLog(Schedule):
     It begins at 0, rises to `initial` within each cycle and returns to 0. k = 4 is the "coslog₄" of RealMLP (Holzmüller,
     Grinsztajn & Steinwart 2024).
 
-    >>> CosLog(1.0, steps=15).values(0, 16).round(3)
-    array([0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   ,
-           0.   , 0.   , 0.   , 0.   , 0.   , 0.   , 0.   ])
+    >>> CosLog(1.0, steps=7, cycles=3).values(0, 8).round(2)
+    array([0.  , 0.  , 0.93, 0.  , 0.72, 0.93, 0.32, 0.  ])
     """
 
     name = "cos_log"

@@ -39,7 +39,8 @@ ELSEWHERE: dict[str, str] = {
     "restore_best_weights": "it is restore_best",
     # losses and metrics
     "mse": "it is 'mean_squared_error'", "mae": "it is 'mean_absolute_error'", "l1": "it is 'mean_absolute_error'",
-    "smooth_l1": "it is 'huber'", "pinball": "it is 'quantile'", "kld": "it is 'kl_divergence'", "ce": _CROSS_ENTROPY, "cross_entropy": _CROSS_ENTROPY,
+    "smooth_l1": "it is 'huber'", "pinball": "it is 'quantile'",
+    "kld": "it is 'kl_divergence'", "ce": _CROSS_ENTROPY, "cross_entropy": _CROSS_ENTROPY,
     "crossentropy": _CROSS_ENTROPY, "categorical_crossentropy": _CROSS_ENTROPY, "nll": _CROSS_ENTROPY,
     "sparse_categorical_crossentropy": _CROSS_ENTROPY, "categorical_cross_entropy": _CROSS_ENTROPY, "acc": "it is 'accuracy'",
     **dict.fromkeys(

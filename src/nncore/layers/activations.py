@@ -11,7 +11,19 @@ from nncore.program.ops import Signal
 from nncore.program.tape import TangentTape, Tape
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "Activation", "Identity", "LeakyReLU", "Mish", "ReLU", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus",
+    "ACTIVATIONS",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "Identity",
+    "LeakyReLU",
+    "Mish",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
     "Tanh",
 ]  # fmt: skip
 

@@ -18,7 +18,7 @@ class Scale(Layer):
 
     Attributes
     ----------
-    weight, weight_grad : γ, of the shape of an example, and its gradient; views into ``model.parameters`` and ``model.gradients``.
+    weight, weight_grad : views into ``model.parameters`` and ``model.gradients``: γ, of the shape of an example.
 
     Notes
     -----

@@ -26,9 +26,10 @@ from .activations import sigmoid_backward, sigmoid_forward, softmax_backward, so
 __all__ = [
     "accuracy_binary", "accuracy_labels", "accuracy_targets", "binary_cross_entropy", "binary_cross_entropy_tangent", "hinge",
     "hinge_tangent", "huber", "huber_tangent", "kl_divergence", "kl_divergence_tangent", "mean_absolute_error",
-    "mean_absolute_error_tangent", "mean_squared_error", "mean_squared_error_tangent", "poisson", "poisson_tangent",
-    "quantile", "quantile_tangent", "sigmoid_cross_entropy", "sigmoid_cross_entropy_tangent", "softmax_cross_entropy", "softmax_cross_entropy_labels",
-    "softmax_cross_entropy_labels_tangent", "softmax_cross_entropy_tangent", "squared_error", "squared_error_tangent",
+    "mean_absolute_error_tangent", "mean_squared_error", "mean_squared_error_tangent", "poisson", "poisson_tangent", "quantile",
+    "quantile_tangent", "sigmoid_cross_entropy", "sigmoid_cross_entropy_tangent", "softmax_cross_entropy",
+    "softmax_cross_entropy_labels", "softmax_cross_entropy_labels_tangent", "softmax_cross_entropy_tangent", "squared_error",
+    "squared_error_tangent",
 ]  # fmt: skip
 
 Array = NDArray[np.floating[Any]]
