@@ -29,15 +29,20 @@ Array = Any
 SHAPES = ((64, 256), (1024, 1024))
 LOSS_SHAPES = ((64, 10), (1024, 1024))
 PARAMETERS = (100_000, 20_000_000)
-ACTIVATIONS = {
-    "sigmoid": (), "tanh": (), "relu": (), "softplus": (), "softmax": (), "identity": (), "leaky_relu": (0.01,),
-    "elu": (1.0,), "gelu": (), "gelu_tanh": (), "silu": (), "selu": (), "mish": (),
-}  # fmt: skip
-LOSSES = {
-    "squared_error": (), "mean_squared_error": (), "mean_absolute_error": (), "huber": (1.0,), "hinge": (), "poisson": (),
-    "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (0.0,), "softmax_cross_entropy": (0.0,),
-    "softmax_cross_entropy_labels": (0.0,),
-}  # fmt: skip
+
+
+def declared_like(example: str) -> dict[str, tuple[float, ...]]:
+    """The ops with the arrays of another, and the constants of each: the defaults of its twin."""
+    table, found = _kernels.op_table(), {}
+    for name in _kernels.op_names():
+        if table.declaration(name).arrays == table.declaration(example).arrays:
+            parameters = inspect.signature(getattr(reference, name)).parameters.values()
+            found[name] = tuple(p.default for p in parameters if isinstance(p.default, float))
+    return found
+
+
+ACTIVATIONS = {name.removesuffix("_forward"): constants for name, constants in declared_like("relu_forward").items()}
+LOSSES = declared_like("squared_error")
 
 
 @dataclass

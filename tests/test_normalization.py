@@ -424,8 +424,8 @@ def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) 
     before = model.parameters.copy(), model.state.copy()
     with pytest.raises(ValueError, match="17 rows in batches of 8 has 1; last_batch='merge' joins it"):
         trainer.fit(X, y, batch_size=8, verbose=0)
-    with pytest.raises(ValueError, match="last_batch must be 'keep' or 'merge', got 'drop'"):
-        trainer.fit(X, y, last_batch="drop", verbose=0)
+    with pytest.raises(ValueError, match="last_batch must be one of 'keep', 'merge', 'drop', got 'split'"):
+        trainer.fit(X, y, last_batch="split", verbose=0)
     with pytest.raises(ValueError, match="at least 2 rows: the batch has 1"):
         trainer.partial_fit(X[:1], y[:1])
     with pytest.raises(ValueError, match=r"at least 2 rows: .* has 1"):
@@ -434,6 +434,8 @@ def test_a_last_batch_of_one_row_is_refused_or_merged(rng: np.random.Generator) 
     assert np.array_equal(model.state, before[1])
     trainer.fit(X, y, batch_size=8, last_batch="merge", verbose=0)
     assert trainer.optimizer.step_count == 2
+    trainer.fit(X, y, batch_size=8, last_batch="drop", verbose=0)
+    assert trainer.optimizer.step_count == 4
 
 
 def test_a_merged_batch_is_the_same_step(rng: np.random.Generator) -> None:

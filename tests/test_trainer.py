@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, schedules
+from nncore.data.splits import train_validation_split
 
 Array = NDArray[Any]
 RTOL = 1e-10  # of a float64 training of some dozen steps
@@ -269,6 +270,46 @@ def test_what_the_bits_depend_on(data: tuple[Array, Array]) -> None:
     assert bits[0, True] == fit(make(), data).model.parameters.tobytes()
     assert bits[0, False] == bits[1, False]
     assert len(set(bits.values())) == 3
+
+
+# A last batch that is left out.
+
+
+@pytest.mark.parametrize("split", [0.0, 0.2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_dropped_batch_is_not_there(shuffle: bool, split: float, data: tuple[Array, Array]) -> None:
+    """As steps on the first whole batches of each order; the columns are means over the rows of these."""
+    X, y = data
+    trainer = nn.Trainer(make("float64"), "softmax_cross_entropy", "adam", metrics=["accuracy"], seed=3)
+    kw: dict[str, Any] = {"batch_size": 9, "shuffle": shuffle, "validation_split": split, "verbose": 0}
+    history = trainer.fit(X, y, epochs=3, last_batch="drop", **kw)
+    rows = train_validation_split(X, y, split, seed=3, stratify=True)[0] if split else np.arange(len(X))
+    assert len(rows) % 9
+    steps = len(rows) // 9
+    assert trainer.optimizer.step_count == 3 * steps
+    orders = _kernels.shuffled_orders(len(rows), 3, 3, 0) if shuffle else np.tile(np.arange(len(rows)), (3, 1))
+    other = nn.Trainer(make("float64"), "softmax_cross_entropy", "adam", metrics=["accuracy"], seed=3)
+    for epoch, order in enumerate(orders):
+        taken = rows[order[: 9 * steps]]
+        row = other.partial_fit(X[taken], y[taken], batch_size=9)
+        for name in ("running_loss", "running_accuracy"):
+            assert history[name][epoch] == pytest.approx(row[name], rel=1e-13)
+    np.testing.assert_allclose(trainer.model.parameters, other.model.parameters, rtol=1e-12)
+
+
+def test_examples_of_a_dropped_batch_keep_their_loss(data: tuple[Array, Array]) -> None:
+    X, y = data
+    trainer = nn.Trainer(make("float64"), "softmax_cross_entropy", nn.SGD(lr=0.1))
+    losses = [trainer.evaluate(X[[i]], y[[i]])["loss"] for i in range(len(X))]
+    rest = len(X) % 9
+    trainer.fit(X, y, batch_size=9, sampler="largest_loss_first", last_batch="drop", verbose=0)
+    last = np.argsort(losses)[:rest]
+    np.testing.assert_allclose(trainer._last_losses.values[last], np.asarray(losses)[last], rtol=1e-12)
+
+
+def test_nothing_is_dropped_of_a_single_batch(data: tuple[Array, Array]) -> None:
+    models = [fit(make("float64"), data, batch_size=10 * N, last_batch=kind) for kind in ("keep", "drop")]
+    assert np.array_equal(models[0].model.parameters, models[1].model.parameters)
 
 
 # Learning.

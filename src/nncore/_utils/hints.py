@@ -24,7 +24,7 @@ _REGULARIZER = "the trainer has the penalties: Trainer(..., regularizer=nn.L2(1e
 ELSEWHERE: dict[str, str] = {
     # of layers
     **dict.fromkeys(
-        ("activation", "elu", "gelu", "relu", "sigmoid", "silu", "softmax", "swish", "tanh"),
+        ("activation", "elu", "gelu", "mish", "relu", "selu", "sigmoid", "silu", "softmax", "swish", "tanh"),
         "an activation is a separate layer: nn.Dense(10), nn.ReLU()",
     ),
     "bias_initializer": "it is bias_init", "kernel_initializer": "it is weight_init", "use_bias": "it is bias",

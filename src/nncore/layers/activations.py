@@ -114,7 +114,7 @@ class Mish(Activation):
 
 
 class SELU(Activation):
-    """Scaled exponential linear unit: h = λ z for z > 0, otherwise λ α (eᶻ − 1), λ ≈ 1.0507, α ≈ 1.6733; σ'(0) = λ α.
+    """Scaled exponential linear unit: h = λ z for z > 0, otherwise λ α (eᶻ − 1), λ ≈ 1.0507, α ≈ 1.6733.
 
     With ``weight_init="lecun_normal"`` in every `Dense`, activations of mean 0 and variance 1 keep both.
 

@@ -62,7 +62,7 @@ class TrainingLoop:
 
     def __init__(
         self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
-        merge: bool = False,
+        merge: bool = False, dropped: int = 0,
     ) -> None:  # fmt: skip
         self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
         self.examples = Examples(len(data), trainer.seed, labels)
@@ -70,7 +70,8 @@ class TrainingLoop:
         self.uses_losses, self.reweights = sampler.uses_losses, sampler.reweights  # as they are now, for the whole call
         self._update_examples()
         self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
-        self.per_epoch = -(-len(data) // batch) - merge
+        self.taken = len(data) - dropped  # examples per epoch
+        self.per_epoch = -(-self.taken // batch) - merge
         self.loss = trainer.loss
         self.failure: DivergenceError | None = None
         self.renewed: tuple[TrainingProgram, int] | None = None  # from what, and when
@@ -114,7 +115,7 @@ class TrainingLoop:
             self.factors = example_weights(
                 self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
             )
-        losses = np.empty(len(self.data)) if self.uses_losses else None
+        losses = np.empty(self.taken) if self.uses_losses else None
         portions: list[Portion] = []
         done = 0
         while done < steps and not self.failure:
@@ -127,7 +128,7 @@ class TrainingLoop:
                 break
         whole = done // self.per_epoch
         if losses is not None and whole:
-            self._keep_losses(np.arange(len(self.data)) if order is None else order[0], losses)
+            self._keep_losses(np.arange(self.taken) if order is None else order[0], losses)
         sums, norms, hyper = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
         end = whole * self.per_epoch
         notes = self._hyper(hyper[:end]) | (self._norms(norms[:end], whole) if self.clips else {})
@@ -136,7 +137,7 @@ class TrainingLoop:
     def _means(self, sums: Array, epochs: int) -> Array:
         """(columns + 1, epochs): means over the examples of what steps summed up, (steps, columns + 1); the penalty is last."""
         table = sums.reshape(epochs, self.per_epoch, sums.shape[1])
-        means: Array = table.sum(axis=1) / len(self.data)
+        means: Array = table.sum(axis=1) / self.taken
         if self.penalized:
             means[:, -1] = table[:, :, -1].mean(axis=1)  # the penalty is a mean over steps
         return means.T
@@ -155,13 +156,15 @@ class TrainingLoop:
         return dict(zip(CLIP_COLUMNS, (norm.mean(axis=1), (acted > 0).mean(axis=1)), strict=True))
 
     def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
-        """Which examples the places of the next epochs take, (epochs, examples), and which rows of the data they are.
+        """Which examples the places of the next epochs take, (epochs, taken), and which rows of the data they are.
 
         None stands for 0, 1, 2, … in each epoch.
         """
         order = checked_orders(self.sampler, self.examples, len(self.data), self.trainer.epochs_done, epochs)
         if order is None and self.data.chosen is not None:
-            return None, np.tile(self.data.chosen, (epochs, 1))
+            return None, np.tile(self.data.chosen[: self.taken], (epochs, 1))
+        if order is not None and self.taken < len(self.data):
+            order = np.ascontiguousarray(order[:, : self.taken])
         return order, None if order is None else self.data.row_numbers(order)
 
     def _weighted_data(self) -> Dataset:
@@ -193,7 +196,7 @@ class TrainingLoop:
         with self.trainer.model.lock:
             done, sums = self.program.run(
                 self._weighted_data(), first_step=first, last_step=first + count, batch=self.batch, merge=self.merge,
-                order=order, known=coming.known, prepared=first > 0 and not optimizer.enter,
+                examples=self.taken, order=order, known=coming.known, prepared=first > 0 and not optimizer.enter,
                 step_offset=optimizer.step_count - first, threads=threads, examples_out=losses,
                 notes_out=norms if norms.size else None, op_seconds=op_seconds,
                 stop=interrupt.pressed_twice if interrupt else None,

@@ -77,11 +77,11 @@ class StepProgram:
     compiled: Compiled
     gathers: list[Op]  # of the loss's targets, of the metrics', of the weights
 
-    def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
-        """Run steps on this data: see ``Compiled.run``."""
+    def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
+        """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
         arrays = [*[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
         bind = self.recording.bind(data.rows) + [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
-        return self.compiled.run(bind, examples=len(data), **run)
+        return self.compiled.run(bind, examples=examples or len(data), **run)
 
 
 @dataclass(eq=False)

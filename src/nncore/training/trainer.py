@@ -133,9 +133,11 @@ class Trainer(BaseTrainer):
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
             for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
-        last_batch : {"keep", "merge"}
-            What becomes of a last batch of a single row, of which batch normalization cannot take a variance: a step of its
-            own, refused if a layer needs more rows; or it joins the batch before.
+        last_batch : {"keep", "merge", "drop"}
+            ``"keep"``: a last batch of fewer than ``batch_size`` rows is a step of its own, refused if a layer needs more
+            rows. ``"merge"``: one of a single row, of which batch normalization cannot take a variance, joins the batch before.
+            ``"drop"``: the epoch ends before it, as with PyTorch's ``drop_last``; losses and metrics of the epoch are means
+            over the rows that were taken. With shuffling other rows are left out in each epoch.
         shuffle : bool
             A new order every epoch; otherwise the rows are taken as they come.
         sampler : Sampler or str, optional
@@ -217,9 +219,9 @@ class Trainer(BaseTrainer):
             self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
             validation_data=validation_data, validation_split=validation_split,
         )  # fmt: skip
-        merge_last = choice("last_batch", last_batch, ("keep", "merge")) == "merge"
+        last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
         exact_loss = flag("exact_loss", exact_loss)
-        loop = self._loop(data.train, batch_size, data.sampler, data.labels, merge_last=merge_last)
+        loop = self._loop(data.train, batch_size, data.sampler, data.labels, last_batch=last_batch)
         FitCall(self, data, loop, callback_list, progress, exact_loss).run(epochs)
         return self.history
 
@@ -475,8 +477,8 @@ class Trainer(BaseTrainer):
         return steps
 
     def _loop(
-        self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, merge_last: bool | None = None
-    ) -> Loop:  # fmt: skip
+        self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, last_batch: str = ""
+    ) -> Loop:
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
         batch = batch or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
         self._check_optimizer(len(data), batch)
@@ -485,9 +487,10 @@ class Trainer(BaseTrainer):
 
             return FullBatchLoop(self, data, sampler)
         batch = min(batch, len(data))
-        merge = bool(merge_last) and batch > 1 and len(data) % batch == 1
+        rest = len(data) % batch
+        merge, dropped = last_batch == "merge" and batch > 1 and rest == 1, rest if last_batch == "drop" else 0
         if not merge:
-            can = merge_last is not None and 1 < batch < len(data)
+            can = last_batch and 1 < batch < len(data)
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
-            self.model.check_batches(len(data), batch, training=True, hint=hint)
-        return TrainingLoop(self, data, batch, sampler, labels, merge=merge)
+            self.model.check_batches(len(data) - dropped, batch, training=True, hint=hint)
+        return TrainingLoop(self, data, batch, sampler, labels, merge=merge, dropped=dropped)

@@ -161,8 +161,8 @@ class HessianOperator(_Curvature):
 
     Notes
     -----
-    ReLU, LeakyReLU, ELU with α ≠ 1, `ActivityL1`, the hinge loss and the mean absolute error have kinks. Second
-    derivatives do not exist there; one-sided ones are used instead. So H of a ReLU network does not contain the kinks
+    ReLU, LeakyReLU, SELU, ELU with α ≠ 1, `ActivityL1`, the hinge and quantile losses and the mean absolute error have kinks.
+    Second derivatives do not exist there; one-sided ones are used instead. So H of a ReLU network does not contain the kinks
     between its linear regions.
     With `BatchNorm` that is not frozen, the statistics are those of the whole X. So X is not divided into chunks, and its
     signals must fit in memory.
