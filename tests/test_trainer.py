@@ -297,6 +297,15 @@ def test_a_dropped_batch_is_not_there(shuffle: bool, split: float, data: tuple[A
     np.testing.assert_allclose(trainer.model.parameters, other.model.parameters, rtol=1e-12)
 
 
+class InOrder(nn.samplers.Sampler):
+    """As they come, of which the losses are noted."""
+
+    uses_losses = True
+
+    def orders(self, examples: Any, first_epoch: int, epochs: int) -> None:
+        return None
+
+
 def test_examples_of_a_dropped_batch_keep_their_loss(data: tuple[Array, Array]) -> None:
     X, y = data
     trainer = nn.Trainer(make("float64"), "softmax_cross_entropy", nn.SGD(lr=0.1))
@@ -305,6 +314,10 @@ def test_examples_of_a_dropped_batch_keep_their_loss(data: tuple[Array, Array]) 
     trainer.fit(X, y, batch_size=9, sampler="largest_loss_first", last_batch="drop", verbose=0)
     last = np.argsort(losses)[:rest]
     np.testing.assert_allclose(trainer._last_losses.values[last], np.asarray(losses)[last], rtol=1e-12)
+    before = trainer._last_losses.values.copy()
+    trainer.fit(X, y, batch_size=9, sampler=InOrder(), last_batch="drop", verbose=0)
+    assert np.array_equal(trainer._last_losses.values[-rest:], before[-rest:])
+    assert (trainer._last_losses.values[:-rest] != before[:-rest]).all()
 
 
 def test_nothing_is_dropped_of_a_single_batch(data: tuple[Array, Array]) -> None:
