@@ -12,15 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, Number, Value
 from nncore.layers.base import Layer, Parameter
 
 __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
-
-Array = NDArray[Any]
 
 
 class Layered(Protocol):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nncore._utils.arrays import for_kernels
+from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
 __all__ = ["Rows", "SparseRows", "as_sparse_rows"]
 
-Array = NDArray[Any]
 Int = NDArray[np.integer[Any]]
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
 from nncore._utils.figures import curve_style, finish, legend, loss_axis, one_axes
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
-from nncore.landscapes.functions import Landscape
+from nncore.landscapes.functions import Array, Landscape
 from nncore.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Search", "compare", "random_starts", "search_lr", "steps_to"]
 
-Array = NDArray[np.float64]
 Factory = Callable[[float], Optimizer]
 Score = Callable[[Array], Array]
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore._utils.figures import SavePath, curve_style, finish, legend, loss_axis, new_figure, one_axes
-from nncore.landscapes.functions import Landscape
+from nncore.landscapes.functions import Array, Landscape
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["animate", "plot_losses", "plot_trajectories"]
 
-Array = NDArray[np.float64]
 _MARKS = 7  # markers on a curve
 
 

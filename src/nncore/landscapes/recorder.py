@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._kernels.single_ops import run_op
 from nncore._messages import shown
 from nncore.errors import DivergenceError
+from nncore.landscapes.functions import Array
 from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.optimizers.tiles import Real, tile_table
 
 __all__ = ["Recording", "record"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

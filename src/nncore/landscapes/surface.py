@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.fields import count, number
 from nncore._utils.figures import SavePath, finish, one_axes
+from nncore.landscapes.functions import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from nncore.model.sequential import Sequential
 
 __all__ = ["LossSurface", "filter_normalized_directions", "loss_surface", "principal_directions"]
-
-Array = NDArray[np.float64]
 
 
 def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nncore._utils.arrays import Array
 from nncore._utils.hints import warn
 
 __all__ = ["relative_error"]
-
-Array = NDArray[Any]
 
 STEP = 6e-6  # near the cube root of the machine epsilon
 ROUNDING = 1e-9  # rounding error of a difference relative to the loss: fifty roundings, divided by 2 STEP

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nncore._utils.arrays import Array
 from nncore._utils.checks import is_sparse
 from nncore._utils.fields import count
 from nncore._utils.files import Source, Target
@@ -21,8 +21,6 @@ from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
 __all__ = ["Sequential", "load"]
-
-Array = NDArray[Any]
 
 
 class Sequential(Network):

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from nncore import losses, regularizers
 from nncore._messages import shown
-from nncore._utils.arrays import for_kernels
+from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_dense, check_lengths, convert
 from nncore.data.example_weights import example_weights
 from nncore.losses import Loss
@@ -21,8 +20,6 @@ from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
 __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
-
-Array = NDArray[Any]
 
 BLOCK_BYTES = 1 << 26  # of the block of unit vectors used to form a matrix
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from nncore import regularizers
 from nncore._kernels.blas import one_blas_thread
+from nncore._utils.arrays import Array
 from nncore._utils.fields import count, number
 from nncore._utils.figures import COLORS, SavePath, finish, one_axes
 from nncore.losses import Loss
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Curvature", "curvature"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, repr=False)
