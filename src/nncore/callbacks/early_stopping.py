@@ -80,13 +80,9 @@ class EarlyStopping(BestCallback):
     _best: Best
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        patience: int = 5,
-        min_delta: float = 0.0,
-        mode: str = "auto",
+        self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "auto",
         restore_best: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.restore_best = restore_best
         self._reset()

@@ -92,17 +92,10 @@ class ReduceLROnPlateau(BestCallback):
     _best: Best
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: Literal["rel", "abs"] = "rel",
-        cooldown: int = 0,
-        min_lr: float = 0.0,
-        mode: str = "auto",
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0, min_lr: float = 0.0, mode: str = "auto",
         counting: Literal["keras", "pytorch"] = "keras",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.monitor, self.mode, self.factor, self.min_lr = monitor, mode, factor, min_lr
         self.patience, self.cooldown, self.threshold = patience, cooldown, threshold
         self.threshold_mode, self.counting = threshold_mode, counting

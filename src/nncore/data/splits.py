@@ -15,11 +15,7 @@ __all__ = ["train_validation_split"]
 
 
 def train_validation_split(
-    X: Any,
-    y: Any = None,
-    fraction: float = 0.2,
-    seed: int | np.random.Generator = 0,
-    stratify: bool | str = "auto",
+    X: Any, y: Any = None, fraction: float = 0.2, seed: int | np.random.Generator = 0, stratify: bool | str = "auto"
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of training rows and of validation rows, drawn at random and without overlap.
 

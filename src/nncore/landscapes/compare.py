@@ -344,18 +344,9 @@ def _draw_arrival(ax: Axes, steps: Array, goal: float, y: float, color: str) -> 
 
 
 def compare(
-    factories: Mapping[str, Factory],
-    f: Landscape,
-    steps: int = 200,
-    budget: int = 16,
-    starts: int = 15,
-    seed: int = 0,
-    spread: float = 0.1,
-    low: float = 1e-4,
-    high: float = 1e1,
-    quantiles: tuple[float, float] = (0.1, 0.9),
-    goal: float = 1e-6,
-) -> Comparison:
+    factories: Mapping[str, Factory], f: Landscape, steps: int = 200, budget: int = 16, starts: int = 15, seed: int = 0,
+    spread: float = 0.1, low: float = 1e-4, high: float = 1e1, quantiles: tuple[float, float] = (0.1, 0.9), goal: float = 1e-6,
+) -> Comparison:  # fmt: skip
     """Search a learning rate for every optimizer on the same budget, then compare them from new starting points.
 
     The best optimizer is the one whose runs need the fewest steps to stay below the goal, a small fraction of the excess

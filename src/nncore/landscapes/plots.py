@@ -25,13 +25,9 @@ _MARKS = 7  # markers on a curve
 
 
 def plot_trajectories(
-    f: Landscape,
-    paths: Mapping[str, Any],
-    path: SavePath = None,
-    ax: Axes | None = None,
-    title: str | None = None,
+    f: Landscape, paths: Mapping[str, Any], path: SavePath = None, ax: Axes | None = None, title: str | None = None,
     bounds: ArrayLike | None = None,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw contours of f and the trajectories of several optimizers on it.
 
     If f has a minimum the contours are evenly spaced in log(f − minimum). Each trajectory has its own color, line and marker;
@@ -81,12 +77,9 @@ def plot_trajectories(
 
 
 def plot_losses(
-    paths: Mapping[str, Any],
-    path: SavePath = None,
-    ax: Axes | None = None,
-    title: str | None = None,
+    paths: Mapping[str, Any], path: SavePath = None, ax: Axes | None = None, title: str | None = None,
     lowest: float | None = 0.0,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw the losses of several trajectories against the number of steps, on a logarithmic axis.
 
     The axis ends at 1e-16 and 1e3 of the first loss. With negative losses it is linear around 0.
@@ -121,14 +114,9 @@ def plot_losses(
 
 
 def animate(
-    f: Landscape,
-    paths: Mapping[str, Any],
-    path: SavePath = None,
-    frames: int = 60,
-    fps: int = 15,
-    title: str | None = None,
+    f: Landscape, paths: Mapping[str, Any], path: SavePath = None, frames: int = 60, fps: int = 15, title: str | None = None,
     bounds: ArrayLike | None = None,
-) -> FuncAnimation:
+) -> FuncAnimation:  # fmt: skip
     """An animation of the trajectories, all of them at the same step.
 
     Parameters
