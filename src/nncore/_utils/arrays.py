@@ -27,13 +27,7 @@ _starts = itertools.cycle(range(CACHE_LINE, 1 << 16, 85 * CACHE_LINE))
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Zeros aligned to a cache line; from half a huge page on in huge pages, if available.
-
-    Raises
-    ------
-    MemoryError
-        Says how much memory was asked for.
-    """
+    """Zeros aligned to a cache line; from half a huge page on in huge pages, if available."""
     size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
     try:
         memory = _zeros(size)

@@ -267,10 +267,7 @@ class Comparison:
 
         Parameters
         ----------
-        path : path-like, optional
-            Save the figure there; the suffix determines the format.
-        ax : Axes, optional
-            Draw there.
+        path, ax : as in `plot_trajectories`
         """
         figure, ax = one_axes("Comparison.plot", path, ax, (9.4, 5.0))
         draw = self._draw_losses if self.goal is None else self._draw_steps

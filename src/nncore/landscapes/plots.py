@@ -42,7 +42,7 @@ def plot_trajectories(
     path : path-like, optional
         Save the figure there; the suffix determines the format.
     ax : Axes, optional
-        Draw there.
+        Draw there instead of in a new figure.
     title : str, optional
         Default: the name of f.
     bounds : array (2, 2), optional
@@ -87,11 +87,7 @@ def plot_losses(
     Parameters
     ----------
     paths : mapping of name to Path, Recording or array (steps + 1,)
-    path : path-like, optional
-        Save the figure there; the suffix determines the format.
-    ax : Axes, optional
-        Draw there.
-    title : str, optional
+    path, ax, title : as in `plot_trajectories`
     lowest : float or None, default 0
         The value at the minimum, which is subtracted.
 
@@ -121,16 +117,13 @@ def animate(
 
     Parameters
     ----------
-    f : Landscape
-        Of two variables.
-    paths : mapping of name to Path, Recording or array (steps + 1, 2)
+    f, paths, title, bounds : as in `plot_trajectories`
     path : path-like, optional
         Save the animation there: ``.gif``, or ``.html`` for a page with a slider.
     frames : int, default 60
         Number of frames, evenly spaced over the steps.
     fps : int, default 15
         Frames per second.
-    title, bounds : as in `plot_trajectories`
 
     Returns
     -------

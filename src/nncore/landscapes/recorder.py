@@ -76,10 +76,6 @@ def record(
         All parameters count as one array.
     resume : continue with the existing state instead of a new one
 
-    Returns
-    -------
-    Recording
-
     Raises
     ------
     DivergenceError
@@ -143,9 +139,7 @@ def _clipper(clip: Clipping | None, theta: Real) -> Callable[[Real], Real]:
         work[...] = gradient
         for op in ops:
             pieces = len(table) if op.axis == "tiles" else 1
-            run_op(
-                op.kernel, op.arrays, dtype=work.dtype, sizes=op.sizes, constants=op.constants, axis=op.axis, pieces=pieces
-            )  # fmt: skip
+            run_op(op.kernel, op.arrays, dtype=work.dtype, sizes=op.sizes, constants=op.constants, axis=op.axis, pieces=pieces)
         return work.copy()
 
     return clipped

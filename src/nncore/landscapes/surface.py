@@ -118,13 +118,9 @@ class LossSurface:
 
         Parameters
         ----------
-        path : path-like, optional
-            Save the figure there.
-        ax : Axes, optional
-            Draw there.
+        path, ax : as in `plot_trajectories`
         trajectory : (steps, n), optional
-        title : str, optional
-        labels : of the axes
+        title, labels : of the plot, of the axes
         limits : (lowest, highest) loss of the color scale, optional
             Default: those of this surface. With the same limits, a color means the same loss in several plots;
             losses beyond them get the color of the nearer one.

@@ -53,7 +53,11 @@ class Recurrent(Layer):
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
         Keras. PyTorch draws all of them from U(−1/√units, 1/√units).
-    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
     """
 
     gates: ClassVar[int]  # the number of blocks of ``units`` rows in W and U
@@ -195,11 +199,6 @@ class SimpleRNN(Recurrent):
     weight, recurrent_weight, bias : views into θ
         W (units, inputs), U (units, units), b (units,); each with its ``…_grad``.
 
-    Raises
-    ------
-    ValueError
-        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
-
     Examples
     --------
     >>> import numpy as np
@@ -257,11 +256,6 @@ class GRU(Recurrent):
     ----------
     weight, recurrent_weight, bias, recurrent_bias : views into θ
         W (3 units, inputs), U (3 units, units), b and c (3 units,); each with its ``…_grad``.
-
-    Raises
-    ------
-    ValueError
-        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
 
     Examples
     --------

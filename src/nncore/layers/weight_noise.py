@@ -17,9 +17,7 @@ from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
 
-__all__ = [
-    "WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "Shakeout",
-]  # fmt: skip
+__all__ = ["WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "Shakeout"]
 
 NOISE_COST = 60.0  # drawing a weight's noise, in multiply-adds of its gradient
 UNITS = 8  # noisy biases per work item
@@ -85,11 +83,9 @@ class DropConnect(NoisyDense):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     rate : float
         Probability of dropping a connection, in [0, 1). Default 0.5, the paper's.
-    **dense
-        ``weight_init, bias_init, bias, name`` of `Dense`.
 
     Notes
     -----
@@ -137,13 +133,11 @@ class Shakeout(NoisyDense):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     rate : float
         τ, in [0, 1). Default 0.5.
     c : float
         At least 0, default 0.1; at most about the size of the weights.
-    **dense
-        See `DropConnect`.
 
     Notes
     -----
@@ -154,7 +148,6 @@ class Shakeout(NoisyDense):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import nncore as nn
     >>> model = nn.Sequential([nn.Shakeout(1, rate=0.5, c=0.25, weight_init="zeros")], input_shape=1)
     >>> model.layers[0].weight[...] = 1
@@ -205,15 +198,13 @@ class MultiplicativeWhiteout(_Whiteout):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     sigma : float
         σ, at least 0.
     gamma : float
         γ, from 0 to 2. Default 1.
     lam : float
         λ, at least 0. Default 0.
-    **dense
-        See `DropConnect`.
 
     Notes
     -----
@@ -224,7 +215,6 @@ class MultiplicativeWhiteout(_Whiteout):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import nncore as nn
     >>> model = nn.Sequential([nn.MultiplicativeWhiteout(1, sigma=0.5, weight_init="zeros")], input_shape=1)
     >>> model.layers[0].weight[...] = 4
@@ -241,8 +231,7 @@ class AdditiveWhiteout(_Whiteout):
 
     It is equivalent to a noisy bias b̃ = b + Σ_j √v_j ε_j, v = σ² |w|^(2−γ) + λ w², ε ~ N(0, 1) for each weight in each step:
 
-        ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W,
-        (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
+        ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W.
 
     E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, independent of h.
 
@@ -254,16 +243,6 @@ class AdditiveWhiteout(_Whiteout):
     Notes
     -----
     As for `MultiplicativeWhiteout`. Source: Li, Liu (2016).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.AdditiveWhiteout(1, sigma=0.5, weight_init="zeros")], input_shape=1)
-    >>> model.layers[0].weight[...] = 4
-    >>> z = model.predict_samples([[3.0]], samples=10_000)
-    >>> round(float(z.mean())), round(float(z.std()))
-    (12, 1)
     """
 
     kernel = "whiteout_additive"
@@ -291,25 +270,14 @@ class GaussianWeightNoise(NoisyDense):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     stddev : float
         σ, at least 0.
-    **dense
-        See `DropConnect`.
 
     Notes
     -----
     One draw per step, see `DropConnect`. Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from
     synaptic weight noise during training (1994); Graves: Practical variational inference for neural networks (2011).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.GaussianWeightNoise(1, stddev=0.5, weight_init="zeros")], input_shape=2)
-    >>> z = model.predict_samples([[3.0, 4.0]], samples=10_000)
-    >>> round(float(z.mean()), 1), round(float(z.std()), 1)
-    (0.0, 2.5)
     """
 
     kernel, options, strengths = "whiteout_multiplicative", ("stddev",), ("stddev",)

@@ -43,7 +43,6 @@ class WeightNorm(Layer):
     ----------
     layer : Dense
         Its ``weight_init`` fills v; g starts as ‖v‖, so that W = v initially (as in PyTorch's ``weight_norm``).
-    name : str, optional
 
     Attributes
     ----------
@@ -113,12 +112,8 @@ class WeightNorm(Layer):
         """Set g and b so that over the rows of X each output has mean 0 and variance 1: g ← g/σ, b ← (b − μ)/σ.
 
         μ and σ are mean and standard deviation of the layer's outputs when the model computes X. Of several such layers take
-        the first one first. A layer without bias only gets its g.
-
-        Raises
-        ------
-        ValueError
-            If the layer is in no model, or an output does not vary over X.
+        the first one first. A layer without bias only gets its g. For a layer in no model, and for an output that does not vary
+        over X, it raises ValueError.
 
         Examples
         --------

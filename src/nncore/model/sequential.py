@@ -73,21 +73,14 @@ class Sequential(Network):
     ) -> Array:
         """H v, H = ∂²l/∂θ² of the mean loss over the rows of X; exact, at about the cost of a gradient.
 
+        `nncore.second_order.HessianOperator` is faster for many products at the same θ, and raises the same errors.
+
         Parameters
         ----------
         X, y, loss : as for ``loss_and_gradient``
         v : array_like, (n,) or (k, n)
-            A vector, or several vectors as rows; n = ``parameters.size``.
+            A vector, or several vectors as rows, as which the products are returned; n = ``parameters.size``.
         regularizer : Regularizer, optional
-
-        Returns
-        -------
-        ndarray, of the shape of v
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `nncore.second_order.HessianOperator`, which is faster for many products at the same θ.
 
         Examples
         --------

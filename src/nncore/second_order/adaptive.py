@@ -58,10 +58,7 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import AdaptiveDampedNewton
-    >>> f = Rosenbrock()
-    >>> path = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
-    >>> path.theta[-1].round(9)
+    >>> AdaptiveDampedNewton().minimize(Rosenbrock(), [-1.2, 1.0], steps=30).theta[-1].round(9)
     array([1., 1.])
     """
 
@@ -103,9 +100,11 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 ratio, new = -1.0, point
             else:
                 predicted = -float(gradient @ p) - 0.5 * float(p @ matrix @ p)
-                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
-                    return self._last(f, point, p / scales, used)
                 new = f.at(point.theta + p / scales)
+                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
+                    if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
+                        return new, {"damping": used}
+                    break
                 ratio = (point.value - new.value) / predicted if new.finite else -1.0
             damping, growth = adapted(damping, growth, ratio)
             if ratio > 0:
@@ -115,11 +114,3 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 break
         self.stopped = why_no_step(f, point)
         return point, {"damping": used}
-
-    def _last(self, f: Evaluated, point: Point, p: Array, damping: float) -> tuple[Point, Row]:
-        """Handle a step whose effect is below the rounding error of f: accept it if the gradient shrinks, otherwise stop."""
-        new = f.at(point.theta + p)
-        if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
-            return new, {"damping": damping}
-        self.stopped = why_no_step(f, point)
-        return point, {"damping": damping}

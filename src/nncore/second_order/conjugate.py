@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from nncore._utils.fields import Choice
@@ -12,22 +14,11 @@ from nncore.second_order.objective import Array, Evaluated, Point
 __all__ = ["NonlinearCG"]
 
 
-def fletcher_reeves(g: Array, before: Array, d: Array) -> float:
-    """β = gᵀg / g₋ᵀg₋."""
-    return float(g @ g) / float(before @ before)
-
-
-def polak_ribiere(g: Array, before: Array, d: Array) -> float:
-    """β = max(gᵀ(g − g₋) / g₋ᵀg₋, 0)."""
-    return max(float(g @ (g - before)) / float(before @ before), 0.0)
-
-
-def hestenes_stiefel(g: Array, before: Array, d: Array) -> float:
-    """β = gᵀ(g − g₋) / dᵀ(g − g₋)."""
-    return float(g @ (g - before)) / float(d @ (g - before))
-
-
-BETAS = {"fletcher_reeves": fletcher_reeves, "polak_ribiere": polak_ribiere, "hestenes_stiefel": hestenes_stiefel}
+BETAS: dict[str, Callable[[Array, Array, Array], float]] = {  # of the gradient, the one before it, and the direction
+    "fletcher_reeves": lambda g, before, d: (g @ g) / (before @ before),
+    "polak_ribiere": lambda g, before, d: max((g @ (g - before)) / (before @ before), 0.0),
+    "hestenes_stiefel": lambda g, before, d: (g @ (g - before)) / (d @ (g - before)),
+}
 
 
 class NonlinearCG(FullBatchOptimizer):
@@ -55,9 +46,7 @@ class NonlinearCG(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import NonlinearCG
-    >>> f = Rosenbrock()
-    >>> NonlinearCG().minimize(f, f.start, steps=50).theta[-1].round(6)
+    >>> NonlinearCG().minimize(Rosenbrock(), [-1.2, 1.0], steps=50).theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -90,6 +79,6 @@ class NonlinearCG(FullBatchOptimizer):
         new, step = found
         self.numbers["previous_value"] = point.value
         with np.errstate(all="ignore"):
-            beta = BETAS[self.beta](new.gradient, g, d)
+            beta = float(BETAS[self.beta](new.gradient, g, d))
         d[...] = -new.gradient + beta * d if np.isfinite(beta) else -new.gradient
         return new, {"step_size": step, "beta": beta}

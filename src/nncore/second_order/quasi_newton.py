@@ -42,10 +42,13 @@ class _QuasiNewton(FullBatchOptimizer):
             self.numbers["pairs"] = 0.0
             p = -point.gradient
         fresh = self.numbers["pairs"] == 0
-        found = strong_wolfe(f, point, p, c2=0.9, previous=_for_length_one(point) if fresh else _for_step_one(point, p))
+        # the previous values from which SciPy guesses a step of length about 1 along -g, and t = 1
+        for_length_one = point.value + float(np.linalg.norm(point.gradient)) / 2
+        for_step_one = point.value - float(p @ point.gradient)
+        found = strong_wolfe(f, point, p, c2=0.9, previous=for_length_one if fresh else for_step_one)
         if found is None and not fresh:
             self.numbers["pairs"] = 0.0
-            found = strong_wolfe(f, point, -point.gradient, c2=0.9, previous=_for_length_one(point))
+            found = strong_wolfe(f, point, -point.gradient, c2=0.9, previous=for_length_one)
         if found is None:
             self.stopped = why_no_step(f, point)
             return point, {}
@@ -56,16 +59,6 @@ class _QuasiNewton(FullBatchOptimizer):
             self.learn(s, y)
             self.numbers["pairs"] += 1
         return new, {"step_size": step}
-
-
-def _for_length_one(point: Point) -> float:
-    """The previous value from which SciPy guesses a first step of length about 1 along −g."""
-    return point.value + float(np.linalg.norm(point.gradient)) / 2
-
-
-def _for_step_one(point: Point, p: Array) -> float:
-    """The previous value from which SciPy guesses the step t = 1, right for a quasi-Newton direction."""
-    return point.value - float(p @ point.gradient)
 
 
 class BFGS(_QuasiNewton):
@@ -87,9 +80,7 @@ class BFGS(_QuasiNewton):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import BFGS
-    >>> f = Rosenbrock()
-    >>> BFGS().minimize(f, f.start, steps=50).theta[-1].round(6)
+    >>> BFGS().minimize(Rosenbrock(), [-1.2, 1.0], steps=50).theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -133,9 +124,7 @@ class LBFGS(_QuasiNewton):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import LBFGS
-    >>> f = Rosenbrock()
-    >>> LBFGS().minimize(f, f.start, steps=50).theta[-1].round(6)
+    >>> LBFGS().minimize(Rosenbrock(), [-1.2, 1.0], steps=50).theta[-1].round(6)
     array([1., 1.])
     """
 

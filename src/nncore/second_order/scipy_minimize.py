@@ -50,10 +50,7 @@ class ScipyMinimize(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import ScipyMinimize
-    >>> f = Rosenbrock()
-    >>> path = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
-    >>> path.theta[-1].round(6)
+    >>> ScipyMinimize("trust-exact", gtol=1e-9).minimize(Rosenbrock(), [-1.2, 1.0], steps=40).theta[-1].round(6)
     array([1., 1.])
     """
 

@@ -45,9 +45,7 @@ class TruncatedNewton(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import TruncatedNewton
-    >>> f = Rosenbrock()
-    >>> TruncatedNewton().minimize(f, f.start, steps=40).theta[-1].round(6)
+    >>> TruncatedNewton().minimize(Rosenbrock(), [-1.2, 1.0], steps=40).theta[-1].round(6)
     array([1., 1.])
     """
 

@@ -167,8 +167,7 @@ def _load(tape: TangentTape) -> tuple[Op, list[Stage]]:
 
 def _add(tape: TangentTape) -> Op:
     """Op for P[step] += product."""
-    p = tape.product_vector
-    return Op("tiles", "add_product", (None, p), **_stretches(p.size))
+    return Op("tiles", "add_product", (None, tape.product_vector), **_stretches(tape.product_vector.size))
 
 
 def _redirected(ops: Iterable[Op], tape: TangentTape, model: Network) -> list[Op]:

@@ -95,9 +95,7 @@ class _Curvature(_Operator):
         key = ("curvature", self._gauss_newton, self._capacity, loss.key(), targets.kind, weighted)
 
         def compile() -> CurvatureProgram:
-            return CurvatureProgram(
-                model, self._capacity, loss, targets, weighted=weighted, gauss_newton=self._gauss_newton
-            )  # fmt: skip
+            return CurvatureProgram(model, self._capacity, loss, targets, weighted=weighted, gauss_newton=self._gauss_newton)
 
         self._program: CurvatureProgram = model._cached(key, compile)
         LinearOperator.__init__(self, model.dtype, (model.parameters.size,) * 2)
@@ -176,7 +174,6 @@ class HessianOperator(_Curvature):
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import HessianOperator
     >>> model = nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64")
     >>> X, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2)
     >>> H = HessianOperator(model, X, y, "squared_error")  # linear model: XᵀX / 2, with a column of ones for the bias
@@ -205,7 +202,6 @@ class GaussNewtonOperator(_Curvature):
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import GaussNewtonOperator
     >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2, dtype="float64")
     >>> X, y = np.eye(2), np.array([5.0, -5.0])
     >>> G, J = GaussNewtonOperator(model, X, y, "squared_error").matrix(), model.jacobian(X)
@@ -236,7 +232,6 @@ class JacobianOperator(_Operator):
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import JacobianOperator
     >>> model = nn.Sequential([nn.Dense(1)], input_shape=2)
     >>> J = JacobianOperator(model, np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> J.matrix()

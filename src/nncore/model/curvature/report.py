@@ -159,7 +159,8 @@ def curvature(
 
     Up to ``exact_up_to`` parameters the matrix is formed and all its eigenvalues are computed. For more parameters, Lanczos'
     method finds the k smallest and k largest eigenvalues, and random probes estimate trace and spectral density: about
-    ``probes · steps`` products, each about as expensive as a gradient.
+    ``probes · steps`` products, each about as expensive as a gradient. Sources: Lanczos (1950); Hutchinson (1990); for the
+    density Ghorbani, Krishnan, Xiao (2019); for sharpness Keskar et al. (2017).
 
     Parameters
     ----------
@@ -184,16 +185,10 @@ def curvature(
     Curvature
         Prints as a table; ``plot()`` draws the spectrum.
 
-    Notes
-    -----
-    Sources: Lanczos (1950); Hutchinson (1990); for the density Ghorbani, Krishnan, Xiao (2019); for sharpness Keskar et
-    al. (2017).
-
     Examples
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import curvature
     >>> model = nn.Sequential([nn.Dense(1, bias=False)], input_shape=2, dtype="float64", seed=0)
     >>> report = curvature(model, np.diag([1.0, 3.0]), np.zeros(2), "squared_error")  # H = diag(1, 9) / 2
     >>> report.largest, report.condition_number, report.trace
