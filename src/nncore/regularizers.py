@@ -85,12 +85,7 @@ class L2(Regularizer):
     """½ λ ‖W‖², gradient λ W: what PyTorch's ``weight_decay`` adds to the gradient. Keras's ``L2(λ)`` is λ ‖W‖², twice this.
 
     With `SGD` it is weight decay, w ← (1 − ηλ)w − ηg. With an optimizer that divides gradients it is not, because the step
-    divides λw as well: for uniform decay use `AdamW`.
-
-    Parameters
-    ----------
-    strength : float
-        λ ≥ 0.
+    divides λw as well: for uniform decay use `AdamW`. λ ≥ 0 is ``strength``.
 
     Examples
     --------
@@ -110,12 +105,8 @@ class L2(Regularizer):
 class L1(Regularizer):
     """λ Σ|w|, gradient λ sign(w), 0 at 0.
 
-    Weights oscillate around 0 by up to a step length instead of reaching it; `ProximalL1` makes them exactly 0.
-
-    Parameters
-    ----------
-    strength : float
-        λ ≥ 0.
+    Weights oscillate around 0 by up to a step length instead of reaching it; `ProximalL1` makes them exactly 0. λ ≥ 0 is
+    ``strength``.
     """
 
     l1: Number = Number(0, argument="strength")
@@ -129,13 +120,9 @@ class ProximalL1(Regularizer):
 
     w ← sign(w) max(|w| − ηλ, 0)
 
-    with η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays 0 until its gradient exceeds λ in
-    absolute value. The penalty is reported like `L1`'s, but it is not part of the gradient: clipping does not affect it.
-
-    Parameters
-    ----------
-    strength : float
-        λ ≥ 0.
+    with λ ≥ 0 the ``strength`` and η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays 0 until its
+    gradient exceeds λ in absolute value. The penalty is reported like `L1`'s, but it is not part of the gradient: clipping does
+    not affect it.
 
     Notes
     -----
@@ -167,13 +154,7 @@ class ProximalL1(Regularizer):
 
 
 class ElasticNet(Regularizer):
-    """l1 Σ|w| + ½ l2 ‖W‖².
-
-    Parameters
-    ----------
-    l1, l2 : float
-        Both ≥ 0.
-    """
+    """l1 Σ|w| + ½ l2 ‖W‖², with l1 ≥ 0 and l2 ≥ 0."""
 
     l1: Number = Number(0)
     l2: Number = Number(0)

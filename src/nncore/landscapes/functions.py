@@ -305,7 +305,7 @@ class Himmelblau(Landscape):
 
 
 class Quadratic(Landscape):
-    """A quadratic with chosen eigenvalues: f(x) = ½ xᵀA x,  A = Q diag(λ) Qᵀ. Minimum 0 at the origin.
+    """A quadratic with chosen eigenvalues: f(x) = ½ xᵀA x,  A = Q diag(λ) Qᵀ (``matrix``). Minimum 0 at the origin.
 
     Give the eigenvalues, or the condition number κ for the pair (1, κ). Every smooth function looks so near a minimum
     (Nocedal & Wright 2006, chapter 3).
@@ -320,11 +320,6 @@ class Quadratic(Landscape):
     condition : κ >= 1, default 20
     rotation : angle in radians (two variables), or the orthogonal matrix Q (n, n)
         Default 0 with eigenvalues, otherwise 0.5.
-
-    Attributes
-    ----------
-    matrix : ndarray (n, n)
-        A.
 
     Examples
     --------

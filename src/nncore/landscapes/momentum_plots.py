@@ -38,10 +38,6 @@ def plot_regimes(path: SavePath = None) -> Figure:
     ----------
     path : path-like, optional
         Save the figure there; the suffix determines the format.
-
-    Examples
-    --------
-    >>> figure = plot_regimes("regimes.png")     # doctest: +SKIP
     """
     figure = new_figure("plot_regimes", (11.5, 6.0), path)
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[1.75, 1]))

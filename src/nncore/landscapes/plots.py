@@ -55,6 +55,7 @@ def plot_trajectories(
     >>> f = Beale()
     >>> paths = {"SGD": nn.SGD(lr=0.01).minimize(f, f.start, 100), "Adam": nn.Adam(lr=0.1).minimize(f, f.start, 100)}
     >>> figure = plot_trajectories(f, paths, "beale.png")     # doctest: +SKIP
+    >>> animation = animate(f, paths, "beale.gif")     # doctest: +SKIP
     """
     trajectories = _trajectories(f, paths)
     figure, ax = one_axes("plot_trajectories", path, ax, (8.4, 5.4))
@@ -90,10 +91,6 @@ def plot_losses(
     path, ax, title : as in `plot_trajectories`
     lowest : float or None, default 0
         The value at the minimum, which is subtracted.
-
-    Examples
-    --------
-    >>> figure = plot_losses({"halved": 0.5 ** np.arange(10)}, "losses.png")     # doctest: +SKIP
     """
     losses = {name: np.asarray(getattr(p, "loss", p), np.float64) for name, p in paths.items()}
     if not losses or any(loss.ndim != 1 for loss in losses.values()):
@@ -115,6 +112,8 @@ def animate(
 ) -> FuncAnimation:  # fmt: skip
     """An animation of the trajectories, all of them at the same step.
 
+    Keep it while it plays. In a notebook: ``IPython.display.HTML(animation.to_jshtml())``.
+
     Parameters
     ----------
     f, paths, title, bounds : as in `plot_trajectories`
@@ -124,19 +123,6 @@ def animate(
         Number of frames, evenly spaced over the steps.
     fps : int, default 15
         Frames per second.
-
-    Returns
-    -------
-    matplotlib.animation.FuncAnimation
-        Keep it while it plays. In a notebook: ``IPython.display.HTML(animation.to_jshtml())``.
-
-    Examples
-    --------
-    >>> import nncore as nn
-    >>> from nncore.landscapes import Saddle
-    >>> f = Saddle()
-    >>> paths = {"Momentum": nn.Momentum(lr=0.01).minimize(f, f.start, 60)}
-    >>> animation = animate(f, paths, "saddle.gif")     # doctest: +SKIP
     """
     suffix = "" if path is None else os.path.splitext(os.fspath(path))[1].lower()
     if path is not None and suffix not in (".gif", ".html"):

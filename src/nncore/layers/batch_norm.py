@@ -38,7 +38,8 @@ class BatchNorm(Layer):
 
     Statistics are accumulated in double precision from differences to a number of the batch, so that a mean of 10⁶ standard
     deviations costs no digits. A `ReLU` that follows directly is computed in the same pass over memory; ``model.activations``
-    shows both outputs nevertheless.
+    shows both outputs nevertheless. ``trainer.update_batch_statistics(X)`` replaces the running averages by the exact means
+    over X, ``model.fold_batch_norm()`` merges the layer into the `Dense` before it. Source: Ioffe, Szegedy (2015).
 
     Parameters
     ----------
@@ -69,11 +70,6 @@ class BatchNorm(Layer):
     ValueError
         For an input that is not (channels,) or (channels, length), units that are not channels, constants out of range; in
         training for a batch of one row, whose variance would be 0.
-
-    Notes
-    -----
-    Source: Ioffe, Szegedy (2015). ``trainer.update_batch_statistics(X)`` replaces the running averages by the exact means over
-    X, ``model.fold_batch_norm()`` merges the layer into the `Dense` before it.
 
     Examples
     --------

@@ -43,8 +43,7 @@ class Noise(Layer):
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record the noise."""
         tape.flops_per_row += RANDOM_FLOPS * x.width
-        sizes, constants = (x.width, *tape.stream()), self.constants
-        return self.emit_pair(tape, x, self.kernel, sizes, constants)
+        return self.emit_pair(tape, x, self.kernel, (x.width, *tape.stream()), self.constants)
 
     def emit_pair(self, tape: Tape, x: Signal, kernel: str, sizes: tuple[int, ...], constants: tuple[float, ...]) -> Signal:
         """Record a forward op y of x, and a backward op if there is anything to compute."""

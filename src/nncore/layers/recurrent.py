@@ -187,12 +187,8 @@ class SimpleRNN(Recurrent):
         ∂l/∂h_t = (the output's part) + Uᵀ δ_{t+1},   δ_t = ∂l/∂h_t ⊙ (1 − h_t²),
         ∂l/∂W = Σ δ_t x_tᵀ,   ∂l/∂U = Σ δ_t h_{t−1}ᵀ,   ∂l/∂b = Σ δ_t,   ∂l/∂x_t = Wᵀ δ_t,
 
-    the sums over all examples and steps. PyTorch's ``RNN`` has two biases, whose sum is b; Keras's ``SimpleRNN`` has one.
-
-    Parameters
-    ----------
-    units, return_sequences, zoneout, weight_init, recurrent_init, bias_init, name
-        See `Recurrent`.
+    the sums over all examples and steps. PyTorch's ``RNN`` has two biases, whose sum is b; Keras's ``SimpleRNN`` has one. The
+    arguments are those of `Recurrent`.
 
     Attributes
     ----------
@@ -247,10 +243,7 @@ class GRU(Recurrent):
         ∂l/∂h_{t−1} = (the output's part) + z ⊙ ∂l/∂h_t + Uᵀ (δr, δz, δn ⊙ r),
         ∂l/∂W = Σ (δr, δz, δn) x_tᵀ,   ∂l/∂U = Σ (δr, δz, δn ⊙ r) h_{t−1}ᵀ,   ∂l/∂b, ∂l/∂c = the same sums without x, h.
 
-    Parameters
-    ----------
-    units, return_sequences, zoneout, weight_init, recurrent_init, bias_init, name
-        See `Recurrent`. The columns of the stacked U are orthogonal, as in Keras.
+    The arguments are those of `Recurrent`. The columns of the stacked U are orthogonal, as in Keras.
 
     Attributes
     ----------

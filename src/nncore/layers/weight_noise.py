@@ -91,7 +91,6 @@ class DropConnect(NoisyDense):
     -----
     One draw per step, not one per example as in the paper: all rows of a batch see the same W̃, so that the product stays one
     matrix product. Biases are never dropped (the paper drops them too).
-
     Source: Wan, Zeiler, Zhang, LeCun, Fergus: Regularization of neural networks using DropConnect (2013).
 
     Examples
@@ -143,7 +142,6 @@ class Shakeout(NoisyDense):
     -----
     The paper draws one r for each unit h_j and example; here it is one for each weight and step (see `DropConnect`), with the
     same mean and variance of each z.
-
     Source: Kang, Li, Tao: Shakeout: a new approach to regularized deep neural network training (AAAI 2016; TPAMI 2018).
 
     Examples
@@ -210,7 +208,6 @@ class MultiplicativeWhiteout(_Whiteout):
     -----
     One draw per step, see `DropConnect`. The gradient is that of the noisy loss for fixed ε, through the standard deviation;
     its mean is the gradient of the mean noisy loss. For 0 < γ < 2 it grows without bound as w → 0; clip it if training jumps.
-
     Source: Li, Liu: Whiteout: Gaussian adaptive noise regularization in deep neural networks (2016).
 
     Examples
@@ -233,16 +230,8 @@ class AdditiveWhiteout(_Whiteout):
 
         ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W.
 
-    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, independent of h.
-
-    Parameters
-    ----------
-    units, sigma, gamma, lam, **dense
-        See `MultiplicativeWhiteout`.
-
-    Notes
-    -----
-    As for `MultiplicativeWhiteout`. Source: Li, Liu (2016).
+    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, independent of h. Source: Li, Liu (2016).
+    The arguments are those of `MultiplicativeWhiteout`, and its notes on the gradient hold here too.
     """
 
     kernel = "whiteout_additive"
@@ -266,18 +255,15 @@ class GaussianWeightNoise(NoisyDense):
     """Dense layer with noise on its weights: z = h W̃ᵀ + b, w̃ = w + σ ε, ε ~ N(0, 1) for each weight in each step.
 
     ∂l/∂W = δᵀ h, ∂l/∂h = δ W̃. E z = h Wᵀ + b, which is what inference computes; Var z = σ² ‖h‖². (It is multiplicative whiteout
-    with γ = 2.) It favors flat minima, where small changes of the weights change little.
+    with γ = 2.) It favors flat minima, where small changes of the weights change little. One draw per step, see `DropConnect`.
+    Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from synaptic weight noise during training
+    (1994); Graves: Practical variational inference for neural networks (2011).
 
     Parameters
     ----------
     units, **dense : as for `Dense`
     stddev : float
         σ, at least 0.
-
-    Notes
-    -----
-    One draw per step, see `DropConnect`. Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from
-    synaptic weight noise during training (1994); Graves: Practical variational inference for neural networks (2011).
     """
 
     kernel, options, strengths = "whiteout_multiplicative", ("stddev",), ("stddev",)

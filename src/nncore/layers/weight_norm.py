@@ -37,7 +37,8 @@ class WeightNorm(Layer):
 
         ∂l/∂g = ∂l/∂w · v / ‖v‖,   ∂l/∂v = g/‖v‖ (∂l/∂w − (∂l/∂g) v / ‖v‖),
 
-    so that the gradient is orthogonal to v, and steps only lengthen v and thereby turn it more slowly.
+    so that the gradient is orthogonal to v, and steps only lengthen v and thereby turn it more slowly. Source: Salimans, Kingma
+    (2016), whose data-dependent initialization is ``initialize_from_data``.
 
     Parameters
     ----------
@@ -56,10 +57,6 @@ class WeightNorm(Layer):
     ValueError
         In any pass, if a v is 0 and so has no direction, as with ``weight_init="zeros"``. Such a model can be made, to assign
         its v.
-
-    Notes
-    -----
-    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialization.
 
     Examples
     --------

@@ -195,20 +195,14 @@ class Sequential(Network):
     def fold_batch_norm(self, X: Any = None) -> tuple[Sequential, float]:
         """Merge each `BatchNorm` into the `Dense` layer before it, with its running averages as constants.
 
-        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): the same function at inference, with fewer layers.
+        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): the same function at inference, with fewer layers. Returns
+        the new model, and the largest absolute difference between outputs of the two.
 
         Parameters
         ----------
         X : array_like, optional
             Inputs for comparing the outputs; by default 256 rows of standard normal numbers, which replace the scaled inputs if
             there is an ``input_scaler``.
-
-        Returns
-        -------
-        model : Sequential
-            A new model without the normalizations.
-        difference : float
-            The largest absolute difference between outputs of the two models.
 
         Raises
         ------

@@ -43,17 +43,13 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
 
     ρ is the ratio of the actual decrease of f to the decrease predicted by the quadratic model. θ ← θ + p if ρ > 0; then
     α ← α max(⅓, 1 − (2ρ − 1)³), ν ← 2. If f did not fall, or H + αI is not positive definite: α ← αν, ν ← 2ν,
-    and try again. State: α and ν (initially 2).
+    and try again. State: α and ν (initially 2). The rule is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, has the
+    method with fixed α, which is `DampedNewton`. PyTorch and Keras have neither.
 
     Parameters
     ----------
     damping : the initial α > 0 as a fraction of the largest diagonal element of H, default 1e-3.
     tol : the gradient norm at which the iteration stops, default 1e-10.
-
-    Notes
-    -----
-    The rule that adapts α is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, describes the method with fixed α,
-    which is `DampedNewton`. PyTorch and Keras have neither.
 
     Examples
     --------

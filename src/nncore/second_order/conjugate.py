@@ -32,16 +32,12 @@ class NonlinearCG(FullBatchOptimizer):
 
     State: d and the previous value, from which t is guessed; t satisfies the strong Wolfe conditions (c₂ = 0.1). If d
     is not a descent direction, it is reset to −g. On a quadratic with exact t these are the conjugate gradients of
-    Hestenes & Stiefel (1952): n steps.
+    Hestenes & Stiefel (1952): n steps. SciPy's ``minimize(method="CG")`` is PR+ too; PyTorch and Keras have none.
 
     Parameters
     ----------
     beta : "polak_ribiere" (default), "fletcher_reeves" or "hestenes_stiefel".
     tol : the gradient norm at which the iteration stops, default 1e-10.
-
-    Notes
-    -----
-    SciPy's ``minimize(method="CG")`` is PR+ too. PyTorch and Keras have none.
 
     Examples
     --------

@@ -68,14 +68,11 @@ class BFGS(_QuasiNewton):
 
     State: B (n, n), the estimate of H⁻¹: initially I, and (sᵀy / yᵀy) I before the first update. t satisfies the strong
     Wolfe conditions (c₂ = 0.9), so that sᵀy > 0 and B stays positive definite. Memory and time per step: n².
+    SciPy's ``minimize(method="BFGS")`` omits the initial scaling. Keras and PyTorch have no BFGS.
 
     Parameters
     ----------
     tol : the gradient norm at which the iteration stops, default 1e-10.
-
-    Notes
-    -----
-    SciPy's ``minimize(method="BFGS")`` omits the initial scaling. Keras and PyTorch have no BFGS.
 
     Examples
     --------
@@ -110,16 +107,13 @@ class LBFGS(_QuasiNewton):
     - q ← (sᵀy / yᵀy) q; from the oldest to the newest: q ← q + (a − r yᵀq) s;  p = −q
 
     State: the pairs, (memory, n) each, newest last. Memory and time per step: 2 · memory · n. θ ← θ + tp, where t satisfies
-    the strong Wolfe conditions (c₂ = 0.9).
+    the strong Wolfe conditions (c₂ = 0.9). PyTorch's ``LBFGS`` takes up to 20 iterations per step, and t = 1 unless a line
+    search is requested. Keras has none.
 
     Parameters
     ----------
     memory : number of pairs, default 10 (as in SciPy; PyTorch's ``history_size`` is 100).
     tol : the gradient norm at which the iteration stops, default 1e-10.
-
-    Notes
-    -----
-    PyTorch's ``LBFGS`` takes up to 20 iterations per step, and t = 1 unless a line search is requested. Keras has none.
 
     Examples
     --------

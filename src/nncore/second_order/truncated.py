@@ -29,7 +29,8 @@ class TruncatedNewton(FullBatchOptimizer):
 
     With ρ = (f(θ) − f(θ + p)) / −m(p): Δ ← ¼‖p‖ if ρ < ¼, Δ ← min(2Δ, largest) if ρ > ¾ and ‖p‖ = Δ. θ ← θ + p if ρ > 0;
     otherwise the step is tried again with the smaller Δ. State: Δ. No matrix is formed: the memory is a few vectors of n
-    numbers for n parameters.
+    numbers for n parameters. SciPy's ``minimize(method="trust-ncg")`` is the same algorithm, "Newton-CG" the one with a line
+    search.
 
     Parameters
     ----------
@@ -37,10 +38,6 @@ class TruncatedNewton(FullBatchOptimizer):
     max_radius : the largest Δ, default 1000.
     max_cg : maximum number of products per iteration; default None means n.
     tol : the gradient norm at which the iteration stops, default 1e-10.
-
-    Notes
-    -----
-    SciPy's ``minimize(method="trust-ncg")`` is the same algorithm, "Newton-CG" the one with a line search.
 
     Examples
     --------

@@ -193,10 +193,7 @@ class GaussNewtonOperator(_Curvature):
 
     G is positive semidefinite where the loss is convex in the outputs y, as all of nncore's are, and equal to H where y is
     linear in θ. For ``squared_error`` it is JᵀJ / rows, for ``softmax_cross_entropy`` the Fisher information of the labels.
-
-    Parameters
-    ----------
-    model, X, y, loss, regularizer, sample_weight : as for `HessianOperator`
+    Arguments, attributes and errors are those of `HessianOperator`.
 
     Examples
     --------
@@ -215,18 +212,13 @@ class GaussNewtonOperator(_Curvature):
 class JacobianOperator(_Operator):
     """J = ∂y/∂θ for the outputs of all rows of X, in training mode: row r · outputs + j belongs to output j of row r.
 
-    J v is a forward pass through the network, Jᵀ u a backward pass.
+    J v is a forward pass through the network, Jᵀ u a backward pass. The shape is (rows · outputs, n), the dtype the model's.
 
     Parameters
     ----------
     model : nncore.Sequential
         The operator follows its parameters, as `HessianOperator` does.
     X : array_like, ``(rows, *input_shape)``
-
-    Attributes
-    ----------
-    shape : (rows · outputs, n)
-    dtype : that of the model
 
     Examples
     --------

@@ -155,7 +155,7 @@ def curvature(
     gauss_newton: bool = False, k: int = 3, exact_up_to: int = 500, probes: int = 10, steps: int = 60, radius: float = 0.05,
     tol: float = 1e-4, seed: int = 0,
 ) -> Curvature:  # fmt: skip
-    """Analyze the curvature of the mean loss at the model's parameters.
+    """Analyze the curvature of the mean loss at the model's parameters: prints as a table, and ``plot()`` draws the spectrum.
 
     Up to ``exact_up_to`` parameters the matrix is formed and all its eigenvalues are computed. For more parameters, Lanczos'
     method finds the k smallest and k largest eigenvalues, and random probes estimate trace and spectral density: about
@@ -179,11 +179,6 @@ def curvature(
         Tolerance of the extreme eigenvalues, relative to the width of the spectrum.
     seed : int
         Seed of the probes.
-
-    Returns
-    -------
-    Curvature
-        Prints as a table; ``plot()`` draws the spectrum.
 
     Examples
     --------
