@@ -105,8 +105,8 @@ class L2(Regularizer):
 class L1(Regularizer):
     """λ Σ|w|, gradient λ sign(w), 0 at 0.
 
-    Weights oscillate around 0 by up to a step length instead of reaching it; `ProximalL1` makes them exactly 0. λ ≥ 0 is
-    ``strength``.
+    Weights oscillate around 0 by up to a step length instead of reaching it; `ProximalL1` makes them exactly 0.
+    λ ≥ 0 is ``strength``.
     """
 
     l1: Number = Number(0, argument="strength")

@@ -16,7 +16,7 @@ Int64 = NDArray[np.int64]
 
 
 def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
-    """1797 handwritten digits of 8 × 8 pixels, and which ones they are: (1797,).
+    """1797 handwritten digits of 8 × 8 pixels, and which ones they are: y (1797,), 0–9.
 
     From scikit-learn, which must be installed: the test part of UCI's "Optical recognition of handwritten digits".
 

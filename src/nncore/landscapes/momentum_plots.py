@@ -96,7 +96,7 @@ def _run(ax: Axes, title: str, eta_lambda: float, mu: float) -> None:
 def plot_rates(path: SavePath = None) -> Figure:
     """Best rate against condition number, with momentum and without: the formulas of `optimal` and measured runs.
 
-    A ``path`` is as in `plot_regimes`.
+    The ``path`` is as in `plot_regimes`.
     """
     figure = new_figure("plot_rates", (6.4, 4.4), path)
     ax = figure.add_subplot()

@@ -109,8 +109,7 @@ class WeightNorm(Layer):
         """Set g and b so that over the rows of X each output has mean 0 and variance 1: g ← g/σ, b ← (b − μ)/σ.
 
         μ and σ are mean and standard deviation of the layer's outputs when the model computes X. Of several such layers take
-        the first one first. A layer without bias only gets its g. For a layer in no model, and for an output that does not vary
-        over X, it raises ValueError.
+        the first one first. A layer without bias only gets its g. ValueError if it is in no model or an output is constant.
 
         Examples
         --------

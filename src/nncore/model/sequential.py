@@ -79,7 +79,7 @@ class Sequential(Network):
         ----------
         X, y, loss : as for ``loss_and_gradient``
         v : array_like, (n,) or (k, n)
-            A vector, or several vectors as rows, as which the products are returned; n = ``parameters.size``.
+            A vector, or several vectors as rows; the result has the same shape. n = ``parameters.size``.
         regularizer : Regularizer, optional
 
         Examples

@@ -29,8 +29,7 @@ class TruncatedNewton(FullBatchOptimizer):
 
     With ρ = (f(θ) − f(θ + p)) / −m(p): Δ ← ¼‖p‖ if ρ < ¼, Δ ← min(2Δ, largest) if ρ > ¾ and ‖p‖ = Δ. θ ← θ + p if ρ > 0;
     otherwise the step is tried again with the smaller Δ. State: Δ. No matrix is formed: the memory is a few vectors of n
-    numbers for n parameters. SciPy's ``minimize(method="trust-ncg")`` is the same algorithm, "Newton-CG" the one with a line
-    search.
+    numbers for n parameters. SciPy's ``minimize(method="trust-ncg")`` is the same algorithm; its "Newton-CG" searches a line.
 
     Parameters
     ----------

@@ -155,12 +155,13 @@ def curvature(
     gauss_newton: bool = False, k: int = 3, exact_up_to: int = 500, probes: int = 10, steps: int = 60, radius: float = 0.05,
     tol: float = 1e-4, seed: int = 0,
 ) -> Curvature:  # fmt: skip
-    """Analyze the curvature of the mean loss at the model's parameters: prints as a table, and ``plot()`` draws the spectrum.
+    """Analyze the curvature of the mean loss at the model's parameters.
 
     Up to ``exact_up_to`` parameters the matrix is formed and all its eigenvalues are computed. For more parameters, Lanczos'
     method finds the k smallest and k largest eigenvalues, and random probes estimate trace and spectral density: about
-    ``probes · steps`` products, each about as expensive as a gradient. Sources: Lanczos (1950); Hutchinson (1990); for the
-    density Ghorbani, Krishnan, Xiao (2019); for sharpness Keskar et al. (2017).
+    ``probes · steps`` products, each about as expensive as a gradient. The result prints as a table; its ``plot()`` draws the
+    spectrum. Sources: Lanczos (1950); Hutchinson (1990); for the density Ghorbani, Krishnan, Xiao (2019); for sharpness Keskar
+    et al. (2017).
 
     Parameters
     ----------
