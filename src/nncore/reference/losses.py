@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
+from ._common import Array
 from .activations import sigmoid_backward, sigmoid_forward, softmax_backward, softmax_forward
 
 __all__ = [
@@ -29,18 +30,19 @@ __all__ = [
     "softmax_cross_entropy_labels_tangent", "softmax_cross_entropy_tangent", "squared_error", "squared_error_tangent",
 ]  # fmt: skip
 
-Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 Double = NDArray[np.float64]
+Weight = Array | None
+Scale = float | None
 
 
-def _per_example(term: Array, dy: Array, weight: Array | None, scale: float | None) -> tuple[Double, Array]:
+def _per_example(term: Array, dy: Array, weight: Weight, scale: Scale) -> tuple[Double, Array]:
     """weight_i Σ_j term_ij, and dy weighted and scaled."""
     loss = _masked(term, weight).sum(axis=1, dtype=np.float64)
     return (loss if weight is None else loss * weight), _scaled(dy, weight, scale)
 
 
-def _scaled(dy: Array, weight: Array | None, scale: float | None) -> Array:
+def _scaled(dy: Array, weight: Weight, scale: Scale) -> Array:
     """scale · weight_i · dy_i."""
     dy = _masked(dy, weight)
     factor = np.full(len(dy), 1 / len(dy) if scale is None else scale)
@@ -49,12 +51,12 @@ def _scaled(dy: Array, weight: Array | None, scale: float | None) -> Array:
     return (dy * factor[:, None]).astype(dy.dtype)
 
 
-def _masked(values: Array, weight: Array | None) -> Array:
+def _masked(values: Array, weight: Weight) -> Array:
     """values, with rows of 0 where the weight is 0: 0 · ∞ would be NaN."""
     return values if weight is None else np.where(weight[:, None] == 0, 0, values)
 
 
-def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def squared_error(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = ½ Σ_j (y_j − d_j)²; ∂/∂y = y − d.
 
     Rumelhart, Hinton, Williams: Learning representations by back-propagating errors, 1986.
@@ -67,40 +69,36 @@ def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float 
     return _per_example(0.5 * r * r, r, weight, scale)
 
 
-def squared_error_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def squared_error_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """½ (y − d)²: ∂² = 1."""
     return _scaled(ty, weight, scale)
 
 
-def mean_squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def mean_squared_error(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n."""
     r = y - d
     n = y.shape[1]
     return _per_example(r * r / n, 2 * r / n, weight, scale)
 
 
-def mean_squared_error_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def mean_squared_error_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """(y − d)² / n: ∂² = 2 / n."""
     return _scaled(2 * ty / ty.shape[1], weight, scale)
 
 
-def mean_absolute_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def mean_absolute_error(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0."""
     r = y - d
     n = y.shape[1]
     return _per_example(np.abs(r) / n, np.sign(r) / n, weight, scale)
 
 
-def mean_absolute_error_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> Array:
+def mean_absolute_error_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """|y − d| / n: ∂² = 0 away from the kink."""
     return _scaled(0 * ty, weight, scale)
 
 
-def huber(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, delta: float = 1.0
-) -> tuple[Double, Array]:
+def huber(y: Array, d: Array, weight: Weight = None, scale: Scale = None, delta: float = 1.0) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (½ r_j² where |r_j| ≤ δ, else δ (|r_j| − ½ δ)), r = y − d; ∂/∂y = clip(r, −δ, δ) / n.
 
     Huber: Robust estimation of a location parameter, 1964; the mean over outputs is PyTorch's.
@@ -115,14 +113,12 @@ def huber(
     return _per_example(clipped * (r - 0.5 * clipped) / n, clipped / n, weight, scale)
 
 
-def huber_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, delta: float = 1.0
-) -> Array:
+def huber_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None, delta: float = 1.0) -> Array:
     """½ r² or δ (|r| − ½ δ), over n: ∂² = [|r| < δ] / n."""
     return _scaled(ty * (np.abs(y - d) < delta) / ty.shape[1], weight, scale)
 
 
-def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def hinge(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j max(0, 1 − d_j y_j), d = ±1; ∂/∂y = −d where d y < 1, else 0.
 
     >>> loss, dy = hinge(np.array([[0.5, 3.0]]), np.array([[-1.0, 1.0]]))
@@ -133,12 +129,12 @@ def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None =
     return _per_example(np.maximum(1 - margin, 0), np.where(margin < 1, -d, 0), weight, scale)
 
 
-def hinge_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def hinge_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """max(0, 1 − d y): ∂² = 0 away from the kink."""
     return _scaled(0 * ty, weight, scale)
 
 
-def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def binary_cross_entropy(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for y and d in [0, 1].
 
     If d = 0 (or 1), the term in y (or 1 − y) is 0 in the loss and in the gradient, for any y. The loss is infinite
@@ -153,9 +149,7 @@ def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale:
     return _per_example(-xlogy(d, y) - xlog1py(1 - d, -y), _ratio(1 - d, 1 - y) - _ratio(d, y), weight, scale)
 
 
-def binary_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> Array:
+def binary_cross_entropy_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """−d log y − (1 − d) log(1 − y): ∂² = d/y² + (1 − d)/(1 − y)².
 
     >>> binary_cross_entropy_tangent(np.array([[1.0, 2.0]]), np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])).tolist()
@@ -164,7 +158,7 @@ def binary_cross_entropy_tangent(
     return _scaled(ty * (_ratio(d, y * y) + _ratio(1 - d, (1 - y) * (1 - y))), weight, scale)
 
 
-def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def kl_divergence(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j d_j log d_j − Σ_j d_j log y_j; ∂/∂y = −d/y, for probabilities y and d.
 
     The rows of d should sum to one; those of y need not.
@@ -174,7 +168,7 @@ def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float 
     return _per_example(xlogy(d, d) - xlogy(d, y), -_ratio(d, y), weight, scale)
 
 
-def kl_divergence_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def kl_divergence_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """d log d − d log y: ∂² = d/y²."""
     return _scaled(ty * _ratio(d, y * y), weight, scale)
 
@@ -185,7 +179,7 @@ def _ratio(a: Array, b: Array) -> Array:
         return np.where(a == 0, 0 * a, a / b)
 
 
-def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def sigmoid_cross_entropy(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j (−d_j log s_j − (1 − d_j) log(1 − s_j)), s = sigmoid(y); ∂/∂y = s − d, for logits y.
 
     −d log s − (1 − d) log(1 − s) = log(1 + eʸ) − d y = max(y, 0) − d y + log(1 + e^-|y|).
@@ -198,14 +192,12 @@ def sigmoid_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
     return _per_example(term, sigmoid_forward(y) - d, weight, scale)
 
 
-def sigmoid_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> Array:
+def sigmoid_cross_entropy_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """log(1 + eʸ) − d y: ∂² = s (1 − s), s = sigmoid(y)."""
     return _scaled(sigmoid_backward(ty, y, sigmoid_forward(y)), weight, scale)
 
 
-def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def softmax_cross_entropy(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = −Σ_j d_j log p_j, p = softmax(y); ∂/∂y = p Σ_j d_j − d, for logits y.
 
     −log p_j = log Σ_k exp(y_k − m) − (y_j − m), m = max_k y_k. The gradient is also right where a row of d does not sum to one.
@@ -214,16 +206,12 @@ def softmax_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale
     return _per_example(-d * log_p, p * d.sum(axis=1, keepdims=True) - d, weight, scale)
 
 
-def softmax_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> Array:
+def softmax_cross_entropy_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """D log Σ eʸ − Σ d y, D = Σ d: ∂² ty = D p (ty − Σ p ty), p = softmax(y)."""
     return _scaled(d.sum(axis=1, keepdims=True) * softmax_backward(ty, y, softmax_forward(y)), weight, scale)
 
 
-def softmax_cross_entropy_labels(
-    y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
-) -> tuple[Double, Array]:
+def softmax_cross_entropy_labels(y: Array, labels: Labels, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y.
 
     Goodfellow, Bengio, Courville: Deep Learning, 2016, section 6.2.2.3.
@@ -239,7 +227,7 @@ def softmax_cross_entropy_labels(
 
 
 def softmax_cross_entropy_labels_tangent(
-    ty: Array, y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None
+    ty: Array, y: Array, labels: Labels, weight: Weight = None, scale: Scale = None
 ) -> Array:
     """As ``softmax_cross_entropy_tangent`` with D = 1: the second derivative does not depend on the label."""
     return _scaled(softmax_backward(ty, y, softmax_forward(y)), weight, scale)
