@@ -441,8 +441,8 @@ class Trainer(BaseTrainer):
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
         must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
         `ReduceLROnPlateau` for instance; they become the checkpoint's. To continue with others, assign them afterwards.
-        Callbacks of the next ``fit`` continue counting where those of the same class stopped. A callback may call ``restore`` during
-        ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
+        Callbacks of the next ``fit`` continue counting where those of the same class stopped. A callback may call
+        ``restore`` during ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
         Raises
         ------
