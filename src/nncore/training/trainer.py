@@ -371,7 +371,7 @@ class Trainer(BaseTrainer):
             theta[...], state[...] = kept
 
     def use_averages(self) -> None:
-        """Replace the parameters of the model by the averages of an optimizer such as `EMA`: training would continue from them."""
+        """Replace the parameters by the averages of an optimizer such as `EMA`: training would continue from them."""
         averages = getattr(self.optimizer, "averaged_parameters", None)
         if averages is None:
             raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
