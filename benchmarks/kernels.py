@@ -21,7 +21,7 @@ import numpy as np
 import nncore as nn
 from benchmarks import limits, machine, nets, table
 from benchmarks.timing import seconds_per_call
-from nncore import _kernels, reference
+from nncore import _kernels, layers, losses, reference
 from nncore.optimizers import OPTIMIZERS
 
 Array = Any
@@ -29,15 +29,8 @@ Array = Any
 SHAPES = ((64, 256), (1024, 1024))
 LOSS_SHAPES = ((64, 10), (1024, 1024))
 PARAMETERS = (100_000, 20_000_000)
-ACTIVATIONS = {
-    "sigmoid": (), "tanh": (), "relu": (), "softplus": (), "softmax": (), "identity": (), "leaky_relu": (0.01,),
-    "elu": (1.0,), "gelu": (), "gelu_tanh": (), "silu": (),
-}  # fmt: skip
-LOSSES = {
-    "squared_error": (), "mean_squared_error": (), "mean_absolute_error": (), "huber": (1.0,), "hinge": (),
-    "binary_cross_entropy": (), "kl_divergence": (), "sigmoid_cross_entropy": (), "softmax_cross_entropy": (),
-    "softmax_cross_entropy_labels": (),
-}  # fmt: skip
+ACTIVATIONS = {made.kernel: made.constants for made in [*(cls() for cls in layers.ACTIVATIONS.values()), nn.GELU("tanh")]}
+LOSSES = {made.name: made.constants for made in (cls() for cls in losses.LOSSES.values())} | {"softmax_cross_entropy_labels": ()}
 
 
 @dataclass
