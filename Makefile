@@ -25,7 +25,7 @@ lint: $(VENV)/installed-lint
 
 # Built into a folder of its own, beside the installed package.
 SERIAL := build/serial
-SERIAL_TESTS := boundary executor threads passing not_finite
+SERIAL_TESTS := boundary executor threads tile_local_gradients not_finite
 
 serial: $(VENV)/installed-sanitize  ## without OpenMP, compiler warnings as errors: build it, and run some of the kernel tests
 	NNCORE_OPENMP=0 NNCORE_STRICT=1 $(BIN)/python setup.py -q build --build-base $(SERIAL) --build-lib $(SERIAL)/lib --parallel 4

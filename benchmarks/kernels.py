@@ -21,7 +21,7 @@ import numpy as np
 import nncore as nn
 from benchmarks import limits, machine, nets, table
 from benchmarks.timing import seconds_per_call
-from nncore import _kernels, reference
+from nncore import _kernels, layers, losses, reference
 from nncore.optimizers import OPTIMIZERS
 
 Array = Any
@@ -29,20 +29,9 @@ Array = Any
 SHAPES = ((64, 256), (1024, 1024))
 LOSS_SHAPES = ((64, 10), (1024, 1024))
 PARAMETERS = (100_000, 20_000_000)
-
-
-def declared_like(example: str) -> dict[str, tuple[float, ...]]:
-    """The ops with the arrays of another, and the constants of each: the defaults of its twin."""
-    table, found = _kernels.op_table(), {}
-    for name in _kernels.op_names():
-        if table.declaration(name).arrays == table.declaration(example).arrays:
-            parameters = inspect.signature(getattr(reference, name)).parameters.values()
-            found[name] = tuple(p.default for p in parameters if isinstance(p.default, float))
-    return found
-
-
-ACTIVATIONS = {name.removesuffix("_forward"): constants for name, constants in declared_like("relu_forward").items()}
-LOSSES = declared_like("squared_error")
+ACTIVATIONS = {made.kernel: made.constants for made in [*(cls() for cls in layers.ACTIVATIONS.values()), nn.GELU("tanh")]}
+LOSSES = {made.name: made for made in (cls() for cls in losses.LOSSES.values())}
+LOSSES["softmax_cross_entropy_labels"] = losses.SoftmaxCrossEntropy()
 
 
 @dataclass
@@ -148,13 +137,14 @@ def _loss_data(name: str, rows: int, width: int, dtype: str) -> tuple[Array, Arr
 
 def loss_cases(dtype: str) -> Iterator[Case]:
     """Each loss with its gradient."""
-    for name, constants in LOSSES.items():
+    for name, made in LOSSES.items():
         for rows, width in LOSS_SHAPES:
             y, d = _loss_data(name, rows, width, dtype)
             loss, dy = np.empty(rows), np.empty_like(y)
-            run = program_seconds(name, (loss, dy, y, d, None), dtype, (width,), constants, rows=rows)
+            arrays = (loss, dy, y, d, None, *made.operands(width, dtype))
+            run = program_seconds(name, arrays, dtype, (width,), made.constants, rows=rows)
             function = getattr(reference, name)
-            twin = lambda f=function, y=y, d=d, c=constants: f(y, d, None, None, *c)  # noqa: E731
+            twin = lambda f=function, y=y, d=d, c=made.constants: f(y, d, None, None, *c)  # noqa: E731
             traffic = y.nbytes + d.nbytes + dy.nbytes + loss.nbytes
             yield Case(name, f"{rows} × {width}", run, twin, traffic=traffic)
 

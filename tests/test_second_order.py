@@ -301,6 +301,14 @@ def test_conjugate_directions(beta: str) -> None:
     assert restarts <= 2
 
 
+@pytest.mark.parametrize("beta", ["fletcher_reeves", "polak_ribiere", "hestenes_stiefel"])
+def test_conjugate_gradients_on_a_linear_function(beta: str) -> None:
+    """The gradient does not change, so the denominator of Hestenes and Stiefel is 0: the next direction is −g."""
+    walk = NonlinearCG(beta).minimize(lambda x: (x[0] + 2 * x[1], np.array([1.0, 2.0])), [0.0, 0.0], steps=3)
+    assert (np.diff(walk.loss) < 0).all()
+    assert np.allclose(walk.theta, np.outer(walk.loss / 5, [1, 2]), rtol=1e-12)
+
+
 def test_as_many_steps_as_eigenvalues() -> None:
     """On a quadratic with three different eigenvalues conjugate gradients need three exact steps, here a few more."""
     f = Quadratic([1.0] * 10 + [5.0] * 10 + [20.0] * 10)

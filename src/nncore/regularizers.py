@@ -13,15 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.fields import Fixed, Number, Value
 from nncore.layers.base import Layer, Parameter
 
 __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
-
-Array = NDArray[Any]
 
 
 class Layered(Protocol):
@@ -88,12 +86,7 @@ class L2(Regularizer):
     """½ λ ‖W‖², gradient λ W: what PyTorch's ``weight_decay`` adds to the gradient. Keras's ``L2(λ)`` is λ ‖W‖², twice this.
 
     With `SGD` it is weight decay, w ← (1 − ηλ)w − ηg. With an optimizer that divides gradients it is not, because the step
-    divides λw as well: for uniform decay use `AdamW`.
-
-    Parameters
-    ----------
-    strength : float
-        λ ≥ 0.
+    divides λw as well: for uniform decay use `AdamW`. λ ≥ 0 is ``strength``.
 
     Examples
     --------
@@ -114,11 +107,7 @@ class L1(Regularizer):
     """λ Σ|w|, gradient λ sign(w), 0 at 0.
 
     Weights oscillate around 0 by up to a step length instead of reaching it; `ProximalL1` makes them exactly 0.
-
-    Parameters
-    ----------
-    strength : float
-        λ ≥ 0.
+    λ ≥ 0 is ``strength``.
     """
 
     l1: Number = Number(0, argument="strength")
@@ -132,13 +121,9 @@ class ProximalL1(Regularizer):
 
     w ← sign(w) max(|w| − ηλ, 0)
 
-    with η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays 0 until its gradient exceeds λ in
-    absolute value. The penalty is reported like `L1`'s, but it is not part of the gradient: clipping does not affect it.
-
-    Parameters
-    ----------
-    strength : float
-        λ ≥ 0.
+    with λ ≥ 0 the ``strength`` and η the learning rate of the step. A weight within ηλ of 0 becomes 0 and stays 0 until its
+    gradient exceeds λ in absolute value. The penalty is reported like `L1`'s, but it is not part of the gradient: clipping does
+    not affect it.
 
     Notes
     -----
@@ -170,13 +155,7 @@ class ProximalL1(Regularizer):
 
 
 class ElasticNet(Regularizer):
-    """l1 Σ|w| + ½ l2 ‖W‖².
-
-    Parameters
-    ----------
-    l1, l2 : float
-        Both ≥ 0.
-    """
+    """l1 Σ|w| + ½ l2 ‖W‖², with l1 ≥ 0 and l2 ≥ 0."""
 
     l1: Number = Number(0)
     l2: Number = Number(0)

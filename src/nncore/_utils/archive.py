@@ -11,17 +11,15 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save
 
 from nncore._messages import clipped, shown
+from nncore._utils.arrays import Array
 from nncore._utils.files import Source, Target, named
 
 __all__ = ["DAMAGE", "pack", "plain", "read"]
-
-Array = NDArray[Any]
 
 VERSION = 2
 """Of the format. The first one had the history in the description and did not mark classes that are not nncore's own."""

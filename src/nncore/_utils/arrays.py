@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import mmap
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,9 +14,11 @@ from numpy.typing import DTypeLike, NDArray
 from nncore._kernels.program import CACHE_LINE
 
 __all__ = [
-    "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
+    "Array", "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
     "same_part",
 ]  # fmt: skip
+
+Array: TypeAlias = NDArray[Any]
 
 HUGE_PAGE = 1 << 21  # bytes
 
@@ -25,14 +27,8 @@ HUGE_PAGE = 1 << 21  # bytes
 _starts = itertools.cycle(range(CACHE_LINE, 1 << 16, 85 * CACHE_LINE))
 
 
-def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Zeros aligned to a cache line; from half a huge page on in huge pages, if available.
-
-    Raises
-    ------
-    MemoryError
-        Says how much memory was asked for.
-    """
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Zeros aligned to a cache line; from half a huge page on in huge pages, if available."""
     size = (math.prod(shape) if isinstance(shape, tuple) else shape) * np.dtype(dtype).itemsize
     try:
         memory = _zeros(size)
@@ -57,7 +53,7 @@ def _zeros(size: int) -> NDArray[np.uint8]:
     return buffer[start : start + size]
 
 
-def for_kernels(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
+def for_kernels(array: Array, dtype: DTypeLike | None = None) -> Array:
     """The array as kernels take it, C-contiguous and aligned; a copy only if it is not, or has another dtype."""
     flags = array.flags
     if flags.c_contiguous and flags.aligned and (dtype is None or array.dtype == dtype):
@@ -97,14 +93,14 @@ class OwnsArrays:
         return other
 
 
-def read_only(view: NDArray[Any]) -> NDArray[Any]:
+def read_only(view: Array) -> Array:
     """A read-only view, for arrays of the library that are passed to a user's function."""
     view = view.view()
     view.flags.writeable = False
     return view
 
 
-def returned(what: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
     """The result of a user's function as an array of real numbers of this shape."""
     wanted = f"{what} must return {f'an array of real numbers of shape {shape}' if shape else 'a real number'}"
     try:
@@ -126,13 +122,13 @@ def returned_pair(what: str, value: Any) -> tuple[Any, Any]:
     return value[0], value[1]
 
 
-def same_part(view: NDArray[Any], source: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
+def same_part(view: Array, source: Array, target: Array) -> Array:
     """The part of ``target`` (n,) that a contiguous view into ``source`` (n,) is of it; in the view's shape."""
     offset = (view.__array_interface__["data"][0] - source.__array_interface__["data"][0]) // source.itemsize
     return target[offset : offset + view.size].reshape(view.shape)
 
 
-def overwrite(name: str, array: NDArray[Any], value: Any) -> None:
+def overwrite(name: str, array: Array, value: Any) -> None:
     """Assign to an array that others hold views of: its numbers change, the array stays."""
     if value is array:  # as after array *= 2
         return

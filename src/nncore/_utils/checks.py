@@ -12,11 +12,11 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import for_kernels
+from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.fields import count
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "column_names", "convert", "is_sparse", "names_of_columns", "not_finite", "shape_error",
 ]  # fmt: skip
 
-Array = NDArray[Any]
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
 SINGLE_ROW = "; a single row is {}[np.newaxis]"
 CHUNK = 1 << 20  # numbers processed together: a memory-mapped array is never held whole

@@ -43,9 +43,7 @@ def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
     return plt.figure(figsize=size, layout="constrained")
 
 
-def one_axes(
-    what: str, path: SavePath, ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)
-) -> tuple[Any, Any]:  # fmt: skip
+def one_axes(what: str, path: SavePath, ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Any, Any]:
     """The given axes and their figure, or new ones."""
     if ax is not None:
         return ax.figure, ax
@@ -64,15 +62,10 @@ def curve_style(i: int, n: int) -> dict[str, Any]:
     """Color, marker, line and width of curve i of n. Later ones are thinner, so that earlier ones stay visible."""
     widest = min(3.8, 1.4 + 0.4 * n)
     return {
-        "color": COLORS[i % len(COLORS)],
-        "marker": MARKERS[i % len(MARKERS)],
-        "linestyle": LINES[i % len(LINES)],
-        "linewidth": widest - (widest - 1.0) * i / max(n - 1, 1),
-        "markersize": 5.5,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.6,
-        "alpha": 0.9,
-    }
+        "color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[i % len(LINES)],
+        "linewidth": widest - (widest - 1.0) * i / max(n - 1, 1), "markersize": 5.5, "markeredgecolor": "white",
+        "markeredgewidth": 0.6, "alpha": 0.9,
+    }  # fmt: skip
 
 
 def legend(ax: Axes, title: str | None = None) -> None:

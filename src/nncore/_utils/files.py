@@ -173,7 +173,8 @@ def write_all(file: Any, data: bytes) -> None:
 @contextlib.contextmanager
 def _temporary(target: Path, before: os.stat_result | None) -> Iterator[tuple[Any, Path]]:
     """A new file in the folder of the target, locked while in use; removed unless it was renamed."""
-    opener = None if before is None else _private
+    # without access for others: the file gets the mode of the one it replaces before anything is written
+    opener = None if before is None else (lambda path, flags: os.open(path, flags, 0o600))
     while True:
         temporary = target.with_name(f"{_prefix(target)}{uuid.uuid4().hex}")
         with open(temporary, "xb", opener=opener) as file:
@@ -188,11 +189,6 @@ def _temporary(target: Path, before: os.stat_result | None) -> Iterator[tuple[An
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-
-
-def _private(path: str, flags: int) -> int:
-    """Open without access for others: the file gets the mode of the one it replaces before anything is written."""
-    return os.open(path, flags, 0o600)
 
 
 def _take_over(before: os.stat_result, file: int) -> None:

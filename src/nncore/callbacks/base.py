@@ -97,12 +97,9 @@ class LambdaCallback(Callback):
     _train_end = Maybe(Converted(function, argument="on_train_end"))
 
     def __init__(
-        self,
-        on_train_begin: Callable[[Any], Any] | None = None,
-        on_epoch_begin: Callable[[Any, int], Any] | None = None,
-        on_epoch_end: Callable[[Any, int, dict[str, Any]], Any] | None = None,
-        on_train_end: Callable[[Any], Any] | None = None,
-    ) -> None:
+        self, on_train_begin: Callable[[Any], Any] | None = None, on_epoch_begin: Callable[[Any, int], Any] | None = None,
+        on_epoch_end: Callable[[Any, int, dict[str, Any]], Any] | None = None, on_train_end: Callable[[Any], Any] | None = None,
+    ) -> None:  # fmt: skip
         self._train_begin, self._epoch_begin = on_train_begin, on_epoch_begin
         self._epoch_end, self._train_end = on_epoch_end, on_train_end
 

@@ -13,16 +13,7 @@ __all__ = ["CallbackList"]
 
 
 class CallbackList:
-    """Calls all callbacks at each event.
-
-    Attributes
-    ----------
-    callbacks : list of Callback
-    every_epoch : bool
-        Whether one of them must see each epoch.
-    begun : int
-        The number of callbacks whose ``on_train_begin`` was called.
-    """
+    """Calls all callbacks at each event."""
 
     def __init__(self, callbacks: Any) -> None:
         if not isinstance(callbacks, Iterable | None):
@@ -31,8 +22,8 @@ class CallbackList:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callback)} in it")
-        self.every_epoch = any(callback.every_epoch for callback in self.callbacks)
-        self.begun = 0
+        self.every_epoch = any(callback.every_epoch for callback in self.callbacks)  # whether one must see each epoch
+        self.begun = 0  # callbacks whose on_train_begin was called
 
     def check_columns(self, columns: Iterable[str]) -> None:
         """Raise unless each finds the columns it uses among these and those that the callbacks add."""

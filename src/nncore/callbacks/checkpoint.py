@@ -59,11 +59,7 @@ class ModelCheckpoint(BestCallback):
     counts = ("last_path",)
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        monitor: str | None = None,
-        save_best_only: bool | None = None,
-        mode: str = "auto",
+        self, path: str | os.PathLike[str], monitor: str | None = None, save_best_only: bool | None = None, mode: str = "auto"
     ) -> None:
         self.path, self.monitor, self.save_best_only, self.mode = path, monitor, save_best_only, mode
         self._reset()

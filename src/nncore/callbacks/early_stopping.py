@@ -31,7 +31,7 @@ class EarlyStopping(BestCallback):
     Parameters
     ----------
     monitor : str, default "val_loss"
-        A column of the history.
+        A column of the history; ValueError before training if there will be none of this name.
     patience : int, default 5
     min_delta : float, default 0.0
         A smaller change is no improvement.
@@ -51,11 +51,6 @@ class EarlyStopping(BestCallback):
         The best value.
     wait : int
         Epochs since the best one.
-
-    Raises
-    ------
-    ValueError
-        For a bad argument; before training, if there will be no such column.
 
     Examples
     --------
@@ -80,13 +75,9 @@ class EarlyStopping(BestCallback):
     _best: Best
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        patience: int = 5,
-        min_delta: float = 0.0,
-        mode: str = "auto",
+        self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "auto",
         restore_best: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.restore_best = restore_best
         self._reset()

@@ -32,12 +32,12 @@ class ReduceLROnPlateau(BestCallback):
     relative as in PyTorch; in Keras it is absolute (``min_delta``), as it is with ``threshold_mode="abs"``. (Where b is
     negative PyTorch's relative threshold has the wrong sign; ours takes \\|b\\|.)
 
-    The rate must be a number: a schedule would override it in the next step.
+    The rate must be a number: a schedule would override it in the next step, and raises ValueError before training.
 
     Parameters
     ----------
     monitor : str, default "val_loss"
-        A column of the history.
+        A column of the history; ValueError before training if there will be none of this name.
     factor : float
         In (0, 1). Keras and PyTorch: 0.1.
     patience : int
@@ -59,11 +59,6 @@ class ReduceLROnPlateau(BestCallback):
         w.
     reductions : list of int
         The epochs, from 1, after which the rate was reduced.
-
-    Raises
-    ------
-    ValueError
-        For a bad argument; before training, if the optimizer's ``lr`` is a schedule or there will be no such column.
 
     Examples
     --------
@@ -92,17 +87,10 @@ class ReduceLROnPlateau(BestCallback):
     _best: Best
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: Literal["rel", "abs"] = "rel",
-        cooldown: int = 0,
-        min_lr: float = 0.0,
-        mode: str = "auto",
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0, min_lr: float = 0.0, mode: str = "auto",
         counting: Literal["keras", "pytorch"] = "keras",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.monitor, self.mode, self.factor, self.min_lr = monitor, mode, factor, min_lr
         self.patience, self.cooldown, self.threshold = patience, cooldown, threshold
         self.threshold_mode, self.counting = threshold_mode, counting

@@ -1,4 +1,4 @@
-"""Small data sets: X float32, one row per example."""
+"""Small data sets: X float32, one row per example; y int64 where it holds classes, else float32."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Int64 = NDArray[np.int64]
 
 
 def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
-    """1797 handwritten digits of 8 × 8 pixels.
+    """1797 handwritten digits of 8 × 8 pixels, and which ones they are: y (1797,), 0–9.
 
-    From scikit-learn: the test part of UCI's "Optical recognition of handwritten digits".
+    From scikit-learn, which must be installed: the test part of UCI's "Optical recognition of handwritten digits".
 
     Parameters
     ----------
@@ -26,17 +26,6 @@ def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
         X of shape (1797, 64); otherwise (1797, 8, 8).
     scale : bool, default True
         Gray values in [0, 1]; otherwise 0, 1, …, 16.
-
-    Returns
-    -------
-    X : float32 array
-    y : int64 array, shape (1797,)
-        The digit, 0–9.
-
-    Raises
-    ------
-    ImportError
-        Without scikit-learn.
 
     Examples
     --------
@@ -54,12 +43,7 @@ def load_digits(flat: bool = True, scale: bool = True) -> tuple[Float32, Int64]:
 
 
 def xor() -> tuple[Float32, Int64]:
-    """The four points that no single linear unit separates: y = x₁ xor x₂.
-
-    Returns
-    -------
-    X : float32 array, shape (4, 2)
-    y : int64 array, shape (4,)
+    """The four points that no single linear unit separates: y = x₁ xor x₂, X of shape (4, 2).
 
     Examples
     --------
@@ -72,7 +56,7 @@ def xor() -> tuple[Float32, Int64]:
 
 
 def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generator = 0) -> tuple[Float32, Int64]:
-    """Two spirals wound around each other, three turns each, in the square [−1, 1]².
+    """Two spirals wound around each other, three turns each, in the square [−1, 1]²: X of shape (n, 2), y of shape (n,).
 
     Spiral 0 is (r sin φ, r cos φ) with φ from 0 to 6π and r = 1 − φ / 6.5π; spiral 1 is its mirror image −(r sin φ, r
     cos φ). At n = 194 these are the points of Lang and Witbrock, "Learning to tell two spirals apart", 1988, divided by
@@ -83,19 +67,9 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     n : int, default 194
         Number of points, at least 2; they belong to the spirals in turn.
     noise : float, default 0.0
-        Standard deviation of the Gaussian noise added to each coordinate.
+        Standard deviation of the Gaussian noise added to each coordinate, at least 0.
     seed : int or numpy.random.Generator, default 0
         Of the noise.
-
-    Returns
-    -------
-    X : float32 array, shape (n, 2)
-    y : int64 array, shape (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an n that is not an integer of at least 2, or a negative noise.
 
     Examples
     --------
@@ -113,7 +87,7 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
 
 
 def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
-    """First y = 2x, then y = −x, both at x = 1, 2, …, points.
+    """First y = 2x, then y = −x, both at x = 1, 2, …, points: X and y of shape (2 · points, 1).
 
     Taken in this order, mini-batches pull a linear model toward 2x and then toward −x in each epoch; shuffled, it
     settles near the least-squares line y = x/2.
@@ -121,17 +95,7 @@ def ordered_lines(points: int = 10) -> tuple[Float32, Float32]:
     Parameters
     ----------
     points : int, default 10
-        Points on each line.
-
-    Returns
-    -------
-    X : float32 array, shape (2 · points, 1)
-    y : float32 array, shape (2 · points, 1)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `points` is not a positive integer.
+        Points on each line, at least 1.
 
     Examples
     --------

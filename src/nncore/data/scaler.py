@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.checks import (
     SINGLE_ROW,
     as_numbers,
@@ -23,8 +24,6 @@ from nncore._utils.checks import (
 from nncore._utils.fields import Choice, Configured, assign, plain
 
 __all__ = ["Scaler"]
-
-Array = NDArray[Any]
 
 
 class Scaler(Configured):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nncore._utils.arrays import for_kernels
+from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
 __all__ = ["Rows", "SparseRows", "as_sparse_rows"]
 
-Array = NDArray[Any]
 Int = NDArray[np.integer[Any]]
 
 
@@ -72,12 +71,8 @@ def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: s
 def _check_structure(matrix: Any, argument: str) -> None:
     """Raise unless every number has its place in the matrix: SciPy does not look when it is given the arrays."""
     starts = matrix.indptr
-    good = (
-        len(starts) == matrix.shape[0] + 1
-        and starts[0] == 0
-        and (np.diff(starts) >= 0).all()
-        and starts[-1] <= min(len(matrix.indices), len(matrix.data))
-    )
+    good = len(starts) == matrix.shape[0] + 1 and starts[0] == 0 and (np.diff(starts) >= 0).all()
+    good = good and starts[-1] <= min(len(matrix.indices), len(matrix.data))
     columns = matrix.indices[: starts[-1]]
     if not good or (columns.size and not 0 <= columns.min() <= columns.max() < matrix.shape[1]):
         raise ValueError(f"{argument} must be a valid sparse matrix: its indices do not fit its shape {matrix.shape}")

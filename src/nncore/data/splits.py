@@ -15,13 +15,9 @@ __all__ = ["train_validation_split"]
 
 
 def train_validation_split(
-    X: Any,
-    y: Any = None,
-    fraction: float = 0.2,
-    seed: int | np.random.Generator = 0,
-    stratify: bool | str = "auto",
+    X: Any, y: Any = None, fraction: float = 0.2, seed: int | np.random.Generator = 0, stratify: bool | str = "auto"
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of training rows and of validation rows, drawn at random and without overlap.
+    """Indices of training rows and of validation rows, drawn at random and without overlap: two arrays, in random order.
 
     Plain: round(fraction · n) rows, at least 1 and at most n − 1, are held out.
 
@@ -33,26 +29,15 @@ def train_validation_split(
     Parameters
     ----------
     X : array-like or sparse matrix, shape (n, ...)
-        Only its length is used.
+        Only its length is used, at least 2.
     y : array-like, shape (n,) or (n, k), optional
-        Numbers without missing values, or text.
+        Numbers without missing values, or text; ``stratify=True`` needs it.
     fraction : float, default 0.2
         Fraction of validation rows, 0 < fraction < 1.
     seed : int or numpy.random.Generator, default 0
     stratify : {"auto", True, False}, default "auto"
         "auto" is True for one-dimensional integer or boolean `y`. With True the classes are the distinct values of `y`,
         or its distinct rows (one-hot labels) if it has two dimensions.
-
-    Returns
-    -------
-    train, validation : integer arrays
-        In random order.
-
-    Raises
-    ------
-    ValueError
-        For a fraction outside (0, 1), fewer than two rows, `X` and `y` of different length, or ``stratify=True``
-        without `y`.
 
     Examples
     --------

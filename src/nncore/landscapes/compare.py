@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
 from nncore._utils.figures import curve_style, finish, legend, loss_axis, one_axes
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
-from nncore.landscapes.functions import Landscape
+from nncore.landscapes.functions import Array, Landscape
 from nncore.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Search", "compare", "random_starts", "search_lr", "steps_to"]
 
-Array = NDArray[np.float64]
 Factory = Callable[[float], Optimizer]
 Score = Callable[[Array], Array]
 
@@ -268,10 +267,7 @@ class Comparison:
 
         Parameters
         ----------
-        path : path-like, optional
-            Save the figure there; the suffix determines the format.
-        ax : Axes, optional
-            Draw there.
+        path, ax : as in `plot_trajectories`
         """
         figure, ax = one_axes("Comparison.plot", path, ax, (9.4, 5.0))
         draw = self._draw_losses if self.goal is None else self._draw_steps
@@ -345,18 +341,9 @@ def _draw_arrival(ax: Axes, steps: Array, goal: float, y: float, color: str) -> 
 
 
 def compare(
-    factories: Mapping[str, Factory],
-    f: Landscape,
-    steps: int = 200,
-    budget: int = 16,
-    starts: int = 15,
-    seed: int = 0,
-    spread: float = 0.1,
-    low: float = 1e-4,
-    high: float = 1e1,
-    quantiles: tuple[float, float] = (0.1, 0.9),
-    goal: float = 1e-6,
-) -> Comparison:
+    factories: Mapping[str, Factory], f: Landscape, steps: int = 200, budget: int = 16, starts: int = 15, seed: int = 0,
+    spread: float = 0.1, low: float = 1e-4, high: float = 1e1, quantiles: tuple[float, float] = (0.1, 0.9), goal: float = 1e-6,
+) -> Comparison:  # fmt: skip
     """Search a learning rate for every optimizer on the same budget, then compare them from new starting points.
 
     The best optimizer is the one whose runs need the fewest steps to stay below the goal, a small fraction of the excess

@@ -16,9 +16,7 @@ from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Value, arguments, number
 from nncore._utils.registry import classes
 
-__all__ = [
-    "LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle",
-]  # fmt: skip
+__all__ = ["LANDSCAPES", "Beale", "Himmelblau", "Landscape", "LongValley", "Quadratic", "Rosenbrock", "Saddle"]
 
 Array = NDArray[np.float64]
 
@@ -152,9 +150,7 @@ class Beale(Landscape):
         x, y, i = points[..., :1], points[..., 1:], self._i
         rxy = i * y ** (i - 1)
         ryy = x * i * (i - 1) * y ** np.maximum(i - 2, 0)
-        return 2 * _symmetric(
-            (rx * rx).sum(axis=-1), (rx * ry + r * rxy).sum(axis=-1), (ry * ry + r * ryy).sum(axis=-1)
-        )  # fmt: skip
+        return 2 * _symmetric((rx * rx).sum(axis=-1), (rx * ry + r * rxy).sum(axis=-1), (ry * ry + r * ryy).sum(axis=-1))
 
 
 class LongValley(Landscape):
@@ -309,7 +305,7 @@ class Himmelblau(Landscape):
 
 
 class Quadratic(Landscape):
-    """A quadratic with chosen eigenvalues: f(x) = ½ xᵀA x,  A = Q diag(λ) Qᵀ. Minimum 0 at the origin.
+    """A quadratic with chosen eigenvalues: f(x) = ½ xᵀA x,  A = Q diag(λ) Qᵀ (``matrix``). Minimum 0 at the origin.
 
     Give the eigenvalues, or the condition number κ for the pair (1, κ). Every smooth function looks so near a minimum
     (Nocedal & Wright 2006, chapter 3).
@@ -324,11 +320,6 @@ class Quadratic(Landscape):
     condition : κ >= 1, default 20
     rotation : angle in radians (two variables), or the orthogonal matrix Q (n, n)
         Default 0 with eigenvalues, otherwise 0.5.
-
-    Attributes
-    ----------
-    matrix : ndarray (n, n)
-        A.
 
     Examples
     --------
@@ -415,19 +406,3 @@ def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
 
 
 LANDSCAPES = {cls.name: cls for cls in classes(Landscape, __name__)}  # type: ignore[type-abstract]
-
-
-def get(landscape: Any) -> Landscape:
-    """A landscape from itself, or with its default values from its name.
-
-    >>> get("rosenbrock")
-    Rosenbrock(a=1.0, b=100.0)
-    """
-    if isinstance(landscape, Landscape):
-        return landscape
-    if not isinstance(landscape, str):
-        raise TypeError(f"landscape must be a Landscape or a name, got {shown(landscape)}")
-    if landscape not in LANDSCAPES:
-        raise ValueError(f"landscape must be one of {', '.join(LANDSCAPES)}, got {shown(landscape)}")
-    make: Any = LANDSCAPES[landscape]
-    return make()

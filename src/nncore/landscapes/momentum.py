@@ -27,15 +27,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._utils.fields import count, number
-from nncore.landscapes.functions import Quadratic
+from nncore.landscapes.functions import Array, Quadratic
 from nncore.optimizers import Momentum
 
 __all__ = [
     "REGIMES", "Optimum", "convergence_rate", "iteration_eigenvalues", "iteration_matrix", "measured_rate", "optimal",
     "predicted_rate", "regime",
 ]  # fmt: skip
-
-Array = NDArray[np.float64]
 
 REGIMES = ("monotone", "ripples", "one step", "oscillation", "divergence")
 _STRETCH = 40  # steps between two rescalings of a measured run

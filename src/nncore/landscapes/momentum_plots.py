@@ -38,10 +38,6 @@ def plot_regimes(path: SavePath = None) -> Figure:
     ----------
     path : path-like, optional
         Save the figure there; the suffix determines the format.
-
-    Examples
-    --------
-    >>> figure = plot_regimes("regimes.png")     # doctest: +SKIP
     """
     figure = new_figure("plot_regimes", (11.5, 6.0), path)
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[1.75, 1]))
@@ -100,13 +96,7 @@ def _run(ax: Axes, title: str, eta_lambda: float, mu: float) -> None:
 def plot_rates(path: SavePath = None) -> Figure:
     """Best rate against condition number, with momentum and without: the formulas of `optimal` and measured runs.
 
-    Parameters
-    ----------
-    path : as in `plot_regimes`
-
-    Examples
-    --------
-    >>> figure = plot_rates("rates.png")     # doctest: +SKIP
+    The ``path`` is as in `plot_regimes`.
     """
     figure = new_figure("plot_rates", (6.4, 4.4), path)
     ax = figure.add_subplot()

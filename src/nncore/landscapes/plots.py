@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
 from nncore._utils.figures import SavePath, checked_bounds, curve_style, finish, legend, loss_axis, new_figure, one_axes
-from nncore.landscapes.functions import Landscape
+from nncore.landscapes.functions import Array, Landscape
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -21,18 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["animate", "plot_losses", "plot_trajectories"]
 
-Array = NDArray[np.float64]
 _MARKS = 7  # markers on a curve
 
 
 def plot_trajectories(
-    f: Landscape,
-    paths: Mapping[str, Any],
-    path: SavePath = None,
-    ax: Axes | None = None,
-    title: str | None = None,
+    f: Landscape, paths: Mapping[str, Any], path: SavePath = None, ax: Axes | None = None, title: str | None = None,
     bounds: ArrayLike | None = None,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw contours of f and the trajectories of several optimizers on it.
 
     If f has a minimum the contours are evenly spaced in log(f − minimum). Each trajectory has its own color, line and marker;
@@ -47,7 +42,7 @@ def plot_trajectories(
     path : path-like, optional
         Save the figure there; the suffix determines the format.
     ax : Axes, optional
-        Draw there.
+        Draw there instead of in a new figure.
     title : str, optional
         Default: the name of f.
     bounds : array (2, 2), optional
@@ -60,6 +55,7 @@ def plot_trajectories(
     >>> f = Beale()
     >>> paths = {"SGD": nn.SGD(lr=0.01).minimize(f, f.start, 100), "Adam": nn.Adam(lr=0.1).minimize(f, f.start, 100)}
     >>> figure = plot_trajectories(f, paths, "beale.png")     # doctest: +SKIP
+    >>> animation = animate(f, paths, "beale.gif")     # doctest: +SKIP
     """
     trajectories = _trajectories(f, paths)
     figure, ax = one_axes("plot_trajectories", path, ax, (8.4, 5.4))
@@ -82,12 +78,9 @@ def plot_trajectories(
 
 
 def plot_losses(
-    paths: Mapping[str, Any],
-    path: SavePath = None,
-    ax: Axes | None = None,
-    title: str | None = None,
+    paths: Mapping[str, Any], path: SavePath = None, ax: Axes | None = None, title: str | None = None,
     lowest: float | None = 0.0,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw the losses of several trajectories against the number of steps, on a logarithmic axis.
 
     The axis ends at 1e-16 and 1e3 of the first loss. With negative losses it is linear around 0.
@@ -95,17 +88,9 @@ def plot_losses(
     Parameters
     ----------
     paths : mapping of name to Path, Recording or array (steps + 1,)
-    path : path-like, optional
-        Save the figure there; the suffix determines the format.
-    ax : Axes, optional
-        Draw there.
-    title : str, optional
+    path, ax, title : as in `plot_trajectories`
     lowest : float or None, default 0
         The value at the minimum, which is subtracted.
-
-    Examples
-    --------
-    >>> figure = plot_losses({"halved": 0.5 ** np.arange(10)}, "losses.png")     # doctest: +SKIP
     """
     losses = {name: np.asarray(getattr(p, "loss", p), np.float64) for name, p in paths.items()}
     if not losses or any(loss.ndim != 1 or not np.isfinite(loss).any() for loss in losses.values()):
@@ -122,41 +107,22 @@ def plot_losses(
 
 
 def animate(
-    f: Landscape,
-    paths: Mapping[str, Any],
-    path: SavePath = None,
-    frames: int = 60,
-    fps: int = 15,
-    title: str | None = None,
+    f: Landscape, paths: Mapping[str, Any], path: SavePath = None, frames: int = 60, fps: int = 15, title: str | None = None,
     bounds: ArrayLike | None = None,
-) -> FuncAnimation:
+) -> FuncAnimation:  # fmt: skip
     """An animation of the trajectories, all of them at the same step.
+
+    Keep it while it plays. In a notebook: ``IPython.display.HTML(animation.to_jshtml())``.
 
     Parameters
     ----------
-    f : Landscape
-        Of two variables.
-    paths : mapping of name to Path, Recording or array (steps + 1, 2)
+    f, paths, title, bounds : as in `plot_trajectories`
     path : path-like, optional
         Save the animation there: ``.gif``, or ``.html`` for a page with a slider.
     frames : int, default 60
         Number of frames, evenly spaced over the steps.
     fps : int, default 15
         Frames per second.
-    title, bounds : as in `plot_trajectories`
-
-    Returns
-    -------
-    matplotlib.animation.FuncAnimation
-        Keep it while it plays. In a notebook: ``IPython.display.HTML(animation.to_jshtml())``.
-
-    Examples
-    --------
-    >>> import nncore as nn
-    >>> from nncore.landscapes import Saddle
-    >>> f = Saddle()
-    >>> paths = {"Momentum": nn.Momentum(lr=0.01).minimize(f, f.start, 60)}
-    >>> animation = animate(f, paths, "saddle.gif")     # doctest: +SKIP
     """
     suffix = "" if path is None else os.path.splitext(os.fspath(path))[1].lower()
     if path is not None and suffix not in (".gif", ".html"):

@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._kernels.single_ops import run_op
 from nncore._messages import shown
 from nncore.errors import DivergenceError
+from nncore.landscapes.functions import Array
 from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.optimizers.path import Path, evaluator, start
 from nncore.optimizers.tiles import Real, tile_table
 
 __all__ = ["Recording", "record"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,6 @@ def record(
     clip : ClipValue, ClipNorm or ClipGlobalNorm, optional
         All parameters count as one array.
     resume : continue with the existing state instead of a new one
-
-    Returns
-    -------
-    Recording
 
     Raises
     ------
@@ -143,9 +138,7 @@ def _clipper(clip: Clipping | None, theta: Real) -> Callable[[Real], Real]:
         work[...] = gradient
         for op in ops:
             pieces = len(table) if op.axis == "tiles" else 1
-            run_op(
-                op.kernel, op.arrays, dtype=work.dtype, sizes=op.sizes, constants=op.constants, axis=op.axis, pieces=pieces
-            )  # fmt: skip
+            run_op(op.kernel, op.arrays, dtype=work.dtype, sizes=op.sizes, constants=op.constants, axis=op.axis, pieces=pieces)
         return work.copy()
 
     return clipped

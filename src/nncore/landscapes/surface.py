@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.checks import check_finite
 from nncore._utils.fields import count, number
 from nncore._utils.figures import SavePath, checked_bounds, finish, one_axes
+from nncore.landscapes.functions import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from nncore.model.sequential import Sequential
 
 __all__ = ["LossSurface", "filter_normalized_directions", "loss_surface", "principal_directions"]
-
-Array = NDArray[np.float64]
 
 
 def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
@@ -120,13 +119,9 @@ class LossSurface:
 
         Parameters
         ----------
-        path : path-like, optional
-            Save the figure there.
-        ax : Axes, optional
-            Draw there.
+        path, ax : as in `plot_trajectories`
         trajectory : (steps, n), optional
-        title : str, optional
-        labels : of the axes
+        title, labels : of the plot, of the axes
         limits : (lowest, highest) loss of the color scale, optional
             Default: those of this surface. With the same limits, a color means the same loss in several plots;
             losses beyond them get the color of the nearer one.

@@ -148,14 +148,12 @@ class LeakyReLU(Activation):
 class ELU(Activation):
     """Exponential linear unit: h = z for z > 0, otherwise α (eᶻ − 1).
 
+    Source: Clevert, Unterthiner, Hochreiter (2016).
+
     Parameters
     ----------
     alpha : float
         α; default 1.
-
-    Notes
-    -----
-    Source: Clevert, Unterthiner, Hochreiter (2016).
     """
 
     kernel = "elu"
@@ -173,14 +171,12 @@ class ELU(Activation):
 class GELU(Activation):
     """Gaussian error linear unit: h = z Φ(z), σ'(z) = Φ(z) + z φ(z), Φ and φ the normal distribution and density.
 
+    Source: Hendrycks, Gimpel (2016).
+
     Parameters
     ----------
     approximate : {"none", "tanh"}
         ``"tanh"``: h = ½ z (1 + tanh(√(2/π)(z + 0.044715 z³))). Names as in PyTorch.
-
-    Notes
-    -----
-    Source: Hendrycks, Gimpel (2016).
     """
 
     approximate: Choice = Choice("none", "tanh")

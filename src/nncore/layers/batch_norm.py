@@ -38,7 +38,8 @@ class BatchNorm(Layer):
 
     Statistics are accumulated in double precision from differences to a number of the batch, so that a mean of 10⁶ standard
     deviations costs no digits. A `ReLU` that follows directly is computed in the same pass over memory; ``model.activations``
-    shows both outputs nevertheless.
+    shows both outputs nevertheless. ``trainer.update_batch_statistics(X)`` replaces the running averages by the exact means
+    over X, ``model.fold_batch_norm()`` merges the layer into the `Dense` before it. Source: Ioffe, Szegedy (2015).
 
     Parameters
     ----------
@@ -58,7 +59,6 @@ class BatchNorm(Layer):
         Normalize only these channels; the others are passed on unchanged. Then γ and β have one number for each of these.
     frozen : bool
         Use the running averages in training too, as constants: for fine-tuning. May be assigned at any time.
-    name : str, optional
 
     Attributes
     ----------
@@ -71,14 +71,8 @@ class BatchNorm(Layer):
         For an input that is not (channels,) or (channels, length), units that are not channels, constants out of range; in
         training for a batch of one row, whose variance would be 0.
 
-    Notes
-    -----
-    Source: Ioffe, Szegedy (2015). ``trainer.update_batch_statistics(X)`` replaces the running averages by the exact means over
-    X, ``model.fold_batch_norm()`` merges the layer into the `Dense` before it.
-
     Examples
     --------
-    >>> import numpy as np
     >>> import nncore as nn
     >>> model = nn.Sequential([nn.BatchNorm()], input_shape=1, dtype="float64")
     >>> model.forward([[1.0], [3.0]], training=True).round(3)
@@ -290,14 +284,6 @@ class BatchRenorm(BatchNorm):
     -----
     Source: Ioffe (2017). As r and d count as constants, central differences of the loss differ from the gradient where neither
     limit holds r and d fixed.
-
-    Examples
-    --------
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.BatchRenorm(r_max=1, d_max=0)], input_shape=1, dtype="float64")
-    >>> model.forward([[1.0], [3.0]], training=True).round(3)
-    array([[-1.],
-           [ 1.]])
     """
 
     r_max: Converted[float | Schedule, Schedule] = Converted(lambda name, value: _limit(name, value, 1.0))
@@ -330,13 +316,8 @@ def _units(units: Sequence[int]) -> tuple[int, ...]:
     if isinstance(units, (str, Mapping)) or not isinstance(units, (Sequence, np.ndarray)):
         raise TypeError(f"units must be a list of channel numbers, got {shown(units)}")
     array = np.asarray(units)
-    if (
-        array.ndim != 1
-        or array.dtype.kind not in "iu"
-        or not array.size
-        or array.min() < 0
-        or len(set(array.tolist())) < array.size
-    ):
+    whole = array.ndim == 1 and array.dtype.kind in "iu" and array.size
+    if not whole or array.min() < 0 or len(set(array.tolist())) < array.size:
         raise ValueError(f"units must be different channel numbers, at least one, got {shown(units)}")
     return tuple(sorted(array.tolist()))
 

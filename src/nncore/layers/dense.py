@@ -25,22 +25,16 @@ class Dense(Layer):
     Parameters
     ----------
     units : int
-        Width of the output.
+        Width of the output, at least 1.
     weight_init, bias_init : Initializer or str
         Default: ``"he_normal"`` for W (N(0, 2/inputs), made for ReLU; take ``"lecun_normal"`` with tanh) and zeros for b.
         PyTorch's ``Linear`` draws both from U(−1/√inputs, 1/√inputs); Keras's ``Dense`` takes ``"glorot_uniform"`` and zeros.
     bias : bool
         Without it z = h Wᵀ.
-    name : str, optional
 
     Attributes
     ----------
     weight, bias, weight_grad, bias_grad : views into the model's ``parameters`` and ``gradients``, once it is built.
-
-    Raises
-    ------
-    ValueError
-        If ``units`` is not a positive integer.
 
     Examples
     --------

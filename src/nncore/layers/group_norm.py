@@ -111,7 +111,7 @@ class _RowNorm(Layer):
 class LayerNorm(_RowNorm):
     """Layer normalization: x̂ = (x − μ) / √(σ² + ε), y = γ ⊙ x̂ + β, with mean and variance over all numbers of an example.
 
-    The same in training and at inference. With δ = ∂l/∂y, g = γ ⊙ δ and means over the example,
+    The same in training and at inference (Ba, Kiros, Hinton 2016). With δ = ∂l/∂y, g = γ ⊙ δ and means over the example,
 
         ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂β = Σ_rows δ,   ∂l/∂x = (g − mean(g) − x̂ mean(g ⊙ x̂)) / √(σ² + ε).
 
@@ -121,16 +121,11 @@ class LayerNorm(_RowNorm):
         ε, default 1e-5 (PyTorch; Keras 1e-3).
     affine : bool
         Without it γ = 1 and β = 0. PyTorch: ``elementwise_affine``.
-    name : str, optional
 
     Raises
     ------
     ValueError
         If an example is a single number: normalized, it would always be 0.
-
-    Notes
-    -----
-    Source: Ba, Kiros, Hinton (2016).
 
     Examples
     --------
@@ -147,6 +142,7 @@ class RMSNorm(_RowNorm):
     With δ = ∂l/∂y, g = γ ⊙ δ,  ∂l/∂γ = Σ_rows δ ⊙ x̂,   ∂l/∂x = (g − x̂ mean(g ⊙ x̂)) / √(mean(x²) + ε).
 
     Examples of a single number are taken, unlike by `LayerNorm`, whose output would be constant: x̂ is near the sign of x.
+    Source: Zhang, Sennrich (2019).
 
     Parameters
     ----------
@@ -154,11 +150,6 @@ class RMSNorm(_RowNorm):
         ε, default 1e-5. PyTorch's default is the smallest number that 1 can be told from 1 + it.
     affine : bool
         Without it γ = 1.
-    name : str, optional
-
-    Notes
-    -----
-    Source: Zhang, Sennrich (2019).
 
     Examples
     --------
@@ -178,23 +169,18 @@ class GroupNorm(_RowNorm):
 
     The input is (rows, channels) or (rows, channels, length); a group is a run of consecutive channels with all their length.
     One group is `LayerNorm` with one γ and β for each channel, as many groups as channels is `InstanceNorm`. The backward pass
-    is that of `LayerNorm` within each group; ∂l/∂γ_c = Σ δ x̂ and ∂l/∂β_c = Σ δ also sum over the length.
+    is that of `LayerNorm` within each group; ∂l/∂γ_c = Σ δ x̂ and ∂l/∂β_c = Σ δ also sum over the length. Source: Wu, He (2018).
 
     Parameters
     ----------
     groups : int
         Must divide the number of channels. PyTorch: ``num_groups``.
-    eps, affine, name : as for `LayerNorm`.
+    eps, affine : as for `LayerNorm`.
 
     Raises
     ------
     ValueError
-        If ``groups`` does not divide the number of channels, the input is not (channels,) or (channels, length), or a group has
-        only one number.
-
-    Notes
-    -----
-    Source: Wu, He (2018).
+        For an input of another shape, another number of groups, or a group of only one number.
 
     Examples
     --------
@@ -220,32 +206,14 @@ class GroupNorm(_RowNorm):
 class InstanceNorm(_RowNorm):
     """Instance normalization: x̂ = (x − μ) / √(σ² + ε), y = γ_c x̂ + β_c, over the length of each channel of each example.
 
-    The input is (rows, channels, length). The backward pass is that of `GroupNorm` with a group for each channel.
+    The input is (rows, channels, length), with a length of at least 2. The backward pass is that of `GroupNorm` with a group
+    for each channel. Source: Ulyanov, Vedaldi, Lempitsky (2016).
 
     Parameters
     ----------
-    eps : float
-        ε, default 1e-5.
+    eps : as for `LayerNorm`.
     affine : bool
         Default False: γ = 1 and β = 0, as in PyTorch.
-    name : str, optional
-
-    Raises
-    ------
-    ValueError
-        If the input is not (channels, length) with a length of at least 2.
-
-    Notes
-    -----
-    Source: Ulyanov, Vedaldi, Lempitsky (2016).
-
-    Examples
-    --------
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.InstanceNorm()], input_shape=(2, 2), dtype="float64")
-    >>> model.forward([[[1.0, 3.0], [10.0, 30.0]]]).round(3)
-    array([[[-1.,  1.],
-            [-1.,  1.]]])
     """
 
     def __init__(self, *, eps: float = 1e-5, affine: bool = False, name: str | None = None) -> None:

@@ -43,12 +43,9 @@ class Noise(Layer):
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record the noise."""
         tape.flops_per_row += RANDOM_FLOPS * x.width
-        sizes, constants = (x.width, *tape.stream()), self.constants
-        return self.emit_pair(tape, x, self.kernel, sizes, constants)
+        return self.emit_pair(tape, x, self.kernel, (x.width, *tape.stream()), self.constants)
 
-    def emit_pair(
-        self, tape: Tape, x: Signal, kernel: str, sizes: tuple[int, ...], constants: tuple[float, ...]
-    ) -> Signal:  # fmt: skip
+    def emit_pair(self, tape: Tape, x: Signal, kernel: str, sizes: tuple[int, ...], constants: tuple[float, ...]) -> Signal:
         """Record a forward op y of x, and a backward op if there is anything to compute."""
         backward = x.grad is not None and self.needs_backward
         grad = tape.array(x.width) if backward else x.grad
@@ -72,11 +69,13 @@ class Dropout(Noise):
         training   y_i = r_i h_i,       ∂l/∂h_i = r_i ∂l/∂y_i
         inference  y_i = α h_i          (the same as scaling the next layer's weights: W_test = αW)
 
-    α is the probability of *keeping* a number: with ``scale="test"`` inference multiplies by α, not by ``rate``. With the
-    default ("inverted" dropout) the division by α belongs to training, where numbers are dropped; inference drops and scales
-    nothing. Either way inference computes the mean of *this layer's output* over the masks. Through the layers above this
-    holds only approximately, since the mean of f(y) is not f of the mean of y: ``examples/dropout.py`` measures the difference.
+    α is the probability of *keeping* a number: with ``scale="test"`` inference multiplies by α, not by ``rate``. Either way
+    inference computes the mean of *this layer's output* over the masks. Through the layers above this holds only approximately,
+    since the mean of f(y) is not f of the mean of y: ``examples/dropout.py`` measures the difference.
     After a layer it drops units; as the first layer, inputs.
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: a simple way to prevent neural networks from
+    overfitting (2014).
 
     Parameters
     ----------
@@ -84,17 +83,6 @@ class Dropout(Noise):
         Probability of dropping a number, in [0, 1): PyTorch's ``p``, Keras's ``rate``. It is exact to 2⁻³³.
     scale : {"training", "test"}
         When to compensate for dropped numbers. Default ``"training"`` ("inverted" dropout), as in PyTorch and Keras.
-    name : str, optional
-
-    Raises
-    ------
-    ValueError
-        If ``rate`` is not in [0, 1).
-
-    Notes
-    -----
-    Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: a simple way to prevent neural networks from
-    overfitting (2014).
 
     Examples
     --------
@@ -135,13 +123,7 @@ class GaussianNoise(Noise):
     Parameters
     ----------
     stddev : float
-        σ, at least 0.
-    name : str, optional
-
-    Raises
-    ------
-    ValueError
-        If ``stddev`` is negative or not finite.
+        σ, finite and at least 0.
 
     Examples
     --------
@@ -170,29 +152,12 @@ class GaussianDropout(Noise):
 
     Mean and variance are those of dropout with this rate, but nothing is ever quite lost. At inference y = h.
 
+    Source: Srivastava and others (2014), section 10; Wang, Manning: Fast dropout training (2013).
+
     Parameters
     ----------
     rate : float
         In [0, 1), as in Keras.
-    name : str, optional
-
-    Raises
-    ------
-    ValueError
-        If ``rate`` is not in [0, 1).
-
-    Notes
-    -----
-    Source: Srivastava and others (2014), section 10; Wang, Manning: Fast dropout training (2013).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.GaussianDropout(0.2)], input_shape=10_000)
-    >>> y = model.forward(np.full((1, 10_000), 2.0), training=True)
-    >>> round(float(y.mean()), 1), round(float(y.std()), 1)
-    (2.0, 1.0)
     """
 
     kernel, strength = "gaussian_dropout", "rate"

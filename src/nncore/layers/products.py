@@ -15,9 +15,7 @@ __all__ = ["Products", "Rows", "Tiles", "matrix_tiles", "spread"]
 CONFLICTING_STRIDE = 4096  # bytes: rows at this stride map to the same sets of a first-level cache
 SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
 PACK_LARGE_FROM = 1 << 19  # weights: from this size on, the packed copy is written with non-temporal stores
-TILE_LOCAL_FROM = (
-    1 << 19
-)  # weights: from this size on, the gradient, which the caches do not hold, is stored in the last step only
+TILE_LOCAL_FROM = 1 << 19  # weights: a gradient of this size, too large for the caches, is stored in the last step only
 DIRECT_ROWS = 128  # with at most this many rows, if W is read only once, it is packed on the fly
 NARROW_UNITS = 6  # with at most this many units, the product computes the transpose of y and needs no packed copy
 PACK_COST = 6.0  # packing a weight, in multiply-adds of its gradient

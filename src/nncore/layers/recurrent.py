@@ -53,7 +53,11 @@ class Recurrent(Layer):
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
         Keras. PyTorch draws all of them from U(−1/√units, 1/√units).
-    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
     """
 
     gates: ClassVar[int]  # the number of blocks of ``units`` rows in W and U
@@ -183,22 +187,13 @@ class SimpleRNN(Recurrent):
         ∂l/∂h_t = (the output's part) + Uᵀ δ_{t+1},   δ_t = ∂l/∂h_t ⊙ (1 − h_t²),
         ∂l/∂W = Σ δ_t x_tᵀ,   ∂l/∂U = Σ δ_t h_{t−1}ᵀ,   ∂l/∂b = Σ δ_t,   ∂l/∂x_t = Wᵀ δ_t,
 
-    the sums over all examples and steps. PyTorch's ``RNN`` has two biases, whose sum is b; Keras's ``SimpleRNN`` has one.
-
-    Parameters
-    ----------
-    units, return_sequences, zoneout, weight_init, recurrent_init, bias_init, name
-        See `Recurrent`.
+    the sums over all examples and steps. PyTorch's ``RNN`` has two biases, whose sum is b; Keras's ``SimpleRNN`` has one. The
+    arguments are those of `Recurrent`.
 
     Attributes
     ----------
     weight, recurrent_weight, bias : views into θ
         W (units, inputs), U (units, units), b (units,); each with its ``…_grad``.
-
-    Raises
-    ------
-    ValueError
-        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
 
     Examples
     --------
@@ -248,20 +243,12 @@ class GRU(Recurrent):
         ∂l/∂h_{t−1} = (the output's part) + z ⊙ ∂l/∂h_t + Uᵀ (δr, δz, δn ⊙ r),
         ∂l/∂W = Σ (δr, δz, δn) x_tᵀ,   ∂l/∂U = Σ (δr, δz, δn ⊙ r) h_{t−1}ᵀ,   ∂l/∂b, ∂l/∂c = the same sums without x, h.
 
-    Parameters
-    ----------
-    units, return_sequences, zoneout, weight_init, recurrent_init, bias_init, name
-        See `Recurrent`. The columns of the stacked U are orthogonal, as in Keras.
+    The arguments are those of `Recurrent`. The columns of the stacked U are orthogonal, as in Keras.
 
     Attributes
     ----------
     weight, recurrent_weight, bias, recurrent_bias : views into θ
         W (3 units, inputs), U (3 units, units), b and c (3 units,); each with its ``…_grad``.
-
-    Raises
-    ------
-    ValueError
-        If ``units`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps, inputs).
 
     Examples
     --------

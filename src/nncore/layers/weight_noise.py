@@ -17,9 +17,7 @@ from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
 
-__all__ = [
-    "WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "Shakeout",
-]  # fmt: skip
+__all__ = ["WEIGHT_NOISE", "AdditiveWhiteout", "DropConnect", "GaussianWeightNoise", "MultiplicativeWhiteout", "Shakeout"]
 
 NOISE_COST = 60.0  # drawing a weight's noise, in multiply-adds of its gradient
 UNITS = 8  # noisy biases per work item
@@ -85,17 +83,14 @@ class DropConnect(NoisyDense):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     rate : float
         Probability of dropping a connection, in [0, 1). Default 0.5, the paper's.
-    **dense
-        ``weight_init, bias_init, bias, name`` of `Dense`.
 
     Notes
     -----
     One draw per step, not one per example as in the paper: all rows of a batch see the same W̃, so that the product stays one
     matrix product. Biases are never dropped (the paper drops them too).
-
     Source: Wan, Zeiler, Zhang, LeCun, Fergus: Regularization of neural networks using DropConnect (2013).
 
     Examples
@@ -137,24 +132,20 @@ class Shakeout(NoisyDense):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     rate : float
         τ, in [0, 1). Default 0.5.
     c : float
         At least 0, default 0.1; at most about the size of the weights.
-    **dense
-        See `DropConnect`.
 
     Notes
     -----
     The paper draws one r for each unit h_j and example; here it is one for each weight and step (see `DropConnect`), with the
     same mean and variance of each z.
-
     Source: Kang, Li, Tao: Shakeout: a new approach to regularized deep neural network training (AAAI 2016; TPAMI 2018).
 
     Examples
     --------
-    >>> import numpy as np
     >>> import nncore as nn
     >>> model = nn.Sequential([nn.Shakeout(1, rate=0.5, c=0.25, weight_init="zeros")], input_shape=1)
     >>> model.layers[0].weight[...] = 1
@@ -205,26 +196,22 @@ class MultiplicativeWhiteout(_Whiteout):
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     sigma : float
         σ, at least 0.
     gamma : float
         γ, from 0 to 2. Default 1.
     lam : float
         λ, at least 0. Default 0.
-    **dense
-        See `DropConnect`.
 
     Notes
     -----
     One draw per step, see `DropConnect`. The gradient is that of the noisy loss for fixed ε, through the standard deviation;
     its mean is the gradient of the mean noisy loss. For 0 < γ < 2 it grows without bound as w → 0; clip it if training jumps.
-
     Source: Li, Liu: Whiteout: Gaussian adaptive noise regularization in deep neural networks (2016).
 
     Examples
     --------
-    >>> import numpy as np
     >>> import nncore as nn
     >>> model = nn.Sequential([nn.MultiplicativeWhiteout(1, sigma=0.5, weight_init="zeros")], input_shape=1)
     >>> model.layers[0].weight[...] = 4
@@ -241,29 +228,10 @@ class AdditiveWhiteout(_Whiteout):
 
     It is equivalent to a noisy bias b̃ = b + Σ_j √v_j ε_j, v = σ² |w|^(2−γ) + λ w², ε ~ N(0, 1) for each weight in each step:
 
-        ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W,
-        (√v)' = sign(w) (σ² (2 − γ) |w|^(1−γ) + 2 λ |w|) / (2 √v),   0 where w = 0.
+        ∂l/∂w_j = (δᵀ h)_j + (√v_j)' ε_j Σ_rows δ,   ∂l/∂b = Σ_rows δ,   ∂l/∂h = δ W.
 
-    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, independent of h.
-
-    Parameters
-    ----------
-    units, sigma, gamma, lam, **dense
-        See `MultiplicativeWhiteout`.
-
-    Notes
-    -----
-    As for `MultiplicativeWhiteout`. Source: Li, Liu (2016).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.AdditiveWhiteout(1, sigma=0.5, weight_init="zeros")], input_shape=1)
-    >>> model.layers[0].weight[...] = 4
-    >>> z = model.predict_samples([[3.0]], samples=10_000)
-    >>> round(float(z.mean())), round(float(z.std()))
-    (12, 1)
+    E z = h Wᵀ + b, which is what inference computes; Var z = Σ_j v_j, independent of h. Source: Li, Liu (2016).
+    The arguments are those of `MultiplicativeWhiteout`, and its notes on the gradient hold here too.
     """
 
     kernel = "whiteout_additive"
@@ -287,29 +255,15 @@ class GaussianWeightNoise(NoisyDense):
     """Dense layer with noise on its weights: z = h W̃ᵀ + b, w̃ = w + σ ε, ε ~ N(0, 1) for each weight in each step.
 
     ∂l/∂W = δᵀ h, ∂l/∂h = δ W̃. E z = h Wᵀ + b, which is what inference computes; Var z = σ² ‖h‖². (It is multiplicative whiteout
-    with γ = 2.) It favors flat minima, where small changes of the weights change little.
+    with γ = 2.) It favors flat minima, where small changes of the weights change little. One draw per step, see `DropConnect`.
+    Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from synaptic weight noise during training
+    (1994); Graves: Practical variational inference for neural networks (2011).
 
     Parameters
     ----------
-    units : int
+    units, **dense : as for `Dense`
     stddev : float
         σ, at least 0.
-    **dense
-        See `DropConnect`.
-
-    Notes
-    -----
-    One draw per step, see `DropConnect`. Source: Murray, Edwards: Enhanced MLP performance and fault tolerance resulting from
-    synaptic weight noise during training (1994); Graves: Practical variational inference for neural networks (2011).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import nncore as nn
-    >>> model = nn.Sequential([nn.GaussianWeightNoise(1, stddev=0.5, weight_init="zeros")], input_shape=2)
-    >>> z = model.predict_samples([[3.0, 4.0]], samples=10_000)
-    >>> round(float(z.mean()), 1), round(float(z.std()), 1)
-    (0.0, 2.5)
     """
 
     kernel, options, strengths = "whiteout_multiplicative", ("stddev",), ("stddev",)

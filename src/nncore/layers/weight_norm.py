@@ -37,13 +37,13 @@ class WeightNorm(Layer):
 
         ∂l/∂g = ∂l/∂w · v / ‖v‖,   ∂l/∂v = g/‖v‖ (∂l/∂w − (∂l/∂g) v / ‖v‖),
 
-    so that the gradient is orthogonal to v, and steps only lengthen v and thereby turn it more slowly.
+    so that the gradient is orthogonal to v, and steps only lengthen v and thereby turn it more slowly. Source: Salimans, Kingma
+    (2016), whose data-dependent initialization is ``initialize_from_data``.
 
     Parameters
     ----------
     layer : Dense
         Its ``weight_init`` fills v; g starts as ‖v‖, so that W = v initially (as in PyTorch's ``weight_norm``).
-    name : str, optional
 
     Attributes
     ----------
@@ -57,10 +57,6 @@ class WeightNorm(Layer):
     ValueError
         In any pass, if a v is 0 and so has no direction, as with ``weight_init="zeros"``. Such a model can be made, to assign
         its v.
-
-    Notes
-    -----
-    Source: Salimans, Kingma (2016). ``initialize_from_data`` is their data-dependent initialization.
 
     Examples
     --------
@@ -113,12 +109,7 @@ class WeightNorm(Layer):
         """Set g and b so that over the rows of X each output has mean 0 and variance 1: g ← g/σ, b ← (b − μ)/σ.
 
         μ and σ are mean and standard deviation of the layer's outputs when the model computes X. Of several such layers take
-        the first one first. A layer without bias only gets its g.
-
-        Raises
-        ------
-        ValueError
-            If the layer is in no model, or an output does not vary over X.
+        the first one first. A layer without bias only gets its g. ValueError if it is in no model or an output is constant.
 
         Examples
         --------

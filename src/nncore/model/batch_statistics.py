@@ -62,7 +62,10 @@ def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
             pairs[str(before.name)] = layer  # type: ignore[union-attr]
     if not pairs:
         raise ValueError("model must have a batch normalization to fold, got none")
-    layers = [_folded(layer, str(layer.name) in pairs) for layer in model.layers if not isinstance(layer, BatchNorm)]
+    layers = [copy.deepcopy(unbound(layer)) for layer in model.layers if not isinstance(layer, BatchNorm)]
+    for layer in layers:
+        if layer.name in pairs and isinstance(layer, Dense):
+            layer.has_bias = True
     other = make(type(model), layers, model.input_shape, model.dtype, model.seed)
     for layer in other.layers:
         source = model[str(layer.name)]
@@ -86,13 +89,6 @@ def _check_foldable(before: Layer | None, layer: BatchNorm) -> None:
         raise ValueError(f"{layer.name} cannot be folded: it needs a Dense layer directly before it, got {what}")
     if not layer.track_running_stats:
         raise ValueError(f"{layer.name} cannot be folded: it has no running averages")
-
-
-def _folded(layer: Layer, with_bias: bool) -> Layer:
-    other = copy.deepcopy(unbound(layer))
-    if with_bias and isinstance(other, Dense):
-        other.has_bias = True
-    return other
 
 
 def _constants(layer: BatchNorm) -> tuple[Array, Array]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nncore._utils.arrays import Array
 from nncore._utils.hints import warn
 
 __all__ = ["relative_error"]
-
-Array = NDArray[Any]
 
 STEP = 6e-6  # near the cube root of the machine epsilon
 ROUNDING = 1e-9  # rounding error of a difference relative to the loss: fifty roundings, divided by 2 STEP
@@ -21,21 +18,11 @@ TRUNCATION = 10  # truncation error h² f‴/6 of a difference, relative to the 
 SUSPECT = 1e-4  # relative error from which on a kink is looked for
 
 
-def relative_error(
-    name: str, value: Callable[[], float], here: float, values: Array, gradient: Array, chosen: Array
-) -> float:  # fmt: skip
+def relative_error(name: str, value: Callable[[], float], here: float, values: Array, gradient: Array, chosen: Array) -> float:
     """Relative error of the elements ``chosen`` of a gradient, as ``Sequential.check_gradients`` defines it.
 
-    Parameters
-    ----------
-    name : str
-        Name of the array, for messages.
-    value : callable
-        Returns the loss at the current ``values``, which are changed in place and restored.
-    here : float
-        The loss at the unchanged values, finite.
-    values, gradient : arrays (n,)
-    chosen : array of int
+    ``value()`` is the loss at the current ``values`` (n,), which are changed in place and restored; ``here`` is the loss at the
+    unchanged values, finite. Messages call the array ``name``.
     """
     expected = gradient[chosen]
     numeric, accuracy, kink = np.empty(len(chosen)), np.empty(len(chosen)), False

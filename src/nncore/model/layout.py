@@ -8,17 +8,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import returned
+from nncore._utils.arrays import Array, returned
 from nncore.initializers import Zeros
 from nncore.layers import Layer
 
 __all__ = ["check_layers", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
-
-Array = NDArray[Any]
 
 
 def check_layers(layers: Sequence[Any]) -> None:

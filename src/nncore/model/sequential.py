@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nncore._utils.arrays import Array
 from nncore._utils.checks import is_sparse
 from nncore._utils.fields import count
 from nncore._utils.files import Source, Target
@@ -20,8 +20,6 @@ from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
 __all__ = ["Sequential", "load"]
-
-Array = NDArray[Any]
 
 
 class Sequential(Network):
@@ -74,21 +72,14 @@ class Sequential(Network):
     ) -> Array:
         """H v, H = ∂²l/∂θ² of the mean loss over the rows of X; exact, at about the cost of a gradient.
 
+        `nncore.second_order.HessianOperator` is faster for many products at the same θ, and raises the same errors.
+
         Parameters
         ----------
         X, y, loss : as for ``loss_and_gradient``
         v : array_like, (n,) or (k, n)
-            A vector, or several vectors as rows; n = ``parameters.size``.
+            A vector, or several vectors as rows; the result has the same shape. n = ``parameters.size``.
         regularizer : Regularizer, optional
-
-        Returns
-        -------
-        ndarray, of the shape of v
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `nncore.second_order.HessianOperator`, which is faster for many products at the same θ.
 
         Examples
         --------
@@ -203,20 +194,14 @@ class Sequential(Network):
     def fold_batch_norm(self, X: Any = None) -> tuple[Sequential, float]:
         """Merge each `BatchNorm` into the `Dense` layer before it, with its running averages as constants.
 
-        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): the same function at inference, with fewer layers.
+        W' = s ⊙ W and b' = s ⊙ (b − μ) + β with s = γ / √(σ² + ε): the same function at inference, with fewer layers. Returns
+        the new model, and the largest absolute difference between outputs of the two.
 
         Parameters
         ----------
         X : array_like, optional
             Inputs for comparing the outputs; by default 256 rows of standard normal numbers, which replace the scaled inputs if
             there is an ``input_scaler``.
-
-        Returns
-        -------
-        model : Sequential
-            A new model without the normalizations.
-        difference : float
-            The largest absolute difference between outputs of the two models.
 
         Raises
         ------

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
 from nncore import _kernels
+from nncore._utils.arrays import Array
 from nncore.program.ops import Op
 from nncore.program.stages import Stage
 from nncore.program.tape import Tape
 
 __all__ = ["Compiled"]
-
-Array = NDArray[Any]
 
 STOPPABLE_WORK = 100_000_000  # floating-point operations: a longer run, which takes milliseconds, checks for Ctrl-C
 

@@ -12,11 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore._kernels.program import CACHE_LINE
-from nncore._utils.arrays import aligned_zeros
+from nncore._utils.arrays import Array, aligned_zeros
 
 __all__ = ["Arena", "Op", "Pass", "Signal"]
-
-Array = NDArray[Any]
 
 
 class Arena:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nncore._utils.arrays import Array
 from nncore.program.ops import Op
 
 __all__ = ["Stage", "parameter_stages", "stages"]
-
-Array = NDArray[Any]
 
 
 @dataclass

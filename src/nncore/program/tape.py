@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from nncore._kernels.program import LAYER_SHIFT, SLOT_ROWS, STREAM_SHIFT
 from nncore._messages import shown
-from nncore._utils.arrays import aligned_zeros, same_part
+from nncore._utils.arrays import Array, aligned_zeros, same_part
 from nncore.program.ops import Arena, Op, Pass, Signal
 from nncore.schedules import Clock, Schedule
 
 __all__ = ["Recordable", "TangentTape", "Tape"]
 
-Array = NDArray[Any]
 
 # A step of fewer floating-point operations runs on one thread: a second one saves less than its synchronization costs.
 PARALLEL_FLOPS = 1_500_000

@@ -9,11 +9,11 @@ propagates.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erfc
+
+from ._common import Array
 
 __all__ = [
     "elu_backward", "elu_forward", "elu_tangent_backward", "gelu_backward", "gelu_forward", "gelu_tangent_backward",
@@ -26,7 +26,6 @@ __all__ = [
     "tanh_tangent_backward",
 ]  # fmt: skip
 
-Array = NDArray[np.floating[Any]]
 
 SQRT_HALF = math.sqrt(1 / 2)
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)

@@ -1,13 +1,10 @@
 """An L1 penalty on activations z (rows, width)."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from ._common import Array
 
 __all__ = ["activity_l1_backward", "activity_l1_forward"]
-
-Array = NDArray[np.floating[Any]]
 
 
 def activity_l1_forward(z: Array, strength: float) -> tuple[Array, Array]:

@@ -8,15 +8,14 @@ uses r x̂ + d instead of x̂; r and d are 1 and 0 otherwise. weight is γ, bias
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ._common import Array
 
 __all__ = [
     "batch_norm_backward", "batch_norm_backward_statistics", "batch_norm_backward_sums", "batch_norm_constants",
     "batch_norm_forward", "batch_norm_relu_backward", "batch_norm_relu_backward_sums", "batch_norm_relu_forward",
     "batch_norm_statistics", "batch_norm_sums", "batch_norm_track", "batch_renorm_statistics", "batch_renorm_track",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 OVER = (0, 2)  # the axes of a mean
 

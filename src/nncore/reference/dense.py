@@ -6,14 +6,11 @@ to y; where the loss is a mean over the batch, the factor 1/rows is in dy alread
 plain sums over the rows.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from ._common import Array
 
 __all__ = ["dense_backward_bias", "dense_backward_input", "dense_backward_weight", "dense_forward", "pack_weight"]
-
-Array = NDArray[np.floating[Any]]
 
 
 def dense_forward(x: Array, W: Array, b: Array | None = None) -> Array:

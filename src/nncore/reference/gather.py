@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ._common import Array
+
 __all__ = ["gather_csr", "gather_labels", "gather_one_hot", "gather_rows", "gather_weights", "spread_rows", "write_rows"]
 
-Array = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 
 

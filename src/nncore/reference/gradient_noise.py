@@ -1,15 +1,9 @@
 """Gaussian noise on a gradient g, which is changed in place."""
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
+from ._common import Array
 from .random import random_normal
 
 __all__ = ["gradient_noise"]
-
-Array = NDArray[np.floating[Any]]
 
 
 def gradient_noise(grad: Array, step: int, sigma: float, seed: int = 0) -> None:
@@ -17,6 +11,7 @@ def gradient_noise(grad: Array, step: int, sigma: float, seed: int = 0) -> None:
 
     σ = √(η/(1+t)^γ) in Neelakantan et al.: Adding gradient noise improves learning for very deep networks, 2015.
 
+    >>> import numpy as np
     >>> g = np.zeros(3)
     >>> gradient_noise(g, step=0, sigma=0.1)
     >>> g.round(3).tolist()

@@ -4,14 +4,13 @@ The gradient g is changed in place; g and θ have one shape.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from ._common import Array
 
 __all__ = ["clip_factor", "clip_value", "penalty", "scale_gradient", "shrink", "square_sum"]
-
-Array = NDArray[np.floating[Any]]
 
 
 def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:

@@ -4,17 +4,14 @@ x is (rows, groups, size); weight γ and bias β are (groups, size): one number 
 shares one.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from ._common import Array
 
 __all__ = [
     "group_norm_backward", "group_norm_backward_weight", "group_norm_forward", "rms_norm_backward", "rms_norm_forward",
     "weight_norm_backward", "weight_norm_weight",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 
 def group_norm_forward(x: Array, weight: Array, bias: Array, eps: float) -> Array:

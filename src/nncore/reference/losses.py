@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
+from ._common import Array
 from .activations import sigmoid_backward, sigmoid_forward, softmax_backward, softmax_forward
 
 __all__ = [
@@ -32,18 +33,19 @@ __all__ = [
     "squared_error_tangent",
 ]  # fmt: skip
 
-Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 Double = NDArray[np.float64]
+Weight = Array | None
+Scale = float | None
 
 
-def _per_example(term: Array, dy: Array, weight: Array | None, scale: float | None) -> tuple[Double, Array]:
+def _per_example(term: Array, dy: Array, weight: Weight, scale: Scale) -> tuple[Double, Array]:
     """weight_i Σ_j term_ij, and dy weighted and scaled."""
     loss = _masked(term, weight).sum(axis=1, dtype=np.float64)
     return (loss if weight is None else loss * weight), _scaled(dy, weight, scale)
 
 
-def _scaled(dy: Array, weight: Array | None, scale: float | None) -> Array:
+def _scaled(dy: Array, weight: Weight, scale: Scale) -> Array:
     """scale · weight_i · dy_i."""
     dy = _masked(dy, weight)
     factor = np.full(len(dy), 1 / len(dy) if scale is None else scale)
@@ -52,12 +54,12 @@ def _scaled(dy: Array, weight: Array | None, scale: float | None) -> Array:
     return (dy * factor[:, None]).astype(dy.dtype)
 
 
-def _masked(values: Array, weight: Array | None) -> Array:
+def _masked(values: Array, weight: Weight) -> Array:
     """values, with rows of 0 where the weight is 0: 0 · ∞ would be NaN."""
     return values if weight is None else np.where(weight[:, None] == 0, 0, values)
 
 
-def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def squared_error(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = ½ Σ_j (y_j − d_j)²; ∂/∂y = y − d.
 
     Rumelhart, Hinton, Williams: Learning representations by back-propagating errors, 1986.
@@ -70,40 +72,36 @@ def squared_error(y: Array, d: Array, weight: Array | None = None, scale: float 
     return _per_example(0.5 * r * r, r, weight, scale)
 
 
-def squared_error_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def squared_error_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """½ (y − d)²: ∂² = 1."""
     return _scaled(ty, weight, scale)
 
 
-def mean_squared_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def mean_squared_error(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (y_j − d_j)², n = width; ∂/∂y = 2 (y − d) / n."""
     r = y - d
     n = y.shape[1]
     return _per_example(r * r / n, 2 * r / n, weight, scale)
 
 
-def mean_squared_error_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def mean_squared_error_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """(y − d)² / n: ∂² = 2 / n."""
     return _scaled(2 * ty / ty.shape[1], weight, scale)
 
 
-def mean_absolute_error(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def mean_absolute_error(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = 1/n Σ_j |y_j − d_j|, n = width; ∂/∂y = sign(y − d) / n, with sign 0 = 0."""
     r = y - d
     n = y.shape[1]
     return _per_example(np.abs(r) / n, np.sign(r) / n, weight, scale)
 
 
-def mean_absolute_error_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> Array:
+def mean_absolute_error_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """|y − d| / n: ∂² = 0 away from the kink."""
     return _scaled(0 * ty, weight, scale)
 
 
-def huber(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, delta: float = 1.0
-) -> tuple[Double, Array]:
+def huber(y: Array, d: Array, weight: Weight = None, scale: Scale = None, delta: float = 1.0) -> tuple[Double, Array]:
     """loss = 1/n Σ_j (½ r_j² where |r_j| ≤ δ, else δ (|r_j| − ½ δ)), r = y − d; ∂/∂y = clip(r, −δ, δ) / n.
 
     Huber: Robust estimation of a location parameter, 1964; the mean over outputs is PyTorch's.
@@ -118,16 +116,12 @@ def huber(
     return _per_example(clipped * (r - 0.5 * clipped) / n, clipped / n, weight, scale)
 
 
-def huber_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, delta: float = 1.0
-) -> Array:
+def huber_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None, delta: float = 1.0) -> Array:
     """½ r² or δ (|r| − ½ δ), over n: ∂² = [|r| < δ] / n."""
     return _scaled(ty * (np.abs(y - d) < delta) / ty.shape[1], weight, scale)
 
 
-def quantile(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, q: float | Array = 0.5
-) -> tuple[Double, Array]:
+def quantile(y: Array, d: Array, weight: Weight = None, scale: Scale = None, q: float | Array = 0.5) -> tuple[Double, Array]:
     """loss = Σ_j max(q_j r_j, (q_j − 1) r_j), r = d − y; ∂/∂y = −q where r > 0, 1 − q where r < 0, 0 where r = 0.
 
     Koenker, Bassett: Regression quantiles, 1978.
@@ -141,13 +135,13 @@ def quantile(
 
 
 def quantile_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, q: float | Array = 0.5
+    ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None, q: float | Array = 0.5
 ) -> Array:
     """max(q r, (q − 1) r): ∂² = 0 away from the kink."""
     return _scaled(0 * ty, weight, scale)
 
 
-def poisson(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def poisson(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j (exp(y_j) − d_j y_j), y the logarithm of the rate; ∂/∂y = exp(y) − d.
 
     The negative log-likelihood without log d!. 0 · y is 0, also where y is −∞.
@@ -161,12 +155,12 @@ def poisson(y: Array, d: Array, weight: Array | None = None, scale: float | None
     return _per_example(rate - d * np.where((d == 0) & (y < 0), 0, y), rate - d, weight, scale)
 
 
-def poisson_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def poisson_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """eʸ − d y: ∂² = eʸ."""
     return _scaled(ty * np.exp(y), weight, scale)
 
 
-def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def hinge(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j max(0, 1 − d_j y_j), d = ±1; ∂/∂y = −d where d y < 1, else 0.
 
     >>> loss, dy = hinge(np.array([[0.5, 3.0]]), np.array([[-1.0, 1.0]]))
@@ -177,12 +171,12 @@ def hinge(y: Array, d: Array, weight: Array | None = None, scale: float | None =
     return _per_example(np.maximum(1 - margin, 0), np.where(margin < 1, -d, 0), weight, scale)
 
 
-def hinge_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def hinge_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """max(0, 1 − d y): ∂² = 0 away from the kink."""
     return _scaled(0 * ty, weight, scale)
 
 
-def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def binary_cross_entropy(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j (−d_j log y_j − (1 − d_j) log(1 − y_j)); ∂/∂y = −d/y + (1 − d)/(1 − y), for y and d in [0, 1].
 
     If d = 0 (or 1), the term in y (or 1 − y) is 0 in the loss and in the gradient, for any y. The loss is infinite
@@ -197,9 +191,7 @@ def binary_cross_entropy(y: Array, d: Array, weight: Array | None = None, scale:
     return _per_example(-xlogy(d, y) - xlog1py(1 - d, -y), _ratio(1 - d, 1 - y) - _ratio(d, y), weight, scale)
 
 
-def binary_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None
-) -> Array:
+def binary_cross_entropy_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """−d log y − (1 − d) log(1 − y): ∂² = d/y² + (1 − d)/(1 − y)².
 
     >>> binary_cross_entropy_tangent(np.array([[1.0, 2.0]]), np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])).tolist()
@@ -208,7 +200,7 @@ def binary_cross_entropy_tangent(
     return _scaled(ty * (_ratio(d, y * y) + _ratio(1 - d, (1 - y) * (1 - y))), weight, scale)
 
 
-def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> tuple[Double, Array]:
+def kl_divergence(y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> tuple[Double, Array]:
     """loss = Σ_j d_j log d_j − Σ_j d_j log y_j; ∂/∂y = −d/y, for probabilities y and d.
 
     The rows of d should sum to one; those of y need not.
@@ -218,7 +210,7 @@ def kl_divergence(y: Array, d: Array, weight: Array | None = None, scale: float 
     return _per_example(xlogy(d, d) - xlogy(d, y), -_ratio(d, y), weight, scale)
 
 
-def kl_divergence_tangent(ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None) -> Array:
+def kl_divergence_tangent(ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None) -> Array:
     """d log d − d log y: ∂² = d/y²."""
     return _scaled(ty * _ratio(d, y * y), weight, scale)
 
@@ -235,7 +227,7 @@ def _smoothed(d: Array, smoothing: float, classes: int) -> Array:
 
 
 def sigmoid_cross_entropy(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+    y: Array, d: Array, weight: Weight = None, scale: Scale = None, smoothing: float = 0.0
 ) -> tuple[Double, Array]:
     """loss = Σ_j (−t_j log s_j − (1 − t_j) log(1 − s_j)), s = sigmoid(y); ∂/∂y = s − t, for logits y; two classes.
 
@@ -251,14 +243,14 @@ def sigmoid_cross_entropy(
 
 
 def sigmoid_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+    ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None, smoothing: float = 0.0
 ) -> Array:
     """log(1 + eʸ) − t y: ∂² = s (1 − s), s = sigmoid(y)."""
     return _scaled(sigmoid_backward(ty, y, sigmoid_forward(y)), weight, scale)
 
 
 def softmax_cross_entropy(
-    y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+    y: Array, d: Array, weight: Weight = None, scale: Scale = None, smoothing: float = 0.0
 ) -> tuple[Double, Array]:
     """loss = −Σ_j t_j log p_j, p = softmax(y); ∂/∂y = p Σ_j t_j − t, for logits y.
 
@@ -270,7 +262,7 @@ def softmax_cross_entropy(
 
 
 def softmax_cross_entropy_tangent(
-    ty: Array, y: Array, d: Array, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+    ty: Array, y: Array, d: Array, weight: Weight = None, scale: Scale = None, smoothing: float = 0.0
 ) -> Array:
     """D log Σ eʸ − Σ t y, D = Σ t: ∂² ty = D p (ty − Σ p ty), p = softmax(y)."""
     mass = _smoothed(d, smoothing, y.shape[1]).sum(axis=1, keepdims=True)
@@ -278,7 +270,7 @@ def softmax_cross_entropy_tangent(
 
 
 def softmax_cross_entropy_labels(
-    y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+    y: Array, labels: Labels, weight: Weight = None, scale: Scale = None, smoothing: float = 0.0
 ) -> tuple[Double, Array]:
     """loss = −log p_label, p = softmax(y); ∂/∂y_j = p_j − [j = label], for logits y; smoothed as rows of d_j = [j = label].
 
@@ -297,7 +289,7 @@ def softmax_cross_entropy_labels(
 
 
 def softmax_cross_entropy_labels_tangent(
-    ty: Array, y: Array, labels: Labels, weight: Array | None = None, scale: float | None = None, smoothing: float = 0.0
+    ty: Array, y: Array, labels: Labels, weight: Weight = None, scale: Scale = None, smoothing: float = 0.0
 ) -> Array:
     """As ``softmax_cross_entropy_tangent`` with D = 1: the second derivative does not depend on the label."""
     return _scaled(softmax_backward(ty, y, softmax_forward(y)), weight, scale)

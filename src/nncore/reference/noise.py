@@ -4,19 +4,15 @@ All are functions of an array (rows, width) and of the numbers of `random_bits` 
 row-major order; ``draw`` are their keywords ``seed, layer, stream, step``. The backward functions draw the same numbers again.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ._common import Array
 from .random import random_bits, random_normal
 
 __all__ = [
     "dropout_backward", "dropout_forward", "gaussian_dropout_backward", "gaussian_dropout_forward", "gaussian_noise_forward",
     "scaled_backward", "scaled_forward",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 
 def dropout_forward(x: Array, rate: float, scale: float = 1.0, **draw: int) -> Array:

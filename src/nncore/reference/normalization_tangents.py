@@ -18,11 +18,9 @@ R{dx} = rstd R{g}. RMS normalization (``centered=False``) has no mean(x), mean(t
 `batch_norm` and `group_norm`.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ._common import Array
 from .batch_norm import OVER, _column, batch_norm_backward
 from .group_norm import group_norm_backward, group_norm_forward, rms_norm_backward, rms_norm_forward
 
@@ -32,8 +30,6 @@ __all__ = [
     "group_norm_tangent_backward_weight", "group_norm_tangent_forward", "rms_norm_tangent_backward",
     "rms_norm_tangent_backward_weight", "rms_norm_tangent_forward",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 
 def batch_norm_tangent_statistics(tx: Array, x: Array, mean: Array, rstd: Array) -> tuple[Array, Array]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 __all__ = ["philox", "random_bits", "random_normal"]
 
 Words = NDArray[np.uint32]
-Array = NDArray[np.floating[Any]]
 
 LOW = np.uint64(0xFFFFFFFF)
 BLOCK = 64  # elements whose numbers are computed together, from 16 counters

@@ -10,11 +10,10 @@ Zoneout (Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidde
 or an array (rows, steps, units): h_t = k h_{t−1} + (1 − k) new_t.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from ._common import Array
 from .activations import sigmoid_forward
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
 from .random import random_bits
@@ -23,8 +22,6 @@ __all__ = [
     "dense_steps_backward_bias", "dense_steps_backward_input", "dense_steps_backward_weight", "dense_steps_forward",
     "gru_backward", "gru_forward", "simple_rnn_backward", "simple_rnn_forward", "zoneout_keep",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 
 def dense_steps_forward(x: Array, W: Array, b: Array | None = None) -> Array:

@@ -4,19 +4,15 @@ ta = R{a}, th = R{h}, and so on. The arguments of a cell are the results of its 
 no R-operator, as it is random: here h_t = new_t.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ._common import Array
 from .tangents import dense_tangent_backward_input, dense_tangent_backward_weight, dense_tangent_forward
 
 __all__ = [
     "dense_steps_tangent_backward_input", "dense_steps_tangent_backward_weight", "dense_steps_tangent_forward",
     "gru_tangent_backward", "gru_tangent_forward", "simple_rnn_tangent_backward", "simple_rnn_tangent_forward",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 
 def dense_steps_tangent_forward(tx: Array, x: Array, W: Array, V: Array, v_b: Array | None = None) -> Array:

@@ -1,13 +1,9 @@
 """One factor per feature, y = x w, and its derivatives along a direction v of w; w and v are (features,)."""
 
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from ._common import Array
 
 __all__ = ["scale_backward", "scale_forward", "scale_tangent_backward", "scale_tangent_forward"]
-
-Array = NDArray[np.floating[Any]]
 
 
 def scale_forward(x: Array, weight: Array) -> Array:

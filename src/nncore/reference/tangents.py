@@ -18,22 +18,18 @@ gives
 Source: Pearlmutter, Fast exact multiplication by the Hessian (1994).
 """
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from ._common import Array
 
 __all__ = [
     "add_product", "dense_tangent_backward_input", "dense_tangent_backward_weight", "dense_tangent_forward",
     "load_direction",
 ]  # fmt: skip
 
-Array = NDArray[np.floating[Any]]
-
 
 def dense_tangent_forward(tx: Array, x: Array, W: Array, V: Array, v_b: Array | None = None) -> Array:
     """y = x Wᵀ + b, so R{y} = tx Wᵀ + x Vᵀ + v_b, with V = R{W} and v_b = R{b} the parts of the direction v.
 
+    >>> import numpy as np
     >>> one, two, three = np.array([[1.0]]), np.array([[2.0]]), np.array([[3.0]])
     >>> dense_tangent_forward(one, two, three, np.array([[5.0]]), np.array([7.0])).tolist()
     [[20.0]]

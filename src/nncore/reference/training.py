@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import activations
+from ._common import Array
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
 from .losses import softmax_cross_entropy, softmax_cross_entropy_labels, squared_error
 from .optimizers import adam_update, sgd_update
 
 __all__ = ["MLP"]
-
-Array = NDArray[np.floating[Any]]
 
 
 class MLP:

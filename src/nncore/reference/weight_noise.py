@@ -8,19 +8,15 @@ W is (units, inputs); weight (u, j) has the random number of element u · inputs
 ``seed, layer, stream, step``.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ._common import Array
 from .random import random_bits, random_normal
 
 __all__ = [
     "shakeout_backward", "shakeout_forward", "whiteout_additive_backward", "whiteout_additive_forward",
     "whiteout_multiplicative_backward", "whiteout_multiplicative_forward", "whiteout_slope", "whiteout_spread",
 ]  # fmt: skip
-
-Array = NDArray[np.floating[Any]]
 
 
 def shakeout_forward(W: Array, rate: float, c: float = 0.0, **draw: int) -> Array:

@@ -5,14 +5,11 @@ With tv = R{v} and tg = R{g} the direction's parts for v and g, û = v/‖v‖ a
     R{û} = (tv − (û · tv) û) / ‖v‖,   R{w} = tg û + g R{û}.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from ._common import Array
 
 __all__ = ["weight_norm_tangent_backward", "weight_norm_tangent_weight"]
-
-Array = NDArray[np.floating[Any]]
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -43,25 +43,18 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
 
     ρ is the ratio of the actual decrease of f to the decrease predicted by the quadratic model. θ ← θ + p if ρ > 0; then
     α ← α max(⅓, 1 − (2ρ − 1)³), ν ← 2. If f did not fall, or H + αI is not positive definite: α ← αν, ν ← 2ν,
-    and try again. State: α and ν (initially 2).
+    and try again. State: α and ν (initially 2). The rule is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, has the
+    method with fixed α, which is `DampedNewton`. PyTorch and Keras have neither.
 
     Parameters
     ----------
     damping : the initial α > 0 as a fraction of the largest diagonal element of H, default 1e-3.
     tol : the gradient norm at which the iteration stops, default 1e-10.
 
-    Notes
-    -----
-    The rule that adapts α is Nielsen's (1999). Goodfellow et al. (2016), section 8.6.1, describes the method with fixed α,
-    which is `DampedNewton`. PyTorch and Keras have neither.
-
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import AdaptiveDampedNewton
-    >>> f = Rosenbrock()
-    >>> path = AdaptiveDampedNewton().minimize(f, f.start, steps=30)
-    >>> path.theta[-1].round(9)
+    >>> AdaptiveDampedNewton().minimize(Rosenbrock(), [-1.2, 1.0], steps=30).theta[-1].round(9)
     array([1., 1.])
     """
 
@@ -103,9 +96,11 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 ratio, new = -1.0, point
             else:
                 predicted = -float(gradient @ p) - 0.5 * float(p @ matrix @ p)
-                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
-                    return self._last(f, point, p / scales, used)
                 new = f.at(point.theta + p / scales)
+                if predicted <= 4 * np.finfo(float).eps * abs(point.value):  # below the rounding error of f
+                    if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
+                        return new, {"damping": used}
+                    break
                 ratio = (point.value - new.value) / predicted if new.finite else -1.0
             damping, growth = adapted(damping, growth, ratio)
             if ratio > 0:
@@ -115,11 +110,3 @@ class AdaptiveDampedNewton(FullBatchOptimizer):
                 break
         self.stopped = why_no_step(f, point)
         return point, {"damping": used}
-
-    def _last(self, f: Evaluated, point: Point, p: Array, damping: float) -> tuple[Point, Row]:
-        """Handle a step whose effect is below the rounding error of f: accept it if the gradient shrinks, otherwise stop."""
-        new = f.at(point.theta + p)
-        if new.finite and np.linalg.norm(new.gradient) < np.linalg.norm(point.gradient):
-            return new, {"damping": damping}
-        self.stopped = why_no_step(f, point)
-        return point, {"damping": damping}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from nncore._utils.fields import Choice
@@ -12,22 +14,11 @@ from nncore.second_order.objective import Array, Evaluated, Point
 __all__ = ["NonlinearCG"]
 
 
-def fletcher_reeves(g: Array, before: Array, d: Array) -> float:
-    """β = gᵀg / g₋ᵀg₋."""
-    return float(g @ g) / float(before @ before)
-
-
-def polak_ribiere(g: Array, before: Array, d: Array) -> float:
-    """β = max(gᵀ(g − g₋) / g₋ᵀg₋, 0)."""
-    return max(float(g @ (g - before)) / float(before @ before), 0.0)
-
-
-def hestenes_stiefel(g: Array, before: Array, d: Array) -> float:
-    """β = gᵀ(g − g₋) / dᵀ(g − g₋)."""
-    return float(g @ (g - before)) / float(d @ (g - before))
-
-
-BETAS = {"fletcher_reeves": fletcher_reeves, "polak_ribiere": polak_ribiere, "hestenes_stiefel": hestenes_stiefel}
+BETAS: dict[str, Callable[[Array, Array, Array], float]] = {  # of the gradient, the one before it, and the direction
+    "fletcher_reeves": lambda g, before, d: (g @ g) / (before @ before),
+    "polak_ribiere": lambda g, before, d: max((g @ (g - before)) / (before @ before), 0.0),
+    "hestenes_stiefel": lambda g, before, d: (g @ (g - before)) / (d @ (g - before)),
+}
 
 
 class NonlinearCG(FullBatchOptimizer):
@@ -41,23 +32,17 @@ class NonlinearCG(FullBatchOptimizer):
 
     State: d and the previous value, from which t is guessed; t satisfies the strong Wolfe conditions (c₂ = 0.1). If d
     is not a descent direction, it is reset to −g. On a quadratic with exact t these are the conjugate gradients of
-    Hestenes & Stiefel (1952): n steps.
+    Hestenes & Stiefel (1952): n steps. SciPy's ``minimize(method="CG")`` is PR+ too; PyTorch and Keras have none.
 
     Parameters
     ----------
     beta : "polak_ribiere" (default), "fletcher_reeves" or "hestenes_stiefel".
     tol : the gradient norm at which the iteration stops, default 1e-10.
 
-    Notes
-    -----
-    SciPy's ``minimize(method="CG")`` is PR+ too. PyTorch and Keras have none.
-
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import NonlinearCG
-    >>> f = Rosenbrock()
-    >>> NonlinearCG().minimize(f, f.start, steps=50).theta[-1].round(6)
+    >>> NonlinearCG().minimize(Rosenbrock(), [-1.2, 1.0], steps=50).theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -90,6 +75,6 @@ class NonlinearCG(FullBatchOptimizer):
         new, step = found
         self.numbers["previous_value"] = point.value
         with np.errstate(all="ignore"):
-            beta = BETAS[self.beta](new.gradient, g, d)
+            beta = float(BETAS[self.beta](new.gradient, g, d))
         d[...] = -new.gradient + beta * d if np.isfinite(beta) else -new.gradient
         return new, {"step_size": step, "beta": beta}

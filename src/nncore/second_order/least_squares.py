@@ -33,7 +33,6 @@ class GaussNewton(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import GaussNewton
     >>> GaussNewton().minimize(Rosenbrock(), [-1.2, 1.0], steps=2).theta.round(9)
     array([[-1.2 ,  1.  ],
            [ 1.  , -3.84],
@@ -75,9 +74,7 @@ class LevenbergMarquardt(AdaptiveDampedNewton):
     Examples
     --------
     >>> from nncore.landscapes import Beale
-    >>> from nncore.second_order import LevenbergMarquardt
-    >>> f = Beale()
-    >>> LevenbergMarquardt().minimize(f, [1.0, 1.0], steps=20).theta[-1].round(9)
+    >>> LevenbergMarquardt().minimize(Beale(), [1.0, 1.0], steps=20).theta[-1].round(9)
     array([3. , 0.5])
     """
 

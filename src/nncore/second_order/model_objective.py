@@ -33,7 +33,7 @@ class ModelObjective:
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import ModelObjective, Newton
+    >>> from nncore.second_order import Newton
     >>> model = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64")
     >>> f = ModelObjective(model, np.array([[0.0], [1.0]]), np.array([1.0, 3.0]), "squared_error")
     >>> Newton().minimize(f, model.parameters, steps=1).theta[-1].round(12)  # the line through both points
@@ -59,8 +59,7 @@ class ModelObjective:
     def hessian_product(self, theta: Array, v: Array) -> Array:
         """Hv (n,), without forming H."""
         self.model.parameters[...] = theta
-        product: Array = self._hessian.products(v)
-        return product
+        return self._hessian.products(v)
 
     def hessian(self, theta: Array) -> Array:
         """H (n, n)."""

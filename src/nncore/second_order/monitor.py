@@ -26,7 +26,7 @@ class ConditioningMonitor(Callback):
 
     The slope term is the first-order decrease of a gradient step, the curvature term its second-order increase. If ½ε² gᵀHg
     exceeds ε gᵀg, the step increases the loss: the Hessian is ill-conditioned, and the learning rate must shrink even if the
-    gradient is large.
+    gradient is large. Source: Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.2.1.
 
     ================  ========================================
     column            of the loss with its penalty, at θ
@@ -45,15 +45,10 @@ class ConditioningMonitor(Callback):
     every : int
         Compute the terms every ``every`` epochs; the columns are NaN in between.
 
-    Notes
-    -----
-    Source: Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.2.1.
-
     Examples
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import ConditioningMonitor
     >>> X = np.random.default_rng(0).standard_normal((100, 2)) * [1, 10]
     >>> y = X @ [1.0, 1.0]
     >>> trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64"), "squared_error", nn.SGD(lr=0.001))
@@ -90,8 +85,7 @@ class ConditioningMonitor(Callback):
         if rate is None:
             rate = float(trainer.optimizer.hyper_values(1, trainer.optimizer.steps_per_epoch)["lr"][0])
         curvature = float(g @ self._hessian.products(g))
-        terms = dict(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * curvature), strict=True))
-        row.update(terms)
+        row.update(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * curvature), strict=True))
 
     @staticmethod
     def plot(history: History, path: SavePath = None, ax: Axes | None = None) -> Figure:

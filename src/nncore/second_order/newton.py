@@ -37,7 +37,6 @@ class Newton(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Quadratic, Saddle
-    >>> from nncore.second_order import Newton
     >>> Newton().minimize(Quadratic([1.0, 1e6]), [1.0, 1.0], steps=1).theta[-1]
     array([0., 0.])
     >>> Newton(allow_indefinite=True).minimize(Saddle(), [0.0, 0.5], steps=1).loss  # x² − y²: up, to the saddle point
@@ -70,7 +69,6 @@ class DampedNewton(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Saddle
-    >>> from nncore.second_order import DampedNewton
     >>> DampedNewton(damping=4.0).minimize(Saddle(), [1.0, 0.5], steps=1).theta[-1]  # λ = 2 and −2
     array([0.66666667, 1.        ])
     """
@@ -105,7 +103,6 @@ class ModifiedNewton(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Saddle
-    >>> from nncore.second_order import ModifiedNewton
     >>> ModifiedNewton().minimize(Saddle(), [1.0, 0.5], steps=2).theta
     array([[1. , 0.5],
            [0. , 1. ],

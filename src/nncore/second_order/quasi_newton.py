@@ -42,10 +42,13 @@ class _QuasiNewton(FullBatchOptimizer):
             self.numbers["pairs"] = 0.0
             p = -point.gradient
         fresh = self.numbers["pairs"] == 0
-        found = strong_wolfe(f, point, p, c2=0.9, previous=_for_length_one(point) if fresh else _for_step_one(point, p))
+        # the previous values from which SciPy guesses a step of length about 1 along -g, and t = 1
+        for_length_one = point.value + float(np.linalg.norm(point.gradient)) / 2
+        for_step_one = point.value - float(p @ point.gradient)
+        found = strong_wolfe(f, point, p, c2=0.9, previous=for_length_one if fresh else for_step_one)
         if found is None and not fresh:
             self.numbers["pairs"] = 0.0
-            found = strong_wolfe(f, point, -point.gradient, c2=0.9, previous=_for_length_one(point))
+            found = strong_wolfe(f, point, -point.gradient, c2=0.9, previous=for_length_one)
         if found is None:
             self.stopped = why_no_step(f, point)
             return point, {}
@@ -58,16 +61,6 @@ class _QuasiNewton(FullBatchOptimizer):
         return new, {"step_size": step}
 
 
-def _for_length_one(point: Point) -> float:
-    """The previous value from which SciPy guesses a first step of length about 1 along −g."""
-    return point.value + float(np.linalg.norm(point.gradient)) / 2
-
-
-def _for_step_one(point: Point, p: Array) -> float:
-    """The previous value from which SciPy guesses the step t = 1, right for a quasi-Newton direction."""
-    return point.value - float(p @ point.gradient)
-
-
 class BFGS(_QuasiNewton):
     """BFGS (Broyden, Fletcher, Goldfarb, Shanno 1970; Nocedal & Wright 2006, algorithm 6.1).
 
@@ -75,21 +68,16 @@ class BFGS(_QuasiNewton):
 
     State: B (n, n), the estimate of H⁻¹: initially I, and (sᵀy / yᵀy) I before the first update. t satisfies the strong
     Wolfe conditions (c₂ = 0.9), so that sᵀy > 0 and B stays positive definite. Memory and time per step: n².
+    SciPy's ``minimize(method="BFGS")`` omits the initial scaling. Keras and PyTorch have no BFGS.
 
     Parameters
     ----------
     tol : the gradient norm at which the iteration stops, default 1e-10.
 
-    Notes
-    -----
-    SciPy's ``minimize(method="BFGS")`` omits the initial scaling. Keras and PyTorch have no BFGS.
-
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import BFGS
-    >>> f = Rosenbrock()
-    >>> BFGS().minimize(f, f.start, steps=50).theta[-1].round(6)
+    >>> BFGS().minimize(Rosenbrock(), [-1.2, 1.0], steps=50).theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -119,23 +107,18 @@ class LBFGS(_QuasiNewton):
     - q ← (sᵀy / yᵀy) q; from the oldest to the newest: q ← q + (a − r yᵀq) s;  p = −q
 
     State: the pairs, (memory, n) each, newest last. Memory and time per step: 2 · memory · n. θ ← θ + tp, where t satisfies
-    the strong Wolfe conditions (c₂ = 0.9).
+    the strong Wolfe conditions (c₂ = 0.9). PyTorch's ``LBFGS`` takes up to 20 iterations per step, and t = 1 unless a line
+    search is requested. Keras has none.
 
     Parameters
     ----------
     memory : number of pairs, default 10 (as in SciPy; PyTorch's ``history_size`` is 100).
     tol : the gradient norm at which the iteration stops, default 1e-10.
 
-    Notes
-    -----
-    PyTorch's ``LBFGS`` takes up to 20 iterations per step, and t = 1 unless a line search is requested. Keras has none.
-
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import LBFGS
-    >>> f = Rosenbrock()
-    >>> LBFGS().minimize(f, f.start, steps=50).theta[-1].round(6)
+    >>> LBFGS().minimize(Rosenbrock(), [-1.2, 1.0], steps=50).theta[-1].round(6)
     array([1., 1.])
     """
 

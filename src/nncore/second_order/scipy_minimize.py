@@ -50,10 +50,7 @@ class ScipyMinimize(FullBatchOptimizer):
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import ScipyMinimize
-    >>> f = Rosenbrock()
-    >>> path = ScipyMinimize("trust-exact", gtol=1e-9).minimize(f, f.start, steps=40)
-    >>> path.theta[-1].round(6)
+    >>> ScipyMinimize("trust-exact", gtol=1e-9).minimize(Rosenbrock(), [-1.2, 1.0], steps=40).theta[-1].round(6)
     array([1., 1.])
     """
 
@@ -165,11 +162,8 @@ class _Search:
 
     def _minimize(self) -> Any:
         optimizer, method = self.optimizer, self.optimizer.method
-        curvature: dict[str, Any] = {}
-        if method in HESSIAN_PRODUCT:
-            curvature = {"hessp": self.f.product}
-        elif method in HESSIAN:
-            curvature = {"hess": self.f.hessian}
+        curvature: dict[str, Any] = {"hessp": self.f.product} if method in HESSIAN_PRODUCT else {}
+        curvature |= {"hess": self.f.hessian} if method in HESSIAN else {}
         gradient = method not in NO_GRADIENT
         endless = {} if method == "TNC" else {"maxiter": 1_000_000_000}  # the trainer counts
         return scipy.optimize.minimize(

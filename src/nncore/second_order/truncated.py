@@ -29,7 +29,7 @@ class TruncatedNewton(FullBatchOptimizer):
 
     With ρ = (f(θ) − f(θ + p)) / −m(p): Δ ← ¼‖p‖ if ρ < ¼, Δ ← min(2Δ, largest) if ρ > ¾ and ‖p‖ = Δ. θ ← θ + p if ρ > 0;
     otherwise the step is tried again with the smaller Δ. State: Δ. No matrix is formed: the memory is a few vectors of n
-    numbers for n parameters.
+    numbers for n parameters. SciPy's ``minimize(method="trust-ncg")`` is the same algorithm; its "Newton-CG" searches a line.
 
     Parameters
     ----------
@@ -38,16 +38,10 @@ class TruncatedNewton(FullBatchOptimizer):
     max_cg : maximum number of products per iteration; default None means n.
     tol : the gradient norm at which the iteration stops, default 1e-10.
 
-    Notes
-    -----
-    SciPy's ``minimize(method="trust-ncg")`` is the same algorithm, "Newton-CG" the one with a line search.
-
     Examples
     --------
     >>> from nncore.landscapes import Rosenbrock
-    >>> from nncore.second_order import TruncatedNewton
-    >>> f = Rosenbrock()
-    >>> TruncatedNewton().minimize(f, f.start, steps=40).theta[-1].round(6)
+    >>> TruncatedNewton().minimize(Rosenbrock(), [-1.2, 1.0], steps=40).theta[-1].round(6)
     array([1., 1.])
     """
 

@@ -160,8 +160,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         """Raise if the optimizer's state is not the one that this trainer gave it, to which its programs are bound."""
         if self.optimizer.state is not self._optimizer_state:
             raise ValueError(
-                f"optimizer must have the state of this trainer's model, but has begun something else since: give each trainer a "
-                f"{self.optimizer.title} of its own"
+                f"optimizer must have the state of this trainer's model, but has begun something else since: give each trainer "
+                f"a {self.optimizer.title} of its own"
             )
 
     def _check_optimizer(self, n: int, batch: int) -> None:

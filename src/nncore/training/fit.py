@@ -123,8 +123,8 @@ class FitCall:
             vars(trainer)["interrupted"] = interrupt.pressed()
             if trainer.interrupted:
                 self.progress.tell(
-                    f"interrupted after {trainer.epochs_done} of {self.last} epochs; fit again to continue, or press Ctrl-C again "
-                    "at once to leave the program"
+                    f"interrupted after {trainer.epochs_done} of {self.last} epochs; fit again to continue, or press Ctrl-C "
+                    "again at once to leave the program"
                 )
             self.callbacks.train_end(trainer, failure or self.loop.failure)
 

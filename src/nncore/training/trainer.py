@@ -373,7 +373,7 @@ class Trainer(BaseTrainer):
             theta[...], state[...] = kept
 
     def use_averages(self) -> None:
-        """Replace the parameters of the model by the averages of an optimizer such as `EMA`: training would continue from them."""
+        """Replace the parameters by the averages of an optimizer such as `EMA`: training would continue from them."""
         averages = getattr(self.optimizer, "averaged_parameters", None)
         if averages is None:
             raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
@@ -442,9 +442,9 @@ class Trainer(BaseTrainer):
 
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
         must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
-        `ReduceLROnPlateau` for instance; they become the checkpoint's. To continue with others, assign them afterwards. Callbacks
-        of the next ``fit`` continue counting where those of the same class stopped. A callback may call ``restore`` during
-        ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
+        `ReduceLROnPlateau` for instance; they become the checkpoint's. To continue with others, assign them afterwards.
+        Callbacks of the next ``fit`` continue counting where those of the same class stopped. A callback may call
+        ``restore`` during ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
         Raises
         ------

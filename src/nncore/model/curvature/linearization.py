@@ -14,10 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore import _kernels, losses
-from nncore._utils.arrays import same_part
+from nncore._utils.arrays import Array, same_part
 from nncore.losses import Loss, Targets
 from nncore.model.network import Network
 from nncore.program.autotune import Autotuner
@@ -28,8 +27,6 @@ from nncore.program.stages import Stage, parameter_stages, stages
 from nncore.program.tape import TangentTape
 
 __all__ = ["CurvatureProgram", "JacobianProgram", "chunk_rows"]
-
-Array = NDArray[Any]
 
 CHUNK_BYTES = 1 << 28  # of signals: a larger batch is processed in chunks
 STRETCH = 8192  # numbers of a vector that one work item copies
@@ -170,8 +167,7 @@ def _load(tape: TangentTape) -> tuple[Op, list[Stage]]:
 
 def _add(tape: TangentTape) -> Op:
     """Op for P[step] += product."""
-    p = tape.product_vector
-    return Op("tiles", "add_product", (None, p), **_stretches(p.size))
+    return Op("tiles", "add_product", (None, tape.product_vector), **_stretches(tape.product_vector.size))
 
 
 def _redirected(ops: Iterable[Op], tape: TangentTape, model: Network) -> list[Op]:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from nncore import losses, regularizers
 from nncore._messages import shown
-from nncore._utils.arrays import for_kernels
+from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_dense, check_lengths, convert
 from nncore.data.example_weights import example_weights
 from nncore.losses import Loss
@@ -21,8 +20,6 @@ from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
 __all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
-
-Array = NDArray[Any]
 
 BLOCK_BYTES = 1 << 26  # of the block of unit vectors used to form a matrix
 
@@ -98,9 +95,7 @@ class _Curvature(_Operator):
         key = ("curvature", self._gauss_newton, self._capacity, loss.key(), targets.kind, weighted)
 
         def compile() -> CurvatureProgram:
-            return CurvatureProgram(
-                model, self._capacity, loss, targets, weighted=weighted, gauss_newton=self._gauss_newton
-            )  # fmt: skip
+            return CurvatureProgram(model, self._capacity, loss, targets, weighted=weighted, gauss_newton=self._gauss_newton)
 
         self._program: CurvatureProgram = model._cached(key, compile)
         LinearOperator.__init__(self, model.dtype, (model.parameters.size,) * 2)
@@ -179,7 +174,6 @@ class HessianOperator(_Curvature):
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import HessianOperator
     >>> model = nn.Sequential([nn.Dense(1)], input_shape=2, dtype="float64")
     >>> X, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2)
     >>> H = HessianOperator(model, X, y, "squared_error")  # linear model: XᵀX / 2, with a column of ones for the bias
@@ -199,16 +193,12 @@ class GaussNewtonOperator(_Curvature):
 
     G is positive semidefinite where the loss is convex in the outputs y, as all of nncore's are, and equal to H where y is
     linear in θ. For ``squared_error`` it is JᵀJ / rows, for ``softmax_cross_entropy`` the Fisher information of the labels.
-
-    Parameters
-    ----------
-    model, X, y, loss, regularizer, sample_weight : as for `HessianOperator`
+    Arguments, attributes and errors are those of `HessianOperator`.
 
     Examples
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import GaussNewtonOperator
     >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2, dtype="float64")
     >>> X, y = np.eye(2), np.array([5.0, -5.0])
     >>> G, J = GaussNewtonOperator(model, X, y, "squared_error").matrix(), model.jacobian(X)
@@ -222,7 +212,7 @@ class GaussNewtonOperator(_Curvature):
 class JacobianOperator(_Operator):
     """J = ∂y/∂θ for the outputs of all rows of X, in training mode: row r · outputs + j belongs to output j of row r.
 
-    J v is a forward pass through the network, Jᵀ u a backward pass.
+    J v is a forward pass through the network, Jᵀ u a backward pass. The shape is (rows · outputs, n), the dtype the model's.
 
     Parameters
     ----------
@@ -230,16 +220,10 @@ class JacobianOperator(_Operator):
         The operator follows its parameters, as `HessianOperator` does.
     X : array_like, ``(rows, *input_shape)``
 
-    Attributes
-    ----------
-    shape : (rows · outputs, n)
-    dtype : that of the model
-
     Examples
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import JacobianOperator
     >>> model = nn.Sequential([nn.Dense(1)], input_shape=2)
     >>> J = JacobianOperator(model, np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> J.matrix()

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from nncore import regularizers
 from nncore._kernels.blas import one_blas_thread
+from nncore._utils.arrays import Array
 from nncore._utils.fields import count, number
 from nncore._utils.figures import COLORS, SavePath, finish, one_axes
 from nncore.losses import Loss
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Curvature", "curvature"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,7 +159,9 @@ def curvature(
 
     Up to ``exact_up_to`` parameters the matrix is formed and all its eigenvalues are computed. For more parameters, Lanczos'
     method finds the k smallest and k largest eigenvalues, and random probes estimate trace and spectral density: about
-    ``probes · steps`` products, each about as expensive as a gradient.
+    ``probes · steps`` products, each about as expensive as a gradient. The result prints as a table; its ``plot()`` draws the
+    spectrum. Sources: Lanczos (1950); Hutchinson (1990); for the density Ghorbani, Krishnan, Xiao (2019); for sharpness Keskar
+    et al. (2017).
 
     Parameters
     ----------
@@ -180,21 +181,10 @@ def curvature(
     seed : int
         Seed of the probes.
 
-    Returns
-    -------
-    Curvature
-        Prints as a table; ``plot()`` draws the spectrum.
-
-    Notes
-    -----
-    Sources: Lanczos (1950); Hutchinson (1990); for the density Ghorbani, Krishnan, Xiao (2019); for sharpness Keskar et
-    al. (2017).
-
     Examples
     --------
     >>> import numpy as np
     >>> import nncore as nn
-    >>> from nncore.second_order import curvature
     >>> model = nn.Sequential([nn.Dense(1, bias=False)], input_shape=2, dtype="float64", seed=0)
     >>> report = curvature(model, np.diag([1.0, 3.0]), np.zeros(2), "squared_error")  # H = diag(1, 9) / 2
     >>> report.largest, report.condition_number, report.trace

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-__all__ = ["extremes", "lanczos_quadrature"]
+from nncore._utils.arrays import Array
 
-Array = NDArray[Any]
+__all__ = ["extremes", "lanczos_quadrature"]
 
 
 def extremes(operator: LinearOperator, k: int, tol: float, seed: int) -> tuple[Array, Array, Array]:

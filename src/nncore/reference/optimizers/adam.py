@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ._common import Array, Pair, root, store
+from ._common import Array, Pair, placed, root, store
 
 __all__ = [
     "adam_inside_update", "adam_update", "adamax_update", "adamw_inside_update", "adamw_update", "amsgrad_inside_update",
@@ -60,14 +60,7 @@ def adam_update(
     return store((theta, theta - change), (m, new_m), (v, new_v))
 
 
-def adam_inside_update(
-    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
-    eps: float = 1e-8, bias_correction: bool = True,
-) -> bool:  # fmt: skip
-    """`adam_update` with ε under the root: θ ← θ − η m̂ / √(v̂ + ε)."""
-    return adam_update(
-        theta, grad, m, v, step=step, lr=lr, betas=betas, eps=eps, eps_placement="inside", bias_correction=bias_correction
-    )
+adam_inside_update = placed(adam_update, "inside", "θ ← θ − η m̂ / √(v̂ + ε)")
 
 
 def adamw_update(
@@ -83,15 +76,7 @@ def adamw_update(
     return store((theta, theta - lr * weight_decay * theta - change), (m, new_m), (v, new_v))
 
 
-def adamw_inside_update(
-    theta: Array, grad: Array, m: Array, v: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
-    eps: float = 1e-8, weight_decay: float = 0.01, bias_correction: bool = True,
-) -> bool:  # fmt: skip
-    """`adamw_update` with ε under the root: θ ← (1 − η λ) θ − η m̂ / √(v̂ + ε)."""
-    return adamw_update(
-        theta, grad, m, v, step=step, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, eps_placement="inside",
-        bias_correction=bias_correction,
-    )  # fmt: skip
+adamw_inside_update = placed(adamw_update, "inside", "θ ← (1 − η λ) θ − η m̂ / √(v̂ + ε)")
 
 
 def amsgrad_update(
@@ -115,15 +100,7 @@ def amsgrad_update(
     return store((theta, theta - change), (m, new_m), (v, new_v), (top, new_top))
 
 
-def amsgrad_inside_update(
-    theta: Array, grad: Array, m: Array, v: Array, top: Array, *, step: int, lr: float = 1e-3, betas: Pair = (0.9, 0.999),
-    eps: float = 1e-8, bias_correction: bool = True,
-) -> bool:  # fmt: skip
-    """`amsgrad_update` with ε under the root: θ ← θ − η m̂ / √(top/(1 − β₂ᵗ) + ε)."""
-    return amsgrad_update(
-        theta, grad, m, v, top, step=step, lr=lr, betas=betas, eps=eps, eps_placement="inside",
-        bias_correction=bias_correction,
-    )  # fmt: skip
+amsgrad_inside_update = placed(amsgrad_update, "inside", "θ ← θ − η m̂ / √(top/(1 − β₂ᵗ) + ε)")
 
 
 def adamax_update(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._common import Array, Placement, root, store
+from ._common import Array, Placement, placed, root, store
 
 __all__ = [
     "adadelta_outside_update", "adadelta_update", "adagrad_inside_update", "adagrad_update", "rmsprop_centered_inside_update",
@@ -26,9 +26,7 @@ def adagrad_update(
     return store((theta, theta - lr * grad / root(new_r, eps, eps_placement)), (r, new_r))
 
 
-def adagrad_inside_update(theta: Array, grad: Array, r: Array, *, lr: float = 0.01, eps: float = 1e-10) -> bool:
-    """`adagrad_update` with ε under the root: θ ← θ − η g / √(r + ε)."""
-    return adagrad_update(theta, grad, r, lr=lr, eps=eps, eps_placement="inside")
+adagrad_inside_update = placed(adagrad_update, "inside", "θ ← θ − η g / √(r + ε)")
 
 
 def _mean(alpha: float, mean: Array, x: Array) -> Array:
@@ -52,11 +50,7 @@ def rmsprop_update(
     return store((theta, theta - lr * grad / root(new_r, eps, eps_placement)), (r, new_r))
 
 
-def rmsprop_inside_update(
-    theta: Array, grad: Array, r: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
-) -> bool:
-    """`rmsprop_update` with ε under the root: θ ← θ − η g / √(r + ε)."""
-    return rmsprop_update(theta, grad, r, lr=lr, alpha=alpha, eps=eps, eps_placement="inside")
+rmsprop_inside_update = placed(rmsprop_update, "inside", "θ ← θ − η g / √(r + ε)")
 
 
 def rmsprop_momentum_update(
@@ -72,14 +66,7 @@ def rmsprop_momentum_update(
     return store((theta, theta - lr * new_v), (r, new_r), (v, new_v))
 
 
-def rmsprop_momentum_inside_update(
-    theta: Array, grad: Array, r: Array, v: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
-    momentum: float = 0.9,
-) -> bool:  # fmt: skip
-    """`rmsprop_momentum_update` with ε under the root: v ← μ v + g / √(r + ε)."""
-    return rmsprop_momentum_update(
-        theta, grad, r, v, lr=lr, alpha=alpha, eps=eps, momentum=momentum, eps_placement="inside"
-    )  # fmt: skip
+rmsprop_momentum_inside_update = placed(rmsprop_momentum_update, "inside", "v ← μ v + g / √(r + ε)")
 
 
 def _variance(r: Array, a: Array) -> Array:
@@ -106,11 +93,7 @@ def rmsprop_centered_update(
     return store((theta, new_theta), (r, new_r), (a, new_a))
 
 
-def rmsprop_centered_inside_update(
-    theta: Array, grad: Array, r: Array, a: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
-) -> bool:
-    """`rmsprop_centered_update` with ε under the root: θ ← θ − η g / √(r − a² + ε)."""
-    return rmsprop_centered_update(theta, grad, r, a, lr=lr, alpha=alpha, eps=eps, eps_placement="inside")
+rmsprop_centered_inside_update = placed(rmsprop_centered_update, "inside", "θ ← θ − η g / √(r − a² + ε)")
 
 
 def rmsprop_centered_momentum_update(
@@ -126,14 +109,7 @@ def rmsprop_centered_momentum_update(
     return store((theta, theta - lr * new_v), (r, new_r), (a, new_a), (v, new_v))
 
 
-def rmsprop_centered_momentum_inside_update(
-    theta: Array, grad: Array, r: Array, a: Array, v: Array, *, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8,
-    momentum: float = 0.9,
-) -> bool:  # fmt: skip
-    """`rmsprop_centered_momentum_update` with ε under the root: v ← μ v + g / √(r − a² + ε)."""
-    return rmsprop_centered_momentum_update(
-        theta, grad, r, a, v, lr=lr, alpha=alpha, eps=eps, momentum=momentum, eps_placement="inside"
-    )
+rmsprop_centered_momentum_inside_update = placed(rmsprop_centered_momentum_update, "inside", "v ← μ v + g / √(r − a² + ε)")
 
 
 def adadelta_update(
@@ -154,8 +130,4 @@ def adadelta_update(
     return store((theta, theta - lr * delta), (r, new_r), (d, new_d))
 
 
-def adadelta_outside_update(
-    theta: Array, grad: Array, r: Array, d: Array, *, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6
-) -> bool:
-    """`adadelta_update` with ε outside the roots: Δ = g (√d + ε) / (√r + ε)."""
-    return adadelta_update(theta, grad, r, d, lr=lr, rho=rho, eps=eps, eps_placement="outside")
+adadelta_outside_update = placed(adadelta_update, "outside", "Δ = g (√d + ε) / (√r + ε)")
