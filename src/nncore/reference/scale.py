@@ -1,6 +1,5 @@
 """One factor per feature, y = x w, and its derivatives along a direction v of w; w and v are (features,)."""
 
-
 from ._common import Array
 
 __all__ = ["scale_backward", "scale_forward", "scale_tangent_backward", "scale_tangent_forward"]
