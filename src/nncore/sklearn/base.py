@@ -205,7 +205,7 @@ class BaseMLP(BaseEstimator):
         batch = n if optimizer.full_batch_only else self._batch(n)
         train, mean_weight = _normalized(train)
         trainer = self._trainer(optimizer, first, incremental, seed)
-        penalty = self.regularizer if self.regularizer is not None else L2(self.alpha / (batch * mean_weight))
+        penalty = self.regularizer if self.regularizer is not None else L2(self.alpha * -(-n // batch) / (n * mean_weight))
         if trainer.regularizer != penalty:
             trainer.regularizer = penalty
         callbacks: list[Callback] = list(self.callbacks or ())
@@ -252,7 +252,7 @@ class BaseMLP(BaseEstimator):
         return self.trainer_
 
     def _between_epochs(self, n: int, held_back: Examples | None) -> BetweenEpochs:
-        if not hasattr(self, "loss_curve_"):
+        if not hasattr(self, "loss_curve_") or (self.validation_scores_ is not None) is not self.early_stopping:
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] | None = [] if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
@@ -270,11 +270,10 @@ class BaseMLP(BaseEstimator):
     # --- what was fitted
 
     def _outputs(self, X: Any) -> Array:
-        """The outputs of the network for checked X."""
+        """The outputs of the network, in float64, in which probabilities do not become 0."""
         check_is_fitted(self, "model_")
         X = validate_data(self, X, accept_sparse="csr", dtype=self.model_.dtype, reset=False)
-        outputs: Array = self.model_.forward(X)
-        return outputs
+        return self.model_.forward(X).astype(np.float64)
 
     @property
     def history_(self) -> History:

@@ -18,7 +18,7 @@ activation : str, Layer or sequence of them, default "relu"
 solver : {"adam", "sgd", "lbfgs"}, default "adam"
     "sgd" has momentum; "lbfgs" is SciPy's L-BFGS-B on all rows.
 alpha : float, default 1e-4
-    Strength of the L2 penalty on the weights, ½ alpha ‖W‖² / (examples of a batch).
+    Strength of the L2 penalty on the weights, ½ alpha ‖W‖² / b with b the mean number of examples in a batch.
 batch_size : int or "auto", default "auto"
     "auto" is min(200, n).
 learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
