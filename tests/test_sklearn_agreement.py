@@ -48,7 +48,7 @@ SETTINGS = [
     {"solver": "sgd", "batch_size": 40, "learning_rate_init": 0.05, "nesterovs_momentum": False},
     {"solver": "sgd", "batch_size": 40, "learning_rate_init": 0.1, "momentum": 0.0, "alpha": 5.0},
     {"solver": "sgd", "batch_size": 40, "learning_rate_init": 0.5, "learning_rate": "invscaling"},
-    {"solver": "sgd", "batch_size": 120, "learning_rate_init": 0.5, "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.01},
+    {"solver": "sgd", "learning_rate_init": 0.5, "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.01},
     {"solver": "adam", "batch_size": 40, "learning_rate_init": 0.01, "epsilon": 1e-3, "beta_1": 0.8},
     {"solver": "adam", "batch_size": 40, "activation": "logistic", "alpha": 1.0},
     {"solver": "adam", "activation": "tanh", "tol": 1e-3, "n_iter_no_change": 3},
@@ -142,8 +142,8 @@ def test_scores(name: str, solver: str) -> None:
     kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
     parameters: dict[str, Any] = {"hidden_layer_sizes": 10, "solver": solver, "max_iter": 30, "learning_rate_init": 0.005}
     scores = np.array([
-        [getattr(module, kind)(**parameters, random_state=seed).fit(X_train, y_train).score(X_test, y_test) for seed in range(8)]
-        for module in (ours, theirs)
+        [cls(**parameters, random_state=seed).fit(X_train, y_train).score(X_test, y_test) for seed in range(8)]
+        for cls in (getattr(ours, kind), getattr(theirs, kind))
     ])  # fmt: skip
     error = np.sqrt((scores.var(axis=1, ddof=1) / 8).sum())
     assert abs(scores[0].mean() - scores[1].mean()) <= 3 * error + 1 / len(y_test)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -43,6 +43,10 @@ class Examples(NamedTuple):
     y: Array
     weights: Array | None
 
+    def take(self, rows: Array) -> Examples:
+        """Some of the examples."""
+        return Examples(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
 
 def _has_gradient_steps(estimator: Any) -> bool:
     """Whether there are steps along gradients, so that `partial_fit` makes sense."""
@@ -55,17 +59,21 @@ def _has_gradient_steps(estimator: Any) -> bool:
 class BaseMLP(BaseEstimator):
     """Base of `MLPClassifier` and `MLPRegressor`: they define the targets, the loss, and what becomes of the outputs."""
 
+    model_: Sequential
+    trainer_: Trainer
     _doc_link_module = "nncore"
     _doc_link_template = "api/sklearn.html#nncore.sklearn.{estimator_name}"
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Store the arguments of the constructor as they are."""
-        vars(self).update((name, value) for name, value in arguments.items() if name not in ("self", "__class__"))
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # --- defined by a subclass
 
-    def _fit_targets(self, y: Any, first: bool) -> Array:
-        """The targets of a first fit, or of a later one."""
+    def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
+        """The targets of a first fit, or of a later one; ``classes`` as for ``partial_fit``."""
         raise NotImplementedError
 
     def _targets(self, y: Any) -> Array:
@@ -117,14 +125,15 @@ class BaseMLP(BaseEstimator):
         return self._fit(X, y, sample_weight, incremental=True)
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...] = (None, None, None), *, incremental: bool = False
-    ) -> Any:
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...] = (None, None, None), *,
+        incremental: bool = False, classes: Any = None,
+    ) -> Any:  # fmt: skip
         self._check_parameters()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
         X, y = self._validated(X, y, reset=first)
-        targets = self._fit_targets(y, first)
+        targets = self._fit_targets(y, first, classes)
         weights = None if sample_weight is None else example_weights(sample_weight, len(targets))
         train = Examples(X, targets, self._example_weights(y, weights))
         random = check_random_state(self.random_state)
@@ -152,7 +161,7 @@ class BaseMLP(BaseEstimator):
             count("batch_size", self.batch_size)
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        numeric = getattr(self, "_estimator_type", None) == "regressor"
+        numeric = isinstance(self, RegressorMixin)
         result: tuple[Any, Any] = validate_data(
             self, X, y, accept_sparse="csr", multi_output=True, y_numeric=numeric, dtype=np.dtype(self.dtype), reset=reset
         )
@@ -178,9 +187,10 @@ class BaseMLP(BaseEstimator):
         rows = np.arange(len(train.y))
         parts = train_test_split(rows, random_state=random, test_size=self.validation_fraction, stratify=stratified)
         if len(parts[1]) < 2:
-            raise ValueError(f"validation_fraction must leave at least 2 examples of {len(rows)}, got {self.validation_fraction}")
-        kept, held_back = (Examples(*[None if part is None else part[rows] for part in train]) for rows in parts)
-        return kept, held_back
+            raise ValueError(
+                f"validation_fraction must hold back at least 2 of {len(rows)} examples, got {self.validation_fraction}"
+            )
+        return train.take(parts[0]), train.take(parts[1])
 
     def _initialize(self, train: Examples, seed: int) -> None:
         """A new network, and the attributes that describe its training."""
@@ -195,52 +205,56 @@ class BaseMLP(BaseEstimator):
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
         self._best: tuple[Array, Array] | None = None
         for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
-            vars(self).pop(name, None)
+            if hasattr(self, name):
+                delattr(self, name)
 
-    def _train(
-        self, train: Examples, held_back: Examples | None, first: bool, incremental: bool, seed: int
-    ) -> None:
+    def _train(self, train: Examples, held_back: Examples | None, first: bool, incremental: bool, seed: int) -> None:
         n = len(train.y)
+        train, mean_weight = _normalized(train)
         optimizer = make_optimizer(self)
         batch = n if optimizer.full_batch_only else self._batch(n)
-        train, mean_weight = _normalized(train)
         trainer = self._trainer(optimizer, first, incremental, seed)
         penalty = self.regularizer if self.regularizer is not None else L2(self.alpha * -(-n // batch) / (n * mean_weight))
         if trainer.regularizer != penalty:
             trainer.regularizer = penalty
         callbacks: list[Callback] = list(self.callbacks or ())
-        stochastic = isinstance(trainer.optimizer, GradientOptimizer)
+        stochastic, epochs_before = isinstance(trainer.optimizer, GradientOptimizer), trainer.epochs_done
         self.n_iter_ = 0
         if stochastic:
             callbacks.append(self._between_epochs(n, held_back))
         elif is_sparse(train.X):
             train = train._replace(X=train.X.toarray())
-        epochs = 1 if incremental else self.max_iter + (self.solver == "lbfgs" and not stochastic)
-        before = trainer.epochs_done
         trainer.fit(
-            train.X, train.y, epochs=epochs, batch_size=batch, shuffle=self.shuffle, sample_weight=train.weights,
-            last_batch="merge" if self.normalization == "batch_norm" else "keep", callbacks=callbacks, verbose=0,
+            train.X, train.y, epochs=1 if incremental else self.max_iter + self._is_scipys(), batch_size=batch,
+            shuffle=self.shuffle, sample_weight=train.weights, callbacks=callbacks, verbose=0,
+            last_batch="merge" if self.normalization == "batch_norm" else "keep",
             validation_data=None if held_back is None else tuple(part for part in held_back if part is not None),
         )  # fmt: skip
         if not stochastic:
-            self._describe_full_batch(trainer, trainer.epochs_done - before)
+            self._describe_full_batch(trainer, trainer.epochs_done - epochs_before)
+        self._warn(trainer, incremental)
+
+    def _is_scipys(self) -> bool:
+        """Whether SciPy counts the iterations: it tells in one more why it has ended."""
+        return self.optimizer is None and self.solver == "lbfgs"
+
+    def _warn(self, trainer: Trainer, incremental: bool) -> None:
+        """Tell the user why the training has ended, if it is not for convergence."""
         if trainer.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
         elif not incremental and not _converged(trainer):
-            warnings.warn(
-                f"Maximum iterations ({self.max_iter}) reached, and the optimization has not converged.",
-                ConvergenceWarning, stacklevel=4,
-            )  # fmt: skip
+            message = f"Maximum iterations ({self.max_iter}) reached, and the optimization has not converged."
+            warnings.warn(message, ConvergenceWarning, stacklevel=5)
 
     def _batch(self, n: int) -> int:
         if isinstance(self.batch_size, str):
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn(f"batch_size is larger than the number of examples and taken as {n}, got {self.batch_size}", stacklevel=5)
+            warnings.warn(f"batch_size is larger than the number of examples, {n}, got {self.batch_size}", stacklevel=5)
         return min(self.batch_size, n)
 
     def _trainer(self, optimizer: Optimizer, first: bool, incremental: bool, seed: int) -> Trainer:
-        """The trainer of the last fit, whose optimizer keeps its state; a new one if there is none or the optimizer is another."""
+        """The trainer of the last fit, whose optimizer keeps its state; a new one if the optimizer is of another kind."""
         clip = self.clip if self.clip is None or isinstance(self.clip, Clipping) else ClipGlobalNorm(self.clip)
         if not first and type(self.trainer_.optimizer) is type(optimizer) and isinstance(optimizer, GradientOptimizer):
             if not incremental:
@@ -262,10 +276,10 @@ class BaseMLP(BaseEstimator):
         return BetweenEpochs(self, n, lambda: self._score_outputs(self.model_.forward(held_back.X), held_back))
 
     def _describe_full_batch(self, trainer: Trainer, epochs: int) -> None:
-        """The attributes after a solver of the full batch; SciPy's tells in one more iteration why it has ended."""
+        """The attributes after a solver of the full batch."""
         row = trainer.history.row(len(trainer.history))
         self.loss_ = self._reported_loss(row["loss"], row.get("penalty", 0.0))
-        self.n_iter_ = max(1, epochs - (self.solver == "lbfgs" and self.optimizer is None))
+        self.n_iter_ = max(1, epochs - self._is_scipys())
 
     # --- what was fitted
 

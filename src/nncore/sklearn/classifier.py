@@ -64,10 +64,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def __init__(
         self, hidden_layer_sizes: Any = (100,), activation: Any = "relu", *, solver: str = "adam", alpha: float = 0.0001,
-        batch_size: int | str = "auto", learning_rate: str = "constant", learning_rate_init: float = 0.001, power_t: float = 0.5,
-        max_iter: int = 200, shuffle: bool = True, random_state: Any = None, tol: float = 1e-4, verbose: bool = False,
-        warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
-        validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+        batch_size: int | str = "auto", learning_rate: str = "constant", learning_rate_init: float = 0.001,
+        power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True, random_state: Any = None, tol: float = 1e-4,
+        verbose: bool = False, warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True,
+        early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
         n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss", class_weight: Any = None,
         dropout: Any = 0.0, normalization: str | None = None, optimizer: Any = None, schedule: Any = None, clip: Any = None,
         regularizer: Any = None, weight_init: Any = None, dtype: Any = "float32", callbacks: Any = None, monitor: str = "score",
@@ -87,28 +87,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not hasattr(self, "model_") and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.class_weight == "balanced":
-            raise ValueError("class_weight must be a dict of weights for partial_fit, which does not see all data, got 'balanced'")
-        self._given_classes = None if classes is None else np.unique(classes)
-        try:
-            return self._fit(X, y, sample_weight, incremental=True)
-        finally:
-            del self._given_classes
+            raise ValueError("class_weight must be a dict for partial_fit, which does not see all data, got 'balanced'")
+        return self._fit(X, y, sample_weight, incremental=True, classes=None if classes is None else np.unique(classes))
 
     # --- targets
 
-    def _fit_targets(self, y: Any, first: bool) -> Array:
+    def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
         check_classification_targets(y)
-        kind, given = type_of_target(y, input_name="y"), getattr(self, "_given_classes", None)
+        kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
             raise ValueError("y must be labels (n,), or rows of 0 and 1 for several labels, got columns of several classes")
         if not first:
-            self._check_classes(y, given)
+            self._check_classes(y, classes)
         else:
             self._several = kind == "multilabel-indicator"
             if self._several:
                 self.classes_ = np.arange(y.shape[1])
             else:
-                self.classes_ = np.unique(column_or_1d(y) if given is None else given)
+                self.classes_ = np.unique(column_or_1d(y) if classes is None else classes)
         return self._targets(y, warn=True)
 
     def _check_classes(self, y: Any, given: Array | None) -> None:
@@ -131,7 +127,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         codes = np.searchsorted(self.classes_, labels)
         unknown = self.classes_[np.minimum(codes, len(self.classes_) - 1)] != labels
         if np.any(unknown):
-            raise ValueError(f"y must have labels among classes_, {self.classes_}, got {shown(labels[unknown][0])}")
+            raise ValueError(f"y must have labels among classes_, {self.classes_}, got {shown(labels[unknown].tolist()[0])}")
         return codes.astype(np.int64)
 
     def _example_weights(self, y: Any, weights: Array | None) -> Array | None:

@@ -22,8 +22,8 @@ alpha : float, default 1e-4
 batch_size : int or "auto", default "auto"
     "auto" is min(200, n).
 learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
-    For "sgd" and ``optimizer``. "invscaling": learning_rate_init / (t + 1)^power_t, with t the examples seen in the epochs before.
-    "adaptive": divided by 5 where training would end.
+    For "sgd" and ``optimizer``. "invscaling": learning_rate_init / (t + 1)^power_t, t the examples seen in earlier epochs.
+    "adaptive": divided by 5 where training would otherwise end.
 learning_rate_init : float, default 1e-3
 power_t : float, default 0.5
 max_iter : int, default 200

@@ -67,7 +67,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # --- targets
 
-    def _fit_targets(self, y: Any, first: bool) -> Array:
+    def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
         targets = self._targets(y, warn=True)
         width = 1 if targets.ndim == 1 else targets.shape[1]
         if not first and width != self.n_outputs_:
