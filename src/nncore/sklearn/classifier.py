@@ -53,6 +53,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_iris
     >>> from nncore.sklearn import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
@@ -67,10 +68,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         batch_size: int | str = "auto", learning_rate: str = "constant", learning_rate_init: float = 0.001,
         power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True, random_state: Any = None, tol: float = 1e-4,
         verbose: bool = False, warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True,
-        early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
-        n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss", class_weight: Any = None,
-        dropout: Any = 0.0, normalization: str | None = None, optimizer: Any = None, schedule: Any = None, clip: Any = None,
-        regularizer: Any = None, weight_init: Any = None, dtype: Any = "float32", callbacks: Any = None, monitor: str = "score",
+        early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999,
+        epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss",
+        class_weight: Any = None, dropout: Any = 0.0, normalization: str | None = None, optimizer: Any = None,
+        schedule: Any = None, clip: Any = None, regularizer: Any = None, weight_init: Any = None, dtype: Any = "float32",
+        callbacks: Any = None, monitor: str = "score",
     ) -> None:  # fmt: skip
         self._keep(locals())
 

@@ -76,9 +76,9 @@ ATTRIBUTES = """\
 coefs_, intercepts_ : list of ndarray
     Weights (inputs, units) and biases of the layers: views of the network's.
 loss_, best_loss_ : float
-    With early stopping best_loss_ is None.
+    With early stopping ``best_loss_`` is None.
 loss_curve_ : list of float
-    The mean loss of each epoch, penalty included; not for "lbfgs", as best_loss_ and validation_scores_.
+    The mean loss of each epoch, penalty included; "lbfgs" has neither this nor ``best_loss_``.
 validation_scores_, best_validation_score_ : list of float, float
     With early stopping: the monitored values, and the best one.
 n_iter_, t_ : int
