@@ -20,8 +20,8 @@ ESTIMATORS = [
     MLPRegressor(),
     MLPClassifier(**EXACT),
     MLPRegressor(**EXACT),
-    MLPClassifier(solver="lbfgs", dtype="float64", alpha=0.1),
-    MLPRegressor(solver="lbfgs", dtype="float64"),
+    MLPClassifier(solver="lbfgs", dtype="float64", max_iter=20),
+    MLPRegressor(solver="lbfgs", dtype="float64", max_iter=20),
     MLPClassifier(optimizer="nesterov", normalization="layer_norm", activation=["gelu"], dropout=0.1, learning_rate_init=0.01),
 ]
 

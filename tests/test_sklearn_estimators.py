@@ -209,6 +209,12 @@ def test_sparse_input_gives_the_same_network(solver: str) -> None:
     np.testing.assert_allclose(sparse.predict_proba(csr_matrix(thinned)), dense.predict_proba(thinned), rtol=1e-6)
 
 
+def test_sparse_targets() -> None:
+    several = np.column_stack([Y > 0, Y > 1]).astype(int)
+    predictions = [MLPClassifier(**QUICK).fit(X, y).predict(X) for y in (several, csr_matrix(several))]
+    np.testing.assert_array_equal(*predictions)
+
+
 def test_class_weights_multiply_sample_weights() -> None:
     weights = np.random.default_rng(0).uniform(0.5, 2, 150)
     by_class = {"a": 1, "b": 5, "c": 0.5}
@@ -259,6 +265,17 @@ def test_weights_of_the_validation_score() -> None:
     estimator = MLPClassifier(**QUICK, early_stopping=True)
     estimator.fit(X, Y, X_val=X, y_val=np.where(Y == 0, 0, 2 - Y // 2), sample_weight_val=weights)
     assert estimator.best_validation_score_ == 1.0
+
+
+def test_validation_score_of_a_regressor() -> None:
+    y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2])
+    estimator = MLPRegressor(**QUICK, early_stopping=True).fit(X, y, X_val=X[:40], y_val=y[:40])
+    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X[:40], y[:40]), rel=1e-6)
+
+
+def test_lbfgs_trains_on_all_data_and_ignores_early_stopping() -> None:
+    one, other = (MLPClassifier(**QUICK, solver="lbfgs", early_stopping=early).fit(X, Y) for early in (False, True))
+    np.testing.assert_array_equal(one.model_.parameters, other.model_.parameters)
 
 
 # --- around training

@@ -135,13 +135,15 @@ class BaseMLP(BaseEstimator):
         X, y = self._validated(X, y, reset=first)
         targets = self._fit_targets(y, first, classes)
         weights = None if sample_weight is None else example_weights(sample_weight, len(targets))
-        train = Examples(X, targets, self._example_weights(y, weights))
-        random = check_random_state(self.random_state)
+        train, held_back = Examples(X, targets, self._example_weights(y, weights)), self._given_validation(*validation)
+        random, optimizer = check_random_state(self.random_state), make_optimizer(self)
         seeds = random.randint(SEEDS), random.randint(SEEDS)
-        train, held_back = self._split(train, validation, random)
+        if held_back is None and self.early_stopping and isinstance(optimizer, GradientOptimizer):
+            train, held_back = self._hold_back(train, random)
         if first:
             self._initialize(train, seeds[0])
-        self._train(train, held_back, first, incremental, seeds[1])
+        trainer = self._trainer(optimizer, first, incremental, seeds[1])
+        self._train(trainer, train, held_back, incremental)
         return self
 
     def _check_parameters(self) -> None:
@@ -167,22 +169,18 @@ class BaseMLP(BaseEstimator):
         )
         return result
 
-    def _split(
-        self, train: Examples, validation: tuple[Any, ...], random: np.random.RandomState
-    ) -> tuple[Examples, Examples | None]:
-        """What is trained on, and what is evaluated after every epoch: the data given for it, or with early stopping a part."""
-        X, y, weights = validation
-        if X is not None:
-            X, y = self._validated(X, y, reset=False)
-            y = self._targets(y)
-            return train, Examples(X, y, None if weights is None else example_weights(weights, len(y)))
-        if y is not None or weights is not None:
-            raise ValueError("y_val and sample_weight_val need X_val, got None")
-        if not self.early_stopping:
-            return train, None
-        return self._hold_back(train, random)
+    def _given_validation(self, X: Any, y: Any, weights: Any) -> Examples | None:
+        """The data that are evaluated after every epoch, if some are given for it."""
+        if X is None:
+            if y is not None or weights is not None:
+                raise ValueError("y_val and sample_weight_val need X_val, got None")
+            return None
+        X, y = self._validated(X, y, reset=False)
+        y = self._targets(y)
+        return Examples(X, y, None if weights is None else example_weights(weights, len(y), "sample_weight_val"))
 
     def _hold_back(self, train: Examples, random: np.random.RandomState) -> tuple[Examples, Examples]:
+        """What is trained on, and what is held back for early stopping."""
         stratified = train.y if train.y.ndim == 1 and hasattr(self, "classes_") else None
         rows = np.arange(len(train.y))
         parts = train_test_split(rows, random_state=random, test_size=self.validation_fraction, stratify=stratified)
@@ -208,12 +206,10 @@ class BaseMLP(BaseEstimator):
             if hasattr(self, name):
                 delattr(self, name)
 
-    def _train(self, train: Examples, held_back: Examples | None, first: bool, incremental: bool, seed: int) -> None:
+    def _train(self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool) -> None:
         n = len(train.y)
         train, mean_weight = _normalized(train)
-        optimizer = make_optimizer(self)
-        batch = n if optimizer.full_batch_only else self._batch(n)
-        trainer = self._trainer(optimizer, first, incremental, seed)
+        batch = n if trainer.optimizer.full_batch_only else self._batch(n)
         penalty = self.regularizer if self.regularizer is not None else L2(self.alpha * -(-n // batch) / (n * mean_weight))
         if trainer.regularizer != penalty:
             trainer.regularizer = penalty
