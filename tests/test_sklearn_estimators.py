@@ -250,9 +250,13 @@ def test_validation_data() -> None:
 def test_monitored_loss() -> None:
     rng = np.random.default_rng(0)
     noise, labels = rng.standard_normal((100, 5)), rng.integers(0, 2, 100)  # nothing to be learned: the loss rises
-    estimator = MLPClassifier(**QUICK, early_stopping=True, monitor="loss").fit(noise, labels)
+    estimator = MLPClassifier(**QUICK, early_stopping=True, monitor="loss")
+    estimator.fit(noise[:50], labels[:50], X_val=noise[50:], y_val=labels[50:])
     np.testing.assert_array_equal(estimator.validation_scores_, estimator.history_["val_loss"])
     assert estimator.best_validation_score_ == min(estimator.validation_scores_)
+    restored = estimator.trainer_.evaluate(noise[50:], labels[50:])["loss"]
+    assert restored == pytest.approx(estimator.best_validation_score_, rel=1e-6)
+    assert restored < estimator.validation_scores_[-1]
     assert estimator.n_iter_ < 60
     column = MLPClassifier(**QUICK, early_stopping=True, monitor="running_loss").fit(X, Y)
     assert column.validation_scores_ == column.loss_curve_
