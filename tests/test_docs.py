@@ -54,7 +54,7 @@ def run_doctest(test: doctest.DocTest) -> None:
     finally:
         nn.set_num_threads(threads)
     text = "".join(report)
-    missing = re.search(r"ImportError: \S+ needs (matplotlib|scikit-learn)", text)
+    missing = re.search(r"(?:Import|ModuleNotFound)Error: \S+ needs (matplotlib|scikit-learn)", text)
     if missing:
         pytest.skip(f"{test.name} needs {missing[1]}")
     assert not text, text

@@ -30,7 +30,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"second_order"},
     {"training"},
     {"landscapes"},
-    {"cli", "config", "reference"},
+    {"cli", "config", "reference", "sklearn"},
     {"", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}

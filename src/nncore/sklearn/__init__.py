@@ -1,0 +1,13 @@
+"""Estimators for scikit-learn, imported on demand: ``from nncore.sklearn import MLPClassifier, MLPRegressor``."""
+
+try:
+    from sklearn.utils.validation import validate_data as _  # noqa: F401  # since 1.6
+except ImportError as error:
+    raise ModuleNotFoundError(
+        "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore[sklearn]'", name="sklearn"
+    ) from error
+
+from nncore.sklearn.classifier import MLPClassifier
+from nncore.sklearn.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,67 @@
+"""The layers of an estimator's network."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from nncore._messages import shown
+from nncore._utils.fields import choice, count
+from nncore.initializers import Uniform
+from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm
+
+__all__ = ["hidden_sizes", "layers"]
+
+NORMALIZATIONS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
+
+
+def hidden_sizes(sizes: Any) -> list[int]:
+    """The widths of the hidden layers, of which there may be none."""
+    return [count("hidden_layer_sizes", size) for size in (sizes if isinstance(sizes, Iterable) else [sizes])]
+
+
+def layers(
+    inputs: int, sizes: list[int], outputs: int, *, activation: Any, dropout: Any, normalization: str | None, weight_init: Any,
+    last: Layer | None,
+) -> list[Layer]:  # fmt: skip
+    """A dense layer, a normalization, an activation and dropout for each hidden layer; the output layer, and ``last``."""
+    activations = _for_each_layer("activation", activation, sizes)
+    rates = _for_each_layer("dropout", dropout, sizes)
+    before_output = activations[-1] if activations else activation
+    result: list[Layer] = []
+    for fans, active, rate in zip(pairwise([inputs, *sizes]), activations, rates, strict=True):
+        result.append(_dense(fans, active, weight_init))
+        if normalization is not None:
+            result.append(NORMALIZATIONS[choice("normalization", normalization, tuple(NORMALIZATIONS))]())
+        if active != "identity":
+            result.append(_activation(active))
+        if rate:
+            result.append(Dropout(rate))
+    result.append(_dense(([inputs, *sizes][-1], outputs), before_output, weight_init))
+    return [*result, last] if last is not None else result
+
+
+def _for_each_layer(name: str, value: Any, sizes: list[int]) -> list[Any]:
+    if not isinstance(value, (list, tuple)):
+        return [value] * len(sizes)
+    if len(value) != len(sizes):
+        raise ValueError(f"{name} must be one value or {len(sizes)}, one for each hidden layer, got {shown(value)}")
+    return list(value)
+
+
+def _dense(fans: tuple[int, int], activation: Any, weight_init: Any) -> Dense:
+    """With scikit-learn's initial weights and biases, U(−s, s), s² = 6/(n_in + n_out), or 2/(n_in + n_out) for "logistic"."""
+    if weight_init is not None:
+        return Dense(fans[1], weight_init=weight_init)
+    uniform = Uniform(math.sqrt((2 if activation == "logistic" else 6) / sum(fans)))
+    return Dense(fans[1], weight_init=uniform, bias_init=uniform)
+
+
+def _activation(activation: Any) -> Layer:
+    if isinstance(activation, Layer):
+        return copy.deepcopy(activation)
+    names = ("logistic", *ACTIVATIONS)
+    return ACTIVATIONS["sigmoid" if activation == "logistic" else choice("activation", activation, names)]()

@@ -1,0 +1,444 @@
+"""What the estimators do beyond scikit-learn's, and that they work within its tools."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+
+import sklearn
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import nncore as nn
+from nncore.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+QUICK: dict[str, Any] = {"hidden_layer_sizes": (10,), "learning_rate_init": 0.02, "max_iter": 60, "random_state": 0}
+IRIS = StandardScaler().fit_transform(load_iris().data), load_iris().target
+X, Y = IRIS
+
+
+# --- the network
+
+
+def names(estimator: Any) -> list[str]:
+    return [type(layer).__name__ for layer in estimator.model_.layers]
+
+
+def test_layers() -> None:
+    parameters = {"hidden_layer_sizes": (4, 5), "activation": ["gelu", nn.LeakyReLU(0.3)], "dropout": [0.0, 0.5]}
+    estimator = MLPClassifier(**parameters, normalization="layer_norm", max_iter=1).fit(X, Y)
+    assert names(estimator) == ["Dense", "LayerNorm", "GELU", "Dense", "LayerNorm", "LeakyReLU", "Dropout", "Dense"]
+    assert [coef.shape for coef in estimator.coefs_] == [(4, 4), (4, 5), (5, 3)]
+    assert [bias.shape for bias in estimator.intercepts_] == [(4,), (5,), (3,)]
+    assert estimator.n_layers_ == 4
+
+
+@pytest.mark.parametrize(("activation", "factor"), [("relu", 6), ("logistic", 2)])
+def test_initial_parameters_are_glorots(activation: str, factor: int) -> None:
+    estimator = MLPClassifier((300, 200), activation, max_iter=1, random_state=0).fit(X, Y)
+    estimator.model_.initialize()
+    for coef, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True):
+        bound = np.sqrt(factor / sum(coef.shape))
+        assert 0.9 * bound < abs(coef).max() <= bound
+        assert 0.8 * bound < abs(bias).max() <= bound or bias.size < 10
+        assert coef.std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+def test_weight_init_has_zero_biases() -> None:
+    estimator = MLPRegressor(weight_init="he_normal", max_iter=1, random_state=0).fit(X, Y)
+    estimator.model_.initialize()
+    assert estimator.coefs_[0].std() == pytest.approx(np.sqrt(2 / 4), rel=0.2)
+    assert not any(bias.any() for bias in estimator.intercepts_)
+
+
+def test_coefs_may_be_assigned() -> None:
+    estimator = MLPRegressor(hidden_layer_sizes=3, activation="identity", max_iter=1).fit(X, Y)
+    estimator.coefs_ = [np.ones((4, 3)), np.full((3, 1), 2.0)]
+    estimator.intercepts_ = [np.zeros(3), [1.0]]
+    np.testing.assert_allclose(estimator.predict(X), 6 * X.sum(axis=1) + 1, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error", "hinge", "sigmoid_cross_entropy", nn.Huber(0.5)])
+def test_losses_of_a_classifier(loss: Any) -> None:
+    estimator = MLPClassifier(**QUICK, loss=loss).fit(X, Y)
+    assert estimator.score(X, Y) > 0.9
+    if loss == "hinge":
+        assert not hasattr(estimator, "predict_proba")
+    else:
+        probabilities = estimator.predict_proba(X)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_array_equal(probabilities.argmax(axis=1), estimator.predict(X))
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error", "hinge"])
+def test_losses_for_two_classes(loss: str) -> None:
+    labels = np.array(["no", "yes"])[(Y > 0).astype(int)]
+    estimator = MLPClassifier(**QUICK, loss=loss).fit(X, labels)
+    assert estimator.n_outputs_ == 1
+    assert estimator.score(X, labels) > 0.97
+
+
+def quantile(outputs: Any, targets: Any) -> Any:
+    error = targets - outputs
+    return np.maximum(0.8 * error, -0.2 * error).sum(axis=1), np.where(error > 0, -0.8, 0.2)
+
+
+def test_a_loss_in_python() -> None:
+    y = np.random.default_rng(0).standard_normal(1000)
+    estimator = MLPRegressor(quantile, (), learning_rate_init=0.01, random_state=0).fit(np.zeros((1000, 1)), y)
+    assert estimator.predict([[0.0]])[0] == pytest.approx(np.quantile(y, 0.8), abs=0.05)
+
+
+# --- the optimizer
+
+
+def test_optimizer_by_name_and_object() -> None:
+    named = MLPClassifier(**QUICK, optimizer="adamw").fit(X, Y)
+    assert repr(named.trainer_.optimizer) == repr(nn.AdamW(lr=0.02))
+    given = nn.Lion(lr=0.003)
+    estimator = MLPClassifier(**QUICK, optimizer=given, clip=0.5, regularizer=nn.L1(1e-3)).fit(X, Y)
+    assert estimator.trainer_.optimizer.lr == 0.003
+    assert given.step_count == 0
+    assert repr(estimator.trainer_.clip) == "ClipGlobalNorm(0.5)"
+    assert "clipped" in estimator.history_
+    assert repr(estimator.trainer_.regularizer) == "L1(0.001)"
+
+
+def test_second_order_optimizer_by_name() -> None:
+    estimator = MLPClassifier((5,), "tanh", optimizer="lbfgs", max_iter=30, dtype="float64", random_state=0).fit(X, Y)
+    assert estimator.score(X, Y) > 0.97
+    assert estimator.n_iter_ == 30
+    assert estimator.loss_ == estimator.history_.row(30)["loss"]
+
+
+def test_schedule() -> None:
+    schedule = nn.schedules.Exponential(0.1, 0.5, per="epoch")
+    estimator = MLPClassifier(**QUICK | {"max_iter": 4, "tol": 0}, schedule=schedule).fit(X, Y)
+    np.testing.assert_allclose(estimator.history_["lr"], [0.1, 0.05, 0.025, 0.0125])
+
+
+def test_warm_start_keeps_the_state_of_the_optimizer() -> None:
+    """Two fits of 5 epochs are one of 10, to the bit."""
+    once = MLPClassifier(**QUICK | {"max_iter": 10}).fit(X, Y)
+    twice = MLPClassifier(**QUICK | {"max_iter": 5}, warm_start=True).fit(X, Y).fit(X, Y)
+    np.testing.assert_array_equal(once.model_.parameters, twice.model_.parameters)
+    assert once.loss_curve_ == twice.loss_curve_
+    assert (once.t_, once.n_iter_, twice.t_, twice.n_iter_) == (1500, 10, 1500, 5)
+
+
+def test_warm_start_takes_changed_parameters() -> None:
+    estimator = MLPClassifier(**QUICK, warm_start=True).fit(X, Y)
+    before, trainer = estimator.coefs_[0].copy(), estimator.trainer_
+    estimator.set_params(learning_rate_init=1e-9, alpha=0.0).fit(X, Y)
+    assert estimator.trainer_ is trainer
+    np.testing.assert_allclose(estimator.coefs_[0], before, atol=1e-6)
+    estimator.set_params(solver="sgd", max_iter=2).fit(X, Y)
+    assert type(estimator.trainer_.optimizer).__name__ == "Nesterov"
+    np.testing.assert_allclose(estimator.coefs_[0], before, atol=1e-6)
+    with pytest.raises(ValueError, match="same classes"):
+        estimator.fit(X, Y + 1)
+
+
+# --- the data
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [False, True, True], [-3, 7, 9], [1.0, 2.0, 5.0]])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_labels_of_any_type(labels: list[Any], early_stopping: bool) -> None:
+    y = np.array(labels)[Y]
+    estimator = MLPClassifier(**QUICK, early_stopping=early_stopping, n_iter_no_change=60).fit(X, y)
+    np.testing.assert_array_equal(estimator.classes_, np.unique(y))
+    assert estimator.predict(X).dtype == y.dtype
+    assert (estimator.predict(X) == y).mean() > 0.85
+
+
+@pytest.mark.parametrize("kind", ["labels", "several", "one", "regression", "outputs"])
+def test_partial_fit(kind: str) -> None:
+    """Passes over parts; the first may lack classes. The state of the optimizer is kept."""
+    several = np.column_stack([Y > 0, Y > 1, Y == 1]).astype(int)
+    y = {"labels": Y, "several": several, "one": Y > 0, "regression": X @ [1, 2, 0, 0], "outputs": X @ np.eye(4)[:, :2]}[kind]
+    regression = kind in ("regression", "outputs")
+    estimator = (MLPRegressor if regression else MLPClassifier)(**QUICK)
+    classes = {} if regression else {"classes": {"several": [0, 1, 2]}.get(kind, np.unique(Y if kind == "labels" else Y > 0))}
+    rows = np.arange(150).reshape(3, 50)
+    for epoch in range(60):
+        for part in rows:
+            estimator.partial_fit(X[part], y[part], **(classes if epoch == 0 else {}))
+    assert estimator.score(X, y) > 0.9
+    assert estimator.predict(X).shape == y.shape
+    assert estimator.trainer_.optimizer.step_count == 180
+    assert (estimator.t_, estimator.n_iter_, len(estimator.loss_curve_)) == (9000, 1, 180)
+
+
+def test_partial_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="early_stopping"):
+        MLPClassifier(early_stopping=True).partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes must be passed"):
+        MLPClassifier().partial_fit(X, Y)
+    with pytest.raises(ValueError, match=r"among classes_.*got 2"):
+        MLPClassifier().partial_fit(X, Y, classes=[0, 1])
+    with pytest.raises(ValueError, match="balanced"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
+    assert not hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_sparse_input_gives_the_same_network(solver: str) -> None:
+    thinned = np.where(X > 0, X, 0)
+    dense = MLPClassifier(**QUICK | {"max_iter": 5}, solver=solver).fit(thinned, Y)
+    sparse = MLPClassifier(**QUICK | {"max_iter": 5}, solver=solver, early_stopping=False).fit(csr_matrix(thinned), Y)
+    np.testing.assert_allclose(sparse.predict_proba(csr_matrix(thinned)), dense.predict_proba(thinned), rtol=1e-6)
+
+
+def test_sparse_targets() -> None:
+    several = np.column_stack([Y > 0, Y > 1]).astype(int)
+    predictions = [MLPClassifier(**QUICK).fit(X, y).predict(X) for y in (several, csr_matrix(several))]
+    np.testing.assert_array_equal(*predictions)
+
+
+def test_class_weights_multiply_sample_weights() -> None:
+    weights = np.random.default_rng(0).uniform(0.5, 2, 150)
+    by_class = {"a": 1, "b": 5, "c": 0.5}
+    y = np.array(["a", "b", "c"])[Y]
+    one = MLPClassifier(**QUICK | {"max_iter": 5}, class_weight=by_class).fit(X, y, weights)
+    other = MLPClassifier(**QUICK | {"max_iter": 5}).fit(X, y, weights * [by_class[label] for label in y])
+    np.testing.assert_array_equal(one.model_.parameters, other.model_.parameters)
+
+
+def test_balanced_classes_are_found() -> None:
+    rng = np.random.default_rng(0)
+    y = np.r_[np.zeros(950, int), np.ones(50, int)]
+    data = rng.standard_normal((1000, 1)) + 1.5 * y[:, None]
+    plain, balanced = (MLPClassifier(**QUICK, class_weight=weight).fit(data, y).predict(data) for weight in (None, "balanced"))
+    assert plain[y == 1].mean() < 0.5 < 0.7 < balanced[y == 1].mean()
+
+
+# --- early stopping
+
+
+def test_validation_data() -> None:
+    train, held_back = np.arange(0, 150, 2), np.arange(1, 150, 2)
+    estimator = MLPClassifier(**QUICK, early_stopping=True, n_iter_no_change=3)
+    estimator.fit(X[train], Y[train], X_val=X[held_back], y_val=Y[held_back])
+    best = int(np.argmax(estimator.validation_scores_))
+    assert estimator.best_validation_score_ == estimator.score(X[held_back], Y[held_back])
+    assert estimator.t_ == 75 * estimator.n_iter_
+    assert len(estimator.history_["val_loss"]) == estimator.n_iter_ > best
+    with pytest.raises(ValueError, match="X_val"):
+        estimator.fit(X, Y, y_val=Y)
+
+
+def test_monitored_loss() -> None:
+    rng = np.random.default_rng(0)
+    noise, labels = rng.standard_normal((100, 5)), rng.integers(0, 2, 100)  # nothing to be learned: the loss rises
+    estimator = MLPClassifier(**QUICK, early_stopping=True, monitor="loss")
+    estimator.fit(noise[:50], labels[:50], X_val=noise[50:], y_val=labels[50:])
+    np.testing.assert_array_equal(estimator.validation_scores_, estimator.history_["val_loss"])
+    assert estimator.best_validation_score_ == min(estimator.validation_scores_)
+    restored = estimator.trainer_.evaluate(noise[50:], labels[50:])["loss"]
+    assert restored == pytest.approx(estimator.best_validation_score_, rel=1e-6)
+    assert restored < estimator.validation_scores_[-1]
+    assert estimator.n_iter_ < 60
+    column = MLPClassifier(**QUICK, early_stopping=True, monitor="running_loss").fit(X, Y)
+    assert column.validation_scores_ == column.loss_curve_
+    with pytest.raises(ValueError, match="monitor must be a reported column"):
+        MLPClassifier(early_stopping=True, monitor="val_accuracy").fit(X, Y)
+
+
+def test_weights_of_the_validation_score() -> None:
+    weights = np.r_[np.ones(50), np.zeros(100)]
+    estimator = MLPClassifier(**QUICK, early_stopping=True)
+    estimator.fit(X, Y, X_val=X, y_val=np.where(Y == 0, 0, 2 - Y // 2), sample_weight_val=weights)
+    assert estimator.best_validation_score_ == 1.0
+
+
+def test_validation_score_of_a_regressor() -> None:
+    y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2])
+    estimator = MLPRegressor(**QUICK, early_stopping=True).fit(X, y, X_val=X[:40], y_val=y[:40])
+    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X[:40], y[:40]), rel=1e-6)
+
+
+def test_lbfgs_trains_on_all_data_and_ignores_early_stopping() -> None:
+    one, other = (MLPClassifier(**QUICK, solver="lbfgs", early_stopping=early).fit(X, Y) for early in (False, True))
+    np.testing.assert_array_equal(one.model_.parameters, other.model_.parameters)
+
+
+# --- around training
+
+
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    estimator = MLPClassifier(**QUICK | {"max_iter": 2}, verbose=True).fit(X, Y)
+    lines = [f"Iteration {i}, loss = {loss:.8f}" for i, loss in enumerate(estimator.loss_curve_, 1)]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_convergence_warnings() -> None:
+    with pytest.warns(ConvergenceWarning, match=r"\(3\) reached"):
+        MLPClassifier(max_iter=3).fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match=r"\(3\) reached"):
+        MLPClassifier(max_iter=3, solver="lbfgs").fit(X, Y)
+    MLPClassifier(solver="lbfgs", alpha=1.0, dtype="float64", tol=1e-2).fit(X, Y)
+    MLPClassifier(tol=10.0).fit(X, Y)
+    with pytest.warns(UserWarning, match="batch_size is larger"):
+        MLPClassifier(batch_size=1000, tol=10.0).fit(X, Y)
+
+
+def test_interruption_keeps_what_was_reached() -> None:
+    def press(trainer: Any, epoch: int, row: Any) -> None:
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        estimator = MLPClassifier(callbacks=[nn.LambdaCallback(on_epoch_end=press)]).fit(X, Y)
+    assert estimator.n_iter_ == 3
+
+
+def test_callbacks_are_called_and_may_stop() -> None:
+    epochs = []
+
+    def stop(trainer: Any, epoch: int, row: Any) -> None:
+        epochs.append(epoch)
+        trainer.stop_training = epoch == 5
+
+    estimator = MLPRegressor(callbacks=[nn.LambdaCallback(on_epoch_end=stop)]).fit(X, Y)
+    assert epochs == [1, 2, 3, 4, 5]
+    assert estimator.n_iter_ == 5
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"solver": "lbgfs"}, "solver must be one of"),
+        ({"activation": "rely"}, "activation must be one of"),
+        ({"activation": ["relu", "tanh"]}, "activation must be one value or 1"),
+        ({"alpha": -1}, "alpha must be"),
+        ({"max_iter": 0}, "max_iter must be"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be"),
+        ({"normalization": "batch"}, "normalization must be 'batch_norm' or"),
+        ({"learning_rate": "cosine"}, "learning_rate must be one of"),
+        ({"batch_size": "all"}, "batch_size must be"),
+        ({"loss": "log"}, "loss must be"),
+        ({"momentum": 1.0, "solver": "sgd"}, "momentum must be"),
+    ],
+)
+def test_wrong_parameters(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        MLPClassifier(**parameters).fit(X, Y)
+
+
+def test_poisson_refuses_negative_targets() -> None:
+    with pytest.raises(ValueError, match="at least 0"):
+        MLPRegressor("poisson").fit(X, Y - 1)
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier(**QUICK, optimizer=nn.Adam(), early_stopping=True), MLPRegressor(**QUICK)])
+def test_copies(estimator: Any) -> None:
+    fitted = clone(estimator).fit(X, Y)
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
+    assert copy.loss_curve_ == fitted.loss_curve_
+    fitted.set_params(warm_start=True, early_stopping=False).fit(X, Y)
+    copy.set_params(warm_start=True, early_stopping=False).fit(X, Y)
+    np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
+    assert not hasattr(clone(fitted), "model_")
+
+
+def test_random_state() -> None:
+    same = [MLPClassifier(**QUICK).fit(X, Y).coefs_[0] for _ in range(2)]
+    np.testing.assert_array_equal(*same)
+    random = np.random.RandomState(0)
+    first, second = (MLPClassifier(**QUICK | {"random_state": random, "max_iter": 2}).fit(X, Y).coefs_[0] for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_html_representation() -> None:
+    estimator = MLPClassifier(**QUICK).fit(X, Y)
+    assert "MLPClassifier" in estimator._repr_html_()
+    assert estimator._get_doc_link().endswith("sklearn.html#nncore.sklearn.MLPClassifier")
+
+
+# --- within scikit-learn's tools
+
+
+def test_grid_search_in_a_pipeline() -> None:
+    data, labels = load_breast_cancer(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**QUICK))
+    grid = {"mlpclassifier__dropout": [0.0, 0.2], "mlpclassifier__optimizer": [None, nn.AdamW(0.02)]}
+    searches = [GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs).fit(data, labels) for jobs in (1, 2)]
+    assert searches[0].best_score_ > 0.95
+    np.testing.assert_array_equal(*[search.cv_results_["mean_test_score"] for search in searches])
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        CalibratedClassifierCV(MLPClassifier(**QUICK), cv=3),
+        BaggingClassifier(MLPClassifier(**QUICK), n_estimators=3, n_jobs=2, random_state=0),
+        VotingClassifier([("a", MLPClassifier(**QUICK)), ("b", MLPClassifier(**QUICK, activation="tanh"))], voting="soft"),
+    ],
+    ids=lambda tool: type(tool).__name__,
+)
+def test_ensembles(tool: Any) -> None:
+    y = np.array(["a", "b", "c"])[Y]
+    assert tool.fit(X, y).score(X, y) > 0.93
+
+
+def test_permutation_importance() -> None:
+    data = np.random.default_rng(0).standard_normal((200, 4))
+    y = data @ [2.0, 0, 0, 1.0]
+    estimator = MLPRegressor(**QUICK).fit(data, y)
+    importance = permutation_importance(estimator, data, y, n_repeats=3, random_state=0).importances_mean
+    assert importance.argmax() == 0
+    assert importance[[1, 2]].max() < 0.1 < importance[3]
+
+
+def test_metadata_routing() -> None:
+    weights = np.r_[np.ones(100), np.zeros(50)]
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator = MLPClassifier(**QUICK).set_fit_request(sample_weight=True, X_val=True, y_val=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = make_pipeline(scaler, estimator, transform_input=["X_val"])
+        pipeline.fit(X, Y, sample_weight=weights, X_val=X, y_val=Y)
+    assert "val_loss" in pipeline[-1].history_
+    assert 2 not in pipeline.predict(X)
+
+
+def test_feature_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    estimator = MLPClassifier(**QUICK, early_stopping=True).fit(frame, pandas.Series(Y))
+    assert list(estimator.feature_names_in_) == list("abcd")
+    estimator.predict(frame)
+    with pytest.raises(ValueError, match="feature names"):
+        estimator.predict(frame[list("dcba")])
+
+
+def test_without_scikit_learn() -> None:
+    code = (
+        "import sys, nncore; assert 'sklearn' not in sys.modules; sys.modules['sklearn'] = None\n"
+        "try: import nncore.sklearn\n"
+        "except ImportError as error: print(error)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore[sklearn]'\n"
