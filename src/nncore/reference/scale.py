@@ -8,6 +8,7 @@ __all__ = ["scale_backward", "scale_forward", "scale_tangent_backward", "scale_t
 def scale_forward(x: Array, weight: Array) -> Array:
     """y = x w.
 
+    >>> import numpy as np
     >>> scale_forward(np.array([[2.0, 3.0]]), np.array([1.0, 10.0])).tolist()
     [[2.0, 30.0]]
     """
