@@ -131,7 +131,7 @@ class BaseMLP(BaseEstimator):
         self._check_parameters()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        first = not hasattr(self, "model_") or not (self.warm_start or incremental)
+        first = not hasattr(self, "trainer_") or not (self.warm_start or incremental)
         X, y = self._validated(X, y, reset=first)
         targets = self._fit_targets(y, first, classes)
         weights = None if sample_weight is None else example_weights(sample_weight, len(targets))
@@ -210,7 +210,9 @@ class BaseMLP(BaseEstimator):
         n = len(train.y)
         train, mean_weight = _normalized(train)
         batch = n if trainer.optimizer.full_batch_only else self._batch(n)
-        penalty = self.regularizer if self.regularizer is not None else L2(self.alpha * -(-n // batch) / (n * mean_weight))
+        penalty = self.regularizer
+        if penalty is None and self.alpha:  # scikit-learn's reported loss has alpha · batches / n
+            penalty = L2(self.alpha * -(-n // batch) / (n * mean_weight))
         if trainer.regularizer != penalty:
             trainer.regularizer = penalty
         callbacks: list[Callback] = list(self.callbacks or ())

@@ -86,7 +86,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes : array-like
             All classes of all calls; needed in the first one. For several labels, their number counts.
         """
-        if not hasattr(self, "model_") and classes is None:
+        if not hasattr(self, "trainer_") and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.class_weight == "balanced":
             raise ValueError("class_weight must be a dict for partial_fit, which does not see all data, got 'balanced'")

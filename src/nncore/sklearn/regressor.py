@@ -85,9 +85,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _output(self, y: Array) -> tuple[Loss, int, str, Layer | None]:
         outputs = 1 if y.ndim == 1 else y.shape[1]
-        if self._is_poisson():
-            return PythonLoss(poisson), outputs, "exp", None
-        return losses.get(self.loss), outputs, "identity", None
+        loss = PythonLoss(poisson) if self._is_poisson() else losses.get(self.loss)
+        return loss, outputs, "exp" if loss.name == "poisson" else "identity", None
 
     def _reported_loss(self, loss: float, penalty: float) -> float:
         """scikit-learn reports the squared error as a mean over the outputs, and descends along the gradient of its sum."""
