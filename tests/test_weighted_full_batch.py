@@ -33,6 +33,8 @@ def problem(loss: str) -> tuple[nn.Sequential, Any]:
         return model(2, nn.Softmax()), np.eye(2)[labels]
     if loss in ("softmax_cross_entropy", "sigmoid_cross_entropy", "hinge"):
         return model(2), labels
+    if loss == "poisson":
+        return model(2), rng.poisson(2, (30, 2))
     return model(2), rng.normal(size=(30, 2))
 
 
