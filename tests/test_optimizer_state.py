@@ -110,7 +110,7 @@ def test_invalid_assignments_to_a_state(name: str) -> None:
 def test_a_replaced_state_is_refused(name: str, tmp_path: Path) -> None:
     def begin_afresh(trainer: Any) -> None:
         trainer.optimizer.init_state(trainer.model.parameters.size, trainer.model.dtype)
-        with pytest.raises(ValueError, match="its state is no longer this model's"):
+        with pytest.raises(ValueError, match="must have the state of this trainer's model"):
             trainer.save(tmp_path / "checkpoint")
         trainer.theta = trainer.model.parameters.copy()
 
@@ -119,7 +119,7 @@ def test_a_replaced_state_is_refused(name: str, tmp_path: Path) -> None:
 
     trainer = make(name)
     trainer.__class__ = Trainer
-    with pytest.raises(ValueError, match="its state is no longer this model's"):
+    with pytest.raises(ValueError, match="must have the state of this trainer's model"):
         trainer.fit(X, Y, epochs=3, batch_size=12, callbacks=[Change(begin_afresh)], verbose=0)
     assert np.array_equal(trainer.model.parameters, trainer.theta)
     assert len(trainer.history) == trainer.epochs_done == 1

@@ -266,7 +266,7 @@ def test_noise_is_refused(data: tuple[Array, Array]) -> None:
 def test_mini_batches_are_refused(data: tuple[Array, Array]) -> None:
     trainer = trainer_of(network(), "bfgs")
     with pytest.raises(
-        ValueError, match=r"BFGS needs.*every mini-batch changes the function.*batch_size=10 for 50 rows; take"
+        ValueError, match=r"batch_size must be 50, all rows, as BFGS needs.*every mini-batch changes the function.*got 10: take"
     ) as e:
         trainer.fit(*data, batch_size=10, verbose=0)
     assert "allow_mini_batches" not in str(e.value)
