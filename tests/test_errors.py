@@ -254,7 +254,7 @@ def test_full_batch_optimizers_refuse_mini_batches(optimizer: str, entry: str) -
     trainer = nn.Trainer(make(), "softmax_cross_entropy", optimizer)
     quiet = {"verbose": 0} if entry == "fit" else {}
     assert_refused(
-        lambda: getattr(trainer, entry)(X, LABELS, batch_size=5, **quiet), trainer, "full batch", "got 5", "batch_size must be 12"
+        lambda: getattr(trainer, entry)(X, LABELS, batch_size=5, **quiet), trainer, "full batch", "got 5", "must be 12"
     )  # fmt: skip
     getattr(trainer, entry)(X, LABELS, batch_size=N, **quiet)
     assert not np.array_equal(trainer.model.parameters, make().parameters)
