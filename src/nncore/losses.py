@@ -5,6 +5,7 @@ A loss accepts targets in several forms (integer labels, one-hot rows, soft rows
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 from collections.abc import Callable, Hashable, Sequence
@@ -512,12 +513,20 @@ class PythonLoss(Loss):
 LOSSES = {cls.name: cls for cls in classes(Loss, __name__) if cls is not PythonLoss}
 
 
+@functools.cache
+def _defaults(name: str) -> dict[str, Any]:
+    """The attributes of a loss that was made without arguments."""
+    return vars(LOSSES[name]())
+
+
 def get(loss: Loss | str | Callable[..., Any]) -> Loss:
     """Make a loss from an object, a name or a Python function."""
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str) and loss in LOSSES:
-        return LOSSES[loss]()
+        made = object.__new__(LOSSES[loss])
+        vars(made).update(_defaults(loss))  # a tenth of the time of the constructor
+        return made
     if callable(loss) and not isinstance(loss, type):
         return PythonLoss(loss)
     raise ValueError(f"loss must be a Loss, a function or one of {', '.join(LOSSES)}, got {shown(loss)}{hint(loss, LOSSES)}")

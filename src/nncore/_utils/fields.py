@@ -12,6 +12,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
 import numpy as np
@@ -588,9 +589,11 @@ def only_fields(value: Any) -> bool:
 
     Then it changes only by assignments, which are counted.
     """
-    if isinstance(value, (Mapping, tuple)):
-        return all(map(only_fields, value.values() if isinstance(value, Mapping) else value))
-    return not isinstance(value, Configured) or (is_own(type(value)) and only_fields(value._arguments()))
+    if isinstance(value, Configured):
+        return is_own(type(value)) and only_fields(value._arguments())
+    if isinstance(value, (dict, MappingProxyType)):
+        return all(map(only_fields, value.values()))
+    return not isinstance(value, (tuple, list)) or all(map(only_fields, value))
 
 
 def plain(value: Any, kept: tuple[type, ...] | type = ()) -> Any:

@@ -472,7 +472,7 @@ class Trainer(BaseTrainer):
             return last[1]
         loop = self._loop(data, len(data), samplers.Sequential())
         steps = BatchSteps(loop) if isinstance(loop, TrainingLoop) else None
-        if self.spec.is_own:
+        if steps and self._compiled.last[1] is steps.program:  # all parts are nncore's: see `_program`
             self._last_batch_steps.last = asked, steps
         return steps
 
