@@ -256,3 +256,20 @@ def test_a_schedule_that_ends_badly_raises_when_it_does() -> None:
     with pytest.raises(ValueError, match="lr must be a finite number of at least 0"):
         optimizer.step(theta, np.ones(N))  # 0.1 − 0.015 t is negative from there on
     assert optimizer.step_count == 7
+
+
+class Strided(nn.SGD):
+    """Its coefficients lie in another form than kernels take."""
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        return np.tile(super().coefficients(steps, steps_per_epoch), (1, 3)).astype(np.float32)[:, ::3]
+
+
+def test_coefficients_of_a_user_in_any_form() -> None:
+    optimizer, theta = Strided(lr=0.5), np.zeros(N)
+    for _ in range(8):
+        optimizer.step(theta, np.ones(N))
+    assert theta.tolist() == [-4.0] * N
+    model = nn.Sequential([nn.Dense(1, weight_init="zeros", bias=False)], input_shape=1, dtype="float64")
+    nn.Trainer(model, "squared_error", Strided(lr=0.5)).fit(np.ones((8, 1)), np.ones(8), epochs=1, batch_size=1, verbose=0)
+    assert model.parameters.tolist() == [1 - 0.5**8]

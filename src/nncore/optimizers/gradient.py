@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import aligned_zeros
+from nncore._utils.arrays import aligned_zeros, for_kernels
 from nncore._utils.fields import assignments, count, number
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
@@ -232,7 +232,8 @@ class GradientOptimizer(Optimizer):
     def _compute_ahead(self, steps: _kernels.HandSteps, n: int) -> None:
         """Compute the coefficients of the next `n` steps, in epochs of one step."""
         products = self.running_products(self.hyper_values(n)) if self.running else {}
-        steps.know(self.coefficients(n), products, self._shared.stretch(1), assignments.number)
+        rows = for_kernels(np.asarray(self.coefficients(n)), np.float64)
+        steps.know(rows, products, self._shared.stretch(1), assignments.number)
 
     def _not_finite(self, when: str, grad: Real) -> str:
         cause = self.vanished_eps(grad)

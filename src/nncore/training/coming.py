@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import _kernels
+from nncore._utils.arrays import for_kernels
 from nncore._utils.fields import assignments
 from nncore.optimizers import GradientOptimizer
 from nncore.optimizers.gradient import MAX_AHEAD
@@ -66,6 +67,6 @@ class ComingSteps:
             rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
         self.hyper = np.column_stack([hyper[name] for name in optimizer.hyperparameters])
         self.known.know(
-            np.hstack(rows) if len(rows) > 1 else rows[0], optimizer.running_products(hyper),
+            for_kernels(np.hstack(rows), np.float64), optimizer.running_products(hyper),
             optimizer._shared.stretch(steps_per_epoch), assignments.number, steps_per_epoch,
         )  # fmt: skip
