@@ -569,3 +569,29 @@ def test_a_handler_that_raises_leaves_a_row_for_each_epoch(exact_loss: bool) -> 
             sys.settrace(None)
     assert 10 < at < 999
     assert len(trainer.history) == trainer.epochs_done == done + 2
+
+
+def test_two_presses_leave_the_step_of_partial_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nncore.program.compiled.STOPPABLE_WORK", -1)
+
+    class PressTwice(PressWithin):
+        presses = 2
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            for _ in range(self.presses):
+                signal.raise_signal(signal.SIGINT)
+                time.sleep(0.1)  # the run asks every 50 ms
+            return x
+
+    _, X, y = make()
+    layer = PressTwice(0)
+    model = nn.Sequential([nn.Dense(3), layer, nn.Dense(2)], input_shape=4, dtype="float64")
+    trainer = nn.Trainer(model, "softmax_cross_entropy")
+    before = model.parameters.copy()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.partial_fit(X, y)
+    assert np.array_equal(model.parameters, before)
+    assert trainer.epochs_done == trainer.optimizer.step_count == 0
+    layer.presses = 0
+    trainer.partial_fit(X, y)
+    assert trainer.epochs_done == trainer.optimizer.step_count == 1

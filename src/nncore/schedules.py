@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from nncore._messages import shown
 from nncore._utils.arrays import returned
 from nncore._utils.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
-from nncore._utils.fields import only_fields as only_fields
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
 

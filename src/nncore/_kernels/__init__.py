@@ -24,7 +24,7 @@ from nncore._kernels.program import (
     all_finite,
     are_labels,
     shuffled_orders,
-)  # fmt: skip
+)
 from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
-from nncore._utils.fields import Configured, Field, Pair, assign, count
+from nncore._utils.fields import Configured, Field, Pair, assign, count, only_fields
 from nncore._utils.files import is_own
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path
 from nncore.optimizers.shared_state import SharedState, of_shared
 from nncore.optimizers.tiles import State
-from nncore.schedules import Array, Clock, Schedule, Stretch, only_fields
+from nncore.schedules import Array, Clock, Schedule, Stretch
 
 __all__ = ["Optimizer"]
 

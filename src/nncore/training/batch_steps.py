@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from nncore._utils.interrupt import Interrupt
 from nncore.samplers import Sequential
 from nncore.training.dataset import Dataset
 from nncore.training.loop import TrainingLoop
@@ -20,8 +21,8 @@ class BatchSteps:
         self.trainer, self.batch, self.program = loop.trainer, loop.batch, loop.program
         self.columns, self.clips = loop.means, loop.clips
 
-    def run(self, data: Dataset) -> dict[str, float]:
-        """Take a step; returns the row of losses and metrics."""
+    def run(self, data: Dataset, interrupt: Interrupt) -> dict[str, float]:
+        """Take a step; returns the row of losses and metrics. Nothing if Ctrl-C was pressed twice: the step is not taken."""
         program, optimizer = self.program, self.trainer.optimizer
         optimizer.begin_epoch()
         program.coming.take(1, 1)
@@ -30,9 +31,11 @@ class BatchSteps:
         with self.trainer.model.lock:
             done, sums = program.run(
                 data, batch=self.batch, order=data.chosen, known=program.coming.known, step_offset=optimizer.step_count,
-                threads=threads, notes_out=np.empty((1, 3)) if self.clips else None,
+                threads=threads, notes_out=np.empty((1, 3)) if self.clips else None, stop=interrupt.pressed_twice,
             )  # fmt: skip
         program.tuner.record(threads, done, time.perf_counter() - start)
+        if not done and interrupt.pressed_twice():
+            return {}
         if not done:
             raise TrainingLoop(self.trainer, data, self.batch, Sequential()).diverged(0, sums[0])
         *means, penalty = sums[0].tolist()

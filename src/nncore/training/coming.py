@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._utils.arrays import for_kernels
-from nncore._utils.fields import assignments
+from nncore._utils.fields import assignments, only_fields
 from nncore.optimizers import GradientOptimizer
 from nncore.optimizers.gradient import MAX_AHEAD
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
-from nncore.schedules import only_fields
 
 __all__ = ["ComingSteps"]
 

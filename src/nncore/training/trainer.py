@@ -238,8 +238,8 @@ class Trainer(BaseTrainer):
             loop = steps or self._loop(data, batch, samplers.Sequential())
             self._remember(data)
             if isinstance(loop, BatchSteps):
-                row = loop.run(data)
-                self._count_epochs(1, {})
+                row = loop.run(data, interrupt)
+                self._count_epochs(bool(row), {})
                 return row
             with closing(loop):
                 done = loop.run_epochs(1, interrupt, None)
