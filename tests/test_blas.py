@@ -157,10 +157,8 @@ threads = lambda: [pool["num_threads"] for pool in threadpoolctl.threadpool_info
 _kernels.blas.gemm("f")
 with threadpoolctl.threadpool_limits(2, user_api="blas"):
     before = threads()
-    with _kernels.one_thread():
-        with _kernels.one_thread():
-            pass
-        within = threads()
+    outer = _kernels.on_one_thread(lambda: (_kernels.on_one_thread(threads)(), threads()))
+    within = sum(outer(), [])
     print(set(within) == {1}, threads() == before)
 X, y = np.random.default_rng(0).standard_normal((40, 512)), np.arange(40) % 3
 model = nn.Sequential([nn.Dense(520), nn.Tanh(), nn.Dense(3)], input_shape=512, dtype="float64")

@@ -13,9 +13,9 @@ import ctypes
 import functools
 import os
 import weakref
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from nncore._kernels.threads import Lock
 from nncore._messages import shown
 
-__all__ = ["gemm", "gemm_name", "gemm_variant", "one_blas_thread", "one_thread"]
+__all__ = ["gemm", "gemm_name", "gemm_variant", "on_one_thread", "one_blas_thread"]
+
+T = TypeVar("T")
 
 NAMES = ("own", "blas")
 gemm_name = os.environ.get("NNCORE_GEMM") or "own"
@@ -65,12 +67,11 @@ class _Holder:
 
 _lock, _holders = Lock(), weakref.WeakSet[_Holder]()
 _before: list[tuple[Any, int]] | None = None  # the pools, and the number of threads each had
-_NO_LIMIT = nullcontext()
 
 
-def one_thread() -> AbstractContextManager[None]:
-    """Context in which each call of a BLAS used for dense products runs on one thread: nncore's threads divide the work."""
-    return _NO_LIMIT if gemm_name == "own" else one_blas_thread()
+def on_one_thread(run: Callable[..., T]) -> Callable[..., T]:
+    """The function with each call of a BLAS used for dense products on one thread: nncore's threads divide the work."""
+    return run if gemm_name == "own" else one_blas_thread()(run)
 
 
 @contextmanager

@@ -36,37 +36,101 @@ def after_fork():
     waiting.clear()
 
 
-class WatchedLock(RLock):
+cdef extern from * nogil:    # Python.h
+    PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible)
+
+
+cdef class WatchedLock:
     """A reentrant lock; in a deadlock, one of the threads gets an error.
 
     It is compiled, so that no Python signal handler runs between acquiring the lock and entering the block that releases it.
     """
 
-    holder = 0    # the thread that acquired it last
+    cdef PyThread_type_lock lock
+    cdef unsigned long owner    # the thread that has it; 0: none, or for a moment not yet known
+    cdef int64_t depth          # how many times its owner has acquired it
+
+    def __cinit__(self):
+        self.lock = PyThread_allocate_lock()
+        if self.lock == NULL:
+            raise MemoryError("cannot allocate a lock")
+
+    def __dealloc__(self):
+        if self.lock != NULL and not self.depth:
+            PyThread_free_lock(self.lock)
+
+    @property
+    def holder(self):
+        return self.owner
+
+    cdef bint take(self) noexcept:
+        """Acquire it unless another thread has it."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        if self.owner != me:
+            if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+                return False
+            self.owner = me
+        self.depth += 1
+        return True
+
+    cdef bint take_within(self, double seconds) except -1:
+        """Acquire it within this time, in which signal handlers run."""
+        cdef PyLockStatus status
+        cdef long long microseconds = <long long>(1e6 * seconds)
+        with nogil:
+            status = PyThread_acquire_lock_timed(self.lock, microseconds, 1)
+        if status == PY_LOCK_ACQUIRED:
+            self.owner, self.depth = PyThread_get_thread_ident(), 1
+            return True
+        PyErr_CheckSignals()
+        return False
 
     def __enter__(self):
-        if not RLock.acquire(self, False):
+        if not self.take():
             self.wait()
-        self.holder = get_ident()
         return True
+
+    def __exit__(self, kind, error, traceback):
+        self.release()
 
     def acquire(self, blocking=True, timeout=-1):
-        if not RLock.acquire(self, blocking, timeout):
+        if self.take():
+            return True
+        if not blocking:
             return False
-        self.holder = get_ident()
-        return True
+        if timeout < 0:
+            self.wait()
+            return True
+        end = monotonic() + timeout
+        while (left := end - monotonic()) > 0:
+            if self.take_within(min(left, LOOK)):
+                return True
+        return False
 
-    def _acquire_restore(self, state):    # of threading.Condition
-        RLock._acquire_restore(self, state)
-        self.holder = get_ident()
+    def release(self):
+        if self.owner != PyThread_get_thread_ident():
+            raise RuntimeError("cannot release a lock that this thread has not acquired")
+        self.depth -= 1
+        if not self.depth:
+            self.owner = 0
+            PyThread_release_lock(self.lock)
+
+    def renew(self):
+        """Reset in a forked child: held by this thread as before, or free. The other threads do not exist there."""
+        if self.owner == PyThread_get_thread_ident():
+            return
+        cdef PyThread_type_lock lock = PyThread_allocate_lock()
+        if lock == NULL:
+            raise MemoryError("cannot allocate a lock")
+        self.lock, self.owner, self.depth = lock, 0, 0    # the old one may be held for ever, and is not freed
 
     def wait(self):
         """Acquire the lock, waiting without limit. A cycle counts as a deadlock if it is seen twice: a holder is registered a
         moment after it has acquired a lock."""
-        me, circles = get_ident(), 0
+        me, circles = PyThread_get_thread_ident(), 0
         waiting[me] = self
         try:
-            while not RLock.acquire(self, True, LOOK):
+            while not self.take_within(LOOK):
                 circles = circles + 1 if self.closes_circle(me) else 0
                 if circles == 2:
                     raise RuntimeError(

@@ -90,13 +90,6 @@ class Lock(program.WatchedLock):
         super().__init__()
         _locks.add(self)
 
-    def renew(self) -> None:
-        """Reset in a forked child: free, or held by this thread as before."""
-        if self.acquire(blocking=False):
-            self.release()
-        else:
-            self._at_fork_reinit()
-
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:  # a copy is another lock
         return Lock, ()
 

@@ -95,6 +95,7 @@ class Network(Sealed):
         self._feature_names: tuple[str, ...] | None = None
         self._target_names: tuple[str, ...] | None = None
         self._recordings = LRUCache()
+        self._most_forward_rows: int = most_forward_rows(size)
         self._cache_lock = _kernels.Lock()
         # Held while code changes parameters, gradients or state (for a few steps at a time) or copies them.
         self.lock: _kernels.Lock = _kernels.Lock()
@@ -348,27 +349,22 @@ class Network(Sealed):
 
     def _forward_rows(self, n: int) -> int:
         """Batch size of a forward pass over n rows: a power of two, so that few programs serve all n."""
-        most = FORWARD_ROWS
-        while most < MOST_FORWARD_ROWS and 2 * self.parameters.size * most < PARALLEL_FLOPS:
-            most *= 2
-        return min(1 << (n - 1).bit_length(), most)
+        return min(1 << (n - 1).bit_length(), self._most_forward_rows)
 
     def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """Run several forward passes over the rows, one batch per step."""
-        if not len(rows):
+        n = len(rows)
+        if not n:
             return np.empty((count, 0, *self.output_shape), dtype=self.dtype)
-        self.check_batches(len(rows), min(capacity, len(rows)), training=training)
+        self.check_batches(n, min(capacity, n), training=training)
         sparse = isinstance(rows, SparseRows)
         recording, write, compiled = self._cached(
             ("forward", capacity, training, noise, sparse), lambda: self._compile_forward(capacity, training, noise, sparse)
         )
-        out = np.empty((count * len(rows), recording.output.width), dtype=self.dtype)
-        steps = count * -(-len(rows) // capacity)
-        compiled.run(
-            [*recording.bind(rows), (write, 0, out)], last_step=steps, examples=len(rows), batch=capacity,
-            step_offset=check_step(step),
-        )  # fmt: skip
-        return out.reshape(count, len(rows), *self.output_shape)
+        out = np.empty((count * n, *write.sizes), dtype=self.dtype)
+        bind, steps = [*recording.bind(rows), (write, 0, out)], count * -(-n // capacity)
+        compiled.run(bind, last_step=steps, examples=n, batch=capacity, step_offset=check_step(step))
+        return out.reshape(count, n, *self.output_shape)
 
     def _compile_forward(self, capacity: int, training: bool, noise: bool, sparse: bool) -> tuple[ModelTape, Op, Compiled]:
         recording = ModelTape.forward(self, capacity, training=training, noise=noise, sparse=sparse)
@@ -458,6 +454,14 @@ class Network(Sealed):
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]
         compiled = Compiled(tape, step, before=recording.prepare(), records=records, exclusive=self.gradients_in_use)
         return recording, gathers, compiled, Autotuner(compiled.parallel), loss
+
+
+def most_forward_rows(parameters: int) -> int:
+    """The largest batch of a forward pass: larger for small networks, where few rows are too little work for two threads."""
+    rows = FORWARD_ROWS
+    while rows < MOST_FORWARD_ROWS and 2 * parameters * rows < PARALLEL_FLOPS:
+        rows *= 2
+    return rows
 
 
 def make(cls: type[N], layers: list[Layer], input_shape: tuple[int, ...], dtype: DTypeLike, seed: int) -> N:

@@ -56,6 +56,7 @@ class Compiled:
             partials=partials, notes=notes, stops=stops, exclusive=exclusive,
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
+        self._run = _kernels.on_one_thread(self.program.run)
 
     def run(
         self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,
@@ -69,6 +70,6 @@ class Compiled:
         """
         stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
         bound = [(self._numbers[op], slot, array) for op, slot, array in bind]
-        with self._lock, _kernels.one_thread():
+        with self._lock:
             threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
-            return self.program.run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
+            return self._run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)
