@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import nncore as nn
-from nncore.data import Decorrelate, MinMaxScaler, Scaler, StandardScaler
+from nncore.data import Decorrelate, MinMaxScaler, RobustScaler, Scaler, StandardScaler
 from nncore.data.scaling import SCALERS
 
 Array = NDArray[Any]
@@ -22,9 +22,12 @@ MAKE = {
     "standard": StandardScaler,
     "[0, 1]": MinMaxScaler,
     "[-1, 1]": lambda **kw: MinMaxScaler((-1, 1), **kw),
+    "robust": RobustScaler,
+    "smooth clip": lambda **kw: RobustScaler(smooth_clip=3.0, **kw),
     "decorrelate": Decorrelate,
 }
 each = pytest.mark.parametrize("kind", MAKE)
+each_in_portions = pytest.mark.parametrize("kind", [kind for kind, make in MAKE.items() if make().in_portions])
 
 
 def test_every_scaler_has_a_case() -> None:
@@ -85,12 +88,23 @@ def test_decorrelate_against_sklearn(X: Array) -> None:
     np.testing.assert_allclose(ours.covariance_, np.cov(X.T, bias=True), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_robust_scaler_against_sklearn(gaps: bool, X: Array, rng: np.random.Generator) -> None:
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    data = with_gaps(X, rng) if gaps else X
+    theirs, ours = preprocessing.RobustScaler().fit(data), RobustScaler(nan="ignore" if gaps else "error").fit(data)
+    for name in ("center_", "scale_"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-12)
+    np.testing.assert_array_equal(ours.n_samples_seen_, (~np.isnan(data)).sum(axis=0))
+    np.testing.assert_allclose(ours.transform(data), theirs.transform(data), rtol=1e-12, atol=5000 * 1e-15)
+
+
 @each
 def test_in_a_pipeline(kind: str, X: Array) -> None:
     pipeline, linear = pytest.importorskip("sklearn.pipeline"), pytest.importorskip("sklearn.linear_model")
     base = pytest.importorskip("sklearn.base")
     scaler = MAKE[kind]()
-    y = X @ np.arange(5.0)
+    y = (MAKE[kind]().fit_transform(X) if kind == "smooth clip" else X) @ np.arange(5.0)  # all others are linear
     model = pipeline.make_pipeline(scaler, linear.LinearRegression()).fit(X, y)
     np.testing.assert_allclose(model.predict(X), y, rtol=1e-8)
     clone = base.clone(scaler)
@@ -112,6 +126,34 @@ def test_ends_are_reached_exactly(X: Array) -> None:
         assert (Z.max(axis=0) == high).all()
 
 
+def test_robust_scales_by_hand() -> None:
+    """Quartiles 1 and 3; equal quartiles, and half the range; nothing but one value."""
+    data = np.array([[0, 1, 2, 3, 40], [7, 7, 7, 7, 3], [5, 5, 5, 5, 5.0]]).T
+    scaler = RobustScaler().fit(data)
+    assert scaler.center_.tolist() == [2, 7, 5]
+    assert scaler.scale_.tolist() == [2, 2, 0]
+    later = np.array([[6.0, 8, 1e9], [2, 7, 5]])
+    assert scaler.transform(later).tolist() == [[2, 0.5, 0], [0, 0, 0]]
+    assert scaler.inverse_transform([[2.0, 0.5, 3]]).tolist() == [[6, 8, 5]]
+    clipped = RobustScaler(smooth_clip=3.0).fit(data)
+    assert clipped.transform(later) == pytest.approx(np.array([[2 / np.sqrt(1 + 4 / 9), 0.5 / np.sqrt(1 + 0.25 / 9), 0], [0, 0, 0]]))
+
+
+def test_smooth_clipping_of_any_size() -> None:
+    """To the bounds, never beyond, without an overflow; the inverse of a bound is infinite."""
+    scaler = RobustScaler(smooth_clip=0.1).fit([[-1e-300], [0.0], [1e-300]])
+    Z = scaler.transform([[-1e308], [-1.0], [1e-301], [1e308]]).ravel()
+    np.testing.assert_allclose(Z, [-0.1, -0.1, 0.1 / np.sqrt(2), 0.1], rtol=1e-15)
+    assert abs(Z).max() <= 0.1
+    assert scaler.inverse_transform([[0.1], [-7.0]]).tolist() == [[np.inf], [-np.inf]]
+
+
+@pytest.mark.parametrize("clip", [0, -1, np.inf, np.nan, "3", True])
+def test_bad_smooth_clip(clip: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="smooth_clip must be"):
+        RobustScaler(clip)
+
+
 def test_decorrelated_data_have_covariance_one(X: Array) -> None:
     scaler = Decorrelate().fit(X)
     Z = scaler.transform(X)
@@ -127,7 +169,11 @@ def test_inverse_transform(kind: str, X: Array) -> None:
     scaler = MAKE[kind]().fit(X)
     np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(X)), X, rtol=1e-12, atol=1e-12)
     other = X[:3] * 1.5 + 1
-    np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(other)), other, rtol=1e-12, atol=1e-11)
+    lost = np.ones_like(other)  # rounding errors are multiplied by it
+    if kind == "smooth clip":
+        lost += ((other - scaler.center_) / scaler.scale_ / 3) ** 2
+    error = abs(scaler.inverse_transform(scaler.transform(other)) - other)
+    assert (error <= (1e-12 * abs(other) + 1e-11) * lost).all()
 
 
 @pytest.mark.parametrize("mean", [1e3, 1e6, 1e9, -1e12])
@@ -149,9 +195,9 @@ def test_constant_columns(kind: str, value: float, X: Array) -> None:
     data = X.copy()
     data[:, 1] = value
     scaler = MAKE[kind]()
-    for part in np.array_split(data, 3):
+    for part in np.array_split(data, 3) if scaler.in_portions else []:
         scaler.partial_fit(part)
-    Z = scaler.transform(data)
+    Z = (scaler if scaler.in_portions else scaler.fit(data)).transform(data)
     assert np.isfinite(Z).all()
     if kind != "decorrelate":
         assert np.ptp(Z[:, 1]) == 0
@@ -165,6 +211,7 @@ def test_a_column_that_differs_in_its_last_bits_is_constant() -> None:
     column = np.full((50, 1), 0.1)
     column[::2] = np.nextafter(0.1, 1)
     assert StandardScaler().fit(column).scale_ == 1
+    assert RobustScaler().fit(column).scale_ == 0
     assert abs(StandardScaler().fit_transform(column)).max() < 1e-15
 
 
@@ -191,7 +238,7 @@ def fitted(scaler: Scaler) -> dict[str, Array]:
     return {name: np.asarray(getattr(scaler, name)) for name in scaler.saved}
 
 
-@each
+@each_in_portions
 @pytest.mark.parametrize("gaps", [False, True])
 @given(cuts=st.lists(st.integers(1, 199), max_size=6), seed=st.integers(0, 5))
 def test_portions_give_the_statistics_of_the_whole(kind: str, gaps: bool, cuts: list[int], seed: int) -> None:
@@ -210,6 +257,14 @@ def test_portions_give_the_statistics_of_the_whole(kind: str, gaps: bool, cuts: 
             np.testing.assert_allclose(got, array, rtol=1e-9, atol=1e-9)
         else:
             np.testing.assert_allclose(getattr(portions, name), array, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_quartiles_of_portions_are_refused(fitted: bool, X: Array) -> None:
+    scaler = RobustScaler().fit(X) if fitted else RobustScaler()
+    with pytest.raises(ValueError, match="RobustScaler must see all data at once: take fit instead of partial_fit"):
+        scaler.partial_fit(X)
+    assert hasattr(scaler, "center_") is fitted
 
 
 def test_large_arrays_are_processed_in_portions(monkeypatch: pytest.MonkeyPatch, X: Array) -> None:
@@ -252,7 +307,8 @@ def test_bad_input_is_named_and_changes_nothing(kind: str, X: Array) -> None:
     scaler = MAKE[kind]()
     with pytest.raises(ValueError, match="not fitted"):
         scaler.transform(X)
-    scaler.partial_fit(X)
+    scaler.fit(X)
+    learn = scaler.partial_fit if scaler.in_portions else scaler.fit
     before = {name: array.copy() for name, array in fitted(scaler).items()}
     bad = X.copy()
     bad[17, 2] = np.nan
@@ -260,14 +316,16 @@ def test_bad_input_is_named_and_changes_nothing(kind: str, X: Array) -> None:
     worse[3, 1] = np.inf
     for data, message in [
         (bad, "X must be finite, got nan in row 17, column 2"), (worse, "got inf in row 3, column 1"),
-        (X[:, :3], "must have 5 features.*got 3"), (X[:0], "at least one row"), (np.array(3.0), "at least one row"),
-        (np.sign(X) * 1.5e308, "too large"),
+        (X[:0], "at least one row"), (np.array(3.0), "at least one row"), (np.sign(X) * 1.5e308, "too large"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            scaler.partial_fit(data)
+            learn(data)
+    for call in (scaler.transform, scaler.partial_fit) if scaler.in_portions else (scaler.transform,):
+        with pytest.raises(ValueError, match=r"must have 5 features.*got 3"):
+            call(X[:, :3])
     for data in (X.astype(complex), np.array([["a"] * 5]), None):
         with pytest.raises(TypeError, match="X must hold real numbers"):
-            scaler.partial_fit(data)
+            learn(data)
     for name, array in before.items():
         np.testing.assert_array_equal(getattr(scaler, name), array)
     with pytest.raises(ValueError, match="X must be finite"):
@@ -404,8 +462,8 @@ def test_saved_with_the_model(kind: str, dtype: str, tmp_path: Path, rng: np.ran
     for name in ("input_scaler", "target_scaler"):
         ours, theirs = getattr(model, name), getattr(loaded, name)
         assert theirs.config() == ours.config()
-        theirs.partial_fit(X if name[0] == "i" else y)
-        ours.partial_fit(X if name[0] == "i" else y)
+        for scaler in (theirs, ours) if ours.in_portions else ():
+            scaler.partial_fit(X if name[0] == "i" else y)
         for attribute, array in fitted(ours).items():
             np.testing.assert_array_equal(getattr(theirs, attribute), array)
 
@@ -449,6 +507,8 @@ IMPOSSIBLE = {
     "standard": {"var_": -np.ones(3)},
     "[0, 1]": {"data_min_": np.full(3, 1e9)},
     "[-1, 1]": {"data_min_": np.full(3, -1e308), "data_max_": np.full(3, 1e308)},
+    "robust": {"scale_": -np.ones(3)},
+    "smooth clip": {"scale_": np.array([1.0, -1e-300, 1.0])},
     "decorrelate": {"components_": np.ones((3, 3))},
 }
 

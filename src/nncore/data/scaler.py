@@ -51,6 +51,7 @@ class Scaler(Configured):
 
     needed: ClassVar[str] = "a value in every column"
     keeps_columns: ClassVar[bool] = True  # is each feature of the result one of the data's?
+    in_portions: ClassVar[bool] = True  # do the statistics of portions give those of the whole?
 
     n_features_in_: int
     _feature_names: tuple[str, ...] | None = None
@@ -98,7 +99,7 @@ class Scaler(Configured):
             delattr(self, name)
         self._feature_names = None
         try:
-            self.partial_fit(X)
+            self._fit_further(X)
             self._check_seen()
             return self
         except BaseException:
@@ -110,11 +111,16 @@ class Scaler(Configured):
 
         With ``nan="ignore"`` a portion may have columns of only NaN; the scaler is usable once each column had a value.
         """
+        if not self.in_portions:
+            raise ValueError(f"{type(self).__name__} must see all data at once: take fit instead of partial_fit")
+        return self._fit_further(X)
+
+    def _fit_further(self, X: Any) -> Any:
         self.check_names(X, "X")
         rows = self._rows(X, "X")[1]
         before = dict(self.__dict__)
         try:
-            for part in chunks(rows):
+            for part in chunks(rows) if self.in_portions else [slice(None)]:
                 self._learn(np.ascontiguousarray(rows[part], dtype=np.float64))  # one order of sums
             if self.n_samples_seen_.all():
                 self._derive()

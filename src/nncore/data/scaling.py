@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
-from nncore._utils.fields import Converted, Number, number
+from nncore._utils.fields import Converted, Maybe, Number, number
 from nncore._utils.registry import classes
 from nncore.data.scaler import Scaler
 
-__all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler"]
+__all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "RobustScaler", "StandardScaler"]
 
 Array = NDArray[Any]
 
@@ -160,6 +160,81 @@ class MinMaxScaler(Scaler):
     def _backward(self, rows: Array) -> Array:
         low, high = _interval(self.feature_range)
         return np.asarray((rows - low) / (high - low) * self._divisor + self.data_min_)
+
+
+class RobustScaler(Scaler):
+    """By median and quartiles, which outliers do not move: z_j = (x_j − median_j) / s_j, s_j = q75_j − q25_j.
+
+    If both quartiles are equal, s_j is half the range, (max_j − min_j)/2. A constant feature becomes 0, also where later data
+    differ from the constant: what was not seen in training has no learned meaning. With ``smooth_clip`` = c all numbers end
+    between −c and c, those far below c almost as they are:
+
+        z_j ← z_j / √(1 + (z_j/c)²).
+
+    Quartiles of portions are not those of the whole: ``partial_fit`` is refused.
+
+    Parameters
+    ----------
+    smooth_clip : float, optional
+        c > 0; RealMLP takes 3 (Holzmüller, Grinsztajn, Steinwart 2024).
+    nan : {"error", "ignore"}
+        See `Scaler`.
+
+    Attributes
+    ----------
+    center_, scale_ : arrays (features,)
+        The median, and s, which is 0 for a constant feature.
+    n_samples_seen_, n_features_in_, feature_names_in_
+
+    Notes
+    -----
+    The inverse of a clipped number loses digits, half of them where z was 10⁴ c; that of c and more is infinite.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [1000.0]]
+    >>> nn.data.RobustScaler().fit_transform(X).ravel().tolist()
+    [-1.0, -0.5, 0.0, 0.5, 499.0]
+    >>> nn.data.RobustScaler(smooth_clip=3.0).fit_transform(X).ravel().round(2).tolist()
+    [-0.95, -0.49, 0.0, 0.49, 3.0]
+    """
+
+    saved: ClassVar[dict[str, int]] = {"n_samples_seen_": 1, "center_": 1, "scale_": 1}
+    in_portions: ClassVar[bool] = False
+
+    center_: Array
+    scale_: Array
+    smooth_clip: Maybe[float, float] = Maybe(Number(above=0))
+
+    def __init__(self, smooth_clip: float | None = None, nan: str = "error") -> None:
+        super().__init__(nan)
+        self.smooth_clip = smooth_clip
+
+    def _merge(self, rows: Array) -> dict[str, Array]:
+        n = (~np.isnan(rows)).sum(axis=0)
+        rows = np.where(n, rows, 0)  # a feature without a value
+        low, q25, median, q75, high = np.nanquantile(rows, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        smallest = ROUNDING * np.abs(median)
+        scale = np.where(q75 - q25 > smallest, q75 - q25, high / 2 - low / 2)
+        return {"n_samples_seen_": n, "center_": median, "scale_": np.where(scale > smallest, scale, 0)}
+
+    def _possible(self) -> bool:
+        return bool((self.scale_ >= 0).all())
+
+    def _forward(self, rows: Array) -> Array:
+        z = np.divide(rows - self.center_, self.scale_, out=np.where(np.isnan(rows), rows, 0), where=self.scale_ > 0)
+        if self.smooth_clip is None:
+            return z
+        share = np.clip(z / self.smooth_clip, -1e150, 1e150)  # whose square is finite
+        return np.asarray(self.smooth_clip * (share / np.sqrt(1 + share**2)))
+
+    def _backward(self, rows: Array) -> Array:
+        if self.smooth_clip is not None:
+            share = np.clip(rows / self.smooth_clip, -1, 1)
+            with np.errstate(divide="ignore"):
+                rows = rows / np.sqrt((1 - share) * (1 + share))
+        return np.multiply(rows, self.scale_, out=np.where(np.isnan(rows), rows, 0), where=self.scale_ > 0) + self.center_
 
 
 class Decorrelate(Scaler):
