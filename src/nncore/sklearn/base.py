@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -17,8 +16,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nncore._utils.checks import is_sparse
 from nncore._utils.fields import choice, count, flag, number
 from nncore.callbacks import Callback
-from nncore.data.example_weights import example_weights
-from nncore.history import History
 from nncore.layers import Dense, Layer
 from nncore.losses import Loss
 from nncore.model import Sequential
@@ -26,26 +23,12 @@ from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import ClipGlobalNorm, Clipping
 from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
+from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator
 from nncore.sklearn.network import hidden_sizes, layers
 from nncore.sklearn.solvers import make_optimizer
 from nncore.training import Trainer
 
 __all__ = ["BaseMLP"]
-
-Array = NDArray[Any]
-SEEDS = 2**31 - 1
-
-
-class Examples(NamedTuple):
-    """Checked inputs, targets as the loss takes them, and weights."""
-
-    X: Any
-    y: Array
-    weights: Array | None
-
-    def take(self, rows: Array) -> Examples:
-        """Some of the examples."""
-        return Examples(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
 def _has_gradient_steps(estimator: Any) -> bool:
@@ -56,63 +39,22 @@ def _has_gradient_steps(estimator: Any) -> bool:
     return True
 
 
-class BaseMLP(BaseEstimator):
-    """Base of `MLPClassifier` and `MLPRegressor`: they define the targets, the loss, and what becomes of the outputs."""
+class BaseMLP(NetworkEstimator):
+    """Base of `MLPClassifier` and `MLPRegressor`: they define the loss and the layers of the output."""
 
-    model_: Sequential
-    trainer_: Trainer
-    _doc_link_module = "nncore"
-    _doc_link_template = "api/sklearn.html#nncore.sklearn.{estimator_name}"
-
-    def _keep(self, arguments: dict[str, Any]) -> None:
-        """Store the arguments of the constructor as they are."""
-        for name, value in arguments.items():
-            if name != "self":
-                setattr(self, name, value)
-
-    # --- defined by a subclass
-
-    def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
-        """The targets of a first fit, or of a later one; ``classes`` as for ``partial_fit``."""
-        raise NotImplementedError
-
-    def _targets(self, y: Any) -> Array:
-        """Targets of a fitted estimator, as the loss takes them."""
+    def _later_targets(self, y: Any, classes: Any) -> Array:
+        """The targets of a fit that continues."""
         raise NotImplementedError
 
     def _output(self, y: Array) -> tuple[Loss, int, str, Layer | None]:
         """The loss, the number of outputs, the activation of the outputs, and a last layer if that belongs to the network."""
         raise NotImplementedError
 
-    def _example_weights(self, y: Any, weights: Array | None) -> Array | None:
-        """Weights by example and by class."""
-        return weights
-
     def _reported_loss(self, loss: float, penalty: float) -> float:
         """The loss in scikit-learn's definition."""
         return loss
 
-    def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        """The validation score."""
-        raise NotImplementedError
-
     # --- fitting
-
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, sample_weight_val: Any = None
-    ) -> Any:
-        """Fit the network.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        y : array-like, (n,) or (n, outputs)
-        sample_weight : array-like (n,), optional
-            At least 0. The loss of a batch is a mean weighted by them.
-        X_val, y_val, sample_weight_val : optional
-            Evaluated after every epoch (``history_.val_loss``), and with early stopping in place of a part of X.
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     @available_if(_has_gradient_steps)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -133,9 +75,8 @@ class BaseMLP(BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "trainer_") or not (self.warm_start or incremental)
         X, y = self._validated(X, y, reset=first)
-        targets = self._fit_targets(y, first, classes)
-        weights = None if sample_weight is None else example_weights(sample_weight, len(targets))
-        train, held_back = Examples(X, targets, self._example_weights(y, weights)), self._given_validation(*validation)
+        targets = self._first_targets(y, classes) if first else self._later_targets(y, classes)
+        train, held_back = self._examples(X, y, targets, sample_weight), self._given_validation(*validation)
         random, optimizer = check_random_state(self.random_state), make_optimizer(self)
         seeds = random.randint(SEEDS), random.randint(SEEDS)
         if held_back is None and self.early_stopping and isinstance(optimizer, GradientOptimizer):
@@ -169,16 +110,6 @@ class BaseMLP(BaseEstimator):
         )
         return result
 
-    def _given_validation(self, X: Any, y: Any, weights: Any) -> Examples | None:
-        """The data that are evaluated after every epoch, if some are given for it."""
-        if X is None:
-            if y is not None or weights is not None:
-                raise ValueError("y_val and sample_weight_val need X_val, got None")
-            return None
-        X, y = self._validated(X, y, reset=False)
-        y = self._targets(y)
-        return Examples(X, y, None if weights is None else example_weights(weights, len(y), "sample_weight_val"))
-
     def _hold_back(self, train: Examples, random: np.random.RandomState) -> tuple[Examples, Examples]:
         """What is trained on, and what is held back for early stopping."""
         stratified = train.y if train.y.ndim == 1 and hasattr(self, "classes_") else None
@@ -208,7 +139,7 @@ class BaseMLP(BaseEstimator):
 
     def _train(self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool) -> None:
         n = len(train.y)
-        train, mean_weight = _normalized(train)
+        train, mean_weight = train.normalized()
         batch = n if trainer.optimizer.full_batch_only else self._batch(n)
         penalty = self.regularizer
         if penalty is None and self.alpha:  # scikit-learn's reported loss has alpha · batches / n
@@ -226,7 +157,7 @@ class BaseMLP(BaseEstimator):
             train.X, train.y, epochs=1 if incremental else self.max_iter + self._is_scipys(), batch_size=batch,
             shuffle=self.shuffle, sample_weight=train.weights, callbacks=callbacks, verbose=0,
             last_batch="merge" if self.normalization == "batch_norm" else "keep",
-            validation_data=None if held_back is None else tuple(part for part in held_back if part is not None),
+            validation_data=None if held_back is None else held_back.given(),
         )  # fmt: skip
         if not stochastic:
             self._describe_full_batch(trainer, trainer.epochs_done - epochs_before)
@@ -287,12 +218,6 @@ class BaseMLP(BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=self.model_.dtype, reset=False)
         return self.model_.forward(X).astype(np.float64)
 
-    @property
-    def history_(self) -> History:
-        """The history of the training, a row for each epoch."""
-        history: History = self.trainer_.history
-        return history
-
     def _dense(self) -> list[Dense]:
         return [layer for layer in self.model_.layers if isinstance(layer, Dense)]
 
@@ -320,14 +245,6 @@ class BaseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _normalized(train: Examples) -> tuple[Examples, float]:
-    """The examples with weights of mean 1, and their mean before: the loss is Σ w_i l_i / Σ w_i."""
-    if train.weights is None:
-        return train, 1.0
-    mean = float(train.weights.mean())
-    return train._replace(weights=train.weights / mean if mean else train.weights), mean or 1.0
 
 
 def _converged(trainer: Trainer) -> bool:

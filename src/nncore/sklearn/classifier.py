@@ -5,32 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from nncore import losses
-from nncore._messages import shown
 from nncore.layers import Layer, Sigmoid, Softmax
 from nncore.losses import Hinge, Loss
-from nncore.sklearn.base import Array, BaseMLP, Examples, _has_gradient_steps
+from nncore.sklearn.base import BaseMLP, _has_gradient_steps
+from nncore.sklearn.estimator import Array
 from nncore.sklearn.parameters import documented
+from nncore.sklearn.targets import Classifier, check_labels
 
 __all__ = ["MLPClassifier"]
 
 
-def _has_probabilities(estimator: Any) -> bool:
-    if estimator.loss == "hinge" or isinstance(estimator.loss, Hinge):
-        raise AttributeError("the outputs for the hinge loss are not probabilities")
-    return True
-
-
 @documented
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(Classifier, BaseMLP):
     """Multi-layer perceptron classifier: scikit-learn's, trained by nncore.
 
     Every parameter and fitted attribute of ``sklearn.neural_network.MLPClassifier`` has the same meaning and default; the
@@ -92,51 +82,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError("class_weight must be a dict for partial_fit, which does not see all data, got 'balanced'")
         return self._fit(X, y, sample_weight, incremental=True, classes=None if classes is None else np.unique(classes))
 
-    # --- targets
-
-    def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError("y must be labels (n,), or rows of 0 and 1 for several labels, got columns of several classes")
-        if not first:
+    def _later_targets(self, y: Any, classes: Array | None) -> Array:
+        check_labels(y)
+        if not self._several:
             self._check_classes(y, classes)
-        else:
-            self._several = kind == "multilabel-indicator"
-            if self._several:
-                self.classes_ = np.arange(y.shape[1])
-            else:
-                self.classes_ = np.unique(column_or_1d(y) if classes is None else classes)
         return self._targets(y, warn=True)
 
     def _check_classes(self, y: Any, given: Array | None) -> None:
-        if given is not None and not self._several and not np.array_equal(given, self.classes_):
+        if given is not None and not np.array_equal(given, self.classes_):
             raise ValueError(f"classes must be those of the first call, {self.classes_}, got {given}")
-        if self.warm_start and not self._several and set(np.unique(column_or_1d(y))) != set(self.classes_):
+        if self.warm_start and set(np.unique(column_or_1d(y))) != set(self.classes_):
             raise ValueError(
                 f"warm_start can only be used where y has the same classes as in the previous call to fit, {self.classes_}, "
                 f"got {np.unique(column_or_1d(y))}"
             )
-
-    def _targets(self, y: Any, warn: bool = False) -> Array:
-        """Codes (n,), the positions of the labels in ``classes_``; or rows of 0 and 1."""
-        if self._several:
-            rows = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
-            if rows.ndim != 2 or rows.shape[1] != len(self.classes_):
-                raise ValueError(f"y must have {len(self.classes_)} columns, one for each label, got shape {rows.shape}")
-            return rows.astype(np.int64)
-        labels = column_or_1d(y, warn=warn)
-        codes = np.searchsorted(self.classes_, labels)
-        unknown = self.classes_[np.minimum(codes, len(self.classes_) - 1)] != labels
-        if np.any(unknown):
-            raise ValueError(f"y must have labels among classes_, {self.classes_}, got {shown(labels[unknown].tolist()[0])}")
-        return codes.astype(np.int64)
-
-    def _example_weights(self, y: Any, weights: Array | None) -> Array | None:
-        if self.class_weight is None:
-            return weights
-        by_class: Array = compute_sample_weight(self.class_weight, y)
-        return by_class if weights is None else by_class * weights
 
     def _output(self, y: Array) -> tuple[Loss, int, str, Layer | None]:
         k = len(self.classes_)
@@ -150,59 +109,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if loss.fused_activation:
             return loss, outputs, {"sigmoid": "logistic"}.get(loss.fused_activation, loss.fused_activation), None
         return loss, outputs, link, Softmax() if exclusive else Sigmoid()
-
-    # --- predictions
-
-    def _codes(self, outputs: Array) -> Array:
-        """The classes by their codes, or rows of 0 and 1."""
-        if self.n_outputs_ > 1 and not self._several:
-            return outputs.argmax(axis=1)
-        threshold = 0.0 if self._loss.fused_activation or isinstance(self._loss, Hinge) else 0.5
-        yes = (outputs > threshold).astype(np.int64)
-        return yes if self._several else np.minimum(yes[:, 0], len(self.classes_) - 1)
-
-    def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        return float(accuracy_score(validation.y, self._codes(outputs), sample_weight=validation.weights))
-
-    def predict(self, X: Any) -> Array:
-        """The classes of the rows of X, (n,), or (n, labels) of 0 and 1.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        """
-        codes = self._codes(self._outputs(X))
-        return codes if self._several else self.classes_[codes]
-
-    @available_if(_has_probabilities)
-    def predict_proba(self, X: Any) -> Array:
-        """The probabilities of the classes, (n, classes), in the order of ``classes_``; of each label with several labels.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        """
-        p = self._outputs(X)
-        if self._loss.fused_activation:
-            p = softmax(p, axis=1) if self.out_activation_ == "softmax" else expit(p)
-        if self._several:
-            return p
-        if self.n_outputs_ == 1:
-            return np.hstack([1 - p, p]) if len(self.classes_) == 2 else np.ones_like(p)
-        return p if self.out_activation_ == "softmax" else p / p.sum(axis=1, keepdims=True)
-
-    @available_if(_has_probabilities)
-    def predict_log_proba(self, X: Any) -> Array:
-        """The logarithms of ``predict_proba``.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 from scipy.special import xlogy
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
 
 from nncore import losses
 from nncore.layers import Layer
 from nncore.losses import Loss, PythonLoss, SquaredError
-from nncore.sklearn.base import Array, BaseMLP, Examples
+from nncore.sklearn.base import BaseMLP
+from nncore.sklearn.estimator import Array
 from nncore.sklearn.parameters import documented
+from nncore.sklearn.targets import Regressor
 
 __all__ = ["MLPRegressor"]
 
@@ -26,7 +25,7 @@ def poisson(z: Array, y: Array) -> tuple[Array, Array]:
 
 
 @documented
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(Regressor, BaseMLP):
     """Multi-layer perceptron regressor: scikit-learn's, trained by nncore.
 
     Every parameter and fitted attribute of ``sklearn.neural_network.MLPRegressor`` has the same meaning and default; the
@@ -67,15 +66,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # --- targets
 
-    def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
+    def _later_targets(self, y: Any, classes: Any) -> Array:
         targets = self._targets(y, warn=True)
         width = 1 if targets.ndim == 1 else targets.shape[1]
-        if not first and width != self.n_outputs_:
+        if width != self.n_outputs_:
             raise ValueError(f"y must have {self.n_outputs_} targets for each row, as before, got {width}")
         return targets
 
     def _targets(self, y: Any, warn: bool = False) -> Array:
-        targets = y if y.ndim == 2 and y.shape[1] > 1 else column_or_1d(y, warn=warn)
+        targets = super()._targets(y, warn)
         if self._is_poisson() and targets.min() < 0:
             raise ValueError(f"y must be at least 0 for the poisson loss, got {targets.min()}")
         return targets
@@ -99,20 +98,3 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _predictions(self, outputs: Array) -> Array:
         means = np.exp(outputs) if self.out_activation_ == "exp" else outputs
         return means[:, 0] if self.n_outputs_ == 1 else means
-
-    def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        return float(r2_score(validation.y, self._predictions(outputs), sample_weight=validation.weights))
-
-    def predict(self, X: Any) -> Array:
-        """The predictions for the rows of X, (n,) or (n, outputs).
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        """
-        return self._predictions(self._outputs(X))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

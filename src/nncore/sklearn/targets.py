@@ -1,0 +1,167 @@
+"""What classifiers share, and what regressors: their targets, and predictions from the outputs of a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from nncore._messages import shown
+from nncore.losses import Hinge, Loss
+from nncore.sklearn.estimator import Array, Examples
+
+__all__ = ["Classifier", "Regressor", "check_labels"]
+
+
+def _has_probabilities(estimator: Any) -> bool:
+    loss = getattr(estimator, "loss", None)
+    if loss == "hinge" or isinstance(loss, Hinge):
+        raise AttributeError("the outputs for the hinge loss are not probabilities")
+    return True
+
+
+def check_labels(y: Any) -> bool:
+    """Whether there are several labels for each example."""
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass-multioutput":
+        raise ValueError("y must be labels (n,), or rows of 0 and 1 for several labels, got columns of several classes")
+    return bool(kind == "multilabel-indicator")
+
+
+class Classifier(ClassifierMixin):
+    """Mixin of the classifiers; the estimator has ``class_weight``, and defines the loss and the outputs of its network."""
+
+    classes_: Array
+    n_outputs_: int
+    out_activation_: str
+    class_weight: Any
+    _loss: Loss
+    _several: bool
+
+    # --- targets
+
+    def _first_targets(self, y: Any, classes: Any = None) -> Array:
+        several = check_labels(y)
+        if several:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self.classes_ = np.unique(column_or_1d(y) if classes is None else classes)
+        self._several = several
+        return self._targets(y, warn=True)
+
+    def _targets(self, y: Any, warn: bool = False) -> Array:
+        """Codes (n,), the positions of the labels in ``classes_``; or rows of 0 and 1."""
+        if self._several:
+            rows = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+            if rows.ndim != 2 or rows.shape[1] != len(self.classes_):
+                raise ValueError(f"y must have {len(self.classes_)} columns, one for each label, got shape {rows.shape}")
+            return rows.astype(np.int64)
+        labels = column_or_1d(y, warn=warn)
+        codes = np.searchsorted(self.classes_, labels)
+        unknown = self.classes_[np.minimum(codes, len(self.classes_) - 1)] != labels
+        if np.any(unknown):
+            raise ValueError(f"y must have labels among classes_, {self.classes_}, got {shown(labels[unknown].tolist()[0])}")
+        return codes.astype(np.int64)
+
+    def _example_weights(self, y: Any, weights: Array | None) -> Array | None:
+        if self.class_weight is None:
+            return weights
+        by_class: Array = compute_sample_weight(self.class_weight, y)
+        return by_class if weights is None else by_class * weights
+
+    # --- predictions
+
+    def _codes(self, outputs: Array) -> Array:
+        """The classes by their codes, or rows of 0 and 1."""
+        if self.n_outputs_ > 1 and not self._several:
+            return outputs.argmax(axis=1)
+        threshold = 0.0 if self._loss.fused_activation or isinstance(self._loss, Hinge) else 0.5
+        yes = (outputs > threshold).astype(np.int64)
+        return yes if self._several else np.minimum(yes[:, 0], len(self.classes_) - 1)
+
+    def _score_outputs(self, outputs: Array, validation: Examples) -> float:
+        return float(accuracy_score(validation.y, self._codes(outputs), sample_weight=validation.weights))
+
+    def predict(self, X: Any) -> Array:
+        """The classes of the rows of X, (n,), or (n, labels) of 0 and 1.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (n, features)
+        """
+        codes = self._codes(self._outputs(X))
+        return codes if self._several else self.classes_[codes]
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> Array:
+        """The probabilities of the classes, (n, classes), in the order of ``classes_``; of each label with several labels.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (n, features)
+        """
+        p = self._outputs(X)
+        if self._loss.fused_activation:
+            p = softmax(p, axis=1) if self.out_activation_ == "softmax" else expit(p)
+        if self._several:
+            return p
+        if self.n_outputs_ == 1:
+            return np.hstack([1 - p, p]) if len(self.classes_) == 2 else np.ones_like(p)
+        return p if self.out_activation_ == "softmax" else p / p.sum(axis=1, keepdims=True)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: Any) -> Array:
+        """The logarithms of ``predict_proba``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (n, features)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class Regressor(RegressorMixin):
+    """Mixin of the regressors; the estimator defines ``_predictions`` from the outputs of its network."""
+
+    n_outputs_: int
+
+    def _first_targets(self, y: Any, classes: Any = None) -> Array:
+        return self._targets(y, warn=True)
+
+    def _targets(self, y: Any, warn: bool = False) -> Array:
+        targets: Array = y if y.ndim == 2 and y.shape[1] > 1 else column_or_1d(y, warn=warn)
+        return targets
+
+    def _predictions(self, outputs: Array) -> Array:
+        raise NotImplementedError
+
+    def _score_outputs(self, outputs: Array, validation: Examples) -> float:
+        return float(r2_score(validation.y, self._predictions(outputs), sample_weight=validation.weights))
+
+    def predict(self, X: Any) -> Array:
+        """The predictions for the rows of X, (n,) or (n, outputs).
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (n, features)
+        """
+        return self._predictions(self._outputs(X))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
