@@ -21,7 +21,8 @@ from nncore._utils.fields import count
 
 __all__ = [
     "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step", "chunks",
-    "column_names", "convert", "is_sparse", "names_of_columns", "not_finite", "shape_error",
+    "column_names", "column_numbers", "convert", "frame_columns", "is_frame", "is_sparse", "names_of_columns", "not_finite",
+    "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
@@ -70,7 +71,7 @@ def is_sparse(values: Any) -> bool:
 
 def column_names(values: Any) -> tuple[str, ...] | None:
     """The names of the columns of a data frame (pandas, polars, a table of pyarrow) if all are strings, as in scikit-learn."""
-    if type(values) is np.ndarray or not _is_frame(values):
+    if type(values) is np.ndarray or not is_frame(values):
         return None
     names = tuple(getattr(values, "column_names", values.columns))
     return names if names and all(isinstance(name, str) for name in names) else None
@@ -113,7 +114,7 @@ def as_numbers(values: Any, argument: str) -> Array:
     if type(values) is np.ndarray and values.dtype.kind in "fiub":
         return values
     _check_container(values, argument)
-    if _is_frame(values):
+    if is_frame(values):
         return _frame_numbers(values, argument)
     return _real(_array(values, argument), argument)
 
@@ -139,7 +140,7 @@ def _array(values: Any, argument: str) -> Array:
         raise ValueError(f"{argument} must be an array, whose rows all have one shape, got {shown(values)}") from None
 
 
-def _is_frame(values: Any) -> bool:
+def is_frame(values: Any) -> bool:
     return hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2
 
 
@@ -149,16 +150,21 @@ def _frame_numbers(frame: Any, argument: str) -> Array:
         array = _array(frame, argument)
         if array.dtype.kind in "fiub" and array.shape == frame.shape:
             return array
-    if hasattr(frame, "iloc"):
-        columns = [(name, frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
-    else:  # polars, pyarrow
-        columns = list(zip(column_names(frame) or (), getattr(frame, "get_columns", lambda: frame.columns)(), strict=True))
+    columns = frame_columns(frame)
     if not columns:
         return np.empty(frame.shape)
-    return np.column_stack([_column(column, argument, name) for name, column in columns])
+    return np.column_stack([column_numbers(column, argument, name) for name, column in columns])
 
 
-def _column(column: Any, argument: str, name: Any) -> Array:
+def frame_columns(frame: Any) -> list[tuple[Any, Any]]:
+    """The columns of a data frame with their names."""
+    if hasattr(frame, "iloc"):
+        return [(name, frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
+    columns = getattr(frame, "get_columns", lambda: frame.columns)()  # polars, pyarrow
+    return list(zip(column_names(frame) or (), columns, strict=True))
+
+
+def column_numbers(column: Any, argument: str, name: Any) -> Array:
     """A column's numbers (n,)."""
     array = _array(column, argument)
     parts = array.dtype.names or any(isinstance(value, (list, tuple, np.ndarray)) for value in array[:1])

@@ -8,6 +8,7 @@ except ImportError as error:
     ) from error
 
 from nncore.sklearn.classifier import MLPClassifier
+from nncore.sklearn.encoder import TabularEncoder
 from nncore.sklearn.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularEncoder"]

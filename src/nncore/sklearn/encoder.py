@@ -1,0 +1,214 @@
+"""Columns of a data frame as the numbers that a network takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from nncore._messages import shown
+from nncore._utils.checks import column_numbers, frame_columns, is_frame
+from nncore._utils.fields import choice
+from nncore.data import RobustScaler
+
+__all__ = ["TabularEncoder"]
+
+Array = NDArray[Any]
+
+
+class TabularEncoder(TransformerMixin, BaseEstimator):
+    """Numbers scaled, and categories as numbers, as RealMLP takes them (Holzmüller, Grinsztajn, Steinwart 2024).
+
+    A category becomes a column of 0 and 1 for each of its values; one of two values a single column of −1 and 1. A category
+    that is missing, or was not in the data of ``fit``, is 0 in all of its columns. Columns of numbers come first.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", None, or sequence of str, int or bool, default "from_dtype"
+        Which columns are categories. "from_dtype": in a data frame of pandas, polars or pyarrow those of text, truth values
+        and categorical dtypes; in an array none. Otherwise names, positions, or a mask; None for no column.
+    missing : {"error", "median"}, default "error"
+        Whether a missing number is an error, which names its column, or the median of its column takes its place.
+    scaler : "robust", transformer or None, default "robust"
+        Of the numbers. "robust" is ``RobustScaler(smooth_clip=3.0)``; a transformer is cloned.
+
+    Attributes
+    ----------
+    is_categorical_ : ndarray of bool, (features,)
+    categories_ : list of ndarray
+        The sorted values of each category.
+    medians_ : ndarray
+        Of the columns of numbers.
+    scaler_ : transformer or None
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X has column names.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> from nncore.sklearn import TabularEncoder
+    >>> X = pandas.DataFrame({"size": [1.0, 2, 3], "color": ["red", "blue", "green"], "new": [True, False, None]})
+    >>> encoder = TabularEncoder(scaler=None).fit(X)
+    >>> encoder.get_feature_names_out().tolist()
+    ['size', 'color_blue', 'color_green', 'color_red', 'new_True']
+    >>> encoder.transform(X)
+    array([[ 1.,  0.,  0.,  1.,  1.],
+           [ 2.,  1.,  0.,  0., -1.],
+           [ 3.,  0.,  1.,  0.,  0.]])
+    """
+
+    _doc_link_module = "nncore"
+    _doc_link_template = "api/sklearn.html#nncore.sklearn.{estimator_name}"
+
+    def __init__(self, categorical_features: Any = "from_dtype", *, missing: str = "error", scaler: Any = "robust") -> None:
+        self.categorical_features, self.missing, self.scaler = categorical_features, missing, scaler
+
+    def fit(self, X: Any, y: Any = None) -> TabularEncoder:
+        """Learn the categories, the medians and the scale; ``y`` is not used.
+
+        Parameters
+        ----------
+        X : array-like or data frame, (n, features)
+        """
+        choice("missing", self.missing, ("error", "median"))
+        columns = self._columns(X, reset=True)
+        self.is_categorical_ = self._chosen(columns)
+        self.categories_ = [_categories(column, name) for name, column in self._part(columns, True)]
+        numbers = self._numbers(columns)
+        empty = np.isnan(numbers).all(axis=0)
+        if empty.any():
+            name = [name for name, _ in self._part(columns, False)][empty.argmax()]
+            raise ValueError(f"X must have a number in each column, got only NaN in column {shown(name)}")
+        self.medians_ = np.nanmedian(numbers, axis=0) if numbers.size else np.zeros(0)
+        self.scaler_ = RobustScaler(smooth_clip=3.0) if self.scaler == "robust" else clone(self.scaler, safe=False)
+        if self.scaler_ is not None and numbers.size:
+            self.scaler_.fit(self._imputed(numbers))
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """The columns of numbers, scaled, and those of the categories, in float64.
+
+        Parameters
+        ----------
+        X : array-like or data frame, (n, features)
+        """
+        check_is_fitted(self)
+        columns = self._columns(X, reset=False)
+        numbers = self._imputed(self._numbers(columns))
+        if self.scaler_ is not None and numbers.size:
+            numbers = np.asarray(self.scaler_.transform(numbers))
+        categorical = zip(self._part(columns, True), self.categories_, strict=True)
+        return np.hstack([numbers, *(_one_hot(column, values) for (_, column), values in categorical)])
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """The names of the columns of the result: "column", or "column_value" for a category.
+
+        Parameters
+        ----------
+        input_features : sequence of str, optional
+            Names of the columns of X, if it had none in ``fit``.
+        """
+        check_is_fitted(self)
+        given = np.asarray(OneToOneFeatureMixin.get_feature_names_out(self, input_features), dtype=object)
+        names = given[~self.is_categorical_].tolist()
+        for name, values in zip(given[self.is_categorical_], self.categories_, strict=True):
+            names += [f"{name}_{value}" for value in values[len(values) == 2 :]]
+        return np.array(names, dtype=object)
+
+    # --- columns
+
+    def _columns(self, X: Any, reset: bool) -> list[tuple[Any, Any]]:
+        """The columns with their names, or positions."""
+        if is_frame(X):
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            if not len(X):
+                raise ValueError(f"X must have at least one row, got shape {X.shape}")
+            return frame_columns(X)
+        any_dtype = not (self.categorical_features is None or isinstance(self.categorical_features, str))
+        X = validate_data(self, X, dtype=None if any_dtype else "numeric", ensure_all_finite=False, reset=reset)
+        return list(enumerate(X.T))
+
+    def _chosen(self, columns: list[tuple[Any, Any]]) -> NDArray[np.bool_]:
+        """Which columns are categories."""
+        chosen = self.categorical_features
+        if isinstance(chosen, str):
+            choice("categorical_features", chosen, ("from_dtype",))
+            return np.array([_is_category(column) for _, column in columns])
+        names, mask = [name for name, _ in columns], np.zeros(len(columns), dtype=bool)
+        wanted = [] if chosen is None else list(chosen) if isinstance(chosen, Iterable) else [chosen]
+        if wanted and all(isinstance(one, (bool, np.bool_)) for one in wanted):
+            if len(wanted) != len(columns):
+                raise ValueError(f"categorical_features must be a mask of {len(columns)} columns, got {len(wanted)}")
+            return np.array(wanted, dtype=bool)
+        for one in wanted:
+            place = names.index(one) if isinstance(one, str) and one in names else one
+            if not isinstance(place, (int, np.integer)) or not -len(columns) <= place < len(columns):
+                raise ValueError(f"categorical_features must be names or positions of columns of X, got {shown(one)}")
+            mask[place] = True
+        return mask
+
+    def _part(self, columns: list[tuple[Any, Any]], categorical: bool) -> list[tuple[Any, Any]]:
+        """The categories, or the numbers."""
+        return [column for column, here in zip(columns, self.is_categorical_, strict=True) if here == categorical]
+
+    def _numbers(self, columns: list[tuple[Any, Any]]) -> Array:
+        """The columns of numbers in float64, checked."""
+        numbers = [column_numbers(column, "X", name) for name, column in self._part(columns, False)]
+        result = np.column_stack([np.empty((len(columns[0][1]), 0)), *numbers]).astype(np.float64)
+        for (name, _), column in zip(self._part(columns, False), result.T, strict=True):
+            wrong = np.flatnonzero(np.isinf(column) if self.missing == "median" else ~np.isfinite(column))
+            if len(wrong):
+                value = "NaN" if np.isnan(column[wrong[0]]) else column[wrong[0]]
+                advice = "; TabularEncoder(missing='median') takes the median instead" if value == "NaN" else ""
+                raise ValueError(f"X must be finite, got {value} in row {wrong[0]} of column {shown(name)}{advice}")
+        return result
+
+    def _imputed(self, numbers: Array) -> Array:
+        return np.where(np.isnan(numbers), self.medians_, numbers)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "median"
+        return tags
+
+
+def _is_category(column: Any) -> bool:
+    """Whether a column of a data frame holds categories, text or truth values."""
+    if isinstance(column, np.ndarray):
+        return False
+    if str(getattr(column, "dtype", getattr(column, "type", ""))).startswith(("category", "dictionary")):
+        return True  # of pandas, of pyarrow; their values may be numbers
+    values = np.asarray(column)
+    return values.dtype.kind in "bSUT" or any(isinstance(value, (str, bytes, bool, np.bool_)) for value in _objects(values))
+
+
+def _objects(values: Array) -> list[Any]:
+    return values.tolist() if values.dtype.kind == "O" else []
+
+
+def _categories(column: Any, name: Any) -> Array:
+    """The sorted values that are not missing."""
+    found = {value for value in np.asarray(column).tolist() if not _is_missing(value)}
+    try:
+        return np.array(sorted(found))
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in found})
+        raise TypeError(f"X must have categories of one type, got {' and '.join(kinds)} in column {shown(name)}") from None
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
+
+
+def _one_hot(column: Any, categories: Array) -> Array:
+    """A column of 0 and 1 for each category, or for two one of −1 and 1; 0 for other values."""
+    places = {value: place for place, value in enumerate(categories.tolist())}
+    codes = np.array([places.get(value, -1) for value in np.asarray(column).tolist()])
+    hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
+    return hot[:, 1:] - hot[:, :1] if len(categories) == 2 else hot
