@@ -9,6 +9,7 @@ except ImportError as error:
 
 from nncore.sklearn.classifier import MLPClassifier
 from nncore.sklearn.encoder import TabularEncoder
+from nncore.sklearn.realmlp import RealMLPClassifier, RealMLPRegressor
 from nncore.sklearn.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "TabularEncoder"]
+__all__ = ["MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor", "TabularEncoder"]

@@ -13,13 +13,13 @@ from nncore.layers import Layer, Sigmoid, Softmax
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.base import BaseMLP, _has_gradient_steps
 from nncore.sklearn.estimator import Array
-from nncore.sklearn.parameters import documented
+from nncore.sklearn.parameters import MLP, documented
 from nncore.sklearn.targets import Classifier, check_labels
 
 __all__ = ["MLPClassifier"]
 
 
-@documented
+@documented(MLP)
 class MLPClassifier(Classifier, BaseMLP):
     """Multi-layer perceptron classifier: scikit-learn's, trained by nncore.
 

@@ -96,7 +96,7 @@ class NetworkEstimator(BaseEstimator):
         sample_weight : array-like (n,), optional
             At least 0. The loss of a batch is a mean weighted by them.
         X_val, y_val, sample_weight_val : optional
-            Evaluated after every epoch (``history_.val_loss``), and with early stopping in place of a part of X.
+            Evaluated after every epoch (``history_["val_loss"]``), and used where a part of X would be held back.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 

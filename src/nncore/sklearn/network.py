@@ -24,8 +24,8 @@ def hidden_sizes(sizes: Any) -> list[int]:
 
 
 def layers(
-    inputs: int, sizes: list[int], outputs: int, *, activation: Any, dropout: Any, normalization: str | None, weight_init: Any,
-    last: Layer | None,
+    inputs: int, sizes: list[int], outputs: int, *, activation: Any, weight_init: Any, bias_init: Any = "zeros",
+    dropout: Any = 0.0, normalization: str | None = None, last: Layer | None = None,
 ) -> list[Layer]:  # fmt: skip
     """A dense layer, a normalization, an activation and dropout for each hidden layer; the output layer, and ``last``."""
     activations = _for_each_layer("activation", activation, sizes)
@@ -33,14 +33,14 @@ def layers(
     before_output = activations[-1] if activations else activation
     result: list[Layer] = []
     for fans, active, rate in zip(pairwise([inputs, *sizes]), activations, rates, strict=True):
-        result.append(_dense(fans, active, weight_init))
+        result.append(_dense(fans, active, weight_init, bias_init))
         if normalization is not None:
             result.append(NORMALIZATIONS[choice("normalization", normalization, tuple(NORMALIZATIONS))]())
         if active != "identity":
             result.append(_activation(active))
         if rate:
             result.append(Dropout(rate))
-    result.append(_dense(([inputs, *sizes][-1], outputs), before_output, weight_init))
+    result.append(_dense(([inputs, *sizes][-1], outputs), before_output, weight_init, bias_init))
     return [*result, last] if last is not None else result
 
 
@@ -52,10 +52,10 @@ def _for_each_layer(name: str, value: Any, sizes: list[int]) -> list[Any]:
     return list(value)
 
 
-def _dense(fans: tuple[int, int], activation: Any, weight_init: Any) -> Dense:
-    """With scikit-learn's initial weights and biases, U(−s, s), s² = 6/(n_in + n_out), or 2/(n_in + n_out) for "logistic"."""
+def _dense(fans: tuple[int, int], activation: Any, weight_init: Any, bias_init: Any) -> Dense:
+    """By default U(−s, s) as in scikit-learn, biases too: s² = 6/(n_in + n_out), or 2/(n_in + n_out) for "logistic"."""
     if weight_init is not None:
-        return Dense(fans[1], weight_init=weight_init)
+        return Dense(fans[1], weight_init=weight_init, bias_init=bias_init)
     uniform = Uniform(math.sqrt((2 if activation == "logistic" else 6) / sum(fans)))
     return Dense(fans[1], weight_init=uniform, bias_init=uniform)
 

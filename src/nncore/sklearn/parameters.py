@@ -1,12 +1,13 @@
-"""The parameters and attributes that both estimators have, as their docstrings describe them."""
+"""The parameters and attributes that several estimators have, as their docstrings describe them."""
 
 from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["documented"]
+__all__ = ["MLP", "REAL_MLP", "documented"]
 
 C = TypeVar("C", bound=type)
 
@@ -92,11 +93,70 @@ trainer_ : Trainer
 history_ : History"""
 
 
-def documented(cls: C) -> C:
-    """Insert the descriptions at their places in the docstring."""
-    if cls.__doc__:
-        doc = inspect.cleandoc(cls.__doc__)
-        for name, text in (("parameters", PARAMETERS), ("new_parameters", NEW_PARAMETERS), ("attributes", ATTRIBUTES)):
-            doc = doc.replace(f"{{{name}}}", text)
-        cls.__doc__ = textwrap.indent(doc, "    ").strip() + "\n"
-    return cls
+REAL_PARAMETERS = """\
+hidden_layer_sizes : int or sequence of int, default (256, 256, 256)
+activation : str, Layer or sequence of them, default "selu", for regression "mish"
+encoder : "tabular", transformer or None, default "tabular"
+    Makes numbers of the columns of X. "tabular" is ``TabularEncoder()``; a transformer is cloned.
+scale_lr_factor : float or None, default 6
+    The factor of the learning rate of the scales; None for a network without scales.
+ntk : bool, default True
+    The neural tangent parametrization. Otherwise W is Glorot's, b = 0, and all layers have the same learning rate.
+zero_output : bool, default True
+    The outputs are 0 at first.
+bias_lr_factor : float, default 0.1
+    The factor of the learning rate of the biases."""
+
+REAL_TRAINING = """\
+learning_rate_init : float, default 0.04, for regression 0.07
+    The largest learning rate.
+schedule : "cos_log", Schedule or None, default "cos_log"
+    Of the learning rate; None for a constant one, and ``learning_rate_init`` does not change a Schedule.
+beta_1, beta_2, epsilon : float, default 0.9, 0.95, 1e-8
+    Of Adam.
+n_epochs : int, default 256
+batch_size : int, default 256
+    Or all examples, if there are fewer.
+last_batch : {"drop", "keep", "merge"}, default "drop"
+    What happens to a last batch that is smaller.
+validation_fraction : float, default 0.2
+    Held back to find the best epoch, unless ``fit`` is given X_val. 0: train on all examples, and take the last epoch.
+n_members : int, default 1
+    The number of networks, whose predictions are averaged; each holds back other examples.
+random_state : int, RandomState or None
+    Of the initial parameters, the order of the examples and what is held back.
+verbose : bool or int, default False
+    True for a progress line, 2 for a line for each epoch.
+dtype : {"float32", "float64"}, default "float32"
+callbacks : sequence of Callback, optional
+    Callbacks of nncore."""
+
+REAL_ATTRIBUTES = """\
+encoder_ : transformer or None
+models_, trainers_ : list of Sequential, list of Trainer
+    One for each member.
+best_epochs_ : list of int
+    The epochs that the parameters are of.
+model_, trainer_, history_ : Sequential, Trainer, History
+    Of the first member. ``history_["val_score"]`` is what the best epoch is best in.
+n_features_in_, n_outputs_ : int
+feature_names_in_ : ndarray of str
+    If X has column names.
+out_activation_ : str"""
+
+MLP = {"parameters": PARAMETERS, "new_parameters": NEW_PARAMETERS, "attributes": ATTRIBUTES}
+REAL_MLP = {"parameters": REAL_PARAMETERS, "training": REAL_TRAINING, "attributes": REAL_ATTRIBUTES}
+
+
+def documented(texts: dict[str, str]) -> Callable[[C], C]:
+    """Insert the descriptions at their places in the docstring of a class."""
+
+    def insert(cls: C) -> C:
+        if cls.__doc__:
+            doc = inspect.cleandoc(cls.__doc__)
+            for name, text in texts.items():
+                doc = doc.replace(f"{{{name}}}", text)
+            cls.__doc__ = textwrap.indent(doc, "    ").strip() + "\n"
+        return cls
+
+    return insert

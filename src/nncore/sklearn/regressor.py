@@ -12,7 +12,7 @@ from nncore.layers import Layer
 from nncore.losses import Loss, PythonLoss, SquaredError
 from nncore.sklearn.base import BaseMLP
 from nncore.sklearn.estimator import Array
-from nncore.sklearn.parameters import documented
+from nncore.sklearn.parameters import MLP, documented
 from nncore.sklearn.targets import Regressor
 
 __all__ = ["MLPRegressor"]
@@ -24,7 +24,7 @@ def poisson(z: Array, y: Array) -> tuple[Array, Array]:
     return (xlogy(y, y) - y * z - y + mean).sum(axis=1), mean - y
 
 
-@documented
+@documented(MLP)
 class MLPRegressor(Regressor, BaseMLP):
     """Multi-layer perceptron regressor: scikit-learn's, trained by nncore.
 
