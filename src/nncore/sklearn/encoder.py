@@ -159,8 +159,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _numbers(self, columns: list[tuple[Any, Any]]) -> Array:
         """The columns of numbers in float64, checked."""
-        numbers = [column_numbers(column, "X", name) for name, column in self._part(columns, False)]
-        result = np.column_stack([np.empty((len(columns[0][1]), 0)), *numbers]).astype(np.float64)
+        numbers = [_floats(column, name) for name, column in self._part(columns, False)]
+        result = np.column_stack([np.empty((len(columns[0][1]), 0)), *numbers])
         for (name, _), column in zip(self._part(columns, False), result.T, strict=True):
             wrong = np.flatnonzero(np.isinf(column) if self.missing == "median" else ~np.isfinite(column))
             if len(wrong):
@@ -184,17 +184,28 @@ def _is_category(column: Any) -> bool:
         return False
     if str(getattr(column, "dtype", getattr(column, "type", ""))).startswith(("category", "dictionary")):
         return True  # of pandas, of pyarrow; their values may be numbers
-    values = np.asarray(column)
-    return values.dtype.kind in "bSUT" or any(isinstance(value, (str, bytes, bool, np.bool_)) for value in _objects(values))
+    return np.asarray(column).dtype.kind in "bOSUT" and any(
+        isinstance(value, (str, bytes, bool, np.bool_)) for value in _values(column)
+    )
 
 
-def _objects(values: Array) -> list[Any]:
-    return values.tolist() if values.dtype.kind == "O" else []
+def _values(column: Any) -> list[Any]:
+    """The values of a column of pyarrow, pandas or polars, or of an array."""
+    convert = next(getattr(column, name) for name in ("to_pylist", "to_list", "tolist") if hasattr(column, name))
+    values: list[Any] = convert()
+    return values
+
+
+def _floats(column: Any, name: Any) -> Array:
+    """The numbers of a column in float64, missing ones as NaN."""
+    if np.asarray(column).dtype.kind == "O" and all(map(_is_missing, _values(column))):
+        return np.full(len(column), np.nan)
+    return column_numbers(column, "X", name).astype(np.float64)
 
 
 def _categories(column: Any, name: Any) -> Array:
     """The sorted values that are not missing."""
-    found = {value for value in np.asarray(column).tolist() if not _is_missing(value)}
+    found = {value for value in _values(column) if not _is_missing(value)}
     try:
         return np.array(sorted(found))
     except TypeError:
@@ -209,6 +220,6 @@ def _is_missing(value: Any) -> bool:
 def _one_hot(column: Any, categories: Array) -> Array:
     """A column of 0 and 1 for each category, or for two one of −1 and 1; 0 for other values."""
     places = {value: place for place, value in enumerate(categories.tolist())}
-    codes = np.array([places.get(value, -1) for value in np.asarray(column).tolist()])
+    codes = np.array([places.get(value, -1) for value in _values(column)])
     hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
     return hot[:, 1:] - hot[:, :1] if len(categories) == 2 else hot
