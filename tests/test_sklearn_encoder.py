@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
-pd, pl, pa = pytest.importorskip("pandas"), pytest.importorskip("polars"), pytest.importorskip("pyarrow")
 
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import nncore as nn
 from nncore.sklearn import TabularEncoder
+
+pd, pl, pa = pytest.importorskip("pandas"), pytest.importorskip("polars"), pytest.importorskip("pyarrow")
 
 COLUMNS: dict[str, list[Any]] = {
     "size": [1.0, 2.5, 3.0, 7.0],
@@ -159,7 +160,7 @@ def test_only_categories_or_only_numbers() -> None:
         (
             {},
             {"size": pd.date_range("2020-01-01", periods=4)},
-            r"X must hold real numbers, got dtype datetime64.* in column 'size'",
+            r"must hold real numbers, got dtype datetime64.* in column 'size'",
         ),
         ({"missing": "median"}, {"size": [np.nan] * 4}, "got only NaN in column 'size'"),
         ({}, {"color": [["a"], ["b"], ["a"], ["b"]]}, "X must have a number in each cell, got several in column 'color'"),
