@@ -21,6 +21,7 @@ from nncore._utils.hints import hint as _hint
 from nncore._version import __version__ as __version__
 from nncore.callbacks import *
 from nncore.config import *
+from nncore.constraints import *
 from nncore.errors import *
 from nncore.history import *
 from nncore.layers import *
@@ -35,7 +36,7 @@ if _typing.TYPE_CHECKING:
     from nncore import second_order as second_order
 
 # these are reached through their packages, as nn.losses.LOSSES
-del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get  # noqa: F821
+del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get, parts  # noqa: F821
 
 _MODULES = ("data", "initializers", "landscapes", "losses", "optimizers", "reference", "samplers", "schedules", "second_order")
 _NAMES = globals()["__all__"] = sorted([*_registry.public_names(__name__), *_MODULES])

@@ -17,6 +17,7 @@ import numpy as np
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.fields import Fixed, Number, Value
+from nncore.layers.array_names import check_names, named_arrays
 from nncore.layers.base import Layer, Parameter
 
 __all__ = ["L1", "L2", "ElasticNet", "PerLayer", "ProximalL1", "Regularizer", "get"]
@@ -48,10 +49,9 @@ class Regularizer(Value):
 
     def parts(self, model: Layered) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, with their penalties."""
-        for layer in model.layers:
-            for name, parameter in layer.parameters.items():
-                if parameter.regularized:
-                    yield parameter, getattr(layer, name), self
+        for _, parameter, array in named_arrays(model, weights_only=True):
+            if parameter.regularized:
+                yield parameter, array, self
 
     def value(self, model: Layered) -> float:
         """The penalty of a model's parameters."""
@@ -180,8 +180,9 @@ class PerLayer(Regularizer):
     ----------
     penalties : mapping of str to Regularizer
         "dense_1" stands for the weights of that layer, "dense_1.bias" for one array, which may be a bias or a parameter of
-        a normalization. Arrays that are not named have no penalty. Read-only, as a trainer checks the names; the strengths of
-        the penalties may be assigned.
+        a normalization, "*.bias" for all arrays of that name. If several stand for an array, the first in this order counts:
+        array, layer, "*". Arrays that are not named have no penalty. Read-only, as a trainer checks the names; the strengths
+        of the penalties may be assigned.
 
     Examples
     --------
@@ -209,23 +210,10 @@ class PerLayer(Regularizer):
         return max((penalty.proximal for penalty in self.penalties.values()), default=0.0)
 
     def parts(self, model: Layered) -> Iterator[tuple[Parameter, Array, Regularizer]]:
-        for layer in model.layers:
-            for name, parameter in layer.parameters.items():
-                penalty = self.penalties.get(f"{layer.name}.{name}")
-                if penalty is None and parameter.regularized:
-                    penalty = self.penalties.get(str(layer.name))
-                if penalty is not None:
-                    yield parameter, getattr(layer, name), penalty
-
-    def check(self, model: Layered) -> None:
-        """Raise if a name belongs to neither an array nor a layer with weights of the model."""
-        arrays = [f"{layer.name}.{name}" for layer in model.layers for name in layer.parameters]
-        with_weights = [str(layer.name) for layer in model.layers if any(p.regularized for p in layer.parameters.values())]
-        for name in self.penalties:
-            if name in with_weights and name in arrays:
-                raise ValueError(f"regularizer must hold unique names, got {shown(name)}, which names a layer and an array")
-            if name not in [*with_weights, *arrays]:
-                raise ValueError(f"regularizer must hold names among {', '.join([*with_weights, *arrays])}, got {shown(name)}")
+        for named in named_arrays(model, weights_only=True):
+            penalty = named.value(self.penalties)
+            if penalty is not None:
+                yield named.parameter, named.array, penalty
 
 
 def get(regularizer: Any, model: Layered) -> Regularizer | None:
@@ -233,7 +221,7 @@ def get(regularizer: Any, model: Layered) -> Regularizer | None:
     if isinstance(regularizer, Mapping):
         regularizer = PerLayer(regularizer)
     if isinstance(regularizer, PerLayer):
-        regularizer.check(model)
+        check_names("regularizer", regularizer.penalties, model, weights_only=True)
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4) or a mapping, got {shown(regularizer)}")
     return regularizer

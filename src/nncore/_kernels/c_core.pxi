@@ -83,7 +83,7 @@ cdef extern from "math/cpu.h" nogil:
     int nn_cpu_has_avx2()
     int nn_cpu_has_avx512()
 
-AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "serial": NN_WHOLE}
+AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "units": NN_TILES, "serial": NN_WHOLE}
 MAX_THREADS = NN_MAX_THREADS  # per run
 
 # Constants documented in layout.h.

@@ -181,7 +181,10 @@ static const nn_entry nn_table[] = {
     OVER_TILES(scale_gradient, "g= factors", "", "")
     OVER_TILES(gradient_noise, "g=", STREAM " column", "")
     OVER_TILES(shrink, "theta= ahead=? strengths v?", "lr_column mu_column", "")
+    OVER_TILES(project_norm, "theta= ahead=? v?", "mu_column", "lower upper")
+    OVER_TILES(project_non_negative, "theta= ahead=? v?", "mu_column", "lower upper")
     OVER_TILES(average, "average= theta", "column", "")
+    OVER_TILES(decay, "theta=", "column", "")
 
     /* optimizers */
     UPDATE(sgd_update, "")

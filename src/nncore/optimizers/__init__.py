@@ -12,6 +12,7 @@ from nncore.optimizers.adam import *
 from nncore.optimizers.sign import *
 from nncore.optimizers.averaging import *
 from nncore.optimizers.noise import *
+from nncore.optimizers.decay import *
 from nncore.optimizers.clipping import *
 from nncore.optimizers.registry import *
 from nncore.optimizers.wrapper import Wrapper as _Wrapper

@@ -121,14 +121,14 @@ class Optimizer(Configured, OwnsArrays):
         return {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
 
     def _values(self, name: str, steps: int, steps_per_epoch: int) -> Array:
-        value: Hyper = getattr(self, name)
+        value, factor = getattr(self, name), self._shared.factors.get(name, 1.0)
         if not isinstance(value, Schedule):
             constant = np.empty(steps)
-            constant.fill(value)  # np.full takes three times as long
+            constant.fill(value * factor)  # np.full takes three times as long
             return constant
         values = value.on(self.clock(steps_per_epoch), self.step_count, steps)
         getattr(type(self), name).check_values(values, value)
-        return values
+        return values * factor
 
     def knows_ahead(self) -> bool:
         """Whether only assignments to fields change the coefficients of later steps."""

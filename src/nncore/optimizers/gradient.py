@@ -108,6 +108,15 @@ class GradientOptimizer(Optimizer):
         values = self.hyper_values(steps, steps_per_epoch)
         return np.column_stack([values[name] for name in self.hyperparameters])
 
+    def scaled_coefficients(self, factors: Mapping[str, float], steps: int, steps_per_epoch: int = 1) -> Array:
+        """As `coefficients`, with each of these hyper-parameters multiplied by its factor."""
+        shared = vars(self._shared)
+        shared["factors"] = dict(factors)
+        try:
+            return self.coefficients(steps, steps_per_epoch)
+        finally:
+            shared["factors"] = {}
+
     def running_products(self, values: dict[str, Array]) -> dict[str, Array]:
         """For each of `running`, its product over all steps up to and including each of these."""
         return {name: _products(self.products.get(name, 1.0), values[name]) for name in self.running}

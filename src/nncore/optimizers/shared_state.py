@@ -25,8 +25,10 @@ class SharedState(Sealed, OwnsArrays):
     stretches: Fixed[list[Stretch]] = Fixed()
     products: Fixed[dict[str, float]] = Fixed()
     entered: Flag = Flag()
+    factors: Fixed[dict[str, float]] = Fixed()  # of hyper-parameters, while the coefficients of some arrays are computed
 
     def __init__(self) -> None:
+        self.factors = {}
         self.reset()
 
     def __copy__(self) -> SharedState:

@@ -57,10 +57,10 @@ class State(dict[str, Real]):
 
 @functools.lru_cache(maxsize=8)
 def tile_table(n: int) -> NDArray[np.int64]:
-    """The tiles of `n` parameters for the kernels: (offset, rows, columns, row stride)."""
+    """The tiles of `n` parameters for the kernels (tiles.h), all with the same coefficients."""
     offsets = np.arange(0, n, STRETCH, dtype=np.int64)
     lengths = np.minimum(STRETCH, n - offsets)
-    return np.column_stack((offsets, np.ones_like(offsets), lengths, lengths))
+    return np.column_stack((offsets, np.ones_like(offsets), lengths, lengths, np.zeros_like(offsets)))
 
 
 def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:

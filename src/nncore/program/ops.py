@@ -53,7 +53,7 @@ class Signal:
 class Op:
     """A kernel by name, and its operands."""
 
-    axis: str  # "rows", "tiles" or "serial"
+    axis: str  # "rows", "tiles", "serial", or "units": tiles of its own, between barriers
     kernel: str  # "": none, an entry of the list of gradients that has no op
     arrays: tuple[Any, ...]
     sizes: tuple[int, ...] = ()

@@ -28,7 +28,7 @@ class Stage:
     @property
     def cost(self) -> Array | None:
         """The cost of each tile, all ops together; other work items cost the same."""
-        if self.axis != "tiles":
+        if self.axis not in ("tiles", "units"):
             return None
         cost = np.zeros(self.work_items)
         for op, first, last in self.placed:
@@ -54,8 +54,8 @@ def stages(ops: Iterable[Op]) -> list[Stage]:
 def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> list[Stage]:
     """Stages in which each tile of θ gets its gradient and then, if there are updates, all of these and the repack ops.
 
-    All in one stage, unless an update is ``serial``: it reads all tiles, so a stage ends before it. In one stage, tile-local
-    gradients need not reach memory before the last step of a run.
+    All in one stage, unless an update is ``serial`` or over ``units``: it reads other tiles, so a stage ends before it. In one
+    stage, tile-local gradients need not reach memory before the last step of a run.
     """
     gradients = list(gradients)
     firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
@@ -65,8 +65,8 @@ def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> lis
     parts = [(part, first, last) for op, first, last in placed for part in (op, op.then) if part and part.kernel]
     result = [Stage("tiles", parts)]
     for op in updates:
-        if op.axis == "serial":
-            result += [Stage("serial", [(op, 0, 1)]), Stage("tiles", [])]
+        if op.axis in ("serial", "units"):
+            result += [Stage(op.axis, [(op, 0, len(op.cost))]), Stage("tiles", [])]
         else:
             result[-1].placed.append((op, 0, firsts[-1]))
     if updates and len(result) == 1:

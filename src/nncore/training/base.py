@@ -6,11 +6,12 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import starmap
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
-from nncore import _kernels, losses, optimizers, regularizers
+from nncore import _kernels, constraints, losses, optimizers, regularizers
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
 from nncore._utils.checks import check_lengths, column_names
@@ -18,15 +19,17 @@ from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignmen
 from nncore._utils.hints import missing_method, warn
 from nncore._utils.lru import LRUCache
 from nncore.callbacks.base import Callback
+from nncore.constraints import Constraint
 from nncore.data.example_weights import example_weights
 from nncore.history import History
 from nncore.losses import Levels, Loss
 from nncore.model.sequential import Sequential
-from nncore.optimizers import Optimizer
+from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.regularizers import Regularizer
 from nncore.schedules import MOST_COUNTED
 from nncore.training import metrics as metric_registry
+from nncore.training.array_groups import checked_factors
 from nncore.training.dataset import Dataset
 from nncore.training.last_losses import LastLosses
 from nncore.training.metrics import Accuracy, LossMetric
@@ -62,7 +65,8 @@ class BaseTrainer(OwnsArrays, Sealed):
     def __init__(
         self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
         regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
-        metrics: str | Sequence[Any] = (), seed: int = 0,
+        constraint: Constraint | Mapping[str, Constraint] | None = None, lr_factors: Mapping[str, float] | None = None,
+        decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Sequential):
             raise TypeError(f"model must be a Sequential, got {shown(model)}")
@@ -72,7 +76,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         self.model, self.loss, self.optimizer = model, loss, _optimizer(optimizer)
         several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
         self.metrics = tuple(metric_registry.get(metric) for metric in (metrics if several else [metrics]))
-        self.regularizer, self.clip = regularizer, clip
+        self.regularizer, self.clip, self.constraint = regularizer, clip, constraint
+        self.lr_factors, self.decay_factors = lr_factors, decay_factors
         self.columns = ["loss", *metric_registry.names(self.metrics)]
         self.columns += ["activity_penalty"] * any(layer.penalizes_activity for layer in model.layers)
         self.seed = seed
@@ -139,6 +144,43 @@ class BaseTrainer(OwnsArrays, Sealed):
         if clip is not None and not isinstance(clip, Clipping):
             raise TypeError(f"clip must be a Clipping such as nn.ClipGlobalNorm(5.0), got {shown(clip)}")
         self._clip = clip
+        self._compiled.clear()
+
+    @property
+    def constraint(self) -> Constraint | Mapping[str, Constraint] | None:
+        """What the weights are projected onto after each step, or None."""
+        return MappingProxyType(self._constraint) if isinstance(self._constraint, dict) else self._constraint
+
+    @constraint.setter
+    def constraint(self, constraint: Constraint | Mapping[str, Constraint] | None) -> None:
+        checked = constraints.get(constraint, self.model)
+        if checked is not None and not isinstance(self.optimizer, GradientOptimizer):
+            raise ValueError(f"constraint needs an optimizer that takes gradient steps, got {shown(self.optimizer)}")
+        self._constraint = checked
+        self._programs_changed()
+
+    @property
+    def lr_factors(self) -> Mapping[str, float]:
+        """Factors of the learning rate, by names of layers and arrays."""
+        return MappingProxyType(self._lr_factors)
+
+    @lr_factors.setter
+    def lr_factors(self, factors: Mapping[str, float] | None) -> None:
+        self._lr_factors = checked_factors("lr_factors", factors, self.model, self.optimizer)
+        self._programs_changed()
+
+    @property
+    def decay_factors(self) -> Mapping[str, float]:
+        """Factors of the decoupled weight decay, by names of layers and arrays."""
+        return MappingProxyType(self._decay_factors)
+
+    @decay_factors.setter
+    def decay_factors(self, factors: Mapping[str, float] | None) -> None:
+        self._decay_factors = checked_factors("decay_factors", factors, self.model, self.optimizer)
+        self._programs_changed()
+
+    def _programs_changed(self) -> None:
+        assignments.number += 1
         self._compiled.clear()
 
     def _data(
@@ -228,7 +270,10 @@ class BaseTrainer(OwnsArrays, Sealed):
     @property
     def spec(self) -> TrainingSpec:
         """The current parts."""
-        return TrainingSpec(self.model, self.loss, self.metrics, self.optimizer, self.regularizer, self.clip)
+        return TrainingSpec(
+            self.model, self.loss, self.metrics, self.optimizer, self.regularizer, self.clip, self.constraint, self._lr_factors,
+            self._decay_factors,
+        )  # fmt: skip
 
     def _training_program(self, capacity: int, data: Dataset) -> TrainingProgram:
         """Compiled for batches of at most ``capacity`` and this kind of targets."""
@@ -250,7 +295,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         """A trainer of a copy of the model, with the same state, these metrics and no history."""
         other = type(self)(
             self.model.copy(), self.loss, copy.deepcopy(self.optimizer), regularizer=self.regularizer, clip=self.clip,
-            metrics=metrics, seed=self.seed,
+            constraint=self.constraint, lr_factors=self.lr_factors, decay_factors=self.decay_factors, metrics=metrics,
+            seed=self.seed,
         )  # fmt: skip
         other.optimizer.load_state_dict(self.optimizer.state_dict())
         other.epochs_done = self.epochs_done

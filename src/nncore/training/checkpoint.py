@@ -82,12 +82,13 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
     if about.get("kind") != "trainer":
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {shown(about.get('kind'))}")
     made = {"layers": trainer.model.layers, **scalers_of(trainer.model), "loss": trainer.loss}
-    made |= {"regularizer": trainer.regularizer, "clip": trainer.clip}
+    made |= {"regularizer": trainer.regularizer, "clip": trainer.clip, "constraint": trainer.constraint}
     for part in ("model", "training"):
         if isinstance(about.get(part), dict):
             about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
     expected = plain(_training(trainer))
     if isinstance(about.get("training"), dict):  # of older versions: with the repr of penalties and clipping
+        about["training"] = {"constraint": None, "lr_factors": {}, "decay_factors": {}, **about["training"]}
         texts = {name for name, value in about["training"].items() if isinstance(value, str)}
         expected |= {name: repr(made[name]) for name in texts & {"regularizer", "clip"}}
     if other := _differences(plain(model_config(trainer.model)), about.get("model")):
@@ -206,11 +207,12 @@ def _brief(value: Any) -> str:
 
 
 def _training(trainer: BaseTrainer) -> dict[str, Any]:
-    """Loss, regularizer and clipping. A custom loss with the name of one of nncore's is marked."""
+    """Loss, regularizer and so on. A custom loss with the name of one of nncore's is marked."""
     loss, regularizer, clip = trainer.loss, trainer.regularizer, trainer.clip
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
     entries = {"regularizer": regularizer and regularizer.entry(), "clip": clip and clip.entry()}
-    return {"loss": {"class": name, **loss.config()}, **entries}
+    arrays = {"constraint": trainer.constraint, "lr_factors": trainer.lr_factors, "decay_factors": trainer.decay_factors}
+    return {"loss": {"class": name, **loss.config()}, **entries, **arrays}
 
 
 def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,22 @@ class ComingSteps:
     Attributes
     ----------
     known : nncore._kernels.KnownSteps
-        Their coefficients (steps, k): the optimizer's, the learning rate if a proximal step needs it, the layers' schedules.
+        Their coefficients (steps, k): the optimizer's, the learning rate if a proximal step needs it, the layers' schedules;
+        then, for each group of parameter arrays with factors, the optimizer's and the learning rate of that group.
+    places : ndarray int64
+        Where in a row the coefficients of each group begin; the first group's are the first.
     hyper : ndarray (steps, hyper-parameters)
         In the optimizer's order.
     """
 
-    def __init__(self, optimizer: GradientOptimizer, regularizer: Regularizer | None, tape: Tape) -> None:
-        self.optimizer, self.tape = optimizer, tape
+    def __init__(
+        self, optimizer: GradientOptimizer, regularizer: Regularizer | None, tape: Tape,
+        factors: Sequence[Sequence[tuple[str, float]]],
+    ) -> None:  # fmt: skip
+        self.optimizer, self.tape, self.factors = optimizer, tape, [dict(own) for own in factors]
         self.proximal = regularizer is not None and regularizer.proximal
+        others = np.arange(len(factors) - 1) * tape.optimizer_columns + tape.optimizer_columns + len(tape.schedules)
+        self.places = np.concatenate(([0], others)).astype(np.int64)
         self.known = _kernels.KnownSteps(vars(optimizer._shared))
         self.hyper = np.empty((0, 0))
 
@@ -58,12 +67,14 @@ class ComingSteps:
     def _compute(self, steps: int, steps_per_epoch: int) -> None:
         optimizer = self.optimizer
         hyper = optimizer.hyper_values(steps, steps_per_epoch)
-        rows = [optimizer.coefficients(steps, steps_per_epoch)]
-        if self.proximal:
-            rows.append(hyper["lr"][:, np.newaxis])
-        if self.tape.schedules:
-            clock = optimizer.clock(steps_per_epoch)
-            rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
+        rows = []
+        for factors in self.factors:
+            rows.append(optimizer.scaled_coefficients(factors, steps, steps_per_epoch))
+            if self.proximal:
+                rows.append((hyper["lr"] * factors.get("lr", 1.0))[:, np.newaxis])
+            if not factors and self.tape.schedules:
+                clock = optimizer.clock(steps_per_epoch)
+                rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
         self.hyper = np.column_stack([hyper[name] for name in optimizer.hyperparameters])
         self.known.know(
             for_kernels(np.hstack(rows), np.float64), optimizer.running_products(hyper),

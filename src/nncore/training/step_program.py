@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore import constraints
 from nncore._utils.fields import only_fields
+from nncore.constraints import Constraint
 from nncore.losses import Loss
 from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer, Optimizer
@@ -21,6 +24,7 @@ from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
+from nncore.training.array_groups import ArrayGroups, array_groups
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
 from nncore.training.metrics import LossMetric
@@ -30,6 +34,7 @@ __all__ = ["StepProgram", "TrainingProgram", "TrainingSpec", "evaluation_program
 Array = NDArray[Any]
 Int64 = NDArray[np.int64]
 
+PROJECTED = 4096  # weights that a work item of a projection has at least
 UPDATE_COST = 30.0  # updating a parameter takes as long as this many multiply-adds of its gradient
 PENALTY_COST = 10.0
 
@@ -44,6 +49,9 @@ class TrainingSpec:
     optimizer: Optimizer
     regularizer: Regularizer | None
     clip: Clipping | None
+    constraint: Constraint | Mapping[str, Constraint] | None
+    lr_factors: Mapping[str, float]
+    decay_factors: Mapping[str, float]
 
     @property
     def gradient_optimizer(self) -> GradientOptimizer:
@@ -55,8 +63,13 @@ class TrainingSpec:
     def is_own(self) -> bool:
         """Whether all parts are nncore's: then their keys change only with an assignment to a field."""
         return self.optimizer.knows_ahead() and only_fields(
-            (self.loss, self.metrics, self.model.layers, self.regularizer, self.clip)
+            (self.loss, self.metrics, self.model.layers, self.regularizer, self.clip, self.constraint)
         )
+
+    @property
+    def groups(self) -> ArrayGroups:
+        """The parameter arrays by the factors of their hyper-parameters."""
+        return array_groups(self.model, self.optimizer, self.lr_factors, self.decay_factors)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -66,7 +79,11 @@ class TrainingSpec:
         penalties = tuple([(parameter.offset, part.l1, part.l2, part.proximal) for parameter, _, part in parts])
         regularizer = self.regularizer and (bool(self.regularizer.proximal), penalties)
         clip = self.clip and self.clip.key()
-        return self.loss.key(), metrics, regularizer, clip, self.optimizer.variant, self.model.variant
+        projections = tuple(
+            [(named.parameter.offset, part.key()) for named, part in constraints.parts(self.constraint, self.model)]
+        )
+        groups, variant = self.groups, self.optimizer.variant
+        return self.loss.key(), metrics, regularizer, clip, projections, groups, variant, self.model.variant
 
 
 @dataclass(eq=False)
@@ -129,14 +146,21 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
     columns = optimizer.coefficients(1).shape[1]
     proximal = regularizer is not None and regularizer.proximal
     recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
-    tape = recording.tape
+    tape, groups = recording.tape, spec.groups
     gathers, ops, records = _loss_ops(spec, recording, data)
-    table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
+    coming = ComingSteps(optimizer, regularizer, tape, groups.factors)
+
+    def with_coefficients(tiles: Int64) -> Int64:
+        """The tile table (tiles.h) of tiles (offset, rows, columns, row stride)."""
+        return np.column_stack((tiles, coming.places[groups.of_tiles(tiles)]))
+
+    of_gradients = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
+    table = with_coefficients(of_gradients)
     penalty, shrink, partials = _penalty_ops(spec, table, columns)
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
-        axis, tiles = "serial", np.array([[0, 1, model.parameters.size, model.parameters.size]])
+        axis, tiles = "serial", with_coefficients(groups.stretches())
     own = optimizer.ops(model.parameters, model.gradients, tiles)
     for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
@@ -148,7 +172,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *own.after]
+    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
@@ -158,7 +182,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
         exclusive=model.gradients_in_use,
     )  # fmt: skip
-    return TrainingProgram(recording, compiled, gathers, ComingSteps(optimizer, regularizer, tape), Autotuner(tape.parallel))
+    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel))
 
 
 def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list[Op], list[Op], Array | None]:
@@ -178,6 +202,20 @@ def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list
     v, column = optimizer.lookahead() or (None, 0)
     moved = (iterate, None if v is None else model.parameters, proximal, v, table)
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
+
+
+def _projections(spec: TrainingSpec) -> list[Op]:
+    """The ops that project the arrays with a constraint onto it, a unit's weights (a row) at a time."""
+    model, optimizer, ops = spec.model, spec.gradient_optimizer, []
+    v, column = optimizer.lookahead() or (None, 0)
+    moved = optimizer.iterate(model.parameters), None if v is None else model.parameters, v
+    for named, part in constraints.parts(spec.constraint, model):
+        units, inputs = math.prod(named.parameter.shape[:-1]), named.parameter.shape[-1]
+        first = np.arange(0, units, rows := max(1, PROJECTED // inputs))
+        at, count, width = named.parameter.offset + first * inputs, np.minimum(rows, units - first), np.full_like(first, inputs)
+        table = np.column_stack((at, count, width, width, np.zeros_like(first)))
+        ops.append(Op("units", part.kernel, (*moved, table), (column,), part.bounds, cost=_cost(PENALTY_COST, table)))
+    return ops
 
 
 def _first_tiles(tape: Tape) -> list[int]:

@@ -77,6 +77,14 @@ class Trainer(BaseTrainer):
         of `ActivityL1` layers.
     clip : Clipping, optional
         Applied to the gradient, the penalty's included, before the update.
+    constraint : Constraint or mapping, optional
+        What the weights are projected onto after each step, such as ``nn.MaxNorm(3.0)``; by names as ``regularizer``.
+    lr_factors : mapping of str to float, optional
+        Factors of the learning rate for layers ("dense_1": all its arrays) and arrays ("dense_1.bias", "*.bias"); those that
+        stand for the same array multiply. With 0 an array is frozen.
+    decay_factors : mapping of str to float, optional
+        As ``lr_factors``, of the decoupled decay of `AdamW`, `Lion` and `WeightDecay`. Arrays that are not named have 1 if they
+        are weights, and 0, no decay, if they are biases or parameters of normalizations.
     metrics : str or sequence
         ``"accuracy"``, names of losses, or losses. Accuracy is the share of examples whose class is right: the largest output
         for labels and for rows that sum to 1; with one output, a threshold between the two classes. Other rows tell several

@@ -1,7 +1,7 @@
 /* Ops on a gradient between backward pass and update, tile by tile: penalties and clipping; and the proximal step on the
  * parameters after the update.
  *
- * All use the tile table of the update (optimizers.h): rows of (offset into theta, rows, columns, row stride). */
+ * All use the tile table of the update (tiles.h); the projections use one whose tiles have whole rows. */
 
 /* Sums over a tile use CHAINS chains: chain k sums every CHAINS-th number of a contiguous range from the k-th on.  A single chain
  * would wait for each addition.  LOOP_CHAINS runs `body` for element i, chain k. */
@@ -115,16 +115,64 @@ static void NAME(op_penalty)(const nn_op *op, const nn_context *context, int64_t
 /* arrays: theta, ahead or NULL, strength of each tile (double), v or NULL; sizes: columns of the learning rate and of mu in the
  * coefficients */
 static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const double lr = context->coefficients[op->size[0]];
     real *ahead = op->array[1];
     const real *v = op->array[3], mu = ahead ? (real)context->coefficients[op->size[1]] : 0;
     for (int64_t t = begin; t < end; t++) {
         const double strength = ((const double *)op->array[2])[t];
         if (strength != 0)
             FOR_STRETCHES(t, NAME(shrink)((real *)op->array[0] + at, ahead ? ahead + at : NULL, ahead ? v + at : NULL, mu,
-                                          (real)(lr * strength), n));
+                                          (real)(TILE_COEFFICIENTS[op->size[0]] * strength), n));
     }
 }
+
+/* ||w||, without overflow where w^2 has one */
+static double NAME(norm)(const real *restrict w, int64_t n) {
+    double largest = 0, square[CHAINS] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        const double size = NAME(nn_abs)(w[i]);
+        largest = size > largest ? size : largest;
+    }
+    if (largest == 0) return 0;
+    LOOP_CHAINS(const double share = w[i] / largest; square[k] += share * share;);
+    return largest * sqrt(NAME(total)(square));
+}
+
+/* Projections of the weights w of a unit onto a set, after the update:
+ *     norm in [lower, upper]     w <- w min(max(||w||, lower), upper) / ||w||;  w = 0 stays
+ *     at least 0                 w <- max(w, 0)
+ * As in `shrink`, a look-ahead point follows. */
+static void NAME(project_norm)(real *restrict w, int64_t n, double lower, double upper) {
+    const double norm = NAME(norm)(w, n), target = norm < lower ? lower : norm > upper ? upper : norm;
+    if (norm > 0 && norm != target)
+        for (int64_t i = 0; i < n; i++) w[i] = (real)(w[i] / norm * target);
+}
+
+static void NAME(project_non_negative)(real *restrict w, int64_t n, double lower, double upper) {
+    (void)lower, (void)upper;
+    for (int64_t i = 0; i < n; i++) w[i] = w[i] > 0 ? w[i] : 0;
+}
+
+static void NAME(follow)(real *restrict ahead, const real *restrict theta, const real *restrict v, real mu, int64_t n) {
+    for (int64_t i = 0; i < n; i++) ahead[i] = theta[i] + mu * v[i];
+}
+
+/* arrays: theta, ahead or NULL, v or NULL; sizes: column of mu in the coefficients; constants: bounds of the norm */
+#define PROJECTION(name)                                                                                                       \
+    static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                      \
+        real *theta = op->array[0], *ahead = op->array[1];                                                                     \
+        const real *v = op->array[2], mu = ahead ? (real)context->coefficients[op->size[0]] : 0;                               \
+        for (int64_t t = begin; t < end; t++) {                                                                                \
+            const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + TILE_COLUMNS * t;                                \
+            for (int64_t row = 0; row < tile[1]; row++) {                                                                      \
+                const int64_t at = tile[0] + row * tile[3];                                                                    \
+                NAME(name)(theta + at, tile[2], op->constant[0], op->constant[1]);                                             \
+                if (ahead) NAME(follow)(ahead + at, theta + at, v + at, mu, tile[2]);                                          \
+            }                                                                                                                  \
+        }                                                                                                                      \
+    }
+PROJECTION(project_norm)
+PROJECTION(project_non_negative)
+#undef PROJECTION
 
 /* arrays: g, sums of squares of each tile before (double), whether it acted on each tile (0 or 1, double); constants: limit */
 static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {

@@ -445,8 +445,27 @@ static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t
     *context->failed |= failed;
 }
 
-/* The ops.  arrays: theta, grad, slots, and at NN_TILE_TABLE the tile table int64 (tiles, 4), rows of (offset into theta, rows, columns,
- * row stride).  grad and the slots have the offsets of theta. */
+/* Decoupled weight decay, before the update: θ ← θ − ηλθ */
+static int NAME(decay)(real *restrict theta, double rate, int64_t n) {
+    const real share = (real)rate;
+    LOOP {
+        const real new_theta = theta[i] - share * theta[i];
+        const WORD ok = FINITE(new_theta);
+        STORE(theta, new_theta);
+        COUNT;
+    }
+    DONE;
+}
+
+/* arrays: theta; sizes: column of ηλ */
+static void NAME(op_decay)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    int failed = 0;
+    for (int64_t t = begin; t < end; t++)
+        FOR_STRETCHES(t, failed |= NAME(decay)((real *)op->array[0] + at, TILE_COEFFICIENTS[op->size[0]], n));
+    *context->failed |= failed;
+}
+
+/* The ops.  arrays: theta, grad, slots, and at NN_TILE_TABLE the tile table (tiles.h).  grad and the slots have the offsets of theta. */
 #define SLOT(k) (real *)op->array[2 + (k)] + at
 #define SLOTS_0
 #define SLOTS_1 SLOT(0),
@@ -457,7 +476,7 @@ static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t
         int failed = 0;                                                                                                        \
         for (int64_t t = begin; t < end; t++)                                                                                  \
             FOR_STRETCHES(t, failed |= NAME(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]),                          \
-                                                    slots context->coefficients, n));                                          \
+                                                    slots TILE_COEFFICIENTS, n));                                              \
         *context->failed |= failed;                                                                                            \
     }
 
