@@ -178,7 +178,7 @@ def test_training() -> None:
 
 def test_labels_are_smoothed() -> None:
     """At the optimum of a single batch of equal rows the probabilities are the smoothed frequencies."""
-    parameters = {"encoder": None, "validation_fraction": 0, "n_epochs": 300, "random_state": 0}
+    parameters = {"encoder": None, "validation_fraction": 0, "n_epochs": 300, "bias_lr_factor": 1.0}
     for smoothing, expected in ((0.1, [0.9 * 0.75 + 0.05, 0.9 * 0.25 + 0.05]), (0.0, [0.75, 0.25])):
         estimator = RealMLPClassifier((), **parameters, label_smoothing=smoothing).fit(np.zeros((8, 1)), [0] * 6 + [1] * 2)
         np.testing.assert_allclose(estimator.predict_proba([[0.0]])[0], expected, atol=0.01)
@@ -284,7 +284,7 @@ def test_members_are_averaged(kind: str) -> None:
 
 def test_several_labels_of_an_ensemble() -> None:
     several = np.column_stack([Y > 0, Y > 1, Y == 1]).astype(int)
-    estimator = RealMLPClassifier(**QUICK, n_members=2).fit(X, several)
+    estimator = RealMLPClassifier(**QUICK | {"n_epochs": 100}, n_members=2).fit(X, several)
     outputs = [expit(model.forward(estimator.encoder_.transform(X)).astype(float)) for model in estimator.models_]
     np.testing.assert_allclose(estimator.predict_proba(X), np.mean(outputs, axis=0), rtol=1e-10)
     np.testing.assert_array_equal(estimator.predict(X), np.mean(outputs, axis=0) > 0.5)
@@ -316,7 +316,7 @@ def test_data_frames(library: str) -> None:
     names = estimator.encoder_.get_feature_names_out().tolist()
     assert names == ["size", "noise", "color_blue", "color_green", "color_red", "new_True"]
     labels = np.where(y > 0, "yes", "no")
-    classifier = RealMLPClassifier(**QUICK).fit(frame, labels, X_val=frame, y_val=labels)
+    classifier = RealMLPClassifier(**QUICK | {"n_epochs": 100}).fit(frame, labels, X_val=frame, y_val=labels)
     assert classifier.score(frame, labels) > 0.9
     assert classifier.classes_.tolist() == ["no", "yes"]
     with pytest.raises(ValueError, match="feature names"):

@@ -166,8 +166,7 @@ class BaseRealMLP(NetworkEstimator):
         batch = min(self.batch_size, n)
         steps = n // batch if self.last_batch == "drop" else -(-n // batch)
         adam = Adam(self._learning_rate(steps), (self.beta_1, self.beta_2), self.epsilon)
-        # PLACE OF THE FACTORS: lr_factors=self._lr_factors(model)
-        self.trainers_.append(Trainer(model, self._loss, adam, seed=seed))
+        self.trainers_.append(Trainer(model, self._loss, adam, lr_factors=self._lr_factors(model), seed=seed))
         best = BestEpoch(lambda row: self._epoch_score(row, held_back)) if held_back else None
         self.trainers_[-1].fit(
             train.X, train.y, epochs=self.n_epochs, batch_size=batch, last_batch=self.last_batch, sample_weight=train.weights,
