@@ -42,6 +42,9 @@ def _has_gradient_steps(estimator: Any) -> bool:
 class BaseMLP(NetworkEstimator):
     """Base of `MLPClassifier` and `MLPRegressor`: they define the loss and the layers of the output."""
 
+    model_: Sequential
+    trainer_: Trainer
+
     def _later_targets(self, y: Any, classes: Any) -> Array:
         """The targets of a fit that continues."""
         raise NotImplementedError

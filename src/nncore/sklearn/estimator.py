@@ -9,8 +9,6 @@ from sklearn.base import BaseEstimator
 
 from nncore.data.example_weights import example_weights
 from nncore.history import History
-from nncore.model import Sequential
-from nncore.training import Trainer
 
 __all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator"]
 
@@ -44,8 +42,6 @@ class Examples(NamedTuple):
 class NetworkEstimator(BaseEstimator):
     """Base of the estimators; `Classifier` and `Regressor` are mixins that know the targets."""
 
-    model_: Sequential
-    trainer_: Trainer
     _doc_link_module = "nncore"
     _doc_link_template = "api/sklearn.html#nncore.sklearn.{estimator_name}"
 
@@ -91,7 +87,8 @@ class NetworkEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or sparse matrix, (n, features)
+        X : array-like, (n, features)
+            Or a sparse matrix for `MLPClassifier` and `MLPRegressor`, a data frame with columns of any kind for RealMLP.
         y : array-like, (n,) or (n, outputs)
         sample_weight : array-like (n,), optional
             At least 0. The loss of a batch is a mean weighted by them.

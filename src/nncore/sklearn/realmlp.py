@@ -201,12 +201,12 @@ class BaseRealMLP(NetworkEstimator):
     # --- what was fitted
 
     @property
-    def model_(self) -> Sequential:  # type: ignore[override]
+    def model_(self) -> Sequential:
         """The network, the first one of several."""
         return self.models_[0]
 
     @property
-    def trainer_(self) -> Trainer:  # type: ignore[override]
+    def trainer_(self) -> Trainer:
         """The trainer of ``model_``."""
         return self.trainers_[0]
 

@@ -95,7 +95,7 @@ class Classifier(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like or sparse matrix, (n, features)
+        X : as for ``fit``
         """
         codes = self._codes(self._outputs(X))
         return codes if self._several else self.classes_[codes]
@@ -106,7 +106,7 @@ class Classifier(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like or sparse matrix, (n, features)
+        X : as for ``fit``
         """
         p = self._outputs(X)
         if self._loss.fused_activation:
@@ -123,7 +123,7 @@ class Classifier(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like or sparse matrix, (n, features)
+        X : as for ``fit``
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -157,7 +157,7 @@ class Regressor(RegressorMixin):
 
         Parameters
         ----------
-        X : array-like or sparse matrix, (n, features)
+        X : as for ``fit``
         """
         return self._predictions(self._outputs(X))
 
