@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
-from nncore._utils.fields import Converted, number, plain
+from nncore._utils.fields import Converted, complete, number, plain
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
 
@@ -97,7 +97,8 @@ class Initializer:
 
     def entry(self) -> dict[str, Any]:
         """`config` as stored in files, where user-defined classes are marked and never confused with nncore's own."""
-        return self.config() if is_own(type(self)) else {**self.config(), "name": class_name(type(self))}
+        config = self.config()
+        return config if is_own(type(self)) else {**complete(type(self), config), "name": class_name(type(self))}
 
 
 def _fans(shape: Shape) -> tuple[int, int]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "count", "flag", "function", "number",
-    "only_fields", "with_defaults",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "assign_fields", "assignments", "choice", "complete",
+    "config_or_none", "count", "flag", "function", "number", "only_fields", "with_defaults",
 ]  # fmt: skip
 
 G = TypeVar("G")  # type of the value given
@@ -111,6 +111,12 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
         except BaseException:
             instance.__dict__.update(before)
             raise
+
+
+def assign_fields(instance: Any, other: Any) -> None:
+    """Assign the fields of an object of the same class that differ."""
+    both = {field.name: (getattr(instance, field.name), getattr(other, field.name)) for field in _fields(type(instance))}
+    assign(instance, {name: after for name, (before, after) in both.items() if plain(before, Value) != plain(after, Value)})
 
 
 class Number(Field[float, float]):
@@ -530,8 +536,30 @@ def with_defaults(made: Any, config: Any) -> Any:
     return filled
 
 
+def complete(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that has all arguments of a class's constructor."""
+    if missing := [name for name in _parameters(cls) if name not in config]:
+        raise TypeError(
+            f"config() of {cls.__name__} must return all arguments of its constructor, so that it can be stored; "
+            f"{', '.join(missing)} is missing: keep it as an attribute of this name"
+        )
+    return config
+
+
+def config_or_none(made: Any) -> dict[str, Any] | None:
+    """The configuration, or None of an object that cannot be stored."""
+    try:
+        config: dict[str, Any] = made.config()
+    except TypeError:
+        return None
+    return config
+
+
 class Configured(Sealed):
-    """An object that is described by the arguments of its constructor, each kept as an attribute: see `arguments`."""
+    """An object that is described by the arguments of its constructor, each kept as an attribute: see `arguments`.
+
+    An object of a subclass that keeps one under no name works, but has no ``config`` and cannot be stored.
+    """
 
     def _arguments(self) -> dict[str, Any]:
         """The values of the constructor's arguments; of a subclass that keeps them elsewhere those that can be found."""
@@ -539,7 +567,7 @@ class Configured(Sealed):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, ready for JSON."""
-        config: dict[str, Any] = plain(self._arguments())
+        config: dict[str, Any] = plain(complete(type(self), self._arguments()))
         for name, value in config.items():
             if callable(value):
                 raise TypeError(f"{name} must have a JSON form to be stored, got {shown(value)}")
@@ -567,9 +595,14 @@ class Value(Configured):
 
     def __eq__(self, other: Any) -> bool:
         same = type(self) is type(other)
-        return self is other or (same and plain(self._arguments(), Value) == plain(other._arguments(), Value))
+        return self is other or (same and plain(self._held(), Value) == plain(other._held(), Value))
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def _held(self) -> dict[str, Any]:
+        """The arguments, or all attributes if they do not include the arguments."""
+        held = self._arguments()
+        return held if held.keys() >= arguments(type(self)).keys() else vars(self)
 
     def key(self) -> Hashable:
         """The properties that determine the ops: values with equal keys share compiled programs.

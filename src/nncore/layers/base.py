@@ -17,6 +17,7 @@ from nncore import initializers
 from nncore._messages import shown
 from nncore._utils.arrays import overwrite, read_only, returned
 from nncore._utils.fields import Configured, Fixed, Maybe, Name, number, plain
+from nncore._utils.files import is_own
 from nncore.program.ops import Signal
 from nncore.program.tape import Tape
 
@@ -257,8 +258,9 @@ class Layer(Configured):
         return y
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in plain(self._arguments()).items() if key != "name" or value)
-        return f"{type(self).__name__}({arguments})"
+        named = {name: value for name, value in self._arguments().items() if name != "name" or value}
+        own = {name: plain(value) for name, value in named.items() if is_own(type(value)) or not hasattr(value, "entry")}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in {**named, **own}.items())})"
 
 
 def unbound(layer: Layer) -> Layer:

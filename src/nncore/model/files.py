@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from nncore._messages import clipped, shown
 from nncore._utils import archive
 from nncore._utils.archive import DAMAGE
+from nncore._utils.fields import arguments, complete
 from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
@@ -83,18 +83,9 @@ def mark_custom(entries: Iterable[Any], own: Collection[str]) -> list[Any]:
 
 
 def _layer_config(layer: Layer) -> dict[str, Any]:
-    """The layer's constructor arguments; ValueError if some are missing."""
-    config = {"name": layer.name, **layer.config()}
-    parameters = inspect.signature(type(layer)).parameters.values()
-    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    if "name" not in named and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        del config["name"]
-    if missing := [name for name in named if name not in config]:
-        raise ValueError(
-            f"config() of layer {layer.name} must return the arguments of {type(layer).__name__}, as the file has to; "
-            f"{', '.join(missing)} is missing"
-        )
-    return config
+    """The layer's constructor arguments, with its name if that is one."""
+    named = {"name": layer.name} if "name" in arguments(type(layer)) else {}
+    return complete(type(layer), named | layer.config())
 
 
 def model_config(model: Network) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from nncore import _kernels, constraints, losses, optimizers, regularizers
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
 from nncore._utils.checks import check_lengths, column_names
-from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignments
+from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignments, config_or_none
 from nncore._utils.hints import missing_method, warn
 from nncore._utils.lru import LRUCache
 from nncore.callbacks.base import Callback
@@ -93,7 +93,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
-        self._first_config = self.optimizer.config()
+        self._first_config = config_or_none(self.optimizer)
 
     if not TYPE_CHECKING:  # to a type checker it would allow any name
         __getattr__ = missing_method

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore._utils.arrays import OwnsArrays
+from nncore._utils.fields import config_or_none
 
 if TYPE_CHECKING:
     from nncore.losses import Loss
@@ -40,7 +41,7 @@ class LastLosses(OwnsArrays):
         sample = np.linspace(0, len(data) - 1, min(len(data), 256)).astype(np.int64)  # the inputs may be a large file
         rows = data.rows[data.row_numbers(sample[None])[0]]
         parts += [rows] if isinstance(rows, np.ndarray) else [rows.values, rows.columns, rows.starts]
-        fingerprint = zlib.crc32(f"{loss.name} {loss.config()}".encode(), len(data))
+        fingerprint = zlib.crc32(f"{loss.name} {config_or_none(loss)}".encode(), len(data))
         for part in parts:
             fingerprint = zlib.crc32(np.ascontiguousarray(part).data.cast("B"), fingerprint)
         same = fingerprint == self.fingerprint and self.key in (None, loss.key())
