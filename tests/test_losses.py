@@ -163,3 +163,11 @@ def test_config_of_smoothing(tmp_path: Path) -> None:
     for bad in (-0.1, 1.1):
         with pytest.raises(ValueError, match=r"label_smoothing must be a number in \[0, 1\]"):
             nn.SigmoidCrossEntropy(bad)
+
+
+@pytest.mark.parametrize("loss", ["kl_divergence", "softmax_cross_entropy"])
+def test_losses_for_exclusive_classes_need_two_outputs(loss):
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1), nn.Sigmoid()], 2), loss)
+    for y in (np.array([0, 1]), np.array([[0.0], [1.0]])):
+        with pytest.raises(ValueError, match=f"{loss} needs at least two outputs, got one; use "):
+            trainer.fit(np.ones((2, 2)), y, verbose=0)

@@ -252,7 +252,7 @@ def test_what_is_held_back() -> None:
 
 
 def test_a_single_example_cannot_be_held_back() -> None:
-    with pytest.raises(ValueError, match="validation_fraction must be 0, or X_val be given, where n_samples=1"):
+    with pytest.raises(ValueError, match="nothing can be held back for validation where n_samples=1: pass X_val"):
         RealMLPRegressor().fit([[1.0]], [1.0])
 
 

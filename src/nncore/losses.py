@@ -87,6 +87,7 @@ class Loss(Value):
     name: ClassVar[str]
     threshold: ClassVar[float | None] = None  # of an output, between "no" and "yes"; None: the mean of the two target values
     domain: ClassVar[str] = ""  # valid outputs, if restricted
+    exclusive: ClassVar[bool] = False  # outputs are for mutually exclusive classes, and so at least two
     fused_activation: ClassVar[str] = ""  # an activation that is part of the loss and must not precede it
     one_hot_values: ClassVar[tuple[float, float]] = (0.0, 1.0)  # values of the rows made from labels
 
@@ -349,10 +350,16 @@ class BinaryCrossEntropy(_Probability):
 class _Distribution(_Probability):
     """Targets are probabilities of mutually exclusive classes, one per output."""
 
+    exclusive = True
+    for_one_output: ClassVar[str]  # the loss to use instead
+
+    def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        if width == 1:
+            raise ValueError(f"{self.name} needs at least two outputs, got one; use {self.for_one_output}")
+        return super().targets(y, width, dtype, argument)
+
     def check_rows(self, rows: Array, argument: str) -> None:
         super().check_rows(rows, argument)
-        if rows.shape[1] == 1:
-            return
         sums = self.convert_rows(rows).sum(axis=1, dtype=np.float64)
         bad = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
         if len(bad):
@@ -370,6 +377,7 @@ class KLDivergence(_Distribution):
     """
 
     name = "kl_divergence"
+    for_one_output = "binary_cross_entropy"
     threshold = 0.5
     domain = "takes probabilities, for example of a Softmax layer; for logits use softmax_cross_entropy"
 
@@ -427,13 +435,12 @@ class SoftmaxCrossEntropy(_Smoothed, _Distribution):
     """
 
     name = "softmax_cross_entropy"
+    for_one_output = "sigmoid_cross_entropy"
     fused_activation = "softmax"
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         array = as_numbers(y, argument)
-        if width == 1:
-            raise ValueError("softmax_cross_entropy needs at least two outputs, got one; use sigmoid_cross_entropy")
-        if array.ndim == 1:
+        if array.ndim == 1 and width > 1:
             return Targets(as_labels(array, width, argument))
         return super().targets(array, width, dtype, argument)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assign_fields", "assignments", "choice", "complete",
+    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
     "config_or_none", "count", "flag", "function", "number", "only_fields", "with_defaults",
 ]  # fmt: skip
 
@@ -111,12 +111,6 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
         except BaseException:
             instance.__dict__.update(before)
             raise
-
-
-def assign_fields(instance: Any, other: Any) -> None:
-    """Assign the fields of an object of the same class that differ."""
-    both = {field.name: (getattr(instance, field.name), getattr(other, field.name)) for field in _fields(type(instance))}
-    assign(instance, {name: after for name, (before, after) in both.items() if plain(before, Value) != plain(after, Value)})
 
 
 class Number(Field[float, float]):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from nncore._messages import shown
 from nncore._utils.checks import is_sparse
 from nncore._utils.fields import choice, count, flag, number
 from nncore.callbacks import Callback
@@ -24,8 +24,8 @@ from nncore.optimizers.clipping import ClipGlobalNorm, Clipping
 from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator
-from nncore.sklearn.network import hidden_sizes, layers
-from nncore.sklearn.solvers import make_optimizer
+from nncore.sklearn.network import for_each_layer, hidden_sizes, layers, overwrite_all
+from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
 from nncore.training import Trainer
 
 __all__ = ["BaseMLP"]
@@ -73,21 +73,24 @@ class BaseMLP(NetworkEstimator):
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...] = (None, None, None), *,
         incremental: bool = False, classes: Any = None,
     ) -> Any:  # fmt: skip
-        self._check_parameters()
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        first = not hasattr(self, "trainer_") or not (self.warm_start or incremental)
-        X, y = self._validated(X, y, reset=first)
-        targets = self._first_targets(y, classes) if first else self._later_targets(y, classes)
-        train, held_back = self._examples(X, y, targets, sample_weight), self._given_validation(*validation)
-        random, optimizer = check_random_state(self.random_state), make_optimizer(self)
-        seeds = random.randint(SEEDS), random.randint(SEEDS)
-        if held_back is None and self.early_stopping and isinstance(optimizer, GradientOptimizer):
-            train, held_back = self._hold_back(train, random)
-        if first:
-            self._initialize(train, seeds[0])
-        trainer = self._trainer(optimizer, first, incremental, seeds[1])
-        self._train(trainer, train, held_back, incremental)
+        with self._unchanged_if_refused() as begun:
+            self._check_parameters()
+            if incremental and self.early_stopping:
+                raise ValueError("partial_fit does not support early_stopping=True")
+            first = not hasattr(self, "trainer_") or not (self.warm_start or incremental)
+            X, y = self._validated(X, y, reset=first)
+            targets = self._first_targets(y, classes) if first else self._later_targets(y, classes)
+            train, held_back = self._examples(X, y, targets, sample_weight), self._given_validation(targets, *validation)
+            random, optimizer = check_random_state(self.random_state), make_optimizer(self)
+            check_learning_rate(self, optimizer)
+            seeds = random.randint(SEEDS), random.randint(SEEDS)
+            if held_back is None and self.early_stopping and isinstance(optimizer, GradientOptimizer):
+                train, held_back = self._hold_back(train, random.randint(SEEDS))
+            if first:
+                self._initialize(train, optimizer, seeds)
+            else:
+                self._continue(train, optimizer, seeds[1], incremental)
+            self._train(self.trainer_, train, held_back, incremental, begun)
         return self
 
     def _check_parameters(self) -> None:
@@ -113,34 +116,65 @@ class BaseMLP(NetworkEstimator):
         )
         return result
 
-    def _hold_back(self, train: Examples, random: np.random.RandomState) -> tuple[Examples, Examples]:
-        """What is trained on, and what is held back for early stopping."""
-        stratified = train.y if train.y.ndim == 1 and hasattr(self, "classes_") else None
-        rows = np.arange(len(train.y))
-        parts = train_test_split(rows, random_state=random, test_size=self.validation_fraction, stratify=stratified)
-        if len(parts[1]) < 2:
-            raise ValueError(
-                f"validation_fraction must hold back at least 2 of {len(rows)} examples, got {self.validation_fraction}"
-            )
-        return train.take(parts[0]), train.take(parts[1])
+    def _hold_back(self, examples: Examples, seed: int) -> tuple[Examples, Examples]:
+        number("validation_fraction", self.validation_fraction, above=0, below=1)
+        train, held_back = super()._hold_back(examples, seed)
+        if len(held_back.y) < 2:
+            got = f"at least 2 of {len(examples.y)} examples, got {self.validation_fraction}"
+            raise ValueError(f"validation_fraction must hold back {got}")
+        return train, held_back
 
-    def _initialize(self, train: Examples, seed: int) -> None:
-        """A new network, and the attributes that describe its training."""
+    def _initialize(self, train: Examples, optimizer: Optimizer, seeds: tuple[int, int]) -> None:
+        """A new network and its trainer, and the attributes that describe the training."""
         loss, outputs, self.out_activation_, last = self._output(train.y)
         sizes = hidden_sizes(self.hidden_layer_sizes)
         stack = layers(
             self.n_features_in_, sizes, outputs, activation=self.activation, dropout=self.dropout,
             normalization=self.normalization, weight_init=self.weight_init, last=last,
         )  # fmt: skip
-        self.model_ = Sequential(stack, self.n_features_in_, dtype=self.dtype, seed=seed)
+        model = Sequential(stack, self.n_features_in_, dtype=self.dtype, seed=seeds[0])
+        self.model_, self.trainer_ = model, Trainer(model, loss, optimizer, clip=self._clipping(), seed=seeds[1])
         self._loss, self.n_outputs_, self.n_layers_ = loss, outputs, len(sizes) + 2
+        self._network = self._made_from(outputs, last)
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
         self._best: tuple[Array, Array] | None = None
         for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
             if hasattr(self, name):
                 delattr(self, name)
 
-    def _train(self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool) -> None:
+    def _made_from(self, outputs: int, last: Layer | None) -> dict[str, Any]:
+        """What makes the network, by parameter; ``weight_init`` does nothing later."""
+        sizes = hidden_sizes(self.hidden_layer_sizes)
+        each = {name: repr(for_each_layer(name, getattr(self, name), sizes)) for name in ("activation", "dropout")}
+        fixed = {"normalization": self.normalization, "dtype": np.dtype(self.dtype), "loss": (outputs, type(last))}
+        return {"hidden_layer_sizes": sizes, **each, **fixed}
+
+    def _continue(self, train: Examples, optimizer: Optimizer, seed: int, incremental: bool) -> None:
+        """The network of the last fit with the present parameters; the optimizer keeps its state if it is of the same kind."""
+        loss, outputs, link, last = self._output(train.y)
+        for name, value in self._made_from(outputs, last).items():
+            if value != self._network[name]:
+                needed = "the same outputs as" if name == "loss" else "as"
+                raise ValueError(
+                    f"{name} must be {needed} in the first fit, which has made the network, got {shown(getattr(self, name))}; "
+                    "fit makes a new network without warm_start"
+                )
+        self._loss, self.out_activation_ = loss, link
+        trainer, clip = self.trainer_, self._clipping()
+        if not isinstance(optimizer, GradientOptimizer) or kinds(trainer.optimizer) != kinds(optimizer):
+            self.trainer_ = Trainer(self.model_, loss, optimizer, clip=clip, seed=seed)
+            return
+        if not incremental:
+            adopt(trainer.optimizer, optimizer)
+        if trainer.clip != clip:
+            trainer.clip = clip
+        if trainer.loss != loss:
+            trainer.loss = loss
+
+    def _clipping(self) -> Clipping | None:
+        return self.clip if self.clip is None or isinstance(self.clip, Clipping) else ClipGlobalNorm(self.clip)
+
+    def _train(self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool, begun: Callback) -> None:
         n = len(train.y)
         train, mean_weight = train.normalized()
         batch = n if trainer.optimizer.full_batch_only else self._batch(n)
@@ -158,7 +192,7 @@ class BaseMLP(NetworkEstimator):
             train = train._replace(X=train.X.toarray())
         trainer.fit(
             train.X, train.y, epochs=1 if incremental else self.max_iter + self._is_scipys(), batch_size=batch,
-            shuffle=self.shuffle, sample_weight=train.weights, callbacks=callbacks, verbose=0,
+            shuffle=self.shuffle, sample_weight=train.weights, callbacks=[*callbacks, begun], verbose=0,
             last_batch="merge" if self.normalization == "batch_norm" else "keep",
             validation_data=None if held_back is None else held_back.given(),
         )  # fmt: skip
@@ -184,18 +218,6 @@ class BaseMLP(NetworkEstimator):
         if self.batch_size > n:
             warnings.warn(f"batch_size is larger than the number of examples, {n}, got {self.batch_size}", stacklevel=5)
         return min(self.batch_size, n)
-
-    def _trainer(self, optimizer: Optimizer, first: bool, incremental: bool, seed: int) -> Trainer:
-        """The trainer of the last fit, whose optimizer keeps its state; a new one if the optimizer is of another kind."""
-        clip = self.clip if self.clip is None or isinstance(self.clip, Clipping) else ClipGlobalNorm(self.clip)
-        if not first and type(self.trainer_.optimizer) is type(optimizer) and isinstance(optimizer, GradientOptimizer):
-            if not incremental:
-                self.trainer_.optimizer.configure(optimizer.config())
-            if self.trainer_.clip != clip:
-                self.trainer_.clip = clip
-        else:
-            self.trainer_ = Trainer(self.model_, self._loss, optimizer, clip=clip, seed=seed)
-        return self.trainer_
 
     def _between_epochs(self, n: int, held_back: Examples | None) -> BetweenEpochs:
         if not hasattr(self, "loss_curve_") or (self.validation_scores_ is not None) is not self.early_stopping:
@@ -231,8 +253,7 @@ class BaseMLP(NetworkEstimator):
 
     @coefs_.setter
     def coefs_(self, values: Any) -> None:
-        for layer, value in zip(self._dense(), values, strict=True):
-            layer.weight[...] = np.transpose(value)
+        overwrite_all("coefs_", [layer.weight.T for layer in self._dense()], values)
 
     @property
     def intercepts_(self) -> list[Array]:
@@ -241,8 +262,7 @@ class BaseMLP(NetworkEstimator):
 
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:
-        for layer, value in zip(self._dense(), values, strict=True):
-            layer.bias[...] = value
+        overwrite_all("intercepts_", [layer.bias for layer in self._dense()], values)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

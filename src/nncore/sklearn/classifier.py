@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from nncore import losses
 from nncore.layers import Layer, Sigmoid, Softmax
-from nncore.losses import Hinge, Loss
+from nncore.losses import Hinge, Loss, Poisson
 from nncore.sklearn.base import BaseMLP, _has_gradient_steps
 from nncore.sklearn.estimator import Array
 from nncore.sklearn.parameters import MLP, documented
@@ -97,13 +97,19 @@ class MLPClassifier(Classifier, BaseMLP):
                 f"got {np.unique(column_or_1d(y))}"
             )
 
-    def _output(self, y: Array) -> tuple[Loss, int, str, Layer | None]:
-        k = len(self.classes_)
-        exclusive = k > 2 and not self._several
-        outputs, link = (k, "softmax") if exclusive else (k if self._several else 1, "logistic")
+    def _chosen_loss(self) -> Loss:
         if isinstance(self.loss, str) and self.loss == "log_loss":
-            return losses.get("softmax_cross_entropy" if exclusive else "sigmoid_cross_entropy"), outputs, link, None
-        loss = losses.get(self.loss)
+            return losses.get("sigmoid_cross_entropy" if self._several or len(self.classes_) < 3 else "softmax_cross_entropy")
+        return losses.get(self.loss)
+
+    def _output(self, y: Array) -> tuple[Loss, int, str, Layer | None]:
+        k, loss = len(self.classes_), self._chosen_loss()
+        if isinstance(loss, Poisson):
+            raise ValueError("loss must be one for classes, got poisson, which takes logarithms of rates: see MLPRegressor")
+        if loss.exclusive and self._several:
+            raise ValueError(f"loss must be one for several labels for each example, got {loss.name}, for exclusive classes")
+        exclusive = not self._several and (k > 2 or (k == 2 and loss.exclusive))
+        outputs, link = (k, "softmax") if exclusive else (k if self._several else 1, "logistic")
         if isinstance(loss, Hinge):
             return loss, outputs, "identity", None
         if loss.fused_activation:

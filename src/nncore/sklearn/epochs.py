@@ -11,9 +11,26 @@ from nncore.callbacks import Callback
 from nncore.callbacks.best import Best
 from nncore.optimizers import Optimizer
 
-__all__ = ["BetweenEpochs"]
+__all__ = ["Begun", "BetweenEpochs"]
 
 SMALLEST_LR = 1e-6
+
+
+class Begun(Callback):
+    """Keeps the attributes of an estimator until its training begins.
+
+    Parameters
+    ----------
+    before : dict
+    """
+
+    every_epoch = False
+
+    def __init__(self, before: dict[str, Any]) -> None:
+        self.before = before
+
+    def on_train_begin(self, trainer: Any) -> None:
+        self.before = {}
 
 
 class BetweenEpochs(Callback):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from nncore.data import train_validation_split
 from nncore.data.example_weights import example_weights
 from nncore.history import History
+from nncore.sklearn.epochs import Begun
 
 __all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator"]
 
@@ -61,7 +65,7 @@ class NetworkEstimator(BaseEstimator):
         """Targets of a fitted estimator, as the loss takes them."""
         raise NotImplementedError
 
-    def _example_weights(self, y: Any, weights: Array | None) -> Array | None:
+    def _example_weights(self, targets: Array, weights: Array | None) -> Array | None:
         """Weights by example and by class."""
         return weights
 
@@ -75,10 +79,24 @@ class NetworkEstimator(BaseEstimator):
         """Checked data; ``reset``: to be fitted to."""
         raise NotImplementedError
 
+    validation_fraction: float
+
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
         raise NotImplementedError
 
     # --- for all
+
+    @contextlib.contextmanager
+    def _unchanged_if_refused(self) -> Iterator[Begun]:
+        """Restore the attributes if there is an error before the training begins; the trainer calls what this gives."""
+        begun = Begun(dict(vars(self)))
+        try:
+            yield begun
+        except BaseException:
+            if begun.before:
+                self.__dict__.clear()
+                self.__dict__.update(begun.before)
+            raise
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, sample_weight_val: Any = None
@@ -91,7 +109,8 @@ class NetworkEstimator(BaseEstimator):
             Or a sparse matrix for `MLPClassifier` and `MLPRegressor`, a data frame with columns of any kind for RealMLP.
         y : array-like, (n,) or (n, outputs)
         sample_weight : array-like (n,), optional
-            At least 0. The loss of a batch is a mean weighted by them.
+            At least 0. The loss of a batch is Σ w_i l_i, divided by its number of examples and the mean weight of all examples;
+            scikit-learn divides by Σ w_i of the batch instead.
         X_val, y_val, sample_weight_val : optional
             Evaluated after every epoch (``history_["val_loss"]``), and used where a part of X would be held back.
         """
@@ -99,17 +118,35 @@ class NetworkEstimator(BaseEstimator):
 
     def _examples(self, X: Any, y: Any, targets: Array, sample_weight: Any) -> Examples:
         weights = None if sample_weight is None else example_weights(sample_weight, len(targets))
-        return Examples(X, targets, self._example_weights(y, weights))
+        return Examples(X, targets, self._example_weights(targets, weights))
 
-    def _given_validation(self, X: Any, y: Any, weights: Any) -> Examples | None:
-        """The data that are evaluated after every epoch, if some are given for it."""
+    def _given_validation(self, targets: Array, X: Any, y: Any, weights: Any) -> Examples | None:
+        """The data that are evaluated after every epoch, if some are given for it; ``targets`` are those of the training."""
         if X is None:
             if y is not None or weights is not None:
                 raise ValueError("y_val and sample_weight_val need X_val, got None")
             return None
         X, y = self._validated(X, y, reset=False)
         y = self._targets(y)
+        if y.shape[1:] != targets.shape[1:]:
+            raise ValueError(f"y_val must have shape {('n', *targets.shape[1:])}, as y has, got {y.shape}".replace("'n'", "n"))
         return Examples(X, y, None if weights is None else example_weights(weights, len(y), "sample_weight_val"))
+
+    def _hold_back(self, examples: Examples, seed: int) -> tuple[Examples, Examples]:
+        """What is trained on, and what is held back."""
+        n = len(examples.y)
+        if n < 2:
+            raise ValueError(f"nothing can be held back for validation where n_samples={n}: pass X_val")
+        classes = hasattr(self, "classes_") and examples.y.ndim == 1
+        rows = train_validation_split(examples.X, examples.y, self.validation_fraction, seed, stratify=classes)
+        train, held_back = map(examples.take, rows)
+        for part, use in ((train, "left for training"), (held_back, "held back for validation")):
+            if part.weights is not None and not part.weights.any():
+                raise ValueError(
+                    f"sample_weight must have a positive number among the {len(part.y)} of {n} examples {use}, got zeros only: "
+                    "pass X_val, or another validation_fraction"
+                )
+        return train, held_back
 
     @property
     def history_(self) -> History:

@@ -8,13 +8,17 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from numpy.typing import NDArray
+
 from nncore._messages import shown
+from nncore._utils.checks import as_numbers
 from nncore._utils.fields import choice, count
 from nncore.initializers import Uniform
 from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm
 
-__all__ = ["hidden_sizes", "layers"]
+__all__ = ["for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
 
+Array = NDArray[Any]
 NORMALIZATIONS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
 
 
@@ -28,8 +32,8 @@ def layers(
     dropout: Any = 0.0, normalization: str | None = None, last: Layer | None = None,
 ) -> list[Layer]:  # fmt: skip
     """A dense layer, a normalization, an activation and dropout for each hidden layer; the output layer, and ``last``."""
-    activations = _for_each_layer("activation", activation, sizes)
-    rates = _for_each_layer("dropout", dropout, sizes)
+    activations = for_each_layer("activation", activation, sizes)
+    rates = for_each_layer("dropout", dropout, sizes)
     before_output = activations[-1] if activations else activation
     result: list[Layer] = []
     for fans, active, rate in zip(pairwise([inputs, *sizes]), activations, rates, strict=True):
@@ -44,7 +48,8 @@ def layers(
     return [*result, last] if last is not None else result
 
 
-def _for_each_layer(name: str, value: Any, sizes: list[int]) -> list[Any]:
+def for_each_layer(name: str, value: Any, sizes: list[int]) -> list[Any]:
+    """A parameter that may be one value for all hidden layers."""
     if not isinstance(value, (list, tuple)):
         return [value] * len(sizes)
     if len(value) != len(sizes):
@@ -65,3 +70,13 @@ def _activation(activation: Any) -> Layer:
         return copy.deepcopy(activation)
     names = ("logistic", *ACTIVATIONS)
     return ACTIVATIONS["sigmoid" if activation == "logistic" else choice("activation", activation, names)]()
+
+
+def overwrite_all(name: str, arrays: list[Array], values: Any) -> None:
+    """Assign numbers to arrays: all or none."""
+    numbers = [as_numbers(value, name) for value in values]
+    if [given.shape for given in numbers] != [array.shape for array in arrays]:
+        expected, got = ([each.shape for each in some] for some in (arrays, numbers))
+        raise ValueError(f"{name} must be {len(arrays)} arrays of shapes {expected}, got {got}")
+    for array, given in zip(arrays, numbers, strict=True):
+        array[...] = given

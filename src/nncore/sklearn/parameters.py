@@ -37,7 +37,7 @@ tol : float, default 1e-4
 verbose : bool, default False
     Print a line for each epoch.
 warm_start : bool, default False
-    ``fit`` continues from the last one, with the optimizer's state.
+    ``fit`` continues from the last one, with the optimizer's state. Parameters that make the network must not change.
 momentum : float, default 0.9
     In [0, 1).
 nesterovs_momentum : bool, default True

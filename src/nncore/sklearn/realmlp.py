@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from nncore._utils.fields import choice, count, flag, number
 from nncore.callbacks import Callback
-from nncore.data import StandardScaler, train_validation_split
+from nncore.data import StandardScaler
 from nncore.initializers import Normal
 from nncore.layers import Dense, Layer, Scale
 from nncore.losses import Loss, MeanSquaredError, SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -88,22 +88,25 @@ class BaseRealMLP(NetworkEstimator):
     # --- fitting
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
-        self._check_parameters()
-        X, y = self._validated(X, y, reset=True)
-        targets = self._first_targets(y)
-        examples, given = self._examples(X, y, targets, sample_weight), self._given_validation(*validation)
-        self._loss, self.n_outputs_, self.out_activation_ = self._output(targets)
-        self.models_, self.trainers_, self.best_epochs_ = [], [], []
-        random, scaler = check_random_state(self.random_state), self._target_scaler(targets)
-        for _ in range(self.n_members):
-            seed = random.randint(SEEDS)
-            train, held_back = (examples, given) if given or not self.validation_fraction else self._hold_back(examples, seed)
-            self.models_.append(self._network(X.shape[1], seed))
-            self.models_[-1].target_scaler = scaler
-            self._train(self.models_[-1], train.normalized()[0], held_back, seed)
-            if self.trainers_[-1].interrupted:
-                warnings.warn("Training interrupted by user.", stacklevel=3)
-                break
+        with self._unchanged_if_refused():
+            self._check_parameters()
+            X, y = self._validated(X, y, reset=True)
+            targets = self._first_targets(y)
+            examples, given = self._examples(X, y, targets, sample_weight), self._given_validation(targets, *validation)
+            self._loss, self.n_outputs_, self.out_activation_ = self._output(targets)
+            self.models_, self.trainers_, self.best_epochs_ = [], [], []
+            random, scaler = check_random_state(self.random_state), self._target_scaler(targets)
+            for _ in range(self.n_members):
+                seed = random.randint(SEEDS)
+                train, held_back = (
+                    (examples, given) if given or not self.validation_fraction else self._hold_back(examples, seed)
+                )
+                self.models_.append(self._network(X.shape[1], seed))
+                self.models_[-1].target_scaler = scaler
+                self._train(self.models_[-1], train.normalized()[0], held_back, seed)
+                if self.trainers_[-1].interrupted:
+                    warnings.warn("Training interrupted by user.", stacklevel=3)
+                    break
         return self
 
     def _check_parameters(self) -> None:
@@ -139,15 +142,6 @@ class BaseRealMLP(NetworkEstimator):
             return encoded
         encode = self.encoder_.fit_transform if reset else self.encoder_.transform
         return np.asarray(encode(X), dtype=self.dtype)
-
-    def _hold_back(self, examples: Examples, seed: int) -> tuple[Examples, Examples]:
-        """What is trained on, and what the epochs are judged by."""
-        n = len(examples.y)
-        if n < 2:
-            raise ValueError(f"validation_fraction must be 0, or X_val be given, where n_samples={n}")
-        classes = hasattr(self, "classes_") and examples.y.ndim == 1
-        parts = train_validation_split(examples.X, examples.y, self.validation_fraction, seed, stratify=classes)
-        return examples.take(parts[0]), examples.take(parts[1])
 
     def _network(self, inputs: int, seed: int) -> Sequential:
         """The scale of each input, hidden layers, and outputs that are 0 at first."""

@@ -6,11 +6,12 @@ import copy
 from typing import Any
 
 from nncore import optimizers, second_order
-from nncore._utils.fields import choice
+from nncore._utils.fields import Value, assign, choice, plain
 from nncore.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer
+from nncore.optimizers.wrapper import Wrapper
 from nncore.second_order import ScipyMinimize
 
-__all__ = ["make_optimizer"]
+__all__ = ["adopt", "check_learning_rate", "kinds", "make_optimizer"]
 
 SOLVERS = ("lbfgs", "sgd", "adam")
 
@@ -18,9 +19,49 @@ SOLVERS = ("lbfgs", "sgd", "adam")
 def make_optimizer(estimator: Any) -> Optimizer:
     """A new optimizer: a copy of the one given, or by its name, or of scikit-learn's solver."""
     optimizer = _given(estimator) if estimator.optimizer is not None else _solver(estimator)
-    if estimator.schedule is not None:
+    if estimator.schedule is not None and has_lr(optimizer):
         optimizer.lr = copy.deepcopy(estimator.schedule)
     return optimizer
+
+
+def has_lr(optimizer: Optimizer) -> bool:
+    """Whether there is a learning rate that may change between steps."""
+    return "lr" in optimizer.hyperparameters
+
+
+def check_learning_rate(estimator: Any, optimizer: Optimizer) -> None:
+    """Raise if the optimizer does not follow ``schedule`` or ``learning_rate``, which scikit-learn's solvers may ignore."""
+    if estimator.schedule is not None and not has_lr(optimizer):
+        raise ValueError(f"schedule needs an optimizer with a learning rate, got {optimizer.title}")
+    adapted = estimator.schedule is None and estimator.optimizer is not None and estimator.learning_rate != "constant"
+    if adapted and not (has_lr(optimizer) and isinstance(optimizer.lr, float)):
+        got = f"the schedule {optimizer.lr}" if has_lr(optimizer) else f"{optimizer.title}, which has none that may change"
+        raise ValueError(f"learning_rate={estimator.learning_rate!r} needs an optimizer whose lr is a number, got {got}")
+
+
+def _chain(optimizer: Optimizer) -> list[Optimizer]:
+    """An optimizer, the one that it wraps, and so on."""
+    return [optimizer, *(_chain(optimizer.optimizer) if isinstance(optimizer, Wrapper) else ())]
+
+
+def kinds(optimizer: Optimizer) -> list[type[Optimizer]]:
+    """Its class, and those of the optimizers that it wraps."""
+    return [type(each) for each in _chain(optimizer)]
+
+
+def adopt(optimizer: Optimizer, given: Optimizer) -> None:
+    """Assign the arguments of another optimizer of the same kinds that differ: all or none."""
+    changes = [(own, _changes(own, other)) for own, other in zip(_chain(optimizer), _chain(given), strict=True)]
+    for own, values in changes:
+        assign(copy.copy(own), values)  # raises before anything has changed
+    for own, values in changes:
+        assign(own, values)
+
+
+def _changes(own: Optimizer, other: Optimizer) -> dict[str, Any]:
+    """The attributes of another optimizer that differ, besides what it wraps."""
+    given = {name: value for name, value in vars(other).items() if not name.startswith("_") and name != "optimizer"}
+    return {name: value for name, value in given.items() if plain(getattr(own, name), Value) != plain(value, Value)}
 
 
 def _given(estimator: Any) -> Optimizer:

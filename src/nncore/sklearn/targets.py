@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from nncore._messages import shown
+from nncore._utils.fields import number
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.estimator import Array, Examples
 
@@ -21,8 +23,8 @@ __all__ = ["Classifier", "Regressor", "check_labels"]
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    loss = getattr(estimator, "loss", None)
-    if loss == "hinge" or isinstance(loss, Hinge):
+    loss = getattr(estimator, "_loss", getattr(estimator, "loss", None))  # fitted, or to be fitted
+    if (isinstance(loss, str) and loss == "hinge") or isinstance(loss, Hinge):
         raise AttributeError("the outputs for the hinge loss are not probabilities")
     return True
 
@@ -71,11 +73,29 @@ class Classifier(ClassifierMixin):
             raise ValueError(f"y must have labels among classes_, {self.classes_}, got {shown(labels[unknown].tolist()[0])}")
         return codes.astype(np.int64)
 
-    def _example_weights(self, y: Any, weights: Array | None) -> Array | None:
+    def _example_weights(self, targets: Array, weights: Array | None) -> Array | None:
         if self.class_weight is None:
             return weights
-        by_class: Array = compute_sample_weight(self.class_weight, y)
-        return by_class if weights is None else by_class * weights
+        by_class = self._weights_by_class(targets)
+        if not (np.isfinite(by_class) & (by_class >= 0)).all():
+            raise ValueError(f"class_weight must have finite numbers of at least 0, got {self.class_weight}")
+        product = by_class if weights is None else by_class * weights
+        if not product.any():
+            raise ValueError(f"class_weight must leave an example with a positive weight, got {self.class_weight}")
+        return product
+
+    def _weights_by_class(self, targets: Array) -> Array:
+        if self._several or not isinstance(self.class_weight, Mapping):
+            by_labels: Array = compute_sample_weight(self.class_weight, targets)
+            return by_labels
+        given = {label: number(f"class_weight[{shown(label)}]", weight, 0) for label, weight in self.class_weight.items()}
+        known = self.classes_.tolist()
+        unknown = [label for label in given if label not in known]
+        if unknown and not given.keys() >= set(known):  # as in scikit-learn: labels that do not occur may be known in advance
+            raise ValueError(
+                f"class_weight must have labels among classes_, {self.classes_}, as its keys, got {shown(unknown[0])}"
+            )
+        return np.array([given.get(label, 1.0) for label in known])[targets]
 
     # --- predictions
 

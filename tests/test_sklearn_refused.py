@@ -1,0 +1,309 @@
+"""Fits that are refused leave an estimator as it was, and say why in the terms of its parameters."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+
+from sklearn.exceptions import NotFittedError
+
+import nncore as nn
+from nncore.sklearn import MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X = np.random.default_rng(0).normal(size=(60, 4))
+Y = X[:, :2]
+CLASSES = (X[:, 0] > 0).astype(int)
+THREE = CLASSES + (X[:, 1] > 0.5)
+QUICK: dict[str, Any] = {"hidden_layer_sizes": (5,), "random_state": 0}
+
+
+def fitted(estimator: Any) -> dict[str, Any]:
+    """The fitted attributes: the network and the trainer themselves, all others as they are now."""
+    kept = {name: value for name, value in vars(estimator).items() if name.endswith("_") or name.startswith("_")}
+    return {
+        name: value if name in ("model_", "trainer_", "models_", "trainers_") else pickle.dumps(value)
+        for name, value in kept.items()
+    }
+
+
+def refused(
+    estimator: Any, message: str, *data: Any, error: type[Exception] = ValueError, method: str = "fit", **named: Any
+) -> None:
+    before, parameters = fitted(estimator), estimator.model_.parameters.copy()
+    predictions = estimator.predict(X)
+    with pytest.raises(error, match=message):
+        getattr(estimator, method)(*data, **named)
+    assert fitted(estimator) == before
+    assert np.array_equal(estimator.model_.parameters, parameters)
+    assert np.array_equal(estimator.predict(X), predictions)
+    assert estimator.trainer_.model is estimator.model_
+
+
+# --- what a refused fit leaves
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"clip": 0}, "limit must be a positive number"),
+    ({"batch_size": 0}, "batch_size must be"),
+    ({"solver": "lbfgs", "dropout": 0.5}, "differs between training"),
+    ({"regularizer": {"nothing": nn.L2(1e-3)}}, "nothing"),
+    ({"loss": "hinges"}, "loss must be"),
+    ({"early_stopping": True, "monitor": "nothing"}, "nothing"),
+    ({"callbacks": [nn.callbacks.ModelCheckpoint("no/such/folder/x")]}, "in a folder that exists"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), WRONG)
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_a_refused_fit_changes_nothing(cls: Any, warm_start: bool, parameters: dict[str, Any], message: str) -> None:
+    estimator = cls(max_iter=5, warm_start=warm_start, **QUICK).fit(X, CLASSES)
+    before = estimator.get_params()
+    error = FileNotFoundError if "callbacks" in parameters else ValueError
+    if warm_start and "dropout" in parameters:
+        message = "dropout must be as in the first fit"
+    refused(estimator.set_params(**parameters), message, X, CLASSES, error=error)
+    estimator.set_params(**before).fit(X, CLASSES)  # one network is trained and used
+    assert estimator.trainer_.model is estimator.model_
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, RealMLPClassifier])
+def test_validation_data_of_another_width_change_no_classes(cls: Any) -> None:
+    estimator = cls(**QUICK, **({"max_iter": 5} if cls is MLPClassifier else {"n_epochs": 2})).fit(X, CLASSES)
+    refused(estimator, "features", X, CLASSES + 1, X_val=X[:, :2], y_val=CLASSES)
+    assert estimator.classes_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("parameters", [{"solver": "lbfgs", "dropout": 0.5}, {"batch_size": 0}, {"loss": "poisson"}])
+def test_a_refused_first_fit_leaves_an_estimator_that_is_not_fitted(parameters: dict[str, Any]) -> None:
+    estimator = MLPClassifier(**QUICK, **parameters)
+    with pytest.raises(ValueError, match=r"differs|batch_size|poisson"):
+        estimator.fit(X, CLASSES)
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
+
+
+def test_a_callback_that_fails_in_realmlp_leaves_the_earlier_networks() -> None:
+    estimator = RealMLPRegressor(n_epochs=2, n_members=2, **QUICK).fit(X, CLASSES)
+
+    def fail(trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        raise ZeroDivisionError
+
+    refused(
+        estimator.set_params(callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=fail)]), None, X, 2 * CLASSES,
+        error=ZeroDivisionError,
+    )  # fmt: skip
+
+
+def test_an_error_within_the_training_keeps_what_was_reached() -> None:
+    def fail(trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if epoch == 3:
+            raise ZeroDivisionError
+
+    estimator = MLPRegressor(max_iter=9, callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=fail)], **QUICK)
+    with pytest.raises(ZeroDivisionError):
+        estimator.fit(X, CLASSES)
+    assert estimator.n_iter_ == 2
+    assert estimator.trainer_.model is estimator.model_
+
+
+def test_estimators_with_a_trainer_that_was_called_are_copied() -> None:
+    estimator = MLPRegressor(max_iter=2, **QUICK).fit(X, CLASSES)
+    for twin in (copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
+        assert np.array_equal(twin.predict(X), estimator.predict(X))
+
+
+# --- a later fit with other parameters
+
+OTHER: list[tuple[str, Any]] = [
+    ("hidden_layer_sizes", (7,)), ("activation", "tanh"), ("dropout", 0.1), ("normalization", "layer_norm"),
+    ("dtype", "float64"), ("loss", "binary_cross_entropy"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), OTHER)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_makes_the_network_is_as_in_the_first_fit(method: str, name: str, value: Any) -> None:
+    estimator = MLPClassifier(max_iter=3, warm_start=True, **QUICK).fit(X, CLASSES)
+    refused(estimator.set_params(**{name: value}), f"{name} must be .*as in the first fit", X, CLASSES, method=method)
+
+
+@pytest.mark.parametrize("y", [CLASSES, THREE])
+def test_another_loss_is_minimized_by_a_later_fit(y: Any) -> None:
+    estimator = MLPClassifier(loss="hinge", warm_start=True, max_iter=20, learning_rate_init=0.01, **QUICK).fit(X, y)
+    estimator.set_params(loss="log_loss")
+    assert not hasattr(estimator, "predict_proba")  # the network was fitted to margins
+    p = estimator.fit(X, y).predict_proba(X)
+    assert p.min() >= 0
+    assert np.allclose(p.sum(axis=1), 1)
+    given = p[np.arange(len(y)), y]
+    last = estimator.trainer_.evaluate(X, y)["loss"]
+    assert np.isclose(-np.log(given).mean(), last, rtol=1e-3)
+
+
+def test_a_regressor_takes_another_loss() -> None:
+    estimator = MLPRegressor(warm_start=True, max_iter=2, **QUICK).fit(X, CLASSES)
+    estimator.set_params(loss=nn.Huber(0.5)).fit(X, CLASSES)
+    assert estimator.trainer_.loss == nn.Huber(0.5)
+    assert np.all(estimator.set_params(loss="poisson").fit(X, CLASSES).predict(X) > 0)
+
+
+class Fast(nn.Adam):
+    def __init__(self, rate: float = 0.01) -> None:
+        super().__init__(lr=rate)
+
+
+class Decay(nn.L2):
+    def __init__(self, weight: float) -> None:
+        super().__init__(2 * weight)
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: inner, nn.EMA])
+def test_a_later_fit_takes_arguments_that_are_no_attributes(wrap: Any) -> None:
+    estimator = MLPRegressor(optimizer=wrap(Fast(0.001)), warm_start=True, max_iter=3, regularizer=Decay(1e-9), **QUICK)
+    estimator.fit(X, CLASSES).set_params(optimizer=wrap(Fast(0.5)), regularizer=Decay(10.0)).fit(X, CLASSES)
+    assert estimator.history_["lr"][-1] == 0.5
+    assert estimator.trainer_.regularizer.l2 == 20.0
+    assert len(estimator.history_) == 6
+
+
+@pytest.mark.parametrize("name", ["adagrad", "rprop", "delta_bar_delta"])
+def test_a_later_fit_with_an_optimizer_whose_state_depends_on_an_argument(name: str) -> None:
+    estimator = MLPRegressor(optimizer=name, warm_start=True, max_iter=3, batch_size=60, **QUICK).fit(X, CLASSES)
+    assert len(estimator.fit(X, CLASSES).history_) == 6
+
+
+def test_a_later_fit_with_another_wrapped_optimizer() -> None:
+    estimator = MLPRegressor(optimizer=nn.EMA(nn.SGD(0.1)), warm_start=True, max_iter=3, **QUICK).fit(X, CLASSES)
+    assert estimator.set_params(optimizer=nn.EMA(nn.Adam())).fit(X, CLASSES).trainer_.optimizer.title == "EMA(Adam)"
+
+
+# --- losses for exclusive classes
+
+
+@pytest.mark.parametrize("loss", ["kl_divergence", "softmax_cross_entropy", nn.SoftmaxCrossEntropy(label_smoothing=0.1)])
+def test_losses_for_exclusive_classes_have_an_output_for_each_of_two(loss: Any) -> None:
+    estimator = MLPClassifier(loss=loss, max_iter=100, learning_rate_init=0.05, **QUICK).fit(X, CLASSES)
+    assert estimator.n_outputs_ == 2
+    assert estimator.score(X, CLASSES) > 0.95
+    assert np.allclose(estimator.predict_proba(X).sum(axis=1), 1)
+    with pytest.raises(ValueError, match="loss must be one for several labels"):
+        MLPClassifier(loss=loss).fit(X, np.column_stack((CLASSES, 1 - CLASSES)))
+
+
+@pytest.mark.parametrize("loss", ["poisson", nn.Poisson()])
+def test_a_classifier_refuses_the_poisson_loss(loss: Any) -> None:
+    with pytest.raises(ValueError, match="loss must be one for classes, got poisson"):
+        MLPClassifier(loss=loss).fit(X, CLASSES)
+
+
+# --- class weights
+
+
+def test_a_batch_without_a_class_that_has_a_weight() -> None:
+    y = np.arange(60) % 3
+    estimator = MLPClassifier(class_weight={0: 5.0, 1: 2.0}, **QUICK).partial_fit(X, y, classes=[0, 1, 2])
+    batch = y != 1
+    twin = copy.deepcopy(estimator).set_params(class_weight=None)
+    estimator.partial_fit(X[batch], y[batch])
+    twin.partial_fit(X[batch], y[batch], sample_weight=np.where(y[batch] == 0, 5.0, 1.0))
+    assert np.array_equal(estimator.model_.parameters, twin.model_.parameters)
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, RealMLPClassifier])
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({0: -1, 1: 1}, r"class_weight\[0\] must be a finite number of at least 0, got -1"),
+        ({0: np.inf}, r"class_weight\[0\] must be a finite number"),
+        ({0: 0, 1: 0}, "class_weight must leave an example with a positive weight"),
+        ({0: 1, 7: 1}, r"class_weight must have labels among classes_, \[0 1\], as its keys, got 7"),
+    ],
+)
+def test_wrong_class_weights(cls: Any, class_weight: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cls(class_weight=class_weight).fit(X, CLASSES)
+
+
+def test_class_weights_of_text() -> None:
+    names = np.array(["no", "yes"])[CLASSES]
+    weighted = MLPClassifier(class_weight={"no": 3.0, "yes": 1.0, "perhaps": 9.0}, max_iter=5, **QUICK).fit(X, names)
+    twin = MLPClassifier(max_iter=5, **QUICK).fit(X, names, sample_weight=np.where(CLASSES == 0, 3.0, 1.0))
+    assert np.array_equal(weighted.model_.parameters, twin.model_.parameters)
+
+
+# --- data held back
+
+
+@pytest.mark.parametrize("y", [np.arange(40) % 10, np.r_[2, np.arange(39) % 2]])
+def test_early_stopping_with_many_or_rare_classes(y: Any) -> None:
+    estimator = MLPClassifier(early_stopping=True, max_iter=3, **QUICK).fit(X[:40], y)
+    assert len(estimator.validation_scores_) == 3
+    assert estimator.classes_.tolist() == sorted(set(y.tolist()))
+
+
+def test_early_stopping_needs_a_validation_fraction() -> None:
+    with pytest.raises(ValueError, match=r"validation_fraction must be a number in \(0, 1\), got 0"):
+        MLPClassifier(early_stopping=True, validation_fraction=0).fit(X, CLASSES)
+
+
+@pytest.mark.parametrize("estimator", [MLPRegressor(early_stopping=True, **QUICK), RealMLPRegressor(n_epochs=2, **QUICK)])
+@pytest.mark.parametrize(("held_back", "use"), [(True, "held back for validation"), (False, "left for training")])
+def test_weights_of_zero_on_one_side(estimator: Any, held_back: bool, use: str) -> None:
+    examples = estimator._examples(X, CLASSES, np.arange(60), None)
+    random = np.random.RandomState(0)
+    seed = [random.randint(2**31 - 1) for _ in range(3)][2 if isinstance(estimator, MLPRegressor) else 0]
+    part = estimator._hold_back(examples, seed)[int(held_back)].y
+    weights = np.ones(60)
+    weights[part] = 0
+    with pytest.raises(ValueError, match=f"sample_weight must have a positive number among the .* of 60 examples {use}"):
+        estimator.fit(X, CLASSES, sample_weight=weights)
+
+
+@pytest.mark.parametrize("cls", [MLPRegressor, RealMLPRegressor])
+def test_validation_targets_have_as_many_columns_as_those_of_the_training(cls: Any) -> None:
+    for y, other in ((Y, CLASSES.astype(float)), (Y[:, 0], Y)):
+        with pytest.raises(ValueError, match="y_val must have shape"):
+            cls(**QUICK).fit(X, y, X_val=X, y_val=other)
+
+
+# --- learning rates
+
+
+@pytest.mark.parametrize("learning_rate", ["adaptive", "invscaling"])
+@pytest.mark.parametrize(
+    "optimizer", [nn.SGD(nn.schedules.Cosine(0.1, 100)), nn.EMA(nn.SGD(nn.schedules.Cosine(0.1, 9))), "rprop", "bfgs"]
+)
+def test_learning_rates_that_cannot_be_adapted(optimizer: Any, learning_rate: str) -> None:
+    estimator = MLPClassifier(optimizer=optimizer, learning_rate=learning_rate, batch_size=60, max_iter=2, **QUICK)
+    with pytest.raises(ValueError, match=f"learning_rate='{learning_rate}' needs an optimizer whose lr is a number"):
+        estimator.fit(X, CLASSES)
+
+
+@pytest.mark.parametrize("parameters", [{"optimizer": "bfgs"}, {"optimizer": "rprop", "batch_size": 60}, {"solver": "lbfgs"}])
+def test_a_schedule_needs_a_learning_rate(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="schedule needs an optimizer with a learning rate, got"):
+        MLPClassifier(schedule=nn.schedules.Cosine(0.1, 100), max_iter=2, **parameters).fit(X, CLASSES)
+
+
+# --- assigned coefficients
+
+
+@pytest.mark.parametrize("name", ["coefs_", "intercepts_"])
+def test_assigned_coefficients_are_checked_first(name: str) -> None:
+    estimator = MLPRegressor(max_iter=2, **QUICK).fit(X, CLASSES)
+    before = estimator.model_.parameters.copy()
+    good = [np.zeros(array.shape) for array in getattr(estimator, name)]
+    for values in ([good[0], good[1][..., :0]], good[:1], [*good, good[0]], [good[0], 0.0]):
+        with pytest.raises(ValueError, match=f"{name} must be 2 arrays of shapes"):
+            setattr(estimator, name, values)
+        assert np.array_equal(estimator.model_.parameters, before)
+    setattr(estimator, name, good)
+    assert all(not array.any() for array in getattr(estimator, name))
