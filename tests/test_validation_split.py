@@ -60,3 +60,23 @@ def test_validation_split_of_numbers_is_shuffled_and_repeatable(rng: np.random.G
     assert held_back.min() < 35
     assert np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, epochs=3)[1])
     assert not np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, seed=1)[1])
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "column", "Series", "category", "DataFrame", "polars"])
+def test_text_in_any_container_is_stratified(kind: str) -> None:
+    text = list("aab") * 10
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    series = pandas.Series(text)
+    containers = {
+        "list": text, "array": np.array(text), "column": np.array(text)[:, None], "Series": series,
+        "category": series.astype("category"), "DataFrame": pandas.DataFrame({"y": text}), "polars": polars.Series(text),
+    }  # fmt: skip
+    train, validation = nn.data.train_validation_split(np.zeros((30, 1)), containers[kind], stratify=True)
+    expected = nn.data.train_validation_split(np.zeros((30, 1)), np.array(text) == "b", stratify=True)
+    assert np.array_equal(train, expected[0])
+    assert np.array_equal(validation, expected[1])
+
+
+def test_masked_labels_are_refused() -> None:
+    with pytest.raises((TypeError, ValueError), match="y must"):
+        nn.data.train_validation_split(np.zeros((4, 1)), np.ma.masked_array([0, 1, 0, 1], [0, 0, 0, 1]), stratify=True)

@@ -76,7 +76,9 @@ def train_validation_split(
 
 def _labels(y: Any) -> NDArray[Any]:
     """The labels: numbers, or text."""
-    text = np.asarray(y) if not hasattr(y, "mask") else None
+    text = None if isinstance(y, np.ma.MaskedArray) else np.asarray(y)
+    if text is not None and text.ndim == 2 and text.shape[1] == 1 and text.dtype.kind in "OSUT":
+        text = text[:, 0]
     if text is not None and (text.dtype.kind in "SUT" or (text.size and all(isinstance(v, str) for v in text.flat))):
         return text.astype(str)
     labels = as_numbers(y, "y")
