@@ -27,7 +27,7 @@ class FakeTrainer:
         self.saved.append(path)
 
     def fit(self, rows, callbacks, done=0):
-        self.stop_training = False
+        self.stop_training, self.epochs_done = False, done
         for c in callbacks:
             c.on_train_begin(self)
         for epoch, row in enumerate(rows[done:], done + 1):
@@ -205,6 +205,25 @@ def test_checkpoint_resumes_its_best():
 def test_checkpoint_bad_path(path):
     with pytest.raises(ValueError, match=r"cannot be filled in.*there are epoch, loss, val_loss"):
         FakeTrainer().fit(losses(0.5), [ModelCheckpoint(path)])
+
+
+@pytest.mark.parametrize("path", ["{epoch}/x", "{epoch:03d}/{running_loss}", "no/{epoch}", "no/such"])
+def test_checkpoint_in_a_missing_folder_is_reported_before_training(path, tmp_path):
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 2), "squared_error")
+    before = trainer.model.parameters.copy()
+    with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
+        trainer.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[ModelCheckpoint(tmp_path / path)])
+    assert np.array_equal(trainer.model.parameters, before)
+
+
+def test_checkpoint_in_a_folder_for_each_epoch(tmp_path):
+    for name in ("3", "4"):
+        (tmp_path / name).mkdir()
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 2), "squared_error")
+    trainer.fit(np.ones((4, 2)), np.ones(4), epochs=2, verbose=0)
+    trainer.fit(np.ones((4, 2)), np.ones(4), epochs=2, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{epoch}" / "x")])
+    assert (tmp_path / "3" / "x").exists()
+    assert (tmp_path / "4" / "x").exists()
 
 
 def test_checkpoint_best_only_needs_a_monitor():

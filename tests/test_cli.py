@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,8 @@ def test_comparison_on_digits(tmp_path: Path) -> None:
         (("beale", "--steps", "0"), "--steps must be a positive integer, got 0"),
         (("beale", "--budget", "3"), "--budget must be an integer of at least 4, got 3"),
         (("beale", "--starts", "0"), "--starts must be a positive integer, got 0"),
+        (("beale", "--steps", "99999999999"), r"--steps must be an integer from 1 to 2\*\*31 - 1, got 99999999999"),
+        (("digits", "--epochs", str(10**30)), r"--epochs must be an integer from 1 to 2\*\*31 - 1"),
         (("beale", "--seed", "-1"), "--seed must be an integer of at least 0, got -1"),
     ],
 )
@@ -75,6 +78,20 @@ def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.Captur
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.search(message, captured.err)
+
+
+def test_runs_that_do_not_fit_into_memory(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def compare(*arguments: Any, **named: Any) -> Any:
+        raise MemoryError("Unable to allocate 10.9 TiB")
+
+    monkeypatch.setattr("nncore.cli.compare_runs", compare)
+    monkeypatch.setattr("nncore.landscapes.compare", compare)
+    for problem in ("digits", "beale"):
+        assert cli.main(["compare", problem]) == 2
+        assert (
+            "the runs must fit into memory (Unable to allocate 10.9 TiB): fewer steps, epochs or starts"
+            in capsys.readouterr().err
+        )
 
 
 def test_a_plot_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ LOW, HIGH = 1e-4, 10.0  # learning rates
 BUDGET = 8  # learning rates tried for each optimizer
 SHARE = 0.25  # of the digits that are held out
 BATCH = 32
+MOST = 1 << 31  # steps, epochs and so on
 
 Factory = Callable[[float], Optimizer]
 
@@ -60,6 +61,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         result = _compare(options)
     except (ValueError, TypeError, ImportError, OSError) as error:
         print(f"nncore compare: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"nncore compare: the runs must fit into memory ({error}): fewer steps, epochs or starts", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("nncore compare: interrupted", file=sys.stderr)
@@ -100,7 +104,8 @@ def _compare(options: argparse.Namespace) -> landscapes.Comparison:
         raise ValueError(f"--{unsuitable} must be left out, {options.problem} takes --{other}")
     for option, minimum in (("epochs", 1), ("steps", 1), ("budget", 4), ("starts", 1), ("seed", 0)):
         if (value := getattr(options, option)) is not None:
-            count(f"--{option}", value, minimum)
+            too_large = option != "seed" and value >= MOST
+            count(f"--{option}", value, minimum, below=MOST if too_large else None)
     factories = {name: _factory(name) for name in options.optimizers}
     if options.out:
         from nncore._utils.figures import new_figure

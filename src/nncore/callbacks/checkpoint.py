@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,7 +45,8 @@ class ModelCheckpoint(BestCallback):
         For ``save_best_only`` without a `monitor`; before training, if `monitor` or `path` names a column that there will
         not be.
     FileNotFoundError, IsADirectoryError
-        Before training, if the folder of `path` does not exist or `path` is a folder.
+        Before training, if the folder of `path` does not exist, that of the first epoch if it contains ``{epoch}``, or `path`
+        is a folder.
 
     Examples
     --------
@@ -89,9 +91,14 @@ class ModelCheckpoint(BestCallback):
         super().check_columns(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
-        known, brace, _ = self.path.partition("{")
-        check_target(f"{known}file" if brace else self.path)
+        self._check_folder(trainer.epochs_done + 1)
         super().on_train_begin(trainer)
+
+    def _check_folder(self, epoch: int) -> None:
+        """Raise if the folder of the first file does not exist; one named by a column of the history is not known yet."""
+        folder, name = os.path.split(self.path)
+        with contextlib.suppress(KeyError):
+            check_target(os.path.join(folder.format(epoch=epoch), "file" if "{" in name else name))
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         path = self.filename(epoch, row)
