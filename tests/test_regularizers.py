@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tiles import tile_table
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -195,7 +196,7 @@ def test_shrink_kernel_and_twin(dtype: str, isa: str, rng: np.random.Generator) 
     for n in (1, 7, 16, 33, 1000):
         theta, v = rng.normal(size=(2, n)).astype(dtype)
         theta[0], theta[n // 2] = 0, 0.25
-        table, results = np.array([[0, 1, n, n]]), []
+        table, results = tile_table([[0, 1, n, n]]), []
         for threads in (1, 2, 3):
             got, moved = theta.copy(), np.full_like(theta, np.nan)
             arrays = (got, moved, np.array([0.5]), v, table)

@@ -1,4 +1,4 @@
-"""Penalties and clipping, between the backward pass and the update, and the proximal step after the update.
+"""Penalties and clipping, between the backward pass and the update; the proximal step and projections after the update.
 
 The gradient g is changed in place; g and θ have one shape.
 """
@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 
 from ._common import Array
 
-__all__ = ["clip_factor", "clip_value", "penalty", "scale_gradient", "shrink", "square_sum"]
+__all__ = [
+    "clip_factor", "clip_value", "penalty", "project_non_negative", "project_norm", "scale_gradient", "shrink", "square_sum",
+]  # fmt: skip
 
 
 def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:
@@ -45,6 +47,25 @@ def shrink(theta: Array, threshold: float, ahead: Array | None = None, v: Array 
     theta[...] = np.where(np.abs(before) > threshold, before - np.sign(before) * threshold, 0)
     if ahead is not None and v is not None:
         ahead[...] = theta + mu * v
+
+
+def project_norm(W: Array, lower: float, upper: float) -> None:
+    """w ← w min(max(‖w‖, lower), upper)/‖w‖ for each row w of W (units, inputs); w = 0 stays.
+
+    Srebro, Shraibman: Rank, trace-norm and max-norm, 2005; Srivastava et al.: Dropout, 2014.
+
+    >>> W = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    >>> project_norm(W, 1.0, 2.0)
+    >>> W.round(12).tolist()
+    [[1.2, 1.6], [0.6, 0.8], [0.0, 0.0]]
+    """
+    norm = np.hypot.reduce(W.astype(np.float64), axis=1, keepdims=True)
+    W[...] = W / np.where(norm > 0, norm, 1) * np.clip(norm, lower, upper)
+
+
+def project_non_negative(W: Array) -> None:
+    """w ← max(w, 0)."""
+    np.maximum(W, 0, out=W)
 
 
 def clip_value(grad: Array, limit: float) -> None:
