@@ -164,14 +164,9 @@ class BatchNorm(Layer):
         tape.forward.rows(f"{kernel}_forward", y.value, x.value, arrays.table, sizes=self._sizes)
         if tape.gradients:
             self._emit_backward(tape, x, y, kernel, arrays)
-        if isinstance(tape, TangentTape) and (self.affine or x.tangent is not None) and self.twice_differentiable:
+        if isinstance(tape, TangentTape) and (self.affine or x.tangent is not None):
             self._emit_tangent(tape, x, y, arrays)
         return y
-
-    @property
-    def twice_differentiable(self) -> bool:
-        """Whether there is an R-operator."""
-        return True
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -307,9 +302,9 @@ class BatchRenorm(BatchNorm):
         operands, sizes = (*arrays.statistics, self._running()), (*self._sizes, *columns)
         tape.forward.tiles("batch_renorm_statistics", *operands, work_items=self._work_items, sizes=sizes, constants=constants)
 
-    @property
-    def twice_differentiable(self) -> bool:
-        return self.frozen  # r and d count as constants, so the gradient is not that of a function
+    def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, arrays: _Arrays) -> None:
+        if self.frozen:  # otherwise r and d count as constants, so the gradient is not that of a function
+            super()._emit_tangent(tape, x, y, arrays)
 
 
 def _units(units: Sequence[int]) -> tuple[int, ...]:
