@@ -91,7 +91,15 @@ class History(dict[str, NDArray[np.float64]]):
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> History:
-        """Make a history of these columns, which must have the same length. None becomes NaN."""
+        """Make a history of these columns, for example the result of `to_dict`. None becomes NaN.
+
+        Raises
+        ------
+        ValueError
+            If the columns differ in length.
+        TypeError
+            For a name that is not a string or a value that is not a number.
+        """
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns must have the same length, got {lengths}")
@@ -99,6 +107,8 @@ class History(dict[str, NDArray[np.float64]]):
         if rows:
             history._bind({name: _floats(name, values) for name, values in columns.items()}, rows)
         return history
+
+    from_dict = from_columns
 
     def _bind(self, columns: dict[str, list[float]], rows: int) -> None:
         """Set the table. ``dict`` gets the same lists, for C code that bypasses the methods."""
@@ -271,19 +281,6 @@ class History(dict[str, NDArray[np.float64]]):
         """
         columns, rows = self._table
         return {name: [v if math.isfinite(v) else None for v in values[:rows]] for name, values in columns.items()}
-
-    @classmethod
-    def from_dict(cls, columns: Mapping[str, Sequence[float | None]]) -> History:
-        """Make a history from the result of `to_dict`.
-
-        Raises
-        ------
-        ValueError
-            If the columns differ in length.
-        TypeError
-            For a name that is not a string or a value that is not a number.
-        """
-        return cls.from_columns(columns)
 
     def best(self, column: str, mode: str = "auto") -> int:
         """The epoch, counted from 1, of the best value; the first one among equals; NaN is never best.
