@@ -8,7 +8,7 @@
   for products with the Hessian;
 - `random`, `noise`, `weight_noise`: counter-based random numbers, and the layers that use them;
 - `scale`: one factor per feature;
-- `activity`, `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
+- `activity`, `gradients`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: the updates of the parameters.
 
 Arrays have one row per example. A backward function takes the gradient of the loss with respect to the output (dy, dh),
@@ -29,7 +29,6 @@ from .activity import *
 from .batch_norm import *
 from .dense import *
 from .gather import *
-from .gradient_noise import *
 from .gradients import *
 from .group_norm import *
 from .losses import *
