@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import choice
-from nncore._utils.figures import finish, new_figure
+from nncore._utils.figures import Axes, Figure, finish, new_figure
 from nncore._utils.hints import hint
 from nncore._utils.tables import html_table
 from nncore.losses import LOSSES
 from nncore.optimizers import hyper
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["History"]
 
