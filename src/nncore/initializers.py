@@ -21,10 +21,11 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, number, plain
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
@@ -35,7 +36,6 @@ __all__ = [
 ]  # fmt: skip
 
 Shape: TypeAlias = tuple[int, ...]
-Array: TypeAlias = NDArray[Any]
 
 
 class Initializer:

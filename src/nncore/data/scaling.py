@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, Number, number
 from nncore._utils.registry import classes
 from nncore.data.scaler import Scaler
 
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler"]
-
-Array = NDArray[Any]
 
 ROUNDING = 8 * np.finfo(np.float64).eps  # a column whose values differ by less, relative to their mean, counts as constant
 
