@@ -18,12 +18,8 @@ The tests compare each kernel with its twin, and each twin's gradient with finit
 compare speeds.
 """
 
-# ruff: noqa: F401, F403, I001
+# ruff: noqa: F403
 
-from . import (
-    activations, activity, batch_norm, dense, gather, gradients, group_norm, losses, noise, normalization_tangents, optimizers,
-    random, recurrent, recurrent_tangents, scale, tangents, training, weight_noise, weight_norm_tangents,
-)  # fmt: skip
 from .activations import *
 from .activity import *
 from .batch_norm import *
