@@ -289,8 +289,6 @@ def restored(config: Mapping[str, Any], arrays: Mapping[str, Array], names: Any 
     name = arguments.pop("class")
     if name not in SCALERS:
         raise ValueError(f"a scaler of class {shown(name)} is not known")
-    if isinstance(arguments.get("feature_range"), list):
-        arguments["feature_range"] = tuple(arguments["feature_range"])
     scaler = SCALERS[name](**arguments)
     features = arrays["n_samples_seen_"].size
     for attribute, axes in scaler.saved.items():
