@@ -306,7 +306,8 @@ class History(dict[str, NDArray[np.float64]]):
         if not rows:
             return "History of 0 epochs"
         table, cut = self._shown()
-        lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
+        justified = [[cell.rjust(max(map(len, column))) for cell in column] for column in table]
+        lines = ["  ".join(cells) for cells in zip(*justified, strict=True)]
         if cut:
             lines[_HEAD + 1 : _HEAD + 1] = ["..."]
             lines.append(f"[{rows} epochs]")
@@ -423,11 +424,6 @@ def _format(values: list[float]) -> list[str]:
     else:
         style = ".3e"
     return ["-" if math.isnan(v) else format(v, style) for v in values]
-
-
-def _justify(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
 
 
 def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:
