@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import choice
-from nncore._utils.figures import Axes, Figure, finish, new_figure
+from nncore._utils.figures import Axes, Figure, SavePath, finish, new_figure
 from nncore._utils.hints import hint
 from nncore._utils.tables import html_table
 from nncore.losses import LOSSES
@@ -333,7 +332,7 @@ class History(dict[str, NDArray[np.float64]]):
 
     def plot(
         self,
-        path: str | os.PathLike[str] | None = None,
+        path: SavePath = None,
         ax: Axes | Sequence[Axes] | None = None,
         columns: Sequence[str] | None = None,
     ) -> Figure:
