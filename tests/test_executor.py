@@ -329,7 +329,7 @@ TABLE = tile_table([(0, 3, 5, 10), (5, 3, 5, 10), (30, 1, 40, 40), (71, 2, 7, 9)
 
 
 def elements(tile: Array) -> Array:
-    offset, rows, columns, stride = tile
+    offset, rows, columns, stride = tile[:4]
     return (offset + stride * np.arange(rows)[:, None] + np.arange(columns)).ravel()
 
 

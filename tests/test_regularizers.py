@@ -113,7 +113,9 @@ def test_refused(regularizer: Any, error: type[Exception], message: str) -> None
 def test_proximal_step_after_every_optimizer(name: str) -> None:
     """The optimizer's step along the gradient of the loss alone, then w ← sign(w) max(|w| − ηλ, 0) of the weights."""
     rate, strength = nn.schedules.Exponential(0.02, gamma=0.95), 1.0
-    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(strength))
+    everything = {str(layer.name): 1.0 for layer in make().layers if layer.parameters}
+    decays = everything if "weight_decay" in OPTIMIZERS[name].hyperparameters else None  # of biases too, as by hand
+    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(strength), decay_factors=decays)
     rates = iter(rate.values(0, 25))
 
     def after(model: nn.Sequential, theta: Array) -> None:
