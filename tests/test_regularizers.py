@@ -132,6 +132,20 @@ def test_proximal_step_after_every_optimizer(name: str) -> None:
     assert trainer.evaluate(*data())["penalty"] == pytest.approx(strength * np.abs(weights).sum(), rel=1e-12)
 
 
+@pytest.mark.parametrize("strength", [0.25, 1.0, 1.75])
+def test_schedules_of_layers_beside_a_proximal_step(strength: float) -> None:
+    """Both read the coefficients of a step: the limits of BatchRenorm as schedules are those given as numbers."""
+    rng, results = np.random.default_rng(3), []
+    X = rng.standard_normal((64, 3))
+    for r_max, d_max in ((1.5, 0.5), (nn.schedules.Constant(1.5), nn.schedules.Constant(0.5))):
+        layers = [nn.Dense(4), nn.BatchRenorm(r_max=r_max, d_max=d_max), nn.Dense(1)]
+        model = nn.Sequential(layers, input_shape=3, dtype="float64", seed=1)
+        trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.01), regularizer=nn.ProximalL1(strength))
+        trainer.fit(X, X[:, 0], epochs=3, verbose=0)
+        results.append(model.parameters.tobytes())
+    assert results[0] == results[1]
+
+
 def lasso(optimizer: nn.Optimizer, strength: float, steps: int = 4000) -> tuple[Array, Array, Array]:
     """Weights, X and y of a linear model trained with the proximal penalty on all its data."""
     rng = np.random.default_rng(1)
