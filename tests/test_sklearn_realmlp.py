@@ -353,6 +353,12 @@ def test_class_weights_multiply_sample_weights() -> None:
     assert not np.array_equal(one.model_.parameters, plain.model_.parameters)
 
 
+def test_weights_have_a_mean_of_1() -> None:
+    """Adam's ε would be large beside the gradients of tiny weights."""
+    one, other = (RealMLPClassifier(**QUICK).fit(X, Y, weights) for weights in (None, np.full(150, 2.0**-40)))
+    np.testing.assert_allclose(one.model_.parameters, other.model_.parameters, rtol=1e-5, atol=1e-5)
+
+
 # --- around training
 
 
