@@ -34,13 +34,12 @@ RATE, ACTIVATION = {True: 0.07, False: 0.04}, {True: "mish", False: "selu"}
 
 def parts(regression: bool) -> dict[str, dict[str, Any]]:
     """Parameters, each part in addition to those before."""
-    own = (
-        {"standardized targets": {"standardize": True, "clip": True}}
-        if regression
-        else {"label smoothing": {"label_smoothing": 0.1}}
-    )
+    own: dict[str, dict[str, Any]] = {"label smoothing": {"label_smoothing": 0.1}}
+    if regression:
+        own = {"standardized targets": {"standardize": True, "clip": True}}
     return {
         "plain": {},
+        "best epoch": {"validation_fraction": 0.2, "last_batch": "drop"},
         **own,
         "quartiles, smooth clip": {"encoder": TabularEncoder()},
         "tangent parametrization": {
