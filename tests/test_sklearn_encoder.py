@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", minversion="1.6")
+pytest.importorskip("sklearn", minversion="1.9")  # which knows the columns of polars by narwhals
 
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, StandardScaler

@@ -300,6 +300,7 @@ COLORS = ["red", "blue", "green", None]
 def table(library: str, n: int = 120) -> tuple[Any, Array]:
     """Targets that depend on numbers, text and truth values alike."""
     frames = pytest.importorskip(library)
+    pytest.importorskip("sklearn", minversion="1.9" if library == "polars" else "1.6")
     rng = np.random.default_rng(0)
     size, color, new = rng.standard_normal(n), rng.integers(0, 4, n), rng.random(n) < 0.5
     columns = {"size": size, "color": [COLORS[code] for code in color], "new": new, "noise": rng.integers(0, 9, n)}
