@@ -1,6 +1,7 @@
 """The declarations of ops in op_table.h match the checks of the boundary, the arrays bound, and the documentation."""
 
 import importlib.util
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._kernels import Program, op_table
-from nncore.optimizers.adaptive import RMSPROP_KERNELS
+from nncore.optimizers.adaptive import PLACEMENTS, RMSprop
 
 Array = NDArray[Any]
 
@@ -113,8 +114,9 @@ def test_the_slots_of_an_optimizer_are_those_of_its_op(case: str) -> None:
 
 def test_the_kernels_of_rmsprop_are_all_there() -> None:
     declared = {name for name in _kernels.op_names() if name.startswith("rmsprop")}
-    assert {f"{kernel}_update" for kernel in RMSPROP_KERNELS.values()} == declared
-    assert len(RMSPROP_KERNELS) == len(declared)
+    forms = list(itertools.product((False, True), (0.0, 0.9), PLACEMENTS))
+    assert {f"{RMSprop(centered=c, momentum=m, eps_placement=p).kernel}_update" for c, m, p in forms} == declared
+    assert len(forms) == len(declared)
 
 
 # ---- documentation

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", minversion="1.6")
+pytest.importorskip("sklearn", minversion="1.9")  # which knows the columns of polars by narwhals
 
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -156,6 +156,7 @@ def test_only_categories_or_only_numbers() -> None:
         ({"categorical_features": [True]}, {}, "a mask of 4 columns, got 1"),
         ({"categorical_features": None}, {}, "X must hold real numbers, .* in column 'color'"),
         ({}, {"size": [np.inf, 1, 2, 3]}, "X must be finite, got inf in row 0 of column 'size'"),
+        ({"missing": "median", "scaler": None}, {"size": [1, np.inf, 2, 3]}, "got inf in row 1 of column 'size'$"),
         ({}, {"color": ["a", "b", 1, None]}, "categories of one type, got int and str in column 'color'"),
         (
             {},

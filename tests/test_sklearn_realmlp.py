@@ -300,6 +300,7 @@ COLORS = ["red", "blue", "green", None]
 def table(library: str, n: int = 120) -> tuple[Any, Array]:
     """Targets that depend on numbers, text and truth values alike."""
     frames = pytest.importorskip(library)
+    pytest.importorskip("sklearn", minversion="1.9" if library == "polars" else "1.6")
     rng = np.random.default_rng(0)
     size, color, new = rng.standard_normal(n), rng.integers(0, 4, n), rng.random(n) < 0.5
     columns = {"size": size, "color": [COLORS[code] for code in color], "new": new, "noise": rng.integers(0, 9, n)}
@@ -351,6 +352,12 @@ def test_class_weights_multiply_sample_weights() -> None:
     np.testing.assert_array_equal(one.model_.parameters, other.model_.parameters)
     plain = RealMLPClassifier(**QUICK).fit(X, y)
     assert not np.array_equal(one.model_.parameters, plain.model_.parameters)
+
+
+def test_weights_have_a_mean_of_1() -> None:
+    """Adam's ε would be large beside the gradients of tiny weights."""
+    one, other = (RealMLPClassifier(**QUICK).fit(X, Y, weights) for weights in (None, np.full(150, 2.0**-40)))
+    np.testing.assert_allclose(one.model_.parameters, other.model_.parameters, rtol=1e-5, atol=1e-5)
 
 
 # --- around training

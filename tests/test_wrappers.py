@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.optimizers import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
+from helpers.tiles import tile_table
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -166,7 +167,7 @@ def test_noise_is_the_twin_s(isa: str, dtype: type) -> None:
     for table in cuts:
         for threads in (1, 2, 3):
             grad = np.full(n, 0.5, dtype)
-            arrays = (grad, np.array(table))
+            arrays = (grad, tile_table(table))
             single_ops.run_op(
                 "gradient_noise", arrays, dtype=np.dtype(dtype), axis="tiles", pieces=len(table), sizes=(5, 1 << 12, 1),
                 coefficients=np.array([9.0, 0.25]), step=2**33 + 7, threads=threads, isa=isa,

@@ -5,7 +5,7 @@ cdef extern from "layout.h" nogil:
     enum: NN_SLOT_ROWS, NN_CHANNELS, NN_MOMENTS, NN_TABLE, NN_TANGENTS, NN_GROUP_STATISTICS, NN_CHUNK_BYTES
 
 cdef extern from "kernels.h" nogil:
-    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS, NN_TILE_TABLE
+    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS, NN_TILE_TABLE, NN_TILE_COLUMNS
     enum: NN_NOT_FINITE, NN_BAD_ROW, NN_BAD_LABEL, NN_BAD_COLUMN, NN_BAD_START, NN_ZERO_DIRECTION
     ctypedef struct nn_context:
         int64_t rows, start, position

@@ -17,6 +17,7 @@
 
 enum { NN_MAX_ARRAYS = 16, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
 enum { NN_TILE_TABLE = NN_MAX_ARRAYS - 1 };    /* the array that holds the tiles of an update op (tiles.h) */
+enum { NN_TILE_COLUMNS = 5 };
 
 /* Reasons why a run stopped, one bit each; 0: it did not stop. */
 enum nn_failure {

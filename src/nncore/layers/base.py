@@ -185,7 +185,9 @@ class Layer(Configured):
             )
         if taken := self._views & {name, *others}:
             raise ValueError(f"arrays of {self.label} must have different names, got {shown(name)}: there is {min(taken)}")
-        return _check_sizes(f"{self.label}.{name}", shape)
+        if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+            raise ValueError(f"shape of {self.label}.{name} must be a tuple of positive integers, got {shown(shape)}")
+        return tuple(int(n) for n in shape)
 
     @property
     def parts(self) -> tuple[Layer, ...]:
@@ -275,9 +277,3 @@ def unbound(layer: Layer) -> Layer:
 @functools.cache
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z][a-z0-9])", "_", name).lower()
-
-
-def _check_sizes(what: str, shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"shape of {what} must be a tuple of positive integers, got {shown(shape)}")
-    return tuple(int(n) for n in shape)

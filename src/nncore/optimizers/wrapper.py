@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import Fixed
 from nncore._utils.files import class_name
-from nncore.optimizers.gradient import GradientOptimizer, StepOps
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.registry import get
-from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
 
 def _of_wrapped(name: str) -> Any:
-    """An attribute of the wrapped optimizer."""
+    """An attribute or a method of the wrapped optimizer."""
     return property(lambda self: getattr(self.optimizer, name))
 
 
@@ -59,6 +57,7 @@ class Wrapper(GradientOptimizer):
     kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
     full_batch_only, non_negative = _of_wrapped("full_batch_only"), _of_wrapped("non_negative")
     changes_gradient = _of_wrapped("changes_gradient")
+    arrays, ops, iterate, lookahead = map(_of_wrapped, ("arrays", "ops", "iterate", "lookahead"))
     hyperparameters, slots, running = _of_both("hyperparameters"), _of_both("slots"), _of_both("running")
 
     def __init__(self, optimizer: Any) -> None:
@@ -140,15 +139,3 @@ class Wrapper(GradientOptimizer):
 
     def initial_value(self, slot: str) -> float:
         return self.optimizer.initial_value(slot) if slot in self.optimizer.slots else 0.0
-
-    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Any, ...]:
-        return self.optimizer.arrays(theta, grad, table)
-
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
-        return self.optimizer.ops(theta, grad, table)
-
-    def iterate(self, theta: Real) -> Real:
-        return self.optimizer.iterate(theta)
-
-    def lookahead(self) -> tuple[Real, int] | None:
-        return self.optimizer.lookahead()

@@ -43,9 +43,9 @@ class ComingSteps:
         factors: Sequence[Sequence[tuple[str, float]]],
     ) -> None:  # fmt: skip
         self.optimizer, self.tape, self.factors = optimizer, tape, [dict(own) for own in factors]
-        self.proximal = regularizer is not None and regularizer.proximal
+        self.proximal = regularizer is not None and regularizer.proximal > 0
         others = np.arange(len(factors) - 1) * tape.optimizer_columns + tape.optimizer_columns + len(tape.schedules)
-        self.places = np.concatenate(([0], others)).astype(np.int64)
+        self.places = np.concatenate(([0], others))
         self.known = _kernels.KnownSteps(vars(optimizer._shared))
         self.hyper = np.empty((0, 0))
 

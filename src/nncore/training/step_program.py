@@ -144,7 +144,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
     columns = optimizer.coefficients(1).shape[1]
-    proximal = regularizer is not None and regularizer.proximal
+    proximal = regularizer is not None and regularizer.proximal > 0
     recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
     tape, groups = recording.tape, spec.groups
     gathers, ops, records = _loss_ops(spec, recording, data)

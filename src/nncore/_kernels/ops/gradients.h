@@ -162,7 +162,7 @@ static void NAME(follow)(real *restrict ahead, const real *restrict theta, const
         real *theta = op->array[0], *ahead = op->array[1];                                                                     \
         const real *v = op->array[2], mu = ahead ? (real)context->coefficients[op->size[0]] : 0;                               \
         for (int64_t t = begin; t < end; t++) {                                                                                \
-            const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + TILE_COLUMNS * t;                                \
+            const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + NN_TILE_COLUMNS * t;                             \
             for (int64_t row = 0; row < tile[1]; row++) {                                                                      \
                 const int64_t at = tile[0] + row * tile[3];                                                                    \
                 NAME(name)(theta + at, tile[2], op->constant[0], op->constant[1]);                                             \
