@@ -275,18 +275,19 @@ class BaseTrainer(OwnsArrays, Sealed):
             self._decay_factors,
         )  # fmt: skip
 
-    def _training_program(self, capacity: int, data: Dataset) -> TrainingProgram:
-        """Compiled for batches of at most ``capacity`` and this kind of targets."""
-        return self._program(training_program, capacity, data)
+    def _training_program(self, capacity: int, data: Dataset, part_rows: int = 0) -> TrainingProgram:
+        """Compiled for batches, or parts of batches, of at most ``capacity`` and this kind of targets."""
+        return self._program(training_program, capacity, data, part_rows)
 
-    def _program(self, compile: Callable[[TrainingSpec, int, Dataset], P], capacity: int, data: Dataset) -> P:
-        asked = compile, capacity, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
+    def _program(self, compile: Callable[..., P], capacity: int, data: Dataset, *form: int) -> P:
+        asked = compile, capacity, form, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         last = self._compiled.last
         if last[0] == asked:  # nothing has been assigned since
             return last[1]
         spec = self.spec
         with self._program_lock:
-            program: P = self._compiled.get((compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data))
+            key = compile, capacity, form, data.kinds, spec.key
+            program: P = self._compiled.get(key, lambda: compile(spec, capacity, data, *form))
         if spec.is_own:
             self._compiled.last = asked, program
         return program

@@ -58,20 +58,28 @@ class Loop(Protocol):
 
 
 class TrainingLoop:
-    """The steps of one call of ``fit``, in portions of about 50 ms."""
+    """The steps of one call of ``fit``, in portions of about 50 ms.
+
+    Parameters
+    ----------
+    batch : rows of a step.
+    part : rows of it that are computed together, 0: all.
+    merge : whether a last part of one row joins the one before.
+    dropped : rows that each epoch leaves out.
+    """
 
     def __init__(
-        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
-        merge: bool = False, dropped: int = 0,
+        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *,
+        part: int = 0, merge: bool = False, dropped: int = 0,
     ) -> None:  # fmt: skip
-        self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
+        self.trainer, self.data, self.batch, self.sampler, self.part, self.merge = trainer, data, batch, sampler, part, merge
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
         self.uses_losses, self.reweights = sampler.uses_losses, sampler.reweights  # as they are now, for the whole call
         self._update_examples()
         self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
         self.taken = len(data) - dropped  # examples per epoch
-        self.per_epoch = -(-self.taken // batch) - merge
+        self.per_epoch = -(-self.taken // batch) - (merge and self.taken % batch == 1)
         self.loss = trainer.loss
         self.failure: DivergenceError | None = None
         self.renewed: tuple[TrainingProgram, int] | None = None  # from what, and when
@@ -92,7 +100,7 @@ class TrainingLoop:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
-        program = trainer._training_program(self.batch + self.merge, self._weighted_data())
+        program = trainer._training_program((self.part or self.batch) + self.merge, self._weighted_data(), self.part)
         if (program, assignments.number) == self.renewed:
             return
         self.program, self.renewed = program, (program, assignments.number)

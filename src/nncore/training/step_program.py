@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import constraints
+from nncore._utils.arrays import aligned_zeros
 from nncore._utils.fields import only_fields
 from nncore.constraints import Constraint
 from nncore.losses import Loss
@@ -140,8 +141,11 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
     return StepProgram(recording, compiled, gathers)
 
 
-def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> TrainingProgram:
-    """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
+def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows: int = 0) -> TrainingProgram:
+    """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update.
+
+    ``part_rows``: rows of a batch that are computed together, 0: all. The gradients of the parts add up to that of the batch.
+    """
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
     columns = optimizer.coefficients(1).shape[1]
     proximal = regularizer is not None and regularizer.proximal > 0
@@ -172,7 +176,8 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
+    accumulation = [_accumulation(model, table)] if part_rows else []
+    everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
@@ -180,9 +185,14 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
-        exclusive=model.gradients_in_use,
+        part_rows=part_rows, exclusive=model.gradients_in_use,
     )  # fmt: skip
     return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel))
+
+
+def _accumulation(model: Sequential, table: Int64) -> Op:
+    arrays = aligned_zeros(model.parameters.size, model.dtype), model.gradients, table
+    return Op("tiles", "accumulate", arrays, cost=_cost(PENALTY_COST, table), of_parts=True)
 
 
 def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list[Op], list[Op], Array | None]:
