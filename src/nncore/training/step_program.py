@@ -79,8 +79,10 @@ class StepProgram:
 
     def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
         """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
-        arrays = [*[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
-        bind = self.recording.bind(data.rows) + [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
+        bind = self.recording.bind(data.rows)
+        bind += [(self.gathers[number], 1, targets.array) for number, targets in enumerate(data.targets)]
+        if data.weights is not None:
+            bind.append((self.gathers[-1], 1, data.weights))
         return self.compiled.run(bind, examples=examples or len(data), **run)
 
 
