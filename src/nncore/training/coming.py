@@ -64,8 +64,8 @@ class ComingSteps:
         if self.tape.schedules:
             clock = optimizer.clock(steps_per_epoch)
             rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
-        self.hyper = np.column_stack([hyper[name] for name in optimizer.hyperparameters])
+        self.hyper = np.array([hyper[name] for name in optimizer.hyperparameters]).T
         self.known.know(
-            for_kernels(np.hstack(rows), np.float64), optimizer.running_products(hyper),
+            for_kernels(np.concatenate(rows, axis=1), np.float64), optimizer.running_products(hyper),
             optimizer._shared.stretch(steps_per_epoch), assignments.number, steps_per_epoch,
         )  # fmt: skip

@@ -128,13 +128,15 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
 def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> TrainingProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
-    columns = optimizer.coefficients(1).shape[1]
-    proximal = regularizer is not None and regularizer.proximal
-    recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
+
+    def columns() -> int:
+        return int(optimizer.coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
+
+    recording = ModelTape.training(model, capacity, optimizer_columns=columns, sparse=data.sparse)
     tape = recording.tape
     gathers, ops, records = _loss_ops(spec, recording, data)
     table = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
-    penalty, shrink, partials = _penalty_ops(spec, table, columns)
+    penalty, shrink, partials = _penalty_ops(spec, table)
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
@@ -163,7 +165,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
     return TrainingProgram(recording, compiled, gathers, ComingSteps(optimizer, regularizer, tape), Autotuner(tape.parallel))
 
 
-def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list[Op], list[Op], Array | None]:
+def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], Array | None]:
     """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
     regularizer, model, optimizer = spec.regularizer, spec.model, spec.gradient_optimizer
     if not regularizer:
@@ -179,6 +181,7 @@ def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list
     iterate = optimizer.iterate(model.parameters)
     v, column = optimizer.lookahead() or (None, 0)
     moved = (iterate, None if v is None else model.parameters, proximal, v, table)
+    lr_column = optimizer.coefficients(1).shape[1]  # follows the optimizer's
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
 
