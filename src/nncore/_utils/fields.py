@@ -507,10 +507,11 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def arguments(cls: type) -> dict[str, str]:
+def arguments(cls: type) -> Mapping[str, str]:
     """The arguments of a class's constructor, and the attribute that holds each; ``**rest`` are those of the base class."""
-    if "_argument_names" in vars(cls):
-        return dict(vars(cls)["_argument_names"])
+    known: Mapping[str, str] | None = vars(cls).get("_argument_names")
+    if known is not None:
+        return known
     attributes = {field.argument: field.name for field in _fields(cls)}
     found = {name: attributes.get(name, name) for name in _parameters(cls)}
     type.__setattr__(cls, "_argument_names", found)
