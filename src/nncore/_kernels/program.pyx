@@ -100,7 +100,8 @@ cdef class Program:
             self.stages[s].checks_loss = checks_loss
             self.stages[s].first_op = o
             if costs is not None:
-                cumulative = np.concatenate([[0.0], np.cumsum(np.asarray(costs, dtype=np.float64))])
+                cumulative = np.zeros(len(costs) + 1)
+                np.add.accumulate(costs, out=cumulative[1:])
                 self.keep.append(cumulative)
                 self.stages[s].cost = <const double *>address(cumulative)
             for name, arrays, sizes, constants, first, last in stage_ops:

@@ -245,9 +245,10 @@ class Trainer(BaseTrainer):
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
         data = self._data(X, y, sample_weight)
-        batch = len(data) if batch_size is None else count("batch_size", batch_size)
+        n = len(data)
+        batch = n if batch_size is None else count("batch_size", batch_size)
         with Interrupt(tolerated=0) as interrupt:
-            steps = self._batch_steps(data) if batch >= len(data) else None
+            steps = self._batch_steps(data, n) if batch >= n else None
             loop = steps or self._loop(data, batch, samplers.Sequential())
             self._remember(data)
             if isinstance(loop, BatchSteps):
@@ -476,14 +477,14 @@ class Trainer(BaseTrainer):
 
     # --- inside
 
-    def _batch_steps(self, data: Dataset) -> BatchSteps | None:
-        """Steps on all of such data at once; those of the last call, if they would be the same. None without such steps."""
-        asked = len(data), data.kinds, self._loss, self._regularizer, self._clip, assignments.number
+    def _batch_steps(self, data: Dataset, n: int) -> BatchSteps | None:
+        """Steps on all n examples of such data at once; the last call's, if they would be the same. None without such steps."""
+        asked = n, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         last = self._last_batch_steps.last
         if last[0] == asked:
             self._check_state()
             return last[1]
-        loop = self._loop(data, len(data), samplers.Sequential())
+        loop = self._loop(data, n, samplers.Sequential())
         steps = BatchSteps(loop) if isinstance(loop, TrainingLoop) else None
         if steps and self._compiled.last[1] is steps.program:  # all parts are nncore's: see `_program`
             self._last_batch_steps.last = asked, steps
