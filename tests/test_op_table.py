@@ -62,7 +62,7 @@ def test_only_optional_arrays_may_be_missing(name: str) -> None:
         for bound, bind in ((without, []), (program(name), [(0, slot, None)])):
             with pytest.raises(ValueError, match=f"^op {name}: array {argument} must not be None$"):
                 run_nothing(bound, bind)
-        run_nothing(without, [(0, slot, np.zeros((4, 4)))])  # bound for this run
+        run_nothing(without, [(0, slot, given.arrays[slot])])  # bound for this run
         with pytest.raises(ValueError, match=f"^op {name}: array {argument} must not be None$"):
             run_nothing(without)
 

@@ -95,12 +95,8 @@ class History(dict[str, NDArray[np.float64]]):
         TypeError
             For a name that is not a string or a value that is not a number.
         """
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"columns must have the same length, got {lengths}")
-        rows, history = next(iter(lengths.values()), 0), cls()
-        if rows:
-            history._bind({name: _floats(name, values) for name, values in columns.items()}, rows)
+        history = cls()
+        history._bind(*_lists(columns))
         return history
 
     from_dict = from_columns
@@ -234,12 +230,12 @@ class History(dict[str, NDArray[np.float64]]):
 
     def _extended(self, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> tuple[dict[str, list[float]], int]:
         """The table with more rows, which the lists of the present one hold already."""
-        added, rows = History.from_columns(columns), self._table[1]
-        table = self._with(added._table[0])
+        (added, more), rows = _lists(columns), self._table[1]
+        table = self._with(added)
         for name, values in table.items():
-            values[rows:] = added._table[0].get(name, [math.nan] * len(added))
+            values[rows:] = added.get(name) or [math.nan] * more
         dict.update(self, table)
-        return table, rows + len(added)
+        return table, rows + more
 
     def _with(self, names: Iterable[str]) -> dict[str, list[float]]:
         """The columns plus new columns for unknown names, which are not yet in the table."""
@@ -423,6 +419,15 @@ def _format(values: list[float]) -> list[str]:
     else:
         style = ".3e"
     return ["-" if math.isnan(v) else format(v, style) for v in values]
+
+
+def _lists(columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> tuple[dict[str, list[float]], int]:
+    """Columns, which must have the same length, as lists; none without rows. And the number of rows."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns must have the same length, got {lengths}")
+    rows = next(iter(lengths.values()), 0)
+    return {name: _floats(name, values) for name, values in columns.items() if rows}, rows
 
 
 def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:

@@ -15,6 +15,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nn_op:
         nn_kernel run
         int64_t first_piece, last_piece
+        int of_parts
         void **array
         int64_t *size
         double *constant
@@ -39,7 +40,7 @@ cdef extern from "executor.h" nogil:
     ctypedef struct nn_program:
         const nn_op *ops
         const nn_stage *stages
-        int64_t enter, leave, n_stages, block_rows, n_records
+        int64_t enter, leave, n_stages, part_rows, block_rows, n_records
         const double **records
         int64_t n_partials
         const double *partials

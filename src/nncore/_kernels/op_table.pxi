@@ -79,12 +79,12 @@ cdef class Declaration:
     cdef int bind(self, nn_op *op, int slot, array) except -1:
         """Bind an array to the op."""
         cdef int place = self.places[slot]
-        if place == NN_TILE_TABLE and array is not None and (array.ndim != 2 or array.shape[1] != NN_TILE_COLUMNS or array.dtype != np.int64):
-            raise ValueError(f"op {self.name}: tile_table must be int64 of shape (tiles, {NN_TILE_COLUMNS}), got {array.dtype} of {array.shape}")
         try:
             op.array[place] = address(array, &op.stride[place], &op.length[place], self.writes >> slot & 1)
         except ValueError as error:
             raise ValueError(f"op {self.name}: array {self.arrays[slot]}: {error}") from None
+        if place == NN_TILE_TABLE and array is not None and (array.ndim != 2 or array.shape[1] != NN_TILE_COLUMNS or array.dtype != np.int64):
+            raise ValueError(f"op {self.name}: tile_table must be int64 of shape (tiles, {NN_TILE_COLUMNS}), got {array.dtype} of {array.shape}")
         return 0
 
     cdef bint lacks(self, const nn_op *op, int slot) noexcept:

@@ -132,11 +132,10 @@ class Layer(Configured):
         def __setattr__(self, name: str, value: Any) -> None:
             """Assignments to an array of a model, a view, copy the numbers. Attributes that ops depend on are fixed."""
             own = self.__dict__
-            bound = own.get(name)
             if "_made" not in own:
                 object.__setattr__(self, name, value)
-            elif isinstance(bound, np.ndarray) and self.owner and name in self._views:
-                overwrite(f"{self.name}.{name}", bound, value)
+            elif isinstance(own.get(name), np.ndarray) and self.owner and name in self._views:
+                overwrite(f"{self.name}.{name}", own[name], value)
             elif name in self._fixed:
                 raise AttributeError(
                     f"{name} of layer {self.label} is fixed once the layer is in a model, got {shown(value)}: make a new model"

@@ -44,8 +44,8 @@ class ComingSteps:
     ) -> None:  # fmt: skip
         self.optimizer, self.tape, self.factors = optimizer, tape, [dict(own) for own in factors]
         self.proximal = regularizer is not None and regularizer.proximal > 0
-        others = np.arange(len(factors) - 1) * tape.optimizer_columns + tape.optimizer_columns + len(tape.schedules)
-        self.places = np.concatenate(([0], others))
+        columns = tape.optimizer_columns() if len(factors) > 1 else 0
+        self.places = np.array([0, *(k * columns + len(tape.schedules) for k in range(1, len(factors)))])
         self.known = _kernels.KnownSteps(vars(optimizer._shared))
         self.hyper = np.empty((0, 0))
 
@@ -75,8 +75,8 @@ class ComingSteps:
             if not factors and self.tape.schedules:
                 clock = optimizer.clock(steps_per_epoch)
                 rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
-        self.hyper = np.column_stack([hyper[name] for name in optimizer.hyperparameters])
+        self.hyper = np.array([hyper[name] for name in optimizer.hyperparameters]).T
         self.known.know(
-            for_kernels(np.hstack(rows), np.float64), optimizer.running_products(hyper),
+            for_kernels(np.concatenate(rows, axis=1), np.float64), optimizer.running_products(hyper),
             optimizer._shared.stretch(steps_per_epoch), assignments.number, steps_per_epoch,
         )  # fmt: skip
