@@ -93,7 +93,7 @@ def plot(found: dict[str, tuple[list[str], tuple[np.ndarray, np.ndarray]]], path
         rows = np.arange(len(labels))
         ax.errorbar(middle, rows, xerr=half, fmt="o", color="#0072B2", capsize=3)
         ax.axvline(0, color="gray", linewidth=1)
-        ax.set(title=name, xlabel="change of the test error (percentage points)")
+        ax.set(title=name, xlabel="change of the test error (points)")
         ax.set_yticks(rows, [labels[0], *(f"+ {label}" for label in labels[1:])])
         ax.invert_yaxis()
         ax.grid(alpha=0.25)
