@@ -22,6 +22,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
+from sklearn.metrics import mean_poisson_deviance
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -293,8 +294,9 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_convergence_warnings() -> None:
-    with pytest.warns(ConvergenceWarning, match=r"\(3\) reached"):
-        MLPClassifier(max_iter=3).fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match=r"\(3\) reached") as warned:
+        MLPRegressor(max_iter=3).fit(X, Y)
+    assert warned[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match=r"\(3\) reached"):
         MLPClassifier(max_iter=3, solver="lbfgs").fit(X, Y)
     MLPClassifier(solver="lbfgs", alpha=1.0, dtype="float64", tol=1e-2).fit(X, Y)
@@ -313,6 +315,7 @@ def test_interruption_keeps_what_was_reached() -> None:
     assert estimator.n_iter_ == 3
 
 
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_callbacks_are_called_and_may_stop() -> None:
     epochs = []
 
@@ -323,6 +326,9 @@ def test_callbacks_are_called_and_may_stop() -> None:
     estimator = MLPRegressor(callbacks=[nn.LambdaCallback(on_epoch_end=stop)]).fit(X, Y)
     assert epochs == [1, 2, 3, 4, 5]
     assert estimator.n_iter_ == 5
+    epochs.clear()
+    assert estimator.set_params(solver="lbfgs").fit(X, Y).n_iter_ == 5
+    assert epochs == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -344,6 +350,21 @@ def test_callbacks_are_called_and_may_stop() -> None:
 def test_wrong_parameters(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         MLPClassifier(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("loss", ["poisson", nn.losses.Poisson()], ids=str)
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_loss_of_poisson_regression_is_half_the_deviance(loss: Any, outputs: int) -> None:
+    y = np.random.default_rng(0).poisson(np.exp([1.0, 0.5] + X[:, :2]))[:, :outputs]
+    y = y[:, 0] if outputs == 1 else y
+    weights = np.arange(150.0) % 3
+    parameters: dict[str, Any] = {"solver": "lbfgs", "alpha": 0, "max_iter": 10, "dtype": "float64", "random_state": 0}
+    estimator = MLPRegressor(loss, (5,), **parameters).fit(X, y, weights)
+    assert isinstance(estimator.trainer_.loss, nn.losses.Poisson)
+    means = estimator.predict(X)
+    columns = zip(y.reshape(150, -1).T, means.reshape(150, -1).T, strict=True)
+    deviance = sum(mean_poisson_deviance(target, mean, sample_weight=weights) for target, mean in columns)
+    assert estimator.loss_ == pytest.approx(deviance / 2, rel=1e-9)
 
 
 def test_poisson_refuses_negative_targets() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._utils.checks import is_sparse
 from nncore._utils.fields import choice, count, flag, number
+from nncore._utils.hints import warn
 from nncore.callbacks import Callback
 from nncore.data.example_weights import example_weights
 from nncore.history import History
@@ -28,9 +29,10 @@ from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.network import hidden_sizes, layers
 from nncore.sklearn.solvers import make_optimizer
+from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
 from nncore.training import Trainer
 
-__all__ = ["BaseMLP"]
+__all__ = ["BaseMLP", "normalized"]
 
 Array = NDArray[Any]
 SEEDS = 2**31 - 1
@@ -56,7 +58,7 @@ def _has_gradient_steps(estimator: Any) -> bool:
     return True
 
 
-class BaseMLP(BaseEstimator):
+class BaseMLP(CallbackSupportMixin, BaseEstimator):
     """Base of `MLPClassifier` and `MLPRegressor`: they define the targets, the loss, and what becomes of the outputs."""
 
     model_: Sequential
@@ -98,6 +100,7 @@ class BaseMLP(BaseEstimator):
 
     # --- fitting
 
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, sample_weight_val: Any = None
     ) -> Any:
@@ -112,7 +115,11 @@ class BaseMLP(BaseEstimator):
         X_val, y_val, sample_weight_val : optional
             Evaluated after every epoch (``history_.val_loss``), and with early stopping in place of a part of X.
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        tasks = [Tasks(self, X, y, sample_weight)] if hasattr(self, "_skl_callbacks") else []
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), tasks=tasks)
+        for task in tasks:
+            task.end()
+        return self
 
     @available_if(_has_gradient_steps)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -126,7 +133,7 @@ class BaseMLP(BaseEstimator):
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...] = (None, None, None), *,
-        incremental: bool = False, classes: Any = None,
+        incremental: bool = False, classes: Any = None, tasks: Sequence[Callback] = (),
     ) -> Any:  # fmt: skip
         self._check_parameters()
         if incremental and self.early_stopping:
@@ -143,7 +150,7 @@ class BaseMLP(BaseEstimator):
         if first:
             self._initialize(train, seeds[0])
         trainer = self._trainer(optimizer, first, incremental, seeds[1])
-        self._train(trainer, train, held_back, incremental)
+        self._train(trainer, train, held_back, incremental, tasks)
         return self
 
     def _check_parameters(self) -> None:
@@ -206,9 +213,11 @@ class BaseMLP(BaseEstimator):
             if hasattr(self, name):
                 delattr(self, name)
 
-    def _train(self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool) -> None:
+    def _train(
+        self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool, tasks: Sequence[Callback]
+    ) -> None:
         n = len(train.y)
-        train, mean_weight = _normalized(train)
+        train, mean_weight = normalized(train)
         batch = n if trainer.optimizer.full_batch_only else self._batch(n)
         penalty = self.regularizer
         if penalty is None and self.alpha:  # scikit-learn's reported loss has alpha · batches / n
@@ -223,8 +232,8 @@ class BaseMLP(BaseEstimator):
         elif is_sparse(train.X):
             train = train._replace(X=train.X.toarray())
         trainer.fit(
-            train.X, train.y, epochs=1 if incremental else self.max_iter + self._is_scipys(), batch_size=batch,
-            shuffle=self.shuffle, sample_weight=train.weights, callbacks=callbacks, verbose=0,
+            train.X, train.y, epochs=1 if incremental else self._max_epochs(), batch_size=batch, shuffle=self.shuffle,
+            sample_weight=train.weights, callbacks=[*callbacks, *tasks], verbose=0,
             last_batch="merge" if self.normalization == "batch_norm" else "keep",
             validation_data=None if held_back is None else tuple(part for part in held_back if part is not None),
         )  # fmt: skip
@@ -232,23 +241,27 @@ class BaseMLP(BaseEstimator):
             self._describe_full_batch(trainer, trainer.epochs_done - epochs_before)
         self._warn(trainer, incremental)
 
-    def _is_scipys(self) -> bool:
-        """Whether SciPy counts the iterations: it tells in one more why it has ended."""
-        return self.optimizer is None and self.solver == "lbfgs"
+    def _max_epochs(self) -> int:
+        """The maximum number of epochs of the trainer: of SciPy's L-BFGS one more, in which it says why it has ended."""
+        return self.max_iter + (self.optimizer is None and self.solver == "lbfgs")
+
+    def _is_scipys_report(self, trainer: Trainer) -> bool:
+        """Whether the last epoch of the trainer was no iteration."""
+        return self._max_epochs() > self.max_iter and bool(getattr(trainer.optimizer, "stopped", ""))
 
     def _warn(self, trainer: Trainer, incremental: bool) -> None:
         """Tell the user why the training has ended, if it is not for convergence."""
         if trainer.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
+            warn("Training interrupted by user.")
         elif not incremental and not _converged(trainer):
             message = f"Maximum iterations ({self.max_iter}) reached, and the optimization has not converged."
-            warnings.warn(message, ConvergenceWarning, stacklevel=5)
+            warn(message, ConvergenceWarning)
 
     def _batch(self, n: int) -> int:
         if isinstance(self.batch_size, str):
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn(f"batch_size is larger than the number of examples, {n}, got {self.batch_size}", stacklevel=5)
+            warn(f"batch_size is larger than the number of examples, {n}, got {self.batch_size}")
         return min(self.batch_size, n)
 
     def _trainer(self, optimizer: Optimizer, first: bool, incremental: bool, seed: int) -> Trainer:
@@ -277,7 +290,7 @@ class BaseMLP(BaseEstimator):
         """The attributes after a solver of the full batch."""
         row = trainer.history.row(len(trainer.history))
         self.loss_ = self._reported_loss(row["loss"], row.get("penalty", 0.0))
-        self.n_iter_ = max(1, epochs - self._is_scipys())
+        self.n_iter_ = max(1, epochs - self._is_scipys_report(trainer))
 
     # --- what was fitted
 
@@ -322,7 +335,7 @@ class BaseMLP(BaseEstimator):
         return tags
 
 
-def _normalized(train: Examples) -> tuple[Examples, float]:
+def normalized(train: Examples) -> tuple[Examples, float]:
     """The examples with weights of mean 1, and their mean before: the loss is Σ w_i l_i / Σ w_i."""
     if train.weights is None:
         return train, 1.0
@@ -331,7 +344,5 @@ def _normalized(train: Examples) -> tuple[Examples, float]:
 
 
 def _converged(trainer: Trainer) -> bool:
-    if isinstance(trainer.optimizer, GradientOptimizer):
-        return trainer.stop_training
     stopped = getattr(trainer.optimizer, "stopped", "").upper()
-    return bool(stopped) and not ("LIMIT" in stopped or "ABNORMAL" in stopped)
+    return trainer.stop_training and not ("LIMIT" in stopped or "ABNORMAL" in stopped)
