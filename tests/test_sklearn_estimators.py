@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import nncore as nn
-from nncore.sklearn import MLPClassifier, MLPRegressor
+from nncore.sklearn import MLPClassifier, MLPRegressor, base
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -452,6 +452,42 @@ def test_feature_names() -> None:
     estimator.predict(frame)
     with pytest.raises(ValueError, match="feature names"):
         estimator.predict(frame[list("dcba")])
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        estimator.predict(X)
+    with pytest.warns(UserWarning, match="X has feature names, but MLPClassifier was fitted without"):
+        MLPClassifier(max_iter=1).fit(X, Y).predict(frame)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_plain_arrays_need_no_further_validation(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimators = [MLPClassifier(**QUICK, dtype=dtype).fit(X, Y), MLPRegressor(**QUICK, dtype=dtype).fit(X, Y)]
+    expected = [estimator.predict(X.tolist()) for estimator in estimators]  # of a list, which is validated
+    monkeypatch.setattr(base, "validate_data", None)
+    for estimator, predictions in zip(estimators, expected, strict=True):
+        for array in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2]):
+            np.testing.assert_array_equal(estimator.predict(array), predictions)
+        np.testing.assert_allclose(estimator.predict(X.astype(np.float32)), predictions, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.where(X > 2, np.nan, X), "Input X contains NaN"),
+        (np.where(X > 2, np.inf, X), "Input X contains infinity"),
+        (np.where(X > 2, 1e300, X), r"infinity or a value too large for dtype\('float32'\)"),
+        (X[:, :3], "X has 3 features, but MLPClassifier is expecting 4"),
+        (X[0], "Expected 2D array, got 1D array"),
+        (X[:0], "Found array with 0 sample"),
+        (X[:, :, None], "Found array with dim 3"),
+        (X + 1j, "Complex data not supported"),
+        (csr_matrix(X[:, :3]), "X has 3 features"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # scikit-learn's, of float64 to float32
+def test_wrong_inputs_of_predict(array: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(max_iter=1).fit(X, Y).predict(array)
 
 
 def test_without_scikit_learn() -> None:
