@@ -1,4 +1,4 @@
-"""What the estimators do beyond scikit-learn's, and that they work within its tools."""
+"""What the estimators do beyond scikit-learn's."""
 
 from __future__ import annotations
 
@@ -14,17 +14,11 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
 
-import sklearn
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.inspection import permutation_importance
 from sklearn.metrics import mean_poisson_deviance
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import nncore as nn
@@ -398,50 +392,7 @@ def test_html_representation() -> None:
     assert estimator._get_doc_link().endswith("sklearn.html#nncore.sklearn.MLPClassifier")
 
 
-# --- within scikit-learn's tools
-
-
-def test_grid_search_in_a_pipeline() -> None:
-    data, labels = load_breast_cancer(return_X_y=True)
-    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**QUICK))
-    grid = {"mlpclassifier__dropout": [0.0, 0.2], "mlpclassifier__optimizer": [None, nn.AdamW(0.02)]}
-    searches = [GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs).fit(data, labels) for jobs in (1, 2)]
-    assert searches[0].best_score_ > 0.95
-    np.testing.assert_array_equal(*[search.cv_results_["mean_test_score"] for search in searches])
-
-
-@pytest.mark.parametrize(
-    "tool",
-    [
-        CalibratedClassifierCV(MLPClassifier(**QUICK), cv=3),
-        BaggingClassifier(MLPClassifier(**QUICK), n_estimators=3, n_jobs=2, random_state=0),
-        VotingClassifier([("a", MLPClassifier(**QUICK)), ("b", MLPClassifier(**QUICK, activation="tanh"))], voting="soft"),
-    ],
-    ids=lambda tool: type(tool).__name__,
-)
-def test_ensembles(tool: Any) -> None:
-    y = np.array(["a", "b", "c"])[Y]
-    assert tool.fit(X, y).score(X, y) > 0.93
-
-
-def test_permutation_importance() -> None:
-    data = np.random.default_rng(0).standard_normal((200, 4))
-    y = data @ [2.0, 0, 0, 1.0]
-    estimator = MLPRegressor(**QUICK).fit(data, y)
-    importance = permutation_importance(estimator, data, y, n_repeats=3, random_state=0).importances_mean
-    assert importance.argmax() == 0
-    assert importance[[1, 2]].max() < 0.1 < importance[3]
-
-
-def test_metadata_routing() -> None:
-    weights = np.r_[np.ones(100), np.zeros(50)]
-    with sklearn.config_context(enable_metadata_routing=True):
-        estimator = MLPClassifier(**QUICK).set_fit_request(sample_weight=True, X_val=True, y_val=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, estimator, transform_input=["X_val"])
-        pipeline.fit(X, Y, sample_weight=weights, X_val=X, y_val=Y)
-    assert "val_loss" in pipeline[-1].history_
-    assert 2 not in pipeline.predict(X)
+# --- predictions
 
 
 def test_feature_names() -> None:
