@@ -266,10 +266,24 @@ def test_weights_of_the_validation_score() -> None:
     assert estimator.best_validation_score_ == 1.0
 
 
-def test_validation_score_of_a_regressor() -> None:
-    y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2])
-    estimator = MLPRegressor(**QUICK, early_stopping=True).fit(X, y, X_val=X[:40], y_val=y[:40])
-    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X[:40], y[:40]), rel=1e-6)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_validation_score_of_a_regressor(weighted: bool) -> None:
+    y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2, np.full(150, 3.0)])
+    weights = np.arange(40.0) if weighted else None
+    estimator = MLPRegressor(**QUICK, early_stopping=True)
+    estimator.fit(X, y, X_val=X[:40], y_val=y[:40], sample_weight_val=weights)
+    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X[:40], y[:40], weights), rel=1e-6)
+    assert MLPRegressor(early_stopping=True, max_iter=1).fit(
+        X, np.zeros(150), X_val=X, y_val=np.ones(150)
+    ).validation_scores_ == [0]
+
+
+def test_validation_score_of_several_labels() -> None:
+    labels, weights = np.column_stack([Y > 0, Y > 1]).astype(int), np.arange(150.0)
+    estimator = MLPClassifier(**QUICK | {"max_iter": 10}, early_stopping=True)
+    estimator.fit(X, labels, X_val=X, y_val=labels, sample_weight_val=weights)
+    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X, labels, weights), rel=1e-12)
+    assert 0 < estimator.best_validation_score_ < 1
 
 
 def test_lbfgs_trains_on_all_data_and_ignores_early_stopping() -> None:

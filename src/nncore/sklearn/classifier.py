@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -162,7 +161,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return yes if self._several else np.minimum(yes[:, 0], len(self.classes_) - 1)
 
     def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        return float(accuracy_score(validation.y, self._codes(outputs), sample_weight=validation.weights))
+        """The accuracy, as `accuracy_score` has it in ten times the time of an epoch of a small network."""
+        right = (self._codes(outputs) == validation.y).reshape(len(outputs), -1).all(axis=1)
+        return float(np.average(right, weights=validation.weights))
 
     def predict(self, X: Any) -> Array:
         """The classes of the rows of X, (n,), or (n, labels) of 0 and 1.

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
 from nncore import losses
@@ -106,7 +105,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return means[:, 0] if self.n_outputs_ == 1 else means
 
     def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        return float(r2_score(validation.y, self._predictions(outputs), sample_weight=validation.weights))
+        """R², the mean over the outputs, as of `r2_score`; of a constant target it is 1 or 0."""
+        y, weights = validation.y, validation.weights
+        error = np.average(np.square(y - self._predictions(outputs)), axis=0, weights=weights)
+        variance = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
+        return float(np.mean(np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), error == 0)))
 
     def predict(self, X: Any) -> Array:
         """The predictions for the rows of X, (n,) or (n, outputs).
