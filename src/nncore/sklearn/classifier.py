@@ -94,8 +94,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     # --- targets
 
     def _fit_targets(self, y: Any, first: bool, classes: Any) -> Array:
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            check_classification_targets(y)  # which would find the kind again
         if kind == "multiclass-multioutput":
             raise ValueError("y must be labels (n,), or rows of 0 and 1 for several labels, got columns of several classes")
         if not first:
