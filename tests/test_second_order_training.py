@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nncore.second_order import (
     Newton,
     ScipyMinimize,
     SingularError,
+    scipy_minimize,
 )
 
 Array = NDArray[Any]
@@ -198,6 +200,77 @@ def test_ctrl_c(name: str, data: tuple[Array, Array]) -> None:
     assert trainer.interrupted
     assert len(trainer.history) == 4
     assert trainer.evaluate(*data)["loss"] == pytest.approx(trainer.history["loss"][-1])
+
+
+def each_epoch(trainer: Any, epoch: int, row: Any) -> None:
+    """A callback that lets only one iteration run at a time."""
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "CG", "trust-krylov"])
+@pytest.mark.parametrize("options", [{"tol": 0.0}, {"tol": 0.01}, {"maxiter": 15}], ids=str)
+def test_iterations_in_a_row_are_those_one_at_a_time(method: str, options: dict[str, Any], data: tuple[Array, Array]) -> None:
+    """The same bits and rows, whether the optimizer waits after each iteration or not."""
+    trainers = [trainer_of(network(), ScipyMinimize(method, **options), metrics=["accuracy"]) for _ in range(2)]
+    for trainer, callbacks in zip(trainers, ([], [nn.LambdaCallback(on_epoch_end=each_epoch)]), strict=True):
+        trainer.fit(*data, epochs=40, verbose=0, callbacks=callbacks)
+    in_a_row, one_by_one = (trainer.history for trainer in trainers)
+    assert in_a_row.columns == one_by_one.columns
+    for column in set(in_a_row.columns) - {"seconds"}:
+        np.testing.assert_array_equal(in_a_row[column], one_by_one[column])
+    np.testing.assert_array_equal(trainers[0].model.parameters, trainers[1].model.parameters)
+    assert trainers[0].optimizer.stopped == trainers[1].optimizer.stopped
+    assert sum(in_a_row["evaluations"]) >= len(in_a_row) - 1
+
+
+def test_few_requests_for_many_iterations(data: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request is a change of threads."""
+    requests = []
+    search = scipy_minimize._Search.next
+    monkeypatch.setattr(scipy_minimize._Search, "next", lambda self, most: requests.append(most) or search(self, most))
+    monkeypatch.setattr(scipy_minimize, "PORTION", 60.0)
+    assert len(trainer_of(network(), ScipyMinimize(tol=0.0)).fit(*data, epochs=30, verbose=0)) == 30
+    assert requests == [30]
+
+
+@pytest.mark.parametrize("callbacks", [[], [nn.LambdaCallback(on_epoch_end=each_epoch)]], ids=["in a row", "one by one"])
+def test_iterations_before_an_error_are_kept(callbacks: list[nn.Callback], data: tuple[Array, Array]) -> None:
+    X, y = data[0], np.eye(2)[data[1]]
+    calls: list[int] = []
+
+    def failing(outputs: Array, targets: Array) -> tuple[Array, Array]:
+        calls.append(len(calls))
+        if len(calls) == 12:
+            raise FloatingPointError("the twelfth")
+        return 0.5 * np.square(outputs - targets).sum(axis=1), outputs - targets
+
+    def fitted(loss: Any, epochs: int) -> nn.Trainer:
+        trainer = nn.Trainer(network(), loss, ScipyMinimize(tol=0.0))
+        trainer.fit(X, y, epochs=epochs, verbose=0, callbacks=callbacks)
+        return trainer
+
+    trainer = nn.Trainer(network(), failing, ScipyMinimize(tol=0.0))
+    with pytest.raises(FloatingPointError, match="the twelfth"):
+        trainer.fit(X, y, epochs=30, verbose=0, callbacks=callbacks)
+    assert 3 < trainer.epochs_done < 12
+    expected = fitted(lambda y, d: (0.5 * np.square(y - d).sum(axis=1), y - d), trainer.epochs_done)
+    np.testing.assert_array_equal(trainer.model.parameters, expected.model.parameters)
+    np.testing.assert_array_equal(trainer.history["loss"], expected.history["loss"])
+
+
+def test_ctrl_c_between_iterations_in_a_row(data: tuple[Array, Array]) -> None:
+    calls: list[int] = []
+
+    def pressed(outputs: Array, targets: Array) -> tuple[Array, Array]:
+        calls.append(len(calls))
+        if len(calls) == 12:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.05)  # the main thread handles it
+        return 0.5 * np.square(outputs - targets).sum(axis=1), outputs - targets
+
+    trainer = nn.Trainer(network(), pressed, ScipyMinimize(tol=0.0))
+    trainer.fit(data[0], np.eye(2)[data[1]], epochs=1000, verbose=0)
+    assert trainer.interrupted
+    assert 3 < len(trainer.history) == trainer.epochs_done <= 12
 
 
 def test_training_ends_when_the_optimizer_stops(data: tuple[Array, Array]) -> None:

@@ -90,19 +90,23 @@ def test_the_loss_curve_of_a_regressor(loss: str, outputs: int) -> None:
     assert mine.out_activation_ == scikit.out_activation_
 
 
-@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
-def test_example_weights(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "parameters"), [("MLPClassifier", {}), ("MLPRegressor", {}), ("MLPRegressor", {"loss": "poisson"})]
+)
+def test_example_weights(kind: str, parameters: dict[str, Any]) -> None:
     X, y = classes()
     weights = np.random.default_rng(0).integers(0, 4, len(y)).astype(float)
-    mine, scikit = pair(kind, X, y, sample_weight=weights, alpha=1.0)
+    mine, scikit = pair(kind, X, y, sample_weight=weights, alpha=1.0, **parameters)
     np.testing.assert_allclose(mine.loss_curve_, scikit.loss_curve_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
-def test_lbfgs(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "parameters"), [("MLPClassifier", {}), ("MLPRegressor", {}), ("MLPRegressor", {"loss": "poisson"})]
+)
+def test_lbfgs(kind: str, parameters: dict[str, Any]) -> None:
     """The same iterations, and an end at the same minimum."""
     X, y = classes()
-    settings = {"solver": "lbfgs", "alpha": 2.0, "activation": "tanh"}
+    settings = {"solver": "lbfgs", "alpha": 2.0, "activation": "tanh"} | parameters
     mine, scikit = pair(kind, X, y, **settings, max_iter=10)
     assert mine.loss_ == pytest.approx(scikit.loss_, rel=1e-9)
     assert mine.n_iter_ == scikit.n_iter_ == 10

@@ -1,4 +1,4 @@
-"""What the estimators do beyond scikit-learn's, and that they work within its tools."""
+"""What the estimators do beyond scikit-learn's."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
 
-import sklearn
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.inspection import permutation_importance
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.metrics import mean_poisson_deviance
 from sklearn.preprocessing import StandardScaler
 
 import nncore as nn
-from nncore.sklearn import MLPClassifier, MLPRegressor
+from nncore.sklearn import MLPClassifier, MLPRegressor, base
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -271,10 +266,24 @@ def test_weights_of_the_validation_score() -> None:
     assert estimator.best_validation_score_ == 1.0
 
 
-def test_validation_score_of_a_regressor() -> None:
-    y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2])
-    estimator = MLPRegressor(**QUICK, early_stopping=True).fit(X, y, X_val=X[:40], y_val=y[:40])
-    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X[:40], y[:40]), rel=1e-6)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_validation_score_of_a_regressor(weighted: bool) -> None:
+    y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2, np.full(150, 3.0)])
+    weights = np.arange(40.0) if weighted else None
+    estimator = MLPRegressor(**QUICK, early_stopping=True)
+    estimator.fit(X, y, X_val=X[:40], y_val=y[:40], sample_weight_val=weights)
+    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X[:40], y[:40], weights), rel=1e-6)
+    assert MLPRegressor(early_stopping=True, max_iter=1).fit(
+        X, np.zeros(150), X_val=X, y_val=np.ones(150)
+    ).validation_scores_ == [0]
+
+
+def test_validation_score_of_several_labels() -> None:
+    labels, weights = np.column_stack([Y > 0, Y > 1]).astype(int), np.arange(150.0)
+    estimator = MLPClassifier(**QUICK | {"max_iter": 10}, early_stopping=True)
+    estimator.fit(X, labels, X_val=X, y_val=labels, sample_weight_val=weights)
+    assert estimator.best_validation_score_ == pytest.approx(estimator.score(X, labels, weights), rel=1e-12)
+    assert 0 < estimator.best_validation_score_ < 1
 
 
 def test_lbfgs_trains_on_all_data_and_ignores_early_stopping() -> None:
@@ -293,8 +302,9 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_convergence_warnings() -> None:
-    with pytest.warns(ConvergenceWarning, match=r"\(3\) reached"):
-        MLPClassifier(max_iter=3).fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match=r"\(3\) reached") as warned:
+        MLPRegressor(max_iter=3).fit(X, Y)
+    assert warned[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match=r"\(3\) reached"):
         MLPClassifier(max_iter=3, solver="lbfgs").fit(X, Y)
     MLPClassifier(solver="lbfgs", alpha=1.0, dtype="float64", tol=1e-2).fit(X, Y)
@@ -313,6 +323,7 @@ def test_interruption_keeps_what_was_reached() -> None:
     assert estimator.n_iter_ == 3
 
 
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_callbacks_are_called_and_may_stop() -> None:
     epochs = []
 
@@ -323,6 +334,9 @@ def test_callbacks_are_called_and_may_stop() -> None:
     estimator = MLPRegressor(callbacks=[nn.LambdaCallback(on_epoch_end=stop)]).fit(X, Y)
     assert epochs == [1, 2, 3, 4, 5]
     assert estimator.n_iter_ == 5
+    epochs.clear()
+    assert estimator.set_params(solver="lbfgs").fit(X, Y).n_iter_ == 5
+    assert epochs == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -344,6 +358,21 @@ def test_callbacks_are_called_and_may_stop() -> None:
 def test_wrong_parameters(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         MLPClassifier(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("loss", ["poisson", nn.losses.Poisson()], ids=str)
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_loss_of_poisson_regression_is_half_the_deviance(loss: Any, outputs: int) -> None:
+    y = np.random.default_rng(0).poisson(np.exp([1.0, 0.5] + X[:, :2]))[:, :outputs]
+    y = y[:, 0] if outputs == 1 else y
+    weights = np.arange(150.0) % 3
+    parameters: dict[str, Any] = {"solver": "lbfgs", "alpha": 0, "max_iter": 10, "dtype": "float64", "random_state": 0}
+    estimator = MLPRegressor(loss, (5,), **parameters).fit(X, y, weights)
+    assert isinstance(estimator.trainer_.loss, nn.losses.Poisson)
+    means = estimator.predict(X)
+    columns = zip(y.reshape(150, -1).T, means.reshape(150, -1).T, strict=True)
+    deviance = sum(mean_poisson_deviance(target, mean, sample_weight=weights) for target, mean in columns)
+    assert estimator.loss_ == pytest.approx(deviance / 2, rel=1e-9)
 
 
 def test_poisson_refuses_negative_targets() -> None:
@@ -377,50 +406,7 @@ def test_html_representation() -> None:
     assert estimator._get_doc_link().endswith("sklearn.html#nncore.sklearn.MLPClassifier")
 
 
-# --- within scikit-learn's tools
-
-
-def test_grid_search_in_a_pipeline() -> None:
-    data, labels = load_breast_cancer(return_X_y=True)
-    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**QUICK))
-    grid = {"mlpclassifier__dropout": [0.0, 0.2], "mlpclassifier__optimizer": [None, nn.AdamW(0.02)]}
-    searches = [GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs).fit(data, labels) for jobs in (1, 2)]
-    assert searches[0].best_score_ > 0.95
-    np.testing.assert_array_equal(*[search.cv_results_["mean_test_score"] for search in searches])
-
-
-@pytest.mark.parametrize(
-    "tool",
-    [
-        CalibratedClassifierCV(MLPClassifier(**QUICK), cv=3),
-        BaggingClassifier(MLPClassifier(**QUICK), n_estimators=3, n_jobs=2, random_state=0),
-        VotingClassifier([("a", MLPClassifier(**QUICK)), ("b", MLPClassifier(**QUICK, activation="tanh"))], voting="soft"),
-    ],
-    ids=lambda tool: type(tool).__name__,
-)
-def test_ensembles(tool: Any) -> None:
-    y = np.array(["a", "b", "c"])[Y]
-    assert tool.fit(X, y).score(X, y) > 0.93
-
-
-def test_permutation_importance() -> None:
-    data = np.random.default_rng(0).standard_normal((200, 4))
-    y = data @ [2.0, 0, 0, 1.0]
-    estimator = MLPRegressor(**QUICK).fit(data, y)
-    importance = permutation_importance(estimator, data, y, n_repeats=3, random_state=0).importances_mean
-    assert importance.argmax() == 0
-    assert importance[[1, 2]].max() < 0.1 < importance[3]
-
-
-def test_metadata_routing() -> None:
-    weights = np.r_[np.ones(100), np.zeros(50)]
-    with sklearn.config_context(enable_metadata_routing=True):
-        estimator = MLPClassifier(**QUICK).set_fit_request(sample_weight=True, X_val=True, y_val=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, estimator, transform_input=["X_val"])
-        pipeline.fit(X, Y, sample_weight=weights, X_val=X, y_val=Y)
-    assert "val_loss" in pipeline[-1].history_
-    assert 2 not in pipeline.predict(X)
+# --- predictions
 
 
 def test_feature_names() -> None:
@@ -431,6 +417,42 @@ def test_feature_names() -> None:
     estimator.predict(frame)
     with pytest.raises(ValueError, match="feature names"):
         estimator.predict(frame[list("dcba")])
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        estimator.predict(X)
+    with pytest.warns(UserWarning, match="X has feature names, but MLPClassifier was fitted without"):
+        MLPClassifier(max_iter=1).fit(X, Y).predict(frame)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_plain_arrays_need_no_further_validation(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimators = [MLPClassifier(**QUICK, dtype=dtype).fit(X, Y), MLPRegressor(**QUICK, dtype=dtype).fit(X, Y)]
+    expected = [estimator.predict(X.tolist()) for estimator in estimators]  # of a list, which is validated
+    monkeypatch.setattr(base, "validate_data", None)
+    for estimator, predictions in zip(estimators, expected, strict=True):
+        for array in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2]):
+            np.testing.assert_array_equal(estimator.predict(array), predictions)
+        np.testing.assert_allclose(estimator.predict(X.astype(np.float32)), predictions, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.where(X > 2, np.nan, X), "Input X contains NaN"),
+        (np.where(X > 2, np.inf, X), "Input X contains infinity"),
+        (np.where(X > 2, 1e300, X), r"infinity or a value too large for dtype\('float32'\)"),
+        (X[:, :3], "X has 3 features, but MLPClassifier is expecting 4"),
+        (X[0], "Expected 2D array, got 1D array"),
+        (X[:0], "Found array with 0 sample"),
+        (X[:, :, None], "Found array with dim 3"),
+        (X + 1j, "Complex data not supported"),
+        (csr_matrix(X[:, :3]), "X has 3 features"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # scikit-learn's, of float64 to float32
+def test_wrong_inputs_of_predict(array: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(max_iter=1).fit(X, Y).predict(array)
 
 
 def test_without_scikit_learn() -> None:

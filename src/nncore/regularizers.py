@@ -58,7 +58,7 @@ class Regularizer(Value):
         total = 0.0
         for _, array, part in self.parts(model):
             w = array.ravel().astype(np.float64)
-            total += (part.l1 + part.proximal) * float(np.abs(w).sum())
+            total += (part.l1 + part.proximal) * float(np.abs(w).sum()) if part.l1 or part.proximal else 0.0
             total += 0.5 * part.l2 * float(np.square(w).sum()) if part.l2 else 0.0  # may overflow for finite w
         return total
 
@@ -68,7 +68,9 @@ class Regularizer(Value):
         for parameter, array, part in self.parts(model):
             w = array.ravel()
             own = slice(parameter.offset, parameter.offset + parameter.size)
-            gradient[own] += (part.l1 + part.proximal) * np.sign(w) + part.l2 * w
+            if part.l1 or part.proximal:
+                gradient[own] += (part.l1 + part.proximal) * np.sign(w)
+            gradient[own] += part.l2 * w
         return gradient
 
     def curvature(self, model: Layered) -> Array:

@@ -108,9 +108,9 @@ def missing_method(self: Any, name: str) -> Any:
     return object.__getattribute__(self, name)  # which raises the original error
 
 
-def warn(message: str) -> None:
-    """A warning that points to the line outside the package."""
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that points to the line outside the package, and outside scikit-learn if that has called it."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "nncore":
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("nncore", "sklearn"):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -401,7 +401,7 @@ class Network(Sealed):
         Where the loss is infinite or NaN, the gradient is what the formulas give there.
         """
         with self.lock:
-            value, _ = self._pass(X, y, loss, step, weights=sample_weight)
+            value = self.gradient_pass(X, y, loss, weights=sample_weight)[0](step)
             return value, self.gradients.copy()
 
     def deltas(self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, step: int = 0) -> dict[str, Array]:
@@ -410,32 +410,40 @@ class Network(Sealed):
         ``step`` as for ``loss_and_gradient``.
         """
         with self.lock:
-            _, recording = self._pass(X, y, loss, step, input_gradient=True)
+            run, recording = self.gradient_pass(X, y, loss, input_gradient=True)
+            run(step)
             signals = [recording.input, *recording.tape.signals]
             return {s.name: s.grad.reshape(len(s.grad), *s.shape).copy() for s in signals if s.grad is not None}
 
-    def _pass(
-        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], step: int = 0, *, input_gradient: bool = False,
-        weights: Any = None,
-    ) -> tuple[float, ModelTape]:  # fmt: skip
-        """One forward and backward pass over all rows as one batch."""
+    def gradient_pass(
+        self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, input_gradient: bool = False, weights: Any = None
+    ) -> tuple[Callable[[int], float], ModelTape]:
+        """A forward and backward pass over all rows as one batch, with checked data: a function of the step, and its recording.
+
+        The function returns the mean loss and fills the gradients; the caller holds the lock until it has read them.
+        """
         loss = losses.get(loss)
         rows = self.input_rows(X)
         targets = losses.targets_of(loss, self.scaled_targets(y), math.prod(self.output_shape), self.dtype)
         check_lengths(rows, targets)
-        self.check_batches(len(rows), len(rows), training=True)
-        arrays = [targets.array] if weights is None else [targets.array, example_weights(weights, len(rows))]
+        n = len(rows)
+        self.check_batches(n, n, training=True)
+        arrays = [targets.array] if weights is None else [targets.array, example_weights(weights, n)]
         sparse, weighted = isinstance(rows, SparseRows), weights is not None
-        key = ("gradient", len(rows), loss.key(), targets.kind, input_gradient, sparse, weighted)
+        key = ("gradient", n, loss.key(), targets.kind, input_gradient, sparse, weighted)
         recording, gathers, compiled, tuner, _ = self._cached(
-            key, lambda: self._compile_pass(len(rows), loss, targets, input_gradient, sparse, weighted)
+            key, lambda: self._compile_pass(n, loss, targets, input_gradient, sparse, weighted)
         )
         bind = recording.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
-        (threads, _), start = tuner.next_call(), time.perf_counter()
-        with self.lock:
-            _, sums = compiled.run(bind, threads=threads, examples=len(rows), batch=len(rows), step_offset=check_step(step))
-        tuner.record(threads, 1, time.perf_counter() - start)
-        return float(sums[0].sum()) / len(rows), recording
+
+        def run(step: int) -> float:
+            (threads, _), start = tuner.next_call(), time.perf_counter()
+            with self.lock:
+                _, sums = compiled.run(bind, threads=threads, examples=n, batch=n, step_offset=check_step(step))
+            tuner.record(threads, 1, time.perf_counter() - start)
+            return float(sums[0].sum()) / n
+
+        return run, recording
 
     def _compile_pass(
         self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool, weighted: bool

@@ -171,7 +171,7 @@ class Sequential(Network):
         inputs = rows.reshape(len(rows), *self.input_shape)
 
         def value() -> float:
-            return double._pass(inputs, y, loss, step)[0]
+            return double.gradient_pass(inputs, y, loss)[0](step)
 
         here = value()
         if not math.isfinite(here):

@@ -25,6 +25,7 @@ from nncore.second_order.objective import Array, Evaluated, Point
 __all__ = ["FullBatchOptimizer", "PathWithHistory"]
 
 Row = dict[str, float]
+IDLE: Row = {"evaluations": 0.0, "seconds": 0.0}
 
 
 @dataclass(frozen=True)
@@ -90,28 +91,38 @@ class FullBatchOptimizer(Optimizer):
         """One iteration: the new point, and columns for the history."""
         raise NotImplementedError
 
+    def iterations(self, f: Evaluated, point: Point, most: int) -> list[tuple[Point, Row]]:
+        """One iteration, or up to ``most`` where that is faster; the last may be the first one with a small gradient."""
+        begin, evaluations = time.perf_counter(), f.evaluations
+        new, columns = self.iteration(f, point)
+        return [(new, columns | {"evaluations": float(f.evaluations - evaluations), "seconds": time.perf_counter() - begin})]
+
     # ---- iterations
 
-    @one_blas_thread()
     def next_point(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
         """One iteration with its row for the history; does nothing once `stopped`."""
-        begin, evaluations = time.perf_counter(), f.evaluations
+        return self.next_points(f, point, 1)[0]
+
+    @one_blas_thread()
+    def next_points(self, f: Evaluated, point: Point, most: int) -> list[tuple[Point, Row]]:
+        """One iteration or more with their rows."""
         self.check(point)
         with np.errstate(all="ignore"):  # overflow is detected by infinite results
-            new, columns = (point, {}) if self.stopped else self.iteration(f, point)
-        self.advance(1)
-        self.check(new)
-        row = {
-            "loss": new.value, "gradient_norm": _norm(new.gradient), "step_length": _norm(new.theta - point.theta), **columns,
-            "evaluations": float(f.evaluations - evaluations), "seconds": time.perf_counter() - begin,
-        }  # fmt: skip
-        return new, row
+            found = [(point, IDLE)] if self.stopped else self.iterations(f, point, most)
+        rows = []
+        for new, columns in found:
+            self.advance(1)
+            norms = {"gradient_norm": self.check(new), "step_length": _norm(new.theta - point.theta)}
+            rows.append((new, {"loss": new.value, **norms, **columns}))
+            point = new
+        return rows
 
-    def check(self, point: Point) -> None:
-        """Set `stopped` if the gradient is small enough."""
+    def check(self, point: Point) -> float:
+        """The gradient's norm; sets `stopped` if it is small enough."""
         norm = _norm(point.gradient)
         if norm <= self.tol and not self.stopped:
             self.stopped = f"the gradient's norm is {norm:.3g}, at most tol = {self.tol:g}"
+        return norm
 
     def step(self, theta: Real, f: Any) -> Row:
         """Change `theta` in place by one iteration on the function `f`; returns the row for a history.

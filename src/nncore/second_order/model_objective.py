@@ -50,7 +50,7 @@ class ModelObjective:
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """f and ∂f/∂θ (n,)."""
         self.model.parameters[...] = theta
-        value, gradient = self.model.loss_and_gradient(self.X, self.y, self.loss, sample_weight=self.sample_weight)
+        value, gradient = self._loss(0), self.model.gradients.copy()
         if self.regularizer is not None:
             value += self.regularizer.value(self.model)
             gradient += self.regularizer.gradient(self.model)
@@ -70,6 +70,11 @@ class ModelObjective:
         """Jᵀ (∂²l/∂y²) J (n, n), y the outputs; for ``squared_error`` that is JᵀJ / rows."""
         self.model.parameters[...] = theta
         return self._gauss_newton.matrix()
+
+    @functools.cached_property
+    def _loss(self) -> Callable[[int], float]:
+        """The loss by the step; the gradient is then in the model."""
+        return self.model.gradient_pass(self.X, self.y, self.loss, weights=self.sample_weight)[0]
 
     @functools.cached_property
     def _hessian(self) -> HessianOperator:

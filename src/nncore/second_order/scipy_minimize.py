@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ HESSIAN = ("dogleg", "trust-exact")
 METHODS = (*NO_GRADIENT, *GRADIENT, *HESSIAN_PRODUCT, *HESSIAN)
 
 POINTS_KEPT = 64
+PORTION = 0.05  # seconds after which iterates are handed over
 
 
 def _given(value: Any) -> bool:
@@ -86,21 +88,15 @@ class ScipyMinimize(FullBatchOptimizer):
         shown = "".join(f", {name}={value!r}" for name, value in ({"tol": self.tol} | given | self.options).items())
         return f"ScipyMinimize({self.method!r}{shown})"
 
-    def iteration(self, f: Evaluated, point: Point) -> tuple[Point, Row]:
+    def iterations(self, f: Evaluated, point: Point, most: int) -> list[tuple[Point, Row]]:
         search = self._search
         if search is None or search.f is not f or not np.array_equal(search.theta, point.theta):
             self.close()
             search = self._search = _Search(self, f, point)
-        products = f.products
-        new = search.next()
-        if not new.finite:
-            raise DivergenceError(
-                f"SciPy's {self.method} reached a point where the loss or the gradient is not finite. The last finite "
-                "parameters are in place"
-            )
+        found = search.next(most)
         if search.message:
             self.stopped = f"SciPy's {self.method}: {search.message}"
-        return new, {"hessian_products": float(f.products - products)} if self.method in HESSIAN_PRODUCT else {}
+        return found
 
     def close(self) -> None:
         """End SciPy's loop."""
@@ -114,51 +110,88 @@ class _Ended(Exception):
 
 
 class _Search:
-    """A call of ``minimize`` in a separate thread, which waits after each iterate until the next one is requested."""
+    """A call of ``minimize`` in a separate thread, which waits after some iterates until the next ones are requested."""
 
     def __init__(self, optimizer: ScipyMinimize, f: Evaluated, point: Point) -> None:
         self.optimizer, self.f, self.theta = optimizer, f, point.theta
         self.message = ""
         self._seen = {point.theta.tobytes(): point}
-        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[list[tuple[Point, Row]] | BaseException] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="nncore-scipy-minimize", daemon=True)
         self._thread.start()
 
-    def next(self) -> Point:
-        """The next iterate."""
-        self._wanted.put(True)
+    def next(self, most: int) -> list[tuple[Point, Row]]:
+        """The next iterates, at most so many."""
+        self._wanted.put(most)
         found = self._found.get()
         if isinstance(found, BaseException):
             raise found
-        if isinstance(found, scipy.optimize.OptimizeResult):
-            self.message, found = str(found.message), np.array(found.x, np.float64)
-        new = self._at(found)
-        self.theta = new.theta
-        return new
+        self.theta = found[-1][0].theta
+        return found
 
     def end(self) -> None:
-        self._wanted.put(False)
+        self._wanted.put(0)
         self._thread.join()
+
+    # ---- in the thread
 
     def _run(self) -> None:
         try:
             self._wait()
-            with np.errstate(all="ignore"):
-                self._found.put(self._minimize())
+            try:
+                with np.errstate(all="ignore"):
+                    result = self._minimize()
+                    self._keep(result.x)
+                self.message = str(result.message)
+            except _Ended:
+                raise
+            except BaseException as error:
+                if self._iterates:
+                    self._hand_over()
+                self._found.put(error)
+            else:
+                self._found.put(self._iterates)
         except _Ended:
             pass
-        except BaseException as error:
-            self._found.put(error)
 
     def _wait(self) -> None:
-        if not self._wanted.get():
+        self._most = self._wanted.get()
+        if not self._most:
             raise _Ended
+        self._iterates: list[tuple[Point, Row]] = []
+        self._requested = time.perf_counter()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._counts = self.f.products, self.f.evaluations, time.perf_counter()
+
+    def _hand_over(self) -> None:
+        self._found.put(self._iterates)
+        self._wait()
 
     def _iterate(self, theta: Array, *state: Any) -> None:
         """SciPy's callback."""
-        self._found.put(np.array(theta, np.float64))
-        self._wait()
+        point = self._keep(theta)
+        small = np.linalg.norm(point.gradient) <= self.optimizer.tol
+        late = time.perf_counter() - self._requested > PORTION
+        if len(self._iterates) == self._most or small or late or self.f.interrupt.pressed():
+            self._hand_over()
+
+    def _keep(self, theta: Array) -> Point:
+        """Add the iterate to those found."""
+        point = self._at(np.array(theta, np.float64))
+        if not point.finite:
+            raise DivergenceError(
+                f"SciPy's {self.optimizer.method} reached a point where the loss or the gradient is not finite. The last "
+                "finite parameters are in place"
+            )
+        products, evaluations, begin = self._counts
+        row = {"hessian_products": float(self.f.products - products)} if self.optimizer.method in HESSIAN_PRODUCT else {}
+        row |= {"evaluations": float(self.f.evaluations - evaluations), "seconds": time.perf_counter() - begin}
+        self._iterates.append((point, row))
+        self._begin()
+        return point
 
     def _minimize(self) -> Any:
         optimizer, method = self.optimizer, self.optimizer.method

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from nncore._kernels import all_finite
 from nncore._messages import shown
-from nncore._utils.checks import is_sparse
+from nncore._utils.checks import convert, is_sparse
 from nncore._utils.fields import choice, count, flag, number
+from nncore._utils.hints import warn
 from nncore.callbacks import Callback
 from nncore.layers import Dense, Layer
 from nncore.losses import Loss
@@ -26,9 +28,12 @@ from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator
 from nncore.sklearn.network import for_each_layer, hidden_sizes, layers, overwrite_all
 from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
+from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
 from nncore.training import Trainer
 
 __all__ = ["BaseMLP"]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _has_gradient_steps(estimator: Any) -> bool:
@@ -39,7 +44,7 @@ def _has_gradient_steps(estimator: Any) -> bool:
     return True
 
 
-class BaseMLP(NetworkEstimator):
+class BaseMLP(CallbackSupportMixin, NetworkEstimator):
     """Base of `MLPClassifier` and `MLPRegressor`: they define the loss and the layers of the output."""
 
     model_: Sequential
@@ -59,6 +64,18 @@ class BaseMLP(NetworkEstimator):
 
     # --- fitting
 
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, sample_weight_val: Any = None
+    ) -> Any:
+        tasks = [Tasks(self, X, y, sample_weight)] if hasattr(self, "_skl_callbacks") else []
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), tasks=tasks)
+        for task in tasks:
+            task.end()
+        return self
+
+    fit.__doc__ = NetworkEstimator.fit.__doc__
+
     @available_if(_has_gradient_steps)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Update the network by one pass over X; the optimizer's state is kept from call to call.
@@ -71,7 +88,7 @@ class BaseMLP(NetworkEstimator):
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...] = (None, None, None), *,
-        incremental: bool = False, classes: Any = None,
+        incremental: bool = False, classes: Any = None, tasks: Sequence[Callback] = (),
     ) -> Any:  # fmt: skip
         with self._unchanged_if_refused() as begun:
             self._check_parameters()
@@ -90,7 +107,7 @@ class BaseMLP(NetworkEstimator):
                 self._initialize(train, optimizer, seeds)
             else:
                 self._continue(train, optimizer, seeds[1], incremental)
-            self._train(self.trainer_, train, held_back, incremental, begun)
+            self._train(self.trainer_, train, held_back, incremental, [*tasks, begun])
         return self
 
     def _check_parameters(self) -> None:
@@ -174,7 +191,9 @@ class BaseMLP(NetworkEstimator):
     def _clipping(self) -> Clipping | None:
         return self.clip if self.clip is None or isinstance(self.clip, Clipping) else ClipGlobalNorm(self.clip)
 
-    def _train(self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool, begun: Callback) -> None:
+    def _train(
+        self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool, last: Sequence[Callback]
+    ) -> None:
         n = len(train.y)
         train, mean_weight = train.normalized()
         batch = n if trainer.optimizer.full_batch_only else self._batch(n)
@@ -191,8 +210,8 @@ class BaseMLP(NetworkEstimator):
         elif is_sparse(train.X):
             train = train._replace(X=train.X.toarray())
         trainer.fit(
-            train.X, train.y, epochs=1 if incremental else self.max_iter + self._is_scipys(), batch_size=batch,
-            shuffle=self.shuffle, sample_weight=train.weights, callbacks=[*callbacks, begun], verbose=0,
+            train.X, train.y, epochs=1 if incremental else self._max_epochs(), batch_size=batch, shuffle=self.shuffle,
+            sample_weight=train.weights, callbacks=[*callbacks, *last], verbose=0,
             last_batch="merge" if self.normalization == "batch_norm" else "keep",
             validation_data=None if held_back is None else held_back.given(),
         )  # fmt: skip
@@ -200,23 +219,27 @@ class BaseMLP(NetworkEstimator):
             self._describe_full_batch(trainer, trainer.epochs_done - epochs_before)
         self._warn(trainer, incremental)
 
-    def _is_scipys(self) -> bool:
-        """Whether SciPy counts the iterations: it tells in one more why it has ended."""
-        return self.optimizer is None and self.solver == "lbfgs"
+    def _max_epochs(self) -> int:
+        """The maximum number of epochs of the trainer: of SciPy's L-BFGS one more, in which it says why it has ended."""
+        return self.max_iter + (self.optimizer is None and self.solver == "lbfgs")
+
+    def _is_scipys_report(self, trainer: Trainer) -> bool:
+        """Whether the last epoch of the trainer was no iteration."""
+        return self._max_epochs() > self.max_iter and bool(getattr(trainer.optimizer, "stopped", ""))
 
     def _warn(self, trainer: Trainer, incremental: bool) -> None:
         """Tell the user why the training has ended, if it is not for convergence."""
         if trainer.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
+            warn("Training interrupted by user.")
         elif not incremental and not _converged(trainer):
             message = f"Maximum iterations ({self.max_iter}) reached, and the optimization has not converged."
-            warnings.warn(message, ConvergenceWarning, stacklevel=5)
+            warn(message, ConvergenceWarning)
 
     def _batch(self, n: int) -> int:
         if isinstance(self.batch_size, str):
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn(f"batch_size is larger than the number of examples, {n}, got {self.batch_size}", stacklevel=5)
+            warn(f"batch_size is larger than the number of examples, {n}, got {self.batch_size}")
         return min(self.batch_size, n)
 
     def _between_epochs(self, n: int, held_back: Examples | None) -> BetweenEpochs:
@@ -233,15 +256,23 @@ class BaseMLP(NetworkEstimator):
         """The attributes after a solver of the full batch."""
         row = trainer.history.row(len(trainer.history))
         self.loss_ = self._reported_loss(row["loss"], row.get("penalty", 0.0))
-        self.n_iter_ = max(1, epochs - self._is_scipys())
+        self.n_iter_ = max(1, epochs - self._is_scipys_report(trainer))
 
     # --- what was fitted
 
     def _outputs(self, X: Any) -> Array:
         """The outputs of the network, in float64, in which probabilities do not become 0."""
-        check_is_fitted(self, "model_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=self.model_.dtype, reset=False)
-        return self.model_.forward(X).astype(np.float64)
+        if not hasattr(self, "model_"):
+            check_is_fitted(self, "model_")  # which raises, but is slow
+        return self.model_.forward(self._inputs(X)).astype(np.float64)
+
+    def _inputs(self, X: Any) -> Any:
+        """X as the network takes it. A plain array needs no `validate_data`, which takes ten times as long as the network."""
+        if type(X) is np.ndarray and X.dtype in FLOATS and X.shape[1:] == (self.n_features_in_,) and len(X):
+            rows = convert(X, self.model_.dtype)
+            if not hasattr(self, "feature_names_in_") and all_finite(rows):
+                return rows
+        return validate_data(self, X, accept_sparse="csr", dtype=self.model_.dtype, reset=False)
 
     def _dense(self) -> list[Dense]:
         return [layer for layer in self.model_.layers if isinstance(layer, Dense)]
@@ -271,7 +302,5 @@ class BaseMLP(NetworkEstimator):
 
 
 def _converged(trainer: Trainer) -> bool:
-    if isinstance(trainer.optimizer, GradientOptimizer):
-        return trainer.stop_training
     stopped = getattr(trainer.optimizer, "stopped", "").upper()
-    return bool(stopped) and not ("LIMIT" in stopped or "ABNORMAL" in stopped)
+    return trainer.stop_training and not ("LIMIT" in stopped or "ABNORMAL" in stopped)

@@ -9,19 +9,21 @@ from scipy.special import xlogy
 
 from nncore import losses
 from nncore.layers import Layer
-from nncore.losses import Loss, PythonLoss, SquaredError
+from nncore.losses import Loss, Poisson, SquaredError
 from nncore.sklearn.base import BaseMLP
-from nncore.sklearn.estimator import Array
+from nncore.sklearn.estimator import Array, Examples
 from nncore.sklearn.parameters import MLP, documented
 from nncore.sklearn.targets import Regressor
+from nncore.training import Trainer
 
 __all__ = ["MLPRegressor"]
 
 
-def poisson(z: Array, y: Array) -> tuple[Array, Array]:
-    """Half the Poisson deviance, y log(y/μ) − y + μ, of μ = exp(z)."""
-    mean = np.exp(z)
-    return (xlogy(y, y) - y * z - y + mean).sum(axis=1), mean - y
+def _deviance_constant(train: Examples) -> float:
+    """The mean of y log y − y: half the deviance, y log(y/μ) − y + μ, is the Poisson loss plus this."""
+    y, weights = train.y, train.normalized()[0].weights
+    constants = (xlogy(y, y) - y).reshape(len(y), -1).sum(axis=1)
+    return float(np.mean(constants if weights is None else weights * constants))
 
 
 @documented(MLP)
@@ -80,18 +82,21 @@ class MLPRegressor(Regressor, BaseMLP):
         return targets
 
     def _is_poisson(self) -> bool:
-        return isinstance(self.loss, str) and self.loss == "poisson"
+        return isinstance(losses.get(self.loss), Poisson)
 
     def _output(self, y: Array) -> tuple[Loss, int, str, Layer | None]:
         outputs = 1 if y.ndim == 1 else y.shape[1]
-        loss = PythonLoss(poisson) if self._is_poisson() else losses.get(self.loss)
-        return loss, outputs, "exp" if loss.name == "poisson" else "identity", None
+        return losses.get(self.loss), outputs, "exp" if self._is_poisson() else "identity", None
+
+    def _train(self, trainer: Trainer, train: Examples, *arguments: Any) -> None:
+        self._loss_constant = _deviance_constant(train) if self._is_poisson() else 0.0
+        super()._train(trainer, train, *arguments)
 
     def _reported_loss(self, loss: float, penalty: float) -> float:
         """scikit-learn reports the squared error as a mean over the outputs, and descends along the gradient of its sum."""
         if isinstance(self._loss, SquaredError):
             return (loss - penalty) / self.n_outputs_ + penalty
-        return loss
+        return loss + self._loss_constant
 
     # --- predictions
 

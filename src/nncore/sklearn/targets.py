@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -31,8 +30,9 @@ def _has_probabilities(estimator: Any) -> bool:
 
 def check_labels(y: Any) -> bool:
     """Whether there are several labels for each example."""
-    check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
+    if kind not in ("binary", "multiclass", "multilabel-indicator"):
+        check_classification_targets(y)  # which would find the kind again
     if kind == "multiclass-multioutput":
         raise ValueError("y must be labels (n,), or rows of 0 and 1 for several labels, got columns of several classes")
     return bool(kind == "multilabel-indicator")
@@ -108,7 +108,9 @@ class Classifier(ClassifierMixin):
         return yes if self._several else np.minimum(yes[:, 0], len(self.classes_) - 1)
 
     def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        return float(accuracy_score(validation.y, self._codes(outputs), sample_weight=validation.weights))
+        """The accuracy, as `accuracy_score` has it in ten times the time of an epoch of a small network."""
+        right = (self._codes(outputs) == validation.y).reshape(len(outputs), -1).all(axis=1)
+        return float(np.average(right, weights=validation.weights))
 
     def predict(self, X: Any) -> Array:
         """The classes of the rows of X, (n,), or (n, labels) of 0 and 1.
@@ -170,7 +172,11 @@ class Regressor(RegressorMixin):
         raise NotImplementedError
 
     def _score_outputs(self, outputs: Array, validation: Examples) -> float:
-        return float(r2_score(validation.y, self._predictions(outputs), sample_weight=validation.weights))
+        """R², the mean over the outputs, as of `r2_score`; of a constant target it is 1 or 0."""
+        y, weights = validation.y, validation.weights
+        error = np.average(np.square(y - self._predictions(outputs)), axis=0, weights=weights)
+        variance = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
+        return float(np.mean(np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), error == 0)))
 
     def predict(self, X: Any) -> Array:
         """The predictions for the rows of X, (n,) or (n, outputs).

@@ -43,11 +43,10 @@ class FullBatchLoop:
             raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
         X = data.of_examples(data.rows).reshape(-1, *trainer.model.input_shape)
         y = replace(data.targets[0], array=data.of_examples(data.targets[0].array))  # converted by the loss already
-        model = trainer.model.copy()
-        model.input_scaler = model.target_scaler = None  # the data have been scaled already
-        _check_deterministic(model, X[:ROWS_COMPARED], trainer.optimizer)
         weights = None if data.weights is None else data.of_examples(data.weights)
-        f = ModelObjective(model, X, y, trainer.loss, trainer.regularizer, weights)
+        f = ModelObjective(trainer.model, X, y, trainer.loss, trainer.regularizer, weights)
+        f.model.input_scaler = f.model.target_scaler = None  # the data have been scaled already
+        _check_deterministic(f.model, X[:ROWS_COMPARED], trainer.optimizer)
         self.trainer, self.optimizer, self.data = trainer, trainer.optimizer, data
         self.objective = Evaluated(f, trainer.model.dtype)
         self.point: Point | None = None
@@ -61,7 +60,7 @@ class FullBatchLoop:
         return [*self.trainer.row_columns(""), *self.optimizer.columns]
 
     def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
-        """One iteration, or none and ``failure``."""
+        """One iteration, or more if the optimizer does several at once; or none and ``failure``."""
         self.trainer._check_state()
         model, optimizer = self.trainer.model, self.optimizer
         now = self.trainer.loss, self.trainer.regularizer, self.trainer.clip
@@ -74,14 +73,17 @@ class FullBatchLoop:
         try:
             if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
                 self.point = optimizer.begin_at(self.objective, model.parameters)
-            self.point, row = optimizer.next_point(self.objective, self.point)
+            found = optimizer.next_points(self.objective, self.point, epochs)
         except ArithmeticError as error:
             self.failure = error
             return Epochs(0, {}, {})
-        model.parameters[...] = self.point.theta
+        rows = []
+        for self.point, row in found:
+            model.parameters[...] = self.point.theta
+            rows.append(self._with_metrics(row))
         model.gradients[...] = self.point.gradient
         self.trainer.stop_training |= bool(optimizer.stopped)
-        return Epochs(1, {name: np.array([value]) for name, value in self._with_metrics(row).items()}, {})
+        return Epochs(len(rows), {name: np.array([row[name] for row in rows]) for name in rows[0]}, {})
 
     def _with_metrics(self, row: Row) -> Row:
         """The row with metrics and penalty after the loss."""
