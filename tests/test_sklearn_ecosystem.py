@@ -281,3 +281,27 @@ def test_joblib(tmp_path: Any) -> None:
         np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
         loaded.partial_fit(X, NAMES)
     assert pickle.loads(pickle.dumps(fitted)).get_params() == fitted.get_params()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPClassifier(**QUICK, early_stopping=True, normalization="batch_norm", dropout=0.1),
+        MLPClassifier(**QUICK, optimizer=nn.EMA(nn.AdamW(0.01)), schedule=nn.schedules.Cosine(0.01, steps=40, per="epoch")),
+        MLPClassifier(**QUICK, solver="lbfgs", class_weight="balanced", activation=[nn.LeakyReLU(0.2)]),
+        MLPClassifier(**QUICK, loss=nn.losses.Hinge(), regularizer=nn.L1(1e-4), clip=1.0, solver="sgd"),
+    ],
+    ids=["early", "ema", "lbfgs", "hinge"],
+)
+def test_skops(estimator: Any) -> None:
+    """Files without pickles: predictions and a continued training are the same, to the bit."""
+    skops = pytest.importorskip("skops.io")
+    fitted = estimator.fit(X, NAMES)
+    data = skops.dumps(fitted)
+    loaded = skops.loads(data, trusted=skops.get_untrusted_types(data=data))
+    assert repr(loaded.history_) == repr(fitted.history_)
+    for _ in range(2):
+        np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+        np.testing.assert_array_equal(loaded.coefs_[0], fitted.coefs_[0])
+        for one in (loaded, fitted):
+            one.set_params(warm_start=True).fit(X, NAMES)

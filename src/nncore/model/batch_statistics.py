@@ -11,7 +11,7 @@ from nncore._utils import fields
 from nncore.data.sparse import SparseRows
 from nncore.layers import BatchNorm, Dense
 from nncore.layers.base import Array, Layer, unbound
-from nncore.model.network import Network, make
+from nncore.model.network import Network
 from nncore.program.compiled import Compiled
 from nncore.program.recording import ModelTape
 from nncore.program.stages import stages
@@ -66,7 +66,9 @@ def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
     for layer in layers:
         if layer.name in pairs and isinstance(layer, Dense):
             layer.has_bias = True
-    other = make(type(model), layers, model.input_shape, model.dtype, model.seed)
+    rest = {name: value for name, value in model.__getstate__().items() if name not in ("layers", "parameters", "state")}
+    other = object.__new__(type(model))
+    other.__setstate__(copy.deepcopy(rest) | {"layers": layers})
     for layer in other.layers:
         source = model[str(layer.name)]
         for name in (*source.parameters, *source.states):
@@ -75,8 +77,6 @@ def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
             scale, shift = _constants(pairs[layer.name])
             bias = layer.bias * scale + shift
             layer.weight[...], layer.bias[...] = layer.weight * scale[:, None], bias
-    rest = {name: value for name, value in model.__getstate__().items() if name not in ("parameters", "state")}
-    other.__setstate__(copy.deepcopy(rest))
     if X is None:
         X = np.random.default_rng(0).standard_normal((256, *model.input_shape))
         X = X if model.input_scaler is None else model.input_scaler.inverse_transform(X)

@@ -7,7 +7,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -37,9 +37,7 @@ from nncore.program.tape import PARALLEL_FLOPS
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Network", "make"]
-
-N = TypeVar("N", bound="Network")
+__all__ = ["Network"]
 
 FORWARD_ROWS = 1024  # rows per batch of a forward pass,
 MOST_FORWARD_ROWS = 16384  # or up to this many if they are too little work for several threads
@@ -221,27 +219,28 @@ class Network(Sealed):
 
     def astype(self, dtype: DTypeLike) -> Self:
         """A copy of the model with converted parameters."""
-        layers = copy.deepcopy([unbound(layer) for layer in self.layers])
-        other = make(type(self), layers, self.input_shape, dtype, self.seed)
-        other.__setstate__(copy.deepcopy(self.__getstate__()))
+        other = object.__new__(type(self))
+        other.__setstate__(copy.deepcopy(self.__getstate__()) | {"dtype": np.dtype(dtype)})
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self.astype(self.dtype)
 
-    def __reduce__(self) -> Any:
-        """For passing models between processes. For permanent files use ``save``."""
-        layers = [unbound(layer) for layer in self.layers]
-        return make, (type(self), layers, self.input_shape, self.dtype, self.seed), self.__getstate__()
-
     def __getstate__(self) -> dict[str, Any]:
-        """The numbers, the scalers, the column names, and the attributes of a subclass."""
+        """The layers, the numbers, the scalers, the column names, and the attributes of a subclass.
+
+        It is for copies and for passing models between processes. For permanent files use ``save``.
+        """
+        made = {name: getattr(self, name) for name in ("input_shape", "dtype", "seed")}
+        made["layers"] = [unbound(layer) for layer in self.layers]
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
         named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names", "target_names")}
-        return arrays | named | {name: value for name, value in vars(self).items() if name not in self._basic}
+        return made | arrays | named | {name: value for name, value in vars(self).items() if name not in self._basic}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        made = {name: state.pop(name) for name in ("layers", "input_shape", "dtype", "seed")}
+        Network.__init__(self, **made)  # without calling the constructor of a subclass
         for name, value in state.items():
             setattr(self, name, value)
         self._complete()
@@ -465,10 +464,3 @@ def most_forward_rows(parameters: int) -> int:
     while rows < MOST_FORWARD_ROWS and 2 * parameters * rows < PARALLEL_FLOPS:
         rows *= 2
     return rows
-
-
-def make(cls: type[N], layers: list[Layer], input_shape: tuple[int, ...], dtype: DTypeLike, seed: int) -> N:
-    """Make a model without calling the constructor of a subclass: the caller sets its attributes."""
-    model = cls.__new__(cls)
-    Network.__init__(model, layers, input_shape, dtype=dtype, seed=seed)
-    return model

@@ -31,6 +31,14 @@ class SharedState(Sealed, OwnsArrays):
         self.factors = {}
         self.reset()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With a plain dict of the arrays, as other formats than pickle need it."""
+        return vars(self) | {"state": dict(self.state)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        vars(self)["state"] = State(self.state)
+
     def __copy__(self) -> SharedState:
         """Counts of its own, the same arrays."""
         other: SharedState = super().__copy__()

@@ -95,6 +95,14 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._optimizer_state = self.optimizer.state
         self._first_config = config_or_none(self.optimizer)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With a plain dict of the history's columns, as other formats than pickle need it."""
+        return vars(self) | {"history": dict(self.history), "_optimizer_state": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        vars(self).update(history=History.from_columns(vars(self)["history"]), _optimizer_state=self.optimizer.state)
+
     if not TYPE_CHECKING:  # to a type checker it would allow any name
         __getattr__ = missing_method
 
