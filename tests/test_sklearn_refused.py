@@ -14,7 +14,7 @@ pytest.importorskip("sklearn", minversion="1.6")
 from sklearn.exceptions import NotFittedError
 
 import nncore as nn
-from nncore.sklearn import MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor
+from nncore.sklearn import MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor, TabularEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -307,3 +307,18 @@ def test_assigned_coefficients_are_checked_first(name: str) -> None:
         assert np.array_equal(estimator.model_.parameters, before)
     setattr(estimator, name, good)
     assert all(not array.any() for array in getattr(estimator, name))
+
+
+def test_a_refused_encoder_is_as_before() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2, 4], "b": ["x", "y", "x"]})
+    encoder = TabularEncoder().fit(frame)
+    before, encoded = fitted(encoder), encoder.transform(frame)
+    for other in (
+        pandas.DataFrame({"c": [np.nan] * 3, "d": list("pqr")}),
+        pandas.DataFrame({"c": [1.0, np.nan], "d": list("pq")}),
+    ):
+        with pytest.raises(ValueError, match="X must"):
+            encoder.fit(other)
+        assert fitted(encoder) == before
+        assert np.array_equal(encoder.transform(frame), encoded)

@@ -25,7 +25,7 @@ from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import ClipGlobalNorm, Clipping
 from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
-from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator
+from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
 from nncore.sklearn.network import for_each_layer, hidden_sizes, layers, overwrite_all
 from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
 from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
@@ -90,7 +90,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...] = (None, None, None), *,
         incremental: bool = False, classes: Any = None, tasks: Sequence[Callback] = (),
     ) -> Any:  # fmt: skip
-        with self._unchanged_if_refused() as begun:
+        with unchanged_if_refused(self) as begun:
             self._check_parameters()
             if incremental and self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True")

@@ -12,13 +12,13 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.checks import column_numbers, frame_columns, is_frame
 from nncore._utils.fields import choice
 from nncore.data import RobustScaler
+from nncore.sklearn.estimator import unchanged_if_refused
 
 __all__ = ["TabularEncoder"]
-
-Array = NDArray[Any]
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -76,19 +76,20 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         ----------
         X : array-like or data frame, (n, features)
         """
-        choice("missing", self.missing, ("error", "median"))
-        columns = self._columns(X, reset=True)
-        self.is_categorical_ = self._chosen(columns)
-        self.categories_ = [_categories(column, name) for name, column in self._part(columns, True)]
-        numbers = self._numbers(columns)
-        empty = np.isnan(numbers).all(axis=0)
-        if empty.any():
-            name = [name for name, _ in self._part(columns, False)][empty.argmax()]
-            raise ValueError(f"X must have a number in each column, got only NaN in column {shown(name)}")
-        self.medians_ = np.nanmedian(numbers, axis=0) if numbers.size else np.zeros(0)
-        self.scaler_ = RobustScaler(smooth_clip=3.0) if self.scaler == "robust" else clone(self.scaler, safe=False)
-        if self.scaler_ is not None and numbers.size:
-            self.scaler_.fit(self._imputed(numbers))
+        with unchanged_if_refused(self):
+            choice("missing", self.missing, ("error", "median"))
+            columns = self._columns(X, reset=True)
+            self.is_categorical_ = self._chosen(columns)
+            self.categories_ = [_categories(column, name) for name, column in self._part(columns, True)]
+            numbers = self._numbers(columns)
+            empty = np.isnan(numbers).all(axis=0)
+            if empty.any():
+                name = [name for name, _ in self._part(columns, False)][empty.argmax()]
+                raise ValueError(f"X must have a number in each column, got only NaN in column {shown(name)}")
+            self.medians_ = np.nanmedian(numbers, axis=0) if numbers.size else np.zeros(0)
+            self.scaler_ = RobustScaler(smooth_clip=3.0) if self.scaler == "robust" else clone(self.scaler, safe=False)
+            if self.scaler_ is not None and numbers.size:
+                self.scaler_.fit(self._imputed(numbers))
         return self
 
     def transform(self, X: Any) -> Array:

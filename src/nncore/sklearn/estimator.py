@@ -6,17 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from nncore._utils.arrays import Array
 from nncore.data import train_validation_split
 from nncore.data.example_weights import example_weights
 from nncore.history import History
 from nncore.sklearn.epochs import Begun
 
-__all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator"]
+__all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator", "unchanged_if_refused"]
 
-Array = NDArray[Any]
 SEEDS = 2**31 - 1
 
 
@@ -41,6 +40,19 @@ class Examples(NamedTuple):
             return self, 1.0
         mean = float(self.weights.mean())
         return self._replace(weights=self.weights / mean if mean else self.weights), mean or 1.0
+
+
+@contextlib.contextmanager
+def unchanged_if_refused(estimator: Any) -> Iterator[Begun]:
+    """Restore the attributes if there is an error before the training begins; the trainer calls what this gives."""
+    begun = Begun(dict(vars(estimator)))
+    try:
+        yield begun
+    except BaseException:
+        if begun.before:
+            estimator.__dict__.clear()
+            estimator.__dict__.update(begun.before)
+        raise
 
 
 class NetworkEstimator(BaseEstimator):
@@ -85,18 +97,6 @@ class NetworkEstimator(BaseEstimator):
         raise NotImplementedError
 
     # --- for all
-
-    @contextlib.contextmanager
-    def _unchanged_if_refused(self) -> Iterator[Begun]:
-        """Restore the attributes if there is an error before the training begins; the trainer calls what this gives."""
-        begun = Begun(dict(vars(self)))
-        try:
-            yield begun
-        except BaseException:
-            if begun.before:
-                self.__dict__.clear()
-                self.__dict__.update(begun.before)
-            raise
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, sample_weight_val: Any = None

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from numpy.typing import NDArray
-
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import choice, count
 from nncore.initializers import Uniform
@@ -18,7 +17,6 @@ from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNo
 
 __all__ = ["for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
 
-Array = NDArray[Any]
 NORMALIZATIONS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
 
 

@@ -24,7 +24,7 @@ from nncore.model import Sequential
 from nncore.optimizers import Adam
 from nncore.schedules import CosLog, Schedule
 from nncore.sklearn.encoder import TabularEncoder
-from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator
+from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
 from nncore.sklearn.network import hidden_sizes, layers
 from nncore.sklearn.parameters import REAL_MLP, documented
 from nncore.sklearn.targets import Classifier, Regressor
@@ -88,7 +88,7 @@ class BaseRealMLP(NetworkEstimator):
     # --- fitting
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
-        with self._unchanged_if_refused():
+        with unchanged_if_refused(self):
             self._check_parameters()
             X, y = self._validated(X, y, reset=True)
             targets = self._first_targets(y)
