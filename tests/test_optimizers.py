@@ -115,7 +115,9 @@ class Network:
 def test_formula_in_training(case):
     build, formula, constants = CASES[case]
     network = Network()
-    trainer = nn.Trainer(network.model, "squared_error", build(constants))
+    everything = {str(layer.name): 1.0 for layer in network.model.layers if layer.parameters}
+    decays = everything if "weight_decay" in constants else None  # of biases too, as in the formula
+    trainer = nn.Trainer(network.model, "squared_error", build(constants), decay_factors=decays)
     trainer.fit(network.X, network.d, epochs=ALL_STEPS, batch_size=9, shuffle=False, verbose=0)
     expected = expected_path(formula, lambda k: constants, network, ALL_STEPS)
     assert distance(network.model.parameters[None], expected[-1:]) < 1e-12

@@ -12,9 +12,24 @@ from ._common import Array
 from .random import random_normal
 
 __all__ = [
-    "clip_factor", "clip_value", "gradient_noise", "penalty", "project_non_negative", "project_norm", "scale_gradient",
-    "shrink", "square_sum",
+    "accumulate", "clip_factor", "clip_value", "gradient_noise", "penalty", "project_non_negative", "project_norm",
+    "scale_gradient", "shrink", "square_sum",
 ]  # fmt: skip
+
+
+def accumulate(total: Array, grad: Array, *, first: bool, last: bool) -> None:
+    """total ← total + g, from 0 at the first part of a batch; at the last one g ← total + g, the gradient of the batch.
+
+    >>> total, parts = np.empty(1), [np.array([1.0]), np.array([2.0]), np.array([4.0])]
+    >>> for k, g in enumerate(parts):
+    ...     accumulate(total, g, first=k == 0, last=k == 2)
+    >>> parts[2].tolist()
+    [7.0]
+    """
+    if not first:
+        grad += total
+    if not last:
+        total[...] = grad
 
 
 def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:
