@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import signal
 import time
 from pathlib import Path
@@ -94,6 +96,18 @@ def test_objective_derivatives(data: tuple[Array, Array]) -> None:
     v = np.random.default_rng(0).normal(size=n)
     assert np.allclose(f.hessian_product(theta, v), hessian @ v, rtol=1e-10, atol=1e-12)
     assert np.linalg.eigvalsh(f.gauss_newton(theta)).min() > -1e-12
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_copies_of_an_objective(copied: Any, data: tuple[Array, Array]) -> None:
+    f = ModelObjective(network(), *data, "softmax_cross_entropy", nn.L2(1e-3))
+    theta = f.model.parameters.copy()
+    value, gradient = f.value_and_gradient(theta)
+    other = copied(f)
+    f.model.parameters[...] = 0
+    assert other.value_and_gradient(theta)[0] == value
+    assert other.value_and_gradient(2 * theta)[0] != value
+    np.testing.assert_array_equal(f.value_and_gradient(theta)[1], gradient)
 
 
 @pytest.mark.parametrize("name", SAVED)

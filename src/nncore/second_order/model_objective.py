@@ -47,6 +47,9 @@ class ModelObjective:
         self.model, self.X, self.y, self.loss, self.sample_weight = model.copy(), X, y, loss, sample_weight
         self.regularizer = regularizers.get(regularizer, self.model)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_loss"}  # which is bound to this model
+
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """f and ∂f/∂θ (n,)."""
         self.model.parameters[...] = theta
