@@ -21,7 +21,7 @@ class Operands(NamedTuple):
 def operands(name: str) -> Operands:
     """As many as are declared; their values do not matter, as the op is not run."""
     op = op_table().declaration(name)
-    return Operands(tuple(np.zeros((4, 4)) for _ in op.arrays), (0,) * len(op.sizes), (0.0,) * len(op.constants))
+    return Operands(tuple(np.zeros((5, 5)) for _ in op.arrays), (0,) * len(op.sizes), (0.0,) * len(op.constants))
 
 
 def program(name: str, given: Operands | None = None) -> Program:

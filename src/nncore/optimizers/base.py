@@ -141,7 +141,7 @@ class Optimizer(Configured, OwnsArrays):
 
     def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
         """Count `steps` steps as taken."""
-        self._shared.advance(count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch))
+        self._shared.advance(count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch), {})
 
     def begin_epoch(self) -> None:
         """Begin an epoch, whether or not the last one was completed."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import returned
 from nncore._utils.fields import Fixed
 from nncore._utils.files import class_name
 from nncore.optimizers.gradient import GradientOptimizer, StepOps
@@ -73,7 +74,7 @@ class Wrapper(GradientOptimizer):
             raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {shown(inner)}")
         vars(self).update(optimizer=inner, _shared=inner._shared)
         self._shared.reset()
-        self.column = inner.coefficients(1).shape[1]
+        self.column = inner.checked_coefficients(1).shape[1]
 
     @property
     def variant(self) -> Any:
@@ -131,8 +132,8 @@ class Wrapper(GradientOptimizer):
         return {**self.optimizer.hyper_values(steps, steps_per_epoch), **own}
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        own = self.weights(steps, steps_per_epoch)
-        return np.column_stack((self.optimizer.coefficients(steps, steps_per_epoch), own))
+        own = returned(f"{type(self).__name__}.weights", self.weights(steps, steps_per_epoch), (steps,))
+        return np.column_stack((self.optimizer.checked_coefficients(steps, steps_per_epoch), own))
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         """The number of this wrapper's op for each of the next `steps` steps: (steps,)."""

@@ -143,7 +143,7 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
 def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> TrainingProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
-    columns = optimizer.coefficients(1).shape[1]
+    columns = optimizer.checked_coefficients(1).shape[1]
     proximal = regularizer is not None and regularizer.proximal
     recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
     tape, groups = recording.tape, spec.groups
