@@ -51,9 +51,8 @@ cdef class HandSteps(KnownSteps):
                     self.gradients[self.n_gradients] = program.position(number, slot)
                     self.n_gradients += 1
 
-    def know(self, rows, dict products, stretch, int64_t known_at, int64_t steps_per_epoch=1):
-        self.program.check_columns(columns_of(rows))
-        KnownSteps.know(self, rows, products, stretch, known_at, steps_per_epoch)
+    cdef int check_columns(self, int64_t width) except -1:
+        return self.program.check_columns(width)
 
     cdef bint fits(self, theta, grad, void **data) except -1:
         """Whether they are vectors like those of the state, in memory of their own. Writes their addresses to ``data``.

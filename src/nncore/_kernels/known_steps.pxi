@@ -18,10 +18,17 @@ def advance_counts(dict counts, int64_t steps, int64_t steps_per_epoch, stretch,
 
 cdef int64_t columns_of(rows) except -1:
     """The number of columns of a table of coefficients, which must be as kernels read it."""
-    if rows.ndim != 2 or rows.dtype != np.float64 or not rows.flags.c_contiguous:
+    cdef Py_buffer view
+    PyObject_GetBuffer(rows, &view, PyBUF_RECORDS_RO)
+    cdef int64_t columns = view.shape[1] if view.ndim == 2 else 0
+    cdef bint good = view.ndim == 2 and view.format != NULL and view.format[0] == b'd' and view.format[1] == 0
+    if good and columns:
+        good = (columns < 2 or view.strides[1] == 8) and (view.shape[0] < 2 or view.strides[0] == 8 * columns)
+    PyBuffer_Release(&view)
+    if not good:
         raise ValueError(f"coefficients must be contiguous float64 of shape (steps, k), got {rows.dtype} of shape {rows.shape} with "
                          f"strides {rows.strides}")
-    return rows.shape[1]
+    return columns
 
 
 cdef class KnownSteps:
@@ -47,10 +54,16 @@ cdef class KnownSteps:
         one length that begins with them, None if one continues."""
         if self.busy.held():    # the kernels are reading the present ones
             raise RuntimeError(self.busy.message)
-        self.width = columns_of(rows)
+        cdef int64_t width = columns_of(rows)
+        self.check_columns(width)
+        self.width = width
         self.first, self.begun = self.counts["step_count"], self.counts["epoch_steps"]
         self.rows, self.products, self.stretch = rows, products, stretch
         self.next, self.known, self.known_at, self.steps_per_epoch = 0, rows.shape[0], known_at, steps_per_epoch
+
+    cdef int check_columns(self, int64_t width) except -1:
+        """Raise unless the ops read no more columns; those of a program that is given to each run are compared there."""
+        return 0
 
     def continues(self, int64_t known_at, int64_t steps_per_epoch):
         """Whether the next step is the one after the last that was counted here, and nothing has been assigned since."""

@@ -109,7 +109,9 @@ class GradientOptimizer(Optimizer):
         return np.column_stack([values[name] for name in self.hyperparameters])
 
     def checked_coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        """As `coefficients`, which may be a user's: real numbers, as many as the kernel reads."""
+        """As `coefficients`; those of a user's class must be real numbers, as many as the kernel reads."""
+        if self._own:
+            return self.coefficients(steps, steps_per_epoch)
         what = f"{type(self).__name__}.coefficients"
         rows = returned(what, self.coefficients(steps, steps_per_epoch), (steps, -1))
         needed = _needed_columns(f"{self.kernel}_update")
@@ -118,8 +120,10 @@ class GradientOptimizer(Optimizer):
         return rows
 
     def checked_values(self, steps: int, steps_per_epoch: int = 1) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`hyper_values` and `running_products`, which may be a user's: an array (steps,) for each name."""
+        """`hyper_values` and `running_products`; those of a user's class must be an array (steps,) for each name."""
         values = self.hyper_values(steps, steps_per_epoch)
+        if self._own:
+            return values, self.running_products(values) if self.running else {}
         hyper = _by_name(f"{type(self).__name__}.hyper_values", values, self.hyperparameters, steps)
         if not self.running:
             return hyper, {}
