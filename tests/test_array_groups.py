@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tiles import tile_table
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore import _kernels, reference
+from nncore._kernels import single_ops
 from nncore.optimizers import OPTIMIZERS, GradientOptimizer
 
 Array = NDArray[Any]
@@ -241,17 +244,72 @@ def test_norms_of_extreme_weights() -> None:
         np.testing.assert_allclose(model.layers[0].weight, [[0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
+# Kernels and their twins
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("inputs", [1, 2, 15, 16, 17, 70])
+def test_projections_are_their_twins(inputs: int, isa: str, dtype: str) -> None:
+    """Of rows in several work items; the look-ahead point follows; the same bits on 1, 2 and 3 threads."""
+    rng = np.random.default_rng(inputs)
+    W, v = rng.standard_normal((2, 9, inputs)).astype(dtype)
+    W[3] = 0
+    table = tile_table([(0, 4, inputs, inputs), (4 * inputs, 5, inputs, inputs)])
+    twins = {
+        "project_norm": lambda W: reference.project_norm(W, 0.5, 0.75),
+        "project_non_negative": reference.project_non_negative,
+    }
+    for kernel, twin in twins.items():
+        results = []
+        for threads in (1, 2, 3):
+            got, ahead = W.copy(), np.full_like(W, np.nan)
+            single_ops.run_op(
+                kernel, (got.ravel(), ahead.ravel(), v.ravel(), table), dtype=dtype, axis="tiles", pieces=2, sizes=(1,),
+                constants=(0.5, 0.75), coefficients=np.array([9.0, 0.9]), isa=isa, threads=threads,
+            )  # fmt: skip
+            results.append(got.tobytes() + ahead.tobytes())
+        assert len(set(results)) == 1
+        expected = W.astype(np.float64)
+        twin(expected)
+        tolerance = 4 * np.finfo(dtype).eps
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=0)
+        np.testing.assert_allclose(ahead, got + np.asarray(0.9, dtype) * v, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", _kernels.available_isas())
+def test_decay_reads_the_coefficients_of_its_tile(isa: str, dtype: str) -> None:
+    theta = np.linspace(-1, 1, 50).astype(dtype)
+    got, expected = theta.copy(), theta.astype(np.float64)
+    table = tile_table([(0, 1, 20, 20), (20, 3, 5, 10)], [0, 2])
+    coefficients = np.array([9.0, 0.25, 9.0, 0.5])
+    single_ops.run_op(
+        "decay", (got, table), dtype=dtype, axis="tiles", pieces=2, sizes=(1,), coefficients=coefficients, isa=isa
+    )
+    assert not reference.optimizers.decay(expected[:20], 0.25)
+    for first in (20, 30, 40):
+        assert not reference.optimizers.decay(expected[first : first + 5], 0.5)
+    np.testing.assert_allclose(got, expected, rtol=2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("table", [np.zeros((1, 4), np.int64), np.zeros((1, 5), np.int32), np.zeros(5, np.int64)])
+def test_tile_tables_of_another_form_are_refused(table: Array) -> None:
+    with pytest.raises(ValueError, match=r"op decay: tile_table must be int64 of shape \(tiles, 5\), got"):
+        single_ops.run_op("decay", (np.ones(3), table), dtype="float64", axis="tiles", sizes=(0,))
+
+
 # Checks, files, copies
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr_factors": {"dense_9": 1.0}}, "lr_factors must hold names among dense_1, dense_2, dense_1.weight, .*, got 'dense_9'"),
+        ({"lr_factors": {"dense_9": 1.0}}, "lr_factors must hold names among dense_1, dense_2, .*, got 'dense_9'"),
         ({"lr_factors": {"dense_1": -1.0}}, r"lr_factors\['dense_1'\] must be"),
         ({"lr_factors": 2.0}, "lr_factors must be a mapping of names of layers and arrays to factors, got 2.0"),
-        ({"lr_factors": {"dense_1": 1}, "optimizer": "rprop"}, "lr_factors needs an optimizer that takes gradient steps with lr"),
-        ({"lr_factors": {"dense_1": 1}, "optimizer": "lbfgs"}, "lr_factors needs an optimizer that takes gradient steps with lr"),
+        ({"lr_factors": {"dense_1": 1}, "optimizer": "rprop"}, "lr_factors needs an optimizer that takes gradient steps"),
+        ({"lr_factors": {"dense_1": 1}, "optimizer": "lbfgs"}, "lr_factors needs an optimizer that takes gradient steps"),
         ({"decay_factors": {"dense_1": 1}, "optimizer": "adam"}, "decay_factors needs an optimizer .* with weight_decay"),
         ({"constraint": 3.0}, "constraint must be a Constraint such as"),
         ({"constraint": {"dense_1": 3.0}}, r"constraint\['dense_1'\] must be a Constraint"),

@@ -53,7 +53,7 @@ def test_a_claim_is_one_threads() -> None:
     claim = _kernels.Claim("taken")
     with claim, claim:
         assert claim.depth == 2
-        with pytest.raises(RuntimeError, match="^taken$"):
+        with pytest.raises(RuntimeError, match=r"^taken$"):
             claim.check()
         error = in_a_thread(claim.__enter__)
         assert isinstance(error, RuntimeError)
@@ -185,7 +185,7 @@ def test_python_code_of_the_network_cannot_take_a_training_apart(name: str, trai
     state = optimizer.state_dict()
     calls["load_state_dict"] = lambda: optimizer.load_state_dict(state)
     inside.append(calls[name])
-    with pytest.raises(RuntimeError, match="within an epoch|is taking a step"):
+    with pytest.raises(RuntimeError, match=r"within an epoch|is taking a step"):
         getattr(trainer, train)(X, d, batch_size=2, **({"verbose": 0} if train == "fit" else {}))
     assert optimizer.step_count == 2
     assert np.array_equal(trainer.model.parameters, theta)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tiles import tile_table
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -324,11 +325,11 @@ def test_neighboring_seeds_and_epochs_are_independent() -> None:
 # Between backward pass and update. Tiles are rows of (offset, rows, columns, row stride) of θ.
 
 SIZE = 100
-TABLE = np.array([(0, 3, 5, 10), (5, 3, 5, 10), (30, 1, 40, 40), (71, 2, 7, 9), (95, 1, 1, 1)])
+TABLE = tile_table([(0, 3, 5, 10), (5, 3, 5, 10), (30, 1, 40, 40), (71, 2, 7, 9), (95, 1, 1, 1)])
 
 
 def elements(tile: Array) -> Array:
-    offset, rows, columns, stride = tile
+    offset, rows, columns, stride = tile[:4]
     return (offset + stride * np.arange(rows)[:, None] + np.arange(columns)).ravel()
 
 
@@ -387,7 +388,7 @@ def test_clip_value(dtype: str, threads: int, rng: np.random.Generator) -> None:
 def test_square_sum_of_every_length(dtype: str, rng: np.random.Generator) -> None:
     for n in (*range(1, 70), 1000):
         grad, sums = rng.standard_normal(n).astype(dtype), np.zeros(1)
-        table = np.array([[0, 1, n, n]])
+        table = tile_table([[0, 1, n, n]])
         run_op("square_sum", (sums, grad, table), dtype=dtype, axis="tiles")
         assert sums[0] == pytest.approx((grad.astype(np.float64) ** 2).sum(), rel=1e-14)
 

@@ -307,7 +307,7 @@ WRONG: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "complex": ("coefficients", lambda c: c + 0j, "must return an array of real numbers .* complex128"),
     "None": ("coefficients", lambda c: None, "must return an array of real numbers .*, got None"),
     "no products": ("running_products", lambda p: {}, "must return values of beta1, beta2(, decay)?, got none of beta1"),
-    "short product": ("running_products", lambda p: {**p, "beta2": np.empty(0)}, r"beta2, must return .* \(1,\), got shape \(0,\)"),
+    "short product": ("running_products", lambda p: {**p, "beta2": np.empty(0)}, r"beta2, must return .* \(1,\), got shape"),
     "no values": ("hyper_values", lambda v: {"other": v["lr"]}, "must return values of lr, .*, got none of lr"),
     "long values": ("hyper_values", lambda v: {**v, "lr": np.ones(9)}, r"lr, must return .* \(1,\), got shape \(9,\)"),
 }  # fmt: skip
@@ -370,6 +370,11 @@ def test_the_number_of_columns_must_not_change_in_training() -> None:
     optimizer._wrong = "coefficients", lambda c: np.hstack((c, c))
     with pytest.raises(ValueError, match=r"Returns\.coefficients must always return as many columns, first 4, got 8"):
         trainer.partial_fit(np.ones((2, 2)), np.ones(2))
+    inner = Returns()
+    wrapped = nn.EMA(inner)
+    inner._wrong = "coefficients", lambda c: np.hstack((c, c))
+    with pytest.raises(ValueError, match=r"Returns\.coefficients must always return as many columns, first 4, got 8"):
+        wrapped.step(np.zeros(N), np.ones(N))
 
 
 # ---- what each call checks

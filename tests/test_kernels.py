@@ -705,6 +705,8 @@ def untested() -> set[str]:
     names -= {"dense_forward_direct", "dense_forward_narrow"}  # in test_dense_direct.py
     names -= {"shrink", "activity_l1_forward", "activity_l1_backward"}  # in test_regularizers.py
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
+    names -= {"decay", "project_norm", "project_non_negative"}  # in test_array_groups.py
+    names -= {"accumulate"}  # in test_accumulation.py
     names -= {f"{name}_tangent_backward" for name in ACTIVATIONS} | {f"{name}_tangent" for name in LOSSES}  # in test_tangent.py
     names -= {name for name in names if name.startswith("dense_tangent")} | {"load_direction", "add_product"}
     return names - COVERED

@@ -24,7 +24,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"data", "initializers", "schedules"},
     {"program"},
     {"layers", "losses", "optimizers", "samplers"},
-    {"history", "regularizers"},
+    {"constraints", "history", "regularizers"},
     {"model"},
     {"callbacks"},
     {"second_order"},

@@ -1,6 +1,7 @@
 """The declarations of ops in op_table.h match the checks of the boundary, the arrays bound, and the documentation."""
 
 import importlib.util
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from nncore import _kernels
 from nncore._kernels import Program, op_table
 from nncore._kernels.single_ops import run_op
-from nncore.optimizers.adaptive import RMSPROP_KERNELS
+from nncore.optimizers.adaptive import PLACEMENTS, RMSprop
 from nncore.optimizers.tiles import tile_table
 
 Array = NDArray[Any]
@@ -63,7 +64,7 @@ def test_only_optional_arrays_may_be_missing(name: str) -> None:
         for bound, bind in ((without, []), (program(name), [(0, slot, None)])):
             with pytest.raises(ValueError, match=f"^op {name}: array {argument} must not be None$"):
                 run_nothing(bound, bind)
-        run_nothing(without, [(0, slot, np.zeros((4, 4)))])  # bound for this run
+        run_nothing(without, [(0, slot, given.arrays[slot])])  # bound for this run
         with pytest.raises(ValueError, match=f"^op {name}: array {argument} must not be None$"):
             run_nothing(without)
 
@@ -115,8 +116,9 @@ def test_the_slots_of_an_optimizer_are_those_of_its_op(case: str) -> None:
 
 def test_the_kernels_of_rmsprop_are_all_there() -> None:
     declared = {name for name in _kernels.op_names() if name.startswith("rmsprop")}
-    assert {f"{kernel}_update" for kernel in RMSPROP_KERNELS.values()} == declared
-    assert len(RMSPROP_KERNELS) == len(declared)
+    forms = list(itertools.product((False, True), (0.0, 0.9), PLACEMENTS))
+    assert {f"{RMSprop(centered=c, momentum=m, eps_placement=p).kernel}_update" for c, m, p in forms} == declared
+    assert len(forms) == len(declared)
 
 
 # ---- documentation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.optimizers import CASES, EACH, PROBLEM, call_twin, distance
+from helpers.tiles import tile_table as of_tiles
 
 from nncore import _kernels, optimizers
 from nncore._kernels import single_ops
@@ -73,9 +74,9 @@ def run(opt, n, dtype, table, isa, threads=1, bad=None):
 def test_bits_do_not_depend_on_threads_or_tiles(case, dtype, isa):
     build, _, constants = CASES[case]
     n = 60_013
-    _, reference, _ = run(build(constants), n, dtype, np.array([[0, 1, n, n]]), isa)
-    pieces = np.array([[k, 1, min(997, n - k), 997] for k in range(0, n, 997)])
-    rectangles = np.array([[0, 200, 150, 300], [150, 200, 150, 300], [60_000, 13, 1, 1]])
+    _, reference, _ = run(build(constants), n, dtype, of_tiles([[0, 1, n, n]]), isa)
+    pieces = of_tiles([[k, 1, min(997, n - k), 997] for k in range(0, n, 997)])
+    rectangles = of_tiles([[0, 200, 150, 300], [150, 200, 150, 300], [60_000, 13, 1, 1]])
     for table in (tile_table(n), pieces, rectangles):
         for threads in (1, 2, 3):
             _, arrays, flag = run(build(constants), n, dtype, table.astype(np.int64), isa, threads)

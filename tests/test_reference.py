@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tiles import tile_table
 from helpers.twins import (
     ACTIVATION_CASES,
     ACTIVATIONS,
@@ -329,7 +330,7 @@ def test_unknown_placements() -> None:
 
 def run_on_one_tile(name: str, *arrays: Array, n: int, dtype: str, constants: tuple[float, ...] = ()) -> None:
     """The op on a gradient in one tile; other tables are in test_executor.py."""
-    assert single_ops.run_op(name, (*arrays, np.array([[0, 1, n, n]])), dtype=dtype, axis="tiles", constants=constants) == 0
+    assert single_ops.run_op(name, (*arrays, tile_table([[0, 1, n, n]])), dtype=dtype, axis="tiles", constants=constants) == 0
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-6), ("float64", 1e-14)])

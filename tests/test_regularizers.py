@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tiles import tile_table
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -112,7 +113,9 @@ def test_refused(regularizer: Any, error: type[Exception], message: str) -> None
 def test_proximal_step_after_every_optimizer(name: str) -> None:
     """The optimizer's step along the gradient of the loss alone, then w ← sign(w) max(|w| − ηλ, 0) of the weights."""
     rate, strength = nn.schedules.Exponential(0.02, gamma=0.95), 1.0
-    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(strength))
+    everything = {str(layer.name): 1.0 for layer in make().layers if layer.parameters}
+    decays = everything if "weight_decay" in OPTIMIZERS[name].hyperparameters else None  # of biases too, as by hand
+    trainer = fit(make(), OPTIMIZERS[name](lr=rate), regularizer=nn.ProximalL1(strength), decay_factors=decays)
     rates = iter(rate.values(0, 25))
 
     def after(model: nn.Sequential, theta: Array) -> None:
@@ -127,6 +130,20 @@ def test_proximal_step_after_every_optimizer(name: str) -> None:
     weights = np.concatenate([trainer.model.layers[k].weight.ravel() for k in (0, -1)])
     assert (weights == 0).sum() > (0 if name != "lion" else -1)
     assert trainer.evaluate(*data())["penalty"] == pytest.approx(strength * np.abs(weights).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("strength", [0.25, 1.0, 1.75])
+def test_schedules_of_layers_beside_a_proximal_step(strength: float) -> None:
+    """Both read the coefficients of a step: the limits of BatchRenorm as schedules are those given as numbers."""
+    rng, results = np.random.default_rng(3), []
+    X = rng.standard_normal((64, 3))
+    for r_max, d_max in ((1.5, 0.5), (nn.schedules.Constant(1.5), nn.schedules.Constant(0.5))):
+        layers = [nn.Dense(4), nn.BatchRenorm(r_max=r_max, d_max=d_max), nn.Dense(1)]
+        model = nn.Sequential(layers, input_shape=3, dtype="float64", seed=1)
+        trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.01), regularizer=nn.ProximalL1(strength))
+        trainer.fit(X, X[:, 0], epochs=3, verbose=0)
+        results.append(model.parameters.tobytes())
+    assert results[0] == results[1]
 
 
 def lasso(optimizer: nn.Optimizer, strength: float, steps: int = 4000) -> tuple[Array, Array, Array]:
@@ -195,7 +212,7 @@ def test_shrink_kernel_and_twin(dtype: str, isa: str, rng: np.random.Generator) 
     for n in (1, 7, 16, 33, 1000):
         theta, v = rng.normal(size=(2, n)).astype(dtype)
         theta[0], theta[n // 2] = 0, 0.25
-        table, results = np.array([[0, 1, n, n]]), []
+        table, results = tile_table([[0, 1, n, n]]), []
         for threads in (1, 2, 3):
             got, moved = theta.copy(), np.full_like(theta, np.nan)
             arrays = (got, moved, np.array([0.5]), v, table)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.optimizers import CASES, EACH, PROBLEM, Bowl, actual_path, distance, expected_path
+from helpers.tiles import tile_table
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -160,13 +161,13 @@ def gradient_normal(n: int, seed: int, step: int) -> Array:
 def test_noise_is_the_twin_s(isa: str, dtype: type) -> None:
     """The same bits for any division into tiles, on 1, 2 and 3 threads; close to the twin, which computes in float64."""
     n = 60_013
-    cuts = [[[0, 1, n, n, 0]], [[k, 1, min(997, n - k), 997, 0] for k in range(0, n, 997)]]
-    cuts += [[[0, 200, 150, 300, 0], [150, 200, 150, 300, 0], [60_000, 13, 1, 1, 0]]]
+    cuts = [[[0, 1, n, n]], [[k, 1, min(997, n - k), 997] for k in range(0, n, 997)]]
+    cuts += [[[0, 200, 150, 300], [150, 200, 150, 300], [60_000, 13, 1, 1]]]
     results = []
     for table in cuts:
         for threads in (1, 2, 3):
             grad = np.full(n, 0.5, dtype)
-            arrays = (grad, np.array(table))
+            arrays = (grad, tile_table(table))
             single_ops.run_op(
                 "gradient_noise", arrays, dtype=np.dtype(dtype), axis="tiles", pieces=len(table), sizes=(5, 1 << 12, 1),
                 coefficients=np.array([9.0, 0.25]), step=2**33 + 7, threads=threads, isa=isa,
@@ -459,7 +460,7 @@ def test_average_kernel_and_twin(isa: str, dtype: type) -> None:
     for n in (1, 7, 16, 33, 4097):
         for weight in (0.0, 1e-3, 0.4999, 0.5, 0.9, 1.0):
             average, theta = rng.normal(size=(2, n)).astype(dtype)
-            got, twin, table = average.copy(), average.astype(np.float64), np.array([[0, 1, n, n, 0]])
+            got, twin, table = average.copy(), average.astype(np.float64), np.array([[0, 1, n, n]])
             arrays = (got, theta, table)
             row = np.array([5.0, weight])
             assert not single_ops.run_op(

@@ -36,7 +36,7 @@ if _typing.TYPE_CHECKING:
     from nncore import second_order as second_order
 
 # these are reached through their packages, as nn.losses.LOSSES
-del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get, parts  # noqa: F821
+del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get  # noqa: F821
 
 _MODULES = ("data", "initializers", "landscapes", "losses", "optimizers", "reference", "samplers", "schedules", "second_order")
 _NAMES = globals()["__all__"] = sorted([*_registry.public_names(__name__), *_MODULES])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncore import _kernels
 from nncore._kernels import program, threads
-from nncore._utils.text import Text
+from nncore._utils.tables import Text
 from nncore._version import __version__
 
 __all__ = ["show_config"]

@@ -1,7 +1,7 @@
 """Constraints on the weights: after each step of the optimizer they are projected onto a set.
 
-The norm is that of the weights of one unit, a row of W (units, inputs): those through which its inputs come. Penalties pull weights
-back in proportion to a strength; a constraint leaves them alone within its set and stops them exactly at its boundary.
+The norm is that of the weights of one unit, a row of W (units, inputs): those through which its inputs come. Penalties pull
+weights back in proportion to a strength; a constraint leaves them alone within its set and stops them exactly at its boundary.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.fields import Number, Value
 from nncore.layers.array_names import NamedArray, check_names, named_arrays
 
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNegative", "UnitNorm", "get", "parts"]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNegative", "UnitNorm"]
 
 
 class Constraint(Value):
@@ -50,8 +50,8 @@ class Constraint(Value):
 class MaxNorm(Constraint):
     """‖w‖ ≤ c for the weights w of each unit (Srebro & Shraibman 2005; Srivastava et al. 2014): w ← w min(‖w‖, c)/‖w‖.
 
-    The dropout papers use it with c from 3 to 4 beside dropout and large learning rates, which it keeps from blowing the weights up.
-    Keras's ``MaxNorm`` with ``axis=0``, its W being (inputs, units). c > 0 is ``limit``.
+    The dropout papers use it with c from 3 to 4 beside dropout and large learning rates, which would otherwise let the weights
+    grow without limit. Keras's ``MaxNorm`` with ``axis=0``, its W being (inputs, units). c > 0 is ``limit``.
 
     Examples
     --------

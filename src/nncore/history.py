@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,15 +11,11 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import choice
-from nncore._utils.figures import finish, new_figure
+from nncore._utils.figures import Axes, Figure, SavePath, finish, new_figure
 from nncore._utils.hints import hint
 from nncore._utils.tables import html_table
 from nncore.losses import LOSSES
 from nncore.optimizers import hyper
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["History"]
 
@@ -91,14 +86,20 @@ class History(dict[str, NDArray[np.float64]]):
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> History:
-        """Make a history of these columns, which must have the same length. None becomes NaN."""
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"columns must have the same length, got {lengths}")
-        rows, history = next(iter(lengths.values()), 0), cls()
-        if rows:
-            history._bind({name: _floats(name, values) for name, values in columns.items()}, rows)
+        """Make a history of these columns, for example the result of `to_dict`. None becomes NaN.
+
+        Raises
+        ------
+        ValueError
+            If the columns differ in length.
+        TypeError
+            For a name that is not a string or a value that is not a number.
+        """
+        history = cls()
+        history._bind(*_lists(columns))
         return history
+
+    from_dict = from_columns
 
     def _bind(self, columns: dict[str, list[float]], rows: int) -> None:
         """Set the table. ``dict`` gets the same lists, for C code that bypasses the methods."""
@@ -229,12 +230,12 @@ class History(dict[str, NDArray[np.float64]]):
 
     def _extended(self, columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> tuple[dict[str, list[float]], int]:
         """The table with more rows, which the lists of the present one hold already."""
-        added, rows = History.from_columns(columns), self._table[1]
-        table = self._with(added._table[0])
+        (added, more), rows = _lists(columns), self._table[1]
+        table = self._with(added)
         for name, values in table.items():
-            values[rows:] = added._table[0].get(name, [math.nan] * len(added))
+            values[rows:] = added.get(name) or [math.nan] * more
         dict.update(self, table)
-        return table, rows + len(added)
+        return table, rows + more
 
     def _with(self, names: Iterable[str]) -> dict[str, list[float]]:
         """The columns plus new columns for unknown names, which are not yet in the table."""
@@ -272,19 +273,6 @@ class History(dict[str, NDArray[np.float64]]):
         columns, rows = self._table
         return {name: [v if math.isfinite(v) else None for v in values[:rows]] for name, values in columns.items()}
 
-    @classmethod
-    def from_dict(cls, columns: Mapping[str, Sequence[float | None]]) -> History:
-        """Make a history from the result of `to_dict`.
-
-        Raises
-        ------
-        ValueError
-            If the columns differ in length.
-        TypeError
-            For a name that is not a string or a value that is not a number.
-        """
-        return cls.from_columns(columns)
-
     def best(self, column: str, mode: str = "auto") -> int:
         """The epoch, counted from 1, of the best value; the first one among equals; NaN is never best.
 
@@ -313,7 +301,8 @@ class History(dict[str, NDArray[np.float64]]):
         if not rows:
             return "History of 0 epochs"
         table, cut = self._shown()
-        lines = ["  ".join(cells) for cells in zip(*map(_justify, table), strict=True)]
+        justified = [[cell.rjust(max(map(len, column))) for cell in column] for column in table]
+        lines = ["  ".join(cells) for cells in zip(*justified, strict=True)]
         if cut:
             lines[_HEAD + 1 : _HEAD + 1] = ["..."]
             lines.append(f"[{rows} epochs]")
@@ -339,7 +328,7 @@ class History(dict[str, NDArray[np.float64]]):
 
     def plot(
         self,
-        path: str | os.PathLike[str] | None = None,
+        path: SavePath = None,
         ax: Axes | Sequence[Axes] | None = None,
         columns: Sequence[str] | None = None,
     ) -> Figure:
@@ -432,9 +421,13 @@ def _format(values: list[float]) -> list[str]:
     return ["-" if math.isnan(v) else format(v, style) for v in values]
 
 
-def _justify(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
+def _lists(columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> tuple[dict[str, list[float]], int]:
+    """Columns, which must have the same length, as lists; none without rows. And the number of rows."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns must have the same length, got {lengths}")
+    rows = next(iter(lengths.values()), 0)
+    return {name: _floats(name, values) for name, values in columns.items() if rows}, rows
 
 
 def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:

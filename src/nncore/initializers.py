@@ -18,13 +18,14 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, number, plain
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
@@ -35,7 +36,6 @@ __all__ = [
 ]  # fmt: skip
 
 Shape: TypeAlias = tuple[int, ...]
-Array: TypeAlias = NDArray[Any]
 
 
 class Initializer:
@@ -91,13 +91,19 @@ class Initializer:
         fields = asdict(self) if is_dataclass(self) else vars(self)
         return {"name": self.name(), **plain(fields)}
 
-    def _keep(self, name: str, *least: float) -> None:
-        """Check an argument that is a number, and convert it to float."""
-        object.__setattr__(self, name, number(name, getattr(self, name), *least))
-
     def entry(self) -> dict[str, Any]:
         """`config` as stored in files, where user-defined classes are marked and never confused with nncore's own."""
         return self.config() if is_own(type(self)) else {**self.config(), "name": class_name(type(self))}
+
+
+class _Scaled(Initializer):
+    """Base of the initializers whose only argument is a number."""
+
+    least: ClassVar[float] = -math.inf
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, number(name, value, self.least))
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
@@ -123,7 +129,7 @@ class Zeros(Initializer):
 
 
 @dataclass(frozen=True)
-class Constant(Initializer):
+class Constant(_Scaled):
     """W = c.
 
     The hidden units of a layer start equal, get equal gradients and stay equal. PyTorch ``constant_``, Keras ``Constant``.
@@ -140,15 +146,12 @@ class Constant(Initializer):
 
     c: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._keep("c")
-
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return np.full(shape, self.c)
 
 
 @dataclass(frozen=True)
-class Normal(Initializer):
+class Normal(_Scaled):
     """W ~ N(0, std²).
 
     PyTorch ``normal_`` (default std 1), Keras ``RandomNormal`` (default stddev 0.05).
@@ -164,16 +167,14 @@ class Normal(Initializer):
     """
 
     std: float = 0.05
-
-    def __post_init__(self) -> None:
-        self._keep("std", 0)
+    least = 0.0
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return self.std * rng.standard_normal(shape)
 
 
 @dataclass(frozen=True)
-class Uniform(Initializer):
+class Uniform(_Scaled):
     """W ~ U(−s, s), variance s²/3.
 
     PyTorch ``uniform_`` (default U(0, 1)), Keras ``RandomUniform`` (default s = 0.05).
@@ -189,9 +190,7 @@ class Uniform(Initializer):
     """
 
     s: float = 0.05
-
-    def __post_init__(self) -> None:
-        self._keep("s", 0)
+    least = 0.0
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         return _uniform(self.s, shape, rng)
@@ -321,7 +320,7 @@ class HeUniform(Initializer):
 
 
 @dataclass(frozen=True)
-class Orthogonal(Initializer):
+class Orthogonal(_Scaled):
     """W = gain · Q, Q uniform (Haar) among matrices with orthonormal rows (n_out ≤ n_in) or columns (n_out ≥ n_in).
 
     So W Wᵀ = gain² I for a wide or square W, Wᵀ W = gain² I for a tall or square one. Q comes from A = Q R, A Gaussian,
@@ -343,9 +342,6 @@ class Orthogonal(Initializer):
     """
 
     gain: float = 1.0
-
-    def __post_init__(self) -> None:
-        self._keep("gain")
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         n_in, n_out = _fans(shape)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nncore import _kernels
 from nncore._kernels.program import CHUNK_BYTES
 from nncore._messages import shown
-from nncore._utils.arrays import for_kernels, read_only, returned, returned_pair
+from nncore._utils.arrays import Array, for_kernels, read_only, returned, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
 from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function
 from nncore._utils.hints import hint
@@ -31,7 +31,6 @@ __all__ = [
     "Poisson", "PythonLoss", "Quantile", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError", "Targets",
 ]  # fmt: skip
 
-Array = NDArray[Any]
 Function = Callable[[Array, Array], tuple[Array, Array]]  # (outputs, targets) -> (losses, gradient)
 
 SUM_TOLERANCE = 0.01  # probabilities may have been rounded, or stored in half precision

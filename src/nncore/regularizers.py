@@ -2,7 +2,7 @@
 
 Coupled and decoupled weight decay differ. An `L2` penalty is *coupled*: its gradient λw is part of the gradient, so
 it enters momentum, and Adam divides it by √v̂ like the rest: weights with large gradients decay less. *Decoupled* decay,
-the ``weight_decay`` of `AdamW` and `Lion`, shrinks every parameter by ηλθ in addition to the step and is not part of the
+the ``weight_decay`` of `AdamW`, `Lion` and `WeightDecay`, shrinks weights by ηλθ in addition to the step and is not part of the
 loss. The two are the same only for plain `SGD`. `L1` is coupled; `ProximalL1` is decoupled.
 """
 

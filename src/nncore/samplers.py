@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Converted, Number, Value, flag
 from nncore._utils.registry import classes
-from nncore.data.example_weights import example_weights
+from nncore.data.example_weights import Float64, Int64, example_weights
 
 __all__ = [
     "SAMPLERS", "Examples", "ImportanceSampling", "LargestLossFirst", "Sampler", "Sequential", "Shuffled", "Stratified",
     "Weighted", "WithReplacement",
 ]  # fmt: skip
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 
 @dataclass

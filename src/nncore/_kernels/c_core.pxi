@@ -5,7 +5,7 @@ cdef extern from "layout.h" nogil:
     enum: NN_SLOT_ROWS, NN_CHANNELS, NN_MOMENTS, NN_TABLE, NN_TANGENTS, NN_GROUP_STATISTICS, NN_CHUNK_BYTES
 
 cdef extern from "kernels.h" nogil:
-    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS, NN_TILE_TABLE
+    enum: NN_MAX_ARRAYS, NN_MAX_SIZES, NN_MAX_CONSTANTS, NN_TILE_TABLE, NN_TILE_COLUMNS
     enum: NN_NOT_FINITE, NN_BAD_ROW, NN_BAD_LABEL, NN_BAD_COLUMN, NN_BAD_START, NN_ZERO_DIRECTION
     ctypedef struct nn_context:
         int64_t rows, start, position
@@ -15,6 +15,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nn_op:
         nn_kernel run
         int64_t first_piece, last_piece
+        int of_parts
         void **array
         int64_t *size
         double *constant
@@ -40,7 +41,7 @@ cdef extern from "executor.h" nogil:
     ctypedef struct nn_program:
         const nn_op *ops
         const nn_stage *stages
-        int64_t enter, leave, n_stages, block_rows, n_records
+        int64_t enter, leave, n_stages, part_rows, block_rows, n_records
         const double **records
         int64_t n_partials
         const double *partials

@@ -73,7 +73,7 @@ static void run_tile(const nn_program *program, const nn_stage *stage, nn_contex
     const nn_op *gradient = NULL;    /* the first op of a tile whose gradient is tile-local */
     context->tile_gradient = stage->passing && stage->passing[piece] ? thread->tile_gradient : NULL;
     for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
-        if (piece < op->first_piece || op->last_piece <= piece) continue;
+        if (piece < op->first_piece || op->last_piece <= piece || (context->partial && !op->of_parts)) continue;
         if (!gradient) gradient = op;
         run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
     }
@@ -145,18 +145,19 @@ static double record_sum(const double *record, int64_t rows) {
 /* One thread stores the sums and per-example values of the step. */
 static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
     double *sums = run->sums + (step - run->first_step) * (program->n_records + 1);
-    for (int64_t r = 0; r < program->n_records; r++) sums[r] = record_sum(program->records[r], context->rows);
+    for (int64_t r = 0; r < program->n_records; r++)
+        sums[r] = (context->first_row ? sums[r] : 0) + record_sum(program->records[r], context->rows);
     if (run->examples_out)
         for (int64_t i = 0; i < context->rows; i++) run->examples_out[context->position + i] = program->records[0][i];
 }
 
-/* Stages [first, last) on one step's batch; 0 if the step failed. */
+/* Stages [first, last) on one step's batch, or on a part of it; 0 if the step failed. */
 static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, nn_context *context, nn_thread *thread) {
     const nn_program *program = team->program;
     for (int64_t s = first; s < last; s++) {
         const nn_stage *stage = program->stages + s;
         thread->stages++;
-        run_pieces(team, stage, context, thread, s >= program->enter && s < program->commits);
+        run_pieces(team, stage, context, thread, s >= program->enter && s < program->commits && !context->first_row);
         if (thread->failed) {
             __atomic_fetch_or(team->run->failure, thread->failed, __ATOMIC_RELAXED);
             thread->failed = 0;
@@ -188,6 +189,24 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t step, int6
     if (run->coefficients) context->coefficients = run->coefficients + (step - run->first_step) * run->coefficient_stride;
 }
 
+/* One step's batch, in parts: each adds its gradient to those before, and the last one updates the parameters.  0 if it failed. */
+static int run_step(nn_team *team, int64_t step, nn_context *context, nn_thread *thread) {
+    const nn_program *program = team->program;
+    const nn_context batch = *context;
+    const int64_t size = program->part_rows ? program->part_rows : batch.rows;
+    int64_t first = 0;
+    do {
+        const int64_t left = batch.rows - first;
+        context->rows = left <= size + team->run->merge ? left : size;
+        context->first_row = first, context->partial = context->rows < left;
+        context->index = batch.index ? batch.index + first : NULL;
+        context->start = batch.start + first, context->position = batch.position + first;
+        if (!run_stages(team, program->enter, program->leave, step, context, thread)) return 0;
+        first += context->rows;
+    } while (first < batch.rows);
+    return 1;
+}
+
 static void run_thread(nn_team *team, int number, int count) {
     const nn_program *program = team->program;
     const nn_run *run = team->run;
@@ -206,7 +225,7 @@ static void run_thread(nn_team *team, int number, int count) {
         thread.tile_gradient = step + 1 < run->last_step ? run->tile_gradients + number * program->tile_bytes : NULL;
         start += context.rows;
         if (start >= run->examples) start = 0, epoch++;
-        good = run_stages(team, program->enter, program->leave, step, &context, &thread);
+        good = run_step(team, step, &context, &thread);
         /* The next step's tiles follow a barrier that waits for this thread: the parts still belong to this step. */
         if (program->n_partials) {
             const double penalty = record_sum(program->partials, program->n_partials);

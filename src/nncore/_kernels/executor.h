@@ -24,6 +24,7 @@ typedef struct {
     const nn_op *ops;
     const nn_stage *stages;
     int64_t enter, leave, n_stages;
+    int64_t part_rows;           /* rows of the batch that are computed together, whose gradients are then added up; 0: all */
     int64_t block_rows;          /* rows of a ROWS work item */
     int64_t n_records;           /* per-example columns: the loss, then the metrics */
     const double *const *records; /* each (batch capacity,), written by the step */

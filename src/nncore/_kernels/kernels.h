@@ -17,6 +17,7 @@
 
 enum { NN_MAX_ARRAYS = 16, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };
 enum { NN_TILE_TABLE = NN_MAX_ARRAYS - 1 };    /* the array that holds the tiles of an update op (tiles.h) */
+enum { NN_TILE_COLUMNS = 5 };
 
 /* Reasons why a run stopped, one bit each; 0: it did not stop. */
 enum nn_failure {
@@ -33,7 +34,9 @@ typedef struct nn_op nn_op;
 
 /* The data of one step. */
 typedef struct {
-    int64_t rows;                /* rows of this step's batch */
+    int64_t rows;                /* rows of this step's batch; of a part of it, if it is computed in parts */
+    int64_t first_row;           /* of the part in the batch */
+    int partial;                 /* whether parts follow */
     const int64_t *index;        /* (rows,) the rows of the data in the batch; NULL: the rows start, start + 1, ... */
     int64_t start;               /* start of the batch in the epoch */
     int64_t position;            /* start of the batch in this run's sequence of examples */
@@ -51,6 +54,7 @@ typedef void (*nn_kernel)(const nn_op *op, const nn_context *context, int64_t be
 struct nn_op {
     nn_kernel run;
     int64_t first_piece, last_piece;      /* TILES: the work items of the stage that this op processes; ROWS: all */
+    int of_parts;                         /* TILES and WHOLE: whether it runs for each part of the batch, not only after the last */
     void *array[NN_MAX_ARRAYS];
     int64_t size[NN_MAX_SIZES];
     double constant[NN_MAX_CONSTANTS];

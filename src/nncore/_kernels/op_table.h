@@ -179,6 +179,7 @@ static const nn_entry nn_table[] = {
     OP(weight_norm_tangent_backward, "tddirection= tdlength= tdW dW direction length tdirection tlength tiles", "units inputs", "")
 
     /* gradients before the update, parameters after it */
+    OVER_TILES(accumulate, "sum= g=", "", "")
     OVER_TILES(penalty, "g= theta penalties= strengths left?", "", "")
     OVER_TILES(clip_value, "g= squares= acted=", "", "limit")
     OVER_TILES(square_sum, "squares= g", "", "")

@@ -73,7 +73,7 @@ cdef class Declaration:
         named = [size + 1 for name, size in zip(self.sizes, sizes) if name == "column" or name.endswith("_column")]
         cdef int last = self.n_arrays - 1
         columns, table = max(named, default=self.coefficients), arrays[last]
-        if columns and table is not None and self.arrays[last] == "tile_table" and table.ndim == 2 and table.shape[1] == 5:
+        if columns and table is not None and self.arrays[last] == "tile_table" and table.ndim == 2 and table.shape[1] == NN_TILE_COLUMNS:
             columns += int(table[:, 4].max(initial=0))
         return columns
 
@@ -93,6 +93,8 @@ cdef class Declaration:
             op.array[place] = address(array, &op.stride[place], &op.length[place], self.writes >> slot & 1)
         except ValueError as error:
             raise ValueError(f"op {self.name}: array {self.arrays[slot]}: {error}") from None
+        if place == NN_TILE_TABLE and array is not None and (array.ndim != 2 or array.shape[1] != NN_TILE_COLUMNS or array.dtype != np.int64):
+            raise ValueError(f"op {self.name}: tile_table must be int64 of shape (tiles, {NN_TILE_COLUMNS}), got {array.dtype} of {array.shape}")
         return 0
 
     cdef bint lacks(self, const nn_op *op, int slot) noexcept:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -141,6 +141,8 @@ class Program:
         passing: Mapping[int, NDArray[np.int64]] | None = None,
         stops: bool = False,
         exclusive: Exclusive | None = None,
+        part_rows: int = 0,
+        of_parts: Collection[int] = (),
     ) -> Self: ...
     def run(
         self,

@@ -61,6 +61,8 @@ cdef class Program:
     ops of the same tile, else 0. A tile-local gradient is written to the full gradient array in the last step of a run.
     stops: whether a loss that is not finite stops the run.
     exclusive: shared with other programs that cannot run within this one.
+    part_rows: rows of a batch that are computed together, 0: all; of_parts: the numbers of the ops after ``commits`` that
+    then run for each part of a batch, and not only after the last one.
     """
 
     cdef nn_program program
@@ -78,7 +80,7 @@ cdef class Program:
     cdef bint updates    # an op needs coefficients
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
-                  records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None):
+                  records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=()):
         self.alone = Exclusive(WITHIN_ITSELF)
         self.exclusive = self.alone if exclusive is None else exclusive
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
@@ -100,12 +102,13 @@ cdef class Program:
             self.stages[s].checks_loss = checks_loss
             self.stages[s].first_op = o
             if costs is not None:
-                cumulative = np.concatenate([[0.0], np.cumsum(np.asarray(costs, dtype=np.float64))])
+                cumulative = np.zeros(len(costs) + 1)
+                np.add.accumulate(costs, out=cumulative[1:])
                 self.keep.append(cumulative)
                 self.stages[s].cost = <const double *>address(cumulative)
             for name, arrays, sizes, constants, first, last in stage_ops:
                 op = self.ops + o
-                op.first_piece, op.last_piece = first, last
+                op.first_piece, op.last_piece, op.of_parts = first, last, commits is None or s < commits or o in of_parts
                 self.op_names.append(name)
                 declaration = None if name == "python" else table.declaration(name)
                 self.declarations.append(declaration)
@@ -138,7 +141,7 @@ cdef class Program:
         self.program.ops, self.program.stages, self.program.n_stages = self.ops, self.stages, len(stages)
         self.program.enter, self.program.leave = enter, len(stages) if leave is None else leave
         self.program.commits = self.program.leave if commits is None else commits
-        self.program.block_rows, self.program.stops = block_rows, stops
+        self.program.block_rows, self.program.stops, self.program.part_rows = block_rows, stops, part_rows
         self.program.records, self.program.n_records = self.records, len(records)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)

@@ -78,8 +78,10 @@ def column_names(values: Any) -> tuple[str, ...] | None:
 
 def check_column_names(values: Any, known: tuple[str, ...] | None, argument: str, during: str = "fit") -> None:
     """Raise if the columns of ``values`` have names that are not those known from ``during``, in the same order."""
+    if known is None:
+        return
     names = column_names(values)
-    if known is None or names is None or names == known:
+    if names is None or names == known:
         return
     differences = {"unseen": [n for n in names if n not in set(known)], "missing": [n for n in known if n not in set(names)]}
     problems = [f"{kind}: {shown(list_)[1:-1]}" for kind, list_ in differences.items() if list_]

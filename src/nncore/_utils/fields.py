@@ -35,6 +35,7 @@ T = TypeVar("T")  # type of the value stored
 NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
+JSON = {type(None), bool, int, float, str}  # types of values that have a JSON form as they are
 MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
@@ -360,7 +361,7 @@ def count(name: str, value: Any, least: int = 1, *, below: int | None = None) ->
 
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool, if it is True or False."""
-    return Flag(argument=name).check(value)
+    return value if type(value) is bool else Flag(argument=name).check(value)
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:
@@ -372,7 +373,7 @@ def function(name: str, value: Any) -> Callable[..., Any]:
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """`value`, if it is one of `choices`."""
-    return Choice(*choices, argument=name).check(value)
+    return value if type(value) is str and value in choices else Choice(*choices, argument=name).check(value)
 
 
 # ---- the classes that have fields
@@ -388,7 +389,8 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
                 raise TypeError(f"{type(self).__name__} {complaint}") from None
             raise
         if type(self).__init__ is __init__:
-            if missing := [name for name in self._field_names if name not in vars(self)]:
+            held = vars(self)
+            if missing := [name for name in self._field_names if name not in held]:
                 raise TypeError(f"{type(self).__name__}.__init__ must call super().__init__(), which sets {', '.join(missing)}")
             self.check_fields({})
             self._complete()
@@ -505,10 +507,11 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def arguments(cls: type) -> dict[str, str]:
+def arguments(cls: type) -> Mapping[str, str]:
     """The arguments of a class's constructor, and the attribute that holds each; ``**rest`` are those of the base class."""
-    if "_argument_names" in vars(cls):
-        return dict(vars(cls)["_argument_names"])
+    known: Mapping[str, str] | None = vars(cls).get("_argument_names")
+    if known is not None:
+        return known
     attributes = {field.argument: field.name for field in _fields(cls)}
     found = {name: attributes.get(name, name) for name in _parameters(cls)}
     type.__setattr__(cls, "_argument_names", found)
@@ -589,6 +592,8 @@ def only_fields(value: Any) -> bool:
 
     Then it changes only by assignments, which are counted.
     """
+    if type(value) in JSON:
+        return True
     if isinstance(value, Configured):
         return is_own(type(value)) and only_fields(value._arguments())
     if isinstance(value, (dict, MappingProxyType)):
@@ -598,7 +603,7 @@ def only_fields(value: Any) -> bool:
 
 def plain(value: Any, kept: tuple[type, ...] | type = ()) -> Any:
     """Lists, mappings and numbers for what has a JSON form and is not of the classes ``kept``; otherwise unchanged."""
-    if isinstance(value, kept):
+    if type(value) in JSON or isinstance(value, kept):
         return value
     if hasattr(value, "entry"):
         return value.entry()

@@ -15,9 +15,12 @@ from nncore._messages import shown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+else:  # matplotlib is imported where something is drawn
+    Axes = Figure = Any
 
 __all__ = [
-    "COLORS", "SavePath", "checked_bounds", "curve_style", "finish", "legend", "loss_axis", "new_figure", "one_axes",
+    "COLORS", "Axes", "Figure", "SavePath", "checked_bounds", "curve_style", "finish", "legend", "loss_axis", "new_figure",
+    "one_axes",
 ]  # fmt: skip
 
 SavePath = str | os.PathLike[str] | None

@@ -41,6 +41,7 @@ class Writable(Protocol):
 
 Source = str | bytes | PathLike[str] | Readable
 Target = str | bytes | PathLike[str] | Writable
+PACKAGE = __name__.partition(".")[0] + "."
 CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
 
 
@@ -61,7 +62,7 @@ def class_name(cls: type) -> str:
 
 def is_own(cls: type) -> bool:
     """Whether a class is nncore's own."""
-    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return f"{cls.__module__}.".startswith(PACKAGE)
 
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:

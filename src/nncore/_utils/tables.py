@@ -1,11 +1,29 @@
-"""Tables as HTML, for notebooks."""
+"""Text and tables that read well in a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["html_table"]
+__all__ = ["Table", "Text", "html_table"]
+
+
+class Text(str):
+    """A str whose repr is its own text, so that it reads well in a notebook."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Table(Text):
+    """A `Text` that a notebook shows as an HTML table."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
 
 
 def html_table(rows: Sequence[Sequence[str]], notes: Sequence[str] = (), *, text_columns: int = 1) -> str:

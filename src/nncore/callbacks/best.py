@@ -13,6 +13,7 @@ from nncore._messages import shown
 from nncore._utils.fields import Choice
 from nncore.callbacks.base import Callback
 from nncore.history import larger_is_better
+from nncore.optimizers.tiles import check_names
 
 __all__ = ["Best", "BestCallback"]
 
@@ -100,10 +101,7 @@ class BestCallback(Callback):
     def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
         if not isinstance(state, Mapping):
             raise TypeError(f"state of {cls.__name__} must be a mapping, got {shown(state)}")
-        names = {"best", *cls.counts}
-        missing, unexpected = sorted(names - set(state)), sorted(set(state) - {*names, *cls.arrays})
-        if missing or unexpected:
-            raise ValueError(f"state of {cls.__name__}: missing {missing}, unexpected {unexpected}")
+        check_names(cls.__name__, state, {"best", *cls.counts} | set(cls.arrays) & set(state))
         best = state["best"]
         real = isinstance(best, (int, float, np.integer, np.floating)) and not isinstance(best, bool)
         if best is not None and not (real and not math.isnan(best)):

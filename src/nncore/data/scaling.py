@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
+from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, Number, number
 from nncore._utils.registry import classes
 from nncore.data.scaler import Scaler
 
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "StandardScaler"]
-
-Array = NDArray[Any]
 
 ROUNDING = 8 * np.finfo(np.float64).eps  # a column whose values differ by less, relative to their mean, counts as constant
 
@@ -291,8 +289,6 @@ def restored(config: Mapping[str, Any], arrays: Mapping[str, Array], names: Any 
     name = arguments.pop("class")
     if name not in SCALERS:
         raise ValueError(f"a scaler of class {shown(name)} is not known")
-    if isinstance(arguments.get("feature_range"), list):
-        arguments["feature_range"] = tuple(arguments["feature_range"])
     scaler = SCALERS[name](**arguments)
     features = arrays["n_samples_seen_"].size
     for attribute, axes in scaler.saved.items():

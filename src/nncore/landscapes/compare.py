@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import curve_style, finish, legend, loss_axis, one_axes
+from nncore._utils.figures import Axes, Figure, SavePath, curve_style, finish, legend, loss_axis, one_axes
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
 from nncore.landscapes.functions import Array, Landscape
 from nncore.optimizers import Optimizer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["Comparison", "Search", "compare", "random_starts", "search_lr", "steps_to"]
 
@@ -258,7 +253,7 @@ class Comparison:
         diverged = f"{np.isinf(final).sum()}/{self._runs}"
         return [name, f"{self.lr[name]:.3g}{'*' if self.searches[name].at_edge else ''}", *cells, diverged]
 
-    def plot(self, path: str | os.PathLike[str] | None = None, ax: Axes | None = None) -> Figure:
+    def plot(self, path: SavePath = None, ax: Axes | None = None) -> Figure:
         """Draw the median loss of each optimizer.
 
         With a goal, losses are divided by those at the start, and a curve ends where its optimizer reaches the goal; below the

@@ -361,15 +361,12 @@ class Quadratic(Landscape):
     def __repr__(self) -> str:
         return f"Quadratic(eigenvalues={self.eigenvalues!r}, rotation={self.rotation!r})"
 
-    def _product(self, points: Array) -> Array:
-        """The matrix times each of the points; not by a BLAS, as a limit of its threads would cost more than the product."""
-        return np.asarray(np.einsum("ij,...j->...i", self.matrix, points))
-
     def _value(self, points: Array) -> Array:
-        return np.asarray((points * self._product(points)).sum(axis=-1) / 2)
+        return np.asarray((points * self._gradient(points)).sum(axis=-1) / 2)
 
     def _gradient(self, points: Array) -> Array:
-        return self._product(points)
+        """The matrix times each of the points; not by a BLAS, as a limit of its threads would cost more than the product."""
+        return np.asarray(np.einsum("ij,...j->...i", self.matrix, points))
 
     def _hessian(self, points: Array) -> Array:
         return np.broadcast_to(self.matrix, (*points.shape, points.shape[-1])).copy()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from nncore._utils.figures import COLORS, SavePath, finish, new_figure
+from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, new_figure
 from nncore.landscapes.functions import Quadratic
 from nncore.landscapes.momentum import convergence_rate, measured_rate, optimal, regime
 from nncore.optimizers import Momentum
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["plot_rates", "plot_regimes"]
 

@@ -13,13 +13,10 @@ from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.checks import check_finite
 from nncore._utils.fields import count, number
-from nncore._utils.figures import SavePath, checked_bounds, finish, one_axes
+from nncore._utils.figures import Axes, Figure, SavePath, checked_bounds, finish, one_axes
 from nncore.landscapes.functions import Array
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from nncore.model.sequential import Sequential
 
 __all__ = ["LossSurface", "filter_normalized_directions", "loss_surface", "principal_directions"]

@@ -29,14 +29,14 @@ __all__ = [
 
 
 class Activation(Layer):
-    """Base of the activations: ``kernel`` names the pair of ops, ``constants`` its parameters."""
+    """Base of the activations: ``kernel`` names the pair of ops, ``options`` the arguments that are its parameters."""
 
     kernel: ClassVar[str]
-    constants: ClassVar[tuple[float, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
-        kernel, sizes, constants = self.kernel, (x.width,), self.constants
+        kernel, sizes, constants = self.kernel, (x.width,), tuple(getattr(self, option) for option in self.options)
         tape.forward.rows(f"{kernel}_forward", y.value, x.value, sizes=sizes, constants=constants)
         if x.grad is not None:
             tape.backward.rows(f"{kernel}_backward", x.grad, y.grad, x.value, y.value, sizes=sizes, constants=constants)
@@ -133,16 +133,12 @@ class LeakyReLU(Activation):
         α; default 0.01, as in PyTorch (Keras: 0.3).
     """
 
-    kernel = "leaky_relu"
+    kernel, options = "leaky_relu", ("negative_slope",)
     negative_slope: Number = Number()
 
     def __init__(self, negative_slope: float = 0.01, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.negative_slope = negative_slope
-
-    @property
-    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
-        return (self.negative_slope,)
 
 
 class ELU(Activation):
@@ -156,16 +152,12 @@ class ELU(Activation):
         α; default 1.
     """
 
-    kernel = "elu"
+    kernel, options = "elu", ("alpha",)
     alpha: Number = Number()
 
     def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.alpha = alpha
-
-    @property
-    def constants(self) -> tuple[float, ...]:  # type: ignore[override]
-        return (self.alpha,)
 
 
 class GELU(Activation):

@@ -131,11 +131,10 @@ class Layer(Configured):
         def __setattr__(self, name: str, value: Any) -> None:
             """Assignments to an array of a model, a view, copy the numbers. Attributes that ops depend on are fixed."""
             own = self.__dict__
-            bound = own.get(name)
             if "_made" not in own:
                 object.__setattr__(self, name, value)
-            elif isinstance(bound, np.ndarray) and self.owner and name in self._views:
-                overwrite(f"{self.name}.{name}", bound, value)
+            elif isinstance(own.get(name), np.ndarray) and self.owner and name in self._views:
+                overwrite(f"{self.name}.{name}", own[name], value)
             elif name in self._fixed:
                 raise AttributeError(
                     f"{name} of layer {self.label} is fixed once the layer is in a model, got {shown(value)}: make a new model"
@@ -184,7 +183,9 @@ class Layer(Configured):
             )
         if taken := self._views & {name, *others}:
             raise ValueError(f"arrays of {self.label} must have different names, got {shown(name)}: there is {min(taken)}")
-        return _check_sizes(f"{self.label}.{name}", shape)
+        if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+            raise ValueError(f"shape of {self.label}.{name} must be a tuple of positive integers, got {shown(shape)}")
+        return tuple(int(n) for n in shape)
 
     @property
     def parts(self) -> tuple[Layer, ...]:
@@ -273,9 +274,3 @@ def unbound(layer: Layer) -> Layer:
 @functools.cache
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z][a-z0-9])", "_", name).lower()
-
-
-def _check_sizes(what: str, shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, tuple) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"shape of {what} must be a tuple of positive integers, got {shown(shape)}")
-    return tuple(int(n) for n in shape)

@@ -119,7 +119,7 @@ class BatchNorm(Layer):
             self.add_parameter("weight", (self.places,), Constant(1.0))
             self.add_parameter("bias", (self.places,), "zeros")
         if self.track_running_stats:
-            self.add_state("running_mean", (self.places,), 0.0)
+            self.add_state("running_mean", (self.places,), 0.0)  # from which ops read the variance too, which follows it
             self.add_state("running_var", (self.places,), 1.0, minimum=0.0)
             self.add_state("batches", (1,), 0.0, minimum=0.0)
         return input_shape
@@ -158,20 +158,15 @@ class BatchNorm(Layer):
             self._emit_statistics(tape, arrays)
             tape.statistics[str(self.name)] = arrays.batch
         else:
-            operands = (arrays.table, self._running(), arrays.weight, arrays.bias, arrays.place)
+            operands = (arrays.table, self.running_mean, arrays.weight, arrays.bias, arrays.place)
             constants = Op("tiles", "batch_norm_constants", operands, self._sizes, (self.eps,))
             (tape.forward if tape.training else tape.prepare).add(constants)
         tape.forward.rows(f"{kernel}_forward", y.value, x.value, arrays.table, sizes=self._sizes)
         if tape.gradients:
             self._emit_backward(tape, x, y, kernel, arrays)
-        if isinstance(tape, TangentTape) and (self.affine or x.tangent is not None) and self.twice_differentiable:
+        if isinstance(tape, TangentTape) and (self.affine or x.tangent is not None):
             self._emit_tangent(tape, x, y, arrays)
         return y
-
-    @property
-    def twice_differentiable(self) -> bool:
-        """Whether there is an R-operator."""
-        return True
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -203,7 +198,7 @@ class BatchNorm(Layer):
             tape.written_gradient(parameter.offset, parameter.size)
         if tape.tracking and self.track_running_stats and of_batch:  # after the loss is known to be finite
             constants = (self.momentum or 0.0, float(self.unbiased_running_var), self.eps)
-            averages, cost = (self._running(), self.batches, arrays.batch, arrays.place), (float(self.channels),)
+            averages, cost = (self.running_mean, self.batches, arrays.batch, arrays.place), (float(self.channels),)
             tape.gradient(Op("tiles", self._track, averages, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
 
     def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, arrays: _Arrays) -> None:
@@ -227,10 +222,6 @@ class BatchNorm(Layer):
         tape.tangent_backward.tiles("batch_norm_tangent_backward_statistics", *operands, **per_channel)
         if x.grad_tangent is not None:
             tape.tangent_backward.rows("batch_norm_tangent_backward", x.grad_tangent, *rows, sizes=sizes)
-
-    def _running(self) -> Array:
-        """Running mean and variance, (2, parameters), side by side in the state."""
-        return self.running_mean  # the variance follows it
 
 
 class _Arrays:
@@ -304,12 +295,12 @@ class BatchRenorm(BatchNorm):
     def _emit_statistics(self, tape: Tape, arrays: _Arrays) -> None:
         columns = tape.scheduled("r_max", self.r_max, 1.0), tape.scheduled("d_max", self.d_max, 0.0)
         constants = (self.eps, *(float(schedule.values(0, 1)[0]) for schedule in (self.r_max, self.d_max)))
-        operands, sizes = (*arrays.statistics, self._running()), (*self._sizes, *columns)
+        operands, sizes = (*arrays.statistics, self.running_mean), (*self._sizes, *columns)
         tape.forward.tiles("batch_renorm_statistics", *operands, work_items=self._work_items, sizes=sizes, constants=constants)
 
-    @property
-    def twice_differentiable(self) -> bool:
-        return self.frozen  # r and d count as constants, so the gradient is not that of a function
+    def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, arrays: _Arrays) -> None:
+        if self.frozen:  # otherwise r and d count as constants, so the gradient is not that of a function
+            super()._emit_tangent(tape, x, y, arrays)
 
 
 def _units(units: Sequence[int]) -> tuple[int, ...]:

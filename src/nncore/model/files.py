@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._messages import clipped, shown
 from nncore._utils import archive
 from nncore._utils.archive import DAMAGE
+from nncore._utils.arrays import Array
 from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
@@ -26,7 +26,6 @@ __all__ = [
     "read", "restore_scalers", "save_model", "scalers_of",
 ]  # fmt: skip
 
-Array = NDArray[Any]
 Custom = type[Layer] | type[Initializer] | type[Schedule]  # what custom_layers may hold
 N = TypeVar("N", bound=Network)
 

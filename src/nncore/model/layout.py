@@ -40,7 +40,7 @@ def name_layers(layers: Iterable[Layer]) -> None:
     for layer in layers:
         kind = layer.default_name()
         counts[kind] += 1
-        layer.name = layer.name or f"{kind}_{counts[kind]}"
+        vars(layer)["name"] = layer.name or f"{kind}_{counts[kind]}"
     names = ["input", *[layer.name for layer in layers]]
     if len(set(names)) < len(names):
         raise ValueError(f"layer names must differ, got {shown(Counter(names).most_common(1)[0][0])} twice")

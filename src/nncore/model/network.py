@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nncore import _kernels, losses
 from nncore._messages import shown
-from nncore._utils.arrays import aligned_zeros, overwrite
+from nncore._utils.arrays import Array, aligned_zeros, overwrite
 from nncore._utils.checks import as_numbers, as_rows, check_column_names, check_lengths, check_step, is_sparse, names_of_columns
 from nncore._utils.fields import Fixed, Sealed, count
 from nncore._utils.hints import missing_method
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Network", "make"]
-
-Array = NDArray[Any]
 
 N = TypeVar("N", bound="Network")
 
@@ -285,7 +283,8 @@ class Network(Sealed):
         ndarray, (n, *output_shape)
         """
         rows = self.input_rows(X, empty=not training)
-        capacity = len(rows) if training else self._forward_rows(len(rows))
+        # a power of two, so that few programs serve all numbers of rows
+        capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), self._most_forward_rows)
         return self._passes(rows, 1, capacity, training, training, step)[0]
 
     def predict(self, X: Any) -> Array:
@@ -346,10 +345,6 @@ class Network(Sealed):
         compiled.run(recording.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
         signals = [recording.input, *recording.tape.signals]
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
-
-    def _forward_rows(self, n: int) -> int:
-        """Batch size of a forward pass over n rows: a power of two, so that few programs serve all n."""
-        return min(1 << (n - 1).bit_length(), self._most_forward_rows)
 
     def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
         """Run several forward passes over the rows, one batch per step."""

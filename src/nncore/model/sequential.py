@@ -12,8 +12,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.checks import is_sparse
 from nncore._utils.fields import count
 from nncore._utils.files import Source, Target
-from nncore._utils.tables import html_table
-from nncore._utils.text import Table
+from nncore._utils.tables import Table, html_table
 from nncore.losses import Loss
 from nncore.model import differences, files
 from nncore.model.network import Network

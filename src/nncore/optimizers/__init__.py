@@ -5,7 +5,6 @@
 from nncore._utils import registry as _registry
 from nncore.optimizers.base import *
 from nncore.optimizers.gradient import *
-from nncore.optimizers.sgd import *
 from nncore.optimizers.momentum import *
 from nncore.optimizers.adaptive import *
 from nncore.optimizers.adam import *

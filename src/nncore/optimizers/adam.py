@@ -100,7 +100,8 @@ class AdamW(Adam):
 
     Notes
     -----
-    All parameters decay, including biases, as in PyTorch without parameter groups.
+    By hand all parameters decay, as in PyTorch without parameter groups. In a `Trainer` biases and parameters of normalizations
+    do not, unless its ``decay_factors`` name them.
 
     Examples
     --------

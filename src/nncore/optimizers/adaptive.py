@@ -12,17 +12,6 @@ __all__ = ["AdaDelta", "AdaGrad", "RMSprop"]
 
 PLACEMENTS = ("outside", "inside")
 
-RMSPROP_KERNELS = {  # by (centered, with momentum, ε inside the root)
-    (False, False, False): "rmsprop",
-    (False, False, True): "rmsprop_inside",
-    (False, True, False): "rmsprop_momentum",
-    (False, True, True): "rmsprop_momentum_inside",
-    (True, False, False): "rmsprop_centered",
-    (True, False, True): "rmsprop_centered_inside",
-    (True, True, False): "rmsprop_centered_momentum",
-    (True, True, True): "rmsprop_centered_momentum_inside",
-}
-
 
 class AdaGrad(GradientOptimizer):
     """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
@@ -137,7 +126,8 @@ class RMSprop(GradientOptimizer):
 
     @property
     def kernel(self) -> str:
-        return RMSPROP_KERNELS[self.centered, self.momentum != 0, self.eps_placement == "inside"]
+        form = "_centered" * self.centered + "_momentum" * (self.momentum != 0) + "_inside" * (self.eps_placement == "inside")
+        return f"rmsprop{form}"
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]

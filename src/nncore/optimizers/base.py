@@ -51,7 +51,7 @@ class Optimizer(Configured, OwnsArrays):
     steps_per_epoch: int = of_shared("steps_per_epoch", "Number of steps per epoch, as of the last step.")
     stretches: list[Stretch] = of_shared("stretches", "The runs of epochs of one length so far, which warmups look back on.")
 
-    _own: ClassVar[bool] = True  # whether the class is nncore's: what its methods return is not checked
+    _own: bool = True  # whether the class is nncore's, and that of a wrapped optimizer: what it returns is not checked
 
     name: ClassVar[str]
     hyperparameters: ClassVar[tuple[str, ...]] = ()

@@ -76,7 +76,7 @@ class _ByNorm(Clipping):
         squares, factors, acted, large_norm = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(groups) - 1), np.zeros(1)
         operands = (factors, squares, groups, acted, gradient, large_norm, table)
         ops = [
-            _square_sum(squares, gradient, table),
+            Op("tiles", "square_sum", (squares, gradient, table), cost=[1.0] * len(table)),
             Op("serial", "clip_factor", operands, (len(groups) - 1,), (self.limit,)),
             Op("tiles", "scale_gradient", (gradient, factors, table), cost=[1.0] * len(table)),
         ]
@@ -113,7 +113,3 @@ class ClipGlobalNorm(_ByNorm):
 
     def _groups(self, arrays: Sequence[int]) -> Sequence[int]:
         return [arrays[0], arrays[-1]]
-
-
-def _square_sum(squares: Array, gradient: Array, table: Array) -> Op:
-    return Op("tiles", "square_sum", (squares, gradient, table), cost=[1.0] * len(table))

@@ -119,6 +119,15 @@ class GradientOptimizer(Optimizer):
             raise ValueError(f"{what} must return {needed} columns, which the kernel {self.kernel} reads, got {rows.shape[1]}")
         return rows
 
+    def with_columns(self, coefficients: Array, columns: int) -> Array:
+        """The coefficients, if they are as many as before: what follows them in a row has its place behind them."""
+        if coefficients.shape[1] != columns:
+            raise ValueError(
+                f"{type(self).__name__}.coefficients must always return as many columns, first {columns}, got "
+                f"{coefficients.shape[1]}"
+            )
+        return coefficients
+
     def checked_values(self, steps: int, steps_per_epoch: int = 1) -> tuple[dict[str, Array], dict[str, Array]]:
         """`hyper_values` and `running_products`; those of a user's class must be an array (steps,) for each name."""
         values = self.hyper_values(steps, steps_per_epoch)

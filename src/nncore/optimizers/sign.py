@@ -26,7 +26,7 @@ class Lion(GradientOptimizer):
     ----------
     lr : η, default 1e-4 (the paper; Keras 0.001). A third to a tenth of Adam's.
     betas : (β₁, β₂), each in [0, 1), default (0.9, 0.99) (the paper, Keras).
-    weight_decay : λ, default 0 (the authors' code, Keras).
+    weight_decay : λ, default 0 (the authors' code, Keras). In a `Trainer` of weights only, as with `AdamW`.
 
     Notes
     -----

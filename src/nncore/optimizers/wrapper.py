@@ -7,20 +7,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.arrays import returned
 from nncore._utils.fields import Fixed
 from nncore._utils.files import class_name
-from nncore.optimizers.gradient import GradientOptimizer, StepOps
+from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.registry import get
-from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
 
 def _of_wrapped(name: str) -> Any:
-    """An attribute of the wrapped optimizer."""
+    """An attribute or a method of the wrapped optimizer."""
     return property(lambda self: getattr(self.optimizer, name))
 
 
@@ -60,6 +58,7 @@ class Wrapper(GradientOptimizer):
     kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
     full_batch_only, non_negative = _of_wrapped("full_batch_only"), _of_wrapped("non_negative")
     changes_gradient = _of_wrapped("changes_gradient")
+    arrays, ops, iterate, lookahead = map(_of_wrapped, ("arrays", "ops", "iterate", "lookahead"))
     hyperparameters, slots, running = _of_both("hyperparameters"), _of_both("slots"), _of_both("running")
 
     def __init__(self, optimizer: Any) -> None:
@@ -72,7 +71,7 @@ class Wrapper(GradientOptimizer):
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
             raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {shown(inner)}")
-        vars(self).update(optimizer=inner, _shared=inner._shared)
+        vars(self).update(optimizer=inner, _shared=inner._shared, _own=self._own and inner._own)
         self._shared.reset()
         self.column = inner.checked_coefficients(1).shape[1]
 
@@ -133,7 +132,8 @@ class Wrapper(GradientOptimizer):
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         own = returned(f"{type(self).__name__}.weights", self.weights(steps, steps_per_epoch), (steps,))
-        return np.column_stack((self.optimizer.checked_coefficients(steps, steps_per_epoch), own))
+        inner = self.optimizer.checked_coefficients(steps, steps_per_epoch)
+        return np.column_stack((self.optimizer.with_columns(inner, self.column), own))
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         """The number of this wrapper's op for each of the next `steps` steps: (steps,)."""
@@ -141,15 +141,3 @@ class Wrapper(GradientOptimizer):
 
     def initial_value(self, slot: str) -> float:
         return self.optimizer.initial_value(slot) if slot in self.optimizer.slots else 0.0
-
-    def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Any, ...]:
-        return self.optimizer.arrays(theta, grad, table)
-
-    def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
-        return self.optimizer.ops(theta, grad, table)
-
-    def iterate(self, theta: Real) -> Real:
-        return self.optimizer.iterate(theta)
-
-    def lookahead(self) -> tuple[Real, int] | None:
-        return self.optimizer.lookahead()

@@ -25,7 +25,7 @@ class Autotuner:
 
     def __init__(self, parallel: bool) -> None:
         self._parallel = parallel
-        self._alone = False  # the choice: whether on one thread
+        self._alone = not parallel  # the choice: whether on one thread
         self._rate = 0.0  # steps per second of the choice, lately
         self._calls, self._seconds = 0, 0.0  # so far
         self._interval, self._next_trial = MIN_INTERVAL, 0.0
@@ -40,7 +40,7 @@ class Autotuner:
     def record(self, threads: int, steps: int, seconds: float) -> None:
         """Record the duration of a call."""
         rate = steps / max(seconds, 1e-9)
-        if self._due and (threads == 1) != self._alone:
+        if (threads == 1) != self._alone and self._due:
             better = rate > MARGIN * self._rate
             longer = 4 if rate < CLEARLY_WORSE * self._rate else 2
             self._interval = MIN_INTERVAL if better else min(longer * self._interval, MAX_INTERVAL)

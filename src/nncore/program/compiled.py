@@ -28,6 +28,7 @@ class Compiled:
     partials : partial sums of a penalty that the step writes.
     exclusive : shared by programs of which one cannot run within another.
     notes : for each per-step statistic, the partial sums that it is the total of.
+    part_rows : rows of a batch that are computed together, 0: all.
     stops : whether a loss that is not finite stops the run. In training it does, so that no step follows from it. Elsewhere the
         run continues: values computed after the loss, such as its gradient, follow the formulas.
     """
@@ -35,7 +36,7 @@ class Compiled:
     def __init__(
         self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
         commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
-        stops: bool = False, exclusive: _kernels.Exclusive | None = None,
+        part_rows: int = 0, stops: bool = False, exclusive: _kernels.Exclusive | None = None,
     ) -> None:  # fmt: skip
         self.parallel, self._work_per_row = tape.parallel, tape.work_per_row
         self._lock = _kernels.Lock()
@@ -53,7 +54,8 @@ class Compiled:
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
-            partials=partials, notes=notes, stops=stops, exclusive=exclusive,
+            partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows,
+            of_parts={n for op, n in self._numbers.items() if op.of_parts} if part_rows else (),
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
         self._run = _kernels.on_one_thread(self.program.run)

@@ -63,6 +63,7 @@ class Op:
     then: Op | None = None  # of a gradient: the op that turns this op's result into the final gradient of the tile
     repack: Op | None = None  # of a gradient: the op that updates values derived from the parameter, after its update
     tile_local: bool = False  # whether the gradient of a tile need not be stored, as only ops of the same tile read it
+    of_parts: bool = False  # whether it runs for each part of a batch in parts, as ops over rows do
     adds_penalty: bool = False  # whether it adds the gradient of an activity penalty, whose strength is its constant
     completes_loss: bool = False
     layer: str = ""  # the name of the layer that recorded it

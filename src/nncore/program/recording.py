@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from nncore.data.sparse import Rows, SparseRows
@@ -53,7 +54,9 @@ class ModelTape:
         return cls(model, tape, fused=fused, sparse=sparse, input_gradient=input_gradient)
 
     @classmethod
-    def training(cls, model: Recordable, capacity: int, *, optimizer_columns: int = 0, sparse: bool = False) -> ModelTape:
+    def training(
+        cls, model: Recordable, capacity: int, *, optimizer_columns: Callable[[], int], sparse: bool = False
+    ) -> ModelTape:
         """Forward and backward pass of a training step, which renew running statistics."""
         tape = Tape(model, capacity, training=True, gradients=True, tracking=True, optimizer_columns=optimizer_columns)
         return cls(model, tape, sparse=sparse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -58,11 +59,13 @@ def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> lis
     stage, tile-local gradients need not reach memory before the last step of a run.
     """
     gradients = list(gradients)
-    firsts = np.cumsum([0] + [len(op.cost) for op in gradients]).tolist()
+    firsts = [*accumulate((len(op.cost) for op in gradients), initial=0)]
     placed = [(op, first, first + len(op.cost)) for op, first in zip(gradients, firsts, strict=False)]
     if not placed:
         return []
     parts = [(part, first, last) for op, first, last in placed for part in (op, op.then) if part and part.kernel]
+    for op, _, _ in parts:
+        op.of_parts = True
     result = [Stage("tiles", parts)]
     for op in updates:
         if op.axis in ("serial", "units"):

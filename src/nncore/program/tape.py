@@ -6,7 +6,7 @@ A tape belongs to one model, one batch capacity and one mode. It owns the arena:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -53,14 +53,14 @@ class Tape:
     gradients : whether there is a backward pass.
     noise : whether layers draw random numbers, from the model's seed; default: in training.
     tracking : whether steps renew running statistics.
-    optimizer_columns : number of coefficients of a step that are the optimizer's; the layers' follow.
+    optimizer_columns : returns the number of coefficients of a step that are the optimizer's; the layers' follow.
     """
 
     copies = 1  # of the signals and the parameters
 
     def __init__(
         self, model: Recordable, capacity: int, *, training: bool, gradients: bool, noise: bool | None = None,
-        tracking: bool = False, optimizer_columns: int = 0,
+        tracking: bool = False, optimizer_columns: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self.dtype, self.seed = model.dtype, model.seed
         self.capacity, self.training, self.gradients, self.tracking = capacity, training, gradients, tracking
@@ -134,7 +134,7 @@ class Tape:
     def scheduled(self, name: str, schedule: Schedule, least: float) -> int:
         """The column of the step's coefficients that holds the schedule's value, which must be at least ``least``."""
         self.schedules.append((name, schedule, least))
-        return self.optimizer_columns + len(self.schedules) - 1
+        return self.optimizer_columns() + len(self.schedules) - 1
 
     def scheduled_values(self, first_step: int, steps: int, clock: Clock) -> Array:
         """The coefficients of the layers, (steps, schedules); the arguments as for `Schedule.on`."""

@@ -8,7 +8,7 @@
   for products with the Hessian;
 - `random`, `noise`, `weight_noise`: counter-based random numbers, and the layers that use them;
 - `scale`: one factor per feature;
-- `activity`, `gradients`, `gradient_noise`: penalties, clipping and noise, between the backward pass and the step;
+- `activity`, `gradients`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: the updates of the parameters.
 
 Arrays have one row per example. A backward function takes the gradient of the loss with respect to the output (dy, dh),
@@ -18,18 +18,13 @@ The tests compare each kernel with its twin, and each twin's gradient with finit
 compare speeds.
 """
 
-# ruff: noqa: F401, F403, I001
+# ruff: noqa: F403
 
-from . import (
-    activations, activity, batch_norm, dense, gather, gradients, group_norm, losses, noise, normalization_tangents, optimizers,
-    random, recurrent, recurrent_tangents, scale, tangents, training, weight_noise, weight_norm_tangents,
-)  # fmt: skip
 from .activations import *
 from .activity import *
 from .batch_norm import *
 from .dense import *
 from .gather import *
-from .gradient_noise import *
 from .gradients import *
 from .group_norm import *
 from .losses import *

@@ -1,4 +1,4 @@
-"""Penalties and clipping, between the backward pass and the update, and the proximal step after the update.
+"""Penalties, clipping and noise, between the backward pass and the update; the proximal step and projections after it.
 
 The gradient g is changed in place; g and θ have one shape.
 """
@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._common import Array
+from .random import random_normal
 
-__all__ = ["clip_factor", "clip_value", "penalty", "scale_gradient", "shrink", "square_sum"]
+__all__ = [
+    "clip_factor", "clip_value", "gradient_noise", "penalty", "project_non_negative", "project_norm", "scale_gradient",
+    "shrink", "square_sum",
+]  # fmt: skip
 
 
 def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:
@@ -47,6 +51,25 @@ def shrink(theta: Array, threshold: float, ahead: Array | None = None, v: Array 
         ahead[...] = theta + mu * v
 
 
+def project_norm(W: Array, lower: float, upper: float) -> None:
+    """w ← w min(max(‖w‖, lower), upper)/‖w‖ for each row w of W (units, inputs); w = 0 stays.
+
+    Srebro, Shraibman: Rank, trace-norm and max-norm, 2005; Srivastava et al.: Dropout, 2014.
+
+    >>> W = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    >>> project_norm(W, 1.0, 2.0)
+    >>> W.round(12).tolist()
+    [[1.2, 1.6], [0.6, 0.8], [0.0, 0.0]]
+    """
+    norm = np.hypot.reduce(W.astype(np.float64), axis=1, keepdims=True)
+    W[...] = W / np.where(norm > 0, norm, 1) * np.clip(norm, lower, upper)
+
+
+def project_non_negative(W: Array) -> None:
+    """w ← max(w, 0)."""
+    np.maximum(W, 0, out=W)
+
+
 def clip_value(grad: Array, limit: float) -> None:
     """g_i ← min(max(g_i, −limit), limit); NaN stays."""
     np.clip(grad, -limit, limit, out=grad)
@@ -78,3 +101,16 @@ def scale_gradient(grad: Array, factor: float) -> None:
     [1.5, -2.0]
     """
     grad *= factor
+
+
+def gradient_noise(grad: Array, step: int, sigma: float, seed: int = 0) -> None:
+    """g ← g + σ n, n ~ N(0, 1) for each element: `random_normal` of layer 0, stream 1, a function of (seed, step, index).
+
+    σ = √(η/(1+t)^γ) in Neelakantan et al.: Adding gradient noise improves learning for very deep networks, 2015.
+
+    >>> g = np.zeros(3)
+    >>> gradient_noise(g, step=0, sigma=0.1)
+    >>> g.round(3).tolist()
+    [0.109, 0.091, 0.188]
+    """
+    grad += (sigma * random_normal(grad.size, seed=seed, layer=0, stream=1, step=step)).astype(grad.dtype)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._utils.fields import Count, Field, Maybe, Number
-from nncore._utils.figures import COLORS, SavePath, finish, one_axes
+from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, one_axes
 from nncore.callbacks.base import Callback
 from nncore.history import History
 from nncore.model.curvature.operators import HessianOperator
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 __all__ = ["ConditioningMonitor"]
 

@@ -196,10 +196,10 @@ class BaseTrainer(OwnsArrays, Sealed):
         """Checked data. ``known``: what targets trained on say of classes; default: those of the last training."""
         names = column_names(y)
         rows, y = self.model.input_rows(X, f"X{suffix}"), self.model.scaled_targets(y, f"y{suffix}")
-        forms = [self.loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
+        forms = [self._loss, *[metric.loss for metric in self.metrics if isinstance(metric, LossMetric)]]
         targets = [losses.targets_of(form, y, self._width, self.model.dtype, f"y{suffix}") for form in forms]
-        if any(isinstance(metric, Accuracy) for metric in self.metrics):
-            targets[0] = self.loss.for_accuracy(targets[0], f"y{suffix}", known or self._levels)
+        if len(forms) <= len(self.metrics):  # one is the accuracy
+            targets[0] = self._loss.for_accuracy(targets[0], f"y{suffix}", known or self._levels)
         check_lengths(rows, targets[0], f"X{suffix}", f"y{suffix}")
         if weights is not None:
             weights = example_weights(weights, len(rows), f"sample_weight{suffix}")
@@ -237,9 +237,11 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     def _remember(self, data: Dataset) -> None:
         """The model is trained on these columns, if they have names; what the targets say of classes counts for later data."""
-        for attribute, names in zip(("feature_names", "target_names"), data.names, strict=True):
-            if names and getattr(self.model, attribute) is None:
-                setattr(self.model, attribute, names)
+        inputs, targets = data.names
+        if inputs and self.model.feature_names is None:
+            self.model.feature_names = inputs
+        if targets and self.model.target_names is None:
+            self.model.target_names = targets
         self._levels = data.targets[0].levels or self._levels
 
     def _evaluate(
@@ -265,10 +267,11 @@ class BaseTrainer(OwnsArrays, Sealed):
         return [f"{prefix}{name}" for name in (*self.columns, *["penalty"] * bool(self.regularizer))]
 
     @staticmethod
-    def named(columns: list[str], means: Iterable[Any]) -> dict[str, Any]:
+    def named(columns: list[str], means: Sequence[Any] | Array) -> dict[str, Any]:
         """Means by column; penalties are also part of the loss, which is the first. The last mean is the penalty's."""
-        row, loss = dict(zip(columns, means, strict=False)), columns[0]
-        for penalty in (loss.removesuffix("loss") + "activity_penalty", loss.removesuffix("loss") + "penalty"):
+        row, loss = {name: means[number] for number, name in enumerate(columns)}, columns[0]
+        prefix = loss.removesuffix("loss")
+        for penalty in (f"{prefix}activity_penalty", f"{prefix}penalty"):
             if penalty in row:
                 row[loss] = row[loss] + row[penalty]
         return row
@@ -293,18 +296,19 @@ class BaseTrainer(OwnsArrays, Sealed):
             self._decay_factors,
         )  # fmt: skip
 
-    def _training_program(self, capacity: int, data: Dataset) -> TrainingProgram:
-        """Compiled for batches of at most ``capacity`` and this kind of targets."""
-        return self._program(training_program, capacity, data)
+    def _training_program(self, capacity: int, data: Dataset, part_rows: int = 0) -> TrainingProgram:
+        """Compiled for batches, or parts of batches, of at most ``capacity`` and this kind of targets."""
+        return self._program(training_program, capacity, data, part_rows)
 
-    def _program(self, compile: Callable[[TrainingSpec, int, Dataset], P], capacity: int, data: Dataset) -> P:
-        asked = compile, capacity, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
+    def _program(self, compile: Callable[..., P], capacity: int, data: Dataset, *form: int) -> P:
+        asked = compile, capacity, form, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         last = self._compiled.last
         if last[0] == asked:  # nothing has been assigned since
             return last[1]
         spec = self.spec
         with self._program_lock:
-            program: P = self._compiled.get((compile, capacity, data.kinds, spec.key), lambda: compile(spec, capacity, data))
+            key = compile, capacity, form, data.kinds, spec.key
+            program: P = self._compiled.get(key, lambda: compile(spec, capacity, data, *form))
         if spec.is_own:
             self._compiled.last = asked, program
         return program

@@ -30,8 +30,9 @@ class BatchSteps:
         start = time.perf_counter()
         with self.trainer.model.lock:
             done, sums = program.run(
-                data, batch=self.batch, order=data.chosen, known=program.coming.known, step_offset=optimizer.step_count,
-                threads=threads, notes_out=np.empty((1, 3)) if self.clips else None, stop=interrupt.pressed_twice,
+                data, examples=self.batch, batch=self.batch, order=data.chosen, known=program.coming.known,
+                step_offset=optimizer.step_count, threads=threads, notes_out=np.empty((1, 3)) if self.clips else None,
+                stop=interrupt.pressed_twice,
             )  # fmt: skip
         program.tuner.record(threads, done, time.perf_counter() - start)
         if not done and interrupt.pressed_twice():

@@ -43,9 +43,10 @@ class ComingSteps:
         factors: Sequence[Sequence[tuple[str, float]]],
     ) -> None:  # fmt: skip
         self.optimizer, self.tape, self.factors = optimizer, tape, [dict(own) for own in factors]
-        self.proximal = regularizer is not None and regularizer.proximal
-        others = np.arange(len(factors) - 1) * tape.optimizer_columns + tape.optimizer_columns + len(tape.schedules)
-        self.places = np.concatenate(([0], others)).astype(np.int64)
+        self.proximal = regularizer is not None and regularizer.proximal > 0
+        self.columns = 0  # of the optimizer's coefficients; 0: not yet known
+        columns = tape.optimizer_columns() if len(factors) > 1 else 0
+        self.places = np.array([0, *(k * columns + len(tape.schedules) for k in range(1, len(factors)))])
         self.known = _kernels.KnownSteps(vars(optimizer._shared))
         self.hyper = np.empty((0, 0))
 
@@ -89,18 +90,13 @@ class ComingSteps:
             if not factors and self.tape.schedules:
                 clock = optimizer.clock(steps_per_epoch)
                 rows.append(self.tape.scheduled_values(optimizer.step_count, steps, clock))
-        self.hyper = np.column_stack([hyper[name] for name in optimizer.hyperparameters])
+        self.hyper = np.array([hyper[name] for name in optimizer.hyperparameters]).T
         self.known.know(
-            for_kernels(np.hstack(rows), np.float64), products, optimizer._shared.stretch(steps_per_epoch), assignments.number,
-            steps_per_epoch,
+            for_kernels(np.concatenate(rows, axis=1), np.float64), products, optimizer._shared.stretch(steps_per_epoch),
+            assignments.number, steps_per_epoch,
         )  # fmt: skip
 
     def _own(self, coefficients: Array) -> Array:
-        """The optimizer's coefficients, as many as there were when the program was compiled."""
-        columns = self.tape.optimizer_columns - self.proximal
-        if coefficients.shape[1] != columns:
-            raise ValueError(
-                f"{type(self.optimizer).__name__}.coefficients must always return as many columns, first {columns}, got "
-                f"{coefficients.shape[1]}"
-            )
-        return coefficients
+        """The optimizer's coefficients, as many as the first time."""
+        self.columns = self.columns or coefficients.shape[1]
+        return self.optimizer.with_columns(coefficients, self.columns)

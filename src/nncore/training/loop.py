@@ -58,20 +58,29 @@ class Loop(Protocol):
 
 
 class TrainingLoop:
-    """The steps of one call of ``fit``, in portions of about 50 ms."""
+    """The steps of one call of ``fit``, in portions of about 50 ms.
+
+    Parameters
+    ----------
+    batch : rows of a step.
+    part : rows of it that are computed together, 0: all.
+    merge : whether a last part of one row joins the one before.
+    dropped : rows that each epoch leaves out.
+    """
 
     def __init__(
-        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None,
-        merge: bool = False, dropped: int = 0,
+        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *,
+        part: int = 0, merge: bool = False, dropped: int = 0,
     ) -> None:  # fmt: skip
-        self.trainer, self.data, self.batch, self.sampler, self.merge = trainer, data, batch, sampler, merge
+        self.trainer, self.data, self.batch, self.sampler, self.part, self.merge = trainer, data, batch, sampler, part, merge
+        self.optimizer = trainer.spec.gradient_optimizer
         self.examples = Examples(len(data), trainer.seed, labels)
         sampler.check(self.examples)
         self.uses_losses, self.reweights = sampler.uses_losses, sampler.reweights  # as they are now, for the whole call
         self._update_examples()
         self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
         self.taken = len(data) - dropped  # examples per epoch
-        self.per_epoch = -(-self.taken // batch) - merge
+        self.per_epoch = -(-self.taken // batch) - (merge and self.taken % batch == 1)
         self.loss = trainer.loss
         self.failure: Exception | None = None
         self.renewed: tuple[TrainingProgram, int] | None = None  # from what, and when
@@ -86,26 +95,26 @@ class TrainingLoop:
 
     def _renew(self) -> None:
         """Take the trainer as it is, until the next call: a callback may have assigned something."""
-        trainer, optimizer = self.trainer, self.trainer.optimizer
+        trainer = self.trainer
         trainer._check_ready()
         if trainer.loss is not self.loss:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
-        program = trainer._training_program(self.batch + self.merge, self._weighted_data())
+        program = trainer._training_program((self.part or self.batch) + self.merge, self._weighted_data(), self.part)
         if (program, assignments.number) == self.renewed:
             return
         self.program, self.renewed = program, (program, assignments.number)
         self.penalized, self.clips = trainer.regularizer is not None, trainer.clip is not None
         self.means = trainer.row_columns("running_")
-        values = [(name, getattr(optimizer, name)) for name in optimizer.hyperparameters]
+        values = [(name, getattr(self.optimizer, name)) for name in self.optimizer.hyperparameters]
         self.noted = [name for name, value in values if name == "lr" or isinstance(value, Schedule)]
 
     def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
         """Run at most ``epochs`` epochs, one at least. Fewer if interrupted, or if the training diverged: see ``failure``."""
         self._renew()
         self._update_examples()
-        self.trainer.optimizer.begin_epoch()
+        self.optimizer.begin_epoch()
         tuner = self.program.tuner
         _, wanted = tuner.next_call()
         epochs = 1 if self.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
@@ -150,7 +159,7 @@ class TrainingLoop:
 
     def _hyper(self, values: Array) -> dict[str, Array]:
         """The hyper-parameters (steps, all) that the history shows, in the last step of each epoch."""
-        last, names = values[self.per_epoch - 1 :: self.per_epoch], self.trainer.optimizer.hyperparameters
+        last, names = values[self.per_epoch - 1 :: self.per_epoch], self.optimizer.hyperparameters
         return {name: last[:, names.index(name)] for name in self.noted}
 
     def _norms(self, norms: Array, epochs: int) -> dict[str, Array]:
@@ -196,7 +205,7 @@ class TrainingLoop:
     ) -> Portion:  # fmt: skip
         """Run ``count`` steps, or those before the first at which a schedule is invalid; of those that were completed the sums,
         what the clip noted, and the hyper-parameters."""
-        optimizer, coming = self.trainer.spec.gradient_optimizer, self.program.coming
+        optimizer, coming = self.optimizer, self.program.coming
         hyper = coming.take(count, self.per_epoch)
         count = len(hyper)
         norms = np.empty((count, 3 * self.clips))
@@ -221,11 +230,11 @@ class TrainingLoop:
         """Says where the first number that is not finite appeared."""
         trainer = self.trainer
         epoch, step = trainer.epochs_done + step // self.per_epoch + 1, step % self.per_epoch + 1
-        lr = trainer.optimizer.hyper_values(1, self.per_epoch).get("lr")
+        lr = self.optimizer.hyper_values(1, self.per_epoch).get("lr")
         rate = "" if lr is None else f" with lr = {float(lr[0]):g}"
         place = self._place(sums)
         advice = "a smaller learning rate, scaled data or gradient clipping"
-        if place == STEP and (cause := trainer.spec.gradient_optimizer.vanished_eps(trainer.model.gradients)):
+        if place == STEP and (cause := self.optimizer.vanished_eps(trainer.model.gradients)):
             place, advice = f"{place}, as {cause}", "a larger eps"
         return DivergenceError(
             f"training diverged in epoch {epoch}, step {step}{rate}: {place}. "

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore import constraints
+from nncore._utils.arrays import aligned_zeros
 from nncore._utils.fields import only_fields
 from nncore.constraints import Constraint
 from nncore.losses import Loss
@@ -96,8 +97,10 @@ class StepProgram:
 
     def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
         """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
-        arrays = [*[targets.array for targets in data.targets], *([] if data.weights is None else [data.weights])]
-        bind = self.recording.bind(data.rows) + [(op, 1, array) for op, array in zip(self.gathers, arrays, strict=True)]
+        bind = self.recording.bind(data.rows)
+        bind += [(self.gathers[number], 1, targets.array) for number, targets in enumerate(data.targets)]
+        if data.weights is not None:
+            bind.append((self.gathers[-1], 1, data.weights))
         return self.compiled.run(bind, examples=examples or len(data), **run)
 
 
@@ -140,23 +143,28 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
     return StepProgram(recording, compiled, gathers)
 
 
-def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> TrainingProgram:
-    """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update."""
+def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows: int = 0) -> TrainingProgram:
+    """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update.
+
+    ``part_rows``: rows of a batch that are computed together, 0: all. The gradients of the parts add up to that of the batch.
+    """
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
-    columns = optimizer.checked_coefficients(1).shape[1]
-    proximal = regularizer is not None and regularizer.proximal
-    recording = ModelTape.training(model, capacity, optimizer_columns=columns + proximal, sparse=data.sparse)
+
+    def columns() -> int:
+        return int(optimizer.checked_coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
+
+    recording = ModelTape.training(model, capacity, optimizer_columns=columns, sparse=data.sparse)
     tape, groups = recording.tape, spec.groups
     gathers, ops, records = _loss_ops(spec, recording, data)
     coming = ComingSteps(optimizer, regularizer, tape, groups.factors)
 
     def with_coefficients(tiles: Int64) -> Int64:
         """The tile table (tiles.h) of tiles (offset, rows, columns, row stride)."""
-        return np.column_stack((tiles, coming.places[groups.of_tiles(tiles)]))
+        return np.concatenate((tiles, coming.places[groups.of_tiles(tiles), np.newaxis]), axis=1)
 
     of_gradients = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     table = with_coefficients(of_gradients)
-    penalty, shrink, partials = _penalty_ops(spec, table, columns)
+    penalty, shrink, partials = _penalty_ops(spec, table)
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
@@ -172,7 +180,8 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
     step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
-    everywhere = [*penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
+    accumulation = [_accumulation(model, table)] if part_rows else []
+    everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
@@ -180,12 +189,17 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Traini
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
-        exclusive=model.gradients_in_use,
+        part_rows=part_rows, exclusive=model.gradients_in_use,
     )  # fmt: skip
     return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel))
 
 
-def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list[Op], list[Op], Array | None]:
+def _accumulation(model: Sequential, table: Int64) -> Op:
+    arrays = aligned_zeros(model.parameters.size, model.dtype), model.gradients, table
+    return Op("tiles", "accumulate", arrays, cost=_cost(PENALTY_COST, table), of_parts=True)
+
+
+def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], Array | None]:
     """The op that adds the penalty's gradient, the one that shrinks θ, and where the penalty of each tile is left."""
     regularizer, model, optimizer = spec.regularizer, spec.model, spec.gradient_optimizer
     if not regularizer:
@@ -201,6 +215,7 @@ def _penalty_ops(spec: TrainingSpec, table: Array, lr_column: int) -> tuple[list
     iterate = optimizer.iterate(model.parameters)
     v, column = optimizer.lookahead() or (None, 0)
     moved = (iterate, None if v is None else model.parameters, proximal, v, table)
+    lr_column = optimizer.checked_coefficients(1).shape[1]  # follows the optimizer's
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
 

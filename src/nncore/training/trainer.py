@@ -112,8 +112,8 @@ class Trainer(BaseTrainer):
 
     @_one_at_a_time
     def fit(
-        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, last_batch: str = "keep", shuffle: bool = True,
-        sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, accumulate: int = 1, last_batch: str = "keep",
+        shuffle: bool = True, sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
         callbacks: Iterable[Callback] | None = (), verbose: int = 1,
     ) -> History:  # fmt: skip
@@ -134,6 +134,10 @@ class Trainer(BaseTrainer):
         epochs, batch_size : int
             ``batch_size=1`` is stochastic gradient descent, ``batch_size=len(X)`` batch gradient descent. Default 32; all rows
             for optimizers that need the full batch. For those of `nncore.second_order` an epoch is an iteration.
+        accumulate : int
+            Batches per step, whose gradients are accumulated: the step is that of a batch of ``accumulate * batch_size`` rows,
+            in the memory of ``batch_size`` rows. Only batch normalization sees a difference: it has the statistics of each
+            batch. The last step of an epoch may have fewer batches; its gradient is the mean over its rows, as always.
         last_batch : {"keep", "merge", "drop"}
             ``"keep"``: a last batch of fewer than ``batch_size`` rows is a step of its own, refused if a layer needs more
             rows. ``"merge"``: one of a single row, of which batch normalization cannot take a variance, joins the batch before.
@@ -222,7 +226,8 @@ class Trainer(BaseTrainer):
         )  # fmt: skip
         last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
         exact_loss = flag("exact_loss", exact_loss)
-        loop = self._loop(data.train, batch_size, data.sampler, data.labels, last_batch=last_batch)
+        accumulate = count("accumulate", accumulate)
+        loop = self._loop(data.train, batch_size, data.sampler, data.labels, last_batch=last_batch, accumulate=accumulate)
         FitCall(self, data, loop, callback_list, progress, exact_loss).run(epochs)
         return self.history
 
@@ -233,9 +238,10 @@ class Trainer(BaseTrainer):
         For data that arrives or changes over time: the optimizer's state carries over from call to call.
         """
         data = self._data(X, y, sample_weight)
-        batch = len(data) if batch_size is None else count("batch_size", batch_size)
+        n = len(data)
+        batch = n if batch_size is None else count("batch_size", batch_size)
         with Interrupt(tolerated=0) as interrupt, self._epoch:
-            steps = self._batch_steps(data) if batch >= len(data) else None
+            steps = self._batch_steps(data, n) if batch >= n else None
             loop = steps or self._loop(data, batch, samplers.Sequential())
             self._remember(data)
             if isinstance(loop, BatchSteps):
@@ -470,34 +476,39 @@ class Trainer(BaseTrainer):
 
     # --- inside
 
-    def _batch_steps(self, data: Dataset) -> BatchSteps | None:
-        """Steps on all of such data at once; those of the last call, if they would be the same. None without such steps."""
-        asked = len(data), data.kinds, self._loss, self._regularizer, self._clip, assignments.number
+    def _batch_steps(self, data: Dataset, n: int) -> BatchSteps | None:
+        """Steps on all n examples of such data at once; the last call's, if they would be the same. None without such steps."""
+        asked = n, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         last = self._last_batch_steps.last
         if last[0] == asked:
             self._check_ready()
             return last[1]
-        loop = self._loop(data, len(data), samplers.Sequential())
+        loop = self._loop(data, n, samplers.Sequential())
         steps = BatchSteps(loop) if isinstance(loop, TrainingLoop) else None
         if steps and self._compiled.last[1] is steps.program:  # all parts are nncore's: see `_program`
             self._last_batch_steps.last = asked, steps
         return steps
 
     def _loop(
-        self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, last_batch: str = ""
-    ) -> Loop:
+        self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, last_batch: str = "",
+        accumulate: int = 1,
+    ) -> Loop:  # fmt: skip
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
-        batch = batch or (len(data) if self.optimizer.full_batch_only else BATCH_SIZE)
-        self._check_optimizer(len(data), batch)
+        part = batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE)
+        self._check_optimizer(len(data), part * accumulate)
         if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
 
+            if accumulate > 1:
+                raise ValueError(f"accumulate must be 1 for {self.optimizer.title}, which takes no batches, got {accumulate}")
             return FullBatchLoop(self, data, sampler)
-        batch = min(batch, len(data))
-        rest = len(data) % batch
-        merge, dropped = last_batch == "merge" and batch > 1 and rest == 1, rest if last_batch == "drop" else 0
+        part, batch = min(part, len(data)), min(part * accumulate, len(data))
+        rest = len(data) % part
+        merge, dropped = last_batch == "merge" and part > 1 and rest == 1, rest if last_batch == "drop" else 0
         if not merge:
-            can = last_batch and 1 < batch < len(data)
+            can = last_batch and 1 < part < len(data)
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
-            self.model.check_batches(len(data) - dropped, batch, training=True, hint=hint)
-        return TrainingLoop(self, data, batch, sampler, labels, merge=merge, dropped=dropped)
+            self.model.check_batches(len(data) - dropped, part, training=True, hint=hint)
+        return TrainingLoop(
+            self, data, batch, sampler, labels, part=part if part < batch else 0, merge=merge, dropped=dropped
+        )  # fmt: skip

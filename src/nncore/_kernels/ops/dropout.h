@@ -70,7 +70,9 @@ static void NAME(gaussian_dropout_backward)(real *restrict dx, const real *restr
         const nn_stream stream = nn_stream_of(op, context, 1);                                                               \
         const real constant = (real)op->constant[0];                                                                         \
         (void)stream;                                                                                                        \
-        NAME(name)((real *)op->array[0], (const real *)op->array[1], __VA_ARGS__, begin * width, end * width);               \
+        const int64_t before = context->first_row * width;    /* the elements of the batch before this part of it */         \
+        NAME(name)((real *)op->array[0] - before, (const real *)op->array[1] - before, __VA_ARGS__, before + begin * width,  \
+                   before + end * width);                                                                                    \
     }
 
 /* constants: scale, threshold */

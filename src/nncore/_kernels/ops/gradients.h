@@ -125,6 +125,23 @@ static void NAME(op_shrink)(const nn_op *op, const nn_context *context, int64_t 
     }
 }
 
+/* Batches in parts: sum <- the gradients of the parts so far; after the last part g <- sum + g.  Without other parts nothing is
+ * left to do. */
+static void NAME(accumulate)(real *restrict sum, real *restrict grad, const nn_context *context, int64_t n) {
+    if (!context->partial)
+        for (int64_t i = 0; i < n; i++) grad[i] += sum[i];
+    else if (context->first_row)
+        for (int64_t i = 0; i < n; i++) sum[i] += grad[i];
+    else memcpy(sum, grad, (size_t)n * sizeof(real));
+}
+
+/* arrays: sum, g */
+static void NAME(op_accumulate)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    if (!context->partial && !context->first_row) return;
+    for (int64_t t = begin; t < end; t++)
+        FOR_STRETCHES(t, NAME(accumulate)((real *)op->array[0] + at, STRETCH(op->array[1]), context, n));
+}
+
 /* ||w||, without overflow where w^2 has one */
 static double NAME(norm)(const real *restrict w, int64_t n) {
     double largest = 0, square[CHAINS] = {0};
@@ -162,7 +179,7 @@ static void NAME(follow)(real *restrict ahead, const real *restrict theta, const
         real *theta = op->array[0], *ahead = op->array[1];                                                                     \
         const real *v = op->array[2], mu = ahead ? (real)context->coefficients[op->size[0]] : 0;                               \
         for (int64_t t = begin; t < end; t++) {                                                                                \
-            const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + TILE_COLUMNS * t;                                \
+            const int64_t *tile = (const int64_t *)op->array[NN_TILE_TABLE] + NN_TILE_COLUMNS * t;                             \
             for (int64_t row = 0; row < tile[1]; row++) {                                                                      \
                 const int64_t at = tile[0] + row * tile[3];                                                                    \
                 NAME(name)(theta + at, tile[2], op->constant[0], op->constant[1]);                                             \

@@ -13,7 +13,7 @@
  *     h_t = k h_{t-1} + (1 - k) new_t;    outside training k = rate, its mean. */
 
 typedef struct {
-    int64_t units, steps, begin;    /* begin: number of the block's first row in the batch */
+    int64_t units, steps, begin;    /* begin: number of the block's first row in the batch, of which this may be a part */
     int sequences, sampled;         /* whether y holds every step; whether k is drawn */
     real rate;
     uint32_t threshold;             /* k = 1 if the random number is below it */
@@ -24,7 +24,7 @@ typedef struct {
 static NAME(recurrence) NAME(recurrence_of)(const nn_op *op, const nn_context *context, int64_t begin) {
     const double rate = op->constant[0];
     return (NAME(recurrence)){
-        .units = op->size[0], .steps = op->size[1], .begin = begin, .sequences = (int)op->size[2], .sampled = (int)op->size[3],
+        .units = op->size[0], .steps = op->size[1], .begin = context->first_row + begin, .sequences = (int)op->size[2], .sampled = (int)op->size[3],
         .rate = (real)rate, .threshold = (uint32_t)(rate * 4294967296.0), .stream = nn_stream_of(op, context, 4),
     };
 }

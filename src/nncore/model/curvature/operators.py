@@ -59,9 +59,6 @@ class _Operator(LinearOperator):
     def _products(self, vectors: Array) -> Array:
         raise NotImplementedError
 
-    def _matvec(self, v: Array) -> Array:
-        return self.products(np.reshape(v, -1))
-
     def _matmat(self, V: Array) -> Array:
         return self.products(np.transpose(V)).T
 

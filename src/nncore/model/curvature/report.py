@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,16 +15,12 @@ from nncore import regularizers
 from nncore._kernels.blas import one_blas_thread
 from nncore._utils.arrays import Array
 from nncore._utils.fields import count, number
-from nncore._utils.figures import COLORS, SavePath, finish, one_axes
+from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, one_axes
 from nncore.losses import Loss
 from nncore.model.curvature.operators import GaussNewtonOperator, HessianOperator
 from nncore.model.curvature.spectrum import extremes, lanczos_quadrature
 from nncore.model.network import Network
 from nncore.regularizers import Regularizer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["Curvature", "curvature"]
 

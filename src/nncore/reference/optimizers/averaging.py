@@ -1,8 +1,8 @@
-"""Averages of the parameters over the steps."""
+"""What wrappers do beside the step of the optimizer: averages of the parameters over the steps, decoupled decay."""
 
 from ._common import Array, store
 
-__all__ = ["average"]
+__all__ = ["average", "decay"]
 
 
 def average(average: Array, theta: Array, weight: float) -> bool:
@@ -20,3 +20,16 @@ def average(average: Array, theta: Array, weight: float) -> bool:
     3.0
     """
     return store((average, (1 - weight) * average + weight * theta))
+
+
+def decay(theta: Array, rate: float) -> bool:
+    """θ ← θ − ηλθ, before the step; the rate is ηλ.
+
+    Loshchilov, Hutter: Decoupled weight decay regularization, 2019.
+
+    >>> import numpy as np
+    >>> theta = np.array([4.0])
+    >>> decay(theta, 0.25), theta.tolist()
+    (False, [3.0])
+    """
+    return store((theta, theta - rate * theta))
