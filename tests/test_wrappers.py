@@ -460,7 +460,7 @@ def test_average_kernel_and_twin(isa: str, dtype: type) -> None:
     for n in (1, 7, 16, 33, 4097):
         for weight in (0.0, 1e-3, 0.4999, 0.5, 0.9, 1.0):
             average, theta = rng.normal(size=(2, n)).astype(dtype)
-            got, twin, table = average.copy(), average.astype(np.float64), np.array([[0, 1, n, n]])
+            got, twin, table = average.copy(), average.astype(np.float64), np.array([[0, 1, n, n, 0]])
             arrays = (got, theta, table)
             row = np.array([5.0, weight])
             assert not single_ops.run_op(
