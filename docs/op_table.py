@@ -7,8 +7,8 @@ from typing import Any
 from nncore import _kernels
 
 
-def rows() -> list[tuple[str, str, str, str]]:
-    """One row per op: its name, its arrays (outputs in bold), its sizes and its constants."""
+def rows() -> list[tuple[str, str, str, str, str]]:
+    """One row per op: its name, its arrays (outputs in bold), its sizes, its constants, and how many coefficients it reads."""
     table = _kernels.op_table()
     result = []
     for name in table.names:
@@ -18,14 +18,14 @@ def rows() -> list[tuple[str, str, str, str]]:
             for array, written, optional in zip(op.arrays, op.written, op.optional, strict=True)
         ]
         sizes = [size + " = 0" * (n >= op.least_sizes) for n, size in enumerate(op.sizes)]
-        result.append((f"``{name}``", ", ".join(arrays), ", ".join(sizes), ", ".join(op.constants)))
+        result.append((f"``{name}``", ", ".join(arrays), ", ".join(sizes), ", ".join(op.constants), str(op.coefficients or "")))
     return result
 
 
 def text() -> list[str]:
     """The table in reStructuredText."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 28 38 22 12", ""]
-    for row in [("name", "arrays", "sizes", "constants"), *rows()]:
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 26 36 20 10 8", ""]
+    for row in [("name", "arrays", "sizes", "constants", "coefficients"), *rows()]:
         lines += [f"   {'* -' if n == 0 else '  -'} {cell}".rstrip() for n, cell in enumerate(row)]
     return lines
 

@@ -52,6 +52,8 @@ def without_penalty(trainer: nn.Trainer) -> None:
 
 def step_by_hand(trainer: nn.Trainer) -> None:
     trainer.optimizer.step(trainer.model.parameters, np.full(trainer.model.parameters.size, 0.5))
+    if isinstance(trainer.optimizer, nn.optimizers.GradientOptimizer):
+        trainer.optimizer.finish(trainer.model.parameters)
 
 
 def fit(trainer: nn.Trainer) -> None:
@@ -141,3 +143,38 @@ def test_a_schedule_that_ends_badly_raises_when_it_does() -> None:
     with pytest.raises(ValueError, match="lr must be a finite number of at least 0"):
         trainer.partial_fit(X, Y)  # 0.1 − 0.015 t is negative from there on
     assert trainer.optimizer.step_count == 7
+
+
+class Ends(nn.schedules.Schedule):
+    """NaN from some step on."""
+
+    name = "ends"
+    last = 3000
+
+    def at(self, t: Any) -> Any:
+        return np.where(np.asarray(t) < self.last, 1e-3, np.nan)
+
+
+@pytest.mark.parametrize("last", [0, 1, 7, 8, 3000, 3001])
+def test_training_goes_on_until_a_schedule_is_invalid(last: int) -> None:
+    schedule = Ends("step")
+    schedule.last = last
+    model = nn.Sequential([nn.Dense(1)], input_shape=3, dtype="float64", seed=0)
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=schedule))
+    with pytest.raises(ValueError, match="lr must be a finite number of at least 0, got nan"):
+        trainer.fit(X, Y, epochs=2000, batch_size=3, verbose=0)  # of 4 steps
+    assert trainer.optimizer.step_count == last
+    assert trainer.epochs_done == len(trainer.history) == last // 4
+
+
+def test_a_failed_step_of_training_is_tried_again_with_new_values_of_a_users_schedule() -> None:
+    schedule = OwnSchedule()
+    model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=1, dtype="float64")
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=schedule))
+    model.parameters[...] = 1e200
+    with pytest.raises(nn.DivergenceError):
+        trainer.partial_fit([[1.0]], [-1.0])
+    model.parameters[...] = 0
+    schedule.rate = 0.125
+    trainer.partial_fit([[1.0]], [-1.0])
+    assert model.parameters.tolist() == [-0.125, -0.125]  # the loss is (y - d)^2 / 2

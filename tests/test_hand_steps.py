@@ -273,3 +273,145 @@ def test_coefficients_of_a_user_in_any_form() -> None:
     model = nn.Sequential([nn.Dense(1, weight_init="zeros", bias=False)], input_shape=1, dtype="float64")
     nn.Trainer(model, "squared_error", Strided(lr=0.5)).fit(np.ones((8, 1)), np.ones(8), epochs=1, batch_size=1, verbose=0)
     assert model.parameters.tolist() == [1 - 0.5**8]
+
+
+# ---- what users' optimizers return
+
+
+class Returns(nn.Adam):
+    """Adam with another result of one of its methods."""
+
+    _wrong = "", None
+
+    def _result(self, method: str, result: Any) -> Any:
+        name, change = self._wrong
+        return change(result) if change and name == method else result
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Any:
+        own = super().coefficients(steps, steps_per_epoch) if self._wrong[0] == "coefficients" else np.full((steps, 4), 0.5)
+        return self._result("coefficients", own)
+
+    def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> Any:
+        return self._result("hyper_values", super().hyper_values(steps, steps_per_epoch))
+
+    def running_products(self, values: Any) -> Any:
+        return self._result("running_products", super().running_products(values))
+
+
+WRONG: dict[str, tuple[str, Callable[[Any], Any], str]] = {
+    "1-D": ("coefficients", lambda c: c[:, 0], r"must return an array of real numbers of shape \(1, k\), got shape \(1,\)"),
+    "3-D": ("coefficients", lambda c: c[..., None], r"of shape \(1, k\), got shape \(1, 4, 1\)"),
+    "no rows": ("coefficients", lambda c: c[:0], r"of shape \(1, k\), got shape \(0, 4\)"),
+    "more rows": ("coefficients", lambda c: np.repeat(c, 2, axis=0), r"of shape \(1, k\), got shape \(2, 4\)"),
+    "few columns": ("coefficients", lambda c: c[:, :3], "must return 4 columns, which the kernel adam reads, got 3"),
+    "complex": ("coefficients", lambda c: c + 0j, "must return an array of real numbers .* complex128"),
+    "None": ("coefficients", lambda c: None, "must return an array of real numbers .*, got None"),
+    "no products": ("running_products", lambda p: {}, "must return values of beta1, beta2(, decay)?, got none of beta1"),
+    "short product": ("running_products", lambda p: {**p, "beta2": np.empty(0)}, r"beta2, must return .* \(1,\), got shape"),
+    "no values": ("hyper_values", lambda v: {"other": v["lr"]}, "must return values of lr, .*, got none of lr"),
+    "long values": ("hyper_values", lambda v: {**v, "lr": np.ones(9)}, r"lr, must return .* \(1,\), got shape \(9,\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("how", ["step", "partial_fit", "wrapped"])
+def test_wrong_results_of_a_users_optimizer_are_named(how: str, after: int, case: str) -> None:
+    method, change, message = WRONG[case]
+    if how == "wrapped" and method == "running_products":
+        pytest.skip("the wrapper computes those of both")
+    inner = Returns()
+    optimizer = nn.PolyakAveraging(inner) if how == "wrapped" else inner
+    named = type(optimizer if method != "coefficients" else inner).__name__
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=N - 1, dtype="float64"), "squared_error", optimizer)
+    theta = np.zeros(N)
+
+    def step() -> None:
+        if how == "partial_fit":
+            trainer.partial_fit(np.ones((2, N - 1)), np.ones(2))
+        else:
+            optimizer.step(theta, np.ones(N))
+
+    for _ in range(after):
+        step()
+    inner._wrong = method, change
+    before, parameters = theta.copy(), trainer.model.parameters.copy()
+    with pytest.raises((TypeError, ValueError), match=rf"^({named}|Returns)\.{method}\b.*{message}"):
+        step()
+    assert optimizer.step_count == after
+    assert np.array_equal(theta, before)
+    assert np.array_equal(trainer.model.parameters, parameters)
+
+
+class Weighs(nn.EMA):
+    """EMA with wrong weights."""
+
+    _weights: Any = None
+
+    def weights(self, steps: int, steps_per_epoch: int) -> Any:
+        result = super().weights(steps, steps_per_epoch)
+        return self._weights(result) if self._weights else result
+
+
+@pytest.mark.parametrize("change", [lambda w: w[0], lambda w: w[:, None], lambda w: w + 0j, lambda w: np.repeat(w, 2)])
+def test_wrong_weights_of_a_users_wrapper_are_named(change: Any) -> None:
+    optimizer = Weighs(nn.SGD())
+    optimizer._weights = change
+    with pytest.raises(
+        (TypeError, ValueError), match=r"Weighs\.weights must return an array of real numbers of shape \(1,\), got"
+    ):
+        optimizer.step(np.zeros(N), np.ones(N))
+
+
+def test_the_number_of_columns_must_not_change_in_training() -> None:
+    optimizer = Returns()
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=2), "squared_error", optimizer)
+    trainer.partial_fit(np.ones((2, 2)), np.ones(2))
+    optimizer._wrong = "coefficients", lambda c: np.hstack((c, c))
+    with pytest.raises(ValueError, match=r"Returns\.coefficients must always return as many columns, first 4, got 8"):
+        trainer.partial_fit(np.ones((2, 2)), np.ones(2))
+    inner = Returns()
+    wrapped = nn.EMA(inner)
+    inner._wrong = "coefficients", lambda c: np.hstack((c, c))
+    with pytest.raises(ValueError, match=r"Returns\.coefficients must always return as many columns, first 4, got 8"):
+        wrapped.step(np.zeros(N), np.ones(N))
+
+
+# ---- what each call checks
+
+
+@pytest.mark.parametrize("which", ["theta", "grad"])
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (np.ma.masked_array(np.ones(N), [1, 0, 0, 0, 0]), "MaskedArray"), ([1.0] * N, "list"),
+        (memoryview(np.ones(N)), "memoryview"), (None, "NoneType"),
+    ],
+)  # fmt: skip
+def test_every_call_refuses_what_the_first_one_does(wrong: Any, got: str, which: str) -> None:
+    optimizer = nn.SGD(lr=1.0)
+    vectors: dict[str, Any] = {"theta": np.zeros(N), "grad": np.ones(N)}
+    for _ in range(4):
+        with pytest.raises(TypeError, match=f"^{which} must be a NumPy array, got {got}$"):
+            optimizer.step(**(vectors | {which: wrong}))
+        optimizer.step(**vectors)
+    assert vectors["theta"].tolist() == [-4.0] * N
+
+
+def test_a_failed_step_is_tried_again_with_new_values_of_a_users_schedule() -> None:
+    schedule = OwnSchedule()
+    optimizer, theta = nn.SGD(lr=schedule), np.zeros(1)
+    with pytest.raises(DivergenceError):
+        optimizer.step(theta, np.array([np.inf]))
+    schedule._rate = 0.125
+    optimizer.step(theta, np.ones(1))
+    assert theta.tolist() == [-0.125]
+
+
+def test_running_products_are_counted_with_the_steps() -> None:
+    stepped, advanced = nn.Adam(betas=(0.5, 0.25)), nn.Adam(betas=(0.5, 0.25))
+    for _ in range(3):
+        stepped.step(np.ones(N), np.ones(N))
+    advanced.advance(3)
+    assert advanced.products == stepped.products == {"beta1": 0.125, "beta2": 0.015625}
+    assert advanced.step_count == stepped.step_count == 3

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
+from nncore.optimizers.tiles import State
 from nncore.training import checkpoint
 
 pexpect = pytest.importorskip("pexpect")
@@ -595,3 +596,26 @@ def test_two_presses_leave_the_step_of_partial_fit(monkeypatch: pytest.MonkeyPat
     layer.presses = 0
     trainer.partial_fit(X, y)
     assert trainer.epochs_done == trainer.optimizer.step_count == 1
+
+
+@pytest.mark.parametrize("name", ["Adam", "EMA", "BFGS"])
+def test_a_state_is_loaded_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C after the arrays: the counts that go with them are loaded too, then KeyboardInterrupt is raised."""
+    theta = np.ones(3)
+    optimizer = {"Adam": nn.Adam, "EMA": lambda: nn.EMA(nn.Adam()), "BFGS": nn.second_order.BFGS}[name]()
+    saved = []
+    for _ in range(3):
+        optimizer.step(theta, (lambda x: (0.5 * x @ x, x.copy())) if name == "BFGS" else np.ones(3))
+        saved.append(optimizer.state_dict())
+    update = State.update
+
+    def press(self: State, *others: Any, **values: Any) -> None:
+        update(self, *others, **values)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(State, "update", press)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.load_state_dict(saved[0])
+    after = optimizer.state_dict()
+    assert after.keys() == saved[0].keys()
+    assert all(np.array_equal(after[key], saved[0][key]) for key in after)

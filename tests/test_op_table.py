@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._kernels import Program, op_table
+from nncore._kernels.single_ops import run_op
 from nncore.optimizers.adaptive import PLACEMENTS, RMSprop
+from nncore.optimizers.tiles import tile_table
 
 Array = NDArray[Any]
 
@@ -133,10 +135,57 @@ def test_the_documentation_has_every_op_and_all_its_names() -> None:
     assert [row[0] for row in rows] == [f"``{name}``" for name in _kernels.op_names()]
     for row, name in zip(rows, _kernels.op_names(), strict=True):
         op = op_table().declaration(name)
-        for cell, names in zip(row[1:], (op.arrays, op.sizes, op.constants), strict=True):
+        for cell, names in zip(row[1:-1], (op.arrays, op.sizes, op.constants), strict=True):
             assert re.sub(r"\*\*| or None| = 0", "", cell) == ", ".join(names)
-    shown = {row[0]: row[1:] for row in rows}
+        assert row[-1] == (str(op.coefficients) if op.coefficients else "")
+    shown = {row[0]: row[1:-1] for row in rows}
     assert shown["``squared_error``"] == ("**loss**, **dy** or None, y, d, weight or None", "width", "")
     assert shown["``dense_backward_weight``"] == ("**dW**, dy, x, tiles", "units, inputs, dy_gap = 0, x_gap = 0", "")
     text = module.text()
-    assert len(text) == 4 + 4 * (1 + len(rows))
+    assert len(text) == 4 + 5 * (1 + len(rows))
+
+
+# ---- coefficients
+
+
+UPDATES = [name for name in _kernels.op_names() if name.endswith(("_update", "nesterov_enter"))]
+
+
+@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_reads_as_many_coefficients_as_declared(name: str, isa: str) -> None:
+    """A number that is read shows in the result; one more is refused before anything is read."""
+    op = op_table(isa).declaration(name)
+    row = np.full(op.coefficients + 1, 0.5)
+
+    def result(coefficients: Array) -> tuple[int, bytes]:
+        arrays = [np.full(3, 0.25 * (n + 1)) for n in range(len(op.arrays) - 1)]
+        done = run_op(name, (*arrays, tile_table(3)), dtype="float64", axis="tiles", coefficients=coefficients, isa=isa)
+        return done, b"".join(array.tobytes() for array in arrays)
+
+    changed = row.copy()
+    changed[op.coefficients] = np.nan
+    assert result(row) == result(changed)  # beyond the declared ones
+    changed[op.coefficients - 1] = np.nan
+    if name != "rprop_update":  # where it is the largest of the step sizes, with which NaN does not compare
+        assert result(row) != result(changed)
+    with pytest.raises(ValueError, match=f"coefficients must have {op.coefficients} columns, which the program reads, got"):
+        result(row[: op.coefficients - 1])
+    with pytest.raises(ValueError, match=f"coefficients must have {op.coefficients} columns, which the program reads, got 0"):
+        program(name).run(examples=4, batch=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("average", (3,)), ("decay", (3,)), ("shrink", (2, 3)), ("gradient_noise", (0, 0, 3))]
+)
+def test_columns_that_sizes_name_must_be_there(name: str, sizes: tuple[int, ...]) -> None:
+    table = tile_table(3).copy()
+    given = operands(name)._replace(sizes=sizes)
+    given = given._replace(arrays=(*[np.zeros(3)] * (len(given.arrays) - 1), table))
+    table[:, 4] = 2  # the place of the coefficients of these parameters: rows have at least 2 + 3 + 1 numbers
+    bound = program(name, given)
+    with pytest.raises(ValueError, match="coefficients must have 6 columns, which the program reads, got 5"):
+        bound.run(examples=1, batch=1, coefficients=np.zeros((1, 5)))
+    for wrong in (np.zeros(6), np.zeros((1, 6), "float32"), np.zeros((1, 12))[:, ::2], np.zeros((1, 6), complex)):
+        with pytest.raises(ValueError, match=r"coefficients must be contiguous float64 of shape \(steps, k\)"):
+            bound.run(examples=1, batch=1, coefficients=wrong)

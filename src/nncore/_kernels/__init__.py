@@ -15,11 +15,13 @@ from nncore._kernels.blas import gemm_name, gemm_variant, on_one_thread
 from nncore._kernels.program import (
     MOST_LANES,
     MOST_PANEL,
+    Claim,
     Exclusive,
     HandSteps,
     KnownSteps,
     Program,
     PythonOp,
+    Switch,
     advance_counts,
     all_finite,
     are_labels,
@@ -29,9 +31,9 @@ from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
-    "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "advance_counts", "all_finite", "are_labels",
-    "available_isas", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "on_one_thread", "op_names", "op_table",
-    "packed_size", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
+    "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "Switch", "advance_counts", "all_finite",
+    "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "on_one_thread", "op_names",
+    "op_table",    "packed_size", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2

@@ -27,6 +27,7 @@ cdef extern from "kernels.h" nogil:
         const char *arrays
         const char *sizes
         const char *constants
+        int coefficients
 
 cdef extern from "executor.h" nogil:
     enum: NN_ROWS, NN_TILES, NN_WHOLE

@@ -12,6 +12,8 @@ cdef bint overlap(const void *a, const void *b, int64_t size) noexcept:
     return -size < distance < size
 
 
+cdef object ndarray = np.ndarray
+
 cdef enum:
     MAX_POSITIONS = 8    # of θ, or of the gradient, in the ops of a step
 
@@ -30,7 +32,6 @@ cdef class HandSteps(KnownSteps):
     cdef int n_thetas, n_gradients
     cdef object copy
     cdef char kind
-    cdef int64_t busy    # in this process, counted by its forks; 0: not
     cdef readonly object dtype, state, variant
     cdef readonly int64_t size
 
@@ -50,12 +51,20 @@ cdef class HandSteps(KnownSteps):
                     self.gradients[self.n_gradients] = program.position(number, slot)
                     self.n_gradients += 1
 
+    cdef int check_columns(self, int64_t width) except -1:
+        return self.program.check_columns(width)
+
     cdef bint fits(self, theta, grad, void **data) except -1:
-        """Whether they are vectors like those of the state, in memory of their own. Writes their addresses to ``data``."""
+        """Whether they are vectors like those of the state, in memory of their own. Writes their addresses to ``data``.
+
+        Other objects with a buffer, such as masked arrays, are left to the caller.
+        """
         cdef Py_buffer view
         cdef int64_t bytes_ = self.size * (4 if self.kind == b'f' else 8)
         cdef bint good
         cdef int i
+        if type(theta) is not ndarray or type(grad) is not ndarray:
+            return False
         for i in range(2):
             try:
                 PyObject_GetBuffer(grad if i else theta, &view, PyBUF_RECORDS_RO if i else PyBUF_RECORDS)
@@ -79,26 +88,25 @@ cdef class HandSteps(KnownSteps):
         cdef int64_t done
         cdef int failure = 0, i
         cdef double sums = 0
-        if self.busy == forks:
-            raise RuntimeError("another thread is taking a step with this optimizer: give each thread an optimizer of its own")
-        if self.next >= self.known or self.counts["step_count"] != self.first + self.next or not self.fits(theta, grad, data):
-            return 0
-        if self.copy is not None:
-            self.copy[...] = grad
-            data[1] = address(self.copy)
-        for i in range(self.n_thetas):
-            self.thetas[i][0] = data[0]
-        for i in range(self.n_gradients):
-            self.gradients[i][0] = data[1]
-        memset(&run, 0, sizeof(run))
-        run.last_step = run.examples = run.batch = 1
-        run.coefficients = self.coefficients()
-        run.step_offset = <uint64_t>(self.first + self.next)
-        run.sums, run.failure = &sums, &failure
-        self.busy = forks
-        with nogil:
-            done = nn_execute(&self.program.program, &run, threads)
-        if done:
-            self.count(1)
-        self.busy = 0
+        self.busy.take_alone()
+        try:
+            if self.next >= self.known or self.counts["step_count"] != self.first + self.next or not self.fits(theta, grad, data):
+                return 0
+            if self.copy is not None:
+                self.copy[...] = grad
+                data[1] = address(self.copy)
+            for i in range(self.n_thetas):
+                self.thetas[i][0] = data[0]
+            for i in range(self.n_gradients):
+                self.gradients[i][0] = data[1]
+            memset(&run, 0, sizeof(run))
+            run.last_step = run.examples = run.batch = 1
+            run.coefficients = self.coefficients()
+            run.step_offset = <uint64_t>(self.first + self.next)
+            run.sums, run.failure = &sums, &failure
+            with nogil:
+                done = nn_execute(&self.program.program, &run, threads)
+            self.count(done, 1)
+        finally:
+            self.busy.give()
         return 1 if done else 2

@@ -67,6 +67,7 @@ typedef struct {
     const char *name;
     nn_kernel run[2];                     /* for float, for double */
     const char *arrays, *sizes, *constants;
+    int coefficients;            /* how many of a step's row an update op reads, from its first on */
 } nn_entry;
 
 #endif

@@ -23,6 +23,82 @@ cdef class Exclusive:
         return 0
 
 
+cdef extern from *:
+    """
+    static int nn_exchange(uint64_t *word, uint64_t old, uint64_t new_word) {
+        return __atomic_compare_exchange_n(word, &old, new_word, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    """
+    bint nn_exchange(uint64_t *word, uint64_t old, uint64_t new_word) noexcept nogil
+
+
+cdef uint64_t this_thread() noexcept:
+    """The calling thread, and the process as counted by forks, in one number: thread numbers are addresses of 48 bits."""
+    return <uint64_t>PyThread_get_thread_ident() ^ <uint64_t>forks << 48
+
+
+cdef class Claim:
+    """The right to use something, which one thread has at a time; others are not kept waiting, but refused.
+
+    Within ``with claim`` the same thread may claim it again. The class is compiled, so that no Python signal handler runs between a
+    claim and the block that ends it. A forked child finds it free.
+    """
+
+    cdef uint64_t owner    # 0: none
+    cdef int64_t blocks    # of the owner, one within another
+    cdef str message
+
+    def __cinit__(self, str message):
+        self.message = message
+
+    def __reduce__(self):    # a copy is another claim
+        return Claim, (self.message,)
+
+    cdef bint held(self) noexcept:
+        """Whether a thread of this process has it."""
+        return self.owner != 0 and (self.owner ^ this_thread()) >> 48 == 0
+
+    cdef bint take(self) noexcept:
+        cdef uint64_t me = this_thread(), owner = self.owner
+        if owner != me:
+            if self.held() or not nn_exchange(&self.owner, owner, me):
+                return False
+            self.blocks = 0
+        self.blocks += 1
+        return True
+
+    cdef int take_alone(self) except -1:
+        """Claim what not even this thread has claimed."""
+        self.check()
+        if not self.take():
+            raise RuntimeError(self.message)
+        return 0
+
+    cdef void give(self) noexcept:
+        if self.held():
+            self.blocks -= 1
+            if not self.blocks:
+                self.owner = 0
+
+    @property
+    def depth(self):
+        """How many times this thread has claimed it."""
+        return self.blocks if self.owner == this_thread() else 0
+
+    cpdef int check(self) except -1:
+        """Raise if this thread has claimed it."""
+        if self.owner == this_thread():
+            raise RuntimeError(self.message)
+        return 0
+
+    def __enter__(self):
+        if not self.take():
+            raise RuntimeError(self.message)
+
+    def __exit__(self, kind, error, traceback):
+        self.give()
+
+
 waiting = {}    # the lock that a thread waits for, by the thread's number
 LOOK = 0.25    # seconds after which a waiting thread checks for a deadlock
 

@@ -1,6 +1,9 @@
 /* The declaration of every op: the arrays, sizes and constants that Python binds to it.
  *
  *     OP(name, "arrays", "sizes", "constants")     names in their order, separated by spaces
+ *     UPDATE(name, slots, coefficients)            reads the first coefficients of a step's row, this many
+ *
+ * A size that is called column, or ends with _column, is the index of a coefficient that the op reads.
  *
  *     y=      an array that the op writes to; all others are only read, and may be read-only
  *     b?      an optional array (NULL here, None in Python); a size at the end that may be omitted, and is 0 then
@@ -8,7 +11,9 @@
  * The boundary (program.pyx) checks its bindings against this table, and docs/design/kernels.rst prints it and explains the names.
  * A new kernel is one line here; so is an activation with its three ops, and a loss with its two.  Special shapes and types are
  * documented at the op's function. */
-#define OP(name, arrays, sizes, constants) {#name, {op_##name##_f32, op_##name##_f64}, arrays, sizes, constants},
+#define READING(name, arrays, sizes, constants, coefficients)                                                                  \
+    {#name, {op_##name##_f32, op_##name##_f64}, arrays, sizes, constants, coefficients},
+#define OP(name, arrays, sizes, constants) READING(name, arrays, sizes, constants, 0)
 
 /* The last array of an op over tiles of the parameters (tiles.h) is the tile table; the boundary stores it at NN_TILE_TABLE. */
 #define TILE_TABLE "tile_table"
@@ -24,7 +29,7 @@
 #define PAIR(name, sizes, constants)                                                                                           \
     OP(name##_forward, "y= x", sizes, constants)                                                                               \
     OP(name##_backward, "dx= dy", sizes, constants)
-#define UPDATE(name, slots) OVER_TILES(name, "theta= g" slots, "", "")
+#define UPDATE(name, slots, coefficients) READING(name, "theta= g" slots " " TILE_TABLE, "", "", coefficients)
 
 #define STREAM "key place"    /* of random numbers: random.h */
 #define STEPS "units inputs gap x_gap steps"
@@ -188,37 +193,38 @@ static const nn_entry nn_table[] = {
     OVER_TILES(decay, "theta=", "column", "")
 
     /* optimizers */
-    UPDATE(sgd_update, "")
-    UPDATE(momentum_update, " v=")
-    UPDATE(momentum_outside_update, " v=")
-    UPDATE(nesterov_enter, " v= origin=")
-    UPDATE(nesterov_update, " v= origin=")
-    UPDATE(nesterov_leave, " v= origin=")
-    UPDATE(adagrad_update, " r=")
-    UPDATE(adagrad_inside_update, " r=")
-    UPDATE(rmsprop_update, " r=")
-    UPDATE(rmsprop_inside_update, " r=")
-    UPDATE(rmsprop_momentum_update, " r= v=")
-    UPDATE(rmsprop_momentum_inside_update, " r= v=")
-    UPDATE(rmsprop_centered_update, " r= a=")
-    UPDATE(rmsprop_centered_inside_update, " r= a=")
-    UPDATE(rmsprop_centered_momentum_update, " r= a= v=")
-    UPDATE(rmsprop_centered_momentum_inside_update, " r= a= v=")
-    UPDATE(adadelta_update, " r= d=")
-    UPDATE(adadelta_outside_update, " r= d=")
-    UPDATE(adam_update, " m= v=")
-    UPDATE(adam_inside_update, " m= v=")
-    UPDATE(adamw_update, " m= v=")
-    UPDATE(adamw_inside_update, " m= v=")
-    UPDATE(amsgrad_update, " m= v= top=")
-    UPDATE(amsgrad_inside_update, " m= v= top=")
-    UPDATE(adamax_update, " m= u=")
-    UPDATE(nadam_update, " m= v=")
-    UPDATE(lion_update, " m=")
-    UPDATE(rprop_update, " previous= size=")
-    UPDATE(delta_bar_delta_update, " mean= eta=")
-    {NULL, {NULL, NULL}, NULL, NULL, NULL}
+    UPDATE(sgd_update, "", 1)
+    UPDATE(momentum_update, " v=", 2)
+    UPDATE(momentum_outside_update, " v=", 2)
+    UPDATE(nesterov_enter, " v= origin=", 2)
+    UPDATE(nesterov_update, " v= origin=", 3)
+    UPDATE(nesterov_leave, " v= origin=", 0)
+    UPDATE(adagrad_update, " r=", 2)
+    UPDATE(adagrad_inside_update, " r=", 2)
+    UPDATE(rmsprop_update, " r=", 3)
+    UPDATE(rmsprop_inside_update, " r=", 3)
+    UPDATE(rmsprop_momentum_update, " r= v=", 4)
+    UPDATE(rmsprop_momentum_inside_update, " r= v=", 4)
+    UPDATE(rmsprop_centered_update, " r= a=", 3)
+    UPDATE(rmsprop_centered_inside_update, " r= a=", 3)
+    UPDATE(rmsprop_centered_momentum_update, " r= a= v=", 4)
+    UPDATE(rmsprop_centered_momentum_inside_update, " r= a= v=", 4)
+    UPDATE(adadelta_update, " r= d=", 3)
+    UPDATE(adadelta_outside_update, " r= d=", 3)
+    UPDATE(adam_update, " m= v=", 4)
+    UPDATE(adam_inside_update, " m= v=", 4)
+    UPDATE(adamw_update, " m= v=", 5)
+    UPDATE(adamw_inside_update, " m= v=", 5)
+    UPDATE(amsgrad_update, " m= v= top=", 4)
+    UPDATE(amsgrad_inside_update, " m= v= top=", 4)
+    UPDATE(adamax_update, " m= u=", 4)
+    UPDATE(nadam_update, " m= v=", 5)
+    UPDATE(lion_update, " m=", 4)
+    UPDATE(rprop_update, " previous= size=", 4)
+    UPDATE(delta_bar_delta_update, " mean= eta=", 3)
+    {NULL, {NULL, NULL}, NULL, NULL, NULL, 0}
 };
+#undef READING
 #undef OP
 #undef TILE_TABLE
 #undef OVER_TILES

@@ -40,20 +40,20 @@ cdef class Declaration:
     """The declaration of an op in op_table.h: the names of its arrays, sizes and constants, in order.
 
     ``written`` and ``optional`` have one bool per array: whether the op writes to it, whether it may be None. Sizes beyond the
-    first ``least_sizes`` may be omitted.
+    first ``least_sizes`` may be omitted. An update op reads the first ``coefficients`` numbers of a step's row.
     """
 
     cdef const nn_entry *entry
     cdef readonly str name
     cdef readonly tuple arrays, written, optional, sizes, constants
-    cdef readonly int least_sizes
+    cdef readonly int least_sizes, coefficients
     cdef int n_arrays
     cdef unsigned writes, needs    # bit k: array k is written, is required
     cdef int places[NN_MAX_ARRAYS]    # index of each array in nn_op
 
     cdef int read(self, const nn_entry *entry) except -1:
         cdef list arrays = entry.arrays.decode().split()
-        self.entry, self.name = entry, entry.name.decode()
+        self.entry, self.name, self.coefficients = entry, entry.name.decode(), entry.coefficients
         self.arrays, self.sizes, self.constants = words(entry.arrays), words(entry.sizes), words(entry.constants)
         self.written = tuple(["=" in word for word in arrays])
         self.optional = tuple(["?" in word for word in arrays])
@@ -66,6 +66,16 @@ cdef class Declaration:
             self.writes |= <unsigned>self.written[i] << <int>i
             self.needs |= <unsigned>(not self.optional[i]) << <int>i
         return 0
+
+    def columns(self, arrays, sizes):
+        """How long a step's row of coefficients must be for the op: it reads the first ones, or those that its sizes name, at the
+        places that its tile table has."""
+        named = [size + 1 for name, size in zip(self.sizes, sizes) if name == "column" or name.endswith("_column")]
+        cdef int last = self.n_arrays - 1
+        columns, table = max(named, default=self.coefficients), arrays[last]
+        if columns and table is not None and self.arrays[last] == "tile_table" and table.ndim == 2 and table.shape[1] == NN_TILE_COLUMNS:
+            columns += int(table[:, 4].max(initial=0))
+        return columns
 
     cdef int check_counts(self, arrays, sizes, constants) except -1:
         """Raise unless the numbers of arrays, sizes and constants are as declared."""
@@ -110,6 +120,9 @@ cdef class OpTable:
     @property
     def names(self):
         return tuple(self.index)
+
+    def __contains__(self, name):
+        return name in self.index
 
     def declaration(self, str name) -> Declaration:
         """The declaration of an op."""

@@ -76,6 +76,8 @@ cdef class Program:
     cdef object tile_gradients
     cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
+    cdef int64_t columns    # of coefficients that the ops read
+    cdef bint updates    # an op needs coefficients
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
                   records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=()):
@@ -118,6 +120,8 @@ cdef class Program:
                     o += 1
                     continue
                 declaration.check_counts(arrays, sizes, constants)
+                self.columns = max(self.columns, <int64_t>declaration.columns(arrays, sizes))
+                self.updates |= declaration.coefficients > 0
                 op.run = declaration.entry.run[is_double]
                 for i, array in enumerate(arrays):
                     declaration.bind(op, i, array)
@@ -205,7 +209,7 @@ cdef class Program:
         return 0
 
     cdef int check_lengths(self, int64_t steps, int64_t last_step, int64_t examples, int64_t batch, int64_t merge, order,
-                           coefficients, examples_out, notes_out) except -1:
+                           coefficients, KnownSteps known, examples_out, notes_out) except -1:
         """Raise unless the arrays are large enough for the steps."""
         if batch < 1 or examples < 0:
             raise ValueError(f"batch must be at least 1 and examples 0, got {batch} and {examples}")
@@ -218,11 +222,20 @@ cdef class Program:
             if array is not None and (array.size < needed or array.itemsize != 8 or not array.flags.c_contiguous):
                 raise ValueError(f"{name} must be at least {needed} contiguous numbers of 8 bytes, got shape {array.shape} of {array.dtype} "
                                  f"with strides {array.strides}")
-        if coefficients is not None:
+        if known is not None:
+            self.check_columns(known.width)
+        elif coefficients is not None:
+            self.check_columns(columns_of(coefficients))
             if not (coefficients.shape[0] == 1 or coefficients.shape[0] >= steps):
                 raise ValueError(f"coefficients must have a row for each of {steps} steps, got {coefficients.shape[0]}")
-            if coefficients.dtype != np.float64 or not coefficients.flags.c_contiguous:
-                raise ValueError(f"coefficients must be contiguous float64, got {coefficients.dtype} with strides {coefficients.strides}")
+        elif self.updates and steps > 0:
+            self.check_columns(0)
+        return 0
+
+    cdef int check_columns(self, int64_t width) except -1:
+        """Raise unless rows of coefficients of this length hold all that the ops read."""
+        if width < self.columns:
+            raise ValueError(f"coefficients must have {self.columns} columns, which the program reads, got {width}")
         return 0
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
@@ -243,7 +256,7 @@ cdef class Program:
         a signal has arrived or ``stop()`` is true, and ends there."""
         self.alone.check()
         self.exclusive.check()
-        self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, examples_out, notes_out)
+        self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, known, examples_out, notes_out)
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
         cdef nn_run run
         cdef int64_t done
@@ -255,7 +268,7 @@ cdef class Program:
         if known is not None:
             if known.next + last_step - first_step > known.known:
                 raise ValueError(f"{last_step - first_step} steps must be known, got {known.known - known.next}")
-            run.coefficients, run.coefficient_stride = known.coefficients(), known.rows.shape[1]
+            run.coefficients, run.coefficient_stride = known.coefficients(), known.width
         run.merge = merge
         run.scale = scale
         run.keep_denormals, run.prepared = keep_denormals, prepared
@@ -272,6 +285,8 @@ cdef class Program:
         run.failure = &failure
         for op in self.python_ops:
             op.threads = threads
+        if known is not None:
+            known.busy.take_alone()
         try:
             self.bind(bind)
             for exclusive in (self.alone, self.exclusive):
@@ -279,9 +294,11 @@ cdef class Program:
             with nogil:
                 done = nn_execute(&self.program, &run, threads)
             if known is not None:
-                known.count(done)
+                known.count(done, last_step - first_step)
         finally:
             self.alone.thread = self.exclusive.thread = 0
+            if known is not None:
+                known.busy.give()
             self.release(bind)
         if stoppable and asked.error is not None:
             raise asked.error

@@ -101,8 +101,9 @@ def read_only(view: Array) -> Array:
 
 
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """The result of a user's function as an array of real numbers of this shape."""
-    wanted = f"{what} must return {f'an array of real numbers of shape {shape}' if shape else 'a real number'}"
+    """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number."""
+    size = str(shape).replace("-1", "k")
+    wanted = f"{what} must return {f'an array of real numbers of shape {size}' if shape else 'a real number'}"
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
@@ -110,7 +111,7 @@ def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
     if array.dtype.kind not in "fiub":
         got = "None" if value is None else f"{type(value).__name__} of dtype {array.dtype}"
         raise TypeError(f"{wanted}, got {got}")
-    if array.shape != shape:
+    if array.ndim != len(shape) or any(n not in (-1, own) for n, own in zip(shape, array.shape, strict=True)):
         raise ValueError(f"{wanted}, got shape {array.shape}")
     return array
 

@@ -51,6 +51,8 @@ class Optimizer(Configured, OwnsArrays):
     steps_per_epoch: int = of_shared("steps_per_epoch", "Number of steps per epoch, as of the last step.")
     stretches: list[Stretch] = of_shared("stretches", "The runs of epochs of one length so far, which warmups look back on.")
 
+    _own: bool = True  # whether the class is nncore's, and that of a wrapped optimizer: what it returns is not checked
+
     name: ClassVar[str]
     hyperparameters: ClassVar[tuple[str, ...]] = ()
     seeds: ClassVar[tuple[str, ...]] = ()
@@ -59,6 +61,7 @@ class Optimizer(Configured, OwnsArrays):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
+        cls._own = is_own(cls)
         own = tuple(name for name, field in vars(cls).items() if isinstance(field, HyperParameter))
         cls._add_hyperparameters(own)
 
@@ -133,7 +136,7 @@ class Optimizer(Configured, OwnsArrays):
     def knows_ahead(self) -> bool:
         """Whether only assignments to fields change the coefficients of later steps."""
         values = [getattr(self, name) for name in self.hyperparameters]
-        return is_own(type(self)) and all(only_fields(value) for value in values if isinstance(value, Schedule))
+        return self._own and all(only_fields(value) for value in values if isinstance(value, Schedule))
 
     def clock(self, steps_per_epoch: int) -> Clock:
         """The time of schedules, if the current epoch has this many steps."""
@@ -141,7 +144,7 @@ class Optimizer(Configured, OwnsArrays):
 
     def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
         """Count `steps` steps as taken."""
-        self._shared.advance(count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch))
+        self._shared.advance(count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch), {})
 
     def begin_epoch(self) -> None:
         """Begin an epoch, whether or not the last one was completed."""

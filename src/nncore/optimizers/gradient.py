@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import aligned_zeros, for_kernels
+from nncore._utils.arrays import aligned_zeros, for_kernels, returned
 from nncore._utils.fields import assignments, count, number
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.path import Path, evaluator, start
-from nncore.optimizers.shared_state import of_shared, read_stretches
+from nncore.optimizers.shared_state import BUSY, of_shared, read_stretches
 from nncore.optimizers.tiles import (
     REALS,
     STRETCH,
@@ -108,12 +108,43 @@ class GradientOptimizer(Optimizer):
         values = self.hyper_values(steps, steps_per_epoch)
         return np.column_stack([values[name] for name in self.hyperparameters])
 
+    def checked_coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        """As `coefficients`; those of a user's class must be real numbers, as many as the kernel reads."""
+        if self._own:
+            return self.coefficients(steps, steps_per_epoch)
+        what = f"{type(self).__name__}.coefficients"
+        rows = returned(what, self.coefficients(steps, steps_per_epoch), (steps, -1))
+        needed = _needed_columns(f"{self.kernel}_update")
+        if rows.shape[1] < needed:
+            raise ValueError(f"{what} must return {needed} columns, which the kernel {self.kernel} reads, got {rows.shape[1]}")
+        return rows
+
+    def with_columns(self, coefficients: Array, columns: int) -> Array:
+        """The coefficients, if they are as many as before: what follows them in a row has its place behind them."""
+        if coefficients.shape[1] != columns:
+            raise ValueError(
+                f"{type(self).__name__}.coefficients must always return as many columns, first {columns}, got "
+                f"{coefficients.shape[1]}"
+            )
+        return coefficients
+
+    def checked_values(self, steps: int, steps_per_epoch: int = 1) -> tuple[dict[str, Array], dict[str, Array]]:
+        """`hyper_values` and `running_products`; those of a user's class must be an array (steps,) for each name."""
+        values = self.hyper_values(steps, steps_per_epoch)
+        if self._own:
+            return values, self.running_products(values) if self.running else {}
+        hyper = _by_name(f"{type(self).__name__}.hyper_values", values, self.hyperparameters, steps)
+        if not self.running:
+            return hyper, {}
+        products = self.running_products(values)
+        return hyper, _by_name(f"{type(self).__name__}.running_products", products, self.running, steps)
+
     def scaled_coefficients(self, factors: Mapping[str, float], steps: int, steps_per_epoch: int = 1) -> Array:
         """As `coefficients`, with each of these hyper-parameters multiplied by its factor."""
         shared = vars(self._shared)
         shared["factors"] = dict(factors)
         try:
-            return self.coefficients(steps, steps_per_epoch)
+            return self.checked_coefficients(steps, steps_per_epoch)
         finally:
             shared["factors"] = {}
 
@@ -122,17 +153,18 @@ class GradientOptimizer(Optimizer):
         return {name: _products(self.products.get(name, 1.0), values[name]) for name in self.running}
 
     def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
-        if self.running and count("steps", steps, 0):
-            products = self.running_products(self.hyper_values(steps, steps_per_epoch))
-            vars(self._shared)["products"] = {name: float(product[steps - 1]) for name, product in products.items()}
-        super().advance(steps, steps_per_epoch)
+        steps, products = count("steps", steps, 0), {}
+        if steps:
+            products = self.checked_values(steps, steps_per_epoch)[1]
+        last = {name: float(product[steps - 1]) for name, product in products.items()}
+        self._shared.advance(steps, count("steps_per_epoch", steps_per_epoch), last)
 
     # ---- state
 
     def init_state(self, n: int, dtype: DTypeLike) -> None:
         n, kind = count("n", n), real_dtype("dtype", dtype)
         state = State({slot: aligned_zeros(n, kind) for slot in self.slots})
-        with Interrupt(tolerated=0):  # the state and the count of steps go together
+        with Interrupt(tolerated=0), self._shared.at_rest():  # the state and the count of steps go together
             self._shared.reset(state)
             self.fill_state()
 
@@ -146,6 +178,7 @@ class GradientOptimizer(Optimizer):
         return 0.0
 
     def state_dict(self) -> dict[str, Any]:
+        self._shared.busy.check()
         slots = {slot: array.copy() for slot, array in self.state.items()}
         return {**self._scalars(), "stretches": np.array(self.stretches, np.int64).reshape(-1, 3), **slots}
 
@@ -168,12 +201,14 @@ class GradientOptimizer(Optimizer):
         entered = count("entered", state.get("entered", 0), 0)
         if entered > 1:
             raise ValueError(f"entered must be 0 or 1, got {shown(entered)}")
-        self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
-        self.state.update(arrays)
-        assignments.number += 1
-        vars(self._shared).update(
-            step_count=step_count, epochs=epochs, epoch_steps=0, stretches=stretches, products=products, entered=bool(entered)
-        )  # fmt: skip
+        with Interrupt(tolerated=0), self._shared.at_rest():
+            self.state.extended({slot: aligned_zeros(a.size, a.dtype) for slot, a in arrays.items() if slot not in self.state})
+            self.state.update(arrays)
+            assignments.number += 1
+            vars(self._shared).update(
+                step_count=step_count, epochs=epochs, epoch_steps=0, stretches=stretches, products=products,
+                entered=bool(entered),
+            )  # fmt: skip
 
     def _scalars(self) -> dict[str, float]:
         products = {f"product_{name}": self.products.get(name, 1.0) for name in self.running}
@@ -203,9 +238,9 @@ class GradientOptimizer(Optimizer):
         if steps is not None and steps.known_at == assignments.number:
             taken = steps.step(theta, grad, _threads(steps.size))
         if not taken:
-            taken = self._prepare(theta, grad).step(theta, grad, _threads(theta.size))
+            taken = self._prepare(theta, grad).step(np.asarray(theta), np.asarray(grad), _threads(theta.size))
         if not taken:
-            raise ValueError("theta and grad must be vectors in memory of their own, for one thread at a time")
+            raise RuntimeError(BUSY)  # the vectors fit: another thread has taken the step that was prepared
         if taken == 2:
             check_finite_gradient(grad)
             raise DivergenceError(self._not_finite(f"after step {self.step_count}", grad))
@@ -223,7 +258,7 @@ class GradientOptimizer(Optimizer):
         known = (theta.size, theta.dtype, self.variant)
         if steps is None or steps.state is not self.state or (steps.size, steps.dtype, steps.variant) != known:
             steps = vars(self)["_hand_steps"] = self._bind_step(theta, grad)
-        ahead = min(2 * steps.known, MAX_AHEAD) if steps.known_at == assignments.number and self.knows_ahead() else 1
+        ahead = max(1, min(2 * steps.known, MAX_AHEAD)) if steps.known_at == assignments.number and self.knows_ahead() else 1
         try:
             self._compute_ahead(steps, ahead)
         except ValueError:  # of a schedule, at what may be a step that will never be taken
@@ -240,8 +275,8 @@ class GradientOptimizer(Optimizer):
 
     def _compute_ahead(self, steps: _kernels.HandSteps, n: int) -> None:
         """Compute the coefficients of the next `n` steps, in epochs of one step."""
-        products = self.running_products(self.hyper_values(n)) if self.running else {}
-        rows = for_kernels(np.asarray(self.coefficients(n)), np.float64)
+        products = self.checked_values(n)[1] if self.running else {}
+        rows = for_kernels(self.checked_coefficients(n), np.float64)
         steps.know(rows, products, self._shared.stretch(1), assignments.number)
 
     def _not_finite(self, when: str, grad: Real) -> str:
@@ -277,12 +312,20 @@ class GradientOptimizer(Optimizer):
         check_fits(theta, self.state)
         self._ensure_state(theta)
         program = _program([Op("tiles", op, self.arrays(theta, theta, tile_table(theta.size)))])
-        done, _ = program.run(
-            examples=1, batch=1, coefficients=self.coefficients(1), step_offset=self.step_count, threads=_threads(theta.size)
-        )  # fmt: skip
+        switch = _kernels.Switch(vars(self._shared), entered)
+        assignments.number += 1  # the next step by hand may have to begin again
+        switch.know(for_kernels(self.checked_coefficients(1), np.float64), {}, None, assignments.number)
+        done, _ = program.run(examples=1, batch=1, known=switch, step_offset=self.step_count, threads=_threads(theta.size))
         if not done:
             raise DivergenceError(f"{shown(self)}: a parameter is not finite")
-        self.entered = entered
+
+    def check_finished(self) -> None:
+        """Raise if steps by hand have left the parameters at the point of the next gradient."""
+        if self.entered:
+            raise RuntimeError(
+                f"{self.title} has moved the parameters to the point of the next gradient, for steps by hand: call "
+                "optimizer.finish(theta) with them first"
+            )
 
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         """The ops of a step on the tiles of `table`."""
@@ -333,11 +376,11 @@ class GradientOptimizer(Optimizer):
         if not resume:
             self.init_state(theta.size, theta.dtype)
         self._ensure_state(theta)
+        self.check_finished()
         evaluate = evaluator(f, theta)
         self.begin_epoch()
         points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
         taken = 0
-        self.entered = False
         self.begin(theta)
         gradient = np.empty_like(theta)
         bound = self._bind_step(theta, gradient)
@@ -355,7 +398,9 @@ class GradientOptimizer(Optimizer):
                     break
                 outcome = bound.step(theta, gradient, _threads(theta.size))
                 if outcome == 0:
-                    raise RuntimeError("f must not take steps with the optimizer that minimizes it")
+                    raise RuntimeError(
+                        "f must not take steps with the optimizer that minimizes it, nor may another thread meanwhile"
+                    )
                 if outcome == 2:
                     taken += 1
                     raise DivergenceError(self._not_finite(f"after {taken} steps", gradient))
@@ -383,6 +428,19 @@ def _program(ops: Sequence[Op]) -> _kernels.Program:
     """A program of these ops, which share their tiles."""
     bound = [(op.kernel, op.arrays, op.sizes, op.constants) for op in ops]
     return _kernels.tile_program(bound, dtype=ops[0].arrays[0].dtype, pieces=len(ops[0].arrays[-1]))
+
+
+def _needed_columns(op: str) -> int:
+    """How many coefficients an op reads; 0 if there is none of this name, as for an optimizer with ops of its own."""
+    table = _kernels.op_table()
+    return table.declaration(op).coefficients if op in table else 0
+
+
+def _by_name(what: str, values: Any, names: Sequence[str], steps: int) -> dict[str, Array]:
+    """What a user's method returned: an array (steps,) for each of these names."""
+    if missing := [name for name in names if name not in values]:
+        raise ValueError(f"{what} must return values of {', '.join(names)}, got none of {', '.join(missing)}")
+    return {name: returned(f"{what}, {name},", values[name], (steps,)) for name in names}
 
 
 def _products(first: float, factors: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from nncore._utils.arrays import OwnsArrays
 from nncore._utils.fields import Count, Fixed, Flag, Sealed, assignments
 from nncore.optimizers.tiles import State
 from nncore.schedules import MOST_COUNTED, Clock, Stretch
+
+BUSY = (
+    "this optimizer is taking a step, in another thread or around this code: its state must not be used meanwhile. Give each "
+    "thread an optimizer of its own"
+)
 
 
 class SharedState(Sealed, OwnsArrays):
@@ -27,8 +33,10 @@ class SharedState(Sealed, OwnsArrays):
     entered: Flag = Flag()
     factors: Fixed[dict[str, float]] = Fixed()  # of hyper-parameters, while the coefficients of some arrays are computed
 
+    busy: Fixed[_kernels.Claim] = Fixed()  # by the thread that takes steps
+
     def __init__(self) -> None:
-        self.factors = {}
+        self.factors, self.busy = {}, _kernels.Claim(BUSY)
         self.reset()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -42,7 +50,7 @@ class SharedState(Sealed, OwnsArrays):
     def __copy__(self) -> SharedState:
         """Counts of its own, the same arrays."""
         other: SharedState = super().__copy__()
-        vars(other)["stretches"] = [*self.stretches]
+        vars(other).update(stretches=[*self.stretches], busy=copy.copy(self.busy))
         return other
 
     def reset(self, state: State | None = None) -> None:
@@ -64,9 +72,15 @@ class SharedState(Sealed, OwnsArrays):
                 return None
         return step, epoch, steps_per_epoch
 
-    def advance(self, steps: int, steps_per_epoch: int) -> None:
-        """Count `steps` steps as taken."""
-        _kernels.advance_counts(vars(self), steps, steps_per_epoch, self.stretch(steps_per_epoch) if steps else None)
+    def advance(self, steps: int, steps_per_epoch: int, products: dict[str, float]) -> None:
+        """Count `steps` steps as taken, after which these are the running products."""
+        stretch = self.stretch(steps_per_epoch) if steps else None
+        _kernels.advance_counts(vars(self), steps, steps_per_epoch, stretch, products)
+
+    def at_rest(self) -> _kernels.Claim:
+        """The claim to the state, between two steps: raises within one."""
+        self.busy.check()
+        return self.busy
 
 
 def of_shared(name: str, doc: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nncore._messages import shown
+from nncore._utils.arrays import returned
 from nncore._utils.fields import Fixed
 from nncore._utils.files import class_name
 from nncore.optimizers.gradient import GradientOptimizer
@@ -70,9 +71,9 @@ class Wrapper(GradientOptimizer):
         twice = sorted(set(inner.slots) & set(self.own_slots) | set(inner.hyperparameters) & set(self.own_hyperparameters))
         if twice:
             raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {shown(inner)}")
-        vars(self).update(optimizer=inner, _shared=inner._shared)
+        vars(self).update(optimizer=inner, _shared=inner._shared, _own=self._own and inner._own)
         self._shared.reset()
-        self.column = inner.coefficients(1).shape[1]
+        self.column = inner.checked_coefficients(1).shape[1]
 
     @property
     def variant(self) -> Any:
@@ -130,8 +131,9 @@ class Wrapper(GradientOptimizer):
         return {**self.optimizer.hyper_values(steps, steps_per_epoch), **own}
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        own = self.weights(steps, steps_per_epoch)
-        return np.column_stack((self.optimizer.coefficients(steps, steps_per_epoch), own))
+        own = returned(f"{type(self).__name__}.weights", self.weights(steps, steps_per_epoch), (steps,))
+        inner = self.optimizer.checked_coefficients(steps, steps_per_epoch)
+        return np.column_stack((self.optimizer.with_columns(inner, self.column), own))
 
     def weights(self, steps: int, steps_per_epoch: int) -> Array:
         """The number of this wrapper's op for each of the next `steps` steps: (steps,)."""

@@ -252,10 +252,11 @@ class FullBatchOptimizer(Optimizer):
         step_count = step_or_epoch("step_count", state["step_count"])
         numbers = {name: number(name, state[name]) for name in self.initial_numbers()}
         self.check_state(step_count, numbers, arrays)
-        self.state.extended({name: np.empty_like(blank[name]) for name in arrays if name not in self.state})
-        self.state.update(arrays)
-        vars(self).update(numbers={"parameters": n, **numbers}, stopped="")
-        vars(self._shared).update(step_count=step_count, epochs=step_count)  # one epoch is one iteration
+        with Interrupt(tolerated=0):
+            self.state.extended({name: np.empty_like(blank[name]) for name in arrays if name not in self.state})
+            self.state.update(arrays)
+            vars(self).update(numbers={"parameters": n, **numbers}, stopped="")
+            vars(self._shared).update(step_count=step_count, epochs=step_count)  # one epoch is one iteration
 
     def check_state(self, step_count: int, numbers: Row, arrays: dict[str, Array]) -> None:
         """Raise ValueError if no iterations can have produced these finite numbers and arrays."""

@@ -47,6 +47,12 @@ P = TypeVar("P", bound=StepProgram)
 BATCH_SIZE = 32
 EVALUATION_ROWS = 512  # rows that an evaluation takes at a time
 MADE = "the trainer is made", "make a new Trainer"
+TRAINING = "this trainer is training already, in another thread or around this callback, or holds averages: one at a time"
+WITHIN_EPOCH = (
+    "this trainer is within an epoch, so that parameters, counts and history do not belong together: Python code of the "
+    "network or a signal handler must not save, restore or exchange them there. It may assign trainer.stop_training = True, to "
+    "save after fit; callbacks such as nn.ModelCheckpoint run between two epochs"
+)
 
 
 class BaseTrainer(OwnsArrays, Sealed):
@@ -84,7 +90,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         self.history = History()
         self.epochs_done = 0
         self.stop_training = self.interrupted = False
-        self._training_process = 0  # that runs a call of fit: there is one at a time
+        self._claim = _kernels.Claim(TRAINING)  # to train: there is one call of fit at a time
+        self._epoch = _kernels.Claim(WITHIN_EPOCH)  # from the first step of an epoch until it is counted
         self._width = math.prod(model.output_shape)
         self._last_losses = LastLosses()
         self._last_batch_steps = LRUCache()
@@ -214,8 +221,19 @@ class BaseTrainer(OwnsArrays, Sealed):
                 f"a {self.optimizer.title} of its own"
             )
 
-    def _check_optimizer(self, n: int, batch: int) -> None:
+    def _check_ready(self) -> None:
+        """Raise if the optimizer cannot train the model as it is."""
         self._check_state()
+        if vars(self.optimizer._shared)["entered"]:
+            self.spec.gradient_optimizer.check_finished()
+
+    def _at_rest(self) -> _kernels.Claim:
+        """The claim to the trainer, between two epochs: raises within one. The thread that trains may claim it again."""
+        self._epoch.check()
+        return self._claim
+
+    def _check_optimizer(self, n: int, batch: int) -> None:
+        self._check_ready()
         self._check_proximal(self.regularizer)  # its strength may have been assigned
         if self.optimizer.full_batch_only and batch < n:
             can = hasattr(self.optimizer, "allow_mini_batches")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +41,7 @@ RESTORED = ("_input_scaler", "_target_scaler", "_feature_names", "_target_names"
 
 def save_trainer(trainer: BaseTrainer, path: Target) -> None:
     """Write the model, the optimizer's state, the history and the position of the training."""
+    trainer._epoch.check()
     with trainer.model.lock:
         data = _packed_trainer(trainer, path)
     write_to(path, data)
@@ -71,7 +71,8 @@ def _packed_trainer(trainer: BaseTrainer, path: Target) -> bytes:
 def restore_trainer(trainer: BaseTrainer, path: Source) -> None:
     """Restore everything from a checkpoint, after checking that it fits."""
     try:
-        _restore(trainer, path)
+        with trainer._at_rest():
+            _restore(trainer, path)
     except RecursionError:
         raise ValueError(f"{named(path)} is damaged: its description is nested too deeply") from None
 
@@ -113,7 +114,7 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         twin.load_state_dict(state)
     except DAMAGE as error:
         raise ValueError(f"{path} is damaged: {clipped(error)}") from error
-    training = trainer._training_process == os.getpid()  # the callbacks of this call go on: a later checkpoint holds them
+    training = trainer._claim.depth > 1  # the callbacks of the call of fit go on: a later checkpoint holds them
     attributes = [
         (vars(trainer), {
             "_first_config": plain(with_defaults(trainer.optimizer, about["first_optimizer_config"])), "_last_losses": last,
@@ -134,7 +135,7 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
 def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """All attributes of the twin but its arrays, then those of the optimizer that it wraps, and so on."""
     own = {name: value for name, value in vars(twin).items() if name not in ("_shared", "optimizer")}
-    counts = {name: value for name, value in vars(twin._shared).items() if name != "state"}
+    counts = {name: value for name, value in vars(twin._shared).items() if name not in ("state", "busy")}
     return [
         (vars(optimizer), own), (vars(optimizer._shared), counts),
         *(_optimizer_attributes(optimizer.optimizer, twin.optimizer) if "optimizer" in vars(twin) else ()),

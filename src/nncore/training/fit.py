@@ -135,14 +135,21 @@ class FitCall:
             if self.each_epoch:
                 self.callbacks.epoch_begin(trainer, trainer.epochs_done + 1)
             within = functools.partial(self.progress.update, trainer.epochs_done + 1 - self.first)
-            done = loop.run_epochs(1 if self.each_epoch else self.last - trainer.epochs_done, interrupt, within)
-            if self.each_epoch and done.number:
-                self._end_epoch(done, interrupt)
-            elif done.number:
-                self._end_epochs(done)
+            row: dict[str, float] = {}
+            complete = False
+            with trainer._epoch:
+                done = loop.run_epochs(1 if self.each_epoch else self.last - trainer.epochs_done, interrupt, within)
+                if self.each_epoch and done.number:
+                    row, complete = self._end_epoch(done, interrupt)
+                elif done.number:
+                    self._end_epochs(done)
+            if complete:
+                self.callbacks.epoch_end(trainer, trainer.epochs_done, row)
+            if row:
+                self.progress.update(trainer.epochs_done - self.first, 1.0, row)
 
-    def _end_epoch(self, done: Epochs, interrupt: Interrupt) -> None:
-        """Evaluate, and let the callbacks see the row of the epoch. Ctrl-C leaves out an evaluation, which may take long."""
+    def _end_epoch(self, done: Epochs, interrupt: Interrupt) -> tuple[dict[str, float], bool]:
+        """Evaluate and count an epoch: its row, and whether that is complete. Ctrl-C leaves out an evaluation."""
         trainer, row = self.trainer, {name: float(values[0]) for name, values in done.means.items()}
         complete = True
         for prefix, data in self.evaluated.items():
@@ -151,9 +158,7 @@ class FitCall:
             complete &= bool(evaluation)
         row |= {name: float(values[0]) for name, values in done.notes.items()}
         trainer._count_epochs(1, {name: [value] for name, value in row.items()})
-        if complete:
-            self.callbacks.epoch_end(trainer, trainer.epochs_done, row)
-        self.progress.update(trainer.epochs_done - self.first, 1.0, row)
+        return row, complete
 
     def _end_epochs(self, done: Epochs) -> None:
         """Several epochs, after which there is nothing to do but to keep and show their rows."""

@@ -82,7 +82,7 @@ class TrainingLoop:
         self.taken = len(data) - dropped  # examples per epoch
         self.per_epoch = -(-self.taken // batch) - (merge and self.taken % batch == 1)
         self.loss = trainer.loss
-        self.failure: DivergenceError | None = None
+        self.failure: Exception | None = None
         self.renewed: tuple[TrainingProgram, int] | None = None  # from what, and when
         self._renew()
 
@@ -96,7 +96,7 @@ class TrainingLoop:
     def _renew(self) -> None:
         """Take the trainer as it is, until the next call: a callback may have assigned something."""
         trainer = self.trainer
-        trainer._check_state()
+        trainer._check_ready()
         if trainer.loss is not self.loss:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
@@ -129,7 +129,13 @@ class TrainingLoop:
         done = 0
         while done < steps and not self.failure:
             threads, wanted = tuner.next_call()
-            portions.append(self.run_steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt))
+            try:
+                portions.append(self.run_steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt))
+            except ValueError as error:  # of a schedule, from the next step on
+                if not portions:
+                    raise
+                self.failure = error
+                break
             done += len(portions[-1].sums)
             if progress and epochs == 1:
                 progress(done / steps)
@@ -197,9 +203,11 @@ class TrainingLoop:
         self, order: Array | None, first: int, count: int, threads: int, losses: Array | None = None,
         op_seconds: Array | None = None, interrupt: Interrupt | None = None,
     ) -> Portion:  # fmt: skip
-        """Run ``count`` steps; of those that were completed the sums, what the clip noted, and the hyper-parameters."""
+        """Run ``count`` steps, or those before the first at which a schedule is invalid; of those that were completed the sums,
+        what the clip noted, and the hyper-parameters."""
         optimizer, coming = self.optimizer, self.program.coming
         hyper = coming.take(count, self.per_epoch)
+        count = len(hyper)
         norms = np.empty((count, 3 * self.clips))
         start = time.perf_counter()
         with self.trainer.model.lock:

@@ -151,7 +151,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
 
     def columns() -> int:
-        return int(optimizer.coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
+        return int(optimizer.checked_coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
 
     recording = ModelTape.training(model, capacity, optimizer_columns=columns, sparse=data.sparse)
     tape, groups = recording.tape, spec.groups
@@ -215,7 +215,7 @@ def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], 
     iterate = optimizer.iterate(model.parameters)
     v, column = optimizer.lookahead() or (None, 0)
     moved = (iterate, None if v is None else model.parameters, proximal, v, table)
-    lr_column = optimizer.coefficients(1).shape[1]  # follows the optimizer's
+    lr_column = optimizer.checked_coefficients(1).shape[1]  # follows the optimizer's
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from numpy.typing import NDArray
 
-from nncore import samplers
+from nncore import _kernels, samplers
 from nncore._messages import shown
 from nncore._utils.fields import assignments, choice, count, flag, number
 from nncore._utils.files import Source, Target
@@ -44,16 +43,10 @@ def _one_at_a_time(method: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        trainer: Any = vars(args[0])
-        if trainer["_training_process"] == os.getpid():  # and not that of a parent, of which this is a forked copy
-            raise RuntimeError(
-                "this trainer is training already, in another thread or around this callback, or holds averages: one at a time"
-            )
-        trainer["_training_process"] = os.getpid()
-        try:
+        claim: _kernels.Claim = vars(args[0])["_claim"]
+        claim.check()
+        with claim:
             return method(*args, **kwargs)
-        finally:
-            trainer["_training_process"] = 0
 
     return call
 
@@ -98,7 +91,7 @@ class Trainer(BaseTrainer):
         One row per epoch, over all calls of ``fit``.
     epochs_done : int
     stop_training : bool
-        A callback sets it to end ``fit`` after the epoch.
+        A callback sets it to end ``fit`` after the epoch; a signal handler too, which cannot save in the middle of one.
     interrupted : bool
         Did Ctrl-C end the last ``fit``?
 
@@ -247,7 +240,7 @@ class Trainer(BaseTrainer):
         data = self._data(X, y, sample_weight)
         n = len(data)
         batch = n if batch_size is None else count("batch_size", batch_size)
-        with Interrupt(tolerated=0) as interrupt:
+        with Interrupt(tolerated=0) as interrupt, self._epoch:
             steps = self._batch_steps(data, n) if batch >= n else None
             loop = steps or self._loop(data, batch, samplers.Sequential())
             self._remember(data)
@@ -362,8 +355,8 @@ class Trainer(BaseTrainer):
     def averaged(self) -> Iterator[Trainer]:
         """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
 
-        Training is refused within. Running statistics are at first those of the parameters themselves;
-        `update_batch_statistics` makes them those of the averages, until the end.
+        Training is refused within; so is this while another thread trains or holds averages. Running statistics are at first
+        those of the parameters themselves; `update_batch_statistics` makes them those of the averages, until the end.
 
         Examples
         --------
@@ -376,22 +369,23 @@ class Trainer(BaseTrainer):
         >>> with trainer.averaged():
         ...     result = trainer.evaluate(X, y)
         """
-        theta, state, own = self.model.parameters, self.model.state, vars(self)
-        kept, around = (theta.copy(), state.copy()), self._training_process
-        try:  # Ctrl-C may come anywhere from here on
-            own["_training_process"] = os.getpid()
-            self.use_averages()
-            yield self
-        finally:
-            own["_training_process"] = around
-            theta[...], state[...] = kept
+        model = self.model
+        with self._at_rest():
+            kept = model.parameters.copy(), model.state.copy()
+            try:  # Ctrl-C may come anywhere from here on
+                self.use_averages()
+                yield self
+            finally:
+                with Interrupt(tolerated=0), model.lock:
+                    model.parameters[...], model.state[...] = kept
 
     def use_averages(self) -> None:
         """Replace the parameters by the averages of an optimizer such as `EMA`: training would continue from them."""
         averages = getattr(self.optimizer, "averaged_parameters", None)
         if averages is None:
             raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
-        self.model.parameters[...] = averages
+        with self._at_rest(), self.model.lock:
+            self.model.parameters[...] = averages
 
     def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
         """Replace the running averages of batch normalization by the population statistics of X.
@@ -448,6 +442,9 @@ class Trainer(BaseTrainer):
         ValueError
             If parameters or state of the model are not finite: such a file would not be read. If the optimizer has begun
             something else.
+        RuntimeError
+            In the middle of an epoch: from Python code of the network, or from a signal handler that has come there. Assign
+            ``stop_training = True`` in it, and save after ``fit``. Other threads may save at any time.
         """
         save_trainer(self, path)
 
@@ -464,6 +461,8 @@ class Trainer(BaseTrainer):
         ------
         ValueError
             If the file is no checkpoint or one of another training; says what differs. Nothing is changed.
+        RuntimeError
+            In the middle of an epoch, as for ``save``, and while another thread trains.
 
         Notes
         -----
@@ -482,7 +481,7 @@ class Trainer(BaseTrainer):
         asked = n, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         last = self._last_batch_steps.last
         if last[0] == asked:
-            self._check_state()
+            self._check_ready()
             return last[1]
         loop = self._loop(data, n, samplers.Sequential())
         steps = BatchSteps(loop) if isinstance(loop, TrainingLoop) else None
