@@ -163,7 +163,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         """What makes the network, by parameter; ``weight_init`` does nothing later."""
         sizes = hidden_sizes(self.hidden_layer_sizes)
         each = {name: repr(for_each_layer(name, getattr(self, name), sizes)) for name in ("activation", "dropout")}
-        fixed = {"normalization": self.normalization, "dtype": np.dtype(self.dtype), "loss": (outputs, type(last))}
+        fixed = {"normalization": self.normalization, "dtype": np.dtype(self.dtype), "loss": (outputs, type(last).__name__)}
         return {"hidden_layer_sizes": sizes, **each, **fixed}
 
     def _continue(self, train: Examples, optimizer: Optimizer, seed: int, incremental: bool) -> None:
