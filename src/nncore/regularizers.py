@@ -182,9 +182,9 @@ class PerLayer(Regularizer):
     ----------
     penalties : mapping of str to Regularizer
         "dense_1" stands for the weights of that layer, "dense_1.bias" for one array, which may be a bias or a parameter of
-        a normalization, "*.bias" for all arrays of that name. If several stand for an array, the first in this order counts:
-        array, layer, "*". Arrays that are not named have no penalty. Read-only, as a trainer checks the names; the strengths
-        of the penalties may be assigned.
+        a normalization, ``"*.bias"`` for all arrays of that name. If several stand for an array, the first in this order
+        counts: array, layer, all arrays of a name. Arrays that are not named have no penalty. Read-only, as a trainer checks
+        the names; the strengths of the penalties may be assigned.
 
     Examples
     --------
