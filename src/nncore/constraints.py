@@ -138,7 +138,7 @@ def get(constraint: Any, model: Any) -> Constraint | dict[str, Constraint] | Non
 
 def parts(constraint: Constraint | Mapping[str, Constraint] | None, model: Any) -> Iterator[tuple[NamedArray, Constraint]]:
     """The arrays of the model that have a constraint; a single one is that of all weights."""
-    for named in named_arrays(model, weights_only=True):
+    for named in () if constraint is None else named_arrays(model, weights_only=True):
         everywhere = isinstance(constraint, Constraint) and named.parameter.regularized
         own = constraint if everywhere else named.value(constraint) if isinstance(constraint, Mapping) else None
         if isinstance(own, Constraint):

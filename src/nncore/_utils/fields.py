@@ -535,7 +535,7 @@ def with_defaults(made: Any, config: Any) -> Any:
 
 def complete(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """A configuration that has all arguments of a class's constructor."""
-    if missing := [name for name in _parameters(cls) if name not in config]:
+    if missing := [name for name in arguments(cls) if name not in config]:
         raise TypeError(
             f"config() of {cls.__name__} must return all arguments of its constructor, so that it can be stored; "
             f"{', '.join(missing)} is missing: keep it as an attribute of this name"

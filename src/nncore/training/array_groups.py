@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ def array_groups(
     numbers, ends = [], []
     for keys, parameter, _ in named_arrays(model, weights_only=False):
         lr, decay = ([factors[key] for key in keys if key in factors] for factors in (lr_factors, decay_factors))
-        both = {"lr": float(np.prod(lr)), "weight_decay": float(np.prod(decay) if decay else parameter.regularized)}
+        both = {"lr": math.prod(lr), "weight_decay": math.prod(decay) if decay else float(parameter.regularized)}
         own = tuple((name, factor) for name, factor in both.items() if factor != 1 and (decays or name == "lr"))
         numbers.append(groups.setdefault(own, len(groups)))
         ends.append(parameter.offset + parameter.size)

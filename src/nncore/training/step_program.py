@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class TrainingSpec:
             (self.loss, self.metrics, self.model.layers, self.regularizer, self.clip, self.constraint)
         )
 
-    @property
+    @cached_property
     def groups(self) -> ArrayGroups:
         """The parameter arrays by the factors of their hyper-parameters."""
         return array_groups(self.model, self.optimizer, self.lr_factors, self.decay_factors)
