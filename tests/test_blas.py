@@ -157,7 +157,7 @@ threads = lambda: [pool["num_threads"] for pool in threadpoolctl.threadpool_info
 _kernels.blas.gemm("f")
 with threadpoolctl.threadpool_limits(2, user_api="blas"):
     before = threads()
-    outer = _kernels.on_one_thread(lambda: (_kernels.on_one_thread(threads)(), threads()))
+    outer = _kernels.on_one_blas_thread(lambda: (_kernels.on_one_blas_thread(threads)(), threads()))
     within = sum(outer(), [])
     print(set(within) == {1}, threads() == before)
 X, y = np.random.default_rng(0).standard_normal((40, 512)), np.arange(40) % 3

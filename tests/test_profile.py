@@ -100,7 +100,7 @@ def test_the_table() -> None:
     lines = str(found).splitlines()
     assert repr(found) == str(found)
     assert lines[0].split()[:3] == ["op", "layer", "us"]
-    assert [line.split()[0] for line in lines[1:-2]] == [op.name for op in found.ops]
+    assert [line.split()[:2] for line in lines[1:-2]] == [[str(n), op.name] for n, op in enumerate(found.ops)]
     assert sum("GFLOP/s" in line for line in lines[1:-2]) == sum(op.flops > 0 for op in found.ops)
     assert lines[-1].startswith("sum of the ops")
     assert "step of 32 rows" in lines[-1]

@@ -21,7 +21,7 @@ __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNegative", "UnitNorm"]
 
 
 class Constraint(Value):
-    """Base class of the constraints, all of which are projections computed by nncore.
+    """Base class of the constraints: projections of the weights of one unit at a time, each computed by an op.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels import program as _program
-from nncore._kernels.blas import gemm_name, gemm_variant, on_one_thread
+from nncore._kernels.blas import gemm_name, gemm_variant, on_one_blas_thread
 from nncore._kernels.program import (
     MOST_LANES,
     MOST_PANEL,
@@ -32,8 +32,8 @@ from nncore._messages import shown
 
 __all__ = [
     "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "Switch", "advance_counts", "all_finite",
-    "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "on_one_thread", "op_names",
-    "op_table",    "packed_size", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
+    "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "on_one_blas_thread",
+    "op_names", "op_table", "packed_size", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2

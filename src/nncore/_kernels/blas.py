@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from nncore._kernels.threads import Lock
 from nncore._messages import shown
 
-__all__ = ["gemm", "gemm_name", "gemm_variant", "on_one_thread", "one_blas_thread"]
+__all__ = ["gemm", "gemm_name", "gemm_variant", "on_one_blas_thread", "one_blas_thread"]
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ _lock, _holders = Lock(), weakref.WeakSet[_Holder]()
 _before: list[tuple[Any, int]] | None = None  # the pools, and the number of threads each had
 
 
-def on_one_thread(run: Callable[..., T]) -> Callable[..., T]:
+def on_one_blas_thread(run: Callable[..., T]) -> Callable[..., T]:
     """The function with each call of a BLAS used for dense products on one thread: nncore's threads divide the work."""
     return run if gemm_name == "own" else one_blas_thread()(run)
 

@@ -27,7 +27,8 @@ Array = NDArray[Any]
 
 
 class Parameter(NamedTuple):
-    """One array of a layer inside θ: filled by ``initializer``; ``regularized`` if a penalty on weights applies to it."""
+    """One array of a layer inside θ: filled by ``initializer``; ``regularized`` if it is a weight, to which penalties,
+    decoupled decay and constraints apply unless arrays are named."""
 
     name: str
     shape: tuple[int, ...]

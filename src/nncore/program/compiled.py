@@ -58,7 +58,7 @@ class Compiled:
             of_parts={n for op, n in self._numbers.items() if op.of_parts} if part_rows else (),
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
-        self._run = _kernels.on_one_thread(self.program.run)
+        self._run = _kernels.on_one_blas_thread(self.program.run)
 
     def run(
         self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,

@@ -123,7 +123,7 @@ class Profile:
     >>> 0 < slowest.seconds <= profile.seconds
     True
     >>> print(profile)  # doctest: +ELLIPSIS
-    op ...
+       op ...
     """
 
     ops: tuple[OpTime, ...]
@@ -141,20 +141,21 @@ class Profile:
         lines = self._lines()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = []
-        for name, layer, *numbers, limit in lines:
-            cells = [cell.rjust(width) for cell, width in zip(numbers, widths[2:], strict=False)]
-            text.append("  ".join([name.ljust(widths[0]), layer.ljust(widths[1]), *cells, limit]).rstrip())
+        for number, name, layer, *numbers, limit in lines:
+            cells = [cell.rjust(width) for cell, width in zip(numbers, widths[3:], strict=False)]
+            words = number.rjust(widths[0]), name.ljust(widths[1]), layer.ljust(widths[2])
+            text.append("  ".join([*words, *cells, limit]).rstrip())
         return "\n".join([*text, *self._notes()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The same table, for notebooks."""
-        return html_table(self._lines(), self._notes(), text_columns=2)
+        return html_table(self._lines(), self._notes(), text_columns=3)
 
     def _lines(self) -> list[tuple[str, ...]]:
-        header = ("op", "layer", "us", "rate", "of step", "of limit", "limit")  # microseconds: not every stream can print µ
-        return [header, *[self._line(op) for op in self.ops]]
+        header = ("", "op", "layer", "us", "rate", "of step", "of limit", "limit")  # microseconds: not every stream can print µ
+        return [header, *[(str(n), *self._line(op)) for n, op in enumerate(self.ops)]]
 
     def _notes(self) -> list[str]:
         whole = ", ".join(f"{1e6 * s:.1f} us on {n} thread{'s' * (n > 1)}" for n, s in self.step_seconds.items())
