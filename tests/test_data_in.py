@@ -350,3 +350,16 @@ def test_names_and_order_of_the_columns_of_targets(tmp_path: Path) -> None:
         for bad in ([], ["r", 1], 3):
             with pytest.raises(ValueError, match="target_names must be strings, one for each column"):
                 model.target_names = bad  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_nulls_in_dictionaries_of_pyarrow(chunks: int) -> None:
+    """They are missing, not the last value."""
+    column = pa.chunked_array([pa.array([1.5, None, 2.5]).dictionary_encode()] * chunks)
+    expected = np.array([1.5, np.nan, 2.5] * chunks)
+    np.testing.assert_array_equal(as_numbers(column, "X"), expected)
+    table = pa.table({"a": column, "b": [1, 2, 3] * chunks})
+    np.testing.assert_array_equal(as_numbers(table, "X"), np.column_stack([expected, [1, 2, 3] * chunks]))
+    np.testing.assert_array_equal(as_numbers(column.chunk(0), "X"), expected[:3])
+    with pytest.raises(ValueError, match="X must be finite, got nan in row 1, column 0"):
+        nn.Sequential([nn.Dense(1)], 2).predict(table)
