@@ -138,7 +138,7 @@ def _check_container(values: Any, argument: str) -> None:
 def _array(values: Any, argument: str) -> Array:
     kind = getattr(values, "type", None)
     if hasattr(kind, "index_type") and hasattr(values, "cast"):  # a dictionary of pyarrow: NumPy may get a number for a null
-        values = values.cast(kind.value_type)
+        values = values.cast(kind.value_type)  # type: ignore[union-attr]
     try:
         return np.asarray(values)
     except ValueError:  # rows of different lengths
