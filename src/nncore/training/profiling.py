@@ -122,8 +122,8 @@ class Profile:
     >>> slowest = max(profile.ops, key=lambda op: op.seconds)
     >>> 0 < slowest.seconds <= profile.seconds
     True
-    >>> print(profile)  # doctest: +ELLIPSIS
-       op ...
+    >>> print(profile)  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+    op ...
     """
 
     ops: tuple[OpTime, ...]
