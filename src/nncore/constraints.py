@@ -119,21 +119,20 @@ class NonNegative(Constraint):
 
 def get(constraint: Any, model: Any) -> Constraint | dict[str, Constraint] | None:
     """A checked constraint of a model's weights, or constraints by names of layers and arrays."""
-    if constraint is None or isinstance(constraint, Constraint):
-        return constraint
-    if not isinstance(constraint, Mapping):
+    if constraint is not None and not isinstance(constraint, (Constraint, Mapping)):
         raise TypeError(f"constraint must be a Constraint such as nn.MaxNorm(3.0) or a mapping, got {shown(constraint)}")
-    for name, own in constraint.items():
+    by_name = constraint if isinstance(constraint, Mapping) else {}
+    for name, own in by_name.items():
         if not isinstance(own, Constraint):
             raise TypeError(f"constraint[{shown(name)}] must be a Constraint such as nn.MaxNorm(3.0), got {shown(own)}")
-    check_names("constraint", constraint, model, weights_only=True)
+    check_names("constraint", by_name, model, weights_only=True)
     for named, own in parts(constraint, model):
         if own.rows_only and len(named.parameter.shape) == 1:
             raise ValueError(
                 f"constraint must be one of single numbers, such as nn.NonNegative(), for {named.keys[0]}, whose numbers do "
                 f"not belong to units, got {shown(own)}"
             )
-    return dict(constraint)
+    return dict(constraint) if isinstance(constraint, Mapping) else constraint
 
 
 def parts(constraint: Constraint | Mapping[str, Constraint] | None, model: Any) -> Iterator[tuple[NamedArray, Constraint]]:
