@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
 
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import nncore as nn
@@ -23,6 +24,16 @@ Y = X[:, :2]
 CLASSES = (X[:, 0] > 0).astype(int)
 THREE = CLASSES + (X[:, 1] > 0.5)
 QUICK: dict[str, Any] = {"hidden_layer_sizes": (5,), "random_state": 0}
+MANY = np.column_stack([CLASSES, X[:, 1] > 0, X[:, 2] > 0]).astype(int)  # several labels
+ESTIMATORS = {
+    "MLPClassifier": MLPClassifier(max_iter=3, **QUICK),
+    "MLPRegressor": MLPRegressor(max_iter=3, **QUICK),
+    "RealMLPClassifier": RealMLPClassifier(n_epochs=2, encoder=None, **QUICK),
+    "RealMLPRegressor": RealMLPRegressor(n_epochs=2, encoder=None, **QUICK),
+}
+each = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+classifiers = pytest.mark.parametrize("estimator", [ESTIMATORS[name] for name in ESTIMATORS if "Classifier" in name])
+regressors = pytest.mark.parametrize("estimator", [ESTIMATORS[name] for name in ESTIMATORS if "Regressor" in name])
 
 
 def fitted(estimator: Any) -> dict[str, Any]:
@@ -183,6 +194,84 @@ def test_a_later_fit_with_an_optimizer_whose_state_depends_on_an_argument(name: 
 def test_a_later_fit_with_another_wrapped_optimizer() -> None:
     estimator = MLPRegressor(optimizer=nn.EMA(nn.SGD(0.1)), warm_start=True, max_iter=3, **QUICK).fit(X, CLASSES)
     assert estimator.set_params(optimizer=nn.EMA(nn.Adam())).fit(X, CLASSES).trainer_.optimizer.title == "EMA(Adam)"
+
+
+# --- targets and inputs
+
+
+def as_sparse(rows: Any) -> Any:
+    return pytest.importorskip("scipy.sparse").csr_matrix(rows)
+
+
+@pytest.mark.parametrize("form", [np.asarray, as_sparse])
+@pytest.mark.parametrize(("codes", "got"), [((-1, 1), -1), ((0, 2), 2), ((1.0, 7.0), 7)])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_several_labels_are_0_and_1(loss: str, codes: tuple[Any, Any], got: int, form: Any) -> None:
+    y = form(np.array(codes)[MANY])
+    message = f"y must .*rows of 0 and 1 for several labels, got ({got}|columns of several classes)"
+    for estimator in (MLPClassifier(loss=loss, early_stopping=True, **QUICK), RealMLPClassifier(**QUICK)):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(X, y)
+    fitted = MLPClassifier(loss=loss, max_iter=2, **QUICK).fit(X, MANY)
+    refused(fitted, message, X, y, method="partial_fit")
+
+
+@classifiers
+@pytest.mark.parametrize(("factor", "got"), [(0.9, 0.9), (2, 2)])
+def test_several_labels_of_validation_data_are_0_and_1(estimator: Any, factor: float, got: float) -> None:
+    fitted = clone(estimator).fit(X, MANY)
+    refused(fitted, f"must have rows of 0 and 1 for several labels, got {got}", X, MANY, X_val=X, y_val=MANY * factor)
+
+
+def test_the_number_of_classes_is_that_of_the_columns() -> None:
+    estimator = MLPClassifier(**QUICK)
+    with pytest.raises(ValueError, match="classes must be 3, one for each column of y, got 7"):
+        estimator.partial_fit(X, MANY, classes=range(7))
+    estimator.partial_fit(X, MANY, classes=range(3))
+    refused(estimator, "classes must be 3, one for each column of y, got 2", X, MANY, classes=[0, 1], method="partial_fit")
+
+
+DAYS = np.array("2020-01-01", dtype="datetime64[ns]") + np.arange(60).astype("timedelta64[D]")
+
+
+def frames(values: Any) -> list[Any]:
+    """Data frames of a column of numbers and one of these values."""
+    columns = {"a": X[:, 0], "b": values}
+    libraries = [pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow")]
+    pandas, polars, pyarrow = libraries
+    zoned = pandas.DataFrame({"b": pandas.Series(DAYS).dt.tz_localize("UTC")})
+    return [pandas.DataFrame(columns), polars.DataFrame(columns), pyarrow.table(columns), zoned]
+
+
+@each
+@pytest.mark.parametrize("values", [DAYS, DAYS - DAYS[0]], ids=["dates", "durations"])
+def test_dates_are_no_inputs(estimator: Any, values: Any) -> None:
+    column = values[:, np.newaxis]
+    given: list[Any] = [column, list(column), np.array([[day] for day in values], dtype=object)]
+    for data in [*given, *frames(values)]:
+        with pytest.raises(TypeError, match="X must hold real numbers, got dates or durations"):
+            clone(estimator).fit(data, CLASSES)
+    fitted = clone(estimator).fit(X[:, :1], CLASSES)
+    for data in given:
+        with pytest.raises(TypeError, match="X must hold real numbers, got dates or durations"):
+            fitted.predict(data)
+
+
+@regressors
+@pytest.mark.parametrize(
+    ("y", "got"),
+    [
+        (DAYS, "datetime64"),
+        (np.where(CLASSES, DAYS, np.datetime64("NaT")), "datetime64"),
+        (DAYS - DAYS[0], "timedelta64"),
+        (np.array(["1.5", "2"])[CLASSES], "<U3"),
+        (np.array(["1.5", "2"], dtype=object)[CLASSES], "dtype object with a str"),
+    ],
+    ids=["dates", "NaT", "durations", "text", "objects"],
+)
+def test_dates_and_text_are_no_targets(estimator: Any, y: Any, got: str) -> None:
+    with pytest.raises(TypeError, match=f"y must hold real numbers, got .*{got}"):
+        clone(estimator).fit(X, y)
 
 
 # --- losses for exclusive classes

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -26,6 +25,7 @@ from nncore.optimizers.clipping import ClipGlobalNorm, Clipping
 from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
+from nncore.sklearn.inputs import refuse_dates
 from nncore.sklearn.network import for_each_layer, hidden_sizes, layers, overwrite_all
 from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
 from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
@@ -127,9 +127,9 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             count("batch_size", self.batch_size)
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        numeric = isinstance(self, RegressorMixin)
+        refuse_dates(X)
         result: tuple[Any, Any] = validate_data(
-            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=numeric, dtype=np.dtype(self.dtype), reset=reset
+            self, X, y, accept_sparse="csr", multi_output=True, dtype=np.dtype(self.dtype), reset=reset
         )
         return result
 
@@ -272,6 +272,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             rows = convert(X, self.model_.dtype)
             if not hasattr(self, "feature_names_in_") and all_finite(rows):
                 return rows
+        refuse_dates(X)
         return validate_data(self, X, accept_sparse="csr", dtype=self.model_.dtype, reset=False)
 
     def _dense(self) -> list[Dense]:

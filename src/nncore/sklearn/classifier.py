@@ -84,7 +84,9 @@ class MLPClassifier(Classifier, BaseMLP):
 
     def _later_targets(self, y: Any, classes: Array | None) -> Array:
         check_labels(y)
-        if not self._several:
+        if self._several:
+            self._check_number(classes)
+        else:
             self._check_classes(y, classes)
         return self._targets(y, warn=True)
 

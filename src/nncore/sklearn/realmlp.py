@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, softmax
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
@@ -25,6 +25,7 @@ from nncore.optimizers import Adam
 from nncore.schedules import CosLog, Schedule
 from nncore.sklearn.encoder import TabularEncoder
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
+from nncore.sklearn.inputs import refuse_dates
 from nncore.sklearn.network import hidden_sizes, layers
 from nncore.sklearn.parameters import REAL_MLP, documented
 from nncore.sklearn.targets import Classifier, Regressor
@@ -126,8 +127,6 @@ class BaseRealMLP(NetworkEstimator):
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         validate_data(self, X, y, skip_check_array=True, reset=reset)
         X, y = self._encoded(X, reset), check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
-        if isinstance(self, RegressorMixin):
-            y = y.astype(np.float64)
         check_consistent_length(X, y)
         return X, y
 
@@ -138,6 +137,7 @@ class BaseRealMLP(NetworkEstimator):
                 choice("encoder", self.encoder, ("tabular",))
             self.encoder_ = TabularEncoder() if isinstance(self.encoder, str) else clone(self.encoder, safe=False)
         if self.encoder_ is None:
+            refuse_dates(X)
             encoded: Array = validate_data(self, X, dtype=np.dtype(self.dtype), reset=reset)
             return encoded
         encode = self.encoder_.fit_transform if reset else self.encoder_.transform
@@ -335,6 +335,9 @@ class RealMLPRegressor(Regressor, BaseRealMLP):
         super()._check_parameters()
         for name in ("standardize", "clip"):
             flag(name, getattr(self, name))
+
+    def _targets(self, y: Any, warn: bool = False) -> Array:
+        return super()._targets(y, warn).astype(np.float64)
 
     def _output(self, y: Array) -> tuple[Loss, int, str]:
         self.target_range_ = y.min(axis=0), y.max(axis=0)

@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from nncore._messages import shown
+from nncore._utils.checks import as_numbers
 from nncore._utils.fields import number
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.estimator import Array, Examples
@@ -54,10 +55,16 @@ class Classifier(ClassifierMixin):
         several = check_labels(y)
         if several:
             self.classes_ = np.arange(y.shape[1])
+            self._check_number(classes)
         else:
             self.classes_ = np.unique(column_or_1d(y) if classes is None else classes)
         self._several = several
         return self._targets(y, warn=True)
+
+    def _check_number(self, classes: Any) -> None:
+        """Raise if several labels are not as many as the ``classes`` of `partial_fit`."""
+        if classes is not None and len(classes) != len(self.classes_):
+            raise ValueError(f"classes must be {len(self.classes_)}, one for each column of y, got {len(classes)}")
 
     def _targets(self, y: Any, warn: bool = False) -> Array:
         """Codes (n,), the positions of the labels in ``classes_``; or rows of 0 and 1."""
@@ -65,6 +72,9 @@ class Classifier(ClassifierMixin):
             rows = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
             if rows.ndim != 2 or rows.shape[1] != len(self.classes_):
                 raise ValueError(f"y must have {len(self.classes_)} columns, one for each label, got shape {rows.shape}")
+            wrong = rows[(rows != 0) & (rows != 1)]
+            if wrong.size:
+                raise ValueError(f"y must have rows of 0 and 1 for several labels, got {wrong[0]} in it")
             return rows.astype(np.int64)
         labels = column_or_1d(y, warn=warn)
         codes = np.searchsorted(self.classes_, labels)
@@ -165,8 +175,8 @@ class Regressor(RegressorMixin):
         return self._targets(y, warn=True)
 
     def _targets(self, y: Any, warn: bool = False) -> Array:
-        targets: Array = y if y.ndim == 2 and y.shape[1] > 1 else column_or_1d(y, warn=warn)
-        return targets
+        targets = as_numbers(y, "y")
+        return targets if targets.ndim == 2 and targets.shape[1] > 1 else np.asarray(column_or_1d(targets, warn=warn))
 
     def _predictions(self, outputs: Array) -> Array:
         raise NotImplementedError
