@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -113,6 +114,42 @@ def test_categories_of_numbers() -> None:
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        ["a\0", "a", "b"],
+        [b"\1\0", b"\1", b"\2"],
+        [-1, 2**63 + 5, 2**63 + 6],
+        [(1, 2), (3, 4), (1, 3)],
+        list(pd.to_datetime(["2020-01-01", "2021-01-01", "2022-01-01"])),
+        [decimal.Decimal("0.1"), decimal.Decimal("0.2"), decimal.Decimal("1e400")],
+    ],
+    ids=["text", "bytes", "integers", "tuples", "dates", "decimals"],
+)
+@pytest.mark.parametrize("kind", ["category", "object"])
+def test_categories_stay_as_they_are(kind: str, values: list[Any]) -> None:
+    frame = pd.DataFrame({"a": pd.Categorical(values) if kind == "category" else pd.Series(values, dtype=object)})
+    encoder = TabularEncoder(["a"]).fit(frame)
+    assert encoder.categories_[0].tolist() == sorted(values)
+    np.testing.assert_array_equal(encoder.transform(frame), np.eye(3)[[sorted(values).index(value) for value in values]])
+    assert encoder.get_feature_names_out().tolist() == [f"a_{value}" for value in sorted(values)]
+
+
+@pytest.mark.parametrize(
+    "missing", [None, pd.NA, pd.NaT, np.datetime64("NaT"), np.nan, np.float32("nan"), decimal.Decimal("nan")], ids=repr
+)
+def test_whatever_is_missing_is_no_category(missing: Any) -> None:
+    frame = pd.DataFrame({"a": pd.Series(["x", missing, "y", "z"], dtype=object)})
+    encoder = TabularEncoder().fit(frame)
+    assert encoder.categories_[0].tolist() == ["x", "y", "z"]
+    np.testing.assert_array_equal(encoder.transform(frame), [[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]])
+
+
+def test_missing_dates_are_no_category() -> None:
+    dates = pd.Categorical(pd.to_datetime(["2020-01-01", None, "2021-01-01"]))
+    np.testing.assert_array_equal(TabularEncoder().fit_transform(pd.DataFrame({"a": dates})), [[-1], [0], [1]])
+
+
+@pytest.mark.parametrize(
     "chosen", [[1, 3], [-3, -1], [False, True, False, True], ["color", "new"], ("color", 3), np.array([1, 3])]
 )
 def test_chosen_columns(chosen: Any) -> None:
@@ -157,6 +194,11 @@ def test_only_categories_or_only_numbers() -> None:
         ({"categorical_features": None}, {}, "X must hold real numbers, .* in column 'color'"),
         ({}, {"size": [np.inf, 1, 2, 3]}, "X must be finite, got inf in row 0 of column 'size'"),
         ({"missing": "median", "scaler": None}, {"size": [1, np.inf, 2, 3]}, "got inf in row 1 of column 'size'$"),
+        (
+            {"categorical_features": ["color"]},
+            {"color": [["a"], ["b"], ["a"], ["b"]]},
+            "X must have hashable categories of one type, got list in column 'color'",
+        ),
         ({}, {"color": ["a", "b", 1, None]}, "categories of one type, got int and str in column 'color'"),
         (
             {},

@@ -7,7 +7,7 @@ import itertools
 import math
 import numbers
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from types import NoneType
 from typing import Any
 
@@ -21,7 +21,7 @@ from nncore._utils.fields import count
 
 __all__ = [
     "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step", "chunks",
-    "column_names", "column_numbers", "convert", "frame_columns", "is_frame", "is_sparse", "names_of_columns", "not_finite",
+    "column_names", "column_numbers", "convert", "frame_columns", "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite",
     "shape_error",
 ]  # fmt: skip
 
@@ -188,7 +188,7 @@ def _real(array: Array, argument: str, where: str = "") -> Array:
     text, got = array.dtype.kind in "SUT", f"dtype {array.dtype}"
     if array.dtype.kind == "O":
         types = set(map(type, array.flat))
-        strange = next((kind for kind in types if not (_is_missing(kind) or _is_number(kind))), None)
+        strange = next((kind for kind in types if not (_is_no_value(kind) or _is_number(kind))), None)
         if strange is None and any(_is_number(kind) for kind in types):
             return _from_objects(array, types, argument)
         if strange is not None:
@@ -201,7 +201,12 @@ def _real(array: Array, argument: str, where: str = "") -> Array:
     raise TypeError(f"{argument} must hold real numbers, got {got}{where}{hint}")
 
 
-def _is_missing(kind: type) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether an object stands for a value that is not there: None, pandas.NA, NaT, or NaN of any type."""
+    return _is_no_value(type(value)) or (isinstance(value, Hashable) and bool(value != value))  # arrays are not hashable
+
+
+def _is_no_value(kind: type) -> bool:
     return kind is NoneType or kind.__name__ == "NAType"
 
 
@@ -218,7 +223,7 @@ def _from_objects(array: Array, types: set[type], argument: str) -> Array:
             return array.astype(np.int64)
         except OverflowError:
             pass
-    filled = [math.nan if _is_missing(type(value)) else value for value in array.flat]
+    filled = [math.nan if _is_no_value(type(value)) else value for value in array.flat]
     try:
         return np.array(filled, dtype=np.float64).reshape(array.shape)
     except OverflowError:  # an integer that no float can hold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._messages import shown
 from nncore._utils.arrays import Array
-from nncore._utils.checks import column_numbers, frame_columns, is_frame
+from nncore._utils.checks import column_numbers, frame_columns, is_frame, is_missing
 from nncore._utils.fields import choice
 from nncore.data import RobustScaler
 from nncore.sklearn.estimator import unchanged_if_refused
@@ -40,7 +39,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     is_categorical_ : ndarray of bool, (features,)
-    categories_ : list of ndarray
+    categories_ : list of ndarray of objects
         The sorted values of each category.
     medians_ : ndarray
         Of the columns of numbers.
@@ -199,23 +198,19 @@ def _values(column: Any) -> list[Any]:
 
 def _floats(column: Any, name: Any) -> Array:
     """The numbers of a column in float64, missing ones as NaN."""
-    if np.asarray(column).dtype.kind == "O" and all(map(_is_missing, _values(column))):
+    if np.asarray(column).dtype.kind == "O" and all(map(is_missing, _values(column))):
         return np.full(len(column), np.nan)
     return column_numbers(column, "X", name).astype(np.float64)
 
 
 def _categories(column: Any, name: Any) -> Array:
-    """The sorted values that are not missing."""
-    found = {value for value in _values(column) if not _is_missing(value)}
+    """The sorted values that are not missing, as they are: one dtype for all could change them."""
+    values = [value for value in _values(column) if not is_missing(value)]
     try:
-        return np.array(sorted(found))
+        return np.fromiter(sorted(set(values)), dtype=object)
     except TypeError:
-        kinds = sorted({type(value).__name__ for value in found})
-        raise TypeError(f"X must have categories of one type, got {' and '.join(kinds)} in column {shown(name)}") from None
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
+        kinds = sorted({type(value).__name__ for value in values})
+        raise TypeError(f"X must have hashable categories of one type, got {' and '.join(kinds)} in column {shown(name)}") from None
 
 
 def _one_hot(column: Any, categories: Array) -> Array:
