@@ -293,6 +293,29 @@ def test_csv_logger_append_and_overwrite(tmp_path):
     assert read(path) == [["epoch", "loss"], ["1", "2.0"]]
 
 
+@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_csv_file_that_is_removed_is_begun_anew(tmp_path, append, late):
+    """With a header, in any epoch, also where the next row has another column."""
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,old\n1,0.5\n2,")
+    rows = [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0, "new": 4.0}]
+    remove = LambdaCallback(on_epoch_begin=lambda t, epoch: epoch == late + 1 and path.unlink())
+    FakeTrainer().fit(rows, [CSVLogger(path, append=append), remove])
+    expected = [[str(epoch + 1), repr(rows[epoch]["loss"])] for epoch in range(late, 3)]
+    assert [line[:2] for line in read(path)] == [["epoch", "loss"], *expected]
+    assert read(path)[-1] == ["3", "3.0", "4.0"]
+
+
+@pytest.mark.parametrize("text", ["loss,x\n0.5,1\n", "0.5,1\n", "\n", "\ufeffepochs\n"])
+def test_a_csv_file_without_epochs_is_not_appended_to(tmp_path, text):
+    path = tmp_path / "log.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a CSV file with a column epoch to append to, got .*log.csv with the columns \["):
+        FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(path, append=True)])
+    assert path.read_text(encoding="utf-8") == text
+
+
 def test_csv_logger_bad_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])

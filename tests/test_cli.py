@@ -71,6 +71,11 @@ def test_comparison_on_digits(tmp_path: Path) -> None:
         (("beale", "--steps", "99999999999"), r"--steps must be an integer from 1 to 2\*\*31 - 1, got 99999999999"),
         (("digits", "--epochs", str(10**30)), r"--epochs must be an integer from 1 to 2\*\*31 - 1"),
         (("beale", "--seed", "-1"), "--seed must be an integer of at least 0, got -1"),
+        (
+            ("digits", "--seed", str(2**64 - 3)),
+            "--seed must be an integer from 0 to 18446744073709551612, got 1844",
+        ),
+        (("beale", "--out", ""), "--out must be a file .*in an existing folder, got ''"),
     ],
 )
 def test_refused(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:

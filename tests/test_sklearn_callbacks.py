@@ -142,6 +142,13 @@ def test_an_error_in_a_hook_is_raised_after_the_teardown() -> None:
     assert recorder.events[-1] == "teardown"
 
 
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize(("name", "value"), [("max_iter", None), ("max_iter", 2.5), ("solver", 3), ("learning_rate_init", -1)])
+def test_wrong_parameters_are_named_as_without_callbacks(cls: Any, name: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"{name} must be"):
+        cls(**{name: value}).set_callbacks(Recorder()).fit(X, Y)
+
+
 def test_older_versions_have_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)  # type: ignore[arg-type]
     spec = importlib.util.spec_from_file_location("old", str(tasks.__file__))

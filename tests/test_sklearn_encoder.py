@@ -12,8 +12,10 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.9")  # which knows the columns of polars by narwhals
 
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, MaxAbsScaler, OneHotEncoder, StandardScaler
 
 import nncore as nn
 from nncore.sklearn import TabularEncoder
@@ -175,6 +177,37 @@ def test_scaler_of_ones_own(scaler: Any) -> None:
     np.testing.assert_allclose(encoder.transform(pd.DataFrame(COLUMNS))[:, 0], (sizes - sizes.mean()) / sizes.std())
     assert repr(encoder) == f"TabularEncoder(scaler={scaler!r})"
     assert encoder.set_params(scaler__copy=False) if hasattr(scaler, "copy") else encoder.set_params(scaler__nan="ignore")
+
+
+@pytest.mark.parametrize(
+    ("scaler", "message"),
+    [
+        ("standard", "scaler must be 'robust', a transformer or None, got 'standard'"),
+        (3, "scaler must be 'robust', a transformer or None, got 3"),
+        (OneHotEncoder, "scaler must be 'robust', a transformer or None, got <class"),
+        (KBinsDiscretizer(2), r"the result of scaler must have shape \(4, 2\), got \(4, 4\)"),
+        (FunctionTransformer(lambda X: X[:, :1]), r"the result of scaler must have shape \(4, 2\), got \(4, 1\)"),
+        (FunctionTransformer(lambda X: X.astype(str)), "the result of scaler must hold real numbers, got dtype <U"),
+    ],
+    ids=repr,
+)
+@pytest.mark.filterwarnings("ignore:Bins whose width")
+def test_scalers_that_are_none(scaler: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        TabularEncoder(scaler=scaler).fit_transform(pd.DataFrame(COLUMNS))
+
+
+def test_a_scaler_whose_result_is_sparse() -> None:
+    frame = pd.DataFrame(COLUMNS)
+    dense = TabularEncoder(scaler=MaxAbsScaler()).fit_transform(frame)
+    sparse = TabularEncoder(scaler=make_pipeline(FunctionTransformer(csr_matrix), MaxAbsScaler())).fit_transform(frame)
+    np.testing.assert_allclose(sparse, dense, rtol=1e-15)
+
+
+@pytest.mark.parametrize("empty", [pd.DataFrame(index=range(3)), pd.DataFrame({"a": []})])
+def test_frames_without_cells(empty: Any) -> None:
+    with pytest.raises(ValueError, match="X must have at least one row and one column, got shape"):
+        TabularEncoder().fit(empty)
 
 
 def test_only_categories_or_only_numbers() -> None:

@@ -17,6 +17,7 @@ from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 import nncore as nn
 from nncore.sklearn import RealMLPClassifier, RealMLPRegressor, TabularEncoder
@@ -324,6 +325,35 @@ def test_data_frames(library: str) -> None:
         classifier.predict(frame[["color", "size", "new", "noise"]])
 
 
+def test_an_encoder_whose_result_is_sparse() -> None:
+    frame, y = table("pandas")
+    texts = frame.select_dtypes(exclude="number")
+    sparse, dense = (
+        RealMLPRegressor(**QUICK | {"n_epochs": 2}, encoder=OneHotEncoder(sparse_output=sparse)).fit(texts, y).predict(texts)
+        for sparse in (True, False)
+    )
+    np.testing.assert_array_equal(sparse, dense)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda X: np.asarray(X)[:, 0], r"the result of encoder must have shape \(150, columns\), got \(150,\)"),
+        (lambda X: np.asarray(X)[:100], r"the result of encoder must have shape \(150, columns\), got \(100, 4\)"),
+        (lambda X: np.asarray(X)[:, :0], r"the result of encoder must have shape \(150, columns\), got \(150, 0\)"),
+        (lambda X: np.full((len(X), 1), "a"), "the result of encoder must hold real numbers, got dtype <U1"),
+        (lambda X: None, "the result of encoder must hold real numbers, got None"),
+    ],
+)
+def test_an_encoder_whose_result_is_wrong(result: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        RealMLPClassifier(**QUICK, encoder=FunctionTransformer(result)).fit(X, Y)
+    good = RealMLPClassifier(**QUICK | {"n_epochs": 2}, encoder=FunctionTransformer()).fit(X, Y)
+    good.encoder_.func = result
+    with pytest.raises((TypeError, ValueError), match=message):
+        good.predict(X)
+
+
 def test_missing_numbers_of_a_data_frame() -> None:
     frame, y = table("pandas")
     frame.loc[3, "size"] = np.nan
@@ -387,6 +417,23 @@ def test_html_representation(kind: str) -> None:
     estimator = fitted(kind, n_epochs=1)
     assert type(estimator).__name__ in estimator._repr_html_()
     assert estimator._get_doc_link().endswith(f"sklearn.html#nncore.sklearn.{type(estimator).__name__}")
+
+
+@each
+@pytest.mark.parametrize("validation", ["val_score", "val_loss"])
+def test_callbacks_see_the_score_and_the_best_epoch_counts(kind: str, validation: str) -> None:
+    """Whatever a callback puts back."""
+    seen: list[dict[str, Any]] = []
+    callbacks = [
+        nn.EarlyStopping(validation, patience=3, mode="max" if validation == "val_score" else "min"),
+        nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: seen.append({**row, "θ": trainer.model.parameters.copy()})),
+    ]
+    estimator = fitted(kind, callbacks=callbacks)
+    scores = [row["val_score"] for row in seen]
+    np.testing.assert_array_equal(estimator.history_["val_score"], scores)
+    best = estimator.best_epochs_[0]
+    assert scores[best - 1] == max(scores)
+    np.testing.assert_array_equal(estimator.model_.parameters, seen[best - 1]["θ"])
 
 
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:

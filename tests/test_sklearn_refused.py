@@ -45,16 +45,23 @@ def fitted(estimator: Any) -> dict[str, Any]:
     }
 
 
+def settings(estimator: Any) -> str:
+    """What the next call of `partial_fit` trains with."""
+    trainer = estimator.trainer_
+    return repr((trainer.loss, trainer.clip, trainer.regularizer, trainer.optimizer))
+
+
 def refused(
-    estimator: Any, message: str, *data: Any, error: type[Exception] = ValueError, method: str = "fit", **named: Any
+    estimator: Any, message: str | None, *data: Any, error: type[Exception] = ValueError, method: str = "fit", **named: Any
 ) -> None:
     before, parameters = fitted(estimator), estimator.model_.parameters.copy()
-    predictions = estimator.predict(X)
+    predictions, trained_with = estimator.predict(X), settings(estimator)
     with pytest.raises(error, match=message):
         getattr(estimator, method)(*data, **named)
     assert fitted(estimator) == before
     assert np.array_equal(estimator.model_.parameters, parameters)
     assert np.array_equal(estimator.predict(X), predictions)
+    assert settings(estimator) == trained_with
     assert estimator.trainer_.model is estimator.model_
 
 
@@ -85,6 +92,35 @@ def test_a_refused_fit_changes_nothing(cls: Any, warm_start: bool, parameters: d
     assert estimator.trainer_.model is estimator.model_
 
 
+CHANGED: list[dict[str, Any]] = [
+    {"learning_rate_init": 0.5}, {"momentum": 0.1}, {"clip": 1e-9}, {"alpha": 50.0}, {"regularizer": nn.L1(3.0)},
+    {"loss": "huber"}, {"schedule": nn.schedules.Cosine(0.5, 9)}, {"optimizer": nn.EMA(nn.SGD(0.5), 0.5)},
+]  # fmt: skip
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("fit", {"early_stopping": True, "monitor": "val_los"}),
+    ("fit", {"early_stopping": True, "monitor": "val_nothing_loss"}),
+    *(
+        (method, {"callbacks": [one]})
+        for method in ("fit", "partial_fit")
+        for one in (3, nn.ModelCheckpoint("no/such/folder/x"))
+    ),
+]
+
+
+@pytest.mark.parametrize("changed", CHANGED, ids=lambda changed: next(iter(changed)))
+@pytest.mark.parametrize(("method", "wrong"), REFUSED)
+def test_a_refused_later_fit_leaves_what_the_trainer_trains_with(
+    method: str, wrong: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    """The next call trains as if there had been none."""
+    optimizer = nn.EMA(nn.SGD(0.01)) if "optimizer" in changed else None
+    estimator = MLPRegressor(solver="sgd", optimizer=optimizer, warm_start=True, max_iter=3, **QUICK).fit(X, CLASSES)
+    before, twin = estimator.get_params(), copy.deepcopy(estimator).partial_fit(X, CLASSES)
+    refused(estimator.set_params(**changed, **wrong), None, X, CLASSES, error=Exception, method=method)
+    estimator.set_params(**before).partial_fit(X, CLASSES)
+    assert np.array_equal(estimator.model_.parameters, twin.model_.parameters)
+
+
 @pytest.mark.parametrize("cls", [MLPClassifier, RealMLPClassifier])
 def test_validation_data_of_another_width_change_no_classes(cls: Any) -> None:
     estimator = cls(**QUICK, **({"max_iter": 5} if cls is MLPClassifier else {"n_epochs": 2})).fit(X, CLASSES)
@@ -101,28 +137,32 @@ def test_a_refused_first_fit_leaves_an_estimator_that_is_not_fitted(parameters: 
         estimator.predict(X)
 
 
-def test_a_callback_that_fails_in_realmlp_leaves_the_earlier_networks() -> None:
-    estimator = RealMLPRegressor(n_epochs=2, n_members=2, **QUICK).fit(X, CLASSES)
-
-    def fail(trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        raise ZeroDivisionError
-
-    refused(
-        estimator.set_params(callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=fail)]), None, X, 2 * CLASSES,
-        error=ZeroDivisionError,
-    )  # fmt: skip
-
-
-def test_an_error_within_the_training_keeps_what_was_reached() -> None:
+@each
+def test_an_error_within_the_training_keeps_what_was_reached(estimator: Any) -> None:
     def fail(trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         if epoch == 3:
             raise ZeroDivisionError
 
-    estimator = MLPRegressor(max_iter=9, callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=fail)], **QUICK)
+    length = {"max_iter": 9} if "max_iter" in estimator.get_params() else {"n_epochs": 9}
+    failing = clone(estimator).set_params(callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=fail)], **length)
     with pytest.raises(ZeroDivisionError):
-        estimator.fit(X, CLASSES)
-    assert estimator.n_iter_ == 2
-    assert estimator.trainer_.model is estimator.model_
+        failing.fit(X, CLASSES)
+    assert len(failing.history_) == 3
+    assert failing.trainer_.model is failing.model_
+    assert failing.predict(X).shape == (60,)
+    if hasattr(failing, "n_iter_"):
+        assert failing.n_iter_ == 2
+
+
+@each
+def test_a_training_that_diverges_keeps_the_last_finite_parameters(estimator: Any) -> None:
+    rates = {"solver": "sgd"} if "solver" in estimator.get_params() else {"schedule": None, "n_members": 2}
+    diverging = clone(estimator).set_params(learning_rate_init=1e37, **rates)
+    with pytest.raises(nn.DivergenceError, match="The last finite parameters are in place"):
+        diverging.fit(100 * X, CLASSES)
+    assert np.isfinite(diverging.model_.parameters).all()
+    if "Real" in type(diverging).__name__:
+        assert len(diverging.best_epochs_) == len(diverging.models_)
 
 
 def test_estimators_with_a_trainer_that_was_called_are_copied() -> None:
@@ -272,6 +312,98 @@ def test_dates_are_no_inputs(estimator: Any, values: Any) -> None:
 def test_dates_and_text_are_no_targets(estimator: Any, y: Any, got: str) -> None:
     with pytest.raises(TypeError, match=f"y must hold real numbers, got .*{got}"):
         clone(estimator).fit(X, y)
+
+
+@each
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"X_val": X[:, :2], "y_val": CLASSES}, "^X_val has 2 features"),
+        ({"X_val": np.full((2, 4), np.nan), "y_val": [0, 1]}, "^Input X_val contains NaN"),
+        ({"X_val": X, "y_val": np.full(60, np.nan)}, "^(Input )?y_val (contains NaN|must)"),
+        ({"X_val": X, "y_val": np.full((60, 3), 7.0)}, "^y_val (should|must|has)"),
+        ({"X_val": DAYS[:, np.newaxis], "y_val": CLASSES}, "^X_val must hold real numbers|^X_val has 1 features"),
+    ],
+    ids=["features", "NaN", "NaN targets", "columns", "dates"],
+)
+def test_errors_name_the_validation_data(estimator: Any, named: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        clone(estimator).fit(X, CLASSES, **named)
+
+
+def test_labels_in_messages_stay_as_they_are() -> None:
+    names = np.array(["X", "y"])[CLASSES]
+    with pytest.raises(ValueError, match=r"^y_val must have labels among classes_, \['X' 'y'\], got 'X y'$"):
+        MLPClassifier(**QUICK).fit(X, names, X_val=X, y_val=np.full(60, "X y"))
+
+
+@each
+@pytest.mark.parametrize("size", [3e38, -3e38])
+def test_outputs_that_overflow(estimator: Any, size: float) -> None:
+    """Of finite inputs: no probability or prediction is NaN."""
+    fitted = clone(estimator).fit(X, CLASSES)
+    for name in ("predict", "predict_proba"):
+        if hasattr(fitted, name):
+            with pytest.raises(ValueError, match="the network's output for X must be finite, got"):
+                getattr(fitted, name)(np.full((2, 4), size))
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_targets_that_are_too_large(scaled: bool) -> None:
+    with pytest.raises(ValueError, match=r"^y is too large"):
+        RealMLPRegressor(standardize=scaled, **QUICK).fit(X, X[:, 0] * 1e200)
+
+
+@each
+@pytest.mark.parametrize("name", ["sample_weight", "sample_weight_val"])
+def test_weights_whose_sum_overflows(estimator: Any, name: str) -> None:
+    validation = {"X_val": X, "y_val": CLASSES}
+    with pytest.raises(ValueError, match=f"^{name} is too large: its sum overflows in float64"):
+        clone(estimator).fit(X, CLASSES, **{name: np.full(60, 1e307)}, **validation)
+
+
+@classifiers
+def test_class_weights_whose_sum_overflows(estimator: Any) -> None:
+    with pytest.raises(ValueError, match=r"^class_weight is too large: its sum overflows"):
+        clone(estimator).set_params(class_weight={0: 1e307, 1: 1e307}).fit(X, CLASSES)
+    with pytest.raises(ValueError, match=r"^class_weight times sample_weight is too large: its sum overflows"):
+        clone(estimator).set_params(class_weight={0: 1e200, 1: 1e200}).fit(X, CLASSES, np.full(60, 1e200))
+
+
+# --- parameters
+
+LOGGER = nn.CSVLogger("nowhere.csv")
+PARAMETERS: list[tuple[dict[str, Any], str]] = [
+    ({"callbacks": LOGGER}, "callbacks must be a list of Callback objects, got CSVLogger"),
+    ({"callbacks": 0}, "callbacks must be a list of Callback objects, got 0"),
+    ({"callbacks": [3]}, "callbacks must be a list of Callback objects, got 3 in it"),
+    ({"monitor": 3}, "monitor must be .*, got 3"),
+    ({"max_iter": None}, "max_iter must be a positive integer, got None"),
+    ({"n_epochs": None}, "n_epochs must be a positive integer, got None"),
+    ({"hidden_layer_sizes": np.array(0)}, "hidden_layer_sizes must be a positive integer, got 0"),
+    ({"hidden_layer_sizes": np.array([3, 0])}, "hidden_layer_sizes must be a positive integer, got 0"),
+    ({"encoder": 3}, "encoder must be 'tabular', a transformer or None, got 3"),
+    ({"encoder": "onehot"}, "encoder must be 'tabular', a transformer or None, got 'onehot'"),
+    ({"encoder": MLPRegressor()}, "encoder must be 'tabular', a transformer or None, got MLPRegressor"),
+    ({"encoder": TabularEncoder(scaler="standard")}, "scaler must be 'robust', a transformer or None, got 'standard'"),
+    ({"verbose": 3}, "verbose must be .*, got 3"),
+    ({"verbose": "a"}, "verbose must be .*, got 'a'"),
+]
+
+
+@each
+def test_wrong_parameters_are_named(estimator: Any) -> None:
+    of_realmlp = isinstance(estimator, (RealMLPClassifier, RealMLPRegressor))
+    for parameters, message in PARAMETERS:
+        if parameters.keys() <= estimator.get_params().keys() and (of_realmlp or "verbose" not in parameters):
+            with pytest.raises((TypeError, ValueError), match=message):
+                clone(estimator).set_params(**parameters).fit(X, CLASSES)
+
+
+@each
+@pytest.mark.parametrize("sizes", [np.array(3), np.array([3]), [3], np.int64(3)])
+def test_sizes_of_arrays(estimator: Any, sizes: Any) -> None:
+    assert clone(estimator).set_params(hidden_layer_sizes=sizes).fit(X, CLASSES).model_.layers[-1].weight.shape[1] == 3
 
 
 # --- losses for exclusive classes

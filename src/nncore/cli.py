@@ -107,18 +107,18 @@ def _compare(options: argparse.Namespace) -> landscapes.Comparison:
             too_large = option != "seed" and value >= MOST
             count(f"--{option}", value, minimum, below=MOST if too_large else None)
     factories = {name: _factory(name) for name in options.optimizers}
-    if options.out:
+    if options.out is not None:
         from nncore._utils.figures import new_figure
 
         figure = new_figure("--out", (1, 1), options.out)  # raises without matplotlib, before the runs and not after
         suffixes, path = figure.canvas.get_supported_filetypes(), Path(options.out)
         if not path.parent.is_dir() or path.suffix[1:].lower() not in suffixes:
             raise ValueError(
-                f"--out must be a file {', '.join(f'.{s}' for s in suffixes)} in an existing folder, got {options.out}"
+                f"--out must be a file {', '.join(f'.{s}' for s in suffixes)} in an existing folder, got {shown(options.out)}"
             )
     run = _compare_digits if options.problem == "digits" else _compare_landscape
     result = run(factories, options)
-    if options.out:
+    if options.out is not None:
         result.plot(options.out)
     return result
 
@@ -144,10 +144,11 @@ def _compare_digits(factories: Mapping[str, Factory], options: argparse.Namespac
 
     The search uses one start (seed), the comparison others (seed + 1, …).
     """
+    epochs, budget, starts = options.epochs or 10, options.budget or BUDGET, options.starts or 3
+    count("--seed", options.seed, 0, below=2**64 - starts)
     X, y = nn.data.load_digits()
     train, validation = nn.data.train_validation_split(X, y, SHARE, seed=options.seed)
     held_out = X[validation], y[validation]
-    epochs, budget, starts = options.epochs or 10, options.budget or BUDGET, options.starts or 3
     rates = np.geomspace(LOW, HIGH, budget)
 
     def run(factory: Factory, lr: float, seed: int) -> np.ndarray:

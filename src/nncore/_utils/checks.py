@@ -21,8 +21,8 @@ from nncore._utils.fields import count
 
 __all__ = [
     "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step", "chunks",
-    "column_names", "column_numbers", "convert", "frame_columns", "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite",
-    "shape_error",
+    "column_names", "column_numbers", "convert", "frame_columns", "is_frame", "is_missing", "is_sparse", "names_of_columns",
+    "not_finite", "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB

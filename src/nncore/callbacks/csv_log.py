@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from nncore._messages import shown
 from nncore._utils.fields import Converted, Flag, PathLike
 from nncore._utils.files import append, check_target, stream, write, write_all
 from nncore.callbacks.base import Callback
@@ -23,7 +24,7 @@ class CSVLogger(Callback):
 
     The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
     file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full
-    disk, is not written at all, and the error is raised in its epoch.
+    disk, is not written at all, and the error is raised in its epoch. A file that is removed meanwhile is begun anew.
 
     A pipe, a device or an open file such as ``/dev/stdout`` is written into instead: it keeps what others write to it, and a
     new column brings another header.
@@ -38,7 +39,8 @@ class CSVLogger(Callback):
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        Before training, if the folder does not exist, `path` is a folder, or the file to append to is not a CSV file.
+        Before training, if the folder does not exist, `path` is a folder, or the file to append to is not a CSV file with a
+        column ``epoch``.
 
     Examples
     --------
@@ -81,10 +83,14 @@ class CSVLogger(Callback):
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
             self._rest = lines if lines != text else None
-        self._begins = not appends
+            if lines and "epoch" not in self._columns:
+                found = f"{self.path} with the columns {shown(self._columns)}"
+                raise ValueError(f"path must be a CSV file with a column epoch to append to, got {found}")
+        self._begins = not appends  # in the first epoch: another callback may refuse the training, which keeps an older file
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        if self._begins:  # not earlier: another callback may refuse the training, and then an older file should be kept
+        if self._begins or not (self._stream or self.path.exists()):  # or it was removed
+            self._columns, self._rest = [], None
             opened = stream(self.path)
             if opened:
                 self._stream = opened()

@@ -12,7 +12,7 @@ from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import number
 
-__all__ = ["class_labels", "class_weights", "example_weights"]
+__all__ = ["check_sum", "class_labels", "class_weights", "example_weights"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -33,7 +33,15 @@ def example_weights(weights: Any, n: int, argument: str = "sample_weight") -> Fl
         raise ValueError(f"{argument} must be finite and at least 0, got {array[bad[0]]} for example {bad[0]}")
     if not array.any():
         raise ValueError(f"{argument} must have a positive number, got zeros only")
+    check_sum(array, argument)
     return array
+
+
+def check_sum(weights: Float64, argument: str) -> None:
+    """Raise if there is no mean of the weights."""
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum()):
+            raise ValueError(f"{argument} is too large: its sum overflows in float64")
 
 
 def class_labels(y: Any, argument: str) -> Int64:

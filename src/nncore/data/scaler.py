@@ -94,12 +94,16 @@ class Scaler(Configured):
         ValueError, TypeError
             For no rows, infinities, NaN unless ``nan="ignore"``, or a feature with only NaN.
         """
+        return self.fitted(X, "X")
+
+    def fitted(self, values: Any, argument: str) -> Any:
+        """As `fit`, for values that the caller knows as ``argument``: errors name it."""
         before = dict(self.__dict__)
         for name in [name for name in before if name.endswith("_")]:
             delattr(self, name)
         self._feature_names = None
         try:
-            self._fit_further(X)
+            self._fit_further(values, argument)
             self._check_seen()
             return self
         except BaseException:
@@ -113,15 +117,15 @@ class Scaler(Configured):
         """
         if not self.in_portions:
             raise ValueError(f"{type(self).__name__} must see all data at once: take fit instead of partial_fit")
-        return self._fit_further(X)
+        return self._fit_further(X, "X")
 
-    def _fit_further(self, X: Any) -> Any:
-        self.check_names(X, "X")
-        rows = self._rows(X, "X")[1]
+    def _fit_further(self, X: Any, argument: str) -> Any:
+        self.check_names(X, argument)
+        rows = self._rows(X, argument)[1]
         before = dict(self.__dict__)
         try:
             for part in chunks(rows) if self.in_portions else [slice(None)]:
-                self._learn(np.ascontiguousarray(rows[part], dtype=np.float64))  # one order of sums
+                self._learn(np.ascontiguousarray(rows[part], dtype=np.float64), argument)  # one order of sums
             if self.n_samples_seen_.all():
                 self._derive()
                 self._solve()
@@ -131,12 +135,12 @@ class Scaler(Configured):
             raise
         return self
 
-    def _learn(self, rows: Array) -> None:
+    def _learn(self, rows: Array, argument: str) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             state = self._merge(rows)
         for name, array in state.items():
             if not np.isfinite(array).all():
-                raise ValueError(f"X is too large: its {name.rstrip('_')} overflows in float64")
+                raise ValueError(f"{argument} is too large: its {name.rstrip('_')} overflows in float64")
         self.__dict__ |= state
         self.n_features_in_ = rows.shape[1]
 

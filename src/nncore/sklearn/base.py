@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nncore._kernels import all_finite
 from nncore._messages import shown
 from nncore._utils.checks import convert, is_sparse
-from nncore._utils.fields import choice, count, flag, number
+from nncore._utils.fields import Name, choice, count, flag, number
 from nncore._utils.hints import warn
 from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
 from nncore.layers import Dense, Layer
 from nncore.losses import Loss
 from nncore.model import Sequential
@@ -26,7 +27,7 @@ from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
 from nncore.sklearn.inputs import refuse_dates
-from nncore.sklearn.network import for_each_layer, hidden_sizes, layers, overwrite_all
+from nncore.sklearn.network import finite_outputs, for_each_layer, hidden_sizes, layers, overwrite_all
 from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
 from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
 from nncore.training import Trainer
@@ -68,6 +69,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, sample_weight_val: Any = None
     ) -> Any:
+        self._check_parameters()  # which the number of tasks depends on
         tasks = [Tasks(self, X, y, sample_weight)] if hasattr(self, "_skl_callbacks") else []
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), tasks=tasks)
         for task in tasks:
@@ -112,6 +114,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
 
     def _check_parameters(self) -> None:
         """Check what neither the network nor the optimizer checks."""
+        Name(argument="monitor").check(self.monitor)
         choice("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
         for name in ("max_iter", "max_fun"):
             count(name, getattr(self, name))
@@ -202,7 +205,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             penalty = L2(self.alpha * -(-n // batch) / (n * mean_weight))
         if trainer.regularizer != penalty:
             trainer.regularizer = penalty
-        callbacks: list[Callback] = list(self.callbacks or ())
+        callbacks = CallbackList(self.callbacks).callbacks
         stochastic, epochs_before = isinstance(trainer.optimizer, GradientOptimizer), trainer.epochs_done
         self.n_iter_ = 0
         if stochastic:
@@ -264,7 +267,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         """The outputs of the network, in float64, in which probabilities do not become 0."""
         if not hasattr(self, "model_"):
             check_is_fitted(self, "model_")  # which raises, but is slow
-        return self.model_.forward(self._inputs(X)).astype(np.float64)
+        return finite_outputs(self.model_, self._inputs(X))
 
     def _inputs(self, X: Any) -> Any:
         """X as the network takes it. A plain array needs no `validate_data`, which takes ten times as long as the network."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._messages import shown
@@ -16,6 +16,7 @@ from nncore._utils.checks import column_numbers, frame_columns, is_frame, is_mis
 from nncore._utils.fields import choice
 from nncore.data import RobustScaler
 from nncore.sklearn.estimator import unchanged_if_refused
+from nncore.sklearn.inputs import make_transformer, result_rows
 
 __all__ = ["TabularEncoder"]
 
@@ -86,7 +87,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 name = [name for name, _ in self._part(columns, False)][empty.argmax()]
                 raise ValueError(f"X must have a number in each column, got only NaN in column {shown(name)}")
             self.medians_ = np.nanmedian(numbers, axis=0) if numbers.size else np.zeros(0)
-            self.scaler_ = RobustScaler(smooth_clip=3.0) if self.scaler == "robust" else clone(self.scaler, safe=False)
+            self.scaler_ = make_transformer("scaler", self.scaler, "robust", lambda: RobustScaler(smooth_clip=3.0))
             if self.scaler_ is not None and numbers.size:
                 self.scaler_.fit(self._imputed(numbers))
         return self
@@ -102,7 +103,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         columns = self._columns(X, reset=False)
         numbers = self._imputed(self._numbers(columns))
         if self.scaler_ is not None and numbers.size:
-            numbers = np.asarray(self.scaler_.transform(numbers))
+            numbers = result_rows("scaler", self.scaler_.transform(numbers), *numbers.shape)
         categorical = zip(self._part(columns, True), self.categories_, strict=True)
         return np.hstack([numbers, *(_one_hot(column, values) for (_, column), values in categorical)])
 
@@ -127,8 +128,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """The columns with their names, or positions."""
         if is_frame(X):
             validate_data(self, X, skip_check_array=True, reset=reset)
-            if not len(X):
-                raise ValueError(f"X must have at least one row, got shape {X.shape}")
+            if 0 in X.shape:
+                raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
             return frame_columns(X)
         any_dtype = not (self.categorical_features is None or isinstance(self.categorical_features, str))
         X = validate_data(self, X, dtype=None if any_dtype else "numeric", ensure_all_finite=False, reset=reset)
@@ -210,7 +211,9 @@ def _categories(column: Any, name: Any) -> Array:
         return np.fromiter(sorted(set(values)), dtype=object)
     except TypeError:
         kinds = sorted({type(value).__name__ for value in values})
-        raise TypeError(f"X must have hashable categories of one type, got {' and '.join(kinds)} in column {shown(name)}") from None
+        raise TypeError(
+            f"X must have hashable categories of one type, got {' and '.join(kinds)} in column {shown(name)}"
+        ) from None
 
 
 def _one_hot(column: Any, categories: Array) -> Array:

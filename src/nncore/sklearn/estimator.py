@@ -13,6 +13,8 @@ from nncore.data import train_validation_split
 from nncore.data.example_weights import example_weights
 from nncore.history import History
 from nncore.sklearn.epochs import Begun
+from nncore.sklearn.inputs import as_validation_data
+from nncore.sklearn.solvers import settings
 
 __all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator", "unchanged_if_refused"]
 
@@ -46,12 +48,15 @@ class Examples(NamedTuple):
 def unchanged_if_refused(estimator: Any) -> Iterator[Begun]:
     """Restore the attributes if there is an error before the training begins; the trainer calls what this gives."""
     begun = Begun(dict(vars(estimator)))
+    put_back = settings(estimator.trainer_) if "trainer_" in begun.before else None  # of a warm start
     try:
         yield begun
     except BaseException:
         if begun.before:
             estimator.__dict__.clear()
             estimator.__dict__.update(begun.before)
+            if put_back:
+                put_back()
         raise
 
 
@@ -126,8 +131,9 @@ class NetworkEstimator(BaseEstimator):
             if y is not None or weights is not None:
                 raise ValueError("y_val and sample_weight_val need X_val, got None")
             return None
-        X, y = self._validated(X, y, reset=False)
-        y = self._targets(y)
+        with as_validation_data():
+            X, y = self._validated(X, y, reset=False)
+            y = self._targets(y)
         if y.shape[1:] != targets.shape[1:]:
             raise ValueError(f"y_val must have shape {('n', *targets.shape[1:])}, as y has, got {y.shape}".replace("'n'", "n"))
         return Examples(X, y, None if weights is None else example_weights(weights, len(y), "sample_weight_val"))

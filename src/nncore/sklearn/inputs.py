@@ -1,17 +1,51 @@
-"""Checks of data that scikit-learn's validation leaves out."""
+"""Data on their way in, as far as scikit-learn's validation does not check them."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from nncore._messages import shown
-from nncore._utils.checks import frame_columns, is_frame
+from nncore._utils.arrays import Array
+from nncore._utils.checks import as_numbers, frame_columns, is_frame, is_sparse
 
-__all__ = ["refuse_dates"]
+__all__ = ["as_validation_data", "make_transformer", "refuse_dates", "result_rows"]
 
 KINDS = ("f", "i", "u", "b")  # of dtypes of numbers
+
+
+@contextlib.contextmanager
+def as_validation_data() -> Iterator[None]:
+    """Errors that begin with X or y, of any origin, name X_val or y_val instead."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.args = (re.sub(r"^(Input )?([Xy])\b", r"\1\2_val", str(error)),)
+        raise
+
+
+def make_transformer(argument: str, given: Any, name: str, make: Callable[[], Any]) -> Any:
+    """The transformer that a user wants: ``make()`` by its name, a clone of one, or None."""
+    if isinstance(given, str) and given == name:
+        return make()
+    known = hasattr(given, "fit") and hasattr(given, "transform") and not isinstance(given, type)
+    if given is not None and not known:
+        kind = ValueError if isinstance(given, str) else TypeError
+        raise kind(f"{argument} must be {name!r}, a transformer or None, got {shown(given)}")
+    return clone(given, safe=False)
+
+
+def result_rows(argument: str, result: Any, n: int, columns: int = 0) -> Array:
+    """What a user's transformer gives as numbers: (n, columns), or of any number of columns."""
+    rows = as_numbers(result.toarray() if is_sparse(result) else result, f"the result of {argument}")
+    if rows.ndim != 2 or rows.shape[0] != n or rows.shape[1] != (columns or max(1, rows.shape[1])):
+        raise ValueError(f"the result of {argument} must have shape ({n}, {columns or 'columns'}), got {rows.shape}")
+    return rows
 
 
 def refuse_dates(X: Any) -> None:

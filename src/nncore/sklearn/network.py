@@ -8,21 +8,25 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from nncore._messages import shown
 from nncore._utils.arrays import Array
-from nncore._utils.checks import as_numbers
+from nncore._utils.checks import as_numbers, check_finite
 from nncore._utils.fields import choice, count
 from nncore.initializers import Uniform
 from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm
+from nncore.model import Sequential
 
-__all__ = ["for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
+__all__ = ["finite_outputs", "for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
 
 NORMALIZATIONS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
 
 
 def hidden_sizes(sizes: Any) -> list[int]:
     """The widths of the hidden layers, of which there may be none."""
-    return [count("hidden_layer_sizes", size) for size in (sizes if isinstance(sizes, Iterable) else [sizes])]
+    given = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
+    return [count("hidden_layer_sizes", size) for size in (given if isinstance(given, Iterable) else [given])]
 
 
 def layers(
@@ -68,6 +72,13 @@ def _activation(activation: Any) -> Layer:
         return copy.deepcopy(activation)
     names = ("logistic", *ACTIVATIONS)
     return ACTIVATIONS["sigmoid" if activation == "logistic" else choice("activation", activation, names)]()
+
+
+def finite_outputs(model: Sequential, X: Any) -> Array:
+    """The outputs in float64, in which probabilities do not become 0; they overflow only for inputs that are too large."""
+    outputs = model.forward(X).astype(np.float64)
+    check_finite(outputs, "the network's output for X")
+    return outputs
 
 
 def overwrite_all(name: str, arrays: list[Array], values: Any) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, softmax
-from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from nncore._utils.checks import convert
 from nncore._utils.fields import choice, count, flag, number
 from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
 from nncore.data import StandardScaler
 from nncore.initializers import Normal
 from nncore.layers import Dense, Layer, Scale
@@ -25,8 +26,8 @@ from nncore.optimizers import Adam
 from nncore.schedules import CosLog, Schedule
 from nncore.sklearn.encoder import TabularEncoder
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
-from nncore.sklearn.inputs import refuse_dates
-from nncore.sklearn.network import hidden_sizes, layers
+from nncore.sklearn.inputs import make_transformer, refuse_dates, result_rows
+from nncore.sklearn.network import finite_outputs, hidden_sizes, layers
 from nncore.sklearn.parameters import REAL_MLP, documented
 from nncore.sklearn.targets import Classifier, Regressor
 from nncore.training import Trainer
@@ -35,7 +36,7 @@ __all__ = ["RealMLPClassifier", "RealMLPRegressor"]
 
 
 class BestEpoch(Callback):
-    """Keeps the parameters of the epoch with the best score, the last one of several, and puts them back at the end.
+    """Keeps the parameters of the epoch with the best score, the last one of several, until they are put back.
 
     Parameters
     ----------
@@ -55,10 +56,12 @@ class BestEpoch(Callback):
             self.best, self.epoch = row["val_score"], epoch
             self.kept = trainer.model.parameters.copy(), trainer.model.state.copy()
 
-    def on_train_end(self, trainer: Any) -> None:
+    def put_back(self, model: Sequential) -> int:
+        """Put the parameters back, and return their epoch."""
         if self.kept is not None:
-            trainer.model.parameters[...], trainer.model.state[...] = self.kept
+            model.parameters[...], model.state[...] = self.kept
         self.score = self.kept = None  # the trainer keeps its callbacks
+        return self.epoch
 
 
 class BaseRealMLP(NetworkEstimator):
@@ -89,7 +92,7 @@ class BaseRealMLP(NetworkEstimator):
     # --- fitting
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
-        with unchanged_if_refused(self):
+        with unchanged_if_refused(self) as begun:
             self._check_parameters()
             X, y = self._validated(X, y, reset=True)
             targets = self._first_targets(y)
@@ -104,7 +107,7 @@ class BaseRealMLP(NetworkEstimator):
                 )
                 self.models_.append(self._network(X.shape[1], seed))
                 self.models_[-1].target_scaler = scaler
-                self._train(self.models_[-1], train.normalized()[0], held_back, seed)
+                self._train(self.models_[-1], train.normalized()[0], held_back, seed, begun)
                 if self.trainers_[-1].interrupted:
                     warnings.warn("Training interrupted by user.", stacklevel=3)
                     break
@@ -118,6 +121,8 @@ class BaseRealMLP(NetworkEstimator):
             flag(name, getattr(self, name))
         if self.scale_lr_factor is not None:
             number("scale_lr_factor", self.scale_lr_factor, 0)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            count("verbose", self.verbose, 0, below=3)
         number("bias_lr_factor", self.bias_lr_factor, 0)
         number("learning_rate_init", self.learning_rate_init, above=0)
         number("validation_fraction", self.validation_fraction, 0, below=1)
@@ -133,15 +138,13 @@ class BaseRealMLP(NetworkEstimator):
     def _encoded(self, X: Any, reset: bool) -> Array:
         """X as the network takes it."""
         if reset:
-            if isinstance(self.encoder, str):
-                choice("encoder", self.encoder, ("tabular",))
-            self.encoder_ = TabularEncoder() if isinstance(self.encoder, str) else clone(self.encoder, safe=False)
+            self.encoder_ = make_transformer("encoder", self.encoder, "tabular", TabularEncoder)
         if self.encoder_ is None:
             refuse_dates(X)
             encoded: Array = validate_data(self, X, dtype=np.dtype(self.dtype), reset=reset)
             return encoded
         encode = self.encoder_.fit_transform if reset else self.encoder_.transform
-        return np.asarray(encode(X), dtype=self.dtype)
+        return convert(result_rows("encoder", encode(X), X.shape[0] if hasattr(X, "shape") else len(X)), np.dtype(self.dtype))
 
     def _network(self, inputs: int, seed: int) -> Sequential:
         """The scale of each input, hidden layers, and outputs that are 0 at first."""
@@ -155,19 +158,22 @@ class BaseRealMLP(NetworkEstimator):
         scale: list[Layer] = [] if self.scale_lr_factor is None else [Scale()]
         return Sequential([*scale, *parts], inputs, dtype=self.dtype, seed=seed)
 
-    def _train(self, model: Sequential, train: Examples, held_back: Examples | None, seed: int) -> None:
+    def _train(self, model: Sequential, train: Examples, held_back: Examples | None, seed: int, last: Callback) -> None:
         n = len(train.y)
         batch = min(self.batch_size, n)
         steps = n // batch if self.last_batch == "drop" else -(-n // batch)
         adam = Adam(self._learning_rate(steps), (self.beta_1, self.beta_2), self.epsilon)
+        callbacks = CallbackList(self.callbacks).callbacks
         self.trainers_.append(Trainer(model, self._loss, adam, lr_factors=self._lr_factors(model), seed=seed))
         best = BestEpoch(lambda row: self._epoch_score(row, held_back)) if held_back else None
-        self.trainers_[-1].fit(
-            train.X, train.y, epochs=self.n_epochs, batch_size=batch, last_batch=self.last_batch, sample_weight=train.weights,
-            callbacks=[*(self.callbacks or ()), *([best] if best else [])], verbose=int(self.verbose),
-            validation_data=held_back.given() if held_back else None,
-        )  # fmt: skip
-        self.best_epochs_.append(best.epoch if best else self.trainers_[-1].epochs_done)
+        try:
+            self.trainers_[-1].fit(
+                train.X, train.y, epochs=self.n_epochs, batch_size=batch, last_batch=self.last_batch,
+                sample_weight=train.weights, callbacks=[*([best] if best else []), *callbacks, last],
+                verbose=int(self.verbose), validation_data=held_back.given() if held_back else None,
+            )  # fmt: skip
+        finally:  # after other callbacks may have put other parameters back
+            self.best_epochs_.append(best.put_back(model) if best else self.trainers_[-1].epochs_done)
 
     def _learning_rate(self, steps: int) -> float | Schedule:
         """The learning rate, or its schedule, for an epoch of so many steps."""
@@ -208,7 +214,7 @@ class BaseRealMLP(NetworkEstimator):
         """The outputs of the network, or of the ensemble."""
         check_is_fitted(self, "models_")
         X = self._encoded(X, reset=False)
-        outputs = np.stack([model.forward(X).astype(np.float64) for model in self.models_])
+        outputs = np.stack([finite_outputs(model, X) for model in self.models_])
         return outputs[0] if len(outputs) == 1 else self._mean(outputs)
 
     def __sklearn_tags__(self) -> Any:
@@ -344,13 +350,13 @@ class RealMLPRegressor(Regressor, BaseRealMLP):
         return MeanSquaredError(), 1 if y.ndim == 1 else y.shape[1], "identity"
 
     def _target_scaler(self, y: Array) -> StandardScaler | None:
-        return StandardScaler().fit(y) if self.standardize else None
+        return StandardScaler().fitted(y, "y") if self.standardize else None
 
     def _mean(self, outputs: Array) -> Array:
         return np.asarray(outputs.mean(axis=0))
 
     def _predictions(self, outputs: Array) -> Array:
         scaler = self.model_.target_scaler
-        y = outputs if scaler is None else scaler.inverse_transform(outputs)
+        y = outputs if scaler is None else scaler.inverse_transformed(outputs, "the outputs")
         y = y[:, 0] if self.n_outputs_ == 1 else y
         return np.clip(y, *self.target_range_) if self.clip else y

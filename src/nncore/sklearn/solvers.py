@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nncore import optimizers, second_order
@@ -11,7 +12,7 @@ from nncore.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer
 from nncore.optimizers.wrapper import Wrapper
 from nncore.second_order import ScipyMinimize
 
-__all__ = ["adopt", "check_learning_rate", "kinds", "make_optimizer"]
+__all__ = ["adopt", "check_learning_rate", "kinds", "make_optimizer", "settings"]
 
 SOLVERS = ("lbfgs", "sgd", "adam")
 
@@ -51,16 +52,28 @@ def kinds(optimizer: Optimizer) -> list[type[Optimizer]]:
 
 def adopt(optimizer: Optimizer, given: Optimizer) -> None:
     """Assign the arguments of another optimizer of the same kinds that differ: all or none."""
-    changes = [(own, _changes(own, other)) for own, other in zip(_chain(optimizer), _chain(given), strict=True)]
+    changes = [(own, _changes(own, vars(other))) for own, other in zip(_chain(optimizer), _chain(given), strict=True)]
     for own, values in changes:
         assign(copy.copy(own), values)  # raises before anything has changed
     for own, values in changes:
         assign(own, values)
 
 
-def _changes(own: Optimizer, other: Optimizer) -> dict[str, Any]:
+def settings(trainer: Any) -> Callable[[], None]:
+    """A function that puts back what a later fit assigns to a trainer."""
+    before = [(trainer, {name: getattr(trainer, name) for name in ("loss", "clip", "regularizer")})]
+    before += [(own, dict(vars(own))) for own in _chain(trainer.optimizer)]
+
+    def put_back() -> None:
+        for own, values in before:
+            assign(own, _changes(own, values))
+
+    return put_back
+
+
+def _changes(own: Any, other: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of another optimizer that differ, besides what it wraps."""
-    given = {name: value for name, value in vars(other).items() if not name.startswith("_") and name != "optimizer"}
+    given = {name: value for name, value in other.items() if not name.startswith("_") and name != "optimizer"}
     return {name: value for name, value in given.items() if plain(getattr(own, name), Value) != plain(value, Value)}
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import number
+from nncore.data.example_weights import check_sum
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.estimator import Array, Examples
 
@@ -74,7 +75,7 @@ class Classifier(ClassifierMixin):
                 raise ValueError(f"y must have {len(self.classes_)} columns, one for each label, got shape {rows.shape}")
             wrong = rows[(rows != 0) & (rows != 1)]
             if wrong.size:
-                raise ValueError(f"y must have rows of 0 and 1 for several labels, got {wrong[0]} in it")
+                raise ValueError(f"y must have rows of 0 and 1 for several labels, got {wrong[0]}")
             return rows.astype(np.int64)
         labels = column_or_1d(y, warn=warn)
         codes = np.searchsorted(self.classes_, labels)
@@ -89,7 +90,9 @@ class Classifier(ClassifierMixin):
         by_class = self._weights_by_class(targets)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():
             raise ValueError(f"class_weight must have finite numbers of at least 0, got {self.class_weight}")
-        product = by_class if weights is None else by_class * weights
+        with np.errstate(over="ignore"):
+            product = by_class if weights is None else by_class * weights
+        check_sum(product, "class_weight" if weights is None else "class_weight times sample_weight")
         if not product.any():
             raise ValueError(f"class_weight must leave an example with a positive weight, got {self.class_weight}")
         return product
