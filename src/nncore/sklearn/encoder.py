@@ -35,7 +35,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     missing : {"error", "median"}, default "error"
         Whether a missing number is an error, which names its column, or the median of its column takes its place.
     scaler : "robust", transformer or None, default "robust"
-        Of the numbers. "robust" is ``RobustScaler(smooth_clip=3.0)``; a transformer is cloned.
+        Of the numbers. "robust" is ``RobustScaler(smooth_clip=3.0)``; a transformer, which keeps the number of columns, is
+        cloned.
 
     Attributes
     ----------
@@ -210,10 +211,8 @@ def _categories(column: Any, name: Any) -> Array:
     try:
         return np.fromiter(sorted(set(values)), dtype=object)
     except TypeError:
-        kinds = sorted({type(value).__name__ for value in values})
-        raise TypeError(
-            f"X must have hashable categories of one type, got {' and '.join(kinds)} in column {shown(name)}"
-        ) from None
+        kinds = " and ".join(sorted({type(value).__name__ for value in values}))
+        raise TypeError(f"X must have hashable categories of one type, got {kinds} in column {shown(name)}") from None
 
 
 def _one_hot(column: Any, categories: Array) -> Array:

@@ -138,7 +138,7 @@ models_, trainers_ : list of Sequential, list of Trainer
 best_epochs_ : list of int
     The epochs that the parameters are of.
 model_, trainer_, history_ : Sequential, Trainer, History
-    Of the first member. ``history_["val_score"]`` is what the best epoch is best in.
+    Of the first member. ``history_["val_score"]`` is what the best epoch is best in; callbacks may watch it too.
 n_features_in_, n_outputs_ : int
 feature_names_in_ : ndarray of str
     If X has column names.

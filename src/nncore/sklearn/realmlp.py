@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit, softmax
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_array, check_is_fitted, validate_data
 
 from nncore._utils.checks import convert
 from nncore._utils.fields import choice, count, flag, number
@@ -144,7 +144,7 @@ class BaseRealMLP(NetworkEstimator):
             encoded: Array = validate_data(self, X, dtype=np.dtype(self.dtype), reset=reset)
             return encoded
         encode = self.encoder_.fit_transform if reset else self.encoder_.transform
-        return convert(result_rows("encoder", encode(X), X.shape[0] if hasattr(X, "shape") else len(X)), np.dtype(self.dtype))
+        return convert(result_rows("encoder", encode(X), _num_samples(X)), np.dtype(self.dtype))
 
     def _network(self, inputs: int, seed: int) -> Sequential:
         """The scale of each input, hidden layers, and outputs that are 0 at first."""
