@@ -223,6 +223,7 @@ def test_only_categories_or_only_numbers() -> None:
         ({"categorical_features": "auto"}, {}, "categorical_features must be"),
         ({"categorical_features": ["colour"]}, {}, "names or positions of columns of X, got 'colour'"),
         ({"categorical_features": [4]}, {}, "names or positions of columns of X, got 4"),
+        ({"categorical_features": np.array(4)}, {}, "names or positions of columns of X, got 4"),
         ({"categorical_features": [True]}, {}, "a mask of 4 columns, got 1"),
         ({"categorical_features": None}, {}, "X must hold real numbers, .* in column 'color'"),
         ({}, {"size": [np.inf, 1, 2, 3]}, "X must be finite, got inf in row 0 of column 'size'"),

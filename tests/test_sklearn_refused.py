@@ -291,6 +291,9 @@ def test_dates_are_no_inputs(estimator: Any, values: Any) -> None:
     for data in [*given, *frames(values)]:
         with pytest.raises(TypeError, match="X must hold real numbers, got dates or durations"):
             clone(estimator).fit(data, CLASSES)
+    for data in given:
+        with pytest.raises(TypeError, match="X must hold real numbers, got dates or durations"):
+            TabularEncoder().fit(data)
     fitted = clone(estimator).fit(X[:, :1], CLASSES)
     for data in given:
         with pytest.raises(TypeError, match="X must hold real numbers, got dates or durations"):
@@ -377,6 +380,10 @@ PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"callbacks": LOGGER}, "callbacks must be a list of Callback objects, got CSVLogger"),
     ({"callbacks": 0}, "callbacks must be a list of Callback objects, got 0"),
     ({"callbacks": [3]}, "callbacks must be a list of Callback objects, got 3 in it"),
+    ({"dtype": "x"}, "dtype must be float32 or float64, got 'x'"),
+    ({"dtype": 3}, "dtype must be float32 or float64, got 3"),
+    ({"dtype": "int64"}, "dtype must be float32 or float64, got int64"),
+    ({"class_weight": [1]}, r"class_weight must be .*'balanced', got \[1\]"),
     ({"monitor": 3}, "monitor must be .*, got 3"),
     ({"max_iter": None}, "max_iter must be a positive integer, got None"),
     ({"n_epochs": None}, "n_epochs must be a positive integer, got None"),

@@ -21,8 +21,8 @@ from nncore._utils.fields import count
 
 __all__ = [
     "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step", "chunks",
-    "column_names", "column_numbers", "convert", "frame_columns", "is_frame", "is_missing", "is_sparse", "names_of_columns",
-    "not_finite", "shape_error",
+    "column_names", "column_numbers", "convert", "float_dtype", "frame_columns", "is_frame", "is_missing", "is_sparse",
+    "names_of_columns", "not_finite", "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
@@ -272,6 +272,19 @@ def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
                 return ValueError(f"{argument} is too large for {rows.dtype}, got {value!s} in {where}")
             return ValueError(f"{argument} must be finite, got {value!s} in {where}")
     raise AssertionError("all are finite")
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype of a network, checked."""
+    try:
+        if dtype is None:  # NumPy interprets None as float64
+            raise TypeError
+        result = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
+    if result not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, got {result}")
+    return result
 
 
 def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:

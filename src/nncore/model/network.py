@@ -15,7 +15,16 @@ from numpy.typing import DTypeLike
 from nncore import _kernels, losses
 from nncore._messages import shown
 from nncore._utils.arrays import Array, aligned_zeros, overwrite
-from nncore._utils.checks import as_numbers, as_rows, check_column_names, check_lengths, check_step, is_sparse, names_of_columns
+from nncore._utils.checks import (
+    as_numbers,
+    as_rows,
+    check_column_names,
+    check_lengths,
+    check_step,
+    float_dtype,
+    is_sparse,
+    names_of_columns,
+)
 from nncore._utils.fields import Fixed, Sealed, count
 from nncore._utils.hints import missing_method
 from nncore._utils.lru import LRUCache
@@ -67,14 +76,7 @@ class Network(Sealed):
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
         self.layers: tuple[Layer, ...] = tuple(layers)
-        try:
-            if dtype is None:  # NumPy interprets None as float64
-                raise TypeError
-            self.dtype: np.dtype[Any] = np.dtype(dtype)
-        except (TypeError, ValueError):
-            raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        self.dtype: np.dtype[Any] = float_dtype(dtype)
         self.seed: int = count("seed", seed, 0)
         self.input_shape: tuple[int, ...] = layout.checked_shape(input_shape)
         layout.check_layers(self.layers)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._kernels import all_finite
 from nncore._messages import shown
-from nncore._utils.checks import convert, is_sparse
+from nncore._utils.checks import convert, float_dtype, is_sparse
 from nncore._utils.fields import Name, choice, count, flag, number
 from nncore._utils.hints import warn
 from nncore.callbacks import Callback
@@ -114,6 +114,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
 
     def _check_parameters(self) -> None:
         """Check what neither the network nor the optimizer checks."""
+        float_dtype(self.dtype)
         Name(argument="monitor").check(self.monitor)
         choice("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
         for name in ("max_iter", "max_fun"):

@@ -13,7 +13,7 @@ from scipy.special import expit, logit, softmax
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import _num_samples, check_array, check_is_fitted, validate_data
 
-from nncore._utils.checks import convert
+from nncore._utils.checks import convert, float_dtype
 from nncore._utils.fields import choice, count, flag, number
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
@@ -115,6 +115,7 @@ class BaseRealMLP(NetworkEstimator):
 
     def _check_parameters(self) -> None:
         """Check what neither the network nor the optimizer checks."""
+        float_dtype(self.dtype)
         for name in ("n_epochs", "batch_size", "n_members"):
             count(name, getattr(self, name))
         for name in ("ntk", "zero_output"):

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
-from nncore._utils.fields import number
+from nncore._utils.fields import choice, number
 from nncore.data.example_weights import check_sum
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.estimator import Array, Examples
@@ -98,6 +98,8 @@ class Classifier(ClassifierMixin):
         return product
 
     def _weights_by_class(self, targets: Array) -> Array:
+        if not (self._several or isinstance(self.class_weight, Mapping)):
+            choice("class_weight", self.class_weight, ("balanced",))
         if self._several or not isinstance(self.class_weight, Mapping):
             by_labels: Array = compute_sample_weight(self.class_weight, targets)
             return by_labels
