@@ -16,8 +16,6 @@ from nncore._utils.checks import as_numbers, frame_columns, is_frame, is_sparse
 
 __all__ = ["as_validation_data", "make_transformer", "refuse_dates", "result_rows"]
 
-KINDS = ("f", "i", "u", "b")  # of dtypes of numbers
-
 
 @contextlib.contextmanager
 def as_validation_data() -> Iterator[None]:
@@ -50,8 +48,8 @@ def result_rows(argument: str, result: Any, n: int, columns: int = 0) -> Array:
 
 def refuse_dates(X: Any) -> None:
     """Raise for dates and durations, of which scikit-learn's validation makes numbers."""
-    if all(getattr(dtype, "kind", "") in KINDS for dtype in getattr(X, "dtypes", [None])):
-        return  # a data frame of pandas with nothing but numbers
+    if all(map(_is_numeric, getattr(X, "dtypes", [None]))):
+        return  # a data frame with nothing but numbers
     for name, column in frame_columns(X) if is_frame(X) else [(None, X)]:
         array = np.asarray(column)
         dtype = getattr(column, "dtype", array.dtype)  # with a time zone NumPy has objects
@@ -61,3 +59,8 @@ def refuse_dates(X: Any) -> None:
         if kinds & {"m", "M"}:
             where = "" if name is None else f" in column {shown(name)}"
             raise TypeError(f"X must hold real numbers, got dates or durations of dtype {dtype}{where}")
+
+
+def _is_numeric(dtype: Any) -> bool:
+    """Whether a dtype of pandas or polars is one of numbers."""
+    return getattr(dtype, "kind", "none") in "fiub" or bool(hasattr(dtype, "is_numeric") and dtype.is_numeric())
