@@ -59,7 +59,8 @@ class BestEpoch(Callback):
     def put_back(self, model: Sequential) -> int:
         """Put the parameters back, and return their epoch."""
         if self.kept is not None:
-            model.parameters[...], model.state[...] = self.kept
+            with model.lock:
+                model.parameters[...], model.state[...] = self.kept
         self.score = self.kept = None  # the trainer keeps its callbacks
         return self.epoch
 
