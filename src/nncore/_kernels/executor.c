@@ -214,7 +214,7 @@ static void run_thread(nn_team *team, int number, int count) {
     const uint64_t denormals = run->keep_denormals ? nn_denormals() : nn_flush_denormals();
     nn_thread thread = {number, count, 0, NULL, 0, run->op_seconds, run->stop && !number ? now() : 0};
     nn_context context = {0};
-    context.failed = &thread.failed;
+    context.failed = &thread.failed, context.touched = program->touched;
     const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
     const int64_t per_epoch = run->examples / run->batch + (last > 0 && !merged);
     int64_t step = run->first_step, epoch = step / per_epoch, start = step % per_epoch * run->batch;

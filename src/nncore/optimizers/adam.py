@@ -88,6 +88,39 @@ class Adam(GradientOptimizer):
         return np.column_stack((values["lr"] * root / first, values["beta1"], values["beta2"], eps))
 
 
+class LazyAdam(Adam):
+    """Adam that, on sparse data, changes only the parameters that have a gradient in the batch (TensorFlow's ``LazyAdam``, PyTorch's
+    ``SparseAdam``).
+
+    State, arguments and formulas are those of `Adam`, t counts all steps. In weights of a `SparseDense` layer, m, v and θ of inputs
+    that no row of the batch has stay as they are, where `Adam` goes on with them: m ← β₁m, v ← β₂v, θ ← θ − η m̂/(√v̂ + ε). So a
+    step costs the numbers of the batch and not all weights, and **it is another algorithm**: rare inputs keep their momentum
+    until the next time, and take longer steps. In other layers it is `Adam`.
+
+    Parameters
+    ----------
+    lr, betas, eps, eps_placement, bias_correction : as for `Adam`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.SparseDense(1, weight_init="zeros")], input_shape=3)
+    >>> trainer = nn.Trainer(model, "squared_error", nn.LazyAdam(lr=0.1))
+    >>> history = trainer.fit(scipy.sparse.csr_array([[1.0, 0.0, 0.0]]), [5.0], epochs=10, verbose=0)
+    >>> (model.layers[0].weight != 0).tolist()
+    [[True, False, False]]
+    """
+
+    name = "lazy_adam"
+    skips_zeros = lazy = True
+
+    @property
+    def kernel(self) -> str:
+        return "adam_inside" if self.eps_placement == "inside" else "adam"
+
+
 class AdamW(Adam):
     """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay, which is not part of the gradient.
 

@@ -29,6 +29,7 @@ from nncore.regularizers import Regularizer
 from nncore.training.array_groups import ArrayGroups, array_groups
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
+from nncore.training.lazy_steps import idle_step, lazy_ops
 from nncore.training.metrics import LossMetric
 
 __all__ = ["StepProgram", "TrainingProgram", "TrainingSpec", "evaluation_program", "training_program"]
@@ -39,6 +40,7 @@ Int64 = NDArray[np.int64]
 PROJECTED = 4096  # weights that a work item of a projection has at least
 UPDATE_COST = 30.0  # updating a parameter takes as long as this many multiply-adds of its gradient
 PENALTY_COST = 10.0
+TOUCHED = 1000  # rows of weights of sparse data that have a gradient in a shard: how many is not known when a program is compiled
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class StepProgram:
 
     def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
         """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
-        bind = self.recording.bind(data.rows)
+        bind = self.compiled.bind(data.rows)
         bind += [(self.gathers[number], 1, targets.array) for number, targets in enumerate(data.targets)]
         if data.weights is not None:
             bind.append((self.gathers[-1], 1, data.weights))
@@ -111,6 +113,14 @@ class TrainingProgram(StepProgram):
 
     coming: ComingSteps
     tuner: Autotuner
+    model: Sequential
+    late: Regularizer | None  # whose value is known only after a run, when all weights are caught up
+
+    def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
+        done, sums = super().run(data, **run)
+        if self.late is not None:
+            sums[:, -1] = self.late.value(self.model)
+        return done, sums
 
 
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
@@ -154,7 +164,10 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     def columns() -> int:
         return int(optimizer.checked_coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
 
-    recording = ModelTape.training(model, capacity, optimizer_columns=columns, sparse=data.sparse)
+    idle = idle_step(spec, part_rows)
+    recording = ModelTape.training(
+        model, capacity, optimizer_columns=columns, sparse=data.sparse, touched_only=idle is not None
+    )
     tape, groups = recording.tape, spec.groups
     gathers, ops, records = _loss_ops(spec, recording, data)
     coming = ComingSteps(optimizer, regularizer, tape, groups.factors)
@@ -163,12 +176,14 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         """The tile table (tiles.h) of tiles (offset, rows, columns, row stride)."""
         return np.concatenate((tiles, coming.places[groups.of_tiles(tiles), np.newaxis]), axis=1)
 
+    place = int(coming.places[groups.numbers[0]])
+    lazy = lazy_ops(tape, idle, spec, place, columns() - 1 if idle and idle.proximal else 0)
     of_gradients = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     table = with_coefficients(of_gradients)
     penalty, shrink, partials = _penalty_ops(spec, table)
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
-    if not tape.parallel:  # one thread: no reason to cut θ into tiles
+    if not (tape.parallel or idle):  # one thread: no reason to cut θ into tiles
         axis, tiles = "serial", with_coefficients(groups.stretches())
     own = optimizer.ops(model.parameters, model.gradients, tiles)
     for op in own.all:
@@ -180,19 +195,20 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
-    step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
+    step = stages([recording.gather, *lazy.before, *gathers, *tape.forward, *ops, *tape.backward])
     accumulation = [_accumulation(model, table)] if part_rows else []
     everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
-    enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
-    before = enter + recording.prepare()
+    enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *lazy.after])
+    before = enter + recording.prepare() + stages(lazy.begin)
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
         part_rows=part_rows, exclusive=model.gradients_in_use,
     )  # fmt: skip
-    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel))
+    late = regularizer if idle and idle.penalized else None
+    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), model, late)
 
 
 def _accumulation(model: Sequential, table: Int64) -> Op:
@@ -241,5 +257,6 @@ def _first_tiles(tape: Tape) -> list[int]:
 
 
 def _cost(each: float, table: Array) -> Sequence[float]:
-    cost: list[float] = (each * table[:, 1] * table[:, 2]).tolist()
+    rows = np.where(table[:, 1] < 0, TOUCHED, table[:, 1])
+    cost: list[float] = (each * rows * table[:, 2]).tolist()
     return cost

@@ -1,0 +1,285 @@
+/* The dense layer on rows of a sparse matrix: x (rows, inputs) with few numbers, W stored by input, (inputs, units), so that what
+ * belongs to a number of x lies together.
+ *
+ * Every number of a result is one chain of multiply-adds in the order of the dense kernels.  As a zero does not change such a chain, the
+ * bits are theirs too.  Threads share the gradient by columns: a shard is a range of columns, and each of its sums goes over all rows of
+ * the batch in order, so that the bounds of the shards may be any.
+ *
+ * The matrix belongs to the user, who may modify it while a program runs: `locate` checks the places of each row once and keeps
+ * them, and each column is read once and checked. */
+
+#define MOST_VECTORS 4    /* of units that stay in registers */
+#define ROWS_AHEAD 4      /* rows whose numbers are fetched before they are needed */
+#define NUMBERS_AHEAD 12  /* numbers whose rows of W are fetched before they are needed */
+
+/* The numbers of the batch's rows: row i has values[k] in column k of columns, for k from places[i, 0] to places[i, shards]. */
+typedef struct {
+    const real *values;
+    const void *columns;
+    int64_t bytes;               /* of a column */
+    const int64_t *places;       /* (rows, stride) */
+    int64_t stride;              /* 1 + number of shards */
+    uint64_t first, width;       /* columns [first, first + width) are valid */
+    int *failed;
+} NAME(csr);
+
+/* `slot`: of values; columns and places follow. */
+NN_INLINE NAME(csr) NAME(csr_of)(const nn_op *op, const nn_context *context, int slot, int64_t first, int64_t last) {
+    return (NAME(csr)){op->array[slot], op->array[slot + 1], op->stride[slot + 1], op->array[slot + 2],
+                       op->stride[slot + 2] / (int64_t)sizeof(int64_t), (uint64_t)first, (uint64_t)(last - first), context->failed};
+}
+
+/* The column of number k; -1, and a failure, if it is out of range. */
+NN_INLINE int64_t NAME(csr_column)(const NAME(csr) *x, const int64_t bytes, int64_t k) {
+    const int64_t column = NAME(integer)(x->columns, bytes, k);
+    if ((uint64_t)column - x->first < x->width) return column;
+    *x->failed |= NN_BAD_COLUMN;
+    return -1;
+}
+
+/* The first of the numbers [first, last), in ascending columns, whose column is at least `bound` */
+NN_INLINE int64_t NAME(csr_search)(const void *columns, int64_t bytes, int64_t first, int64_t last, int64_t bound) {
+    int64_t length = last - first;
+    while (length > 0) {
+        const int64_t half = length / 2;
+        const int below = NAME(integer)(columns, bytes, first + half) < bound;
+        first = below ? first + half + 1 : first;
+        length = below ? length - half - 1 : half;
+    }
+    return first;
+}
+
+/* Where the numbers of each row lie, shard by shard: places[i, s] is the first number of row i in a column >= bounds[s].
+ * arrays: places (rows, shards + 1) int64, values, columns, starts, bounds (shards + 1,) int64: 0 to the width */
+static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t kept = op->length[1] < op->length[2] ? op->length[1] : op->length[2], bytes = op->stride[2];
+    const int64_t shards = op->length[4] - 1, *bounds = op->array[4];
+    const NAME(batch) batch = NAME(batch_of)(context, op->length[3] - 1);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t *places = (int64_t *)op->array[0] + i * (shards + 1), first = 0, last = 0;
+        const int64_t r = NAME(data_row)(&batch, i);
+        if (r >= 0) {
+            first = NAME(integer)(op->array[3], op->stride[3], r), last = NAME(integer)(op->array[3], op->stride[3], r + 1);
+            if (first < 0 || first > last || last > kept) {
+                *context->failed |= NN_BAD_START;
+                first = last = 0;
+            }
+        }
+        places[0] = first;
+        for (int64_t s = 1; s < shards; s++)
+            places[s] = NAME(csr_search)(op->array[2], bytes, places[s - 1], last, bounds[s]);
+        places[shards] = last;
+    }
+}
+
+/* Fetch the numbers of a row that will be needed soon. */
+NN_INLINE void NAME(fetch_row)(const NAME(csr) *x, int64_t i, int64_t end) {
+    if (i >= end) return;
+    const int64_t first = x->places[i * x->stride], last = x->places[i * x->stride + x->stride - 1];
+    for (int64_t k = first; k < last; k += NN_CACHE_LINE / (int64_t)sizeof(real)) NN_PREFETCH(x->values + k);
+    for (int64_t k = first; k < last; k += NN_CACHE_LINE / x->bytes) NN_PREFETCH((const char *)x->columns + k * x->bytes);
+}
+
+/* y = x W^T + b for `count` vectors of units from u on, the last with `last` of them */
+NN_INLINE void NAME(csr_forward_units)(const int count, const int64_t bytes, real *restrict y, const NAME(csr) *x, int64_t i,
+                                       const real *restrict w, const real *restrict b, int64_t units, const int last) {
+    vec sum[MOST_VECTORS];
+#define UNITS(p, v) NAME(load_some)((p) + (v) * LANES, (v) == count - 1 ? last : LANES)
+    NN_UNROLL for (int v = 0; v < count; v++) sum[v] = b ? UNITS(b, v) : (vec){0};
+    const int64_t end = x->places[i * x->stride + x->stride - 1];
+    for (int64_t k = x->places[i * x->stride]; k < end; k++) {
+        const int64_t column = NAME(csr_column)(x, bytes, k);
+        if (column < 0) continue;
+        if (k + NUMBERS_AHEAD < end) {
+            const real *ahead = w + NAME(integer)(x->columns, bytes, k + NUMBERS_AHEAD) * units;
+            NN_UNROLL for (int v = 0; v < count; v++) NN_PREFETCH(ahead + v * LANES);
+        }
+        const vec value = NAME(broadcast)(x->values[k]);
+        NN_UNROLL for (int v = 0; v < count; v++) sum[v] += value * UNITS(w + column * units, v);
+    }
+    NN_UNROLL for (int v = 0; v < count; v++)
+        if (v == count - 1 && last < LANES) NAME(store_part)(y + v * LANES, sum[v], last);
+        else NAME(store)(y + v * LANES, sum[v]);
+#undef UNITS
+}
+
+/* The same for one unit and four rows at a time, so that their chains overlap */
+NN_INLINE void NAME(csr_forward_one)(const int64_t bytes, real *restrict y, const NAME(csr) *x, int64_t begin, int64_t end,
+                                     const real *restrict w, const real *restrict b) {
+    for (int64_t i = begin; i < end; i += 4) {
+        const int64_t count = end - i < 4 ? end - i : 4;
+        int64_t first[4] = {0}, length[4] = {0}, shortest = INT64_MAX;
+        real sum[4];
+        for (int r = 0; r < 4; r++) {
+            const int64_t *places = x->places + (i + (r < count ? r : 0)) * x->stride;
+            first[r] = places[0], length[r] = places[x->stride - 1] - first[r], sum[r] = b ? b[0] : 0;
+            if (length[r] < shortest) shortest = length[r];
+            NAME(fetch_row)(x, i + r + 2 * ROWS_AHEAD, end);
+        }
+        int64_t k = 0;
+        for (; k < shortest; k++)
+            NN_UNROLL for (int r = 0; r < 4; r++) {
+                const int64_t column = NAME(csr_column)(x, bytes, first[r] + k);
+                if (column >= 0) sum[r] += x->values[first[r] + k] * w[column];
+            }
+        for (int r = 0; r < count; r++) {
+            for (int64_t rest = first[r] + k; rest < first[r] + length[r]; rest++) {
+                const int64_t column = NAME(csr_column)(x, bytes, rest);
+                if (column >= 0) sum[r] += x->values[rest] * w[column];
+            }
+            y[i + r] = sum[r];
+        }
+    }
+}
+
+#define PANEL_UNITS (MOST_VECTORS * LANES)
+#define SOME_UNITS(count)                                                                                                      \
+    case count:                                                                                                                \
+        if (last == LANES) CALL(count, LANES);                                                                                 \
+        else CALL(count, last);                                                                                                \
+        break;
+/* CALL(number of vectors, units of the last one) for the units [u, units), of which there are at least one and at most PANEL_UNITS */
+#define WITH_UNITS                                                                                                             \
+    do {                                                                                                                       \
+        const int64_t here = units - u < PANEL_UNITS ? units - u : PANEL_UNITS;                                                \
+        const int last = (int)((here - 1) % LANES + 1);                                                                        \
+        switch ((here + LANES - 1) / LANES) { SOME_UNITS(1) SOME_UNITS(2) SOME_UNITS(3) SOME_UNITS(4) }                        \
+    } while (0)
+
+NN_INLINE void NAME(csr_forward)(const int64_t bytes, real *restrict y, const NAME(csr) *x, int64_t begin, int64_t end,
+                                 const real *restrict w, const real *restrict b, int64_t units) {
+    if (units == 1) {
+        NAME(csr_forward_one)(bytes, y, x, begin, end, w, b);
+        return;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        NAME(fetch_row)(x, i + ROWS_AHEAD, end);
+        for (int64_t u = 0; u < units; u += PANEL_UNITS) {
+#define CALL(count, last) NAME(csr_forward_units)(count, bytes, y + i * units + u, x, i, w + u, b ? b + u : NULL, units, last)
+            WITH_UNITS;
+#undef CALL
+        }
+    }
+}
+
+/* arrays: y, values, columns, places, W (inputs, units), b or NULL; sizes: units, inputs */
+static void NAME(op_csr_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const NAME(csr) x = NAME(csr_of)(op, context, 1, 0, op->size[1]);
+    if (x.bytes == 4) NAME(csr_forward)(4, op->array[0], &x, begin, end, op->array[4], op->array[5], op->size[0]);
+    else NAME(csr_forward)(8, op->array[0], &x, begin, end, op->array[4], op->array[5], op->size[0]);
+}
+
+/* The rows of W that have a gradient, in the order in which they got one; flag[j]: whether row j is among them. */
+typedef struct {
+    int32_t *rows;
+    int64_t count;
+    uint8_t *flag;
+} NAME(touched);
+
+NN_INLINE void NAME(touch)(NAME(touched) *touched, int64_t column) {
+    if (touched->flag[column]) return;
+    touched->flag[column] = 1;
+    touched->rows[touched->count++] = (int32_t)column;
+}
+
+/* g += dy^T x over row i of the batch in shard s, for `count` vectors of units */
+NN_INLINE void NAME(csr_add_units)(const int count, const int64_t bytes, real *restrict g, const real *restrict dy,
+                                   const NAME(csr) *x, int64_t i, int64_t s, NAME(touched) *touched, int64_t units, const int last) {
+    vec delta[MOST_VECTORS];
+#define UNITS(p, v) NAME(load_some)((p) + (v) * LANES, (v) == count - 1 ? last : LANES)
+    NN_UNROLL for (int v = 0; v < count; v++) delta[v] = UNITS(dy, v);
+    const int64_t end = x->places[i * x->stride + s + 1];
+    for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
+        const int64_t column = NAME(csr_column)(x, bytes, k);
+        if (column < 0) continue;
+        if (touched) NAME(touch)(touched, column);
+        real *row = g + column * units;
+        const vec value = NAME(broadcast)(x->values[k]);
+        NN_UNROLL for (int v = 0; v < count; v++) {
+            const vec sum = UNITS(row, v) + value * delta[v];
+            if (v == count - 1 && last < LANES) NAME(store_part)(row + v * LANES, sum, last);
+            else NAME(store)(row + v * LANES, sum);
+        }
+    }
+#undef UNITS
+}
+
+NN_INLINE void NAME(csr_add_one)(const int64_t bytes, real *restrict g, real dy, const NAME(csr) *x, int64_t i, int64_t s,
+                                 NAME(touched) *touched) {
+    const int64_t end = x->places[i * x->stride + s + 1];
+    for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
+        const int64_t column = NAME(csr_column)(x, bytes, k);
+        if (column < 0) continue;
+        if (touched) NAME(touch)(touched, column);
+        g[column] += x->values[k] * dy;
+    }
+}
+
+/* g += dy^T x over all rows of the batch in order, in the columns of shard s */
+NN_INLINE void NAME(csr_add)(const int64_t bytes, real *restrict g, const real *restrict dy, const NAME(csr) *x, int64_t rows, int64_t s,
+                             NAME(touched) *touched, int64_t units) {
+    for (int64_t i = 0; i < rows; i++) {
+        if (units == 1) NAME(csr_add_one)(bytes, g, dy[i], x, i, s, touched);
+        else
+            for (int64_t u = 0; u < units; u += PANEL_UNITS) {
+#define CALL(count, last) NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, touched, units, last)
+                WITH_UNITS;
+#undef CALL
+            }
+    }
+}
+
+/* The gradient of all of W.
+ * arrays: g (inputs, units), dy, values, columns, places, bounds; sizes: units, inputs; one tile per shard */
+static void NAME(op_csr_backward_weight)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], *bounds = op->array[5];
+    real *g = op->array[0];
+    for (int64_t s = begin; s < end; s++) {
+        const NAME(csr) x = NAME(csr_of)(op, context, 2, bounds[s], bounds[s + 1]);
+        memset(g + bounds[s] * units, 0, (size_t)((bounds[s + 1] - bounds[s]) * units) * sizeof(real));
+        if (x.bytes == 4) NAME(csr_add)(4, g, op->array[1], &x, context->rows, s, NULL, units);
+        else NAME(csr_add)(8, g, op->array[1], &x, context->rows, s, NULL, units);
+    }
+}
+
+/* The gradient where the batch has numbers; it is 0 elsewhere, as it was before the first step (`csr_forget`).  Leaves the list of these
+ * rows to the other ops of the tile (tiles.h).
+ * arrays: g (inputs, units), lists (shards,), rows (inputs,) int32, flags (inputs,) uint8, dy, values, columns, places, bounds;
+ * sizes: units, inputs; one tile per shard */
+static void NAME(op_csr_backward_touched)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], *bounds = op->array[8];
+    real *g = op->array[0];
+    for (int64_t s = begin; s < end; s++) {
+        const NAME(csr) x = NAME(csr_of)(op, context, 5, bounds[s], bounds[s + 1]);
+        nn_touched *list = (nn_touched *)op->array[1] + s;
+        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s], 0, op->array[3]};
+        for (int64_t k = 0; k < list->count; k++) {
+            const int64_t row = list->rows[k];
+            touched.flag[row] = 0;
+            if (units == 1) g[row] = 0;
+            else memset(g + row * units, 0, (size_t)units * sizeof(real));
+        }
+        if (x.bytes == 4) NAME(csr_add)(4, g, op->array[4], &x, context->rows, s, &touched, units);
+        else NAME(csr_add)(8, g, op->array[4], &x, context->rows, s, &touched, units);
+        *list = (nn_touched){touched.count, touched.rows};
+    }
+}
+
+/* Before the first step: no row has a gradient.
+ * arrays: g (inputs, units), lists, flags, bounds; sizes: units; one tile per shard */
+static void NAME(op_csr_forget)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], *bounds = op->array[3];
+    (void)context;
+    for (int64_t s = begin; s < end; s++) {
+        memset((real *)op->array[0] + bounds[s] * units, 0, (size_t)((bounds[s + 1] - bounds[s]) * units) * sizeof(real));
+        memset((uint8_t *)op->array[2] + bounds[s], 0, (size_t)(bounds[s + 1] - bounds[s]));
+        ((nn_touched *)op->array[1])[s].count = 0;
+    }
+}
+
+#undef MOST_VECTORS
+#undef ROWS_AHEAD
+#undef NUMBERS_AHEAD
+#undef PANEL_UNITS
+#undef SOME_UNITS
+#undef WITH_UNITS
