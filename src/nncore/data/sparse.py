@@ -48,6 +48,11 @@ class SparseRows:
         cuts = columns[np.arange(1, SHARDS) * len(columns) // SHARDS] if len(columns) else np.zeros(SHARDS - 1)
         return np.concatenate(([0], cuts, [self.width])).astype(np.int64)
 
+    @property
+    def wide_bounds(self) -> Int:
+        """Every second of them."""
+        return self.bounds[::2].copy()
+
     def __getitem__(self, numbers: Int) -> SparseRows:
         """The rows with these numbers."""
         counts = np.diff(self.starts)[numbers]

@@ -20,6 +20,7 @@ __all__ = ["SparseDense"]
 TYPICAL_NUMBERS = 100  # of a row: how many it has is not known when a program is compiled
 WORK = 50  # floating-point operations of a dense product that take as long as finding one number
 SHARDED_FROM = 30 * TYPICAL_NUMBERS  # numbers and units of a batch from which on several threads share the gradient
+FEW_UNITS = 16
 TOUCHED_COST = 1000.0  # of a shard, in multiply-adds
 
 
@@ -90,9 +91,10 @@ class SparseDense(Dense):
     def _locate(self, tape: Tape) -> SparseWeights:
         """Record where each row's numbers lie."""
         sharded = tape.gradients and tape.capacity * (WORK + self.units) >= SHARDED_FROM
-        shards = SHARDS if sharded else 1
+        few = self.units < FEW_UNITS  # then it takes as long to find a shard in a row as to add its numbers
+        shards = SHARDS // (1 + few) if sharded else 1
         even = np.arange(shards + 1, dtype=np.int64) * self.inputs // shards
-        bounds = attrgetter("bounds") if sharded and tape.touched_only else lambda _: even
+        bounds = attrgetter("wide_bounds" if few else "bounds") if sharded and tape.touched_only else lambda _: even
         places = tape.arena.take((tape.capacity, shards + 1), np.int64)
         tape.reading = Op("rows", "csr_locate", (places, *[None] * 4), data=tuple(enumerate((*CSR, bounds), 1)))
         tape.sparse = SparseWeights(self.weight.T, self.parameters["weight"].offset, places, bounds)
@@ -114,10 +116,10 @@ class SparseDense(Dense):
     def _touched_gradient(self, tape: Tape, dy: Array | None, W: SparseWeights) -> Op:
         """dW = dyᵀ x where the batch has numbers; the other ops of a tile get a list of these inputs."""
         g, take, cost = self.weight_grad.T, tape.arena.take, [TOUCHED_COST] * W.shards
-        tape.touched, rows, flags = take((W.shards, 2), np.int64), take(self.inputs, np.int32), take(self.inputs, np.uint8)
+        tape.touched, rows, flags = take((W.shards, 2), np.int64), take(self.inputs + W.shards, np.int32), take(self.inputs, np.uint8)
         tiles = [(W.offset, -1 - shard, self.units, self.units) for shard in range(W.shards)]
-        forget = Op("tiles", "csr_forget", (g, tape.touched, flags, None), (self.units,), cost=cost, data=((3, W.bounds),))
-        tape.prepare.add(forget)
+        tape.prepare.add(Op("tiles", "csr_begin", (tape.touched, flags, None), cost=cost, data=((2, W.bounds),)))
+        tape.settle.add(Op("tiles", "csr_settle", (g, flags, None), (self.units,), cost=cost, data=((2, W.bounds),)))
         arrays, data = (g, tape.touched, rows, flags, dy, None, None, W.places, None), (*enumerate(CSR[:2], 5), (8, W.bounds))
         return Op("tiles", "csr_backward_touched", arrays, (self.units, self.inputs), cost=cost, tiles=tiles, data=data)
 

@@ -11,7 +11,7 @@ from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
-__all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "NAdam"]
+__all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "LazyAdam", "NAdam"]
 
 
 class Adam(GradientOptimizer):

@@ -89,6 +89,7 @@ class Tape:
         self.flops_per_row = 0
         self.activity_penalty: Array | None = None  # (capacity,): per example, the sum over layers
         self.prepare = Pass()  # once per run, before the first step: values derived from the parameters
+        self.settle = Pass()  # once per run, after the last step
         self.forward = Pass()
         self.backward = Pass(reverse=True, empty=not gradients)
         self.parameter_gradients = Pass(empty=not gradients)
@@ -97,7 +98,7 @@ class Tape:
     @property
     def passes(self) -> list[Pass]:
         """All that layers record ops in."""
-        return [self.prepare, self.forward, self.backward, self.parameter_gradients]
+        return [self.prepare, self.settle, self.forward, self.backward, self.parameter_gradients]
 
     def begin_layer(self, name: str) -> None:
         """Start a layer: its backward ops run before those of earlier layers."""

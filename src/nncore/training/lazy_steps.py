@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IdleStep", "LazyOps", "idle_step", "lazy_ops"]
 
+WEIGHTS_PER_ROW = 1400  # with fewer weights per row of a batch, it is faster to update all; their bits are the same
 ENTRIES = 1 << 14  # steps that the table of catch_up holds
 ENTRY = 9  # numbers of each
 COST = 1000.0  # of a shard, in multiply-adds
@@ -52,8 +53,8 @@ class IdleStep:
         return bool(self.l1 or self.l2 or self.proximal)
 
 
-def idle_step(spec: TrainingSpec, part_rows: int = 0) -> IdleStep | None:
-    """What a step does to weights of sparse data without a gradient. None: it needs the whole gradient, or there are none.
+def idle_step(spec: TrainingSpec, capacity: int, part_rows: int = 0) -> IdleStep | None:
+    """What a step does to weights of sparse data without a gradient. None: it computes the whole gradient, or there are none.
 
     Raises
     ------
@@ -73,7 +74,8 @@ def idle_step(spec: TrainingSpec, part_rows: int = 0) -> IdleStep | None:
     constrained = any(named.parameter is weight for named, _ in constraints.parts(spec.constraint, spec.model))
     linear = type(optimizer) is SGD or not (penalty.l1 or penalty.l2)  # the penalty's gradient does not change a state
     one_l1 = not (penalty.l1 and penalty.proximal)
-    if skips_zeros(optimizer) and linear and one_l1 and not (constrained or part_rows):
+    few = weight.size < WEIGHTS_PER_ROW * capacity and not optimizer.lazy
+    if skips_zeros(optimizer) and linear and one_l1 and not (constrained or part_rows or few):
         return IdleStep(penalty.l1, penalty.l2, penalty.proximal, **columns)
     if optimizer.lazy:
         raise ValueError(

@@ -164,7 +164,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     def columns() -> int:
         return int(optimizer.checked_coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
 
-    idle = idle_step(spec, part_rows)
+    idle = idle_step(spec, capacity, part_rows)
     recording = ModelTape.training(
         model, capacity, optimizer_columns=columns, sparse=data.sparse, touched_only=idle is not None
     )
@@ -200,7 +200,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
-    enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *lazy.after])
+    enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle, *lazy.after])
     before = enter + recording.prepare() + stages(lazy.begin)
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(

@@ -10,9 +10,12 @@
 
 #define MOST_VECTORS 4    /* of units that stay in registers */
 #define ROWS_AHEAD 4      /* rows whose numbers are fetched before they are needed */
+#define STARTS_AHEAD 12   /* rows whose beginnings are */
+#define MOST_FETCHED 1024 /* numbers of a row */
 #define NUMBERS_AHEAD 12  /* numbers whose rows of W are fetched before they are needed */
 
 /* The numbers of the batch's rows: row i has values[k] in column k of columns, for k from places[i, 0] to places[i, shards]. */
+typedef integer NAME(whole) __attribute__((vector_size(NN_VECTOR_BYTES), may_alias));
 typedef struct {
     const real *values;
     const void *columns;
@@ -29,12 +32,12 @@ NN_INLINE NAME(csr) NAME(csr_of)(const nn_op *op, const nn_context *context, int
                        op->stride[slot + 2] / (int64_t)sizeof(int64_t), (uint64_t)first, (uint64_t)(last - first), context->failed};
 }
 
-/* The column of number k; -1, and a failure, if it is out of range. */
-NN_INLINE int64_t NAME(csr_column)(const NAME(csr) *x, const int64_t bytes, int64_t k) {
-    const int64_t column = NAME(integer)(x->columns, bytes, k);
-    if ((uint64_t)column - x->first < x->width) return column;
-    *x->failed |= NN_BAD_COLUMN;
-    return -1;
+/* The column of number k; an invalid one counts as the first, and sets `bad`: without a branch, sums stay in registers. */
+NN_INLINE int64_t NAME(csr_column)(const NAME(csr) *x, const int64_t bytes, int64_t k, int *bad) {
+    const uint64_t column = (uint64_t)NAME(integer)(x->columns, bytes, k);
+    const int wrong = column - x->first >= x->width;
+    *bad |= wrong;
+    return (int64_t)(wrong ? x->first : column);
 }
 
 /* The first of the numbers [first, last), in ascending columns, whose column is at least `bound` */
@@ -49,6 +52,21 @@ NN_INLINE int64_t NAME(csr_search)(const void *columns, int64_t bytes, int64_t f
     return first;
 }
 
+/* Fetch where row i of the batch begins, or its columns from there on, which will be needed soon. */
+NN_INLINE void NAME(fetch_start)(const nn_op *op, const NAME(batch) *batch, int64_t i, int64_t end) {
+    const int64_t r = i < end ? NAME(data_row)(batch, i) : -1;
+    if (r >= 0) NN_PREFETCH((const char *)op->array[3] + r * op->stride[3]);
+}
+
+NN_INLINE void NAME(fetch_columns)(const nn_op *op, const NAME(batch) *batch, int64_t i, int64_t end) {
+    const int64_t r = i < end ? NAME(data_row)(batch, i) : -1;
+    if (r < 0) return;
+    const int64_t first = NAME(integer)(op->array[3], op->stride[3], r), last = NAME(integer)(op->array[3], op->stride[3], r + 1);
+    const char *columns = (const char *)op->array[2] + first * op->stride[2];
+    for (int64_t k = 0; k < last - first && k < MOST_FETCHED; k += NN_CACHE_LINE / op->stride[2])
+        NN_PREFETCH(columns + k * op->stride[2]);
+}
+
 /* Where the numbers of each row lie, shard by shard: places[i, s] is the first number of row i in a column >= bounds[s].
  * arrays: places (rows, shards + 1) int64, values, columns, starts, bounds (shards + 1,) int64: 0 to the width */
 static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
@@ -58,6 +76,8 @@ static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int6
     for (int64_t i = begin; i < end; i++) {
         int64_t *places = (int64_t *)op->array[0] + i * (shards + 1), first = 0, last = 0;
         const int64_t r = NAME(data_row)(&batch, i);
+        NAME(fetch_start)(op, &batch, i + STARTS_AHEAD, end);
+        NAME(fetch_columns)(op, &batch, i + ROWS_AHEAD, end);
         if (r >= 0) {
             first = NAME(integer)(op->array[3], op->stride[3], r), last = NAME(integer)(op->array[3], op->stride[3], r + 1);
             if (first < 0 || first > last || last > kept) {
@@ -72,24 +92,24 @@ static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int6
     }
 }
 
-/* Fetch the numbers of a row that will be needed soon. */
+/* Fetch the values of a row that will be needed soon. */
 NN_INLINE void NAME(fetch_row)(const NAME(csr) *x, int64_t i, int64_t end) {
     if (i >= end) return;
     const int64_t first = x->places[i * x->stride], last = x->places[i * x->stride + x->stride - 1];
-    for (int64_t k = first; k < last; k += NN_CACHE_LINE / (int64_t)sizeof(real)) NN_PREFETCH(x->values + k);
-    for (int64_t k = first; k < last; k += NN_CACHE_LINE / x->bytes) NN_PREFETCH((const char *)x->columns + k * x->bytes);
+    for (int64_t k = first; k < last && k < first + MOST_FETCHED; k += NN_CACHE_LINE / (int64_t)sizeof(real))
+        NN_PREFETCH(x->values + k);
 }
 
 /* y = x W^T + b for `count` vectors of units from u on, the last with `last` of them */
 NN_INLINE void NAME(csr_forward_units)(const int count, const int64_t bytes, real *restrict y, const NAME(csr) *x, int64_t i,
                                        const real *restrict w, const real *restrict b, int64_t units, const int last) {
     vec sum[MOST_VECTORS];
+    int bad = 0;
 #define UNITS(p, v) NAME(load_some)((p) + (v) * LANES, (v) == count - 1 ? last : LANES)
     NN_UNROLL for (int v = 0; v < count; v++) sum[v] = b ? UNITS(b, v) : (vec){0};
     const int64_t end = x->places[i * x->stride + x->stride - 1];
     for (int64_t k = x->places[i * x->stride]; k < end; k++) {
-        const int64_t column = NAME(csr_column)(x, bytes, k);
-        if (column < 0) continue;
+        const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
         if (k + NUMBERS_AHEAD < end) {
             const real *ahead = w + NAME(integer)(x->columns, bytes, k + NUMBERS_AHEAD) * units;
             NN_UNROLL for (int v = 0; v < count; v++) NN_PREFETCH(ahead + v * LANES);
@@ -101,42 +121,49 @@ NN_INLINE void NAME(csr_forward_units)(const int count, const int64_t bytes, rea
         if (v == count - 1 && last < LANES) NAME(store_part)(y + v * LANES, sum[v], last);
         else NAME(store)(y + v * LANES, sum[v]);
 #undef UNITS
+    if (bad) *x->failed |= NN_BAD_COLUMN;
 }
 
 /* The same for one unit and four rows at a time, so that their chains overlap */
 NN_INLINE void NAME(csr_forward_one)(const int64_t bytes, real *restrict y, const NAME(csr) *x, int64_t begin, int64_t end,
                                      const real *restrict w, const real *restrict b) {
+    int bad = 0;
+#define ADD(sum, k) sum += x->values[k] * w[NAME(csr_column)(x, bytes, k, &bad)]
+#define REST(sum, r)                                                                                                           \
+    if (i + r < end) {                                                                                                         \
+        for (int64_t k = first[r] + shortest; k < first[r] + length[r]; k++) ADD(sum, k);                                      \
+        y[i + r] = sum;                                                                                                        \
+    }
     for (int64_t i = begin; i < end; i += 4) {
-        const int64_t count = end - i < 4 ? end - i : 4;
-        int64_t first[4] = {0}, length[4] = {0}, shortest = INT64_MAX;
-        real sum[4];
+        int64_t first[4], length[4], shortest = INT64_MAX;
         for (int r = 0; r < 4; r++) {
-            const int64_t *places = x->places + (i + (r < count ? r : 0)) * x->stride;
-            first[r] = places[0], length[r] = places[x->stride - 1] - first[r], sum[r] = b ? b[0] : 0;
+            const int64_t *places = x->places + (i + r < end ? i + r : i) * x->stride;
+            first[r] = places[0], length[r] = places[x->stride - 1] - first[r];
             if (length[r] < shortest) shortest = length[r];
             NAME(fetch_row)(x, i + r + 2 * ROWS_AHEAD, end);
         }
-        int64_t k = 0;
-        for (; k < shortest; k++)
-            NN_UNROLL for (int r = 0; r < 4; r++) {
-                const int64_t column = NAME(csr_column)(x, bytes, first[r] + k);
-                if (column >= 0) sum[r] += x->values[first[r] + k] * w[column];
-            }
-        for (int r = 0; r < count; r++) {
-            for (int64_t rest = first[r] + k; rest < first[r] + length[r]; rest++) {
-                const int64_t column = NAME(csr_column)(x, bytes, rest);
-                if (column >= 0) sum[r] += x->values[rest] * w[column];
-            }
-            y[i + r] = sum[r];
+        real s0 = b ? b[0] : 0, s1 = s0, s2 = s0, s3 = s0;
+        for (int64_t k = 0; k < shortest; k++) {
+            ADD(s0, first[0] + k);
+            ADD(s1, first[1] + k);
+            ADD(s2, first[2] + k);
+            ADD(s3, first[3] + k);
         }
+        REST(s0, 0)
+        REST(s1, 1)
+        REST(s2, 2)
+        REST(s3, 3)
     }
+#undef ADD
+#undef REST
+    if (bad) *x->failed |= NN_BAD_COLUMN;
 }
 
 #define PANEL_UNITS (MOST_VECTORS * LANES)
 #define SOME_UNITS(count)                                                                                                      \
     case count:                                                                                                                \
-        if (last == LANES) CALL(count, LANES);                                                                                 \
-        else CALL(count, last);                                                                                                \
+        if (last == LANES) { CALL(count, LANES); }                                                                             \
+        else { CALL(count, last); }                                                                                            \
         break;
 /* CALL(number of vectors, units of the last one) for the units [u, units), of which there are at least one and at most PANEL_UNITS */
 #define WITH_UNITS                                                                                                             \
@@ -169,50 +196,77 @@ static void NAME(op_csr_forward)(const nn_op *op, const nn_context *context, int
     else NAME(csr_forward)(8, op->array[0], &x, begin, end, op->array[4], op->array[5], op->size[0]);
 }
 
-/* The rows of W that have a gradient, in the order in which they got one; flag[j]: whether row j is among them. */
+/* The rows of W that have a gradient, in the order in which they got one, and whether row j is among them: HAS, or HAD in an earlier
+ * step.  Rows that only had one hold that of some earlier step: they are made 0 after the last (`csr_settle`). */
+enum { NAME(HAD) = 1, NAME(HAS) = 2 };
 typedef struct {
-    int32_t *rows;
+    int32_t *restrict rows;      /* with room for one more */
     int64_t count;
-    uint8_t *flag;
+    uint8_t *restrict flag;
 } NAME(touched);
 
-NN_INLINE void NAME(touch)(NAME(touched) *touched, int64_t column) {
-    if (touched->flag[column]) return;
-    touched->flag[column] = 1;
-    touched->rows[touched->count++] = (int32_t)column;
+/* Whether row j has a gradient already; from now on it has. Without a branch, which no processor could predict. */
+NN_INLINE int NAME(touch)(NAME(touched) *touched, int64_t j) {
+    const int has = touched->flag[j] >> 1;
+    touched->rows[touched->count] = (int32_t)j;
+    touched->count += !has;
+    touched->flag[j] = NAME(HAD) | NAME(HAS);
+    return has;
 }
 
-/* g += dy^T x over row i of the batch in shard s, for `count` vectors of units */
+/* v, or 0 if it is not to be kept, whatever it is; without a branch */
+NN_INLINE vec NAME(kept)(vec v, int keep) {
+    return (vec)((NAME(whole))v & ((NAME(whole)){0} - (integer)keep));
+}
+
+NN_INLINE real NAME(kept_one)(real v, int keep) {
+    integer bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits &= -(integer)keep;
+    memcpy(&v, &bits, sizeof bits);
+    return v;
+}
+
+/* g += dy^T x over row i of the batch in shard s, for `count` vectors of units.  With `touched`, these are the first of a row, and a row
+ * that had no gradient begins with 0: here, and in the `rest` of its units, which follow. */
 NN_INLINE void NAME(csr_add_units)(const int count, const int64_t bytes, real *restrict g, const real *restrict dy,
-                                   const NAME(csr) *x, int64_t i, int64_t s, NAME(touched) *touched, int64_t units, const int last) {
+                                   const NAME(csr) *x, int64_t i, int64_t s, NAME(touched) *touched, int64_t units, const int last,
+                                   int64_t rest) {
     vec delta[MOST_VECTORS];
+    int bad = 0;
 #define UNITS(p, v) NAME(load_some)((p) + (v) * LANES, (v) == count - 1 ? last : LANES)
     NN_UNROLL for (int v = 0; v < count; v++) delta[v] = UNITS(dy, v);
     const int64_t end = x->places[i * x->stride + s + 1];
     for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
-        const int64_t column = NAME(csr_column)(x, bytes, k);
-        if (column < 0) continue;
-        if (touched) NAME(touch)(touched, column);
+        const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
+        const int has = touched ? NAME(touch)(touched, column) : 1;
+        if (k + NUMBERS_AHEAD < end) {
+            const real *ahead = g + NAME(integer)(x->columns, bytes, k + NUMBERS_AHEAD) * units;
+            NN_UNROLL for (int v = 0; v < count; v++) NN_PREFETCH(ahead + v * LANES);
+        }
         real *row = g + column * units;
+        if (touched && rest > 0 && !has) memset(row + count * LANES, 0, (size_t)rest * sizeof(real));
         const vec value = NAME(broadcast)(x->values[k]);
         NN_UNROLL for (int v = 0; v < count; v++) {
-            const vec sum = UNITS(row, v) + value * delta[v];
+            const vec old = touched ? NAME(kept)(UNITS(row, v), has) : UNITS(row, v), sum = old + value * delta[v];
             if (v == count - 1 && last < LANES) NAME(store_part)(row + v * LANES, sum, last);
             else NAME(store)(row + v * LANES, sum);
         }
     }
 #undef UNITS
+    if (bad) *x->failed |= NN_BAD_COLUMN;
 }
 
 NN_INLINE void NAME(csr_add_one)(const int64_t bytes, real *restrict g, real dy, const NAME(csr) *x, int64_t i, int64_t s,
                                  NAME(touched) *touched) {
+    int bad = 0;
     const int64_t end = x->places[i * x->stride + s + 1];
     for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
-        const int64_t column = NAME(csr_column)(x, bytes, k);
-        if (column < 0) continue;
-        if (touched) NAME(touch)(touched, column);
-        g[column] += x->values[k] * dy;
+        const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
+        const int has = touched ? NAME(touch)(touched, column) : 1;
+        g[column] = NAME(kept_one)(g[column], has) + x->values[k] * dy;
     }
+    if (bad) *x->failed |= NN_BAD_COLUMN;
 }
 
 /* g += dy^T x over all rows of the batch in order, in the columns of shard s */
@@ -222,7 +276,9 @@ NN_INLINE void NAME(csr_add)(const int64_t bytes, real *restrict g, const real *
         if (units == 1) NAME(csr_add_one)(bytes, g, dy[i], x, i, s, touched);
         else
             for (int64_t u = 0; u < units; u += PANEL_UNITS) {
-#define CALL(count, last) NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, touched, units, last)
+#define CALL(count, last)                                                                                                      \
+    if (u == 0) NAME(csr_add_units)(count, bytes, g, dy + i * units, x, i, s, touched, units, last, units - PANEL_UNITS);      \
+    else NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, NULL, units, last, 0)
                 WITH_UNITS;
 #undef CALL
             }
@@ -242,9 +298,8 @@ static void NAME(op_csr_backward_weight)(const nn_op *op, const nn_context *cont
     }
 }
 
-/* The gradient where the batch has numbers; it is 0 elsewhere, as it was before the first step (`csr_forget`).  Leaves the list of these
- * rows to the other ops of the tile (tiles.h).
- * arrays: g (inputs, units), lists (shards,), rows (inputs,) int32, flags (inputs,) uint8, dy, values, columns, places, bounds;
+/* The gradient where the batch has numbers.  Leaves the list of these rows to the other ops of the tile (tiles.h).
+ * arrays: g (inputs, units), lists (shards,), rows (inputs + shards,) int32, flags (inputs,) uint8, dy, values, columns, places, bounds;
  * sizes: units, inputs; one tile per shard */
 static void NAME(op_csr_backward_touched)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], *bounds = op->array[8];
@@ -252,33 +307,43 @@ static void NAME(op_csr_backward_touched)(const nn_op *op, const nn_context *con
     for (int64_t s = begin; s < end; s++) {
         const NAME(csr) x = NAME(csr_of)(op, context, 5, bounds[s], bounds[s + 1]);
         nn_touched *list = (nn_touched *)op->array[1] + s;
-        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s], 0, op->array[3]};
-        for (int64_t k = 0; k < list->count; k++) {
-            const int64_t row = list->rows[k];
-            touched.flag[row] = 0;
-            if (units == 1) g[row] = 0;
-            else memset(g + row * units, 0, (size_t)units * sizeof(real));
-        }
+        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s] + s, 0, op->array[3]};
+        for (int64_t k = 0; k < list->count; k++) touched.flag[list->rows[k]] = NAME(HAD);
         if (x.bytes == 4) NAME(csr_add)(4, g, op->array[4], &x, context->rows, s, &touched, units);
         else NAME(csr_add)(8, g, op->array[4], &x, context->rows, s, &touched, units);
         *list = (nn_touched){touched.count, touched.rows};
     }
 }
 
-/* Before the first step: no row has a gradient.
- * arrays: g (inputs, units), lists, flags, bounds; sizes: units; one tile per shard */
-static void NAME(op_csr_forget)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], *bounds = op->array[3];
+/* Before the first step: any row may hold numbers of something else.
+ * arrays: lists, flags, bounds; one tile per shard */
+static void NAME(op_csr_begin)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t *bounds = op->array[2];
     (void)context;
     for (int64_t s = begin; s < end; s++) {
-        memset((real *)op->array[0] + bounds[s] * units, 0, (size_t)((bounds[s + 1] - bounds[s]) * units) * sizeof(real));
-        memset((uint8_t *)op->array[2] + bounds[s], 0, (size_t)(bounds[s + 1] - bounds[s]));
-        ((nn_touched *)op->array[1])[s].count = 0;
+        memset((uint8_t *)op->array[1] + bounds[s], NAME(HAD), (size_t)(bounds[s + 1] - bounds[s]));
+        ((nn_touched *)op->array[0])[s].count = 0;
     }
+}
+
+/* After the last step: the gradient is 0 where the batch had no numbers.
+ * arrays: g (inputs, units), flags, bounds; sizes: units; one tile per shard */
+static void NAME(op_csr_settle)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t units = op->size[0], *bounds = op->array[2];
+    uint8_t *flag = op->array[1];
+    (void)context;
+    for (int64_t s = begin; s < end; s++)
+        for (int64_t j = bounds[s]; j < bounds[s + 1]; j++) {
+            if (flag[j] != NAME(HAD)) continue;
+            memset((real *)op->array[0] + j * units, 0, (size_t)units * sizeof(real));
+            flag[j] = 0;
+        }
 }
 
 #undef MOST_VECTORS
 #undef ROWS_AHEAD
+#undef STARTS_AHEAD
+#undef MOST_FETCHED
 #undef NUMBERS_AHEAD
 #undef PANEL_UNITS
 #undef SOME_UNITS
