@@ -180,7 +180,8 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
 /* `start` is the position of the step's batch in its epoch. */
 static void set_batch(nn_context *context, const nn_run *run, int64_t step, int64_t epoch, int64_t start) {
     const int64_t rows = run->examples - start;
-    context->rows = rows <= run->batch + run->merge ? rows : run->batch;
+    context->ends_epoch = rows <= run->batch + run->merge;
+    context->rows = context->ends_epoch ? rows : run->batch;
     context->index = run->order ? run->order + epoch * run->examples + start : NULL;
     context->start = run->origin + start;
     context->position = run->origin + epoch * run->examples + start;

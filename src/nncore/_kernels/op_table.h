@@ -69,8 +69,10 @@ static const nn_entry nn_table[] = {
     OP(csr_settle, "g= flags= bounds", "units", "")
     OP(lazy_begin, "last= table= state= bounds", "", "")
     OP(lazy_advance, "table= state=", "lr_column decay_column average_column", "l1 l2")
-    OP(catch_up, "W= average=? last= table= state columns places? bounds", "units inputs", "")
-    OP(catch_up_crossing, "W= average=? last= table= state columns places? bounds", "units inputs", "")
+    OP(catch_up, "W= average=? last= table state columns places bounds", "units inputs", "")
+    OP(catch_up_crossing, "W= average=? last= table state columns places bounds", "units inputs", "")
+    OP(catch_up_all, "W= average=? last= table state bounds", "units inputs", "")
+    OP(catch_up_crossing_all, "W= average=? last= table state bounds", "units inputs", "")
 
     /* recurrent; `new` and `gates` hold the contribution of the input on entry */
     OP(simple_rnn_forward, "y= new= previous= product= packed_U", CELL, "rate")

@@ -92,18 +92,19 @@ def skips_zeros(optimizer: GradientOptimizer) -> bool:
 
 @dataclass
 class LazyOps:
-    """The ops by which weights are caught up."""
+    """The ops by which weights are caught up, and the state that they share: (steps taken, the first of the table, whether to)."""
 
+    state: NDArray[np.int64]
     begin: list[Op]  # before the first step
-    before: list[Op]  # before the forward pass
-    after: list[Op]  # after the last step
+    before: list[Op]  # in a step before the forward pass
+    after: list[Op]  # in a step after all else
 
 
-def lazy_ops(tape: Tape, idle: IdleStep | None, spec: TrainingSpec, place: int, lr_column: int) -> LazyOps:
+def lazy_ops(tape: Tape, idle: IdleStep | None, spec: TrainingSpec, place: int, lr_column: int) -> LazyOps | None:
     """Record the op of each step on the tape, and return the others. ``place``: of the weights' coefficients in a row."""
     W = tape.sparse
     if W is None or idle is None or not idle.changes:
-        return LazyOps([], [], [])
+        return None
     (inputs, units), cost = W.weight.shape, [COST] * W.shards
     last, table, state = (
         tape.arena.take(shape, dtype) for shape, dtype in ((inputs, np.int32), ((ENTRIES, ENTRY), np.float64), (3, np.int64))
@@ -114,11 +115,16 @@ def lazy_ops(tape: Tape, idle: IdleStep | None, spec: TrainingSpec, place: int, 
     constants = (idle.l1 + idle.proximal, idle.l2)
     no_weights = ((W.offset, 1, 0, 0),)
     tape.gradient(Op("tiles", "lazy_advance", (table, state), tuple(columns), constants, tiles=no_weights))
+    kernel, arrays = "catch_up_crossing" if idle.l1 else "catch_up", (W.weight, average, last, table, state)
 
-    def catch_up(places: NDArray[np.int64] | None) -> Op:
-        arrays, kernel = (W.weight, average, last, table, state, None, places, None), "catch_up_crossing" if idle.l1 else "catch_up"
-        data = ((5, lambda rows: rows.columns), (7, W.bounds))
-        return Op("tiles", kernel, arrays, (units, inputs), cost=cost, data=data)
+    def over_shards(kernel: str, *arrays: Any, **op: Any) -> list[Op]:
+        data = (*op.pop("data", ()), (len(arrays), W.bounds))
+        return [Op("tiles", kernel, (*arrays, None), cost=cost, data=data, **op)]
 
-    begin = Op("tiles", "lazy_begin", (last, table, state, None), cost=cost, data=((3, W.bounds),))
-    return LazyOps([begin], [catch_up(W.places)], [catch_up(None)])
+    columns_of = ((len(arrays), lambda rows: rows.columns),)
+    return LazyOps(
+        state,
+        over_shards("lazy_begin", last, table, state),
+        over_shards(kernel, *arrays, None, W.places, sizes=(units, inputs), data=columns_of),
+        over_shards(f"{kernel}_all", *arrays, sizes=(units, inputs)),
+    )

@@ -113,14 +113,15 @@ class TrainingProgram(StepProgram):
 
     coming: ComingSteps
     tuner: Autotuner
-    model: Sequential
-    late: Regularizer | None  # whose value is known only after a run, when all weights are caught up
+    rest: tuple[Compiled, Int64] | None = None  # catches up all weights of sparse data, if its state says so (lazy_steps.py)
+    late: Regularizer | None = None  # whose value is known only when all weights are caught up: at the end of an epoch
 
-    def run(self, data: Dataset, **run: Any) -> tuple[int, Array]:
-        done, sums = super().run(data, **run)
-        if self.late is not None:
-            sums[:, -1] = self.late.value(self.model)
-        return done, sums
+    def finish(self, data: Dataset) -> None:
+        """After steps that may have ended within an epoch: catch up all weights."""
+        if self.rest:
+            compiled, state = self.rest
+            state[2] = 1
+            compiled.run(compiled.bind(data.rows), examples=1, batch=1)
 
 
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
@@ -195,20 +196,23 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
-    step = stages([recording.gather, *lazy.before, *gathers, *tape.forward, *ops, *tape.backward])
+    step = stages([recording.gather, *(lazy.before if lazy else ()), *gathers, *tape.forward, *ops, *tape.backward])
     accumulation = [_accumulation(model, table)] if part_rows else []
     everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
-    enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle, *lazy.after])
-    before = enter + recording.prepare() + stages(lazy.begin)
+    enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle])
+    before, rest = enter + recording.prepare(), None
+    if lazy:
+        before, step = before + stages(lazy.begin), step + stages(lazy.after)
+        rest = Compiled(tape, stages(lazy.after)), lazy.state
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
         part_rows=part_rows, exclusive=model.gradients_in_use,
     )  # fmt: skip
     late = regularizer if idle and idle.penalized else None
-    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), model, late)
+    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), rest, late)
 
 
 def _accumulation(model: Sequential, table: Int64) -> Op:

@@ -14,8 +14,9 @@ enum { NAME(lazy_P), NAME(lazy_U), NAME(lazy_Q), NAME(lazy_A), NAME(lazy_B), NAM
 #define ENTRY(step) (table + ((step) - origin) * NAME(lazy_width))
 #define LEAST 1e-100    /* of P and Q; a smaller one begins the table again */
 
-/* Where the steps are: `now` is the number of steps taken since `lazy_begin`, `origin` that of the table's first entry; with `whole`, all
- * weights are caught up in the next step, and the table begins again. */
+/* Where the steps are: `now` is the number of steps taken since `lazy_begin`, `origin` that of the table's first entry.  With `whole`, all
+ * weights are caught up after this step, and the table begins again: at the end of an epoch, or where the table does not reach further.
+ * These places depend on the steps alone, so that the bits do too. */
 typedef struct { int64_t now, origin, whole; } NAME(lazy_state);
 
 /* arrays: last (inputs,) int32: the step that each row of W has been caught up to; table (entries, 9), state (3,) int64, bounds; one tile
@@ -57,7 +58,7 @@ static void NAME(op_lazy_advance)(const nn_op *op, const nn_context *context, in
     next AT(Z) = w < 1 ? now AT(Z) : (double)(state->now + 1);
     state->now++;
     const int64_t entries = op->length[0];
-    state->whole = !(next AT(P) > LEAST && next AT(P) < 1 / LEAST && next AT(Q) > LEAST) || state->now - state->origin == entries - 1;
+    state->whole = context->ends_epoch || !(next AT(P) > LEAST && next AT(P) < 1 / LEAST && next AT(Q) > LEAST) || state->now - state->origin == entries - 1;
 }
 
 /* A step by its definition */
@@ -122,36 +123,54 @@ NN_INLINE void NAME(lazy_row)(real *restrict w, real *restrict average, const do
         for (int64_t u = 0; u < units; u++) NAME(lazy_weight)(w + u, average ? average + u : NULL, table, origin, x, t, crosses);
 }
 
-/* Catch up the rows of W that the batch will read; all of them where `places` is missing, as after the last step, or the table begins
- * again.  In the step itself they are changed as any others: they are then one step ahead.
- * arrays: W (inputs, units), average or NULL, last, table, state, columns, places or NULL, bounds; sizes: units, inputs; one tile per
- * shard */
+#define CATCH_UP_ROW(j)                                                                                                        \
+    NAME(lazy_row)(w + (j) * units, average ? average + (j) * units : NULL, table, state->origin, last[j], state->now, units, crosses)
+
+/* Catch up the rows of W that the batch will read.  In the step itself they are changed as any others: they are then one step ahead. */
+NN_INLINE void NAME(catch_up)(const nn_op *op, const nn_context *context, int64_t s, const int crosses) {
+    const int64_t units = op->size[0], bytes = op->stride[5], stride = op->stride[6] / (int64_t)sizeof(int64_t);
+    const int64_t *places = op->array[6], first = ((const int64_t *)op->array[7])[s], end = ((const int64_t *)op->array[7])[s + 1];
+    const NAME(lazy_state) *state = op->array[4];
+    const double *table = op->array[3];
+    real *w = op->array[0], *average = op->array[1];
+    int32_t *last = op->array[2];
+    for (int64_t i = 0; i < context->rows; i++)
+        for (int64_t k = places[i * stride + s]; k < places[i * stride + s + 1]; k++) {
+            const int64_t j = NAME(integer)(op->array[5], bytes, k);
+            if (j < first || j >= end || last[j] > state->now) continue;
+            CATCH_UP_ROW(j);
+            last[j] = (int32_t)(state->now + 1);
+        }
+}
+
+/* Catch up all rows, where the state asks for it. */
+NN_INLINE void NAME(catch_up_all)(const nn_op *op, int64_t s, const int crosses) {
+    const int64_t units = op->size[0], *bounds = op->array[5];
+    const NAME(lazy_state) *state = op->array[4];
+    const double *table = op->array[3];
+    real *w = op->array[0], *average = op->array[1];
+    int32_t *last = op->array[2];
+    if (!state->whole) return;
+    for (int64_t j = bounds[s]; j < bounds[s + 1]; j++) {
+        CATCH_UP_ROW(j);
+        last[j] = (int32_t)state->now;
+    }
+}
+
+/* arrays: W (inputs, units), average or NULL, last, table, state, columns, places, bounds; sizes: units, inputs; one tile per shard.
+ * _all: without columns and places */
 #define CATCH_UP(name, crosses)                                                                                                \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                     \
-        const int64_t units = op->size[0], bytes = op->stride[5], *bounds = op->array[7], *places = op->array[6];             \
-        const NAME(lazy_state) *state = op->array[4];                                                                          \
-        const double *table = op->array[3];                                                                                    \
-        const int64_t now = state->now, origin = state->origin, stride = op->stride[6] / (int64_t)sizeof(int64_t);            \
-        real *w = op->array[0], *average = op->array[1];                                                                       \
-        int32_t *last = op->array[2];                                                                                          \
-        for (int64_t s = begin; s < end; s++) {                                                                                \
-            if (state->whole || !places)                                                                                       \
-                for (int64_t j = bounds[s]; j < bounds[s + 1]; j++) {                                                          \
-                    NAME(lazy_row)(w + j * units, average ? average + j * units : NULL, table, origin, last[j], now, units, crosses); \
-                    if (last[j] < now) last[j] = (int32_t)now;                                                                 \
-                }                                                                                                              \
-            for (int64_t i = 0; places && i < context->rows; i++)                                                              \
-                for (int64_t k = places[i * stride + s]; k < places[i * stride + s + 1]; k++) {                                \
-                    const int64_t j = NAME(integer)(op->array[5], bytes, k);                                                   \
-                    if (j < bounds[s] || j >= bounds[s + 1] || last[j] > now) continue;                                        \
-                    NAME(lazy_row)(w + j * units, average ? average + j * units : NULL, table, origin, last[j], now, units, crosses); \
-                    last[j] = (int32_t)(now + 1);                                                                              \
-                }                                                                                                              \
-        }                                                                                                                      \
+        for (int64_t s = begin; s < end; s++) NAME(catch_up)(op, context, s, crosses);                                        \
+    }                                                                                                                          \
+    static void NAME(op_##name##_all)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {               \
+        (void)context;                                                                                                         \
+        for (int64_t s = begin; s < end; s++) NAME(catch_up_all)(op, s, crosses);                                             \
     }
 CATCH_UP(catch_up, 0)
 CATCH_UP(catch_up_crossing, 1)
 
+#undef CATCH_UP_ROW
 #undef CATCH_UP
 #undef AT
 #undef ENTRY
