@@ -117,12 +117,14 @@ class SparseDense(Dense):
         """dW = dyᵀ x where the batch has numbers; the other ops of a tile get a list of these inputs."""
         g, take, cost = self.weight_grad.T, tape.arena.take, [TOUCHED_COST] * W.shards
         tape.touched, rows = take((W.shards, 2), np.int64), take(self.inputs + W.shards, np.int32)
-        flags = take(self.inputs, np.uint8)
+        place, stale = take(self.inputs, np.int32), take(self.inputs, np.uint8)
         tiles = [(W.offset, -1 - shard, self.units, self.units) for shard in range(W.shards)]
-        tape.prepare.add(Op("tiles", "csr_begin", (tape.touched, flags, None), cost=cost, data=((2, W.bounds),)))
-        tape.settle.add(Op("tiles", "csr_settle", (g, flags, None), (self.units,), cost=cost, data=((2, W.bounds),)))
-        arrays, data = (g, tape.touched, rows, flags, dy, None, None, W.places, None), (*enumerate(CSR[:2], 5), (8, W.bounds))
-        return Op("tiles", "csr_backward_touched", arrays, (self.units, self.inputs), cost=cost, tiles=tiles, data=data)
+        bounds = ((3, W.bounds),)
+        tape.prepare.add(Op("tiles", "csr_begin", (tape.touched, place, stale, None), cost=cost, data=bounds))
+        tape.settle.add(Op("tiles", "csr_settle", (g, place, stale, None), (self.units,), cost=cost, data=bounds))
+        arrays = (g, tape.touched, rows, place, stale, dy, None, None, W.places, None)
+        data, sizes = (*enumerate(CSR[:2], 6), (9, W.bounds)), (self.units, self.inputs)
+        return Op("tiles", "csr_backward_touched", arrays, sizes, cost=cost, tiles=tiles, data=data, tile_local=True)
 
     def _emit_sparse_tangent(self, tape: TangentTape, y: Signal, W: SparseWeights, products: Products) -> None:
         """R{y} = x Vᵀ + v_b,  R{dW} = R{dy}ᵀ x: the data have no tangent."""

@@ -89,14 +89,15 @@ class Adam(GradientOptimizer):
 
 
 class LazyAdam(Adam):
-    """Lazy Adam (TensorFlow's ``LazyAdam``, 2017): on sparse data, Adam that changes only parameters with a gradient in the batch.
+    """Lazy Adam (TensorFlow, 2017): Adam that, on sparse data, changes only the parameters with a gradient in the batch.
 
     State, arguments and formulas are those of `Adam`, t counts all steps. In the weights of a `SparseDense` layer, m, v and θ
     of inputs that no row of the batch has stay as they are, where `Adam` goes on: m ← β₁m, v ← β₂v, θ ← θ − η m̂/(√v̂ + ε).
     So a step costs the numbers of the batch and not all weights, and **it is another algorithm**: rare inputs keep their
     momentum until the next time. In other layers it is `Adam`.
 
-    PyTorch's ``SparseAdam`` is this too. L1 and L2 penalties, which would give every weight a gradient, are refused with a
+    TensorFlow Addons call it ``LazyAdam``, PyTorch ``SparseAdam``. L1 and L2 penalties, which would give every weight a
+    gradient, are refused with a
     `SparseDense` layer; `ProximalL1` and `WeightDecay` are not.
 
     Parameters

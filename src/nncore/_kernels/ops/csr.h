@@ -196,22 +196,26 @@ static void NAME(op_csr_forward)(const nn_op *op, const nn_context *context, int
     else NAME(csr_forward)(8, op->array[0], &x, begin, end, op->array[4], op->array[5], op->size[0]);
 }
 
-/* The rows of W that have a gradient, in the order in which they got one, and whether row j is among them: HAS, or HAD in an earlier
- * step.  Rows that only had one hold that of some earlier step: they are made 0 after the last (`csr_settle`). */
-enum { NAME(HAD) = 1, NAME(HAS) = 2 };
+/* The rows of W that have a gradient, in the order in which they got one.  `place` is where row j stands among them, or -1.  A tile-local
+ * gradient has its rows in this order; in the full array, rows that are not among them may hold numbers of an earlier step, which
+ * `stale` says: they are made 0 after the last one (`csr_settle`). */
 typedef struct {
     int32_t *restrict rows;      /* with room for one more */
     int64_t count;
-    uint8_t *restrict flag;
+    int32_t *restrict place;
+    uint8_t *restrict stale;     /* NULL: the gradient is tile-local */
 } NAME(touched);
 
-/* Whether row j has a gradient already; from now on it has. Without a branch, which no processor could predict. */
-NN_INLINE int NAME(touch)(NAME(touched) *touched, int64_t j) {
-    const int has = touched->flag[j] >> 1;
+/* Where the gradient of row j is, and whether it has one already; from now on it has. Without a branch, which no processor could predict. */
+NN_INLINE int64_t NAME(touch)(NAME(touched) *touched, int64_t j, int *has) {
+    const int32_t place = touched->place[j];
+    *has = place >= 0;
     touched->rows[touched->count] = (int32_t)j;
-    touched->count += !has;
-    touched->flag[j] = NAME(HAD) | NAME(HAS);
-    return has;
+    touched->place[j] = *has ? place : (int32_t)touched->count;
+    touched->count += !*has;
+    if (!touched->stale) return touched->place[j];
+    touched->stale[j] = 1;
+    return j;
 }
 
 /* v, or 0 if it is not to be kept, whatever it is; without a branch */
@@ -239,12 +243,8 @@ NN_INLINE void NAME(csr_add_units)(const int count, const int64_t bytes, real *r
     const int64_t end = x->places[i * x->stride + s + 1];
     for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
         const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
-        const int has = touched ? NAME(touch)(touched, column) : 1;
-        if (k + NUMBERS_AHEAD < end) {
-            const real *ahead = g + NAME(integer)(x->columns, bytes, k + NUMBERS_AHEAD) * units;
-            NN_UNROLL for (int v = 0; v < count; v++) NN_PREFETCH(ahead + v * LANES);
-        }
-        real *row = g + column * units;
+        int has = 1;
+        real *row = g + (touched ? NAME(touch)(touched, column, &has) : column) * units;
         if (touched && rest > 0 && !has) memset(row + count * LANES, 0, (size_t)rest * sizeof(real));
         const vec value = NAME(broadcast)(x->values[k]);
         NN_UNROLL for (int v = 0; v < count; v++) {
@@ -263,8 +263,9 @@ NN_INLINE void NAME(csr_add_one)(const int64_t bytes, real *restrict g, real dy,
     const int64_t end = x->places[i * x->stride + s + 1];
     for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
         const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
-        const int has = touched ? NAME(touch)(touched, column) : 1;
-        g[column] = NAME(kept_one)(g[column], has) + x->values[k] * dy;
+        int has = 1;
+        real *sum = g + (touched ? NAME(touch)(touched, column, &has) : column);
+        *sum = NAME(kept_one)(*sum, has) + x->values[k] * dy;
     }
     if (bad) *x->failed |= NN_BAD_COLUMN;
 }
@@ -277,8 +278,7 @@ NN_INLINE void NAME(csr_add)(const int64_t bytes, real *restrict g, const real *
         else
             for (int64_t u = 0; u < units; u += PANEL_UNITS) {
 #define CALL(count, last)                                                                                                      \
-    if (u == 0) NAME(csr_add_units)(count, bytes, g, dy + i * units, x, i, s, touched, units, last, units - PANEL_UNITS);      \
-    else NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, NULL, units, last, 0)
+    NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, touched, units, last, u ? 0 : units - PANEL_UNITS)
                 WITH_UNITS;
 #undef CALL
             }
@@ -299,44 +299,50 @@ static void NAME(op_csr_backward_weight)(const nn_op *op, const nn_context *cont
 }
 
 /* The gradient where the batch has numbers.  Leaves the list of these rows to the other ops of the tile (tiles.h).
- * arrays: g (inputs, units), lists (shards,), rows (inputs + shards,) int32, flags (inputs,) uint8, dy, values, columns, places, bounds;
- * sizes: units, inputs; one tile per shard */
+ * arrays: g (inputs, units), lists (shards,), rows (inputs + shards,) int32, place (inputs,) int32, stale (inputs,) uint8, dy, values,
+ * columns, places, bounds; sizes: units, inputs; one tile per shard */
 static void NAME(op_csr_backward_touched)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], *bounds = op->array[8];
-    real *g = op->array[0];
+    const int64_t units = op->size[0], *bounds = op->array[9];
+    real *local = context->tile_gradient, *g = local ? local : op->array[0];
     for (int64_t s = begin; s < end; s++) {
-        const NAME(csr) x = NAME(csr_of)(op, context, 5, bounds[s], bounds[s + 1]);
+        const NAME(csr) x = NAME(csr_of)(op, context, 6, bounds[s], bounds[s + 1]);
         nn_touched *list = (nn_touched *)op->array[1] + s;
-        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s] + s, 0, op->array[3]};
-        for (int64_t k = 0; k < list->count; k++) touched.flag[list->rows[k]] = NAME(HAD);
-        if (x.bytes == 4) NAME(csr_add)(4, g, op->array[4], &x, context->rows, s, &touched, units);
-        else NAME(csr_add)(8, g, op->array[4], &x, context->rows, s, &touched, units);
+        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s] + s, 0, op->array[3], local ? NULL : op->array[4]};
+        for (int64_t k = 0; k < list->count; k++) touched.place[list->rows[k]] = -1;
+        if (x.bytes != 4) NAME(csr_add)(8, g, op->array[5], &x, context->rows, s, &touched, units);
+        else if (local) {    /* the usual case */
+            touched.stale = NULL;
+            NAME(csr_add)(4, g, op->array[5], &x, context->rows, s, &touched, units);
+        } else NAME(csr_add)(4, g, op->array[5], &x, context->rows, s, &touched, units);
         *list = (nn_touched){touched.count, touched.rows};
     }
 }
 
-/* Before the first step: any row may hold numbers of something else.
- * arrays: lists, flags, bounds; one tile per shard */
+/* Before the first step: no row has a gradient, and any may hold numbers of something else.
+ * arrays: lists, place, stale, bounds; one tile per shard */
 static void NAME(op_csr_begin)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t *bounds = op->array[2];
+    const int64_t *bounds = op->array[3];
     (void)context;
     for (int64_t s = begin; s < end; s++) {
-        memset((uint8_t *)op->array[1] + bounds[s], NAME(HAD), (size_t)(bounds[s + 1] - bounds[s]));
+        const size_t rows = (size_t)(bounds[s + 1] - bounds[s]);
+        memset((int32_t *)op->array[1] + bounds[s], -1, rows * sizeof(int32_t));
+        memset((uint8_t *)op->array[2] + bounds[s], 1, rows);
         ((nn_touched *)op->array[0])[s].count = 0;
     }
 }
 
 /* After the last step: the gradient is 0 where the batch had no numbers.
- * arrays: g (inputs, units), flags, bounds; sizes: units; one tile per shard */
+ * arrays: g (inputs, units), place, stale, bounds; sizes: units; one tile per shard */
 static void NAME(op_csr_settle)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], *bounds = op->array[2];
-    uint8_t *flag = op->array[1];
+    const int64_t units = op->size[0], *bounds = op->array[3];
+    const int32_t *place = op->array[1];
+    uint8_t *stale = op->array[2];
     (void)context;
     for (int64_t s = begin; s < end; s++)
         for (int64_t j = bounds[s]; j < bounds[s + 1]; j++) {
-            if (flag[j] != NAME(HAD)) continue;
+            if (!stale[j] || place[j] >= 0) continue;
             memset((real *)op->array[0] + j * units, 0, (size_t)units * sizeof(real));
-            flag[j] = 0;
+            stale[j] = 0;
         }
 }
 
