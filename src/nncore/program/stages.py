@@ -75,7 +75,8 @@ def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> lis
             result[-1].placed.append((op, 0, firsts[-1]))
     if updates and len(result) == 1:
         sizes = [
-            (math.prod(op.sizes[:2]) if rows < 0 else rows * columns) * (op.tile_local and not op.then)  # a list may have all rows
+            (math.prod(op.sizes[:2]) if rows < 0 else rows * columns)
+            * (op.tile_local and not op.then)  # a list may have all rows
             for op in gradients
             for _, rows, columns, _ in op.tiles
         ]

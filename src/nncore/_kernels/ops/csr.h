@@ -9,9 +9,12 @@
  * them, and each column is read once and checked. */
 
 #define MOST_VECTORS 4    /* of units that stay in registers */
-#define ROWS_AHEAD 4      /* rows whose numbers are fetched before they are needed */
-#define STARTS_AHEAD 12   /* rows whose beginnings are */
+#define ROWS_AHEAD 4      /* rows whose values are fetched before they are needed */
+#define COLUMNS_AHEAD 12  /* rows whose columns are */
+#define STARTS_AHEAD 24   /* rows whose beginnings are */
 #define MOST_FETCHED 1024 /* numbers of a row */
+#define MOST_SHARDS 8
+#define COUNTED 1000      /* numbers of a row, from which on it is faster to search for a bound than to count what is below it */
 #define NUMBERS_AHEAD 12  /* numbers whose rows of W are fetched before they are needed */
 
 /* The numbers of the batch's rows: row i has values[k] in column k of columns, for k from places[i, 0] to places[i, shards]. */
@@ -52,6 +55,42 @@ NN_INLINE int64_t NAME(csr_search)(const void *columns, int64_t bytes, int64_t f
     return first;
 }
 
+/* For each of `count` bounds, how many of the n columns are below it: for rows of some hundred numbers faster than to search, as no
+ * branch depends on the data.  Columns are at most `width`, of which a part of a vector is filled up. */
+#define COUNT_BELOW(type, name)                                                                                                \
+    typedef type NAME(name##_vector) __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(type)), may_alias));         \
+    NN_INLINE void NAME(name)(const type *columns, int64_t n, const int64_t *bounds, const int count, int64_t *below) {       \
+        enum { WIDTH = NN_VECTOR_BYTES / sizeof(type) };                                                                       \
+        NAME(name##_vector) sum[MOST_SHARDS - 1];                                                                              \
+        NN_UNROLL for (int s = 0; s < count; s++) sum[s] = (NAME(name##_vector)){0};                                           \
+        for (int64_t k = 0; k < n; k += WIDTH) {                                                                               \
+            type rest[WIDTH];                                                                                                  \
+            const type *from = columns + k;                                                                                    \
+            if (n - k < WIDTH) {                                                                                               \
+                for (int i = 0; i < WIDTH; i++) rest[i] = i < n - k ? from[i] : (type)(((uint64_t)1 << (8 * sizeof(type) - 1)) - 1); \
+                from = rest;                                                                                                   \
+            }                                                                                                                  \
+            const NAME(name##_vector) some = *(const NAME(name##_vector) *)from;                                               \
+            NN_UNROLL for (int s = 0; s < count; s++) sum[s] += some < (type)bounds[s];                                        \
+        }                                                                                                                      \
+        NN_UNROLL for (int s = 0; s < count; s++) {                                                                            \
+            type total = 0;                                                                                                    \
+            for (int i = 0; i < WIDTH; i++) total -= sum[s][i];                                                                \
+            below[s] = total;                                                                                                  \
+        }                                                                                                                      \
+    }
+COUNT_BELOW(int32_t, below_32)
+COUNT_BELOW(int64_t, below_64)
+#undef COUNT_BELOW
+
+/* places[s] for the shards 1, 2, ... of a row with numbers [first, last) */
+NN_INLINE void NAME(csr_cut)(const void *columns, int64_t bytes, int64_t first, int64_t last, const int64_t *bounds, const int shards,
+                             int64_t *places) {
+    if (bytes == 4) NAME(below_32)((const int32_t *)columns + first, last - first, bounds + 1, shards - 1, places + 1);
+    else NAME(below_64)((const int64_t *)columns + first, last - first, bounds + 1, shards - 1, places + 1);
+    NN_UNROLL for (int s = 1; s < shards; s++) places[s] += first;
+}
+
 /* Fetch where row i of the batch begins, or its columns from there on, which will be needed soon. */
 NN_INLINE void NAME(fetch_start)(const nn_op *op, const NAME(batch) *batch, int64_t i, int64_t end) {
     const int64_t r = i < end ? NAME(data_row)(batch, i) : -1;
@@ -77,7 +116,7 @@ static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int6
         int64_t *places = (int64_t *)op->array[0] + i * (shards + 1), first = 0, last = 0;
         const int64_t r = NAME(data_row)(&batch, i);
         NAME(fetch_start)(op, &batch, i + STARTS_AHEAD, end);
-        NAME(fetch_columns)(op, &batch, i + ROWS_AHEAD, end);
+        NAME(fetch_columns)(op, &batch, i + COLUMNS_AHEAD, end);
         if (r >= 0) {
             first = NAME(integer)(op->array[3], op->stride[3], r), last = NAME(integer)(op->array[3], op->stride[3], r + 1);
             if (first < 0 || first > last || last > kept) {
@@ -86,8 +125,12 @@ static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int6
             }
         }
         places[0] = first;
-        for (int64_t s = 1; s < shards; s++)
-            places[s] = NAME(csr_search)(op->array[2], bytes, places[s - 1], last, bounds[s]);
+        if (shards == 4 && last - first < COUNTED) NAME(csr_cut)(op->array[2], bytes, first, last, bounds, 4, places);
+        else if (shards == MOST_SHARDS && last - first < COUNTED)
+            NAME(csr_cut)(op->array[2], bytes, first, last, bounds, MOST_SHARDS, places);
+        else
+            for (int64_t s = 1; s < shards; s++)
+                places[s] = NAME(csr_search)(op->array[2], bytes, places[s - 1], last, bounds[s]);
         places[shards] = last;
     }
 }
@@ -208,12 +251,12 @@ typedef struct {
 
 /* Where the gradient of row j is, and whether it has one already; from now on it has. Without a branch, which no processor could predict. */
 NN_INLINE int64_t NAME(touch)(NAME(touched) *touched, int64_t j, int *has) {
-    const int32_t place = touched->place[j];
-    *has = place >= 0;
+    const int32_t known = touched->place[j], absent = known >> 31, place = (known & ~absent) | ((int32_t)touched->count & absent);
+    *has = absent + 1;
     touched->rows[touched->count] = (int32_t)j;
-    touched->place[j] = *has ? place : (int32_t)touched->count;
-    touched->count += !*has;
-    if (!touched->stale) return touched->place[j];
+    touched->place[j] = place;
+    touched->count -= absent;
+    if (!touched->stale) return place;
     touched->stale[j] = 1;
     return j;
 }
@@ -348,8 +391,11 @@ static void NAME(op_csr_settle)(const nn_op *op, const nn_context *context, int6
 
 #undef MOST_VECTORS
 #undef ROWS_AHEAD
+#undef COLUMNS_AHEAD
 #undef STARTS_AHEAD
 #undef MOST_FETCHED
+#undef MOST_SHARDS
+#undef COUNTED
 #undef NUMBERS_AHEAD
 #undef PANEL_UNITS
 #undef SOME_UNITS
