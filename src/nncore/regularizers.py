@@ -66,7 +66,7 @@ class Regularizer(Value):
         """The penalty's gradient (n,): (l1 + proximal) sign(w) + l2 w for weights, 0 elsewhere."""
         gradient = np.zeros_like(model.parameters)
         for parameter, array, part in self.parts(model):
-            w = array.ravel()
+            w = parameter.in_order(array)
             own = slice(parameter.offset, parameter.offset + parameter.size)
             if part.l1 or part.proximal:
                 gradient[own] += (part.l1 + part.proximal) * np.sign(w)

@@ -10,6 +10,8 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nn_context:
         int64_t rows, start, position
         int *failed
+    ctypedef struct nn_touched:
+        pass
     ctypedef struct nn_op
     ctypedef void (*nn_kernel)(const nn_op *, const nn_context *, int64_t, int64_t) noexcept nogil
     ctypedef struct nn_op:
@@ -48,6 +50,7 @@ cdef extern from "executor.h" nogil:
         int64_t n_notes
         const double **notes
         const int64_t *note_parts
+        const nn_touched *touched
         int64_t tile_bytes
         int64_t commits
         int stops

@@ -180,7 +180,8 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
 /* `start` is the position of the step's batch in its epoch. */
 static void set_batch(nn_context *context, const nn_run *run, int64_t step, int64_t epoch, int64_t start) {
     const int64_t rows = run->examples - start;
-    context->rows = rows <= run->batch + run->merge ? rows : run->batch;
+    context->ends_epoch = rows <= run->batch + run->merge;
+    context->rows = context->ends_epoch ? rows : run->batch;
     context->index = run->order ? run->order + epoch * run->examples + start : NULL;
     context->start = run->origin + start;
     context->position = run->origin + epoch * run->examples + start;
@@ -214,7 +215,7 @@ static void run_thread(nn_team *team, int number, int count) {
     const uint64_t denormals = run->keep_denormals ? nn_denormals() : nn_flush_denormals();
     nn_thread thread = {number, count, 0, NULL, 0, run->op_seconds, run->stop && !number ? now() : 0};
     nn_context context = {0};
-    context.failed = &thread.failed;
+    context.failed = &thread.failed, context.touched = program->touched;
     const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
     const int64_t per_epoch = run->examples / run->batch + (last > 0 && !merged);
     int64_t step = run->first_step, epoch = step / per_epoch, start = step % per_epoch * run->batch;

@@ -33,6 +33,7 @@ typedef struct {
     int64_t n_notes;             /* per-step statistics, each the sum of parts that the ops store */
     const double *const *notes;
     const int64_t *note_parts;   /* (n_notes,): number of parts */
+    const nn_touched *touched;   /* lists of rows that the ops write, for the contexts; or NULL */
     int64_t tile_bytes;          /* of the largest tile-local gradient */
     int64_t commits;             /* the first stage of a step that changes parameters: from here on a step is completed */
     int stops;                   /* whether a loss that is not finite stops the run */

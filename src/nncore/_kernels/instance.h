@@ -7,6 +7,8 @@
 #include "ops/blas.h"
 #include "ops/recurrent.h"
 #include "ops/rows.h"
+#include "ops/csr.h"
+#include "ops/lazy.h"
 #include "ops/activations.h"
 #include "math/normal.h"
 #include "ops/dropout.h"

@@ -32,17 +32,25 @@ enum nn_failure {
 
 typedef struct nn_op nn_op;
 
+/* The rows of a matrix of parameters that have a gradient in a step. */
+typedef struct {
+    int64_t count;
+    const int32_t *rows;
+} nn_touched;
+
 /* The data of one step. */
 typedef struct {
     int64_t rows;                /* rows of this step's batch; of a part of it, if it is computed in parts */
     int64_t first_row;           /* of the part in the batch */
     int partial;                 /* whether parts follow */
+    int ends_epoch;              /* whether the batch is the last of an epoch */
     const int64_t *index;        /* (rows,) the rows of the data in the batch; NULL: the rows start, start + 1, ... */
     int64_t start;               /* start of the batch in the epoch */
     int64_t position;            /* start of the batch in this run's sequence of examples */
     double scale;                /* of the losses' gradients: 1 / rows for the mean over the batch */
     const double *coefficients;  /* this step's row of the optimizer's coefficient table */
     uint64_t step;               /* global step number: the counter of the random numbers */
+    const nn_touched *touched;   /* lists of the rows that have a gradient; NULL where no data are sparse */
     int *failed;                 /* an op sets a bit of enum nn_failure to stop the run; one per thread */
     void *tile_gradient;         /* TILES: the tile-local gradient of this tile, without gaps between its rows; NULL: write to
                                   * the full gradient array */

@@ -60,6 +60,20 @@ static const nn_entry nn_table[] = {
     OP(dense_backward_input_blas, "dx= dy W gemm", "units inputs dy_gap?", "")
     OP(dense_backward_weight_blas, "dW= dy x tiles gemm", "units inputs dy_gap? x_gap?", "")
 
+    /* dense, on rows of a sparse matrix; W and g are stored by input */
+    OP(csr_locate, "places= values columns starts bounds", "", "")
+    OP(csr_forward, "y= values columns places W b?", "units inputs", "")
+    OP(csr_backward_weight, "g= dy values columns places bounds", "units inputs", "")
+    OP(csr_backward_touched, "g= lists= rows= place= stale= dy values columns places bounds", "units inputs", "")
+    OP(csr_begin, "lists= place= stale= bounds", "", "")
+    OP(csr_settle, "g= place stale= bounds", "units", "")
+    OP(lazy_begin, "last= table= state= bounds", "", "")
+    OP(lazy_advance, "table= state=", "lr_column decay_column average_column", "l1 l2")
+    OP(catch_up, "W= average=? last= table state columns places bounds", "units inputs", "")
+    OP(catch_up_crossing, "W= average=? last= table state columns places bounds", "units inputs", "")
+    OP(catch_up_all, "W= average=? last= table state bounds", "units inputs", "")
+    OP(catch_up_crossing_all, "W= average=? last= table state bounds", "units inputs", "")
+
     /* recurrent; `new` and `gates` hold the contribution of the input on entry */
     OP(simple_rnn_forward, "y= new= previous= product= packed_U", CELL, "rate")
     OP(simple_rnn_backward, "delta= carry= dy new U g=?", CELL, "rate")

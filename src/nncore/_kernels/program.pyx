@@ -57,6 +57,7 @@ cdef class Program:
     work item, last work item), as declared in op_table.h. An array may be None if each run binds it. Stages [0, enter) run once
     before the first step of a run, [leave, end) once after the last.
     commits: the first stage that changes parameters, from which on a step is completed; default: no stage does.
+    touched: (lists, 2) int64, lists of the rows that have a gradient, which ops write and tile tables refer to.
     passing: (work items,) int64 by index of the stage: the size of a tile's gradient if it is tile-local, that is read only by
     ops of the same tile, else 0. A tile-local gradient is written to the full gradient array in the last step of a run.
     stops: whether a loss that is not finite stops the run.
@@ -80,7 +81,7 @@ cdef class Program:
     cdef bint updates    # an op needs coefficients
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
-                  records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=()):
+                  records=(), partials=None, notes=(), passing=None, touched=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=()):
         self.alone = Exclusive(WITHIN_ITSELF)
         self.exclusive = self.alone if exclusive is None else exclusive
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
@@ -122,6 +123,8 @@ cdef class Program:
                 declaration.check_counts(arrays, sizes, constants)
                 self.columns = max(self.columns, <int64_t>declaration.columns(arrays, sizes))
                 self.updates |= declaration.coefficients > 0
+                if declaration.lists(arrays) > (0 if touched is None else len(touched)):
+                    raise ValueError(f"op {name}: tile_table must not refer to lists of rows that the program does not have")
                 op.run = declaration.entry.run[is_double]
                 for i, array in enumerate(arrays):
                     declaration.bind(op, i, array)
@@ -143,6 +146,9 @@ cdef class Program:
         self.program.commits = self.program.leave if commits is None else commits
         self.program.block_rows, self.program.stops, self.program.part_rows = block_rows, stops, part_rows
         self.program.records, self.program.n_records = self.records, len(records)
+        if touched is not None:
+            self.keep.append(touched)
+            self.program.touched = <const nn_touched *>address(touched)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
         for s, sizes in (passing or {}).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from numpy.typing import DTypeLike, NDArray
 from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
-__all__ = ["Rows", "SparseRows", "as_sparse_rows"]
+__all__ = ["SHARDS", "Rows", "SparseRows", "as_sparse_rows"]
 
 Int = NDArray[np.integer[Any]]
+
+SHARDS = 8  # ranges of columns that threads share
+SAMPLED = 4096  # numbers whose columns decide them
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,27 @@ class SparseRows:
     starts: Int
     width: int
 
+    @classmethod
+    def of(cls, rows: Array) -> SparseRows:
+        """Dense rows (n, width), without their zeros."""
+        numbers, columns = np.nonzero(rows)
+        starts = np.searchsorted(numbers, np.arange(len(rows) + 1))
+        return cls(rows[numbers, columns], columns, starts, rows.shape[1])
+
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    @cached_property
+    def bounds(self) -> Int:
+        """The columns cut into `SHARDS` ranges that hold about as many numbers each: (SHARDS + 1,), from 0 to the width."""
+        columns = np.sort(self.columns[:: max(1, len(self.columns) // SAMPLED)])
+        cuts = columns[np.arange(1, SHARDS) * len(columns) // SHARDS] if len(columns) else np.zeros(SHARDS - 1)
+        return np.concatenate(([0], cuts, [self.width])).astype(np.int64)
+
+    @property
+    def wide_bounds(self) -> Int:
+        """Every second of them."""
+        return self.bounds[::2].copy()
 
     def __getitem__(self, numbers: Int) -> SparseRows:
         """The rows with these numbers."""

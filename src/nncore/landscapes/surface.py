@@ -47,7 +47,8 @@ def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
             units = weight.reshape(len(weight), -1)
             noise = rng.normal(size=(2, *units.shape))
             noise *= np.linalg.norm(units, axis=1, keepdims=True) / np.linalg.norm(noise, axis=2, keepdims=True)
-            directions[:, parameter.offset : parameter.offset + parameter.size] = noise.reshape(2, -1)
+            for direction, own in zip(directions, noise, strict=True):
+                parameter.of(direction)[...] = own.reshape(weight.shape)
     return directions
 
 

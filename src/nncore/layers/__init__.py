@@ -5,6 +5,7 @@
 from nncore._utils import registry as _registry
 from nncore.layers.base import *
 from nncore.layers.dense import *
+from nncore.layers.sparse_dense import *
 from nncore.layers.recurrent import *
 from nncore.layers.activity import *
 from nncore.layers.activations import *

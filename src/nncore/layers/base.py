@@ -28,17 +28,28 @@ Array = NDArray[Any]
 
 class Parameter(NamedTuple):
     """One array of a layer inside θ: filled by ``initializer``; ``regularized`` if it is a weight, to which penalties,
-    decoupled decay and constraints apply unless arrays are named."""
+    decoupled decay and constraints apply unless arrays are named. ``by_column``: a matrix whose columns lie in θ one after the
+    other, not its rows."""
 
     name: str
     shape: tuple[int, ...]
     initializer: Callable[..., Array]
     regularized: bool
+    by_column: bool = False
     offset: int = -1  # into θ, once the model is built
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    def of(self, vector: Array) -> Array:
+        """The array's view of a vector in the order of θ."""
+        part = vector[self.offset : self.offset + self.size]
+        return part.reshape(self.shape[::-1]).T if self.by_column else part.reshape(self.shape)
+
+    def in_order(self, array: Array) -> Array:
+        """The numbers of such an array in the order of θ, (size,)."""
+        return array.ravel(order="F" if self.by_column else "C")
 
 
 class State(NamedTuple):
@@ -97,6 +108,7 @@ class Layer(Configured):
     states: Fixed[dict[str, State]] = Fixed()
     input_shape: Fixed[tuple[int, ...]] = Fixed()
     output_shape: Fixed[tuple[int, ...]] = Fixed()
+    reads_sparse = False  # whether it takes the rows of a sparse matrix as they are: then it is the first layer
     penalizes_activity = False  # whether it adds to the loss of each example
     assignable: tuple[str, ...] = ()  # arguments that may be reassigned though the layer is in a model
 
@@ -162,11 +174,15 @@ class Layer(Configured):
         return _snake_case(cls.__name__)
 
     def add_parameter(
-        self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False
-    ) -> None:
-        """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient."""
+        self, name: str, shape: tuple[int, ...], initializer: Callable[..., Array] | str, *, regularized: bool = False,
+        by_column: bool = False,
+    ) -> None:  # fmt: skip
+        """Declare a trainable array; ``self.<name>`` and ``self.<name>_grad`` become views into the model's θ and gradient.
+
+        ``by_column``: the columns of a matrix lie in θ one after the other.
+        """
         shape = self._check_array(shape, name, f"{name}_grad")
-        self.parameters[name] = Parameter(name, shape, initializers.get(initializer), regularized)
+        self.parameters[name] = Parameter(name, shape, initializers.get(initializer), regularized, by_column)
 
     def add_state(self, name: str, shape: tuple[int, ...], initial: float, *, minimum: float = -math.inf) -> None:
         """Declare an array that is kept but not trained; ``self.<name>`` becomes a view into ``model.state``.

@@ -95,4 +95,4 @@ class Dense(Layer):
     def __repr__(self) -> str:
         options = [f"weight_init={self.weight_init!r}"] * (self.weight_init != initializers.get("he_normal"))
         options += [f"bias_init={self.bias_init!r}"] * (self.bias_init != initializers.get("zeros"))
-        return f"Dense({', '.join([str(self.units), *options, *['bias=False'] * (not self.has_bias)])})"
+        return f"{type(self).__name__}({', '.join([str(self.units), *options, *['bias=False'] * (not self.has_bias)])})"

@@ -40,7 +40,7 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
     compiled = Compiled(recording.tape, step, before=recording.prepare())
     totals = {str(layer.name): np.zeros((2, layer.channels)) for layer in layers}
     for s in range(steps):
-        compiled.run(recording.bind(rows), first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
+        compiled.run(compiled.bind(rows), first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
         count = batch if s < steps - 1 else len(rows) - s * batch
         for layer in layers:
             m = count * layer.length

@@ -26,6 +26,8 @@ def check_layers(layers: Sequence[Any]) -> None:
     for position, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers[{position}] must be a Layer, got {shown(layer)}")
+        if layer.reads_sparse and position:
+            raise ValueError(f"layers[{position}], {type(layer).__name__}, must be the first layer, which reads the data")
         parts = [id(part) for part in layer.parts]
         if not earlier.isdisjoint(parts):
             raise ValueError(f"layers[{position}] is the same object as an earlier one: make a layer for each position")
@@ -72,9 +74,8 @@ def place_arrays(layers: Iterable[Layer], parameters: Array, gradients: Array, s
         for name, kept in layer.states.items():
             layer.__dict__[name] = state[kept.offset : kept.offset + kept.size].reshape(kept.shape)
         for name, parameter in layer.parameters.items():
-            part = slice(parameter.offset, parameter.offset + parameter.size)
-            layer.__dict__[name] = parameters[part].reshape(parameter.shape)
-            layer.__dict__[f"{name}_grad"] = gradients[part].reshape(parameter.shape)
+            layer.__dict__[name] = parameter.of(parameters)
+            layer.__dict__[f"{name}_grad"] = parameter.of(gradients)
 
 
 def draw(layers: Iterable[Layer], seed: int) -> None:

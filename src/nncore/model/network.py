@@ -180,10 +180,18 @@ class Network(Sealed):
         scaled = self._input_scaler.transformed(given, argument).reshape(-1, *self.input_shape)
         return as_rows(scaled, self.input_shape, self.dtype, f"{argument}, scaled by the input_scaler,")
 
+    @property
+    def reads_sparse(self) -> bool:
+        """Whether the first layer takes the rows of a sparse matrix as they are."""
+        return self.layers[0].reads_sparse
+
     def input_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Rows:
-        """As `scaled_rows`; a sparse matrix stays sparse."""
+        """As `scaled_rows`; a sparse matrix stays sparse, and a first layer that reads sparse rows gets nothing else."""
+        if isinstance(X, SparseRows):  # checked before
+            return X
         if not is_sparse(X):
-            return self.scaled_rows(X, argument, empty=empty)
+            rows = self.scaled_rows(X, argument, empty=empty)
+            return SparseRows.of(rows) if self.reads_sparse else rows
         if self._input_scaler is not None:
             raise TypeError(
                 f"{argument} must be dense for a model with an input_scaler, which would change its zeros, got a sparse "
@@ -343,8 +351,8 @@ class Network(Sealed):
         recording = ModelTape.forward(self, len(rows), training=training, fused=False, sparse=isinstance(rows, SparseRows))
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())
-        compiled.run(recording.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
-        signals = [recording.input, *recording.tape.signals]
+        compiled.run(compiled.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        signals = [recording.input] * (not self.reads_sparse) + recording.tape.signals
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 
     def _passes(self, rows: Rows, count: int, capacity: int, training: bool, noise: bool, step: int) -> Array:
@@ -354,11 +362,11 @@ class Network(Sealed):
             return np.empty((count, 0, *self.output_shape), dtype=self.dtype)
         self.check_batches(n, min(capacity, n), training=training)
         sparse = isinstance(rows, SparseRows)
-        recording, write, compiled = self._cached(
+        _, write, compiled = self._cached(
             ("forward", capacity, training, noise, sparse), lambda: self._compile_forward(capacity, training, noise, sparse)
         )
         out = np.empty((count * n, *write.sizes), dtype=self.dtype)
-        bind, steps = [*recording.bind(rows), (write, 0, out)], count * -(-n // capacity)
+        bind, steps = [*compiled.bind(rows), (write, 0, out)], count * -(-n // capacity)
         compiled.run(bind, last_step=steps, examples=n, batch=capacity, step_offset=check_step(step))
         return out.reshape(count, n, *self.output_shape)
 
@@ -435,7 +443,7 @@ class Network(Sealed):
         recording, gathers, compiled, tuner, _ = self._cached(
             key, lambda: self._compile_pass(n, loss, targets, input_gradient, sparse, weighted)
         )
-        bind = recording.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
+        bind = compiled.bind(rows) + [(op, 1, array) for op, array in zip(gathers, arrays, strict=True)]
 
         def run(step: int) -> float:
             (threads, _), start = tuner.next_call(), time.perf_counter()

@@ -11,7 +11,7 @@ from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.hyper import Fraction, Hyper, HyperParameter, Pair
 from nncore.schedules import Array
 
-__all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "NAdam"]
+__all__ = ["AMSGrad", "AdaMax", "Adam", "AdamW", "LazyAdam", "NAdam"]
 
 
 class Adam(GradientOptimizer):
@@ -86,6 +86,42 @@ class Adam(GradientOptimizer):
         root = np.sqrt(second)
         eps = values["eps"] * {"outside": root, "inside": second, "hat": np.ones(steps)}[self.eps_placement]
         return np.column_stack((values["lr"] * root / first, values["beta1"], values["beta2"], eps))
+
+
+class LazyAdam(Adam):
+    """Lazy Adam (TensorFlow, 2017): Adam that, on sparse data, changes only the parameters with a gradient in the batch.
+
+    State, arguments and formulas are those of `Adam`, t counts all steps. In the weights of a `SparseDense` layer, m, v and θ
+    of inputs that no row of the batch has stay as they are, where `Adam` goes on: m ← β₁m, v ← β₂v, θ ← θ − η m̂/(√v̂ + ε).
+    So a step costs the numbers of the batch and not all weights, and **it is another algorithm**: rare inputs keep their
+    momentum until the next time. In other layers it is `Adam`.
+
+    TensorFlow Addons call it ``LazyAdam``, PyTorch ``SparseAdam``. L1 and L2 penalties, which would give every weight a
+    gradient, are refused with a
+    `SparseDense` layer; `ProximalL1` and `WeightDecay` are not.
+
+    Parameters
+    ----------
+    lr, betas, eps, eps_placement, bias_correction : as for `Adam`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.SparseDense(1, weight_init="zeros")], input_shape=3)
+    >>> trainer = nn.Trainer(model, "squared_error", nn.LazyAdam(lr=0.1))
+    >>> history = trainer.fit(scipy.sparse.csr_array([[1.0, 0.0, 0.0]]), [5.0], epochs=10, verbose=0)
+    >>> (model.layers[0].weight != 0).tolist()
+    [[True, False, False]]
+    """
+
+    name = "lazy_adam"
+    skips_zeros = lazy = True
+
+    @property
+    def kernel(self) -> str:
+        return "adam_inside" if self.eps_placement == "inside" else "adam"
 
 
 class AdamW(Adam):

@@ -46,6 +46,7 @@ class AdaGrad(GradientOptimizer):
     """
 
     name = "adagrad"
+    skips_zeros = True
     slots: ClassVar[tuple[str, ...]] = ("r",)
     seeds: ClassVar[tuple[str, ...]] = ("initial_accumulator_value",)
     non_negative: ClassVar[tuple[str, ...]] = ("r",)

@@ -68,6 +68,11 @@ class GradientOptimizer(Optimizer):
         Ops that run once before the first and after the last of consecutive steps.
     changes_gradient : bool
         Whether an op of a step writes to the gradient.
+    skips_zeros : bool
+        Whether a gradient of 0 changes neither the parameter nor its state: on sparse data, such steps are left out. A class
+        derived from one that does says so again.
+    lazy : bool
+        Whether it is defined for sparse gradients only by leaving out such steps.
     """
 
     products: dict[str, float] = of_shared("products", "The product over all steps of each of `running`.")
@@ -79,6 +84,8 @@ class GradientOptimizer(Optimizer):
     enter: ClassVar[str | None] = None
     leave: ClassVar[str | None] = None
     changes_gradient: ClassVar[bool] = False
+    skips_zeros: ClassVar[bool] = False
+    lazy: ClassVar[bool] = False
 
     _hand_steps: _kernels.HandSteps | None = None  # the last that were bound
 

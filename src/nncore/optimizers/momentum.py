@@ -40,6 +40,7 @@ class SGD(GradientOptimizer):
     """
 
     name = "sgd"
+    skips_zeros = True
     lr: HyperParameter = HyperParameter()
 
     def __init__(self, lr: Hyper = 0.01) -> None:

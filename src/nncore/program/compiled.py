@@ -44,6 +44,7 @@ class Compiled:
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)
         self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
+        self._of_data = [op for op in self._numbers if op.data]
         bound = [
             (
                 stage.axis, stage.work_items, stage.cost, stage.completes_loss,
@@ -54,11 +55,15 @@ class Compiled:
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
-            partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows,
+            partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows, touched=tape.touched,
             of_parts={n for op, n in self._numbers.items() if op.of_parts} if part_rows else (),
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
         self._run = _kernels.on_one_blas_thread(self.program.run)
+
+    def bind(self, rows: Any) -> list[tuple[Op, int, Array]]:
+        """The arrays of the data in the slots of the ops that read them."""
+        return [(op, slot, function(rows)) for op in self._of_data for slot, function in op.data]
 
     def run(
         self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,7 +15,11 @@ from nncore import _kernels
 from nncore._kernels.program import CACHE_LINE
 from nncore._utils.arrays import Array, aligned_zeros
 
-__all__ = ["Arena", "Op", "Pass", "Signal"]
+__all__ = ["CSR", "Arena", "Op", "Pass", "Signal", "SparseWeights"]
+
+
+# The arrays of rows of a sparse matrix.
+CSR: tuple[Callable[[Any], Array], ...] = (attrgetter("values"), attrgetter("columns"), attrgetter("starts"))
 
 
 class Arena:
@@ -64,9 +69,23 @@ class Op:
     repack: Op | None = None  # of a gradient: the op that updates values derived from the parameter, after its update
     tile_local: bool = False  # whether the gradient of a tile need not be stored, as only ops of the same tile read it
     of_parts: bool = False  # whether it runs for each part of a batch in parts, as ops over rows do
+    data: tuple[tuple[int, Callable[[Any], Array]], ...] = ()  # arrays that a run binds: their slots, as functions of its data
     adds_penalty: bool = False  # whether it adds the gradient of an activity penalty, whose strength is its constant
     completes_loss: bool = False
     layer: str = ""  # the name of the layer that recorded it
+
+
+class SparseWeights(NamedTuple):
+    """The weights of sparse data, stored by input, and what ops on them need."""
+
+    weight: Array  # (inputs, units)
+    offset: int  # into θ
+    places: Array  # (capacity, shards + 1): where the numbers of each row lie, shard by shard
+    bounds: Callable[[Any], Array]  # (shards + 1,): the columns of each shard, as a function of the data
+
+    @property
+    def shards(self) -> int:
+        return self.places.shape[1] - 1
 
 
 class Pass:

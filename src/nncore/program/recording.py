@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nncore.data.sparse import Rows, SparseRows
-from nncore.program.ops import Op, Signal
+import numpy as np
+
+from nncore.program.ops import CSR, Op, Signal
 from nncore.program.stages import Stage, parameter_stages
 from nncore.program.tape import Recordable, TangentTape, Tape
 
@@ -18,7 +19,7 @@ class ModelTape:
     """A tape with the ops of one model on it, from ``input`` to ``output``.
 
     ``fused``: a layer may compute the one after it in the same pass, and then has no separate signal. ``sparse``: the data
-    are rows of a sparse matrix.
+    are rows of a sparse matrix: they are written out densely, unless the first layer takes them as they are.
     """
 
     def __init__(
@@ -26,10 +27,15 @@ class ModelTape:
     ) -> None:
         self.tape = tape
         width = math.prod(model.input_shape)
-        kernel, arrays = ("gather_csr", 3) if sparse else ("gather_rows", 1)
-        self.gather = Op("rows", kernel, (tape.array(width), *[None] * arrays), (width,))
+        if model.layers[0].reads_sparse:
+            value = np.empty((0, width), tape.dtype)
+        else:
+            value = tape.array(width)
+            kernel, arrays = ("gather_csr", CSR) if sparse else ("gather_rows", (lambda rows: rows,))
+            data = tuple(enumerate(arrays, 1))
+            tape.reading = Op("rows", kernel, (value, *[None] * len(arrays)), (width,), data=data)
         grad = tape.array(width) if input_gradient else None
-        self.input = self.output = Signal("input", model.input_shape, self.gather.arrays[0], grad)
+        self.input = self.output = Signal("input", model.input_shape, value, grad)
         layers = list(model.layers)
         while layers:
             layer = layers.pop(0)
@@ -55,10 +61,14 @@ class ModelTape:
 
     @classmethod
     def training(
-        cls, model: Recordable, capacity: int, *, optimizer_columns: Callable[[], int], sparse: bool = False
-    ) -> ModelTape:
+        cls, model: Recordable, capacity: int, *, optimizer_columns: Callable[[], int], sparse: bool = False,
+        touched_only: bool = False,
+    ) -> ModelTape:  # fmt: skip
         """Forward and backward pass of a training step, which renew running statistics."""
-        tape = Tape(model, capacity, training=True, gradients=True, tracking=True, optimizer_columns=optimizer_columns)
+        tape = Tape(
+            model, capacity, training=True, gradients=True, tracking=True, optimizer_columns=optimizer_columns,
+            touched_only=touched_only,
+        )  # fmt: skip
         return cls(model, tape, sparse=sparse)
 
     def _record(self, layer: Any, following: Any) -> None:
@@ -74,11 +84,10 @@ class ModelTape:
                 "Take a model without it, and copy the parameters over"
             )
 
-    def bind(self, rows: Rows) -> list[tuple[Op, int, Any]]:
-        """The arrays of the data in the slots of the op that gathers them."""
-        if isinstance(rows, SparseRows):
-            return [(self.gather, 1, rows.values), (self.gather, 2, rows.columns), (self.gather, 3, rows.starts)]
-        return [(self.gather, 1, rows)]
+    @property
+    def gather(self) -> Op:
+        """The op that takes the rows of a batch in."""
+        return self.tape.reading
 
     def prepare(self) -> list[Stage]:
         """The stage that derives, before the first step, what the kernels need from the parameters."""

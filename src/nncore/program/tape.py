@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nncore._kernels.program import LAYER_SHIFT, SLOT_ROWS, STREAM_SHIFT
 from nncore._messages import shown
 from nncore._utils.arrays import Array, aligned_zeros, same_part
-from nncore.program.ops import Arena, Op, Pass, Signal
+from nncore.program.ops import Arena, Op, Pass, Signal, SparseWeights
 from nncore.schedules import Clock, Schedule
 
 __all__ = ["Recordable", "TangentTape", "Tape"]
@@ -54,27 +54,42 @@ class Tape:
     noise : whether layers draw random numbers, from the model's seed; default: in training.
     tracking : whether steps renew running statistics.
     optimizer_columns : returns the number of coefficients of a step that are the optimizer's; the layers' follow.
+    touched_only : whether weights of sparse data get a gradient only where the batch has numbers, and no other op needs more.
+
+    Attributes
+    ----------
+    reading : Op
+        The first op of the forward pass, which takes the rows of a batch in.
+    sparse : SparseWeights or None
+        The weights of sparse data.
+    touched : ndarray int64 (lists, 2), or None
+        Lists of the rows of weights that have a gradient, for the ops over tiles (tiles.h).
     """
 
     copies = 1  # of the signals and the parameters
 
     def __init__(
         self, model: Recordable, capacity: int, *, training: bool, gradients: bool, noise: bool | None = None,
-        tracking: bool = False, optimizer_columns: Callable[[], int] = lambda: 0,
+        tracking: bool = False, optimizer_columns: Callable[[], int] = lambda: 0, touched_only: bool = False,
     ) -> None:  # fmt: skip
         self.dtype, self.seed = model.dtype, model.seed
         self.capacity, self.training, self.gradients, self.tracking = capacity, training, gradients, tracking
         self.noise: bool = training if noise is None else noise
-        self.optimizer_columns = optimizer_columns
+        self.optimizer_columns, self.touched_only = optimizer_columns, touched_only
+        self.reading = Op("rows", "", ())
+        self.sparse: SparseWeights | None = None
+        self.touched: Array | None = None
         self.schedules: list[tuple[str, Schedule, float]] = []  # of layers: columns of coefficients after the optimizer's
         self.statistics: dict[str, Array] = {}  # of the last batch, by layer name: (2, channels) mean and variance
-        width = math.prod(model.input_shape) + sum(math.prod(layer.output_shape) for layer in model.layers)
+        inputs = 0 if model.layers[0].reads_sparse else math.prod(model.input_shape)
+        width = inputs + sum(math.prod(layer.output_shape) for layer in model.layers)
         numbers = self.copies * (capacity * width * (1 + gradients) + model.parameters.size)
         self.arena: Arena = Arena(numbers * self.dtype.itemsize * 17 // 16 + (1 << 14))
         self.signals: list[Signal] = []
         self.flops_per_row = 0
         self.activity_penalty: Array | None = None  # (capacity,): per example, the sum over layers
         self.prepare = Pass()  # once per run, before the first step: values derived from the parameters
+        self.settle = Pass()  # once per run, after the last step
         self.forward = Pass()
         self.backward = Pass(reverse=True, empty=not gradients)
         self.parameter_gradients = Pass(empty=not gradients)
@@ -83,7 +98,7 @@ class Tape:
     @property
     def passes(self) -> list[Pass]:
         """All that layers record ops in."""
-        return [self.prepare, self.forward, self.backward, self.parameter_gradients]
+        return [self.prepare, self.settle, self.forward, self.backward, self.parameter_gradients]
 
     def begin_layer(self, name: str) -> None:
         """Start a layer: its backward ops run before those of earlier layers."""

@@ -40,4 +40,6 @@ class BatchSteps:
         if not done:
             raise TrainingLoop(self.trainer, data, self.batch, Sequential()).diverged(0, sums[0])
         *means, penalty = sums[0].tolist()
+        if program.late:
+            penalty = program.late.value(self.trainer.model)
         return self.trainer.named(self.columns, [*[mean / self.batch for mean in means], penalty])

@@ -39,9 +39,14 @@ class FullBatchLoop:
                 f"sampler must be left out with {type(trainer.optimizer).__name__}, got {shown(sampler)}: it minimizes one "
                 "function of all rows, in which sample_weight and class_weight may give some of them more weight"
             )
-        if isinstance(data.rows, SparseRows):
-            raise TypeError(f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray()")
-        X = data.of_examples(data.rows).reshape(-1, *trainer.model.input_shape)
+        X = data.of_examples(data.rows)
+        if not isinstance(X, SparseRows):
+            X = X.reshape(-1, *trainer.model.input_shape)
+        elif not trainer.model.reads_sparse:
+            raise TypeError(
+                f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray(), or begin the "
+                "model with SparseDense"
+            )
         y = replace(data.targets[0], array=data.of_examples(data.targets[0].array))  # converted by the loss already
         weights = None if data.weights is None else data.of_examples(data.weights)
         f = ModelObjective(trainer.model, X, y, trainer.loss, trainer.regularizer, weights)

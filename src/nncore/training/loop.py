@@ -115,9 +115,8 @@ class TrainingLoop:
         self._renew()
         self._update_examples()
         self.optimizer.begin_epoch()
-        tuner = self.program.tuner
-        _, wanted = tuner.next_call()
-        epochs = 1 if self.uses_losses else max(1, min(epochs, wanted // self.per_epoch))
+        _, wanted = self.program.tuner.next_call()
+        epochs = 1 if self.uses_losses or self.program.late else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order, numbers = self.orders(epochs)
         if self.reweights:
@@ -125,29 +124,44 @@ class TrainingLoop:
                 self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
             )
         losses = np.empty(self.taken) if self.uses_losses else None
+        try:
+            portions = self._run_portions(numbers, steps, losses, interrupt, progress if epochs == 1 else None)
+        finally:
+            with self.trainer.model.lock:
+                self.program.finish(self.data)
+        done = sum(len(portion.sums) for portion in portions)
+        whole = done // self.per_epoch
+        if losses is not None and whole:
+            self._keep_losses(np.arange(self.taken) if order is None else order[0], losses)
+        sums, norms, hyper = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
+        if self.program.late:
+            sums[:, -1] = self.program.late.value(self.trainer.model)
+        end = whole * self.per_epoch
+        notes = self._hyper(hyper[:end]) | (self._norms(norms[:end], whole) if self.clips else {})
+        return Epochs(whole, self.trainer.named(self.means, self._means(sums[:end], whole)), notes)
+
+    def _run_portions(
+        self, order: Array | None, steps: int, losses: Array | None, interrupt: Interrupt,
+        progress: Callable[[float], None] | None,
+    ) -> list[Portion]:  # fmt: skip
+        """Run the steps in portions, until interrupted or diverged."""
         portions: list[Portion] = []
         done = 0
         while done < steps and not self.failure:
-            threads, wanted = tuner.next_call()
+            threads, wanted = self.program.tuner.next_call()
             try:
-                portions.append(self.run_steps(numbers, done, min(steps - done, wanted), threads, losses, interrupt=interrupt))
+                portions.append(self.run_steps(order, done, min(steps - done, wanted), threads, losses, interrupt=interrupt))
             except ValueError as error:  # of a schedule, from the next step on
                 if not portions:
                     raise
                 self.failure = error
                 break
             done += len(portions[-1].sums)
-            if progress and epochs == 1:
+            if progress:
                 progress(done / steps)
             if interrupt.pressed():
                 break
-        whole = done // self.per_epoch
-        if losses is not None and whole:
-            self._keep_losses(np.arange(self.taken) if order is None else order[0], losses)
-        sums, norms, hyper = portions[0] if len(portions) == 1 else map(np.concatenate, zip(*portions, strict=True))
-        end = whole * self.per_epoch
-        notes = self._hyper(hyper[:end]) | (self._norms(norms[:end], whole) if self.clips else {})
-        return Epochs(whole, self.trainer.named(self.means, self._means(sums[:end], whole)), notes)
+        return portions
 
     def _means(self, sums: Array, epochs: int) -> Array:
         """(columns + 1, epochs): means over the examples of what steps summed up, (steps, columns + 1); the penalty is last."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,7 @@ from numpy.typing import NDArray
 
 from nncore import constraints
 from nncore._utils.arrays import aligned_zeros
-from nncore._utils.fields import only_fields
-from nncore.constraints import Constraint
-from nncore.losses import Loss
 from nncore.model import Sequential
-from nncore.optimizers import GradientOptimizer, Optimizer
-from nncore.optimizers.clipping import Clipping
 from nncore.program.autotune import Autotuner
 from nncore.program.compiled import Compiled
 from nncore.program.ops import Op
@@ -26,12 +20,13 @@ from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
-from nncore.training.array_groups import ArrayGroups, array_groups
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
+from nncore.training.lazy_steps import idle_step, lazy_ops
 from nncore.training.metrics import LossMetric
+from nncore.training.spec import TrainingSpec
 
-__all__ = ["StepProgram", "TrainingProgram", "TrainingSpec", "evaluation_program", "training_program"]
+__all__ = ["StepProgram", "TrainingProgram", "evaluation_program", "training_program"]
 
 Array = NDArray[Any]
 Int64 = NDArray[np.int64]
@@ -39,53 +34,7 @@ Int64 = NDArray[np.int64]
 PROJECTED = 4096  # weights that a work item of a projection has at least
 UPDATE_COST = 30.0  # updating a parameter takes as long as this many multiply-adds of its gradient
 PENALTY_COST = 10.0
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """All that a training program is compiled from, apart from the kind of its data."""
-
-    model: Sequential
-    loss: Loss
-    metrics: tuple[Any, ...]
-    optimizer: Optimizer
-    regularizer: Regularizer | None
-    clip: Clipping | None
-    constraint: Constraint | Mapping[str, Constraint] | None
-    lr_factors: Mapping[str, float]
-    decay_factors: Mapping[str, float]
-
-    @property
-    def gradient_optimizer(self) -> GradientOptimizer:
-        """The optimizer, in training by gradient steps."""
-        assert isinstance(self.optimizer, GradientOptimizer)
-        return self.optimizer
-
-    @property
-    def is_own(self) -> bool:
-        """Whether all parts are nncore's: then their keys change only with an assignment to a field."""
-        return self.optimizer.knows_ahead() and only_fields(
-            (self.loss, self.metrics, self.model.layers, self.regularizer, self.clip, self.constraint)
-        )
-
-    @cached_property
-    def groups(self) -> ArrayGroups:
-        """The parameter arrays by the factors of their hyper-parameters."""
-        return array_groups(self.model, self.optimizer, self.lr_factors, self.decay_factors)
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal where the same program would be compiled."""
-        metrics = tuple([metric.loss.key() for metric in self.metrics if isinstance(metric, LossMetric)])
-        parts = self.regularizer.parts(self.model) if self.regularizer else ()
-        penalties = tuple([(parameter.offset, part.l1, part.l2, part.proximal) for parameter, _, part in parts])
-        regularizer = self.regularizer and (bool(self.regularizer.proximal), penalties)
-        clip = self.clip and self.clip.key()
-        projections = tuple(
-            [(named.parameter.offset, part.key()) for named, part in constraints.parts(self.constraint, self.model)]
-        )
-        groups, variant = self.groups, self.optimizer.variant
-        return self.loss.key(), metrics, regularizer, clip, projections, groups, variant, self.model.variant
+TOUCHED = 1000  # rows of a list of those with a gradient: how many it has is not known when a program is compiled
 
 
 @dataclass(eq=False)
@@ -98,7 +47,7 @@ class StepProgram:
 
     def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
         """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
-        bind = self.recording.bind(data.rows)
+        bind = self.compiled.bind(data.rows)
         bind += [(self.gathers[number], 1, targets.array) for number, targets in enumerate(data.targets)]
         if data.weights is not None:
             bind.append((self.gathers[-1], 1, data.weights))
@@ -111,6 +60,15 @@ class TrainingProgram(StepProgram):
 
     coming: ComingSteps
     tuner: Autotuner
+    rest: tuple[Compiled, Int64] | None = None  # catches up all weights of sparse data, if its state says so (lazy_steps.py)
+    late: Regularizer | None = None  # whose value is known only when all weights are caught up: at the end of an epoch
+
+    def finish(self, data: Dataset) -> None:
+        """After steps that may have ended within an epoch: catch up all weights."""
+        if self.rest:
+            compiled, state = self.rest
+            state[2] = 1
+            compiled.run(compiled.bind(data.rows), examples=1, batch=1)
 
 
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
@@ -154,7 +112,10 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     def columns() -> int:
         return int(optimizer.checked_coefficients(1).shape[1]) + bool(regularizer and regularizer.proximal)
 
-    recording = ModelTape.training(model, capacity, optimizer_columns=columns, sparse=data.sparse)
+    idle = idle_step(spec, capacity, part_rows)
+    recording = ModelTape.training(
+        model, capacity, optimizer_columns=columns, sparse=data.sparse, touched_only=idle is not None
+    )
     tape, groups = recording.tape, spec.groups
     gathers, ops, records = _loss_ops(spec, recording, data)
     coming = ComingSteps(optimizer, regularizer, tape, groups.factors)
@@ -163,12 +124,14 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         """The tile table (tiles.h) of tiles (offset, rows, columns, row stride)."""
         return np.concatenate((tiles, coming.places[groups.of_tiles(tiles), np.newaxis]), axis=1)
 
+    place = int(coming.places[groups.numbers[0]])
+    lazy = lazy_ops(tape, idle, spec, place, columns() - 1 if idle and idle.proximal else 0)
     of_gradients = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     table = with_coefficients(of_gradients)
     penalty, shrink, partials = _penalty_ops(spec, table)
     clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
     axis, tiles = "tiles", table
-    if not tape.parallel:  # one thread: no reason to cut θ into tiles
+    if not (tape.parallel or idle):  # one thread: no reason to cut θ into tiles
         axis, tiles = "serial", with_coefficients(groups.stretches())
     own = optimizer.ops(model.parameters, model.gradients, tiles)
     for op in own.all:
@@ -180,19 +143,23 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
         return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
 
-    step = stages([recording.gather, *gathers, *tape.forward, *ops, *tape.backward])
+    step = stages([recording.gather, *(lazy.before if lazy else ()), *gathers, *tape.forward, *ops, *tape.backward])
     accumulation = [_accumulation(model, table)] if part_rows else []
     everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
     commits = len(step)
     step += parameter_stages(tape.parameter_gradients, everywhere)
-    enter, leave = stages(moving_ops(optimizer.enter)), stages(moving_ops(optimizer.leave))
-    before = enter + recording.prepare()
+    enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle])
+    before, rest = enter + recording.prepare(), None
+    if lazy:
+        before, step = before + stages(lazy.begin), step + stages(lazy.after)
+        rest = Compiled(tape, stages(lazy.after)), lazy.state
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
         part_rows=part_rows, exclusive=model.gradients_in_use,
     )  # fmt: skip
-    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel))
+    late = regularizer if idle and idle.penalized else None
+    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), rest, late)
 
 
 def _accumulation(model: Sequential, table: Int64) -> Op:
@@ -241,5 +208,6 @@ def _first_tiles(tape: Tape) -> list[int]:
 
 
 def _cost(each: float, table: Array) -> Sequence[float]:
-    cost: list[float] = (each * table[:, 1] * table[:, 2]).tolist()
+    rows = np.where(table[:, 1] < 0, TOUCHED, table[:, 1])
+    cost: list[float] = (each * rows * table[:, 2]).tolist()
     return cost

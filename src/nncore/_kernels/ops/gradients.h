@@ -205,7 +205,6 @@ static void NAME(op_clip_value)(const nn_op *op, const nn_context *context, int6
 
 /* arrays: sums of squares of each tile (double), g */
 static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    (void)context;
     for (int64_t t = begin; t < end; t++) {
         double square[CHAINS] = {0};
         FOR_STRETCHES(t, NAME(square_sum)(square, (const real *)op->array[1] + at, n));
@@ -215,7 +214,7 @@ static void NAME(op_square_sum)(const nn_op *op, const nn_context *context, int6
 
 /* 2^-600 times the norm of the gradient in tiles [first, last), from the gradient itself: it neither over- nor underflows when
  * the sum of squares overflows. */
-static double NAME(small_norm)(const nn_op *op, int64_t first, int64_t last) {
+static double NAME(small_norm)(const nn_op *op, const nn_context *context, int64_t first, int64_t last) {
     double sum = 0;
     for (int64_t t = first; t < last; t++) {
         double square[CHAINS] = {0};
@@ -241,19 +240,19 @@ static void NAME(op_clip_factor)(const nn_op *op, const nn_context *context, int
     const int64_t *first = op->array[2], groups = op->size[0];
     const double limit = op->constant[0];
     double all = 0;
-    (void)context, (void)begin, (void)end;
+    (void)begin, (void)end;
     for (int64_t group = 0; group < groups; group++) {
         double sum = 0;
         for (int64_t t = first[group]; t < first[group + 1]; t++) sum += ((const double *)op->array[1])[t];
         const double norm = sqrt(sum);
         double factor = norm > limit ? limit / norm : 1.0;
         if (factor < DBL_MIN && op->array[4])
-            factor = NAME(small_factor)(limit, isinf(norm) ? NAME(small_norm)(op, first[group], first[group + 1]) : ldexp(norm, -600));
+            factor = NAME(small_factor)(limit, isinf(norm) ? NAME(small_norm)(op, context, first[group], first[group + 1]) : ldexp(norm, -600));
         for (int64_t t = first[group]; t < first[group + 1]; t++) ((double *)op->array[0])[t] = factor;
         if (op->array[3]) ((double *)op->array[3])[group] = factor != 1.0;
         all += sum;
     }
-    if (op->array[5]) *(double *)op->array[5] = all > DBL_MAX / 2 ? ldexp(NAME(small_norm)(op, first[0], first[groups]), 600) : 0;
+    if (op->array[5]) *(double *)op->array[5] = all > DBL_MAX / 2 ? ldexp(NAME(small_norm)(op, context, first[0], first[groups]), 600) : 0;
 }
 
 /* arrays: g, factor of each tile (double) */

@@ -471,12 +471,24 @@ static void NAME(op_decay)(const nn_op *op, const nn_context *context, int64_t b
 #define SLOTS_1 SLOT(0),
 #define SLOTS_2 SLOT(0), SLOT(1),
 #define SLOTS_3 SLOT(0), SLOT(1), SLOT(2),
+#define ARRAYS_SLOTS_0 2
+#define ARRAYS_SLOTS_1 3
+#define ARRAYS_SLOTS_2 4
+#define ARRAYS_SLOTS_3 5
+NN_INLINE void NAME(fetch_later)(const int arrays, const nn_op *op, int64_t at, int64_t later, int64_t n) {
+    if (later == at) return;
+    for (int64_t i = 0; i < n; i += NN_CACHE_LINE / (int64_t)sizeof(real))
+        NN_UNROLL for (int k = 0; k < arrays; k++)
+            if (k != 1) NN_PREFETCH((const real *)op->array[k] + later + i);    /* the gradient is in the cache */
+}
+
 #define TILE_OP(kernel, slots)                                                                                                 \
     static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                    \
         int failed = 0;                                                                                                        \
         for (int64_t t = begin; t < end; t++)                                                                                  \
-            FOR_STRETCHES(t, failed |= NAME(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]),                          \
-                                                    slots TILE_COEFFICIENTS, n));                                              \
+            FOR_STRETCHES(t, NAME(fetch_later)(ARRAYS_##slots, op, at, later, n);                                              \
+                             failed |= NAME(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]), slots TILE_COEFFICIENTS, \
+                                                    n));                                                                       \
         *context->failed |= failed;                                                                                            \
     }
 
@@ -540,4 +552,8 @@ TILE_OP(delta_bar_delta_update, SLOTS_2)
 #undef SLOTS_1
 #undef SLOTS_2
 #undef SLOTS_3
+#undef ARRAYS_SLOTS_0
+#undef ARRAYS_SLOTS_1
+#undef ARRAYS_SLOTS_2
+#undef ARRAYS_SLOTS_3
 #undef TILE_OP

@@ -17,6 +17,7 @@ import numpy as np
 
 from nncore import _kernels, losses
 from nncore._utils.arrays import Array, same_part
+from nncore.data.sparse import Rows
 from nncore.losses import Loss, Targets
 from nncore.model.network import Network
 from nncore.program.autotune import Autotuner
@@ -65,17 +66,19 @@ class Linearization:
 
     passes: Paced
 
-    def __init__(self, model: Network, capacity: int) -> None:
+    def __init__(self, model: Network, capacity: int, *, sparse: bool) -> None:
         self.model, self.capacity = model, capacity
         self.lock = _kernels.Lock()  # operators may share a linearization: one uses it at a time
         self.tape = TangentTape(model, capacity)
-        self.recording = ModelTape(model, self.tape, fused=False)
+        self.recording = ModelTape(model, self.tape, fused=False, sparse=sparse)
         self._owner: Callable[[], object] = lambda: None  # a weak reference: the owner holds its data
         self._chunk: tuple[int, int] = (0, 0)
         self._variant = model.variant
         self._theta, self._state = np.empty_like(model.parameters), np.empty_like(model.state)
 
-    def linearize(self, owner: object, bind: list[tuple[Op, int, Array]], start: int, count: int, scale: float) -> None:
+    def linearize(
+        self, owner: object, rows: Rows, start: int, count: int, scale: float, gathered: Iterable[tuple[Op, int, Array]] = ()
+    ) -> None:  # fmt: skip
         """Run the passes over rows [start, start + count) of the owner's data at the model's parameters, if necessary."""
         theta, state = self.model.parameters.copy(), self.model.state.copy()  # another thread may train meanwhile
         if self.model.variant != self._variant:
@@ -84,6 +87,7 @@ class Linearization:
         if self._owner() is owner and self._chunk == (start, count) and same:
             return
         self._owner = lambda: None
+        bind = [*self.passes.compiled.bind(rows), *gathered]
         if not self.passes.run(bind, 1, examples=count, batch=count, origin=start, scale=scale):
             raise ValueError("the loss is not finite at the model's parameters: it has no curvature there")
         self._theta[...], self._state[...] = theta, state
@@ -95,9 +99,9 @@ class CurvatureProgram(Linearization):
     """H v or, with ``gauss_newton``, Jᵀ (∂²l/∂y²) J v, added to row s of the products in step s."""
 
     def __init__(
-        self, model: Network, capacity: int, loss: Loss, targets: Targets, *, weighted: bool, gauss_newton: bool
+        self, model: Network, capacity: int, loss: Loss, targets: Targets, *, sparse: bool, weighted: bool, gauss_newton: bool
     ) -> None:  # fmt: skip
-        super().__init__(model, capacity)
+        super().__init__(model, capacity, sparse=sparse)
         tape, output = self.tape, self.recording.output
         assert output.grad is not None
         assert output.grad_tangent is not None
@@ -117,17 +121,17 @@ class CurvatureProgram(Linearization):
         self.passes = Paced(Compiled(tape, stages(passes), before=self.recording.prepare(), records=[values], stops=True))
         self.product = Paced(Compiled(tape, step))
 
-    def add_products(self, vectors: Array, products: Array, count: int, scale: float) -> None:
+    def add_products(self, rows: Rows, vectors: Array, products: Array, count: int, scale: float) -> None:
         """products += vectors · matrix; both (k, n)."""
-        bind = [(self.load, 1, vectors), (self.add, 0, products)]
+        bind = [*self.product.compiled.bind(rows), (self.load, 1, vectors), (self.add, 0, products)]
         self.product.run(bind, len(vectors), examples=count, batch=count, scale=scale)
 
 
 class JacobianProgram(Linearization):
     """J v by a forward pass, Jᵀ u by a backward pass."""
 
-    def __init__(self, model: Network, capacity: int) -> None:
-        super().__init__(model, capacity)
+    def __init__(self, model: Network, capacity: int, *, sparse: bool) -> None:
+        super().__init__(model, capacity, sparse=sparse)
         tape, output = self.tape, self.recording.output
         assert output.grad is not None
         self.width = output.width
@@ -142,15 +146,15 @@ class JacobianProgram(Linearization):
         self.push = Paced(Compiled(tape, [*load, *stages([*tape.tangent_forward, self.write])]))
         self.pull = Paced(Compiled(tape, [*back, *stages([self.add])]))
 
-    def write_forward(self, vectors: Array, out: Array, count: int) -> None:
+    def write_forward(self, rows: Rows, vectors: Array, out: Array, count: int) -> None:
         """out (k, count, outputs) = J v for each row v of vectors (k, n)."""
-        bind = [(self.load, 1, vectors), (self.write, 0, out)]
+        bind = [*self.push.compiled.bind(rows), (self.load, 1, vectors), (self.write, 0, out)]
         self.push.run(bind, len(vectors), examples=count, batch=count)
 
-    def add_backward(self, seeds: Array, products: Array, count: int) -> None:
+    def add_backward(self, rows: Rows, seeds: Array, products: Array, count: int) -> None:
         """products (k, n) += Jᵀ u for each u of seeds (k, count, outputs)."""
         order = np.arange(len(seeds) * count)  # epoch e of the run reads rows e · count … of the seeds
-        bind = [(self.seed, 1, seeds.reshape(-1, self.width)), (self.add, 0, products)]
+        bind = [*self.pull.compiled.bind(rows), (self.seed, 1, seeds.reshape(-1, self.width)), (self.add, 0, products)]
         self.pull.run(bind, len(seeds), examples=count, batch=count, order=order)
 
 

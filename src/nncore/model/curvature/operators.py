@@ -14,6 +14,7 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_dense, check_lengths, convert
 from nncore.data.example_weights import example_weights
+from nncore.data.sparse import SparseRows
 from nncore.losses import Loss
 from nncore.model.curvature.linearization import CurvatureProgram, JacobianProgram, chunk_rows
 from nncore.model.network import Network
@@ -33,7 +34,8 @@ class _Operator(LinearOperator):
         if not model.parameters.size:
             raise ValueError("model must have parameters, got none")
         self.model = model
-        self._rows = model.scaled_rows(X)
+        self._rows = model.input_rows(X)
+        self._sparse = isinstance(self._rows, SparseRows)
         self._capacity = chunk_rows(model, len(self._rows))
         model.check_batches(len(self._rows), self._capacity, training=True)
 
@@ -89,10 +91,12 @@ class _Curvature(_Operator):
         self._penalty = regularizer.curvature(model) if regularizer else None
         weighted = sample_weight is not None
         self._gathered = [targets.array] + ([example_weights(sample_weight, len(self._rows))] if weighted else [])
-        key = ("curvature", self._gauss_newton, self._capacity, loss.key(), targets.kind, weighted)
+        key = ("curvature", self._gauss_newton, self._capacity, loss.key(), targets.kind, self._sparse, weighted)
 
         def compile() -> CurvatureProgram:
-            return CurvatureProgram(model, self._capacity, loss, targets, weighted=weighted, gauss_newton=self._gauss_newton)
+            return CurvatureProgram(
+                model, self._capacity, loss, targets, sparse=self._sparse, weighted=weighted, gauss_newton=self._gauss_newton
+            )
 
         self._program: CurvatureProgram = model._cached(key, compile)
         LinearOperator.__init__(self, model.dtype, (model.parameters.size,) * 2)
@@ -104,12 +108,11 @@ class _Curvature(_Operator):
 
     def _add_products(self, vectors: Array, products: Array) -> None:
         program, scale = self._program, 1.0 / len(self._rows)
-        gathers = zip(program.gathers, self._gathered, strict=True)
-        bind = [(program.recording.gather, 1, self._rows), *((op, 1, array) for op, array in gathers)]
+        gathered = [(op, 1, array) for op, array in zip(program.gathers, self._gathered, strict=True)]
         with program.lock:
             for start, count in self._chunks():
-                program.linearize(self, bind, start, count, scale)
-                program.add_products(vectors, products, count, scale)
+                program.linearize(self, self._rows, start, count, scale, gathered)
+                program.add_products(self._rows, vectors, products, count, scale)
         if self._penalty is not None:
             products += self._penalty * vectors
 
@@ -234,14 +237,13 @@ class JacobianOperator(_Operator):
         super().__init__(model, X)
         self._outputs = math.prod(model.output_shape)
         self._program: JacobianProgram = model._cached(
-            ("jacobian", self._capacity), lambda: JacobianProgram(model, self._capacity)
+            ("jacobian", self._capacity, self._sparse), lambda: JacobianProgram(model, self._capacity, sparse=self._sparse)
         )
         LinearOperator.__init__(self, model.dtype, (len(self._rows) * self._outputs, model.parameters.size))
 
     def _linearized(self) -> Iterator[tuple[int, int]]:
-        bind = [(self._program.recording.gather, 1, self._rows)]
         for start, count in self._chunks():
-            self._program.linearize(self, bind, start, count, 0.0)
+            self._program.linearize(self, self._rows, start, count, 0.0)
             yield start, count
 
     def _products(self, vectors: Array) -> Array:
@@ -249,7 +251,7 @@ class JacobianOperator(_Operator):
         with self._program.lock:
             for start, count in self._linearized():
                 chunk = np.empty((len(vectors), count, self._outputs), self.dtype)
-                self._program.write_forward(vectors, chunk, count)
+                self._program.write_forward(self._rows, vectors, chunk, count)
                 out[:, start : start + count] = chunk
         return out.reshape(len(vectors), -1)
 
@@ -259,7 +261,7 @@ class JacobianOperator(_Operator):
         products = np.zeros((len(seeds), self.shape[1]), self.dtype)
         with self._program.lock:
             for start, count in self._linearized():
-                self._program.add_backward(np.ascontiguousarray(seeds[:, start : start + count]), products, count)
+                self._program.add_backward(self._rows, np.ascontiguousarray(seeds[:, start : start + count]), products, count)
         return products.reshape(*np.shape(U)[:-1], self.shape[1])
 
     def _rmatvec(self, u: Array) -> Array:
