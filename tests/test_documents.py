@@ -49,9 +49,10 @@ def test_numbers_of_words() -> None:
     assert_law(np.histogram(lengths, [0, *edges, 1e9])[0], shares)
 
 
-def test_words_are_drawn_by_zipf_and_mandelbrot() -> None:
-    draw = documents._words(3000, ordered())
-    assert_law(np.bincount(draw(300_000), minlength=3000), law(3000))
+@pytest.mark.parametrize("words", [100, 3000])
+def test_words_are_drawn_by_zipf_and_mandelbrot(words: int) -> None:
+    draw = documents._words(words, ordered())
+    assert_law(np.bincount(draw(2_000_000), minlength=words), law(words))
 
 
 def test_documents_are_draws_without_replacement() -> None:
