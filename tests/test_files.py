@@ -441,8 +441,8 @@ def test_every_value_of_an_optimizer_in_a_checkpoint(name: str) -> None:
 
 
 ROOTS = {  # under a root, or step sizes, by the definitions of the algorithms
-    "adagrad": "r", "rmsprop": "r", "adadelta": "rd", "adam": "v", "adamw": "v", "amsgrad": ("v", "top"), "adamax": "u",
-    "nadam": "v", "rprop": ("size",), "delta_bar_delta": ("eta",),
+    "adagrad": "r", "rmsprop": "r", "adadelta": "rd", "ftrl": "n", "adam": "v", "adamw": "v", "amsgrad": ("v", "top"),
+    "adamax": "u", "nadam": "v", "rprop": ("size",), "delta_bar_delta": ("eta",),
 }  # fmt: skip
 
 

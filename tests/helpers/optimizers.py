@@ -95,6 +95,16 @@ def rmsprop(root, centered, momentum):
     return formula
 
 
+def ftrl(theta, s, gradient, c, t):
+    """The z of θ, where the derivative of the linearized losses, proximal terms and penalty is 0; then θ of the new z."""
+    g, n, l1 = gradient(theta), s.get("n", c["initial"]), c["l1"]
+    s["n"] = n + g**2
+    before, after = ((c["beta"] + np.sqrt(squares)) / c["lr"] + c["l2"] for squares in (n, s["n"]))
+    z = np.where(theta == 0, np.clip(s["z"], -l1, l1), -theta * before - l1 * np.sign(theta))
+    s["z"] = z + g - (np.sqrt(s["n"]) - np.sqrt(n)) / c["lr"] * theta
+    return np.where(np.abs(s["z"]) <= l1, 0.0, (l1 * np.sign(s["z"]) - s["z"]) / after)
+
+
 def adadelta(root):
     def formula(theta, s, gradient, c, t):
         g, rho = gradient(theta), c["rho"]
@@ -198,6 +208,10 @@ CASES = {
     "nadam": (
         make("nadam", "lr", "betas", "eps", "momentum_decay"), nadam,
         {**ADAM, "momentum_decay": 0.1, "half": 0.5, "base": 0.96},
+    ),
+    "ftrl": (
+        lambda c: optimizers.FTRL(c["lr"], c["beta"], c["l1"], c["l2"], c["initial"]), ftrl,
+        {"lr": 0.1, "beta": 0.5, "l1": 0.3, "l2": 0.7, "initial": 0.1},
     ),
     "rprop": (
         make("rprop", "lr", "etas", "step_sizes"), rprop,

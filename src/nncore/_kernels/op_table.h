@@ -225,6 +225,7 @@ static const nn_entry nn_table[] = {
     UPDATE(rmsprop_centered_momentum_inside_update, " r= a= v=", 4)
     UPDATE(adadelta_update, " r= d=", 3)
     UPDATE(adadelta_outside_update, " r= d=", 3)
+    UPDATE(ftrl_update, " z= n=", 4)
     UPDATE(adam_update, " m= v=", 4)
     UPDATE(adam_inside_update, " m= v=", 4)
     UPDATE(adamw_update, " m= v=", 5)

@@ -62,8 +62,8 @@ PACKAGE: dict[str, str] = {
     "BCEWithLogitsLoss": "it is SigmoidCrossEntropy", "BCELoss": "it is BinaryCrossEntropy", "HuberLoss": "it is Huber",
     "PoissonNLLLoss": "it is Poisson",
     "Model": "it is Sequential", "Module": "it is Layer", "Adagrad": "it is AdaGrad", "Adadelta": "it is AdaDelta",
-    "Adamax": "it is AdaMax", "Nadam": "it is NAdam", "Swish": "it is SiLU", "optim": "it is nncore.optimizers",
-    "load_model": "it is load",
+    "Adamax": "it is AdaMax", "Nadam": "it is NAdam", "Ftrl": "it is FTRL", "Swish": "it is SiLU",
+    "optim": "it is nncore.optimizers", "load_model": "it is load",
 }  # fmt: skip
 
 _TRAINER = "a trainer does this: nn.Trainer(model, loss, optimizer)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore import _kernels
 from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
@@ -62,40 +64,103 @@ class SparseRows:
 
 
 Rows = Array | SparseRows
+BLOCK = 2**18  # numbers that are checked at a time
 
 
 def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: str = "X", *, empty: bool = False) -> SparseRows:
     """A sparse matrix of SciPy as rows in the model's dtype; ``X`` is not changed.
 
-    A CSR matrix in canonical form, sorted and without duplicates, lends its arrays; only values of another dtype are copied.
-    ``empty``: n may be 0.
+    A CSR matrix in canonical form, sorted and without duplicates, lends its arrays, which may be memory-mapped; only values of
+    another dtype are copied. The checks need no memory that grows with the matrix. ``empty``: n may be 0.
     """
     if len(shape) > 1 or X.shape[1:] != shape:
         hint = "" if len(shape) == 1 else "; examples of more than one axis must be dense"
         raise shape_error(argument, shape, X.shape, hint)
     as_numbers(np.empty(0, X.dtype), argument)
     check_row_count(X, argument, empty=empty)
+    _check_structure(X, argument)
     matrix = X.tocsr()
-    _check_structure(matrix, argument)
-    if not matrix.has_canonical_format:
+    if matrix is not X:
+        _check_structure(matrix, argument)
+    if not _is_canonical(matrix.indices, matrix.indptr):
         matrix = matrix.copy()
         matrix.sum_duplicates()
-    kind = np.result_type(matrix.indices, matrix.indptr, np.int32)
+    kind = np.int32 if matrix.indices.dtype == matrix.indptr.dtype == np.int32 else np.int64
     columns, starts = (for_kernels(part, kind) for part in (matrix.indices, matrix.indptr))
     rows = SparseRows(for_kernels(convert(matrix.data, dtype)), columns, starts, shape[0])
-    bad = np.flatnonzero(~np.isfinite(rows.values[: starts[-1]]))
-    if len(bad):
-        row, value = np.searchsorted(starts, bad[0], side="right") - 1, matrix.data[bad[0]]
-        problem = f"is too large for {rows.values.dtype}" if np.isfinite(value) else "must be finite"
-        raise ValueError(f"{argument} {problem}, got {value} in row {row}, column {columns[bad[0]]}")
+    _check_finite(rows, matrix.data, argument)
     return rows
 
 
 def _check_structure(matrix: Any, argument: str) -> None:
-    """Raise unless every number has its place in the matrix: SciPy does not look when it is given the arrays."""
-    starts = matrix.indptr
-    good = len(starts) == matrix.shape[0] + 1 and starts[0] == 0 and (np.diff(starts) >= 0).all()
-    good = good and starts[-1] <= min(len(matrix.indices), len(matrix.data))
-    columns = matrix.indices[: starts[-1]]
-    if not good or (columns.size and not 0 <= columns.min() <= columns.max() < matrix.shape[1]):
+    """Raise unless every number has its place in the matrix: SciPy does not look, neither when its arrays are assigned nor when
+    it converts them to another format.
+    """
+    if not FITS.get(matrix.format, lambda matrix: True)(matrix):
         raise ValueError(f"{argument} must be a valid sparse matrix: its indices do not fit its shape {matrix.shape}")
+
+
+def _starts_fit(matrix: Any) -> bool:
+    rows, width = matrix.shape if matrix.format != "csc" else matrix.shape[::-1]
+    if matrix.format == "bsr":  # rows of blocks
+        rows, width = rows // matrix.blocksize[0], width // matrix.blocksize[1]
+    starts, columns = matrix.indptr, matrix.indices
+    good = starts.shape == (rows + 1,) and starts[0] == 0 and all((b >= a).all() for a, b in _neighbors(starts))
+    good = good and columns.ndim == 1 and starts[-1] <= min(len(columns), len(matrix.data))
+    return good and _within(columns[: starts[-1]], width)
+
+
+def _coordinates_fit(matrix: Any) -> bool:
+    parts = zip((matrix.row, matrix.col), matrix.shape, strict=True)
+    return all(index.shape == matrix.data.shape and _within(index, size) for index, size in parts)
+
+
+def _lists_fit(matrix: Any) -> bool:
+    """Of columns and of values: they are as long. What they hold is seen when they are arrays."""
+    columns, values = ([len(row) for row in rows] for rows in (matrix.rows, matrix.data))
+    return columns == values and len(columns) == matrix.shape[0]
+
+
+def _diagonals_fit(matrix: Any) -> bool:
+    return len(matrix.offsets) == len(matrix.data)
+
+
+FITS: dict[str, Callable[[Any], bool]] = {
+    "csr": _starts_fit, "csc": _starts_fit, "bsr": _starts_fit, "coo": _coordinates_fit, "lil": _lists_fit,
+    "dia": _diagonals_fit,
+}  # fmt: skip
+
+
+def _within(index: Int, size: int) -> bool:
+    return index.dtype.kind in "iu" and (index.size == 0 or bool(0 <= index.min() <= index.max() < size))
+
+
+def _neighbors(array: Int) -> Iterator[tuple[Int, Int]]:
+    """Each number but the last, and the one after it, in blocks."""
+    for first in range(0, len(array) - 1, BLOCK):
+        block = array[first : first + BLOCK + 1]
+        yield block[:-1], block[1:]
+
+
+def _is_canonical(columns: Int, starts: Int) -> bool:
+    """Whether the columns of each row ascend. SciPy's attribute is not asked: the arrays may have been changed since."""
+    for number, (a, b) in enumerate(_neighbors(columns[: starts[-1]])):
+        falls = b <= a
+        first = number * BLOCK + 1
+        row, end = np.searchsorted(starts, np.array([first, first + len(b)], starts.dtype))
+        falls[starts[row:end] - first] = False  # between two rows
+        if falls.any():
+            return False
+    return True
+
+
+def _check_finite(rows: SparseRows, given: Array, argument: str) -> None:
+    """Raise if a value is NaN or infinite; ``given``: the values before conversion."""
+    end = int(rows.starts[-1])
+    if _kernels.all_finite(rows.values[None, :end]):
+        return
+    blocks = ((first, ~np.isfinite(rows.values[first : min(first + BLOCK, end)])) for first in range(0, end, BLOCK))
+    at = next(first + int(bad.argmax()) for first, bad in blocks if bad.any())
+    row, value = np.searchsorted(rows.starts, np.array(at, rows.starts.dtype), side="right") - 1, given[at]
+    problem = f"is too large for {rows.values.dtype}" if np.isfinite(value) else "must be finite"
+    raise ValueError(f"{argument} {problem}, got {value} in row {row}, column {rows.columns[at]}")

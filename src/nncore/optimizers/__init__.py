@@ -7,6 +7,7 @@ from nncore.optimizers.base import *
 from nncore.optimizers.gradient import *
 from nncore.optimizers.momentum import *
 from nncore.optimizers.adaptive import *
+from nncore.optimizers.ftrl import *
 from nncore.optimizers.adam import *
 from nncore.optimizers.sign import *
 from nncore.optimizers.averaging import *

@@ -125,10 +125,9 @@ class Trainer(BaseTrainer):
             May be memory-mapped; copied only if its dtype or layout does not fit, for a ``validation_split`` neither. A data
             frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
             keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
-            SciPy, (n, inputs),
-            best in CSR, to which other formats are converted: it stays sparse. A first layer `SparseDense` reads its numbers
-            only, for others the rows of a batch are written out; the bits are those of the dense matrix. `evaluate`,
-            `partial_fit` and the model's passes take it too; scalers in the model do not.
+            SciPy, (n, inputs), best in CSR, to which other formats are converted: it stays sparse. A first layer `SparseDense`
+            reads its numbers only, for others the rows of a batch are written out; the bits are those of the dense matrix. Its
+            arrays may be memory-mapped too. `evaluate`, `partial_fit` and the model's passes take it; scalers in the model do not.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers. Names of columns are kept as ``target_names``.
         epochs, batch_size : int

@@ -268,6 +268,34 @@ RMSPROP_CENTERED_MOMENTUM(rmsprop_centered_momentum_inside_update, INSIDE)
 ADADELTA(adadelta_update, INSIDE)
 ADADELTA(adadelta_outside_update, OUTSIDE)
 
+/* FTRL-Proximal: with s = sign θ, n ← n + g²,  D = (β + √n)/α + λ₂,  z ← h + g − Dθ − λ₁s,  where h is z cut to [−λ₁, λ₁] for θ = 0,
+ * and 0 otherwise;  then θ = −(z − λ₁ sign z)/D where |z| > λ₁, else 0.  This is computed from q = θ − (g + h)/D: as long as θ keeps
+ * its sign, the step is exactly that of AdaGrad.  Nothing changes where g = 0, nor with α = 0, for which z has no limit.
+ * c: α, β, λ₁, λ₂ */
+static int NAME(ftrl_update)(real *restrict theta, const real *restrict grad, real *restrict z, real *restrict squares,
+                             const double *restrict c, int64_t n) {
+    const real inverse = c[0] > 0 ? (real)(1 / c[0]) : 0, beta = (real)c[1], l1 = (real)c[2], l2 = (real)c[3];
+    LOOP {
+        const real s = SIGN(theta[i]);
+        const real held = s == 0 ? MIN(MAX(z[i], -l1), l1) : 0;
+        const WORD moves = (WORD)-(integer)((grad[i] != 0) & (inverse != 0));
+        const real next_squares = squares[i] + grad[i] * grad[i];
+        const real divisor = (beta + SQRT(next_squares)) * inverse + l2, rate = 1 / divisor;
+        const real q = theta[i] - rate * (grad[i] + held), zone = rate * l1;
+        const real next_theta = MAX(q - zone * (1 - s), 0) + MIN(q + zone * (1 + s), 0);
+        const real next_z = grad[i] + held - divisor * theta[i] - l1 * s;
+        const real new_theta = NAME(either)(moves, next_theta, theta[i]);
+        const real new_z = NAME(either)(moves, next_z, z[i]);
+        const real new_squares = NAME(either)(moves, next_squares, squares[i]);
+        const WORD ok = FINITE(new_theta) & FINITE(new_z) & FINITE(new_squares) & (FINITE(rate) | ~moves);
+        STORE(theta, new_theta);
+        STORE(z, new_z);
+        STORE(squares, new_squares);
+        COUNT;
+    }
+    DONE;
+}
+
 /* Adam: m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − ηₜm/(√v + εₜ)   (inside: ηₜm/√(v + εₜ))
  * With ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ) this is η m̂/(√v̂ + ε) for εₜ = ε√(1−β₂ᵗ) and η m̂/√(v̂ + ε) for εₜ = ε(1−β₂ᵗ).
  * c: ηₜ, β₁, β₂, εₜ
@@ -510,6 +538,7 @@ TILE_OP(rmsprop_centered_momentum_update, SLOTS_3)
 TILE_OP(rmsprop_centered_momentum_inside_update, SLOTS_3)
 TILE_OP(adadelta_update, SLOTS_2)
 TILE_OP(adadelta_outside_update, SLOTS_2)
+TILE_OP(ftrl_update, SLOTS_2)
 TILE_OP(adam_update, SLOTS_2)
 TILE_OP(adam_inside_update, SLOTS_2)
 TILE_OP(adamw_update, SLOTS_2)

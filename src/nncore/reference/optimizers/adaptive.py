@@ -5,9 +5,10 @@ import numpy as np
 from ._common import Array, Placement, placed, root, store
 
 __all__ = [
-    "adadelta_outside_update", "adadelta_update", "adagrad_inside_update", "adagrad_update", "rmsprop_centered_inside_update",
-    "rmsprop_centered_momentum_inside_update", "rmsprop_centered_momentum_update", "rmsprop_centered_update",
-    "rmsprop_inside_update", "rmsprop_momentum_inside_update", "rmsprop_momentum_update", "rmsprop_update",
+    "adadelta_outside_update", "adadelta_update", "adagrad_inside_update", "adagrad_update", "ftrl_update",
+    "rmsprop_centered_inside_update", "rmsprop_centered_momentum_inside_update", "rmsprop_centered_momentum_update",
+    "rmsprop_centered_update", "rmsprop_inside_update", "rmsprop_momentum_inside_update", "rmsprop_momentum_update",
+    "rmsprop_update",
 ]  # fmt: skip
 
 
@@ -131,3 +132,30 @@ def adadelta_update(
 
 
 adadelta_outside_update = placed(adadelta_update, "outside", "Δ = g (√d + ε) / (√r + ε)")
+
+
+def ftrl_update(
+    theta: Array, grad: Array, z: Array, n: Array, *, lr: float = 0.1, beta: float = 1.0, l1: float = 0.0, l2: float = 0.0
+) -> bool:
+    """z ← z + g − σ θ with σ = (√(n + g²) − √n) / α, n ← n + g², θ ← −(z − λ₁ sign z) / ((β + √n)/α + λ₂) or 0 if |z| ≤ λ₁.
+
+    Where g or α is 0 nothing changes. The z on the right is the one that gives θ: −((β + √n)/α + λ₂) θ − λ₁ sign θ, or where
+    θ = 0 the state, cut to [−λ₁, λ₁].
+
+    McMahan et al.: Ad click prediction, a view from the trenches, 2013, algorithm 1.
+
+    >>> theta, z, n = np.array([0.0, 1.0]), np.zeros(2), np.array([0.0, 9.0])
+    >>> ftrl_update(theta, np.array([-3.0, 4.0]), z, n, lr=0.5, l1=1.0), theta.tolist(), z.tolist(), n.tolist()
+    (False, [0.25, 0.6666666666666666], [-3.0, -9.0], [9.0, 25.0])
+    """
+    moves = np.flatnonzero((grad != 0) & (lr != 0))
+    w, g, old_n = theta[moves], grad[moves], n[moves]
+    new_n = old_n + g * g
+    new_z = np.where(w == 0, np.clip(z[moves], -l1, l1), -((beta + np.sqrt(old_n)) / lr + l2) * w - l1 * np.sign(w))
+    new_z = new_z + g - (np.sqrt(new_n) - np.sqrt(old_n)) / lr * w
+    shrunk = new_z - np.clip(new_z, -l1, l1)
+    new_theta = -shrunk / ((beta + np.sqrt(new_n)) / lr + l2)
+    after = theta.copy(), z.copy(), n.copy()
+    for array, new in zip(after, (new_theta, new_z, new_n), strict=True):
+        array[moves] = new
+    return store(*zip((theta, z, n), after, strict=True))
