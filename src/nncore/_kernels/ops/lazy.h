@@ -127,7 +127,7 @@ NN_INLINE void NAME(lazy_row)(real *restrict w, real *restrict average, const do
     NAME(lazy_row)(w + (j) * units, average ? average + (j) * units : NULL, table, state->origin, last[j], state->now, units, crosses)
 
 /* Catch up the rows of W that the batch will read.  In the step itself they are changed as any others: they are then one step ahead. */
-NN_INLINE void NAME(catch_up)(const nn_op *op, const nn_context *context, int64_t s, const int crosses) {
+NN_INLINE void NAME(catch_up_batch)(const nn_op *op, const nn_context *context, int64_t s, const int crosses) {
     const int64_t units = op->size[0], bytes = op->stride[5], stride = op->stride[6] / (int64_t)sizeof(int64_t);
     const int64_t *places = op->array[6], first = ((const int64_t *)op->array[7])[s], end = ((const int64_t *)op->array[7])[s + 1];
     const NAME(lazy_state) *state = op->array[4];
@@ -161,7 +161,7 @@ NN_INLINE void NAME(catch_up_all)(const nn_op *op, int64_t s, const int crosses)
  * _all: without columns and places */
 #define CATCH_UP(name, crosses)                                                                                                \
     static void NAME(op_##name)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                     \
-        for (int64_t s = begin; s < end; s++) NAME(catch_up)(op, context, s, crosses);                                        \
+        for (int64_t s = begin; s < end; s++) NAME(catch_up_batch)(op, context, s, crosses);                                        \
     }                                                                                                                          \
     static void NAME(op_##name##_all)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {               \
         (void)context;                                                                                                         \

@@ -1,6 +1,6 @@
-"""Other libraries on sparse data: nanoseconds per nonzero number and epoch, best of several rounds, in one process.
+"""nncore and other libraries on sparse data: nanoseconds per nonzero number and epoch, best of several rounds, in one process.
 
-    python -m benchmarks.sparse_rivals [--rows 50000] [--rounds 5] [--only sgd,embedding] [--threads 1]
+    python -m benchmarks.sparse [--rows 50000] [--rounds 5] [--only sgd,embedding] [--threads 1]
 
 The data are `nncore.data.make_documents`. An epoch of RCV1 takes 59 million times as long. What orders, batches and copies
 rows counts, as far as a library does it in its own call; checks of the data, which a call does once, are in its first epoch.
@@ -12,14 +12,17 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import nncore as nn
 from benchmarks import machine, table
 from nncore.data import make_documents
+from nncore.sklearn import SGDClassifier
 
 UNITS, CLASSES = 64, 2
 Run = Callable[[], float]  # trains, and returns for how many epochs
@@ -122,7 +125,57 @@ def embedding_bag(X: Any, y: Any, *, optimizer: str, batch: int) -> Run:
     return run
 
 
+# ---- nncore
+
+
+def network(X: Any, y: Any, *, units: int, optimizer: str, batch: int, threads: int) -> Run:
+    """SparseDense, with 64 units the network of PyTorch's EmbeddingBag; every epoch in a new order."""
+    optimizers = {"sgd": lambda: nn.SGD(lr=0.5), "adagrad": lambda: nn.AdaGrad(lr=0.1), "adam": lambda: nn.LazyAdam(lr=1e-3)}
+    rest = [] if units < UNITS else [nn.ReLU(), nn.Dense(CLASSES)]
+    model = nn.Sequential([nn.SparseDense(units), *rest], input_shape=X.shape[1])
+    loss = "sigmoid_cross_entropy" if units == 1 else "softmax_cross_entropy"
+    trainer = nn.Trainer(model, loss, optimizers[optimizer]())
+    labels = np.arange(len(y)) % units if units not in (1, UNITS) else y
+
+    def run() -> float:
+        before = nn.get_num_threads()
+        nn.set_num_threads(threads)
+        try:
+            trainer.fit(X, labels, epochs=1, batch_size=batch, verbose=0)
+        finally:
+            nn.set_num_threads(before)
+        return 1
+
+    return run
+
+
+def own(X: Any, y: Any, *, shuffle: bool, average: bool = False, epochs: int = 5) -> Run:
+    """nncore's SGDClassifier: a step for every row."""
+    model = SGDClassifier("log_loss", alpha=1e-6, max_iter=epochs, tol=None, shuffle=shuffle, average=average, random_state=0)
+
+    def run() -> float:
+        model.fit(X, y)
+        return epochs
+
+    return run
+
+
+NETWORKS = [
+    (1, "sgd", 32), (1, "sgd", 256), (1, "adagrad", 256), (20, "sgd", 256), (UNITS, "sgd", 128), (UNITS, "sgd", 256),
+    (UNITS, "adam", 128), (UNITS, "adam", 256),
+]  # fmt: skip
+
 RIVALS: dict[str, Callable[[Any, Any], Run]] = {
+    **{
+        f"nncore, {units} unit{'s' * (units > 1)}, {optimizer} @ {batch}, {threads} thread{'s' * (threads > 1)}": partial(
+            network, units=units, optimizer=optimizer, batch=batch, threads=threads
+        )
+        for units, optimizer, batch in NETWORKS
+        for threads in (1, 2)
+    },
+    "nncore SGDClassifier, in order": lambda X, y: own(X, y, shuffle=False),
+    "nncore SGDClassifier, shuffled": lambda X, y: own(X, y, shuffle=True),
+    "nncore SGDClassifier, averaged": lambda X, y: own(X, y, shuffle=True, average=True),
     "SGDClassifier, in order": lambda X, y: sgd_classifier(X, y, shuffle=False),
     "SGDClassifier, shuffled": lambda X, y: sgd_classifier(X, y, shuffle=True),
     "LogisticRegression, lbfgs, an iteration": lambda X, y: logistic_regression(X, y, solver="lbfgs"),
@@ -156,8 +209,8 @@ def measure(names: list[str], X: Any, y: Any, rounds: int) -> dict[str, float | 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time linear models and small networks of other libraries on sparse data."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sparse_rivals", description=main.__doc__)
+    """Time linear models and small networks on sparse data."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sparse", description=main.__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--words", type=int, default=47_152)
     parser.add_argument("--rounds", type=int, default=3)
@@ -178,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"\n{asked.rows} rows × {asked.words}, {X.nnz / asked.rows:.1f} nonzero numbers a row, float32; load {machine.load()}\n"
     )
     print(table.render(["", "ns per nonzero and epoch"], [[name, table.number(value)] for name, value in found.items()]))
-    print("\nwritten to", table.save("sparse_rivals", {"machine": about, "rows": asked.rows, "nonzero": X.nnz, "ns": found}))
+    print("\nwritten to", table.save("sparse", {"machine": about, "rows": asked.rows, "nonzero": X.nnz, "ns": found}))
 
 
 if __name__ == "__main__":
