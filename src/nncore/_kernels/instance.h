@@ -25,3 +25,4 @@
 #include "ops/gradients.h"
 #include "ops/gradient_noise.h"
 #include "ops/optimizers.h"
+#include "ops/online.h"
