@@ -112,8 +112,8 @@ class BaseSGD(BaseEstimator):
             count("average", self.average)
         if self.l1_ratio is not None or self.penalty == "elasticnet":
             number("l1_ratio", self.l1_ratio, 0, most=1)
-        if self.early_stopping and incremental:
-            raise ValueError("early_stopping must be False for partial_fit, which is one epoch, got True")
+        if self.early_stopping and incremental and not hasattr(self, "coef_"):
+            raise ValueError("early_stopping must be False for a first partial_fit, which is one epoch, got True")
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError("alpha must be > 0 for learning_rate='optimal', which divides by it, got 0")
         if self.learning_rate in ("pa1", "pa2") and self.loss != self._passive_loss:
