@@ -13,4 +13,6 @@ from nncore.sklearn.realmlp import RealMLPClassifier, RealMLPRegressor
 from nncore.sklearn.regressor import MLPRegressor
 from nncore.sklearn.sgd import SGDClassifier, SGDRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor", "SGDClassifier", "SGDRegressor", "TabularEncoder"]
+__all__ = [
+    "MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor", "SGDClassifier", "SGDRegressor", "TabularEncoder",
+]  # fmt: skip

@@ -44,7 +44,8 @@ class Weights:
 
     def copy(self) -> Weights:
         """With arrays of its own."""
-        return Weights(*(None if part is None else part.copy() for part in vars(self).values()))
+        average, average_bias = (None if part is None else part.copy() for part in (self.average, self.average_bias))
+        return Weights(self.coef.copy(), self.bias.copy(), average, average_bias)
 
 
 @dataclass
@@ -92,8 +93,9 @@ class Group:
 
     def __init__(self, descent: Descent, outputs: Array) -> None:
         self.descent, self.outputs = descent, outputs
-        self.W, self.average, self.penalty = (
-            None if part is None else np.ascontiguousarray(part[outputs].T) for part in descent.stored
+        self.W = np.ascontiguousarray(descent.weights.coef[outputs].T)
+        self.average, self.penalty = (
+            None if part is None else np.ascontiguousarray(part[outputs].T) for part in descent.stored[1:]
         )
         self.state = np.ascontiguousarray(descent.state[:, outputs])
         self.signals = np.empty((SIGNALS, len(outputs)), self.W.dtype)
@@ -121,7 +123,7 @@ class Group:
     def store(self) -> None:
         """The weights back to the arrays of all outputs."""
         for all_outputs, own in zip(self.descent.stored, (self.W, self.average, self.penalty), strict=True):
-            if own is not None:
+            if own is not None and all_outputs is not None:
                 all_outputs[self.outputs] = own.T
 
     def finite(self) -> bool:

@@ -32,7 +32,7 @@ __all__ = ["SGDClassifier", "SGDRegressor"]
 
 REGRESSION_LOSSES = ("squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive")
 CLASSIFICATION_LOSSES = ("hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron", "softmax", *REGRESSION_LOSSES)
-L1_SHARES = {None: 0.0, "l2": 0.0, "l1": 1.0}
+L1_SHARES = {"l2": 0.0, "l1": 1.0}  # "elasticnet": l1_ratio
 LEARNING_RATES = ("constant", "optimal", "invscaling", "adaptive", "pa1", "pa2")
 SPARSE_INTERCEPT_DECAY = 0.01  # so that the intercept does not oscillate: its input is never 0
 MOST_COLUMNS = 2**31 - 1
@@ -40,8 +40,8 @@ MOST_COLUMNS = 2**31 - 1
 PARAMETERS = {
     "penalty": """\
 penalty : {"l2", "l1", "elasticnet", None}, default "l2"
-    α ‖w‖²/2; α ‖w‖₁, by the cumulative penalty of Tsuruoka, Tsujii and Ananiadou (2009); a part ``l1_ratio`` of the second and the
-    rest of the first. The intercept has none.
+    α ‖w‖²/2; α ‖w‖₁, by the cumulative penalty of Tsuruoka, Tsujii and Ananiadou (2009); a part ``l1_ratio`` of the second
+    and the rest of the first. The intercept has none.
 alpha : float, default 0.0001
     α, also in the learning rate "optimal".
 l1_ratio : float, default 0.15
@@ -49,8 +49,8 @@ fit_intercept : bool, default True
 max_iter : int, default 1000
     Most epochs.
 tol : float or None, default 1e-3
-    The training ends where the mean of loss and penalty has not fallen by this much below the best one in ``n_iter_no_change`` epochs in a
-    row; with early stopping where the score has not risen. None: after ``max_iter`` epochs.
+    The training ends where the mean of loss and penalty has not fallen by this much below the best one in
+    ``n_iter_no_change`` epochs in a row; with early stopping where the score has not risen. None: after ``max_iter`` epochs.
 shuffle : bool, default True
     A random order in every epoch, the same for all classes.
 verbose : int, default 0
@@ -71,8 +71,8 @@ warm_start : bool, default False
 average : bool or int, default False
     ``coef_`` and ``intercept_`` are averages of all steps; an integer: from this example on.""",
     "rates": """\
-"constant" is η₀, "optimal" 1/(α(t₀ + t)) with Bottou's t₀, "invscaling" η₀/t^power_t, "adaptive" η₀, divided by 5 wherever the training
-    would end, until it is below 1e-6; "pa1" and "pa2" are the passive-aggressive steps min(C, loss/‖x‖²) and
+"constant" is η₀, "optimal" 1/(α(t₀ + t)) with Bottou's t₀, "invscaling" η₀/t^power_t, "adaptive" η₀, divided by 5 wherever
+    the training would end, until it is below 1e-6; "pa1" and "pa2" are the passive-aggressive steps min(C, loss/‖x‖²) and
     loss/(‖x‖² + 1/(2C)),""",
 }
 
@@ -84,6 +84,12 @@ class BaseSGD(BaseEstimator):
     _doc_link_template = "api/sklearn.html#nncore.sklearn.{estimator_name}"
     _losses: tuple[str, ...] = ()
     _passive_loss = ""  # of "pa1" and "pa2"
+    penalty: str | None
+    l1_ratio: Any  # a number, or None where it is not used
+    coef_: Any
+    intercept_: Array
+    n_iter_: int
+    t_: float
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         for name, value in arguments.items():
@@ -182,12 +188,16 @@ class BaseSGD(BaseEstimator):
         self.t_ = t + self.n_iter_ * X.shape[0]
         averaged = bool(self.average) and int(self.average) <= self.t_ - 1
         self._steps = start if self.average else None
-        coef, bias = (start.average, start.average_bias) if averaged else (start.coef, start.bias)
-        self._set_coefficients(coef, bias.astype(X.dtype))
+        if averaged and start.average is not None and start.average_bias is not None:
+            self._set_coefficients(start.average, start.average_bias.astype(X.dtype))
+        else:
+            self._set_coefficients(start.coef, start.bias.astype(X.dtype))
 
     def _plan(self, X: Any, kind: str, epochs: int, seed: int | None, score: Any) -> Plan:
-        share = L1_SHARES.get(self.penalty, self.l1_ratio)
-        l1, l2 = (0.0, 0.0) if self.penalty is None else (share * self.alpha, (1 - share) * self.alpha)
+        l1 = l2 = 0.0
+        if self.penalty is not None:
+            share = L1_SHARES.get(self.penalty, self.l1_ratio)
+            l1, l2 = share * self.alpha, (1 - share) * self.alpha
         decay = SPARSE_INTERCEPT_DECAY if sparse.issparse(X) else 1.0
         return Plan(
             kind=kind, rule=self.learning_rate if self.learning_rate in ("pa1", "pa2") else "scheduled", l2=l2, l1=l1,
@@ -214,7 +224,9 @@ class BaseSGD(BaseEstimator):
         if not self.early_stopping:
             return np.arange(n), np.arange(0)
         splitter = StratifiedShuffleSplit if is_classifier(self) else ShuffleSplit
-        rows, held_back = next(splitter(test_size=self.validation_fraction, random_state=random).split(np.zeros((n, 1)), targets))
+        rows, held_back = next(
+            splitter(test_size=self.validation_fraction, random_state=random).split(np.zeros((n, 1)), targets)
+        )
         if not weights[held_back].any():
             raise ValueError(
                 "sample_weight must have a positive number among the examples held back for validation, got zeros only: "
@@ -284,14 +296,14 @@ def _has_probabilities(estimator: Any) -> bool:
 class SGDClassifier(ClassifierMixin, BaseSGD):
     """Linear classifier trained by stochastic gradient descent, one example after the other: scikit-learn's, in less time.
 
-    Every parameter and fitted attribute of ``sklearn.linear_model.SGDClassifier`` has the same meaning and default. X may be a sparse matrix.
-    All classes are trained in one pass over the data, each against all others.
+    Every parameter and fitted attribute of ``sklearn.linear_model.SGDClassifier`` has the same meaning and default. X may be a
+    sparse matrix. All classes are trained in one pass over the data, each against all others.
 
     Parameters
     ----------
     loss : str, default "hinge"
-        "hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron", a loss of `SGDRegressor`; new: "softmax", the cross-entropy
-        of all classes together.
+        "hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron", a loss of `SGDRegressor`; new: "softmax", the
+        cross-entropy of all classes together.
     {penalty}
     n_jobs : int, optional
         Threads, which divide the classes among them; the result is the same. Default: those of nncore.
@@ -435,7 +447,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             if kind == "softmax":
                 right = np.repeat((z.argmax(axis=1) == targets)[:, None], len(outputs), axis=1)
             else:
-                right = (z > 0) == (targets[:, None] == labels[outputs])
+                right = (z > 0) == (targets[:, None] == np.asarray(labels)[outputs])
             accuracies: Array = np.average(right, axis=0, weights=weights)
             return accuracies
 
@@ -465,8 +477,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Array:
-        """The probabilities of the classes, (n, classes): of the logistic function or, for "modified_huber", (clip(z, −1, 1) + 1)/2;
-        those of several classes are divided by their sum.
+        """The probabilities of the classes, (n, classes): of the logistic function or, for "modified_huber",
+        (clip(z, −1, 1) + 1)/2; those of several classes are divided by their sum.
 
         Parameters
         ----------
@@ -496,12 +508,14 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 class SGDRegressor(RegressorMixin, BaseSGD):
     """Linear regressor trained by stochastic gradient descent, one example after the other: scikit-learn's, in less time.
 
-    Every parameter and fitted attribute of ``sklearn.linear_model.SGDRegressor`` has the same meaning and default. X may be a sparse matrix.
+    Every parameter and fitted attribute of ``sklearn.linear_model.SGDRegressor`` has the same meaning and default. X may be a
+    sparse matrix.
 
     Parameters
     ----------
     loss : str, default "squared_error"
-        "squared_error" (z − y)²/2, "huber", "epsilon_insensitive" max(0, |z − y| − ε), or its square, "squared_epsilon_insensitive".
+        "squared_error" (z − y)²/2, "huber", "epsilon_insensitive" max(0, |z − y| − ε), or its square,
+        "squared_epsilon_insensitive".
     {penalty}
     random_state : int, RandomState or None
         Of the order of the examples, and what is held back.

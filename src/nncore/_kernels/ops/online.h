@@ -19,6 +19,7 @@
 #define WIDE_PARTS 4                                         /* vectors of outputs that are summed together */
 #define LINE_REALS ((int)(NN_CACHE_LINE / sizeof(real)))
 #define LEAST_SCALE (REAL_IS_FLOAT ? 1e-6 : 1e-9)
+#define LEAST_AVERAGED 1e-2                                  /* the two sums of an average lose 1/scale of their precision */
 #define STEEPEST 1e12                                        /* slopes are limited to this, as in scikit-learn */
 enum { NAME(NEXT_ROW) = 4, NAME(NEXT_START) = 10, NAME(MOST_LINES) = 16 };
 
@@ -204,17 +205,17 @@ NN_INLINE void NAME(catch_up)(const NAME(online) *m, const real *f, const NAME(e
     double *square = STATE(NN_SQUARE), *absolute = STATE(NN_ABSOLUTE);
     for (int64_t k = 0; k < x->count; k++) {
         const int64_t first = NAME(column)(m, x, bytes, k) * classes;
-        real *w = m->W + first, *lost = m->penalty + first;
-        for (int64_t c = 0; c < classes; c++) {
-            const double was = w[c], s = scale[c];
-            const double less = was - (shrunk[c] + lost[c]) / s, more = was + (shrunk[c] - lost[c]) / s;
-            const real is = (real)(was > 0 ? (less > 0 ? less : 0) : was < 0 ? (more < 0 ? more : 0) : was);
-            const double before = was - (double)f[c] * x->values[k];
-            lost[c] += (real)(s * (is - was));
-            square[c] += s * s * ((double)is * is - was * was);
-            absolute[c] += s * (fabs(is) - fabs(before));
-            if (m->average) m->average[first + c] -= (real)(kept[c] * (is - was));
-            w[c] = is;
+        const double value = x->values[k];
+        real *w = m->W + first, *lost = m->penalty + first, *average = m->average + first;
+        IVDEP for (int64_t c = 0; c < classes; c++) {
+            const double s = scale[c], was = s * w[c], before = was - s * ((double)f[c] * value), sign = copysign(1, was);
+            const double due = shrunk[c] + sign * lost[c], rest = sign * was - (due > 0 ? due : 0), is = sign * (rest > 0 ? rest : 0);
+            const real stored = (real)(is / s);
+            lost[c] += (real)(is - was);
+            square[c] += is * is - was * was;
+            absolute[c] += fabs(is) - fabs(before);
+            if (m->average) average[c] -= (real)(kept[c] * (stored - (double)w[c]));
+            w[c] = stored;
         }
     }
 }
@@ -352,6 +353,7 @@ NN_INLINE int NAME(online_step)(const NAME(online) *m, const NAME(example) *x, c
     real length;
     if (classes == 1) z[0] = NAME(single_output)(m, x, bytes, &length);
     else NAME(outputs)(z, m, x, bytes, classes, &length);
+    const double least = m->average ? LEAST_AVERAGED : LEAST_SCALE;
     int finite = 1, small = 0, moves = 0;
     IVDEP for (int64_t c = 0; c < classes; c++) {
         y[c] = label ? (target == label[c] ? 1 : -1) : (real)target;
@@ -371,7 +373,7 @@ NN_INLINE int NAME(online_step)(const NAME(online) *m, const NAME(example) *x, c
         scale[c] *= shrink;
         square[c] *= shrink * shrink;
         absolute[c] *= shrink;
-        small |= scale[c] < LEAST_SCALE;
+        small |= scale[c] < least;
         inner[c] = (real)(inner[c] * shrink);
     }
     if (small) NAME(settle)(m, classes);
@@ -516,4 +518,5 @@ static void NAME(op_online_settle)(const nn_op *op, const nn_context *context, i
 #undef WIDE_PARTS
 #undef LINE_REALS
 #undef LEAST_SCALE
+#undef LEAST_AVERAGED
 #undef STEEPEST
