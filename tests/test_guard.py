@@ -195,7 +195,7 @@ def online_cases(dtype: str) -> Iterator[str]:
         W, state = np.zeros((inputs, classes), dtype), np.ones((13, classes))
         state[[0, 5, 6, 7, 8, 9, 11]] = 0
         y = rng.integers(0, 2, rows).astype(float)
-        own = (W, W, W, state, np.zeros((7, classes), dtype), np.zeros((rows, classes)))
+        own = (W, W, W, state, np.zeros((8, classes), dtype), np.zeros((rows, classes)))
         arrays = (*own, np.arange(float(classes)), y, y + 1, y + 0.1)
         step: dict[str, Any] = {"dtype": dtype, "axis": "tiles", "pieces": 1}
         given: dict[str, Any] = {"sizes": (classes, inputs, 3, 0), "constants": (0.1, 0.01, 0.1, 1, 1, 1), "rows": rows}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from nncore._kernels import Program, op_table, shuffled_orders
+from nncore._kernels import Program, all_finite, op_table, shuffled_orders
 from nncore._utils.arrays import Array
 
 __all__ = ["KINDS", "RULES", "Descent", "Examples", "Plan", "Weights"]
@@ -26,7 +26,7 @@ STATE = (
 )  # fmt: skip
 ROW = {name: row for row, name in enumerate(STATE)}
 ONES = [ROW[name] for name in ("scale", "factor", "positive", "negative", "divisor")]
-SIGNALS = 7
+SIGNALS = 8
 RATES = 9  # the number of this array among those of an op
 CHUNK = 2_000_000  # numbers times outputs until the next question whether to stop
 LEAST_OUTPUTS = 4  # that are worth a thread of their own
@@ -115,20 +115,20 @@ class Group:
         """The op after an epoch."""
         return ("online_settle", (self.W, self.average, self.state), self.W.shape[::-1], (), number, number + 1)
 
-    def end_epoch(self) -> None:
-        """Report the state."""
+    def report(self) -> None:
+        """The state to that of all outputs."""
         self.state[ROW["steps"]] = self.state[ROW["steps"], 0]
         self.descent.state[:, self.outputs] = self.state
 
     def store(self) -> None:
-        """The weights back to the arrays of all outputs."""
+        """The weights to those of all outputs."""
         for all_outputs, own in zip(self.descent.stored, (self.W, self.average, self.penalty), strict=True):
             if own is not None and all_outputs is not None:
                 all_outputs[self.outputs] = own.T
 
     def finite(self) -> bool:
         """Whether all that it has trained is finite."""
-        return all(part is None or bool(np.isfinite(part).all()) for part in (self.state, self.W, self.average))
+        return all(part is None or all_finite(part) for part in (self.state, self.W, self.average))
 
 
 class Descent:
@@ -196,7 +196,15 @@ class Descent:
         self._store()
         return epoch + 1
 
+    def _settle(self) -> None:
+        """The weights of the groups in full, without a scale."""
+        if self.groups:
+            self.settle.run(examples=1, batch=1, threads=len(self.groups))
+        for group in self.groups:
+            group.report()
+
     def _store(self) -> None:
+        self._settle()
         for group in self.groups:
             group.store()
         self.weights.bias[:] = self["bias"]
@@ -225,14 +233,14 @@ class Descent:
         done, _ = self.epoch.run(
             bind, last_step=steps, examples=n, batch=batch, order=order, threads=threads, stoppable=True
         )  # fmt: skip
-        self.settle.run(examples=1, batch=1, threads=threads)
         for group in self.groups:
-            group.end_epoch()
+            group.report()
         return done == steps and all(group.finite() for group in self.groups)
 
     def _cost(self, n: int) -> Array:
         """What should fall, of each output: the mean objective, or the validation score with its sign changed."""
         if self.plan.score is not None:
+            self._settle()
             scores = [self.plan.score(group.W, group.state[ROW["bias"]], group.outputs) for group in self.groups]
             cost = np.zeros(len(self.state.T))
             cost[np.concatenate([group.outputs for group in self.groups])] = -np.concatenate(scores)

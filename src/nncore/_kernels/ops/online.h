@@ -4,8 +4,8 @@
  *     w <- max(0, 1 - l2 eta) w + r x,    b <- b + bias_factor r,    r = -eta slope weight
  *
  * W is (inputs, classes): an output is a column.  Each output is trained for itself, one against all, by its own row of the state
- * (layout.h); only softmax couples them.  An L1 penalty is the cumulative one of Tsuruoka, Tsujii and Ananiadou (2009): `shrunk` is what
- * each weight should have lost so far, `penalty` what it did lose, and a weight catches up when a row has its column.
+ * (layout.h); only softmax couples them.  An L1 penalty is the cumulative one of Tsuruoka, Tsujii and Ananiadou (2009): `shrunk` is
+ * what each weight should have lost so far, `penalty` what it did lose, and a weight catches up when a row has its column.
  *
  * A step takes no longer than the row has numbers: W is stored divided by its scale, and the average of the weights as two sums,
  * (average + kept W) / divisor.  Both are folded back where the scale gets small, and by online_settle.
@@ -136,9 +136,10 @@ NN_INLINE void NAME(some_outputs)(real *z, const NAME(online) *m, const NAME(exa
         const vec v = NAME(broadcast)(x->values[k]);
         const real *w = m->W + NAME(column)(m, x, bytes, k) * classes + from;
         if (bytes && k < x->next_count) {
-            const real *next = m->W + NAME(integer)(x->next_columns, bytes, k) * classes + from;
-            NN_UNROLL for (int j = 0; j < parts * LANES; j += LINE_REALS) NN_PREFETCH(next + j);
-            NN_PREFETCH(next + (parts - 1) * LANES + last - 1);
+            const uint64_t skipped = (uint64_t)NAME(integer)(x->next_columns, bytes, k) * (uint64_t)classes + (uint64_t)from;
+            const uint64_t next = (uint64_t)(uintptr_t)m->W + skipped * sizeof(real);    /* the column is not checked yet */
+            NN_UNROLL for (int j = 0; j < parts * LANES; j += LINE_REALS) NN_PREFETCH((void *)(next + j * sizeof(real)));
+            NN_PREFETCH((void *)(next + ((parts - 1) * LANES + last - 1) * sizeof(real)));
         }
         NN_UNROLL for (int p = 0; p < parts - 1; p++) sum[p] += v * NAME(load)(w + p * LANES);
         sum[parts - 1] += v * NAME(load_some)(w + (parts - 1) * LANES, last);
@@ -149,7 +150,8 @@ NN_INLINE void NAME(some_outputs)(real *z, const NAME(online) *m, const NAME(exa
 }
 
 /* z = W^T x of several outputs; *length = x^T x */
-NN_INLINE void NAME(outputs)(real *z, const NAME(online) *m, const NAME(example) *x, const int bytes, int64_t classes, real *length) {
+NN_INLINE void NAME(outputs)(real *z, const NAME(online) *m, const NAME(example) *x, const int bytes, int64_t classes,
+                             real *length) {
     *length = NAME(squared_length)(x);
     for (int64_t from = 0; from < classes; from += WIDE_PARTS * LANES) {
         const int64_t left = classes - from;
@@ -198,8 +200,8 @@ NN_INLINE void NAME(add_example)(const NAME(online) *m, real *W, const real *f, 
         }
 }
 
-/* The weights on the columns of x catch up with their L1 penalty; f as it was added to them, for the norms. */
-NN_INLINE void NAME(catch_up)(const NAME(online) *m, const real *f, const NAME(example) *x, const int bytes,
+/* The weights on the columns of x catch up with their L1 penalty; f as it was added to them, for the norms; inverse: 1/scale. */
+NN_INLINE void NAME(catch_up)(const NAME(online) *m, const real *f, const real *inverse, const NAME(example) *x, const int bytes,
                               int64_t classes) {
     const double *scale = STATE(NN_ONLINE_SCALE), *shrunk = STATE(NN_SHRUNK), *kept = STATE(NN_KEPT);
     double *square = STATE(NN_SQUARE), *absolute = STATE(NN_ABSOLUTE);
@@ -208,14 +210,14 @@ NN_INLINE void NAME(catch_up)(const NAME(online) *m, const real *f, const NAME(e
         const double value = x->values[k];
         real *w = m->W + first, *lost = m->penalty + first, *average = m->average + first;
         IVDEP for (int64_t c = 0; c < classes; c++) {
-            const double s = scale[c], was = s * w[c], before = was - s * ((double)f[c] * value), sign = copysign(1, was);
-            const double due = shrunk[c] + sign * lost[c], rest = sign * was - (due > 0 ? due : 0), is = sign * (rest > 0 ? rest : 0);
-            const real stored = (real)(is / s);
-            lost[c] += (real)(is - was);
-            square[c] += is * is - was * was;
-            absolute[c] += fabs(is) - fabs(before);
-            if (m->average) average[c] -= (real)(kept[c] * (stored - (double)w[c]));
-            w[c] = stored;
+            const double s = scale[c], was = w[c], sign = copysign(1, was), before = was - f[c] * value;
+            const double due = (shrunk[c] + sign * lost[c]) * inverse[c], rest = sign * was - (due > 0 ? due : 0);
+            const real is = (real)(sign * (rest > 0 ? rest : 0));
+            lost[c] += (real)(s * (is - was));
+            square[c] += s * s * ((double)is * is - was * was);
+            absolute[c] += s * (fabs(is) - fabs(before));
+            if (m->average) average[c] -= (real)(kept[c] * (is - was));
+            w[c] = is;
         }
     }
 }
@@ -329,7 +331,7 @@ NN_INLINE void NAME(online_losses)(int64_t kind, real epsilon, real *restrict lo
 
 /* ---- a step ---------------------------------------------------------------------------------------------------- */
 
-/* How far an output goes along x, per weight: -eta slope; or passive-aggressive, as far as the loss asks for (Crammer et al., 2006). */
+/* How far an output goes along x: -eta slope; or passive-aggressive, as far as the loss asks for (Crammer et al., 2006). */
 NN_INLINE double NAME(reach)(const NAME(online) *m, double eta, double loss, double slope, double square) {
     if (m->rule == NN_SCHEDULED) {
         if (__builtin_expect(fabs(slope) > STEEPEST, 0)) slope = slope > 0 ? STEEPEST : -STEEPEST;
@@ -341,13 +343,14 @@ NN_INLINE double NAME(reach)(const NAME(online) *m, double eta, double loss, dou
 }
 
 /* One example: 0 if an output is not finite.
- * signals: z, y, loss, slope, f and the same for the average, w^T x, (classes,) each */
+ * signals: z, y, loss, slope, f and the same for the average, w^T x, 1/scale, (classes,) each */
 NN_INLINE int NAME(online_step)(const NAME(online) *m, const NAME(example) *x, const int bytes, int64_t classes,
                                 double target, double weight, double rate, double *losses) {
     const double l2 = m->l2, l1 = m->l1, *label = m->labels, *factor = STATE(NN_FACTOR);
     const double *positive = STATE(NN_POSITIVE), *negative = STATE(NN_NEGATIVE);
-    real alone[7], *z = classes == 1 ? alone : m->signals, *y = z + classes, *loss = y + classes, *slope = loss + classes, *f = slope + classes,
-         *back = f + classes, *inner = back + classes;
+    real alone[8], *z = classes == 1 ? alone : m->signals;
+    real *y = z + classes, *loss = y + classes, *slope = loss + classes, *f = slope + classes,
+         *back = f + classes, *inner = back + classes, *inverse = inner + classes;
     double *bias = STATE(NN_BIAS), *scale = STATE(NN_ONLINE_SCALE), *square = STATE(NN_SQUARE), *absolute = STATE(NN_ABSOLUTE);
     double *shrunk = STATE(NN_SHRUNK), *kept = STATE(NN_KEPT), *divisor = STATE(NN_DIVISOR), *average_bias = STATE(NN_AVERAGE_BIAS);
     real length;
@@ -379,9 +382,10 @@ NN_INLINE int NAME(online_step)(const NAME(online) *m, const NAME(example) *x, c
     if (small) NAME(settle)(m, classes);
     IVDEP for (int64_t c = 0; c < classes; c++) {
         const double eta = rate * factor[c];
-        const double share = weight * (y[c] > 0 ? positive[c] : negative[c]), part = share / scale[c];
+        const double share = weight * (y[c] > 0 ? positive[c] : negative[c]), part = 1 / scale[c];
         const double way = NAME(reach)(m, eta, loss[c], slope[c], length), r = way * share;
-        f[c] = (real)(way * part);    /* the quotient does not wait for z */
+        f[c] = (real)(way * (share * part));    /* the quotient does not wait for z */
+        inverse[c] = (real)part;
         moves |= f[c] != 0;
         square[c] += r * (2 * (double)inner[c] + r * length);
         bias[c] += m->bias_factor * r;
@@ -397,7 +401,7 @@ NN_INLINE int NAME(online_step)(const NAME(online) *m, const NAME(example) *x, c
         }
     if (moves) NAME(add_example)(m, m->W, f, x, bytes, classes);
     if (moves && m->average && n >= 1) NAME(add_example)(m, m->average, back, x, bytes, classes);
-    if (m->penalty) NAME(catch_up)(m, f, x, bytes, classes);
+    if (m->penalty) NAME(catch_up)(m, f, inverse, x, bytes, classes);
     return 1;
 }
 #undef STATE
@@ -413,16 +417,13 @@ NN_INLINE NAME(online) NAME(online_of)(const nn_op *op, const nn_context *contex
 }
 
 /* The example at x, of this row and at this place of the epoch: its target, weight and rate, and a step; 0 if it failed. */
-NN_INLINE int NAME(online_example)(const nn_op *op, const NAME(online) *m, const NAME(example) *x, const int bytes, int64_t row,
-                                   int64_t place) {
-    const int64_t classes = op->size[0];
+NN_INLINE int NAME(online_example)(const nn_op *op, const NAME(online) *m, const NAME(example) *x, const int bytes,
+                                   const int64_t classes, int64_t row, int64_t place) {
     const double *weights = (const double *)op->array[8];
     const double target = ((const double *)op->array[7])[row], weight = weights ? weights[row] : 1;
     const double rate = ((const double *)op->array[9])[place];
     double *losses = op->array[5] ? (double *)op->array[5] + place * classes : NULL;
-    const int finite = classes == 1 ? NAME(online_step)(m, x, bytes, 1, target, weight, rate, losses)
-                                    : NAME(online_step)(m, x, bytes, classes, target, weight, rate, losses);
-    if (!finite) *m->failed |= NN_NOT_FINITE;
+    if (!NAME(online_step)(m, x, bytes, classes, target, weight, rate, losses)) *m->failed |= NN_NOT_FINITE;
     return !*m->failed;
 }
 
@@ -435,13 +436,15 @@ NN_INLINE void NAME(prefetch_row)(const char *from, int64_t bytes) {
 NN_INLINE int NAME(csr_row)(NAME(example) *x, const nn_op *op, const int bytes, int64_t r) {
     const int64_t kept = op->length[10] < op->length[11] ? op->length[10] : op->length[11];
     const int64_t first = NAME(integer)(op->array[12], bytes, r), last = NAME(integer)(op->array[12], bytes, r + 1);
+    if (first < 0 || first > last || last > kept) return 0;
     x->values = (const real *)op->array[10] + first;
     x->columns = (const char *)op->array[11] + first * bytes;
     x->count = last - first;
-    return first >= 0 && first <= last && last <= kept;
+    return 1;
 }
 
-NN_INLINE void NAME(online_csr)(const nn_op *op, const nn_context *context, const int bytes) {
+/* `classes` is a constant where there is one. */
+NN_INLINE void NAME(online_csr)(const nn_op *op, const nn_context *context, const int bytes, const int64_t classes) {
     const NAME(online) m = NAME(online_of)(op, context);
     const NAME(batch) batch = NAME(batch_of)(context, op->length[12] - 1);
     for (int64_t i = 0; i < context->rows; i++) {
@@ -462,7 +465,7 @@ NN_INLINE void NAME(online_csr)(const nn_op *op, const nn_context *context, cons
                 NAME(prefetch_row)(next.columns, next.count * bytes);
             }
         }
-        if (op->size[0] > 1 && i + 1 < context->rows) {
+        if (classes > 1 && i + 1 < context->rows) {
             const int64_t r = NAME(data_row)(&ahead, i + 1);
             if (r >= 0 && NAME(csr_row)(&next, op, bytes, r)) x.next_columns = next.columns, x.next_count = next.count;
         }
@@ -472,19 +475,25 @@ NN_INLINE void NAME(online_csr)(const nn_op *op, const nn_context *context, cons
             *context->failed |= NN_BAD_START;
             return;
         }
-        if (!NAME(online_example)(op, &m, &x, bytes, r, context->start + i)) return;
+        if (!NAME(online_example)(op, &m, &x, bytes, classes, r, context->start + i)) return;
     }
 }
 
+/* The most frequent case is a function of its own, for its registers. */
+static __attribute__((noinline)) void NAME(online_single_csr)(const nn_op *op, const nn_context *context) {
+    NAME(online_csr)(op, context, 4, 1);
+}
+
 /* The examples of a batch of a sparse matrix, one after the other.  A tile is a group of outputs with all arrays of its own.
- * arrays: W, average and penalty (inputs, classes); state (NN_STATE, classes) double; signals (7, classes); loss (examples of the epoch, classes) double;
- * labels (classes,) double, the class of each output, without them targets are numbers; targets and weights double, of all rows of the
+ * arrays: W, average and penalty (inputs, classes); state (NN_STATE, classes) double; signals (8, classes); loss (examples of the epoch,
+ * classes) double; labels (classes,) double, the class of each output, without them targets are numbers; targets and weights double, of all rows of the
  * data; rates double, (examples of the epoch,); values, columns, starts, both of int32 or of int64
  * sizes: classes, inputs < 2^31, kind of loss, rule;  constants: l2, l1, epsilon, aggressiveness, bias_factor, average_from */
 static void NAME(op_online_csr)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     (void)begin, (void)end;
-    if (op->stride[12] == 4) NAME(online_csr)(op, context, 4);
-    else NAME(online_csr)(op, context, 8);
+    if (op->stride[12] != 4) NAME(online_csr)(op, context, 8, op->size[0]);
+    else if (op->size[0] == 1) NAME(online_single_csr)(op, context);
+    else NAME(online_csr)(op, context, 4, op->size[0]);
 }
 
 /* The same for dense rows: data (n, inputs), its rows anywhere. */
@@ -501,7 +510,7 @@ static void NAME(op_online_rows)(const nn_op *op, const nn_context *context, int
         const int64_t r = NAME(data_row)(&batch, i);
         if (r < 0) return;
         const NAME(example) x = {(const real *)((const char *)op->array[10] + r * op->stride[10]), NULL, NULL, m.inputs, 0};
-        if (!NAME(online_example)(op, &m, &x, 0, r, context->start + i)) return;
+        if (!NAME(online_example)(op, &m, &x, 0, op->size[0], r, context->start + i)) return;
     }
 }
 
