@@ -182,7 +182,30 @@ def sparse_cases(dtype: str) -> Iterator[str]:
         both_ways(run_op("gather_csr", dtype=dtype, sizes=(width,), rows=rows, position=0), out, values, columns, starts)
 
 
+def online_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    outputs, kinds = (1, 2, 5, 16, 17, 33, 70), (None, np.int32, np.int64)
+    for rows, inputs, classes, kind in product((1, 6), (1, 3, 16, 19, 35), outputs, kinds):
+        yield f"online, {rows} × {inputs}, {classes} outputs, {kind and kind.__name__}"
+        X = rng.normal(size=(rows, inputs)).astype(dtype)
+        kept = rng.random((rows, inputs)) < 0.6
+        kept[0, -1] = True
+        columns, starts = (a.astype(kind or np.int32) for a in (np.nonzero(kept)[1], np.append(0, np.cumsum(kept.sum(axis=1)))))
+        data = (X,) if kind is None else (X[kept], columns, starts)
+        W, state = np.zeros((inputs, classes), dtype), np.ones((13, classes))
+        state[[0, 5, 6, 7, 8, 9, 11]] = 0
+        y = rng.integers(0, 2, rows).astype(float)
+        own = (W, W, W, state, np.zeros((8, classes), dtype), np.zeros((rows, classes)))
+        arrays = (*own, np.arange(float(classes)), y, y + 1, y + 0.1)
+        step: dict[str, Any] = {"dtype": dtype, "axis": "tiles", "pieces": 1}
+        given: dict[str, Any] = {"sizes": (classes, inputs, 3, 0), "constants": (0.1, 0.01, 0.1, 1, 1, 1), "rows": rows}
+        run = run_op("online_csr" if kind else "online_rows", **given, **step)
+        both_ways(run, *arrays, *data)
+        both_ways(run_op("online_settle", sizes=(classes, inputs), **step), W, W, state)
+
+
 FAMILIES = {
+    "online": online_cases,
     "sparse": sparse_cases,
     "dense": dense_cases,
     "activations": activation_cases,

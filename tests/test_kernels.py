@@ -707,6 +707,7 @@ def untested() -> set[str]:
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
     names -= {"decay", "project_norm", "project_non_negative"}  # in test_array_groups.py
     names -= {"accumulate"}  # in test_accumulation.py
+    names -= {"online_csr", "online_rows", "online_settle"}  # in test_online.py
     names -= {f"{name}_tangent_backward" for name in ACTIVATIONS} | {f"{name}_tangent" for name in LOSSES}  # in test_tangent.py
     names -= {name for name in names if name.startswith("dense_tangent")} | {"load_direction", "add_product"}
     return names - COVERED

@@ -27,3 +27,4 @@
 #include "ops/gradients.h"
 #include "ops/gradient_noise.h"
 #include "ops/optimizers.h"
+#include "ops/online.h"

@@ -26,4 +26,13 @@ enum { NN_CHUNK_BYTES = 2048 };
 /* Group normalization: mean (high, low) and rstd of each group */
 enum { NN_GROUP_STATISTICS = 3 };
 
+/* Descent by single examples (online.h): the losses, the ways to choose a step, ... */
+enum { NN_HINGE, NN_PERCEPTRON, NN_SQUARED_HINGE, NN_LOG_LOSS, NN_MODIFIED_HUBER, NN_SQUARED_ERROR, NN_HUBER, NN_INSENSITIVE,
+       NN_SQUARED_INSENSITIVE, NN_SOFTMAX };
+enum { NN_SCHEDULED, NN_PASSIVE_1, NN_PASSIVE_2 };
+/* ... and the rows of the state: bias; scale of W; factor of the rates, of the steps for y > 0 and for others; sum of L1 penalties;
+ * squares and absolute values of w; sum of losses and penalties; the average, (average + kept W) / divisor, and its bias; examples */
+enum { NN_BIAS, NN_ONLINE_SCALE, NN_FACTOR, NN_POSITIVE, NN_NEGATIVE, NN_SHRUNK, NN_SQUARE, NN_ABSOLUTE, NN_OBJECTIVE, NN_KEPT,
+       NN_DIVISOR, NN_AVERAGE_BIAS, NN_STEPS, NN_STATE };
+
 #endif

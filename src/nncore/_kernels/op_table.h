@@ -36,6 +36,8 @@
 #define CELL "units steps sequences sampled " STREAM
 #define NORM "channels length places"
 #define GROUPS "groups size share"
+#define ONLINE "W= average=? penalty=? state= signals= loss=? labels? targets weights? rates"
+#define RULES "l2 l1 epsilon aggressiveness bias_factor average_from"
 
 static const nn_entry nn_table[] = {
     /* moving rows */
@@ -206,6 +208,11 @@ static const nn_entry nn_table[] = {
     OVER_TILES(average, "average= theta", "column", "")
     OVER_TILES(decay, "theta=", "column", "")
 
+    /* linear models by single examples */
+    OP(online_csr, ONLINE " values columns starts", "classes inputs kind rule", RULES)
+    OP(online_rows, ONLINE " data", "classes inputs kind rule", RULES)
+    OP(online_settle, "W= average=? state=", "classes inputs", "")
+
     /* optimizers */
     UPDATE(sgd_update, "", 1)
     UPDATE(momentum_update, " v=", 2)
@@ -252,3 +259,5 @@ static const nn_entry nn_table[] = {
 #undef CELL
 #undef NORM
 #undef GROUPS
+#undef ONLINE
+#undef RULES

@@ -9,7 +9,8 @@
 - `random`, `noise`, `weight_noise`: counter-based random numbers, and the layers that use them;
 - `scale`: one factor per feature;
 - `activity`, `gradients`: penalties, clipping and noise, between the backward pass and the step;
-- `optimizers`: the updates of the parameters.
+- `optimizers`: the updates of the parameters;
+- `online`: linear models, one example after the other.
 
 Arrays have one row per example. A backward function takes the gradient of the loss with respect to the output (dy, dh),
 arguments or results of the forward function, and its constants; dx is the gradient with respect to x, and so on.
@@ -30,6 +31,7 @@ from .group_norm import *
 from .losses import *
 from .noise import *
 from .normalization_tangents import *
+from .online import *
 from .optimizers import *
 from .random import *
 from .recurrent import *

@@ -11,5 +11,8 @@ from nncore.sklearn.classifier import MLPClassifier
 from nncore.sklearn.encoder import TabularEncoder
 from nncore.sklearn.realmlp import RealMLPClassifier, RealMLPRegressor
 from nncore.sklearn.regressor import MLPRegressor
+from nncore.sklearn.sgd import SGDClassifier, SGDRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor", "TabularEncoder"]
+__all__ = [
+    "MLPClassifier", "MLPRegressor", "RealMLPClassifier", "RealMLPRegressor", "SGDClassifier", "SGDRegressor", "TabularEncoder",
+]  # fmt: skip
