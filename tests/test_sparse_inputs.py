@@ -266,6 +266,9 @@ COMPRESSED = {
     "too few indices": exchange("indices", lambda indices: indices[:-1]),
     "too few values": exchange("data", lambda data: data[:-1]),
     "indices of floats": exchange("indices", lambda indices: indices.astype(float)),
+    "starts of floats": exchange("indptr", lambda starts: starts.astype(float)),
+    "values of another axis": exchange("data", lambda data: data[..., None]),
+    "indices of another axis": exchange("indices", lambda indices: indices[:, None]),
 }
 WRONG: dict[str, dict[str, Callable[[Any], None]]] = {
     "csr": COMPRESSED,

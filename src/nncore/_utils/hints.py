@@ -34,6 +34,7 @@ ELSEWHERE: dict[str, str] = {
     "learning_rate": _RATE, "lr": _RATE, "epsilon": "it is eps", "beta_1": _BETAS, "beta_2": _BETAS, "beta1": _BETAS,
     "beta2": _BETAS, "momentum": _MOMENTUM, "nesterov": _MOMENTUM, "clipnorm": _CLIP, "clipvalue": _CLIP,
     "global_clipnorm": _CLIP, "weight_decay": f"{_REGULARIZER}; nn.AdamW decays by itself",
+    "l1_regularization_strength": "it is l1", "l2_regularization_strength": "it is l2, twice as large",
     # of trainers and callbacks
     "batch_size": _FIT, "callbacks": _FIT, "epochs": _FIT, "criterion": "it is loss", "filepath": "it is path",
     "restore_best_weights": "it is restore_best",

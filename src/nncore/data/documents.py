@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.fields import count, number
 
@@ -164,6 +165,7 @@ def _weigh(starts: NDArray[Any], columns: NDArray[Any], values: NDArray[Any], id
         values[part] = weighed / np.repeat(norms, lengths)
 
 
+@one_blas_thread()
 def _labels(X: csr_matrix, classes: int, noise: float, draw: Draw, rng: np.random.Generator) -> Int64:
     n, words = X.shape
     matter = np.unique(draw(words // MODEL + 50))

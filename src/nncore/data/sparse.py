@@ -102,11 +102,13 @@ def _check_structure(matrix: Any, argument: str) -> None:
 
 def _starts_fit(matrix: Any) -> bool:
     rows, width = matrix.shape if matrix.format != "csc" else matrix.shape[::-1]
+    starts, columns, values = matrix.indptr, matrix.indices, matrix.data
+    if values.ndim != (3 if matrix.format == "bsr" else 1) or columns.ndim != 1:
+        return False
     if matrix.format == "bsr":  # rows of blocks
-        rows, width = rows // matrix.blocksize[0], width // matrix.blocksize[1]
-    starts, columns = matrix.indptr, matrix.indices
-    good = starts.shape == (rows + 1,) and starts[0] == 0 and all((b >= a).all() for a, b in _neighbors(starts))
-    good = good and columns.ndim == 1 and starts[-1] <= min(len(columns), len(matrix.data))
+        rows, width = rows // values.shape[1], width // values.shape[2]
+    good = starts.shape == (rows + 1,) and starts.dtype.kind in "iu" and starts[0] == 0
+    good = good and all((b >= a).all() for a, b in _neighbors(starts)) and starts[-1] <= min(len(columns), len(values))
     return good and _within(columns[: starts[-1]], width)
 
 

@@ -41,6 +41,10 @@ class FTRL(GradientOptimizer):
     it acts on all parameters, biases too. The penalty of a `Trainer`'s ``regularizer`` is added in every step instead, to
     weights alone. PyTorch has no FTRL.
 
+    The gradients are means over a batch, in the paper those of single examples. As long as √n is small against β, the step is
+    about αg/β: for small gradients, such as those of batches of documents with rows of unit norm, take a larger α or a
+    smaller β.
+
     Examples
     --------
     >>> import numpy as np
