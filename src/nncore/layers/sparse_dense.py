@@ -116,7 +116,8 @@ class SparseDense(Dense):
     def _touched_gradient(self, tape: Tape, dy: Array | None, W: SparseWeights) -> Op:
         """dW = dyᵀ x where the batch has numbers; the other ops of a tile get a list of these inputs."""
         g, take, cost = self.weight_grad.T, tape.arena.take, [TOUCHED_COST] * W.shards
-        tape.touched, rows, flags = take((W.shards, 2), np.int64), take(self.inputs + W.shards, np.int32), take(self.inputs, np.uint8)
+        tape.touched, flags = take((W.shards, 2), np.int64), take(self.inputs, np.uint8)
+        rows = take(self.inputs + W.shards, np.int32)
         tiles = [(W.offset, -1 - shard, self.units, self.units) for shard in range(W.shards)]
         tape.prepare.add(Op("tiles", "csr_begin", (tape.touched, flags, None), cost=cost, data=((2, W.bounds),)))
         tape.settle.add(Op("tiles", "csr_settle", (g, flags, None), (self.units,), cost=cost, data=((2, W.bounds),)))

@@ -33,7 +33,8 @@ from nncore.training.array_groups import checked_factors
 from nncore.training.dataset import Dataset
 from nncore.training.last_losses import LastLosses
 from nncore.training.metrics import Accuracy, LossMetric
-from nncore.training.step_program import StepProgram, TrainingProgram, TrainingSpec, evaluation_program, training_program
+from nncore.training.spec import TrainingSpec
+from nncore.training.step_program import StepProgram, TrainingProgram, evaluation_program, training_program
 
 if TYPE_CHECKING:
     from typing_extensions import Self

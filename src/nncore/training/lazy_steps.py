@@ -6,7 +6,7 @@ What a step does to the other weights, whose gradient is 0, is done later and at
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,9 @@ from nncore import constraints
 from nncore._utils.arrays import same_part
 from nncore.optimizers import EMA, SGD, GradientOptimizer, PolyakAveraging, WeightDecay
 from nncore.optimizers.wrapper import Wrapper
-from nncore.program.ops import Op, SparseWeights
+from nncore.program.ops import Op
 from nncore.program.tape import Tape
-
-if TYPE_CHECKING:
-    from nncore.training.step_program import TrainingSpec
+from nncore.training.spec import TrainingSpec
 
 __all__ = ["IdleStep", "LazyOps", "idle_step", "lazy_ops"]
 
@@ -92,7 +90,7 @@ def skips_zeros(optimizer: GradientOptimizer) -> bool:
 
 @dataclass
 class LazyOps:
-    """The ops by which weights are caught up, and the state that they share: (steps taken, the first of the table, whether to)."""
+    """The ops by which weights are caught up, and their state: (steps taken, the first of the table, whether to)."""
 
     state: NDArray[np.int64]
     begin: list[Op]  # before the first step

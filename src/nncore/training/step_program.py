@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,7 @@ from numpy.typing import NDArray
 
 from nncore import constraints
 from nncore._utils.arrays import aligned_zeros
-from nncore._utils.fields import only_fields
-from nncore.constraints import Constraint
-from nncore.losses import Loss
 from nncore.model import Sequential
-from nncore.optimizers import GradientOptimizer, Optimizer
-from nncore.optimizers.clipping import Clipping
 from nncore.program.autotune import Autotuner
 from nncore.program.compiled import Compiled
 from nncore.program.ops import Op
@@ -26,13 +20,13 @@ from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
-from nncore.training.array_groups import ArrayGroups, array_groups
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
 from nncore.training.lazy_steps import idle_step, lazy_ops
 from nncore.training.metrics import LossMetric
+from nncore.training.spec import TrainingSpec
 
-__all__ = ["StepProgram", "TrainingProgram", "TrainingSpec", "evaluation_program", "training_program"]
+__all__ = ["StepProgram", "TrainingProgram", "evaluation_program", "training_program"]
 
 Array = NDArray[Any]
 Int64 = NDArray[np.int64]
@@ -40,54 +34,7 @@ Int64 = NDArray[np.int64]
 PROJECTED = 4096  # weights that a work item of a projection has at least
 UPDATE_COST = 30.0  # updating a parameter takes as long as this many multiply-adds of its gradient
 PENALTY_COST = 10.0
-TOUCHED = 1000  # rows of weights of sparse data that have a gradient in a shard: how many is not known when a program is compiled
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """All that a training program is compiled from, apart from the kind of its data."""
-
-    model: Sequential
-    loss: Loss
-    metrics: tuple[Any, ...]
-    optimizer: Optimizer
-    regularizer: Regularizer | None
-    clip: Clipping | None
-    constraint: Constraint | Mapping[str, Constraint] | None
-    lr_factors: Mapping[str, float]
-    decay_factors: Mapping[str, float]
-
-    @property
-    def gradient_optimizer(self) -> GradientOptimizer:
-        """The optimizer, in training by gradient steps."""
-        assert isinstance(self.optimizer, GradientOptimizer)
-        return self.optimizer
-
-    @property
-    def is_own(self) -> bool:
-        """Whether all parts are nncore's: then their keys change only with an assignment to a field."""
-        return self.optimizer.knows_ahead() and only_fields(
-            (self.loss, self.metrics, self.model.layers, self.regularizer, self.clip, self.constraint)
-        )
-
-    @cached_property
-    def groups(self) -> ArrayGroups:
-        """The parameter arrays by the factors of their hyper-parameters."""
-        return array_groups(self.model, self.optimizer, self.lr_factors, self.decay_factors)
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal where the same program would be compiled."""
-        metrics = tuple([metric.loss.key() for metric in self.metrics if isinstance(metric, LossMetric)])
-        parts = self.regularizer.parts(self.model) if self.regularizer else ()
-        penalties = tuple([(parameter.offset, part.l1, part.l2, part.proximal) for parameter, _, part in parts])
-        regularizer = self.regularizer and (bool(self.regularizer.proximal), penalties)
-        clip = self.clip and self.clip.key()
-        projections = tuple(
-            [(named.parameter.offset, part.key()) for named, part in constraints.parts(self.constraint, self.model)]
-        )
-        groups, variant = self.groups, self.optimizer.variant
-        return self.loss.key(), metrics, regularizer, clip, projections, groups, variant, self.model.variant
+TOUCHED = 1000  # rows of weights of sparse data with a gradient in a shard: how many is not known when a program is compiled
 
 
 @dataclass(eq=False)
