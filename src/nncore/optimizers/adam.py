@@ -89,8 +89,9 @@ class Adam(GradientOptimizer):
 
 
 class LazyAdam(Adam):
-    """Adam that, on sparse data, changes only the parameters that have a gradient in the batch (TensorFlow's ``LazyAdam``,
-    PyTorch's ``SparseAdam``).
+    """Adam (Kingma & Ba 2015) that, on sparse data, changes only the parameters that have a gradient in the batch.
+
+    TensorFlow's ``LazyAdam``, PyTorch's ``SparseAdam``.
 
     State, arguments and formulas are those of `Adam`, t counts all steps. In weights of a `SparseDense` layer, m, v and θ of
     inputs that no row of the batch has stay as they are, where `Adam` goes on with them: m ← β₁m, v ← β₂v,
