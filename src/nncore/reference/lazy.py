@@ -31,7 +31,7 @@ __all__ = [
 Integers = NDArray[np.integer[Any]]
 Doubles = NDArray[np.float64]
 
-LEAST = 1e-100  # of P and Q
+LEAST_P, LEAST_Q = 1e-4, 1e-100
 
 
 def lazy_begin(last: Integers, table: Doubles, state: Integers) -> None:
@@ -48,7 +48,7 @@ def lazy_advance(
 
     c = 1, a copy, leaves Q, A and B as they are, and Z becomes the number of the step. If the last step caught up all
     weights, the table begins again; this one does so at the end of an epoch, when the table is full, or when P or Q is so
-    small, or P so large, that their quotients would overflow.
+    small, or P so large, that differences of sums over their quotients would lose digits.
 
     >>> table, state, last = np.zeros((4, 9)), np.zeros(3, np.int64), np.zeros(1, np.int32)
     >>> lazy_begin(last, table, state)
@@ -65,17 +65,17 @@ def lazy_advance(
     f, s, c = 1 - decay - lr * l2, lr * l1, average
     table[at, 6:] = f, s, c
     P, U, Q, A, B, Z = table[at, :6]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # f = 0: the table begins again
         P = f * P
         U = U + s / P
-    if c < 1:
-        Q = (1 - c) * Q
-        A, B = A + c * P / Q, B + c * P / Q * U
-    else:
-        Z = state[0] + 1
+        if c < 1:
+            Q = (1 - c) * Q
+            A, B = A + c * P / Q, B + c * P / Q * U
+        else:
+            Z = state[0] + 1
     table[at + 1, :6] = P, U, Q, A, B, Z
     state[0] += 1
-    lost = not (LEAST < P < 1 / LEAST and Q > LEAST)
+    lost = not (LEAST_P < P < 1 / LEAST_P and Q > LEAST_Q)
     state[2] = ends_epoch or lost or at + 1 == len(table) - 1
 
 
