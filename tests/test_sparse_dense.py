@@ -408,7 +408,7 @@ def test_the_penalty_is_that_at_the_end_of_the_epoch(penalty: nn.Regularizer) ->
         callbacks=[nn.LambdaCallback(on_epoch_end=lambda *_: ends.append(penalty.value(t.model)))],
     )
     assert t.history["running_penalty"] == pytest.approx(ends, rel=1e-12)
-    assert t.partial_fit(X, Y)["penalty"] == pytest.approx(penalty.value(t.model), rel=1e-12)
+    assert t.partial_fit(X, Y)["running_penalty"] == pytest.approx(penalty.value(t.model), rel=1e-12)
 
 
 # ---- an end in the middle of an epoch
@@ -417,14 +417,13 @@ def test_the_penalty_is_that_at_the_end_of_the_epoch(penalty: nn.Regularizer) ->
 @pytest.mark.usefixtures("touched_rows")
 @pytest.mark.parametrize("case", ["L2", "elastic net", "proximal", "EMA and L2", "decay", "Polyak"])
 def test_ctrl_c_in_an_epoch(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 3 calls of 5 steps, in the second epoch of 9: all weights are caught up."""
+    """In the second epoch of 9 steps: all weights are caught up."""
     results = []
     for t, data in zip(pair(case), (X, X.toarray()), strict=True):
-        calls = itertools.count(1)
         monkeypatch.setattr(Autotuner, "next_call", lambda self: (1, 5))
-        monkeypatch.setattr(Interrupt, "pressed", lambda self, calls=calls: next(calls) >= 4)
+        monkeypatch.setattr(Interrupt, "pressed", lambda self, t=t: t.optimizer.step_count > 9)
         t.fit(data, Y, epochs=4, batch_size=7, verbose=0)
-        assert 9 < t.optimizer.step_count < 18
+        assert t.optimizer.step_count == 14
         results.append(t)
     monkeypatch.undo()
     monkeypatch.setattr(lazy_steps, "WEIGHTS_PER_ROW", 0)
@@ -822,9 +821,7 @@ def test_a_profile() -> None:
 @pytest.mark.parametrize("constraint", [nn.MaxNorm(1.0), {"first": nn.UnitNorm()}, {"first.weight": nn.MinMaxNorm(0.5, 1.0)}])
 def test_constraints_of_units_are_refused(constraint: Any) -> None:
     """A unit's weights do not lie together, as the projections need them."""
-    with pytest.raises(
-        ValueError, match=r"constraint must be one of single numbers.*for first.weight, whose numbers do not lie"
-    ):
+    with pytest.raises(ValueError, match=r"constraint must be one of single numbers.*for first.weight, whose.*do not lie"):
         trainer(nn.SparseDense, constraint=constraint)
 
 

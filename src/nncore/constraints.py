@@ -131,8 +131,8 @@ def get(constraint: Any, model: Any) -> Constraint | dict[str, Constraint] | Non
         if own.rows_only and not together:
             why = "do not lie together by unit" if named.parameter.by_column else "do not belong to units"
             raise ValueError(
-                f"constraint must be one of single numbers, such as nn.NonNegative(), for {named.keys[0]}, whose numbers {why}, "
-                f"got {shown(own)}"
+                f"constraint must be one of single numbers, such as nn.NonNegative(), for {named.keys[0]}, whose numbers "
+                f"{why}, got {shown(own)}"
             )
     return dict(constraint) if isinstance(constraint, Mapping) else constraint
 
