@@ -29,6 +29,7 @@ from nncore.training import lazy_steps
 
 Array = NDArray[Any]
 
+LOSS = "softmax_cross_entropy"
 N, WIDTH = 60, 43
 EPOCHS = 3
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -212,6 +213,43 @@ def test_units_and_threads(units: int, weights_per_row: int, monkeypatch: pytest
                 both(SKIPPING[optimizer], fit(batch_size=batch), units=units, dtype=dtype)
     finally:
         nn.set_num_threads(before)
+
+
+FOLLOWING: dict[str, Callable[[], list[nn.Layer]]] = {
+    "none": lambda: [],
+    "relu": lambda: [nn.ReLU()],
+    "normalized": lambda: [nn.BatchNorm(), nn.ReLU(), nn.Dropout(0.2)],
+    "penalized": lambda: [nn.ActivityL1(0.01), nn.LayerNorm(), nn.GELU()],
+    "weight norm": lambda: [nn.WeightNorm(nn.Dense(4))],
+}
+
+
+@pytest.mark.usefixtures("touched_rows")
+@pytest.mark.parametrize("following", FOLLOWING)
+def test_layers_that_follow(following: str) -> None:
+    trainers = []
+    for kind, data in ((nn.SparseDense, X), (nn.Dense, X.toarray())):
+        layers = [kind(3 if following == "none" else 5, name="first"), *FOLLOWING[following]()]
+        layers += [nn.Dense(3, name="last")] * (following != "none")
+        t = nn.Trainer(nn.Sequential(layers, input_shape=WIDTH, dtype="float64", seed=3), LOSS, nn.AdaGrad(0.1))
+        fit(batch_size=12)(t, data)
+        trainers.append(t)
+    same(*(list(parts_of(t).values()) for t in trainers))
+    same(*(t.model.state for t in trainers))
+
+
+@each_dtype
+@pytest.mark.parametrize("optimizer", SKIPPING)
+def test_many_columns(optimizer: str, dtype: str) -> None:
+    """So many that a step changes only what has a gradient; twelve rows, as a dense layer sums fewer in vector lanes."""
+    wide, trainers = matrix(width=9000, density=0.003), []
+    for kind, data in ((nn.SparseDense, wide), (nn.Dense, wide.toarray())):
+        t = nn.Trainer(model_of(kind, 8, dtype, 9000), LOSS, SKIPPING[optimizer]())
+        fit(batch_size=12)(t, data)
+        trainers.append(t)
+    names = {op.name for op in trainers[0].profile(wide, Y, batch_size=12, steps=2).ops}
+    assert "csr_backward_touched" in names
+    same(*(parts_of(t) for t in trainers))
 
 
 @each_dtype
@@ -565,7 +603,6 @@ def test_lazy_adam_with_penalties_of_other_layers() -> None:
 # ---- everything else that a model does
 
 
-LOSS = "softmax_cross_entropy"
 USES: dict[str, Callable[[nn.Trainer, Any], Any]] = {
     "evaluate": lambda t, X: t.evaluate(X, Y),
     "predict": lambda t, X: t.model.predict(X),
@@ -732,6 +769,8 @@ def test_only_the_first_layer() -> None:
         nn.Sequential([nn.Dense(3), nn.SparseDense(2)], input_shape=4)
     with pytest.raises(ValueError, match=r"layers\[1\], SparseDense, must be the first layer"):
         nn.Sequential([nn.Tanh(), nn.SparseDense(2)], input_shape=4)
+    with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalized, got SparseDense\(5\)"):
+        nn.WeightNorm(nn.SparseDense(5))
     with pytest.raises(ValueError, match=r"input_shape must be below 2\*\*31"):
         nn.Sequential([nn.SparseDense(1)], input_shape=2**31)
 
@@ -813,9 +852,11 @@ def test_a_matrix_that_is_changed_before_the_first_step(units: int) -> None:
         t.fit(own, Y, epochs=3, batch_size=N, verbose=0, callbacks=[nn.LambdaCallback(on_train_begin=spoil)])
 
 
-def test_a_profile() -> None:
-    found = trainer(nn.SparseDense, SKIPPING["sgd"]).profile(X, Y, batch_size=32, steps=5)
-    assert {"csr_locate", "csr_forward"} <= {op.name for op in found.ops}
+@both_paths
+def test_a_profile(weights_per_row: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy_steps, "WEIGHTS_PER_ROW", weights_per_row)
+    names = {op.name for op in trainer(nn.SparseDense, SKIPPING["sgd"]).profile(X, Y, batch_size=32, steps=5).ops}
+    assert {"csr_locate", "csr_forward", "csr_backward_weight" if weights_per_row else "csr_backward_touched"} <= names
 
 
 @pytest.mark.parametrize("constraint", [nn.MaxNorm(1.0), {"first": nn.UnitNorm()}, {"first.weight": nn.MinMaxNorm(0.5, 1.0)}])

@@ -139,6 +139,7 @@ class Program:
         partials: NDArray[Any] | None = None,
         notes: Sequence[NDArray[Any]] = (),
         passing: Mapping[int, NDArray[np.int64]] | None = None,
+        touched: NDArray[np.int64] | None = None,
         stops: bool = False,
         exclusive: Exclusive | None = None,
         part_rows: int = 0,
