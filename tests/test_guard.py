@@ -6,6 +6,7 @@ The kernels run in a process of their own, one per instruction set, which report
 Prefetches may go anywhere; they do not fault.
 """
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.csr import located, sparse
 from helpers.kernels import ACTIVATIONS, LOSSES, activation_inputs, loss_inputs, same_bits, weights
 from helpers.processes import run_python
 from helpers.twins import constants as constants_of
@@ -202,11 +204,83 @@ def online_cases(dtype: str) -> Iterator[str]:
         run = run_op("online_csr" if kind else "online_rows", **given, **step)
         both_ways(run, *arrays, *data)
         both_ways(run_op("online_settle", sizes=(classes, inputs), **step), W, W, state)
+def csr_cases(dtype: str) -> Iterator[str]:
+    """A sparse layer, on as many numbers as there are and on columns that have been changed."""
+    rng = np.random.default_rng(0)
+    shapes = product((1, 2, 5, 33), (1, 3, 17, 40), (1, 2, 3, 16, 17, 65), (np.int32, np.int64), (1, 4))
+    for rows, width, units, kind, shards in shapes:
+        yield f"sparse layer, {rows} × {width}, units {units}, {kind.__name__}, shards {shards}"
+        x, bounds = sparse(rng, rows, width, dtype, kind), np.arange(shards + 1) * width // shards
+        run: dict[str, Any] = {"dtype": dtype, **x.batch}
+        tiles, sizes = run | {"axis": "tiles", "pieces": shards}, (units, width)
+        both_ways(run_op("csr_locate", **run), np.zeros((rows, shards + 1), int), x.values, x.columns, x.starts, bounds)
+        places = located(x, bounds)
+        W, b, dy = (rng.normal(size=s).astype(dtype) for s in (sizes[::-1], units, (rows, units)))
+        numbers, g, flags = (x.values, x.columns, places), np.zeros_like(W), np.ones(width, np.uint8)
+        for bias in (b, None):
+            both_ways(run_op("csr_forward", sizes=sizes, **run), np.zeros_like(dy), *numbers, W, bias)
+        both_ways(run_op("csr_backward_weight", sizes=sizes, **tiles), g, dy, *numbers, bounds)
+        both_ways(run_op("csr_settle", sizes=(units,), **tiles), g, flags, bounds)
+
+        def touch(g: Array, listed: Array, flags: Array, *read: Array, units: int = units, kw: Any = tiles) -> None:
+            lists = np.zeros((kw["pieces"], 2), np.int64)
+            run_op("csr_begin", **kw)(lists, flags, read[-1])
+            run_op("csr_backward_touched", sizes=(units, len(g)), **kw)(g, lists, listed, flags, *read)
+
+        both_ways(touch, g, np.zeros(width + shards, np.int32), flags, dy, *numbers, bounds)
+        wrong = x.columns.copy()
+        wrong[rng.random(len(wrong)) < 0.2] = rng.choice([-1, width, 2**31 - 1])
+        both_ways(refused("csr_forward", sizes=sizes, **run), np.zeros_like(dy), x.values, wrong, places, W, b)
+        both_ways(refused("csr_backward_weight", sizes=sizes, **tiles), g, dy, x.values, wrong, places, bounds)
+        listed = np.zeros(width + shards, np.int32), np.zeros((shards, 2), np.int64)
+        touched = refused("csr_backward_touched", sizes=sizes, **tiles)
+
+        def touch_wrong(g: Array, rows: Array, flags: Array, *read: Array, touched: Any = touched) -> None:
+            touched(g, np.zeros((len(read[-1]) - 1, 2), np.int64), rows, flags, *read)
+
+        both_ways(touch_wrong, g, listed[0], flags, dy, x.values, wrong, places, bounds)
+
+
+class refused(run_op):
+    """An op that may refuse its arrays."""
+
+    def __call__(self, *arrays: Array | None) -> None:
+        with contextlib.suppress(ValueError):
+            super().__call__(*arrays)
+
+
+def lazy_cases(dtype: str) -> Iterator[str]:
+    """Weights that are caught up, with a table that is full."""
+    rng = np.random.default_rng(0)
+    for units, width, crosses, averages in product((1, 2, 3, 16, 17), (1, 5, 12), (False, True), (False, True)):
+        yield f"catching up, {width} × {units}, crosses {crosses}, averages {averages}"
+        x, bounds = sparse(rng, 3, width, dtype, np.int32), np.array([0, width // 2, width])
+        tiles: dict[str, Any] = {"dtype": dtype, "axis": "tiles", "pieces": 2, **x.batch}
+        name, places = "catch_up_crossing" if crosses else "catch_up", located(x, bounds)
+
+        def steps(
+            W: Array, average: Array | None, last: Array, table: Array, state: Array, columns: Array, places: Array,
+            bounds: Array, kw: Any = tiles, name: str = name,
+        ) -> None:  # fmt: skip
+            run_op("lazy_begin", **kw)(last, table, state, bounds)
+            for _ in range(len(table) - 1):  # each ends an epoch, here without effect
+                one = kw | {"pieces": 1, "coefficients": np.array([0.1, 0.01, 0.3])}
+                run_op("lazy_advance", sizes=(0, 1, 2), constants=(0.05, 0.1), **one)(table, state)
+                state[2] = 0
+            run_op(name, sizes=W.shape[::-1], **kw)(W, average, last, table, state, columns, places, bounds)
+            state[2] = 1
+            run_op(f"{name}_all", sizes=W.shape[::-1], **kw)(W, average, last, table, state, bounds)
+
+        W, average = rng.normal(size=(2, width, units)).astype(dtype)
+        last, table, state = np.zeros(width, np.int32), np.zeros((7, 9)), np.zeros(3, np.int64)
+        both_ways(steps, W, average if averages else None, last, table, state, x.columns, places, bounds)
 
 
 FAMILIES = {
     "online": online_cases,
     "sparse": sparse_cases,
+    "sparse layer": csr_cases,
+    "catching up": lazy_cases,
     "dense": dense_cases,
     "activations": activation_cases,
     "losses": loss_cases,

@@ -81,6 +81,18 @@ def test_the_bits_of_the_dense_matrix(way: str, dtype: str) -> None:
     same(sparse.model.state, dense.model.state)
 
 
+@each_dtype
+def test_the_curvature_of_the_dense_matrix(dtype: str) -> None:
+    layers = [nn.Dense(4), nn.Tanh(), nn.Dense(3)]
+    model = nn.Sequential(layers, input_shape=WIDTH, dtype=dtype, seed=2)
+    v = np.random.default_rng(3).standard_normal(model.parameters.size)
+    for product in (model.hessian_vector_product, model.gauss_newton_product):
+        same(product(X, Y, "softmax_cross_entropy", v), product(X.toarray(), Y, "softmax_cross_entropy", v))
+    same(model.jacobian(X), model.jacobian(X.toarray()))
+    u = np.ones(N * 3)
+    same(model.jacobian_product(X, u, transposed=True), model.jacobian_product(X.toarray(), u, transposed=True))
+
+
 def test_sparse_and_dense_in_turn() -> None:
     """The programs of both are cached."""
     mixed, dense = trainer(), trainer()
@@ -243,7 +255,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "recurrent": (lambda: recurrent().fit(X, Y), r"shape \(n, 8, 5\), got \(150, 40\); examples of more than one axis must be"),
     "second order": (
         lambda: plain("lbfgs").fit(X, Y),
-        r"X must be dense with LBFGS, got a sparse matrix: take X\.toarray\(\), or",
+        r"X must be dense with LBFGS, got a sparse matrix: begin the model with SparseDense, or take X\.toarray\(\)$",
     ),
     "validation": (lambda: trainer().fit(X, Y, validation_data=(X[:, :9], Y)), r"X of validation_data must have shape"),
 }

@@ -127,10 +127,12 @@ def get(constraint: Any, model: Any) -> Constraint | dict[str, Constraint] | Non
             raise TypeError(f"constraint[{shown(name)}] must be a Constraint such as nn.MaxNorm(3.0), got {shown(own)}")
     check_names("constraint", by_name, model, weights_only=True)
     for named, own in parts(constraint, model):
-        if own.rows_only and len(named.parameter.shape) == 1:
+        together = len(named.parameter.shape) > 1 and not named.parameter.by_column
+        if own.rows_only and not together:
+            why = "do not lie together by unit" if named.parameter.by_column else "do not belong to units"
             raise ValueError(
-                f"constraint must be one of single numbers, such as nn.NonNegative(), for {named.keys[0]}, whose numbers do "
-                f"not belong to units, got {shown(own)}"
+                f"constraint must be one of single numbers, such as nn.NonNegative(), for {named.keys[0]}, whose numbers "
+                f"{why}, got {shown(own)}"
             )
     return dict(constraint) if isinstance(constraint, Mapping) else constraint
 

@@ -204,6 +204,7 @@ CASES = {
     ),
     "nesterov": (make("nesterov", "lr", "momentum"), nesterov, {"lr": 0.02, "momentum": 0.8}),
     "lion": (make("lion", "lr", "betas", "weight_decay"), lion, {"lr": 0.01, **BETAS, "weight_decay": 0.1}),
+    "lazy_adam": (make("lazy_adam", "lr", "betas", "eps"), adam(), ADAM),
     "adamax": (make("adamax", "lr", "betas", "eps"), adamax, ADAM),
     "nadam": (
         make("nadam", "lr", "betas", "eps", "momentum_decay"), nadam,

@@ -38,15 +38,19 @@ class SparseRows:
         """Dense rows (n, width), without their zeros."""
         numbers, columns = np.nonzero(rows)
         starts = np.searchsorted(numbers, np.arange(len(rows) + 1))
-        return cls(rows[numbers, columns], columns, starts, rows.shape[1])
+        return cls(rows[numbers, columns], for_kernels(columns), starts, rows.shape[1])
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     @cached_property
     def bounds(self) -> Int:
-        """The columns cut into `SHARDS` ranges that hold about as many numbers each: (SHARDS + 1,), from 0 to the width."""
-        columns = np.sort(self.columns[:: max(1, len(self.columns) // SAMPLED)])
+        """The columns cut into `SHARDS` ranges that hold about as many numbers each: (SHARDS + 1,), from 0 to the width.
+
+        Kernels rely on them, and the user may have changed the columns since they were checked.
+        """
+        used = self.columns[: max(0, self.starts[-1])]
+        columns = np.sort(used[:: max(1, len(used) // SAMPLED)]).clip(0, self.width - 1)
         cuts = columns[np.arange(1, SHARDS) * len(columns) // SHARDS] if len(columns) else np.zeros(SHARDS - 1)
         return np.concatenate(([0], cuts, [self.width])).astype(np.int64)
 

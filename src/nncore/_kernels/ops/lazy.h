@@ -12,7 +12,8 @@
 enum { NAME(lazy_P), NAME(lazy_U), NAME(lazy_Q), NAME(lazy_A), NAME(lazy_B), NAME(lazy_Z), NAME(lazy_f), NAME(lazy_s), NAME(lazy_c), NAME(lazy_width) };
 #define AT(name) [NAME(lazy_##name)]
 #define ENTRY(step) (table + ((step) - origin) * NAME(lazy_width))
-#define LEAST 1e-100    /* of P and Q; a smaller one begins the table again */
+#define LEAST_P 1e-4    /* a smaller one begins the table again: 1 / P times the difference of two A would lose digits */
+#define LEAST_Q 1e-100
 
 /* Where the steps are: `now` is the number of steps taken since `lazy_begin`, `origin` that of the table's first entry.  With `whole`, all
  * weights are caught up after this step, and the table begins again: at the end of an epoch, or where the table does not reach further.
@@ -58,7 +59,7 @@ static void NAME(op_lazy_advance)(const nn_op *op, const nn_context *context, in
     next AT(Z) = w < 1 ? now AT(Z) : (double)(state->now + 1);
     state->now++;
     const int64_t entries = op->length[0];
-    state->whole = context->ends_epoch || !(next AT(P) > LEAST && next AT(P) < 1 / LEAST && next AT(Q) > LEAST) || state->now - state->origin == entries - 1;
+    state->whole = context->ends_epoch || !(next AT(P) > LEAST_P && next AT(P) < 1 / LEAST_P && next AT(Q) > LEAST_Q) || state->now - state->origin == entries - 1;
 }
 
 /* A step by its definition */
@@ -174,4 +175,5 @@ CATCH_UP(catch_up_crossing, 1)
 #undef CATCH_UP
 #undef AT
 #undef ENTRY
-#undef LEAST
+#undef LEAST_P
+#undef LEAST_Q
