@@ -38,7 +38,9 @@ def trained(optimizer: Callable[[int], nn.Optimizer], batch: int | None, epochs:
 
     def run(X: Any, y: Any, X_test: Any, y_test: Any) -> Measured:
         model = nn.Sequential([nn.SparseDense(1, weight_init="zeros")], input_shape=X.shape[1])
-        trainer = nn.Trainer(model, "sigmoid_cross_entropy", optimizer(len(y)), regularizer=nn.L2(PENALTY), metrics=["accuracy"])
+        trainer = nn.Trainer(
+            model, "sigmoid_cross_entropy", optimizer(len(y)), regularizer=nn.L2(PENALTY), metrics=["accuracy"]
+        )
         seconds, averages = 0.0, hasattr(trainer.optimizer, "averaged_parameters")
         for _ in range(epochs):
             start = time.perf_counter()
@@ -136,7 +138,9 @@ def draw(path: str, rows: int) -> None:
     colors = {name: f"C{k % 10}" for k, name in enumerate(METHODS)}
     figure, axes = plt.subplots(1, 3, figsize=(17, 5), layout="constrained")
     for name, curve in curves.items():
-        axes[0].plot(curve[:, 0], 100 * curve[:, 1], ".-", color=colors[name], label=name, linestyle="--" if ":" in name else "-")
+        axes[0].plot(
+            curve[:, 0], 100 * curve[:, 1], ".-", color=colors[name], label=name, linestyle="--" if ":" in name else "-"
+        )
         print(f"{name:32}  {100 * curve[-1, 1]:6.2f} %   {time_to(curve, best + CLOSE):8.3f} s to {100 * (best + CLOSE):.2f} %")
     axes[0].set(xscale="log", xlabel="seconds of training", ylabel="test error, %", ylim=(90 * best, 300 * best))
     axes[0].set_title(f"{rows:,} documents: small batches are there first")
