@@ -1,12 +1,12 @@
 """Documents by the hundred thousand: which method reaches a small test error first (L. Bottou's comparison on RCV1).
 
-Logistic regression on tf-idf vectors of 75 words out of 47,152, with an L2 penalty: methods that read the documents one by one or in
-small batches against those that read them all for each step. The first picture shows the test error over the seconds of
-training; the second how long each takes to come within 0.2 points of the best, for more and more documents; the third how many
-words a proximal L1 penalty leaves, and at what error.
+Logistic regression on tf-idf vectors of 75 words out of 47,152, with an L2 penalty: methods that read the documents one by
+one or in small batches against those that read them all for each step. The first picture shows the test error over the seconds
+of training; the second how long each takes to come within 0.2 points of the best, for more and more documents; the third how
+many words a proximal L1 penalty leaves, and at what error.
 
-Run with ``python examples/sparse_documents.py [figure.png] [--rows 50000]`` where nncore[demo] is installed. With ``--rows 781265``,
-the size of the lecture's set, it takes some minutes and 2 GB.
+Run with ``python examples/sparse_documents.py [figure.png] [--rows 50000]`` where nncore[demo] is installed. With
+``--rows 781265``, the size of the lecture's set, it takes some minutes and 2 GB.
 """
 
 from __future__ import annotations

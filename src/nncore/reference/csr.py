@@ -71,8 +71,8 @@ def csr_backward_touched(
 ) -> None:  # fmt: skip
     """g_ju ← Σ_r dy_ru x_rj in the rows j of W for which the batch has numbers; the others keep what they hold.
 
-    lists_s becomes the list of these rows in shard s, in the order in which they occur, place_j where row j stands in it, or -1;
-    stale_j is 1 where row j may hold numbers that are not 0, of this step or of an earlier one.
+    lists_s becomes the list of these rows in shard s, in the order in which they occur, place_j where row j stands in it, or
+    -1; stale_j is 1 where row j may hold numbers that are not 0, of this step or of an earlier one.
 
     >>> g, lists, place, stale = np.full((3, 1), 9.0), [[]], np.full(3, -1), np.zeros(3, int)
     >>> csr_backward_touched(

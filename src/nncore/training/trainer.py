@@ -127,7 +127,8 @@ class Trainer(BaseTrainer):
             keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
             SciPy, (n, inputs), best in CSR, to which other formats are converted: it stays sparse. A first layer `SparseDense`
             reads its numbers only, for others the rows of a batch are written out; the bits are those of the dense matrix. Its
-            arrays may be memory-mapped too. `evaluate`, `partial_fit` and the model's passes take it; scalers in the model do not.
+            arrays may be memory-mapped too. `evaluate`, `partial_fit` and the model's passes take it; scalers of the model do
+            not.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers. Names of columns are kept as ``target_names``.
         epochs, batch_size : int
