@@ -41,7 +41,7 @@ def trained(optimizer: Callable[[int], nn.Optimizer], batch: int | None, epochs:
         trainer = nn.Trainer(
             model, "sigmoid_cross_entropy", optimizer(len(y)), regularizer=nn.L2(PENALTY), metrics=["accuracy"]
         )
-        seconds, averages = 0.0, hasattr(trainer.optimizer, "averaged_parameters")
+        seconds, averages = 0.0, isinstance(trainer.optimizer, nn.PolyakAveraging)
         for _ in range(epochs):
             start = time.perf_counter()
             trainer.fit(X, y, epochs=1, batch_size=batch or len(y), verbose=0)
