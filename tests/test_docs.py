@@ -235,8 +235,8 @@ def test_dir_shows_the_public_names_alone() -> None:
 
 def test_registries_are_in_the_order_of_the_files() -> None:
     assert [*OPTIMIZERS] == [
-        "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "lazy_adam", "adamw", "amsgrad",
-        "adamax", "nadam", "lion", "rprop", "delta_bar_delta",
+        "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "lazy_adam", "adamw", "amsgrad", "adamax",
+        "nadam", "lion", "rprop", "delta_bar_delta",
     ]  # fmt: skip
     assert [*LAYERS][:6] == ["dense", "sparse_dense", "simple_rnn", "gru", "activity_l1", "identity"]
     assert not {"activation", "noise", "noisy_dense", "recurrent", "layer"} & {*LAYERS}

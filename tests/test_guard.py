@@ -196,29 +196,32 @@ def csr_cases(dtype: str) -> Iterator[str]:
         both_ways(run_op("csr_locate", **run), np.zeros((rows, shards + 1), int), x.values, x.columns, x.starts, bounds)
         places = located(x, bounds)
         W, b, dy = (rng.normal(size=s).astype(dtype) for s in (sizes[::-1], units, (rows, units)))
-        numbers, g, flags = (x.values, x.columns, places), np.zeros_like(W), np.ones(width, np.uint8)
+        numbers, g = (x.values, x.columns, places), np.zeros_like(W)
+        place, stale = np.full(width, -1, np.int32), np.ones(width, np.uint8)
         for bias in (b, None):
             both_ways(run_op("csr_forward", sizes=sizes, **run), np.zeros_like(dy), *numbers, W, bias)
         both_ways(run_op("csr_backward_weight", sizes=sizes, **tiles), g, dy, *numbers, bounds)
-        both_ways(run_op("csr_settle", sizes=(units,), **tiles), g, flags, bounds)
+        both_ways(run_op("csr_settle", sizes=(units,), **tiles), g, place, stale, bounds)
 
-        def touch(g: Array, listed: Array, flags: Array, *read: Array, units: int = units, kw: Any = tiles) -> None:
+        def touch(
+            g: Array, listed: Array, place: Array, stale: Array, *read: Array, units: int = units, kw: Any = tiles
+        ) -> None:
             lists = np.zeros((kw["pieces"], 2), np.int64)
-            run_op("csr_begin", **kw)(lists, flags, read[-1])
-            run_op("csr_backward_touched", sizes=(units, len(g)), **kw)(g, lists, listed, flags, *read)
+            run_op("csr_begin", **kw)(lists, place, stale, read[-1])
+            run_op("csr_backward_touched", sizes=(units, len(g)), **kw)(g, lists, listed, place, stale, *read)
 
-        both_ways(touch, g, np.zeros(width + shards, np.int32), flags, dy, *numbers, bounds)
+        both_ways(touch, g, np.zeros(width + shards, np.int32), place, stale, dy, *numbers, bounds)
         wrong = x.columns.copy()
         wrong[rng.random(len(wrong)) < 0.2] = rng.choice([-1, width, 2**31 - 1])
         both_ways(refused("csr_forward", sizes=sizes, **run), np.zeros_like(dy), x.values, wrong, places, W, b)
         both_ways(refused("csr_backward_weight", sizes=sizes, **tiles), g, dy, x.values, wrong, places, bounds)
-        listed = np.zeros(width + shards, np.int32), np.zeros((shards, 2), np.int64)
+        listed = np.zeros(width + shards, np.int32)
         touched = refused("csr_backward_touched", sizes=sizes, **tiles)
 
-        def touch_wrong(g: Array, rows: Array, flags: Array, *read: Array, touched: Any = touched) -> None:
-            touched(g, np.zeros((len(read[-1]) - 1, 2), np.int64), rows, flags, *read)
+        def touch_wrong(g: Array, rows: Array, place: Array, stale: Array, *read: Array, touched: Any = touched) -> None:
+            touched(g, np.zeros((len(read[-1]) - 1, 2), np.int64), rows, place, stale, *read)
 
-        both_ways(touch_wrong, g, listed[0], flags, dy, x.values, wrong, places, bounds)
+        both_ways(touch_wrong, g, listed, place, stale, dy, x.values, wrong, places, bounds)
 
 
 class refused(run_op):

@@ -80,8 +80,7 @@ class SparseDense(Dense):
             arrays, panels = (x.grad, y.grad, W.weight, None), -(-self.inputs // MOST_PANEL)
             swapped = (self.inputs, self.units, 0, MOST_PANEL)
             tape.backward.tiles("dense_forward_direct", *arrays, sizes=swapped, work_items=panels)
-        record_gradient = self._touched_gradient if tape.touched_only else self._whole_gradient
-        tape.gradient(record_gradient(tape, y.grad, W))
+        tape.gradient(self._touched_gradient(tape, y.grad, W) if tape.touched_only else self._gradient(y.grad, W))
         products = Products(tape, self.units, self.inputs)
         if self.has_bias:
             tape.gradient(products.bias_gradient(self.bias_grad, y.grad, self.parameters["bias"]))
@@ -106,7 +105,7 @@ class SparseDense(Dense):
         arrays = (y, None, None, W.places, weight, bias)
         return Op("rows", "csr_forward", arrays, (self.units, self.inputs), data=tuple(enumerate(CSR[:2], 1)))
 
-    def _whole_gradient(self, tape: Tape, dy: Array | None, W: SparseWeights, gradient: Array | None = None) -> Op:
+    def _gradient(self, dy: Array | None, W: SparseWeights, gradient: Array | None = None) -> Op:
         """dW = dyᵀ x, also where it is 0."""
         g, even = self.weight_grad.T if gradient is None else gradient, W.bounds(None)
         tiles = [(W.offset + a * self.units, b - a, self.units, self.units) for a, b in pairwise(even.tolist())]
@@ -117,13 +116,15 @@ class SparseDense(Dense):
     def _touched_gradient(self, tape: Tape, dy: Array | None, W: SparseWeights) -> Op:
         """dW = dyᵀ x where the batch has numbers; the other ops of a tile get a list of these inputs."""
         g, take, cost = self.weight_grad.T, tape.arena.take, [TOUCHED_COST] * W.shards
-        tape.touched, flags = take((W.shards, 2), np.int64), take(self.inputs, np.uint8)
-        rows = take(self.inputs + W.shards, np.int32)
+        tape.touched, rows = take((W.shards, 2), np.int64), take(self.inputs + W.shards, np.int32)
+        place, stale = take(self.inputs, np.int32), take(self.inputs, np.uint8)
         tiles = [(W.offset, -1 - shard, self.units, self.units) for shard in range(W.shards)]
-        tape.prepare.add(Op("tiles", "csr_begin", (tape.touched, flags, None), cost=cost, data=((2, W.bounds),)))
-        tape.settle.add(Op("tiles", "csr_settle", (g, flags, None), (self.units,), cost=cost, data=((2, W.bounds),)))
-        arrays, data = (g, tape.touched, rows, flags, dy, None, None, W.places, None), (*enumerate(CSR[:2], 5), (8, W.bounds))
-        return Op("tiles", "csr_backward_touched", arrays, (self.units, self.inputs), cost=cost, tiles=tiles, data=data)
+        bounds = ((3, W.bounds),)
+        tape.prepare.add(Op("tiles", "csr_begin", (tape.touched, place, stale, None), cost=cost, data=bounds))
+        tape.settle.add(Op("tiles", "csr_settle", (g, place, stale, None), (self.units,), cost=cost, data=bounds))
+        arrays = (g, tape.touched, rows, place, stale, dy, None, None, W.places, None)
+        data, sizes = (*enumerate(CSR[:2], 6), (9, W.bounds)), (self.units, self.inputs)
+        return Op("tiles", "csr_backward_touched", arrays, sizes, cost=cost, tiles=tiles, data=data, tile_local=True)
 
     def _emit_sparse_tangent(self, tape: TangentTape, y: Signal, W: SparseWeights, products: Products) -> None:
         """R{y} = x Vᵀ + v_b,  R{dW} = R{dy}ᵀ x: the data have no tangent."""
@@ -131,6 +132,6 @@ class SparseDense(Dense):
         v_b = tape.direction(self.bias) if self.has_bias else None
         tape.tangent_forward.add(self._product(ty, tape.direction(W.weight), W, v_b))
         product = tape.product(self.weight_grad.T)
-        tape.tangent_gradients.add(self._whole_gradient(tape, tdy, W, product))
+        tape.tangent_gradients.add(self._gradient(tdy, W, product))
         if self.has_bias:
             tape.tangent_gradients.add(products.bias_gradient(tape.product(self.bias_grad), tdy, self.parameters["bias"]))

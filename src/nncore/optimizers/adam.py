@@ -89,14 +89,16 @@ class Adam(GradientOptimizer):
 
 
 class LazyAdam(Adam):
-    """Adam (Kingma & Ba 2015) that, on sparse data, changes only the parameters that have a gradient in the batch.
+    """Lazy Adam (TensorFlow, 2017): Adam that, on sparse data, changes only the parameters with a gradient in the batch.
 
-    TensorFlow's ``LazyAdam``, PyTorch's ``SparseAdam``.
+    State, arguments and formulas are those of `Adam`, t counts all steps. In the weights of a `SparseDense` layer, m, v and θ
+    of inputs that no row of the batch has stay as they are, where `Adam` goes on: m ← β₁m, v ← β₂v, θ ← θ − η m̂/(√v̂ + ε).
+    So a step costs the numbers of the batch and not all weights, and **it is another algorithm**: rare inputs keep their
+    momentum until the next time. In other layers it is `Adam`.
 
-    State, arguments and formulas are those of `Adam`, t counts all steps. In weights of a `SparseDense` layer, m, v and θ of
-    inputs that no row of the batch has stay as they are, where `Adam` goes on with them: m ← β₁m, v ← β₂v,
-    θ ← θ − η m̂/(√v̂ + ε). So a step costs the numbers of the batch and not all weights, and **it is another algorithm**: rare
-    inputs keep their momentum until the next time, and take longer steps. In other layers it is `Adam`.
+    TensorFlow Addons call it ``LazyAdam``, PyTorch ``SparseAdam``. L1 and L2 penalties, which would give every weight a
+    gradient, are refused with a
+    `SparseDense` layer; `ProximalL1` and `WeightDecay` are not.
 
     Parameters
     ----------

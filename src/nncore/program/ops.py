@@ -18,8 +18,8 @@ from nncore._utils.arrays import Array, aligned_zeros
 __all__ = ["CSR", "Arena", "Op", "Pass", "Signal", "SparseWeights"]
 
 
-CSR: tuple[Callable[[Any], Array], ...]  # the arrays of rows of a sparse matrix
-CSR = attrgetter("values"), attrgetter("columns"), attrgetter("starts")
+# The arrays of rows of a sparse matrix.
+CSR: tuple[Callable[[Any], Array], ...] = (attrgetter("values"), attrgetter("columns"), attrgetter("starts"))
 
 
 class Arena:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -73,7 +74,12 @@ def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> lis
         else:
             result[-1].placed.append((op, 0, firsts[-1]))
     if updates and len(result) == 1:
-        sizes = [rows * columns * (op.tile_local and not op.then) for op in gradients for _, rows, columns, _ in op.tiles]
+        sizes = [
+            (math.prod(op.sizes[:2]) if rows < 0 else rows * columns)
+            * (op.tile_local and not op.then)  # a list may have all rows
+            for op in gradients
+            for _, rows, columns, _ in op.tiles
+        ]
         result[0].local_sizes = np.array(sizes, dtype=np.int64) if any(sizes) else None
     if updates:
         result[-1].placed += [(op.repack, first, last) for op, first, last in placed if op.repack]

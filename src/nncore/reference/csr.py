@@ -18,8 +18,6 @@ __all__ = ["csr_backward_touched", "csr_backward_weight", "csr_begin", "csr_forw
 
 Integers = NDArray[np.integer[Any]]
 
-EMPTY, HAD, HAS = 0, 1, 3  # a row of the gradient: 0; that of an earlier step, which counts as 0; that of this step
-
 
 def csr_locate(columns: Integers, starts: Integers, bounds: Integers, index: Integers) -> Integers:
     """places_rs = starts_i + |{k: starts_i ≤ k < starts_{i+1}, columns_k < bounds_s}| with i = index_r.
@@ -60,43 +58,43 @@ def csr_backward_weight(dy: Array, values: Array, columns: Integers, places: Int
     return g
 
 
-def csr_begin(lists: list[list[int]], flags: NDArray[np.uint8]) -> None:
+def csr_begin(lists: list[list[int]], place: NDArray[np.int32], stale: NDArray[np.uint8]) -> None:
     """Before the first step: no row has a gradient, and any may hold numbers of something else."""
-    flags[:] = HAD
+    place[:], stale[:] = -1, 1
     for touched in lists:
         touched.clear()
 
 
 def csr_backward_touched(
-    g: Array, lists: list[list[int]], flags: NDArray[np.uint8], dy: Array, values: Array, columns: Integers, places: Integers
-) -> None:
+    g: Array, lists: list[list[int]], place: NDArray[np.int32], stale: NDArray[np.uint8], dy: Array, values: Array,
+    columns: Integers, places: Integers,
+) -> None:  # fmt: skip
     """g_ju ← Σ_r dy_ru x_rj in the rows j of W for which the batch has numbers; the others keep what they hold.
 
-    lists_s becomes the list of these rows in shard s, in the order in which they occur; flags_j is 3 in these rows, 1 in those
-    that hold the gradient of an earlier step.
+    lists_s becomes the list of these rows in shard s, in the order in which they occur, and place_j where row j stands in it,
+    or −1. stale_j is 1 for rows that hold the gradient of this step or of an earlier one.
 
-    >>> g, lists, flags = np.full((3, 1), 9.0), [[]], np.ones(3, np.uint8)
-    >>> csr_backward_touched(
-    ...     g, lists, flags, np.array([[1.0], [2.0]]), np.array([3.0, 4.0]), np.array([2, 0]), np.array([[0, 1], [1, 2]])
-    ... )
-    >>> g.tolist(), lists, flags.tolist()
-    ([[8.0], [9.0], [3.0]], [[2, 0]], [3, 1, 3])
+    >>> g, lists, place, stale = np.full((3, 1), 9.0), [[]], np.full(3, -1, np.int32), np.zeros(3, np.uint8)
+    >>> dy, places = np.array([[1.0], [2.0]]), np.array([[0, 1], [1, 2]])
+    >>> csr_backward_touched(g, lists, place, stale, dy, np.array([3.0, 4.0]), np.array([2, 0]), places)
+    >>> g.tolist(), lists, place.tolist(), stale.tolist()
+    ([[8.0], [9.0], [3.0]], [[2, 0]], [1, -1, 0], [1, 0, 1])
     """
-    flags[flags == HAS] = HAD
+    place[:] = -1
     whole = csr_backward_weight(dy, values, columns, places, len(g))
     for s, touched in enumerate(lists):
         in_order = [int(j) for row in places for j in columns[row[s] : row[s + 1]]]
         touched[:] = dict.fromkeys(in_order)
-        g[touched], flags[touched] = whole[touched], HAS
+        g[touched], place[touched], stale[touched] = whole[touched], range(len(touched)), 1
 
 
-def csr_settle(g: Array, flags: NDArray[np.uint8]) -> None:
+def csr_settle(g: Array, place: NDArray[np.int32], stale: NDArray[np.uint8]) -> None:
     """After the last step: the gradient is 0 where that step had no numbers.
 
-    >>> g, flags = np.full((3, 1), 9.0), np.array([3, 1, 0], np.uint8)
-    >>> csr_settle(g, flags)
-    >>> g.tolist(), flags.tolist()
-    ([[9.0], [0.0], [9.0]], [3, 0, 0])
+    >>> g, place, stale = np.full((3, 1), 9.0), np.array([0, -1, -1], np.int32), np.array([1, 1, 0], np.uint8)
+    >>> csr_settle(g, place, stale)
+    >>> g.tolist(), stale.tolist()
+    ([[9.0], [0.0], [9.0]], [1, 0, 0])
     """
-    g[flags == HAD] = 0
-    flags[flags == HAD] = EMPTY
+    old = (stale != 0) & (place < 0)
+    g[old], stale[old] = 0, 0

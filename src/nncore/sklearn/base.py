@@ -147,7 +147,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         sizes = hidden_sizes(self.hidden_layer_sizes)
         stack = layers(
             self.n_features_in_, sizes, outputs, activation=self.activation, dropout=self.dropout,
-            normalization=self.normalization, weight_init=self.weight_init, last=last,
+            normalization=self.normalization, weight_init=self.weight_init, last=last, sparse=is_sparse(train.X),
         )  # fmt: skip
         model = Sequential(stack, self.n_features_in_, dtype=self.dtype, seed=seeds[0])
         self.model_, self.trainer_ = model, Trainer(model, loss, optimizer, clip=self._clipping(), seed=seeds[1])
@@ -207,7 +207,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         self.n_iter_ = 0
         if stochastic:
             callbacks.append(self._between_epochs(n, held_back))
-        elif is_sparse(train.X):
+        elif is_sparse(train.X) and not self.model_.reads_sparse:
             train = train._replace(X=train.X.toarray())
         trainer.fit(
             train.X, train.y, epochs=1 if incremental else self._max_epochs(), batch_size=batch, shuffle=self.shuffle,

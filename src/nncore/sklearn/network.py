@@ -13,7 +13,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import choice, count
 from nncore.initializers import Uniform
-from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm
+from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm, SparseDense
 
 __all__ = ["for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
 
@@ -27,22 +27,25 @@ def hidden_sizes(sizes: Any) -> list[int]:
 
 def layers(
     inputs: int, sizes: list[int], outputs: int, *, activation: Any, weight_init: Any, bias_init: Any = "zeros",
-    dropout: Any = 0.0, normalization: str | None = None, last: Layer | None = None,
+    dropout: Any = 0.0, normalization: str | None = None, last: Layer | None = None, sparse: bool = False,
 ) -> list[Layer]:  # fmt: skip
-    """A dense layer, a normalization, an activation and dropout for each hidden layer; the output layer, and ``last``."""
+    """A dense layer, a normalization, an activation and dropout for each hidden layer; the output layer, and ``last``.
+
+    ``sparse``: the first one takes the rows of a sparse matrix as they are.
+    """
     activations = for_each_layer("activation", activation, sizes)
     rates = for_each_layer("dropout", dropout, sizes)
     before_output = activations[-1] if activations else activation
     result: list[Layer] = []
     for fans, active, rate in zip(pairwise([inputs, *sizes]), activations, rates, strict=True):
-        result.append(_dense(fans, active, weight_init, bias_init))
+        result.append(_dense(fans, active, weight_init, bias_init, sparse and not result))
         if normalization is not None:
             result.append(NORMALIZATIONS[choice("normalization", normalization, tuple(NORMALIZATIONS))]())
         if active != "identity":
             result.append(_activation(active))
         if rate:
             result.append(Dropout(rate))
-    result.append(_dense(([inputs, *sizes][-1], outputs), before_output, weight_init, bias_init))
+    result.append(_dense(([inputs, *sizes][-1], outputs), before_output, weight_init, bias_init, sparse and not result))
     return [*result, last] if last is not None else result
 
 
@@ -55,12 +58,13 @@ def for_each_layer(name: str, value: Any, sizes: list[int]) -> list[Any]:
     return list(value)
 
 
-def _dense(fans: tuple[int, int], activation: Any, weight_init: Any, bias_init: Any) -> Dense:
+def _dense(fans: tuple[int, int], activation: Any, weight_init: Any, bias_init: Any, sparse: bool) -> Dense:
     """By default U(−s, s) as in scikit-learn, biases too: s² = 6/(n_in + n_out), or 2/(n_in + n_out) for "logistic"."""
+    kind = SparseDense if sparse else Dense
     if weight_init is not None:
-        return Dense(fans[1], weight_init=weight_init, bias_init=bias_init)
+        return kind(fans[1], weight_init=weight_init, bias_init=bias_init)
     uniform = Uniform(math.sqrt((2 if activation == "logistic" else 6) / sum(fans)))
-    return Dense(fans[1], weight_init=uniform, bias_init=uniform)
+    return kind(fans[1], weight_init=uniform, bias_init=uniform)
 
 
 def _activation(activation: Any) -> Layer:

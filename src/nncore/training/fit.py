@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import check_column_names
+from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks.callback_list import CallbackList
 from nncore.data.example_weights import class_labels, class_weights
+from nncore.data.sparse import SparseRows
 from nncore.data.splits import train_validation_split
+from nncore.layers import Dense
 from nncore.samplers import Sampler
 from nncore.training.base import BaseTrainer
 from nncore.training.dataset import Dataset
@@ -25,6 +28,8 @@ from nncore.training.progress import Progress
 __all__ = ["FitCall", "FitData", "fit_data"]
 
 Array = NDArray[Any]
+
+WIDE, SPARSE = 1000, 0.05  # from this width on and below this share of numbers, a sparse layer is faster
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ def fit_data(
 ) -> FitData:  # fmt: skip
     """The arguments of ``fit``, checked."""
     train = trainer._data(X, y, sample_weight)
+    _hint_at_sparse_layer(trainer, train)
     validation = _validation(trainer, validation_data, train)
     labels = None
     if class_weight is not None or sampler.uses_labels:
@@ -63,6 +69,18 @@ def fit_data(
                 "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
             )
     return FitData(weighted, train, validation, sampler, labels)
+
+
+def _hint_at_sparse_layer(trainer: BaseTrainer, data: Dataset) -> None:
+    first, rows = trainer.model.layers[0], data.rows
+    if not isinstance(rows, SparseRows) or type(first) is not Dense or rows.width < WIDE:
+        return
+    density = float(rows.starts[-1] - rows.starts[0]) / (len(rows) * rows.width)
+    if density < SPARSE:
+        warn(
+            f"X has numbers in {density:.2%} of its places, and {first.name} computes with all of them: with "
+            f"SparseDense({first.units}) as the first layer, training takes the time of the numbers only"
+        )
 
 
 def _validation(trainer: BaseTrainer, data: tuple[Any, ...] | None, trained: Dataset) -> Dataset | None:

@@ -1,4 +1,4 @@
-"""What a training program is compiled from."""
+"""All that a training program is compiled from, apart from the kind of its data."""
 
 from __future__ import annotations
 

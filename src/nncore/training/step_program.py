@@ -34,7 +34,7 @@ Int64 = NDArray[np.int64]
 PROJECTED = 4096  # weights that a work item of a projection has at least
 UPDATE_COST = 30.0  # updating a parameter takes as long as this many multiply-adds of its gradient
 PENALTY_COST = 10.0
-TOUCHED = 1000  # rows of weights of sparse data with a gradient in a shard: how many is not known when a program is compiled
+TOUCHED = 1000  # rows of a list of those with a gradient: how many it has is not known when a program is compiled
 
 
 @dataclass(eq=False)

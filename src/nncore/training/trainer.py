@@ -126,9 +126,9 @@ class Trainer(BaseTrainer):
             frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
             keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
             SciPy, (n, inputs),
-            best in CSR, to which other formats are converted: it stays sparse, and only the rows of a batch are written out.
-            The bits are those of the dense matrix. `evaluate`, `partial_fit` and the model's passes take it too; scalers in
-            the model and second-order optimizers do not.
+            best in CSR, to which other formats are converted: it stays sparse. A first layer `SparseDense` reads its numbers
+            only, for others the rows of a batch are written out; the bits are those of the dense matrix. `evaluate`,
+            `partial_fit` and the model's passes take it too; scalers in the model do not.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers. Names of columns are kept as ``target_names``.
         epochs, batch_size : int
@@ -210,7 +210,7 @@ class Trainer(BaseTrainer):
         >>> rng = np.random.default_rng(0)
         >>> X = scipy.sparse.csr_matrix(rng.poisson(0.01, (500, 1000)))
         >>> y = (X @ np.repeat([1, -1], 500) > 0).astype(int)
-        >>> model = nn.Sequential([nn.Dense(2)], input_shape=1000)
+        >>> model = nn.Sequential([nn.SparseDense(2)], input_shape=1000)
         >>> trainer = nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=0.05), metrics=["accuracy"])
         >>> history = trainer.fit(X, y, epochs=30, verbose=0)
         >>> trainer.evaluate(X, y)["accuracy"] > 0.95

@@ -9,9 +9,12 @@
  * them, and each column is read once and checked. */
 
 #define MOST_VECTORS 4    /* of units that stay in registers */
-#define ROWS_AHEAD 4      /* rows whose numbers are fetched before they are needed */
-#define STARTS_AHEAD 12   /* rows whose beginnings are */
+#define ROWS_AHEAD 4      /* rows whose values are fetched before they are needed */
+#define COLUMNS_AHEAD 12  /* rows whose columns are */
+#define STARTS_AHEAD 24   /* rows whose beginnings are */
 #define MOST_FETCHED 1024 /* numbers of a row */
+#define MOST_SHARDS 8
+#define COUNTED 1000      /* numbers of a row, from which on it is faster to search for a bound than to count what is below it */
 #define NUMBERS_AHEAD 12  /* numbers whose rows of W are fetched before they are needed */
 
 /* The numbers of the batch's rows: row i has values[k] in column k of columns, for k from places[i, 0] to places[i, shards]. */
@@ -52,6 +55,42 @@ NN_INLINE int64_t NAME(csr_search)(const void *columns, int64_t bytes, int64_t f
     return first;
 }
 
+/* For each of `count` bounds, how many of the n columns are below it: for rows of some hundred numbers faster than to search, as no
+ * branch depends on the data.  Columns are at most `width`, of which a part of a vector is filled up. */
+#define COUNT_BELOW(type, name)                                                                                                \
+    typedef type NAME(name##_vector) __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(type)), may_alias));         \
+    NN_INLINE void NAME(name)(const type *columns, int64_t n, const int64_t *bounds, const int count, int64_t *below) {       \
+        enum { WIDTH = NN_VECTOR_BYTES / sizeof(type) };                                                                       \
+        NAME(name##_vector) sum[MOST_SHARDS - 1];                                                                              \
+        NN_UNROLL for (int s = 0; s < count; s++) sum[s] = (NAME(name##_vector)){0};                                           \
+        for (int64_t k = 0; k < n; k += WIDTH) {                                                                               \
+            type rest[WIDTH];                                                                                                  \
+            const type *from = columns + k;                                                                                    \
+            if (n - k < WIDTH) {                                                                                               \
+                for (int i = 0; i < WIDTH; i++) rest[i] = i < n - k ? from[i] : (type)(((uint64_t)1 << (8 * sizeof(type) - 1)) - 1); \
+                from = rest;                                                                                                   \
+            }                                                                                                                  \
+            const NAME(name##_vector) some = *(const NAME(name##_vector) *)from;                                               \
+            NN_UNROLL for (int s = 0; s < count; s++) sum[s] += some < (type)bounds[s];                                        \
+        }                                                                                                                      \
+        NN_UNROLL for (int s = 0; s < count; s++) {                                                                            \
+            type total = 0;                                                                                                    \
+            for (int i = 0; i < WIDTH; i++) total -= sum[s][i];                                                                \
+            below[s] = total;                                                                                                  \
+        }                                                                                                                      \
+    }
+COUNT_BELOW(int32_t, below_32)
+COUNT_BELOW(int64_t, below_64)
+#undef COUNT_BELOW
+
+/* places[s] for the shards 1, 2, ... of a row with numbers [first, last) */
+NN_INLINE void NAME(csr_cut)(const void *columns, int64_t bytes, int64_t first, int64_t last, const int64_t *bounds, const int shards,
+                             int64_t *places) {
+    if (bytes == 4) NAME(below_32)((const int32_t *)columns + first, last - first, bounds + 1, shards - 1, places + 1);
+    else NAME(below_64)((const int64_t *)columns + first, last - first, bounds + 1, shards - 1, places + 1);
+    NN_UNROLL for (int s = 1; s < shards; s++) places[s] += first;
+}
+
 /* Fetch where row i of the batch begins, or its columns from there on, which will be needed soon. */
 NN_INLINE void NAME(fetch_start)(const nn_op *op, const NAME(batch) *batch, int64_t i, int64_t end) {
     const int64_t r = i < end ? NAME(data_row)(batch, i) : -1;
@@ -77,7 +116,7 @@ static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int6
         int64_t *places = (int64_t *)op->array[0] + i * (shards + 1), first = 0, last = 0;
         const int64_t r = NAME(data_row)(&batch, i);
         NAME(fetch_start)(op, &batch, i + STARTS_AHEAD, end);
-        NAME(fetch_columns)(op, &batch, i + ROWS_AHEAD, end);
+        NAME(fetch_columns)(op, &batch, i + COLUMNS_AHEAD, end);
         if (r >= 0) {
             first = NAME(integer)(op->array[3], op->stride[3], r), last = NAME(integer)(op->array[3], op->stride[3], r + 1);
             if (first < 0 || first > last || last > kept) {
@@ -86,8 +125,12 @@ static void NAME(op_csr_locate)(const nn_op *op, const nn_context *context, int6
             }
         }
         places[0] = first;
-        for (int64_t s = 1; s < shards; s++)
-            places[s] = NAME(csr_search)(op->array[2], bytes, places[s - 1], last, bounds[s]);
+        if (shards == 4 && last - first < COUNTED) NAME(csr_cut)(op->array[2], bytes, first, last, bounds, 4, places);
+        else if (shards == MOST_SHARDS && last - first < COUNTED)
+            NAME(csr_cut)(op->array[2], bytes, first, last, bounds, MOST_SHARDS, places);
+        else
+            for (int64_t s = 1; s < shards; s++)
+                places[s] = NAME(csr_search)(op->array[2], bytes, places[s - 1], last, bounds[s]);
         places[shards] = last;
     }
 }
@@ -196,22 +239,26 @@ static void NAME(op_csr_forward)(const nn_op *op, const nn_context *context, int
     else NAME(csr_forward)(8, op->array[0], &x, begin, end, op->array[4], op->array[5], op->size[0]);
 }
 
-/* The rows of W that have a gradient, in the order in which they got one, and whether row j is among them: HAS, or HAD in an earlier
- * step.  Rows that only had one hold that of some earlier step: they are made 0 after the last (`csr_settle`). */
-enum { NAME(HAD) = 1, NAME(HAS) = 2 };
+/* The rows of W that have a gradient, in the order in which they got one.  `place` is where row j stands among them, or -1.  A tile-local
+ * gradient has its rows in this order; in the full array, rows that are not among them may hold numbers of an earlier step, which
+ * `stale` says: they are made 0 after the last one (`csr_settle`). */
 typedef struct {
     int32_t *restrict rows;      /* with room for one more */
     int64_t count;
-    uint8_t *restrict flag;
+    int32_t *restrict place;
+    uint8_t *restrict stale;     /* NULL: the gradient is tile-local */
 } NAME(touched);
 
-/* Whether row j has a gradient already; from now on it has. Without a branch, which no processor could predict. */
-NN_INLINE int NAME(touch)(NAME(touched) *touched, int64_t j) {
-    const int has = touched->flag[j] >> 1;
+/* Where the gradient of row j is, and whether it has one already; from now on it has. Without a branch, which no processor could predict. */
+NN_INLINE int64_t NAME(touch)(NAME(touched) *touched, int64_t j, int *has) {
+    const int32_t known = touched->place[j], absent = known >> 31, place = (known & ~absent) | ((int32_t)touched->count & absent);
+    *has = absent + 1;
     touched->rows[touched->count] = (int32_t)j;
-    touched->count += !has;
-    touched->flag[j] = NAME(HAD) | NAME(HAS);
-    return has;
+    touched->place[j] = place;
+    touched->count -= absent;
+    if (!touched->stale) return place;
+    touched->stale[j] = 1;
+    return j;
 }
 
 /* v, or 0 if it is not to be kept, whatever it is; without a branch */
@@ -239,12 +286,8 @@ NN_INLINE void NAME(csr_add_units)(const int count, const int64_t bytes, real *r
     const int64_t end = x->places[i * x->stride + s + 1];
     for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
         const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
-        const int has = touched ? NAME(touch)(touched, column) : 1;
-        if (k + NUMBERS_AHEAD < end) {
-            const real *ahead = g + NAME(integer)(x->columns, bytes, k + NUMBERS_AHEAD) * units;
-            NN_UNROLL for (int v = 0; v < count; v++) NN_PREFETCH(ahead + v * LANES);
-        }
-        real *row = g + column * units;
+        int has = 1;
+        real *row = g + (touched ? NAME(touch)(touched, column, &has) : column) * units;
         if (touched && rest > 0 && !has) memset(row + count * LANES, 0, (size_t)rest * sizeof(real));
         const vec value = NAME(broadcast)(x->values[k]);
         NN_UNROLL for (int v = 0; v < count; v++) {
@@ -263,8 +306,9 @@ NN_INLINE void NAME(csr_add_one)(const int64_t bytes, real *restrict g, real dy,
     const int64_t end = x->places[i * x->stride + s + 1];
     for (int64_t k = x->places[i * x->stride + s]; k < end; k++) {
         const int64_t column = NAME(csr_column)(x, bytes, k, &bad);
-        const int has = touched ? NAME(touch)(touched, column) : 1;
-        g[column] = NAME(kept_one)(g[column], has) + x->values[k] * dy;
+        int has = 1;
+        real *sum = g + (touched ? NAME(touch)(touched, column, &has) : column);
+        *sum = NAME(kept_one)(*sum, has) + x->values[k] * dy;
     }
     if (bad) *x->failed |= NN_BAD_COLUMN;
 }
@@ -277,8 +321,7 @@ NN_INLINE void NAME(csr_add)(const int64_t bytes, real *restrict g, const real *
         else
             for (int64_t u = 0; u < units; u += PANEL_UNITS) {
 #define CALL(count, last)                                                                                                      \
-    if (u == 0) NAME(csr_add_units)(count, bytes, g, dy + i * units, x, i, s, touched, units, last, units - PANEL_UNITS);      \
-    else NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, NULL, units, last, 0)
+    NAME(csr_add_units)(count, bytes, g + u, dy + i * units + u, x, i, s, touched, units, last, u ? 0 : units - PANEL_UNITS)
                 WITH_UNITS;
 #undef CALL
             }
@@ -299,51 +342,60 @@ static void NAME(op_csr_backward_weight)(const nn_op *op, const nn_context *cont
 }
 
 /* The gradient where the batch has numbers.  Leaves the list of these rows to the other ops of the tile (tiles.h).
- * arrays: g (inputs, units), lists (shards,), rows (inputs + shards,) int32, flags (inputs,) uint8, dy, values, columns, places, bounds;
- * sizes: units, inputs; one tile per shard */
+ * arrays: g (inputs, units), lists (shards,), rows (inputs + shards,) int32, place (inputs,) int32, stale (inputs,) uint8, dy, values,
+ * columns, places, bounds; sizes: units, inputs; one tile per shard */
 static void NAME(op_csr_backward_touched)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], *bounds = op->array[8];
-    real *g = op->array[0];
+    const int64_t units = op->size[0], *bounds = op->array[9];
+    real *local = context->tile_gradient, *g = local ? local : op->array[0];
     for (int64_t s = begin; s < end; s++) {
-        const NAME(csr) x = NAME(csr_of)(op, context, 5, bounds[s], bounds[s + 1]);
+        const NAME(csr) x = NAME(csr_of)(op, context, 6, bounds[s], bounds[s + 1]);
         nn_touched *list = (nn_touched *)op->array[1] + s;
-        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s] + s, 0, op->array[3]};
-        for (int64_t k = 0; k < list->count; k++) touched.flag[list->rows[k]] = NAME(HAD);
-        if (x.bytes == 4) NAME(csr_add)(4, g, op->array[4], &x, context->rows, s, &touched, units);
-        else NAME(csr_add)(8, g, op->array[4], &x, context->rows, s, &touched, units);
+        NAME(touched) touched = {(int32_t *)op->array[2] + bounds[s] + s, 0, op->array[3], local ? NULL : op->array[4]};
+        for (int64_t k = 0; k < list->count; k++) touched.place[list->rows[k]] = -1;
+        if (x.bytes != 4) NAME(csr_add)(8, g, op->array[5], &x, context->rows, s, &touched, units);
+        else if (local) {    /* the usual case */
+            touched.stale = NULL;
+            NAME(csr_add)(4, g, op->array[5], &x, context->rows, s, &touched, units);
+        } else NAME(csr_add)(4, g, op->array[5], &x, context->rows, s, &touched, units);
         *list = (nn_touched){touched.count, touched.rows};
     }
 }
 
-/* Before the first step: any row may hold numbers of something else.
- * arrays: lists, flags, bounds; one tile per shard */
+/* Before the first step: no row has a gradient, and any may hold numbers of something else.
+ * arrays: lists, place, stale, bounds; one tile per shard */
 static void NAME(op_csr_begin)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t *bounds = op->array[2];
+    const int64_t *bounds = op->array[3];
     (void)context;
     for (int64_t s = begin; s < end; s++) {
-        memset((uint8_t *)op->array[1] + bounds[s], NAME(HAD), (size_t)(bounds[s + 1] - bounds[s]));
+        const size_t rows = (size_t)(bounds[s + 1] - bounds[s]);
+        memset((int32_t *)op->array[1] + bounds[s], -1, rows * sizeof(int32_t));
+        memset((uint8_t *)op->array[2] + bounds[s], 1, rows);
         ((nn_touched *)op->array[0])[s].count = 0;
     }
 }
 
 /* After the last step: the gradient is 0 where the batch had no numbers.
- * arrays: g (inputs, units), flags, bounds; sizes: units; one tile per shard */
+ * arrays: g (inputs, units), place, stale, bounds; sizes: units; one tile per shard */
 static void NAME(op_csr_settle)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t units = op->size[0], *bounds = op->array[2];
-    uint8_t *flag = op->array[1];
+    const int64_t units = op->size[0], *bounds = op->array[3];
+    const int32_t *place = op->array[1];
+    uint8_t *stale = op->array[2];
     (void)context;
     for (int64_t s = begin; s < end; s++)
         for (int64_t j = bounds[s]; j < bounds[s + 1]; j++) {
-            if (flag[j] != NAME(HAD)) continue;
+            if (!stale[j] || place[j] >= 0) continue;
             memset((real *)op->array[0] + j * units, 0, (size_t)units * sizeof(real));
-            flag[j] = 0;
+            stale[j] = 0;
         }
 }
 
 #undef MOST_VECTORS
 #undef ROWS_AHEAD
+#undef COLUMNS_AHEAD
 #undef STARTS_AHEAD
 #undef MOST_FETCHED
+#undef MOST_SHARDS
+#undef COUNTED
 #undef NUMBERS_AHEAD
 #undef PANEL_UNITS
 #undef SOME_UNITS

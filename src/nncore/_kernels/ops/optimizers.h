@@ -477,8 +477,9 @@ static void NAME(op_decay)(const nn_op *op, const nn_context *context, int64_t b
 #define ARRAYS_SLOTS_3 5
 NN_INLINE void NAME(fetch_later)(const int arrays, const nn_op *op, int64_t at, int64_t later, int64_t n) {
     if (later == at) return;
-    for (int k = 0; k < arrays; k++)
-        for (int64_t i = 0; i < n; i += NN_CACHE_LINE / (int64_t)sizeof(real)) NN_PREFETCH((const real *)op->array[k] + later + i);
+    for (int64_t i = 0; i < n; i += NN_CACHE_LINE / (int64_t)sizeof(real))
+        NN_UNROLL for (int k = 0; k < arrays; k++)
+            if (k != 1) NN_PREFETCH((const real *)op->array[k] + later + i);    /* the gradient is in the cache */
 }
 
 #define TILE_OP(kernel, slots)                                                                                                 \

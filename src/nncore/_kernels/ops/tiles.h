@@ -7,7 +7,7 @@
  * for list k of rows: those that have a gradient in this step, where the data are sparse. */
 #define TILE_COEFFICIENTS (context->coefficients + tile[4])
 
-#define LISTED_AHEAD 4    /* rows of a list that are fetched before they are needed */
+#define LISTED_AHEAD 12   /* rows of a list that are fetched before they are needed */
 
 /* `call` for each contiguous range of tile t: `at` is its offset, n its length, `within` its offset in the tile; `later` is the offset of
  * one to come that no processor would foresee, or `at` */
