@@ -52,8 +52,9 @@ def test_the_twins_are_those_of_the_dense_layer(rng: np.random.Generator) -> Non
             np.testing.assert_allclose(y, reference.dense_forward(x.dense, W.T, b), rtol=1e-13, atol=1e-13)
             np.testing.assert_allclose(g.T, reference.dense_backward_weight(dy, x.dense), rtol=1e-13, atol=1e-13)
             touched, lists = np.full_like(g, 9.0), [[] for _ in bounds[1:]]  # type: list[list[int]]
-            place, stale = np.full(width, -1), np.zeros(width, np.uint8)
-            reference.csr_backward_touched(touched, lists, place, stale, dy, x.values, x.columns, places)
+            reference.csr_backward_touched(
+                touched, lists, np.empty(width, np.int32), np.ones(width, np.uint8), dy, x.values, x.columns, places
+            )
             has = x.dense.any(axis=0)
             assert np.array_equal(touched, np.where(has[:, None], g, 9.0))
             assert [sorted(some) for some in lists] == [
@@ -166,9 +167,9 @@ def check_touched(
     shards = len(bounds) - 1
     whole = np.full(width * units + 2 * GUARD, np.nan, dtype)
     g = whole[GUARD:-GUARD].reshape(width, units)
-    place, stale, lists = np.full(width, 7, np.int32), np.full(width, 7, np.uint8), np.full((shards, 2), 5)
-    listed = np.full(width + shards + GUARD, -9, np.int32)
-    true, true_place, true_stale, true_lists = g.copy(), place.copy(), stale.copy(), [[0] for _ in range(shards)]
+    place, stale = np.full(width, 7, np.int32), np.full(width, 7, np.uint8)
+    lists, listed = np.full((shards, 2), 5), np.full(width + shards + GUARD, -9, np.int32)
+    true, true_place, true_stale, true_lists = g.copy(), place.copy(), stale.copy(), [[3] for _ in range(shards)]
     kw: dict[str, Any] = {"isa": isa, "threads": threads}
     for step in range(4):
         x = sparse(rng, rows, width, dtype, kind, density=(0.3, 0.1, 0.0, 0.5)[step])
@@ -257,7 +258,8 @@ def test_a_column_beyond_the_width(isa: str, kind: Any, units: int, wrong: int, 
         shards, places = len(bounds) - 1, located(x, bounds)
         bad, dy, W = with_wrong_column(x, wrong), floats(rng, float, 12, units), floats(rng, float, 40, units)
         whole = np.full((40 + 2) * units, np.nan)
-        g, place, stale = whole[units:-units].reshape(40, units), np.full(40, -1, np.int32), np.zeros(40, np.uint8)
+        g = whole[units:-units].reshape(40, units)
+        place, stale = np.full(40, -1, np.int32), np.zeros(40, np.uint8)
         lists, listed = np.zeros((shards, 2), np.int64), np.full(40 + shards + GUARD, -9, np.int32)
         over = {"axis": "tiles", "pieces": shards}
         calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

@@ -384,6 +384,17 @@ def test_thousands_of_steps(case: str, entries: int, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("touched_rows")
+@pytest.mark.parametrize("case", [case for case in CAUGHT_UP if "negative" not in case and "factor 0" not in case])
+def test_an_epoch_of_thousands_of_steps(case: str) -> None:
+    """The table of one epoch reaches over 4000 steps, or begins again where it has no more digits left."""
+    long, labels = matrix(4000, density=0.02), np.random.default_rng(0).integers(0, 3, 4000)
+    sparse, dense = pair(case)
+    for t, data in ((sparse, long), (dense, long.toarray())):
+        t.fit(data, labels, epochs=1, batch_size=1, verbose=0)
+    near(parts_of(sparse), parts_of(dense), 1e-10)
+
+
+@pytest.mark.usefixtures("touched_rows")
 @pytest.mark.parametrize("case", CAUGHT_UP)
 def test_in_single_precision(case: str) -> None:
     """600 steps, of which each rounds to 6e-8; a subgradient beside 0 may turn around a step, of η λ₁, earlier or later."""

@@ -58,7 +58,7 @@ def csr_backward_weight(dy: Array, values: Array, columns: Integers, places: Int
     return g
 
 
-def csr_begin(lists: list[list[int]], place: Integers, stale: Integers) -> None:
+def csr_begin(lists: list[list[int]], place: NDArray[np.int32], stale: NDArray[np.uint8]) -> None:
     """Before the first step: no row has a gradient, and any may hold numbers of something else."""
     place[:], stale[:] = -1, 1
     for touched in lists:
@@ -66,35 +66,35 @@ def csr_begin(lists: list[list[int]], place: Integers, stale: Integers) -> None:
 
 
 def csr_backward_touched(
-    g: Array, lists: list[list[int]], place: Integers, stale: Integers, dy: Array, values: Array, columns: Integers,
-    places: Integers,
+    g: Array, lists: list[list[int]], place: NDArray[np.int32], stale: NDArray[np.uint8], dy: Array, values: Array,
+    columns: Integers, places: Integers,
 ) -> None:  # fmt: skip
     """g_ju ← Σ_r dy_ru x_rj in the rows j of W for which the batch has numbers; the others keep what they hold.
 
-    lists_s becomes the list of these rows in shard s, in the order in which they occur, place_j where row j stands in it, or
-    -1; stale_j is 1 where row j may hold numbers that are not 0, of this step or of an earlier one.
+    lists_s becomes the list of these rows in shard s, in the order in which they occur, and place_j where row j stands in it,
+    or −1. stale_j is 1 for rows that hold the gradient of this step or of an earlier one.
 
-    >>> g, lists, place, stale = np.full((3, 1), 9.0), [[]], np.full(3, -1), np.zeros(3, int)
-    >>> csr_backward_touched(
-    ...     g, lists, place, stale, np.array([[1.0], [2.0]]), np.array([3.0, 4.0]), np.array([2, 0]), np.array([[0, 1], [1, 2]])
-    ... )
+    >>> g, lists, place, stale = np.full((3, 1), 9.0), [[]], np.full(3, -1, np.int32), np.zeros(3, np.uint8)
+    >>> dy, places = np.array([[1.0], [2.0]]), np.array([[0, 1], [1, 2]])
+    >>> csr_backward_touched(g, lists, place, stale, dy, np.array([3.0, 4.0]), np.array([2, 0]), places)
     >>> g.tolist(), lists, place.tolist(), stale.tolist()
     ([[8.0], [9.0], [3.0]], [[2, 0]], [1, -1, 0], [1, 0, 1])
     """
+    place[:] = -1
     whole = csr_backward_weight(dy, values, columns, places, len(g))
     for s, touched in enumerate(lists):
-        place[touched] = -1
-        touched[:] = dict.fromkeys(int(j) for row in places for j in columns[row[s] : row[s + 1]])
+        in_order = [int(j) for row in places for j in columns[row[s] : row[s + 1]]]
+        touched[:] = dict.fromkeys(in_order)
         g[touched], place[touched], stale[touched] = whole[touched], range(len(touched)), 1
 
 
-def csr_settle(g: Array, place: Integers, stale: Integers) -> None:
+def csr_settle(g: Array, place: NDArray[np.int32], stale: NDArray[np.uint8]) -> None:
     """After the last step: the gradient is 0 where that step had no numbers.
 
-    >>> g, stale = np.full((3, 1), 9.0), np.array([1, 1, 0])
-    >>> csr_settle(g, np.array([0, -1, -1]), stale)
+    >>> g, place, stale = np.full((3, 1), 9.0), np.array([0, -1, -1], np.int32), np.array([1, 1, 0], np.uint8)
+    >>> csr_settle(g, place, stale)
     >>> g.tolist(), stale.tolist()
     ([[9.0], [0.0], [9.0]], [1, 0, 0])
     """
-    gone = (stale != 0) & (place < 0)
-    g[gone], stale[gone] = 0, 0
+    old = (stale != 0) & (place < 0)
+    g[old], stale[old] = 0, 0

@@ -44,8 +44,8 @@ class FullBatchLoop:
             X = X.reshape(-1, *trainer.model.input_shape)
         elif not trainer.model.reads_sparse:
             raise TypeError(
-                f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: begin the model with "
-                "SparseDense, or take X.toarray()"
+                f"X must be dense with {type(trainer.optimizer).__name__}, got a sparse matrix: take X.toarray(), or begin the "
+                "model with SparseDense"
             )
         y = replace(data.targets[0], array=data.of_examples(data.targets[0].array))  # converted by the loss already
         weights = None if data.weights is None else data.of_examples(data.weights)

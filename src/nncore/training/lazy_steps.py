@@ -90,7 +90,7 @@ def skips_zeros(optimizer: GradientOptimizer) -> bool:
 
 @dataclass
 class LazyOps:
-    """The ops by which weights are caught up, and their state: (steps taken, the first of the table, whether to)."""
+    """The ops by which weights are caught up, and the state that they share: steps taken, the table's first, whether to."""
 
     state: NDArray[np.int64]
     begin: list[Op]  # before the first step
