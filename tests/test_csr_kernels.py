@@ -69,8 +69,8 @@ def test_the_twins_are_those_of_the_dense_layer(rng: np.random.Generator) -> Non
 @each_kind
 @each_dtype
 def test_locate(dtype: str, kind: Any, isa: str, rng: np.random.Generator) -> None:
-    for rows, width in SHAPES:
-        x = sparse(rng, rows, width, dtype, kind)
+    for rows, width in (*SHAPES, (3, 4000)):  # rows of more than 1000 numbers are searched
+        x = sparse(rng, rows, width, dtype, kind, density=0.5 if width == 4000 else 0.3)
         for bounds in all_bounds(rng, width):
             outputs: list[Any] = [((rows, len(bounds)), np.int64)]
             (places,) = run("csr_locate", outputs, (x.values, x.columns, x.starts, bounds), dtype, isa=isa, **x.batch)
