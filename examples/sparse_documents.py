@@ -30,7 +30,7 @@ import nncore as nn
 from nncore.sklearn import SGDClassifier
 
 PENALTY = 1e-5  # λ: the penalty is ½ λ ‖w‖²
-CLOSE = 0.002  # of the best test error
+CLOSE = 0.002  # to the best test error at the end
 SLOW = 0.02  # factor of the bias's learning rate: its input is never 0
 Measured = Iterator[tuple[float, float]]  # seconds of training so far, test error
 
@@ -143,7 +143,7 @@ def sparsity(rows: int, strengths: np.ndarray) -> np.ndarray:
 
 def draw(path: str, rows: int) -> None:
     curves = compare(rows)
-    best = min(curve[:, 1].min() for curve in curves.values())
+    best = min(curve[-1, 1] for curve in curves.values())
     colors = {name: f"C{k % 10}" for k, name in enumerate(METHODS)}
     figure, axes = plt.subplots(1, 3, figsize=(17, 5), layout="constrained")
     for name, curve in curves.items():
@@ -157,7 +157,7 @@ def draw(path: str, rows: int) -> None:
     times = {name: [] for name in METHODS}
     for n in sizes:
         found = curves if n == rows else compare(n)
-        goal = min(curve[:, 1].min() for curve in found.values()) + CLOSE
+        goal = min(curve[-1, 1] for curve in found.values()) + CLOSE
         for name, curve in found.items():
             times[name].append(time_to(curve, goal))
     for name, seconds in times.items():
