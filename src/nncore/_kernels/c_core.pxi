@@ -49,6 +49,9 @@ cdef extern from "executor.h" nogil:
         const double **notes
         const int64_t *note_parts
         int64_t tile_bytes
+        char *state
+        char *kept
+        int64_t state_bytes
         int64_t commits
         int stops
     ctypedef struct nn_run:

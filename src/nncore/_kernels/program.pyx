@@ -63,6 +63,7 @@ cdef class Program:
     exclusive: shared with other programs that cannot run within this one.
     part_rows: rows of a batch that are computed together, 0: all; of_parts: the numbers of the ops after ``commits`` that
     then run for each part of a batch, and not only after the last one.
+    state: a contiguous array that ops of a step change before it is completed; it is put back if the step is not.
     """
 
     cdef nn_program program
@@ -80,7 +81,7 @@ cdef class Program:
     cdef bint updates    # an op needs coefficients
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
-                  records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=()):
+                  records=(), partials=None, notes=(), passing=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=(), state=None):
         self.alone = Exclusive(WITHIN_ITSELF)
         self.exclusive = self.alone if exclusive is None else exclusive
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
@@ -145,6 +146,11 @@ cdef class Program:
         self.program.records, self.program.n_records = self.records, len(records)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
+        if state is not None and state.size:
+            kept = np.empty_like(state)
+            self.keep += [state, kept]
+            self.program.state, self.program.kept = <char *>address(state), <char *>address(kept)
+            self.program.state_bytes = state.nbytes
         for s, sizes in (passing or {}).items():
             self.keep.append(sizes)
             self.stages[s].passing = <const int64_t *>address(sizes)

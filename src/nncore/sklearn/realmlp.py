@@ -56,7 +56,8 @@ class BestEpoch(Callback):
 
     def on_train_end(self, trainer: Any) -> None:
         if self.kept is not None:
-            trainer.model.parameters[...], trainer.model.state[...] = self.kept
+            with trainer.model.lock:
+                trainer.model.parameters[...], trainer.model.state[...] = self.kept
         self.score = self.kept = None  # the trainer keeps its callbacks
 
 

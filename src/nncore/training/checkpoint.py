@@ -41,8 +41,7 @@ RESTORED = ("_input_scaler", "_target_scaler", "_feature_names", "_target_names"
 
 def save_trainer(trainer: BaseTrainer, path: Target) -> None:
     """Write the model, the optimizer's state, the history and the position of the training."""
-    trainer._epoch.check()
-    with trainer.model.lock:
+    with trainer._whole(), trainer.model.lock:
         data = _packed_trainer(trainer, path)
     write_to(path, data)
 
