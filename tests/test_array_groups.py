@@ -343,6 +343,9 @@ def test_assigned_within_a_training(data: tuple[Array, Array]) -> None:
     assert np.array_equal(trainer.model.parameters, before)
     trainer.constraint = nn.MaxNorm(0.2)
     trainer.partial_fit(*data)
+    assert np.array_equal(trainer.model.parameters, before)  # frozen arrays are not projected either
+    trainer.lr_factors = None
+    trainer.partial_fit(*data)
     assert np.linalg.norm(trainer.model["dense_1"].weight, axis=1).max() <= 0.2 * (1 + 1e-15)
     with pytest.raises(TypeError):
         trainer.lr_factors["dense_1"] = 1.0

@@ -272,8 +272,8 @@ def copy_unbound(layers: Iterable[Layer], memo: dict[int, Any]) -> list[Layer]:
     """
     layers = list(layers)
     new = [part for layer in layers for part in layer.parts if id(part) not in memo]
-    memo.update({id(part): object.__new__(type(part)) for part in new})  # before their attributes, which may refer to each other
-    for part in new:
+    memo.update({id(part): object.__new__(type(part)) for part in new})
+    for part in new:  # whose attributes may refer to each other
         own = {name: value for name, value in part.__getstate__().items() if name not in part._views}
         state = copy.deepcopy(own | {"owner": None, "parameters": {}, "states": {}}, memo)  # declared again in another model
         getattr(memo[id(part)], "__setstate__", vars(memo[id(part)]).update)(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -108,6 +108,24 @@ def check_fits(theta: Real, state: State) -> None:
         check_like("theta", theta, name, array)
         if np.may_share_memory(theta, array):
             raise ValueError(f"{name} must have memory of its own, got memory of theta")
+
+
+def check_operands(what: str, names: Sequence[str], arrays: Sequence[Any], theta: Real, table: NDArray[np.int64]) -> None:
+    """Raise unless arrays of an op over tiles are like `theta`, and its tiles, one for each of `table`, lie within it."""
+    if names[-1] != "tile_table" or len(arrays) != len(names):
+        raise ValueError(f"{what} must work on tiles of the parameters, with arrays {', '.join(names)}, got {len(arrays)}")
+    for name, array in zip(names[:-1], arrays, strict=False):
+        like = isinstance(array, np.ndarray) and array.dtype == theta.dtype and array.flags.c_contiguous
+        if array is not None and not (like and array.size >= theta.size):
+            got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise ValueError(f"{what}: array {name} must be contiguous {theta.dtype} of {theta.size} numbers, got {got}")
+    own = np.asarray(arrays[-1])
+    if own.dtype != np.int64 or own.shape != table.shape:
+        raise ValueError(f"{what}: tile_table must be int64 of shape {table.shape}, got {own.dtype} of shape {own.shape}")
+    first, rows, columns, stride, _ = own.T
+    within = (own >= 0).all() and (own[:, :4] <= theta.size).all()
+    if not within or (first + np.maximum(rows - 1, 0) * stride + columns > theta.size).any():
+        raise ValueError(f"{what}: tile_table must hold tiles of {theta.size} parameters, got one beyond them")
 
 
 def check_finite_gradient(grad: Real) -> None:

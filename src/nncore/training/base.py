@@ -51,8 +51,8 @@ MADE = "the trainer is made", "make a new Trainer"
 TRAINING = "this trainer is training already, in another thread or around this callback, or holds averages: one at a time"
 WITHIN_EPOCH = (
     "this trainer is within an epoch, so that parameters, counts and history do not belong together: Python code of the "
-    "network or a signal handler must not save, copy, restore or exchange them there. It may assign trainer.stop_training = True, "
-    "to save after fit; callbacks such as nn.ModelCheckpoint run between two epochs"
+    "network or a signal handler must not save, copy, restore or exchange them there. It may assign "
+    "trainer.stop_training = True, to save after fit; callbacks such as nn.ModelCheckpoint run between two epochs"
 )
 LOCKED = (
     "this thread holds model.lock, for which another one that trains or saves this trainer waits: save, copy or exchange the "
@@ -380,7 +380,8 @@ class BaseTrainer(OwnsArrays, Sealed):
                 metrics=metrics, seed=self.seed,
             )  # fmt: skip
             other.optimizer.load_state_dict(self.optimizer.state_dict())
-            vars(other).update({"epochs_done": self.epochs_done}, **{n: v for n, v in vars(self).items() if n not in vars(other)})
+            of_subclass = {name: value for name, value in vars(self).items() if name not in vars(other)}
+            vars(other).update(of_subclass, epochs_done=self.epochs_done)
         other._complete()
         return other
 

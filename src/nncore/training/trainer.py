@@ -194,12 +194,13 @@ class Trainer(BaseTrainer):
         count; only a factorization of LAPACK is finished first.
 
         One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are,
-        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``, those of
-        the trainer for the end of an epoch; gradients take turns with the training. Where Python code in the layers or losses of two models works on each other's
-        model in two threads (copies, saves, trains or differentiates it), so that both would wait forever, RuntimeError is
-        raised. A forked child gets the model as it was at that moment, in the middle of a step if another thread was training
-        it. If Python code within a program forks and the program runs on several threads, the child must end by itself
-        (``os._exit``, ``exec``): where it returns to the program it is ended with a message and status 1.
+        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``, and
+        those of the trainer for the end of an epoch; gradients take turns with the training. Where Python code in the layers or
+        losses of two models works on each other's model in two threads (copies, saves, trains or differentiates it), so that
+        both would wait forever, RuntimeError is raised. A forked child gets the model as it was at that moment, in the middle
+        of a step if another thread was training it. If Python code within a program forks and the program runs on several
+        threads, the child must end by itself (``os._exit``, ``exec``): where it returns to the program it is ended with a
+        message and status 1.
 
         Examples
         --------
@@ -355,9 +356,9 @@ class Trainer(BaseTrainer):
     def averaged(self) -> Iterator[Trainer]:
         """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
 
-        Training, `save`, `restore`, copies of the trainer and steps of its optimizer are refused within; so is this while another
-        thread trains or holds averages. Save the averages with ``trainer.model.save``. Running statistics are at first those of
-        the parameters themselves; `update_batch_statistics` makes them those of the averages, until the end.
+        Training, `save`, `restore`, copies of the trainer and steps of its optimizer are refused within; so is this while
+        another thread trains or holds averages. Save the averages with ``trainer.model.save``. Running statistics are at first
+        those of the parameters themselves; `update_batch_statistics` makes them those of the averages, until the end.
 
         Raises
         ------
@@ -519,17 +520,17 @@ class Trainer(BaseTrainer):
         accumulate: int = 1,
     ) -> Loop:  # fmt: skip
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
-        part = batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE)
-        self._check_optimizer(len(data), part * accumulate)
+        part = min(batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE), len(data))
+        rest = len(data) % part
+        dropped = rest if last_batch == "drop" else 0
+        self._check_optimizer(len(data), min(part * accumulate, len(data) - dropped))
         if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
 
             if accumulate > 1:
                 raise ValueError(f"accumulate must be 1 for {self.optimizer.title}, which takes no batches, got {accumulate}")
             return FullBatchLoop(self, data, sampler)
-        part, batch = min(part, len(data)), min(part * accumulate, len(data))
-        rest = len(data) % part
-        merge, dropped = last_batch == "merge" and part > 1 and rest == 1, rest if last_batch == "drop" else 0
+        batch, merge = min(part * accumulate, len(data)), last_batch == "merge" and part > 1 and rest == 1
         if not merge:
             can = last_batch and 1 < part < len(data)
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
