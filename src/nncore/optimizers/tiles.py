@@ -16,6 +16,7 @@ Real = NDArray[np.floating[Any]]
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
 STRETCH = 16384  # parameters per work item of a step by hand
+BY_TILE = {"squares", "acted", "penalties", "left", "factors", "strengths"}  # arrays with numbers for each tile, in float64
 
 
 class State(dict[str, Real]):
@@ -111,14 +112,17 @@ def check_fits(theta: Real, state: State) -> None:
 
 
 def check_operands(what: str, names: Sequence[str], arrays: Sequence[Any], theta: Real, table: NDArray[np.int64]) -> None:
-    """Raise unless arrays of an op over tiles are like `theta`, and its tiles, one for each of `table`, lie within it."""
+    """Raise unless arrays of an op over tiles have a number for each parameter, or for each tile of those `BY_TILE`, and its
+    tiles, one for each of `table`, lie within θ."""
     if names[-1] != "tile_table" or len(arrays) != len(names):
         raise ValueError(f"{what} must work on tiles of the parameters, with arrays {', '.join(names)}, got {len(arrays)}")
     for name, array in zip(names[:-1], arrays, strict=False):
-        like = isinstance(array, np.ndarray) and array.dtype == theta.dtype and array.flags.c_contiguous
-        if array is not None and not (like and array.size >= theta.size):
+        pairs = name == "strengths" and "penalties" in names  # of λ₁ and λ₂
+        dtype, least = (np.dtype(np.float64), len(table) << pairs) if name in BY_TILE else (theta.dtype, theta.size)
+        like = isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous
+        if array is not None and not (like and array.size >= least):
             got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise ValueError(f"{what}: array {name} must be contiguous {theta.dtype} of {theta.size} numbers, got {got}")
+            raise ValueError(f"{what}: array {name} must be contiguous {dtype} of {least} numbers, got {got}")
     own = np.asarray(arrays[-1])
     if own.dtype != np.int64 or own.shape != table.shape:
         raise ValueError(f"{what}: tile_table must be int64 of shape {table.shape}, got {own.dtype} of shape {own.shape}")
