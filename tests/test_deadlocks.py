@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore._kernels import Lock
+from nncore._kernels import Lock, program
 
 WORK: dict[str, Any] = {
     "copy": lambda model: model.copy(),
@@ -92,28 +92,28 @@ def test_calls_wait_for_a_lock_that_is_held_for_long() -> None:
     assert sorted(order) == [0, 1, 2]
 
 
-def test_a_lock_that_is_taken_again_and_again_gives_way() -> None:
-    """To the threads that wait for it; without that, one takes it several times before they wake up."""
-    lock, taken, waited = Lock(), [0], []
+def test_a_lock_that_is_taken_again_at_once_gives_way() -> None:
+    """To each thread that waits for it."""
+    lock, order, expected = Lock(), [], []
 
-    def wait() -> None:
-        time.sleep(0.02)
-        before = taken[0]
+    def take() -> None:
         with lock:
-            waited.append(taken[0] - before)
+            order.append("another")
 
-    threads = [threading.Thread(target=wait) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads) and taken[0] < 1000:
+    for _ in range(30):
+        with lock:
+            threads = [threading.Thread(target=take) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            while sum(waited is lock for waited in program.waiting.values()) < 2:
+                time.sleep(0.001)
         lock.give_way()
         with lock:
-            taken[0] += 1
-            time.sleep(0.02)
-    for thread in threads:
-        thread.join(10)
-    assert len(waited) == 3
-    assert sum(waited) <= 3
+            order.append("the same")
+        expected += ["another", "another", "the same"]
+        for thread in threads:
+            thread.join(10)
+    assert order == expected
 
 
 FORK = """
