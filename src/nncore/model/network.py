@@ -238,6 +238,8 @@ class Network(Sealed):
             views = [vars(layer)[view] for layer in self.layers for view in layer._views]
             memo.update({id(view): same_part(view, source, vector) for view in views if np.may_share_memory(view, source)})
         other.__setstate__(self._state(memo) | {"dtype": dtype})
+        for layer, twin in zip(self.layers, other.layers, strict=True):
+            vars(twin).update({view: memo[id(vars(layer)[view])] for view in layer._views})
         return other
 
     def __getstate__(self) -> dict[str, Any]:
