@@ -152,6 +152,15 @@ def test_refused(data: tuple[Array, Array]) -> None:
         fit(dense(nn.BatchNorm())(), (data[0][:17], data[1][:17]), batch_size=8, accumulate=2)
 
 
+@pytest.mark.parametrize("name", sorted(name for name, cls in OPTIMIZERS.items() if cls.full_batch_only))
+def test_optimizers_of_the_full_batch_take_all_rows(name: str, data: tuple[Array, Array]) -> None:
+    X, y = data[0][:10], data[1][:10]
+    with pytest.raises(ValueError, match=r"batch_size must be 10, all rows, .* got 8: take batch_size=10"):
+        fit(dense()(), (X, y), name, accumulate=3, last_batch="drop")
+    for options in ({"accumulate": 3}, {"accumulate": 5, "last_batch": "drop"}, {"last_batch": "drop"}):
+        fit(dense()(), (X, y), name, **options)
+
+
 def test_a_step_that_diverges_leaves_the_parameters(data: tuple[Array, Array]) -> None:
     """In its second part: nothing of the first reaches the parameters, nor a later step."""
     X = data[0].copy()
