@@ -403,6 +403,13 @@ def test_frozen_arrays_have_no_point_ahead(data: tuple[Array, Array]) -> None:
     assert np.array_equal(first.model.parameters, other.model.parameters)
 
 
+class DirectDecay(nn.AdamW):
+    """Decays biases too."""
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        return nn.AdamW(weight_decay=self.weight_decay).coefficients(steps, steps_per_epoch)
+
+
 class Direct(nn.SGD):
     """Reads its learning rate where it should call `hyper_values`."""
 
@@ -420,6 +427,8 @@ def test_coefficients_that_do_not_depend_on_factors_are_refused(data: tuple[Arra
         ):
             trainer.fit(*data, verbose=0)
         assert np.array_equal(model.parameters, before)
+    with pytest.raises(ValueError, match=r"must take weight_decay from hyper_values.* with the factor 0"):
+        fit(make(), data, DirectDecay())
     fit(make(), data, Direct(lr=0.0), lr_factors={"dense_1": 0.5})  # 0 in any case
     fit(make(), data, Direct(lr=0.01))
 

@@ -564,6 +564,40 @@ def refused(optimizer: Any, dtype: str, units: int, message: str) -> None:
         assert optimizer.step_count == 0
 
 
+@pytest.mark.parametrize("form", OPERANDS)
+@pytest.mark.parametrize("option", [{"regularizer": nn.ProximalL1(0.1)}, {"constraint": nn.MaxNorm(0.1)}], ids=str)
+def test_points_that_do_not_fit_are_refused(option: dict[str, Any], form: str) -> None:
+    class Iterate(nn.Nesterov):
+        def iterate(self, theta: Array) -> Any:
+            return OPERANDS[form](super().iterate(theta))
+
+    class Ahead(nn.Nesterov):
+        def lookahead(self) -> Any:
+            v, column = super().lookahead()
+            return OPERANDS[form](v), column
+
+    class Column(nn.Nesterov):
+        def lookahead(self) -> Any:
+            return super().lookahead()[0], -1
+
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    for cls in (Iterate, Ahead, Column):
+        model = nn.Sequential([nn.Dense(400), nn.Tanh(), nn.Dense(1)], input_shape=3)
+        trainer = nn.Trainer(model, "squared_error", cls(lr=0.1), **option)
+        with pytest.raises(ValueError, match=rf"{cls.__name__}\.(iterate|lookahead): the (array|column) must be"):
+            trainer.fit(X, X.sum(axis=1), verbose=0)
+
+
+def test_columns_that_do_not_fit_are_refused() -> None:
+    class Own(nn.EMA):
+        def ops(self, theta: Array, grad: Array, table: Array) -> StepOps:
+            step = super().ops(theta, grad, table)
+            step.after[-1].sizes = (-1,)
+            return step
+
+    refused(Own(nn.SGD()), "float64", 4, r"op average of Own: column must be an integer of at least 0, got -1")
+
+
 @pytest.mark.parametrize(("make", "right"), [(of_update, nn.Momentum), (of_nesterov, nn.Nesterov)])
 def test_a_user_s_operands_that_fit(make: Any, right: Any) -> None:
     X = np.random.default_rng(0).standard_normal((40, 3))

@@ -26,6 +26,7 @@ from nncore.optimizers.tiles import (
     check_fits,
     check_gradient,
     check_names,
+    check_operand,
     check_operands,
     check_state_array,
     check_theta,
@@ -347,9 +348,23 @@ class GradientOptimizer(Optimizer):
         self._check_operands([op], theta, table)
         return op
 
+    def points(self, theta: Real) -> tuple[Real, Real | None, int]:
+        """`iterate`, and v and the column of `lookahead`, None and 0 without one; checked in the same way."""
+        iterate, (v, column) = self.iterate(theta), self.lookahead() or (None, 0)
+        if not self._own:
+            for name, array in (("iterate", iterate), ("lookahead", v)):
+                if array is not None:
+                    check_operand(f"{type(self).__name__}.{name}: the array", array, theta.dtype, theta.size)
+            count(f"{type(self).__name__}.lookahead: the column", column, 0)
+        return iterate, v, column
+
     def _check_operands(self, ops: Sequence[Op], theta: Real, table: NDArray[np.int64]) -> None:
         for op in () if self._own else ops:
-            check_operands(f"op {op.kernel} of {type(self).__name__}", _array_names(op.kernel), op.arrays, theta, table)
+            what, declared = f"op {op.kernel} of {type(self).__name__}", _kernels.op_table().declaration(op.kernel)
+            check_operands(what, declared.arrays, op.arrays, theta, table)
+            for name, size in zip(declared.sizes, op.sizes, strict=False):
+                if name.endswith("column"):
+                    count(f"{what}: {name}", size, 0)
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64], ...]:
         """The arrays of the optimizer's ops; `table` has the tiles of `theta`."""
@@ -454,10 +469,6 @@ def _needed_columns(op: str) -> int:
     """How many coefficients an op reads; 0 if there is none of this name, as for an optimizer with ops of its own."""
     table = _kernels.op_table()
     return table.declaration(op).coefficients if op in table else 0
-
-
-def _array_names(op: str) -> tuple[str, ...]:
-    return _kernels.op_table().declaration(op).arrays
 
 
 def _by_name(what: str, values: Any, names: Sequence[str], steps: int) -> dict[str, Array]:

@@ -111,6 +111,14 @@ def check_fits(theta: Real, state: State) -> None:
             raise ValueError(f"{name} must have memory of its own, got memory of theta")
 
 
+def check_operand(what: str, array: Any, dtype: np.dtype[Any], least: int) -> None:
+    """Raise unless kernels find at least this many numbers of this dtype in an array."""
+    like = isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous
+    if not (like and array.size >= least):
+        got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{what} must be contiguous {dtype} of {least} numbers, got {got}")
+
+
 def check_operands(what: str, names: Sequence[str], arrays: Sequence[Any], theta: Real, table: NDArray[np.int64]) -> None:
     """Raise unless arrays of an op over tiles have a number for each parameter, or for each tile of those `BY_TILE`, and its
     tiles, one for each of `table`, lie within θ."""
@@ -119,10 +127,8 @@ def check_operands(what: str, names: Sequence[str], arrays: Sequence[Any], theta
     for name, array in zip(names[:-1], arrays, strict=False):
         pairs = name == "strengths" and "penalties" in names  # of λ₁ and λ₂
         dtype, least = (np.dtype(np.float64), len(table) << pairs) if name in BY_TILE else (theta.dtype, theta.size)
-        like = isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous
-        if array is not None and not (like and array.size >= least):
-            got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise ValueError(f"{what}: array {name} must be contiguous {dtype} of {least} numbers, got {got}")
+        if array is not None:
+            check_operand(f"{what}: array {name}", array, dtype, least)
     own = np.asarray(arrays[-1])
     if own.dtype != np.int64 or own.shape != table.shape:
         raise ValueError(f"{what}: tile_table must be int64 of shape {table.shape}, got {own.dtype} of shape {own.shape}")

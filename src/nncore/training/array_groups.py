@@ -77,7 +77,9 @@ def checked_factors(argument: str, factors: Any, model: Any, optimizer: Optimize
 def check_factors(optimizer: GradientOptimizer, groups: ArrayGroups) -> None:
     """Raise if a user's optimizer has coefficients that do not depend on a factor of its hyper-parameters."""
     values = {} if optimizer._own else optimizer.hyper_values(1)
-    for name, factor in {each for own in groups.factors for each in own if each[1] and values.get(each[0], 0)}:
+    for name, factor in dict.fromkeys(each for own in groups.factors for each in own):
+        if name not in HYPER.values() or not values.get(name, 0) or (name, factor) == ("lr", 0):  # whose tiles are left out
+            continue
         if np.array_equal(optimizer.checked_coefficients(1), optimizer.scaled_coefficients({name: factor}, 1)):
             raise ValueError(
                 f"{type(optimizer).__name__}.coefficients must take {name} from hyper_values, as arrays have factors of it, "

@@ -218,8 +218,7 @@ def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], 
     penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
     if not regularizer.proximal:
         return penalty, [], partials
-    iterate = optimizer.iterate(model.parameters)
-    v, column = optimizer.lookahead() or (None, 0)
+    iterate, v, column = optimizer.points(model.parameters)
     moved = (iterate, None if v is None else model.parameters, proximal, v, spec.groups.moving(table))
     lr_column = optimizer.checked_coefficients(1).shape[1]  # follows the optimizer's
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
@@ -228,8 +227,8 @@ def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], 
 def _projections(spec: TrainingSpec) -> list[Op]:
     """The ops that project the arrays with a constraint onto it, a unit's weights (a row) at a time."""
     model, optimizer, ops = spec.model, spec.gradient_optimizer, []
-    v, column = optimizer.lookahead() or (None, 0)
-    moved = optimizer.iterate(model.parameters), None if v is None else model.parameters, v
+    iterate, v, column = optimizer.points(model.parameters)
+    moved = iterate, None if v is None else model.parameters, v
     for named, part in constraints.parts(spec.constraint, model):
         if spec.groups.frozen(np.array([[named.parameter.offset]])).any():
             continue

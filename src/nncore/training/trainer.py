@@ -74,7 +74,7 @@ class Trainer(BaseTrainer):
         What the weights are projected onto after each step, such as ``nn.MaxNorm(3.0)``; by names as ``regularizer``.
     lr_factors : mapping of str to float, optional
         Factors of the learning rate for layers ("dense_1": all its arrays) and arrays ("dense_1.bias", ``"*.bias"``); those
-        that stand for the same array multiply. With 0 an array is frozen.
+        that stand for the same array multiply. With 0 an array is frozen, and no constraint projects it.
     decay_factors : mapping of str to float, optional
         As ``lr_factors``, of the decoupled decay of `AdamW`, `Lion` and `WeightDecay`. Arrays that are not named have 1 if they
         are weights, and 0, no decay, if they are biases or parameters of normalizations.
