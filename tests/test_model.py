@@ -545,3 +545,27 @@ def test_a_folded_model_refers_to_its_own_layers(rng: np.random.Generator) -> No
     assert folded.layers[1].other is folded.layers[0]
     assert folded.head is folded.layers[-1]
     assert folded.me[0] is folded
+
+
+class Logging(nn.Sequential):
+    """Has something that cannot be copied, and leaves it out."""
+
+    def __init__(self) -> None:
+        super().__init__([nn.Dense(4), nn.BatchNorm(), nn.Dense(1)], input_shape=3, seed=1)
+        self.head, self.log = self.layers[-1], (line for line in ())
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = vars(self).pop("log")
+        try:
+            return super().__getstate__() | {"log": None}
+        finally:
+            vars(self)["log"] = kept
+
+
+@pytest.mark.parametrize("name", ["copy", "deepcopy", "astype", "pickle", "fold"])
+def test_a_subclass_may_define_its_state(name: str) -> None:
+    model = Logging()
+    other = model.fold_batch_norm()[0] if name == "fold" else COPIES[name](model)
+    assert other.log is None
+    assert other.head is other.layers[-1]
+    assert np.shares_memory(other.head.weight, other.parameters)

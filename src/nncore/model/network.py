@@ -7,6 +7,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ FORWARD_ROWS = 1024  # rows per batch of a forward pass,
 MOST_FORWARD_ROWS = 16384  # or up to this many if they are too little work for several threads
 
 
+COPYING: ContextVar[dict[int, Any] | None] = ContextVar("memo", default=None)  # of the copy that is being made
 VECTORS = ("parameters", "gradients", "state")  # of which the layers' arrays are views
 MADE = "the model is made", "make a new model"
 WITHIN_GRADIENTS = (
@@ -247,16 +249,23 @@ class Network(Sealed):
 
         It is for passing models between processes. For permanent files use ``save``.
         """
-        return self._state({id(self): self})
-
-    def _state(self, memo: dict[int, Any]) -> dict[str, Any]:
-        """What a copy is made of; ``memo``, that of `copy.deepcopy`, has what takes this model's place in it."""
+        memo = COPYING.get()
+        if memo is None or id(self) not in memo:
+            memo = {id(self): self}
         names = ("input_shape", "dtype", "seed", "input_scaler", "target_scaler", "feature_names", "target_names")
         layers = copy_unbound(self.layers, memo)
         own = {name: getattr(self, name) for name in names} | {n: v for n, v in vars(self).items() if n not in self._basic}
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
         return {"layers": layers} | arrays | copy.deepcopy(own, memo)
+
+    def _state(self, memo: dict[int, Any]) -> dict[str, Any]:
+        """The state of a copy; ``memo``, that of `copy.deepcopy`, has what takes this model's place in it."""
+        token = COPYING.set(memo)
+        try:
+            return self.__getstate__()
+        finally:
+            COPYING.reset(token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made = {name: state.pop(name) for name in ("layers", "input_shape", "dtype", "seed")}
