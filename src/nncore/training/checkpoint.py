@@ -37,6 +37,7 @@ from nncore.training.last_losses import LastLosses
 
 Array = NDArray[Any]
 
+TEXTS = ("regularizer", "clip", "constraint", "lr_factors", "decay_factors")  # what older versions wrote as texts
 RESTORED = ("_input_scaler", "_target_scaler", "_feature_names", "_target_names")  # attributes of the model
 
 
@@ -89,9 +90,9 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         if isinstance(about.get(part), dict):
             about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
     expected = plain(_training(trainer))
-    if isinstance(about.get("training"), dict):  # of older versions: with texts of all but the loss
+    if isinstance(about.get("training"), dict):  # of older versions: without some, or as texts
         about["training"] = {"constraint": None, "lr_factors": {}, "decay_factors": {}, **about["training"]}
-        texts = {name: value for name, value in about["training"].items() if name in made and isinstance(value, str)}
+        texts = {name: value for name, value in about["training"].items() if name in TEXTS and isinstance(value, str)}
         about["training"] |= {name: _parsed(text) for name, text in texts.items()}
         expected |= {name: _parsed(repr(made[name])) for name in texts}
     if other := _differences(plain(model_config(trainer.model)), about.get("model")):

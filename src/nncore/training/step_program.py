@@ -172,9 +172,8 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     if not tape.parallel:  # one thread: no reason to cut θ into tiles
         axis, tiles = "serial", with_coefficients(groups.stretches())
     own = optimizer.checked_ops(model.parameters, model.gradients, groups.moving(tiles))
-    own = own._replace(
-        after=optimizer.checked_ops(model.parameters, model.gradients, tiles).after
-    )  # averages are of all arrays
+    after = optimizer.checked_ops(model.parameters, model.gradients, tiles).after
+    own = own._replace(after=after)  # averages are those of all arrays
     for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
 
