@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +152,15 @@ def test_refused(data: tuple[Array, Array]) -> None:
         fit(dense(nn.BatchNorm())(), (data[0][:17], data[1][:17]), batch_size=8, accumulate=2)
 
 
+@pytest.mark.parametrize("name", sorted(name for name, cls in OPTIMIZERS.items() if cls.full_batch_only))
+def test_optimizers_of_the_full_batch_take_all_rows(name: str, data: tuple[Array, Array]) -> None:
+    X, y = data[0][:10], data[1][:10]
+    with pytest.raises(ValueError, match=r"batch_size must be 10, all rows, .* got 8: take batch_size=10"):
+        fit(dense()(), (X, y), name, accumulate=3, last_batch="drop")
+    for options in ({"accumulate": 3}, {"accumulate": 5, "last_batch": "drop"}, {"last_batch": "drop"}):
+        fit(dense()(), (X, y), name, **options)
+
+
 def test_a_step_that_diverges_leaves_the_parameters(data: tuple[Array, Array]) -> None:
     """In its second part: nothing of the first reaches the parameters, nor a later step."""
     X = data[0].copy()
@@ -165,3 +177,83 @@ def test_a_step_that_diverges_leaves_the_parameters(data: tuple[Array, Array]) -
     other.fit(data[0], np.zeros((N, 2)), batch_size=8, accumulate=3, shuffle=False, verbose=0)
     assert np.array_equal(trainer.model.parameters, other.model.parameters)
     assert np.array_equal(model.parameters, before)
+
+
+class Watched(nn.Layer):
+    """The identity; calls a function in each of its passes in training."""
+
+    def __init__(self, call: Callable[[str], None], name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.call = call
+
+    def forward(self, x: Array, training: bool) -> Array:
+        if training:
+            self.call("forward")
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        self.call("backward")
+        return dy
+
+
+def normalized(call: Callable[[str], None], units: int = 4) -> nn.Trainer:
+    layers = [nn.Dense(units), nn.BatchNorm(), nn.Tanh(), Watched(call), nn.Dense(1)]
+    return nn.Trainer(nn.Sequential(layers, input_shape=6, dtype="float64", seed=1), "squared_error", nn.SGD(lr=0.01))
+
+
+@pytest.mark.parametrize(("accumulate", "batch_size"), [(1, 16), (2, 8), (4, 4)])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("cause", ["forward", "backward", "loss"])
+def test_running_statistics_are_those_of_the_steps_that_count(
+    accumulate: int, batch_size: int, threads: int, cause: str, data: tuple[Array, Array]
+) -> None:
+    """The second step fails: in each of its parts, or as a whole."""
+    units = 400 if threads > 1 else 4  # enough work for both
+    X, y, before = data[0][:48], data[0][:48].sum(axis=1), nn.get_num_threads()
+    options: dict[str, Any] = {"batch_size": batch_size, "accumulate": accumulate, "shuffle": False, "verbose": 0}
+    nn.set_num_threads(threads)
+    try:
+        right = normalized(lambda where: None, units)
+        right.fit(X[:16], y[:16], **options)
+        for part in range(accumulate):
+            passes, targets = {"forward": 0, "backward": 0}, y.copy()
+
+            def call(where: str, part: int = part, passes: dict[str, int] = passes) -> None:
+                passes[where] += 1
+                if where == cause and passes[where] == accumulate + part + 1:
+                    raise OSError("on purpose")
+
+            trainer = normalized(call, units)
+            if cause == "loss":
+                targets[16 + part * batch_size] = 1e200
+            with pytest.raises((OSError, nn.DivergenceError)):
+                trainer.fit(X, targets, **options)
+            assert trainer.optimizer.step_count == 1
+            assert trainer.model.parameters.tobytes() == right.model.parameters.tobytes()
+            assert trainer.model.state.tobytes() == right.model.state.tobytes()
+    finally:
+        nn.set_num_threads(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_pressing_ctrl_c_twice_leaves_a_step_in_any_of_its_parts(part: int) -> None:
+    rows, parts = 3000, [0]
+
+    def press(where: str) -> None:
+        if where == "forward":
+            parts[0] += 1
+        if where == "forward" and parts[0] == part + 1:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.03)
+
+    trainer = normalized(press, units=300)
+    X = np.random.default_rng(0).standard_normal((rows, 6))
+    theta, state = trainer.model.parameters.copy(), trainer.model.state.copy()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, X.sum(axis=1), batch_size=rows // 3, accumulate=3, epochs=5, verbose=0)
+    assert parts == [part + 1]
+    assert trainer.optimizer.step_count == 0
+    assert np.array_equal(trainer.model.parameters, theta)
+    assert np.array_equal(trainer.model.state, state)

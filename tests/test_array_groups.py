@@ -343,6 +343,9 @@ def test_assigned_within_a_training(data: tuple[Array, Array]) -> None:
     assert np.array_equal(trainer.model.parameters, before)
     trainer.constraint = nn.MaxNorm(0.2)
     trainer.partial_fit(*data)
+    assert np.array_equal(trainer.model.parameters, before)  # frozen arrays are not projected either
+    trainer.lr_factors = None
+    trainer.partial_fit(*data)
     assert np.linalg.norm(trainer.model["dense_1"].weight, axis=1).max() <= 0.2 * (1 + 1e-15)
     with pytest.raises(TypeError):
         trainer.lr_factors["dense_1"] = 1.0
@@ -350,6 +353,122 @@ def test_assigned_within_a_training(data: tuple[Array, Array]) -> None:
     assert dict(trainer.lr_factors) == {}
     trainer.partial_fit(*data)
     assert not np.array_equal(trainer.model.parameters, before)
+
+
+# ---- a factor of 0
+
+
+@pytest.mark.parametrize("units", [7, LARGE])
+@pytest.mark.parametrize("name", WITH_LR)
+def test_a_factor_of_0_freezes(name: str, units: int, data: tuple[Array, Array]) -> None:
+    """Whatever velocity an array has, and whatever would shrink, decay or project it; the others train on."""
+    optimizer = nn.EMA(nn.WeightDecay(nn.Nesterov(lr=1e-3), 0.1) if name == "nesterov" else OPTIMIZERS[name]())
+    trainer = fit(make(units), data, optimizer, 3, regularizer=nn.ProximalL1(1e-2), constraint=nn.MaxNorm(3.0))
+    model = trainer.model
+    parts, before = slices(model), model.parameters.copy()
+    trainer.lr_factors, trainer.constraint = {"dense_1": 0.0, "dense_2.bias": 0.0}, nn.MaxNorm(0.1)
+    state = {slot: array.copy() for slot, array in optimizer.state.items() if slot not in ("average", "origin")}
+    trainer.fit(*data, epochs=3, batch_size=100, verbose=0)
+    frozen = np.concatenate([np.arange(model.parameters.size)[parts[n]] for n in parts if n != "dense_2.weight"])
+    assert np.array_equal(model.parameters[frozen], before[frozen])
+    assert not np.array_equal(model.parameters[parts["dense_2.weight"]], before[parts["dense_2.weight"]])
+    for slot, array in state.items():
+        assert np.array_equal(optimizer.state[slot][frozen], array[frozen]), slot
+    trainer.lr_factors = None
+    trainer.fit(*data, epochs=1, batch_size=100, verbose=0)
+    assert (np.linalg.norm(model["dense_1"].weight, axis=1) <= 0.1 * (1 + 1e-12)).all()
+
+
+def test_averages_of_frozen_arrays_are_the_arrays(data: tuple[Array, Array]) -> None:
+    model = make()
+    before = model["dense_1"].weight.copy()
+    trainer = fit(model, data, nn.EMA(nn.Nesterov(lr=0.01), decay=0.5), lr_factors={"dense_1": 0.0})
+    with trainer.averaged():
+        np.testing.assert_allclose(model["dense_1"].weight, before, rtol=1e-12)
+        assert np.array_equal(model["dense_1"].bias, np.zeros(7))
+
+
+def test_frozen_arrays_have_no_point_ahead(data: tuple[Array, Array]) -> None:
+    """The gradient of the others is taken where they are, not where their velocity would take them."""
+    first = fit(make(), data, nn.Nesterov(lr=0.01, momentum=0.9), 3)
+    model = first.model.copy()
+    first.lr_factors = {"dense_1": 0.0}
+    other = nn.Trainer(model, "squared_error", nn.Nesterov(lr=0.01, momentum=0.9), lr_factors={"dense_1": 0.0})
+    other.optimizer.load_state_dict(first.optimizer.state_dict())
+    v = other.optimizer.state["v"]
+    for part in ("dense_1.weight", "dense_1.bias"):
+        v[slices(model)[part]] = 0
+    for each in (first, other):
+        each.fit(*data, epochs=3, batch_size=100, shuffle=False, verbose=0)
+    assert np.array_equal(first.model.parameters, other.model.parameters)
+
+
+class DirectDecay(nn.AdamW):
+    """Decays biases too."""
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        return nn.AdamW(weight_decay=self.weight_decay).coefficients(steps, steps_per_epoch)
+
+
+class Direct(nn.SGD):
+    """Reads its learning rate where it should call `hyper_values`."""
+
+    def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+        return np.full((steps, 1), self.lr)
+
+
+def test_coefficients_that_do_not_depend_on_factors_are_refused(data: tuple[Array, Array]) -> None:
+    for factors in ({"dense_1": 0.5}, {"*.bias": 2.0, "dense_1.weight": 0.0}):
+        model = make()
+        before = model.parameters.copy()
+        trainer = nn.Trainer(model, "squared_error", Direct(lr=0.01), lr_factors=factors)
+        with pytest.raises(
+            ValueError, match=r"Direct\.coefficients must take lr from hyper_values.* with the factor (0\.5|2)$"
+        ):
+            trainer.fit(*data, verbose=0)
+        assert np.array_equal(model.parameters, before)
+    with pytest.raises(ValueError, match=r"must take weight_decay from hyper_values.* with the factor 0"):
+        fit(make(), data, DirectDecay())
+    fit(make(), data, Direct(lr=0.0), lr_factors={"dense_1": 0.5})  # 0 in any case
+    fit(make(), data, Direct(lr=0.01))
+
+    class Good(nn.SGD):
+        def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
+            return 1.0 * super().coefficients(steps, steps_per_epoch)
+
+    own, right = (fit(make(), data, cls(lr=0.01), lr_factors=FACTORS) for cls in (Good, nn.SGD))
+    assert np.array_equal(own.model.parameters, right.model.parameters)
+
+
+@pytest.mark.parametrize(("name", "key"), [("*", "*.bias"), ("*.bias", "*.bias"), ("dense_2.bias", "dense_2.bias")])
+@pytest.mark.parametrize("argument", ["lr_factors", "constraint", "regularizer"])
+def test_names_with_two_meanings_are_refused(name: str, key: str, argument: str) -> None:
+    value = {"lr_factors": 0.5, "constraint": nn.NonNegative(), "regularizer": nn.L2(0.1)}[argument]
+    model = nn.Sequential([nn.Dense(2, name=name), nn.Dense(1, name="dense_2")], input_shape=3)
+    with pytest.raises(ValueError, match=r"must hold unique names, got .*, which names .* and a"):
+        nn.Trainer(model, "squared_error", nn.SGD(), **{argument: {key: value}})
+    nn.Trainer(model, "squared_error", nn.SGD(), **{argument: {name if name == "*" else "dense_2": value}})
+
+
+def test_checkpoints_hold_them_by_name(data: tuple[Array, Array], tmp_path: Path) -> None:
+    """The order of the names does not matter."""
+    options: dict[str, Any] = {
+        "lr_factors": {"dense_1": 0.5, "dense_2": 0.1}, "decay_factors": {"dense_1": 2.0, "*.bias": 1.0},
+        "constraint": {"dense_1": nn.MaxNorm(0.5), "dense_2.weight": nn.NonNegative()},
+    }  # fmt: skip
+    trainer = fit(make(), data, nn.AdamW(lr=0.01), **options)
+    trainer.save(tmp_path / "t.safetensors")
+    backward = {name: dict(reversed(values.items())) for name, values in options.items()}
+    other = nn.Trainer(make(), "squared_error", nn.AdamW(lr=0.01), **backward)
+    other.restore(tmp_path / "t.safetensors")
+    for each in trainer, other:
+        each.fit(*data, epochs=2, verbose=0)
+    assert np.array_equal(trainer.model.parameters, other.model.parameters)
+    for name, values in options.items():
+        changed = {**values, "dense_1": nn.MaxNorm(0.6) if name == "constraint" else 0.7}
+        another = nn.Trainer(make(), "squared_error", nn.AdamW(lr=0.01), **options | {name: changed})
+        with pytest.raises(ValueError, match=rf"holds another training: {name}\.dense_1.* must be 0\.[67], got"):
+            another.restore(tmp_path / "t.safetensors")
 
 
 def test_checkpoints_hold_them(data: tuple[Array, Array], tmp_path: Path) -> None:

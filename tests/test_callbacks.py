@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
+from nncore._kernels import Lock
 from nncore.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 
 
@@ -13,6 +14,7 @@ class FakeModel:
     def __init__(self):
         self.parameters = np.zeros(3)
         self.state = np.zeros(2)
+        self.lock = Lock()
 
 
 class FakeTrainer:

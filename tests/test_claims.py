@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ Array = NDArray[Any]
 X, Y = np.eye(4), np.arange(4.0)
 
 
-def trainer_with(optimizer: Any = None, loss: Any = "squared_error") -> nn.Trainer:
+def trainer_with(optimizer: Any = None, loss: Any = "squared_error", **options: Any) -> nn.Trainer:
     model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=4, dtype="float64")
-    return nn.Trainer(model, loss, optimizer or nn.EMA(nn.SGD(lr=0.1)))
+    return nn.Trainer(model, loss, optimizer or nn.EMA(nn.SGD(lr=0.1)), **options)
 
 
 def in_a_thread(work: Callable[[], Any]) -> BaseException | None:
@@ -161,8 +162,177 @@ def test_callbacks_exchange_parameters() -> None:
 # ---- the middle of an epoch
 
 
+def restored(trainer: nn.Trainer) -> nn.Trainer:
+    """A new trainer that continues from a checkpoint of this one."""
+    checkpoint = checkpoint_of(trainer)
+    model = nn.load(io.BytesIO(checkpoint))
+    other = nn.Trainer(model, trainer.loss, type(trainer.optimizer)(**trainer.optimizer.config()))
+    other.restore(io.BytesIO(checkpoint))
+    return other
+
+
+COPIES: dict[str, Callable[[nn.Trainer], nn.Trainer]] = {
+    "save": restored, "pickle": lambda trainer: pickle.loads(pickle.dumps(trainer)), "deepcopy": copy.deepcopy,
+    "copy": copy.copy, "lr_find": lambda trainer: trainer._copy(),
+}  # fmt: skip
+
+
+WITHIN: list[Callable[[], Any]] = []
+
+
+def watched(y: Array, d: Array) -> tuple[Array, Array]:
+    """A metric that calls what is in the list, in the evaluation at the end of an epoch."""
+    for call in WITHIN:
+        call()
+    return y[:, 0] - d[:, 0], np.ones_like(y)
+
+
+def fit_with_evaluation(trainer: nn.Trainer, call: Callable[[], Any], **options: Any) -> None:
+    """An epoch at the end of which, the steps taken and not yet counted, this is called once."""
+    left = [call]
+
+    def once() -> None:
+        if left and trainer.model.lock.holder != threading.get_ident():  # not in a step
+            left.pop()()
+
+    WITHIN.append(once)
+    try:
+        trainer.fit(X, Y, verbose=0, validation_data=(X, Y), **options)
+    finally:
+        WITHIN.remove(once)
+    assert not left
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "bfgs"])
+@pytest.mark.parametrize("name", [name for name in COPIES if name != "copy"])  # which shares the model
+def test_copies_by_another_thread_are_of_whole_epochs(name: str, optimizer: str) -> None:
+    """They begin in the middle of an epoch, wait for its end, and continue with the same bits."""
+    layers = [nn.Dense(3), nn.Tanh(), nn.Dense(1)]
+    model = nn.Sequential(layers, input_shape=4, dtype="float64", seed=1)
+    trainer = nn.Trainer(model, "squared_error", optimizer, metrics=[nn.losses.PythonLoss(watched)])
+    batch = {} if optimizer == "bfgs" else {"batch_size": 2}
+    trainer.fit(X, Y, epochs=2, verbose=0, **batch)
+    others: list[nn.Trainer] = []
+    thread = threading.Thread(target=lambda: others.append(COPIES[name](trainer)))
+
+    def copy_meanwhile() -> None:
+        thread.start()
+        thread.join(0.3)
+
+    fit_with_evaluation(trainer, copy_meanwhile, **batch)
+    thread.join(60)
+    (other,) = others
+    assert other.epochs_done == other.optimizer.epochs == 3
+    for each in (trainer, other):
+        each.fit(X, Y, epochs=3, verbose=0, **batch)
+    assert other.model.parameters.tobytes() == trainer.model.parameters.tobytes()
+    assert other.optimizer.step_count == trainer.optimizer.step_count
+
+
+def test_callbacks_wait_for_a_thread_that_saves() -> None:
+    trainer = trainer_with(nn.SGD(lr=0.1))
+
+    def wait(trainer: nn.Trainer, *epoch: Any) -> None:
+        assert in_a_thread(lambda: checkpoint_of(trainer)) is None
+
+    trainer.fit(X, Y, epochs=3, verbose=0, callbacks=[nn.LambdaCallback(on_epoch_begin=wait, on_epoch_end=wait)])
+    assert trainer.epochs_done == 3
+
+
+def test_a_handler_that_waits_for_the_training_while_its_thread_waits_to_save() -> None:
+    """The training neither waits for the thread that is in the handler, nor does the handler wait in vain."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no timers here")
+    started = threading.Event()
+
+    def loss(y: Array, d: Array) -> tuple[Array, Array]:
+        started.set()
+        time.sleep(0.1)
+        return (y - d)[:, 0], np.ones_like(y)
+
+    trainer = trainer_with(nn.SGD(lr=0.1), loss)
+    callback = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: None)
+    thread = threading.Thread(target=lambda: trainer.fit(X, Y, epochs=4, verbose=0, callbacks=[callback]))
+    ended: list[bool] = []
+
+    def handle(number: int, frame: Any) -> None:
+        thread.join(30)
+        ended.append(not thread.is_alive())
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        thread.start()
+        started.wait(60)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        assert checkpoint_of(trainer)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    thread.join(60)
+    assert ended == [True]
+    assert trainer.epochs_done == 4
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_one_that_holds_the_lock_of_the_model_does_not_wait_for_the_training(name: str) -> None:
+    """Which waits for this lock: it goes on."""
+    errors: list[BaseException | None] = []
+    trainer = trainer_with(nn.SGD(lr=0.1), metrics=[nn.losses.PythonLoss(watched)])
+
+    def save() -> None:
+        with trainer.model.lock:
+            COPIES[name](trainer)
+
+    fit_with_evaluation(trainer, lambda: errors.append(in_a_thread(save)))
+    assert len(errors) == 1
+    assert isinstance(errors[0], RuntimeError)
+    assert "this thread holds model.lock" in str(errors[0])
+    save()  # nobody trains
+
+
+# ---- averages in place
+
+REFUSED = {**COPIES, "restore": lambda trainer: trainer.restore(io.BytesIO(b"")), "use_averages": nn.Trainer.use_averages}
+OF_OPTIMIZER: dict[str, Callable[[nn.Trainer], Any]] = {
+    "step": lambda trainer: trainer.optimizer.step(trainer.model.parameters, np.ones(5)),
+    "load_state_dict": lambda trainer: trainer.optimizer.load_state_dict({}),
+    "init_state": lambda trainer: trainer.optimizer.init_state(5, "float64"),
+}
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *OF_OPTIMIZER, "profile"])
+def test_a_training_is_not_taken_apart_while_the_model_holds_averages(name: str) -> None:
+    trainer, alone = trainer_with(), trainer_with()
+    for each in (trainer, alone):
+        each.fit(X, Y, epochs=3, verbose=0)
+    work = {**REFUSED, "profile": lambda trainer: trainer.profile(X, Y, steps=2)}.get(name) or OF_OPTIMIZER[name]
+    if name == "load_state_dict":
+        state = trainer.optimizer.state_dict()
+        work = lambda trainer: trainer.optimizer.load_state_dict(state)  # noqa: E731
+    elif name == "restore":
+        checkpoint = checkpoint_of(trainer)
+        work = lambda trainer: trainer.restore(io.BytesIO(checkpoint))  # noqa: E731
+    file = io.BytesIO()
+    with trainer.averaged(), trainer.averaged():
+        with pytest.raises(RuntimeError, match=r"holds averages"):
+            work(trainer)
+        if name not in OF_OPTIMIZER:
+            assert "holds averages" in str(in_a_thread(lambda: work(trainer)))
+        trainer.evaluate(X, Y)
+        trainer.model.save(file)
+    file.seek(0)
+    assert np.array_equal(nn.load(file).parameters, trainer.optimizer.averaged_parameters)
+    for each in (trainer, alone):
+        each.fit(X, Y, epochs=3, verbose=0)
+    assert trainer.model.parameters.tobytes() == alone.model.parameters.tobytes()
+    work(trainer)  # allowed here
+
+
+# ---- signal handlers within an epoch
+
+
 @pytest.mark.parametrize(
-    "name", ["save", "averaged", "use_averages", "restore", "state_dict", "load_state_dict", "init_state", "step"]
+    "name", [*COPIES, "averaged", "use_averages", "restore", "state_dict", "load_state_dict", "init_state", "step"]
 )
 @pytest.mark.parametrize("train", ["fit", "partial_fit"])
 def test_python_code_of_the_network_cannot_take_a_training_apart(name: str, train: str) -> None:
@@ -178,12 +348,13 @@ def test_python_code_of_the_network_cannot_take_a_training_apart(name: str, trai
     trainer.fit(X, d, batch_size=2, verbose=0)
     optimizer, theta = trainer.optimizer, trainer.model.parameters.copy()
     calls: dict[str, Callable[[], Any]] = {
-        **exchanges(trainer, checkpoint_of(trainer)), "save": lambda: trainer.save(os.devnull),
+        **exchanges(trainer, checkpoint_of(trainer)), **{name: partial(copied, trainer) for name, copied in COPIES.items()},
         "state_dict": optimizer.state_dict, "init_state": lambda: optimizer.init_state(5, "float64"),
         "step": lambda: optimizer.step(np.zeros(5), np.ones(5)),
     }  # fmt: skip
     state = optimizer.state_dict()
     calls["load_state_dict"] = lambda: optimizer.load_state_dict(state)
+    calls["pickle"] = trainer.__getstate__  # the loss itself cannot be pickled
     inside.append(calls[name])
     with pytest.raises(RuntimeError, match=r"within an epoch|is taking a step"):
         getattr(trainer, train)(X, d, batch_size=2, **({"verbose": 0} if train == "fit" else {}))
@@ -356,3 +527,19 @@ def test_a_handler_that_raises_finds_begin_and_finish_whole(what: str) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert set(states) <= {(True, -0.15), (False, -0.1)}
+
+
+@pytest.mark.parametrize("exchange", ["averaged", "use_averages"])
+def test_averages_are_not_put_in_place_before_steps_by_hand_are_finished(exchange: str) -> None:
+    """`finish` would put the parameters back that these steps have left."""
+    trainer = trainer_with(nn.EMA(nn.Nesterov(lr=0.1, momentum=0.5)))
+    theta = trainer.model.parameters
+    trainer.optimizer.step(theta, np.ones(5))
+    before = theta.copy()
+    call = exchanges(trainer, b"")[exchange]
+    with pytest.raises(RuntimeError, match=r"call optimizer\.finish\(theta\)"):
+        call()
+    assert np.array_equal(theta, before)
+    trainer.optimizer.finish(theta)
+    trainer.use_averages()
+    assert np.array_equal(theta, trainer.optimizer.averaged_parameters)

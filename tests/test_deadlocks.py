@@ -13,19 +13,26 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore._kernels import Lock
+from nncore._kernels import Lock, program
 
 WORK: dict[str, Any] = {
     "copy": lambda model: model.copy(),
     "save": lambda model: model.save(os.devnull),
     "gradient": lambda model: model.loss_and_gradient(np.ones((4, 2)), np.ones(4), "squared_error"),
+    "trainer": lambda model: model.trainer.save(os.devnull),
 }
+
+
+class Trained(nn.Sequential):
+    """A model that knows its trainer."""
+
+    trainer: nn.Trainer
 
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_losses_that_use_each_other_s_models(work: Any) -> None:
     """Both are in a step, then each uses the other's model: at least one gets an error, and nothing hangs."""
-    models = [nn.Sequential([nn.Dense(1)], input_shape=2, seed=seed) for seed in range(2)]
+    models = [Trained([nn.Dense(1)], input_shape=2, seed=seed) for seed in range(2)]
     meet, errors = threading.Barrier(2), []
 
     def loss(other: nn.Sequential) -> Any:
@@ -41,6 +48,8 @@ def test_losses_that_use_each_other_s_models(work: Any) -> None:
         return within
 
     trainers = [nn.Trainer(mine, loss(other)) for mine, other in zip(models, models[::-1], strict=True)]
+    for model, trainer in zip(models, trainers, strict=True):
+        model.trainer = trainer
 
     def train(trainer: nn.Trainer) -> None:
         try:
@@ -81,6 +90,30 @@ def test_calls_wait_for_a_lock_that_is_held_for_long() -> None:
     for thread in threads:
         thread.join(10)
     assert sorted(order) == [0, 1, 2]
+
+
+def test_a_lock_that_is_taken_again_at_once_gives_way() -> None:
+    """To each thread that waits for it."""
+    lock, order, expected = Lock(), [], []
+
+    def take() -> None:
+        with lock:
+            order.append("another")
+
+    for _ in range(30):
+        with lock:
+            threads = [threading.Thread(target=take) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            while sum(waited is lock for waited in program.waiting.values()) < 2:
+                time.sleep(0.001)
+        lock.give_way()
+        with lock:
+            order.append("the same")
+        expected += ["another", "another", "the same"]
+        for thread in threads:
+            thread.join(10)
+    assert order == expected
 
 
 FORK = """

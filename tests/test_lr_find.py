@@ -182,3 +182,27 @@ def test_an_optimizer_without_a_rate(data: tuple[Array, Array]) -> None:
     """Rprop's lr is only its initial step size."""
     with pytest.raises(ValueError, match="lr_find needs an optimizer with a learning rate, got Rprop"):
         make("rprop").lr_find(*data, batch_size=N)
+
+
+class OwnTrainer(nn.Trainer):
+    """With a constructor and attributes of its own."""
+
+    def __init__(self, units: int) -> None:
+        model = nn.Sequential([nn.Dense(units), nn.Tanh(), nn.Dense(1)], input_shape=3)
+        super().__init__(model, "squared_error", "sgd")
+        self.units = units
+
+    def row_columns(self, prefix: str) -> list[str]:
+        assert self.units == 4
+        return super().row_columns(prefix)
+
+
+@pytest.mark.parametrize("method", ["lr_find", "profile"])
+def test_trainers_with_a_constructor_of_their_own(method: str) -> None:
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    trainer, plain = OwnTrainer(4), nn.Trainer(OwnTrainer(4).model.copy(), "squared_error", "sgd")
+    results = [getattr(each, method)(X, X.sum(axis=1), steps=5) for each in (trainer, plain)]
+    if method == "lr_find":
+        assert np.array_equal(results[0].losses, results[1].losses)
+    with pytest.raises(AttributeError):
+        trainer._copy().unts = 5  # sealed, as the trainer is

@@ -444,3 +444,128 @@ def test_models_and_trainers_go_through_pickle(rng: np.random.Generator) -> None
         each.fit(X, y, epochs=3, verbose=0)
     assert again.model.parameters.tobytes() == model.parameters.tobytes()
     assert again.history == trainer.history
+
+
+# ---- copies of models whose parts refer to each other
+
+
+class Gate(nn.Layer):
+    """Multiplies by the sum of another layer's weights, which it does not train."""
+
+    def __init__(self, other: nn.Layer, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.other = other
+
+    def forward(self, x: Array, training: bool) -> Array:
+        return x * self.other.weight.sum()
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.other.weight.sum()
+
+
+class Knowing(nn.Sequential):
+    """Refers to itself, its layers, its arrays and its trainer."""
+
+    def __init__(self) -> None:
+        first = nn.Dense(4)
+        super().__init__([first, nn.Tanh(), Gate(first), nn.Dense(1)], input_shape=3, dtype="float64", seed=1)
+        self.head, self.by_name = self.layers[-1], {layer.name: layer for layer in self.layers}
+        self.me, self.theta, self.bias = [self], self.parameters, self.layers[0].bias
+        self.layers[2].net = self
+        self.trainer = nn.Trainer(self, "squared_error", nn.SGD(lr=0.01))
+
+
+COPIES: dict[str, Any] = {
+    "copy": lambda model: model.copy(), "deepcopy": copy.deepcopy, "astype": lambda model: model.astype("float64"),
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)), "of a trainer": lambda model: model.trainer._copy().model,
+    "of a trainer, deepcopy": lambda model: copy.deepcopy(model.trainer).model,
+    "of a trainer, pickle": lambda model: pickle.loads(pickle.dumps(model.trainer)).model,
+    "of a copy": lambda model: model.copy().copy(), "in a list": lambda model: copy.deepcopy([model.head, model])[1],
+    "to float32 and back": lambda model: model.astype("float32").astype("float64"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_what_refers_to_parts_of_a_model_refers_to_those_of_its_copy(name: str, rng: np.random.Generator) -> None:
+    model, X = Knowing(), rng.standard_normal((5, 3))
+    if name == "to float32 and back":
+        model.parameters = model.parameters.astype("float32")
+    trained = model.trainer
+    other = COPIES[name](model)
+    assert np.array_equal(other.predict(X), model.predict(X))
+    model.parameters *= 2
+    assert not np.array_equal(other.predict(X), model.predict(X))
+    other.parameters *= 2
+    assert np.array_equal(other.predict(X), model.predict(X))
+    assert other.layers[2].other is other.layers[0]
+    assert other.head is other.layers[-1]
+    assert list(other.by_name.values()) == list(other.layers)
+    assert other.me[0] is other.layers[2].net is other
+    assert not set(map(id, other.layers)) & set(map(id, model.layers))
+    if "pickle" not in name:  # there arrays are passed by value
+        assert other.theta is other.parameters
+        assert np.shares_memory(other.bias, other.parameters)
+    assert other.trainer is not trained
+    assert other.trainer.model is other
+    for each in (model, other):
+        each.trainer.fit(X, X.sum(axis=1), epochs=2, verbose=0)
+    assert np.array_equal(other.parameters, model.parameters)
+
+
+def test_a_deep_copy_keeps_what_is_shared_with_its_model() -> None:
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(2)), nn.Dense(2)], input_shape=3)
+    trainer = nn.Trainer(model, "squared_error")
+    layer, other, twin, again = copy.deepcopy((model[1], model, trainer, model[0]))
+    assert twin.model is other
+    assert layer is other[1]
+    assert again is other[0]
+    assert again.layer is not model[0].layer
+    assert np.shares_memory(layer.weight, other.parameters)
+
+
+def test_bfgs_minimizes_the_function_of_the_model(rng: np.random.Generator) -> None:
+    """Which is that of a copy, whose layers refer to each other too."""
+    X = rng.standard_normal((40, 3))
+    first = nn.Dense(4)
+    model = nn.Sequential([first, nn.Tanh(), Gate(first), nn.Dense(1)], input_shape=3, dtype="float64", seed=1)
+    trainer = nn.Trainer(model, "squared_error", "bfgs")
+    trainer.fit(X, X.sum(axis=1), epochs=5, verbose=0)
+    assert trainer.history["loss"][-1] == pytest.approx(trainer.evaluate(X, X.sum(axis=1))["loss"], rel=1e-12)
+
+
+def test_a_folded_model_refers_to_its_own_layers(rng: np.random.Generator) -> None:
+    class Headed(nn.Sequential):
+        def __init__(self) -> None:
+            first = nn.Dense(4)
+            super().__init__([first, nn.BatchNorm(), Gate(first), nn.Dense(1)], input_shape=3, dtype="float64", seed=1)
+            self.head, self.me = self.layers[-1], [self]
+
+    folded, _ = Headed().fold_batch_norm()
+    assert len(folded.layers) == 3
+    assert folded.layers[1].other is folded.layers[0]
+    assert folded.head is folded.layers[-1]
+    assert folded.me[0] is folded
+
+
+class Logging(nn.Sequential):
+    """Has something that cannot be copied, and leaves it out."""
+
+    def __init__(self) -> None:
+        super().__init__([nn.Dense(4), nn.BatchNorm(), nn.Dense(1)], input_shape=3, seed=1)
+        self.head, self.log = self.layers[-1], (line for line in ())
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = vars(self).pop("log")
+        try:
+            return super().__getstate__() | {"log": None}
+        finally:
+            vars(self)["log"] = kept
+
+
+@pytest.mark.parametrize("name", ["copy", "deepcopy", "astype", "pickle", "fold"])
+def test_a_subclass_may_define_its_state(name: str) -> None:
+    model = Logging()
+    other = model.fold_batch_norm()[0] if name == "fold" else COPIES[name](model)
+    assert other.log is None
+    assert other.head is other.layers[-1]
+    assert np.shares_memory(other.head.weight, other.parameters)

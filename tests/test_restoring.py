@@ -190,6 +190,95 @@ def test_checkpoints_that_lack_later_arguments(loss: str, tmp_path: Path) -> Non
     assert nn.load(tmp_path / "checkpoint").parameters.size == trainer.model.parameters.size
 
 
+def test_older_forms_of_factors_and_constraints(tmp_path: Path) -> None:
+    """Their texts, in any order of the names; or none, where there was no such argument."""
+    both: dict[str, Any] = {
+        "lr_factors": {"dense_1": 0.5, "dense_2": 0.1}, "decay_factors": {"dense_2": 2.0, "*.bias": 1.0},
+        "constraint": {"dense_1": nn.MaxNorm(3.0), "dense_2": nn.MinMaxNorm(0.1, 2.0)},
+    }  # fmt: skip
+    one: dict[str, Any] = {"constraint": nn.MaxNorm(3.0)}
+
+    def made(options: dict[str, Any]) -> nn.Trainer:
+        model = nn.Sequential([nn.Dense(2), nn.Tanh(), nn.Dense(1)], input_shape=3, seed=1)
+        return nn.Trainer(model, "squared_error", nn.AdamW(), **options)
+
+    for options in (both, one, {}):
+        trainer = made(options)
+        trainer.fit(X, Y, epochs=2, verbose=0)
+
+        def texts(about: dict[str, Any], trainer: nn.Trainer = trainer) -> None:
+            names = ("lr_factors", "decay_factors", "constraint")
+            about["training"] |= {
+                name: value and repr(value) for name in names if (value := getattr(trainer, name)) is not None
+            }
+            about["training"] |= {name: repr(getattr(trainer, name)) for name in names[:2]}
+
+        def nothing(about: dict[str, Any]) -> None:
+            for name in ("lr_factors", "decay_factors", "constraint"):
+                del about["training"][name]
+
+        for change in (texts, nothing)[: 1 if options else 2]:
+            trainer.save(tmp_path / "checkpoint")
+            rewritten(tmp_path / "checkpoint", change)
+            other = made({n: dict(reversed(v.items())) if isinstance(v, dict) else v for n, v in options.items()})
+            other.restore(tmp_path / "checkpoint")
+            assert other.epochs_done == 2
+            with pytest.raises(ValueError, match="holds another training: lr_factors"):
+                made({**options, "lr_factors": {"dense_1": 0.6, "dense_2": 0.1}}).restore(tmp_path / "checkpoint")
+
+
+class Remembering(nn.SGD):
+    """Sets an attribute when a state is loaded."""
+
+    def load_state_dict(self, state: Any) -> None:
+        self._loaded = True
+        super().load_state_dict(state)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_optimizers_that_have_attributes_only_then(fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> nn.Trainer:
+        return nn.Trainer(nn.Sequential([nn.Dense(1)], 3), "squared_error", Remembering(lr=0.01))
+
+    trainer, other = made(), made()
+    trainer.fit(X, Y, verbose=0)
+    trainer.save(tmp_path / "checkpoint")
+    put, calls = checkpoint._put, []
+
+    def interrupted(*args: Any) -> None:
+        put(*args)
+        calls.append(args)
+        if len(calls) == 1:
+            raise Raised
+
+    if fails:
+        monkeypatch.setattr(checkpoint, "_put", interrupted)
+        with pytest.raises(Raised):
+            other.restore(tmp_path / "checkpoint")
+        assert not hasattr(other.optimizer, "_loaded")
+        assert other.optimizer.step_count == 0
+    other.restore(tmp_path / "checkpoint")
+    assert other.optimizer._loaded
+    assert other.optimizer.step_count == trainer.optimizer.step_count
+
+
+def test_what_has_no_json_form_is_not_saved_as_a_text(tmp_path: Path) -> None:
+    """Which would differ in the next process."""
+
+    class Own(nn.schedules.Schedule):
+        def __init__(self, thing: Any) -> None:
+            self.thing = thing
+            super().__init__()
+
+        def values(self, time: Any) -> Any:
+            return np.full(len(time), 0.1)
+
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 3), "squared_error", nn.SGD(lr=Own(object())))
+    with pytest.raises(TypeError, match=r"only what has a JSON form can be stored, got <object"):
+        trainer.save(tmp_path / "checkpoint")
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_values_than_the_default_are_still_reported(tmp_path: Path) -> None:
     trainer = nn.Trainer(nn.Sequential([nn.Dense(2), nn.LeakyReLU(0.2), nn.Dense(1)], 3), losses.Huber(2.0))
     trainer.save(tmp_path / "checkpoint")

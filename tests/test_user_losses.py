@@ -130,3 +130,40 @@ def test_targets_are_converted_once(optimizer: nn.Optimizer) -> None:
     trainer = nn.Trainer(m, LogTargets(), optimizer)
     trainer.fit(X, np.exp(2 + X), epochs=200, batch_size=20, verbose=0)
     assert m.parameters == pytest.approx([1, 2], abs=1e-3)
+
+
+OPERANDS: dict[str, Any] = {
+    "one number": lambda q: q[:1], "as many as outputs": lambda q: q[:WIDTH].copy(),
+    "another dtype": lambda q: q.astype(np.float32 if q.dtype == np.float64 else np.float64),
+    "strided": lambda q: np.repeat(q, 2)[::2], "a list": list,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", OPERANDS)
+def test_operands_that_an_op_cannot_read(form: str, dtype: str, rng: np.random.Generator) -> None:
+    class Own(losses.Quantile):
+        def operands(self, width: int, dtype: Any) -> tuple[Any, ...]:
+            return tuple(OPERANDS[form](q) for q in super().operands(width, dtype))
+
+    m, (X, y) = model(dtype), data(rng)
+    before = m.parameters.copy()
+    for work in (
+        lambda: nn.Trainer(m, Own(), nn.SGD()).fit(X, y, verbose=0),
+        lambda: nn.Trainer(m, "squared_error", nn.SGD(), metrics=[Own()]).evaluate(X, y),
+        lambda: m.loss_and_gradient(X, y, Own()),
+    ):
+        with pytest.raises(ValueError, match=rf"Own\.operands must return contiguous arrays of {dtype} with at least \d+ numb"):
+            work()
+    assert np.array_equal(m.parameters, before)
+
+
+def test_operands_of_a_user_s_loss(rng: np.random.Generator) -> None:
+    class Own(losses.Quantile):
+        def operands(self, width: int, dtype: Any) -> tuple[Any, ...]:
+            return tuple(q.copy() for q in super().operands(width, dtype))
+
+    X, y = data(rng)
+    (own, of_own), (right, of_right) = (model("float64").loss_and_gradient(X, y, cls(0.3)) for cls in (Own, losses.Quantile))
+    assert own == right
+    assert np.array_equal(of_own, of_right)

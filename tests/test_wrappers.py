@@ -471,3 +471,139 @@ def test_average_kernel_and_twin(isa: str, dtype: type) -> None:
             np.testing.assert_allclose(got, twin, rtol=0, atol=16 * np.finfo(dtype).eps)
             if weight in (0.0, 1.0):
                 assert np.array_equal(got, theta if weight else average)
+
+
+# ---- operands of users' classes, which kernels trust
+
+
+def of_update(change: Any, slot: int = 2) -> Any:
+    """A momentum whose op gets a changed array in this slot."""
+
+    class Own(nn.Momentum):
+        def arrays(self, theta: Array, grad: Array, table: Array) -> Any:
+            arrays = list(super().arrays(theta, grad, table))
+            arrays[slot] = change(arrays[slot])
+            return tuple(arrays)
+
+    return Own()
+
+
+def of_wrapper(change: Any) -> Any:
+    class Own(Wrapper):
+        own_slots = ("average",)
+
+        def weights(self, steps: int, steps_per_epoch: int) -> Array:
+            return np.full(steps, 0.5)
+
+        def ops(self, theta: Array, grad: Array, table: Array) -> StepOps:
+            step = super().ops(theta, grad, table)
+            average = Op("tiles", "average", (change(self.state["average"]), self.iterate(theta), table), (self.column,))
+            return step._replace(after=[*step.after, average])
+
+    return Own(nn.SGD())
+
+
+def of_nesterov(change: Any) -> Any:
+    class Own(nn.Nesterov):
+        def arrays(self, theta: Array, grad: Array, table: Array) -> Any:
+            theta, grad, v, origin, table = super().arrays(theta, grad, table)
+            return theta, grad, v, change(origin), table
+
+    return Own()
+
+
+def changed_table(column: int, value: int) -> Any:
+    def change(table: Array) -> Array:
+        table = table.copy()
+        table[-1, column] = value
+        return table
+
+    return change
+
+
+OPERANDS = {
+    "one number": lambda a: np.zeros(1, a.dtype), "one too few": lambda a: a[:-1].copy(),
+    "another dtype": lambda a: a.astype(np.float32 if a.dtype == np.float64 else np.float64),
+    "integers": lambda a: np.zeros(a.size, np.int64), "strided": lambda a: np.zeros(2 * a.size, a.dtype)[::2], "a list": list,
+}  # fmt: skip
+TABLES = {
+    "an offset beyond the last": changed_table(0, 10**6), "a negative offset": changed_table(0, -8),
+    "too many rows": changed_table(1, 10**6), "a wide tile": changed_table(2, 10**6), "a far row": changed_table(3, 2**62),
+    "negative coefficients": changed_table(4, -1), "fewer tiles": lambda table: table[:-1].copy(),
+    "another dtype": lambda table: table.astype(np.float64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("units", [4, 400])  # one tile, and many
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", OPERANDS)
+@pytest.mark.parametrize("make", [of_update, of_wrapper, of_nesterov])
+def test_arrays_that_do_not_fit_are_refused(make: Any, form: str, dtype: str, units: int) -> None:
+    refused(make(OPERANDS[form]), dtype, units, r"op \w+ of Own: array \w+ must be contiguous float\d\d of \d+ numbers, got")
+
+
+@pytest.mark.parametrize("units", [4, 400])
+@pytest.mark.parametrize("form", TABLES)
+def test_tiles_that_do_not_fit_are_refused(form: str, units: int) -> None:
+    optimizer = of_update(TABLES[form], slot=-1)
+    refused(optimizer, "float64", units, r"op momentum_update of Own: tile_table must (hold tiles of \d+|be int64 of shape)")
+
+
+def refused(optimizer: Any, dtype: str, units: int, message: str) -> None:
+    """In training and by hand, before anything has changed."""
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    model = nn.Sequential([nn.Dense(units), nn.Tanh(), nn.Dense(1)], input_shape=3, dtype=dtype)
+    trainer, before = nn.Trainer(model, "squared_error", optimizer), model.parameters.copy()
+    for work in (
+        lambda: trainer.fit(X, X.sum(axis=1), verbose=0),
+        lambda: optimizer.step(model.parameters, np.ones_like(model.parameters)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            work()
+        assert np.array_equal(model.parameters, before)
+        assert optimizer.step_count == 0
+
+
+@pytest.mark.parametrize("form", OPERANDS)
+@pytest.mark.parametrize("option", [{"regularizer": nn.ProximalL1(0.1)}, {"constraint": nn.MaxNorm(0.1)}], ids=str)
+def test_points_that_do_not_fit_are_refused(option: dict[str, Any], form: str) -> None:
+    class Iterate(nn.Nesterov):
+        def iterate(self, theta: Array) -> Any:
+            return OPERANDS[form](super().iterate(theta))
+
+    class Ahead(nn.Nesterov):
+        def lookahead(self) -> Any:
+            v, column = super().lookahead()
+            return OPERANDS[form](v), column
+
+    class Column(nn.Nesterov):
+        def lookahead(self) -> Any:
+            return super().lookahead()[0], -1
+
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    for cls in (Iterate, Ahead, Column):
+        model = nn.Sequential([nn.Dense(400), nn.Tanh(), nn.Dense(1)], input_shape=3)
+        trainer = nn.Trainer(model, "squared_error", cls(lr=0.1), **option)
+        with pytest.raises(ValueError, match=rf"{cls.__name__}\.(iterate|lookahead): the (array|column) must be"):
+            trainer.fit(X, X.sum(axis=1), verbose=0)
+
+
+def test_columns_that_do_not_fit_are_refused() -> None:
+    class Own(nn.EMA):
+        def ops(self, theta: Array, grad: Array, table: Array) -> StepOps:
+            step = super().ops(theta, grad, table)
+            step.after[-1].sizes = (-1,)
+            return step
+
+    refused(Own(nn.SGD()), "float64", 4, r"op average of Own: column must be an integer of at least 0, got -1")
+
+
+@pytest.mark.parametrize(("make", "right"), [(of_update, nn.Momentum), (of_nesterov, nn.Nesterov)])
+def test_a_user_s_operands_that_fit(make: Any, right: Any) -> None:
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    results = []
+    for optimizer in (make(lambda array: array), right()):
+        model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=3, seed=1)
+        nn.Trainer(model, "squared_error", optimizer).fit(X, X.sum(axis=1), epochs=3, verbose=0)
+        results.append(model.parameters)
+    assert np.array_equal(*results)

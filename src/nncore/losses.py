@@ -21,6 +21,7 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array, for_kernels, read_only, returned, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
 from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function
+from nncore._utils.files import is_own
 from nncore._utils.hints import hint
 from nncore._utils.registry import classes
 from nncore.program.ops import Op, Signal
@@ -96,8 +97,21 @@ class Loss(Value):
         return ()
 
     def operands(self, width: int, dtype: DTypeLike) -> tuple[Array, ...]:
-        """Further arrays that the op reads, besides outputs, targets and weights."""
+        """Further arrays that the op reads, besides outputs, targets and weights: of at least `chunk` numbers."""
         return ()
+
+    def _checked_operands(self, width: int, dtype: DTypeLike) -> tuple[Array, ...]:
+        """As `operands`, of which kernels trust those of a user's class."""
+        operands, least = self.operands(width, dtype), chunk(width, dtype)
+        for array in () if is_own(type(self)) else operands:
+            like = isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous
+            if not (like and array.size >= least):
+                got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else shown(array)
+                raise ValueError(
+                    f"{type(self).__name__}.operands must return contiguous arrays of {dtype} with at least {least} numbers, "
+                    f"got {got}"
+                )
+        return operands
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
         """Check targets and convert them to the form that the op reads."""
@@ -156,7 +170,7 @@ class Loss(Value):
             raise TypeError(
                 f"{type(self).__name__} must convert targets to the form that op {kernel} reads, got {targets.kind}"
             )
-        arrays = (losses, y.grad, y.value, d, weight, *self.operands(y.width, tape.dtype))
+        arrays = (losses, y.grad, y.value, d, weight, *self._checked_operands(y.width, tape.dtype))
         op = Op("rows", kernel, arrays, (y.width,), self.constants, completes_loss=True)
         return gather, op, losses
 
@@ -270,7 +284,7 @@ class Quantile(_Regression):
 
     def operands(self, width: int, dtype: DTypeLike) -> tuple[Array, ...]:
         """The q of each output, repeated as often as a chunk of the op has rows."""
-        return (np.resize(np.asarray(self.q, dtype), max(width, CHUNK_BYTES // np.dtype(dtype).itemsize)),)
+        return (np.resize(np.asarray(self.q, dtype), chunk(width, dtype)),)
 
 
 class Poisson(_Regression):
@@ -574,6 +588,11 @@ def gather_targets(tape: Tape, targets: Targets, width: int, one_hot_values: tup
         return Op("rows", "gather_labels", (labels, None), (width,)), labels
     rows = tape.array(width)
     return Op("rows", "gather_rows", (rows, None), (width,)), rows
+
+
+def chunk(width: int, dtype: DTypeLike) -> int:
+    """Numbers of an operand by column, which is repeated as often as a chunk of an op has rows."""
+    return max(width, CHUNK_BYTES // np.dtype(dtype).itemsize)
 
 
 def _quantiles(name: str, value: Any) -> float | tuple[float, ...]:

@@ -52,6 +52,9 @@ cdef extern from "executor.h" nogil:
         const int64_t *note_parts
         const nn_touched *touched
         int64_t tile_bytes
+        char *state
+        char *kept
+        int64_t state_bytes
         int64_t commits
         int stops
     ctypedef struct nn_run:

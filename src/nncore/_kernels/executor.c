@@ -2,6 +2,7 @@
 #include "executor.h"
 
 #include <math.h>
+#include <string.h>
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -157,7 +158,7 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
     for (int64_t s = first; s < last; s++) {
         const nn_stage *stage = program->stages + s;
         thread->stages++;
-        run_pieces(team, stage, context, thread, s >= program->enter && s < program->commits && !context->first_row);
+        run_pieces(team, stage, context, thread, s >= program->enter && s < program->commits);
         if (thread->failed) {
             __atomic_fetch_or(team->run->failure, thread->failed, __ATOMIC_RELAXED);
             thread->failed = 0;
@@ -223,6 +224,7 @@ static void run_thread(nn_team *team, int number, int count) {
     int good = run_stages(team, 0, run->prepared ? 0 : program->enter, step, &context, &thread);
     for (; good && step < run->last_step; step += good) {
         set_batch(&context, run, step, epoch, start);
+        if (number == 0 && program->state_bytes) memcpy(program->kept, program->state, (size_t)program->state_bytes);
         thread.tile_gradient = step + 1 < run->last_step ? run->tile_gradients + number * program->tile_bytes : NULL;
         start += context.rows;
         if (start >= run->examples) start = 0, epoch++;
@@ -236,6 +238,8 @@ static void run_thread(nn_team *team, int number, int count) {
         if (run->notes_out && number == 0)    /* for the same reason */
             for (int64_t k = 0; k < program->n_notes; k++)
                 run->notes_out[(step - run->first_step) * program->n_notes + k] = record_sum(program->notes[k], program->note_parts[k]);
+        /* A step that is not completed leaves no trace in the state, which no thread works on after its last barrier. */
+        if (!good && number == 0 && program->state_bytes) memcpy(program->state, program->kept, (size_t)program->state_bytes);
     }
     meet(&team->barrier, count);
     if (number == 0) {    /* the last stages run in any case */

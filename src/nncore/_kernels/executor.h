@@ -35,6 +35,8 @@ typedef struct {
     const int64_t *note_parts;   /* (n_notes,): number of parts */
     const nn_touched *touched;   /* lists of rows that the ops write, for the contexts; or NULL */
     int64_t tile_bytes;          /* of the largest tile-local gradient */
+    char *state, *kept;          /* arrays that steps change before they are completed, and room for a copy of them */
+    int64_t state_bytes;
     int64_t commits;             /* the first stage of a step that changes parameters: from here on a step is completed */
     int stops;                   /* whether a loss that is not finite stops the run */
 } nn_program;

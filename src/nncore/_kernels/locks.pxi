@@ -81,6 +81,11 @@ cdef class Claim:
                 self.owner = 0
 
     @property
+    def taken(self):
+        """Whether any thread has claimed it."""
+        return self.held()
+
+    @property
     def depth(self):
         """How many times this thread has claimed it."""
         return self.blocks if self.owner == this_thread() else 0

@@ -77,12 +77,6 @@ cdef class Declaration:
             columns += int(table[:, 4].max(initial=0))
         return columns
 
-    def lists(self, arrays):
-        """How many lists of rows with a gradient the op's tile table refers to."""
-        cdef int last = self.n_arrays - 1
-        table = arrays[last] if last >= 0 and self.arrays[last] == "tile_table" else None
-        return max(0, -int(table[:, 1].min(initial=0))) if table is not None and table.ndim == 2 else 0
-
     cdef int check_counts(self, arrays, sizes, constants) except -1:
         """Raise unless the numbers of arrays, sizes and constants are as declared."""
         for kind, names, least, given in (("arrays", self.arrays, len(self.arrays), arrays), ("sizes", self.sizes, self.least_sizes, sizes),

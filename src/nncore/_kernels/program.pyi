@@ -6,6 +6,7 @@ from numpy.typing import DTypeLike, NDArray
 from typing_extensions import Self
 
 LOOK: Final[float]
+waiting: Final[dict[int, WatchedLock]]
 MAX_THREADS: Final[int]
 CACHE_LINE: Final[int]
 CHANNELS: Final[int]
@@ -68,6 +69,8 @@ class Exclusive:
     def __new__(cls, message: str) -> Self: ...
 
 class Claim:
+    @property
+    def taken(self) -> bool: ...
     @property
     def depth(self) -> int: ...
     def __new__(cls, message: str) -> Self: ...
@@ -144,6 +147,7 @@ class Program:
         exclusive: Exclusive | None = None,
         part_rows: int = 0,
         of_parts: Collection[int] = (),
+        state: NDArray[Any] | None = None,
     ) -> Self: ...
     def run(
         self,

@@ -64,6 +64,7 @@ cdef class Program:
     exclusive: shared with other programs that cannot run within this one.
     part_rows: rows of a batch that are computed together, 0: all; of_parts: the numbers of the ops after ``commits`` that
     then run for each part of a batch, and not only after the last one.
+    state: a contiguous array that ops of a step change before it is completed; it is put back if the step is not.
     """
 
     cdef nn_program program
@@ -77,13 +78,16 @@ cdef class Program:
     cdef object tile_gradients
     cdef Exclusive alone, exclusive
     cdef readonly list op_names, python_ops
+    cdef int64_t lists    # of rows that have a gradient
     cdef int64_t columns    # of coefficients that the ops read
     cdef bint updates    # an op needs coefficients
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
-                  records=(), partials=None, notes=(), passing=None, touched=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=()):
+                  records=(), partials=None, notes=(), passing=None, touched=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=(),
+                  state=None):
         self.alone = Exclusive(WITHIN_ITSELF)
         self.exclusive = self.alone if exclusive is None else exclusive
+        self.lists = 0 if touched is None else len(touched)
         cdef int64_t n_ops = sum([len(stage[4]) for stage in stages]), s, o = 0, i
         cdef bint is_double = np.dtype(dtype) == np.float64
         cdef nn_op *op
@@ -123,8 +127,8 @@ cdef class Program:
                 declaration.check_counts(arrays, sizes, constants)
                 self.columns = max(self.columns, <int64_t>declaration.columns(arrays, sizes))
                 self.updates |= declaration.coefficients > 0
-                if declaration.lists(arrays) > (0 if touched is None else len(touched)):
-                    raise ValueError(f"op {name}: tile_table must not refer to lists of rows that the program does not have")
+                if declaration.n_arrays and declaration.places[declaration.n_arrays - 1] == NN_TILE_TABLE:
+                    self.check_lists(name, arrays[declaration.n_arrays - 1] if len(arrays) == declaration.n_arrays else None)
                 op.run = declaration.entry.run[is_double]
                 for i, array in enumerate(arrays):
                     declaration.bind(op, i, array)
@@ -151,6 +155,11 @@ cdef class Program:
             self.program.touched = <const nn_touched *>address(touched)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
+        if state is not None and state.size:
+            kept = np.empty_like(state)
+            self.keep += [state, kept]
+            self.program.state, self.program.kept = <char *>address(state), <char *>address(kept)
+            self.program.state_bytes = state.nbytes
         for s, sizes in (passing or {}).items():
             self.keep.append(sizes)
             self.stages[s].passing = <const int64_t *>address(sizes)
@@ -173,10 +182,18 @@ cdef class Program:
         for number, slot, array in arrays:
             declaration = self.declaration(number, slot)
             lacked = declaration.lacks(self.ops + number, slot)
+            if declaration.places[slot] == NN_TILE_TABLE:
+                self.check_lists(declaration.name, array)
             declaration.bind(self.ops + number, slot, array)
             self.missing += declaration.lacks(self.ops + number, slot) - lacked
         if self.missing:
             self.refuse_missing()
+        return 0
+
+    cdef int check_lists(self, name, table) except -1:
+        """Raise if a tile table refers to lists of rows (tiles.h) that the program does not have."""
+        if table is not None and table.ndim == 2 and table.shape[1] > 1 and table[:, 1].min(initial=0) < -self.lists:
+            raise ValueError(f"op {name}: tile_table must not refer to lists of rows that the program does not have")
         return 0
 
     cdef int release(self, list arrays) except -1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
+import time
 import weakref
 from numbers import Integral
 
@@ -92,6 +94,23 @@ class Lock(program.WatchedLock):
 
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:  # a copy is another lock
         return Lock, ()
+
+    @property
+    def held(self) -> bool:
+        """Whether this thread holds it."""
+        return self.holder == threading.get_ident()
+
+    def give_way(self) -> None:
+        """Let the threads that wait for the lock have it, before this thread, which has just released it, takes it again.
+
+        Each gets a quarter of a second at most: it may be in a signal handler that waits for this thread.
+        """
+        if not program.waiting:
+            return
+        for thread in [thread for thread, lock in list(program.waiting.items()) if lock is self]:
+            end = time.monotonic() + program.LOOK
+            while program.waiting.get(thread) is self and time.monotonic() < end:
+                time.sleep(1e-4)
 
 
 _locks: weakref.WeakSet[Lock] = weakref.WeakSet()

@@ -8,7 +8,7 @@ import re
 import stat
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -80,4 +80,8 @@ def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
 
 def plain(value: Any) -> Any:
     """As it comes back from a file."""
-    return json.loads(json.dumps(value, default=repr))
+    return json.loads(json.dumps(value, default=_refuse))
+
+
+def _refuse(value: Any) -> NoReturn:
+    raise TypeError(f"only what has a JSON form can be stored, got {shown(value)}")

@@ -522,6 +522,8 @@ def with_defaults(made: Any, config: Any) -> Any:
     """A configuration that a file has of an object like this one, with the defaults of arguments that came later."""
     if isinstance(made, (list, tuple)) and isinstance(config, list) and len(made) == len(config):
         return [with_defaults(*each) for each in zip(made, config, strict=True)]
+    if isinstance(made, Mapping) and isinstance(config, dict):
+        return {name: with_defaults(made.get(name), value) for name, value in config.items()}
     if not (hasattr(made, "config") and isinstance(config, dict)):
         return config
     held = made._arguments() if isinstance(made, Configured) else vars(made)

@@ -117,8 +117,8 @@ class EarlyStopping(BestCallback):
 
     def on_train_end(self, trainer: Any) -> None:
         if self.restore_best and self._parameters is not None:
-            trainer.model.parameters[...] = self._parameters
-            trainer.model.state[...] = self._state
+            with trainer.model.lock:
+                trainer.model.parameters[...], trainer.model.state[...] = self._parameters, self._state
 
     def state_dict(self) -> dict[str, Any]:
         """The best value and epoch, the count and, with restore_best, copies of the best parameters and state."""

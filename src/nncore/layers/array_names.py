@@ -38,10 +38,11 @@ def named_arrays(model: Any, *, weights_only: bool) -> Iterator[NamedArray]:
 def check_names(argument: str, names: Iterable[str], model: Any, *, weights_only: bool) -> None:
     """Raise if a name stands for no array of the model, or for a layer and another array."""
     keys = [array.keys for array in named_arrays(model, weights_only=weights_only)]
-    arrays, layers = [own[0] for own in keys], [name for own in keys for name in own[1:-1]]
-    known = list(dict.fromkeys([*layers, *arrays, *(own[-1] for own in keys)]))
+    arrays, layers = {own[0]: "an array" for own in keys}, {name: "a layer" for own in keys for name in own[1:-1]}
+    everywhere = {own[-1]: "arrays of all layers" for own in keys}
+    known = {**layers, **arrays, **everywhere}
     for name in names:
-        if name in layers and name in arrays:
-            raise ValueError(f"{argument} must hold unique names, got {shown(name)}, which names a layer and an array")
+        if len(meant := [kind[name] for kind in (layers, arrays, everywhere) if name in kind]) > 1:
+            raise ValueError(f"{argument} must hold unique names, got {shown(name)}, which names {' and '.join(meant)}")
         if name not in known:
             raise ValueError(f"{argument} must hold names among {', '.join(known)}, got {shown(name)}")

@@ -7,7 +7,7 @@ import functools
 import math
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -281,13 +281,19 @@ class Layer(Configured):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in {**named, **own}.items())})"
 
 
-def unbound(layer: Layer) -> Layer:
-    """A shallow copy of a layer without its views into the model's arrays."""
-    other = copy.copy(layer)
-    for name in (*layer.parameters, *(f"{name}_grad" for name in layer.parameters), *layer.states):
-        other.__dict__.pop(name, None)
-    vars(other).update(owner=None, parameters={}, states={})  # declared again in another model
-    return other
+def copy_unbound(layers: Iterable[Layer], memo: dict[int, Any]) -> list[Layer]:
+    """Copies of layers, and of those inside them, without their views into the model's arrays.
+
+    ``memo`` is that of `copy.deepcopy`: a layer that others refer to is copied once.
+    """
+    layers = list(layers)
+    new = [part for layer in layers for part in layer.parts if id(part) not in memo]
+    memo.update({id(part): object.__new__(type(part)) for part in new})
+    for part in new:  # whose attributes may refer to each other
+        own = {name: value for name, value in part.__getstate__().items() if name not in part._views}
+        state = copy.deepcopy(own | {"owner": None, "parameters": {}, "states": {}}, memo)  # declared again in another model
+        getattr(memo[id(part)], "__setstate__", vars(memo[id(part)]).update)(state)
+    return [memo[id(layer)] for layer in layers]
 
 
 @functools.cache

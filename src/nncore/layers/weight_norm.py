@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from nncore._kernels.program import MOST_PANEL
 from nncore._messages import shown
 from nncore._utils.fields import Converted
-from nncore.layers.base import Array, Layer, unbound
+from nncore.layers.base import Array, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
 from nncore.program.ops import Op, Signal
@@ -80,7 +81,7 @@ class WeightNorm(Layer):
 
     def __copy__(self) -> WeightNorm:
         other = object.__new__(type(self))
-        other.__dict__.update(self.__getstate__(), layer=unbound(self.layer))  # otherwise the copies would share it
+        other.__dict__.update(self.__getstate__(), layer=copy.copy(self.layer))  # otherwise the copies would share it
         return other
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from nncore._utils import fields
 from nncore.data.sparse import SparseRows
 from nncore.layers import BatchNorm, Dense
-from nncore.layers.base import Array, Layer, unbound
+from nncore.layers.base import Array, Layer
 from nncore.model.network import Network
 from nncore.program.compiled import Compiled
 from nncore.program.recording import ModelTape
@@ -48,9 +47,10 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
     for name, total in totals.items():
         if not np.isfinite(total).all():
             raise ValueError(f"the statistics of layer {name} are not finite: nothing was changed")
-    for layer in layers:
-        mean, variance = totals[str(layer.name)][:, layer.units or slice(None)] / len(rows)
-        layer.running_mean[...], layer.running_var[...] = mean, variance
+    with model.lock:
+        for layer in layers:
+            mean, variance = totals[str(layer.name)][:, layer.units or slice(None)] / len(rows)
+            layer.running_mean[...], layer.running_var[...] = mean, variance
 
 
 def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
@@ -62,13 +62,13 @@ def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
             pairs[str(before.name)] = layer  # type: ignore[union-attr]
     if not pairs:
         raise ValueError("model must have a batch normalization to fold, got none")
-    layers = [copy.deepcopy(unbound(layer)) for layer in model.layers if not isinstance(layer, BatchNorm)]
-    for layer in layers:
+    other = object.__new__(type(model))
+    state = model._state({id(model): other})
+    state["layers"] = [layer for layer in state["layers"] if not isinstance(layer, BatchNorm)]
+    for layer in state["layers"]:
         if layer.name in pairs and isinstance(layer, Dense):
             layer.has_bias = True
-    rest = {name: value for name, value in model.__getstate__().items() if name not in ("layers", "parameters", "state")}
-    other = object.__new__(type(model))
-    other.__setstate__(copy.deepcopy(rest) | {"layers": layers})
+    other.__setstate__({name: value for name, value in state.items() if name not in ("parameters", "state")})
     for layer in other.layers:
         source = model[str(layer.name)]
         for name in (*source.parameters, *source.states):

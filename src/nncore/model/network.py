@@ -7,6 +7,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels, losses
 from nncore._messages import shown
-from nncore._utils.arrays import Array, aligned_zeros, overwrite
+from nncore._utils.arrays import Array, aligned_zeros, overwrite, same_part
 from nncore._utils.checks import (
     as_numbers,
     as_rows,
@@ -33,7 +34,7 @@ from nncore.data.scaler import Scaler
 from nncore.data.scaling import attached
 from nncore.data.sparse import Rows, SparseRows, as_sparse_rows
 from nncore.layers import Layer
-from nncore.layers.base import unbound
+from nncore.layers.base import copy_unbound
 from nncore.losses import Loss
 from nncore.model import layout
 from nncore.program.autotune import Autotuner
@@ -52,6 +53,8 @@ FORWARD_ROWS = 1024  # rows per batch of a forward pass,
 MOST_FORWARD_ROWS = 16384  # or up to this many if they are too little work for several threads
 
 
+COPYING: ContextVar[dict[int, Any] | None] = ContextVar("memo", default=None)  # of the copy that is being made
+VECTORS = ("parameters", "gradients", "state")  # of which the layers' arrays are views
 MADE = "the model is made", "make a new model"
 WITHIN_GRADIENTS = (
     "Python code within a training step or a gradient, such as a layer or a loss, must not compute gradients of the same "
@@ -69,6 +72,9 @@ class Network(Sealed):
     output_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
     lock: Fixed[_kernels.Lock] = Fixed()
     gradients_in_use: Fixed[_kernels.Exclusive] = Fixed()
+    parameters: Array
+    gradients: Array
+    state: Array
 
     def __init__(
         self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
@@ -83,9 +89,9 @@ class Network(Sealed):
         layout.name_layers(self.layers)
         size, kept = layout.declare(self.layers, self.input_shape)
         self.output_shape: tuple[int, ...] = self.layers[-1].output_shape
-        self.parameters: Array = aligned_zeros(size, self.dtype)
-        self.gradients: Array = aligned_zeros(size, self.dtype)
-        self.state: Array = aligned_zeros(kept, self.dtype)
+        for name, numbers in zip(VECTORS, (size, size, kept), strict=True):
+            if name not in vars(self):  # a copy has them already
+                vars(self)[name] = aligned_zeros(numbers, self.dtype)
         layout.place_arrays(self.layers, self.parameters, self.gradients, self.state)
         layout.draw(self.layers, self.seed)
         self._input_scaler: Scaler | None = None
@@ -106,7 +112,7 @@ class Network(Sealed):
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Copy numbers assigned to a vector into it: the layers' arrays are views into the vectors."""
-            if name in ("parameters", "gradients", "state") and name in self.__dict__:
+            if name in VECTORS and name in self.__dict__:
                 overwrite(name, self.__dict__[name], value)
             elif "_made" not in self.__dict__:
                 object.__setattr__(self, name, value)
@@ -119,12 +125,13 @@ class Network(Sealed):
     def initialize(self, seed: int | None = None) -> None:
         """Draw new initial parameters, from ``seed`` or the model's seed. Each array has a separate generator."""
         seed = self.seed if seed is None else count("seed", seed, 0)
-        kept = self.parameters.copy(), self.state.copy()
-        try:
-            layout.draw(self.layers, seed)
-        except BaseException:  # raised by a user-defined initializer: nothing has changed
-            self.parameters[...], self.state[...] = kept
-            raise
+        with self.lock:
+            kept = self.parameters.copy(), self.state.copy()
+            try:
+                layout.draw(self.layers, seed)
+            except BaseException:  # raised by a user-defined initializer: nothing has changed
+                self.parameters[...], self.state[...] = kept
+                raise
 
     @property
     def input_scaler(self) -> Scaler | None:
@@ -229,24 +236,46 @@ class Network(Sealed):
 
     def astype(self, dtype: DTypeLike) -> Self:
         """A copy of the model with converted parameters."""
-        other = object.__new__(type(self))
-        other.__setstate__(copy.deepcopy(self.__getstate__()) | {"dtype": np.dtype(dtype)})
-        return other
+        return self._copied(np.dtype(dtype), {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self.astype(self.dtype)
+        return self._copied(self.dtype, memo)
+
+    def _copied(self, dtype: np.dtype[Any], memo: dict[int, Any]) -> Self:
+        """A deep copy. What refers to this model, its layers or their arrays refers to those of the copy in it."""
+        other = memo[id(self)] = object.__new__(type(self))
+        for name in VECTORS:
+            source = getattr(self, name)
+            vector = vars(other)[name] = memo[id(source)] = aligned_zeros(source.size, dtype)
+            views = [vars(layer)[view] for layer in self.layers for view in layer._views]
+            memo.update({id(view): same_part(view, source, vector) for view in views if np.may_share_memory(view, source)})
+        other.__setstate__(self._state(memo) | {"dtype": dtype})
+        for layer, twin in zip(self.layers, other.layers, strict=True):
+            vars(twin).update({view: memo[id(vars(layer)[view])] for view in layer._views})
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """The layers, the numbers, the scalers, the column names, and the attributes of a subclass.
 
-        It is for copies and for passing models between processes. For permanent files use ``save``.
+        It is for passing models between processes. For permanent files use ``save``.
         """
-        made = {name: getattr(self, name) for name in ("input_shape", "dtype", "seed")}
-        made["layers"] = [unbound(layer) for layer in self.layers]
+        memo = COPYING.get()
+        if memo is None or id(self) not in memo:
+            memo = {id(self): self}
+        names = ("input_shape", "dtype", "seed", "input_scaler", "target_scaler", "feature_names", "target_names")
+        layers = copy_unbound(self.layers, memo)
+        own = {name: getattr(self, name) for name in names} | {n: v for n, v in vars(self).items() if n not in self._basic}
         with self.lock:
             arrays = {"parameters": self.parameters.copy(), "state": self.state.copy()}
-        named = {name: getattr(self, name) for name in ("input_scaler", "target_scaler", "feature_names", "target_names")}
-        return made | arrays | named | {name: value for name, value in vars(self).items() if name not in self._basic}
+        return {"layers": layers} | arrays | copy.deepcopy(own, memo)
+
+    def _state(self, memo: dict[int, Any]) -> dict[str, Any]:
+        """The state of a copy; ``memo``, that of `copy.deepcopy`, has what takes this model's place in it."""
+        token = COPYING.set(memo)
+        try:
+            return self.__getstate__()
+        finally:
+            COPYING.reset(token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made = {name: state.pop(name) for name in ("layers", "input_shape", "dtype", "seed")}

@@ -26,6 +26,8 @@ from nncore.optimizers.tiles import (
     check_fits,
     check_gradient,
     check_names,
+    check_operand,
+    check_operands,
     check_state_array,
     check_theta,
     real_dtype,
@@ -111,7 +113,10 @@ class GradientOptimizer(Optimizer):
     # ---- coefficients
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
-        """The numbers of the kernel for the next `steps` steps: (steps, k), in the kernel's order."""
+        """The numbers of the kernel for the next `steps` steps: (steps, k), in the kernel's order.
+
+        They come from `hyper_values`, which are other ones for parameter arrays with factors: not from ``self.lr``.
+        """
         values = self.hyper_values(steps, steps_per_epoch)
         return np.column_stack([values[name] for name in self.hyperparameters])
 
@@ -274,7 +279,7 @@ class GradientOptimizer(Optimizer):
 
     def _bind_step(self, theta: Real, grad: Real) -> _kernels.HandSteps:
         gradient = np.empty_like(theta) if self.changes_gradient else grad
-        ops = self.ops(theta, gradient, tile_table(theta.size)).all
+        ops = self.checked_ops(theta, gradient, tile_table(theta.size)).all
         return _kernels.HandSteps(
             vars(self._shared), _program(ops), [op.arrays for op in ops], theta, gradient, variant=self.variant,
             copies=self.changes_gradient,
@@ -318,7 +323,7 @@ class GradientOptimizer(Optimizer):
         check_theta(theta)
         check_fits(theta, self.state)
         self._ensure_state(theta)
-        program = _program([Op("tiles", op, self.arrays(theta, theta, tile_table(theta.size)))])
+        program = _program([self.switch(op, theta, theta, tile_table(theta.size))])
         switch = _kernels.Switch(vars(self._shared), entered)
         assignments.number += 1  # the next step by hand may have to begin again
         switch.know(for_kernels(self.checked_coefficients(1), np.float64), {}, None, assignments.number)
@@ -337,6 +342,36 @@ class GradientOptimizer(Optimizer):
     def ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
         """The ops of a step on the tiles of `table`."""
         return StepOps([Op("tiles", f"{self.kernel}_update", self.arrays(theta, grad, table))], [])
+
+    def checked_ops(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> StepOps:
+        """As `ops`; kernels trust the arrays and tiles of a user's class, which must fit `theta`."""
+        step = self.ops(theta, grad, table)
+        self._check_operands(step.all, theta, table)
+        return step
+
+    def switch(self, kernel: str, theta: Real, grad: Real, table: NDArray[np.int64]) -> Op:
+        """The op `enter` or `leave`, checked in the same way."""
+        op = Op("tiles", kernel, self.arrays(theta, grad, table))
+        self._check_operands([op], theta, table)
+        return op
+
+    def points(self, theta: Real) -> tuple[Real, Real | None, int]:
+        """`iterate`, and v and the column of `lookahead`, None and 0 without one; checked in the same way."""
+        iterate, (v, column) = self.iterate(theta), self.lookahead() or (None, 0)
+        if not self._own:
+            for name, array in (("iterate", iterate), ("lookahead", v)):
+                if array is not None:
+                    check_operand(f"{type(self).__name__}.{name}: the array", array, theta.dtype, theta.size)
+            count(f"{type(self).__name__}.lookahead: the column", column, 0)
+        return iterate, v, column
+
+    def _check_operands(self, ops: Sequence[Op], theta: Real, table: NDArray[np.int64]) -> None:
+        for op in () if self._own else ops:
+            what, declared = f"op {op.kernel} of {type(self).__name__}", _kernels.op_table().declaration(op.kernel)
+            check_operands(what, declared.arrays, op.arrays, theta, table)
+            for name, size in zip(declared.sizes, op.sizes, strict=False):
+                if name.endswith("column"):
+                    count(f"{what}: {name}", size, 0)
 
     def arrays(self, theta: Real, grad: Real, table: NDArray[np.int64]) -> tuple[Real | NDArray[np.int64], ...]:
         """The arrays of the optimizer's ops; `table` has the tiles of `theta`."""

@@ -15,8 +15,8 @@ from nncore.optimizers.tiles import State
 from nncore.schedules import MOST_COUNTED, Clock, Stretch
 
 BUSY = (
-    "this optimizer is taking a step, in another thread or around this code: its state must not be used meanwhile. Give each "
-    "thread an optimizer of its own"
+    "this optimizer is taking a step, in another thread or around this code, or its trainer holds averages: its state must not "
+    "be used meanwhile. Give each thread an optimizer of its own"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,6 +16,7 @@ Real = NDArray[np.floating[Any]]
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
 STRETCH = 16384  # parameters per work item of a step by hand
+BY_TILE = {"squares", "acted", "penalties", "left", "factors", "strengths"}  # arrays with numbers for each tile, in float64
 
 
 class State(dict[str, Real]):
@@ -108,6 +109,34 @@ def check_fits(theta: Real, state: State) -> None:
         check_like("theta", theta, name, array)
         if np.may_share_memory(theta, array):
             raise ValueError(f"{name} must have memory of its own, got memory of theta")
+
+
+def check_operand(what: str, array: Any, dtype: np.dtype[Any], least: int) -> None:
+    """Raise unless kernels find at least this many numbers of this dtype in an array."""
+    like = isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous
+    if not (like and array.size >= least):
+        got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{what} must be contiguous {dtype} of {least} numbers, got {got}")
+
+
+def check_operands(what: str, names: Sequence[str], arrays: Sequence[Any], theta: Real, table: NDArray[np.int64]) -> None:
+    """Raise unless arrays of an op over tiles have a number for each parameter, or for each tile of those `BY_TILE`, and its
+    tiles, one for each of `table`, lie within θ."""
+    if names[-1] != "tile_table" or len(arrays) != len(names):
+        raise ValueError(f"{what} must work on tiles of the parameters, with arrays {', '.join(names)}, got {len(arrays)}")
+    for name, array in zip(names[:-1], arrays, strict=False):
+        pairs = name == "strengths" and "penalties" in names  # of λ₁ and λ₂
+        dtype, least = (np.dtype(np.float64), len(table) << pairs) if name in BY_TILE else (theta.dtype, theta.size)
+        if array is not None:
+            check_operand(f"{what}: array {name}", array, dtype, least)
+    own = np.asarray(arrays[-1])
+    if own.dtype != np.int64 or own.shape != table.shape:
+        raise ValueError(f"{what}: tile_table must be int64 of shape {table.shape}, got {own.dtype} of shape {own.shape}")
+    own = own[(own != table).any(axis=1)]
+    first, rows, columns, stride, _ = own.T
+    within = (own >= 0).all() and (own[:, :4] <= theta.size).all()
+    if not within or (first + np.maximum(rows - 1, 0) * stride + columns > theta.size).any():
+        raise ValueError(f"{what}: tile_table must hold tiles of {theta.size} parameters, got one beyond them")
 
 
 def check_finite_gradient(grad: Real) -> None:

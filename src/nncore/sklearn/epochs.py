@@ -81,7 +81,8 @@ class BetweenEpochs(Callback):
     def on_train_end(self, trainer: Any) -> None:
         best = self.estimator._best
         if self.estimator.early_stopping and best is not None:
-            trainer.model.parameters[...], trainer.model.state[...] = best
+            with trainer.model.lock:
+                trainer.model.parameters[...], trainer.model.state[...] = best
         self.estimator = self.score = None  # the trainer keeps its callbacks
 
     def _watch(self, model: Any, row: dict[str, Any]) -> None:

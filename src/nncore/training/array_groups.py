@@ -40,6 +40,18 @@ class ArrayGroups(NamedTuple):
         """The group of each tile (offset, …)."""
         return np.array(self.numbers)[np.searchsorted(self.ends, tiles[:, 0], side="right")]
 
+    def frozen(self, tiles: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each tile (offset, …) belongs to an array whose learning rate has the factor 0."""
+        return np.array([dict(own).get("lr") == 0 for own in self.factors])[self.of_tiles(tiles)]
+
+    def moving(self, table: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A tile table for ops that must leave frozen arrays alone: their tiles have no rows."""
+        if not (frozen := self.frozen(table)).any():
+            return table
+        table = table.copy()
+        table[frozen, 1] = 0
+        return table
+
     def stretches(self) -> NDArray[np.int64]:
         """θ in as few tiles (offset, 1, size, size) as there are stretches of one group."""
         last = [n for n in range(len(self.numbers)) if self.numbers[n : n + 1] != self.numbers[n + 1 : n + 2]]
@@ -62,6 +74,19 @@ def checked_factors(argument: str, factors: Any, model: Any, optimizer: Optimize
     return checked
 
 
+def check_factors(optimizer: GradientOptimizer, groups: ArrayGroups) -> None:
+    """Raise if a user's optimizer has coefficients that do not depend on a factor of its hyper-parameters."""
+    values = {} if optimizer._own else optimizer.hyper_values(1)
+    for name, factor in dict.fromkeys(each for own in groups.factors for each in own):
+        if name not in HYPER.values() or not values.get(name, 0) or (name, factor) == ("lr", 0):  # whose tiles are left out
+            continue
+        if np.array_equal(optimizer.checked_coefficients(1), optimizer.scaled_coefficients({name: factor}, 1)):
+            raise ValueError(
+                f"{type(optimizer).__name__}.coefficients must take {name} from hyper_values, as arrays have factors of it, "
+                f"got the same numbers with the factor {factor:g}"
+            )
+
+
 def array_groups(
     model: Any, optimizer: Optimizer, lr_factors: Mapping[str, float], decay_factors: Mapping[str, float]
 ) -> ArrayGroups:
@@ -72,7 +97,9 @@ def array_groups(
     for keys, parameter, _ in named_arrays(model, weights_only=False):
         lr, decay = ([factors[key] for key in keys if key in factors] for factors in (lr_factors, decay_factors))
         both = {"lr": math.prod(lr), "weight_decay": math.prod(decay) if decay else float(parameter.regularized)}
-        own = tuple((name, factor) for name, factor in both.items() if factor != 1 and (decays or name == "lr"))
+        if both["lr"] == 0 and "momentum" in optimizer.hyperparameters:
+            both["momentum"] = 0.0  # of Nesterov's point ahead, where an array that does not move stays too
+        own = tuple((name, factor) for name, factor in both.items() if factor != 1 and (decays or name != "weight_decay"))
         numbers.append(groups.setdefault(own, len(groups)))
         ends.append(parameter.offset + parameter.size)
     return ArrayGroups(tuple(groups), tuple(numbers), tuple(ends))

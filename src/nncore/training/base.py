@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -51,8 +52,17 @@ MADE = "the trainer is made", "make a new Trainer"
 TRAINING = "this trainer is training already, in another thread or around this callback, or holds averages: one at a time"
 WITHIN_EPOCH = (
     "this trainer is within an epoch, so that parameters, counts and history do not belong together: Python code of the "
-    "network or a signal handler must not save, restore or exchange them there. It may assign trainer.stop_training = True, to "
-    "save after fit; callbacks such as nn.ModelCheckpoint run between two epochs"
+    "network or a signal handler must not save, copy, restore or exchange them there. It may assign "
+    "trainer.stop_training = True, to save after fit; callbacks such as nn.ModelCheckpoint run between two epochs"
+)
+LOCKED = (
+    "this thread holds model.lock, for which another one that trains or saves this trainer waits: save, copy or exchange the "
+    "trainer outside of `with model.lock`"
+)
+AVERAGED = (
+    "the model of this trainer holds averages, within trainer.averaged(), not the parameters of the training: the trainer must "
+    "not be saved, copied, restored or exchanged there. Take trainer.model.save for the averages, trainer.use_averages() after "
+    "the block to continue from them"
 )
 
 
@@ -93,6 +103,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         self.stop_training = self.interrupted = False
         self._claim = _kernels.Claim(TRAINING)  # to train: there is one call of fit at a time
         self._epoch = _kernels.Claim(WITHIN_EPOCH)  # from the first step of an epoch until it is counted
+        self._lock = _kernels.Lock()  # held as long, and while others copy or exchange the parts that belong together
+        self._averaging = _kernels.Claim(AVERAGED)  # while the model holds averages
         self._width = math.prod(model.output_shape)
         self._last_losses = LastLosses()
         self._last_batch_steps = LRUCache()
@@ -104,12 +116,28 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._first_config = config_or_none(self.optimizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        """With a plain dict of the history's columns, as other formats than pickle need it."""
-        return vars(self) | {"history": dict(self.history), "_optimizer_state": None}
+        """With a plain dict of the history's columns, as other formats than pickle need it.
+
+        While another thread trains it is a copy: the parts are pickled after this has returned, when they have changed.
+        """
+        with self._whole():
+            state = vars(self) | {"history": dict(self.history), "_optimizer_state": None}
+            trains = self._claim.taken and not self._claim.depth
+            return copy.deepcopy(state, {id(self): self}) if trains else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         vars(self).update(history=History.from_columns(vars(self)["history"]), _optimizer_state=self.optimizer.state)
+
+    def __copy__(self) -> Any:
+        with self._whole():
+            return super().__copy__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = memo[id(self)] = object.__new__(type(self))
+        with self._whole():
+            other.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return other
 
     if not TYPE_CHECKING:  # to a type checker it would allow any name
         __getattr__ = missing_method
@@ -228,10 +256,31 @@ class BaseTrainer(OwnsArrays, Sealed):
         if vars(self.optimizer._shared)["entered"]:
             self.spec.gradient_optimizer.check_finished()
 
-    def _at_rest(self) -> _kernels.Claim:
-        """The claim to the trainer, between two epochs: raises within one. The thread that trains may claim it again."""
+    def _next_epoch(self) -> _kernels.Lock:
+        """The lock, for the thread that begins an epoch: those that have waited for the end of the last one have it first."""
+        self._lock.give_way()
+        return self._lock
+
+    def _between_epochs(self) -> _kernels.Lock:
+        """The lock, for one that waits for the end of another thread's epoch; raises where it would wait for itself."""
         self._epoch.check()
-        return self._claim
+        if self._lock.holder and not self._lock.held and self.model.lock.held:
+            raise RuntimeError(LOCKED)
+        return self._lock
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A block in which parameters, counts and history belong together; waits for the end of another thread's epoch."""
+        with self._between_epochs():
+            if self._averaging.taken:
+                raise RuntimeError(AVERAGED)
+            yield
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        """As `_whole`, to change them: refused while another thread trains. The thread that trains may, between two epochs."""
+        with self._claim, self._whole():
+            yield
 
     def _check_optimizer(self, n: int, batch: int) -> None:
         self._check_ready()
@@ -324,13 +373,17 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     def _copy(self, metrics: Sequence[Any] = ()) -> Self:
         """A trainer of a copy of the model, with the same state, these metrics and no history."""
-        other = type(self)(
-            self.model.copy(), self.loss, copy.deepcopy(self.optimizer), regularizer=self.regularizer, clip=self.clip,
-            constraint=self.constraint, lr_factors=self.lr_factors, decay_factors=self.decay_factors, metrics=metrics,
-            seed=self.seed,
-        )  # fmt: skip
-        other.optimizer.load_state_dict(self.optimizer.state_dict())
-        other.epochs_done = self.epochs_done
+        other = object.__new__(type(self))
+        with self._whole():
+            BaseTrainer.__init__(  # without calling the constructor of a subclass
+                other, self.model.copy(), self.loss, copy.deepcopy(self.optimizer), regularizer=self.regularizer,
+                clip=self.clip, constraint=self.constraint, lr_factors=self.lr_factors, decay_factors=self.decay_factors,
+                metrics=metrics, seed=self.seed,
+            )  # fmt: skip
+            other.optimizer.load_state_dict(self.optimizer.state_dict())
+            of_subclass = {name: value for name, value in vars(self).items() if name not in vars(other)}
+            vars(other).update(of_subclass, epochs_done=self.epochs_done)
+        other._complete()
         return other
 
 

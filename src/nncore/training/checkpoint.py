@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import clipped, shown
-from nncore._utils import archive
+from nncore._utils import archive, fields
 from nncore._utils.archive import DAMAGE, plain
 from nncore._utils.fields import count, flag, number, with_defaults
 from nncore._utils.files import CUSTOM, Source, Target, class_name, is_own, named, write_to
@@ -36,13 +37,13 @@ from nncore.training.last_losses import LastLosses
 
 Array = NDArray[Any]
 
+TEXTS = ("regularizer", "clip", "constraint", "lr_factors", "decay_factors")  # what older versions wrote as texts
 RESTORED = ("_input_scaler", "_target_scaler", "_feature_names", "_target_names")  # attributes of the model
 
 
 def save_trainer(trainer: BaseTrainer, path: Target) -> None:
     """Write the model, the optimizer's state, the history and the position of the training."""
-    trainer._epoch.check()
-    with trainer.model.lock:
+    with trainer._whole(), trainer.model.lock:
         data = _packed_trainer(trainer, path)
     write_to(path, data)
 
@@ -84,14 +85,16 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {shown(about.get('kind'))}")
     made = {"layers": trainer.model.layers, **scalers_of(trainer.model), "loss": trainer.loss}
     made |= {"regularizer": trainer.regularizer, "clip": trainer.clip, "constraint": trainer.constraint}
+    made |= {"lr_factors": trainer.lr_factors, "decay_factors": trainer.decay_factors}
     for part in ("model", "training"):
         if isinstance(about.get(part), dict):
             about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
     expected = plain(_training(trainer))
-    if isinstance(about.get("training"), dict):  # of older versions: with the repr of penalties and clipping
+    if isinstance(about.get("training"), dict):  # of older versions: without some, or as texts
         about["training"] = {"constraint": None, "lr_factors": {}, "decay_factors": {}, **about["training"]}
-        texts = {name for name, value in about["training"].items() if isinstance(value, str)}
-        expected |= {name: repr(made[name]) for name in texts & {"regularizer", "clip"}}
+        texts = {name: value for name, value in about["training"].items() if name in TEXTS and isinstance(value, str)}
+        about["training"] |= {name: _parsed(text) for name, text in texts.items()}
+        expected |= {name: _parsed(repr(made[name])) for name in texts}
     if other := _differences(plain(model_config(trainer.model)), about.get("model")):
         raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
     name = trainer.optimizer.title
@@ -144,11 +147,14 @@ def _optimizer_attributes(optimizer: Any, twin: Any) -> list[tuple[dict[str, Any
 
 def _exchange(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
     """Assign arrays and attributes; all are unchanged if a user's signal handler raises meanwhile."""
-    before = [(target, target.copy()) for target, _ in arrays], [(own, {n: own[n] for n in new}) for own, new in attributes]
+    before = [(target, target.copy()) for target, _ in arrays], [(own, dict(own)) for own, _ in attributes]
     try:
         _put(arrays, attributes)
     except BaseException:
         _put(*before)
+        for (own, new), (_, kept) in zip(attributes, before[1], strict=True):
+            for name in new.keys() - kept.keys():
+                own.pop(name, None)
         raise
 
 
@@ -213,7 +219,20 @@ def _training(trainer: BaseTrainer) -> dict[str, Any]:
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
     entries = {"regularizer": regularizer and regularizer.entry(), "clip": clip and clip.entry()}
     arrays = {"constraint": trainer.constraint, "lr_factors": trainer.lr_factors, "decay_factors": trainer.decay_factors}
-    return {"loss": {"class": name, **loss.config()}, **entries, **arrays}
+    return {"loss": {"class": name, **loss.config()}, **entries, **fields.plain(arrays)}
+
+
+def _parsed(text: str) -> Any:
+    """The values by name, as texts, if this is the text of a mapping, whose order does not matter; else the text itself.
+
+    >>> _parsed("mappingproxy({'dense_1': 0.5, 'dense_2': MaxNorm(limit=3.0)})")
+    {'dense_1': '0.5', 'dense_2': 'MaxNorm(limit=3.0)'}
+    """
+    try:
+        mapping = ast.parse(text, mode="eval").body.args[0]  # type: ignore[attr-defined]
+        return {ast.literal_eval(name): ast.unparse(value) for name, value in zip(mapping.keys, mapping.values, strict=True)}
+    except (*DAMAGE, SyntaxError, MemoryError):
+        return text
 
 
 def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class FitCall:
             within = functools.partial(self.progress.update, trainer.epochs_done + 1 - self.first)
             row: dict[str, float] = {}
             complete = False
-            with trainer._epoch:
+            with trainer._next_epoch(), trainer._epoch:
                 done = loop.run_epochs(1 if self.each_epoch else self.last - trainer.epochs_done, interrupt, within)
                 if self.each_epoch and done.number:
                     row, complete = self._end_epoch(done, interrupt)

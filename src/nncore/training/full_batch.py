@@ -84,7 +84,8 @@ class FullBatchLoop:
             return Epochs(0, {}, {})
         rows = []
         for self.point, row in found:
-            model.parameters[...] = self.point.theta
+            with model.lock:
+                model.parameters[...] = self.point.theta
             rows.append(self._with_metrics(row))
         model.gradients[...] = self.point.gradient
         self.trainer.stop_training |= bool(optimizer.stopped)

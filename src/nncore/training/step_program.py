@@ -20,6 +20,7 @@ from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
 from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
+from nncore.training.array_groups import check_factors
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
 from nncore.training.lazy_steps import idle_step, lazy_ops
@@ -117,6 +118,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         model, capacity, optimizer_columns=columns, sparse=data.sparse, touched_only=idle is not None
     )
     tape, groups = recording.tape, spec.groups
+    check_factors(optimizer, groups)
     gathers, ops, records = _loss_ops(spec, recording, data)
     coming = ComingSteps(optimizer, regularizer, tape, groups.factors)
 
@@ -133,15 +135,18 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     axis, tiles = "tiles", table
     if not (tape.parallel or idle):  # one thread: no reason to cut θ into tiles
         axis, tiles = "serial", with_coefficients(groups.stretches())
-    own = optimizer.ops(model.parameters, model.gradients, tiles)
+    own = optimizer.checked_ops(model.parameters, model.gradients, groups.moving(tiles))
+    after = optimizer.checked_ops(model.parameters, model.gradients, tiles).after
+    own = own._replace(after=after)  # averages are those of all arrays
     for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
 
     def moving_ops(kernel: str | None) -> list[Op]:
         if kernel is None:
             return []
-        arrays = optimizer.arrays(model.parameters, model.gradients, tiles)
-        return [Op(axis, kernel, arrays, cost=_cost(UPDATE_COST, tiles))]
+        op = optimizer.switch(kernel, model.parameters, model.gradients, tiles)
+        op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
+        return [op]
 
     step = stages([recording.gather, *(lazy.before if lazy else ()), *gathers, *tape.forward, *ops, *tape.backward])
     accumulation = [_accumulation(model, table)] if part_rows else []
@@ -156,7 +161,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
-        part_rows=part_rows, exclusive=model.gradients_in_use,
+        part_rows=part_rows, exclusive=model.gradients_in_use, state=model.state,
     )  # fmt: skip
     late = regularizer if idle and idle.penalized else None
     return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), rest, late)
@@ -180,9 +185,8 @@ def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], 
     penalty = [Op("tiles", "penalty", arrays, cost=_cost(PENALTY_COST, table))]
     if not regularizer.proximal:
         return penalty, [], partials
-    iterate = optimizer.iterate(model.parameters)
-    v, column = optimizer.lookahead() or (None, 0)
-    moved = (iterate, None if v is None else model.parameters, proximal, v, table)
+    iterate, v, column = optimizer.points(model.parameters)
+    moved = (iterate, None if v is None else model.parameters, proximal, v, spec.groups.moving(table))
     lr_column = optimizer.checked_coefficients(1).shape[1]  # follows the optimizer's
     return penalty, [Op("tiles", "shrink", moved, (lr_column, column), cost=_cost(PENALTY_COST, table))], partials
 
@@ -190,9 +194,11 @@ def _penalty_ops(spec: TrainingSpec, table: Array) -> tuple[list[Op], list[Op], 
 def _projections(spec: TrainingSpec) -> list[Op]:
     """The ops that project the arrays with a constraint onto it, a unit's weights (a row) at a time."""
     model, optimizer, ops = spec.model, spec.gradient_optimizer, []
-    v, column = optimizer.lookahead() or (None, 0)
-    moved = optimizer.iterate(model.parameters), None if v is None else model.parameters, v
+    iterate, v, column = optimizer.points(model.parameters)
+    moved = iterate, None if v is None else model.parameters, v
     for named, part in constraints.parts(spec.constraint, model):
+        if spec.groups.frozen(np.array([[named.parameter.offset]])).any():
+            continue
         units, inputs = math.prod(named.parameter.shape[:-1]), named.parameter.shape[-1]
         first = np.arange(0, units, rows := max(1, PROJECTED // inputs))
         at, count, width = named.parameter.offset + first * inputs, np.minimum(rows, units - first), np.full_like(first, inputs)

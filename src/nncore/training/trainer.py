@@ -74,7 +74,7 @@ class Trainer(BaseTrainer):
         What the weights are projected onto after each step, such as ``nn.MaxNorm(3.0)``; by names as ``regularizer``.
     lr_factors : mapping of str to float, optional
         Factors of the learning rate for layers ("dense_1": all its arrays) and arrays ("dense_1.bias", ``"*.bias"``); those
-        that stand for the same array multiply. With 0 an array is frozen.
+        that stand for the same array multiply. With 0 an array is frozen, and no constraint projects it.
     decay_factors : mapping of str to float, optional
         As ``lr_factors``, of the decoupled decay of `AdamW`, `Lion` and `WeightDecay`. Arrays that are not named have 1 if they
         are weights, and 0, no decay, if they are biases or parameters of normalizations.
@@ -194,12 +194,13 @@ class Trainer(BaseTrainer):
         count; only a factorization of LAPACK is finished first.
 
         One call trains at a time. Other threads may predict and evaluate meanwhile: they see the parameters as they are,
-        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``;
-        gradients take turns with the training. Where Python code in the layers or losses of two models works on each other's
-        model in two threads (copies, saves, trains or differentiates it), so that both would wait forever, RuntimeError is
-        raised. A forked child gets the model as it was at that moment, in the middle of a step if another thread was training
-        it. If Python code within a program forks and the program runs on several threads, the child must end by itself
-        (``os._exit``, ``exec``): where it returns to the program it is ended with a message and status 1.
+        perhaps in the middle of a step. Copies and files of the model wait for the end of a step, as does ``model.lock``, and
+        those of the trainer for the end of an epoch; gradients take turns with the training. Where Python code in the layers or
+        losses of two models works on each other's model in two threads (copies, saves, trains or differentiates it), so that
+        both would wait forever, RuntimeError is raised. A forked child gets the model as it was at that moment, in the middle
+        of a step if another thread was training it. If Python code within a program forks and the program runs on several
+        threads, the child must end by itself (``os._exit``, ``exec``): where it returns to the program it is ended with a
+        message and status 1.
 
         Examples
         --------
@@ -240,7 +241,7 @@ class Trainer(BaseTrainer):
         data = self._data(X, y, sample_weight)
         n = len(data)
         batch = n if batch_size is None else count("batch_size", batch_size)
-        with Interrupt(tolerated=0) as interrupt, self._epoch:
+        with Interrupt(tolerated=0) as interrupt, self._next_epoch(), self._epoch:
             steps = self._batch_steps(data, n) if batch >= n else None
             loop = steps or self._loop(data, batch, samplers.Sequential())
             self._remember(data)
@@ -355,8 +356,16 @@ class Trainer(BaseTrainer):
     def averaged(self) -> Iterator[Trainer]:
         """Within, the model holds the averaged parameters of an optimizer such as `EMA`; afterwards its own again.
 
-        Training is refused within; so is this while another thread trains or holds averages. Running statistics are at first
+        Training, `save`, `restore`, copies of the trainer and steps of its optimizer are refused within; so is this while
+        another thread trains or holds averages. Save the averages with ``trainer.model.save``. Running statistics are at first
         those of the parameters themselves; `update_batch_statistics` makes them those of the averages, until the end.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer keeps no averages, or has taken no step.
+        RuntimeError
+            In the middle of an epoch, or if steps by hand have not been finished.
 
         Examples
         --------
@@ -369,23 +378,34 @@ class Trainer(BaseTrainer):
         >>> with trainer.averaged():
         ...     result = trainer.evaluate(X, y)
         """
-        model = self.model
-        with self._at_rest():
+        model, averages = self.model, self._averages()
+        self._epoch.check()
+        with self._claim, self.optimizer._shared.busy, self._averaging:
             kept = model.parameters.copy(), model.state.copy()
             try:  # Ctrl-C may come anywhere from here on
-                self.use_averages()
+                with self._between_epochs(), model.lock:
+                    model.parameters[...] = averages
                 yield self
             finally:
                 with Interrupt(tolerated=0), model.lock:
                     model.parameters[...], model.state[...] = kept
 
     def use_averages(self) -> None:
-        """Replace the parameters by the averages of an optimizer such as `EMA`: training would continue from them."""
-        averages = getattr(self.optimizer, "averaged_parameters", None)
-        if averages is None:
-            raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
+        """Replace the parameters by the averages of an optimizer such as `EMA`: training would continue from them.
+
+        Raises as `averaged`, and also within it.
+        """
+        averages = self._averages()
         with self._at_rest(), self.model.lock:
             self.model.parameters[...] = averages
+
+    def _averages(self) -> Array:
+        """The averaged parameters, of steps that all have been finished."""
+        averages: Array | None = getattr(self.optimizer, "averaged_parameters", None)
+        if averages is None:
+            raise ValueError(f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(self.optimizer)}")
+        self._check_ready()
+        return averages
 
     def update_batch_statistics(self, X: Any, *, batch_size: int = 32) -> None:
         """Replace the running averages of batch normalization by the population statistics of X.
@@ -444,7 +464,13 @@ class Trainer(BaseTrainer):
             something else.
         RuntimeError
             In the middle of an epoch: from Python code of the network, or from a signal handler that has come there. Assign
-            ``stop_training = True`` in it, and save after ``fit``. Other threads may save at any time.
+            ``stop_training = True`` in it, and save after ``fit``. Within `averaged`. With ``model.lock``, while another thread
+            trains.
+
+        Notes
+        -----
+        Other threads may save at any time: they wait for the end of the epoch under way. So Python code of the network must not
+        wait for them; callbacks may. Copies and pickles of the trainer wait and are refused in the same way.
         """
         save_trainer(self, path)
 
@@ -462,7 +488,7 @@ class Trainer(BaseTrainer):
         ValueError
             If the file is no checkpoint or one of another training; says what differs. Nothing is changed.
         RuntimeError
-            In the middle of an epoch, as for ``save``, and while another thread trains.
+            In the middle of an epoch and within `averaged`, as for ``save``, and while another thread trains.
 
         Notes
         -----
@@ -494,17 +520,17 @@ class Trainer(BaseTrainer):
         accumulate: int = 1,
     ) -> Loop:  # fmt: skip
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
-        part = batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE)
-        self._check_optimizer(len(data), part * accumulate)
+        part = min(batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE), len(data))
+        rest = len(data) % part
+        dropped = rest if last_batch == "drop" else 0
+        self._check_optimizer(len(data), min(part * accumulate, len(data) - dropped))
         if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
 
             if accumulate > 1:
                 raise ValueError(f"accumulate must be 1 for {self.optimizer.title}, which takes no batches, got {accumulate}")
             return FullBatchLoop(self, data, sampler)
-        part, batch = min(part, len(data)), min(part * accumulate, len(data))
-        rest = len(data) % part
-        merge, dropped = last_batch == "merge" and part > 1 and rest == 1, rest if last_batch == "drop" else 0
+        batch, merge = min(part * accumulate, len(data)), last_batch == "merge" and part > 1 and rest == 1
         if not merge:
             can = last_batch and 1 < part < len(data)
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
