@@ -35,9 +35,10 @@ class SparseDense(Dense):
     With an optimizer that leaves a parameter without a gradient as it is (`SGD`, `AdaGrad`, `FTRL`, `LazyAdam`), a step
     changes only the columns of W that the batch has. Penalties of `SGD` (`L2`, `L1`, `ElasticNet`), `ProximalL1`, `WeightDecay`
     and averages (`EMA`, `PolyakAveraging`) change the others too: these are caught up with the steps that they missed, in
-    closed form, before a step reads them, and when ``fit`` hands the model back. Other optimizers, such as `Momentum` and
-    `Adam`, change every weight in every step: that step takes the time of all weights. So do clipping noise, constraints and
-    ``accumulate``, which need the whole gradient.
+    closed form, before a step reads them, and at the end of each epoch. Other optimizers, such as `Momentum` and `Adam`,
+    change every weight in every step, which then takes the time of all weights. So it does with noise on gradients,
+    `NonNegative` and ``accumulate``; and where a batch has numbers for most inputs, as that is faster: the results are the
+    same. Constraints of units, such as `MaxNorm`, are refused.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class SparseDense(Dense):
     Notes
     -----
     X is a sparse matrix or array of SciPy; dense rows are made sparse. With a penalty that is caught up, the column ``penalty``
-    of the history is that at the end of each portion of steps, not a mean over the steps.
+    of the history is that at the end of the epoch, not a mean over its steps.
 
     Examples
     --------

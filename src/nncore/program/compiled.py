@@ -56,7 +56,8 @@ class Compiled:
         self.program = _kernels.Program(
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
-            partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows, touched=tape.touched, state=state,
+            partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows, touched=tape.touched,
+            state=state,
             of_parts={n for op, n in self._numbers.items() if op.of_parts} if part_rows else (),
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
