@@ -189,7 +189,7 @@ def test_scaler_of_ones_own(scaler: Any) -> None:
         (FunctionTransformer(lambda X: X[:, :1]), r"the result of scaler must have shape \(4, 2\), got \(4, 1\)"),
         (FunctionTransformer(lambda X: X.astype(str)), "the result of scaler must hold real numbers, got dtype <U"),
     ],
-    ids=repr,
+    ids=["text", "number", "class", "more columns", "fewer columns", "text as a result"],
 )
 @pytest.mark.filterwarnings("ignore:Bins whose width")
 def test_scalers_that_are_none(scaler: Any, message: str) -> None:
