@@ -85,7 +85,7 @@ def test_every_layer_is_saved_shown_and_trained(kind: str, dtype: str, tmp_path:
     X, y = rng.standard_normal((30, *shape)), rng.integers(0, 3, 30)
 
     def trainer() -> nn.Trainer:
-        layers = [*([] if kind in SEQUENCES else [nn.Dense(6)]), example(kind), nn.Dense(3)]
+        layers = [*([] if kind in SEQUENCES or kind == "sparse_dense" else [nn.Dense(6)]), example(kind), nn.Dense(3)]
         if kind == "instance_norm":
             layers[1:] = [nn.GRU(4), nn.Dense(3)]
         model = nn.Sequential(layers, input_shape=shape, dtype=dtype, seed=1)

@@ -236,7 +236,8 @@ RANDOM = {"batch_renorm", *NOISE, *WEIGHT_NOISE}
 
 def check_layer(layer: nn.Layer, shape: tuple[int, ...], rng: np.random.Generator) -> None:
     before = nn.InstanceNorm(affine=True) if len(shape) == 2 else nn.Dense(4)
-    model = nn.Sequential([before, layer, nn.Dense(2)], input_shape=shape, dtype="float64")
+    layers = [layer, nn.Dense(2)] if layer.reads_sparse else [before, layer, nn.Dense(2)]
+    model = nn.Sequential(layers, input_shape=shape, dtype="float64")
     X, y = rng.standard_normal((6, *shape)), rng.standard_normal((6, 2))
     v = rng.standard_normal(model.parameters.size)
     got = model.hessian_vector_product(X, y, "squared_error", v)

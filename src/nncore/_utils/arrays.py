@@ -124,7 +124,9 @@ def returned_pair(what: str, value: Any) -> tuple[Any, Any]:
 
 
 def same_part(view: Array, source: Array, target: Array) -> Array:
-    """The part of ``target`` (n,) that a contiguous view into ``source`` (n,) is of it; in the view's shape."""
+    """The part of ``target`` (n,) that a view into ``source`` (n,) is of it; both are contiguous, by rows or by columns."""
+    if view.flags.f_contiguous and not view.flags.c_contiguous:
+        return same_part(view.T, source, target).T
     offset = (view.__array_interface__["data"][0] - source.__array_interface__["data"][0]) // source.itemsize
     return target[offset : offset + view.size].reshape(view.shape)
 

@@ -12,7 +12,7 @@ from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import number
 
-__all__ = ["check_sum", "class_labels", "class_weights", "example_weights"]
+__all__ = ["check_sum", "class_labels", "class_weights", "example_weights", "summable_weights"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -33,6 +33,12 @@ def example_weights(weights: Any, n: int, argument: str = "sample_weight") -> Fl
         raise ValueError(f"{argument} must be finite and at least 0, got {array[bad[0]]} for example {bad[0]}")
     if not array.any():
         raise ValueError(f"{argument} must have a positive number, got zeros only")
+    return array
+
+
+def summable_weights(weights: Any, n: int, argument: str) -> Float64:
+    """As `example_weights`, with a mean."""
+    array = example_weights(weights, n, argument)
     check_sum(array, argument)
     return array
 

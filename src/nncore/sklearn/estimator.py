@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from nncore._utils.arrays import Array
 from nncore.data import train_validation_split
-from nncore.data.example_weights import example_weights
+from nncore.data.example_weights import summable_weights
 from nncore.history import History
 from nncore.sklearn.epochs import Begun
 from nncore.sklearn.inputs import as_validation_data
@@ -122,7 +122,7 @@ class NetworkEstimator(BaseEstimator):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _examples(self, X: Any, y: Any, targets: Array, sample_weight: Any) -> Examples:
-        weights = None if sample_weight is None else example_weights(sample_weight, len(targets))
+        weights = None if sample_weight is None else summable_weights(sample_weight, len(targets), "sample_weight")
         return Examples(X, targets, self._example_weights(targets, weights))
 
     def _given_validation(self, targets: Array, X: Any, y: Any, weights: Any) -> Examples | None:
@@ -136,7 +136,7 @@ class NetworkEstimator(BaseEstimator):
             y = self._targets(y)
         if y.shape[1:] != targets.shape[1:]:
             raise ValueError(f"y_val must have shape {('n', *targets.shape[1:])}, as y has, got {y.shape}".replace("'n'", "n"))
-        return Examples(X, y, None if weights is None else example_weights(weights, len(y), "sample_weight_val"))
+        return Examples(X, y, None if weights is None else summable_weights(weights, len(y), "sample_weight_val"))
 
     def _hold_back(self, examples: Examples, seed: int) -> tuple[Examples, Examples]:
         """What is trained on, and what is held back."""
