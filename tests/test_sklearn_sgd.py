@@ -335,3 +335,51 @@ def test_ctrl_c_is_answered(rng: np.random.Generator) -> None:
     thread.join()
     assert answered < 0.3
     assert np.array_equal(fit.coef_, before)
+
+
+# ---- arrays and averages
+
+
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+@pytest.mark.parametrize("layout", ["every second", "reversed", "unaligned"])
+@pytest.mark.parametrize("estimator", [SGDClassifier(max_iter=5, tol=None), SGDRegressor(max_iter=5, tol=None)], ids=repr)
+def test_arrays_of_any_layout(estimator: Any, layout: str, part: str, data: dict[str, Any]) -> None:
+    X, y = sparse.csr_matrix(data["dense"]), data["dense"].sum(axis=1)
+    y = y > 0 if isinstance(estimator, SGDClassifier) else y
+    given, array = X.copy(), getattr(X, part)
+    if layout == "every second":
+        strided = np.full(2 * len(array), 99, array.dtype)[::2]
+    elif layout == "reversed":
+        strided = np.empty_like(array)[::-1]
+    else:
+        strided = np.frombuffer(bytearray(array.nbytes + 1), np.uint8)[1:].view(array.dtype)
+    strided[:] = array
+    setattr(given, part, strided)
+    plain, other = (clone(estimator).set_params(random_state=0).fit(rows, y) for rows in (X, given))
+    assert np.array_equal(plain.coef_, other.coef_)
+
+
+@pytest.mark.parametrize("before", [False, 10**6])
+@pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
+def test_an_average_that_begins_later(kind: Any, before: Any, data: dict[str, Any]) -> None:
+    """It is that of the steps from then on: after one step, the weights of this step."""
+    X, y = data["dense"], np.sign(data["dense"].sum(axis=1))
+    model = kind(random_state=0, max_iter=5, tol=None, average=before, learning_rate="constant", eta0=0.01, shuffle=False).fit(
+        X, y
+    )
+    plain = clone(model).set_params(average=False).fit(X, y)
+    model.set_params(average=True if before is False else 1).partial_fit(X[:1], y[:1])
+    plain.partial_fit(X[:1], y[:1])
+    np.testing.assert_allclose(model.coef_, plain.coef_, rtol=1e-12)
+    model.partial_fit(X[1:3], y[1:3])
+    steps = [plain.coef_.copy()]
+    for k in (1, 2):
+        plain.partial_fit(X[k : k + 1], y[k : k + 1])
+        steps.append(plain.coef_.copy())
+    np.testing.assert_allclose(model.coef_, np.mean(steps, axis=0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("jobs", ["a", 2.5, True])
+def test_n_jobs_is_checked(jobs: Any) -> None:
+    with pytest.raises(TypeError, match=f"n_jobs must be an integer or None, got {jobs!r}"):
+        SGDClassifier(n_jobs=jobs).fit([[0.0], [1.0]], [0, 1])

@@ -384,6 +384,43 @@ def test_thousands_of_steps(case: str, entries: int, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("touched_rows")
+@pytest.mark.parametrize("clip", [nn.ClipValue(0.004), nn.ClipNorm(0.05), nn.ClipGlobalNorm(0.05)], ids=repr)
+@pytest.mark.parametrize(
+    "regularizer", [None, nn.L2(0.1), nn.L1(0.01), nn.ElasticNet(0.01, 0.1), nn.ProximalL1(0.01)], ids=repr
+)
+@pytest.mark.parametrize("optimizer", [lambda: nn.SGD(0.5), lambda: nn.WeightDecay(nn.AdaGrad(0.1), 0.1)], ids=["sgd", "decay"])
+def test_clipping_includes_the_gradient_of_penalties(optimizer: Make, regularizer: Any, clip: Any) -> None:
+    """Norms are summed in another order; the signs of L1 make such differences grow."""
+    sparse, dense = (trainer(kind, optimizer, regularizer=regularizer, clip=clip) for kind in (nn.SparseDense, nn.Dense))
+    for t, data in ((sparse, X), (dense, X.toarray())):
+        t.fit(data, Y, epochs=6, batch_size=3, verbose=0)
+    near(parts_of(sparse), parts_of(dense), 1e-11)
+    np.testing.assert_allclose(sparse.history["grad_norm"], dense.history["grad_norm"], rtol=1e-11)
+
+
+@pytest.mark.usefixtures("touched_rows")
+@pytest.mark.parametrize("regularizer", [nn.L1(0.03), nn.ElasticNet(0.03, 0.5)], ids=repr)
+@pytest.mark.parametrize("optimizer", [lambda: nn.SGD(0.1), lambda: nn.PolyakAveraging(nn.SGD(0.1))], ids=["sgd", "average"])
+def test_weights_that_cross_zero_in_every_step(optimizer: Make, regularizer: Any) -> None:
+    """Pairs of such steps have a closed form. In training rounding grows with them, tenfold in some 70 steps."""
+    sparse, dense = (trainer(kind, optimizer, regularizer=regularizer) for kind in (nn.SparseDense, nn.Dense))
+    for t, data in ((sparse, X), (dense, X.toarray())):
+        t.fit(data, Y, epochs=20, batch_size=3, verbose=0)
+    assert (np.abs(dense.model.layers[0].weight) < 0.003).mean() > 0.5  # that is η λ₁
+    near(parts_of(sparse), parts_of(dense), 1e-12)
+
+
+@pytest.mark.usefixtures("touched_rows")
+def test_l1_from_zero_leaves_rare_inputs_at_zero() -> None:
+    """A weight of 0 has no subgradient: it stays 0 until its input occurs."""
+    sparse = nn.Trainer(model_of(nn.SparseDense, weight_init="zeros"), "softmax_cross_entropy", "sgd", regularizer=nn.L1(0.01))
+    dense = nn.Trainer(model_of(nn.Dense, weight_init="zeros"), "softmax_cross_entropy", "sgd", regularizer=nn.L1(0.01))
+    for t, data in ((sparse, X), (dense, X.toarray())):
+        t.fit(data, Y, epochs=60, batch_size=1, verbose=0)
+    near(parts_of(sparse), parts_of(dense), 1e-12)
+
+
+@pytest.mark.usefixtures("touched_rows")
 @pytest.mark.parametrize("case", [case for case in CAUGHT_UP if "negative" not in case and "factor 0" not in case])
 def test_an_epoch_of_thousands_of_steps(case: str) -> None:
     """The table of one epoch reaches over 4000 steps, or begins again where it has no more digits left."""

@@ -49,9 +49,9 @@ def make_documents(
     - A word occurs tf times, geometric with mean 5/3. Its weight is (1 + log tf) log((n + 1)/df), where df is the number
       of documents with the word; rows are divided by their norm.
     - The class follows from xᵀW, where W is normal for about 2 % of the words, drawn as those of documents are, and 0 for all
-      others: with two classes whether it exceeds a threshold, set so that 47 % are of class 1; with more, which of the
-      numbers xᵀW less their means over all documents is largest. The share ``noise`` of the labels is then replaced by
-      another class: no model has a smaller error on other documents.
+      others: with two classes whether it exceeds a threshold, set so that 47 % are of class 1 (fewer where many documents have
+      none of these words); with more, which of the numbers xᵀW less their means over all documents is largest. The share
+      ``noise`` of the labels is then replaced by another class: no model has a smaller error on other documents.
 
     Parameters
     ----------

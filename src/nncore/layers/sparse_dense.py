@@ -35,10 +35,11 @@ class SparseDense(Dense):
     With an optimizer that leaves a parameter without a gradient as it is (`SGD`, `AdaGrad`, `FTRL`, `LazyAdam`), a step
     changes only the columns of W that the batch has. Penalties of `SGD` (`L2`, `L1`, `ElasticNet`), `ProximalL1`, `WeightDecay`
     and averages (`EMA`, `PolyakAveraging`) change the others too: these are caught up with the steps that they missed, in
-    closed form, before a step reads them, and at the end of each epoch. Other optimizers, such as `Momentum` and `Adam`,
-    change every weight in every step, which then takes the time of all weights. So it does with noise on gradients,
-    `NonNegative` and ``accumulate``; and where a batch has numbers for most inputs, as that is faster: the results are the
-    same. Constraints of units, such as `MaxNorm`, are refused.
+    closed form, before a step reads them, and at the end of each epoch; with `L1`, whose steps cross 0, and a learning rate
+    that changes in every step, one by one: take `ProximalL1`. Other optimizers, such as `Momentum` and `Adam`, change every
+    weight in every step, which then takes the time of all weights. So it does with noise on gradients, `NonNegative`,
+    ``accumulate``, and L1 or L2 with ``clip``; and where a batch has numbers for most inputs, as that is faster: the results
+    are the same. Constraints of units, such as `MaxNorm`, are refused.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ class SparseDense(Dense):
 
     Notes
     -----
-    X is a sparse matrix or array of SciPy; dense rows are made sparse. With a penalty that is caught up, the column ``penalty``
-    of the history is that at the end of the epoch, not a mean over its steps.
+    X is a sparse matrix or array of SciPy; dense rows are made sparse. With a penalty that is caught up, ``running_penalty``, a
+    part of ``running_loss``, is that at the end of the epoch, not a mean over its steps.
 
     Examples
     --------

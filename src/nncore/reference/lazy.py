@@ -48,7 +48,8 @@ def lazy_advance(
 
     c = 1, a copy, leaves Q, A and B as they are, and Z becomes the number of the step. If the last step caught up all
     weights, the table begins again; this one does so at the end of an epoch, when the table is full, or when P or Q is so
-    small, or P so large, that differences of sums over their quotients would lose digits.
+    small, or P so large, that differences of sums over their quotients would lose digits. Where f of the next step will stand
+    is the first of the last steps with the same f and s.
 
     >>> table, state, last = np.zeros((4, 9)), np.zeros(3, np.int64), np.zeros(1, np.int32)
     >>> lazy_begin(last, table, state)
@@ -60,9 +61,11 @@ def lazy_advance(
     """
     if state[2]:
         state[1:] = state[0], 0
-        table[0] = 1, 0, 1, 0, 0, -1, 0, 0, 0
+        table[0] = 1, 0, 1, 0, 0, -1, state[0], 0, 0
     at = int(state[0] - state[1])
     f, s, c = 1 - decay - lr * l2, lr * l1, average
+    alike = at > 0 and tuple(table[at - 1, 6:8]) == (f, s)
+    table[at + 1, 6] = table[at, 6] if alike else state[0]
     table[at, 6:] = f, s, c
     P, U, Q, A, B, Z = table[at, :6]
     with np.errstate(divide="ignore", invalid="ignore"):  # f = 0: the table begins again

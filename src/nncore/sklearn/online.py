@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,17 +36,18 @@ SMALLEST_RATE = 1e-6  # that "adaptive" goes below once
 
 @dataclass
 class Weights:
-    """Weights (outputs, inputs) and biases (outputs,); their averages, if there are any."""
+    """Weights (outputs, inputs) and biases (outputs,); their averages, if any, over the steps from ``average_from`` on."""
 
     coef: Array
     bias: Array
     average: Array | None = None
     average_bias: Array | None = None
+    average_from: float = math.inf
 
     def copy(self) -> Weights:
         """With arrays of its own."""
         average, average_bias = (None if part is None else part.copy() for part in (self.average, self.average_bias))
-        return Weights(self.coef.copy(), self.bias.copy(), average, average_bias)
+        return Weights(self.coef.copy(), self.bias.copy(), average, average_bias, self.average_from)
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Plan:
     epsilon: float
     aggressiveness: float
     bias_factor: float
-    average_from: int
+    average_from: float
     rates: Callable[[float, int], Array]
     shuffle_seed: int | None
     epochs: int

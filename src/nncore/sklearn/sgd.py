@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._kernels import get_num_threads
 from nncore._messages import shown
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.fields import choice, count, flag, number
 from nncore.data.example_weights import example_weights
 from nncore.sklearn.estimator import SEEDS, unchanged_if_refused
@@ -116,6 +116,9 @@ class BaseSGD(BaseEstimator):
             number("tol", self.tol, 0)
         if not isinstance(self.average, (bool, np.bool_)):
             count("average", self.average)
+        jobs = getattr(self, "n_jobs", None)
+        if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer))):
+            raise TypeError(f"n_jobs must be an integer or None, got {shown(jobs)}")
         if self.l1_ratio is not None or self.penalty == "elasticnet":
             number("l1_ratio", self.l1_ratio, 0, most=1)
         if self.early_stopping and incremental and not hasattr(self, "coef_"):
@@ -135,10 +138,21 @@ class BaseSGD(BaseEstimator):
         )  # fmt: skip
         if X.shape[1] > MOST_COLUMNS:
             raise ValueError(f"X must have at most {MOST_COLUMNS} columns, got {X.shape[1]}")
-        if sparse.issparse(X) and X.indices.dtype != X.indptr.dtype:
-            X = sparse.csr_matrix((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape, copy=False)
-            X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)  # SciPy takes the smaller type
-        return X, y
+        return self._for_kernels(X), y
+
+    def _for_kernels(self, X: Any) -> Any:
+        """Dense or sparse rows whose arrays are as kernels read them."""
+        if not sparse.issparse(X):
+            return for_kernels(X)
+        kind = np.int32 if X.indices.dtype == X.indptr.dtype == np.int32 else np.int64
+        given, taken = (
+            (X.data, X.indices, X.indptr),
+            (for_kernels(X.data), *(for_kernels(a, kind) for a in (X.indices, X.indptr))),
+        )
+        if any(a is not b for a, b in zip(given, taken, strict=True)):
+            X = sparse.csr_matrix(X.shape, dtype=X.dtype)
+            X.data, X.indices, X.indptr = taken  # its constructor would choose the type of the indices
+        return X
 
     # --- weights
 
@@ -181,19 +195,21 @@ class BaseSGD(BaseEstimator):
         rows, held_back = self._split(targets, weights, random)
         score = self._scorer(X[held_back], targets[held_back], weights[held_back], labels, kind) if len(held_back) else None
         data = Examples(X, targets.astype(np.float64), weights, labels)
-        plan = self._plan(X, kind, epochs, random.randint(SEEDS) if self.shuffle else None, score)
+        if start.average_from >= t:  # there is no average yet
+            start.average_from = max(int(self.average), t)
+        plan = self._plan(X, kind, epochs, random.randint(SEEDS) if self.shuffle else None, score, start.average_from)
         jobs = getattr(self, "n_jobs", None)
         threads = get_num_threads() if jobs is None or jobs < 1 else jobs
         self.n_iter_ = Descent(data, start, plan, *by_class, t, threads).run(rows)
         self.t_ = t + self.n_iter_ * X.shape[0]
-        averaged = bool(self.average) and int(self.average) <= self.t_ - 1
+        averaged = bool(self.average) and start.average_from <= self.t_ - 1
         self._steps = start if self.average else None
         if averaged and start.average is not None and start.average_bias is not None:
             self._set_coefficients(start.average, start.average_bias.astype(X.dtype))
         else:
             self._set_coefficients(start.coef, start.bias.astype(X.dtype))
 
-    def _plan(self, X: Any, kind: str, epochs: int, seed: int | None, score: Any) -> Plan:
+    def _plan(self, X: Any, kind: str, epochs: int, seed: int | None, score: Any, average_from: float) -> Plan:
         l1 = l2 = 0.0
         if self.penalty is not None:
             share = L1_SHARES.get(self.penalty, self.l1_ratio)
@@ -202,7 +218,7 @@ class BaseSGD(BaseEstimator):
         return Plan(
             kind=kind, rule=self.learning_rate if self.learning_rate in ("pa1", "pa2") else "scheduled", l2=l2, l1=l1,
             epsilon=self.epsilon, aggressiveness=self.eta0, bias_factor=decay if self.fit_intercept else 0.0,
-            average_from=int(self.average), rates=self._rates, shuffle_seed=seed, epochs=epochs, tol=self.tol,
+            average_from=average_from, rates=self._rates, shuffle_seed=seed, epochs=epochs, tol=self.tol,
             patience=self.n_iter_no_change, adaptive_rate=self.eta0 if self.learning_rate == "adaptive" else None,
             verbose=bool(self.verbose), score=score,
         )  # fmt: skip

@@ -70,7 +70,8 @@ def idle_step(spec: TrainingSpec, capacity: int, part_rows: int = 0) -> IdleStep
     parts = spec.regularizer.parts(spec.model) if spec.regularizer else ()
     penalty: Any = next((part for parameter, _, part in parts if parameter is weight), IdleStep())
     constrained = any(named.parameter is weight for named, _ in constraints.parts(spec.constraint, spec.model))
-    linear = type(optimizer) is SGD or not (penalty.l1 or penalty.l2)  # the penalty's gradient does not change a state
+    in_gradient = bool(penalty.l1 or penalty.l2)  # it then must change no state, and is not clipped
+    linear = not in_gradient or (type(optimizer) is SGD and spec.clip is None)
     one_l1 = not (penalty.l1 and penalty.proximal)
     few = weight.size < WEIGHTS_PER_ROW * capacity and not optimizer.lazy
     if skips_zeros(optimizer) and linear and one_l1 and not (constrained or part_rows or few):

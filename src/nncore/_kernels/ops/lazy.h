@@ -2,7 +2,9 @@
  * that they missed just before a step reads them (Lipton & Elkan, "Efficient elastic net regularization for sparse linear models", 2015).
  *
  * Step i without a gradient:   w <- f w - s sign(w),   then   a <- a + c (w - a),   with f = 1 - eta (decay + l2), s = eta l1.
- * A proximal step ends at 0 where it would cross it; a subgradient crosses it, and every step from there on is computed.
+ * A proximal step ends at 0 where it would cross it, and 0 stays 0.  A subgradient crosses it: from there on w changes its sign in every
+ * step, and two steps of the same f and s take |w| to s / (1 + f) + f^2 (|w| - s / (1 + f)); where they differ, or there is an average,
+ * every step is computed.
  * As long as w keeps its sign, with the prefix table
  *     P' = f P        U' = U + s / P'        Q' = (1 - c) Q        A' = A + c P' / Q'        B' = B + c P' U' / Q'
  * from P = Q = 1 and U = A = B = 0 on, step x to step t take
@@ -45,11 +47,15 @@ static void NAME(op_lazy_advance)(const nn_op *op, const nn_context *context, in
     if (state->whole) {
         memset(table, 0, NAME(lazy_width) * sizeof(double));
         table AT(P) = table AT(Q) = 1, table AT(Z) = -1;
+        table AT(f) = (double)state->now;
         state->origin = state->now, state->whole = 0;
     }
     double *now = table + (state->now - state->origin) * NAME(lazy_width), *next = now + NAME(lazy_width);
     const double f = 1 - decay - eta * op->constant[1], s = eta * op->constant[0], w = op->size[2] < 0 ? 0 : c[op->size[2]];
+    const double *before = now - NAME(lazy_width), since = now AT(f);
+    const int same = state->now > state->origin && before AT(f) == f && before AT(s) == s;
     now AT(f) = f, now AT(s) = s, now AT(c) = w;
+    next AT(f) = same ? since : (double)state->now;    /* the first of the steps that are alike, until the next one has its own f */
     next AT(P) = now AT(P) * f;
     next AT(U) = now AT(U) + s / next AT(P);
     next AT(Q) = w < 1 ? now AT(Q) * (1 - w) : now AT(Q);
@@ -86,14 +92,17 @@ static void NAME(lazy_weight)(real *weight, real *average, const double *table, 
     const int64_t last = t - !(ENTRY(t - 1) AT(f) > 0);    /* the step after it changes the sign: only the last one of a table can */
     const double sign = (w > 0) - (w < 0), r = fabs(w) / ENTRY(x) AT(P) + ENTRY(x) AT(U);
     int64_t low = x, high = last + 1;    /* it reaches 0 in (low, high] */
-    if (ENTRY(last) AT(U) < r) low = last;
+    if (w == 0) {    /* and stays 0 */
+        mean = NAME(lazy_mean)(mean, 0, 0, table, origin, x, last);
+        low = last;
+    } else if (ENTRY(last) AT(U) < r) low = last;
     else
         while (high - low > 1) {
             const int64_t middle = (low + high) / 2;
             if (ENTRY(middle) AT(U) < r) low = middle;
             else high = middle;
         }
-    if (low > x) {
+    if (low > x && w != 0) {
         mean = NAME(lazy_mean)(mean, sign, r, table, origin, x, low);
         w = sign * ENTRY(low) AT(P) * (r - ENTRY(low) AT(U));
     }
@@ -101,6 +110,13 @@ static void NAME(lazy_weight)(real *weight, real *average, const double *table, 
         w = 0;
         mean = NAME(lazy_mean)(mean, 0, 0, table, origin, low, last);
         low = last;
+    }
+    const double f = ENTRY(t - 1) AT(f), s = ENTRY(t - 1) AT(s);
+    const int64_t pairs = (last - low) / 2;
+    if (pairs > 0 && !average && ENTRY(t) AT(f) <= (double)low && f * fabs(w) < s) {
+        const double middle = s / (1 + f);
+        w = sign * (middle + (fabs(w) - middle) * (ENTRY(low + 2 * pairs) AT(P) / ENTRY(low) AT(P)));
+        low += 2 * pairs;
     }
     for (; low < t; low++) NAME(lazy_step)(&w, &mean, ENTRY(low), crosses);
     *weight = (real)w;
