@@ -144,13 +144,13 @@ def sparsity(rows: int, strengths: np.ndarray) -> np.ndarray:
 def draw(path: str, rows: int) -> None:
     curves = compare(rows)
     best = min(curve[-1, 1] for curve in curves.values())
-    colors = {name: f"C{k % 10}" for k, name in enumerate(METHODS)}
+    colors = {name: f"C{k}" if k < 10 else "black" for k, name in enumerate(METHODS)}
     figure, axes = plt.subplots(1, 3, figsize=(17, 5), layout="constrained")
     for name, curve in curves.items():
         axes[0].plot(curve[:, 0], 100 * curve[:, 1], ".--" if ":" in name else ".-", color=colors[name], label=name)
         print(f"{name:32}  {100 * curve[-1, 1]:6.2f} %   {time_to(curve, best + CLOSE):8.3f} s to {100 * (best + CLOSE):.2f} %")
     axes[0].set(xscale="log", xlabel="seconds of training", ylabel="test error, %", ylim=(90 * best, 300 * best))
-    axes[0].set_title(f"{rows:,} documents: small batches are there first")
+    axes[0].set_title(f"{rows:,} documents: few at a time are there first")
     axes[0].legend(fontsize=8)
 
     sizes = [n for n in (10_000, 30_000, 100_000, 300_000, 781_265) if n < rows] + [rows]
@@ -172,7 +172,7 @@ def draw(path: str, rows: int) -> None:
         axes[2].annotate(f"{strength:.0e}", (count, 100 * error), textcoords="offset points", xytext=(4, 6), fontsize=8)
         print(f"L1 {strength:.1e}: {count:6.0f} words, test error {100 * error:.2f} %")
     axes[2].set(xscale="log", xlabel="words with a weight that is not 0", ylabel="test error, %")
-    axes[2].set_title("A proximal L1 penalty (strength at the points) leaves few words")
+    axes[2].set_title("Words that a proximal L1 penalty leaves")
     figure.savefig(path, dpi=120)
 
 
