@@ -3,8 +3,7 @@
     python -m benchmarks.online [--rows 50000] [--rounds 5] [--threads 1]
 
 Nanoseconds for each nonzero of an epoch: the time of a fit of five epochs less that of a fit of one, each the best of several
-rounds, in which both take turns. The rows are like those of RCV1: about 75 of 47,152 words, with the frequencies of Zipf and
-Mandelbrot, and length 1.
+rounds, in which both take turns. The data are `nncore.data.make_documents`.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ import time
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn import linear_model
 
-from benchmarks import machine, table
+from benchmarks import limits, machine, table
+from nncore.data import make_documents
 from nncore.sklearn import SGDClassifier
 
-WORDS, MEAN_WORDS = 47_152, 75
 EPOCHS = 5
 CASES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("hinge, in order", 2, {"shuffle": False}),
@@ -34,21 +32,6 @@ CASES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("hinge, 20 classes, shuffled", 20, {}),
     ("log loss, 20 classes, shuffled", 20, {"loss": "log_loss"}),
 )
-
-
-def documents(rows: int, classes: int, seed: int = 0) -> tuple[sparse.csr_matrix, Any]:
-    """Rows of word counts, and labels by random directions with noise."""
-    rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.lognormal(np.log(MEAN_WORDS) - 0.15, 0.55, rows).astype(int), 1, 2000)
-    frequencies = np.cumsum(1 / (np.arange(WORDS) + 20.0))
-    words = rng.permutation(WORDS)  # frequent ones not side by side
-    drawn = words[np.searchsorted(frequencies, rng.random(lengths.sum()) * frequencies[-1])]
-    X = sparse.csr_matrix((np.ones(len(drawn), np.float32), drawn, np.append(0, np.cumsum(lengths))), shape=(rows, WORDS))
-    X.sum_duplicates()
-    X.data = 1 + np.log(X.data)
-    X = sparse.csr_matrix(sparse.diags(1 / np.sqrt(X.multiply(X).sum(axis=1)).A1) @ X, dtype=np.float32)
-    outputs = X @ rng.standard_normal((WORDS, classes)) + 0.3 * rng.standard_normal((rows, classes))
-    return X, outputs.argmax(axis=1)
 
 
 def seconds(make: Any, X: Any, y: Any, epochs: int, options: dict[str, Any]) -> float:
@@ -83,10 +66,12 @@ def main() -> None:
     results: dict[str, tuple[float, float]] = {}
     for name, classes, options in CASES:
         if classes not in sets:
-            sets[classes] = documents(given.rows if classes == 2 else given.rows // 4, classes)
+            sets[classes] = make_documents(given.rows if classes == 2 else given.rows // 4, classes=classes)
         results[name] = compare(*sets[classes], options, given.rounds, given.threads)
     lines = [(name, *map(table.number, (own, theirs, theirs / own))) for name, (own, theirs) in results.items()]
     print(table.render(("ns a nonzero", "nncore", "scikit-learn", "ratio"), lines))
+    limit = 8e9 / limits.bandwidth(threads=1)
+    print(f"\nto read a number and its column, 8 bytes, from memory takes one thread {limit:.2f} ns")
     print("\nSaved to", table.save("online", {"machine": about, "threads": given.threads, "results": results}))
 
 

@@ -15,7 +15,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import nncore as nn
-from nncore.sklearn import MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor, TabularEncoder
+from nncore.sklearn import (
+    MLPClassifier,
+    MLPRegressor,
+    RealMLPClassifier,
+    RealMLPRegressor,
+    SGDClassifier,
+    SGDRegressor,
+    TabularEncoder,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -33,7 +41,6 @@ ESTIMATORS = {
 }
 each = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 classifiers = pytest.mark.parametrize("estimator", [ESTIMATORS[name] for name in ESTIMATORS if "Classifier" in name])
-regressors = pytest.mark.parametrize("estimator", [ESTIMATORS[name] for name in ESTIMATORS if "Regressor" in name])
 
 
 def fitted(estimator: Any) -> dict[str, Any]:
@@ -283,7 +290,7 @@ def frames(values: Any) -> list[Any]:
     return [pandas.DataFrame(columns), polars.DataFrame(columns), pyarrow.table(columns), zoned]
 
 
-@each
+@pytest.mark.parametrize("estimator", [*ESTIMATORS.values(), SGDClassifier(), SGDRegressor()], ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("values", [DAYS, DAYS - DAYS[0]], ids=["dates", "durations"])
 def test_dates_are_no_inputs(estimator: Any, values: Any) -> None:
     column = values[:, np.newaxis]
@@ -300,7 +307,9 @@ def test_dates_are_no_inputs(estimator: Any, values: Any) -> None:
             fitted.predict(data)
 
 
-@regressors
+@pytest.mark.parametrize(
+    "estimator", [ESTIMATORS["MLPRegressor"], ESTIMATORS["RealMLPRegressor"], SGDRegressor()], ids=lambda e: type(e).__name__
+)
 @pytest.mark.parametrize(
     ("y", "got"),
     [

@@ -14,7 +14,7 @@ from nncore import _kernels
 from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
-__all__ = ["SHARDS", "Rows", "SparseRows", "as_sparse_rows"]
+__all__ = ["SHARDS", "Rows", "SparseRows", "as_sparse_rows", "csr_arrays"]
 
 Int = NDArray[np.integer[Any]]
 
@@ -54,7 +54,7 @@ class SparseRows:
         cuts = columns[np.arange(1, SHARDS) * len(columns) // SHARDS] if len(columns) else np.zeros(SHARDS - 1)
         return np.concatenate(([0], cuts, [self.width])).astype(np.int64)
 
-    @property
+    @cached_property
     def wide_bounds(self) -> Int:
         """Every second of them."""
         return self.bounds[::2].copy()
@@ -89,11 +89,15 @@ def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: s
     if not _is_canonical(matrix.indices, matrix.indptr):
         matrix = matrix.copy()
         matrix.sum_duplicates()
-    kind = np.int32 if matrix.indices.dtype == matrix.indptr.dtype == np.int32 else np.int64
-    columns, starts = (for_kernels(part, kind) for part in (matrix.indices, matrix.indptr))
-    rows = SparseRows(for_kernels(convert(matrix.data, dtype)), columns, starts, shape[0])
+    rows = SparseRows(*csr_arrays(matrix, dtype), shape[0])
     _check_finite(rows, matrix.data, argument)
     return rows
+
+
+def csr_arrays(matrix: Any, dtype: DTypeLike) -> tuple[Array, Int, Int]:
+    """Values, columns and starts of a CSR matrix as kernels take them: its own arrays, or copies where they must be."""
+    kind = np.int32 if matrix.indices.dtype == matrix.indptr.dtype == np.int32 else np.int64
+    return for_kernels(convert(matrix.data, dtype)), for_kernels(matrix.indices, kind), for_kernels(matrix.indptr, kind)
 
 
 def _check_structure(matrix: Any, argument: str) -> None:

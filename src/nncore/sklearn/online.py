@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from nncore._kernels import Program, all_finite, op_table, shuffled_orders
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, for_kernels
+from nncore.data.sparse import csr_arrays
 
 __all__ = ["KINDS", "RULES", "Descent", "Examples", "Plan", "Weights"]
 
@@ -59,9 +60,10 @@ class Examples:
     weights: Array
     labels: Array | None = None
 
-    def arrays(self) -> tuple[Array, ...]:
-        """Of the data, as an op takes them."""
-        return (self.X.data, self.X.indices, self.X.indptr) if sparse.issparse(self.X) else (self.X,)
+    def __post_init__(self) -> None:
+        """Set ``arrays``: those of X, as an op takes them."""
+        X = self.X
+        self.arrays: tuple[Array, ...] = csr_arrays(X, X.dtype) if sparse.issparse(X) else (for_kernels(X),)
 
 
 @dataclass
@@ -106,7 +108,7 @@ class Group:
         """Declared in op_table.h; the rates are bound for each epoch."""
         examples, plan = self.descent.examples, self.descent.plan
         labels = None if examples.labels is None else np.ascontiguousarray(examples.labels[self.outputs])
-        data = examples.arrays()
+        data = examples.arrays
         own = (self.W, self.average, self.penalty, self.state, self.signals, None, labels)
         sizes = (len(self.outputs), len(self.W), KINDS.index(plan.kind), RULES.index(plan.rule))
         constants = (plan.l2, plan.l1, plan.epsilon, plan.aggressiveness, plan.bias_factor, float(plan.average_from))
@@ -164,7 +166,7 @@ class Descent:
         if weights.average_bias is not None:
             self["average_bias"] = weights.average_bias
         self.groups: list[Group] = []
-        numbers = sum(part.size for part in examples.arrays()[:1]) // len(examples.targets)
+        numbers = examples.arrays[0].size // len(examples.targets)
         self.work = max(1, numbers) * len(self.state.T) * (10 if plan.l1 else 1)  # of an example
 
     def __getitem__(self, name: str) -> Array:

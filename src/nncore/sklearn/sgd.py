@@ -21,10 +21,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._kernels import get_num_threads
 from nncore._messages import shown
-from nncore._utils.arrays import Array, for_kernels
+from nncore._utils.arrays import Array
+from nncore._utils.checks import as_numbers
 from nncore._utils.fields import choice, count, flag, number
 from nncore.data.example_weights import example_weights
 from nncore.sklearn.estimator import SEEDS, unchanged_if_refused
+from nncore.sklearn.inputs import refuse_dates
 from nncore.sklearn.online import Descent, Examples, Plan, Weights
 from nncore.sklearn.parameters import documented
 
@@ -132,27 +134,13 @@ class BaseSGD(BaseEstimator):
             )
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        refuse_dates(X)
         X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", reset=reset, multi_output=False,
-            y_numeric=not is_classifier(self),
-        )  # fmt: skip
+            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", reset=reset, multi_output=False
+        )
         if X.shape[1] > MOST_COLUMNS:
             raise ValueError(f"X must have at most {MOST_COLUMNS} columns, got {X.shape[1]}")
-        return self._for_kernels(X), y
-
-    def _for_kernels(self, X: Any) -> Any:
-        """Dense or sparse rows whose arrays are as kernels read them."""
-        if not sparse.issparse(X):
-            return for_kernels(X)
-        kind = np.int32 if X.indices.dtype == X.indptr.dtype == np.int32 else np.int64
-        given, taken = (
-            (X.data, X.indices, X.indptr),
-            (for_kernels(X.data), *(for_kernels(a, kind) for a in (X.indices, X.indptr))),
-        )
-        if any(a is not b for a, b in zip(given, taken, strict=True)):
-            X = sparse.csr_matrix(X.shape, dtype=X.dtype)
-            X.data, X.indices, X.indptr = taken  # its constructor would choose the type of the indices
-        return X
+        return X, y
 
     # --- weights
 
@@ -185,6 +173,41 @@ class BaseSGD(BaseEstimator):
         return self._first_weights(outputs, X, coef, self.intercept_)
 
     # --- training
+
+    def fit(self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None) -> Any:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (n, features)
+        y : array-like, (n,)
+        coef_init, intercept_init : array-like, optional
+            Where the training starts.
+        sample_weight : array-like (n,), optional
+            At least 0.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters(incremental=False)
+        with unchanged_if_refused(self):
+            X, y = self._validated(X, y, reset=True)
+            outputs = self._begin(y)
+            if self.warm_start and hasattr(self, "coef_"):
+                coef_init = self.coef_ if coef_init is None else coef_init
+                intercept_init = self.intercept_ if intercept_init is None else intercept_init
+            self._fit(X, y, sample_weight, self._first_weights(outputs, X, coef_init, intercept_init), self.max_iter, 1.0)
+        self._warn_if_unfinished()
+        return self
+
+    def _begin(self, y: Any) -> int:
+        """The number of outputs for these targets, which are all that there are."""
+        return 1
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, start: Weights, epochs: int, t: float) -> None:
+        """Train from there, on targets as scikit-learn takes them."""
+        raise NotImplementedError
 
     def _train(
         self, X: Any, targets: Array, weights: Array, start: Weights, *, labels: Array | None, by_class: tuple[Array, Array],
@@ -269,6 +292,7 @@ class BaseSGD(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
+        refuse_dates(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         outputs: Array = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return outputs.ravel() if outputs.ndim > 1 and outputs.shape[1] == 1 else outputs
@@ -368,33 +392,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     ) -> None:  # fmt: skip
         self._keep(locals())
 
-    def fit(self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None) -> Any:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        y : array-like, (n,)
-        coef_init, intercept_init : array-like, optional
-            Where the training starts.
-        sample_weight : array-like (n,), optional
-            At least 0.
-
-        Returns
-        -------
-        self
-        """
-        self._check_parameters(incremental=False)
-        with unchanged_if_refused(self):
-            X, y = self._validated(X, y, reset=True)
-            check_classification_targets(y)
-            warm = self.warm_start and hasattr(self, "coef_")
-            coef = self.coef_ if warm and coef_init is None else coef_init
-            intercept = self.intercept_ if warm and intercept_init is None else intercept_init
-            self.classes_ = np.unique(y)
-            self._fit(X, y, sample_weight, self._first_weights(self._n_outputs(), X, coef, intercept), self.max_iter, 1.0)
-        self._warn_if_unfinished()
-        return self
+    def _begin(self, y: Any) -> int:
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        return self._n_outputs()
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
         """One more epoch on these examples.
@@ -575,32 +576,6 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     ) -> None:  # fmt: skip
         self._keep(locals())
 
-    def fit(self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None) -> Any:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (n, features)
-        y : array-like, (n,)
-        coef_init, intercept_init : array-like, optional
-            Where the training starts.
-        sample_weight : array-like (n,), optional
-            At least 0.
-
-        Returns
-        -------
-        self
-        """
-        self._check_parameters(incremental=False)
-        with unchanged_if_refused(self):
-            X, y = self._validated(X, y, reset=True)
-            warm = self.warm_start and hasattr(self, "coef_")
-            coef = self.coef_ if warm and coef_init is None else coef_init
-            intercept = self.intercept_ if warm and intercept_init is None else intercept_init
-            self._fit(X, y, sample_weight, self._first_weights(1, X, coef, intercept), self.max_iter, 1.0)
-        self._warn_if_unfinished()
-        return self
-
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """One more epoch on these examples.
 
@@ -622,7 +597,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, start: Weights, epochs: int, t: float) -> None:
         weights = np.ones(len(y)) if sample_weight is None else example_weights(sample_weight, len(y))
-        targets, ones = y.astype(X.dtype), (np.ones(1), np.ones(1))
+        targets, ones = as_numbers(y, "y").astype(X.dtype), (np.ones(1), np.ones(1))
         self._train(X, targets, weights, start, labels=None, by_class=ones, kind=self.loss, epochs=epochs, t=t)
 
     def _scorer(self, X: Any, targets: Array, weights: Array, labels: Array | None, kind: str) -> Any:

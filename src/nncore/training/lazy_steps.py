@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 
 from nncore import constraints
 from nncore._utils.arrays import same_part
+from nncore.data.sparse import Rows
 from nncore.optimizers import EMA, SGD, GradientOptimizer, PolyakAveraging, WeightDecay
 from nncore.optimizers.wrapper import Wrapper
+from nncore.program.compiled import Compiled
 from nncore.program.ops import Op
+from nncore.program.stages import stages
 from nncore.program.tape import Tape
 from nncore.training.spec import TrainingSpec
 
-__all__ = ["IdleStep", "LazyOps", "idle_step", "lazy_ops"]
+__all__ = ["IdleStep", "LazyOps", "Rest", "idle_step", "lazy_ops"]
 
 WEIGHTS_PER_ROW = 1400  # with fewer weights per row of a batch, it is faster to update all; their bits are the same
 ENTRIES = 1 << 14  # steps that the table of catch_up holds
 ENTRY = 9  # numbers of each
+WHOLE = 2  # the number in the state that asks for all weights
 COST = 1000.0  # of a shard, in multiply-adds
 
 
@@ -91,12 +95,23 @@ def skips_zeros(optimizer: GradientOptimizer) -> bool:
 
 @dataclass
 class LazyOps:
-    """The ops by which weights are caught up, and the state that they share: steps taken, the table's first, whether to."""
+    """The ops by which weights are caught up, and the state that they share (``lazy.h``)."""
 
     state: NDArray[np.int64]
     begin: list[Op]  # before the first step
     before: list[Op]  # in a step before the forward pass
     after: list[Op]  # in a step after all else
+
+
+class Rest:
+    """Catches up all weights after steps that may have ended within an epoch."""
+
+    def __init__(self, tape: Tape, ops: LazyOps) -> None:
+        self._compiled, self._state = Compiled(tape, stages(ops.after)), ops.state
+
+    def run(self, rows: Rows) -> None:
+        self._state[WHOLE] = 1
+        self._compiled.run(self._compiled.bind(rows), examples=1, batch=1)
 
 
 def lazy_ops(tape: Tape, idle: IdleStep | None, spec: TrainingSpec, place: int, lr_column: int) -> LazyOps | None:

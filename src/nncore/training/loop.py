@@ -127,8 +127,9 @@ class TrainingLoop:
         try:
             portions = self._run_portions(numbers, steps, losses, interrupt, progress if epochs == 1 else None)
         finally:
-            with self.trainer.model.lock:
-                self.program.finish(self.data)
+            if self.program.rest:
+                with self.trainer.model.lock:
+                    self.program.rest.run(self.data.rows)
         done = sum(len(portion.sums) for portion in portions)
         whole = done // self.per_epoch
         if losses is not None and whole:

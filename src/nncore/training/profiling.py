@@ -52,11 +52,8 @@ PASSES: dict[str, tuple[int, ...]] = {
     "penalty": (2, 1), "clip_value": (2,), "scale_gradient": (2,), "square_sum": (0, 1), "gradient_noise": (2,),
     "shrink": (2, 2), "average": (2, 1),
 }  # fmt: skip
-# What these read depends on the numbers of sparse rows, as do updates of lists of weights: they have no limit here.
-OF_NUMBERS = (
-    "csr_locate", "csr_forward", "csr_backward_weight", "csr_backward_touched", "lazy_advance", "catch_up", "catch_up_crossing",
-    "catch_up_all", "catch_up_crossing_all",
-)  # fmt: skip
+# What such ops read depends on the numbers of sparse rows, as do updates of lists of weights: they have no limit here.
+OF_NUMBERS = ("csr_", "lazy_", "catch_up")
 UPDATE = (2, 1, 2, 2, 2, 2, 2)  # θ, g, slots
 
 
@@ -67,22 +64,18 @@ def flops(op: Op, rows: int) -> int:
 
 def traffic(op: Op, rows: int, capacity: int) -> int:
     """Bytes that an op reads and writes if each number is read from memory once."""
-    if op.kernel == "python" or op.kernel in OF_NUMBERS or any(tile[1] < 0 for tile in _tiles(op)):
+    if op.kernel == "python" or op.kernel.startswith(OF_NUMBERS):
         return 0
     passes = UPDATE if op.kernel.endswith("_update") else PASSES.get(op.kernel, ())
     total = 0
     for slot, array in enumerate(op.arrays):
         tiles = array is not None and array.dtype == np.int64 and array.ndim == 2
+        if tiles and (array[:, 1:2] < 0).any():
+            return 0
         if array is not None and not tiles:
             fraction = rows / capacity if array.ndim and len(array) == capacity else 1.0
             total += int(array.nbytes * fraction) * (passes[slot] if slot < len(passes) else 1)
     return total
-
-
-def _tiles(op: Op) -> Any:
-    """The tiles of an op over tiles (tiles.h)."""
-    table = op.arrays[-1] if op.axis == "tiles" and op.arrays else None
-    return table if table is not None and table.dtype == np.int64 and table.ndim == 2 and table.shape[1] == 5 else ()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from nncore.regularizers import Regularizer
 from nncore.training.array_groups import check_factors
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
-from nncore.training.lazy_steps import idle_step, lazy_ops
+from nncore.training.lazy_steps import Rest, idle_step, lazy_ops
 from nncore.training.metrics import LossMetric
 from nncore.training.spec import TrainingSpec
 
@@ -61,15 +61,8 @@ class TrainingProgram(StepProgram):
 
     coming: ComingSteps
     tuner: Autotuner
-    rest: tuple[Compiled, Int64] | None = None  # catches up all weights of sparse data, if its state says so (lazy_steps.py)
-    late: Regularizer | None = None  # whose value is known only when all weights are caught up: at the end of an epoch
-
-    def finish(self, data: Dataset) -> None:
-        """After steps that may have ended within an epoch: catch up all weights."""
-        if self.rest:
-            compiled, state = self.rest
-            state[2] = 1
-            compiled.run(compiled.bind(data.rows), examples=1, batch=1)
+    rest: Rest | None  # of weights of sparse data, where some are caught up later
+    late: Regularizer | None  # whose value is known only when all weights are caught up: at the end of an epoch
 
 
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
@@ -135,9 +128,9 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     axis, tiles = "tiles", table
     if not (tape.parallel or idle):  # one thread: no reason to cut θ into tiles
         axis, tiles = "serial", with_coefficients(groups.stretches())
-    own = optimizer.checked_ops(model.parameters, model.gradients, groups.moving(tiles))
-    after = optimizer.checked_ops(model.parameters, model.gradients, tiles).after
-    own = own._replace(after=after)  # averages are those of all arrays
+    own = optimizer.checked_ops(model.parameters, model.gradients, tiles)
+    if (moving := groups.moving(tiles)) is not tiles:  # averages are those of all arrays
+        own = own._replace(update=optimizer.checked_ops(model.parameters, model.gradients, moving).update)
     for op in own.all:
         op.axis, op.cost = axis, _cost(UPDATE_COST, tiles)
 
@@ -157,7 +150,7 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
     before, rest = enter + recording.prepare(), None
     if lazy:
         before, step = before + stages(lazy.begin), step + stages(lazy.after)
-        rest = Compiled(tape, stages(lazy.after)), lazy.state
+        rest = Rest(tape, lazy)
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
         tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,

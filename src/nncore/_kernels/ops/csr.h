@@ -17,8 +17,9 @@
 #define COUNTED 1000      /* numbers of a row, from which on it is faster to search for a bound than to count what is below it */
 #define NUMBERS_AHEAD 12  /* numbers whose rows of W are fetched before they are needed */
 
-/* The numbers of the batch's rows: row i has values[k] in column k of columns, for k from places[i, 0] to places[i, shards]. */
-typedef integer NAME(whole) __attribute__((vector_size(NN_VECTOR_BYTES), may_alias));
+typedef integer NAME(whole) __attribute__((vector_size(NN_VECTOR_BYTES), may_alias));    /* the bits of a vector of reals */
+
+/* The numbers of the batch's rows: row i has values[k] in column columns[k], for k from places[i, 0] to places[i, shards]. */
 typedef struct {
     const real *values;
     const void *columns;
@@ -56,7 +57,7 @@ NN_INLINE int64_t NAME(csr_search)(const void *columns, int64_t bytes, int64_t f
 }
 
 /* For each of `count` bounds, how many of the n columns are below it: for rows of some hundred numbers faster than to search, as no
- * branch depends on the data.  Columns are at most `width`, of which a part of a vector is filled up. */
+ * branch depends on the data.  The rest of the last vector is filled with the largest integer, which is below no bound. */
 #define COUNT_BELOW(type, name)                                                                                                \
     typedef type NAME(name##_vector) __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(type)), may_alias));         \
     NN_INLINE void NAME(name)(const type *columns, int64_t n, const int64_t *bounds, const int count, int64_t *below) {       \
