@@ -2,8 +2,9 @@
 
 Logistic regression on tf-idf vectors of 75 words out of 47,152, with an L2 penalty: methods that read the documents one by
 one or in small batches against those that read them all for each step. The first picture shows the test error over the seconds
-of training; the second how long each takes to come within 0.2 points of the best, for more and more documents; the third how
-many words a proximal L1 penalty leaves, and at what error.
+of training; the second how long each takes to come within 0.3 points of the error at the minimum of the penalized loss, for
+more and more documents; the third how many words a proximal L1 penalty leaves, and at what error. AdaGrad and FTRL have no
+penalty.
 
 Run with ``python examples/sparse_documents.py [figure.png] [--rows 50000]`` where nncore[demo] is installed. With
 ``--rows 781265``, the size of the lecture's set, it takes some minutes and 2 GB.
@@ -30,7 +31,7 @@ import nncore as nn
 from nncore.sklearn import SGDClassifier
 
 PENALTY = 1e-5  # λ: the penalty is ½ λ ‖w‖²
-CLOSE = 0.002  # to the best test error at the end
+CLOSE = 0.003  # to the test error at the minimum of the penalized loss, where L-BFGS ends
 SLOW = 0.02  # factor of the bias's learning rate: its input is never 0
 Measured = Iterator[tuple[float, float]]  # seconds of training so far, test error
 
@@ -143,13 +144,13 @@ def sparsity(rows: int, strengths: np.ndarray) -> np.ndarray:
 
 def draw(path: str, rows: int) -> None:
     curves = compare(rows)
-    best = min(curve[-1, 1] for curve in curves.values())
+    goal = curves["L-BFGS"][-1, 1] + CLOSE
     colors = {name: f"C{k}" if k < 10 else "black" for k, name in enumerate(METHODS)}
     figure, axes = plt.subplots(1, 3, figsize=(17, 5), layout="constrained")
     for name, curve in curves.items():
         axes[0].plot(curve[:, 0], 100 * curve[:, 1], ".--" if ":" in name else ".-", color=colors[name], label=name)
-        print(f"{name:32}  {100 * curve[-1, 1]:6.2f} %   {time_to(curve, best + CLOSE):8.3f} s to {100 * (best + CLOSE):.2f} %")
-    axes[0].set(xscale="log", xlabel="seconds of training", ylabel="test error, %", ylim=(90 * best, 300 * best))
+        print(f"{name:32}  {100 * curve[-1, 1]:6.2f} %   {time_to(curve, goal):8.3f} s to {100 * goal:.2f} %")
+    axes[0].set(xscale="log", xlabel="seconds of training", ylabel="test error, %", ylim=(90 * goal, 300 * goal))
     axes[0].set_title(f"{rows:,} documents: few at a time are there first")
     axes[0].legend(fontsize=8)
 
@@ -157,12 +158,12 @@ def draw(path: str, rows: int) -> None:
     times = {name: [] for name in METHODS}
     for n in sizes:
         found = curves if n == rows else compare(n)
-        goal = min(curve[-1, 1] for curve in found.values()) + CLOSE
+        close = found["L-BFGS"][-1, 1] + CLOSE
         for name, curve in found.items():
-            times[name].append(time_to(curve, goal))
+            times[name].append(time_to(curve, close))
     for name, seconds in times.items():
         axes[1].plot(sizes, seconds, ".--" if ":" in name else ".-", color=colors[name])
-    axes[1].set(xscale="log", yscale="log", xlabel="documents", ylabel="seconds to 0.2 points from the best error")
+    axes[1].set(xscale="log", yscale="log", xlabel="documents", ylabel="seconds to 0.3 points from the error at the minimum")
     axes[1].set_title("How the time grows with the data")
 
     strengths = np.geomspace(3e-7, 1e-4, 7)
