@@ -98,7 +98,7 @@ class BuildExtensions(build_ext):
 
 
 x86 = platform.machine().lower() in ("x86_64", "amd64")
-sources = [KERNELS / name for name in ("program.pyx", "executor.c", "shuffle.c")]
+sources = [KERNELS / name for name in ("program.pyx", "executor.c", "members.c", "shuffle.c")]
 boundary = Extension(
     "nncore._kernels.program", list(map(str, sources)), depends=included(*sources), include_dirs=[str(KERNELS)],
     extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],

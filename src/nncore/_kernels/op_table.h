@@ -201,7 +201,7 @@ static const nn_entry nn_table[] = {
     OVER_TILES(square_sum, "squares= g", "", "")
     OP(clip_factor, "factors= squares first_tiles acted=? g? large_norm=? " TILE_TABLE "?", "groups", "limit")
     OVER_TILES(scale_gradient, "g= factors", "", "")
-    OVER_TILES(gradient_noise, "g=", STREAM " column", "")
+    OVER_TILES(gradient_noise, "g=", "seed place column", "")
     OVER_TILES(shrink, "theta= ahead=? strengths v?", "lr_column mu_column", "")
     OVER_TILES(project_norm, "theta= ahead=? v?", "mu_column", "lower upper")
     OVER_TILES(project_non_negative, "theta= ahead=? v?", "mu_column", "lower upper")

@@ -222,6 +222,11 @@ cdef class Program:
         """Where the address of an array of an op is stored."""
         return &self.ops[number].array[self.declaration(number, slot).places[slot]]
 
+    cdef list seed_places(self):
+        """Where the ops of random layers have their seed: (index of the op, number of the size)."""
+        return [(o, declaration.sizes.index("key")) for o, declaration in enumerate(self.declarations)
+                if declaration is not None and "key" in declaration.sizes]
+
     cdef int refuse_missing(self) except -1:
         """Name the first array that is missing."""
         cdef Declaration declaration
@@ -348,4 +353,5 @@ def shuffled_orders(int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epo
 
 
 include "hand_steps.pxi"
+include "members.pxi"
 include "finite.pxi"
