@@ -22,6 +22,7 @@ from nncore._version import __version__ as __version__
 from nncore.callbacks import *
 from nncore.config import *
 from nncore.constraints import *
+from nncore.ensemble import *
 from nncore.errors import *
 from nncore.history import *
 from nncore.layers import *

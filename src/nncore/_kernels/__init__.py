@@ -19,6 +19,8 @@ from nncore._kernels.program import (
     Exclusive,
     HandSteps,
     KnownSteps,
+    MemberGroup,
+    Members,
     Program,
     PythonOp,
     Switch,
@@ -31,14 +33,17 @@ from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
-    "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "Program", "PythonOp", "Switch", "advance_counts", "all_finite",
+    "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "MemberGroup", "Members", "Program", "PythonOp", "Switch", "advance_counts", "all_finite",
     "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads", "isa_name", "on_one_blas_thread",
-    "op_names", "op_table", "packed_size", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
+    "op_names", "op_table", "packed_size", "run_members", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2
 LARGE_TILE = 2 * MOST_PANEL, 1024  # for W large enough for such tiles: longer streams from memory
 LARGE = 1 << 19  # weights
+
+
+run_members = on_one_blas_thread(Members.run)
 
 
 def _load_tables() -> dict[str, _program.OpTable]:

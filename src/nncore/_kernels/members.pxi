@@ -28,7 +28,7 @@ cdef extern from "members.h" nogil:
     ctypedef struct nn_members:
         nn_group *groups
         nn_member *members
-        int64_t n_members
+        int64_t n_members, next
         int (*stop)(void *) noexcept nogil
         void *stop_argument
     void nn_execute_members(nn_members *, int)
@@ -95,7 +95,6 @@ cdef class MemberGroup:
             slot.seeds = <int64_t **>room(len(seeds), sizeof(void *))
             for i, (op, size) in enumerate(seeds):
                 slot.seeds[i] = &program.ops[op].size[size]
-            slot.tile_gradients = program.room_for_tiles(1)
             if rests:
                 rest, state = rests[p]
                 slot.rest, slot.whole = &(<Program>rest).program, <int64_t *>address(state) + 2
@@ -111,6 +110,11 @@ cdef class MemberGroup:
             free(self.group.slots[p].seeds)
         free(self.group.slots)
 
+    cdef int make_room(self) except -1:
+        for i, program in enumerate(self.programs):
+            self.group.slots[<int64_t>i].tile_gradients = (<Program>program).room_for_tiles(1)
+        return 0
+
     @property
     def python_ops(self):
         """Those of all programs."""
@@ -120,14 +124,15 @@ cdef class MemberGroup:
 cdef class Members:
     """Members of groups, for one run: ``add`` those of each group, then ``run``."""
 
-    cdef list groups, keep, added, binds
+    cdef list groups, keep, binds
+    cdef nn_members all
     cdef nn_group *c_groups
     cdef nn_member *members
     cdef int64_t count, most
 
     def __cinit__(self, list groups, int64_t most):
         """``most``: members that can be added."""
-        self.groups, self.keep, self.added, self.binds, self.count, self.most = groups, [], [], [], 0, most
+        self.groups, self.keep, self.binds, self.count, self.most = groups, [], [], 0, most
         self.c_groups = <nn_group *>room(len(groups), sizeof(nn_group))
         self.members = <nn_member *>room(most, sizeof(nn_member))
 
@@ -135,25 +140,25 @@ cdef class Members:
         free(self.c_groups)
         free(self.members)
 
-    def add(self, int64_t group, rows, *, list kept, list bound=[], list binds, bint stores=True, seeds=None, order_seeds=None,
-            first_epochs=None, list chosen=None, list orders=None, examples, int64_t batch, int64_t merge=0, int64_t epochs=1,
+    def add(self, int64_t group, *, list kept, list bound=[], list binds, examples, bint stores=True, seeds=None, order_seeds=None,
+            first_epochs=None, list chosen=None, list orders=None, int64_t batch, int64_t merge=0, int64_t epochs=1,
             int64_t turn=1, list coefficients=None, step_offsets=None, bint keep_examples=False):
-        """Add these members of a group; returns the index of the first.
+        """Add members of a group. Returns the sums, notes and losses of their steps, which the run fills.
 
-        rows: (r,) their rows in the arrays of ``kept`` and ``bound``, which have one for each member of the group.
+        kept, bound: pairs (array, the members' rows in it): their numbers, and arrays that ops use in place.
         binds: for each program of the group, and then for each of ``rests``, the arrays of the data as for `Program.run`.
-        seeds: (r,) uint64 of their random layers. order_seeds: (r,) uint64, if each epoch has a new order; first_epochs: (r,)
-        int64, epochs before. chosen: int64 arrays, the rows of the data of each, or None. orders: instead, (epochs, examples)
-        for each. examples: (r,) int64. coefficients: float64 (steps, k) for each. step_offsets: (r,) steps before.
+        examples: (members,) of an epoch. seeds: of their random layers. order_seeds: if each epoch has a new order;
+        first_epochs: epochs before. chosen: int64 arrays, the rows of the data of each, or None. orders: instead, (epochs,
+        examples) for each. coefficients: float64 (steps, k) for each. step_offsets: steps before.
         keep_examples: keep the loss of each example.
         """
         cdef MemberGroup owner = <MemberGroup>self.groups[group]
         cdef Program program = <Program>owner.programs[0]
         cdef nn_group *c = &owner.group
         cdef nn_member *member
-        cdef int64_t first = self.count, n = len(rows), i, k, row, per_epoch, rest, steps, most = 0, most_examples = 0, records
-        if first + n > self.most or not 0 <= group < len(self.groups) or turn < 1 or epochs < 1 or batch < 1:
-            raise ValueError("members must be as many as announced, with at least one epoch, turn and row of a batch")
+        cdef int64_t first = self.count, n = len(examples), i, per_epoch, rest, steps, most = 0, most_examples = 0, records
+        if first + n > self.most or turn < 1 or epochs < 1 or batch < 1 or np.min(examples, initial=1) < 1:
+            raise ValueError("members must be as many as announced, with at least one example, epoch, turn and row of a batch")
         if len(kept) != c.n_kept or len(bound) != c.n_bound or len(binds) != len(owner.programs) + len(owner.rests):
             raise ValueError(f"a group must get {c.n_kept} arrays, {c.n_bound} in place and data for each program, got {len(kept)}, {len(bound)} and {len(binds)}")
         words = [as_words(numbers, n) for numbers in (examples, seeds, order_seeds, first_epochs, step_offsets)]
@@ -162,14 +167,13 @@ cdef class Members:
         cdef const uint64_t *order_seed = <const uint64_t *>address(words[2])
         cdef const uint64_t *epoch = <const uint64_t *>address(words[3])
         cdef const uint64_t *offset = <const uint64_t *>address(words[4])
-        tables = [(array, <int64_t>array[:1].nbytes, len(array)) for array in (*kept, *bound)]
-        for i, (array, nbytes, length) in enumerate(tables):
-            if not array.flags.c_contiguous or (i < c.n_kept and nbytes != c.bytes[i]) or (n and not 0 <= np.min(rows) <= np.max(rows) < length):
-                raise ValueError("arrays of members must be contiguous, with a row for each member and the size of the program's")
         pointers = np.empty((n, c.n_kept + c.n_bound), dtype=np.uintp)
-        for i, (array, nbytes, length) in enumerate(tables):
-            address(array, NULL, NULL, i >= c.n_kept or stores)
-            pointers[:, i] = array.ctypes.data + np.asarray(rows, dtype=np.int64) * nbytes
+        for i, (array, rows) in enumerate((*kept, *bound)):
+            if not array[0].flags.c_contiguous or (i < c.n_kept and array[0].nbytes != c.bytes[i]):
+                raise ValueError("arrays of members must have contiguous rows of the size of the program's")
+            if len(rows) != n or not 0 <= np.min(rows, initial=0) <= np.max(rows, initial=0) < len(array):
+                raise ValueError(f"arrays of members must have a row for each of {n}, got {len(rows)} of {len(array)}")
+            pointers[:, i] = <uint64_t>address(array, NULL, NULL, i >= c.n_kept or stores) + np.asarray(rows, dtype=np.uint64) * array.strides[0]
         for i in range(n):
             rest = size[i] % batch
             per_epoch = max(size[i] // batch + (rest > 0 and not (rest <= merge and size[i] > batch)), 1)
@@ -215,14 +219,11 @@ cdef class Members:
             elif program.updates:
                 program.check_columns(0)
         self.count += n
-        self.added.append((sums, notes, losses))
         self.binds += zip([*owner.programs, *[rest for rest, _ in owner.rests]], binds)
-        return first
+        return sums, notes, losses
 
     def run(self, int threads, stop=None):
-        """Run all members. Returns for each the number of steps completed, whether the next one failed, and the failure; and for
-        each call of ``add`` the sums, notes and losses of its members."""
-        cdef nn_members all_
+        """Run all members. Returns for each the number of steps completed, and whether the next one failed."""
         cdef int64_t i
         cdef Program program
         asked = _Stop(stop)
@@ -230,16 +231,17 @@ cdef class Members:
         if python_ops:    # they find their locks and their thread-local state on the calling thread only
             threads = 1
         for i, owner in enumerate(self.groups):
+            (<MemberGroup>owner).make_room()
             self.c_groups[i] = (<MemberGroup>owner).group
-        all_.groups, all_.members, all_.n_members = self.c_groups, self.members, self.count
-        all_.stop, all_.stop_argument = call_stop, <void *>asked
+        self.all.groups, self.all.members, self.all.n_members = self.c_groups, self.members, self.count
+        self.all.stop, self.all.stop_argument = call_stop, <void *>asked
         bound = []
         try:
             for program, bind in self.binds:
                 bound.append((program, bind))
                 program.bind(bind)
             with nogil:
-                nn_execute_members(&all_, threads)
+                nn_execute_members(&self.all, threads)
         finally:
             for program, bind in bound:
                 program.release(bind)
@@ -252,4 +254,12 @@ cdef class Members:
         steps = np.array([self.members[i].steps for i in range(self.count)], dtype=np.int64)
         failed = np.array([self.members[i].failed for i in range(self.count)], dtype=bool)
         failures = np.array([self.members[i].failure for i in range(self.count)], dtype=np.int64)
-        return steps, failed, failures, self.added
+        for fault, message in FAULTS.items():
+            if np.bitwise_or.reduce(failures, initial=0) & fault:
+                raise ValueError(message)
+        return steps, failed
+
+    @property
+    def taken(self):
+        """The number of members that threads have taken so far."""
+        return min(self.all.next, self.count)

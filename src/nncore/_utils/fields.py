@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, ove
 import numpy as np
 
 from nncore._messages import shown
+from nncore._utils.each import Each
 from nncore._utils.files import class_name, is_own
 from nncore._utils.hints import hint
 
@@ -142,6 +143,8 @@ class Number(Field[float, float]):
 
     def check(self, value: Any) -> float:
         if not isinstance(value, NUMBER) or isinstance(value, bool):
+            if isinstance(value, Each):
+                return value.checked(self.check)  # type: ignore[return-value]
             self.refuse(TypeError, value)
         try:
             number = float(value)

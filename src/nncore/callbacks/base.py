@@ -8,7 +8,7 @@ checks before anything changes. A callback whose state was loaded before trainin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from nncore._messages import shown
 from nncore._utils.fields import Configured, Converted, Maybe, function
@@ -26,6 +26,8 @@ class Callback(Configured):
         set it to False; short epochs then run faster.
     columns : sequence of str, default ()
         Columns that it adds to each row in ``on_epoch_end``, so that later callbacks may use them.
+    of_members : bool, default True
+        Whether a copy for each member of an ensemble makes sense: not for one that writes a file.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Callback(Configured):
 
     every_epoch: bool = True
     columns: Sequence[str] = ()
+    of_members: ClassVar[bool] = True
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -54,6 +54,7 @@ class ModelCheckpoint(BestCallback):
     'net-005-0.12'
     """
 
+    of_members = False
     path: PathLike = PathLike()
     monitor: Maybe[str, str] = Maybe(Name())
     save_best_only: Maybe[bool, bool] = Maybe(Flag())

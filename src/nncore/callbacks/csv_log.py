@@ -56,6 +56,7 @@ class CSVLogger(Callback):
     2,0.25,0.3
     """
 
+    of_members = False
     path: Converted[str | os.PathLike[str], Path] = Converted(lambda name, value: Path(PathLike(argument=name).check(value)))
     append: Flag = Flag()
 

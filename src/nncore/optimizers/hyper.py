@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.each import Each
 from nncore._utils.fields import Field, Number, Pair
 from nncore.schedules import Schedule, as_schedule
 
@@ -31,6 +32,8 @@ class HyperParameter(Field[Hyper, Hyper]):
         NAMES.add(name)
 
     def check(self, value: Any) -> Hyper:
+        if isinstance(value, Each):
+            return value.checked(self.check)  # type: ignore[return-value]
         return as_schedule(value, self.argument) if isinstance(value, (Schedule, dict)) else self.number.check(value)
 
     def check_values(self, values: NDArray[np.float64], schedule: Schedule) -> None:

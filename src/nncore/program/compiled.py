@@ -67,6 +67,14 @@ class Compiled:
         """The arrays of the data in the slots of the ops that read them."""
         return [(op, slot, function(rows)) for op in self._of_data for slot, function in op.data]
 
+    def numbered(self, bind: Iterable[tuple[Op, int, Array]]) -> list[tuple[int, int, Array]]:
+        """With the numbers of the ops in the program."""
+        return [(self._numbers[op], slot, array) for op, slot, array in bind]
+
+    def places(self, slots: Iterable[tuple[Op, int]]) -> list[tuple[int, int]]:
+        """The slots of ops by the numbers of the ops."""
+        return [(self._numbers[op], slot) for op, slot in slots]
+
     def run(
         self, bind: Iterable[tuple[Op, int, Array]] = (), *, threads: int | None = None,
         stop: Callable[[], bool] | None = None, **run: Any,
@@ -78,7 +86,7 @@ class Compiled:
         true. Neither interrupts a step that has started to change parameters.
         """
         stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
-        bound = [(self._numbers[op], slot, array) for op, slot, array in bind]
+        bound = self.numbered(bind)
         with self._lock:
             threads = threads or (_kernels.get_num_threads() if self.parallel else 1)
             return self._run(bound, threads=threads, stoppable=stoppable, stop=stop, **run)

@@ -46,13 +46,17 @@ class StepProgram:
     compiled: Compiled
     gathers: list[Op]  # of the loss's targets, of the metrics', of the weights
 
-    def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
-        """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
+    def binds(self, data: Dataset) -> list[tuple[Op, int, Array]]:
+        """The arrays of this data in the slots of the ops that read them."""
         bind = self.compiled.bind(data.rows)
         bind += [(self.gathers[number], 1, targets.array) for number, targets in enumerate(data.targets)]
         if data.weights is not None:
             bind.append((self.gathers[-1], 1, data.weights))
-        return self.compiled.run(bind, examples=examples or len(data), **run)
+        return bind
+
+    def run(self, data: Dataset, *, examples: int = 0, **run: Any) -> tuple[int, Array]:
+        """Run steps on this data, of which an epoch takes ``examples``, by default all: see ``Compiled.run``."""
+        return self.compiled.run(self.binds(data), examples=examples or len(data), **run)
 
 
 @dataclass(eq=False)

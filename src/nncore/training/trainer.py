@@ -108,6 +108,11 @@ class Trainer(BaseTrainer):
     1.0
     """
 
+    def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """For an `Ensemble` an `EnsembleTrainer`; the constructor gets the arguments, too, and explains those that do not fit."""
+        make = getattr(type(model), "_trainer", None)
+        return super().__new__(cls) if make is None else make(model)(model, *args, **kwargs)
+
     # --- the public loop
 
     @_one_at_a_time

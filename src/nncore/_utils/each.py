@@ -1,0 +1,85 @@
+"""One value for each member of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from nncore._messages import shown
+
+__all__ = ["Each", "of_member"]
+
+
+class Each:
+    """One value for each member of an `Ensemble`, in the place of a number, a schedule or an object.
+
+    Learning rates and other hyper-parameters of optimizers, strengths of penalties, rates of dropout and other arguments of
+    layers take it, and so do the arguments ``optimizer``, ``regularizer``, ``clip`` and ``constraint`` of a `Trainer`.
+
+    Parameters
+    ----------
+    values : iterable
+        As many as the ensemble has members.
+
+    Raises
+    ------
+    ValueError
+        Where it is used without an ensemble, or with one of another number of members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> model = nn.Sequential([nn.Dense(1)], input_shape=1)
+    >>> rates = nn.Each([0.01, 0.1, 1.0])
+    >>> trainer = nn.Trainer(nn.Ensemble(model, 3), "squared_error", nn.SGD(lr=rates))
+    >>> history = trainer.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=20, verbose=0)
+    >>> history["running_loss"][-1].argmin()
+    np.int64(2)
+    """
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise TypeError(f"values must be a list with one value for each member, got {shown(values)}")
+        self.values = tuple(values)
+        if not self.values:
+            raise ValueError("values must have one value for each member, got none")
+
+    def checked(self, check: Callable[[Any], Any]) -> Each:
+        """The values as a field keeps them, which takes this in the place of one."""
+        return Each(check(value) for value in self.values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        """Itself; within `of_member` the member's value."""
+        return memo[Each](self) if Each in memo else self
+
+    def __repr__(self) -> str:
+        return f"Each({list(self.values)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Each) and self.values == other.values
+
+    def __hash__(self) -> int:
+        return hash(self.values)
+
+    def _refuse(self, *args: Any) -> NoReturn:
+        raise ValueError(f"{shown(self)} has one value for each member of an ensemble: give the trainer an nn.Ensemble")
+
+    __float__ = __int__ = __index__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __neg__ = __bool__ = _refuse
+
+
+def of_member(copied: Callable[[dict[Any, Any]], Any], number: int, members: int) -> tuple[Any, bool]:
+    """What ``copied(memo)``, a deep copy, makes for a member; and whether it has values of its own in it."""
+    found = []
+
+    def chosen(each: Each) -> Any:
+        if len(each) != members:
+            raise ValueError(f"{shown(each)} must have a value for each of {members} members, got {len(each)}")
+        found.append(each)
+        return each.values[number]
+
+    return copied({Each: chosen}), bool(found)

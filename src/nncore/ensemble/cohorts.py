@@ -1,0 +1,293 @@
+"""Cohorts: members that are trained by the same compiled program on the same number of examples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence as Seq
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import _kernels
+from nncore._utils.arrays import Array
+from nncore.data.example_weights import example_weights
+from nncore.ensemble.groups import Group, member_rows
+from nncore.optimizers import GradientOptimizer
+from nncore.samplers import Examples, Sampler, Shuffled, checked_orders
+from nncore.training.base import EVALUATION_ROWS
+from nncore.training.coming import ComingSteps
+from nncore.training.dataset import Dataset
+from nncore.training.loop import TrainingLoop
+from nncore.training.step_program import StepProgram, evaluation_program
+from nncore.training.trainer import Trainer
+
+__all__ = ["Cohort", "Coming", "Kind", "Round"]
+
+Int64 = NDArray[np.int64]
+
+TURN = 64  # steps of a member after which it can be left, with its numbers put back
+
+
+class Kind:
+    """Members of a group whose training differs in nothing that is compiled: only in numbers of the optimizer.
+
+    Attributes
+    ----------
+    rows : ndarray (members,)
+        Of its members, in the arrays of the group.
+    slots : dict of str to ndarray (members of the group, n)
+        The arrays of the optimizer, shared by the kinds of the group.
+    trainers : list of Trainer
+        One for each thread, of models of their own: into these the numbers of the member at work are copied.
+    """
+
+    def __init__(self, group: Group, parts: dict[str, Any], slots: dict[str, Array]) -> None:
+        self.group, self.parts, self.slots = group, parts, slots
+        self.trainers = [self._trainer()]
+        self.numbers: list[int] = []
+        if not isinstance(self.trainers[0].optimizer, GradientOptimizer):
+            optimizer = self.trainers[0].optimizer
+            raise ValueError(f"optimizer of an ensemble must take gradient steps, as nn.Adam() does, got {optimizer!r}")
+
+    def _trainer(self) -> Trainer:
+        return Trainer(self.group.template.copy(), **{name: copy.deepcopy(part) for name, part in self.parts.items()})
+
+    def add(self, number: int, row: int) -> None:
+        """Add a member, whose optimizer has its first state."""
+        self.numbers.append(number)
+        for name, array in self.trainers[0].optimizer.state.items():
+            if name not in self.slots:
+                self.slots[name] = member_rows(len(self.group.numbers), array.size, array.dtype)
+            self.slots[name][row] = array
+
+    def workers(self, count: int) -> list[Trainer]:
+        """So many trainers."""
+        self.trainers += [self._trainer() for _ in range(count - len(self.trainers))]
+        return self.trainers[:count]
+
+
+class Coming(NamedTuple):
+    """The next steps of members that have the same optimizer."""
+
+    optimizer: GradientOptimizer
+    coefficients: Array  # (steps, k)
+    hyper: dict[str, Array]  # (epochs,) of the columns of the history that show hyper-parameters
+
+
+class Round:
+    """What one run of a cohort has come to.
+
+    Attributes
+    ----------
+    numbers : the members.
+    steps, failed : (members,) the steps that each completed, and whether the next one failed.
+    columns : (members, epochs) of each column of the history.
+    """
+
+    def __init__(self, numbers: Int64, steps: Int64, failed: Any, columns: dict[str, Array], sums: Array) -> None:
+        self.numbers, self.steps, self.failed, self.columns, self.sums = numbers, steps, failed, columns, sums
+
+
+class Cohort:
+    """Members that are trained by the same program on the same number of examples, in one call of ``fit``.
+
+    Parameters
+    ----------
+    kind : Kind
+    numbers : sequence of int
+        The members.
+    chosen : list of ndarray, or None
+        The rows of the data that each is trained on.
+    loops : list of TrainingLoop
+        One for each thread.
+    """
+
+    def __init__(
+        self, kind: Kind, numbers: Seq[int], chosen: list[Int64] | None, examples: list[Examples], samplers: list[Sampler],
+        loops: list[TrainingLoop],
+    ) -> None:  # fmt: skip
+        self.kind, self.loops, self.examples, self.samplers = kind, loops, examples, samplers
+        self.numbers = np.array(numbers)
+        self.index = {number: place for place, number in enumerate(numbers)}
+        rows = {number: row for row, number in enumerate(kind.group.numbers)}
+        self.rows = np.array([rows[number] for number in numbers])
+        self.chosen = chosen
+        loop = loops[0]
+        self.per_epoch, self.program = loop.per_epoch, loop.program
+        self.weights: Array | None = None  # (members, rows of the data), of a sampler that reweights
+        if loop.reweights:
+            self.weights = np.zeros((len(numbers), len(loop.data.rows)))
+        self.group = self._member_group()
+
+    # --- training
+
+    def _member_group(self) -> Any:
+        programs = [loop.program for loop in self.loops]
+        arrays = [
+            [loop.trainer.model.parameters, loop.trainer.model.state, *loop.optimizer.state.values()] for loop in self.loops
+        ]
+        rests = [(p.rest._compiled.program, p.rest._state) for p in programs if p.rest]
+        places = programs[0].compiled.places([(programs[0].gathers[-1], 1)] if self.weights is not None else [])
+        return _kernels.MemberGroup([p.compiled.program for p in programs], arrays, rests=rests, places=places)
+
+    @property
+    def one_epoch(self) -> bool:
+        """Whether something must be done after each epoch."""
+        return self.loops[0].uses_losses or self.program.late is not None
+
+    def add(
+        self, members: Any, group: int, active: Int64, epochs: int, first_epochs: Int64, coming: Seq[Coming]
+    ) -> Callable[[Int64, Any], Round]:
+        """Add the ``active`` members, given by their places, to a run; returns what makes its result of the steps and failures."""
+        loop, kind = self.loops[0], self.kind
+        orders = self._orders(active, epochs, first_epochs)
+        if self.weights is not None:
+            self._reweight(active)
+        rows = self.rows[active]
+        kept = [(array, rows) for array in (kind.group.parameters, kind.group.state)]
+        kept += [(kind.slots[name], rows) for name in loop.optimizer.state]
+        shuffled = orders is None and type(self.samplers[0]) is Shuffled
+        seeds = np.array([kind.group.seeds[row] for row in rows], dtype=np.uint64)
+        sums, notes, losses = members.add(
+            group, kept=kept, bound=[] if self.weights is None else [(self.weights, active)], binds=self._binds(),
+            examples=np.full(len(active), loop.taken), seeds=seeds, orders=orders,
+            order_seeds=np.array([self.examples[place].seed for place in active], dtype=np.uint64) if shuffled else None,
+            first_epochs=first_epochs, chosen=None if self.chosen is None else [self.chosen[place] for place in active],
+            batch=loop.batch, merge=loop.merge, epochs=epochs, turn=max(1, TURN // self.per_epoch), coefficients=[own.coefficients for own in coming],
+            step_offsets=np.array([own.optimizer.step_count for own in coming]), keep_examples=loop.uses_losses,
+        )  # fmt: skip
+
+        def result(done: Int64, failed: Any) -> Round:
+            if loop.uses_losses:
+                self._keep_losses(active, orders, losses, done)
+            if self.program.late:
+                self._late_penalties(sums, active)
+            return Round(self.numbers[active], done, failed, self._columns(sums, notes, coming, epochs), sums)
+
+        return result
+
+    def _binds(self) -> list[Any]:
+        binds, rests = [], []
+        for loop in self.loops:
+            data, program = loop._weighted_data() if self.weights is None else loop.data, loop.program
+            bind = program.binds(data)
+            if self.weights is not None:
+                bind.append((program.gathers[-1], 1, self.weights[0]))
+            binds.append(program.compiled.numbered(bind))
+            if program.rest:
+                rests.append(program.rest._compiled.numbered(program.rest._compiled.bind(data.rows)))
+        return binds + rests
+
+    def coming(self, optimizer: GradientOptimizer, epochs: int) -> Coming:
+        """The next epochs of an optimizer's coefficients."""
+        loop, steps = self.loops[0], epochs * self.per_epoch
+        optimizer.begin_epoch()
+        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, loop.trainer.spec.groups.factors)
+        hyper = coming.take(steps, self.per_epoch)
+        if len(hyper) < steps:  # a schedule becomes invalid: this says why
+            coming._compute(steps, self.per_epoch)
+        return Coming(optimizer, coming.known.rows[:steps], loop._hyper(hyper))
+
+    def _orders(self, active: Int64, epochs: int, first_epochs: Int64) -> list[Any] | None:
+        """The rows of the data in the order of each member's epochs, where the kernels do not make it."""
+        loop, kinds = self.loops[0], {type(sampler) for sampler in self.samplers}
+        count = self.examples[0].count
+        plain = kinds == {Shuffled} or checked_orders(self.samplers[0], self.examples[0], count, 0, 1) is None
+        if plain and loop.taken == count:
+            return None
+        orders = []
+        for place, first in zip(active, first_epochs, strict=True):
+            order = checked_orders(self.samplers[place], self.examples[place], count, int(first), epochs)
+            if order is None:
+                order = np.tile(np.arange(count), (epochs, 1))
+            order = order[:, : loop.taken]
+            rows = order if self.chosen is None else self.chosen[place][order]
+            orders.append(np.ascontiguousarray(rows, dtype=np.int64))
+        return orders
+
+    def _reweight(self, active: Int64) -> None:
+        assert self.weights is not None
+        given = self.loops[0].data.weights
+        for place in active:
+            factors = example_weights(self.samplers[place].factors(self.examples[place]), self.examples[place].count, "factors")
+            rows = slice(None) if self.chosen is None else self.chosen[place]
+            self.weights[place] = 0
+            self.weights[place][rows] = factors if given is None else factors * given[rows]
+
+    def _keep_losses(self, active: Int64, orders: Any, losses: Array, done: Int64) -> None:
+        """Of a round of one epoch: the last loss of each example."""
+        for place, order, own, steps in zip(active, orders, losses, done, strict=True):
+            if steps == self.per_epoch:
+                examples = self.examples[place]
+                back = np.empty(len(self.loops[0].data.rows), dtype=np.int64)
+                back[slice(None) if self.chosen is None else self.chosen[place]] = np.arange(examples.count)
+                taken, values = back[order[0]], own[: order.shape[1]]
+                if self.weights is not None:
+                    factors = self.samplers[place].factors(examples)[taken]
+                    taken, values = taken[factors > 0], values[factors > 0] / factors[factors > 0]
+                examples.losses[taken] = values  # type: ignore[index]
+
+    def _late_penalties(self, sums: Array, active: Int64) -> None:
+        for place, row in enumerate(self.rows[active]):
+            sums[place, :, -1] = self.program.late.value(self.loaded(row))  # type: ignore[union-attr]
+
+    def loaded(self, row: int) -> Any:
+        """The first worker's model, with the numbers of a member."""
+        model, group = self.loops[0].trainer.model, self.kind.group
+        model.parameters[...], model.state[...] = group.parameters[row], group.state[row]
+        return model
+
+    def _columns(self, sums: Array, notes: Array, coming: Seq[Coming], epochs: int) -> dict[str, Array]:
+        """The columns (members, epochs) of the history."""
+        loop, members = self.loops[0], len(sums)
+        table = sums.reshape(members, epochs, self.per_epoch, sums.shape[2])
+        means = table.sum(axis=2) / loop.taken
+        if loop.penalized:
+            means[:, :, -1] = table[:, :, :, -1].mean(axis=2)
+        columns = dict(loop.trainer.named(loop.means, np.moveaxis(means, 2, 0)))
+        columns |= {name: np.array([own.hyper[name] for own in coming]) for name in coming[0].hyper}
+        if loop.clips:
+            norms = loop._norms(notes.reshape(-1, notes.shape[2]), members * epochs)
+            columns |= {name: values.reshape(members, epochs) for name, values in norms.items()}
+        return columns
+
+    # --- evaluation
+
+    def evaluate(
+        self, data: Dataset, prefix: str, active: Int64, rows: list[Int64] | None, threads: int, stop: Any, losses: Any = None
+    ) -> dict[str, Array]:
+        """The columns (members,) of an evaluation of the active members, each on its own rows of the data if these are given."""
+        trainers, group = [loop.trainer for loop in self.loops], self.kind.group
+        lengths = np.array([len(data)] * len(active) if rows is None else [len(own) for own in rows])
+        names = trainers[0].row_columns("")
+        result = {f"{prefix}{name}": np.full(len(active), np.nan) for name in names}
+        for capacity in np.unique([_capacity(n) for n in lengths]).tolist():
+            places = np.flatnonzero([_capacity(n) == capacity for n in lengths])
+            programs = [trainer._program(evaluation_program, capacity, data) for trainer in trainers]
+            arrays = [[trainer.model.parameters, trainer.model.state] for trainer in trainers]
+            run = _kernels.Members([_kernels.MemberGroup([p.compiled.program for p in programs], arrays)], len(places))
+            own = self.rows[active[places]]
+            chosen = [data.chosen] * len(places) if rows is None else [rows[place] for place in places]
+            sums, _, examples = run.add(
+                0, kept=[(group.parameters, own), (group.state, own)], binds=[p.compiled.numbered(p.binds(data)) for p in programs],
+                stores=False, examples=lengths[places], chosen=chosen, batch=capacity, keep_examples=losses is not None,
+            )  # fmt: skip
+            done, _ = _kernels.run_members(run, threads, stop)
+            for place, total, steps, row in zip(places, sums, done, own, strict=True):
+                if steps < -(-lengths[place] // capacity):
+                    continue
+                means = total[:steps].sum(axis=0) / lengths[place]
+                if regularizer := trainers[0].regularizer:
+                    means[-1] = regularizer.value(self.loaded(row))
+                for name, value in trainers[0].named(names, means.tolist()).items():
+                    result[f"{prefix}{name}"][place] = value
+            if losses is not None:
+                losses[...] = examples[:, : losses.shape[1]]
+        return result
+
+
+def _capacity(rows: int) -> int:
+    return min(1 << (int(rows) - 1).bit_length(), EVALUATION_ROWS)
+
+

@@ -1,0 +1,269 @@
+"""One call of `EnsembleTrainer.fit`: rounds of epochs, with evaluations and callbacks between them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import _kernels
+from nncore._utils.arrays import Array
+from nncore._utils.hints import warn
+from nncore._utils.interrupt import Interrupt
+from nncore.callbacks.callback_list import CallbackList
+from nncore.ensemble.cohorts import Cohort, Coming, Round
+from nncore.ensemble.member import Member
+from nncore.errors import DivergenceError
+from nncore.training.fit import FitData
+from nncore.training.progress import Progress
+
+if TYPE_CHECKING:
+    from nncore.ensemble.trainer import EnsembleTrainer
+
+__all__ = ["EnsembleCall", "Part"]
+
+Int64 = NDArray[np.int64]
+
+MOST_STEPS = 1 << 20  # of all members together in one round
+
+
+@dataclass
+class Part:
+    """A cohort, what it is evaluated on, and the rows that each member holds back for that, if it does."""
+
+    cohort: Cohort
+    data: FitData
+    held_back: list[Int64] | None
+
+
+class EnsembleCall:
+    """Rounds of epochs of all members that still train."""
+
+    def __init__(
+        self, trainer: EnsembleTrainer, parts: list[Part], callbacks: CallbackList, progress: Progress, exact_loss: bool
+    ) -> None:  # fmt: skip
+        self.trainer, self.parts, self.progress, self.exact_loss = trainer, parts, progress, exact_loss
+        self.history, self.threads = trainer.history, _kernels.get_num_threads()
+        self.members = [Member(trainer, number) for number in range(len(trainer.model))]
+        self.callbacks: list[CallbackList] = []
+        if callbacks.callbacks:
+            self.callbacks = [CallbackList(copy.deepcopy(callbacks.callbacks)) for _ in self.members]
+            trainer._optimizers[:] = [copy.copy(optimizer) for optimizer in trainer._optimizers]  # a callback may change its own
+        self.evaluates = exact_loss or any(part.data.validation is not None or part.held_back for part in parts)
+        self.each_epoch = (
+            self.evaluates or progress.verbose == 2 or callbacks.every_epoch or any(part.cohort.one_epoch for part in parts)
+        )
+        columns = [*parts[0].cohort.loops[0].columns]
+        for prefix in [""] * exact_loss + ["val_"] * (self.evaluates and not self._only_exact()):
+            columns += parts[0].cohort.loops[0].trainer.row_columns(prefix)
+        callbacks.check_columns(columns)
+
+    def _only_exact(self) -> bool:
+        return not any(part.data.validation is not None or part.held_back for part in self.parts)
+
+    def run(self, epochs: int) -> None:
+        history = self.history
+        self.first = history.epochs.copy()
+        self.target = self.first + epochs
+        history.ended[:] = [""] * history.members
+        failure: BaseException | None = None
+        with Interrupt() as interrupt:
+            self.interrupt = interrupt
+            try:
+                for callbacks, member in zip(self.callbacks, self.members, strict=False):
+                    callbacks.train_begin(member)
+                for part in self.parts:
+                    part.cohort.loops[0].trainer._remember(part.data.train)
+                with self.progress:
+                    while (rounds := self._active()) and not interrupt.pressed():
+                        self._round(rounds)
+            except BaseException as error:
+                failure = error
+            self.trainer.interrupted = interrupt.pressed()
+            self._end(failure)
+
+    # --- a round
+
+    def _active(self) -> list[tuple[Part, Int64]]:
+        """The places of the members that still train, by cohort."""
+        ended = self.history.ended
+        result = []
+        for part in self.parts:
+            numbers = part.cohort.numbers
+            going = [not ended[number] and self.history.epochs[number] < self.target[number] for number in numbers]
+            if any(going):
+                result.append((part, np.flatnonzero(going)))
+        return result
+
+    def _round(self, active: list[tuple[Part, Int64]]) -> None:
+        epochs = self._epochs(active)
+        ready = [(part, *self._ready(part.cohort, places, epochs)) for part, places in active]
+        ready = [(part, places, coming) for part, places, coming in ready if len(places)]
+        total = sum(len(places) for _, places, _ in ready)
+        if not total:
+            return
+        if self.callbacks:
+            for part, places, _ in ready:
+                for number in part.cohort.numbers[places].tolist():
+                    self.callbacks[number].epoch_begin(self.members[number], int(self.history.epochs[number]) + 1)
+        run = _kernels.Members([part.cohort.group for part, _, _ in ready], total)
+        results = []
+        for number, (part, places, coming) in enumerate(ready):
+            numbers = part.cohort.numbers[places]
+            results.append(part.cohort.add(run, number, places, epochs, self.history.epochs[numbers], coming))
+        before = int((self.history.epochs - self.first).max())
+
+        def stop() -> bool:
+            self.progress.update(min(before + epochs, before + 1), run.taken / total)
+            return self.interrupt.pressed()
+
+        with self.trainer.model.lock:
+            steps, failed = _kernels.run_members(run, self.threads, stop)
+        at = 0
+        for (part, places, coming), result in zip(ready, results, strict=True):
+            own = slice(at, at + len(places))
+            at += len(places)
+            done = result(steps[own], failed[own])
+            self._advance(part.cohort, coming, done)
+            self._record(part, places, done)
+        self._show(epochs)
+
+    def _epochs(self, active: list[tuple[Part, Int64]]) -> int:
+        """How many epochs a round has."""
+        if self.each_epoch:
+            return 1
+        steps = sum(len(places) * part.cohort.per_epoch for part, places in active)
+        left = min(int((self.target - self.history.epochs)[part.cohort.numbers[places]].min()) for part, places in active)
+        return max(1, min(left, MOST_STEPS // steps))
+
+    def _ready(self, cohort: Cohort, places: Int64, epochs: int) -> tuple[Int64, list[Coming]]:
+        """The members whose next steps have valid coefficients, and these; for the others it is the end."""
+        made: dict[int, Coming | ValueError] = {}
+        kept, coming = [], []
+        for place in places.tolist():
+            number = int(cohort.numbers[place])
+            optimizer = self.trainer._optimizers[number]
+            if id(optimizer) not in made:
+                try:
+                    made[id(optimizer)] = cohort.coming(optimizer, epochs)
+                except ValueError as error:
+                    made[id(optimizer)] = error
+            own = made[id(optimizer)]
+            if isinstance(own, ValueError):
+                self.history.ended[number] = f"raised ValueError: {own}"
+            else:
+                kept.append(place)
+                coming.append(own)
+        return np.array(kept, dtype=np.int64), coming
+
+    def _advance(self, cohort: Cohort, coming: list[Coming], done: Round) -> None:
+        """Count the steps: members that came less far than others with the same optimizer go on with one of their own."""
+        made: dict[tuple[int, int], Any] = {}
+        before = {id(own.optimizer): copy.copy(own.optimizer) for own in coming}
+        for own, steps, number in zip(coming, done.steps.tolist(), done.numbers.tolist(), strict=True):
+            key = id(own.optimizer), steps
+            if key not in made:
+                alone = all(known[0] != key[0] for known in made)
+                made[key] = own.optimizer if alone else copy.copy(before[key[0]])
+                made[key].advance(steps, cohort.per_epoch)
+            self.trainer._optimizers[number] = made[key]
+
+    def _record(self, part: Part, places: Int64, done: Round) -> None:
+        """Rows of the history, evaluations, the reasons of those that end."""
+        cohort, history = part.cohort, self.history
+        whole = done.steps // cohort.per_epoch
+        for number, failed, steps, sums in zip(done.numbers.tolist(), done.failed, done.steps.tolist(), done.sums, strict=True):
+            if failed:
+                history.ended[number] = f"diverged: {self._divergence(cohort, number, steps, sums[steps])}"
+        through = np.flatnonzero(whole == done.columns[next(iter(done.columns))].shape[1])
+        evaluated = self._evaluated(part, places[through]) if self.evaluates else {}
+        counted = np.flatnonzero(whole)
+        columns = {name: values[counted] for name, values in done.columns.items()}
+        for name, values in evaluated.items():
+            column = np.full((len(places), 1), np.nan)
+            column[through, 0] = values
+            columns[name] = column[counted]
+        history.extend(done.numbers[counted], _in_order(columns, cohort), whole[counted])
+        if self.callbacks:
+            complete = [place for place in through if not any(np.isnan(values[0]) for values in ())]
+            for place in complete:
+                self._epoch_end(int(done.numbers[place]), {name: float(v[list(counted).index(place), -1]) for name, v in columns.items()})
+
+    def _epoch_end(self, number: int, row: dict[str, float]) -> None:
+        member, known = self.members[number], list(row)
+        for callback in self.callbacks[number].callbacks:
+            callback.on_epoch_end(member, member.epochs_done, row)
+        if added := {name: value for name, value in row.items() if name not in known}:
+            self.history.amend(number, added)
+        if member.stop_training and not self.history.ended[number]:
+            self.history.ended[number] = "stopped"
+
+    def _evaluated(self, part: Part, places: Int64) -> dict[str, Array]:
+        if not len(places):
+            return {}
+        columns, cohort = {}, part.cohort
+        if self.exact_loss:
+            rows = None if cohort.chosen is None else [cohort.chosen[place] for place in places]
+            columns |= cohort.evaluate(part.data.measured, "", places, rows, self.threads, self.interrupt.pressed)
+        if part.held_back is not None:
+            rows = [part.held_back[place] for place in places]
+            columns |= cohort.evaluate(part.data.measured, "val_", places, rows, self.threads, self.interrupt.pressed)
+        elif part.data.validation is not None:
+            columns |= cohort.evaluate(part.data.validation, "val_", places, None, self.threads, self.interrupt.pressed)
+        return columns
+
+    def _divergence(self, cohort: Cohort, number: int, steps: int, sums: Array) -> str:
+        epoch, step = int(self.history.epochs[number]) + steps // cohort.per_epoch + 1, steps % cohort.per_epoch + 1
+        what = f"the loss is {sums[0]}" if not np.isfinite(sums[0]) else "the step of the optimizer is not finite"
+        if np.isfinite(sums[0]) and not np.isfinite(sums[-1]):
+            what = f"the penalty is {sums[-1]}"
+        return f"in epoch {epoch}, step {step} {what}"
+
+    # --- what is seen
+
+    def _show(self, epochs: int) -> None:
+        if not self.progress.verbose:
+            return
+        done = int((self.history.epochs - self.first).max())
+        row: dict[str, Any] = {"members": sum(not ended for ended in self.history.ended)}
+        column = next((name for name in ("val_loss", "running_loss") if name in self.history), None)
+        if column:
+            last = self.history.last(column)
+            if np.isfinite(last).any():
+                row |= {column: float(np.nanmedian(last)), "best": float(np.nanmin(last))}
+        self.progress.update(done, 1.0, row)
+
+    def _end(self, failure: BaseException | None) -> None:
+        history, trainer = self.history, self.trainer
+        interrupted = trainer.interrupted or failure is not None
+        for number, ended in enumerate(history.ended):
+            if not ended:
+                whole = history.epochs[number] >= self.target[number]
+                history.ended[number] = "interrupted" if interrupted and not whole else "finished"
+        if trainer.interrupted:
+            self.progress.tell("interrupted; fit again to continue, or press Ctrl-C again at once to leave the program")
+        diverged = [number for number, ended in enumerate(history.ended) if ended.startswith("diverged")]
+        if failure is None and len(diverged) == history.members:
+            failure = DivergenceError(f"the training of all {len(diverged)} members diverged; member 0 {history.ended[0][10:]}")
+        for callbacks, member in zip(self.callbacks, self.members, strict=False):
+            try:
+                callbacks.train_end(member)
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        if diverged:
+            some = ", ".join(map(str, diverged[:5])) + (", …" if len(diverged) > 5 else "")
+            warn(f"the training of {len(diverged)} of {history.members} members diverged ({some}): see history.ended")
+
+
+def _in_order(columns: dict[str, Array], cohort: Cohort) -> dict[str, Array]:
+    """Losses and metrics first, then hyper-parameters and norms, as in a `History`."""
+    last = [*cohort.loops[0].noted, "grad_norm", "clipped"]
+    return {name: v for name, v in columns.items() if name not in last} | {n: columns[n] for n in last if n in columns}
+
+

@@ -1,0 +1,113 @@
+"""The members of an ensemble that have the same architecture: their numbers, one row of an array for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from typing import Any
+
+import numpy as np
+
+from nncore import _kernels
+from nncore._kernels.program import CACHE_LINE
+from nncore._utils.arrays import Array, aligned_zeros
+from nncore.data.sparse import SparseRows
+from nncore.model import Sequential, layout
+from nncore.model.network import FORWARD_ROWS
+
+__all__ = ["Group", "member_rows"]
+
+
+def member_rows(members: int, size: int, dtype: Any) -> Array:
+    """Zeros (members, size), each row aligned to a cache line."""
+    numbers = CACHE_LINE // np.dtype(dtype).itemsize
+    return aligned_zeros((members, -(-size // numbers) * numbers), dtype)[:, :size]
+
+
+class ForwardPass:
+    """A compiled forward pass of a model of its own, into which the numbers of the member at work are copied."""
+
+    def __init__(self, model: Sequential, capacity: int, sparse: bool) -> None:
+        _, self.write, self.compiled = model._compile_forward(capacity, False, False, sparse)
+        self.arrays = [model.parameters, model.state]
+        self._model = model
+
+
+class Group:
+    """Members of the same architecture.
+
+    Attributes
+    ----------
+    template : Sequential
+        A model of this architecture. Its numbers mean nothing.
+    numbers : list of int
+        Which members of the ensemble they are.
+    seeds : list of int
+    parameters, state : ndarray (members, n)
+    features : ndarray int64 (members, inputs), or None
+        The columns of the data that each reads.
+    """
+
+    def __init__(self, template: Sequential, numbers: Seq[int], seeds: Seq[int], features: Array | None = None) -> None:
+        self.template, self.numbers, self.seeds, self.features = template, list(numbers), list(seeds), features
+        self.parameters = member_rows(len(numbers), template.parameters.size, template.dtype)
+        self.state = member_rows(len(numbers), template.state.size, template.dtype)
+        self._views: dict[int, Sequential] = {}
+        self._passes: dict[tuple[int, bool], list[ForwardPass]] = {}
+        self._lock = _kernels.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_views": {}, "_passes": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=_kernels.Lock())
+        for name in ("parameters", "state"):  # unpickled arrays are not aligned
+            array = member_rows(*state[name].shape, state[name].dtype)
+            array[...] = state[name]
+            vars(self)[name] = array
+
+    def draw(self) -> None:
+        """Initial parameters, from each member's seed."""
+        for row, seed in enumerate(self.seeds):
+            layout.draw(self.template.layers, seed)
+            self.parameters[row], self.state[row] = self.template.parameters, self.template.state
+
+    def member(self, row: int) -> Sequential:
+        """A model whose parameters and state are those of a member: views."""
+        if row not in self._views:
+            model = self.template.copy()
+            vectors = {"parameters": self.parameters[row], "state": self.state[row]}
+            vars(model).update(vectors, seed=self.seeds[row])
+            layout.place_arrays(model.layers, model.parameters, model.gradients, model.state)
+            self._views[row] = model
+        return self._views[row]
+
+    def outputs(self, X: Any, threads: int, stop: Any = None) -> Array:
+        """The output of each member for the rows of X: (members, n, *output_shape)."""
+        rows = self.template.input_rows(X, empty=True)
+        n, k = len(rows), len(self.numbers)
+        out = np.empty((k, n, *self.template.output_shape), dtype=self.template.dtype)
+        if not n:
+            return out
+        capacity = min(1 << (n - 1).bit_length(), FORWARD_ROWS)
+        with self._lock:
+            passes = self._forward(capacity, min(threads, k), isinstance(rows, SparseRows))
+            group = _kernels.MemberGroup(
+                [part.compiled.program for part in passes], [part.arrays for part in passes],
+                places=passes[0].compiled.places([(passes[0].write, 0)]),
+            )  # fmt: skip
+            binds = [part.compiled.numbered([*part.compiled.bind(rows), (part.write, 0, out[0])]) for part in passes]
+            members, own = _kernels.Members([group], k), np.arange(k)
+            members.add(
+                0, kept=[(self.parameters, own), (self.state, own)], bound=[(out, own)], binds=binds, stores=False,
+                examples=np.full(k, n), batch=capacity,
+            )  # fmt: skip
+            _kernels.run_members(members, threads, stop)
+        return out
+
+    def _forward(self, capacity: int, count: int, sparse: bool) -> list[ForwardPass]:
+        """As many compiled passes as threads may run."""
+        key = capacity, sparse
+        passes = self._passes.setdefault(key, [])
+        while len(passes) < count:
+            passes.append(ForwardPass(self.template.copy(), capacity, sparse))
+        return passes[:count]

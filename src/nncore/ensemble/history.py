@@ -1,0 +1,205 @@
+"""What is recorded of the training of an ensemble."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._messages import shown
+from nncore._utils.figures import Figure, SavePath, finish, new_figure
+from nncore._utils.tables import html_table
+from nncore.history import History, larger_is_better
+
+__all__ = ["EnsembleHistory"]
+
+Array = NDArray[np.float64]
+
+
+class EnsembleHistory:
+    """The columns of a `History` for each member of an ensemble.
+
+    ``history["val_loss"]`` has the shape (epochs, members); it is NaN where a member was not trained any more. ``member(k)`` is
+    the `History` of one member.
+
+    Attributes
+    ----------
+    ended : list of str
+        For each member why its training ended: "finished", "stopped", "interrupted", or "diverged: …". Empty before.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> ensemble = nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=1), 3)
+    >>> trainer = nn.Trainer(ensemble, "squared_error", nn.SGD(lr=0.1))
+    >>> history = trainer.fit([[0.0], [1.0]], [[1.0], [2.0]], epochs=2, verbose=0)
+    >>> history["running_loss"].shape, len(history.member(0)), history.ended
+    ((2, 3), 2, ['finished', 'finished', 'finished'])
+    """
+
+    def __init__(self, members: int) -> None:
+        self.members = members
+        self.epochs = np.zeros(members, dtype=np.int64)  # of each member
+        self.ended = [""] * members
+        self.labels: dict[str, list[Any]] = {}  # columns of the table that tell members apart
+        self._blocks: list[tuple[NDArray[np.int64], NDArray[np.int64], dict[str, Array]]] = []
+        self._table: dict[str, Array] | None = {}
+
+    # --- changing: for the trainer
+
+    def extend(self, numbers: NDArray[np.int64], columns: Mapping[str, Array], counts: NDArray[np.int64]) -> None:
+        """Add rows: ``columns`` (members, epochs) of these members, of which each has had this many epochs."""
+        self._blocks.append((numbers, self.epochs[numbers], dict(columns)))
+        self.epochs[numbers] += counts
+        self._table = None
+
+    def amend(self, number: int, values: Mapping[str, float]) -> None:
+        """Set columns of the last row of a member."""
+        columns = {name: np.array([[value]], dtype=np.float64) for name, value in values.items()}
+        self._blocks.append((np.array([number]), self.epochs[[number]] - 1, columns))
+        self._table = None
+
+    # --- reading
+
+    def _columns(self) -> dict[str, Array]:
+        if self._table is None:
+            table: dict[str, Array] = {}
+            for numbers, first, columns in self._blocks:
+                for name, values in columns.items():
+                    column = table.setdefault(name, np.full((int(self.epochs.max(initial=0)), self.members), np.nan))
+                    for own, begin, row in zip(numbers, first, values, strict=True):
+                        end = min(begin + len(row), self.epochs[own])
+                        column[begin:end, own] = row[: end - begin]
+            self._table = table
+        return self._table
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._columns())
+
+    def __len__(self) -> int:
+        """The epochs of the member that had most."""
+        return int(self.epochs.max(initial=0))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns())
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._columns()
+
+    def __getitem__(self, column: str) -> Array:
+        """A column as a new array (epochs, members)."""
+        columns = self._columns()
+        if column not in columns:
+            raise KeyError(f"no column {shown(column)}; there are {', '.join(columns) or 'none'}")
+        return columns[column].copy()
+
+    def member(self, number: int) -> History:
+        """The history of one member."""
+        if not 0 <= number < self.members:
+            raise IndexError(f"there is no member {number}: there are {self.members}")
+        rows = int(self.epochs[number])
+        own = {name: values[:rows, number] for name, values in self._columns().items()}
+        return History.from_columns({name: values for name, values in own.items() if not np.isnan(values).all()})
+
+    def last(self, column: str) -> Array:
+        """The value of each member's last epoch, (members,)."""
+        values, rows = self[column], self.epochs - 1
+        return np.where(rows >= 0, values[np.maximum(rows, 0), np.arange(self.members)], np.nan)
+
+    def best(self, column: str = "val_loss", members: int = 1, *, mode: str = "auto") -> list[int]:
+        """The numbers of the members whose last value of a column is best, the best first.
+
+        Raises
+        ------
+        KeyError, ValueError
+            For an unknown column; if "auto" does not know whether it is better when larger.
+        """
+        values = self.last(column)
+        if larger_is_better(column, mode):
+            values = -values
+        order = np.argsort(values, kind="stable")  # NaN last
+        return [int(number) for number in order[:members]]
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each member: what tells it apart, its epochs, the last value of each column, why it ended.
+
+        >>> import nncore as nn
+        >>> ensemble = nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=1), 2)
+        >>> trainer = nn.Trainer(ensemble, "squared_error", nn.SGD(lr=nn.Each([0.1, 0.2])))
+        >>> [row["lr"] for row in trainer.fit([[0.0]], [[1.0]], verbose=0).table()]
+        [0.1, 0.2]
+        """
+        last = {name: self.last(name) for name in self._columns()}
+        return [
+            {
+                "member": number,
+                **{name: values[number] for name, values in self.labels.items()},
+                "epochs": int(self.epochs[number]),
+                **{name: float(values[number]) for name, values in last.items()},
+                "ended": self.ended[number],
+            }
+            for number in range(self.members)
+        ]  # fmt: skip
+
+    def to_pandas(self) -> Any:
+        """The `table` as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.table())
+
+    def plot(self, path: SavePath = None, columns: Iterable[str] = ()) -> Figure:
+        """Draw losses against the epoch: the median over the members, the range of their middle half, and each of up to 20.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            File to save the figure to.
+        columns : iterable of str
+            Default: ``val_loss`` if there is one, else the running loss.
+        """
+        names = list(columns) or [name for name in ("val_loss", "running_loss") if name in self][:1]
+        figure = new_figure("EnsembleHistory.plot", (5.2 * len(names), 3.6), path)
+        for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            values = self[name]
+            epochs = np.arange(1, len(values) + 1)
+            if self.members <= 20:
+                ax.plot(epochs, values, color="#0072B2", alpha=0.3, linewidth=0.8)
+            low, median, high = np.nanquantile(values, (0.25, 0.5, 0.75), axis=1)
+            ax.fill_between(epochs, low, high, color="#0072B2", alpha=0.25, linewidth=0, label="middle half of the members")
+            ax.plot(epochs, median, color="#0072B2", linewidth=2, label="median")
+            if np.nanmin(values) > 0 and np.nanmax(values) > 100 * np.nanmin(values):
+                ax.set_yscale("log")
+            ax.set_xlabel("epochs trained")
+            ax.set_ylabel(name)
+            ax.set_title(f"{name} of {self.members} members")
+            ax.grid(alpha=0.3)
+            ax.legend(frameon=False)
+        return finish(figure, path)
+
+    def _cells(self) -> list[list[str]]:
+        rows = self.table()
+        names = list(rows[0]) if rows else []
+        shown_rows = rows if len(rows) <= 20 else [*rows[:10], *rows[-10:]]
+        cells = [names, *[[_cell(row[name]) for name in names] for row in shown_rows]]
+        if len(rows) > 20:
+            cells.insert(11, ["…"] * len(names))
+        return cells
+
+    def __repr__(self) -> str:
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+    def _repr_html_(self) -> str:
+        return html_table(self._cells(), text_columns=0)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,337 @@
+"""EnsembleTrainer: trains all members of an ensemble at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence as Seq
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import _kernels, samplers
+from nncore._messages import shown
+from nncore._utils.arrays import Array
+from nncore._utils.each import Each, of_member
+from nncore._utils.fields import Count, Fixed, Flag, Sealed, choice, config_or_none, count, flag, number
+from nncore._utils.hints import missing_method
+from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
+from nncore.constraints import Constraint
+from nncore.ensemble.cohorts import Cohort, Kind
+from nncore.ensemble.ensemble import Ensemble
+from nncore.ensemble.evaluation import evaluate_together
+from nncore.ensemble.fit import EnsembleCall, Part
+from nncore.ensemble.history import EnsembleHistory
+from nncore.ensemble.subsets import Subsets, member_rows
+from nncore.losses import Loss
+from nncore.optimizers import GradientOptimizer, Optimizer
+from nncore.optimizers.clipping import Clipping
+from nncore.regularizers import Regularizer
+from nncore.samplers import Examples, Sampler
+from nncore.training.base import TRAINING
+from nncore.training.dataset import Dataset
+from nncore.training.fit import FitData, fit_data
+from nncore.training.last_losses import LastLosses
+from nncore.training.progress import Progress
+from nncore.training.trainer import Trainer
+
+__all__ = ["EnsembleTrainer"]
+
+Int64 = NDArray[np.int64]
+
+
+class EnsembleTrainer(Sealed):
+    """Trains the members of an `Ensemble`, many at once: what ``nn.Trainer(ensemble, ...)`` returns.
+
+    Member k is trained as it would be alone, to the bit, by ``nn.Trainer(ensemble[k], ..., seed=seed + k)``: its own order of
+    the examples, its own noise, its own end. Threads take whole members, one after the other; there are no barriers, and the
+    data are in memory once.
+
+    Parameters
+    ----------
+    model : Ensemble
+    loss, optimizer, regularizer, clip, constraint, lr_factors, decay_factors, metrics
+        As for `Trainer`. Hyper-parameters of the optimizer, strengths of penalties, and the arguments themselves may be `Each`:
+        a value for each member.
+    seed : int
+        Of the order of the examples: member k has ``seed + k``.
+
+    Attributes
+    ----------
+    history : EnsembleHistory
+    interrupted : bool
+        Did Ctrl-C end the last ``fit``?
+
+    Raises
+    ------
+    ValueError
+        If the optimizer does not take gradient steps: those of `nncore.second_order` train one model at a time.
+
+    Examples
+    --------
+    Ten networks on ten bootstrap samples, and what those say of an example that have not seen it:
+
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> ensemble = nn.Ensemble(nn.Sequential([nn.Dense(8), nn.Tanh(), nn.Dense(2)], input_shape=2), 10)
+    >>> trainer = nn.Trainer(ensemble, "softmax_cross_entropy", nn.Adam(lr=0.02), metrics=["accuracy"])
+    >>> history = trainer.fit(X, y, epochs=30, subsets=nn.Bags(), verbose=0)
+    >>> trainer.out_of_bag(X, y)["accuracy"] > 0.9
+    True
+    """
+
+    model: Fixed[Ensemble] = Fixed()
+    history: Fixed[EnsembleHistory] = Fixed()
+    seed: Count = Count(0, below=2**64)
+    interrupted: Flag = Flag()
+
+    def __init__(
+        self, model: Ensemble, loss: Loss | str | Callable[..., Any] | Each, optimizer: Optimizer | str | Each = "adam", *,
+        regularizer: Regularizer | Mapping[str, Regularizer] | Each | None = None, clip: Clipping | Each | None = None,
+        constraint: Constraint | Mapping[str, Constraint] | Each | None = None, lr_factors: Mapping[str, float] | None = None,
+        decay_factors: Mapping[str, float] | None = None, metrics: str | Seq[Any] = (), seed: int = 0,
+    ) -> None:  # fmt: skip
+        if not isinstance(model, Ensemble):
+            raise TypeError(f"model must be an Ensemble, got {shown(model)}")
+        self.model, self.seed, self.interrupted = model, seed, False
+        self._parts = {
+            "loss": loss, "optimizer": optimizer, "regularizer": regularizer, "clip": clip, "constraint": constraint,
+            "lr_factors": lr_factors, "decay_factors": decay_factors, "metrics": metrics,
+        }  # fmt: skip
+        self.history = EnsembleHistory(len(model))
+        self._claim = _kernels.Claim(TRAINING)
+        self._optimizers: list[GradientOptimizer] = []
+        self._kind_of: list[Kind] = []
+        self._make_kinds()
+        self._callbacks: list[CallbackList] = []
+        self._subsets: list[Int64] | None = None
+        self._last_losses: dict[int, LastLosses] = {}
+        self.history.labels = {"seed": list(model.seeds), **model.labels, **_labels(self._parts)}
+
+    __getattr__ = missing_method
+
+    def _make_kinds(self) -> None:
+        """Divide the members by what their training compiles to."""
+        model, known = self.model, dict[Any, tuple[Kind, GradientOptimizer]]()
+        slots: list[dict[str, Array]] = [{} for _ in model.groups]
+        for member in range(len(model)):
+            group, row = model._place[member]
+            place = model.groups.index(group)
+            key: Any = place
+            if key not in known:
+                parts, has_each = of_member(lambda memo: copy.deepcopy(self._parts, memo), member, len(model))
+                if has_each:
+                    key = place, _compiled_key(parts)
+                if key not in known:
+                    kind = Kind(group, parts, slots[place])
+                    known[key] = kind, _without_arrays(kind.trainers[0].optimizer)
+                kind, optimizer = known[key]
+                if has_each:
+                    optimizer = _without_arrays(Kind(group, parts, {}).trainers[0].optimizer)
+            kind, optimizer = known[key] if key == place else (kind, optimizer)
+            kind.add(member, row)
+            self._kind_of.append(kind)
+            self._optimizers.append(optimizer)
+
+    # --- training
+
+    def fit(
+        self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, accumulate: int = 1, last_batch: str = "keep",
+        shuffle: bool = True, sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
+        validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
+        subsets: Subsets | Iterable[Any] | None = None, callbacks: Iterable[Callback] | None = (), verbose: int = 1,
+    ) -> EnsembleHistory:  # fmt: skip
+        """Train each member for some epochs.
+
+        Parameters
+        ----------
+        X, y, epochs, batch_size, accumulate, last_batch, shuffle, sampler, sample_weight, class_weight, validation_data,
+        validation_split, exact_loss, verbose
+            As for `Trainer.fit`. The share of a ``validation_split`` is the same for all members.
+        subsets : Subsets or iterable, optional
+            The rows that each member is trained on: `Bags`, `Folds`, or a list with an array of row numbers for each.
+        callbacks : iterable of Callback, optional
+            Each is copied for each member, and sees that `Member` alone: `EarlyStopping` stops members one by one. Those that
+            write a file, `ModelCheckpoint` and `CSVLogger`, are refused.
+
+        Returns
+        -------
+        EnsembleHistory
+
+        Raises
+        ------
+        ValueError, TypeError
+            If data and networks do not fit, before any parameter has changed.
+        DivergenceError
+            If the losses of all members stop being finite. If some do, they keep their last finite parameters, ``history.ended``
+            says so, and the others go on.
+
+        Notes
+        -----
+        Ctrl-C ends the training with each member as it was after one of its epochs, of which some may have had one more.
+        """
+        self._claim.check()
+        with self._claim:
+            epochs = count("epochs", epochs)
+            batch_size = None if batch_size is None else count("batch_size", batch_size)
+            accumulate, exact_loss = count("accumulate", accumulate), flag("exact_loss", exact_loss)
+            validation_split = number("validation_split", validation_split, 0, below=1)
+            last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
+            callback_list, progress = CallbackList(callbacks), Progress(epochs, verbose)
+            _check_callbacks(callback_list)
+            chosen_sampler = samplers.get(sampler, shuffle)
+            parts: list[Part] = []
+            for kind in dict.fromkeys(self._kind_of):
+                vars(kind.trainers[0])["seed"] = self.seed  # of the validation split
+                data = fit_data(
+                    kind.trainers[0], X, y, sampler=chosen_sampler, sample_weight=sample_weight, class_weight=class_weight,
+                    validation_data=validation_data, validation_split=validation_split,
+                )  # fmt: skip
+                parts += self._cohorts(kind, data, subsets, batch_size, last_batch=last_batch, accumulate=accumulate)
+            EnsembleCall(self, parts, callback_list, progress, exact_loss).run(epochs)
+        return self.history
+
+    def _cohorts(self, kind: Kind, data: FitData, subsets: Any, batch: int | None, **options: Any) -> list[Part]:
+        """The members of a kind by the number of their examples."""
+        n, members = len(data.train), len(self.model)
+        given = member_rows(subsets, members, n)
+        if given is not None and data.validation is not None and getattr(subsets, "validates", False):
+            raise ValueError("subsets with a fold for validation and validation data exclude each other, got both")
+        self._subsets = given and [data.train.row_numbers(rows[None])[0] for rows in given]
+        by_length: dict[int, list[int]] = {}
+        for member in kind.numbers:
+            by_length.setdefault(n if given is None else len(given[member]), []).append(member)
+        return [self._cohort(kind, data, numbers, given, subsets, batch, options) for numbers in by_length.values()]
+
+    def _cohort(
+        self, kind: Kind, data: FitData, numbers: list[int], given: list[Int64] | None, subsets: Any, batch: int | None,
+        options: dict[str, Any],
+    ) -> Part:  # fmt: skip
+        trainers = kind.workers(min(_kernels.get_num_threads(), len(numbers)))
+        own = [given[member] for member in numbers] if given is not None else [np.arange(len(data.train))] * len(numbers)
+        train = data.train if given is None else data.train.take(own[0])
+        labels = [None if data.labels is None else data.labels[rows] for rows in own]
+        takes = [data.sampler if given is None else data.sampler.take(rows, len(data.train)) for rows in own]
+        loops = [trainer._loop(train, batch, takes[0], labels[0], **options) for trainer in trainers]
+        examples = []
+        for member, sampler, mine in zip(numbers, takes, labels, strict=True):
+            examples.append(Examples(len(train), self.seed + member, mine))
+            sampler.check(examples[-1])
+            if sampler.uses_losses:
+                examples[-1].losses = self._losses(kind, member, data.train if given is None else data.train.take(given[member]))
+        chosen = None
+        if train.chosen is not None:
+            chosen = [data.train.row_numbers(rows[None])[0] for rows in own]
+        held_back = None
+        if getattr(subsets, "validates", False):
+            held_back = [data.train.row_numbers(np.setdiff1d(np.arange(len(data.train)), rows)[None])[0] for rows in own]
+        return Part(Cohort(kind, numbers, chosen, examples, takes, loops), data, held_back)
+
+    def _losses(self, kind: Kind, member: int, data: Dataset) -> Array:
+        """The last loss of each example, for a sampler; of the first ``fit`` those before the training."""
+        trainer, model = kind.trainers[0], self.model[member]
+        trainer.model.parameters[...], trainer.model.state[...] = model.parameters, model.state
+        last = self._last_losses.setdefault(member, LastLosses())
+        return last.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
+
+    # --- evaluation
+
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Loss and metrics of the ensemble's prediction: the mean output or, for classes, the mean probability."""
+        return evaluate_together(self.model, self._kind_of[0].trainers[0], X, y, sample_weight)[0]
+
+    def evaluate_members(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
+        """What `Trainer.evaluate` says of each member: (members,) by column."""
+        result: dict[str, Array] = {}
+        for kind in dict.fromkeys(self._kind_of):
+            data = kind.trainers[0]._data(X, y, sample_weight)
+            for trainer in kind.workers(1):
+                for member in kind.numbers:
+                    model, source = trainer.model, self.model[member]
+                    model.parameters[...], model.state[...] = source.parameters, source.state
+                    for name, value in trainer._evaluate(data).items():
+                        result.setdefault(name, np.full(len(self.model), np.nan))[member] = value
+        return result
+
+    def out_of_bag(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Loss and metrics of predictions by the members that were not trained on the example, in the last ``fit``.
+
+        Parameters
+        ----------
+        X, y : the data of that call
+        sample_weight : array_like (n,), optional
+
+        Returns
+        -------
+        dict
+            Beside loss and metrics ``covered``, the share of the examples of which there is such a prediction.
+
+        Raises
+        ------
+        ValueError
+            If the last ``fit`` had no subsets, or each example is in all of them.
+
+        Notes
+        -----
+        Source: Breiman: Out-of-bag estimation (1996).
+        """
+        if self._subsets is None:
+            raise ValueError("out_of_bag needs members trained on subsets, fit(..., subsets=nn.Bags()), got none")
+        n = len(np.asarray(y))
+        unseen = np.ones((len(self.model), n), dtype=bool)
+        for member, rows in enumerate(self._subsets):
+            if rows.max() >= n:
+                raise ValueError(f"X and y must be those of the last fit, with more than {rows.max()} rows, got {n}")
+            unseen[member, rows] = False
+        row, covered = evaluate_together(self.model, self._kind_of[0].trainers[0], X, y, sample_weight, unseen)
+        return row | {"covered": covered}
+
+    def __repr__(self) -> str:
+        return f"EnsembleTrainer({self.model!r}, loss={self._parts['loss']!r}, optimizer={self._parts['optimizer']!r})"
+
+
+def _check_callbacks(callbacks: CallbackList) -> None:
+    for callback in callbacks.callbacks:
+        if not callback.of_members:
+            raise ValueError(
+                f"callbacks of an ensemble are called for each member, and {type(callback).__name__} would write one file for all: "
+                "take trainer.history, and ensemble.save after fit"
+            )
+
+
+def _compiled_key(parts: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal where the same program would be compiled for the parts of two members."""
+    optimizer = parts["optimizer"]
+    variant = (type(optimizer), optimizer.variant) if isinstance(optimizer, Optimizer) else optimizer
+    return (variant, *[_described(parts[name]) for name in ("loss", "regularizer", "clip", "constraint")])
+
+
+def _described(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return tuple((name, _described(value)) for name, value in part.items())
+    config = config_or_none(part) if hasattr(part, "config") else None
+    return (type(part), repr(config)) if config is not None else part if part is None or isinstance(part, str) else id(part)
+
+
+def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
+    """A copy that counts steps and has hyper-parameters: the arrays are the members'."""
+    assert isinstance(optimizer, GradientOptimizer)
+    other = copy.copy(optimizer)
+    vars(other._shared)["state"] = type(optimizer.state)()
+    return other
+
+
+def _labels(parts: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The values that tell members apart, by the names of the arguments that have them."""
+    found = {}
+    for name, part in parts.items():
+        if isinstance(part, Each):
+            found[name] = [shown(value) for value in part.values]
+        for field, value in vars(part).items() if hasattr(part, "__dict__") and not isinstance(part, Each) else ():
+            if isinstance(value, Each):
+                found[field] = list(value.values)
+    return found
