@@ -15,8 +15,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
 from nncore._utils.fields import choice, count
 from nncore._utils.files import Target
-from nncore._utils.interrupt import Interrupt
-from nncore.ensemble.groups import Group
+from nncore.ensemble.groups import Group, all_outputs
 from nncore.model import Sequential, files
 
 __all__ = ["Ensemble"]
@@ -71,6 +70,7 @@ class Ensemble:
 
     def __init__(self, model: Sequential | Iterable[Sequential], members: int | None = None) -> None:
         self.lock = _kernels.Lock()  # held while code changes the members' numbers or copies them
+        self._passes_in_use = _kernels.Lock()
         self.labels: dict[str, list[Any]] = {}  # values of layers that tell members apart, for tables
         if isinstance(model, Sequential):
             self._of_one(model, count("members", 10 if members is None else members))
@@ -122,10 +122,10 @@ class Ensemble:
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
-            return vars(self) | {"lock": None, "_place": None}
+            return vars(self) | {"lock": None, "_passes_in_use": None, "_place": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, lock=_kernels.Lock())
+        vars(self).update(state, lock=_kernels.Lock(), _passes_in_use=_kernels.Lock())
         self._place = {number: (group, row) for group in self.groups for row, number in enumerate(group.numbers)}
 
     # --- the members
@@ -223,9 +223,8 @@ class Ensemble:
         return np.asarray(counts.argmax(axis=-1))
 
     def _outputs(self, X: Any) -> list[tuple[Group, Array]]:
-        threads = _kernels.get_num_threads()
-        with Interrupt(tolerated=0) as interrupt:
-            return [(group, group.outputs(X, threads, interrupt.pressed)) for group in self.groups]
+        """The output of each member in the units of the networks, by group."""
+        return list(zip(self.groups, all_outputs(self.groups, X, self._passes_in_use), strict=True))
 
     # --- files
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import _kernels
 from nncore._utils.arrays import Array
-from nncore._utils.interrupt import Interrupt
 from nncore.ensemble.ensemble import Ensemble
 from nncore.layers import Dense
 from nncore.model import Sequential
@@ -48,8 +46,7 @@ def evaluate_together(
 
 def _outputs(ensemble: Ensemble, X: Any) -> Array:
     """The outputs in the units of the networks, (members, n, outputs), in float64."""
-    with Interrupt(tolerated=0) as interrupt:
-        parts = [(group, group.outputs(X, _kernels.get_num_threads(), interrupt.pressed)) for group in ensemble.groups]
+    parts = ensemble._outputs(X)
     n, width = parts[0][1].shape[1], math.prod(ensemble.groups[0].template.output_shape)
     result = np.empty((len(ensemble), n, width))
     for group, part in parts:

@@ -129,7 +129,7 @@ class EnsembleCall:
             at += len(places)
             done = result(steps[own], failed[own])
             self._advance(part.cohort, coming, done)
-            self._record(part, places, done)
+            self._record(part, places, done, epochs)
         self._show(epochs)
 
     def _epochs(self, active: list[tuple[Part, Int64]]) -> int:
@@ -161,37 +161,37 @@ class EnsembleCall:
         return np.array(kept, dtype=np.int64), coming
 
     def _advance(self, cohort: Cohort, coming: list[Coming], done: Round) -> None:
-        """Count the steps: members that came less far than others with the same optimizer go on with one of their own."""
+        """Count the steps. Members that came less far than others with the same optimizer go on with one of their own."""
         made: dict[tuple[int, int], Any] = {}
-        before = {id(own.optimizer): copy.copy(own.optimizer) for own in coming}
+        before: dict[int, Any] = {}
         for own, steps, number in zip(coming, done.steps.tolist(), done.numbers.tolist(), strict=True):
-            key = id(own.optimizer), steps
+            optimizer, key = own.optimizer, (id(own.optimizer), steps)
             if key not in made:
-                alone = all(known[0] != key[0] for known in made)
-                made[key] = own.optimizer if alone else copy.copy(before[key[0]])
+                first = key[0] not in before
+                if first:
+                    before[key[0]] = copy.copy(optimizer)
+                made[key] = optimizer if first else copy.copy(before[key[0]])
                 made[key].advance(steps, cohort.per_epoch)
             self.trainer._optimizers[number] = made[key]
 
-    def _record(self, part: Part, places: Int64, done: Round) -> None:
-        """Rows of the history, evaluations, the reasons of those that end."""
+    def _record(self, part: Part, places: Int64, done: Round, epochs: int) -> None:
+        """Rows of the history, with evaluations, and why members end."""
         cohort, history = part.cohort, self.history
         whole = done.steps // cohort.per_epoch
-        for number, failed, steps, sums in zip(done.numbers.tolist(), done.failed, done.steps.tolist(), done.sums, strict=True):
-            if failed:
-                history.ended[number] = f"diverged: {self._divergence(cohort, number, steps, sums[steps])}"
-        through = np.flatnonzero(whole == done.columns[next(iter(done.columns))].shape[1])
-        evaluated = self._evaluated(part, places[through]) if self.evaluates else {}
+        for place in np.flatnonzero(done.failed):
+            number, steps = int(done.numbers[place]), int(done.steps[place])
+            history.ended[number] = f"diverged: {self._divergence(cohort, number, steps, done.sums[place, steps])}"
+        columns, through = done.columns, np.flatnonzero(whole == epochs)
+        if self.evaluates and len(through):
+            for name, values in self._evaluated(part, places[through]).items():
+                columns[name] = np.full((len(places), epochs), np.nan)
+                columns[name][through, 0] = values
+        columns = _in_order(columns, cohort)
         counted = np.flatnonzero(whole)
-        columns = {name: values[counted] for name, values in done.columns.items()}
-        for name, values in evaluated.items():
-            column = np.full((len(places), 1), np.nan)
-            column[through, 0] = values
-            columns[name] = column[counted]
-        history.extend(done.numbers[counted], _in_order(columns, cohort), whole[counted])
-        if self.callbacks:
-            complete = [place for place in through if not any(np.isnan(values[0]) for values in ())]
-            for place in complete:
-                self._epoch_end(int(done.numbers[place]), {name: float(v[list(counted).index(place), -1]) for name, v in columns.items()})
+        history.extend(done.numbers[counted], {name: values[counted] for name, values in columns.items()}, whole[counted])
+        if self.callbacks and not self.interrupt.pressed():  # which leaves evaluations out
+            for place in through:
+                self._epoch_end(int(done.numbers[place]), {name: float(values[place, -1]) for name, values in columns.items()})
 
     def _epoch_end(self, number: int, row: dict[str, float]) -> None:
         member, known = self.members[number], list(row)
@@ -203,8 +203,7 @@ class EnsembleCall:
             self.history.ended[number] = "stopped"
 
     def _evaluated(self, part: Part, places: Int64) -> dict[str, Array]:
-        if not len(places):
-            return {}
+        """The columns (members,) of evaluations after an epoch."""
         columns, cohort = {}, part.cohort
         if self.exact_loss:
             rows = None if cohort.chosen is None else [cohort.chosen[place] for place in places]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,34 @@ import numpy as np
 from nncore import _kernels
 from nncore._kernels.program import CACHE_LINE
 from nncore._utils.arrays import Array, aligned_zeros
-from nncore.data.sparse import SparseRows
+from nncore._utils.interrupt import Interrupt
+from nncore.data.sparse import Rows, SparseRows
 from nncore.model import Sequential, layout
 from nncore.model.network import FORWARD_ROWS
 
-__all__ = ["Group", "member_rows"]
+__all__ = ["Group", "all_outputs", "member_rows"]
 
 
 def member_rows(members: int, size: int, dtype: Any) -> Array:
     """Zeros (members, size), each row aligned to a cache line."""
     numbers = CACHE_LINE // np.dtype(dtype).itemsize
     return aligned_zeros((members, -(-size // numbers) * numbers), dtype)[:, :size]
+
+
+def all_outputs(groups: Sequence[Group], X: Any, lock: Any) -> list[Array]:
+    """The outputs of the members of each group for the rows of X, in inference mode."""
+    threads = _kernels.get_num_threads()
+    rows = [group.template.input_rows(X, empty=True) for group in groups]
+    outputs = [group.empty_outputs(len(own)) for group, own in zip(groups, rows, strict=True)]
+    if not len(rows[0]):
+        return outputs
+    with Interrupt(tolerated=0) as interrupt, lock:
+        parts = [group.prediction(own, out, threads) for group, own, out in zip(groups, rows, outputs, strict=True)]
+        members = _kernels.Members([group for group, _ in parts], sum(map(len, outputs)))
+        for number, (_, add) in enumerate(parts):
+            add(members, number)
+        _kernels.run_members(members, threads, interrupt.pressed)
+    return outputs
 
 
 class ForwardPass:
@@ -47,19 +64,18 @@ class Group:
         The columns of the data that each reads.
     """
 
-    def __init__(self, template: Sequential, numbers: Seq[int], seeds: Seq[int], features: Array | None = None) -> None:
+    def __init__(self, template: Sequential, numbers: Sequence[int], seeds: Sequence[int], features: Array | None = None) -> None:
         self.template, self.numbers, self.seeds, self.features = template, list(numbers), list(seeds), features
         self.parameters = member_rows(len(numbers), template.parameters.size, template.dtype)
         self.state = member_rows(len(numbers), template.state.size, template.dtype)
         self._views: dict[int, Sequential] = {}
         self._passes: dict[tuple[int, bool], list[ForwardPass]] = {}
-        self._lock = _kernels.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_views": {}, "_passes": {}, "_lock": None}
+        return vars(self) | {"_views": {}, "_passes": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=_kernels.Lock())
+        vars(self).update(state)
         for name in ("parameters", "state"):  # unpickled arrays are not aligned
             array = member_rows(*state[name].shape, state[name].dtype)
             array[...] = state[name]
@@ -81,28 +97,29 @@ class Group:
             self._views[row] = model
         return self._views[row]
 
-    def outputs(self, X: Any, threads: int, stop: Any = None) -> Array:
-        """The output of each member for the rows of X: (members, n, *output_shape)."""
-        rows = self.template.input_rows(X, empty=True)
+    def empty_outputs(self, rows: int) -> Array:
+        """Room for the output of each member: (members, rows, *output_shape)."""
+        return np.empty((len(self.numbers), rows, *self.template.output_shape), dtype=self.template.dtype)
+
+    def prediction(self, rows: Rows, out: Array, threads: int) -> tuple[Any, Callable[[Any, int], None]]:
+        """The programs that write the outputs, and what adds the members to a run."""
         n, k = len(rows), len(self.numbers)
-        out = np.empty((k, n, *self.template.output_shape), dtype=self.template.dtype)
-        if not n:
-            return out
         capacity = min(1 << (n - 1).bit_length(), FORWARD_ROWS)
-        with self._lock:
-            passes = self._forward(capacity, min(threads, k), isinstance(rows, SparseRows))
-            group = _kernels.MemberGroup(
-                [part.compiled.program for part in passes], [part.arrays for part in passes],
-                places=passes[0].compiled.places([(passes[0].write, 0)]),
-            )  # fmt: skip
-            binds = [part.compiled.numbered([*part.compiled.bind(rows), (part.write, 0, out[0])]) for part in passes]
-            members, own = _kernels.Members([group], k), np.arange(k)
+        passes = self._forward(capacity, min(threads, k), isinstance(rows, SparseRows))
+        group = _kernels.MemberGroup(
+            [part.compiled.program for part in passes], [part.arrays for part in passes],
+            places=passes[0].compiled.places([(passes[0].write, 0)]),
+        )  # fmt: skip
+        binds = [part.compiled.numbered([*part.compiled.bind(rows), (part.write, 0, out[0])]) for part in passes]
+
+        def add(members: Any, number: int) -> None:
+            own = np.arange(k)
             members.add(
-                0, kept=[(self.parameters, own), (self.state, own)], bound=[(out, own)], binds=binds, stores=False,
+                number, kept=[(self.parameters, own), (self.state, own)], bound=[(out, own)], binds=binds, stores=False,
                 examples=np.full(k, n), batch=capacity,
             )  # fmt: skip
-            _kernels.run_members(members, threads, stop)
-        return out
+
+        return group, add
 
     def _forward(self, capacity: int, count: int, sparse: bool) -> list[ForwardPass]:
         """As many compiled passes as threads may run."""

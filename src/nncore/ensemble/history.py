@@ -140,7 +140,7 @@ class EnsembleHistory:
                 "member": number,
                 **{name: values[number] for name, values in self.labels.items()},
                 "epochs": int(self.epochs[number]),
-                **{name: float(values[number]) for name, values in last.items()},
+                **{name: float(values[number]) for name, values in last.items() if name not in self.labels},
                 "ended": self.ended[number],
             }
             for number in range(self.members)
