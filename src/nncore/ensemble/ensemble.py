@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence as Seq
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
 from nncore._utils.fields import choice, count
-from nncore._utils.files import Target
+from nncore._utils.files import Source, Target
+from nncore.ensemble.files import load_groups, save_groups
 from nncore.ensemble.groups import Group, all_outputs
 from nncore.model import Sequential, files
 
@@ -77,7 +78,7 @@ class Ensemble:
         else:
             self._of_several(model, members)
         self._place = {number: (group, row) for group in self.groups for row, number in enumerate(group.numbers)}
-        self.seeds = tuple(group.seeds[row] for group, row in map(self._place.__getitem__, range(len(self))))
+        self.seeds = self._seeds()
         shapes = {group.template.output_shape for group in self.groups}
         if len(shapes) > 1:
             raise ValueError(f"members must have outputs of one shape, got {shown(sorted(shapes))}")
@@ -127,6 +128,9 @@ class Ensemble:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, lock=_kernels.Lock(), _passes_in_use=_kernels.Lock())
         self._place = {number: (group, row) for group in self.groups for row, number in enumerate(group.numbers)}
+
+    def _seeds(self) -> tuple[int, ...]:
+        return tuple(group.seeds[row] for group, row in map(self._place.__getitem__, range(len(self))))
 
     # --- the members
 
@@ -229,10 +233,28 @@ class Ensemble:
     # --- files
 
     def save(self, path: Target) -> None:
-        """Write structure and numbers of all members to one safetensors file; `nn.load` reads it. See `Sequential.save`."""
-        from nncore.ensemble.files import save_ensemble
+        """Write structure and numbers of all members to one safetensors file. See `Sequential.save`.
 
-        save_ensemble(self, path)
+        >>> import io
+        >>> import nncore as nn
+        >>> file = io.BytesIO()
+        >>> nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=1), 3).save(file)
+        >>> len(nn.Ensemble.load(io.BytesIO(file.getvalue())))
+        3
+        """
+        save_groups(self.groups, self.lock, path)
+
+    @classmethod
+    def load(cls, path: Source, *, custom_layers: Mapping[str, files.Custom] | None = None) -> Ensemble:
+        """Read an ensemble that `save` wrote. Arguments and errors as for `nn.load`."""
+        return cls._of_groups(load_groups(path, custom_layers))
+
+    @classmethod
+    def _of_groups(cls, groups: Iterable[Group]) -> Ensemble:
+        other = object.__new__(cls)
+        other.__setstate__({"groups": tuple(groups), "labels": {}})
+        other.seeds = other._seeds()
+        return other
 
     def __repr__(self) -> str:
         kinds = "" if len(self.groups) == 1 else f" of {len(self.groups)} architectures"

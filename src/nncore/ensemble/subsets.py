@@ -55,7 +55,7 @@ class Bags(Subsets):
     Examples
     --------
     >>> Bags(seed=1).rows(0, 10)
-    array([7, 0, 8, 5, 8, 4, 6, 8, 9, 0])
+    array([0, 6, 8, 1, 8, 6, 5, 3, 3, 0])
     """
 
     share: Number = Number(above=0)

@@ -22,8 +22,8 @@ from nncore.model.network import Network
 from nncore.schedules import Schedule
 
 __all__ = [
-    "all_arrays", "check_arrays", "column_names_of", "fill", "load_model", "mark_custom", "model_arrays", "model_config",
-    "read", "restore_scalers", "save_model", "scalers_of",
+    "Custom", "all_arrays", "build", "check_arrays", "checked_custom", "column_names_of", "fill", "load_model", "mark_custom",
+    "model_arrays", "model_config", "read", "restore_scalers", "save_model", "scalers_of",
 ]  # fmt: skip
 
 Custom = type[Layer] | type[Initializer] | type[Schedule]  # what custom_layers may hold
@@ -41,6 +41,18 @@ def save_model(model: Network, path: Target) -> None:
 
 def load_model(path: Source, custom_layers: Mapping[str, Custom] | None, make: Callable[..., N]) -> N:
     """Load a model; ``make(layers, input_shape, dtype=…, seed=…)`` builds it."""
+    custom = checked_custom(custom_layers)
+    arrays, about = read(path, custom)
+    if about.get("kind") == "ensemble":
+        raise ValueError(f"{named(path)} holds an ensemble: read it with nn.Ensemble.load")
+    model = build(about, arrays, custom, named(path), make)
+    check_arrays(model, arrays, named(path))
+    fill(model, arrays)
+    return model
+
+
+def checked_custom(custom_layers: Mapping[str, Custom] | None) -> dict[str, Custom]:
+    """The argument ``custom_layers``, checked."""
     if custom_layers is not None and not isinstance(custom_layers, Mapping):
         raise TypeError(f"custom_layers must be a mapping of names to classes of layers, got {shown(custom_layers)}")
     custom = dict(custom_layers or {})
@@ -50,16 +62,20 @@ def load_model(path: Source, custom_layers: Mapping[str, Custom] | None, make: C
                 "custom_layers must map names to classes of layers, or of their initializers and schedules, got "
                 f"{shown(cls)} for {shown(name)}"
             )
-    arrays, about = read(path, custom)
+    return custom
+
+
+def build(
+    about: Mapping[str, Any], arrays: Mapping[str, Array], custom: Mapping[str, Custom], path: str, make: Callable[..., N]
+) -> N:  # fmt: skip
+    """The model that a file describes, with its scalers, and with initial numbers. ``arrays``: those of the file."""
     classes = {cls.__name__: cls for cls in LAYERS.values()} | {CUSTOM + name: cls for name, cls in custom.items()}
     try:
         sizes = tuple(arrays.get(name, np.zeros(0)).size for name in ("parameters", "state"))
         model = _build(about["model"], classes, sizes, make)
         restore_scalers(model, about, arrays)
     except DAMAGE as error:
-        raise ValueError(f"{named(path)} describes no model that can be built: {clipped(error)}") from error
-    check_arrays(model, arrays, named(path))
-    fill(model, arrays)
+        raise ValueError(f"{path} describes no model that can be built: {clipped(error)}") from error
     return model
 
 
