@@ -14,30 +14,43 @@ from nncore._utils.files import Source, Target, named, write_to
 from nncore.ensemble.groups import Group
 from nncore.model import Sequential, files
 
-__all__ = ["load_groups", "save_groups"]
+__all__ = ["described_groups", "load_groups", "read_groups", "save_groups"]
 
 
 def save_groups(groups: Sequence[Group], lock: Any, path: Target) -> None:
     """Write the groups of an ensemble."""
-    arrays, about = {}, []
     with lock:
-        for place, group in enumerate(groups):
-            for row in range(len(group.numbers)):
-                files.check_arrays(group.template, _numbers(group, row), named(path))
-            own = files.all_arrays(group.template) | {"parameters": group.parameters, "state": group.state}
-            arrays |= {f"{place}.{name}": array for name, array in own.items()}
-            config = {"model": files.model_config(group.template), **files.column_names_of(group.template)}
-            about.append({**config, "numbers": group.numbers, "seeds": group.seeds})
+        arrays, about = described_groups(groups, path)
         data = archive.pack(path, arrays, {"kind": "ensemble", "groups": about})
     write_to(path, data)
 
 
+def described_groups(groups: Sequence[Group], path: Target) -> tuple[dict[str, Array], list[dict[str, Any]]]:
+    """Their arrays and descriptions. ValueError if a number is not finite."""
+    arrays, about = {}, []
+    for place, group in enumerate(groups):
+        for row in range(len(group.numbers)):
+            numbers = {"parameters": group.parameters[row], "state": group.state[row]}
+            files.check_arrays(group.template, numbers, named(path))
+        own = files.all_arrays(group.template) | {"parameters": group.parameters, "state": group.state}
+        arrays |= {f"{place}.{name}": array for name, array in own.items()}
+        config = {"model": files.model_config(group.template), **files.column_names_of(group.template)}
+        about.append({**config, "numbers": group.numbers, "seeds": group.seeds})
+    return arrays, about
+
+
 def load_groups(path: Source, custom_layers: Mapping[str, files.Custom] | None) -> list[Group]:
     """Read them."""
-    custom = files.checked_custom(custom_layers)
+    return read_groups(path, files.checked_custom(custom_layers), "ensemble", "ensemble_trainer")[2]
+
+
+def read_groups(
+    path: Source, custom: Mapping[str, files.Custom], *kinds: str
+) -> tuple[dict[str, Array], dict[str, Any], list[Group]]:
+    """The arrays, the description and the groups of a file of one of these kinds."""
     arrays, about = files.read(path, custom)
-    if about.get("kind") != "ensemble":
-        raise ValueError(f"{named(path)} must be a file of Ensemble.save, got one of kind {shown(about.get('kind'))}")
+    if about.get("kind") not in kinds:
+        raise ValueError(f"{named(path)} must be a file of kind {kinds[0]}, got one of kind {shown(about.get('kind'))}")
     groups = []
     try:
         for place, own in enumerate(about["groups"]):
@@ -48,7 +61,7 @@ def load_groups(path: Source, custom_layers: Mapping[str, files.Custom] | None) 
             raise ValueError(f"its members must have the numbers from 0 on, got {shown(numbers)}")
     except DAMAGE as error:
         raise ValueError(f"{named(path)} holds no ensemble that can be built: {clipped(error)}") from error
-    return groups
+    return arrays, about, groups
 
 
 def _group(about: Mapping[str, Any], arrays: Mapping[str, Array], custom: Mapping[str, files.Custom], path: str) -> Group:
@@ -65,6 +78,3 @@ def _group(about: Mapping[str, Any], arrays: Mapping[str, Array], custom: Mappin
         group.parameters[row], group.state[row] = own["parameters"], own["state"]
     return group
 
-
-def _numbers(group: Group, row: int) -> dict[str, Array]:
-    return {"parameters": group.parameters[row], "state": group.state[row]}

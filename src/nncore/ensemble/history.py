@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,23 @@ class EnsembleHistory:
         self.labels: dict[str, list[Any]] = {}  # columns of the table that tell members apart
         self._blocks: list[tuple[NDArray[np.int64], NDArray[np.int64], dict[str, Array]]] = []
         self._table: dict[str, Array] | None = {}
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Array], epochs: Sequence[int], ended: Sequence[str], labels: Mapping[str, list[Any]]
+    ) -> EnsembleHistory:
+        """A history with these columns (epochs, members)."""
+        history = cls(len(epochs))
+        history.epochs[...], history.ended, history.labels = epochs, list(ended), dict(labels)
+        for name, values in columns.items():
+            if values.shape != (len(history), history.members) or values.dtype != np.float64:
+                raise ValueError(f"column {name} must be float64 of shape {len(history), history.members}, got {values.shape}")
+        if len(ended) != history.members or history.epochs.min(initial=0) < 0 or not all(isinstance(why, str) for why in ended):
+            raise ValueError(f"there must be epochs and a reason of the end for each of {history.members} members")
+        numbers = np.arange(history.members)
+        history._blocks = [(numbers, np.zeros_like(numbers), {name: values.T for name, values in columns.items()})]
+        history._table = None
+        return history
 
     # --- changing: for the trainer
 

@@ -14,10 +14,12 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
 from nncore._utils.fields import Count, Fixed, Flag, Sealed, choice, config_or_none, count, flag, number
+from nncore._utils.files import Source, Target
 from nncore._utils.hints import missing_method
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
 from nncore.constraints import Constraint
+from nncore.ensemble.checkpoint import restore_ensemble, save_trainer
 from nncore.ensemble.cohorts import Cohort, Kind
 from nncore.ensemble.ensemble import Ensemble
 from nncore.ensemble.evaluation import evaluate_together
@@ -106,6 +108,7 @@ class EnsembleTrainer(Sealed):
         self._claim = _kernels.Claim(TRAINING)
         self._optimizers: list[GradientOptimizer] = []
         self._kind_of: list[Kind] = []
+        self._slots: list[dict[str, Array]] = [{} for _ in model.groups]  # of each group: the arrays of the optimizers
         self._make_kinds()
         self._callbacks: list[CallbackList] = []
         self._subsets: list[Int64] | None = None
@@ -117,7 +120,6 @@ class EnsembleTrainer(Sealed):
     def _make_kinds(self) -> None:
         """Divide the members by what their training compiles to."""
         model, known = self.model, dict[Any, tuple[Kind, GradientOptimizer]]()
-        slots: list[dict[str, Array]] = [{} for _ in model.groups]
         for member in range(len(model)):
             group, row = model._place[member]
             place = model.groups.index(group)
@@ -127,7 +129,7 @@ class EnsembleTrainer(Sealed):
                 if has_each:
                     key = place, _compiled_key(parts)
                 if key not in known:
-                    kind = Kind(group, parts, slots[place])
+                    kind = Kind(group, parts, self._slots[place])
                     known[key] = kind, _without_arrays(kind.trainers[0].optimizer)
                 kind, optimizer = known[key]
                 if has_each:
@@ -289,6 +291,40 @@ class EnsembleTrainer(Sealed):
             unseen[member, rows] = False
         row, covered = evaluate_together(self.model, self._kind_of[0].trainers[0], X, y, sample_weight, unseen)
         return row | {"covered": covered}
+
+    # --- files
+
+    def save(self, path: Target) -> None:
+        """Write a checkpoint: the members, their optimizers with their states, and the history. See `Trainer.save`.
+
+        Callbacks are not in it. `Ensemble.load` reads the members from it, too.
+        """
+        save_trainer(self, path)
+
+    def restore(self, path: Source) -> None:
+        """Continue from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
+
+        Raises
+        ------
+        ValueError
+            If the file is no checkpoint, or one of another training. Nothing is changed.
+        RuntimeError
+            While the trainer trains.
+
+        Examples
+        --------
+        >>> import io
+        >>> import nncore as nn
+        >>> def make():
+        ...     return nn.Trainer(nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=1), 2), "squared_error", nn.Adam())
+        >>> first, second, file = make(), make(), io.BytesIO()
+        >>> history = first.fit([[1.0]], [[2.0]], epochs=3, verbose=0)
+        >>> first.save(file)
+        >>> second.restore(io.BytesIO(file.getvalue()))
+        >>> len(second.history), bool((second.model.predict([[1.0]]) == first.model.predict([[1.0]])).all())
+        (3, True)
+        """
+        restore_ensemble(self, path)
 
     def __repr__(self) -> str:
         return f"EnsembleTrainer({self.model!r}, loss={self._parts['loss']!r}, optimizer={self._parts['optimizer']!r})"

@@ -59,7 +59,7 @@ def _packed_trainer(trainer: BaseTrainer, path: Target) -> bytes:
         **column_names_of(trainer.model),
         "optimizer_state": {name: value for name, value in state.items() if not isinstance(value, np.ndarray)},
         "epochs_done": trainer.epochs_done, "seed": trainer.seed, "history_columns": trainer.history.columns,
-        "training": plain(_training(trainer)), "optimizer_config": plain(trainer.optimizer.config()),
+        "training": plain(training_of(trainer)), "optimizer_config": plain(trainer.optimizer.config()),
         "first_optimizer_config": plain(trainer._first_config), "callbacks": _callback_states(trainer, arrays),
         "losses_of": trainer._last_losses.fingerprint, "levels": trainer._levels,
     }  # fmt: skip
@@ -89,19 +89,19 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
     for part in ("model", "training"):
         if isinstance(about.get(part), dict):
             about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
-    expected = plain(_training(trainer))
+    expected = plain(training_of(trainer))
     if isinstance(about.get("training"), dict):  # of older versions: without some, or as texts
         about["training"] = {"constraint": None, "lr_factors": {}, "decay_factors": {}, **about["training"]}
         texts = {name: value for name, value in about["training"].items() if name in TEXTS and isinstance(value, str)}
         about["training"] |= {name: _parsed(text) for name, text in texts.items()}
         expected |= {name: _parsed(repr(made[name])) for name in texts}
-    if other := _differences(plain(model_config(trainer.model)), about.get("model")):
+    if other := differences(plain(model_config(trainer.model)), about.get("model")):
         raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
     name = trainer.optimizer.title
     if about.get("optimizer") != name:
         raise ValueError(f"{path} must hold the state of {name}, got that of {shown(about.get('optimizer'))}")
     check_arrays(trainer.model, arrays, path)
-    if other := _differences(expected, about.get("training")):
+    if other := differences(expected, about.get("training")):
         raise ValueError(f"{path} holds another training: {clipped(other, 1000)}")
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
@@ -191,10 +191,10 @@ def _history(columns: list[str], table: Array) -> History:
     return History.from_columns(dict(zip(columns, table, strict=True)))
 
 
-def _differences(expected: Any, got: Any, place: str = "") -> str:
+def differences(expected: Any, got: Any, place: str = "") -> str:
     """The differences between two descriptions.
 
-    >>> _differences({"class": "Dense", "units": 4, "name": "a"}, {"class": "Dense", "units": 5, "name": "a"}, "layers[0]")
+    >>> differences({"class": "Dense", "units": 4, "name": "a"}, {"class": "Dense", "units": 5, "name": "a"}, "layers[0]")
     'layers[0].units must be 4, got 5'
     """
     if isinstance(expected, dict) and isinstance(got, dict) and expected.get("class") == got.get("class"):
@@ -203,7 +203,7 @@ def _differences(expected: Any, got: Any, place: str = "") -> str:
         inside = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(expected, got, strict=True))]
     else:
         return "" if expected == got else f"{place or 'it'} must be {_brief(expected)}, got {_brief(got)}"
-    return "; ".join(filter(None, (_differences(mine, its, where) for where, mine, its in inside)))
+    return "; ".join(filter(None, (differences(mine, its, where) for where, mine, its in inside)))
 
 
 def _brief(value: Any) -> str:
@@ -213,7 +213,7 @@ def _brief(value: Any) -> str:
     return str(value.get("class", "an object")) if isinstance(value, dict) else repr(value)
 
 
-def _training(trainer: BaseTrainer) -> dict[str, Any]:
+def training_of(trainer: BaseTrainer) -> dict[str, Any]:
     """Loss, regularizer and so on. A custom loss with the name of one of nncore's is marked."""
     loss, regularizer, clip = trainer.loss, trainer.regularizer, trainer.clip
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
@@ -243,7 +243,7 @@ def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str)
     now, first = (plain(with_defaults(trainer.optimizer, config)) for config in (now, first))
     if mine not in (now, first) and plain(trainer._first_config) != first:
         raise ValueError(
-            f"{path} holds an optimizer with other arguments: {clipped(_differences(mine, now), 1000)}. Restore with the "
+            f"{path} holds an optimizer with other arguments: {clipped(differences(mine, now), 1000)}. Restore with the "
             "same, and assign others afterwards"
         )
     config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}

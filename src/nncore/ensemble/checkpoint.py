@@ -1,0 +1,135 @@
+"""Checkpoints of the training of an ensemble."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nncore._messages import clipped, shown
+from nncore._utils import archive
+from nncore._utils.archive import DAMAGE, plain
+from nncore._utils.arrays import Array
+from nncore._utils.fields import count
+from nncore._utils.files import Source, Target, named, write_to
+from nncore._utils.interrupt import Interrupt
+from nncore.ensemble.files import described_groups, read_groups
+from nncore.ensemble.groups import Group
+from nncore.ensemble.history import EnsembleHistory
+from nncore.optimizers import GradientOptimizer
+from nncore.training.checkpoint import differences, training_of
+from nncore.training.last_losses import LastLosses
+
+if TYPE_CHECKING:
+    from nncore.ensemble.trainer import EnsembleTrainer
+
+__all__ = ["restore_ensemble", "save_trainer"]
+
+
+def save_trainer(trainer: EnsembleTrainer, path: Target) -> None:
+    """Write the members, their optimizers' states and their histories."""
+    with trainer._claim, trainer.model.lock:
+        arrays, about = described_groups(trainer.model.groups, path)
+        for place, slots in enumerate(trainer._slots):
+            arrays |= {f"{place}.optimizer.{name}": array for name, array in slots.items()}
+        unique = {id(optimizer): optimizer for optimizer in trainer._optimizers}
+        numbers = {key: number for number, key in enumerate(unique)}
+        history = trainer.history
+        arrays |= {f"history.{number}": history[name] for number, name in enumerate(history)}
+        arrays |= {f"losses.{member}": last.values for member, last in trainer._last_losses.items() if last.values is not None}
+        description = {
+            "kind": "ensemble_trainer", "groups": about, "training": _training(trainer), "seed": trainer.seed,
+            "optimizers": [_counts(optimizer) for optimizer in unique.values()],
+            "optimizer_of": [numbers[id(optimizer)] for optimizer in trainer._optimizers],
+            "columns": history.columns, "epochs": history.epochs.tolist(), "ended": history.ended,
+            "losses_of": {member: last.fingerprint for member, last in trainer._last_losses.items()},
+        }  # fmt: skip
+        data = archive.pack(path, arrays, description)
+    write_to(path, data)
+
+
+def restore_ensemble(trainer: EnsembleTrainer, path: Source) -> None:
+    """Restore everything from a checkpoint, after checking that it fits."""
+    custom = {type(layer).__name__: type(layer) for group in trainer.model.groups for layer in group.template.layers}
+    with trainer._claim:
+        arrays, about, groups = read_groups(path, custom, "ensemble_trainer")
+        name = named(path)
+        if other := differences(_training(trainer), about.get("training")):
+            raise ValueError(f"{name} holds another training: {clipped(other, 1000)}")
+        members = len(trainer.model)
+        try:
+            _check_groups(trainer.model.groups, groups)
+            chosen = _optimizers(trainer, about)
+            history = EnsembleHistory.from_columns(
+                {column: arrays[f"history.{number}"] for number, column in enumerate(about["columns"])}, about["epochs"],
+                about["ended"], trainer.history.labels,
+            )  # fmt: skip
+            slots = [
+                {slot: _like(f"{place}.optimizer.{slot}", array, arrays) for slot, array in own.items()}
+                for place, own in enumerate(trainer._slots)
+            ]
+            last = {int(member): LastLosses(value, arrays[f"losses.{member}"]) for member, value in about["losses_of"].items()}
+            seed = count("seed", about["seed"], 0, below=2**64)
+            if not len(chosen) == history.members == members:
+                raise ValueError(f"it must have {members} members, got {len(chosen)}")
+        except DAMAGE as error:
+            raise ValueError(f"{name} is damaged, or of another ensemble: {clipped(error)}") from error
+        with Interrupt(tolerated=0), trainer.model.lock:
+            for group, other_group in zip(trainer.model.groups, groups, strict=True):
+                group.parameters[...], group.state[...] = other_group.parameters, other_group.state
+            for own, new in zip(trainer._slots, slots, strict=True):
+                for slot, array in new.items():
+                    own[slot][...] = array
+            vars(trainer).update(history=history, _optimizers=chosen, _last_losses=last, seed=seed)
+
+
+def _training(trainer: EnsembleTrainer) -> list[Any]:
+    """What each kind of members is trained with, and which they are."""
+    kinds = dict.fromkeys(trainer._kind_of)
+    return [
+        plain({**training_of(kind.trainers[0]), "optimizer": kind.trainers[0].optimizer.title, "members": kind.numbers})
+        for kind in kinds
+    ]
+
+
+def _counts(optimizer: GradientOptimizer) -> dict[str, Any]:
+    state = {name: value for name, value in optimizer.state_dict().items() if not isinstance(value, np.ndarray)}
+    return plain({"config": optimizer.config(), **state, "stretches": [list(stretch) for stretch in optimizer.stretches]})
+
+
+def _optimizers(trainer: EnsembleTrainer, about: dict[str, Any]) -> list[GradientOptimizer]:
+    """The optimizer of each member; those that had the same have the same."""
+    made: dict[int, GradientOptimizer] = {}
+    chosen = []
+    for mine, number in zip(trainer._optimizers, about["optimizer_of"], strict=True):
+        number = count("optimizer_of", number, 0, below=len(about["optimizers"]))
+        if number not in made:
+            made[number] = _restored(mine, about["optimizers"][number])
+        chosen.append(made[number])
+    return chosen
+
+
+def _restored(like: GradientOptimizer, state: dict[str, Any]) -> GradientOptimizer:
+    """An optimizer with these arguments and counts."""
+    other, state = copy.deepcopy(like), dict(state)
+    other.configure(state.pop("config"))
+    stretches = np.array(state.pop("stretches"), dtype=np.int64).reshape(-1, 3)
+    other.load_state_dict({**state, "stretches": stretches})
+    return other
+
+
+def _check_groups(mine: tuple[Group, ...], others: list[Group]) -> None:
+    if [group.numbers for group in mine] != [group.numbers for group in others]:
+        raise ValueError("its members have other architectures")
+    for group, other in zip(mine, others, strict=True):
+        shapes = [(own.shape, own.dtype) for own in (group.parameters, group.state)]
+        if shapes != [(own.shape, own.dtype) for own in (other.parameters, other.state)]:
+            raise ValueError(f"its members must be {shown(group.template)}, got {shown(other.template)}")
+
+
+def _like(name: str, array: Array, arrays: dict[str, Array]) -> Array:
+    given = arrays[name]
+    if (given.shape, given.dtype) != (array.shape, array.dtype) or not np.isfinite(given).all():
+        raise ValueError(f"{name} must be finite {array.dtype} of shape {array.shape}, got {given.dtype} of shape {given.shape}")
+    return given
