@@ -185,3 +185,44 @@ def after_fork() -> None: ...
 def all_finite(array: NDArray[Any]) -> bool: ...
 def are_labels(array: NDArray[np.int64], classes: int) -> bool: ...
 def shuffled_orders(n: int, epochs: int, seed: int, first_epoch: int) -> NDArray[np.int64]: ...
+
+class MemberGroup:
+    programs: Final[list[Program]]
+    def __init__(
+        self,
+        programs: list[Program],
+        arrays: list[list[NDArray[Any]]],
+        *,
+        rests: list[tuple[Program, NDArray[np.int64]]] = ...,
+        places: list[tuple[int, int]] = ...,
+    ) -> None: ...
+    @property
+    def python_ops(self) -> list[PythonOp]: ...
+
+class Members:
+    def __init__(self, groups: list[MemberGroup], most: int) -> None: ...
+    def add(
+        self,
+        group: int,
+        *,
+        kept: list[tuple[NDArray[Any], NDArray[np.int64]]],
+        bound: list[tuple[NDArray[Any], NDArray[np.int64]]] = ...,
+        binds: list[Any],
+        examples: NDArray[np.int64],
+        stores: bool = True,
+        seeds: NDArray[np.uint64] | None = None,
+        order_seeds: NDArray[np.uint64] | None = None,
+        first_epochs: NDArray[np.int64] | None = None,
+        chosen: list[NDArray[np.int64] | None] | None = None,
+        orders: list[Any] | None = None,
+        batch: int,
+        merge: int = 0,
+        epochs: int = 1,
+        turn: int = 1,
+        coefficients: list[NDArray[np.float64]] | None = None,
+        step_offsets: NDArray[np.int64] | None = None,
+        keep_examples: bool = False,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]: ...
+    def run(self, threads: int, stop: Callable[[], bool] | None = None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]: ...
+    @property
+    def taken(self) -> int: ...

@@ -131,5 +131,6 @@ def _check_groups(mine: tuple[Group, ...], others: list[Group]) -> None:
 def _like(name: str, array: Array, arrays: dict[str, Array]) -> Array:
     given = arrays[name]
     if (given.shape, given.dtype) != (array.shape, array.dtype) or not np.isfinite(given).all():
-        raise ValueError(f"{name} must be finite {array.dtype} of shape {array.shape}, got {given.dtype} of shape {given.shape}")
+        wanted = f"finite {array.dtype} of shape {array.shape}"
+        raise ValueError(f"{name} must be {wanted}, got {given.dtype} of shape {given.shape}")
     return given

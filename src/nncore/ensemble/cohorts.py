@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,16 +13,17 @@ from nncore import _kernels
 from nncore._utils.arrays import Array
 from nncore.data.example_weights import example_weights
 from nncore.ensemble.groups import Group, member_rows
+from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
 from nncore.samplers import Examples, Sampler, Shuffled, checked_orders
-from nncore.training.base import EVALUATION_ROWS
+from nncore.training.base import EVALUATION_ROWS, BaseTrainer
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
 from nncore.training.loop import TrainingLoop
-from nncore.training.step_program import StepProgram, evaluation_program
+from nncore.training.step_program import evaluation_program
 from nncore.training.trainer import Trainer
 
-__all__ = ["Cohort", "Coming", "Kind", "Round"]
+__all__ = ["Cohort", "Coming", "Kind", "Round", "evaluate_members"]
 
 Int64 = NDArray[np.int64]
 
@@ -104,7 +105,7 @@ class Cohort:
     """
 
     def __init__(
-        self, kind: Kind, numbers: Seq[int], chosen: list[Int64] | None, examples: list[Examples], samplers: list[Sampler],
+        self, kind: Kind, numbers: Sequence[int], chosen: list[Int64] | None, examples: list[Examples], samplers: list[Sampler],
         loops: list[TrainingLoop],
     ) -> None:  # fmt: skip
         self.kind, self.loops, self.examples, self.samplers = kind, loops, examples, samplers
@@ -137,9 +138,9 @@ class Cohort:
         return self.loops[0].uses_losses or self.program.late is not None
 
     def add(
-        self, members: Any, group: int, active: Int64, epochs: int, first_epochs: Int64, coming: Seq[Coming]
+        self, members: Any, group: int, active: Int64, epochs: int, first_epochs: Int64, coming: Sequence[Coming]
     ) -> Callable[[Int64, Any], Round]:
-        """Add the ``active`` members, given by their places, to a run; returns what makes its result of the steps and failures."""
+        """Add the ``active`` members, given by their places, to a run; returns what makes its result of steps and failures."""
         loop, kind = self.loops[0], self.kind
         orders = self._orders(active, epochs, first_epochs)
         if self.weights is not None:
@@ -149,13 +150,16 @@ class Cohort:
         kept += [(kind.slots[name], rows) for name in loop.optimizer.state]
         shuffled = orders is None and type(self.samplers[0]) is Shuffled
         seeds = np.array([kind.group.seeds[row] for row in rows], dtype=np.uint64)
+        order_seeds = np.array([self.examples[place].seed for place in active], dtype=np.uint64)
         sums, notes, losses = members.add(
             group, kept=kept, bound=[] if self.weights is None else [(self.weights, active)], binds=self._binds(),
             examples=np.full(len(active), loop.taken), seeds=seeds, orders=orders,
-            order_seeds=np.array([self.examples[place].seed for place in active], dtype=np.uint64) if shuffled else None,
+            order_seeds=order_seeds if shuffled else None,
             first_epochs=first_epochs, chosen=None if self.chosen is None else [self.chosen[place] for place in active],
-            batch=loop.batch, merge=loop.merge, epochs=epochs, turn=max(1, TURN // self.per_epoch), coefficients=[own.coefficients for own in coming],
-            step_offsets=np.array([own.optimizer.step_count for own in coming]), keep_examples=loop.uses_losses,
+            batch=loop.batch, merge=loop.merge, epochs=epochs, turn=max(1, TURN // self.per_epoch),
+            keep_examples=loop.uses_losses,
+            coefficients=[own.coefficients for own in coming],
+            step_offsets=np.array([own.optimizer.step_count for own in coming]),
         )  # fmt: skip
 
         def result(done: Int64, failed: Any) -> Round:
@@ -226,19 +230,15 @@ class Cohort:
                 if self.weights is not None:
                     factors = self.samplers[place].factors(examples)[taken]
                     taken, values = taken[factors > 0], values[factors > 0] / factors[factors > 0]
-                examples.losses[taken] = values  # type: ignore[index]
+                examples.losses[taken] = values
 
     def _late_penalties(self, sums: Array, active: Int64) -> None:
+        regularizer = self.program.late
+        assert regularizer is not None
         for place, row in enumerate(self.rows[active]):
-            sums[place, :, -1] = self.program.late.value(self.loaded(row))  # type: ignore[union-attr]
+            sums[place, :, -1] = regularizer.value(loaded(self.loops[0].trainer.model, self.kind.group, row))
 
-    def loaded(self, row: int) -> Any:
-        """The first worker's model, with the numbers of a member."""
-        model, group = self.loops[0].trainer.model, self.kind.group
-        model.parameters[...], model.state[...] = group.parameters[row], group.state[row]
-        return model
-
-    def _columns(self, sums: Array, notes: Array, coming: Seq[Coming], epochs: int) -> dict[str, Array]:
+    def _columns(self, sums: Array, notes: Array, coming: Sequence[Coming], epochs: int) -> dict[str, Array]:
         """The columns (members, epochs) of the history."""
         loop, members = self.loops[0], len(sums)
         table = sums.reshape(members, epochs, self.per_epoch, sums.shape[2])
@@ -252,42 +252,47 @@ class Cohort:
             columns |= {name: values.reshape(members, epochs) for name, values in norms.items()}
         return columns
 
-    # --- evaluation
 
-    def evaluate(
-        self, data: Dataset, prefix: str, active: Int64, rows: list[Int64] | None, threads: int, stop: Any, losses: Any = None
-    ) -> dict[str, Array]:
-        """The columns (members,) of an evaluation of the active members, each on its own rows of the data if these are given."""
-        trainers, group = [loop.trainer for loop in self.loops], self.kind.group
-        lengths = np.array([len(data)] * len(active) if rows is None else [len(own) for own in rows])
-        names = trainers[0].row_columns("")
-        result = {f"{prefix}{name}": np.full(len(active), np.nan) for name in names}
-        for capacity in np.unique([_capacity(n) for n in lengths]).tolist():
-            places = np.flatnonzero([_capacity(n) == capacity for n in lengths])
-            programs = [trainer._program(evaluation_program, capacity, data) for trainer in trainers]
-            arrays = [[trainer.model.parameters, trainer.model.state] for trainer in trainers]
-            run = _kernels.Members([_kernels.MemberGroup([p.compiled.program for p in programs], arrays)], len(places))
-            own = self.rows[active[places]]
-            chosen = [data.chosen] * len(places) if rows is None else [rows[place] for place in places]
-            sums, _, examples = run.add(
-                0, kept=[(group.parameters, own), (group.state, own)], binds=[p.compiled.numbered(p.binds(data)) for p in programs],
-                stores=False, examples=lengths[places], chosen=chosen, batch=capacity, keep_examples=losses is not None,
-            )  # fmt: skip
-            done, _ = _kernels.run_members(run, threads, stop)
-            for place, total, steps, row in zip(places, sums, done, own, strict=True):
-                if steps < -(-lengths[place] // capacity):
-                    continue
-                means = total[:steps].sum(axis=0) / lengths[place]
+def evaluate_members(
+    trainers: Sequence[BaseTrainer],
+    group: Group,
+    members: Int64,
+    data: Dataset,
+    chosen: Sequence[Any] | None,
+    threads: int,
+    stop: Any,
+) -> dict[str, Array]:
+    """The columns (members,) of an evaluation of members, given by their rows in the arrays of the group.
+
+    ``chosen``: the rows of the data of each, None: those of ``data``. NaN for those that ``stop`` has left out.
+    """
+    rows: list[Any] = [data.chosen] * len(members) if chosen is None else list(chosen)
+    lengths = np.array([len(data) if own is None else len(own) for own in rows])
+    capacities = np.array([min(1 << (int(n) - 1).bit_length(), EVALUATION_ROWS) for n in lengths])
+    names = trainers[0].row_columns("")
+    result = {name: np.full(len(members), np.nan) for name in names}
+    for capacity in np.unique(capacities).tolist():
+        places = np.flatnonzero(capacities == capacity)
+        programs = [trainer._program(evaluation_program, capacity, data) for trainer in trainers]
+        arrays = [[trainer.model.parameters, trainer.model.state] for trainer in trainers]
+        run = _kernels.Members([_kernels.MemberGroup([p.compiled.program for p in programs], arrays)], len(places))
+        sums, _, _ = run.add(
+            0, kept=[(group.parameters, members[places]), (group.state, members[places])],
+            binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False, examples=lengths[places],
+            chosen=[rows[place] for place in places.tolist()], batch=capacity,
+        )  # fmt: skip
+        steps, _ = _kernels.run_members(run, threads, stop)
+        for place, own, done in zip(places, sums, steps, strict=True):
+            if done == -(-lengths[place] // capacity):
+                means = own[:done].sum(axis=0) / lengths[place]
                 if regularizer := trainers[0].regularizer:
-                    means[-1] = regularizer.value(self.loaded(row))
+                    means[-1] = regularizer.value(loaded(trainers[0].model, group, members[place]))
                 for name, value in trainers[0].named(names, means.tolist()).items():
-                    result[f"{prefix}{name}"][place] = value
-            if losses is not None:
-                losses[...] = examples[:, : losses.shape[1]]
-        return result
+                    result[name][place] = value
+    return result
 
 
-def _capacity(rows: int) -> int:
-    return min(1 << (int(rows) - 1).bit_length(), EVALUATION_ROWS)
-
-
+def loaded(model: Sequential, group: Group, row: int) -> Sequential:
+    """The model, with the numbers of a member."""
+    model.parameters[...], model.state[...] = group.parameters[row], group.state[row]
+    return model

@@ -26,8 +26,8 @@ class Ensemble:
     """Many networks, the members, that a `Trainer` trains at once and that predict together.
 
     Each member is trained as a whole on one thread, without barriers, and has the bits that it has alone: member k of
-    ``Ensemble(model, members)`` is a network like ``model`` with the seed ``model.seed + k``, trained by a trainer with the seed
-    ``trainer.seed + k``.
+    ``Ensemble(model, members)`` is a network like ``model`` with the seed ``model.seed + k``, trained by a trainer with the
+    seed ``trainer.seed + k``.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ class Ensemble:
 
     Notes
     -----
-    ``ensemble[k]`` is member k, a `Sequential` whose parameters are views into the ensemble's: all that can be seen of a network
-    can be seen of it. To average the predictions of networks is to reduce their variance: with errors of variance σ² and
-    correlation ρ between members, the mean of k has ρσ² + (1 − ρ)σ²/k (Breiman: Bagging predictors, 1996; Hansen, Salamon:
-    Neural network ensembles, 1990).
+    ``ensemble[k]`` is member k, a `Sequential` whose parameters are views into the ensemble's: all that can be seen of a
+    network can be seen of it. To average the predictions of networks is to reduce their variance: with errors of variance
+    σ² and correlation ρ between members, the mean of k has ρσ² + (1 − ρ)σ²/k (Breiman: Bagging predictors, 1996; Hansen,
+    Salamon: Neural network ensembles, 1990).
 
     Examples
     --------
@@ -108,7 +108,7 @@ class Ensemble:
             if not isinstance(model, Sequential):
                 raise TypeError(f"members must be Sequential, got {shown(model)} at position {position}")
         if not models or members not in (None, len(models)):
-            raise ValueError(f"members must be {len(models)}, the number of models, of which there is at least one, got {members}")
+            raise ValueError(f"members must be {len(models)}, the number of models, at least one of them, got {members}")
         by_key: dict[Any, list[int]] = {}
         for number, model in enumerate(models):
             by_key.setdefault(_architecture(model), []).append(number)
@@ -286,5 +286,3 @@ def _classes(probabilities: Array) -> NDArray[np.int64]:
     if probabilities.shape[-1] == 1:
         return np.asarray((probabilities[..., 0] > 0.5).astype(np.int64))
     return np.asarray(probabilities.argmax(axis=-1))
-
-

@@ -27,7 +27,8 @@ def save_groups(groups: Sequence[Group], lock: Any, path: Target) -> None:
 
 def described_groups(groups: Sequence[Group], path: Target) -> tuple[dict[str, Array], list[dict[str, Any]]]:
     """Their arrays and descriptions. ValueError if a number is not finite."""
-    arrays, about = {}, []
+    arrays: dict[str, Array] = {}
+    about = []
     for place, group in enumerate(groups):
         for row in range(len(group.numbers)):
             numbers = {"parameters": group.parameters[row], "state": group.state[row]}
@@ -77,4 +78,3 @@ def _group(about: Mapping[str, Any], arrays: Mapping[str, Array], custom: Mappin
         files.check_arrays(template, own, path)
         group.parameters[row], group.state[row] = own["parameters"], own["state"]
     return group
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks.callback_list import CallbackList
-from nncore.ensemble.cohorts import Cohort, Coming, Round
+from nncore.ensemble.cohorts import Cohort, Coming, Round, evaluate_members
 from nncore.ensemble.member import Member
 from nncore.errors import DivergenceError
 from nncore.training.fit import FitData
@@ -52,7 +51,8 @@ class EnsembleCall:
         self.callbacks: list[CallbackList] = []
         if callbacks.callbacks:
             self.callbacks = [CallbackList(copy.deepcopy(callbacks.callbacks)) for _ in self.members]
-            trainer._optimizers[:] = [copy.copy(optimizer) for optimizer in trainer._optimizers]  # a callback may change its own
+            own = [copy.copy(optimizer) for optimizer in trainer._optimizers]  # which a callback may change
+            trainer._optimizers[:] = own
         self.evaluates = exact_loss or any(part.data.validation is not None or part.held_back for part in parts)
         self.each_epoch = (
             self.evaluates or progress.verbose == 2 or callbacks.every_epoch or any(part.cohort.one_epoch for part in parts)
@@ -204,15 +204,21 @@ class EnsembleCall:
 
     def _evaluated(self, part: Part, places: Int64) -> dict[str, Array]:
         """The columns (members,) of evaluations after an epoch."""
-        columns, cohort = {}, part.cohort
-        if self.exact_loss:
-            rows = None if cohort.chosen is None else [cohort.chosen[place] for place in places]
-            columns |= cohort.evaluate(part.data.measured, "", places, rows, self.threads, self.interrupt.pressed)
+        cohort, data, own = part.cohort, part.data, None
+        if cohort.chosen is not None:
+            own = [cohort.chosen[place] for place in places]
+        asked = [("", data.measured, own)] if self.exact_loss else []
         if part.held_back is not None:
-            rows = [part.held_back[place] for place in places]
-            columns |= cohort.evaluate(part.data.measured, "val_", places, rows, self.threads, self.interrupt.pressed)
-        elif part.data.validation is not None:
-            columns |= cohort.evaluate(part.data.validation, "val_", places, None, self.threads, self.interrupt.pressed)
+            asked.append(("val_", data.measured, [part.held_back[place] for place in places]))
+        elif data.validation is not None:
+            asked.append(("val_", data.validation, None))
+        trainers = [loop.trainer for loop in cohort.loops]
+        columns: dict[str, Array] = {}
+        for prefix, evaluated, rows in asked:
+            found = evaluate_members(
+                trainers, cohort.kind.group, cohort.rows[places], evaluated, rows, self.threads, self.interrupt.pressed
+            )
+            columns |= {f"{prefix}{name}": values for name, values in found.items()}
         return columns
 
     def _divergence(self, cohort: Cohort, number: int, steps: int, sums: Array) -> str:
@@ -264,5 +270,3 @@ def _in_order(columns: dict[str, Array], cohort: Cohort) -> dict[str, Array]:
     """Losses and metrics first, then hyper-parameters and norms, as in a `History`."""
     last = [*cohort.loops[0].noted, "grad_norm", "clipped"]
     return {name: v for name, v in columns.items() if name not in last} | {n: columns[n] for n in last if n in columns}
-
-

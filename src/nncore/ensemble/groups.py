@@ -60,12 +60,10 @@ class Group:
         Which members of the ensemble they are.
     seeds : list of int
     parameters, state : ndarray (members, n)
-    features : ndarray int64 (members, inputs), or None
-        The columns of the data that each reads.
     """
 
-    def __init__(self, template: Sequential, numbers: Sequence[int], seeds: Sequence[int], features: Array | None = None) -> None:
-        self.template, self.numbers, self.seeds, self.features = template, list(numbers), list(seeds), features
+    def __init__(self, template: Sequential, numbers: Sequence[int], seeds: Sequence[int]) -> None:
+        self.template, self.numbers, self.seeds = template, list(numbers), list(seeds)
         self.parameters = member_rows(len(numbers), template.parameters.size, template.dtype)
         self.state = member_rows(len(numbers), template.state.size, template.dtype)
         self._views: dict[int, Sequential] = {}
@@ -77,7 +75,8 @@ class Group:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         for name in ("parameters", "state"):  # unpickled arrays are not aligned
-            array = member_rows(*state[name].shape, state[name].dtype)
+            members, size = state[name].shape
+            array = member_rows(members, size, state[name].dtype)
             array[...] = state[name]
             vars(self)[name] = array
 

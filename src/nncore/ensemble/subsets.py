@@ -134,5 +134,6 @@ def _checked(subsets: Subsets, member: int, examples: int) -> Int64:
     if rows.dtype == bool and rows.shape == (examples,):
         rows = np.flatnonzero(rows)
     if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu" or not 0 <= rows.min() <= rows.max() < examples:
-        raise ValueError(f"subsets must give member {member} row numbers from 0 to {examples - 1}, at least one, got {shown(rows)}")
+        wanted = f"row numbers from 0 to {examples - 1}, at least one"
+        raise ValueError(f"subsets must give member {member} {wanted}, got {shown(rows)}")
     return np.ascontiguousarray(rows, dtype=np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence as Seq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from nncore._utils.each import Each, of_member
 from nncore._utils.fields import Count, Fixed, Flag, Sealed, choice, config_or_none, count, flag, number
 from nncore._utils.files import Source, Target
 from nncore._utils.hints import missing_method
+from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
 from nncore.constraints import Constraint
 from nncore.ensemble.checkpoint import restore_ensemble, save_trainer
-from nncore.ensemble.cohorts import Cohort, Kind
+from nncore.ensemble.cohorts import Cohort, Kind, evaluate_members
 from nncore.ensemble.ensemble import Ensemble
 from nncore.ensemble.evaluation import evaluate_together
 from nncore.ensemble.fit import EnsembleCall, Part
@@ -36,7 +37,6 @@ from nncore.training.dataset import Dataset
 from nncore.training.fit import FitData, fit_data
 from nncore.training.last_losses import LastLosses
 from nncore.training.progress import Progress
-from nncore.training.trainer import Trainer
 
 __all__ = ["EnsembleTrainer"]
 
@@ -95,7 +95,7 @@ class EnsembleTrainer(Sealed):
         self, model: Ensemble, loss: Loss | str | Callable[..., Any] | Each, optimizer: Optimizer | str | Each = "adam", *,
         regularizer: Regularizer | Mapping[str, Regularizer] | Each | None = None, clip: Clipping | Each | None = None,
         constraint: Constraint | Mapping[str, Constraint] | Each | None = None, lr_factors: Mapping[str, float] | None = None,
-        decay_factors: Mapping[str, float] | None = None, metrics: str | Seq[Any] = (), seed: int = 0,
+        decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Ensemble):
             raise TypeError(f"model must be an Ensemble, got {shown(model)}")
@@ -169,8 +169,8 @@ class EnsembleTrainer(Sealed):
         ValueError, TypeError
             If data and networks do not fit, before any parameter has changed.
         DivergenceError
-            If the losses of all members stop being finite. If some do, they keep their last finite parameters, ``history.ended``
-            says so, and the others go on.
+            If the losses of all members stop being finite. If some do, they keep their last finite parameters,
+            ``history.ended`` says so, and the others go on.
 
         Notes
         -----
@@ -218,13 +218,14 @@ class EnsembleTrainer(Sealed):
         train = data.train if given is None else data.train.take(own[0])
         labels = [None if data.labels is None else data.labels[rows] for rows in own]
         takes = [data.sampler if given is None else data.sampler.take(rows, len(data.train)) for rows in own]
-        loops = [trainer._loop(train, batch, takes[0], labels[0], **options) for trainer in trainers]
+        loops: list[Any] = [trainer._loop(train, batch, takes[0], labels[0], **options) for trainer in trainers]
         examples = []
         for member, sampler, mine in zip(numbers, takes, labels, strict=True):
             examples.append(Examples(len(train), self.seed + member, mine))
             sampler.check(examples[-1])
             if sampler.uses_losses:
-                examples[-1].losses = self._losses(kind, member, data.train if given is None else data.train.take(given[member]))
+                seen = data.train if given is None else data.train.take(given[member])
+                examples[-1].losses = self._losses(kind, member, seen)
         chosen = None
         if train.chosen is not None:
             chosen = [data.train.row_numbers(rows[None])[0] for rows in own]
@@ -249,14 +250,15 @@ class EnsembleTrainer(Sealed):
     def evaluate_members(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """What `Trainer.evaluate` says of each member: (members,) by column."""
         result: dict[str, Array] = {}
-        for kind in dict.fromkeys(self._kind_of):
-            data = kind.trainers[0]._data(X, y, sample_weight)
-            for trainer in kind.workers(1):
-                for member in kind.numbers:
-                    model, source = trainer.model, self.model[member]
-                    model.parameters[...], model.state[...] = source.parameters, source.state
-                    for name, value in trainer._evaluate(data).items():
-                        result.setdefault(name, np.full(len(self.model), np.nan))[member] = value
+        threads = _kernels.get_num_threads()
+        with Interrupt(tolerated=0) as interrupt, self._claim:
+            for kind in dict.fromkeys(self._kind_of):
+                trainers = kind.workers(min(threads, len(kind.numbers)))
+                data = trainers[0]._data(X, y, sample_weight)
+                rows = np.array([self.model._place[member][1] for member in kind.numbers])
+                found = evaluate_members(trainers, kind.group, rows, data, None, threads, interrupt.pressed)
+                for name, values in found.items():
+                    result.setdefault(name, np.full(len(self.model), np.nan))[kind.numbers] = values
         return result
 
     def out_of_bag(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
@@ -334,8 +336,8 @@ def _check_callbacks(callbacks: CallbackList) -> None:
     for callback in callbacks.callbacks:
         if not callback.of_members:
             raise ValueError(
-                f"callbacks of an ensemble are called for each member, and {type(callback).__name__} would write one file for all: "
-                "take trainer.history, and ensemble.save after fit"
+                f"callbacks of an ensemble are called for each member, and {type(callback).__name__} would write one file for "
+                "all: take trainer.history, and ensemble.save after fit"
             )
 
 

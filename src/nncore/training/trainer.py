@@ -109,7 +109,7 @@ class Trainer(BaseTrainer):
     """
 
     def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """For an `Ensemble` an `EnsembleTrainer`; the constructor gets the arguments, too, and explains those that do not fit."""
+        """For an `Ensemble` an `EnsembleTrainer`."""
         make = getattr(type(model), "_trainer", None)
         return super().__new__(cls) if make is None else make(model)(model, *args, **kwargs)
 
