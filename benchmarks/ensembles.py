@@ -2,10 +2,10 @@
 
     python -m benchmarks.ensembles [--rounds 5] [--members 1000]
 
-Three tables. Networks of 2-16-2 and of 64-64-10, batches of 32, Adam, each with its own initial weights and its own order of the
-examples: microseconds for each step of each network, everything new for each (initialization, compilation and all that a call of
-``fit`` does); for JAX the steps alone, after compilation. Fifty bagged networks on scikit-learn's digits: seconds. The best of
-several rounds, in which all take turns.
+Three tables. Networks of 2-16-2 and of 64-64-10, batches of 32, Adam, each with its own initial weights and its own order of
+the examples: microseconds for each step of each network, everything new for each (initialization, compilation and all that a
+call of ``fit`` does); for JAX the steps alone, after compilation. Fifty bagged networks on scikit-learn's digits: seconds. The
+best of several rounds, in which all take turns.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"callbacks"},
     {"second_order"},
     {"training"},
+    {"ensemble"},
     {"landscapes"},
     {"cli", "config", "reference", "sklearn"},
     {"", "__main__"},
