@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.fields import count
 from nncore._utils.files import Source, Target, named, write_to
 from nncore._utils.interrupt import Interrupt
+from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.files import described_groups, read_groups
 from nncore.ensemble.groups import Group
 from nncore.ensemble.history import EnsembleHistory
@@ -21,13 +22,10 @@ from nncore.optimizers import GradientOptimizer
 from nncore.training.checkpoint import differences, training_of
 from nncore.training.last_losses import LastLosses
 
-if TYPE_CHECKING:
-    from nncore.ensemble.trainer import EnsembleTrainer
-
 __all__ = ["restore_ensemble", "save_trainer"]
 
 
-def save_trainer(trainer: EnsembleTrainer, path: Target) -> None:
+def save_trainer(trainer: BaseEnsembleTrainer, path: Target) -> None:
     """Write the members, their optimizers' states and their histories."""
     with trainer._claim, trainer.model.lock:
         arrays, about = described_groups(trainer.model.groups, path)
@@ -49,7 +47,7 @@ def save_trainer(trainer: EnsembleTrainer, path: Target) -> None:
     write_to(path, data)
 
 
-def restore_ensemble(trainer: EnsembleTrainer, path: Source) -> None:
+def restore_ensemble(trainer: BaseEnsembleTrainer, path: Source) -> None:
     """Restore everything from a checkpoint, after checking that it fits."""
     custom = {type(layer).__name__: type(layer) for group in trainer.model.groups for layer in group.template.layers}
     with trainer._claim:
@@ -84,7 +82,7 @@ def restore_ensemble(trainer: EnsembleTrainer, path: Source) -> None:
             vars(trainer).update(history=history, _optimizers=chosen, _last_losses=last, seed=seed)
 
 
-def _training(trainer: EnsembleTrainer) -> list[Any]:
+def _training(trainer: BaseEnsembleTrainer) -> list[Any]:
     """What each kind of members is trained with, and which they are."""
     kinds = dict.fromkeys(trainer._kind_of)
     return [
@@ -98,7 +96,7 @@ def _counts(optimizer: GradientOptimizer) -> dict[str, Any]:
     return plain({"config": optimizer.config(), **state, "stretches": [list(stretch) for stretch in optimizer.stretches]})
 
 
-def _optimizers(trainer: EnsembleTrainer, about: dict[str, Any]) -> list[GradientOptimizer]:
+def _optimizers(trainer: BaseEnsembleTrainer, about: dict[str, Any]) -> list[GradientOptimizer]:
     """The optimizer of each member; those that had the same have the same."""
     made: dict[int, GradientOptimizer] = {}
     chosen = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ class Ensemble:
     >>> ensemble.predict(X).shape, ensemble.predict_members(X).shape, ensemble[3].seed
     ((64, 1), (8, 64, 1), 3)
     """
+
+    trainer_class: ClassVar[type]  # what `Trainer` makes for it
 
     def __init__(self, model: Sequential | Iterable[Sequential], members: int | None = None) -> None:
         self.lock = _kernels.Lock()  # held while code changes the members' numbers or copies them
@@ -259,12 +261,6 @@ class Ensemble:
     def __repr__(self) -> str:
         kinds = "" if len(self.groups) == 1 else f" of {len(self.groups)} architectures"
         return f"Ensemble({len(self)} members{kinds}, {self.groups[0].template!r})"
-
-    def _trainer(self) -> type:
-        """What `Trainer` makes for it."""
-        from nncore.ensemble.trainer import EnsembleTrainer
-
-        return EnsembleTrainer
 
 
 def _architecture(model: Sequential) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,12 @@ from nncore._utils.arrays import Array
 from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks.callback_list import CallbackList
+from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.cohorts import Cohort, Coming, Round, evaluate_members
 from nncore.ensemble.member import Member
 from nncore.errors import DivergenceError
 from nncore.training.fit import FitData
 from nncore.training.progress import Progress
-
-if TYPE_CHECKING:
-    from nncore.ensemble.trainer import EnsembleTrainer
 
 __all__ = ["EnsembleCall", "Part"]
 
@@ -43,7 +41,7 @@ class EnsembleCall:
     """Rounds of epochs of all members that still train."""
 
     def __init__(
-        self, trainer: EnsembleTrainer, parts: list[Part], callbacks: CallbackList, progress: Progress, exact_loss: bool
+        self, trainer: BaseEnsembleTrainer, parts: list[Part], callbacks: CallbackList, progress: Progress, exact_loss: bool
     ) -> None:  # fmt: skip
         self.trainer, self.parts, self.progress, self.exact_loss = trainer, parts, progress, exact_loss
         self.history, self.threads = trainer.history, _kernels.get_num_threads()

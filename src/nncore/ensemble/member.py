@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
+from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.history import History
 from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
-
-if TYPE_CHECKING:
-    from nncore.ensemble.trainer import EnsembleTrainer
 
 __all__ = ["Member"]
 
@@ -31,7 +29,7 @@ class Member:
     epochs_done, seed : int
     """
 
-    def __init__(self, trainer: EnsembleTrainer, number: int) -> None:
+    def __init__(self, trainer: BaseEnsembleTrainer, number: int) -> None:
         self._trainer, self.number, self.stop_training = trainer, number, False
 
     @property

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore import _kernels, samplers
-from nncore._messages import shown
 from nncore._utils.arrays import Array
-from nncore._utils.each import Each, of_member
-from nncore._utils.fields import Count, Fixed, Flag, Sealed, choice, config_or_none, count, flag, number
+from nncore._utils.fields import choice, count, flag, number
 from nncore._utils.files import Source, Target
-from nncore._utils.hints import missing_method
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
-from nncore.constraints import Constraint
+from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.checkpoint import restore_ensemble, save_trainer
 from nncore.ensemble.cohorts import Cohort, Kind, evaluate_members
-from nncore.ensemble.ensemble import Ensemble
 from nncore.ensemble.evaluation import evaluate_together
 from nncore.ensemble.fit import EnsembleCall, Part
 from nncore.ensemble.history import EnsembleHistory
 from nncore.ensemble.subsets import Subsets, member_rows
-from nncore.losses import Loss
-from nncore.optimizers import GradientOptimizer, Optimizer
-from nncore.optimizers.clipping import Clipping
-from nncore.regularizers import Regularizer
 from nncore.samplers import Examples, Sampler
-from nncore.training.base import TRAINING
 from nncore.training.dataset import Dataset
 from nncore.training.fit import FitData, fit_data
 from nncore.training.last_losses import LastLosses
@@ -43,7 +33,7 @@ __all__ = ["EnsembleTrainer"]
 Int64 = NDArray[np.int64]
 
 
-class EnsembleTrainer(Sealed):
+class EnsembleTrainer(BaseEnsembleTrainer):
     """Trains the members of an `Ensemble`, many at once: what ``nn.Trainer(ensemble, ...)`` returns.
 
     Member k is trained as it would be alone, to the bit, by ``nn.Trainer(ensemble[k], ..., seed=seed + k)``: its own order of
@@ -85,59 +75,6 @@ class EnsembleTrainer(Sealed):
     >>> trainer.out_of_bag(X, y)["accuracy"] > 0.9
     True
     """
-
-    model: Fixed[Ensemble] = Fixed()
-    history: Fixed[EnsembleHistory] = Fixed()
-    seed: Count = Count(0, below=2**64)
-    interrupted: Flag = Flag()
-
-    def __init__(
-        self, model: Ensemble, loss: Loss | str | Callable[..., Any] | Each, optimizer: Optimizer | str | Each = "adam", *,
-        regularizer: Regularizer | Mapping[str, Regularizer] | Each | None = None, clip: Clipping | Each | None = None,
-        constraint: Constraint | Mapping[str, Constraint] | Each | None = None, lr_factors: Mapping[str, float] | None = None,
-        decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,
-    ) -> None:  # fmt: skip
-        if not isinstance(model, Ensemble):
-            raise TypeError(f"model must be an Ensemble, got {shown(model)}")
-        self.model, self.seed, self.interrupted = model, seed, False
-        self._parts = {
-            "loss": loss, "optimizer": optimizer, "regularizer": regularizer, "clip": clip, "constraint": constraint,
-            "lr_factors": lr_factors, "decay_factors": decay_factors, "metrics": metrics,
-        }  # fmt: skip
-        self.history = EnsembleHistory(len(model))
-        self._claim = _kernels.Claim(TRAINING)
-        self._optimizers: list[GradientOptimizer] = []
-        self._kind_of: list[Kind] = []
-        self._slots: list[dict[str, Array]] = [{} for _ in model.groups]  # of each group: the arrays of the optimizers
-        self._make_kinds()
-        self._callbacks: list[CallbackList] = []
-        self._subsets: list[Int64] | None = None
-        self._last_losses: dict[int, LastLosses] = {}
-        self.history.labels = {"seed": list(model.seeds), **model.labels, **_labels(self._parts)}
-
-    __getattr__ = missing_method
-
-    def _make_kinds(self) -> None:
-        """Divide the members by what their training compiles to."""
-        model, known = self.model, dict[Any, tuple[Kind, GradientOptimizer]]()
-        for member in range(len(model)):
-            group, row = model._place[member]
-            place = model.groups.index(group)
-            key: Any = place
-            if key not in known:
-                parts, has_each = of_member(lambda memo: copy.deepcopy(self._parts, memo), member, len(model))
-                if has_each:
-                    key = place, _compiled_key(parts)
-                if key not in known:
-                    kind = Kind(group, parts, self._slots[place])
-                    known[key] = kind, _without_arrays(kind.trainers[0].optimizer)
-                kind, optimizer = known[key]
-                if has_each:
-                    optimizer = _without_arrays(Kind(group, parts, {}).trainers[0].optimizer)
-            kind, optimizer = known[key] if key == place else (kind, optimizer)
-            kind.add(member, row)
-            self._kind_of.append(kind)
-            self._optimizers.append(optimizer)
 
     # --- training
 
@@ -332,6 +269,9 @@ class EnsembleTrainer(Sealed):
         return f"EnsembleTrainer({self.model!r}, loss={self._parts['loss']!r}, optimizer={self._parts['optimizer']!r})"
 
 
+Ensemble.trainer_class = EnsembleTrainer
+
+
 def _check_callbacks(callbacks: CallbackList) -> None:
     for callback in callbacks.callbacks:
         if not callback.of_members:
@@ -339,37 +279,3 @@ def _check_callbacks(callbacks: CallbackList) -> None:
                 f"callbacks of an ensemble are called for each member, and {type(callback).__name__} would write one file for "
                 "all: take trainer.history, and ensemble.save after fit"
             )
-
-
-def _compiled_key(parts: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Equal where the same program would be compiled for the parts of two members."""
-    optimizer = parts["optimizer"]
-    variant = (type(optimizer), optimizer.variant) if isinstance(optimizer, Optimizer) else optimizer
-    return (variant, *[_described(parts[name]) for name in ("loss", "regularizer", "clip", "constraint")])
-
-
-def _described(part: Any) -> Any:
-    if isinstance(part, Mapping):
-        return tuple((name, _described(value)) for name, value in part.items())
-    config = config_or_none(part) if hasattr(part, "config") else None
-    return (type(part), repr(config)) if config is not None else part if part is None or isinstance(part, str) else id(part)
-
-
-def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
-    """A copy that counts steps and has hyper-parameters: the arrays are the members'."""
-    assert isinstance(optimizer, GradientOptimizer)
-    other = copy.copy(optimizer)
-    vars(other._shared)["state"] = type(optimizer.state)()
-    return other
-
-
-def _labels(parts: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The values that tell members apart, by the names of the arguments that have them."""
-    found = {}
-    for name, part in parts.items():
-        if isinstance(part, Each):
-            found[name] = [shown(value) for value in part.values]
-        for field, value in vars(part).items() if hasattr(part, "__dict__") and not isinstance(part, Each) else ():
-            if isinstance(value, Each):
-                found[field] = list(value.values)
-    return found

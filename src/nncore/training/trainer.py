@@ -110,8 +110,8 @@ class Trainer(BaseTrainer):
 
     def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Any:
         """For an `Ensemble` an `EnsembleTrainer`."""
-        make = getattr(type(model), "_trainer", None)
-        return super().__new__(cls) if make is None else make(model)(model, *args, **kwargs)
+        make = getattr(type(model), "trainer_class", None)
+        return super().__new__(cls) if make is None else make(model, *args, **kwargs)
 
     # --- the public loop
 
