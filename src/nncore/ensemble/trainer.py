@@ -18,6 +18,7 @@ from nncore.callbacks.callback_list import CallbackList
 from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.checkpoint import restore_ensemble, save_trainer
 from nncore.ensemble.cohorts import Cohort, Kind, evaluate_members
+from nncore.ensemble.ensemble import Ensemble
 from nncore.ensemble.evaluation import evaluate_together
 from nncore.ensemble.fit import EnsembleCall, Part
 from nncore.ensemble.history import EnsembleHistory
