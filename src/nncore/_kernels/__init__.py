@@ -64,6 +64,9 @@ if isa_name not in _TABLES:
     raise ImportError(f"NNCORE_ISA must be one of {', '.join(_TABLES)} on this machine, got {shown(isa_name)}")
 
 
+_program.use_table(_TABLES[isa_name])
+
+
 def available_isas() -> tuple[str, ...]:
     """The instruction sets that were built and that this processor supports, the best last."""
     return tuple(_TABLES)

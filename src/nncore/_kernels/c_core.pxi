@@ -81,7 +81,7 @@ cdef extern from "openmp.h" nogil:
     int nn_openmp_threads()
 
 cdef extern from "shuffle.h" nogil:
-    void nn_shuffled_orders(int64_t *, int64_t, int64_t, uint64_t, uint64_t)
+    void nn_shuffled_orders(nn_kernel, int64_t *, int64_t, int64_t, uint64_t, uint64_t)
 
 cdef extern from "math/denormals.h" nogil:
     uint64_t nn_keep_denormals()

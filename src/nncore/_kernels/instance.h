@@ -26,5 +26,6 @@
 #include "ops/weight_norm_tangents.h"
 #include "ops/gradients.h"
 #include "ops/gradient_noise.h"
+#include "ops/draw.h"
 #include "ops/optimizers.h"
 #include "ops/online.h"

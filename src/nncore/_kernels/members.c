@@ -49,13 +49,13 @@ static void copy_out(const nn_group *group, const nn_slot *slot, const nn_member
 }
 
 /* The rows of the next epochs in their order; NULL: 0, 1, 2, … */
-static const int64_t *order_of(const nn_member *member, const nn_slot *slot, int64_t epoch, int64_t epochs) {
+static const int64_t *order_of(const nn_members *all, const nn_member *member, const nn_slot *slot, int64_t epoch, int64_t epochs) {
     const int64_t n = member->run.examples;
     if (member->run.order) return member->run.order + epoch * n;
     if (!member->shuffled && !member->chosen) return NULL;
     int64_t *order = slot->order;
     if (member->shuffled) {
-        nn_shuffled_orders(order, n, epochs, member->order_seed, member->first_epoch + (uint64_t)epoch);
+        nn_shuffled_orders(all->random_words, order, n, epochs, member->order_seed, member->first_epoch + (uint64_t)epoch);
         if (member->chosen)
             for (int64_t i = 0; i < epochs * n; i++) order[i] = member->chosen[order[i]];
     } else
@@ -86,7 +86,7 @@ static void run_member(nn_members *all, nn_member *member, int calling) {
         const int64_t epochs = member->epochs - epoch < member->turn ? member->epochs - epoch : member->turn;
         const int64_t steps = epochs * per_epoch, before = epoch * per_epoch;
         run.first_step = 0, run.last_step = steps;
-        run.order = order_of(member, slot, epoch, epochs);
+        run.order = order_of(all, member, slot, epoch, epochs);
         run.step_offset = member->run.step_offset + (uint64_t)before;
         if (member->run.coefficients) run.coefficients = member->run.coefficients + before * run.coefficient_stride;
         run.sums = member->run.sums + before * (program->n_records + 1);

@@ -45,6 +45,7 @@ typedef struct {
     nn_group *groups;
     nn_member *members;
     int64_t n_members;
+    nn_kernel random_words;      /* of draw.h, for the orders */
     int (*stop)(void *);         /* called some times per second by the calling thread; nonzero: turns under way are given up */
     void *stop_argument;
     int64_t next;                /* the first member that no thread has taken */

@@ -29,6 +29,7 @@ cdef extern from "members.h" nogil:
         nn_group *groups
         nn_member *members
         int64_t n_members, next
+        nn_kernel random_words
         int (*stop)(void *) noexcept nogil
         void *stop_argument
     void nn_execute_members(nn_members *, int)
@@ -234,6 +235,7 @@ cdef class Members:
             (<MemberGroup>owner).make_room()
             self.c_groups[i] = (<MemberGroup>owner).group
         self.all.groups, self.all.members, self.all.n_members = self.c_groups, self.members, self.count
+        self.all.random_words = random_words
         self.all.stop, self.all.stop_argument = call_stop, <void *>asked
         bound = []
         try:

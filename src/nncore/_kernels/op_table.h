@@ -48,6 +48,7 @@ static const nn_entry nn_table[] = {
     OP(gather_weights, "out= weights", "", "")
     OP(write_rows, "out= rows", "width", "")
     OP(spread_rows, "out= rows", "width gap repeats", "")
+    OP(random_words, "out=", "shuffle_key", "")
 
     /* dense */
     OP(dense_forward, "y= x packed_W b?", "units inputs x_gap?", "")

@@ -341,6 +341,16 @@ cdef class Program:
         return done, sums
 
 
+cdef nn_kernel random_words = NULL    # of the instruction set in use
+
+
+def use_table(OpTable table):
+    """Shuffle with the kernels of this instruction set."""
+    global random_words
+    cdef Declaration declaration = table.declaration("random_words")
+    random_words = declaration.entry.run[0]
+
+
 def shuffled_orders(int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch):
     """(epochs, n) int64: epoch e's permutation depends on (seed, first_epoch + e) alone."""
     if n >= 2**32:
@@ -348,7 +358,7 @@ def shuffled_orders(int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epo
     order = np.empty((epochs, n), dtype=np.int64)
     cdef int64_t *data = <int64_t *>address(order)
     with nogil:
-        nn_shuffled_orders(data, n, epochs, seed, first_epoch)
+        nn_shuffled_orders(random_words, data, n, epochs, seed, first_epoch)
     return order
 
 

@@ -2,11 +2,6 @@
 
 #include "math/philox.h"
 
-/* `count` numbers for elements first, first + 1, …; first is a multiple of 4. */
-static void draw(uint32_t *random, int64_t first, int64_t count, uint64_t seed, uint64_t epoch) {
-    for (int64_t i = 0; i < count; i += 4) nn_philox(random + i, seed, (uint64_t)(first + i) / 4, epoch);
-}
-
 /* An unbiased integer from 0 … i (Lemire: Fast random integer generation in an interval, 2019): a few values of the random number
  * are rejected and redrawn with a counter that no element uses. */
 static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) {
@@ -21,13 +16,15 @@ static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) 
 }
 
 /* Inside-out Fisher-Yates: element i is inserted at a random position up to i, and the element there moves to position i. */
-void nn_shuffled_orders(int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
+void nn_shuffled_orders(nn_kernel random_words, int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
     enum { DRAWN = 256 };
     uint32_t random[DRAWN];
+    const nn_op op = {.array = {random}, .size = {(int64_t)seed}};
     for (uint64_t epoch = first_epoch; epoch < first_epoch + (uint64_t)epochs; epoch++, order += n) {
+        const nn_context context = {.step = epoch};
         for (int64_t first = 0; first < n; first += DRAWN) {
             const int64_t last = first + DRAWN < n ? first + DRAWN : n;
-            draw(random, first, last - first, seed, epoch);
+            random_words(&op, &context, first, last);
             for (int64_t i = first; i < last; i++) {
                 const int64_t j = below(i, random[i - first], seed, epoch);
                 order[i] = order[j];
