@@ -706,6 +706,7 @@ def untested() -> set[str]:
     names -= {"shrink", "activity_l1_forward", "activity_l1_backward"}  # in test_regularizers.py
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
     names -= {"decay", "project_norm", "project_non_negative"}  # in test_array_groups.py
+    names -= {"random_words"}  # in test_stochastic.py
     names -= {"accumulate"}  # in test_accumulation.py
     names -= {"online_csr", "online_rows", "online_settle"}  # in test_online.py
     on_sparse_data = ("csr_", "lazy_", "catch_up")  # in test_csr_kernels.py and test_lazy_kernels.py

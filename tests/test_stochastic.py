@@ -67,6 +67,30 @@ def test_elements_and_counters() -> None:
         assert bits[element] == reference.philox(np.array([counter]), address["seed"])[0, word]
 
 
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("first", [0, 4, 1020, 2**34 - 8])
+def test_random_words(first: int, dtype: str, isa: str) -> None:
+    """Of all numbers of elements around a vector; counters whose high half is not 0."""
+    for n in (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130):
+        for address in ADDRESSES:
+            key, epoch = stream_sizes(address)[0], address["step"]
+            got = np.zeros(n, dtype=np.uint32)
+            single_ops.run_op("random_words", (got,), dtype=dtype, sizes=(key, first), rows=n, step=epoch, isa=isa)
+            number = np.array([(first + i) // 4 for i in range(n)], dtype=np.uint64)
+            high = [np.full(n, epoch % 2**32), np.full(n, epoch >> 32)]
+            words = reference.philox(np.stack([number % 2**32, number >> np.uint64(32), *high], axis=1), address["seed"])
+            assert np.array_equal(got, words[np.arange(n), np.arange(n) % 4])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 255, 256, 257, 700])
+def test_orders_are_shuffles(n: int) -> None:
+    for address in ADDRESSES:
+        seed, epoch = address["seed"], address["step"]
+        assert np.array_equal(_kernels.shuffled_orders(n, 1, seed, epoch)[0], reference.shuffled_order(n, seed=seed, epoch=epoch))
+    assert np.array_equal(reference.random_words(9, seed=3, epoch=2)[4:6], reference.philox(np.array([[1, 0, 2, 0]]), 3)[0, :2])
+
+
 def test_each_part_of_the_address_matters() -> None:
     base = {"seed": 3, "layer": 1, "stream": 0, "step": 5}
     others = [{"seed": 4}, {"seed": 3 | 1 << 32}, {"layer": 2}, {"stream": 1}, {"step": 6}, {"step": 5 | 1 << 32}]

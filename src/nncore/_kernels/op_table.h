@@ -48,7 +48,7 @@ static const nn_entry nn_table[] = {
     OP(gather_weights, "out= weights", "", "")
     OP(write_rows, "out= rows", "width", "")
     OP(spread_rows, "out= rows", "width gap repeats", "")
-    OP(random_words, "out=", "shuffle_key", "")
+    OP(random_words, "out=", "shuffle_key first", "")
 
     /* dense */
     OP(dense_forward, "y= x packed_W b?", "units inputs x_gap?", "")

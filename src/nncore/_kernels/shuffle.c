@@ -19,12 +19,13 @@ static int64_t below(int64_t i, uint32_t random, uint64_t seed, uint64_t epoch) 
 void nn_shuffled_orders(nn_kernel random_words, int64_t *order, int64_t n, int64_t epochs, uint64_t seed, uint64_t first_epoch) {
     enum { DRAWN = 256 };
     uint32_t random[DRAWN];
-    const nn_op op = {.array = {random}, .size = {(int64_t)seed}};
+    nn_op op = {.array = {random}, .size = {(int64_t)seed}};
     for (uint64_t epoch = first_epoch; epoch < first_epoch + (uint64_t)epochs; epoch++, order += n) {
         const nn_context context = {.step = epoch};
         for (int64_t first = 0; first < n; first += DRAWN) {
             const int64_t last = first + DRAWN < n ? first + DRAWN : n;
-            random_words(&op, &context, first, last);
+            op.size[1] = first;
+            random_words(&op, &context, 0, last - first);
             for (int64_t i = first; i < last; i++) {
                 const int64_t j = below(i, random[i - first], seed, epoch);
                 order[i] = order[j];

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["philox", "random_bits", "random_normal"]
+__all__ = ["philox", "random_bits", "random_normal", "random_words", "shuffled_order"]
 
 Words = NDArray[np.uint32]
 
@@ -52,6 +52,38 @@ def random_bits(n: int, *, seed: int = 0, layer: int = 1, stream: int = 0, step:
     counter[:, 0], counter[:, 1] = number & LOW, number >> np.uint64(32)
     counter[:, 2], counter[:, 3] = step & 0xFFFFFFFF, layer << 16 | stream << 12 | step >> 32
     return philox(counter, seed).reshape(blocks, 16, 4).transpose(0, 2, 1).reshape(-1)[:n]
+
+
+def random_words(n: int, *, seed: int = 0, epoch: int = 0) -> Words:
+    """The n numbers of 32 bits that shuffle an epoch: element 4 c + w has word w of counter c, whose high half is the epoch.
+
+    >>> random_words(3, seed=1).tolist()
+    [3823634032, 3842641596, 2515673792]
+    """
+    number = np.arange(-(-n // 4), dtype=np.uint64)
+    counter = np.stack([number & LOW, number >> np.uint64(32), *np.full((2, len(number)), epoch, dtype=np.uint64)], axis=1)
+    counter[:, 2], counter[:, 3] = counter[:, 2] & LOW, counter[:, 3] >> np.uint64(32)
+    return philox(counter, seed).reshape(-1)[:n]
+
+
+def shuffled_order(n: int, *, seed: int = 0, epoch: int = 0) -> NDArray[np.int64]:
+    """A permutation of 0 … n − 1: element i goes to a random position j ≤ i, and the one that was there to position i.
+
+    j = ⌊(i + 1) r / 2³²⌋ for the number r of 32 bits, of which the few that would favor some positions are drawn again
+    (Lemire: Fast random integer generation in an interval, 2019). The shuffle is Fisher and Yates's, inside out.
+
+    >>> shuffled_order(5, seed=1).tolist()
+    [0, 2, 3, 4, 1]
+    """
+    order = np.empty(n, dtype=np.int64)
+    for i, r in enumerate(random_words(n, seed=seed, epoch=epoch).tolist()):
+        again = 0
+        while (r * (i + 1)) % 2**32 < 2**32 % (i + 1):
+            again += 1
+            r = int(philox(np.array([[i + 1, again, epoch % 2**32, epoch >> 32]], dtype=np.uint64), seed)[0, 0])
+        j = r * (i + 1) >> 32
+        order[i], order[j] = order[j], i
+    return order
 
 
 def random_normal(n: int, *, seed: int = 0, layer: int = 1, stream: int = 0, step: int = 0) -> NDArray[np.float64]:

@@ -1,11 +1,11 @@
-/* The random numbers that shuffle the examples: word w of counter c is out[4c + w]; the counter's low half is c, its high half the
- * step of the context, an epoch.  Sixteen counters at a time: even and odd ones are two chains, as in nn_random_block.
- * arrays: out, from element `begin` on, which is a multiple of 4; sizes: key */
+/* The random numbers that shuffle the examples: element e = 4c + w has word w of counter c, whose high half is the step of the
+ * context, an epoch.  Even and odd counters are two chains, as in nn_random_block.
+ * arrays: out (rows,), the elements from `first` on; sizes: shuffle_key, first, a multiple of 4 as `begin` is */
 static void NAME(op_random_words)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     uint32_t *restrict out = (uint32_t *)op->array[0];
     const uint64_t key = (uint64_t)op->size[0], epoch = context->step;
     for (int64_t i = begin; i < end; i += 8 * NN_WORDS) {
-        const uint64_t counter = (uint64_t)i / 4;
+        const uint64_t counter = (uint64_t)(op->size[1] + i) / 4;
         nn_words even[4], odd[4], low, high;
         uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
         NN_UNROLL for (int lane = 0; lane < NN_WORDS; lane++) {
@@ -29,6 +29,6 @@ static void NAME(op_random_words)(const nn_op *op, const nn_context *context, in
         }
         NN_UNROLL for (int k = 0; k < 4 * NN_WORDS; k++) words[k] = pairs[k % 4][k / 4];
         const int64_t left = end - i < 8 * NN_WORDS ? end - i : 8 * NN_WORDS;
-        memcpy(out + (i - begin), words, (size_t)left * sizeof(uint32_t));
+        memcpy(out + i, words, (size_t)left * sizeof(uint32_t));
     }
 }
