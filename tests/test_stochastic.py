@@ -87,7 +87,9 @@ def test_random_words(first: int, dtype: str, isa: str) -> None:
 def test_orders_are_shuffles(n: int) -> None:
     for address in ADDRESSES:
         seed, epoch = address["seed"], address["step"]
-        assert np.array_equal(_kernels.shuffled_orders(n, 1, seed, epoch)[0], reference.shuffled_order(n, seed=seed, epoch=epoch))
+        assert np.array_equal(
+            _kernels.shuffled_orders(n, 1, seed, epoch)[0], reference.shuffled_order(n, seed=seed, epoch=epoch)
+        )
     assert np.array_equal(reference.random_words(9, seed=3, epoch=2)[4:6], reference.philox(np.array([[1, 0, 2, 0]]), 3)[0, :2])
 
 

@@ -97,8 +97,8 @@ cdef class MemberGroup:
             for i, (op, size) in enumerate(seeds):
                 slot.seeds[i] = &program.ops[op].size[size]
             if rests:
-                rest, state = rests[p]
-                slot.rest, slot.whole = &(<Program>rest).program, <int64_t *>address(state) + 2
+                late, state = rests[p]
+                slot.rest, slot.whole = &(<Program>late).program, <int64_t *>address(state) + 2
                 self.keep.append(state)
 
     def __dealloc__(self):
@@ -220,7 +220,7 @@ cdef class Members:
             elif program.updates:
                 program.check_columns(0)
         self.count += n
-        self.binds += zip([*owner.programs, *[rest for rest, _ in owner.rests]], binds)
+        self.binds += zip([*owner.programs, *[late for late, _ in owner.rests]], binds)
         return sums, notes, losses
 
     def run(self, int threads, stop=None):

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from nncore._messages import shown
 
-__all__ = ["Each", "of_member"]
+__all__ = ["Each", "has_each", "of_member"]
 
 
 class Each:
@@ -72,12 +72,20 @@ class Each:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __neg__ = __bool__ = _refuse
 
 
-def of_member(copied: Callable[[dict[Any, Any]], Any], number: int, members: int) -> tuple[Any, bool]:
-    """What ``copied(memo)``, a deep copy, makes for a member; and whether it has values of its own in it."""
+def has_each(value: Any) -> bool:
+    """Whether an attribute of the object, or of an object that it holds, is an `Each`."""
+    return any(isinstance(part, Each) or (hasattr(part, "_field_names") and has_each(part)) for part in vars(value).values())
+
+
+def of_member(copied: Callable[[dict[Any, Any]], Any], number: int, members: int | None) -> tuple[Any, bool]:
+    """What ``copied(memo)``, a deep copy, makes for a member; and whether it has values of its own in it.
+
+    ``members``: how many there are, to compare with, unless None.
+    """
     found = []
 
     def chosen(each: Each) -> Any:
-        if len(each) != members:
+        if members is not None and len(each) != members:
             raise ValueError(f"{shown(each)} must have a value for each of {members} members, got {len(each)}")
         found.append(each)
         return each.values[number]

@@ -112,11 +112,11 @@ def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
 
 def _labels(parts: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The values that tell members apart, by the names of the arguments that have them."""
-    found = {}
+    found: dict[str, list[Any]] = {}
     for name, part in parts.items():
         if isinstance(part, Each):
             found[name] = [shown(value) for value in part.values]
-        for field, value in vars(part).items() if hasattr(part, "__dict__") and not isinstance(part, Each) else ():
-            if isinstance(value, Each):
-                found[field] = list(value.values)
+        while hasattr(part, "__dict__") and not isinstance(part, Each):
+            found |= {field: list(value.values) for field, value in vars(part).items() if isinstance(value, Each)}
+            part = vars(part).get("optimizer")  # of a wrapper
     return found

@@ -111,7 +111,8 @@ def _optimizers(trainer: BaseEnsembleTrainer, about: dict[str, Any]) -> list[Gra
 def _restored(like: GradientOptimizer, state: dict[str, Any]) -> GradientOptimizer:
     """An optimizer with these arguments and counts."""
     other, state = copy.deepcopy(like), dict(state)
-    other.configure(state.pop("config"))
+    config, mine = state.pop("config"), plain(other.config())
+    other.configure({name: value for name, value in config.items() if mine.get(name) != value})
     stretches = np.array(state.pop("stretches"), dtype=np.int64).reshape(-1, 3)
     other.load_state_dict({**state, "stretches": stretches})
     return other

@@ -46,6 +46,7 @@ class Kind:
     def __init__(self, group: Group, parts: dict[str, Any], slots: dict[str, Array]) -> None:
         self.group, self.parts, self.slots = group, parts, slots
         self.trainers = [self._trainer()]
+        self._others: dict[int, list[Trainer]] = {}  # by the number of examples, of members that have fewer or more
         self.numbers: list[int] = []
         if not isinstance(self.trainers[0].optimizer, GradientOptimizer):
             optimizer = self.trainers[0].optimizer
@@ -62,10 +63,11 @@ class Kind:
                 self.slots[name] = member_rows(len(self.group.numbers), array.size, array.dtype)
             self.slots[name][row] = array
 
-    def workers(self, count: int) -> list[Trainer]:
-        """So many trainers."""
-        self.trainers += [self._trainer() for _ in range(count - len(self.trainers))]
-        return self.trainers[:count]
+    def workers(self, count: int, examples: int | None = None) -> list[Trainer]:
+        """So many trainers; others for members that have another number of examples, which may run at the same time."""
+        trainers = self.trainers if examples is None else self._others.setdefault(examples, [])
+        trainers += [self._trainer() for _ in range(count - len(trainers))]
+        return trainers[:count]
 
 
 class Coming(NamedTuple):
@@ -116,9 +118,15 @@ class Cohort:
         self.chosen = chosen
         loop = loops[0]
         self.per_epoch, self.program = loop.per_epoch, loop.program
+        self.positions: list[Int64] = []  # of the last round: the examples in their order, (epochs, taken) for each member
         self.weights: Array | None = None  # (members, rows of the data), of a sampler that reweights
         if loop.reweights:
             self.weights = np.zeros((len(numbers), len(loop.data.rows)))
+            if chosen is not None and any(len(np.unique(own)) < len(own) for own in chosen):
+                raise ValueError(
+                    f"{samplers[0]!r} weighs examples one by one and needs subsets in which a row occurs once, as nn.Bags("
+                    "replace=False) draws them, got some that have a row twice"
+                )
         self.group = self._member_group()
 
     # --- training
@@ -164,7 +172,7 @@ class Cohort:
 
         def result(done: Int64, failed: Any) -> Round:
             if loop.uses_losses:
-                self._keep_losses(active, orders, losses, done)
+                self._keep_losses(active, losses, done)
             if self.program.late:
                 self._late_penalties(sums, active)
             return Round(self.numbers[active], done, failed, self._columns(sums, notes, coming, epochs), sums)
@@ -200,15 +208,16 @@ class Cohort:
         plain = kinds == {Shuffled} or checked_orders(self.samplers[0], self.examples[0], count, 0, 1) is None
         if plain and loop.taken == count:
             return None
-        orders = []
+        self.positions = []
         for place, first in zip(active, first_epochs, strict=True):
             order = checked_orders(self.samplers[place], self.examples[place], count, int(first), epochs)
             if order is None:
                 order = np.tile(np.arange(count), (epochs, 1))
-            order = order[:, : loop.taken]
-            rows = order if self.chosen is None else self.chosen[place][order]
-            orders.append(np.ascontiguousarray(rows, dtype=np.int64))
-        return orders
+            self.positions.append(order[:, : loop.taken])
+        rows = [
+            own if self.chosen is None else self.chosen[place][own] for place, own in zip(active, self.positions, strict=True)
+        ]
+        return [np.ascontiguousarray(own, dtype=np.int64) for own in rows]
 
     def _reweight(self, active: Int64) -> None:
         assert self.weights is not None
@@ -219,14 +228,11 @@ class Cohort:
             self.weights[place] = 0
             self.weights[place][rows] = factors if given is None else factors * given[rows]
 
-    def _keep_losses(self, active: Int64, orders: Any, losses: Array, done: Int64) -> None:
+    def _keep_losses(self, active: Int64, losses: Array, done: Int64) -> None:
         """Of a round of one epoch: the last loss of each example."""
-        for place, order, own, steps in zip(active, orders, losses, done, strict=True):
+        for place, order, own, steps in zip(active, self.positions, losses, done, strict=True):
             if steps == self.per_epoch:
-                examples = self.examples[place]
-                back = np.empty(len(self.loops[0].data.rows), dtype=np.int64)
-                back[slice(None) if self.chosen is None else self.chosen[place]] = np.arange(examples.count)
-                taken, values = back[order[0]], own[: order.shape[1]]
+                examples, taken, values = self.examples[place], order[0], own[: order.shape[1]]
                 if self.weights is not None:
                     factors = self.samplers[place].factors(examples)[taken]
                     taken, values = taken[factors > 0], values[factors > 0] / factors[factors > 0]

@@ -121,13 +121,14 @@ class EnsembleCall:
 
         with self.trainer.model.lock:
             steps, failed = _kernels.run_members(run, self.threads, stop)
-        at = 0
-        for (part, places, coming), result in zip(ready, results, strict=True):
-            own = slice(at, at + len(places))
-            at += len(places)
-            done = result(steps[own], failed[own])
-            self._advance(part.cohort, coming, done)
-            self._record(part, places, done, epochs)
+        ends = np.cumsum([len(places) for _, places, _ in ready])[:-1]
+        done = [
+            make(*own)
+            for make, own in zip(results, zip(np.split(steps, ends), np.split(failed, ends), strict=False), strict=True)
+        ]
+        self._advance([(part.cohort, coming, own) for (part, _, coming), own in zip(ready, done, strict=True)])
+        for (part, places, _), own in zip(ready, done, strict=True):
+            self._record(part, places, own, epochs)
         self._show(epochs)
 
     def _epochs(self, active: list[tuple[Part, Int64]]) -> int:
@@ -158,19 +159,20 @@ class EnsembleCall:
                 coming.append(own)
         return np.array(kept, dtype=np.int64), coming
 
-    def _advance(self, cohort: Cohort, coming: list[Coming], done: Round) -> None:
+    def _advance(self, rounds: list[tuple[Cohort, list[Coming], Round]]) -> None:
         """Count the steps. Members that came less far than others with the same optimizer go on with one of their own."""
-        made: dict[tuple[int, int], Any] = {}
+        made: dict[tuple[int, int, int], Any] = {}
         before: dict[int, Any] = {}
-        for own, steps, number in zip(coming, done.steps.tolist(), done.numbers.tolist(), strict=True):
-            optimizer, key = own.optimizer, (id(own.optimizer), steps)
-            if key not in made:
-                first = key[0] not in before
-                if first:
-                    before[key[0]] = copy.copy(optimizer)
-                made[key] = optimizer if first else copy.copy(before[key[0]])
-                made[key].advance(steps, cohort.per_epoch)
-            self.trainer._optimizers[number] = made[key]
+        for cohort, coming, done in rounds:
+            for own, steps, number in zip(coming, done.steps.tolist(), done.numbers.tolist(), strict=True):
+                optimizer, key = own.optimizer, (id(own.optimizer), steps, cohort.per_epoch)
+                if key not in made:
+                    first = key[0] not in before
+                    if first:
+                        before[key[0]] = copy.copy(optimizer)
+                    made[key] = optimizer if first else copy.copy(before[key[0]])
+                    made[key].advance(steps, cohort.per_epoch)
+                self.trainer._optimizers[number] = made[key]
 
     def _record(self, part: Part, places: Int64, done: Round, epochs: int) -> None:
         """Rows of the history, with evaluations, and why members end."""

@@ -151,7 +151,9 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         self, kind: Kind, data: FitData, numbers: list[int], given: list[Int64] | None, subsets: Any, batch: int | None,
         options: dict[str, Any],
     ) -> Part:  # fmt: skip
-        trainers = kind.workers(min(_kernels.get_num_threads(), len(numbers)))
+        several = given is not None and len({len(given[member]) for member in kind.numbers}) > 1
+        count = min(_kernels.get_num_threads(), len(numbers))
+        trainers = kind.workers(count, len(given[numbers[0]]) if given is not None and several else None)
         own = [given[member] for member in numbers] if given is not None else [np.arange(len(data.train))] * len(numbers)
         train = data.train if given is None else data.train.take(own[0])
         labels = [None if data.labels is None else data.labels[rows] for rows in own]

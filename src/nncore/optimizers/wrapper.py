@@ -10,6 +10,7 @@ import numpy as np
 
 from nncore._messages import shown
 from nncore._utils.arrays import returned
+from nncore._utils.each import has_each, of_member
 from nncore._utils.fields import Fixed
 from nncore._utils.files import class_name
 from nncore.optimizers.gradient import GradientOptimizer
@@ -73,7 +74,8 @@ class Wrapper(GradientOptimizer):
             raise ValueError(f"optimizer must be one without {', '.join(twice)} for {type(self).__name__}, got {shown(inner)}")
         vars(self).update(optimizer=inner, _shared=inner._shared, _own=self._own and inner._own)
         self._shared.reset()
-        self.column = inner.checked_coefficients(1).shape[1]
+        one, _ = of_member(lambda memo: copy.deepcopy(inner, memo), 0, None) if has_each(inner) else (inner, False)
+        self.column = one.checked_coefficients(1).shape[1]
 
     @property
     def variant(self) -> Any:
