@@ -347,7 +347,7 @@ def test_several_calls() -> None:
     [
         lambda: nn.EarlyStopping("val_loss", patience=1), lambda: nn.EarlyStopping("val_accuracy", patience=2),
         lambda: nn.ReduceLROnPlateau("val_loss", patience=1, factor=0.5),
-        lambda: nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: row.update(most=float(trainer.model.parameters.max()))),
+        lambda: nn.LambdaCallback(on_epoch_end=lambda it, epoch, row: row.update(most=float(it.model.parameters.max()))),
     ],
 )  # fmt: skip
 def test_callbacks_see_one_member(make: Callable[[], Any]) -> None:

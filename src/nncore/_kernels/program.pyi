@@ -190,19 +190,19 @@ def shuffled_orders(n: int, epochs: int, seed: int, first_epoch: int) -> NDArray
 
 class MemberGroup:
     programs: Final[list[Program]]
-    def __init__(
-        self,
+    def __new__(
+        cls,
         programs: list[Program],
         arrays: list[list[NDArray[Any]]],
         *,
         rests: list[tuple[Program, NDArray[np.int64]]] = ...,
         places: list[tuple[int, int]] = ...,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def python_ops(self) -> list[PythonOp]: ...
 
 class Members:
-    def __init__(self, groups: list[MemberGroup], most: int) -> None: ...
+    def __new__(cls, groups: list[MemberGroup], most: int) -> Self: ...
     def add(
         self,
         group: int,

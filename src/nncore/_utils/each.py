@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nncore._messages import shown
+
+if TYPE_CHECKING:
+    Anything = Any
+else:
+    Anything = object
 
 __all__ = ["Each", "has_each", "of_member"]
 
 
-class Each:
+class Each(Anything):  # it stands for a number or an object
     """One value for each member of an `Ensemble`, in the place of a number, a schedule or an object.
 
     Learning rates and other hyper-parameters of optimizers, strengths of penalties, rates of dropout and other arguments of

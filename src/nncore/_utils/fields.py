@@ -144,7 +144,7 @@ class Number(Field[float, float]):
     def check(self, value: Any) -> float:
         if not isinstance(value, NUMBER) or isinstance(value, bool):
             if isinstance(value, Each):
-                return value.checked(self.check)  # type: ignore[return-value]
+                return value.checked(self.check)
             self.refuse(TypeError, value)
         try:
             number = float(value)

@@ -37,6 +37,8 @@ Int64 = NDArray[np.int64]
 class EnsembleTrainer(BaseEnsembleTrainer):
     """Trains the members of an `Ensemble`, many at once: what ``nn.Trainer(ensemble, ...)`` returns.
 
+    Type checkers take that for a `Trainer`; made by this name it is what it is for them, too.
+
     Member k is trained as it would be alone, to the bit, by ``nn.Trainer(ensemble[k], ..., seed=seed + k)``: its own order of
     the examples, its own noise, its own end. Threads take whole members, one after the other; there are no barriers, and the
     data are in memory once.

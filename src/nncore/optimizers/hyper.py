@@ -33,7 +33,7 @@ class HyperParameter(Field[Hyper, Hyper]):
 
     def check(self, value: Any) -> Hyper:
         if isinstance(value, Each):
-            return value.checked(self.check)  # type: ignore[return-value]
+            return value.checked(self.check)
         return as_schedule(value, self.argument) if isinstance(value, (Schedule, dict)) else self.number.check(value)
 
     def check_values(self, values: NDArray[np.float64], schedule: Schedule) -> None:

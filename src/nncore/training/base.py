@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -66,6 +66,12 @@ AVERAGED = (
 )
 
 
+class Many(Protocol):
+    """An ensemble, for type checkers: `Trainer` makes a trainer of this class for it."""
+
+    trainer_class: ClassVar[type]
+
+
 class BaseTrainer(OwnsArrays, Sealed):
     """The base of `Trainer`: model, loss, optimizer and the rest, and the programs compiled from them."""
 
@@ -80,7 +86,7 @@ class BaseTrainer(OwnsArrays, Sealed):
     interrupted: Flag = Flag()
 
     def __init__(
-        self, model: Sequential, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
+        self, model: Sequential | Many, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
         regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
         constraint: Constraint | Mapping[str, Constraint] | None = None, lr_factors: Mapping[str, float] | None = None,
         decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,

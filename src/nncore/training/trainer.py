@@ -60,6 +60,7 @@ class Trainer(BaseTrainer):
     Parameters
     ----------
     model : Sequential
+        For an `Ensemble` this makes an `EnsembleTrainer`.
     loss : Loss, str or callable
         See ``nncore.losses``; a function of outputs and targets that returns per-example losses and gradients works too.
     optimizer : Optimizer or str
@@ -108,10 +109,12 @@ class Trainer(BaseTrainer):
     1.0
     """
 
-    def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """For an `Ensemble` an `EnsembleTrainer`."""
-        make = getattr(type(model), "trainer_class", None)
-        return super().__new__(cls) if make is None else make(model, *args, **kwargs)
+    if not TYPE_CHECKING:  # type checkers read the arguments of the constructor
+
+        def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Any:
+            """For an `Ensemble` an `EnsembleTrainer`."""
+            make = getattr(type(model), "trainer_class", None)
+            return super().__new__(cls) if make is None else make(model, *args, **kwargs)
 
     # --- the public loop
 
