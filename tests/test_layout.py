@@ -30,6 +30,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"second_order"},
     {"training"},
     {"ensemble"},
+    {"sweeps"},
     {"landscapes"},
     {"cli", "config", "reference", "sklearn"},
     {"", "__main__"},

@@ -30,6 +30,7 @@ from nncore.losses import *
 from nncore.model import *
 from nncore.optimizers import *
 from nncore.regularizers import *  # type: ignore[assignment]  # another get
+from nncore.sweeps import *
 from nncore.training import *
 
 if _typing.TYPE_CHECKING:

@@ -29,13 +29,13 @@ from nncore._kernels.program import (
     are_labels,
     shuffled_orders,
 )
-from nncore._kernels.threads import Lock, get_num_threads, set_num_threads
+from nncore._kernels.threads import Lock, get_num_threads, one_thread, set_num_threads
 from nncore._messages import shown
 
 __all__ = [
     "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "MemberGroup", "Members", "Program", "PythonOp", "Switch",
     "advance_counts", "all_finite", "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads",
-    "isa_name", "on_one_blas_thread", "op_names", "op_table", "packed_size", "run_members", "set_num_threads",
+    "isa_name", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size", "run_members", "set_num_threads",
     "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 

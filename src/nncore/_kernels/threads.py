@@ -8,6 +8,8 @@ import re
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 
 from nncore._kernels import program
@@ -20,6 +22,7 @@ _cpus, _quota = affinity(), cgroup_quota()  # read once: get_num_threads is call
 _default = min(_cpus, max(1, math.ceil(min(_quota, MAX_THREADS))), MAX_THREADS)
 _asked = 0  # set by set_num_threads or NNCORE_NUM_THREADS; 0: not set
 _source = ""  # of _asked
+_single: set[int] = set()  # Python threads within `one_thread`
 _forked = False  # libgomp's pool of threads does not survive a fork: a child that opened a parallel region would hang
 
 
@@ -59,7 +62,22 @@ def get_num_threads() -> int:
 
     `show_config` shows which of these applies.
     """
+    if _single and threading.get_ident() in _single:
+        return 1
     return _asked or min(_default, program.openmp_threads())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A context in which the calls of this Python thread run on one thread: others work beside it."""
+    me = threading.get_ident()
+    outer = me in _single
+    _single.add(me)
+    try:
+        yield
+    finally:
+        if not outer:
+            _single.discard(me)
 
 
 def source_of_threads() -> str:
@@ -119,6 +137,7 @@ _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 def _after_fork() -> None:
     global _forked, _asked
     _forked, _asked = True, 1
+    _single.clear()
     program.after_fork()
     for lock in list(_locks):
         lock.renew()

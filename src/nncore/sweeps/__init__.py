@@ -1,0 +1,8 @@
+"""Many trainings with different parameters."""
+
+from nncore.sweeps.halving import ASHA, SuccessiveHalving
+from nncore.sweeps.run import Run
+from nncore.sweeps.sweep import sweep
+from nncore.sweeps.table import SweepTable
+
+__all__ = ["ASHA", "Run", "SuccessiveHalving", "SweepTable", "sweep"]

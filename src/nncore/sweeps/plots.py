@@ -1,0 +1,175 @@
+"""Pictures of sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, new_figure
+
+if TYPE_CHECKING:
+    from nncore.sweeps.table import SweepTable
+
+__all__ = ["draw"]
+
+
+def draw(table: SweepTable, path: SavePath, kind: str, x: str | None, y: str | None, varied: Sequence[str]) -> Figure:
+    """See `SweepTable.plot`."""
+    if not np.isfinite(table.scores()).any():
+        raise ValueError(f"there must be a run with a finite {table.monitor}, got none")
+    if kind == "line":
+        return _line(table, path, x or _one(varied, 0))
+    if kind == "map":
+        return _map(table, path, x or _one(varied, 0), y or _one([name for name in varied if name != x], 1 - (x is not None)))
+    return _parallel(table, path, list(varied)) if kind == "parallel" else _curves(table, path)
+
+
+def _one(names: Sequence[str], place: int) -> str:
+    if len(names) <= place:
+        raise ValueError(f"there must be {place + 1} parameters with several values to draw, got {', '.join(names) or 'none'}")
+    return names[place]
+
+
+def _line(table: SweepTable, path: SavePath, x: str) -> Figure:
+    """Median and quartiles of the runs with each value of a parameter."""
+    figure = new_figure("SweepTable.plot", (5.6, 3.8), path)
+    ax = figure.subplots()
+    values = sorted({run.parameters[x] for run in table}, key=lambda value: (isinstance(value, str), value))
+    places, three = _places(values), []
+    for value in values:
+        column = table.filter(**{x: value}).column(table.monitor, best=True)
+        good = column[np.isfinite(column)]
+        three.append(np.quantile(good, (0.25, 0.5, 0.75)) if len(good) else (np.nan,) * 3)
+    low, median, high = np.array(three).T
+    ax.fill_between(places, low, high, color=COLORS[0], alpha=0.25, linewidth=0)
+    ax.plot(places, median, "o-", color=COLORS[0], markersize=4)
+    _axis(ax, "x", x, values)
+    ax.set_ylabel(table.monitor)
+    best = values[int(np.nanargmin(median) if table.mode == "min" else np.nanargmax(median))]
+    ax.set_title(f"best {table.monitor} at {x} = {_short(best)}", loc="left")
+    ax.grid(alpha=0.3)
+    if np.nanmin(low) > 0 and np.nanmax(high) > 100 * np.nanmin(low):
+        ax.set_yscale("log")
+    return finish(figure, path)
+
+
+def _map(table: SweepTable, path: SavePath, x: str, y: str) -> Figure:
+    """The median over the runs with each pair of values."""
+    across, up = ([*dict.fromkeys(run.parameters[name] for run in table)] for name in (x, y))
+    across, up = (sorted(values, key=lambda value: (isinstance(value, str), value)) for values in (across, up))
+    medians = np.full((len(up), len(across)), np.nan)
+    for i, b in enumerate(up):
+        for j, a in enumerate(across):
+            column = table.filter(**{x: a, y: b}).column(table.monitor, best=True)
+            good = column[np.isfinite(column)]
+            medians[i, j] = np.median(good) if len(good) else np.nan
+    figure = new_figure("SweepTable.plot", (1.8 + 0.8 * len(across), 1.6 + 0.55 * len(up)), path)
+    ax = figure.subplots()
+    finite = medians[np.isfinite(medians)]
+    wide = finite.min() > 0 and finite.max() > 30 * finite.min()
+    colors = np.log(medians) if wide else medians
+    ax.imshow(colors, origin="lower", aspect="auto", cmap="viridis_r" if table.mode == "min" else "viridis")
+    middle = (np.nanmin(colors) + np.nanmax(colors)) / 2
+    for i, j in np.ndindex(medians.shape):
+        dark = (colors[i, j] > middle) == (table.mode == "min")
+        text = "-" if np.isnan(medians[i, j]) else f"{medians[i, j]:.3g}"
+        ax.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=9)
+    best = np.unravel_index(np.nanargmin(medians) if table.mode == "min" else np.nanargmax(medians), medians.shape)
+    ax.add_patch(_frame(best[1], best[0]))
+    ax.set_xticks(range(len(across)), [_short(value) for value in across])
+    ax.set_yticks(range(len(up)), [_short(value) for value in up])
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.set_title(
+        f"{table.monitor}: best at {x} = {_short(across[best[1]])}, {y} = {_short(up[best[0]])}", loc="left", fontsize=10
+    )
+    return finish(figure, path)
+
+
+def _frame(x: Any, y: Any) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLORS[1], linewidth=2.5)
+
+
+def _parallel(table: SweepTable, path: SavePath, names: list[str]) -> Figure:
+    """A line for each run over its parameters to its result; the best tenth in color."""
+    scores = table.scores()
+    runs = [run for run, score in zip(table, scores, strict=True) if np.isfinite(score)]
+    results = table.column(table.monitor, best=True)[np.isfinite(scores)]
+    axes = [[run.parameters.get(name) for run in runs] for name in names] + [results.tolist()]
+    figure = new_figure("SweepTable.plot", (1.6 * len(axes) + 1, 4), path)
+    ax = figure.subplots()
+    heights = np.array([_heights(values) for values in axes])
+    good = scores[np.isfinite(scores)] <= np.quantile(scores[np.isfinite(scores)], 0.1)
+    for line, chosen in zip(heights.T, good, strict=True):
+        ax.plot(line, color=COLORS[1] if chosen else "0.6", alpha=0.9 if chosen else 0.35, linewidth=1.6 if chosen else 0.7,
+                zorder=2 if chosen else 1)  # fmt: skip
+    for place, (values, own) in enumerate(zip(axes, heights, strict=True)):
+        ax.axvline(place, color="0.3", linewidth=0.8)
+        for at in (int(own.argmin()), int(own.argmax())):
+            ax.text(place, own[at] + (0.03 if own[at] > 0.5 else -0.03), _short(values[at]), ha="center",
+                    va="bottom" if own[at] > 0.5 else "top", fontsize=8)  # fmt: skip
+    ax.set_xticks(range(len(axes)), [*names, table.monitor])
+    ax.set_yticks([])
+    ax.set_ylim(-0.12, 1.12)
+    ax.set_title(f"the best tenth of {len(runs)} runs", loc="left", color=COLORS[1])
+    return finish(figure, path)
+
+
+def _curves(table: SweepTable, path: SavePath) -> Figure:
+    """Of all runs the monitored column against the epoch, the best one in color."""
+    figure = new_figure("SweepTable.plot", (5.6, 3.8), path)
+    ax = figure.subplots()
+    best = table.sorted().runs[0]
+    for run in table:
+        if run.history is not None and table.monitor in run.history:
+            values = run.history[table.monitor]
+            style = {"color": COLORS[1], "linewidth": 2, "zorder": 3} if run is best else {"color": "0.6", "linewidth": 0.7}
+            ax.plot(np.arange(1, len(values) + 1), values, **style)
+    if not ax.lines:
+        raise ValueError("runs must have a history to draw, got none")
+    text = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
+    ax.set_title(f"best: {text}", loc="left", color=COLORS[1], fontsize=10)
+    ax.set_xlabel("epochs trained")
+    ax.set_ylabel(table.monitor)
+    ax.grid(alpha=0.3)
+    return finish(figure, path)
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _logarithmic(values: Sequence[Any]) -> bool:
+    return _numeric(values) and min(values) > 0 and max(values) > 20 * min(values)
+
+
+def _places(values: Sequence[Any]) -> Any:
+    return values if _numeric(values) else range(len(values))
+
+
+def _heights(values: Sequence[Any]) -> Any:
+    """Between 0 and 1: numbers on a linear or logarithmic axis, others in order."""
+    if not _numeric(values):
+        kinds = sorted({str(value) for value in values})
+        numbers = np.array([kinds.index(str(value)) for value in values], dtype=float)
+    else:
+        numbers = np.log(values) if _logarithmic(values) else np.array(values, dtype=float)
+    width = np.ptp(numbers)
+    return (numbers - numbers.min()) / width if width else np.full(len(numbers), 0.5)
+
+
+def _axis(ax: Axes, which: str, name: str, values: Sequence[Any]) -> None:
+    ax.set_xlabel(name)
+    if _logarithmic(values):
+        ax.set_xscale("log")
+    elif not _numeric(values):
+        ax.set_xticks(range(len(values)), [_short(value) for value in values])
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 16 else f"{text[:14]}…"

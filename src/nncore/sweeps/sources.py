@@ -1,0 +1,216 @@
+"""Where the next run of a sweep comes from, and what its result leads to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nncore.history import larger_is_better
+from nncore.sweeps.halving import SuccessiveHalving
+from nncore.sweeps.run import Job, Run, Task
+
+__all__ = ["Asked", "Halved", "Plain", "Source", "Step", "tasks"]
+
+
+class Step(NamedTuple):
+    """A job to be run, for some epochs more or, with None, to its end."""
+
+    job: Job
+    epochs: int | None
+
+
+class Source:
+    """Gives steps, and is told when they are done; ``total`` is the number of runs that there will be."""
+
+    total: int
+
+    def next(self) -> Step | None:
+        """A step that can be begun now; None: wait for one under way, or there are no more."""
+        raise NotImplementedError
+
+    def done(self, step: Step) -> Iterable[Run]:
+        """After a step: the runs that have come to their end."""
+        raise NotImplementedError
+
+
+class Plain(Source):
+    """All tasks in order."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._waiting = deque(jobs)
+        self.total = len(self._waiting)
+
+    def next(self) -> Step | None:
+        return Step(self._waiting.popleft(), None) if self._waiting else None
+
+    def done(self, step: Step) -> Iterable[Run]:
+        return [step.job.run]
+
+
+class Asked(Source):
+    """Candidates that another program suggests, which is told their results."""
+
+    def __init__(
+        self, suggestions: Any, runs: int, each: Callable[[int, Mapping[str, Any]], Sequence[Job]], score: Callable[[Run], float]
+    ) -> None:  # fmt: skip
+        self._source, self._arguments = suggestions if isinstance(suggestions, tuple) else (suggestions, None)
+        self._runs, self._each, self._score = runs, each, score
+        self._asked, self._waiting = 0, deque[Job]()
+        self._trials: dict[int, tuple[Any, list[Run], int]] = {}  # by candidate: its runs that are done, and how many it has
+        self.total = runs * len(each(0, {})) if runs else 0
+
+    def next(self) -> Step | None:
+        if not self._waiting and self._asked < self._runs:
+            trial = self._source.ask() if self._arguments is None else self._source.ask(self._arguments)
+            jobs = self._each(self._asked, trial if isinstance(trial, Mapping) else trial.params)
+            self._trials[self._asked] = trial, [], len(jobs)
+            self._waiting.extend(jobs)
+            self._asked += 1
+        return Step(self._waiting.popleft(), None) if self._waiting else None
+
+    def done(self, step: Step) -> Iterable[Run]:
+        run = step.job.run
+        trial, runs, count = self._trials[run.candidate]
+        runs.append(run)
+        if len(runs) == count and run.ended != "interrupted":
+            values = [self._score(run) for run in runs if math.isfinite(self._score(run))]
+            self._tell(trial, float(np.median(values)) if values else None)
+        return [run]
+
+    def _tell(self, trial: Any, value: float | None) -> None:
+        if value is not None:
+            self._source.tell(trial, value)
+        elif hasattr(trial, "params"):  # Optuna's: a trial that failed
+            self._source.tell(trial, state=_failed())
+
+
+def _failed() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState.FAIL
+
+
+class Halved(Source):
+    """Rung after rung: candidates that are not among the best of their rung are halted."""
+
+    def __init__(self, jobs: Iterable[Job], halving: SuccessiveHalving, epochs: int, monitor: str, mode: str) -> None:
+        self._halving, self._ends, self._monitor, self._mode = halving, halving.rungs(epochs), monitor, mode
+        self._jobs: dict[int, list[Job]] = {}
+        for job in jobs:
+            self._jobs.setdefault(job.task.candidate, []).append(job)
+        self.total = sum(map(len, self._jobs.values()))
+        self._rung = dict.fromkeys(self._jobs, 0)  # of each candidate
+        self._left: dict[int, int] = {}  # runs of a candidate's rung that are not done
+        self._scores: list[dict[int, float]] = [{} for _ in self._ends]  # of each rung, by candidate
+        self._gone: list[set[int]] = [set() for _ in self._ends]  # those that went on from a rung
+        self._steps = deque[Step]()
+        self._fresh = deque(self._jobs)
+
+    def next(self) -> Step | None:
+        if not self._steps and not self._halving.waits:
+            self._promote_early()
+        if not self._steps and self._fresh:
+            self._begin(self._fresh.popleft())
+        return self._steps.popleft() if self._steps else None
+
+    def _begin(self, candidate: int) -> None:
+        """The steps of the candidate's rung."""
+        rung = self._rung[candidate]
+        more = self._ends[rung] - (self._ends[rung - 1] if rung else 0)
+        self._left[candidate] = len(self._jobs[candidate])
+        self._steps.extend(Step(job, more) for job in self._jobs[candidate])
+
+    def done(self, step: Step) -> Iterable[Run]:
+        candidate = step.job.task.candidate
+        self._left[candidate] -= 1
+        if self._left[candidate]:
+            return []
+        rung = self._rung[candidate]
+        self._scores[rung][candidate] = self._score(candidate, self._ends[rung])
+        if self._ends[rung] == self._ends[-1] or all(job.run.ended != "finished" for job in self._jobs[candidate]):
+            ended = self._ended(candidate, "")
+        else:
+            ended = []
+        if self._halving.waits:
+            ended += self._close_rung(rung)
+        elif not self._fresh and not self._under_way() and not self._can_go_on():
+            ended += self._halt_all()
+        return ended
+
+    def _under_way(self) -> bool:
+        return bool(self._steps) or any(self._left.values())
+
+    def _score(self, candidate: int, epochs: int) -> float:
+        """The median of the candidate's runs up to this epoch, the smaller the better."""
+        return float(np.quantile([self._at(job.run, epochs) for job in self._jobs[candidate]], 0.5, method="higher"))
+
+    def _at(self, run: Run, epochs: int) -> float:
+        if run.history is None or self._monitor not in run.history:
+            return math.inf
+        values = run.history[self._monitor][:epochs]
+        values = values[np.isfinite(values)]
+        if not len(values) or run.ended.startswith(("raised", "diverged")):
+            return math.inf
+        return float(-values.max() if larger_is_better(self._monitor, self._mode) else values.min())
+
+    def _close_rung(self, rung: int) -> list[Run]:
+        """When all candidates of a rung are done: the best of them begin the next one."""
+        there = [candidate for candidate, at in self._rung.items() if at == rung]
+        if self._fresh or any(candidate not in self._scores[rung] for candidate in there) or rung + 1 == len(self._ends):
+            return []
+        going = self._halving.promoted(self._scores[rung])
+        halted = [candidate for candidate in there if candidate not in going]
+        for candidate in going:
+            self._rung[candidate] += 1
+            self._begin(candidate)
+        return list(itertools.chain.from_iterable(self._ended(candidate, self._halted(rung)) for candidate in halted))
+
+    def _halted(self, rung: int) -> str:
+        return f"halted after {self._ends[rung]} epochs"
+
+    def _can_go_on(self) -> bool:
+        return any(self._promotable(rung) for rung in range(len(self._ends) - 1))
+
+    def _promotable(self, rung: int) -> list[int]:
+        return [candidate for candidate in self._halving.promoted(self._scores[rung]) if candidate not in self._gone[rung]]
+
+    def _promote_early(self) -> None:
+        """The best candidate of the highest rung that may go on."""
+        for rung in range(len(self._ends) - 2, -1, -1):
+            for candidate in self._promotable(rung):
+                self._gone[rung].add(candidate)
+                self._rung[candidate] = rung + 1
+                self._begin(candidate)
+                return
+
+    def _halt_all(self) -> list[Run]:
+        ended = []
+        for candidate, rung in self._rung.items():
+            if rung + 1 < len(self._ends):
+                ended += self._ended(candidate, self._halted(rung))
+        return ended
+
+    def _ended(self, candidate: int, why: str) -> list[Run]:
+        runs = [job.run for job in self._jobs[candidate]]
+        for run in runs:
+            if run.ended == "finished" and why:
+                run.ended = why
+        fresh = [run for run in runs if not getattr(run, "_reported", False)]
+        for run in fresh:
+            vars(run)["_reported"] = True
+        return fresh
+
+
+def tasks(candidates: Sequence[Mapping[str, Any]], seeds: Sequence[int], folds: int | None, first: int = 0) -> list[Task]:
+    """Each candidate with each seed on each fold."""
+    ways = list(itertools.product(seeds, range(folds) if folds else [None]))
+    return [
+        Task((first + number) * len(ways) + place, first + number, dict(candidate), seed, fold)
+        for number, candidate in enumerate(candidates)
+        for place, (seed, fold) in enumerate(ways)
+    ]
