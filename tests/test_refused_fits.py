@@ -301,7 +301,7 @@ def test_a_subclass_of_dense_is_not_taken_for_one() -> None:
 def test_a_too_deeply_nested_description(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, file = make(), io.BytesIO()
     trainer.save(file)
-    monkeypatch.setattr("nncore.training.checkpoint._differences", lambda *_: (_ for _ in ()).throw(RecursionError))
+    monkeypatch.setattr("nncore.training.checkpoint.differences", lambda *_: (_ for _ in ()).throw(RecursionError))
     file.seek(0)
     with pytest.raises(ValueError, match="nested too deeply"):
         make().restore(file)

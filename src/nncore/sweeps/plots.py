@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, new_figure
 
-if TYPE_CHECKING:
-    from nncore.sweeps.table import SweepTable
+Runs = Any  # a SweepTable, which imports this when it draws
 
 __all__ = ["draw"]
 
 
-def draw(table: SweepTable, path: SavePath, kind: str, x: str | None, y: str | None, varied: Sequence[str]) -> Figure:
+def draw(table: Runs, path: SavePath, kind: str, x: str | None, y: str | None, varied: Sequence[str]) -> Figure:
     """See `SweepTable.plot`."""
     if not np.isfinite(table.scores()).any():
         raise ValueError(f"there must be a run with a finite {table.monitor}, got none")
@@ -32,7 +31,7 @@ def _one(names: Sequence[str], place: int) -> str:
     return names[place]
 
 
-def _line(table: SweepTable, path: SavePath, x: str) -> Figure:
+def _line(table: Runs, path: SavePath, x: str) -> Figure:
     """Median and quartiles of the runs with each value of a parameter."""
     figure = new_figure("SweepTable.plot", (5.6, 3.8), path)
     ax = figure.subplots()
@@ -55,7 +54,7 @@ def _line(table: SweepTable, path: SavePath, x: str) -> Figure:
     return finish(figure, path)
 
 
-def _map(table: SweepTable, path: SavePath, x: str, y: str) -> Figure:
+def _map(table: Runs, path: SavePath, x: str, y: str) -> Figure:
     """The median over the runs with each pair of values."""
     across, up = ([*dict.fromkeys(run.parameters[name] for run in table)] for name in (x, y))
     across, up = (sorted(values, key=lambda value: (isinstance(value, str), value)) for values in (across, up))
@@ -94,7 +93,7 @@ def _frame(x: Any, y: Any) -> Any:
     return Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLORS[1], linewidth=2.5)
 
 
-def _parallel(table: SweepTable, path: SavePath, names: list[str]) -> Figure:
+def _parallel(table: Runs, path: SavePath, names: list[str]) -> Figure:
     """A line for each run over its parameters to its result; the best tenth in color."""
     scores = table.scores()
     runs = [run for run, score in zip(table, scores, strict=True) if np.isfinite(score)]
@@ -119,7 +118,7 @@ def _parallel(table: SweepTable, path: SavePath, names: list[str]) -> Figure:
     return finish(figure, path)
 
 
-def _curves(table: SweepTable, path: SavePath) -> Figure:
+def _curves(table: Runs, path: SavePath) -> Figure:
     """Of all runs the monitored column against the epoch, the best one in color."""
     figure = new_figure("SweepTable.plot", (5.6, 3.8), path)
     ax = figure.subplots()
@@ -127,7 +126,9 @@ def _curves(table: SweepTable, path: SavePath) -> Figure:
     for run in table:
         if run.history is not None and table.monitor in run.history:
             values = run.history[table.monitor]
-            style = {"color": COLORS[1], "linewidth": 2, "zorder": 3} if run is best else {"color": "0.6", "linewidth": 0.7}
+            style: Any = {"color": "0.6", "linewidth": 0.7}
+            if run is best:
+                style = {"color": COLORS[1], "linewidth": 2, "zorder": 3}
             ax.plot(np.arange(1, len(values) + 1), values, **style)
     if not ax.lines:
         raise ValueError("runs must have a history to draw, got none")

@@ -56,7 +56,8 @@ class Asked(Source):
     """Candidates that another program suggests, which is told their results."""
 
     def __init__(
-        self, suggestions: Any, runs: int, each: Callable[[int, Mapping[str, Any]], Sequence[Job]], score: Callable[[Run], float]
+        self, suggestions: Any, runs: int, each: Callable[[int, Mapping[str, Any]], Sequence[Job]],
+        score: Callable[[Run], float],
     ) -> None:  # fmt: skip
         self._source, self._arguments = suggestions if isinstance(suggestions, tuple) else (suggestions, None)
         self._runs, self._each, self._score = runs, each, score

@@ -172,8 +172,8 @@ def _packed(history: History | None) -> bytes | None:
     if history is None:
         return None
     file = io.BytesIO()
-    columns = history.columns
-    np.savez_compressed(file, **{"\n".join(["columns", *columns]): np.array([history[name] for name in columns])})
+    columns: Any = {"\n".join(["columns", *history.columns]): np.array(list(history.values()))}
+    np.savez_compressed(file, **columns)
     return file.getvalue()
 
 
