@@ -49,8 +49,7 @@ def _line(table: Runs, path: SavePath, x: str) -> Figure:
     best = values[int(np.nanargmin(median) if table.mode == "min" else np.nanargmax(median))]
     ax.set_title(f"best {table.monitor} at {x} = {_short(best)}", loc="left")
     ax.grid(alpha=0.3)
-    if np.nanmin(low) > 0 and np.nanmax(high) > 100 * np.nanmin(low):
-        ax.set_yscale("log")
+    _log_if_wide(ax, np.concatenate([low, high]))
     return finish(figure, path)
 
 
@@ -130,6 +129,7 @@ def _curves(table: Runs, path: SavePath) -> Figure:
             if run is best:
                 style = {"color": COLORS[1], "linewidth": 2, "zorder": 3}
             ax.plot(np.arange(1, len(values) + 1), values, **style)
+    _log_if_wide(ax, np.concatenate([line.get_ydata() for line in ax.lines] or [[0]]))
     if not ax.lines:
         raise ValueError("runs must have a history to draw, got none")
     text = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
@@ -169,6 +169,12 @@ def _axis(ax: Axes, which: str, name: str, values: Sequence[Any]) -> None:
         ax.set_xscale("log")
     elif not _numeric(values):
         ax.set_xticks(range(len(values)), [_short(value) for value in values])
+
+
+def _log_if_wide(ax: Axes, values: Any) -> None:
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0 and finite.max() > 30 * finite.min():
+        ax.set_yscale("log")
 
 
 def _short(value: Any) -> str:

@@ -67,9 +67,9 @@ class Run:
     epochs: int = 0
     seconds: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
-    history: History | None = None
-    model: Any = None
-    error: Exception | None = None  # that it raised; not stored in files
+    history: History | None = field(default=None, repr=False)
+    model: Any = field(default=None, repr=False)
+    error: Exception | None = field(default=None, repr=False)  # that it raised; not stored in files
 
     @property
     def failed(self) -> bool:
@@ -113,6 +113,7 @@ class Job:
         self.run = Run(task.number, task.candidate, task.parameters, task.seed, task.fold)
         self.subject: Any = None  # the trainer or estimator
         self.stopped = False  # asked to stop, by another thread
+        self.known = False  # the run is from a file
 
     def stop(self) -> None:
         """Ask it to end after the epoch under way; another thread runs it."""

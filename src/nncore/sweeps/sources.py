@@ -33,8 +33,8 @@ class Source:
         """A step that can be begun now; None: wait for one under way, or there are no more."""
         raise NotImplementedError
 
-    def done(self, step: Step) -> Iterable[Run]:
-        """After a step: the runs that have come to their end."""
+    def done(self, step: Step) -> Iterable[Job]:
+        """After a step: the jobs that have come to their end."""
         raise NotImplementedError
 
 
@@ -48,8 +48,8 @@ class Plain(Source):
     def next(self) -> Step | None:
         return Step(self._waiting.popleft(), None) if self._waiting else None
 
-    def done(self, step: Step) -> Iterable[Run]:
-        return [step.job.run]
+    def done(self, step: Step) -> Iterable[Job]:
+        return [step.job]
 
 
 class Asked(Source):
@@ -74,14 +74,14 @@ class Asked(Source):
             self._asked += 1
         return Step(self._waiting.popleft(), None) if self._waiting else None
 
-    def done(self, step: Step) -> Iterable[Run]:
+    def done(self, step: Step) -> Iterable[Job]:
         run = step.job.run
         trial, runs, count = self._trials[run.candidate]
         runs.append(run)
         if len(runs) == count and run.ended != "interrupted":
             values = [self._score(run) for run in runs if math.isfinite(self._score(run))]
             self._tell(trial, float(np.median(values)) if values else None)
-        return [run]
+        return [step.job]
 
     def _tell(self, trial: Any, value: float | None) -> None:
         if value is not None:
@@ -94,6 +94,10 @@ def _failed() -> Any:
     from optuna.trial import TrialState
 
     return TrialState.FAIL
+
+
+def _fails(run: Run) -> bool:
+    return run.ended.startswith(("raised", "diverged", "interrupted"))
 
 
 class Halved(Source):
@@ -111,6 +115,7 @@ class Halved(Source):
         self._gone: list[set[int]] = [set() for _ in self._ends]  # those that went on from a rung
         self._steps = deque[Step]()
         self._fresh = deque(self._jobs)
+        self._returned: set[int] = set()
 
     def next(self) -> Step | None:
         if not self._steps and not self._halving.waits:
@@ -126,14 +131,14 @@ class Halved(Source):
         self._left[candidate] = len(self._jobs[candidate])
         self._steps.extend(Step(job, more) for job in self._jobs[candidate])
 
-    def done(self, step: Step) -> Iterable[Run]:
+    def done(self, step: Step) -> Iterable[Job]:
         candidate = step.job.task.candidate
         self._left[candidate] -= 1
         if self._left[candidate]:
             return []
         rung = self._rung[candidate]
         self._scores[rung][candidate] = self._score(candidate, self._ends[rung])
-        if self._ends[rung] == self._ends[-1] or all(job.run.ended != "finished" for job in self._jobs[candidate]):
+        if self._ends[rung] == self._ends[-1] or all(_fails(job.run) for job in self._jobs[candidate]):
             ended = self._ended(candidate, "")
         else:
             ended = []
@@ -155,11 +160,11 @@ class Halved(Source):
             return math.inf
         values = run.history[self._monitor][:epochs]
         values = values[np.isfinite(values)]
-        if not len(values) or run.ended.startswith(("raised", "diverged")):
+        if not len(values) or _fails(run):
             return math.inf
         return float(-values.max() if larger_is_better(self._monitor, self._mode) else values.min())
 
-    def _close_rung(self, rung: int) -> list[Run]:
+    def _close_rung(self, rung: int) -> list[Job]:
         """When all candidates of a rung are done: the best of them begin the next one."""
         there = [candidate for candidate, at in self._rung.items() if at == rung]
         if self._fresh or any(candidate not in self._scores[rung] for candidate in there) or rung + 1 == len(self._ends):
@@ -172,7 +177,8 @@ class Halved(Source):
         return list(itertools.chain.from_iterable(self._ended(candidate, self._halted(rung)) for candidate in halted))
 
     def _halted(self, rung: int) -> str:
-        return f"halted after {self._ends[rung]} epochs"
+        epochs = self._ends[rung]
+        return f"halted after {epochs} epoch{'s' * (epochs > 1)}"
 
     def _can_go_on(self) -> bool:
         return any(self._promotable(rung) for rung in range(len(self._ends) - 1))
@@ -189,22 +195,21 @@ class Halved(Source):
                 self._begin(candidate)
                 return
 
-    def _halt_all(self) -> list[Run]:
-        ended = []
+    def _halt_all(self) -> list[Job]:
+        ended: list[Job] = []
         for candidate, rung in self._rung.items():
             if rung + 1 < len(self._ends):
                 ended += self._ended(candidate, self._halted(rung))
         return ended
 
-    def _ended(self, candidate: int, why: str) -> list[Run]:
-        runs = [job.run for job in self._jobs[candidate]]
-        for run in runs:
-            if run.ended == "finished" and why:
-                run.ended = why
-        fresh = [run for run in runs if not getattr(run, "_reported", False)]
-        for run in fresh:
-            vars(run)["_reported"] = True
-        return fresh
+    def _ended(self, candidate: int, why: str) -> list[Job]:
+        """The candidate's jobs that have not been returned before."""
+        jobs = [job for job in self._jobs[candidate] if job.task.number not in self._returned]
+        for job in jobs:
+            if job.run.ended == "finished" and why:
+                job.run.ended = why
+        self._returned.update(job.task.number for job in jobs)
+        return jobs
 
 
 def tasks(candidates: Sequence[Mapping[str, Any]], seeds: Sequence[int], folds: int | None, first: int = 0) -> list[Task]:

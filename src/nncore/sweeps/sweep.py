@@ -248,8 +248,8 @@ def _run_in_threads(source: Source, sink: _Sink, threads: int, backend: str) -> 
                     if known is None:
                         elsewhere.append(step)
                     elif isinstance(known, Run):
-                        step.job.run = known
-                        _report(source, sink, step, stored=True)
+                        step.job.run, step.job.known = known, True
+                        _report(source, sink, step)
                     else:
                         running[executor.submit(step.job, step.epochs)] = step
                 if not running:
@@ -272,13 +272,15 @@ def _run_in_threads(source: Source, sink: _Sink, threads: int, backend: str) -> 
             executor.shutdown(wait=not running, cancel_futures=True)
 
 
-def _report(source: Source, sink: _Sink, step: Step, *, stored: bool = False) -> None:
-    for run in source.done(step):
-        sink.take(run, stored=stored and run is step.job.run)
+def _report(source: Source, sink: _Sink, step: Step) -> None:
+    for job in source.done(step):
+        sink.take(job.run, stored=job.known)
 
 
 def _claimed(store: Store | None, step: Step) -> Run | bool | None:
     """As `Store.claim`; a step that goes on with a run is this process's already."""
+    if step.job.known:
+        return step.job.run
     if store is None or step.job.subject is not None or step.job.run.ended:
         return True
     return store.claim(step.job.task)
@@ -293,8 +295,8 @@ def _wait_for_others(source: Source, sink: _Sink, elsewhere: list[Step]) -> bool
             continue
         elsewhere.remove(step)
         if isinstance(known, Run):
-            step.job.run = known
-            _report(source, sink, step, stored=True)
+            step.job.run, step.job.known = known, True
+            _report(source, sink, step)
         else:  # the process that had it has died
             step.job(step.epochs)
             _report(source, sink, step)
@@ -309,8 +311,8 @@ def _run_by_joblib(source: Source, sink: _Sink, threads: int, backend: str) -> N
     while (step := source.next()) is not None:
         known = _claimed(sink.store, step)
         if isinstance(known, Run):
-            step.job.run = known
-            _report(source, sink, step, stored=True)
+            step.job.run, step.job.known = known, True
+            _report(source, sink, step)
         elif known:
             waiting[step.job.task.number] = step
     failures = 0

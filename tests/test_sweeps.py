@@ -1,0 +1,529 @@
+"""Sweeps: which runs there are, what they come to, and what survives."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import nncore as nn
+from nncore.sweeps import store
+from nncore.sweeps.space import parameters_of
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 2)).astype(np.float32)
+Y = (X[:, 0] * X[:, 1] > 0).astype(int)
+XV, YV = X[::3], Y[::3]
+
+
+def make(lr: float = 0.01, units: int = 4, seed: int = 0) -> nn.Trainer:
+    model = nn.Sequential([nn.Dense(units), nn.Tanh(), nn.Dense(2)], input_shape=2, seed=seed)
+    return nn.Trainer(model, "softmax_cross_entropy", nn.Adam(lr=lr), metrics=["accuracy"], seed=seed)
+
+
+def sweep(space: Any, X: Any = X, y: Any = Y, **kw: Any) -> nn.SweepTable:
+    return nn.sweep(kw.pop("make", make), space, X, y, verbose=0, **kw)
+
+
+# What is run.
+
+
+def test_grids_and_draws() -> None:
+    grid = {"a": [1, 2], "b": np.array([0.5, 1.5]), "c": ["x"]}
+    assert parameters_of(grid, None, 0) == [
+        {"a": 1, "b": 0.5, "c": "x"}, {"a": 1, "b": 1.5, "c": "x"}, {"a": 2, "b": 0.5, "c": "x"}, {"a": 2, "b": 1.5, "c": "x"},
+    ]  # fmt: skip
+    part = parameters_of(grid, 3, 1)
+    assert len({json.dumps(one) for one in part}) == 3
+    assert all(one in parameters_of(grid, None, 0) for one in part)
+    assert parameters_of([{"a": 1}, {"b": 2}], None, 0) == [{"a": 1}, {"b": 2}]
+    space = {"lr": scipy.stats.loguniform(1e-3, 1), "units": scipy.stats.randint(2, 9), "c": ["x", "y"]}
+    drawn = parameters_of(space, 200, 5)
+    assert drawn[:7] == parameters_of(
+        {"lr": scipy.stats.loguniform(1e-3, 1), "units": scipy.stats.randint(2, 9), "c": ["x", "y"]}, 7, 5
+    )
+    assert {one["units"] for one in drawn} == set(range(2, 9))
+    assert {type(one["units"]) for one in drawn} == {int}
+    assert abs(np.mean(np.log10([one["lr"] for one in drawn])) + 1.5) < 4 * 0.87 / math.sqrt(200)  # ±: 3/√12 = 0.87
+
+
+SPACES: list[tuple[Any, Any, str]] = [
+    ({"a": []}, None, "a of space must have at least one value, got none"),
+    ({"a": "xy"}, None, "a of space must be a list of values or a distribution with rvs, got 'xy'"),
+    ({"a": 3}, None, "a of space must be a list of values"),
+    ({"seed": [1]}, None, "names of parameters other than seed and fold, got 'seed'"),
+    ({"a": scipy.stats.uniform()}, None, "runs must be the number of candidates to draw"),
+    ([{"a": 1}], 3, "runs must be left out"),
+    ([], None, "space must have at least one candidate, got none"),
+    ([3], None, "space must be a list of mappings"),
+    (3, None, "space must be a mapping of names to values, or a list of mappings, got 3"),
+    ({"a": [1]}, 0, "runs must be a positive integer, got 0"),
+]
+
+
+@pytest.mark.parametrize(("space", "runs", "message"), SPACES)
+def test_bad_spaces(space: Any, runs: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        parameters_of(space, runs, 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_runs_are_what_they_are_alone(threads: int) -> None:
+    table = sweep({"lr": [0.01, 0.1], "units": [3, 5]}, validation_data=(XV, YV), seeds=[4, 7], epochs=3, threads=threads)
+    assert [(run.parameters["lr"], run.parameters["units"], run.seed) for run in table] == [
+        (lr, units, seed) for lr in (0.01, 0.1) for units in (3, 5) for seed in (4, 7)
+    ]
+    for run in table:
+        alone = make(**run.parameters, seed=run.seed)
+        alone.fit(X, Y, epochs=3, validation_data=(XV, YV), verbose=0)
+        assert run.history == alone.history
+        assert run.values == alone.history.row(3)
+        assert (run.ended, run.epochs) == ("finished", 3)
+        assert 0 < run.seconds < 60
+
+
+def test_folds() -> None:
+    splitter = pytest.importorskip("sklearn.model_selection").KFold(3)
+    table = sweep({"lr": [0.1]}, folds=splitter, epochs=2)
+    for run, (train, held) in zip(table, splitter.split(X), strict=True):
+        alone = make(0.1)
+        alone.fit(X[train], Y[train], epochs=2, validation_data=(X[held], Y[held]), verbose=0)
+        assert run.history == alone.history
+    own = sweep({"lr": [0.1]}, folds=4, epochs=2)
+    assert [run.fold for run in own] == [0, 1, 2, 3]
+    rows = nn.Folds(4).rows(2, 80)
+    alone = make(0.1)
+    held = np.setdiff1d(np.arange(80), rows)
+    alone.fit(X[rows], Y[rows], epochs=2, validation_data=(X[held], Y[held]), verbose=0)
+    assert own[2].history == alone.history
+
+
+def test_estimators() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    table = sweep({"C": [0.1, 10.0]}, make=linear_model.LogisticRegression, folds=2)
+    assert table.monitor == "score"
+    assert table.mode == "max"
+    rows = nn.Folds(2).rows(0, 80)
+    held = np.setdiff1d(np.arange(80), rows)
+    expected = linear_model.LogisticRegression(C=0.1).fit(X[rows], Y[rows]).score(X[held], Y[held])
+    assert table[0].values == {"score": expected}
+    kept = sweep({"C": [0.1]}, make=linear_model.LogisticRegression, keep="all")
+    assert kept[0].model.predict(X).shape == (80,)
+    assert list(kept[0].values) == ["train_score"]
+
+
+def test_functions() -> None:
+    table = sweep({"a": [3, 1, 2]}, None, None, make=lambda a: {"loss": a**2, "other": -a})
+    assert [run.values for run in table] == [{"loss": a**2, "other": -a} for a in (3, 1, 2)]
+    assert table.best().parameters == {"a": 1}
+    assert sweep({"a": [3, 1]}, None, None, make=lambda a: {"other": -a}, mode="max").best().parameters == {"a": 1}
+
+
+def test_callbacks_and_models() -> None:
+    table = sweep(
+        {"lr": [0.3, 1.0]}, validation_data=(XV, YV), epochs=60, seeds=2, keep="best",
+        callbacks=lambda: [nn.EarlyStopping("val_loss", patience=2)],
+    )  # fmt: skip
+    assert {run.ended for run in table} == {"stopped"}
+    assert [run.model is not None for run in table].count(True) == 1
+    best = min(table, key=lambda run: run.best("val_loss"))
+    assert best.model is not None
+    assert nn.Trainer(best.model, "softmax_cross_entropy").evaluate(XV, YV)["loss"] == pytest.approx(
+        best.best("val_loss"), rel=1e-12
+    )
+
+
+def test_each_run_has_one_thread() -> None:
+    seen: list[int] = []
+
+    def look(a: int) -> dict[str, float]:
+        seen.append(nn.get_num_threads())
+        return {"loss": a}
+
+    before = nn.get_num_threads()
+    sweep({"a": list(range(6))}, None, None, make=look, threads=3)
+    assert seen == [1] * 6
+    assert nn.get_num_threads() == before
+
+
+# Runs that fail.
+
+
+def test_failed_runs_are_rows() -> None:
+    def fragile(lr: float, seed: int) -> nn.Trainer:
+        if lr == 2.0:
+            raise KeyError("no such rate")
+        return nn.Trainer(make(seed=seed).model, "squared_error", nn.SGD(lr))
+
+    table = sweep({"lr": [0.01, 1e8, 2.0, 0.02]}, y=np.eye(2)[Y], make=fragile, epochs=3)
+    ended = [run.ended for run in table]
+    assert ended[0] == ended[3] == "finished"
+    assert ended[1].startswith("diverged: training diverged in epoch ")
+    assert ended[2] == "raised KeyError: 'no such rate'"
+    assert isinstance(table[2].error, KeyError)
+    assert table[2].failed
+    assert [run.parameters["lr"] for run in table.sorted()][-1] == 2.0
+    assert table.best().parameters["lr"] in (0.01, 0.02)
+    wrong = sweep({"lr": [1.0]}, make=lambda lr: 3)
+    assert wrong[0].ended == "raised TypeError: make must return a Trainer, an estimator or a mapping of numbers, got 3"
+    with pytest.raises(ValueError, match="there must be a run with a finite loss, got none"):
+        wrong.best()
+
+
+CALLS: list[tuple[dict[str, Any], str]] = [
+    ({"seeds": 0}, "seeds must be a positive integer, got 0"),
+    ({"seeds": []}, "seeds must have at least one"),
+    ({"seeds": 2, "make": lambda lr: make(lr)}, "make must take seed for several seeds"),
+    ({"folds": 2, "validation_data": (X, Y)}, "exclude each other, got both"),
+    ({"folds": 100}, "folds must be at most the number of rows, 80, got 100"),
+    ({"validation_data": X}, "validation_data must be a pair"),
+    ({"keep": "some"}, "keep must be one of"),
+    ({"threads": 0}, "threads must be a positive integer"),
+    ({"halving": 3}, "halving must be SuccessiveHalving or ASHA, got 3"),
+    ({"halving": nn.ASHA(), "callbacks": list}, "halving and callbacks exclude each other"),
+    ({"halving": nn.ASHA(), "backend": "loky"}, "backend must be 'threads' with halving"),
+    ({"backend": 3}, "backend must be 'threads' or the name of a backend of joblib, got 3"),
+    ({"mode": "most"}, "mode must be one of"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), CALLS, ids=lambda value: str(value)[:30])
+def test_bad_arguments(call: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        sweep({"lr": [0.1]}, **call)
+
+
+def test_ctrl_c_keeps_what_is_done() -> None:
+    def slow(a: int) -> dict[str, float]:
+        time.sleep(0.05)
+        return {"loss": a}
+
+    threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    start = time.monotonic()
+    table = sweep({"a": list(range(1000))}, None, None, make=slow, threads=2)
+    assert time.monotonic() - start < 3
+    assert 2 <= len(table) < 100
+    assert {run.ended for run in table} <= {"finished", "interrupted"}
+    assert [run.ended for run in table].count("interrupted") <= 2
+
+
+def test_ctrl_c_ends_a_long_training() -> None:
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    start = time.monotonic()
+    table = sweep({"lr": [0.01]}, epochs=10_000_000)
+    assert time.monotonic() - start < 5
+    assert [run.ended for run in table] == ["interrupted"]
+    assert len(table[0].history) == table[0].epochs > 0
+
+
+# Halving.
+
+
+def halve(scores: np.ndarray, ends: list[int], factor: float) -> list[int]:
+    """The epochs of each candidate; ``scores`` (candidates, epochs)."""
+    alive, epochs = list(range(len(scores))), [0] * len(scores)
+    for end in ends:
+        for candidate in alive:
+            epochs[candidate] = end
+        best = scores[:, :end].min(axis=1)
+        alive = sorted(alive, key=lambda candidate: best[candidate])[: max(1, int(len(alive) // factor))]
+    return epochs
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_successive_halving(threads: int) -> None:
+    rates = np.geomspace(1e-4, 1, 9).tolist()
+    whole = sweep({"lr": rates}, validation_data=(XV, YV), epochs=12)
+    table = sweep({"lr": rates}, validation_data=(XV, YV), epochs=12, halving=nn.SuccessiveHalving(2, 3), threads=threads)
+    losses = np.array([run.history["val_loss"] for run in whole])
+    expected = halve(losses, [2, 6, 12], 3)
+    assert [run.epochs for run in table] == expected
+    for run, full in zip(table, whole, strict=True):
+        assert np.array_equal(run.history["val_loss"], full.history["val_loss"][: run.epochs])  # the bits of one never stopped
+        assert run.ended == ("finished" if run.epochs == 12 else f"halted after {run.epochs} epochs")
+
+
+def test_halving_over_seeds() -> None:
+    """The median of a candidate's runs decides; all go on together."""
+    table = sweep({"lr": [1e-5, 0.1, 1e-4]}, validation_data=(XV, YV), epochs=4, seeds=3, halving=nn.SuccessiveHalving(1, 3))
+    assert [run.epochs for run in table] == [1] * 3 + [4] * 3 + [1] * 3
+
+
+def test_rungs() -> None:
+    assert nn.SuccessiveHalving(1, 2).rungs(10) == [1, 2, 4, 8, 10]
+    assert nn.SuccessiveHalving(5, 3).rungs(5) == [5]
+    assert nn.SuccessiveHalving(1, 1.1).rungs(4) == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match="factor must be"):
+        nn.SuccessiveHalving(1, 1)
+
+
+def test_asha() -> None:
+    rates = np.geomspace(1, 1e-4, 9).tolist()
+    table = sweep({"lr": rates}, validation_data=(XV, YV), epochs=9, halving=nn.ASHA(1, 3), threads=1)
+    epochs = [run.epochs for run in table]
+    assert set(epochs) <= {1, 3, 9}
+    assert epochs.count(1) >= 4
+    first = {run.parameters["lr"]: run.history["val_loss"][0] for run in table}
+    best = min(first, key=lambda lr: first[lr])
+    assert next(run.epochs for run in table if run.parameters["lr"] == best) > 1
+
+
+def test_halving_with_a_run_that_fails() -> None:
+    def fragile(lr: float) -> nn.Trainer:
+        if lr == 0:
+            raise ValueError("zero")
+        return make(lr)
+
+    table = sweep({"lr": [0, 0.1, 0.01, 0.2]}, make=fragile, epochs=4, halving=nn.SuccessiveHalving(1, 2))
+    assert table[0].ended == "raised ValueError: zero"
+    assert [run.epochs for run in table][1:].count(4) == 1
+
+
+# Suggestions.
+
+
+class Bisect:
+    """Asks for the middle of an interval."""
+
+    def __init__(self) -> None:
+        self.low, self.high, self.told = 0.0, 1.0, []  # type: ignore[var-annotated]
+
+    def ask(self) -> dict[str, float]:
+        return {"x": (self.low + self.high) / 2}
+
+    def tell(self, trial: dict[str, float], value: float) -> None:
+        self.told.append((trial["x"], value))
+        self.low, self.high = (trial["x"], self.high) if trial["x"] < 0.3 else (self.low, trial["x"])
+
+
+def test_suggestions() -> None:
+    source = Bisect()
+    table = sweep(source, None, None, make=lambda x: {"loss": abs(x - 0.3)}, runs=8, threads=1)
+    assert [run.parameters["x"] for run in table][:4] == [0.5, 0.25, 0.375, 0.3125]
+    assert source.told == [(run.parameters["x"], run.values["loss"]) for run in table]
+    with pytest.raises(ValueError, match="runs must be the number of candidates to ask for"):
+        sweep(source, None, None, make=lambda x: {"loss": x})
+
+
+def test_optuna() -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    distributions = {"lr": optuna.distributions.FloatDistribution(1e-3, 1, log=True)}
+    table = sweep((study, distributions), runs=4, seeds=2, epochs=2)
+    assert len(table) == 8
+    assert len(study.trials) == 4
+    values = [np.median([run.best("running_loss") for run in table if run.candidate == k]) for k in range(4)]
+    assert [trial.value for trial in study.trials] == pytest.approx(values, rel=1e-12)
+
+
+# Files.
+
+
+def test_a_file_keeps_what_was_run(tmp_path: Path) -> None:
+    calls: list[Any] = []
+
+    def counted(lr: float, seed: int) -> nn.Trainer:
+        calls.append((lr, seed))
+        return make(lr, seed=seed)
+
+    options: dict[str, Any] = {"make": counted, "epochs": 2, "file": tmp_path / "sweep.db", "validation_data": (XV, YV)}
+    first = sweep({"lr": [0.1, 0.01]}, seeds=2, **options)
+    assert len(calls) == 4
+    more = sweep({"lr": [0.1, 0.01, 0.001]}, seeds=[0, 1], **options)
+    assert calls[4:] == [(0.001, 0), (0.001, 1)]
+    assert len(more) == 6
+    for run, again in zip(first, more, strict=False):
+        assert (run.values, run.ended, run.epochs, run.seconds) == (again.values, again.ended, again.epochs, again.seconds)
+        assert run.history == again.history
+    with pytest.raises(ValueError, match="is of another sweep"):
+        sweep({"lr": [0.1]}, **options | {"epochs": 3})
+    with pytest.raises(ValueError, match="is of another sweep"):
+        sweep({"lr": [0.1]}, X + 1, **options)
+    with pytest.raises(ValueError, match="is of another sweep"):
+        sweep({"lr": [0.1]}, **options | {"make": make})
+
+
+def test_a_file_keeps_failures_and_halving(tmp_path: Path) -> None:
+    def run() -> nn.SweepTable:
+        return sweep(
+            {"lr": [0.1, 1e-4, 1e-5]}, epochs=4, halving=nn.SuccessiveHalving(1, 3), file=tmp_path / "half.db", seeds=2
+        )
+
+    first, second = run(), run()
+    assert [(a.ended, a.epochs, a.values) for a in first] == [(b.ended, b.epochs, b.values) for b in second]
+    failing: dict[str, Any] = {"make": lambda a: {"loss": 1 / a}, "file": tmp_path / "fails.db"}
+    assert sweep({"a": [0, 1]}, None, None, **failing)[0].ended == "raised ZeroDivisionError: division by zero"
+    again = sweep({"a": [0, 1]}, None, None, **failing)
+    assert again[0].ended == "raised ZeroDivisionError: division by zero"
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.db"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ValueError, match="file must be a SQLite file of a sweep, or a new one"):
+        sweep({"lr": [0.1]}, file=path)
+    good = tmp_path / "good.db"
+    sweep({"lr": [0.1]}, file=good)
+    with sqlite3.connect(good) as connection:
+        connection.execute("UPDATE runs SET history = X'1234'")
+    with pytest.raises(ValueError, match="the file of the sweep is damaged"):
+        sweep({"lr": [0.1]}, file=good)
+
+
+PROGRAM = """
+import os, sys, time
+import nncore as nn
+def make(a):
+    with open(sys.argv[2], "a") as file:
+        file.write(f"{a}\\n")
+    time.sleep(0.05)
+    return {"loss": a}
+table = nn.sweep(make, {"a": list(range(20))}, file=sys.argv[1], threads=1, verbose=0)
+print(len(table), sorted(run.values["loss"] for run in table) == list(range(20)))
+"""
+
+
+def start(*arguments: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_several_processes_share_a_file(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    processes = [start(tmp_path / "sweep.db", log) for _ in range(3)]
+    assert [process.communicate(timeout=60)[0] for process in processes] == ["20 True\n"] * 3
+    assert sorted(map(int, log.read_text().split())) == list(range(20))  # each once
+
+
+def test_kill_loses_the_run_under_way_only(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = start(tmp_path / "sweep.db", log)
+    while not log.exists() or len(log.read_text().split()) < 6:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    before = len(log.read_text().split())
+    again = start(tmp_path / "sweep.db", log)
+    assert again.communicate(timeout=60)[0] == "20 True\n"
+    assert len(log.read_text().split()) - before <= 20 - before + 1
+
+
+def test_a_claim_of_the_dead_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "sweep.db"
+    sweep({"lr": [0.1]}, file=path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE runs SET ended = NULL, owner = 'elsewhere:1', beat = ?", (time.time() - 100,))
+    assert sweep({"lr": [0.1]}, file=path)[0].ended == "finished"
+    assert not store._lives(f"{store.socket.gethostname()}:999999999", time.time(), time.time())
+    assert store._lives("elsewhere:1", time.time() - 10, time.time())
+
+
+# Other backends.
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_joblib(backend: str) -> None:
+    pytest.importorskip("joblib")
+    options: dict[str, Any] = {"validation_data": (XV, YV), "epochs": 2, "seeds": 2}
+    there, here = sweep({"lr": [0.1, 0.01]}, backend=backend, threads=2, **options), sweep({"lr": [0.1, 0.01]}, **options)
+    assert [(a.history, a.values, a.ended) for a in there] == [(b.history, b.values, b.ended) for b in here]
+
+
+def die(a: int) -> dict[str, float]:
+    if a == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"loss": a}
+
+
+def test_a_killed_worker_is_a_row() -> None:
+    pytest.importorskip("joblib")
+    table = sweep({"a": list(range(6))}, None, None, make=die, backend="loky", threads=2)
+    assert len(table) == 6
+    assert table[3].ended.startswith("raised ")
+    assert sum(run.ended == "finished" for run in table) >= 2
+
+
+def test_dask() -> None:
+    """Several processes, of which one is killed in the middle: the results are those of threads."""
+    distributed = pytest.importorskip("distributed")
+    own: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**own) as cluster, distributed.Client(cluster):
+        options: dict[str, Any] = {"validation_data": (XV, YV), "epochs": 300, "seeds": 4}
+        pids = [worker.process.pid for worker in cluster.workers.values()]
+        threading.Timer(0.5, lambda: os.kill(pids[0], signal.SIGTERM)).start()
+        there = sweep({"lr": [0.1, 0.01]}, backend="dask", threads=2, **options)
+    here = sweep({"lr": [0.1, 0.01]}, **options)
+    assert [(a.history, a.ended) for a in there] == [(b.history, b.ended) for b in here]
+
+
+# The table.
+
+
+def table_of(values: list[float]) -> nn.SweepTable:
+    return sweep(
+        {"a": [1, 2], "b": [0.1, 0.2, 0.3]}, None, None, make=lambda a, b: {"loss": values[(a - 1) * 3 + round(10 * b) - 1]}
+    )
+
+
+def test_tables() -> None:
+    table = table_of([5.0, 4.0, 3.0, 1.0, math.nan, 2.0])
+    assert [run.values["loss"] for run in table.sorted()][:5] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert [run.parameters["b"] for run in table.sorted("b")] == [0.1, 0.1, 0.2, 0.2, 0.3, 0.3]
+    assert [run.parameters["a"] for run in table.sorted("a", descending=True)] == [2, 2, 2, 1, 1, 1]
+    assert len(table.filter(a=2)) == 3
+    assert len(table.filter(lambda run: run.values["loss"] > 2)) == 3
+    assert len(table[1:3]) == 2
+    assert table.column("loss")[:4].tolist() == [5, 4, 3, 1]
+    assert len(repr(table).splitlines()) == 7
+    assert "<table>" in table._repr_html_()
+    assert "[100 runs]" in repr(sweep({"a": list(range(100))}, None, None, make=lambda a: {"loss": a}))
+    pandas = pytest.importorskip("pandas")
+    assert isinstance(table.to_pandas(), pandas.DataFrame)
+
+
+def test_groups_over_seeds() -> None:
+    values = {(1, 0): 5.0, (1, 1): 1.0, (1, 2): 3.0, (2, 0): 2.0, (2, 1): 2.5, (2, 2): math.inf}
+    table = sweep({"a": [1, 2]}, None, None, make=lambda a, seed: {"loss": values[a, seed]}, seeds=3)
+    best, other = table.groups()
+    assert (best["parameters"], best["median"], best["failed"], best["score"]) == ({"a": 2}, 2.25, 1, 2.5)
+    assert (other["lower"], other["median"], other["upper"]) == (2.0, 3.0, 4.0)
+    assert table.best().parameters == {"a": 2}
+    assert table.best().seed == 0
+
+
+def test_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    table = table_of([5.0, 4.0, 3.0, 1.0, math.nan, 2.0])
+    (axes,) = table.plot(tmp_path / "map.png").axes
+    assert axes.get_title("left") == "loss: best at a = 2, b = 0.1"
+    (axes,) = table.filter(a=2).plot(tmp_path / "line.png").axes
+    assert axes.get_title("left") == "best loss at b = 0.1"
+    (axes,) = table.plot(tmp_path / "parallel.png", "parallel").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "loss"]
+    trained = sweep({"lr": [0.1, 0.2]}, epochs=3)
+    (axes,) = trained.plot(tmp_path / "curves.png", "curves").axes
+    assert len(axes.lines) == 2
+    with pytest.raises(ValueError, match="x and y must be parameters, a, b, got 'c'"):
+        table.plot(tmp_path / "map.png", "map", x="c")
+    with pytest.raises(ValueError, match="runs must have a history to draw"):
+        table.plot(tmp_path / "curves.png", "curves")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "line.png", "map.png", "parallel.png"]
+
+
+def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    nn.sweep(lambda a: {"loss": a}, {"a": [1, 2]})  # no terminal: no line
+    assert capsys.readouterr().err == ""
