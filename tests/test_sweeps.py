@@ -527,3 +527,56 @@ def test_pictures(tmp_path: Path) -> None:
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     nn.sweep(lambda a: {"loss": a}, {"a": [1, 2]})  # no terminal: no line
     assert capsys.readouterr().err == ""
+
+
+# Fair comparisons.
+
+
+def candidate(optimizer: Any, rates: Any) -> tuple[Any, Any]:
+    def build(lr: float, seed: int) -> nn.Trainer:
+        return nn.Trainer(make(seed=seed).model, "softmax_cross_entropy", optimizer(lr=lr), metrics=["accuracy"], seed=seed)
+
+    return build, {"lr": rates}
+
+
+def test_fair_comparison() -> None:
+    candidates = {"adam": candidate(nn.Adam, [0.01, 0.1]), "sgd": candidate(nn.SGD, [1e-9, 1e-8])}
+    found = nn.fair_comparison(
+        candidates, X[:60], Y[:60], test=(X[60:], Y[60:]), budget=2, seeds=3, folds=3, epochs=5, seed=4, verbose=0
+    )
+    assert found.ranking == ["adam", "sgd"]
+    assert found.measure == "loss"
+    chosen = found.searches["adam"].best().parameters
+    assert [run.seed for run in found.finals["adam"]] == [5, 6, 7]
+    for run, result in zip(found.finals["adam"], found.results("adam"), strict=True):
+        alone = candidates["adam"][0](**chosen, seed=run.seed)
+        alone.fit(X[:60], Y[:60], epochs=5, verbose=0)
+        assert alone.evaluate(X[60:], Y[60:])["loss"] == result
+        assert run.parameters == chosen
+    assert {len(table) for table in found.searches.values()} == {6}
+    assert repr(found).splitlines()[1].startswith("adam")
+    assert nn.fair_comparison(
+        candidates, X, Y, test=(XV, YV), budget=2, seeds=2, measure="accuracy", validation_split=0.3, verbose=0
+    ).mode == "max"  # fmt: skip
+
+
+def test_fair_comparisons_that_are_none() -> None:
+    good: dict[str, Any] = {"test": (XV, YV), "budget": 2, "validation_split": 0.3, "verbose": 0}
+    with pytest.raises(ValueError, match="the space of a must have 3 sets of parameters, the budget, got 2"):
+        nn.fair_comparison({"a": candidate(nn.Adam, [0.1, 0.2])}, X, Y, **good | {"budget": 3})
+    with pytest.raises(ValueError, match="must give held-out data for the choice, got none"):
+        nn.fair_comparison({"a": candidate(nn.Adam, [0.1, 0.2])}, X, Y, test=(XV, YV), budget=2)
+    with pytest.raises(RuntimeError, match="no run of a came to a result: raised"):
+        nn.fair_comparison({"a": (lambda lr, seed: None, {"lr": [1, 2]})}, X, Y, **good)
+    with pytest.raises(ValueError, match="candidates must be a mapping"):
+        nn.fair_comparison({}, X, Y, **good)
+
+
+def test_picture_of_a_fair_comparison(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    found = nn.fair_comparison(
+        {"a": candidate(nn.Adam, [0.1]), "b": candidate(nn.SGD, [0.1])}, X, Y, test=(XV, YV), budget=1, seeds=2,
+        validation_split=0.3, verbose=0,
+    )  # fmt: skip
+    (axes,) = found.plot(tmp_path / "fair.png").axes
+    assert axes.get_title("left") == f"{found.ranking[0]} is best in the median"

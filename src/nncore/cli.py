@@ -17,7 +17,7 @@ import nncore as nn
 from nncore import landscapes
 from nncore._messages import shown
 from nncore._utils.fields import count
-from nncore.landscapes.compare import compare_runs
+from nncore.landscapes.compare import compare_runs, results
 from nncore.optimizers import OPTIMIZERS, Optimizer
 
 __all__ = ["main"]
@@ -162,12 +162,22 @@ def _compare_digits(factories: Mapping[str, Factory], options: argparse.Namespac
         result[1 : 1 + len(reached)] = np.where(np.isfinite(reached), reached, np.inf)
         return result
 
+    def all_runs(factory: Factory, rates: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
+        found: dict[tuple[float, int], np.ndarray] = {}
+
+        def one(lr: float, seed: int) -> dict[str, float]:
+            found[lr, seed] = run(factory, lr, seed)
+            return {"loss": found[lr, seed][-1]}
+
+        results(nn.sweep(one, {"lr": list(rates)}, seeds=seeds, verbose=0), "loss", len(rates) * len(seeds))
+        return np.array([found[lr, seed] for lr in rates for seed in seeds])
+
     def search(factory: Factory) -> landscapes.Search:
-        scores = np.array([run(factory, lr, options.seed)[-1] for lr in rates])
+        scores = all_runs(factory, rates.tolist(), [options.seed])[:, -1]
         return landscapes.Search(float(rates[np.argmin(scores)]), rates, scores)
 
     def losses(factory: Factory, lr: float) -> np.ndarray:
-        return np.array([run(factory, lr, options.seed + 1 + start) for start in range(starts)])
+        return all_runs(factory, [lr], range(options.seed + 1, options.seed + 1 + starts))
 
     description = {"quantiles": (0.1, 0.9), "title": "Digits", "unit": "epoch", "measure": "loss on held-out digits"}
     with _progress(factories, budget + starts, options.quiet) as counted:

@@ -16,6 +16,7 @@ from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
 from nncore.landscapes.functions import Array, Landscape
 from nncore.optimizers import Optimizer
+from nncore.sweeps import SweepTable, sweep
 
 __all__ = ["Comparison", "Search", "compare", "random_starts", "search_lr", "steps_to"]
 
@@ -109,7 +110,7 @@ def search_lr(
         return float(np.quantile(score(_runs(factory, lr, f, starts, steps)), quantile, method="higher"))
 
     coarse = np.geomspace(low, high, (budget + 1) // 2)
-    scores = np.array([score_of(lr) for lr in coarse])
+    scores = _all_scores(score_of, coarse)
     best = int(np.argmin(scores))
     left, right = coarse[max(best - 1, 0)], coarse[min(best + 1, coarse.size - 1)]
     # points on each side of the best, which is known already
@@ -118,9 +119,28 @@ def search_lr(
     fine = np.concatenate(
         (np.geomspace(left, coarse[best], lower + 2)[1:-1], np.geomspace(coarse[best], right, upper + 2)[1:-1])
     )  # fmt: skip
-    rates, scores = np.append(coarse, fine), np.append(scores, [score_of(lr) for lr in fine])
+    rates, scores = np.append(coarse, fine), np.append(scores, _all_scores(score_of, fine))
     order = np.argsort(rates)
     return Search(float(rates[np.argmin(scores)]), rates[order], scores[order])
+
+
+def _all_scores(score_of: Callable[[float], float], rates: Array) -> Array:
+    """The score of each learning rate."""
+    if not rates.size:
+        return np.empty(0)
+    return results(
+        sweep(lambda lr: {"score": score_of(lr)}, {"lr": rates}, mode="min", threads=1, verbose=0), "score", rates.size
+    )
+
+
+def results(table: SweepTable, column: str, runs: int) -> Array:
+    """A column of a sweep of so many runs; what a run has raised is raised, and KeyboardInterrupt if there are fewer."""
+    for run in table:
+        if run.error is not None and not isinstance(run.error, DivergenceError):
+            raise run.error
+    if len(table) < runs or any(run.ended == "interrupted" for run in table):
+        raise KeyboardInterrupt
+    return table.column(column)
 
 
 def _runs(factory: Factory, lr: float, f: Any, starts: Array, steps: int) -> Array:
