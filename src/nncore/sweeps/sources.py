@@ -28,6 +28,7 @@ class Source:
     """Gives steps, and is told when they are done; ``total`` is the number of runs that there will be."""
 
     total: int
+    ahead = False  # whether steps may wait in a queue: which come next does not depend on results
 
     def next(self) -> Step | None:
         """A step that can be begun now; None: wait for one under way, or there are no more."""
@@ -40,6 +41,8 @@ class Source:
 
 class Plain(Source):
     """All tasks in order."""
+
+    ahead = True
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._waiting = deque(jobs)

@@ -238,12 +238,13 @@ class _Sink:
 def _run_in_threads(source: Source, sink: _Sink, threads: int, backend: str) -> None:
     """Steps on threads of Python, of which each leaves the lock of Python while it runs compiled steps."""
     running: dict[Future[Run], Step] = {}
+    places = 2 * threads if source.ahead else threads  # so that no thread waits for this one
     elsewhere: list[Step] = []  # of which another process makes the run
     with Interrupt() as interrupt:
         executor = ThreadPoolExecutor(threads, thread_name_prefix="nncore-sweep")
         try:
             while not interrupt.pressed():
-                while len(running) < threads and (step := source.next()) is not None:
+                while len(running) < places and (step := source.next()) is not None:
                     known = _claimed(sink.store, step)
                     if known is None:
                         elsewhere.append(step)
@@ -260,7 +261,9 @@ def _run_in_threads(source: Source, sink: _Sink, threads: int, backend: str) -> 
                 for future in done:
                     _report(source, sink, running.pop(future))
                 sink.look()
-            for step in running.values():
+            for future, step in list(running.items()):
+                if future.cancel():  # not begun
+                    del running[future]
                 step.job.stop()
             while running and not interrupt.pressed_twice():
                 done, _ = wait(running, timeout=PATIENCE, return_when=FIRST_COMPLETED)
