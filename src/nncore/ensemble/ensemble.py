@@ -164,7 +164,7 @@ class Ensemble:
     # --- predictions
 
     def predict_members(self, X: Any) -> Array:
-        """The output of each member for the rows of X, as `Sequential.predict` gives it: (members, n, *output_shape)."""
+        """The output of each member for the rows of X, as `Sequential.predict` gives it: ``(members, n, *output_shape)``."""
         outputs = self._outputs(X)
         parts = [(group, group.template._in_target_units(part)) for group, part in outputs]
         result = np.empty((len(self), *parts[0][1].shape[1:]), dtype=np.result_type(*[part for _, part in parts]))
@@ -173,7 +173,7 @@ class Ensemble:
         return result
 
     def predict(self, X: Any) -> Array:
-        """The mean of the members' outputs: (n, *output_shape). Of classes, see `probabilities` and `vote`."""
+        """The mean of the members' outputs: ``(n, *output_shape)``. Of classes, see `probabilities` and `vote`."""
         return _mean(self.predict_members(X))
 
     def spread(self, X: Any) -> Array:

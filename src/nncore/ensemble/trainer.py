@@ -91,8 +91,9 @@ class EnsembleTrainer(BaseEnsembleTrainer):
 
         Parameters
         ----------
-        X, y, epochs, batch_size, accumulate, last_batch, shuffle, sampler, sample_weight, class_weight, validation_data,
-        validation_split, exact_loss, verbose
+        X, y, epochs, batch_size, accumulate, last_batch, shuffle, sampler, sample_weight, class_weight
+            As for `Trainer.fit`.
+        validation_data, validation_split, exact_loss, verbose
             As for `Trainer.fit`. The share of a ``validation_split`` is the same for all members.
         subsets : Subsets or iterable, optional
             The rows that each member is trained on: `Bags`, `Folds`, or a list with an array of row numbers for each.
