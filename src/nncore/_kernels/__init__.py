@@ -13,6 +13,7 @@ import numpy as np
 from nncore._kernels import program as _program
 from nncore._kernels.blas import gemm_name, gemm_variant, on_one_blas_thread
 from nncore._kernels.program import (
+    FEW_IN_LANES,
     MOST_LANES,
     MOST_PANEL,
     Claim,
@@ -33,10 +34,11 @@ from nncore._kernels.threads import Lock, get_num_threads, one_thread, set_num_t
 from nncore._messages import shown
 
 __all__ = [
+    "FEW_IN_LANES",
     "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "MemberGroup", "Members", "Program", "PythonOp", "Switch",
     "advance_counts", "all_finite", "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads",
-    "isa_name", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size", "run_members", "set_num_threads",
-    "shuffled_orders", "tile_program", "weight_tiles",
+    "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size",
+    "run_members", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2
@@ -65,6 +67,11 @@ if isa_name not in _TABLES:
 
 
 _program.use_table(_TABLES[isa_name])
+
+
+def lanes(dtype: Any) -> int:
+    """Numbers in a vector of the instruction set in use."""
+    return {"avx512": 64, "avx2": 32}.get(isa_name, 16) // np.dtype(dtype).itemsize
 
 
 def available_isas() -> tuple[str, ...]:

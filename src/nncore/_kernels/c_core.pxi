@@ -43,7 +43,7 @@ cdef extern from "executor.h" nogil:
     ctypedef struct nn_program:
         const nn_op *ops
         const nn_stage *stages
-        int64_t enter, leave, n_stages, part_rows, block_rows, n_records
+        int64_t enter, leave, n_stages, part_rows, block_rows, lanes, n_records
         const double **records
         int64_t n_partials
         const double *partials

@@ -143,11 +143,26 @@ static double record_sum(const double *record, int64_t rows) {
     return (s0 + s1) + (s2 + s3);
 }
 
+/* The same of one of several networks, whose rows lie block by block: (blocks, lanes, rows of a block). */
+static double lane_sum(const nn_program *program, const double *record, int64_t all_rows, int64_t lane) {
+    const int64_t rows = all_rows / program->lanes, block = program->block_rows / program->lanes;
+    double s[4] = {0, 0, 0, 0};
+    for (int64_t first = 0; first < rows; first += block) {
+        const int64_t height = rows - first < block ? rows - first : block;
+        const double *own = record + first * program->lanes + lane * height;
+        for (int64_t i = 0; i < height; i++) s[first + i < rows / 4 * 4 ? (first + i) % 4 : 0] += own[i];
+    }
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
 /* One thread stores the sums and per-example values of the step. */
 static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
-    double *sums = run->sums + (step - run->first_step) * (program->n_records + 1);
+    const int64_t lanes = program->lanes;
+    double *sums = run->sums + (step - run->first_step) * (program->n_records * lanes + 1);
     for (int64_t r = 0; r < program->n_records; r++)
-        sums[r] = (context->first_row ? sums[r] : 0) + record_sum(program->records[r], context->rows);
+        if (lanes == 1) sums[r] = (context->first_row ? sums[r] : 0) + record_sum(program->records[r], context->rows);
+        else
+            for (int64_t l = 0; l < lanes; l++) sums[r * lanes + l] = lane_sum(program, program->records[r], context->rows, l);
     if (run->examples_out)
         for (int64_t i = 0; i < context->rows; i++) run->examples_out[context->position + i] = program->records[0][i];
 }
@@ -179,14 +194,14 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
 }
 
 /* `start` is the position of the step's batch in its epoch. */
-static void set_batch(nn_context *context, const nn_run *run, int64_t step, int64_t epoch, int64_t start) {
+static void set_batch(nn_context *context, const nn_run *run, int64_t lanes, int64_t step, int64_t epoch, int64_t start) {
     const int64_t rows = run->examples - start;
     context->ends_epoch = rows <= run->batch + run->merge;
     context->rows = context->ends_epoch ? rows : run->batch;
     context->index = run->order ? run->order + epoch * run->examples + start : NULL;
     context->start = run->origin + start;
     context->position = run->origin + epoch * run->examples + start;
-    context->scale = run->scale != 0 ? run->scale : 1.0 / (double)context->rows;
+    context->scale = run->scale != 0 ? run->scale : (double)lanes / (double)context->rows;
     context->step = run->step_offset + (uint64_t)step;
     if (run->coefficients) context->coefficients = run->coefficients + (step - run->first_step) * run->coefficient_stride;
 }
@@ -220,10 +235,10 @@ static void run_thread(nn_team *team, int number, int count) {
     const int64_t last = run->examples % run->batch, merged = last <= run->merge && run->examples > run->batch;
     const int64_t per_epoch = run->examples / run->batch + (last > 0 && !merged);
     int64_t step = run->first_step, epoch = step / per_epoch, start = step % per_epoch * run->batch;
-    set_batch(&context, run, step, epoch, start);
+    set_batch(&context, run, program->lanes, step, epoch, start);
     int good = run_stages(team, 0, run->prepared ? 0 : program->enter, step, &context, &thread);
     for (; good && step < run->last_step; step += good) {
-        set_batch(&context, run, step, epoch, start);
+        set_batch(&context, run, program->lanes, step, epoch, start);
         if (number == 0 && program->state_bytes) memcpy(program->kept, program->state, (size_t)program->state_bytes);
         thread.tile_gradient = step + 1 < run->last_step ? run->tile_gradients + number * program->tile_bytes : NULL;
         start += context.rows;
@@ -232,7 +247,7 @@ static void run_thread(nn_team *team, int number, int count) {
         /* The next step's tiles follow a barrier that waits for this thread: the parts still belong to this step. */
         if (program->n_partials) {
             const double penalty = record_sum(program->partials, program->n_partials);
-            if (number == 0) run->sums[(step - run->first_step + 1) * (program->n_records + 1) - 1] = penalty;
+            if (number == 0) run->sums[(step - run->first_step + 1) * (program->n_records * program->lanes + 1) - 1] = penalty;
             good = good && isfinite(penalty);
         }
         if (run->notes_out && number == 0)    /* for the same reason */

@@ -26,6 +26,7 @@ typedef struct {
     int64_t enter, leave, n_stages;
     int64_t part_rows;           /* rows of the batch that are computed together, whose gradients are then added up; 0: all */
     int64_t block_rows;          /* rows of a ROWS work item */
+    int64_t lanes;               /* networks that it runs at once, whose rows follow each other in a batch (lanes.h) */
     int64_t n_records;           /* per-example columns: the loss, then the metrics */
     const double *const *records; /* each (batch capacity,), written by the step */
     int64_t n_partials;          /* partial sums of the penalty of a step; their sum is one more column */
@@ -55,7 +56,7 @@ typedef struct {
     int prepared;                    /* skip the stages before the first step: θ has not changed since the last run */
     uint64_t step_offset;            /* added to the step number to count over the whole training */
     char *tile_gradients;            /* (threads, tile_bytes): for tile-local gradients, aligned to cache lines */
-    double *sums;                    /* (steps, n_records + 1): sums over each batch of each record; the penalty */
+    double *sums;                    /* (steps, n_records * lanes + 1): of each batch, each record by network; the penalty */
     double *op_seconds;              /* (ops,): accumulated time of each op; on one thread only; NULL: no clock is read */
     double *examples_out;            /* (steps of the run x batch positions): per-example losses, or NULL */
     double *notes_out;               /* (steps, n_notes): the statistics of each step, or NULL */

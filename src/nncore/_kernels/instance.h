@@ -27,5 +27,6 @@
 #include "ops/gradients.h"
 #include "ops/gradient_noise.h"
 #include "ops/draw.h"
+#include "ops/lanes.h"
 #include "ops/optimizers.h"
 #include "ops/online.h"

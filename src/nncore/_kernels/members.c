@@ -48,12 +48,11 @@ static void copy_out(const nn_group *group, const nn_slot *slot, const nn_member
     for (int64_t i = 0; i < group->n_kept; i++) memcpy(member->kept[i], slot->arrays[i], (size_t)group->bytes[i]);
 }
 
-/* The rows of the next epochs in their order; NULL: 0, 1, 2, … */
-static const int64_t *order_of(const nn_members *all, const nn_member *member, const nn_slot *slot, int64_t epoch, int64_t epochs) {
+/* The rows of the next epochs in their order, in `order`; NULL: 0, 1, 2, … */
+static const int64_t *order_of(const nn_members *all, const nn_member *member, int64_t *order, int64_t epoch, int64_t epochs) {
     const int64_t n = member->run.examples;
     if (member->run.order) return member->run.order + epoch * n;
     if (!member->shuffled && !member->chosen) return NULL;
-    int64_t *order = slot->order;
     if (member->shuffled) {
         nn_shuffled_orders(all->random_words, order, n, epochs, member->order_seed, member->first_epoch + (uint64_t)epoch);
         if (member->chosen)
@@ -72,21 +71,20 @@ static void catch_up(const nn_slot *slot) {
     nn_execute(slot->rest, &run, 1);
 }
 
-/* Run the member's epochs turn by turn, until one fails or is to stop. */
-static void run_member(nn_members *all, nn_member *member, int calling) {
-    nn_group *group = all->groups + member->group;
-    nn_slot *slot = take_slot(group);
+/* Run the member's epochs from this one on turn by turn, until one fails or is to stop. */
+static void run_member(nn_members *all, nn_member *member, nn_slot *slot, int64_t first, int calling) {
+    const nn_group *group = all->groups + member->group;
     const nn_program *program = slot->program;
     const int64_t per_epoch = (member->run.last_step - member->run.first_step) / member->epochs;
     nn_run run = member->run;
     run.tile_gradients = slot->tile_gradients, run.failure = &member->failure;
     run.stop = calling ? ask : see, run.stop_argument = all;
     copy_in(group, slot, member);
-    for (int64_t epoch = 0; epoch < member->epochs; epoch += member->turn) {
+    for (int64_t epoch = first; epoch < member->epochs; epoch += member->turn) {
         const int64_t epochs = member->epochs - epoch < member->turn ? member->epochs - epoch : member->turn;
         const int64_t steps = epochs * per_epoch, before = epoch * per_epoch;
         run.first_step = 0, run.last_step = steps;
-        run.order = order_of(all, member, slot, epoch, epochs);
+        run.order = order_of(all, member, slot->order, epoch, epochs);
         run.step_offset = member->run.step_offset + (uint64_t)before;
         if (member->run.coefficients) run.coefficients = member->run.coefficients + before * run.coefficient_stride;
         run.sums = member->run.sums + before * (program->n_records + 1);
@@ -103,14 +101,98 @@ static void run_member(nn_members *all, nn_member *member, int calling) {
         member->failed = done < steps;
         if (member->failed || see(all)) break;
     }
+}
+
+/* The numbers of `count` members into lanes, the last ones of which repeat the last member; and back. */
+static void turn_in(const nn_group *group, const nn_slot *slot, const nn_member *members, int64_t count) {
+    const int64_t lanes = slot->lanes->lanes, size = group->number_bytes;
+    for (int64_t i = 0; i < group->n_kept; i++)
+        for (int64_t lane = 0; lane < lanes; lane++) {
+            const char *from = members[lane < count ? lane : count - 1].kept[i];
+            for (int64_t k = 0; k < group->bytes[i] / size; k++)
+                memcpy(slot->lane_arrays[i] + (k * lanes + lane) * size, from + k * size, (size_t)size);
+        }
+}
+
+static void turn_out(const nn_group *group, const nn_slot *slot, nn_member *members, int64_t count) {
+    const int64_t lanes = slot->lanes->lanes, size = group->number_bytes;
+    for (int64_t i = 0; i < group->n_kept; i++)
+        for (int64_t lane = 0; lane < count; lane++)
+            for (int64_t k = 0; k < group->bytes[i] / size; k++)
+                memcpy(members[lane].kept[i] + k * size, slot->lane_arrays[i] + (k * lanes + lane) * size, (size_t)size);
+}
+
+/* The orders of all lanes, block by block of each batch: of each block the rows of one member after the other. */
+static const int64_t *lane_orders(const nn_members *all, const nn_slot *slot, const nn_member *members, int64_t count, int64_t epoch,
+                                  int64_t epochs) {
+    const int64_t lanes = slot->lanes->lanes, n = members->run.examples, batch = members->run.batch;
+    const int64_t block = slot->lanes->block_rows / lanes;
+    int64_t *one = slot->order + lanes * epochs * n;
+    for (int64_t lane = 0; lane < lanes; lane++) {
+        const int64_t *own = lane < count ? order_of(all, members + lane, one, epoch, epochs) : one;
+        if (!own)
+            for (int64_t i = 0; i < epochs * n; i++) one[i] = i % n;
+        own = own ? own : one;
+        for (int64_t e = 0; e < epochs; e++)
+            for (int64_t start = 0, rows; start < n; start += rows) {
+                const int64_t left = batch - start % batch < n - start ? batch - start % batch : n - start;    /* of the batch */
+                rows = left < block ? left : block;
+                memcpy(slot->order + (e * n + start) * lanes + lane * rows, own + e * n + start, (size_t)rows * sizeof *own);
+            }
+        if (own != one) memcpy(one, own, (size_t)(epochs * n) * sizeof *own);    /* for lanes without a member */
+    }
+    return slot->order;
+}
+
+static void keep_lane_sums(const nn_slot *slot, nn_member *members, int64_t count, int64_t before, int64_t steps) {
+    const int64_t lanes = slot->lanes->lanes, records = slot->lanes->n_records;
+    for (int64_t lane = 0; lane < count; lane++)
+        for (int64_t s = 0; s < steps; s++)
+            for (int64_t r = 0; r < records; r++)
+                members[lane].run.sums[(before + s) * (records + 1) + r] = slot->lane_sums[s * (records * lanes + 1) + r * lanes + lane];
+}
+
+/* Members side by side in the lanes of vectors.  If a step of one of them fails, the turn is run again one by one. */
+static void run_lanes(nn_members *all, nn_member *members, int64_t count, nn_slot *slot, int calling) {
+    const nn_group *group = all->groups + members->group;
+    const int64_t lanes = slot->lanes->lanes, per_epoch = members->run.last_step / members->epochs;
+    int failure = 0;
+    nn_run run = members->run;
+    run.examples *= lanes, run.batch *= lanes, run.sums = slot->lane_sums, run.failure = &failure;
+    run.stop = calling ? ask : see, run.stop_argument = all;
+    turn_in(group, slot, members, count);
+    for (int64_t epoch = 0; epoch < members->epochs; epoch += members->turn) {
+        const int64_t epochs = members->epochs - epoch < members->turn ? members->epochs - epoch : members->turn;
+        const int64_t steps = epochs * per_epoch, before = epoch * per_epoch;
+        run.first_step = 0, run.last_step = steps;
+        run.order = lane_orders(all, slot, members, count, epoch, epochs);
+        run.step_offset = members->run.step_offset + (uint64_t)before;
+        if (run.coefficients) run.coefficients = members->run.coefficients + before * run.coefficient_stride;
+        if (nn_execute(slot->lanes, &run, 1) < steps) {
+            if (failure & NN_STOPPED || see(all)) return;    /* the turn counts as not begun */
+            for (int64_t lane = 0; lane < count; lane++) run_member(all, members + lane, slot, epoch, calling);
+            return;
+        }
+        turn_out(group, slot, members, count);
+        keep_lane_sums(slot, members, count, before, steps);
+        for (int64_t lane = 0; lane < count; lane++) members[lane].steps += steps;
+        if (see(all)) return;
+    }
+}
+
+static void run_unit(nn_members *all, const nn_unit *unit, int calling) {
+    nn_member *first = all->members + unit->first;
+    nn_slot *slot = take_slot(all->groups + first->group);
+    if (unit->count > 1) run_lanes(all, first, unit->count, slot, calling);
+    else run_member(all, first, slot, 0, calling);
     __atomic_store_n(&slot->busy, 0, __ATOMIC_RELEASE);
 }
 
 static void run_thread(nn_members *all, int number) {
     while (!see(all) && !(number == 0 && ask(all))) {
-        const int64_t member = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED);
-        if (member >= all->n_members) break;
-        run_member(all, all->members + member, number == 0);
+        const int64_t unit = __atomic_fetch_add(&all->next, 1, __ATOMIC_RELAXED);
+        if (unit >= all->n_units) break;
+        run_unit(all, all->units + unit, number == 0);
     }
     __atomic_sub_fetch(&all->running, 1, __ATOMIC_ACQ_REL);
     const struct timespec moment = {0, 200000};    /* waits for the others, and can be asked to stop meanwhile */

@@ -15,6 +15,9 @@ typedef struct {
     int64_t **seeds;             /* (n_seeds,) where the ops have the seeds of their random numbers */
     int64_t *order;              /* room for the order of the examples of a turn */
     char *tile_gradients;        /* as in nn_run */
+    const nn_program *lanes;     /* the same for as many members as a vector has lanes; or NULL */
+    char **lane_arrays;          /* (n_kept,) its arrays, of all lanes: (n, lanes) */
+    double *lane_sums;           /* room for the sums of a turn */
     int busy;                    /* whether a thread runs it */
 } nn_slot;
 
@@ -22,6 +25,7 @@ typedef struct {
     nn_slot *slots;
     int64_t n_slots, n_kept, n_bound, n_seeds;
     const int64_t *bytes;        /* (n_kept,) of each array */
+    int64_t number_bytes;        /* of a real */
 } nn_group;
 
 /* A member's part in a run.  Its epochs are run in turns of several; after each turn its arrays are those of whole epochs. */
@@ -41,14 +45,20 @@ typedef struct {
     int failed;                  /* out: whether the step after them failed */
 } nn_member;
 
+/* What a thread takes: a member, or several at once that run in lanes. */
+typedef struct {
+    int64_t first, count;
+} nn_unit;
+
 typedef struct {
     nn_group *groups;
     nn_member *members;
-    int64_t n_members;
+    const nn_unit *units;
+    int64_t n_units;
     nn_kernel random_words;      /* of draw.h, for the orders */
     int (*stop)(void *);         /* called some times per second by the calling thread; nonzero: turns under way are given up */
     void *stop_argument;
-    int64_t next;                /* the first member that no thread has taken */
+    int64_t next;                /* the first unit that no thread has taken */
     int64_t running;             /* threads at work */
     int stopped;
     double asked;

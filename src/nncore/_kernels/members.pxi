@@ -10,11 +10,15 @@ cdef extern from "members.h" nogil:
         int64_t **seeds
         int64_t *order
         char *tile_gradients
+        const nn_program *lanes
+        char **lane_arrays
+        double *lane_sums
         int busy
     ctypedef struct nn_group:
         nn_slot *slots
         int64_t n_slots, n_kept, n_bound, n_seeds
         const int64_t *bytes
+        int64_t number_bytes
     ctypedef struct nn_member:
         int64_t group
         nn_run run
@@ -25,10 +29,13 @@ cdef extern from "members.h" nogil:
         uint64_t seed, order_seed, first_epoch
         int64_t epochs, turn, steps
         int failure, failed
+    ctypedef struct nn_unit:
+        int64_t first, count
     ctypedef struct nn_members:
         nn_group *groups
         nn_member *members
-        int64_t n_members, next
+        const nn_unit *units
+        int64_t n_units, next
         nn_kernel random_words
         int (*stop)(void *) noexcept nogil
         void *stop_argument
@@ -50,11 +57,31 @@ cdef void *checked_order(str name, array, int64_t needed) except NULL:
     return address(array, NULL, NULL, False)
 
 
+FEW_IN_LANES = 4    # fewer members are faster one by one
+
+
 cdef void *room(int64_t count, size_t size) except NULL:
     cdef void *memory = calloc(max(count, 1), size)
     if memory == NULL:
         raise MemoryError
     return memory
+
+
+cdef list units_of(const nn_member *members, int64_t first, int64_t n, int64_t lanes):
+    """(first, count) of what a thread takes at once: up to ``lanes`` members with the same coefficients and number of examples, or one."""
+    cdef int64_t i = 0, count
+    units = []
+    while i < n:
+        count = 1
+        while (count < lanes and i + count < n and members[i + count].run.coefficients == members[i].run.coefficients
+               and members[i + count].run.examples == members[i].run.examples):
+            count += 1
+        if count < FEW_IN_LANES:
+            units += [(first + i + k, 1) for k in range(count)]
+        else:
+            units.append((first + i, count))
+        i += count
+    return units
 
 
 cdef class MemberGroup:
@@ -63,18 +90,20 @@ cdef class MemberGroup:
     programs: list of Program; rests: for each the program that catches up weights of sparse data, and its state.
     arrays: for each the arrays of its ops that hold the numbers of the member at work, in the same order.
     places: (index of an op, slot) of arrays that are each member's own and used in place.
+    lanes: for each a program that runs as many members at once as a vector has lanes, and its arrays (n, lanes); or none.
     """
 
     cdef nn_group group
     cdef list keep
     cdef readonly list programs
-    cdef list rests
+    cdef list rests, lanes
 
-    def __cinit__(self, list programs, list arrays, *, list rests=None, list places=[]):
+    def __cinit__(self, list programs, list arrays, *, list rests=None, list places=[], list lanes=[]):
         cdef Program program
         cdef nn_slot *slot
         cdef int64_t p, i, op, size
-        self.programs, self.rests, self.keep = programs, rests or [], [arrays]
+        self.programs, self.rests, self.lanes, self.keep = programs, rests or [], lanes, [arrays]
+        self.group.number_bytes = arrays[0][0].itemsize
         self.group.n_slots, self.group.n_kept, self.group.n_bound = len(programs), len(arrays[0]), len(places)
         self.group.slots = <nn_slot *>room(len(programs), sizeof(nn_slot))
         nbytes = np.array([array.nbytes for array in arrays[0]], dtype=np.int64)
@@ -96,6 +125,14 @@ cdef class MemberGroup:
             slot.seeds = <int64_t **>room(len(seeds), sizeof(void *))
             for i, (op, size) in enumerate(seeds):
                 slot.seeds[i] = &program.ops[op].size[size]
+            if lanes:
+                many, wide = lanes[p]
+                slot.lanes = &(<Program>many).program
+                slot.lane_arrays = <char **>room(len(wide), sizeof(void *))
+                for i, array in enumerate(wide):
+                    if array.nbytes != nbytes[i] * (<Program>many).program.lanes or not array.flags.c_contiguous:
+                        raise ValueError("arrays of lanes must be contiguous, with a number of each lane for each of a member's")
+                    slot.lane_arrays[i] = <char *>address(array)
             if rests:
                 late, state = rests[p]
                 slot.rest, slot.whole = &(<Program>late).program, <int64_t *>address(state) + 2
@@ -109,6 +146,7 @@ cdef class MemberGroup:
             free(self.group.slots[p].arrays)
             free(self.group.slots[p].places)
             free(self.group.slots[p].seeds)
+            free(self.group.slots[p].lane_arrays)
         free(self.group.slots)
 
     cdef int make_room(self) except -1:
@@ -125,7 +163,7 @@ cdef class MemberGroup:
 cdef class Members:
     """Members of groups, for one run: ``add`` those of each group, then ``run``."""
 
-    cdef list groups, keep, binds
+    cdef list groups, keep, binds, units
     cdef nn_members all
     cdef nn_group *c_groups
     cdef nn_member *members
@@ -133,7 +171,7 @@ cdef class Members:
 
     def __cinit__(self, list groups, int64_t most):
         """``most``: members that can be added."""
-        self.groups, self.keep, self.binds, self.count, self.most = groups, [], [], 0, most
+        self.groups, self.keep, self.binds, self.units, self.count, self.most = groups, [], [], [], 0, most
         self.c_groups = <nn_group *>room(len(groups), sizeof(nn_group))
         self.members = <nn_member *>room(most, sizeof(nn_member))
 
@@ -147,7 +185,8 @@ cdef class Members:
         """Add members of a group. Returns the sums, notes and losses of their steps, which the run fills.
 
         kept, bound: pairs (array, the members' rows in it): their numbers, and arrays that ops use in place.
-        binds: for each program of the group, and then for each of ``rests``, the arrays of the data as for `Program.run`.
+        binds: for each program of the group, then for each of ``rests`` and of ``lanes``, the arrays of the data as for
+        `Program.run`.
         examples: (members,) of an epoch. seeds: of their random layers. order_seeds: if each epoch has a new order;
         first_epochs: epochs before. chosen: int64 arrays, the rows of the data of each, or None. orders: instead, (epochs,
         examples) for each. coefficients: float64 (steps, k) for each. step_offsets: steps before.
@@ -160,7 +199,7 @@ cdef class Members:
         cdef int64_t first = self.count, n = len(examples), i, per_epoch, rest, steps, most = 0, most_examples = 0, records
         if first + n > self.most or turn < 1 or epochs < 1 or batch < 1 or np.min(examples, initial=1) < 1:
             raise ValueError("members must be as many as announced, with at least one example, epoch, turn and row of a batch")
-        if len(kept) != c.n_kept or len(bound) != c.n_bound or len(binds) != len(owner.programs) + len(owner.rests):
+        if len(kept) != c.n_kept or len(bound) != c.n_bound or len(binds) != len(owner.programs) + len(owner.rests) + len(owner.lanes):
             raise ValueError(f"a group must get {c.n_kept} arrays, {c.n_bound} in place and data for each program, got {len(kept)}, {len(bound)} and {len(binds)}")
         words = [as_words(numbers, n) for numbers in (examples, seeds, order_seeds, first_epochs, step_offsets)]
         cdef const int64_t *size = <const int64_t *>address(words[0])
@@ -185,9 +224,15 @@ cdef class Members:
         sums, notes = np.full((n, most, records), np.nan), np.full((n, most, program.program.n_notes), np.nan)
         losses = np.full((n, most_examples), np.nan) if keep_examples else None
         longest = np.max(examples, initial=0)
-        buffers = [np.empty(min(turn, epochs) * longest, dtype=np.int64) for _ in owner.programs]
+        cdef int64_t wide = c.slots[0].lanes.lanes if owner.lanes else 0, turns = min(turn, epochs)
+        buffers = [np.empty((wide + 1) * turns * longest, dtype=np.int64) for _ in owner.programs]
         for i, buffer in enumerate(buffers):
             c.slots[i].order = <int64_t *>address(buffer)
+        if wide:
+            wide_sums = [np.empty(turns * (most // epochs) * (program.program.n_records * wide + 1)) for _ in owner.programs]
+            for i, buffer in enumerate(wide_sums):
+                c.slots[i].lane_sums = <double *>address(buffer)
+            buffers.append(wide_sums)
         self.keep += [pointers, sums, notes, losses, buffers, kept, bound, chosen, orders, coefficients]
         cdef char **pointer = <char **>address(pointers)
         cdef double *sum_ = <double *>address(sums)
@@ -219,8 +264,9 @@ cdef class Members:
                 member.run.coefficients, member.run.coefficient_stride = <const double *>address(coefficients[i], NULL, NULL, False), coefficients[i].shape[1]
             elif program.updates:
                 program.check_columns(0)
+        self.units += units_of(self.members + first, first, n, wide)
         self.count += n
-        self.binds += zip([*owner.programs, *[late for late, _ in owner.rests]], binds)
+        self.binds += zip([*owner.programs, *[late for late, _ in owner.rests], *[many for many, _ in owner.lanes]], binds)
         return sums, notes, losses
 
     def run(self, int threads, stop=None):
@@ -234,7 +280,9 @@ cdef class Members:
         for i, owner in enumerate(self.groups):
             (<MemberGroup>owner).make_room()
             self.c_groups[i] = (<MemberGroup>owner).group
-        self.all.groups, self.all.members, self.all.n_members = self.c_groups, self.members, self.count
+        units = np.array(self.units, dtype=np.int64).reshape(-1, 2)
+        self.all.units, self.all.n_units = <const nn_unit *>address(units), len(units)
+        self.all.groups, self.all.members = self.c_groups, self.members
         self.all.random_words = random_words
         self.all.stop, self.all.stop_argument = call_stop, <void *>asked
         bound = []
@@ -264,4 +312,5 @@ cdef class Members:
     @property
     def taken(self):
         """The number of members that threads have taken so far."""
-        return min(self.all.next, self.count)
+        cdef int64_t taken = min(self.all.next, len(self.units))
+        return self.units[taken][0] if taken < len(self.units) else self.count

@@ -63,6 +63,15 @@ static const nn_entry nn_table[] = {
     OP(dense_backward_input_blas, "dx= dy W gemm", "units inputs dy_gap?", "")
     OP(dense_backward_weight_blas, "dW= dy x tiles gemm", "units inputs dy_gap? x_gap?", "")
 
+    /* dense, of many networks at once */
+    OP(lanes_dense_forward, "y= x W b?", "units inputs", "")
+    OP(lanes_dense_backward_input, "dx= dy W", "units inputs", "")
+    OP(lanes_dense_backward_weight, "dW= dy x", "units inputs", "")
+    OP(lanes_dense_backward_bias, "db= dy", "units", "")
+    OP(lanes_softmax_cross_entropy, "loss= dy= y labels", "width", "")
+    OP(to_lanes, "out= in", "width", "")
+    OP(from_lanes, "out= in", "width", "")
+
     /* dense, on rows of a sparse matrix; W and g are stored by input */
     OP(csr_locate, "places= values columns starts bounds", "", "")
     OP(csr_forward, "y= values columns places W b?", "units inputs", "")

@@ -9,6 +9,7 @@ LOOK: Final[float]
 waiting: Final[dict[int, WatchedLock]]
 MAX_THREADS: Final[int]
 CACHE_LINE: Final[int]
+FEW_IN_LANES: Final[int]
 CHANNELS: Final[int]
 CHUNK_BYTES: Final[int]
 GROUP_STATISTICS: Final[int]
@@ -150,6 +151,7 @@ class Program:
         part_rows: int = 0,
         of_parts: Collection[int] = (),
         state: NDArray[Any] | None = None,
+        lanes: int = 1,
     ) -> Self: ...
     def run(
         self,
@@ -197,6 +199,7 @@ class MemberGroup:
         *,
         rests: list[tuple[Program, NDArray[np.int64]]] = ...,
         places: list[tuple[int, int]] = ...,
+        lanes: list[tuple[Program, list[NDArray[Any]]]] = ...,
     ) -> Self: ...
     @property
     def python_ops(self) -> list[PythonOp]: ...

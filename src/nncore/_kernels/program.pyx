@@ -64,6 +64,7 @@ cdef class Program:
     exclusive: shared with other programs that cannot run within this one.
     part_rows: rows of a batch that are computed together, 0: all; of_parts: the numbers of the ops after ``commits`` that
     then run for each part of a batch, and not only after the last one.
+    lanes: networks that it runs at once, whose rows follow each other in each batch.
     state: a contiguous array that ops of a step change before it is completed; it is put back if the step is not.
     """
 
@@ -84,7 +85,7 @@ cdef class Program:
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
                   records=(), partials=None, notes=(), passing=None, touched=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=(),
-                  state=None):
+                  state=None, int64_t lanes=1):
         self.alone = Exclusive(WITHIN_ITSELF)
         self.exclusive = self.alone if exclusive is None else exclusive
         self.lists = 0 if touched is None else len(touched)
@@ -148,7 +149,7 @@ cdef class Program:
         self.program.ops, self.program.stages, self.program.n_stages = self.ops, self.stages, len(stages)
         self.program.enter, self.program.leave = enter, len(stages) if leave is None else leave
         self.program.commits = self.program.leave if commits is None else commits
-        self.program.block_rows, self.program.stops, self.program.part_rows = block_rows, stops, part_rows
+        self.program.block_rows, self.program.stops, self.program.part_rows, self.program.lanes = block_rows, stops, part_rows, lanes
         self.program.records, self.program.n_records = self.records, len(records)
         if touched is not None:
             self.keep.append(touched)
@@ -285,7 +286,7 @@ cdef class Program:
         self.alone.check()
         self.exclusive.check()
         self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, known, examples_out, notes_out)
-        sums = np.zeros((max(last_step - first_step, 0), self.program.n_records + 1))
+        sums = np.zeros((max(last_step - first_step, 0), self.program.n_records * self.program.lanes + 1))
         cdef nn_run run
         cdef int64_t done
         cdef int failure = 0

@@ -13,8 +13,10 @@ from nncore import _kernels
 from nncore._utils.arrays import Array
 from nncore.data.example_weights import example_weights
 from nncore.ensemble.groups import Group, member_rows
+from nncore.losses import LOSSES
 from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
+from nncore.program.lanes import Lanes, in_lanes
 from nncore.samplers import Examples, Sampler, Shuffled, checked_orders
 from nncore.training.base import EVALUATION_ROWS, BaseTrainer
 from nncore.training.coming import ComingSteps
@@ -27,6 +29,7 @@ __all__ = ["Cohort", "Coming", "Kind", "Round", "evaluate_members"]
 
 Int64 = NDArray[np.int64]
 
+ROW_LOSSES = {*LOSSES, "softmax_cross_entropy_labels"} - {"quantile"}  # which reads an array that is not one of rows
 TURN = 64  # steps of a member after which it can be left, with its numbers put back
 
 
@@ -127,18 +130,33 @@ class Cohort:
                     f"{samplers[0]!r} weighs examples one by one and needs subsets in which a row occurs once, as nn.Bags("
                     "replace=False) draws them, got some that have a row twice"
                 )
+        self.lanes = self._in_lanes()
         self.group = self._member_group()
 
     # --- training
 
     def _member_group(self) -> Any:
         programs = [loop.program for loop in self.loops]
-        arrays = [
-            [loop.trainer.model.parameters, loop.trainer.model.state, *loop.optimizer.state.values()] for loop in self.loops
-        ]
         rests = [(p.rest._compiled.program, p.rest._state) for p in programs if p.rest]
         places = programs[0].compiled.places([(programs[0].gathers[-1], 1)] if self.weights is not None else [])
-        return _kernels.MemberGroup([p.compiled.program for p in programs], arrays, rests=rests, places=places)
+        lanes = [(own.compiled.program, own.kept) for own in self.lanes]
+        arrays = [_arrays(loop) for loop in self.loops]
+        return _kernels.MemberGroup([p.compiled.program for p in programs], arrays, rests=rests, places=places, lanes=lanes)
+
+    def _in_lanes(self) -> list[Lanes]:
+        """The programs of all workers for as many members as a vector has lanes, if their steps have such a form."""
+        loop, program = self.loops[0], self.program
+        other = loop.clips or loop.part or loop.merge or loop.uses_losses or loop.reweights or program.rest or loop.penalized
+        if other or len(self.numbers) < _kernels.FEW_IN_LANES:
+            return []
+        found = [
+            in_lanes(
+                own.program.compiled, _kernels.lanes(own.trainer.model.dtype), own.program.recording.gather,
+                _arrays(own), own.trainer.model.gradients, _is_loss,
+            )
+            for own in self.loops
+        ]  # fmt: skip
+        return [lanes for lanes in found if lanes is not None]
 
     @property
     def one_epoch(self) -> bool:
@@ -189,7 +207,11 @@ class Cohort:
             binds.append(program.compiled.numbered(bind))
             if program.rest:
                 rests.append(program.rest._compiled.numbered(program.rest._compiled.bind(data.rows)))
-        return binds + rests
+        return binds + rests + [self._lane_binds(*pair) for pair in zip(self.loops, self.lanes, strict=False)]
+
+    def _lane_binds(self, loop: TrainingLoop, lanes: Lanes) -> list[Any]:
+        program, data = loop.program, loop._weighted_data()
+        return lanes.compiled.numbered([(lanes.of[op], slot, array) for op, slot, array in program.binds(data)])
 
     def coming(self, optimizer: GradientOptimizer, epochs: int) -> Coming:
         """The next epochs of an optimizer's coefficients."""
@@ -296,6 +318,15 @@ def evaluate_members(
                 for name, value in trainers[0].named(names, means.tolist()).items():
                     result[name][place] = value
     return result
+
+
+def _arrays(loop: TrainingLoop) -> list[Array]:
+    """Those into which the numbers of the member at work are copied."""
+    return [loop.trainer.model.parameters, loop.trainer.model.state, *loop.optimizer.state.values()]
+
+
+def _is_loss(kernel: str) -> bool:
+    return kernel in ROW_LOSSES
 
 
 def loaded(model: Sequential, group: Group, row: int) -> Sequential:

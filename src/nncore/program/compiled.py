@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from nncore import _kernels
 from nncore._utils.arrays import Array
 from nncore.program.ops import Op
 from nncore.program.stages import Stage
-from nncore.program.tape import Tape
 
 __all__ = ["Compiled"]
 
 STOPPABLE_WORK = 100_000_000  # floating-point operations: a longer run, which takes milliseconds, checks for Ctrl-C
+
+
+class Taped(Protocol):
+    """What is read of a tape."""
+
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def block_rows(self) -> int: ...
+    @property
+    def work_per_row(self) -> int: ...
+    @property
+    def parallel(self) -> bool: ...
+    @property
+    def touched(self) -> Array | None: ...
+
+
+class Parts(NamedTuple):
+    """What a program was compiled from."""
+
+    before: list[Stage]
+    step: list[Stage]
+    after: list[Stage]
+    commits: int
+    records: list[Array]
 
 
 class Compiled:
@@ -32,14 +56,17 @@ class Compiled:
     state : an array that ops change before a step is completed; it is put back if the step is not.
     stops : whether a loss that is not finite stops the run. In training it does, so that no step follows from it. Elsewhere the
         run continues: values computed after the loss, such as its gradient, follow the formulas.
+    lanes : networks that it runs at once (``lanes.py``).
     """
 
     def __init__(
-        self, tape: Tape, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
+        self, tape: Taped, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
         commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
         part_rows: int = 0, stops: bool = False, exclusive: _kernels.Exclusive | None = None, state: Array | None = None,
+        lanes: int = 1,
     ) -> None:  # fmt: skip
-        self.parallel, self._work_per_row = tape.parallel, tape.work_per_row
+        self.parallel, self.work_per_row = tape.parallel, tape.work_per_row
+        self.parts = Parts(list(before), list(step), list(after), commits or 0, list(records))
         self._lock = _kernels.Lock()
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
@@ -57,7 +84,7 @@ class Compiled:
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
             partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows, touched=tape.touched,
-            state=state,
+            state=state, lanes=lanes,
             of_parts={n for op, n in self._numbers.items() if op.of_parts} if part_rows else (),
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip
@@ -85,7 +112,7 @@ class Compiled:
         Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
         true. Neither interrupts a step that has started to change parameters.
         """
-        stoppable = run.get("last_step", 1) * run["batch"] * self._work_per_row > STOPPABLE_WORK
+        stoppable = run.get("last_step", 1) * run["batch"] * self.work_per_row > STOPPABLE_WORK
         bound = self.numbered(bind)
         with self._lock:
             threads = threads or (_kernels.get_num_threads() if self.parallel else 1)

@@ -11,6 +11,7 @@
 - `scale`: one factor per feature;
 - `activity`, `gradients`: penalties, clipping and noise, between the backward pass and the step;
 - `optimizers`: the updates of the parameters;
+- `lanes`: many tiny networks at once;
 - `online`: linear models, one example after the other.
 
 Arrays have one row per example. A backward function takes the gradient of the loss with respect to the output (dy, dh),
@@ -30,6 +31,7 @@ from .dense import *
 from .gather import *
 from .gradients import *
 from .group_norm import *
+from .lanes import *
 from .lazy import *
 from .losses import *
 from .noise import *

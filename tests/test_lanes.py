@@ -1,0 +1,279 @@
+"""Many tiny networks in the lanes of vectors: each has the bits that it has alone."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.configuration import arguments
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import _kernels, layers, losses, optimizers, reference
+from nncore._kernels import single_ops
+from nncore.ensemble import cohorts
+
+Array = NDArray[Any]
+ISAS = _kernels.available_isas()
+BYTES = {"avx512": 64, "avx2": 32, "baseline": 16}
+each_isa = pytest.mark.parametrize("isa", ISAS)
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(90, 3))
+Y = RNG.integers(0, 3, 90)
+SOFTMAX = "softmax_cross_entropy"
+
+
+# Kernels, against those of one network.
+
+
+def run(
+    name: str, outputs: list[Array], inputs: list[Array | None], sizes: tuple[int, ...], isa: str, rows: int, **kw: Any
+) -> None:
+    dtype = next(array.dtype for array in outputs if array.dtype.kind == "f" and array.dtype.itemsize < 9)
+    kw.setdefault("block_rows", rows)
+    single_ops.run_op(name, [*outputs, *inputs], dtype=dtype, sizes=sizes, rows=rows, threads=1, isa=isa, **kw)
+
+
+def alone(W: Array, isa: str, x: Array, b: Array | None) -> Array:
+    y = np.empty((len(x), len(W)), dtype=W.dtype)
+    single_ops.dense_forward(y, np.ascontiguousarray(x), np.ascontiguousarray(W), b, threads=1, isa=isa)
+    return y
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (2, 16), (5, 3), (16, 2), (7, 33)])
+def test_products(units: int, inputs: int, rows: int, dtype: str, isa: str) -> None:
+    lanes = BYTES[isa] // np.dtype(dtype).itemsize
+    x, W, b, dy = (
+        RNG.normal(size=(*shape, lanes)).astype(dtype) for shape in ((rows, inputs), (units, inputs), (units,), (rows, units))
+    )
+    y, dx, dW, db = (np.empty_like(array) for array in (dy, x, W, b))
+    many = {"isa": isa, "rows": rows * lanes}
+    run("lanes_dense_forward", [y], [x, W, b], (units, inputs), **many)
+    run("lanes_dense_backward_input", [dx], [dy, W], (units, inputs), **many)
+    run("lanes_dense_backward_weight", [dW], [dy, x], (units, inputs), axis="tiles", **many)
+    run("lanes_dense_backward_bias", [db], [dy], (units,), axis="tiles", **many)
+    rtol = 1e-5 if dtype == "float32" else 1e-13
+    for got, true in (
+        (y, reference.lanes_dense_forward(x, W, b)), (dx, reference.lanes_dense_backward_input(dy, W)),
+        (dW, reference.lanes_dense_backward_weight(dy, x)), (db, reference.lanes_dense_backward_bias(dy)),
+    ):  # fmt: skip
+        assert np.allclose(got, true, rtol=rtol, atol=10 * rtol)
+    for k in range(lanes):
+        mine = [np.ascontiguousarray(array[..., k]) for array in (x, W, b, dy)]
+        assert np.array_equal(y[..., k], alone(mine[1], isa, mine[0], mine[2]))
+        one_dx, one_dW, one_db = np.empty_like(mine[0]), np.empty_like(mine[1]), np.empty_like(mine[2])
+        single_ops.dense_backward_input(one_dx, mine[3], mine[1], threads=1, isa=isa)
+        single_ops.dense_backward_weight(one_dW, one_db, mine[3], mine[0], threads=1, isa=isa)
+        for many_arrays, one in ((dx, one_dx), (dW, one_dW), (db, one_db)):
+            assert np.array_equal(many_arrays[..., k], one)
+    no_bias = np.empty_like(y)
+    run("lanes_dense_forward", [no_bias], [x, W, None], (units, inputs), **many)
+    assert np.allclose(no_bias, reference.lanes_dense_forward(x, W), rtol=rtol, atol=10 * rtol)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 2), (8, 5), (17, 16), (4, 31)])
+def test_turns(rows: int, width: int, dtype: str, isa: str) -> None:
+    lanes = BYTES[isa] // np.dtype(dtype).itemsize
+    given = RNG.normal(size=(lanes, rows, width)).astype(dtype)
+    signal, back = np.empty((rows, width, lanes), dtype=dtype), np.empty_like(given)
+    run("to_lanes", [signal], [given], (width,), isa=isa, rows=rows * lanes)
+    assert np.array_equal(signal, reference.to_lanes(given))
+    run("from_lanes", [back], [signal], (width,), isa=isa, rows=rows * lanes)
+    assert np.array_equal(back, reference.from_lanes(signal))
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize(("rows", "width"), [(1, 2), (3, 2), (8, 10), (19, 31), (5, 3)])
+def test_softmax(rows: int, width: int, dtype: str, isa: str) -> None:
+    lanes = BYTES[isa] // np.dtype(dtype).itemsize
+    y, labels = 3 * RNG.normal(size=(rows, width, lanes)).astype(dtype), RNG.integers(0, width, (lanes, rows))
+    y = np.ascontiguousarray(y.astype(dtype))
+    loss, dy = np.empty((lanes, rows)), np.empty_like(y)
+    single_ops.run_op(
+        "lanes_softmax_cross_entropy", [loss, dy, y, labels], dtype=dtype, sizes=(width,), rows=rows * lanes, scale=0.3,
+        block_rows=rows * lanes, threads=1, isa=isa,
+    )  # fmt: skip
+    true_loss, true_dy = reference.lanes_softmax_cross_entropy(y.astype(np.float64), labels, scale=0.3)
+    tolerance = 3e-6 if dtype == "float32" else 1e-13  # of logits up to 10
+    assert np.allclose(loss, true_loss, rtol=tolerance, atol=tolerance)
+    assert np.allclose(dy, true_dy, atol=1e-6 if dtype == "float32" else 1e-13)
+    for k in range(lanes):
+        one_loss, one_dy = np.empty(rows), np.empty((rows, width), dtype=dtype)
+        mine = np.ascontiguousarray(y[:, :, k])
+        single_ops.run_op(
+            "softmax_cross_entropy_labels", [one_loss, one_dy, mine, np.ascontiguousarray(labels[k]), None], dtype=dtype,
+            sizes=(width,), constants=(0.0,), rows=rows, scale=0.3, isa=isa,
+        )  # fmt: skip
+        assert np.array_equal(loss[k], one_loss)
+        assert np.array_equal(dy[:, :, k], one_dy)
+
+
+# Trainings.
+
+
+@pytest.fixture
+def in_lanes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each program that was asked for: whether there is one."""
+    asked: list[bool] = []
+
+    def counted(*arguments: Any, **keywords: Any) -> Any:
+        found = original(*arguments, **keywords)
+        asked.append(found is not None)
+        return found
+
+    original = cohorts.in_lanes
+    monkeypatch.setattr(cohorts, "in_lanes", counted)
+    return asked
+
+
+def net(*parts: nn.Layer, seed: int = 0, dtype: str = "float32") -> nn.Sequential:
+    return nn.Sequential(copy.deepcopy(list(parts)), input_shape=3, seed=seed, dtype=dtype)
+
+
+def check(
+    members: int, parts: list[nn.Layer], loss: Any = SOFTMAX, y: Any = Y, make: Any = nn.Adam, metrics: Any = (), **fit: Any
+) -> None:
+    dtype = fit.pop("dtype", "float32")
+    fit = {"epochs": 2, "batch_size": 16, "verbose": 0} | fit
+    rows = X.astype(dtype)
+    together = nn.Trainer(nn.Ensemble(net(*parts, dtype=dtype), members), loss, make(), metrics=metrics)
+    together.fit(rows, y, **fit)
+    for k in range(members):
+        single = nn.Trainer(net(*parts, seed=k, dtype=dtype), loss, make(), metrics=metrics, seed=k)
+        single.fit(rows, y, **fit)
+        assert np.array_equal(single.model.parameters, together.model[k].parameters)
+        assert single.history == together.history.member(k)
+
+
+SMALL = [nn.Dense(5), nn.Tanh(), nn.Dense(3)]
+
+
+@pytest.mark.parametrize("members", [4, 5, 15, 16, 17, 37])
+def test_numbers_of_members(members: int, in_lanes: list[bool]) -> None:
+    check(members, SMALL)
+    assert in_lanes
+    assert all(in_lanes)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 6, 7, 17])
+@pytest.mark.parametrize("batch", [1, 7, 8, 16, 90])
+def test_widths_and_batches(width: int, batch: int, in_lanes: list[bool]) -> None:
+    check(5, [nn.Dense(width), nn.ReLU(), nn.Dense(3)], make=lambda: nn.Nesterov(0.05), metrics=["accuracy"], batch_size=batch)
+    assert all(in_lanes)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_optimizers(name: str, in_lanes: list[bool]) -> None:
+    cls = optimizers.OPTIMIZERS[name]
+    if cls.lazy:
+        pytest.skip("for sparse data")
+    check(5, SMALL, make=lambda: cls(**arguments(cls)), **({"batch_size": 90} if cls.full_batch_only else {}))
+    assert all(in_lanes)
+
+
+@pytest.mark.parametrize("wrapper", [nn.EMA, nn.PolyakAveraging, nn.WeightDecay])
+def test_wrappers(wrapper: Any, in_lanes: list[bool]) -> None:
+    check(5, SMALL, make=lambda: wrapper(nn.SGD(0.1)))
+    assert all(in_lanes)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", layers.ACTIVATIONS)
+def test_activations(name: str, dtype: str, in_lanes: list[bool]) -> None:
+    cls = layers.ACTIVATIONS[name]
+    check(5, [nn.Dense(4), cls(**arguments(cls)), nn.Dense(3)], dtype=dtype)
+    assert all(in_lanes) == (name != "softmax")
+
+
+@each_dtype
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_losses(name: str, dtype: str, in_lanes: list[bool]) -> None:
+    targets: Any = np.abs(RNG.normal(size=(90, 3)))
+    if name in ("softmax_cross_entropy", "kl_divergence", "binary_cross_entropy", "sigmoid_cross_entropy"):
+        targets /= targets.sum(axis=1, keepdims=True)
+    if name == "hinge":
+        targets = np.sign(RNG.normal(size=(90, 3)))
+    last = [nn.Sigmoid()] * (name in ("kl_divergence", "binary_cross_entropy"))
+    check(5, [*SMALL, *last], name, targets, lambda: nn.SGD(0.01), ["squared_error"], dtype=dtype)
+    assert all(in_lanes) == (name != "quantile")
+
+
+def test_smoothed_labels_and_weights(in_lanes: list[bool]) -> None:
+    check(5, SMALL, losses.SoftmaxCrossEntropy(0.1))
+    check(5, SMALL, sample_weight=np.linspace(0, 2, 90))
+    check(5, SMALL, shuffle=False)
+    check(5, SMALL, sampler="stratified", validation_data=(X, Y))
+    check(5, [nn.Dense(2)], "squared_error", X[:, :2], lambda: nn.Momentum(0.01))
+    check(5, [nn.Dense(1, bias=False)], "squared_error", X[:, 0], lambda: nn.SGD(0.01))
+    assert all(in_lanes)
+
+
+def test_subsets(in_lanes: list[bool]) -> None:
+    together = nn.Trainer(nn.Ensemble(net(*SMALL), 6), SOFTMAX)
+    together.fit(X, Y, epochs=2, batch_size=16, subsets=nn.Bags(0.6), verbose=0)
+    for k in range(6):
+        rows = nn.Bags(0.6).rows(k, 90)
+        single = nn.Trainer(net(*SMALL, seed=k), SOFTMAX, seed=k)
+        single.fit(X[rows], Y[rows], epochs=2, batch_size=16, verbose=0)
+        assert np.array_equal(single.model.parameters, together.model[k].parameters)
+    assert all(in_lanes)
+
+
+OTHERS: list[list[nn.Layer]] = [
+    [nn.Dense(400), nn.ReLU(), nn.Dense(3)], [nn.Dense(4), nn.Dropout(0.2), nn.Dense(3)],
+    [nn.Dense(4), nn.BatchNorm(), nn.Dense(3)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", OTHERS)
+def test_what_has_no_lanes(parts: list[nn.Layer], in_lanes: list[bool]) -> None:
+    check(4, parts, epochs=1)
+    assert not any(in_lanes)
+
+
+def test_a_member_that_diverges(in_lanes: list[bool]) -> None:
+    """The others go on, and it keeps the last finite numbers, as alone."""
+    starts = [1.0, 1e-3, 2.0, 1e30, 0.5]  # of which one is too large for squares in float32
+    models = [nn.Sequential([nn.Dense(1)], input_shape=3, seed=k) for k in range(5)]
+    for model, start in zip(models, starts, strict=True):
+        model.parameters[:3] = start
+    copies = [model.copy() for model in models]
+    together = nn.Trainer(nn.Ensemble(models), "squared_error", nn.SGD(0.01))
+    with pytest.warns(UserWarning, match=r"the training of 1 of 5 members diverged \(3\)"):
+        together.fit(X, X[:, 0], epochs=3, batch_size=16, verbose=0)
+    assert all(in_lanes)
+    for k, model in enumerate(copies):
+        single = nn.Trainer(model, "squared_error", nn.SGD(0.01), seed=k)
+        try:
+            single.fit(X, X[:, 0], epochs=3, batch_size=16, verbose=0)
+        except nn.DivergenceError:
+            assert k == 3
+        assert np.array_equal(model.parameters, together.model[k].parameters)
+        assert single.history == together.history.member(k)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_other_instruction_sets(isa: str) -> None:
+    code = f"""
+import numpy as np, nncore as nn
+X, y = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 3
+def net(seed): return nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(3)], input_shape=3, seed=seed)
+together = nn.Trainer(nn.Ensemble(net(0), 9), {SOFTMAX!r}); together.fit(X, y, epochs=2, verbose=0)
+for k in range(9):
+    one = nn.Trainer(net(k), {SOFTMAX!r}, seed=k); one.fit(X, y, epochs=2, verbose=0)
+    assert np.array_equal(one.model.parameters, together.model[k].parameters)
+"""
+    environment = os.environ | {"NNCORE_ISA": isa, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
