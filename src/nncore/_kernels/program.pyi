@@ -148,6 +148,8 @@ class Program:
         part_rows: int = 0,
         of_parts: Collection[int] = (),
         state: NDArray[Any] | None = None,
+        first_part: int = 0,
+        part_sums: NDArray[np.float64] | None = None,
     ) -> Self: ...
     def run(
         self,

@@ -1,0 +1,211 @@
+"""The part of a training step in which ranks exchange losses and gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._kernels import PythonOp
+from nncore._utils.arrays import aligned_zeros
+from nncore.distributed import tree
+from nncore.distributed.ranks import Ranks, Shares
+from nncore.model import Sequential
+from nncore.program.compiled import Compiled
+from nncore.program.ops import Op
+from nncore.program.stages import stages
+from nncore.program.tape import Tape
+
+__all__ = ["Batches", "Exchange"]
+
+Array = NDArray[Any]
+
+CHUNK = 4096  # numbers of a work item of sum_nodes
+LINE = 16  # slices of the gradient are whole cache lines
+
+
+class Batches(NamedTuple):
+    """How the examples of an epoch are cut into batches and shards, as executor.c does."""
+
+    examples: int
+    batch: int
+    part: int  # rows of a shard
+    merge: int  # rows that are no batch and no shard of their own
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-self.examples // self.batch) - self._merged(self.examples, self.batch)
+
+    def rows(self, step: int) -> int:
+        """Of the batch of a step."""
+        step %= self.per_epoch
+        return self.batch if step < self.per_epoch - 1 else self.examples - step * self.batch
+
+    def starts(self, rows: int) -> list[int]:
+        """The first row of each shard of a batch, and last the number of rows."""
+        shards = -(-rows // self.part) - self._merged(rows, self.part)
+        return [*(shard * self.part for shard in range(shards)), rows]
+
+    def _merged(self, number: int, size: int) -> int:
+        return int(0 < number % size <= self.merge and number > size)
+
+
+class Exchange:
+    """Adds up the gradients of the shards of a batch, on all ranks, along the tree of ``distributed/tree.py``.
+
+    Each rank adds up the gradients of its own shards tile by tile, as they are computed, as far as the tree allows; what is
+    left are one or a few nodes. Then each rank receives one slice of θ of the nodes of all, adds these, and sends
+    the sum to all.
+
+    Parameters
+    ----------
+    model : Sequential
+    tape : Tape
+        Of the training step; its running statistics are brought up to date shard by shard, in order, on every rank.
+    table : ndarray int64
+        The tile table of the gradient.
+    part : int
+        Rows of a shard.
+    shares : Shares
+    records : int
+        Losses and metrics of a step.
+    tracks : sequence of Op
+        Those that update running statistics.
+
+    Attributes
+    ----------
+    ops : list of Op
+        After the gradient's.
+    part_sums : float64 array (own shards, records)
+        Where the executor leaves the sums of losses and metrics over each shard.
+    sums : list of arrays (records,)
+        Of the batches of this run, so far.
+    """
+
+    def __init__(
+        self, model: Sequential, tape: Tape, table: Array, part: int, shares: Shares, records: int, tracks: Sequence[Op]
+    ) -> None:
+        self.model, self.shares, self.part = model, shares, part
+        self.first, self.last = shares.bounds[shares.rank : shares.rank + 2]
+        self.part_sums, self.sums = np.zeros((self.last - self.first, records)), []
+        n, dtype = model.gradients.size, model.dtype
+        lines = -(-n // LINE)
+        self.bounds = [min(n, lines * rank // shares.size * LINE) for rank in range(shares.size + 1)]  # of the slices
+        self.lengths = np.diff(self.bounds)
+        joins = tree.joins(self.first, self.last)
+        self.stack = aligned_zeros((int(joins[:, 0].max()) + 1 if len(joins) > 1 else 1, n), dtype)
+        plans = [self.plan(shards) for shards in range(1, shares.shards + 1)]
+        own = int(self.lengths[shares.rank])
+        self.nodes = aligned_zeros((max(sum(map(len, plan.counts)) for plan in plans), max(own, 1)), dtype)
+        self.additions = np.full(max(len(plan.additions) for plan in plans), -1)
+        gradient = model.gradients[self.bounds[shares.rank] : self.bounds[shares.rank + 1]]
+        of_slice = [CHUNK * 1.0] * -(-own // CHUNK)
+        self.ops = [
+            Op("tiles", "join_parts", (self.stack, model.gradients, joins, table), (part, self.first), cost=_each(table), of_parts=True),
+            Op("serial", "python", (PythonOp(self._send),)),
+            *([Op("units", "sum_nodes", (gradient, self.nodes, self.additions), (CHUNK,), cost=of_slice)] if own else []),
+            Op("serial", "python", (PythonOp(self._share),)),
+        ]  # fmt: skip
+        self.statistics = _Statistics(tape, tracks, self.last - self.first) if tracks else None
+        if self.statistics:
+            self.ops.insert(0, Op("serial", "python", (PythonOp(self._keep_statistics),), of_parts=True))
+
+    def begin(self, ranks: Ranks, batches: Batches, first_step: int) -> None:
+        """Before a run from this step on."""
+        self.ranks, self.batches, self.step, self.sums = ranks, batches, first_step, []
+
+    @cache  # noqa: B019  # as long as the program
+    def plan(self, shards: int) -> Plan:
+        """What is sent for a batch of so many shards: the last one of an epoch may have fewer."""
+        bounds, rank, lengths = [min(bound, shards) for bound in self.shares.bounds], self.shares.rank, self.lengths
+        owned = [tree.nodes(first, last) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+        counts, own = [len(nodes) for nodes in owned], int(lengths[rank])
+        places = np.cumsum([0, *counts[:-1]])  # of the first node of each rank
+        gradient = self.model.gradients if counts[rank] == 1 else None
+        rounds = []
+        for number in range(max(counts) if self.shares.size > 1 or max(counts) > 1 else 0):
+            sends = number < counts[rank]
+            node = self.stack[min(number, len(self.stack) - 1)] if gradient is None else gradient
+            receives = [own * (number < count) for count in counts]
+            to = [int(places[r] + number) * self.nodes.shape[1] if receives[r] else 0 for r in range(self.shares.size)]
+            rounds.append(([node, ((lengths * sends).tolist(), self.bounds[:-1])], [self.nodes, (receives, to)]))
+        pairs = tree.additions(node for nodes in owned for node in nodes)
+        numbers = [len(pairs) if rounds else -1, *(place for pair in pairs for place in pair)]
+        return Plan(counts, np.array(numbers, dtype=np.int64), rounds, bounds)
+
+    # --- the ops in Python, called with the rows of the last shard
+
+    def _send(self, _: int) -> bool:
+        """Losses to all, then the gradients, a slice of θ to each. False: the step must not be taken, on no rank."""
+        ranks, rows = self.ranks, self.batches.rows(self.step)
+        starts = self.batches.starts(rows)
+        self.now = plan = self.plan(len(starts) - 1)
+        told = ranks.meet(self.part_sums)
+        if ranks.stopped:
+            return False
+        sums = [row for rank, each in enumerate(told["sums"]) for row in each[: plan.bounds[rank + 1] - plan.bounds[rank]]]
+        self.sums.append(np.cumsum(sums, axis=0)[-1])  # one after the other, whatever NumPy's sum does
+        if not math.isfinite(self.sums[-1][0]):
+            return False
+        for sent, received in plan.rounds:
+            ranks.comm.Alltoallv(sent, received)
+        self.additions[: len(plan.additions)] = plan.additions
+        if self.statistics:
+            self.statistics.track(ranks, np.diff(plan.bounds), np.diff(starts))
+        return True
+
+    def _share(self, _: int) -> None:
+        """The slices of the sum to all."""
+        self.step += 1
+        if self.now.rounds:
+            gradient, rank = self.model.gradients, self.shares.rank
+            own = gradient[self.bounds[rank] : self.bounds[rank + 1]]
+            self.ranks.comm.Allgatherv(own.copy(), [gradient, (self.lengths.tolist(), self.bounds[:-1])])
+
+    def _keep_statistics(self, rows: int) -> None:
+        assert self.statistics
+        self.statistics.keep()
+
+
+class Plan(NamedTuple):
+    """What is sent for a batch."""
+
+    counts: list[int]  # nodes of each rank
+    additions: Array  # for sum_nodes
+    rounds: list[tuple[Any, Any]]  # of messages: a node of each rank that has so many
+    bounds: list[int]  # the first shard of each rank, and last the number of shards
+
+
+class _Statistics:
+    """The statistics of the shards of a batch, with which every rank brings the running averages up to date."""
+
+    def __init__(self, tape: Tape, tracks: Sequence[Op], parts: int) -> None:
+        self._compiled = Compiled(tape, stages(tracks))
+        self._arrays = [array.reshape(-1) for array in tape.statistics.values()]
+        self._own = np.zeros((parts, sum(array.size for array in self._arrays)), tape.dtype)
+        self._kept = 0
+
+    def keep(self) -> None:
+        """Those of the next of the own shards."""
+        np.concatenate(self._arrays, out=self._own[self._kept])
+        self._kept += 1
+
+    def track(self, ranks: Ranks, shards: Array, rows: Array) -> None:
+        """Those of all shards, in order. ``shards``: how many each rank has; ``rows``: of each shard."""
+        every = ranks.collect(self._own[: self._kept], shards.tolist())
+        self._kept = 0
+        for statistics, count in zip(every, rows.tolist(), strict=True):
+            first = 0
+            for array in self._arrays:
+                array[...] = statistics[first : first + array.size]
+                first += array.size
+            self._compiled.run(examples=count, batch=count)
+
+
+def _each(table: Array) -> Sequence[float]:
+    cost: list[float] = (4.0 * np.maximum(table[:, 1], 0) * table[:, 2]).tolist()
+    return cost
