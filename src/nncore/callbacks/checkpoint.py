@@ -91,7 +91,8 @@ class ModelCheckpoint(BestCallback):
         super().check_columns(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
-        self._check_folder(trainer.epochs_done + 1)
+        if not trainer.rank:
+            self._check_folder(trainer.epochs_done + 1)
         super().on_train_begin(trainer)
 
     def _check_folder(self, epoch: int) -> None:

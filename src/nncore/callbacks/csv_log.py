@@ -64,10 +64,13 @@ class CSVLogger(Callback):
         self._columns: list[str] = []
         self._mark = b""  # the file's byte order mark
         self._rest: bytes | None = None  # the complete lines of a file whose last line was cut off
-        self._begins = True
+        self._begins = self._writes = True
         self._stream: IO[bytes] | None = None
 
     def on_train_begin(self, trainer: Any) -> None:
+        self._writes = not getattr(trainer, "rank", 0)
+        if not self._writes:
+            return
         check_target(self.path)
         self._columns, self._mark, self._rest = [], b"", None
         appends = self.append and self.path.exists() and not stream(self.path)
@@ -89,6 +92,8 @@ class CSVLogger(Callback):
         self._begins = not appends  # in the first epoch: another callback may refuse the training, which keeps an older file
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if not self._writes:
+            return
         if self._begins or not (self._stream or self.path.exists()):  # or it was removed
             self._columns, self._rest = [], None
             opened = stream(self.path)

@@ -81,7 +81,7 @@ class Ranks:
         own["state"], own["value"], own["text"] = state, value, text.encode()[:TEXT]
         own["stops"] = stops or self.asks_to_stop()
         if sums is not None:
-            own["sums"] = sums
+            own["sums"][: len(sums)] = sums
         self.comm.Allgather(self._sent, self._received)
         states = self._all["state"]
         self.stopped |= bool(self._all["stops"].any())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,10 +98,12 @@ class Exchange:
         self.lengths = np.diff(self.bounds)
         joins = tree.joins(self.first, self.last)
         self.stack = aligned_zeros((int(joins[:, 0].max()) + 1 if len(joins) > 1 else 1, n), dtype)
-        plans = [self.plan(shards) for shards in range(1, shares.shards + 1)]
         own = int(self.lengths[shares.rank])
-        self.nodes = aligned_zeros((max(sum(map(len, plan.counts)) for plan in plans), max(own, 1)), dtype)
-        self.additions = np.full(max(len(plan.additions) for plan in plans), -1)
+        bounds = [[min(bound, shards) for bound in shares.bounds] for shards in range(1, shares.shards + 1)]
+        nodes = [[tree.nodes(*pair) for pair in itertools.pairwise(each)] for each in bounds]
+        self.nodes = aligned_zeros((max(sum(map(len, each)) for each in nodes), max(own, 1)), dtype)
+        self.plans = [self._plan(*each) for each in zip(bounds, nodes, strict=True)]  # for 1, 2, ... shards
+        self.additions = np.full(max(len(plan.additions) for plan in self.plans), -1)
         gradient = model.gradients[self.bounds[shares.rank] : self.bounds[shares.rank + 1]]
         of_slice = [CHUNK * 1.0] * -(-own // CHUNK)
         self.ops = [
@@ -118,12 +120,10 @@ class Exchange:
         """Before a run from this step on."""
         self.ranks, self.batches, self.step, self.sums = ranks, batches, first_step, []
 
-    @cache  # noqa: B019  # as long as the program
-    def plan(self, shards: int) -> Plan:
-        """What is sent for a batch of so many shards: the last one of an epoch may have fewer."""
-        bounds, rank, lengths = [min(bound, shards) for bound in self.shares.bounds], self.shares.rank, self.lengths
-        owned = [tree.nodes(first, last) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
-        counts, own = [len(nodes) for nodes in owned], int(lengths[rank])
+    def _plan(self, bounds: list[int], nodes: list[list[tree.Node]]) -> Plan:
+        """What is sent for a batch, given the first shard and the nodes of each rank: the last batch of an epoch may have fewer."""
+        rank, lengths = self.shares.rank, self.lengths
+        counts, own = [len(each) for each in nodes], int(lengths[rank])
         places = np.cumsum([0, *counts[:-1]])  # of the first node of each rank
         gradient = self.model.gradients if counts[rank] == 1 else None
         rounds = []
@@ -133,9 +133,9 @@ class Exchange:
             receives = [own * (number < count) for count in counts]
             to = [int(places[r] + number) * self.nodes.shape[1] if receives[r] else 0 for r in range(self.shares.size)]
             rounds.append(([node, ((lengths * sends).tolist(), self.bounds[:-1])], [self.nodes, (receives, to)]))
-        pairs = tree.additions(node for nodes in owned for node in nodes)
+        pairs = tree.additions(itertools.chain.from_iterable(nodes))
         numbers = [len(pairs) if rounds else -1, *(place for pair in pairs for place in pair)]
-        return Plan(counts, np.array(numbers, dtype=np.int64), rounds, bounds)
+        return Plan(np.array(numbers, dtype=np.int64), rounds, bounds)
 
     # --- the ops in Python, called with the rows of the last shard
 
@@ -143,7 +143,7 @@ class Exchange:
         """Losses to all, then the gradients, a slice of θ to each. False: the step must not be taken, on no rank."""
         ranks, rows = self.ranks, self.batches.rows(self.step)
         starts = self.batches.starts(rows)
-        self.now = plan = self.plan(len(starts) - 1)
+        self.now = plan = self.plans[len(starts) - 2]
         told = ranks.meet(self.part_sums)
         if ranks.stopped:
             return False
@@ -174,7 +174,6 @@ class Exchange:
 class Plan(NamedTuple):
     """What is sent for a batch."""
 
-    counts: list[int]  # nodes of each rank
     additions: Array  # for sum_nodes
     rounds: list[tuple[Any, Any]]  # of messages: a node of each rank that has so many
     bounds: list[int]  # the first shard of each rank, and last the number of shards

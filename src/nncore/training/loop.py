@@ -237,9 +237,13 @@ class TrainingLoop:
                 stop=interrupt.pressed_twice if interrupt else None,
             )  # fmt: skip
         self.program.tuner.record(threads, done, time.perf_counter() - start)
+        self._taken(done, sums, count)
         if done < count and not (interrupt and interrupt.pressed_twice()):
             self.failure = self.diverged(first + done, sums[done])
         return Portion(sums[:done], norms[:done], hyper[:done])
+
+    def _taken(self, done: int, sums: Array, wanted: int) -> None:
+        """After steps, whose sums are not yet those of the batch where other processes have a part of it."""
 
     def close(self) -> None:
         """At the end of ``fit``: nothing to do."""
