@@ -125,6 +125,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         """
         with self._whole():
             state = vars(self) | {"history": dict(self.history), "_optimizer_state": None}
+            state.pop("_rank", None)  # of the call of fit under way
             trains = self._claim.taken and not self._claim.depth
             return copy.deepcopy(state, {id(self): self}) if trains else state
 
@@ -134,7 +135,9 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     def __copy__(self) -> Any:
         with self._whole():
-            return super().__copy__()
+            other = super().__copy__()
+        vars(other).pop("_rank", None)
+        return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         other = memo[id(self)] = object.__new__(type(self))
@@ -397,6 +400,7 @@ class BaseTrainer(OwnsArrays, Sealed):
             )  # fmt: skip
             other.optimizer.load_state_dict(self.optimizer.state_dict())
             of_subclass = {name: value for name, value in vars(self).items() if name not in vars(other)}
+            of_subclass.pop("_rank", None)
             vars(other).update(of_subclass, epochs_done=self.epochs_done)
         other._complete()
         return other

@@ -119,6 +119,8 @@ class Exchange:
     def begin(self, ranks: Ranks, batches: Batches, first_step: int) -> None:
         """Before a run from this step on."""
         self.ranks, self.batches, self.step, self.sums = ranks, batches, first_step, []
+        if self.statistics:
+            self.statistics.forget()
 
     def _plan(self, bounds: list[int], nodes: list[list[tree.Node]]) -> Plan:
         """What is sent for a batch, given the first shard and the nodes of each rank: the last batch of an epoch may have fewer."""
@@ -193,6 +195,10 @@ class _Statistics:
         np.concatenate(self._arrays, out=self._own[self._kept])
         self._kept += 1
 
+    def forget(self) -> None:
+        """Those of a step that was not completed."""
+        self._kept = 0
+
     def track(self, ranks: Ranks, shards: Array, rows: Array) -> None:
         """Those of all shards, in order. ``shards``: how many each rank has; ``rows``: of each shard."""
         every = ranks.collect(self._own[: self._kept], shards.tolist())
@@ -202,7 +208,7 @@ class _Statistics:
             for array in self._arrays:
                 array[...] = statistics[first : first + array.size]
                 first += array.size
-            self._compiled.run(examples=count, batch=count)
+            self._compiled.run(examples=count, batch=count, threads=1)
 
 
 def _each(table: Array) -> Sequence[float]:

@@ -62,7 +62,6 @@ class ShardedLoop(TrainingLoop):
     def __init__(self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None, *, part: int, merge: bool,
                  dropped: int, ranks: Ranks) -> None:  # fmt: skip
         self.ranks, self.shares = ranks, ranks.shares
-        ranks.share_sums(-(-ranks.shares.shards // ranks.size), len(trainer.columns))
         super().__init__(trainer, data, batch, sampler, labels, part=part, merge=merge, dropped=dropped)
         self.batches = Batches(self.taken, batch, part, int(merge))
 
@@ -95,6 +94,7 @@ class ShardedLoop(TrainingLoop):
     def _keep_losses(self, order: Array, losses: Array) -> None:
         """Each rank has the losses of its own rows."""
         owner = self._owners()
+        self.ranks.meet()
         every = self.ranks.collect(losses[owner == self.ranks.rank], np.bincount(owner, minlength=self.ranks.size).tolist())
         losses[np.argsort(owner, kind="stable")] = every
         super()._keep_losses(order, losses)
@@ -143,6 +143,7 @@ class ShardedFit(FitCall):
         agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
         if (validation := self.data.validation) is not None:
             agree("validation_data", validation.checksum(len(validation)))
+        self.ranks.share_sums(-(-loop.shares.shards // loop.shares.size), len(trainer.columns))
 
     def _run_epochs(self, interrupt: Interrupt) -> None:
         self.ranks.asks_to_stop = self._own = interrupt.pressed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -481,7 +482,7 @@ class Trainer(BaseTrainer):
         Other threads may save at any time: they wait for the end of the epoch under way. So Python code of the network must not
         wait for them; callbacks may. Copies and pickles of the trainer wait and are refused in the same way.
         """
-        if not self._rank:
+        if not self._rank or not isinstance(path, (str, os.PathLike)):
             save_trainer(self, path)
 
     def restore(self, path: Source) -> None:
