@@ -58,9 +58,11 @@ class Ranks:
 
     def share_sums(self, shards: int, records: int) -> None:
         """From now on each rank also brings sums (shards, records) to a meeting."""
-        fields = [("state", "i8"), ("stops", "i8"), ("value", "i8"), ("text", f"S{TEXT}"), ("sums", "f8", (shards, records))]
-        self._own, self._all = np.zeros(1, fields), np.zeros(self.size, fields)
-        self._sent, self._received = self._own.view(np.uint8), self._all.view(np.uint8)
+        fields = [("flags", "i8", 3), ("text", f"S{TEXT}"), ("sums", "f8", (shards, records))]
+        own, every = np.zeros(1, fields), np.zeros(self.size, fields)
+        self._sent, self._received = own.view(np.uint8), every.view(np.uint8)
+        self._flags, self._text, self._sums = own["flags"][0], own["text"], own["sums"][0]
+        self._all_flags, self._all_texts, self._all_sums = every["flags"], every["text"], every["sums"]
 
     def __enter__(self) -> Ranks:
         self.comm = self.comm.Dup()
@@ -75,29 +77,38 @@ class Ranks:
         finally:
             self.comm.Free()
 
-    def meet(self, sums: Array | None = None, *, value: int = 0, stops: bool = False, state: int = GOES_ON, text: str = "") -> Array:
-        """Wait for all, and tell them: what each has said. Raises RuntimeError if one of them has failed or ended its call."""
-        own = self._own[0]
-        own["state"], own["value"], own["text"] = state, value, text.encode()[:TEXT]
-        own["stops"] = stops or self.asks_to_stop()
+    def meet(
+        self, sums: Array | None = None, *, value: int = 0, stops: bool = False, state: int = GOES_ON, text: str = ""
+    ) -> tuple[Array, Array]:
+        """Wait for all: the value (ranks,) and the sums (ranks, shards, records) that each brings.
+
+        Raises RuntimeError if one of them has failed or ended its call.
+        """
+        self._flags[:] = state, stops or self.asks_to_stop(), value
+        if text:
+            self._text[0] = text.encode()[:TEXT]
         if sums is not None:
-            own["sums"][: len(sums)] = sums
+            self._sums[: len(sums)] = sums
         self.comm.Allgather(self._sent, self._received)
-        states = self._all["state"]
-        self.stopped |= bool(self._all["stops"].any())
+        if self._all_flags[:, :2].any():
+            self.stopped |= bool(self._all_flags[:, 1].any())
+            self._check(state)
+        return self._all_flags[:, 2], self._all_sums
+
+    def _check(self, state: int) -> None:
+        states = self._all_flags[:, 0]
         self._over = bool((states != GOES_ON).any())
-        if self._over and state != FAILED:
-            for rank in np.flatnonzero(states == FAILED):
-                raise RuntimeError(f"rank {rank} ended the training: {self._all['text'][rank].decode(errors='replace')}")
-            if (states != state).any():
-                rank = int(np.flatnonzero(states != state)[0])
-                here, there = ("goes on", "has ended its call of fit") if state == GOES_ON else ("has ended its call of fit", "goes on")
-                raise RuntimeError(f"rank {rank} {there} while rank {self.rank} {here}: all must make the same calls")
-        return self._all
+        if state == FAILED:
+            return  # with its own error
+        for rank in np.flatnonzero(states == FAILED):
+            raise RuntimeError(f"rank {rank} ended the training: {self._all_texts[rank].decode(errors='replace')}")
+        for rank in np.flatnonzero(states != state):
+            here, there = ("goes on", "has ended its call of fit") if state == GOES_ON else ("has ended its call of fit", "goes on")
+            raise RuntimeError(f"rank {rank} {there} while rank {self.rank} {here}: all must make the same calls")
 
     def agree(self, what: str, value: int) -> None:
         """Raise ValueError on all ranks unless they have the same value."""
-        values = self.meet(value=value)["value"]
+        values, _ = self.meet(value=value)
         if different := np.flatnonzero(values != values[0]).tolist():
             self._over = True
             raise ValueError(f"{what} must be the same on all ranks, but rank {different[0]} has another one than rank 0")

@@ -146,10 +146,10 @@ class Exchange:
         ranks, rows = self.ranks, self.batches.rows(self.step)
         starts = self.batches.starts(rows)
         self.now = plan = self.plans[len(starts) - 2]
-        told = ranks.meet(self.part_sums)
+        _, told = ranks.meet(self.part_sums)
         if ranks.stopped:
             return False
-        sums = [row for rank, each in enumerate(told["sums"]) for row in each[: plan.bounds[rank + 1] - plan.bounds[rank]]]
+        sums = [row for rank, each in enumerate(told) for row in each[: plan.bounds[rank + 1] - plan.bounds[rank]]]
         self.sums.append(np.cumsum(sums, axis=0)[-1])  # one after the other, whatever NumPy's sum does
         if not math.isfinite(self.sums[-1][0]):
             return False

@@ -154,7 +154,7 @@ class ShardedFit(FitCall):
     def _ends(self, interrupt: Interrupt) -> bool:
         """As on one rank; ``stop_training`` may have been assigned on one of them, by a signal handler."""
         trainer = self.trainer
-        if self.ranks.meet(value=trainer.stop_training)["value"].any():
+        if self.ranks.meet(value=trainer.stop_training)[0].any():
             trainer.stop_training = True
         return super()._ends(interrupt)
 
