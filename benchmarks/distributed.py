@@ -1,10 +1,10 @@
 """Cost of the exchange between ranks in a training step: python -m benchmarks.distributed (needs mpi4py and mpiexec)
 
 Starts itself by mpiexec on 1, 2 and 4 ranks of this machine, one thread each, for networks with some 20 KB, 1 MB and 8 MB of
-parameters. A step is that of the whole batch, in as many shards as ranks, so that each rank has one. The table has
-the minimum over the rounds of the time of a step, of the slowest rank; of the part of it in which gradients are
-exchanged and added up, of the rank that waits least; and the same without the others: what one rank alone takes for the step in an
-ordinary ``fit``, on one thread and on all. ``--batch`` sets rows per step.
+parameters. A step is that of the whole batch, in as many shards as ranks, so that each rank has one. The table has, as minima
+over the rounds and of the slowest rank, the time of a step; that of the exchange in it (losses, gradients, their sum), which
+contains the wait for the other ranks; and that of the exchange alone, repeated without the rest of the step. Beside them stands
+the step of an ordinary ``fit``, on one thread and on all. ``--batch`` sets rows per step.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ import nncore as nn
 from benchmarks.machine import cores, cpu_model
 from nncore import samplers
 from nncore.distributed.ranks import Ranks
+from nncore.program.compiled import Compiled
+from nncore.program.stages import stages
 from nncore.training.sharded import ShardedLoop
 
 NETS = {"64-64-10": (1024, 40), "784-256-128-10": (1024, 4), "784-1024-1024-10": (512, 2)}  # rows of a batch, steps of a round
 EXCHANGE = ("python", "sum_nodes")
-ROUNDS = 30
+ROUNDS, REPEATED = 30, 300
 
 
 def trainer(net: str) -> nn.Trainer:
@@ -58,6 +60,22 @@ def steps_by_op(run: ShardedLoop, steps: int) -> tuple[float, float]:
     return total / steps, exchange / steps
 
 
+def exchanges(run: ShardedLoop, times: int) -> list[float]:
+    """Seconds of each of some exchanges, one after the other."""
+    exchange, tape = run.program.exchange, run.program.recording.tape
+    assert exchange
+    exchange.begin(run.ranks, run.batches, 0)
+    total = Compiled(tape, stages([op for op in exchange.ops if op.kernel == "sum_nodes"]))
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        exchange._send(0)
+        total.run(examples=1, batch=1, threads=1)
+        exchange._share(0)
+        found.append(time.perf_counter() - start)
+    return found
+
+
 def work(net: str, batch: int, steps: int) -> None:
     """On a rank: the table's numbers, printed by rank 0."""
     own, (X, y) = trainer(net), data(net, batch)
@@ -69,8 +87,9 @@ def work(net: str, batch: int, steps: int) -> None:
         steps_by_op(run, 5)
         found = np.array([steps_by_op(run, steps) for _ in range(ROUNDS)])
         every = ranks.collect(found[None], [1] * ranks.size)  # (ranks, rounds, 2)
+        repeated = ranks.collect(np.array(exchanges(run, REPEATED))[None], [1] * ranks.size)  # (ranks, times)
     if distributed.rank == 0:
-        print(json.dumps([float(every[:, :, 0].max(axis=0).min()), float(every[:, :, 1].min())]))
+        print(json.dumps([*every.max(axis=0).min(axis=0).tolist(), float(repeated.max(axis=0).min())]))
 
 
 def alone(net: str, batch: int, steps: int, threads: int) -> float:
@@ -111,17 +130,17 @@ def main(arguments: list[str] | None = None) -> None:
         work(options.work, options.batch, options.steps)
         return
     print(f"{cpu_model()}, {cores()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"{'network':18}{'theta':>9}{'rows':>6}  {'':14}{'step':>10}{'exchange':>10}")
+    print(f"{'network':18}{'theta':>9}{'rows':>6}  {'':14}{'step':>10}{'exchange':>10}{'alone':>10}")
     for net in options.nets.split(","):
         batch, steps = NETS.get(net, (1024, 4))
         batch, steps = options.batch or batch, options.steps or steps
         size = trainer(net).model.parameters.nbytes
         head = f"{net:18}{size / 1e3:6.0f} KB{batch:6}  "
         for threads in dict.fromkeys((1, cores())):
-            print(f"{head}{f'fit, {threads} threads':14}{1e6 * alone(net, batch, steps, threads):7.0f} us", flush=True)
+            print(f"{head}{f'threads: {threads}':14}{1e6 * alone(net, batch, steps, threads):7.0f} us", flush=True)
         for ranks in map(int, options.ranks.split(",")):
-            step, exchange = on_ranks(net, batch, steps, ranks)
-            print(f"{head}{f'{ranks} ranks':14}{1e6 * step:7.0f} us{1e6 * exchange:7.0f} us", flush=True)
+            times = "".join(f"{1e6 * seconds:7.0f} us" for seconds in on_ranks(net, batch, steps, ranks))
+            print(f"{head}{f'ranks: {ranks}':14}{times}", flush=True)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ class Watched(nn.Layer):
 def make():
     layers = [nn.Dense(9), nn.BatchNorm(), Watched(), nn.Tanh(), nn.Dropout(0.1), nn.Dense(3)]
     model = nn.Sequential(layers, input_shape=6, seed=1)
-    return nn.Trainer(model, "softmax_cross_entropy", nn.EMA(nn.Nesterov(lr=0.05)), metrics="accuracy", clip=nn.ClipGlobalNorm(1.0))
+    optimizer, clip = nn.EMA(nn.Nesterov(lr=0.05)), nn.ClipGlobalNorm(1.0)
+    return nn.Trainer(model, "softmax_cross_entropy", optimizer, metrics="accuracy", clip=clip)
 
 def fit(trainer, epochs, **options):
     trainer.fit(X, y, epochs=epochs, batch_size=32, last_batch="merge", validation_data=(X[:50], y[:50]), verbose=0,

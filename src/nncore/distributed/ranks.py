@@ -36,8 +36,8 @@ class Ranks:
     """The ranks of one call of ``fit``.
 
     They do the same things in the same order. Whatever they exchange, they first *meet*: each says whether it goes on, has
-    ended its call, or has failed and why. A rank that fails says so at the next meeting of the others, whatever that is for, and
-    they raise; so no rank waits for one that does not come. A context: its end is the last meeting.
+    ended its call, or has failed and why. A rank that fails says so at the next meeting of the others, whatever that is for,
+    and they raise; so no rank waits for one that does not come. A context: its end is the last meeting.
 
     Attributes
     ----------
@@ -103,8 +103,8 @@ class Ranks:
         for rank in np.flatnonzero(states == FAILED):
             raise RuntimeError(f"rank {rank} ended the training: {self._all_texts[rank].decode(errors='replace')}")
         for rank in np.flatnonzero(states != state):
-            here, there = ("goes on", "has ended its call of fit") if state == GOES_ON else ("has ended its call of fit", "goes on")
-            raise RuntimeError(f"rank {rank} {there} while rank {self.rank} {here}: all must make the same calls")
+            goes_on, ended = (self.rank, rank) if state == GOES_ON else (rank, self.rank)
+            raise RuntimeError(f"rank {ended} has ended its call of fit while rank {goes_on} goes on: all must make the same")
 
     def agree(self, what: str, value: int) -> None:
         """Raise ValueError on all ranks unless they have the same value."""

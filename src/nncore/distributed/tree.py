@@ -1,7 +1,7 @@
 """The fixed binary tree along which the gradients of the shards of a batch are added.
 
-Node (level, index) is the sum over the shards index · 2^level, …, (index + 1) · 2^level − 1, those that there are, and its
-children are (level − 1, 2 index) and (level − 1, 2 index + 1). So shards 0 to 5 are added as ((0 + 1) + (2 + 3)) + (4 + 5). The
+Node (level, k) is the sum over the shards k · 2^level, …, (k + 1) · 2^level − 1, those that there are, and its
+children are (level − 1, 2 k) and (level − 1, 2 k + 1). So shards 0 to 5 are added as ((0 + 1) + (2 + 3)) + (4 + 5). The
 tree depends on the number of shards only. Which process adds up a node does not matter: a process with shards 2 and 3 adds
 these, one with shards 3 and 4 keeps both as they are, for others have their siblings.
 """
@@ -21,15 +21,15 @@ class Node(NamedTuple):
     """A node of the tree."""
 
     level: int
-    index: int
+    number: int
 
     @property
     def parent(self) -> Node:
-        return Node(self.level + 1, self.index // 2)
+        return Node(self.level + 1, self.number // 2)
 
     def completes(self, other: Node) -> bool:
         """Whether the other is the left child of the same parent, and this one the right."""
-        return self.level == other.level and self.index == other.index + 1 and self.index % 2 == 1
+        return self.level == other.level and self.number == other.number + 1 and self.number % 2 == 1
 
 
 def joins(first: int, last: int) -> NDArray[np.int64]:
@@ -47,7 +47,7 @@ def nodes(first: int, last: int) -> list[Node]:
     """What is left of the shards [first, last) when all siblings among them have been added.
 
     >>> nodes(3, 8)
-    [Node(level=0, index=3), Node(level=2, index=1)]
+    [Node(level=0, number=3), Node(level=2, number=1)]
     """
     stack: list[Node] = []
     for shard in range(first, last):

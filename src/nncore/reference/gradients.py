@@ -33,7 +33,7 @@ def accumulate(total: Array, grad: Array, *, first: bool, last: bool) -> None:
 
 
 def join_parts(nodes: Array, grad: Array, top: int, joins: int, *, keep: bool) -> None:
-    """g ← node + g for the ``joins`` nodes below ``top``, from the last; with ``keep`` the first of them, or the next, becomes g.
+    """g ← node + g for the ``joins`` nodes below ``top``, from the last; with ``keep`` the first of their places gets g.
 
     So the gradients of the parts of a batch are added along a binary tree: ((g₀ + g₁) + (g₂ + g₃)) + …
 

@@ -372,7 +372,9 @@ class BaseTrainer(OwnsArrays, Sealed):
             self._decay_factors,
         )  # fmt: skip
 
-    def _training_program(self, capacity: int, data: Dataset, part_rows: int = 0, shares: Shares | None = None) -> TrainingProgram:
+    def _training_program(
+        self, capacity: int, data: Dataset, part_rows: int = 0, shares: Shares | None = None
+    ) -> TrainingProgram:
         """Compiled for batches, or parts of batches, of at most ``capacity`` and this kind of targets."""
         return self._program(training_program, capacity, data, part_rows, shares)
 

@@ -82,7 +82,7 @@ class Exchange:
         After the gradient's.
     part_sums : float64 array (own shards, records)
         Where the executor leaves the sums of losses and metrics over each shard.
-    sums : list of arrays (records,)
+    sums : list of lists (records,)
         Of the batches of this run, so far.
     """
 
@@ -91,7 +91,8 @@ class Exchange:
     ) -> None:
         self.model, self.shares, self.part = model, shares, part
         self.first, self.last = shares.bounds[shares.rank : shares.rank + 2]
-        self.part_sums, self.sums = np.zeros((self.last - self.first, records)), []
+        self.part_sums: Array = np.zeros((self.last - self.first, records))
+        self.sums: list[list[float]] = []
         n, dtype = model.gradients.size, model.dtype
         lines = -(-n // LINE)
         self.bounds = [min(n, lines * rank // shares.size * LINE) for rank in range(shares.size + 1)]  # of the slices
@@ -105,9 +106,9 @@ class Exchange:
         self.plans = [self._plan(*each) for each in zip(bounds, nodes, strict=True)]  # for 1, 2, ... shards
         self.additions = np.full(max(len(plan.additions) for plan in self.plans), -1)
         gradient = model.gradients[self.bounds[shares.rank] : self.bounds[shares.rank + 1]]
-        of_slice = [CHUNK * 1.0] * -(-own // CHUNK)
+        join, of_slice = (self.stack, model.gradients, joins, table), [float(CHUNK)] * -(-own // CHUNK)
         self.ops = [
-            Op("tiles", "join_parts", (self.stack, model.gradients, joins, table), (part, self.first), cost=_each(table), of_parts=True),
+            Op("tiles", "join_parts", join, (part, self.first), cost=_cost(table), of_parts=True),
             Op("serial", "python", (PythonOp(self._send),)),
             *([Op("units", "sum_nodes", (gradient, self.nodes, self.additions), (CHUNK,), cost=of_slice)] if own else []),
             Op("serial", "python", (PythonOp(self._share),)),
@@ -118,12 +119,16 @@ class Exchange:
 
     def begin(self, ranks: Ranks, batches: Batches, first_step: int) -> None:
         """Before a run from this step on."""
-        self.ranks, self.batches, self.step, self.sums = ranks, batches, first_step, []
+        self.ranks, self.step, self.sums = ranks, first_step, []
+        self._starts = [
+            batches.starts(batches.rows(step)) for step in (0, batches.per_epoch - 1)
+        ]  # of all batches but the last
+        self._per_epoch = batches.per_epoch
         if self.statistics:
             self.statistics.forget()
 
     def _plan(self, bounds: list[int], nodes: list[list[tree.Node]]) -> Plan:
-        """What is sent for a batch, given the first shard and the nodes of each rank: the last batch of an epoch may have fewer."""
+        """What is sent for a batch, given the first shard and the nodes of each rank: the last of an epoch may have fewer."""
         rank, lengths = self.shares.rank, self.lengths
         counts, own = [len(each) for each in nodes], int(lengths[rank])
         places = np.cumsum([0, *counts[:-1]])  # of the first node of each rank
@@ -137,27 +142,32 @@ class Exchange:
             rounds.append(([node, ((lengths * sends).tolist(), self.bounds[:-1])], [self.nodes, (receives, to)]))
         pairs = tree.additions(itertools.chain.from_iterable(nodes))
         numbers = [len(pairs) if rounds else -1, *(place for pair in pairs for place in pair)]
-        return Plan(np.array(numbers, dtype=np.int64), rounds, bounds)
+        return Plan(np.array(numbers, dtype=np.int64), rounds, np.diff(bounds).tolist())
 
     # --- the ops in Python, called with the rows of the last shard
 
     def _send(self, _: int) -> bool:
-        """Losses to all, then the gradients, a slice of θ to each. False: the step must not be taken, on no rank."""
-        ranks, rows = self.ranks, self.batches.rows(self.step)
-        starts = self.batches.starts(rows)
+        """Losses to all, then the gradients, a slice of θ to each. False: the step must not be taken, on no rank.
+
+        Lists instead of arrays: after a large step no code is in cache, and NumPy's functions take longer than what they do.
+        """
+        ranks, starts = self.ranks, self._starts[(self.step + 1) % self._per_epoch == 0]
         self.now = plan = self.plans[len(starts) - 2]
-        _, told = ranks.meet(self.part_sums)
+        told = ranks.meet(self.part_sums)[1]
         if ranks.stopped:
             return False
-        sums = [row for rank, each in enumerate(told) for row in each[: plan.bounds[rank + 1] - plan.bounds[rank]]]
-        self.sums.append(np.cumsum(sums, axis=0)[-1])  # one after the other, whatever NumPy's sum does
-        if not math.isfinite(self.sums[-1][0]):
+        sums = [0.0] * told.shape[2]
+        for of_rank, count in zip(told.tolist(), plan.shards, strict=True):
+            for shard in of_rank[:count]:
+                sums = [total + one for total, one in zip(sums, shard, strict=True)]
+        self.sums.append(sums)
+        if not math.isfinite(sums[0]):
             return False
         for sent, received in plan.rounds:
             ranks.comm.Alltoallv(sent, received)
         self.additions[: len(plan.additions)] = plan.additions
         if self.statistics:
-            self.statistics.track(ranks, np.diff(plan.bounds), np.diff(starts))
+            self.statistics.track(ranks, plan.shards, np.diff(starts))
         return True
 
     def _share(self, _: int) -> None:
@@ -178,7 +188,7 @@ class Plan(NamedTuple):
 
     additions: Array  # for sum_nodes
     rounds: list[tuple[Any, Any]]  # of messages: a node of each rank that has so many
-    bounds: list[int]  # the first shard of each rank, and last the number of shards
+    shards: list[int]  # of each rank
 
 
 class _Statistics:
@@ -199,9 +209,9 @@ class _Statistics:
         """Those of a step that was not completed."""
         self._kept = 0
 
-    def track(self, ranks: Ranks, shards: Array, rows: Array) -> None:
+    def track(self, ranks: Ranks, shards: list[int], rows: Array) -> None:
         """Those of all shards, in order. ``shards``: how many each rank has; ``rows``: of each shard."""
-        every = ranks.collect(self._own[: self._kept], shards.tolist())
+        every = ranks.collect(self._own[: self._kept], shards)
         self._kept = 0
         for statistics, count in zip(every, rows.tolist(), strict=True):
             first = 0
@@ -211,6 +221,6 @@ class _Statistics:
             self._compiled.run(examples=count, batch=count, threads=1)
 
 
-def _each(table: Array) -> Sequence[float]:
+def _cost(table: Array) -> Sequence[float]:
     cost: list[float] = (4.0 * np.maximum(table[:, 1], 0) * table[:, 2]).tolist()
     return cost

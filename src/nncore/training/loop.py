@@ -104,7 +104,9 @@ class TrainingLoop:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
-        program = trainer._training_program((self.part or self.batch) + self.merge, self._weighted_data(), self.part, self.shares)
+        program = trainer._training_program(
+            (self.part or self.batch) + self.merge, self._weighted_data(), self.part, self.shares
+        )
         if (program, assignments.number) == self.renewed:
             return
         self.program, self.renewed = program, (program, assignments.number)

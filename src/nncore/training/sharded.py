@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from nncore.training.base import BATCH_SIZE, BaseTrainer
 from nncore.training.dataset import Dataset
 from nncore.training.exchange import Batches
 from nncore.training.fit import FitCall, FitData
-from nncore.training.loop import Epochs, Portion, TrainingLoop
+from nncore.training.loop import Epochs, Loop, Portion, TrainingLoop
 
 __all__ = ["ShardedFit", "ShardedLoop", "check_distributed", "shard_rows"]
 
@@ -59,16 +60,23 @@ class AgreedInterrupt(Interrupt):
 class ShardedLoop(TrainingLoop):
     """The steps of one call of ``fit`` on several ranks."""
 
-    def __init__(self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None, *, part: int, merge: bool,
-                 dropped: int, ranks: Ranks) -> None:  # fmt: skip
-        self.ranks, self.shares = ranks, ranks.shares
+    def __init__(
+        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None, *, part: int,
+        merge: bool, dropped: int, ranks: Ranks,
+    ) -> None:  # fmt: skip
+        self.ranks = ranks
+        self.shares = ranks.shares
         super().__init__(trainer, data, batch, sampler, labels, part=part, merge=merge, dropped=dropped)
         self.batches = Batches(self.taken, batch, part, int(merge))
 
     def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
         """One epoch, with which all begin from the same parameters."""
-        self.ranks.agree("model.parameters", checksum(self.trainer.model.parameters, self.trainer.model.state))
+        self.check_parameters()
         return super().run_epochs(1, interrupt, progress)
+
+    def check_parameters(self) -> None:
+        """Raise unless they are the same on all ranks."""
+        self.ranks.agree("model.parameters", checksum(self.trainer.model.parameters, self.trainer.model.state))
 
     def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
         order, numbers = super().orders(epochs)
@@ -104,7 +112,7 @@ class ShardedLoop(TrainingLoop):
         owners = []
         for step in range(self.per_epoch):
             lengths = np.diff(self.batches.starts(self.batches.rows(step)))
-            shards = np.searchsorted(self.shares.bounds, np.arange(len(lengths)), side="right") - 1
+            shards = np.searchsorted(self.ranks.shares.bounds, np.arange(len(lengths)), side="right") - 1
             owners.append(np.repeat(shards, lengths))
         return np.concatenate(owners)
 
@@ -112,7 +120,10 @@ class ShardedLoop(TrainingLoop):
 class ShardedFit(FitCall):
     """One call of ``fit`` on several ranks: they evaluate a share each, and have the same rows of the history."""
 
-    def __init__(self, trainer: BaseTrainer, data: FitData, loop: Any, *rest: Any, ranks: Ranks) -> None:
+    loop: ShardedLoop
+
+    def __init__(self, trainer: BaseTrainer, data: FitData, loop: Loop, *rest: Any, ranks: Ranks) -> None:
+        assert isinstance(loop, ShardedLoop)
         super().__init__(trainer, data, loop, *rest)
         self.ranks = ranks
 
@@ -127,27 +138,25 @@ class ShardedFit(FitCall):
 
     def _agree(self, epochs: int) -> None:
         """All that makes the steps what they are, as far as numbers say it."""
-        trainer, loop, agree = self.trainer, self.loop, self.ranks.agree
-        assert isinstance(loop, ShardedLoop)
-        numbers = np.frombuffer(repr((loop.shares.shards, loop.batches, epochs, [*self.evaluated], loop.columns)).encode(), np.uint8)
-        isa = np.frombuffer(f"{__version__} {_kernels.isa_name} {_kernels.gemm_name} {trainer.model.dtype}".encode(), np.uint8)
-        agree("shards, batch_size, epochs, last_batch or what is evaluated", checksum(numbers))
-        agree(
-            "nncore's version, the dtype or the instruction set (set NNCORE_ISA, for example to avx2, so that all have it)", checksum(isa)
-        )
+        trainer, loop, agree, shares = self.trainer, self.loop, self.ranks.agree, self.ranks.shares
+        numbers = repr((shares.shards, loop.batches, epochs, [*self.evaluated], loop.columns))
+        kernels = f"{__version__} {_kernels.isa_name} {_kernels.gemm_name} {trainer.model.dtype}"
+        agree("shards, batch_size, epochs, last_batch or what is evaluated", zlib.crc32(numbers.encode()))
+        agree("nncore's version, the dtype or the instruction set (see NNCORE_ISA)", zlib.crc32(kernels.encode()))
         agree("seed or epochs_done of the trainer", checksum(np.array([trainer.seed, trainer.epochs_done], dtype=np.uint64)))
-        agree("model.parameters", checksum(trainer.model.parameters, trainer.model.state))
+        loop.check_parameters()
         state = trainer.optimizer.state
         counts = np.array([trainer.optimizer.step_count, trainer.optimizer.epochs], dtype=np.int64)
         agree("the optimizer's state", checksum(counts, *(state[name] for name in sorted(state))))
         agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
         if (validation := self.data.validation) is not None:
             agree("validation_data", validation.checksum(len(validation)))
-        self.ranks.share_sums(-(-loop.shares.shards // loop.shares.size), len(trainer.columns))
+        self.ranks.share_sums(-(-shares.shards // shares.size), len(trainer.columns))
 
     def _run_epochs(self, interrupt: Interrupt) -> None:
         self.ranks.asks_to_stop = self._own = interrupt.pressed
         super()._run_epochs(AgreedInterrupt(self.ranks, interrupt))
+        self.loop.check_parameters()
         if self.ranks.stopped and not interrupt.presses:
             interrupt.presses = 1  # the training was interrupted here too
 

@@ -19,7 +19,6 @@ from nncore.program.compiled import Compiled
 from nncore.program.ops import Op
 from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
-from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
 from nncore.training.array_groups import check_factors
 from nncore.training.coming import ComingSteps
@@ -152,7 +151,16 @@ def training_program(
     step = stages([recording.gather, *(lazy.before if lazy else ()), *gathers, *tape.forward, *ops, *tape.backward])
     accumulation = [_accumulation(model, table)] if part_rows and not shares else []
     exchange = Exchange(model, tape, table, part_rows, shares, len(records), tracks) if shares else None
-    everywhere = [*accumulation, *(exchange.ops if exchange else []), *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
+    everywhere = [
+        *accumulation,
+        *(exchange.ops if exchange else []),
+        *penalty,
+        *(clip.ops if clip else []),
+        *own.update,
+        *shrink,
+        *_projections(spec),
+        *own.after,
+    ]
     commits = len(step)
     step += parameter_stages(gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle])

@@ -533,7 +533,9 @@ class Trainer(BaseTrainer):
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
         if ranks:
             if accumulate > 1:
-                raise ValueError(f"accumulate must be 1 with distributed, whose shards are accumulated already, got {accumulate}")
+                raise ValueError(
+                    f"accumulate must be 1 with distributed, whose shards are accumulated already, got {accumulate}"
+                )
             batch = sharded.shard_rows(ranks.shares.shards, batch, len(data), self.optimizer.full_batch_only)
             accumulate = ranks.shares.shards
         part = min(batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE), len(data))
@@ -554,9 +556,7 @@ class Trainer(BaseTrainer):
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
             self.model.check_batches(len(data) - dropped, part, training=True, hint=hint)
         if ranks:
-            return sharded.ShardedLoop(
-                self, data, batch, sampler, labels, part=part, merge=merge, dropped=dropped, ranks=ranks
-            )
+            return sharded.ShardedLoop(self, data, batch, sampler, labels, part=part, merge=merge, dropped=dropped, ranks=ranks)
         return TrainingLoop(
             self, data, batch, sampler, labels, part=part if part < batch else 0, merge=merge, dropped=dropped
         )  # fmt: skip
