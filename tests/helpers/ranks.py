@@ -51,19 +51,21 @@ class Comm:
 
     def Allgatherv(self, sent: Array, received: list[Any]) -> None:
         flat = received[0].reshape(-1)
-        counts, places = _places(received[1])
+        counts = received[1]
+        places = [0, *np.cumsum(counts)[:-1].tolist()]
         for rank, block in enumerate(self._exchange("Allgatherv", sent.copy().reshape(-1))):
             assert block.size == counts[rank]
             assert block.dtype == flat.dtype
             flat[places[rank] : places[rank] + counts[rank]] = block
 
-    def Alltoallv(self, sent: list[Any], received: list[Any]) -> None:
-        source, target = sent[0].reshape(-1), received[0].reshape(-1)
-        blocks = [source[place : place + count].copy() for count, place in zip(*_places(sent[1]), strict=True)]
-        counts, places = _places(received[1])
-        for rank, theirs in enumerate(self._exchange("Alltoallv", blocks)):
-            assert theirs[self.rank].size == counts[rank]
-            target[places[rank] : places[rank] + counts[rank]] = theirs[self.rank]
+    def Sendrecv(self, sent: Array, to: int, tag: int, received: Array, source: int, received_tag: int) -> None:
+        """All ranks call it together."""
+        assert tag == received_tag
+        assert self.rank not in (to, source)
+        goal, block = self._exchange("Sendrecv", (to, sent.copy()))[source]
+        assert goal == self.rank
+        assert (block.shape, block.dtype) == (received.shape, received.dtype)
+        received[...] = block
 
     def _exchange(self, name: str, given: Any) -> list[Any]:
         """What all ranks give, which must make the same call."""
@@ -75,12 +77,6 @@ class Comm:
         world.barrier.wait(PATIENCE)
         assert {call for call, _ in every} == {name}
         return [one for _, one in every]
-
-
-def _places(counts: Any) -> tuple[list[int], list[int]]:
-    if isinstance(counts, tuple):
-        return counts
-    return counts, [0, *np.cumsum(counts)[:-1].tolist()]
 
 
 def on_ranks(size: int, work: Callable[[Comm], T]) -> list[T]:

@@ -9,7 +9,7 @@ from nncore._utils.fields import count
 
 __all__ = ["MPI"]
 
-METHODS = ("Get_rank", "Get_size", "Dup", "Free", "Allgather", "Allgatherv", "Alltoallv")
+METHODS = ("Get_rank", "Get_size", "Dup", "Free", "Allgather", "Allgatherv", "Sendrecv")
 MISSING = (
     "nn.distributed.MPI needs mpi4py and an MPI library: pip install 'nncore[mpi]' for both on one machine; on a cluster "
     "pip install mpi4py, which uses the MPI library there"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Node", "additions", "joins", "nodes"]
+__all__ = ["Node", "additions", "joins", "most_nodes", "nodes"]
 
 
 class Node(NamedTuple):
@@ -53,6 +53,16 @@ def nodes(first: int, last: int) -> list[Node]:
     for shard in range(first, last):
         _push(stack, Node(0, shard))
     return stack
+
+
+def most_nodes(first: int, last: int) -> int:
+    """The largest number of nodes of the shards [first, k), k ≤ last.
+
+    >>> most_nodes(0, 4)  # of 0, 1 and 2: 0 + 1, 2
+    2
+    """
+    left = joins(first, last)
+    return int((left[:, 0] - left[:, 1]).max(initial=-1)) + 1
 
 
 def _push(stack: list[Node], node: Node) -> int:
