@@ -56,7 +56,7 @@ def write(trainer):
 
 def start(folder: Path, size: int, code: str) -> subprocess.Popen[str]:
     script = folder / "train.py"
-    script.write_text(PRELUDE.format(folder=str(folder)) + code)
+    script.write_text(code if code.startswith('"""') else PRELUDE.format(folder=str(folder)) + code)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NNCORE_NUM_THREADS": "1",
         "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -109,6 +109,21 @@ def one_rank(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_the_same_bits_on_every_rank(size: int, one_rank: bytes, tmp_path: Path) -> None:
     run(tmp_path, size, STRAIGHT)
     assert bits(tmp_path, size) == {one_rank}
+
+
+def test_the_example(tmp_path: Path) -> None:
+    """It ends on one rank, and goes on from its file on two: the same parameters as without a stop."""
+    pytest.importorskip("sklearn")
+    example = Path(__file__).parents[1] / "examples" / "distributed.py"
+    code = example.read_text(encoding="utf-8")
+    whole = run(tmp_path, 2, code.replace("EPOCHS = 30", "EPOCHS = 5"))
+    arguments = f"sys.argv.append({str(tmp_path / 'net')!r})"
+    for size, epochs in ((1, 2), (3, 5)):
+        own = code.replace("EPOCHS = 30", f"EPOCHS = {epochs}").replace('if __name__ == "__main__":', arguments + "\nif True:")
+        output = run(tmp_path, size, own)
+    assert "3 ranks, 5 epochs, validation accuracy 0.9" in output
+    assert output.splitlines()[-1] == whole.splitlines()[-1]
+    assert whole.splitlines()[-1].startswith("parameters ")
 
 
 def test_four_ranks_are_killed_and_two_go_on(one_rank: bytes, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ __all__ = ["ModelCheckpoint"]
 class ModelCheckpoint(BestCallback):
     """Save the trainer after epochs: ``trainer.save(path)``.
 
-    Place it last among the callbacks, so that it saves the changes of the others in the epoch.
+    Place it last among the callbacks, so that it saves the changes of the others in the epoch. Of several ranks, rank 0 writes.
 
     Parameters
     ----------

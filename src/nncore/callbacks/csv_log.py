@@ -24,7 +24,8 @@ class CSVLogger(Callback):
 
     The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
     file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full
-    disk, is not written at all, and the error is raised in its epoch. A file that is removed meanwhile is begun anew.
+    disk, is not written at all, and the error is raised in its epoch. A file that is removed meanwhile is begun anew. Of
+    several ranks, rank 0 writes.
 
     A pipe, a device or an open file such as ``/dev/stdout`` is written into instead: it keeps what others write to it, and a
     new column brings another header.

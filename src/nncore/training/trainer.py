@@ -174,6 +174,14 @@ class Trainer(BaseTrainer):
             If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
             Silent, a progress line, one line per epoch.
+        distributed : distributed.MPI, optional
+            Share each batch with other processes, on this or other machines, that make the same call on the same data: see
+            `distributed.MPI`. ``batch_size`` is that of all together, a multiple of the shards or all rows. The step is that of
+            one process, up to rounding; batch normalization has the statistics of each shard, and its running averages move
+            once per shard, in their order. ``accumulate`` and optimizers of `nncore.second_order` are refused. All ranks have
+            the same history. Callbacks run on each rank, with ``trainer.rank``; only rank 0 shows progress, and only
+            there do `save` to a path, `ModelCheckpoint` and `CSVLogger` write. Ctrl-C on one rank ends all after
+            the same step.
 
         Returns
         -------
@@ -188,6 +196,8 @@ class Trainer(BaseTrainer):
             If data and network do not fit, before any parameter has changed.
         DivergenceError
             If the loss stops being finite; the last finite parameters stay in place, or what callbacks put there.
+        RuntimeError
+            With ``distributed``, if another rank raised an error; it names the rank and the error.
 
         Notes
         -----
@@ -465,7 +475,7 @@ class Trainer(BaseTrainer):
         path : str, path or binary file object
             A file at a path is complete or not there: it is written beside the old one and takes its place. A symbolic link
             stays and the file it points to is replaced; mode and, where permitted, owner stay those of the old file. Pipes and
-            devices are written into.
+            devices are written into. During ``fit(distributed=...)`` only rank 0 writes to a path.
 
         Raises
         ------
