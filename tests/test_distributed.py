@@ -6,6 +6,7 @@ import copy
 import itertools
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -296,12 +297,12 @@ def test_everything_a_fit_takes(name: str, data: tuple[Array, Array]) -> None:
 
 
 def test_threads_and_ranks(data: tuple[Array, Array]) -> None:
-    """A net with enough work for two threads, whose gradient has several tiles."""
+    """A net with enough work for two threads, whose gradient has several tiles; the batch of three rows has only one shard."""
     make = dense(units=900, dtype="float32")
-    (one,) = on_ranks(1, lambda comm: trained(comm, data, shards=4, model=make(), batch_size=100, epochs=1))
+    (one,) = on_ranks(1, lambda comm: trained(comm, data, shards=4, model=make(), batch_size=100))
     nn.set_num_threads(2)
     for size in (1, 2, 3):
-        results = on_ranks(size, lambda comm: trained(comm, data, shards=4, model=make(), batch_size=100, epochs=1))
+        results = on_ranks(size, lambda comm: trained(comm, data, shards=4, model=make(), batch_size=100))
         assert all(bits(trainer) == bits(one) for trainer in results)
 
 
@@ -505,6 +506,35 @@ def test_an_error_in_a_layer_ends_all_ranks(where: str, data: tuple[Array, Array
     assert_all_end(outcomes(3, work), 1, ZeroDivisionError, "on purpose")
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_step_that_failed_leaves_no_trace(size: int, data: tuple[Array, Array]) -> None:
+    """Not even in what is kept of the statistics of its shards."""
+
+    class Once(nn.Layer):
+        passes = 0
+
+        def forward(self, x: Array, training: bool) -> Array:
+            self.passes += training
+            if self.passes == 3:
+                raise ZeroDivisionError("on purpose")
+            return x
+
+        def backward(self, dy: Array) -> Array:
+            return dy
+
+    def work(comm: Comm, fails: bool) -> nn.Trainer:
+        model = nn.Sequential([nn.Dense(4), nn.BatchNorm(), Once(), nn.Dense(3)], input_shape=6, seed=1)
+        vars(model.layers[2])["passes"] = 0 if fails else 3
+        trainer = nn.Trainer(model, "softmax_cross_entropy")
+        for attempt in range(1 + fails):
+            with pytest.raises(ZeroDivisionError) if fails and not attempt else nullcontext():
+                trainer.fit(*data, batch_size=32, last_batch="merge", verbose=0, distributed=MPI(8, comm))
+        return trainer
+
+    results = [bits(trainer) for fails in (False, True) for trainer in on_ranks(size, lambda comm: work(comm, fails))]  # noqa: B023
+    assert all(result == results[0] for result in results)
+
+
 def test_bad_arguments_of_one_rank_end_all(data: tuple[Array, Array]) -> None:
     X = data[0].copy()
     X[3, 2] = np.nan
@@ -595,10 +625,9 @@ def test_long_messages_and_other_alphabets_arrive() -> None:
 
 
 def test_divergence_is_the_same_on_all_ranks(data: tuple[Array, Array]) -> None:
-    """One example, which one rank has, has an infinite loss; or the rate is too large."""
-    X = data[0].copy()
-    X[50] = 1e200  # squared error of it overflows
-    y = X.sum(axis=1)
+    """One example, which one rank has, has an infinite loss, though its gradient is finite: no rank takes the step."""
+    X, y = data[0], data[0].sum(axis=1)
+    y[50] = 1e200
 
     def work(comm: Comm) -> tuple[str, bytes, list[float]]:
         trainer = nn.Trainer(
@@ -611,6 +640,10 @@ def test_divergence_is_the_same_on_all_ranks(data: tuple[Array, Array]) -> None:
 
     results = [on_ranks(size, work) for size in (1, 2, 3, 8)]
     assert len({theta for result in results for _, theta, _ in result}) == 1
+    line = nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=6, dtype="float64", seed=0), "squared_error", nn.SGD(lr=1e-3))
+    (own,) = on_ranks(1, lambda comm: MPI(8, comm))
+    line.fit(X[:32], y[:32], batch_size=32, shuffle=False, verbose=0, distributed=own)
+    assert results[0][0][1] == line.model.parameters.tobytes()
 
 
 def test_an_update_that_is_not_finite(data: tuple[Array, Array]) -> None:
