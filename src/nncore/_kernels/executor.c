@@ -74,8 +74,7 @@ static void run_tile(const nn_program *program, const nn_stage *stage, nn_contex
     const nn_op *gradient = NULL;    /* the first op of a tile whose gradient is tile-local */
     context->tile_gradient = stage->passing && stage->passing[piece] ? thread->tile_gradient : NULL;
     for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
-        if (piece < op->first_piece || op->last_piece <= piece) continue;
-        if (op->of_parts ? !context->rows : context->partial) continue;
+        if (piece < op->first_piece || op->last_piece <= piece || context->partial == 1 - 2 * op->of_parts) continue;
         if (!gradient) gradient = op;
         run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
     }
@@ -215,7 +214,7 @@ static int run_step(nn_team *team, int64_t step, nn_context *context, nn_thread 
     do {
         const int64_t left = end - first;
         context->rows = left <= size + team->run->merge ? left : size;
-        context->first_row = first, context->partial = context->rows < left;
+        context->first_row = first, context->partial = context->rows ? context->rows < left : -1;
         context->index = batch.index ? batch.index + first : NULL;
         context->start = batch.start + first, context->position = batch.position + first;
         if (!run_stages(team, first_stage, program->leave, step, context, thread)) return 0;
