@@ -709,6 +709,7 @@ def untested() -> set[str]:
     names = {name for name in names if not name.startswith("lanes_")} - {"to_lanes", "from_lanes"}  # in test_lanes.py
     names -= {"random_words"}  # in test_stochastic.py
     names -= {"accumulate"}  # in test_accumulation.py
+    names -= {"join_parts", "sum_nodes"}  # in test_distributed.py
     names -= {"online_csr", "online_rows", "online_settle"}  # in test_online.py
     on_sparse_data = ("csr_", "lazy_", "catch_up")  # in test_csr_kernels.py and test_lazy_kernels.py
     names = {name for name in names if not name.startswith(on_sparse_data)}

@@ -6,6 +6,7 @@ import importlib as _importlib
 import typing as _typing
 
 from nncore import data as data
+from nncore import distributed as distributed
 from nncore import initializers as initializers
 from nncore import landscapes as landscapes
 from nncore import losses as losses
@@ -40,7 +41,18 @@ if _typing.TYPE_CHECKING:
 # these are reached through their packages, as nn.losses.LOSSES
 del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get  # noqa: F821
 
-_MODULES = ("data", "initializers", "landscapes", "losses", "optimizers", "reference", "samplers", "schedules", "second_order")
+_MODULES = (
+    "data",
+    "distributed",
+    "initializers",
+    "landscapes",
+    "losses",
+    "optimizers",
+    "reference",
+    "samplers",
+    "schedules",
+    "second_order",
+)
 _NAMES = globals()["__all__"] = sorted([*_registry.public_names(__name__), *_MODULES])
 
 

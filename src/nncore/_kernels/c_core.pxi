@@ -34,6 +34,7 @@ cdef extern from "kernels.h" nogil:
 cdef extern from "executor.h" nogil:
     enum: NN_ROWS, NN_TILES, NN_WHOLE
     enum: NN_MAX_THREADS
+    int64_t NN_ALL_PARTS
     ctypedef struct nn_stage:
         int axis
         int64_t first_op, last_op, pieces
@@ -43,7 +44,8 @@ cdef extern from "executor.h" nogil:
     ctypedef struct nn_program:
         const nn_op *ops
         const nn_stage *stages
-        int64_t enter, leave, n_stages, part_rows, block_rows, lanes, n_records
+        int64_t enter, leave, n_stages, part_rows, first_part, last_part, block_rows, lanes, n_records
+        double *part_sums
         const double **records
         int64_t n_partials
         const double *partials

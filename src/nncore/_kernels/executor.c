@@ -74,7 +74,7 @@ static void run_tile(const nn_program *program, const nn_stage *stage, nn_contex
     const nn_op *gradient = NULL;    /* the first op of a tile whose gradient is tile-local */
     context->tile_gradient = stage->passing && stage->passing[piece] ? thread->tile_gradient : NULL;
     for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
-        if (piece < op->first_piece || op->last_piece <= piece || (context->partial && !op->of_parts)) continue;
+        if (piece < op->first_piece || op->last_piece <= piece || context->partial == 1 - 2 * op->of_parts) continue;
         if (!gradient) gradient = op;
         run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
     }
@@ -159,8 +159,13 @@ static double lane_sum(const nn_program *program, const double *record, int64_t 
 static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
     const int64_t lanes = program->lanes;
     double *sums = run->sums + (step - run->first_step) * (program->n_records * lanes + 1);
+    int adds = context->first_row > 0;
+    if (program->part_sums) {
+        sums = program->part_sums + (context->first_row / program->part_rows - program->first_part) * program->n_records;
+        adds = 0;
+    }
     for (int64_t r = 0; r < program->n_records; r++)
-        if (lanes == 1) sums[r] = (context->first_row ? sums[r] : 0) + record_sum(program->records[r], context->rows);
+        if (lanes == 1) sums[r] = (adds ? sums[r] : 0) + record_sum(program->records[r], context->rows);
         else
             for (int64_t l = 0; l < lanes; l++) sums[r * lanes + l] = lane_sum(program, program->records[r], context->rows, l);
     if (run->examples_out)
@@ -206,21 +211,30 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t lanes, int
     if (run->coefficients) context->coefficients = run->coefficients + (step - run->first_step) * run->coefficient_stride;
 }
 
-/* One step's batch, in parts: each adds its gradient to those before, and the last one updates the parameters.  0 if it failed. */
+/* The first row of a part of a batch; all rows for a part that the batch does not have.  A rest of `merge` rows is no part of its own. */
+static int64_t part_start(int64_t part, int64_t size, int64_t rows, int64_t merge) {
+    if (part >= rows || (part > 0 && part * size + merge >= rows)) return rows;
+    return part * size;
+}
+
+/* One step's batch, in parts: each adds its gradient to those before, and the last one updates the parameters.  0 if it failed.
+ * A process without a part of a small batch has only the update. */
 static int run_step(nn_team *team, int64_t step, nn_context *context, nn_thread *thread) {
     const nn_program *program = team->program;
     const nn_context batch = *context;
     const int64_t size = program->part_rows ? program->part_rows : batch.rows;
-    int64_t first = 0;
+    int64_t first = part_start(program->first_part, size, batch.rows, team->run->merge);
+    const int64_t end = part_start(program->last_part, size, batch.rows, team->run->merge);
+    const int64_t first_stage = first < end ? program->enter : program->commits;
     do {
-        const int64_t left = batch.rows - first;
+        const int64_t left = end - first;
         context->rows = left <= size + team->run->merge ? left : size;
-        context->first_row = first, context->partial = context->rows < left;
+        context->first_row = first, context->partial = context->rows ? context->rows < left : -1;
         context->index = batch.index ? batch.index + first : NULL;
         context->start = batch.start + first, context->position = batch.position + first;
-        if (!run_stages(team, program->enter, program->leave, step, context, thread)) return 0;
+        if (!run_stages(team, first_stage, program->leave, step, context, thread)) return 0;
         first += context->rows;
-    } while (first < batch.rows);
+    } while (first < end);
     return 1;
 }
 

@@ -7,6 +7,7 @@
 enum nn_axis { NN_ROWS, NN_TILES, NN_WHOLE };
 
 enum { NN_MAX_THREADS = 256 };    /* per run */
+#define NN_ALL_PARTS INT64_MAX    /* `last_part` where one process computes all parts */
 
 /* Consecutive ops over the same work items ("pieces"). */
 typedef struct {
@@ -25,6 +26,8 @@ typedef struct {
     const nn_stage *stages;
     int64_t enter, leave, n_stages;
     int64_t part_rows;           /* rows of the batch that are computed together, whose gradients are then added up; 0: all */
+    int64_t first_part, last_part; /* the parts that are computed here, where several processes share a batch */
+    double *part_sums;           /* (parts computed here, n_records): sums of the records over each part, instead of over the batch; or NULL */
     int64_t block_rows;          /* rows of a ROWS work item */
     int64_t lanes;               /* networks that it runs at once, whose rows follow each other in a batch (lanes.h) */
     int64_t n_records;           /* per-example columns: the loss, then the metrics */

@@ -42,7 +42,7 @@ typedef struct {
 typedef struct {
     int64_t rows;                /* rows of this step's batch; of a part of it, if it is computed in parts */
     int64_t first_row;           /* of the part in the batch */
-    int partial;                 /* whether parts follow */
+    int partial;                 /* 1: parts follow; 0: none; -1: this process has no part of the batch, only the update */
     int ends_epoch;              /* whether the batch is the last of an epoch */
     const int64_t *index;        /* (rows,) the rows of the data in the batch; NULL: the rows start, start + 1, ... */
     int64_t start;               /* start of the batch in the epoch */

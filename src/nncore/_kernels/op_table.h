@@ -206,6 +206,8 @@ static const nn_entry nn_table[] = {
 
     /* gradients before the update, parameters after it */
     OVER_TILES(accumulate, "sum= g=", "", "")
+    OVER_TILES(join_parts, "nodes= g= plan", "part_rows first_part", "")
+    OP(sum_nodes, "g= nodes= plan", "stretch", "")
     OVER_TILES(penalty, "g= theta penalties= strengths left?", "", "")
     OVER_TILES(clip_value, "g= squares= acted=", "", "limit")
     OVER_TILES(square_sum, "squares= g", "", "")

@@ -152,6 +152,8 @@ class Program:
         of_parts: Collection[int] = (),
         state: NDArray[Any] | None = None,
         lanes: int = 1,
+        first_part: int = 0,
+        part_sums: NDArray[np.float64] | None = None,
     ) -> Self: ...
     def run(
         self,

@@ -63,7 +63,8 @@ cdef class Program:
     stops: whether a loss that is not finite stops the run.
     exclusive: shared with other programs that cannot run within this one.
     part_rows: rows of a batch that are computed together, 0: all; of_parts: the numbers of the ops after ``commits`` that
-    then run for each part of a batch, and not only after the last one.
+    then run for each part of a batch, and not only after the last one. first_part: of those that are computed here, with a row
+    each in part_sums (parts, records), where the sums of the records are stored; default: all parts, and sums over the batch.
     lanes: networks that it runs at once, whose rows follow each other in each batch.
     state: a contiguous array that ops of a step change before it is completed; it is put back if the step is not.
     """
@@ -85,7 +86,7 @@ cdef class Program:
 
     def __cinit__(self, OpTable table, dtype, list stages, *, int64_t enter=0, leave=None, commits=None, int64_t block_rows=64,
                   records=(), partials=None, notes=(), passing=None, touched=None, bint stops=False, exclusive=None, int64_t part_rows=0, of_parts=(),
-                  state=None, int64_t lanes=1):
+                  state=None, int64_t first_part=0, part_sums=None, int64_t lanes=1):
         self.alone = Exclusive(WITHIN_ITSELF)
         self.exclusive = self.alone if exclusive is None else exclusive
         self.lists = 0 if touched is None else len(touched)
@@ -154,6 +155,11 @@ cdef class Program:
         if touched is not None:
             self.keep.append(touched)
             self.program.touched = <const nn_touched *>address(touched)
+        self.program.first_part, self.program.last_part = first_part, NN_ALL_PARTS
+        if part_sums is not None:
+            self.keep.append(part_sums)
+            self.program.last_part = first_part + <int64_t>len(part_sums)
+            self.program.part_sums = <double *>address(part_sums)
         if partials is not None:
             self.program.partials, self.program.n_partials = <const double *>address(partials), len(partials)
         if state is not None and state.size:

@@ -1,12 +1,13 @@
 # Python code within a run: ops written in Python, and the question whether to stop.
 
 cdef void call_python(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) noexcept with gil:
-    """A whole-batch op written in Python: array[0] is a callable of the number of rows."""
+    """A whole-batch op written in Python: array[0] is a callable of the number of rows. If it returns False, the step ends there."""
     call = <object>op.array[0]
     cdef uint64_t denormals = nn_keep_denormals()
     cdef int process = getpid()
     try:
-        call.function(context.rows)
+        if call.function(context.rows) is False:
+            context.failed[0] = 1
     except BaseException as error:  # stored, and raised again by the thread that runs the program
         call.error = error
         context.failed[0] = 1

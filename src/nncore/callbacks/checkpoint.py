@@ -18,7 +18,7 @@ __all__ = ["ModelCheckpoint"]
 class ModelCheckpoint(BestCallback):
     """Save the trainer after epochs: ``trainer.save(path)``.
 
-    Place it last among the callbacks, so that it saves the changes of the others in the epoch.
+    Place it last among the callbacks, so that it saves the changes of the others in the epoch. Of several ranks, rank 0 writes.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ class ModelCheckpoint(BestCallback):
         super().check_columns(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
-        self._check_folder(trainer.epochs_done + 1)
+        if not trainer.rank:
+            self._check_folder(trainer.epochs_done + 1)
         super().on_train_begin(trainer)
 
     def _check_folder(self, epoch: int) -> None:

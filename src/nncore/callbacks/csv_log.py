@@ -24,7 +24,8 @@ class CSVLogger(Callback):
 
     The first column is ``epoch``, counted from 1; numbers keep all their digits. When a row brings a new column the
     file is replaced by one with that column, empty in the rows before. A row that cannot be written whole, as on a full
-    disk, is not written at all, and the error is raised in its epoch. A file that is removed meanwhile is begun anew.
+    disk, is not written at all, and the error is raised in its epoch. A file that is removed meanwhile is begun anew. Of
+    several ranks, rank 0 writes.
 
     A pipe, a device or an open file such as ``/dev/stdout`` is written into instead: it keeps what others write to it, and a
     new column brings another header.
@@ -65,10 +66,13 @@ class CSVLogger(Callback):
         self._columns: list[str] = []
         self._mark = b""  # the file's byte order mark
         self._rest: bytes | None = None  # the complete lines of a file whose last line was cut off
-        self._begins = True
+        self._begins = self._writes = True
         self._stream: IO[bytes] | None = None
 
     def on_train_begin(self, trainer: Any) -> None:
+        self._writes = not getattr(trainer, "rank", 0)
+        if not self._writes:
+            return
         check_target(self.path)
         self._columns, self._mark, self._rest = [], b"", None
         appends = self.append and self.path.exists() and not stream(self.path)
@@ -90,6 +94,8 @@ class CSVLogger(Callback):
         self._begins = not appends  # in the first epoch: another callback may refuse the training, which keeps an older file
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if not self._writes:
+            return
         if self._begins or not (self._stream or self.path.exists()):  # or it was removed
             self._columns, self._rest = [], None
             opened = stream(self.path)

@@ -199,7 +199,7 @@ class BatchNorm(Layer):
         if tape.tracking and self.track_running_stats and of_batch:  # after the loss is known to be finite
             constants = (self.momentum or 0.0, float(self.unbiased_running_var), self.eps)
             averages, cost = (self.running_mean, self.batches, arrays.batch, arrays.place), (float(self.channels),)
-            tape.gradient(Op("tiles", self._track, averages, sizes, constants, cost, tiles=((0, 0, 0, 0),)))
+            tape.gradient(Op("tiles", self._track, averages, sizes, constants, cost, tiles=((0, 0, 0, 0),), tracks=True))
 
     def _emit_tangent(self, tape: TangentTape, x: Signal, y: Signal, arrays: _Arrays) -> None:
         """R{x̂} = (R{x} − mean(R{x}) − x̂ mean(R{x} x̂)) / √(σ² + ε), and so on: the formulas are in normalization_tangents.h."""

@@ -53,6 +53,8 @@ class Compiled:
     exclusive : shared by programs of which one cannot run within another.
     notes : for each per-step statistic, the partial sums that it is the total of.
     part_rows : rows of a batch that are computed together, 0: all.
+    first_part, part_sums : the first of the parts that are computed here, and where the sums of the records over each of them
+        are left; default: all parts, whose sums are added up.
     state : an array that ops change before a step is completed; it is put back if the step is not.
     stops : whether a loss that is not finite stops the run. In training it does, so that no step follows from it. Elsewhere the
         run continues: values computed after the loss, such as its gradient, follow the formulas.
@@ -63,7 +65,7 @@ class Compiled:
         self, tape: Taped, step: Sequence[Stage], *, before: Sequence[Stage] = (), after: Sequence[Stage] = (),
         commits: int | None = None, records: Sequence[Array] = (), partials: Array | None = None, notes: Sequence[Array] = (),
         part_rows: int = 0, stops: bool = False, exclusive: _kernels.Exclusive | None = None, state: Array | None = None,
-        lanes: int = 1,
+        first_part: int = 0, part_sums: Array | None = None, lanes: int = 1,
     ) -> None:  # fmt: skip
         self.parallel, self.work_per_row = tape.parallel, tape.work_per_row
         self.parts = Parts(list(before), list(step), list(after), commits or 0, list(records))
@@ -84,7 +86,7 @@ class Compiled:
             _kernels.op_table(), tape.dtype, bound, enter=len(before), leave=len(before) + len(step),
             commits=None if commits is None else len(before) + commits, block_rows=tape.block_rows, records=records,
             partials=partials, notes=notes, stops=stops, exclusive=exclusive, part_rows=part_rows, touched=tape.touched,
-            state=state, lanes=lanes,
+            state=state, first_part=first_part, part_sums=part_sums, lanes=lanes,
             of_parts={n for op, n in self._numbers.items() if op.of_parts} if part_rows else (),
             passing={n: stage.local_sizes for n, stage in enumerate(everything) if stage.local_sizes is not None},
         )  # fmt: skip

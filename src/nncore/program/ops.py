@@ -72,6 +72,7 @@ class Op:
     data: tuple[tuple[int, Callable[[Any], Array]], ...] = ()  # arrays that a run binds: their slots, as functions of its data
     adds_penalty: bool = False  # whether it adds the gradient of an activity penalty, whose strength is its constant
     completes_loss: bool = False
+    tracks: bool = False  # whether it updates running statistics with those of a batch
     layer: str = ""  # the name of the layer that recorded it
 
 

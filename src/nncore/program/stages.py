@@ -65,7 +65,7 @@ def parameter_stages(gradients: Iterable[Op], updates: Sequence[Op] = ()) -> lis
     if not placed:
         return []
     parts = [(part, first, last) for op, first, last in placed for part in (op, op.then) if part and part.kernel]
-    for op, _, _ in parts:
+    for op, _, _ in parts if updates else ():
         op.of_parts = True
     result = [Stage("tiles", parts)]
     for op in updates:

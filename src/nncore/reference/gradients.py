@@ -12,8 +12,8 @@ from ._common import Array
 from .random import random_normal
 
 __all__ = [
-    "accumulate", "clip_factor", "clip_value", "gradient_noise", "penalty", "project_non_negative", "project_norm",
-    "scale_gradient", "shrink", "square_sum",
+    "accumulate", "clip_factor", "clip_value", "gradient_noise", "join_parts", "penalty", "project_non_negative",
+    "project_norm", "scale_gradient", "shrink", "square_sum", "sum_nodes",
 ]  # fmt: skip
 
 
@@ -30,6 +30,36 @@ def accumulate(total: Array, grad: Array, *, first: bool, last: bool) -> None:
         grad += total
     if not last:
         total[...] = grad
+
+
+def join_parts(nodes: Array, grad: Array, top: int, joins: int, *, keep: bool) -> None:
+    """g ← node + g for the ``joins`` nodes below ``top``, from the last; with ``keep`` the first of their places gets g.
+
+    So the gradients of the parts of a batch are added along a binary tree: ((g₀ + g₁) + (g₂ + g₃)) + …
+
+    >>> nodes, parts = np.zeros((2, 1)), [np.array([2.0**k]) for k in range(4)]
+    >>> for g, (top, joins) in zip(parts, [(0, 0), (1, 1), (1, 0), (2, 2)]):
+    ...     join_parts(nodes, g, top, joins, keep=True)
+    >>> parts[3].tolist(), nodes[0].tolist()
+    ([15.0], [15.0])
+    """
+    for node in nodes[top - joins : top][::-1]:
+        grad += node
+    if keep:
+        nodes[top - joins] = grad
+
+
+def sum_nodes(grad: Array, nodes: Array, additions: ArrayLike) -> None:
+    """nodes[left] += nodes[right] for each pair; then g ← nodes[0].
+
+    >>> g = np.zeros(1)
+    >>> sum_nodes(g, np.array([[1.0], [2.0], [4.0]]), [(1, 2), (0, 1)])
+    >>> g.tolist()
+    [7.0]
+    """
+    for left, right in np.asarray(additions, dtype=int).reshape(-1, 2):
+        nodes[left] += nodes[right]
+    grad[...] = nodes[0]
 
 
 def penalty(grad: Array, theta: Array, l1: float = 0.0, l2: float = 0.0) -> float:

@@ -22,6 +22,7 @@ from nncore._utils.lru import LRUCache
 from nncore.callbacks.base import Callback
 from nncore.constraints import Constraint
 from nncore.data.example_weights import example_weights
+from nncore.distributed.ranks import Ranks, Shares
 from nncore.history import History
 from nncore.losses import Levels, Loss
 from nncore.model.sequential import Sequential
@@ -85,6 +86,8 @@ class BaseTrainer(OwnsArrays, Sealed):
     stop_training: Flag = Flag()
     interrupted: Flag = Flag()
 
+    _rank = 0  # of this process, in a call of ``fit`` on several
+
     def __init__(
         self, model: Sequential | Many, loss: Loss | str | Callable[..., Any], optimizer: Optimizer | str = "adam", *,
         regularizer: Regularizer | Mapping[str, Regularizer] | None = None, clip: Clipping | None = None,
@@ -128,6 +131,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         """
         with self._whole():
             state = vars(self) | {"history": dict(self.history), "_optimizer_state": None}
+            state.pop("_rank", None)  # of the call of fit under way
             trains = self._claim.taken and not self._claim.depth
             return copy.deepcopy(state, {id(self): self}) if trains else state
 
@@ -137,7 +141,9 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     def __copy__(self) -> Any:
         with self._whole():
-            return super().__copy__()
+            other = super().__copy__()
+        vars(other).pop("_rank", None)
+        return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         other = memo[id(self)] = object.__new__(type(self))
@@ -147,6 +153,11 @@ class BaseTrainer(OwnsArrays, Sealed):
 
     if not TYPE_CHECKING:  # to a type checker it would allow any name
         __getattr__ = missing_method
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that share a ``fit(distributed=...)``, for callbacks; 0 elsewhere."""
+        return self._rank
 
     # --- what may be given anew
 
@@ -309,17 +320,24 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._levels = data.targets[0].levels or self._levels
 
     def _evaluate(
-        self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None
+        self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None, ranks: Ranks | None = None
     ) -> dict[str, float]:  # fmt: skip
-        """The row of ``evaluate``; the loss of each example in ``losses``. Nothing if ``stop`` has ended it."""
+        """The row of ``evaluate``; the loss of each example in ``losses``. Nothing if ``stop`` has ended it.
+
+        With ``ranks`` each of them takes a share of the rows.
+        """
         capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
         self.model.check_batches(len(data), min(capacity, len(data)), training=False)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
+        first, last = ranks.own_share(steps) if ranks else (0, steps)
         done, sums = program.run(
-            data, order=data.chosen, last_step=steps, batch=capacity, examples_out=losses, stop=stop
+            data, order=data.chosen, first_step=first, last_step=last, batch=capacity, examples_out=losses, stop=stop
         )  # fmt: skip
-        if stop is not None and done < steps and stop():
+        stopped = stop is not None and done < last - first and stop()
+        if ranks:
+            stopped, sums = ranks.collect_steps(sums, steps, stopped)
+        if stopped:
             return {}
         means = sums.sum(axis=0) / len(data)
         if self.regularizer:
@@ -360,11 +378,13 @@ class BaseTrainer(OwnsArrays, Sealed):
             self._decay_factors,
         )  # fmt: skip
 
-    def _training_program(self, capacity: int, data: Dataset, part_rows: int = 0) -> TrainingProgram:
+    def _training_program(
+        self, capacity: int, data: Dataset, part_rows: int = 0, shares: Shares | None = None
+    ) -> TrainingProgram:
         """Compiled for batches, or parts of batches, of at most ``capacity`` and this kind of targets."""
-        return self._program(training_program, capacity, data, part_rows)
+        return self._program(training_program, capacity, data, part_rows, shares)
 
-    def _program(self, compile: Callable[..., P], capacity: int, data: Dataset, *form: int) -> P:
+    def _program(self, compile: Callable[..., P], capacity: int, data: Dataset, *form: Any) -> P:
         asked = compile, capacity, form, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
         last = self._compiled.last
         if last[0] == asked:  # nothing has been assigned since
@@ -388,6 +408,7 @@ class BaseTrainer(OwnsArrays, Sealed):
             )  # fmt: skip
             other.optimizer.load_state_dict(self.optimizer.state_dict())
             of_subclass = {name: value for name, value in vars(self).items() if name not in vars(other)}
+            of_subclass.pop("_rank", None)
             vars(other).update(of_subclass, epochs_done=self.epochs_done)
         other._complete()
         return other

@@ -149,7 +149,7 @@ class FitCall:
     def _run_epochs(self, interrupt: Interrupt) -> None:
         """One at a time if something must be done after each; else as many as a portion of steps holds."""
         trainer, loop = self.trainer, self.loop
-        while trainer.epochs_done < self.last and not (trainer.stop_training or interrupt.pressed() or loop.failure):
+        while trainer.epochs_done < self.last and not self._ends(interrupt):
             if self.each_epoch:
                 self.callbacks.epoch_begin(trainer, trainer.epochs_done + 1)
             within = functools.partial(self.progress.update, trainer.epochs_done + 1 - self.first)
@@ -166,12 +166,20 @@ class FitCall:
             if row:
                 self.progress.update(trainer.epochs_done - self.first, 1.0, row)
 
+    def _ends(self, interrupt: Interrupt) -> bool:
+        """Whether there is no next epoch."""
+        return bool(self.trainer.stop_training or interrupt.pressed() or self.loop.failure)
+
+    def _evaluate(self, data: Dataset, interrupt: Interrupt) -> dict[str, float]:
+        """The row of an evaluation; nothing if Ctrl-C has ended it."""
+        return self.trainer._evaluate(data, stop=interrupt.pressed)
+
     def _end_epoch(self, done: Epochs, interrupt: Interrupt) -> tuple[dict[str, float], bool]:
         """Evaluate and count an epoch: its row, and whether that is complete. Ctrl-C leaves out an evaluation."""
         trainer, row = self.trainer, {name: float(values[0]) for name, values in done.means.items()}
         complete = True
         for prefix, data in self.evaluated.items():
-            evaluation = trainer._evaluate(data, stop=interrupt.pressed)
+            evaluation = self._evaluate(data, interrupt)
             row |= {f"{prefix}{name}": value for name, value in evaluation.items()}
             complete &= bool(evaluation)
         row |= {name: float(values[0]) for name, values in done.notes.items()}

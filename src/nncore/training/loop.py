@@ -14,6 +14,7 @@ from nncore._messages import shown
 from nncore._utils.fields import assignments
 from nncore._utils.interrupt import Interrupt
 from nncore.data.example_weights import example_weights
+from nncore.distributed.ranks import Shares
 from nncore.errors import DivergenceError
 from nncore.samplers import Examples, Sampler, checked_orders
 from nncore.schedules import Schedule
@@ -68,6 +69,8 @@ class TrainingLoop:
     dropped : rows that each epoch leaves out.
     """
 
+    shares: Shares | None = None  # of several processes
+
     def __init__(
         self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None = None, *,
         part: int = 0, merge: bool = False, dropped: int = 0,
@@ -101,7 +104,9 @@ class TrainingLoop:
             raise RuntimeError(
                 f"loss was assigned during fit, whose targets have the form for {shown(self.loss)}: assign it between two calls"
             )
-        program = trainer._training_program((self.part or self.batch) + self.merge, self._weighted_data(), self.part)
+        program = trainer._training_program(
+            (self.part or self.batch) + self.merge, self._weighted_data(), self.part, self.shares
+        )
         if (program, assignments.number) == self.renewed:
             return
         self.program, self.renewed = program, (program, assignments.number)
@@ -234,9 +239,13 @@ class TrainingLoop:
                 stop=interrupt.pressed_twice if interrupt else None,
             )  # fmt: skip
         self.program.tuner.record(threads, done, time.perf_counter() - start)
+        self._taken(done, sums, count)
         if done < count and not (interrupt and interrupt.pressed_twice()):
             self.failure = self.diverged(first + done, sums[done])
         return Portion(sums[:done], norms[:done], hyper[:done])
+
+    def _taken(self, done: int, sums: Array, wanted: int) -> None:
+        """After steps, whose sums are not yet those of the batch where other processes have a part of it."""
 
     def close(self) -> None:
         """At the end of ``fit``: nothing to do."""

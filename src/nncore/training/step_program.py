@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from nncore import constraints
 from nncore._utils.arrays import aligned_zeros
+from nncore.distributed.ranks import Shares
 from nncore.model import Sequential
 from nncore.program.autotune import Autotuner
 from nncore.program.compiled import Compiled
 from nncore.program.ops import Op
 from nncore.program.recording import ModelTape
 from nncore.program.stages import parameter_stages, stages
-from nncore.program.tape import Tape
 from nncore.regularizers import Regularizer
 from nncore.training.array_groups import check_factors
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
+from nncore.training.exchange import Exchange
 from nncore.training.lazy_steps import Rest, idle_step, lazy_ops
 from nncore.training.metrics import LossMetric
 from nncore.training.spec import TrainingSpec
@@ -67,6 +68,7 @@ class TrainingProgram(StepProgram):
     tuner: Autotuner
     rest: Rest | None  # of weights of sparse data, where some are caught up later
     late: Regularizer | None  # whose value is known only when all weights are caught up: at the end of an epoch
+    exchange: Exchange | None  # with other ranks
 
 
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
@@ -100,10 +102,13 @@ def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> Step
     return StepProgram(recording, compiled, gathers)
 
 
-def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows: int = 0) -> TrainingProgram:
+def training_program(
+    spec: TrainingSpec, capacity: int, data: Dataset, part_rows: int = 0, shares: Shares | None = None
+) -> TrainingProgram:
     """Gather, forward, loss, δ chain; then, tile by tile of θ, its gradient, penalty, clipping, update.
 
     ``part_rows``: rows of a batch that are computed together, 0: all. The gradients of the parts add up to that of the batch.
+    ``shares``: which of the parts this rank computes, if there may be several; other ranks compute the others.
     """
     model, optimizer, regularizer = spec.model, spec.gradient_optimizer, spec.regularizer
 
@@ -125,10 +130,12 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
 
     place = int(coming.places[groups.numbers[0]])
     lazy = lazy_ops(tape, idle, spec, place, columns() - 1 if idle and idle.proximal else 0)
-    of_gradients = np.array([tile for op in tape.parameter_gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
+    tracks = [op for op in tape.parameter_gradients if shares and op.tracks]  # every rank does it for all parts
+    gradients = [op for op in tape.parameter_gradients if op not in tracks]
+    of_gradients = np.array([tile for op in gradients for tile in op.tiles], dtype=np.int64).reshape(-1, 4)
     table = with_coefficients(of_gradients)
     penalty, shrink, partials = _penalty_ops(spec, table)
-    clip = spec.clip.ops(model.gradients, table, _first_tiles(tape)) if spec.clip else None
+    clip = spec.clip.ops(model.gradients, table, _first_tiles(gradients)) if spec.clip else None
     axis, tiles = "tiles", table
     if not (tape.parallel or idle):  # one thread: no reason to cut θ into tiles
         axis, tiles = "serial", with_coefficients(groups.stretches())
@@ -146,10 +153,20 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         return [op]
 
     step = stages([recording.gather, *(lazy.before if lazy else ()), *gathers, *tape.forward, *ops, *tape.backward])
-    accumulation = [_accumulation(model, table)] if part_rows else []
-    everywhere = [*accumulation, *penalty, *(clip.ops if clip else []), *own.update, *shrink, *_projections(spec), *own.after]
+    accumulation = [_accumulation(model, table)] if part_rows and not shares else []
+    exchange = Exchange(model, tape, table, part_rows, shares, len(records), tracks) if shares else None
+    everywhere = [
+        *accumulation,
+        *(exchange.ops if exchange else []),
+        *penalty,
+        *(clip.ops if clip else []),
+        *own.update,
+        *shrink,
+        *_projections(spec),
+        *own.after,
+    ]
     commits = len(step)
-    step += parameter_stages(tape.parameter_gradients, everywhere)
+    step += parameter_stages(gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle])
     before, rest = enter + recording.prepare(), None
     if lazy:
@@ -157,11 +174,12 @@ def training_program(spec: TrainingSpec, capacity: int, data: Dataset, part_rows
         rest = Rest(tape, lazy)
     notes = [clip.squares, clip.acted, clip.large_norm] if clip else []
     compiled = Compiled(
-        tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes, stops=True,
-        part_rows=part_rows, exclusive=model.gradients_in_use, state=model.state,
+        tape, step, before=before, after=leave, commits=commits, records=records, partials=partials, notes=notes,
+        stops=not exchange, part_rows=part_rows, exclusive=model.gradients_in_use, state=model.state,
+        first_part=exchange.first if exchange else 0, part_sums=exchange.part_sums if exchange else None,
     )  # fmt: skip
     late = regularizer if idle and idle.penalized else None
-    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), rest, late)
+    return TrainingProgram(recording, compiled, gathers, coming, Autotuner(tape.parallel), rest, late, exchange)
 
 
 def _accumulation(model: Sequential, table: Int64) -> Op:
@@ -204,9 +222,9 @@ def _projections(spec: TrainingSpec) -> list[Op]:
     return ops
 
 
-def _first_tiles(tape: Tape) -> list[int]:
+def _first_tiles(gradients: Sequence[Op]) -> list[int]:
     """The first tile of each parameter array, and last the number of tiles."""
-    firsts: list[int] = np.cumsum([0] + [len(op.tiles) for op in tape.parameter_gradients]).tolist()
+    firsts: list[int] = np.cumsum([0] + [len(op.tiles) for op in gradients]).tolist()
     return firsts
 
 

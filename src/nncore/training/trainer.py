@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from numpy.typing import NDArray
@@ -16,9 +17,12 @@ from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
+from nncore.distributed import MPI
+from nncore.distributed.ranks import Ranks
 from nncore.history import History
 from nncore.optimizers import GradientOptimizer
 from nncore.samplers import Sampler
+from nncore.training import sharded
 from nncore.training.base import BATCH_SIZE, BaseTrainer
 from nncore.training.batch_steps import BatchSteps
 from nncore.training.checkpoint import restore_trainer, save_trainer
@@ -123,7 +127,7 @@ class Trainer(BaseTrainer):
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, accumulate: int = 1, last_batch: str = "keep",
         shuffle: bool = True, sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
-        callbacks: Iterable[Callback] | None = (), verbose: int = 1,
+        callbacks: Iterable[Callback] | None = (), verbose: int = 1, distributed: MPI | None = None,
     ) -> History:  # fmt: skip
         """Train for some epochs.
 
@@ -178,6 +182,14 @@ class Trainer(BaseTrainer):
             If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
             Silent, a progress line, one line per epoch.
+        distributed : distributed.MPI, optional
+            Share each batch with other processes, on this or other machines, that make the same call on the same data: see
+            `distributed.MPI`. ``batch_size`` is that of all together, a multiple of the shards or all rows. The step is that of
+            one process, up to rounding; batch normalization has the statistics of each shard, and its running averages move
+            once per shard, in their order. ``accumulate`` and optimizers of `nncore.second_order` are refused. All ranks have
+            the same history. Callbacks run on each rank, with ``trainer.rank``; only rank 0 shows progress, and only
+            there do `save` to a path, `ModelCheckpoint` and `CSVLogger` write. Ctrl-C on one rank ends all after
+            the same step.
 
         Returns
         -------
@@ -192,6 +204,8 @@ class Trainer(BaseTrainer):
             If data and network do not fit, before any parameter has changed.
         DivergenceError
             If the loss stops being finite; the last finite parameters stay in place, or what callbacks put there.
+        RuntimeError
+            With ``distributed``, if another rank raised an error; it names the rank and the error.
 
         Notes
         -----
@@ -228,16 +242,22 @@ class Trainer(BaseTrainer):
         epochs = count("epochs", epochs)
         batch_size = None if batch_size is None else count("batch_size", batch_size)
         validation_split = number("validation_split", validation_split, 0, below=1)
-        callback_list, progress = CallbackList(callbacks), Progress(epochs, verbose)
-        data = fit_data(
-            self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
-            validation_data=validation_data, validation_split=validation_split,
-        )  # fmt: skip
-        last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
-        exact_loss = flag("exact_loss", exact_loss)
-        accumulate = count("accumulate", accumulate)
-        loop = self._loop(data.train, batch_size, data.sampler, data.labels, last_batch=last_batch, accumulate=accumulate)
-        FitCall(self, data, loop, callback_list, progress, exact_loss).run(epochs)
+        with nullcontext() if distributed is None else Ranks(sharded.check_distributed(distributed)) as ranks:
+            callback_list, progress = CallbackList(callbacks), Progress(epochs, 0 if ranks and ranks.rank else verbose)
+            data = fit_data(
+                self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
+                validation_data=validation_data, validation_split=validation_split,
+            )  # fmt: skip
+            last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
+            exact_loss = flag("exact_loss", exact_loss)
+            accumulate = count("accumulate", accumulate)
+            loop = self._loop(
+                data.train, batch_size, data.sampler, data.labels, last_batch=last_batch, accumulate=accumulate, ranks=ranks
+            )
+            if ranks:
+                sharded.ShardedFit(self, data, loop, callback_list, progress, exact_loss, ranks=ranks).run(epochs)
+            else:
+                FitCall(self, data, loop, callback_list, progress, exact_loss).run(epochs)
         return self.history
 
     @_one_at_a_time
@@ -463,7 +483,7 @@ class Trainer(BaseTrainer):
         path : str, path or binary file object
             A file at a path is complete or not there: it is written beside the old one and takes its place. A symbolic link
             stays and the file it points to is replaced; mode and, where permitted, owner stay those of the old file. Pipes and
-            devices are written into.
+            devices are written into. During ``fit(distributed=...)`` only rank 0 writes to a path.
 
         Raises
         ------
@@ -480,7 +500,8 @@ class Trainer(BaseTrainer):
         Other threads may save at any time: they wait for the end of the epoch under way. So Python code of the network must not
         wait for them; callbacks may. Copies and pickles of the trainer wait and are refused in the same way.
         """
-        save_trainer(self, path)
+        if not self._rank or not isinstance(path, (str, os.PathLike)):
+            save_trainer(self, path)
 
     def restore(self, path: Source) -> None:
         """Continue from a checkpoint of a trainer of the same kind: the same bits as if training had never stopped.
@@ -525,9 +546,16 @@ class Trainer(BaseTrainer):
 
     def _loop(
         self, data: Dataset, batch: int | None, sampler: Sampler, labels: Array | None = None, *, last_batch: str = "",
-        accumulate: int = 1,
+        accumulate: int = 1, ranks: Ranks | None = None,
     ) -> Loop:  # fmt: skip
         """The loop for one call of ``fit``: gradient steps, or full-batch iterations."""
+        if ranks:
+            if accumulate > 1:
+                raise ValueError(
+                    f"accumulate must be 1 with distributed, whose shards are accumulated already, got {accumulate}"
+                )
+            batch = sharded.shard_rows(ranks.shares.shards, batch, len(data), self.optimizer.full_batch_only)
+            accumulate = ranks.shares.shards
         part = min(batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE), len(data))
         rest = len(data) % part
         dropped = rest if last_batch == "drop" else 0
@@ -535,6 +563,8 @@ class Trainer(BaseTrainer):
         if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
 
+            if ranks:
+                raise ValueError(f"distributed needs an optimizer that takes gradient steps, got {shown(self.optimizer)}")
             if accumulate > 1:
                 raise ValueError(f"accumulate must be 1 for {self.optimizer.title}, which takes no batches, got {accumulate}")
             return FullBatchLoop(self, data, sampler)
@@ -543,6 +573,8 @@ class Trainer(BaseTrainer):
             can = last_batch and 1 < part < len(data)
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
             self.model.check_batches(len(data) - dropped, part, training=True, hint=hint)
+        if ranks:
+            return sharded.ShardedLoop(self, data, batch, sampler, labels, part=part, merge=merge, dropped=dropped, ranks=ranks)
         return TrainingLoop(
             self, data, batch, sampler, labels, part=part if part < batch else 0, merge=merge, dropped=dropped
         )  # fmt: skip

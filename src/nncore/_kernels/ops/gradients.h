@@ -142,6 +142,41 @@ static void NAME(op_accumulate)(const nn_op *op, const nn_context *context, int6
         FOR_STRETCHES(t, NAME(accumulate)((real *)op->array[0] + at, STRETCH(op->array[1]), context, n));
 }
 
+/* Parts of a batch that several processes share: gradients are added along a binary tree over the parts.  Those that have no
+ * sibling yet lie on a stack of `nodes`.  A part's gradient is added to as many as it completes:
+ * g <- node + g for the `joins` nodes below `top`, from the last; and is then put in their place, unless it is all there is. */
+static void NAME(join_parts)(real *restrict nodes, real *restrict grad, int64_t size, int64_t top, int64_t joins, int keep, int64_t n) {
+    for (int64_t node = top - 1; node >= top - joins; node--)
+        for (int64_t i = 0; i < n; i++) grad[i] = nodes[node * size + i] + grad[i];
+    if (keep) memcpy(nodes + (top - joins) * size, grad, (size_t)n * sizeof(real));
+}
+
+/* arrays: nodes (nodes, n), g, plan int64 (parts, 2): top and joins of each part; sizes: rows of a part, number of the first part */
+static void NAME(op_join_parts)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t part = context->first_row / op->size[0] - op->size[1], size = op->stride[0] / (int64_t)sizeof(real);
+    const int64_t *plan = (const int64_t *)op->array[2] + 2 * part, top = plan[0], joins = plan[1];
+    const int keep = context->partial || top > joins;
+    for (int64_t t = begin; t < end; t++)
+        FOR_STRETCHES(t, NAME(join_parts)((real *)op->array[0] + at, STRETCH(op->array[1]), size, top, joins, keep, n));
+}
+
+/* The rest of the tree, on a slice of the gradient: nodes[left] += nodes[right] in the order of the plan; then g <- nodes[0].
+ * arrays: g, nodes (nodes, n), plan int64: number of additions, -1: g is complete already; then left and right of each;
+ * sizes: numbers of a tile */
+static void NAME(op_sum_nodes)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t *plan = op->array[2], size = op->stride[1] / (int64_t)sizeof(real), first = begin * op->size[0];
+    const int64_t last = end * op->size[0] < op->length[0] ? end * op->size[0] : op->length[0];
+    (void)context;
+    if (plan[0] < 0) return;
+    real *nodes = op->array[1];
+    for (int64_t k = 0; k < plan[0]; k++) {
+        real *restrict left = nodes + plan[2 * k + 1] * size;
+        const real *restrict right = nodes + plan[2 * k + 2] * size;
+        for (int64_t i = first; i < last; i++) left[i] += right[i];
+    }
+    if (first < last) memcpy((real *)op->array[0] + first, nodes + first, (size_t)(last - first) * sizeof(real));
+}
+
 /* ||w||, without overflow where w^2 has one */
 static double NAME(norm)(const real *restrict w, int64_t n) {
     double largest = 0, square[CHAINS] = {0};

@@ -1,0 +1,171 @@
+"""One call of ``fit`` on several ranks: the loop whose batches they share, and the epochs that they end together."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import _kernels
+from nncore._messages import shown
+from nncore._utils.interrupt import Interrupt
+from nncore._version import __version__
+from nncore.distributed.mpi import MPI
+from nncore.distributed.ranks import Ranks, checksum
+from nncore.samplers import Sampler
+from nncore.training.base import BATCH_SIZE, BaseTrainer
+from nncore.training.dataset import Dataset
+from nncore.training.exchange import Batches
+from nncore.training.fit import FitCall, FitData
+from nncore.training.loop import Epochs, Loop, Portion, TrainingLoop
+
+__all__ = ["ShardedFit", "ShardedLoop", "check_distributed", "shard_rows"]
+
+Array = NDArray[Any]
+
+
+def check_distributed(distributed: Any) -> MPI:
+    """The argument of ``fit``."""
+    if not isinstance(distributed, MPI):
+        raise TypeError(f"distributed must be an nn.distributed.MPI or None, got {shown(distributed)}")
+    return distributed
+
+
+def shard_rows(shards: int, batch_size: int | None, n: int, full_batch: bool) -> int:
+    """The rows of a shard of a batch of ``batch_size`` rows, by default as in `Trainer.fit`."""
+    batch = batch_size or (n if full_batch else BATCH_SIZE)
+    if batch < n and batch % shards:
+        raise ValueError(f"batch_size must be a multiple of {shards}, the number of shards, or all {n} rows, got {batch}")
+    return -(-min(batch, n) // shards)
+
+
+class AgreedInterrupt(Interrupt):
+    """Ctrl-C as the ranks have agreed on it when they last met: so all of them end at the same place."""
+
+    def __init__(self, ranks: Ranks, own: Interrupt) -> None:
+        super().__init__(own.tolerated)
+        self._ranks, self._own_presses = ranks, own
+
+    def pressed(self) -> bool:
+        return self._ranks.stopped
+
+    def pressed_twice(self) -> bool:
+        """This rank's second press ends it at once, and with it the others."""
+        return self._ranks.stopped or self._own_presses.pressed_twice()
+
+
+class ShardedLoop(TrainingLoop):
+    """The steps of one call of ``fit`` on several ranks."""
+
+    def __init__(
+        self, trainer: BaseTrainer, data: Dataset, batch: int, sampler: Sampler, labels: Array | None, *, part: int,
+        merge: bool, dropped: int, ranks: Ranks,
+    ) -> None:  # fmt: skip
+        self.ranks = ranks
+        self.shares = ranks.shares
+        super().__init__(trainer, data, batch, sampler, labels, part=part, merge=merge, dropped=dropped)
+        self.batches = Batches(self.taken, batch, part, int(merge))
+
+    def run_epochs(self, epochs: int, interrupt: Interrupt, progress: Callable[[float], None] | None) -> Epochs:
+        """One epoch, with which all begin from the same parameters."""
+        self.check_parameters()
+        return super().run_epochs(1, interrupt, progress)
+
+    def check_parameters(self) -> None:
+        """Raise unless they are the same on all ranks."""
+        self.ranks.agree("model.parameters", checksum(self.trainer.model.parameters, self.trainer.model.state))
+
+    def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
+        order, numbers = super().orders(epochs)
+        if order is not None:
+            self.ranks.agree(f"the order of the examples, from {shown(self.sampler)},", checksum(order))
+        return order, numbers
+
+    def run_steps(self, order: Array | None, first: int, count: int, threads: int, *rest: Any, **options: Any) -> Portion:
+        exchange = self.program.exchange
+        assert exchange
+        exchange.begin(self.ranks, self.batches, first)
+        return super().run_steps(order, first, count, threads, *rest, **options)
+
+    def _taken(self, done: int, sums: Array, wanted: int) -> None:
+        """The sums over the batches, of all ranks, for those of this one."""
+        exchange = self.program.exchange
+        assert exchange
+        if done < wanted and len(exchange.sums) == done and not self.ranks.stopped:
+            raise KeyboardInterrupt  # pressed twice on this rank: it has left the step
+        if exchange.sums:
+            sums[: len(exchange.sums), :-1] = exchange.sums
+
+    def _keep_losses(self, order: Array, losses: Array) -> None:
+        """Each rank has the losses of its own rows."""
+        owner = self._owners()
+        self.ranks.meet()
+        every = self.ranks.collect(losses[owner == self.ranks.rank], np.bincount(owner, minlength=self.ranks.size).tolist())
+        losses[np.argsort(owner, kind="stable")] = every
+        super()._keep_losses(order, losses)
+
+    def _owners(self) -> Array:
+        """The rank that computes each example of an epoch (taken,)."""
+        owners = []
+        for step in range(self.per_epoch):
+            lengths = np.diff(self.batches.starts(self.batches.rows(step)))
+            shards = np.searchsorted(self.ranks.shares.bounds, np.arange(len(lengths)), side="right") - 1
+            owners.append(np.repeat(shards, lengths))
+        return np.concatenate(owners)
+
+
+class ShardedFit(FitCall):
+    """One call of ``fit`` on several ranks: they evaluate a share each, and have the same rows of the history."""
+
+    loop: ShardedLoop
+
+    def __init__(self, trainer: BaseTrainer, data: FitData, loop: Loop, *rest: Any, ranks: Ranks) -> None:
+        assert isinstance(loop, ShardedLoop)
+        super().__init__(trainer, data, loop, *rest)
+        self.ranks = ranks
+
+    def run(self, epochs: int) -> None:
+        trainer = self.trainer
+        self._agree(epochs)
+        vars(trainer)["_rank"] = self.ranks.rank
+        try:
+            super().run(epochs)
+        finally:
+            del vars(trainer)["_rank"]
+
+    def _agree(self, epochs: int) -> None:
+        """All that makes the steps what they are, as far as numbers say it."""
+        trainer, loop, agree, shares = self.trainer, self.loop, self.ranks.agree, self.ranks.shares
+        numbers = repr((shares.shards, loop.batches, epochs, [*self.evaluated], loop.columns))
+        kernels = f"{__version__} {_kernels.isa_name} {_kernels.gemm_name} {trainer.model.dtype}"
+        agree("shards, batch_size, epochs, last_batch or what is evaluated", zlib.crc32(numbers.encode()))
+        agree("nncore's version, the dtype or the instruction set (see NNCORE_ISA)", zlib.crc32(kernels.encode()))
+        agree("seed or epochs_done of the trainer", checksum(np.array([trainer.seed, trainer.epochs_done], dtype=np.uint64)))
+        loop.check_parameters()
+        state = trainer.optimizer.state
+        counts = np.array([trainer.optimizer.step_count, trainer.optimizer.epochs], dtype=np.int64)
+        agree("the optimizer's state", checksum(counts, *(state[name] for name in sorted(state))))
+        agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
+        if (validation := self.data.validation) is not None:
+            agree("validation_data", validation.checksum(len(validation)))
+        self.ranks.share_sums(-(-shares.shards // shares.size), len(trainer.columns))
+
+    def _run_epochs(self, interrupt: Interrupt) -> None:
+        self.ranks.asks_to_stop = self._own = interrupt.pressed
+        super()._run_epochs(AgreedInterrupt(self.ranks, interrupt))
+        self.loop.check_parameters()
+        if self.ranks.stopped and not interrupt.presses:
+            interrupt.presses = 1  # the training was interrupted here too
+
+    def _ends(self, interrupt: Interrupt) -> bool:
+        """As on one rank; ``stop_training`` may have been assigned on one of them, by a signal handler."""
+        trainer = self.trainer
+        if self.ranks.meet(value=trainer.stop_training)[0].any():
+            trainer.stop_training = True
+        return super()._ends(interrupt)
+
+    def _evaluate(self, data: Dataset, interrupt: Interrupt) -> dict[str, float]:
+        return self.trainer._evaluate(data, stop=self._own, ranks=self.ranks)
