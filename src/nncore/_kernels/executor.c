@@ -74,7 +74,8 @@ static void run_tile(const nn_program *program, const nn_stage *stage, nn_contex
     const nn_op *gradient = NULL;    /* the first op of a tile whose gradient is tile-local */
     context->tile_gradient = stage->passing && stage->passing[piece] ? thread->tile_gradient : NULL;
     for (const nn_op *op = program->ops + stage->first_op; op < program->ops + stage->last_op; op++) {
-        if (piece < op->first_piece || op->last_piece <= piece || context->partial == 1 - 2 * op->of_parts) continue;
+        if (piece < op->first_piece || op->last_piece <= piece) continue;
+        if (context->partial && context->partial == 1 - 2 * op->of_parts) continue;
         if (!gradient) gradient = op;
         run_op(program, op, context, thread, piece - op->first_piece, piece - op->first_piece + 1);
     }
@@ -223,12 +224,13 @@ static int run_step(nn_team *team, int64_t step, nn_context *context, nn_thread 
     const nn_program *program = team->program;
     const nn_context batch = *context;
     const int64_t size = program->part_rows ? program->part_rows : batch.rows;
-    int64_t first = part_start(program->first_part, size, batch.rows, team->run->merge);
-    const int64_t end = part_start(program->last_part, size, batch.rows, team->run->merge);
+    const int64_t merge = team->run->merge;
+    int64_t first = program->first_part ? part_start(program->first_part, size, batch.rows, merge) : 0;
+    const int64_t end = program->part_sums ? part_start(program->last_part, size, batch.rows, merge) : batch.rows;
     const int64_t first_stage = first < end ? program->enter : program->commits;
     do {
         const int64_t left = end - first;
-        context->rows = left <= size + team->run->merge ? left : size;
+        context->rows = left <= size + merge ? left : size;
         context->first_row = first, context->partial = context->rows ? context->rows < left : -1;
         context->index = batch.index ? batch.index + first : NULL;
         context->start = batch.start + first, context->position = batch.position + first;

@@ -92,7 +92,7 @@ class ModelCheckpoint(BestCallback):
         super().check_columns(columns)
 
     def on_train_begin(self, trainer: Any) -> None:
-        if not trainer.rank:
+        if not getattr(trainer, "rank", 0):
             self._check_folder(trainer.epochs_done + 1)
         super().on_train_begin(trainer)
 
