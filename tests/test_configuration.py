@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.configuration import CLASSES, EACH, X, arguments, attribute, default, described, named, outcome, y
+from helpers.configuration import CLASSES, EACH, X, arguments, attribute, default, described, named, other_values, outcome, y
 
 import nncore as nn
 from nncore import initializers, landscapes, losses, optimizers, samplers, schedules
@@ -95,20 +95,6 @@ def test_ranges(cls: type, name: str, value: Any) -> None:
 
 
 # ---- an assignment has the effect of the constructor's argument
-
-
-def other_values(cls: type, name: str) -> list[Any]:
-    """The other values of a flag or a choice, and another number."""
-    given = arguments(cls).get(name, default(cls, name))
-    field = getattr(cls, attribute(cls, name), None)
-    field = field.field if isinstance(field, fields.Maybe) else field
-    if isinstance(field, fields.Choice):
-        return [choice for choice in field.choices if choice != given]
-    if isinstance(given, bool):
-        return [not given]
-    if isinstance(given, float):
-        return [given * 0.5] if given else [0.25]
-    return []
 
 
 STEPS = [(cls, name, value) for cls in CLASSES if issubclass(cls, optimizers.Optimizer)

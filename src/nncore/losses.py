@@ -183,6 +183,9 @@ class Loss(Value):
         """The op for this kind of targets."""
         return self.name
 
+    def _described_by(self) -> dict[str, Any]:
+        return {"constants": list(self.constants)} if self.constants else {}
+
     def key(self) -> Hashable:
         """As for every value; ``constants`` may also depend on what the attributes hold."""
         return super().key(), tuple(self.constants)

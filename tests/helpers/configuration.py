@@ -74,6 +74,20 @@ def attribute(cls: type, name: str) -> str:
     return fields.arguments(cls).get(name, name) if issubclass(cls, fields.Sealed) else name
 
 
+def other_values(cls: type, name: str) -> list[Any]:
+    """The other values of a flag or a choice, and another number."""
+    given = arguments(cls).get(name, default(cls, name))
+    field = getattr(cls, attribute(cls, name), None)
+    field = field.field if isinstance(field, fields.Maybe) else field
+    if isinstance(field, fields.Choice):
+        return [choice for choice in field.choices if choice != given]
+    if isinstance(given, bool):
+        return [not given]
+    if isinstance(given, float):
+        return [given * 0.5] if given else [0.25]
+    return []
+
+
 def outcome(act: Any) -> Any:
     """The result, or the error that is raised."""
     try:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
-    "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
+    "DESCRIBED", "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name",
+    "Number", "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
     "config_or_none", "count", "flag", "function", "number", "only_fields", "with_defaults",
 ]  # fmt: skip
 
@@ -37,6 +37,7 @@ NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
 JSON = {type(None), bool, int, float, str}  # types of values that have a JSON form as they are
+DESCRIBED = "described_by"  # in an entry: see `Configured.own_description`
 MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
@@ -535,7 +536,7 @@ def with_defaults(made: Any, config: Any) -> Any:
     for name, parameter in _parameters(type(made)).items():
         if name not in config and parameter.default is not parameter.empty and name in made.config():
             filled[name] = plain(fields[name].check(parameter.default) if name in fields else parameter.default)
-    return filled
+    return made.own_description() | filled if isinstance(made, Configured) else filled
 
 
 def complete(cls: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -577,7 +578,16 @@ class Configured(Sealed):
 
     def entry(self) -> dict[str, Any]:
         """The class and the configuration: its form in the configuration of another object."""
-        return {"class": class_name(type(self)), **self.config()}
+        return {"class": class_name(type(self)), **self.config(), **self.own_description()}
+
+    def own_description(self) -> dict[str, Any]:
+        """What an entry of an object of a user-defined class holds besides: nothing is made from it, it is only compared."""
+        described = {} if is_own(type(self)) else self._described_by()
+        return {DESCRIBED: plain(described)} if described else {}
+
+    def _described_by(self) -> dict[str, Any]:
+        """What says what an object of a user-defined class does, whose name and arguments need not: texts and numbers."""
+        return {}
 
     def _takes_no_more_here(self) -> bool:
         """As `_takes_no_more`, but objects of user-defined classes may have any attribute."""

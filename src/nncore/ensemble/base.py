@@ -13,7 +13,7 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
-from nncore._utils.fields import Count, Fixed, Flag, Sealed, config_or_none
+from nncore._utils.fields import Configured, Count, Fixed, Flag, Sealed, config_or_none
 from nncore._utils.hints import missing_method
 from nncore.constraints import Constraint
 from nncore.ensemble.cohorts import Kind
@@ -58,6 +58,8 @@ class BaseEnsembleTrainer(Sealed):
         self._kind_of: list[Kind] = []
         self._slots: list[dict[str, Array]] = [{} for _ in model.groups]  # of each group: the arrays of the optimizers
         self._make_kinds()
+        first = {id(optimizer): config_or_none(optimizer) for optimizer in self._optimizers}
+        self._first_configs = [first[id(optimizer)] for optimizer in self._optimizers]
         self._subsets: list[Int64] | None = None
         self._last_losses: dict[int, LastLosses] = {}
         self.history.labels = {"seed": list(model.seeds), **model.labels, **_labels(self._parts)}
@@ -99,7 +101,10 @@ def _described(part: Any) -> Any:
     if isinstance(part, Mapping):
         return tuple((name, _described(value)) for name, value in part.items())
     config = config_or_none(part) if hasattr(part, "config") else None
-    return (type(part), repr(config)) if config is not None else part if part is None or isinstance(part, str) else id(part)
+    own = part.own_description() if isinstance(part, Configured) else {}
+    return (
+        (type(part), repr((config, own))) if config is not None else part if part is None or isinstance(part, str) else id(part)
+    )
 
 
 def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:

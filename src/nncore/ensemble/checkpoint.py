@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,16 @@ from nncore._messages import clipped, shown
 from nncore._utils import archive
 from nncore._utils.archive import DAMAGE, plain
 from nncore._utils.arrays import Array
-from nncore._utils.fields import count
+from nncore._utils.fields import count, with_defaults
 from nncore._utils.files import Source, Target, named, write_to
 from nncore._utils.interrupt import Interrupt
 from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.files import described_groups, read_groups
 from nncore.ensemble.groups import Group
 from nncore.ensemble.history import EnsembleHistory
+from nncore.model.files import model_config
 from nncore.optimizers import GradientOptimizer
-from nncore.training.checkpoint import differences, training_of
+from nncore.training.checkpoint import check_arguments, completed_training, differences, training_of
 from nncore.training.last_losses import LastLosses
 
 __all__ = ["restore_ensemble", "save_trainer"]
@@ -40,6 +42,7 @@ def save_trainer(trainer: BaseEnsembleTrainer, path: Target) -> None:
             "kind": "ensemble_trainer", "groups": about, "training": _training(trainer), "seed": trainer.seed,
             "optimizers": [_counts(optimizer) for optimizer in unique.values()],
             "optimizer_of": [numbers[id(optimizer)] for optimizer in trainer._optimizers],
+            **_numbered("first", [plain(config) for config in trainer._first_configs]),
             "columns": history.columns, "epochs": history.epochs.tolist(), "ended": history.ended,
             "losses_of": {member: last.fingerprint for member, last in trainer._last_losses.items()},
         }  # fmt: skip
@@ -53,12 +56,13 @@ def restore_ensemble(trainer: BaseEnsembleTrainer, path: Source) -> None:
     with trainer._claim:
         arrays, about, groups = read_groups(path, custom, "ensemble_trainer")
         name = named(path)
-        if other := differences(_training(trainer), about.get("training")):
+        if other := differences(_training(trainer), _completed(trainer, about.get("training"))):
             raise ValueError(f"{name} holds another training: {clipped(other, 1000)}")
         members = len(trainer.model)
         try:
             _check_groups(trainer.model.groups, groups)
-            chosen = _optimizers(trainer, about)
+            first = _first_configs(trainer, about)
+            chosen = _optimizers(trainer, about, first)
             history = EnsembleHistory.from_columns(
                 {column: arrays[f"history.{number}"] for number, column in enumerate(about["columns"])}, about["epochs"],
                 about["ended"], trainer.history.labels,
@@ -80,6 +84,7 @@ def restore_ensemble(trainer: BaseEnsembleTrainer, path: Source) -> None:
                 for slot, array in new.items():
                     own[slot][...] = array
             vars(trainer).update(history=history, _optimizers=chosen, _last_losses=last, seed=seed)
+            trainer._first_configs = first
 
 
 def _training(trainer: BaseEnsembleTrainer) -> list[Any]:
@@ -91,17 +96,44 @@ def _training(trainer: BaseEnsembleTrainer) -> list[Any]:
     ]
 
 
+def _completed(trainer: BaseEnsembleTrainer, training: Any) -> Any:
+    """The description of the training in a file, with what older versions did not write."""
+    kinds = list(dict.fromkeys(trainer._kind_of))
+    if not isinstance(training, list) or len(training) != len(kinds):
+        return training
+    return [plain(completed_training(kind.trainers[0], own)) for kind, own in zip(kinds, training, strict=True)]
+
+
+def _numbered(name: str, values: list[Any]) -> dict[str, Any]:
+    """The different values, and the number of each in their list."""
+    texts = [json.dumps(value, sort_keys=True) for value in values]
+    different = list(dict.fromkeys(texts))
+    numbers = {text: number for number, text in enumerate(different)}
+    return {name: [json.loads(text) for text in different], f"{name}_of": [numbers[text] for text in texts]}
+
+
+def _first_configs(trainer: BaseEnsembleTrainer, about: dict[str, Any]) -> list[Any]:
+    """The arguments with which each member's optimizer began; files of older versions do not have them."""
+    if "first" not in about:
+        return trainer._first_configs
+    configs = about["first"]
+    return [configs[count("first_of", number, 0, below=len(configs))] for number in about["first_of"]]
+
+
 def _counts(optimizer: GradientOptimizer) -> dict[str, Any]:
     state = {name: value for name, value in optimizer.state_dict().items() if not isinstance(value, np.ndarray)}
     return plain({"config": optimizer.config(), **state, "stretches": [list(stretch) for stretch in optimizer.stretches]})
 
 
-def _optimizers(trainer: BaseEnsembleTrainer, about: dict[str, Any]) -> list[GradientOptimizer]:
+def _optimizers(trainer: BaseEnsembleTrainer, about: dict[str, Any], first: list[Any]) -> list[GradientOptimizer]:
     """The optimizer of each member; those that had the same have the same."""
     made: dict[int, GradientOptimizer] = {}
     chosen = []
-    for mine, number in zip(trainer._optimizers, about["optimizer_of"], strict=True):
+    for member, (mine, number) in enumerate(zip(trainer._optimizers, about["optimizer_of"], strict=True)):
         number = count("optimizer_of", number, 0, below=len(about["optimizers"]))
+        now = plain(with_defaults(mine, about["optimizers"][number]["config"]))
+        began = plain(trainer._first_configs[member]), plain(with_defaults(mine, first[member]))
+        check_arguments(plain(mine.config()), now, *began)
         if number not in made:
             made[number] = _restored(mine, about["optimizers"][number])
         chosen.append(made[number])
@@ -111,7 +143,7 @@ def _optimizers(trainer: BaseEnsembleTrainer, about: dict[str, Any]) -> list[Gra
 def _restored(like: GradientOptimizer, state: dict[str, Any]) -> GradientOptimizer:
     """An optimizer with these arguments and counts."""
     other, state = copy.deepcopy(like), dict(state)
-    config, mine = state.pop("config"), plain(other.config())
+    config, mine = plain(with_defaults(like, state.pop("config"))), plain(other.config())
     other.configure({name: value for name, value in config.items() if mine.get(name) != value})
     stretches = np.array(state.pop("stretches"), dtype=np.int64).reshape(-1, 3)
     other.load_state_dict({**state, "stretches": stretches})
@@ -123,6 +155,9 @@ def _check_groups(mine: tuple[Group, ...], others: list[Group]) -> None:
         raise ValueError("its members have other architectures")
     for group, other in zip(mine, others, strict=True):
         shapes = [(own.shape, own.dtype) for own in (group.parameters, group.state)]
+        configs = [{**model_config(own.template), "seed": own.seeds} for own in (group, other)]
+        if different := differences(*map(plain, configs)):
+            raise ValueError(f"its members differ: {different}")
         if shapes != [(own.shape, own.dtype) for own in (other.parameters, other.state)]:
             raise ValueError(f"its members must be {shown(group.template)}, got {shown(other.template)}")
 

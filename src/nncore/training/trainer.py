@@ -509,6 +509,10 @@ class Trainer(BaseTrainer):
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
         must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
         `ReduceLROnPlateau` for instance; they become the checkpoint's. To continue with others, assign them afterwards.
+        Parts of your own classes are compared by name, by arguments and by what they do: schedules by some of their values,
+        penalties by their strengths, constraints and losses by their constants. A loss that is a function, and layers and
+        optimizers of your own, are compared by name and arguments alone. What `fit` is given (sampler, batch size, weights,
+        callbacks) is not compared.
         Callbacks of the next ``fit`` continue counting where those of the same class stopped. A callback may call
         ``restore`` during ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
