@@ -239,10 +239,10 @@ class Trainer(BaseTrainer):
         >>> trainer.evaluate(X, y)["accuracy"] > 0.95
         True
         """
-        epochs = count("epochs", epochs)
-        batch_size = None if batch_size is None else count("batch_size", batch_size)
-        validation_split = number("validation_split", validation_split, 0, below=1)
         with nullcontext() if distributed is None else Ranks(sharded.check_distributed(distributed)) as ranks:
+            epochs = count("epochs", epochs)
+            batch_size = None if batch_size is None else count("batch_size", batch_size)
+            validation_split = number("validation_split", validation_split, 0, below=1)
             callback_list, progress = CallbackList(callbacks), Progress(epochs, 0 if ranks and ranks.rank else verbose)
             data = fit_data(
                 self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
