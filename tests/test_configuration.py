@@ -50,7 +50,7 @@ def test_assignments_are_checked_like_arguments(cls: type) -> None:
 @EACH
 def test_values_that_no_argument_accepts(cls: type) -> None:
     for name in named(cls):
-        for value in (object(), math.nan):
+        for value in (object(), math.nan, np.array(math.nan)):
             with pytest.raises((TypeError, ValueError), match=r"must|exclude"):
                 cls(**{**arguments(cls), name: value})
 

@@ -33,7 +33,7 @@ NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or ar
     "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
     "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)}, "LossMetric": {"loss": losses.Huber(2.0)},
 }  # fmt: skip
-FREE = {"X", "y", "bounds", "constraints", "options"}  # SciPy's, and data, which are checked where they are used
+FREE = {"X", "y", "sample_weight", "bounds", "constraints", "options"}  # data, and SciPy's: checked where they are used
 CLASSES: list[type] = [
     *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(), *schedules.SCHEDULES.values(),
     *(sampler for name, sampler in samplers.SAMPLERS.items() if name != "weighted"),

@@ -113,8 +113,8 @@ static const nn_entry nn_table[] = {
     ACTIVATION(mish, "")
     ACTIVATION(softmax, "")
     ACTIVATION(identity, "")
-    OP(activity_l1_forward, "h= penalty= z", "width add", "strength")
-    OP(activity_l1_backward, "dz= dh z", "width", "strength")
+    OP(activity_l1_forward, "h= penalty= z weight?", "width add", "strength")
+    OP(activity_l1_backward, "dz= dh z weight?", "width", "strength")
 
     /* one factor per feature */
     OP(scale_forward, "y= x weight", "features", "")

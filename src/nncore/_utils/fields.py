@@ -306,7 +306,8 @@ class ListOf(_Of[Sequence[G], tuple[T, ...]], Generic[G, T]):
         return f"a list, each element {self.field.requirement}"
 
     def check(self, value: Any) -> tuple[T, ...]:
-        if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, (Sequence, np.ndarray)):
+        several = isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim)
+        if isinstance(value, (str, bytes, bytearray, Mapping)) or not several:
             self.refuse(TypeError, value)
         return tuple(map(self.field.check, value))
 
