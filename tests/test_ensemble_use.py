@@ -510,3 +510,21 @@ def test_values_of_users_classes_that_do_something_else_are_not_merged() -> None
     trainer.fit(X, Y, epochs=2, verbose=0)
     free, bound = (float(np.abs(member.parameters).sum()) for member in trainer.model)
     assert bound < 0.7 * free
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_evaluation_refuses_other_lengths_and_rows_that_no_member_takes(change: int) -> None:
+    """Also longer ones, of which the first rows would do."""
+    trainer, n = trained(2, epochs=1), len(X)
+    rows = np.arange(n + change) % n
+    with pytest.raises(ValueError, match=rf"X and y must have the same length, got {n} and {n + change}"):
+        trainer.evaluate(X, Y[rows])
+    with pytest.raises(ValueError, match=rf"sample_weight must have shape \({n},\), one number for each example, got"):
+        trainer.evaluate(X, Y, sample_weight=np.ones(n + change))
+    wrong = Y.copy()
+    wrong[17] = 7
+    with pytest.raises(ValueError, match=r"y must be labels from 0 to 2, got 7 in row 17"):
+        trainer.evaluate(X, wrong)
+    numbers = nn.Trainer(nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=4), 2), "squared_error")
+    with pytest.raises(ValueError, match=r"y is too large for float32, got 1e\+300 in row 17"):
+        numbers.evaluate(X, np.where(np.arange(n) == 17, 1e300, 0.0))

@@ -301,7 +301,7 @@ def test_weights_of_examples_are_those_of_their_activity_penalty() -> None:
 
 @pytest.mark.parametrize("batch", [9, 4])
 def test_all_passes_weigh_activities_alike(batch: int) -> None:
-    """In evaluate, fit, partial_fit and passes by hand, in one batch and in several; a weight of 2 is that of an example twice."""
+    """In evaluate, fit, partial_fit and passes by hand, in one batch and in several; a weight of 2 is an example twice."""
     (X, y), w = data(9), WEIGHTS
 
     def trainer(optimizer: Any) -> nn.Trainer:

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from nncore import losses
 from nncore._utils.arrays import Array
+from nncore._utils.checks import as_numbers, check_lengths
+from nncore.data.example_weights import example_weights
 from nncore.ensemble.ensemble import Ensemble
 from nncore.layers import Dense
 from nncore.model import Sequential
+from nncore.training.metrics import LossMetric
 from nncore.training.trainer import Trainer
 
 __all__ = ["evaluate_together"]
@@ -26,7 +30,13 @@ def evaluate_together(
     """
     first, loss = ensemble.groups[0].template, trainer.loss
     outputs = _outputs(ensemble, X)
-    members, n = outputs.shape[:2]
+    members, n, width = outputs.shape
+    y = as_numbers(y, "y")
+    check_lengths(outputs[0], y)
+    weights = None if weights is None else example_weights(weights, n)
+    targets = np.asarray(first.scaled_targets(y))
+    for form in (loss, *(metric.loss for metric in trainer.metrics if isinstance(metric, LossMetric))):
+        losses.targets_of(form, targets, width, first.dtype)  # raises for rows that no member would be trained on
     mask = np.ones((members, n), dtype=bool) if used is None else used
     counts = mask.sum(axis=0)
     rows = np.flatnonzero(counts)
@@ -34,13 +44,11 @@ def evaluate_together(
         raise ValueError("each example is in the subsets of all members: there is no out-of-bag prediction")
     values = _probabilities(outputs, loss.fused_activation)
     mean = (values * mask[:, :, None]).sum(axis=0)[rows] / counts[rows, None]
-    width = outputs.shape[2]
     identity = Sequential([Dense(width, bias=False)], input_shape=width, dtype="float64")
     identity.parameters[...] = np.eye(width).ravel()
     evaluation = Trainer(identity, loss, "sgd", metrics=trainer.metrics)
-    targets = np.asarray(first.scaled_targets(y))[rows]
-    given = None if weights is None else np.asarray(weights)[rows]
-    row = evaluation.evaluate(_logits(mean, loss.fused_activation), targets, sample_weight=given)
+    given = None if weights is None else weights[rows]
+    row = evaluation.evaluate(_logits(mean, loss.fused_activation), targets[rows], sample_weight=given)
     return row, len(rows) / n
 
 

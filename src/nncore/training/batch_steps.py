@@ -26,6 +26,7 @@ class BatchSteps:
         program, optimizer = self.program, self.trainer.optimizer
         optimizer.begin_epoch()
         program.coming.take(1, 1)
+        late = program.late and program.late.value(self.trainer.model)
         threads, _ = program.tuner.next_call()
         start = time.perf_counter()
         with self.trainer.model.lock:
@@ -40,6 +41,4 @@ class BatchSteps:
         if not done:
             raise TrainingLoop(self.trainer, data, self.batch, Sequential()).diverged(0, sums[0])
         *means, penalty = sums[0].tolist()
-        if program.late:
-            penalty = program.late.value(self.trainer.model)
-        return self.trainer.named(self.columns, [*[mean / self.batch for mean in means], penalty])
+        return self.trainer.named(self.columns, [*[mean / self.batch for mean in means], penalty if late is None else late])

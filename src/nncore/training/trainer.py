@@ -286,7 +286,7 @@ class Trainer(BaseTrainer):
 
     def lr_find(
         self, X: Any, y: Any, *, start: float = 1e-6, end: float = 10.0, steps: int = 200, batch_size: int = 32,
-        smoothing: float = 0.9, divergence: float = 4.0,
+        smoothing: float = 0.9, divergence: float = 4.0, sample_weight: Any = None,
     ) -> LearningRates:  # fmt: skip
         """Sweep the learning rate over one short training and see where the loss falls and where it explodes.
 
@@ -296,7 +296,8 @@ class Trainer(BaseTrainer):
 
         Parameters
         ----------
-        X, y, batch_size : as for ``fit``
+        X, y, batch_size, sample_weight : as for ``fit``
+            For ``fit(accumulate=k)`` take k times its batch size: the steps are the same.
         start, end : float
             The rates, 0 < start < end.
         steps : int
@@ -328,7 +329,7 @@ class Trainer(BaseTrainer):
         """
         from nncore.training import lr_find
 
-        return lr_find.sweep(self, X, y, start, end, steps, batch_size, smoothing, divergence)
+        return lr_find.sweep(self, X, y, sample_weight, start, end, steps, batch_size, smoothing, divergence)
 
     def profile(self, X: Any, y: Any, *, batch_size: int | None = None, steps: int = 50) -> Profile:
         """Where the time of a training step goes: a table of its ops.
