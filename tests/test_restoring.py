@@ -131,6 +131,40 @@ def test_callbacks_keep_their_state_when_one_of_them_restores(tmp_path: Path) ->
     assert len(other.history) == 6
 
 
+def watchers(*columns: str) -> list[Any]:
+    return [nn.EarlyStopping(column, patience=99, restore_best=False) for column in columns]
+
+
+def test_callbacks_continue_what_those_of_the_same_column_left(tmp_path: Path) -> None:
+    """In any order; one that watches another column begins anew, as the best value is no value of its column."""
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 3, seed=1), "squared_error", metrics=["mean_absolute_error"])
+    one, two = watchers("running_loss", "running_mean_absolute_error")
+    trainer.fit(X, Y, epochs=2, verbose=0, callbacks=[one, two])
+    trainer.save(tmp_path / "checkpoint")
+    assert one.best != two.best
+
+    def resumed(callbacks: list[Any]) -> list[float | None]:
+        other = nn.Trainer(nn.Sequential([nn.Dense(1)], 3, seed=1), "squared_error", metrics=["mean_absolute_error"])
+        other.restore(tmp_path / "checkpoint")
+        seen = nn.LambdaCallback(on_train_begin=lambda trainer: bests.extend(c.best for c in callbacks))
+        bests: list[float | None] = []
+        other.fit(X, Y, epochs=1, verbose=0, callbacks=[*callbacks, seen], validation_data=(X, Y))
+        return bests
+
+    assert resumed(watchers("running_mean_absolute_error", "running_loss")) == [two.best, one.best]
+    assert resumed(watchers("val_loss", "running_mean_absolute_error")) == [None, two.best]
+    assert resumed([nn.EarlyStopping("running_loss", mode="max")]) == [None]
+    with pytest.raises(ValueError, match=r"^state must be of \['val_loss', False\], .*, got that of \['running_loss', False\]"):
+        watchers("val_loss")[0].load_state_dict(one.state_dict())
+
+    def forget(about: dict[str, Any]) -> None:  # as older versions wrote it
+        for entry in about["callbacks"]:
+            del entry["state"]["watched"]
+
+    rewritten(tmp_path / "checkpoint", forget)
+    assert resumed(watchers("running_loss")) == [one.best]
+
+
 def rewritten(path: Path, change: Any) -> None:
     """Change the description in a file."""
     with safe_open(path, framework="numpy") as file:

@@ -514,7 +514,8 @@ class Trainer(BaseTrainer):
         penalties by their strengths, constraints and losses by their constants. A loss that is a function, and layers and
         optimizers of your own, are compared by name and arguments alone. What `fit` is given (sampler, batch size, weights,
         callbacks) is not compared.
-        Callbacks of the next ``fit`` continue counting where those of the same class stopped. A callback may call
+        Callbacks of the next ``fit`` continue counting where those of the same class, with the same ``monitor``, stopped;
+        others begin anew. A callback may call
         ``restore`` during ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
         Raises
