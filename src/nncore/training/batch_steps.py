@@ -26,7 +26,6 @@ class BatchSteps:
         program, optimizer = self.program, self.trainer.optimizer
         optimizer.begin_epoch()
         program.coming.take(1, 1)
-        late = program.late and program.late.value(self.trainer.model)
         threads, _ = program.tuner.next_call()
         start = time.perf_counter()
         with self.trainer.model.lock:
@@ -41,4 +40,6 @@ class BatchSteps:
         if not done:
             raise TrainingLoop(self.trainer, data, self.batch, Sequential()).diverged(0, sums[0])
         *means, penalty = sums[0].tolist()
-        return self.trainer.named(self.columns, [*[mean / self.batch for mean in means], penalty if late is None else late])
+        if program.late:
+            penalty = program.late.value(self.trainer.model)
+        return self.trainer.named(self.columns, [*[mean / self.batch for mean in means], penalty])
