@@ -352,7 +352,8 @@ def number(
     """`value` as a float, if it is a finite number in this range."""
     if type(value) is float and least <= value <= most and above < value < below:  # and so neither NaN nor infinite
         return value
-    return Number(least, above=above, below=below, most=most, argument=name).check(value)
+    field = Number(least, above=above, below=below, most=most, argument=name)
+    return field.refuse(TypeError, value) if isinstance(value, Each) else field.check(value)
 
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
@@ -571,7 +572,7 @@ class Configured(Sealed):
         """The constructor's arguments, ready for JSON."""
         config: dict[str, Any] = plain(complete(type(self), self._arguments()))
         for name, value in config.items():
-            if callable(value):
+            if callable(value) or isinstance(value, Each):
                 raise TypeError(f"{name} must have a JSON form to be stored, got {shown(value)}")
         return config
 

@@ -189,16 +189,14 @@ class Ensemble:
     def member_probabilities(self, X: Any) -> Array:
         """The probabilities of the classes by each member, (members, n, classes); with one output, of class 1: (members, n, 1).
 
-        The outputs themselves if the members end with softmax, or with sigmoid, else their softmax; of one output its sigmoid.
+        The outputs themselves of a member that ends with softmax, or with sigmoid, else their softmax; of one output its sigmoid.
         """
         outputs = self.predict_members(X).astype(np.float64)
-        last = self.groups[0].template.layers[-1].default_name()
-        if last in ("softmax", "sigmoid"):
-            return outputs
-        if outputs.shape[-1] == 1:
-            return np.asarray(0.5 + 0.5 * np.tanh(0.5 * outputs))
-        powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+        for group in self.groups:
+            if group.template.layers[-1].default_name() not in ("softmax", "sigmoid"):
+                activation = "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+                outputs[group.numbers] = activated(outputs[group.numbers], activation)
+        return outputs
 
     def probabilities(self, X: Any) -> Array:
         """The mean of the members' probabilities, (n, classes), or (n, 1) with one output."""
@@ -276,6 +274,14 @@ def _architecture(model: Sequential) -> Any:
 def _mean(members: Array) -> Array:
     """In float64, member by member: not by a BLAS."""
     return np.asarray(members.mean(axis=0, dtype=np.float64).astype(members.dtype))
+
+
+def activated(outputs: Array, activation: str) -> Array:
+    """The probabilities that a softmax or a sigmoid makes of outputs (..., classes) in float64."""
+    if activation == "sigmoid":
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * outputs))
+    powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _classes(probabilities: Array) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,15 @@ class Group:
         if row not in self._views:
             model = self.template.copy()
             vectors = {"parameters": self.parameters[row], "state": self.state[row]}
-            vars(model).update(vectors, seed=self.seeds[row])
+            vars(model).update(vectors, seed=self.seeds[row], _in_ensemble=True, _basic=model._basic | {"_in_ensemble"})
             layout.place_arrays(model.layers, model.parameters, model.gradients, model.state)
             self._views[row] = model
         return self._views[row]
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Assign attributes that all members have: scalers, names of columns."""
+        for model in (self.template, *self._views.values()):
+            vars(model).update(values)
 
     def empty_outputs(self, rows: int) -> Array:
         """Room for the output of each member: (members, rows, *output_shape)."""

@@ -161,7 +161,8 @@ class Layer(Configured):
         """Attributes that compiled programs depend on. Those of a layer written in Python are read in each pass."""
         if type(self).forward is not Layer.forward or not (owner := self.__dict__.get("owner")) or owner() is None:
             return set()
-        return {name for name in self.__dict__ if not name.startswith("_")} - {*self.assignable}
+        assignable = () if "_in_ensemble" in vars(owner()) else self.assignable  # whose members share programs
+        return {name for name in self.__dict__ if not name.startswith("_")} - {*assignable}
 
     @property
     def _views(self) -> set[str]:
