@@ -21,6 +21,7 @@ X = np.random.default_rng(0).standard_normal((12, 4))
 y = np.random.default_rng(1).standard_normal((12, 3))
 USUAL: dict[str, Any] = {  # arguments without a default, by their names
     "units": 3, "rate": 0.5, "stddev": 0.5, "sigma": 0.5, "strength": 0.1, "limit": 0.1, "groups": 2, "optimizer": "adam",
+    "columns": [2, 0, 2, -1],
 }  # fmt: skip
 NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or arguments without which the others have no effect
     "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},

@@ -161,6 +161,8 @@ def _check_groups(mine: tuple[Group, ...], others: list[Group]) -> None:
         shapes = [(own.shape, own.dtype) for own in (group.parameters, group.state)]
         if shapes != [(own.shape, own.dtype) for own in (other.parameters, other.state)]:
             raise ValueError(f"its members must be {shown(group.template)}, got {shown(other.template)}")
+        if group.own_values != other.own_values:
+            raise ValueError(f"its members must have {shown(group.own_values)} in {shown(group.template)}")
         if found := differences(*(plain(model_config(one.template) | {"seed": 0}) for one in (group, other))):
             raise ValueError(found)
 

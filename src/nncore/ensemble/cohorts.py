@@ -166,8 +166,12 @@ class Cohort:
         rests = [(p.rest._compiled.program, p.rest._state) for p in programs if p.rest]
         places = programs[0].compiled.places([(programs[0].gathers[-1], 1)] if self.weights is not None else [])
         lanes = [(own.compiled.program, own.kept) for own in self.lanes]
-        arrays = [_arrays(loop) for loop in self.loops]
+        arrays = [self._arrays(loop) for loop in self.loops]
         return _kernels.MemberGroup([p.compiled.program for p in programs], arrays, rests=rests, places=places, lanes=lanes)
+
+    def _arrays(self, loop: TrainingLoop) -> list[Array]:
+        """Those into which the numbers of the member at work are copied."""
+        return [*self.kind.group.arrays(loop.trainer.model), *loop.optimizer.state.values()]
 
     def _in_lanes(self) -> list[Lanes]:
         """The programs of all workers for as many members as a vector has lanes, if their steps have such a form."""
@@ -178,7 +182,7 @@ class Cohort:
         found = [
             in_lanes(
                 own.program.compiled, _kernels.lanes(own.trainer.model.dtype), own.program.recording.gather,
-                _arrays(own), own.trainer.model.gradients, _is_loss,
+                self._arrays(own), own.trainer.model.gradients, _is_loss,
             )
             for own in self.loops
         ]  # fmt: skip
@@ -199,8 +203,7 @@ class Cohort:
         if loop.reweights:
             self._reweight(active)
         rows = self.rows[active]
-        kept = [(array, rows) for array in (kind.group.parameters, kind.group.state)]
-        kept += [(kind.slots[name], rows) for name in loop.optimizer.state]
+        kept = kind.group.kept(rows) + [(kind.slots[name], rows) for name in loop.optimizer.state]
         shuffled = not self.ordered and type(self.samplers[0]) is Shuffled
         seeds = np.array([kind.group.seeds[row] for row in rows], dtype=np.uint64)
         order_seeds = np.array([self.examples[place].seed for place in active], dtype=np.uint64)
@@ -295,7 +298,7 @@ class Cohort:
         regularizer = self.program.late
         assert regularizer is not None
         for place, row in enumerate(self.rows[active]):
-            sums[place, :, -1] = regularizer.value(loaded(self.loops[0].trainer.model, self.kind.group, row))
+            sums[place, :, -1] = regularizer.value(self.kind.group.loaded(self.loops[0].trainer.model, row))
 
     def _columns(self, sums: Array, notes: Array, coming: Sequence[Coming], epochs: int) -> dict[str, Array]:
         """The columns (members, epochs) of the history."""
@@ -334,11 +337,10 @@ def evaluate_members(
     for capacity in np.unique(capacities).tolist():
         places = np.flatnonzero(capacities == capacity)
         programs = [trainer._program(evaluation_program, capacity, data) for trainer in trainers]
-        arrays = [[trainer.model.parameters, trainer.model.state] for trainer in trainers]
+        arrays = [group.arrays(trainer.model) for trainer in trainers]
         run = _kernels.Members([_kernels.MemberGroup([p.compiled.program for p in programs], arrays)], len(places))
         sums, _, _ = run.add(
-            0, kept=[(group.parameters, members[places]), (group.state, members[places])],
-            binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False, examples=lengths[places],
+            0, kept=group.kept(members[places]), binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False, examples=lengths[places],
             chosen=[rows[place] for place in places.tolist()], batch=capacity,
         )  # fmt: skip
         steps, _ = _kernels.run_members(run, threads, stop)
@@ -347,22 +349,11 @@ def evaluate_members(
             if complete[place]:
                 means = own[:done].sum(axis=0) / lengths[place]
                 if regularizer := trainers[0].regularizer:
-                    means[-1] = regularizer.value(loaded(trainers[0].model, group, members[place]))
+                    means[-1] = regularizer.value(group.loaded(trainers[0].model, members[place]))
                 for name, value in trainers[0].named(names, means.tolist()).items():
                     result[name][place] = value
     return result, complete
 
 
-def _arrays(loop: TrainingLoop) -> list[Array]:
-    """Those into which the numbers of the member at work are copied."""
-    return [loop.trainer.model.parameters, loop.trainer.model.state, *loop.optimizer.state.values()]
-
-
 def _is_loss(kernel: str) -> bool:
     return kernel in ROW_LOSSES
-
-
-def loaded(model: Sequential, group: Group, row: int) -> Sequential:
-    """The model, with the numbers of a member."""
-    model.parameters[...], model.state[...] = group.parameters[row], group.state[row]
-    return model

@@ -16,7 +16,7 @@ from nncore._utils.each import Each, of_member
 from nncore._utils.fields import choice, count
 from nncore._utils.files import Source, Target
 from nncore.ensemble.files import load_groups, save_groups
-from nncore.ensemble.groups import Group, all_outputs
+from nncore.ensemble.groups import Group, all_outputs, own_values
 from nncore.model import Sequential, files
 
 __all__ = ["Ensemble"]
@@ -87,17 +87,21 @@ class Ensemble:
 
     def _of_one(self, model: Sequential, members: int) -> None:
         by_key: dict[Any, tuple[Sequential, list[int]]] = {}
+        values = {}  # of arguments that differ within a group
         for number in range(members):
             own, has_each = of_member(lambda memo: model._copied(model.dtype, memo), number, members)
             if not has_each:
                 by_key[""] = own, list(range(members))
                 break
             by_key.setdefault(_architecture(own), (own, []))[1].append(number)
+            values[number] = own_values(own)
         self.groups = tuple(
             Group(template, numbers, [model.seed + number for number in numbers]) for template, numbers in by_key.values()
         )
         for group in self.groups:
             group.draw()
+            for row, number in enumerate(group.numbers if values else ()):
+                group.take_own(row, values[number])
         for layer in model.layers:
             values = {name: value for name, value in vars(layer).items() if isinstance(value, Each)}
             self.labels |= {f"{layer.name}.{name}": list(value.values) for name, value in values.items()}
@@ -118,6 +122,7 @@ class Ensemble:
         for numbers in by_key.values():
             group = Group(models[numbers[0]].copy(), numbers, [models[number].seed for number in numbers])
             for row, number in enumerate(numbers):
+                group.take_own(row, own_values(models[number]))
                 with models[number].lock:
                     group.parameters[row], group.state[row] = models[number].parameters, models[number].state
             groups.append(group)
@@ -266,7 +271,10 @@ def _architecture(model: Sequential) -> Any:
     if model.input_scaler or model.target_scaler:
         return id(model)
     try:
-        return json.dumps(files.model_config(model) | {"seed": 0}, sort_keys=True)
+        config = files.model_config(model) | {"seed": 0}
+        for layer, entry in zip(model.layers, config["layers"], strict=True):
+            entry |= {layer.own: layer.own_array.shape} if layer.own else {}
+        return json.dumps(config, sort_keys=True)
     except Exception:  # a user's layer that cannot be described
         return id(model)
 

@@ -210,8 +210,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
 
     def _losses(self, kind: Kind, member: int, data: Dataset) -> Array:
         """The last loss of each example, for a sampler; of the first ``fit`` those before the training."""
-        trainer, model = kind.trainers[0], self.model[member]
-        trainer.model.parameters[...], trainer.model.state[...] = model.parameters, model.state
+        trainer, (group, row) = kind.trainers[0], self.model._place[member]
+        group.loaded(trainer.model, row)
         last = self._last_losses.setdefault(member, LastLosses())
         return last.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
 
