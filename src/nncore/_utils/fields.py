@@ -77,7 +77,7 @@ class Field(Generic[G, T]):
         if "_made" in values:
             assignments.number += 1
             try:
-                instance.check_fields({self.name: kept})
+                instance._check_all({self.name: kept})
             except BaseException:
                 values[self.name] = before
                 raise
@@ -109,7 +109,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     if "_made" in instance.__dict__:
         assignments.number += 1
         try:
-            instance.check_fields(attributes)
+            instance._check_all(attributes)
         except BaseException:
             instance.__dict__.update(before)
             raise
@@ -396,7 +396,7 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
             held = vars(self)
             if missing := [name for name in self._field_names if name not in held]:
                 raise TypeError(f"{type(self).__name__}.__init__ must call super().__init__(), which sets {', '.join(missing)}")
-            self.check_fields({})
+            self._check_all({})
             self._complete()
 
     return __init__
@@ -462,6 +462,19 @@ class Sealed:
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if fields are inconsistent: after the constructor, and after an assignment, with the fields ``assigned``."""
+
+    def _check_all(self, assigned: Mapping[str, Any]) -> None:
+        """As `check_fields`, for the values of each member of an ensemble if there are such."""
+        held = vars(self)
+        each = {name: value.values for name, value in held.items() if type(value) is Each}
+        if not each:
+            self.check_fields(assigned)
+            return
+        for values in zip(*each.values(), strict=False):  # an Each of another length is found with the ensemble
+            one = object.__new__(type(self))
+            vars(one).update(held, **dict(zip(each, values, strict=True)))
+            one.check_fields(assigned)
+            held |= {name: value for name, value in vars(one).items() if name not in held}
 
     def _complete(self) -> None:
         """After the outermost constructor."""

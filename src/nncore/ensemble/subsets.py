@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
-from nncore._utils.each import Each, for_member
+from nncore._utils.each import for_member
 from nncore._utils.fields import Count, Flag, Number, Value
 
 __all__ = ["Bags", "Folds", "Subsets"]
@@ -67,9 +67,8 @@ class Bags(Subsets):
         self.share, self.replace, self.seed = share, replace, seed
 
     def check_fields(self, assigned: Any) -> None:
-        largest = max(self.share.values) if isinstance(self.share, Each) else self.share
-        if not self.replace and largest > 1:
-            raise ValueError(f"share must be at most 1 without replacement, got {largest:g}")
+        if not self.replace and self.share > 1:
+            raise ValueError(f"share must be at most 1 without replacement, got {self.share:g}")
 
     def rows(self, member: int, examples: int) -> Int64:
         if not self.share * examples < 2**31:

@@ -68,8 +68,8 @@ class Select(Layer):
     array([[3., 1.]], dtype=float32)
     >>> model = nn.Sequential([nn.Select(nn.Each([[0, 1], [1, 2]])), nn.Dense(1)], input_shape=3)
     >>> ensemble = nn.Ensemble(model, 2)
-    >>> ensemble[1].layers[0]
-    Select(columns=[1, 2])
+    >>> ensemble[1].layers[0].columns
+    (1, 2)
     """
 
     columns: ColumnsField = ColumnsField()
