@@ -1,4 +1,4 @@
-"""`Each`: with a value for each member, member k has the bits that it has alone with value k; what cannot take it refuses it."""
+"""`Each`: member k has the bits that it has alone with value k; what cannot take it refuses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helpers.configuration import CLASSES, arguments
 from helpers.ensembles import same
 
 import nncore as nn
-from nncore import callbacks, constraints, layers, losses, optimizers, regularizers, samplers, schedules
+from nncore import constraints, layers, losses, optimizers, regularizers, samplers, schedules
 from nncore._utils import fields
 from nncore._utils.registry import classes
 
@@ -39,7 +39,7 @@ def check(
     values: list[Any], trainer: Callable[[Any, Any], dict[str, Any]], fit: Callable[[Any], dict[str, Any]] = lambda value: {},
     model: Callable[[int, Any], nn.Sequential] = lambda seed, value: net(seed), data: Any = (X, Y),
 ) -> nn.EnsembleTrainer:  # fmt: skip
-    """Compare members with networks alone. ``trainer(value)``, ``fit(value)``: arguments; the value is an Each, or that of one."""
+    """Compare members with networks alone. ``trainer``, ``fit``: arguments for a value, which is an Each or that of one."""
 
     def call(made: Any, seed: int, value: Any) -> Any:
         result = nn.Trainer(made, **{"loss": SOFTMAX, "seed": seed, **trainer(value)})
@@ -134,9 +134,7 @@ def values_of(cls: Any, name: str) -> list[Any]:
 
 
 def of(*registry: Any) -> list[Any]:
-    return [
-        pytest.param(cls, name, id=f"{cls.__name__}.{name}") for cls in registry if cls in FAMILIES for name in takes(cls)
-    ]
+    return [pytest.param(cls, name, id=f"{cls.__name__}.{name}") for cls in registry if cls in FAMILIES for name in takes(cls)]
 
 
 FAMILIES = {*CLASSES, *classes(constraints.Constraint, constraints.__name__), nn.Bags}
@@ -149,7 +147,9 @@ def test_optimizers(cls: Any, name: str) -> None:
 
 @pytest.mark.parametrize(("cls", "name"), of(*schedules.SCHEDULES.values()))
 def test_schedules(cls: Any, name: str) -> None:
-    check(values_of(cls, name), lambda value: {"optimizer": nn.SGD(lr=made(cls, name, value))}, lambda value: {"batch_size": 20})
+    check(
+        values_of(cls, name), lambda value: {"optimizer": nn.SGD(lr=made(cls, name, value))}, lambda value: {"batch_size": 20}
+    )
 
 
 @pytest.mark.parametrize(("cls", "name"), of(*classes(regularizers.Regularizer, regularizers.__name__)))
@@ -198,7 +198,7 @@ def test_callbacks(cls: Any, name: str) -> None:
         setattr(callback, name, value)
         return {"callbacks": [callback], "epochs": 8}
 
-    values = {"min_delta": [0.0, 0.01, 0.1], "factor": [0.5, 0.6, 0.7], "threshold": [0.0, 0.5, 0.9], "min_lr": [0.0, 0.01, 0.02]}
+    values = {"min_delta": [0.0, 0.01, 0.1], "factor": [0.5, 0.6, 0.7], "threshold": [0.0, 0.5, 0.9], "min_lr": [0, 0.01, 0.02]}
     check(values[name], lambda value: {"optimizer": nn.SGD(0.03)}, fit)
 
 

@@ -74,8 +74,7 @@ class Kind:
         trainers += [self.trainer_of(self.parts) for _ in range(count - len(trainers))]
         return trainers[:count]
 
-
-    def remember(self, data: Dataset, trainer: Trainer) -> None:
+    def remember(self, data: Dataset, trainer: BaseTrainer) -> None:
         """As `BaseTrainer._remember`: the members are trained on this data, by ``trainer`` and others like it."""
         for own in {trainer, self.trainers[0]}:
             own._remember(data)
@@ -326,8 +325,8 @@ def evaluate_members(
 ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """The columns (members,) of an evaluation of members, given by their rows in the arrays of the group.
 
-    ``chosen``: the rows of the data of each, None: those of ``data``. Also which members ``stop`` has not left out: the values of
-    others are NaN.
+    ``chosen``: the rows of the data of each, None: those of ``data``. Also which members ``stop`` has not left out: the values
+    of others are NaN.
     """
     rows: list[Any] = [data.chosen] * len(members) if chosen is None else list(chosen)
     lengths = np.array([len(data) if own is None else len(own) for own in rows])
@@ -340,8 +339,8 @@ def evaluate_members(
         arrays = [group.arrays(trainer.model) for trainer in trainers]
         run = _kernels.Members([_kernels.MemberGroup([p.compiled.program for p in programs], arrays)], len(places))
         sums, _, _ = run.add(
-            0, kept=group.kept(members[places]), binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False, examples=lengths[places],
-            chosen=[rows[place] for place in places.tolist()], batch=capacity,
+            0, kept=group.kept(members[places]), binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False,
+            examples=lengths[places], chosen=[rows[place] for place in places.tolist()], batch=capacity,
         )  # fmt: skip
         steps, _ = _kernels.run_members(run, threads, stop)
         for place, own, done in zip(places, sums, steps, strict=True):

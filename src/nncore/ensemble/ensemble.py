@@ -87,21 +87,21 @@ class Ensemble:
 
     def _of_one(self, model: Sequential, members: int) -> None:
         by_key: dict[Any, tuple[Sequential, list[int]]] = {}
-        values = {}  # of arguments that differ within a group
+        own_of: dict[int, list[Any]] = {}  # arguments that differ within a group
         for number in range(members):
             own, has_each = of_member(lambda memo: model._copied(model.dtype, memo), number, members)
             if not has_each:
                 by_key[""] = own, list(range(members))
                 break
             by_key.setdefault(_architecture(own), (own, []))[1].append(number)
-            values[number] = own_values(own)
+            own_of[number] = own_values(own)
         self.groups = tuple(
             Group(template, numbers, [model.seed + number for number in numbers]) for template, numbers in by_key.values()
         )
         for group in self.groups:
             group.draw()
-            for row, number in enumerate(group.numbers if values else ()):
-                group.take_own(row, values[number])
+            for row, number in enumerate(group.numbers if own_of else ()):
+                group.take_own(row, own_of[number])
         for layer in model.layers:
             values = {name: value for name, value in vars(layer).items() if isinstance(value, Each)}
             self.labels |= {f"{layer.name}.{name}": list(value.values) for name, value in values.items()}
@@ -194,7 +194,8 @@ class Ensemble:
     def member_probabilities(self, X: Any) -> Array:
         """The probabilities of the classes by each member, (members, n, classes); with one output, of class 1: (members, n, 1).
 
-        The outputs themselves of a member that ends with softmax, or with sigmoid, else their softmax; of one output its sigmoid.
+        The outputs themselves of a member that ends with softmax, or with sigmoid, else their softmax; of one output its
+        sigmoid.
         """
         outputs = self.predict_members(X).astype(np.float64)
         for group in self.groups:

@@ -26,8 +26,8 @@ def evaluate_together(
     """The row of `Trainer.evaluate` for the mean over the members, for each example over those that do not have it in their
     ``subsets``.
 
-    The mean is that of the outputs in the units of y, as in `Ensemble.predict`, or, if the loss applies a softmax or a sigmoid to
-    them, of the probabilities. Also the share of the examples of which there is one: the others do not count.
+    The mean is that of the outputs in the units of y, as in `Ensemble.predict`, or, if the loss applies a softmax or a sigmoid
+    to them, of the probabilities. Also the share of the examples of which there is one: the others do not count.
     """
     first, loss = ensemble.groups[0].template, trainer.loss
     n = len(trainer._data(X, y, weights))  # checked
@@ -65,7 +65,9 @@ def _unseen(subsets: Sequence[Int64], n: int) -> NDArray[np.bool_]:
 def _outputs(ensemble: Ensemble, X: Any, activation: str) -> Array:
     """What is averaged: probabilities by this activation, or outputs in the units of y: (members, n, outputs) in float64."""
     if activation and len(ensemble.groups) > 1 and any(group.template.target_scaler for group in ensemble.groups):
-        raise ValueError(f"members with several target scalers have no common probabilities, which a loss with {activation} needs")
+        raise ValueError(
+            f"members with several target scalers have no common probabilities, which a loss with {activation} needs"
+        )
     parts, width = ensemble._outputs(X), math.prod(ensemble.groups[0].template.output_shape)
     result = np.empty((len(ensemble), parts[0][1].shape[1], width))
     for group, part in parts:

@@ -54,7 +54,8 @@ class EnsembleCall:
         self.members = [Member(trainer, number) for number in range(len(trainer.model))]
         self.callbacks: list[CallbackList] = []
         if callbacks.callbacks:
-            self.callbacks = [CallbackList(_copied(callbacks, number, len(self.members))) for number in range(len(self.members))]
+            members = len(self.members)
+            self.callbacks = [CallbackList(_copied(callbacks, number, members)) for number in range(members)]
             own = [copy.deepcopy(optimizer) for optimizer in trainer._optimizers]  # which a callback may change
             trainer._optimizers[:] = own
         self.evaluates = exact_loss or any(part.data.validation is not None or part.held_back for part in parts)
@@ -160,7 +161,10 @@ class EnsembleCall:
         with self.trainer.model.lock:
             steps, failed = _kernels.run_members(run, self.threads, stop)
         ends = np.cumsum(counts)[:-1]
-        return [make(*own) for make, *own in zip(results, np.split(steps, ends), np.split(failed, ends), strict=True)]
+        return [
+            make(*own)
+            for make, own in zip(results, zip(np.split(steps, ends), np.split(failed, ends), strict=True), strict=True)
+        ]
 
     def _epochs(self, active: list[tuple[Part, Int64]]) -> int:
         """How many epochs a round has."""

@@ -91,7 +91,7 @@ class EnsembleHistory:
             self._names[number] = joined[self._names[number]]
 
     def _column(self, name: str, rows: int) -> Array:
-        """The array of a column, with room for so many rows. It grows by half, so that many epochs cost no more than one each."""
+        """The array of a column, with room for so many rows. It grows by half: the time of many epochs is linear in them."""
         column = self._table.get(name, np.empty((0, self.members)))
         if len(column) < rows:
             room = np.full((max(rows, len(column) * 3 // 2), self.members), np.nan)

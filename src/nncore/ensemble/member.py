@@ -16,7 +16,9 @@ __all__ = ["Member"]
 
 
 class Member:
-    """One member of an ensemble in training, as its callbacks see it. AttributeError for other attributes, and assignments to them.
+    """One member of an ensemble in training, as its callbacks see it.
+
+    Of the attributes only ``stop_training`` may be assigned; AttributeError for others.
 
     Attributes
     ----------

@@ -191,8 +191,9 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         if given is not None:
             samplers = [sampler.take(rows, len(train)) for sampler, rows in zip(samplers, own, strict=True)]
         sets = [train if given is None else train.take(rows) for rows in own]
+        _check_weights(numbers, sets)
         weights = [_balanced(data, rows) for rows in own] if asked.balanced else None
-        loops = [
+        loops: list[Any] = [
             trainer._loop(sets[0], asked.batch, samplers[0], labels[0], **asked.options) for trainer in trainers
         ]
         about = [Examples(len(sets[0]), self.seed + member, mine) for member, mine in zip(numbers, labels, strict=True)]
@@ -220,7 +221,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the ensemble's prediction: the mean output or, for classes, the mean probability.
 
-        With target scalers they are in the units of that of member 0. ValueError if the members have different losses or metrics.
+        With target scalers they are in the units of that of member 0. ValueError if members differ in loss or metrics.
         """
         return evaluate_together(self.model, self._common_trainer(), X, y, sample_weight)[0]
 
@@ -314,6 +315,12 @@ class EnsembleTrainer(BaseEnsembleTrainer):
 
 
 Ensemble.trainer_class = EnsembleTrainer
+
+
+def _check_weights(numbers: list[int], sets: list[Dataset]) -> None:
+    for member, own in zip(numbers, sets, strict=True):
+        if own.weights is not None and not own.of_examples(own.weights).any():
+            raise ValueError(f"sample_weight must have a positive number among the rows of member {member}, got zeros only")
 
 
 def _balanced(data: FitData, rows: Int64) -> Array:

@@ -54,7 +54,8 @@ class Select(Layer):
     Raises
     ------
     ValueError
-        When the model is made: if there is no such column, truth values are not as many as columns, or examples have several axes.
+        When the model is made: if there is no such column, truth values are not as many as columns, or examples have several
+        axes.
 
     Notes
     -----
@@ -86,8 +87,8 @@ class Select(Layer):
         chosen = [self._numbers(columns, input_shape[0]) for columns in given]
         if len(lengths := {len(columns) for columns in chosen}) > 1:
             raise ValueError(
-                f"columns of {self.label} must be equally many for each member, got from {min(lengths)} to {max(lengths)}: give "
-                "nn.Ensemble a list of models instead of Each"
+                f"columns of {self.label} must be equally many for each member, got from {min(lengths)} to {max(lengths)}: "
+                "give nn.Ensemble a list of models instead of Each"
             )
         self._array = chosen[0]
         return (len(self._array),)

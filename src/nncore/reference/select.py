@@ -26,5 +26,5 @@ def select_backward(dy: Array, columns: NDArray[np.integer[Any]], inputs: int) -
     [[6.0, 0.0, 12.0, 0.0]]
     """
     dx = np.zeros((len(dy), inputs), dtype=dy.dtype)
-    np.add.at(dx, (slice(None), columns), dy)
+    np.add.at(dx.T, columns, dy.T)
     return dx

@@ -108,7 +108,9 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
         restore_scalers(scaled, about, arrays)
         levels = levels_of(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
-        last = LastLosses(count("losses_of", about["losses_of"], 0, below=2**32), losses_of(arrays.get("losses")), trainer.loss.key())
+        last = LastLosses(
+            count("losses_of", about["losses_of"], 0, below=2**32), losses_of(arrays.get("losses")), trainer.loss.key()
+        )
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
         epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), count("seed", about["seed"], 0, below=2**64)
         state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
