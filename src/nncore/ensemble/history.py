@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.figures import Figure, SavePath, finish, new_figure
 from nncore._utils.tables import html_table
 from nncore.history import History, larger_is_better
@@ -228,4 +228,4 @@ class EnsembleHistory:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
+    return clipped(value, 80)
