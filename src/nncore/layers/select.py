@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["Select"]
 
-Columns = tuple[int, ...] | tuple[bool, ...]
+Given = Sequence[int] | NDArray[Any]
+Columns = tuple[int, ...]  # or of bool, which are int
 
 
-class ColumnsField(Field[Any, Columns]):
+class ColumnsField(Field[Given, Columns]):
     """Numbers of columns, or a truth value for each column."""
 
     requirement = "a list of column numbers, or with True or False for each column"
@@ -76,7 +77,7 @@ class Select(Layer):
     columns: ColumnsField = ColumnsField()
     own = "columns"
 
-    def __init__(self, columns: Any, *, name: str | None = None) -> None:
+    def __init__(self, columns: Given, *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.columns = columns
 
