@@ -256,3 +256,28 @@ def test_different_losses_are_not_evaluated_together() -> None:
             act(X, TARGETS)
     found = trainer.evaluate_members(X, TARGETS)["loss"]
     assert found[1] == nn.Trainer(trainer.model[1], "mean_absolute_error").evaluate(X, TARGETS)["loss"]
+
+
+def test_labels_of_the_table() -> None:
+    regularizer = {"dense_1": nn.L2(nn.Each([0.1, 0.2])), "dense_2": nn.L2(nn.Each([0.3, 0.4]))}
+    trainer = nn.Trainer(
+        nn.Ensemble(net(), 2), SOFTMAX, nn.EMA(nn.SGD(PAIR)), regularizer=regularizer,
+        lr_factors={"dense_1": nn.Each([0.0, 0.5])}, metrics=nn.Each(["accuracy", []]),
+    )  # fmt: skip
+    found = {name: values for name, values in trainer.history.labels.items() if name != "seed"}
+    assert found == {
+        "lr": [0.1, 0.2], "regularizer.dense_1.l2": [0.1, 0.2], "regularizer.dense_2.l2": [0.3, 0.4],
+        "lr_factors.dense_1": [0.0, 0.5], "metrics": ["'accuracy'", "[]"],
+    }  # fmt: skip
+
+
+class Cubic:
+    """A loss that cannot be described: each copy is another one."""
+
+    def __call__(self, outputs: Any, targets: Any) -> tuple[Any, Any]:
+        return np.abs(outputs - targets).sum(axis=1) ** 3, 3 * np.sign(outputs - targets)
+
+
+def test_a_loss_that_cannot_be_described_is_evaluated() -> None:
+    trainer = nn.Trainer(nn.Ensemble(net(), 2), Cubic(), nn.SGD(PAIR))
+    assert trainer.evaluate(X, TARGETS)["loss"] > 0

@@ -126,7 +126,7 @@ def test_balanced_classes_of_a_split() -> None:
 
 def test_subsets_of_which_nothing_counts() -> None:
     trainer = nn.Trainer(nn.Ensemble(net(), 2), SOFTMAX)
-    with pytest.raises(ValueError, match="sample_weight must have a positive number among the rows of member 1"):
+    with pytest.raises(ValueError, match="must leave a positive weight among the rows of member 1"):
         trainer.fit(X, Y, sample_weight=np.arange(70) < 35, subsets=[range(70), range(40, 70)], verbose=0)
 
 

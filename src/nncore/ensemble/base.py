@@ -114,13 +114,16 @@ def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
     return other
 
 
-def _labels(parts: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _labels(parts: Mapping[str, Any], place: str = "") -> dict[str, list[Any]]:
     """The values that tell members apart, by the names of the arguments that have them."""
     found: dict[str, list[Any]] = {}
     for name, part in parts.items():
         if isinstance(part, Each):
-            found[name] = [shown(value) for value in part.values]
+            found[f"{place}{name}"] = [value if isinstance(value, float) else shown(value) for value in part.values]
+        if isinstance(part, Mapping):
+            found |= _labels(part, f"{place}{name}.")
         while hasattr(part, "__dict__") and not isinstance(part, Each):
-            found |= {field: list(value.values) for field, value in vars(part).items() if isinstance(value, Each)}
+            inside = place and f"{place}{name}."
+            found |= {f"{inside}{field}": list(each.values) for field, each in vars(part).items() if isinstance(each, Each)}
             part = vars(part).get("optimizer")  # of a wrapper
     return found

@@ -145,6 +145,7 @@ class Cohort:
         self.chosen = chosen
         loop = loops[0]
         self.per_epoch, self.program = loop.per_epoch, loop.program
+        self.factors = loop.trainer.spec.groups.factors
         self.given = weights
         self.weights = None if weights is None else np.array(weights)  # (members, rows of the data): those at work
         if loop.reweights:
@@ -247,7 +248,7 @@ class Cohort:
         """The next epochs of an optimizer's coefficients."""
         loop, steps = self.loops[0], epochs * self.per_epoch
         optimizer.begin_epoch()
-        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, loop.trainer.spec.groups.factors)
+        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, self.factors)
         hyper = coming.take(steps, self.per_epoch)
         if len(hyper) < steps:  # a schedule becomes invalid: this says why
             coming._compute(steps, self.per_epoch)

@@ -274,7 +274,7 @@ def _architecture(model: Sequential) -> Any:
     try:
         config = files.model_config(model) | {"seed": 0}
         for layer, entry in zip(model.layers, config["layers"], strict=True):
-            entry |= {layer.own: layer.own_array.shape} if layer.own else {}
+            entry |= {layer._own: layer._own_array.shape} if layer._own else {}
         return json.dumps(config, sort_keys=True)
     except Exception:  # a user's layer that cannot be described
         return id(model)

@@ -42,11 +42,11 @@ def all_outputs(groups: Sequence[Group], X: Any, lock: Any) -> list[Array]:
 
 def own_layers(model: Sequential) -> list[Any]:
     """The layers with an argument that may differ between members of a group."""
-    return [layer for layer in model.layers if layer.own]
+    return [layer for layer in model.layers if layer._own]
 
 
 def own_values(model: Sequential) -> list[Any]:
-    return [vars(layer)[layer.own] for layer in own_layers(model)]
+    return [vars(layer)[layer._own] for layer in own_layers(model)]
 
 
 class ForwardPass:
@@ -69,14 +69,14 @@ class Group:
     seeds : list of int
     parameters, state : ndarray (members, n)
     own : list of ndarray (members, n)
-        For each layer with an argument that differs from member to member (`Layer.own`), what its ops read of it.
+        For each layer with an argument that differs from member to member (``Layer._own``), what its ops read of it.
     """
 
     def __init__(self, template: Sequential, numbers: Sequence[int], seeds: Sequence[int]) -> None:
         self.template, self.numbers, self.seeds = template, list(numbers), list(seeds)
         self.parameters = member_rows(len(numbers), template.parameters.size, template.dtype)
         self.state = member_rows(len(numbers), template.state.size, template.dtype)
-        self.own = [np.tile(layer.own_array, (len(numbers), 1)) for layer in own_layers(template)]
+        self.own = [np.tile(layer._own_array, (len(numbers), 1)) for layer in own_layers(template)]
         self._own_values = [own_values(template)] * len(numbers)
         self._views: dict[int, Sequential] = {}
         self._passes: dict[tuple[int, bool], list[ForwardPass]] = {}
@@ -100,13 +100,13 @@ class Group:
     def take_own(self, row: int, values: Sequence[Any]) -> None:
         """Give a member its values of the arguments that differ."""
         for layer, array, value in zip(own_layers(self.template), self.own, values, strict=True):
-            layer.take_own(value)
-            array[row] = layer.own_array
+            layer._take_own(value)
+            array[row] = layer._own_array
         self._own_values[row] = own_values(self.template)
 
     def arrays(self, model: Sequential) -> list[Array]:
         """The arrays of a model into which a member's numbers are copied."""
-        return [model.parameters, model.state, *[layer.own_array for layer in own_layers(model)]]
+        return [model.parameters, model.state, *[layer._own_array for layer in own_layers(model)]]
 
     def kept(self, rows: Any) -> list[tuple[Array, Any]]:
         """Where the numbers of members are, for each of `arrays`."""
@@ -132,7 +132,7 @@ class Group:
             vars(model).update(vectors, seed=self.seeds[row], _in_ensemble=True, _basic=model._basic | {"_in_ensemble"})
             layout.place_arrays(model.layers, model.parameters, model.gradients, model.state)
             for layer, value in zip(own_layers(model), self._own_values[row], strict=True):
-                layer.take_own(value)
+                layer._take_own(value)
             self._views[row] = model
         return self._views[row]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from nncore import _kernels, samplers
 from nncore._messages import shown
 from nncore._utils.arrays import Array
-from nncore._utils.each import for_member
+from nncore._utils.each import for_member, of_member
 from nncore._utils.fields import choice, count, flag, number
 from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
@@ -191,7 +192,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         if given is not None:
             samplers = [sampler.take(rows, len(train)) for sampler, rows in zip(samplers, own, strict=True)]
         sets = [train if given is None else train.take(rows) for rows in own]
-        _check_weights(numbers, sets)
+        if given is not None:
+            _check_weights(numbers, sets)
         weights = [_balanced(data, rows) for rows in own] if asked.balanced else None
         loops: list[Any] = [
             trainer._loop(sets[0], asked.batch, samplers[0], labels[0], **asked.options) for trainer in trainers
@@ -227,13 +229,14 @@ class EnsembleTrainer(BaseEnsembleTrainer):
 
     def _common_trainer(self) -> Trainer:
         """One with the loss and the metrics of all members."""
-        asked = {described([kind.parts["loss"], kind.parts["metrics"]]): kind.trainers[0] for kind in self._kind_of}
-        if len(asked) > 1:
+        given = [self._parts["loss"], self._parts["metrics"]]
+        asked = {described([kind.parts["loss"], kind.parts["metrics"]]) for kind in dict.fromkeys(self._kind_of)}
+        if len(asked) > 1 and of_member(lambda memo: copy.deepcopy(given, memo), 0, None)[1]:
             raise ValueError(
-                f"members must have the same loss and metrics to be evaluated together, got {shown(list(asked))}: "
-                "evaluate_members says those of each"
+                f"members must have the same loss and metrics to be evaluated together, got {shown(given)}: evaluate_members "
+                "says those of each"
             )
-        return next(iter(asked.values()))
+        return self._kind_of[0].trainers[0]
 
     def evaluate_members(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """What `Trainer.evaluate` says of each member: (members,) by column."""
@@ -320,7 +323,9 @@ Ensemble.trainer_class = EnsembleTrainer
 def _check_weights(numbers: list[int], sets: list[Dataset]) -> None:
     for member, own in zip(numbers, sets, strict=True):
         if own.weights is not None and not own.of_examples(own.weights).any():
-            raise ValueError(f"sample_weight must have a positive number among the rows of member {member}, got zeros only")
+            raise ValueError(
+                f"sample_weight and class_weight must leave a positive weight among the rows of member {member}, got zeros only"
+            )
 
 
 def _balanced(data: FitData, rows: Int64) -> Array:

@@ -110,7 +110,7 @@ class Layer(Configured):
     output_shape: Fixed[tuple[int, ...]] = Fixed()
     reads_sparse = False  # whether it takes the rows of a sparse matrix as they are: then it is the first layer
     penalizes_activity = False  # whether it adds to the loss of each example
-    own: str = ""  # an argument that may differ between members of an ensemble which share a program: see `own_array`
+    _own: str = ""  # an argument that may differ between members of an ensemble which share a program: see `_own_array`
     assignable: tuple[str, ...] = ()  # arguments that may be reassigned though the layer is in a model
 
     def __init__(self, *, name: str | None = None) -> None:
@@ -223,12 +223,12 @@ class Layer(Configured):
         return None
 
     @property
-    def own_array(self) -> Array:
-        """What the ops read of the argument ``own``, in place."""
+    def _own_array(self) -> Array:
+        """What the ops read of the argument ``_own``, in place."""
         raise NotImplementedError
 
-    def take_own(self, value: Any) -> None:
-        """Give the argument ``own`` another value, for which `own_array` has the same shape."""
+    def _take_own(self, value: Any) -> None:
+        """Give the argument ``_own`` another value, for which `_own_array` has the same shape."""
         raise NotImplementedError
 
     @property

@@ -75,7 +75,7 @@ class Select(Layer):
     """
 
     columns: ColumnsField = ColumnsField()
-    own = "columns"
+    _own = "columns"
 
     def __init__(self, columns: Given, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -105,11 +105,11 @@ class Select(Layer):
         return np.array(columns, dtype=np.int64) % inputs
 
     @property
-    def own_array(self) -> NDArray[np.int64]:
+    def _own_array(self) -> NDArray[np.int64]:
         """The numbers of the columns, from 0 on: what the ops read."""
         return self._array
 
-    def take_own(self, value: Any) -> None:
+    def _take_own(self, value: Any) -> None:
         """Take as many other columns."""
         columns = type(self).columns.check(value)
         array = self._numbers(columns, *self.input_shape)
