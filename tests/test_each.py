@@ -202,6 +202,15 @@ def test_callbacks(cls: Any, name: str) -> None:
     check(values[name], lambda value: {"optimizer": nn.SGD(0.03)}, fit)
 
 
+def test_scalers() -> None:
+    def model(seed: int, value: Any) -> nn.Sequential:
+        made = net(seed)
+        made.input_scaler = nn.data.RobustScaler(smooth_clip=value).fit(X)
+        return made
+
+    check([0.5, 1.0, 2.0], lambda value: {}, model=model)
+
+
 def test_bags() -> None:
     shares = [0.5, 1.0, 1.5]
     together = nn.Trainer(nn.Ensemble(net(4), MEMBERS), SOFTMAX, seed=9)

@@ -99,7 +99,7 @@ class Select(Layer):
         if type(columns[0]) is bool:
             if len(columns) != inputs:
                 raise ValueError(f"columns of {self.label} must have True or False for each of {inputs}, got {len(columns)}")
-            return np.flatnonzero(columns)
+            return np.flatnonzero(columns).astype(np.int64)
         if wrong := [column for column in columns if not -inputs <= column < inputs]:
             raise ValueError(f"columns of {self.label} must be from {-inputs} to {inputs - 1}, got {shown(wrong[0])}")
         return np.array(columns, dtype=np.int64) % inputs
