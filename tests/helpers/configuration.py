@@ -21,6 +21,7 @@ X = np.random.default_rng(0).standard_normal((12, 4))
 y = np.random.default_rng(1).standard_normal((12, 3))
 USUAL: dict[str, Any] = {  # arguments without a default, by their names
     "units": 3, "rate": 0.5, "stddev": 0.5, "sigma": 0.5, "strength": 0.1, "limit": 0.1, "groups": 2, "optimizer": "adam",
+    "columns": [2, 0, 2, -1],
 }  # fmt: skip
 NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or arguments without which the others have no effect
     "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},
@@ -31,6 +32,7 @@ NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or ar
     "InversePower": {"initial": 1.0},
     "ElasticNet": {"l1": 0.1, "l2": 0.2}, "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}},
     "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
+    "MinMaxNorm": {"minimum": 0.2, "maximum": 0.5},
     "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)}, "LossMetric": {"loss": losses.Huber(2.0)},
 }  # fmt: skip
 FREE = {"X", "y", "sample_weight", "bounds", "constraints", "options"}  # data, and SciPy's: checked where they are used

@@ -15,6 +15,7 @@
 #include "ops/weight_noise.h"
 #include "ops/activity.h"
 #include "ops/scale.h"
+#include "ops/select.h"
 #include "math/moments.h"
 #include "ops/batch_norm.h"
 #include "ops/group_norm.h"

@@ -122,6 +122,10 @@ static const nn_entry nn_table[] = {
     OP(scale_tangent_forward, "ty= tx? x weight v", "features", "")
     OP(scale_tangent_backward, "tdx=? tproducts= tdy dy tx? x weight v", "features", "")
 
+    /* chosen columns */
+    OP(select_forward, "y= x columns", "width inputs", "")
+    OP(select_backward, "dx= dy columns", "width inputs", "")
+
     /* noise */
     PAIR(dropout, "width " STREAM, "scale threshold")
     PAIR(scaled, "width", "factor")

@@ -78,7 +78,7 @@ class Field(Generic[G, T]):
         if "_made" in values:
             assignments.number += 1
             try:
-                instance.check_fields({self.name: kept})
+                instance._check_all({self.name: kept})
             except BaseException:
                 values[self.name] = before
                 raise
@@ -110,7 +110,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     if "_made" in instance.__dict__:
         assignments.number += 1
         try:
-            instance.check_fields(attributes)
+            instance._check_all(attributes)
         except BaseException:
             instance.__dict__.update(before)
             raise
@@ -354,7 +354,8 @@ def number(
     """`value` as a float, if it is a finite number in this range."""
     if type(value) is float and least <= value <= most and above < value < below:  # and so neither NaN nor infinite
         return value
-    return Number(least, above=above, below=below, most=most, argument=name).check(value)
+    field = Number(least, above=above, below=below, most=most, argument=name)
+    return field.refuse(TypeError, value) if isinstance(value, Each) else field.check(value)
 
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
@@ -397,7 +398,7 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
             held = vars(self)
             if missing := [name for name in self._field_names if name not in held]:
                 raise TypeError(f"{type(self).__name__}.__init__ must call super().__init__(), which sets {', '.join(missing)}")
-            self.check_fields({})
+            self._check_all({})
             self._complete()
 
     return __init__
@@ -463,6 +464,19 @@ class Sealed:
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if fields are inconsistent: after the constructor, and after an assignment, with the fields ``assigned``."""
+
+    def _check_all(self, assigned: Mapping[str, Any]) -> None:
+        """As `check_fields`, for the values of each member of an ensemble if there are such."""
+        held = vars(self)
+        each = {name: value.values for name, value in held.items() if type(value) is Each}
+        if not each:
+            self.check_fields(assigned)
+            return
+        for values in zip(*each.values(), strict=False):  # an Each of another length is found with the ensemble
+            one = object.__new__(type(self))
+            vars(one).update(held, **dict(zip(each, values, strict=True)))
+            one.check_fields(assigned)
+            held |= {name: value for name, value in vars(one).items() if name not in held}
 
     def _complete(self) -> None:
         """After the outermost constructor."""
@@ -573,7 +587,7 @@ class Configured(Sealed):
         """The constructor's arguments, ready for JSON."""
         config: dict[str, Any] = plain(complete(type(self), self._arguments()))
         for name, value in config.items():
-            if callable(value):
+            if callable(value) or isinstance(value, Each):
                 raise TypeError(f"{name} must have a JSON form to be stored, got {shown(value)}")
         return config
 

@@ -100,7 +100,7 @@ class Wrapper(GradientOptimizer):
                 )
             elif inner.takes(name):
                 setattr(inner, name, value)
-                self.check_fields({name: value})
+                self._check_all({name: value})
             else:
                 super().__setattr__(name, value)
 

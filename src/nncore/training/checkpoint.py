@@ -101,9 +101,11 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         restore_scalers(scaled, about, arrays)
-        levels = _levels(about.get("levels"))
+        levels = levels_of(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
-        last = LastLosses(count("losses_of", about["losses_of"], 0, below=2**32), _losses(arrays), trainer.loss.key())
+        last = LastLosses(
+            count("losses_of", about["losses_of"], 0, below=2**32), losses_of(arrays.get("losses")), trainer.loss.key()
+        )
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
         epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), count("seed", about["seed"], 0, below=2**64)
         state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
@@ -160,7 +162,7 @@ def _put(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[
         own.update(values)
 
 
-def _levels(value: Any) -> Levels | None:
+def levels_of(value: Any) -> Levels | None:
     """The interpretation of the training targets as classes; files of older versions have none."""
     if value is None:
         return None
@@ -296,8 +298,8 @@ def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential
     return result
 
 
-def _losses(arrays: Mapping[str, Array]) -> Array | None:
-    losses = arrays.get("losses")
+def losses_of(losses: Array | None) -> Array | None:
+    """The last loss of each example, checked."""
     if losses is not None and (losses.ndim != 1 or losses.dtype != np.float64 or not np.isfinite(losses).all()):
         raise ValueError(f"losses must be finite float64 numbers (n,), got {losses.dtype} of shape {losses.shape}")
     return losses
