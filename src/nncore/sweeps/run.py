@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +94,15 @@ class Run:
             return epochs is not None and self.ended != "interrupted" and self.epochs >= epochs
         return True
 
+    def after(self, epochs: int | None) -> Run:
+        """The run as it was after so many epochs, if it has gone on since."""
+        if epochs is None or self.epochs <= epochs or self.history is None:
+            return self
+        rows = len(self.history) - self.epochs + epochs  # a trainer may have had some before
+        history = History.from_columns({name: values[:rows] for name, values in self.history.items()})
+        seconds = self.seconds * epochs / self.epochs  # about
+        return replace(self, ended=halted(epochs), epochs=epochs, seconds=seconds, values=history.row(rows), history=history)
+
     def best(self, column: str, mode: str = "auto") -> float:
         """The best value of a column over the epochs; NaN without one."""
         values = self.values.get(column, math.nan)
@@ -156,7 +165,7 @@ class Job:
         try:
             with _kernels.one_thread():
                 self._go(epochs)
-            run.ended = "finished" if epochs is None else f"halted after {epochs} epoch{'s' * (epochs > 1)}"
+            run.ended = "finished" if epochs is None else halted(epochs)
         except DivergenceError as error:
             run.ended, run.error = f"diverged: {error}", error
         except Exception as error:
@@ -232,6 +241,11 @@ class _Presses:
 
     def pressed(self) -> bool:
         return threading.current_thread() is threading.main_thread() and Interrupt.last_press() != self._last
+
+
+def halted(epochs: int) -> str:
+    """Why a run has ended that is not worth going on with."""
+    return f"halted after {epochs} epoch{'s' * (epochs > 1)}"
 
 
 def _numbers(values: Any) -> dict[str, float]:

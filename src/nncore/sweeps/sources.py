@@ -108,11 +108,6 @@ def _fails(run: Run) -> bool:
     return run.ended.startswith(("raised", "diverged", "interrupted"))
 
 
-def _fails_before(run: Run, epochs: int) -> bool:
-    """Of a run from a file, which may have come further: a later failure does not count here."""
-    return _fails(run) and run.epochs < epochs
-
-
 class Halved(Source):
     """Rung after rung: candidates that are not among the best of their rung are halted."""
 
@@ -150,9 +145,8 @@ class Halved(Source):
         self._left[candidate] -= 1
         if self._left[candidate]:
             return []
-        self._scores[rung][candidate] = self._score(candidate, self._ends[rung])
-        last, runs = rung + 1 == len(self._ends), [job.run for job in self._jobs[candidate]]
-        over = last or all(_fails_before(run, self._ends[rung]) for run in runs)
+        self._scores[rung][candidate] = self._score(candidate)
+        over = rung + 1 == len(self._ends) or all(_fails(job.run) for job in self._jobs[candidate])
         ended = self._ended(candidate) if over else []
         if self._halving.waits:
             ended += self._close_rung(rung)
@@ -176,14 +170,14 @@ class Halved(Source):
     def _under_way(self) -> bool:
         return bool(self._steps) or any(self._left.values())
 
-    def _score(self, candidate: int, epochs: int) -> float:
-        """The median of the candidate's runs up to this epoch, the smaller the better."""
-        return float(np.quantile([self._at(job.run, epochs) for job in self._jobs[candidate]], 0.5, method="higher"))
+    def _score(self, candidate: int) -> float:
+        """The median of the candidate's runs so far, the smaller the better."""
+        return float(np.quantile([self._so_far(job.run) for job in self._jobs[candidate]], 0.5, method="higher"))
 
-    def _at(self, run: Run, epochs: int) -> float:
-        if run.history is None or _fails_before(run, epochs):
+    def _so_far(self, run: Run) -> float:
+        if run.history is None or _fails(run):
             return math.inf
-        values = run.history[self._monitor][len(run.history) - run.epochs :][:epochs]  # not those before this run
+        values = run.history[self._monitor][len(run.history) - run.epochs :]  # not those before this run
         values = values[np.isfinite(values)]
         if not len(values):
             return math.inf

@@ -30,6 +30,7 @@ STALE = 60.0  # seconds without a sign of life after which the runs of a process
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+ENDS = ("finished", "stopped", "halted", "diverged", "raised")
 TABLES = (
     "CREATE TABLE sweep (part TEXT PRIMARY KEY, digest TEXT NOT NULL)",
     'CREATE TABLE runs (key TEXT PRIMARY KEY, what TEXT, ended TEXT, epochs INTEGER, seconds REAL, "values" TEXT, '
@@ -121,7 +122,7 @@ class Store:
         self._connection.execute(f"UPDATE runs SET owner = NULL, beat = NULL WHERE {which}", (value,))
 
     def claim(self, task: Task, epochs: int | None) -> Run | bool | None:
-        """The result if there is one up to this epoch, or with None to the end.
+        """The result up to this epoch, or with None to the end, if there is one.
 
         Else True if the run is this call's to make, and None if it is being made already.
         """
@@ -133,7 +134,7 @@ class Store:
             if row is not None and row[0] is not None:
                 run = self._run(task, row)
                 if run.reaches(epochs):
-                    return run
+                    return run.after(epochs)
             if row is not None and row[5] is not None and _lives(row[5], row[6], now):
                 return None
             self._connection.execute(
@@ -168,7 +169,9 @@ class Store:
         try:
             history = None if packed is None else _unpacked(packed)
             numbers = {str(name): float(value) for name, value in json.loads(values).items()}
-            epochs, seconds, ended = int(epochs), float(seconds), ended + ""
+            epochs, seconds = int(epochs), float(seconds)
+            if not ended.startswith(ENDS):
+                raise ValueError(f"ended is {shown(ended)}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"file {shown(str(self.path))} is damaged in the row of {clipped(_described(task))}, key {task.key}: "
