@@ -667,6 +667,14 @@ def test_pictures(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "line.png", "map.png", "parallel.png"]
 
 
+def drawn(table: nn.SweepTable, *what: Any, **parameters: Any) -> Any:
+    from matplotlib import pyplot
+
+    figure = table.plot(None, *what, **parameters)
+    pyplot.close(figure)
+    return figure
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -679,21 +687,21 @@ def test_pictures_of_any_values(tmp_path: Path, values: list[Any]) -> None:
     pytest.importorskip("matplotlib")
     table = of_values([*values, *values])
     several = len({repr(value) for value in values})
-    assert len(table.plot(None, "line", x="a").axes[0].lines[0].get_xdata()) == several
+    assert len(drawn(table, "line", x="a").axes[0].lines[0].get_xdata()) == several
     for x, y in (("a", "k"), ("k", "a"), (None, "a"), (None, "k"), ("a", None)):
-        (axes,) = table.plot(None, "map", x=x, y=y).axes
+        (axes,) = drawn(table, "map", x=x, y=y).axes
         assert {axes.get_xlabel(), axes.get_ylabel()} == {"a", "k"}
         assert len(axes.get_xticks()) * len(axes.get_yticks()) == several * 6
     table.plot(tmp_path / "a.png", "parallel")
-    table[:1].plot(None, "line", x="a")
+    drawn(table[:1], "line", x="a")
 
 
 def test_pictures_of_parameters_that_some_runs_have() -> None:
     pytest.importorskip("matplotlib")
     table = sweep([{"a": 1}, {"b": 2}, {"a": 3, "b": 4}], None, None, make=lambda a=0, b=0: {"loss": a + b})
-    assert table.plot().axes[0].get_title("left") == "loss: best at a = 1, b = -"
+    assert drawn(table).axes[0].get_title("left") == "loss: best at a = 1, b = -"
     for kind in ("line", "parallel"):
-        table.plot(None, kind)
+        drawn(table, kind)
     with pytest.raises(ValueError, match="x and y must be two parameters, got 'a' twice"):
         table.plot(kind="map", x="a", y="a")
     for kind, message in (
