@@ -15,9 +15,9 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from nncore._messages import clipped, shown
+from nncore._utils.checks import is_sparse
 from nncore._utils.fields import Configured, arguments
 from nncore.layers import Layer
 
@@ -121,7 +121,7 @@ class _Walk:
         for accepted, parts in self._ways.items():
             if isinstance(value, accepted):
                 return parts(value, where)
-        if scipy.sparse.issparse(value):
+        if is_sparse(value):
             coo = value.tocoo()
             return _hash("sparse", value.format, str(value.shape), *self._each((coo.row, coo.col, coo.data), where))
         if kind.__module__.startswith("pandas.") and hasattr(value, "iloc"):
