@@ -28,7 +28,7 @@ MONITORS = ("val_loss", "score", "train_score", "running_loss", "loss")
 
 def sweep(
     make: Callable[..., Any], space: Any, X: Any = None, y: Any = None, *, runs: int | None = None,
-    seeds: int | Sequence[int] = 1, folds: Any = None, validation_data: tuple[Any, Any] | None = None, monitor: str = "auto",
+    seeds: int | Sequence[int] = 1, folds: Any = None, validation_data: tuple[Any, ...] | None = None, monitor: str = "auto",
     mode: str = "auto", halving: SuccessiveHalving | None = None, file: Any = None, name: str | None = None,
     threads: int | None = None, backend: str = "threads", keep: str = "none", callbacks: Callable[[], Any] | None = None,
     seed: int = 0, verbose: int = 1, **fit: Any,
