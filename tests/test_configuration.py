@@ -305,7 +305,8 @@ def test_a_configuration_reconstructs_the_object(cls: type) -> None:
     if cls is so.ConditioningMonitor:  # made from data
         assert instance.config()["every"] == 1
         return
-    config = json.loads(json.dumps(instance.config())) if cls is not nn.regularizers.PerLayer else dict(arguments(cls))
+    of_objects = cls in (nn.regularizers.PerLayer, nn.data.Augment)
+    config = dict(arguments(cls)) if of_objects else json.loads(json.dumps(instance.config()))
     if issubclass(cls, initializers.Initializer):
         again = initializers.get(config)
     elif cls is metrics.LossMetric:
