@@ -174,11 +174,17 @@ def test_transforms_are_made_in_their_order() -> None:
     for place, transform in enumerate((Shift(2), Occlude(2), Shift(1))):
         made = transform.apply(made.copy(), augmentation._uniforms(0, 1, place, np.arange(20), 2), 0.5)
     assert np.array_equal(got, made.reshape(20, 25))
-    maps = [Rotate(50).inverse(uniforms(Rotate(50), 9, (4, 4, 1))), Shift(2).inverse(uniforms(Shift(2), 9, (4, 4, 1)))]
+
+
+def test_maps_are_traced_back_from_the_last() -> None:
+    kinds = Rotate(50), Shift(2), Stretch((0.5, 2))
+    maps = [kind.inverse(uniforms(kind, 9, (4, 4, 1))) for kind in kinds]
     matrix, offset = augmentation._composed(maps)
-    point = np.array([1.0, -2.0])  # of the result: the shift, which is the last, is undone first
-    before = np.einsum("nij,j->ni", maps[1][0], point) + maps[1][1]
-    np.testing.assert_allclose(matrix @ point + offset, np.einsum("nij,nj->ni", maps[0][0], before) + maps[0][1], atol=1e-12)
+    point = np.tile([1.0, -2.0], (9, 1))
+    made = np.einsum("nij,nj->ni", matrix, point) + offset
+    for own, shift in reversed(maps):
+        point = np.einsum("nij,nj->ni", own, point) + shift
+    np.testing.assert_allclose(made, point, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (2, 5, 3)])
@@ -331,20 +337,26 @@ def test_a_checkpoint_continues_with_the_same_bits() -> None:
     assert same(rest, whole)
 
 
-def test_ctrl_c_ends_an_epoch_before_its_first_step() -> None:
+def test_ctrl_c_ends_an_epoch_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
     class Press(Transform):
         def numbers(self, shape: tuple[int, int, int]) -> int:
             return 1
 
         def apply(self, images: Array, uniforms: Array, fill: float) -> Array:
             if trainer.epochs_done == 2:
+                calls.append(len(images))
                 signal.raise_signal(signal.SIGINT)
             return images
 
+    monkeypatch.setattr(augmentation, "PIXELS", 90)  # three images at a time
+    monkeypatch.setattr("nncore._kernels.get_num_threads", lambda: 1)  # signals arrive on the main one
     model = nn.Sequential([nn.Dense(3)], input_shape=30)
     trainer = nn.Trainer(model, "softmax_cross_entropy")
     trainer.fit(images(), labels(), epochs=9, augment=Augment([Press()], (6, 5)), verbose=0)
     assert trainer.interrupted
+    assert calls == [3]  # the other images are not made
     assert (trainer.epochs_done, len(trainer.history), trainer.optimizer.step_count) == (2, 2, 4)
 
 
