@@ -37,7 +37,8 @@ NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or ar
 }  # fmt: skip
 FREE = {"X", "y", "bounds", "constraints", "options"}  # SciPy's, and data, which are checked where they are used
 CLASSES: list[type] = [
-    *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(), *schedules.SCHEDULES.values(),
+    *optimizers.OPTIMIZERS.values(), nn.PathSGD, *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(),
+    *schedules.SCHEDULES.values(),
     *(sampler for name, sampler in samplers.SAMPLERS.items() if name != "weighted"),
     nn.L1, nn.L2, nn.ProximalL1, nn.ElasticNet, nn.regularizers.PerLayer, nn.ClipValue, nn.ClipNorm, nn.ClipGlobalNorm,
     *losses.LOSSES.values(), *layers.LAYERS.values(), callbacks.Callback, *callbacks.CALLBACKS.values(),
