@@ -12,10 +12,7 @@ README = Path(__file__).parents[1] / "README.md"
 ROWS = {  # title: the registry, and what else there is
     "layers": ("nncore.layers.LAYERS", "your own in Python"),
     "losses": ("nncore.losses.LOSSES", "any function of outputs and targets"),
-    "optimizers": (
-        "nncore.optimizers.OPTIMIZERS",
-        "`PathSGD` for networks of rectifiers; every hyper-parameter a number or a schedule",
-    ),
+    "optimizers": ("nncore.optimizers.OPTIMIZERS", "every hyper-parameter a number or a schedule"),
     "initializers": ("nncore.initializers.INITIALIZERS", "any function of shape and generator"),
     "schedules": ("nncore.schedules.SCHEDULES", ""),
     "samplers": ("nncore.samplers.SAMPLERS", "sample and class weights"),

@@ -111,7 +111,8 @@ def other_values(cls: type, name: str) -> list[Any]:
     return []
 
 
-STEPS = [(cls, name, value) for cls in CLASSES if issubclass(cls, optimizers.Optimizer)
+STEPS = [(cls, name, value) for cls in CLASSES
+         if issubclass(cls, optimizers.Optimizer) and not getattr(cls, "needs_network", False)
          for name in named(cls) for value in other_values(cls, name)]  # fmt: skip
 NAMES = {"ids": lambda value: getattr(value, "__name__", str(value))}
 

@@ -319,6 +319,13 @@ def test_steps_by_hand_are_refused(make: Any) -> None:
     assert np.array_equal(theta, np.ones(3))
 
 
+def test_an_assigned_rate_applies_from_the_next_epoch() -> None:
+    trainer = trained(network())
+    before, trainer.optimizer.lr = trainer.model.parameters.copy(), 0.0
+    trainer.fit(X, Y, batch_size=8, verbose=0)
+    assert np.array_equal(trainer.model.parameters, before)
+
+
 def test_divergence_is_reported() -> None:
     with pytest.raises(nn.DivergenceError):
         trained(network(), nn.PathSGD(lr=1e200), epochs=20)

