@@ -272,6 +272,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gradient noise": {"optimizer": nn.GradientNoise(nn.SGD(lr=0.1), 0.1)}, "in order": {"shuffle": False},
     "stratified": {"sampler": "stratified"}, "with replacement": {"sampler": "with_replacement"},
     "losses": {"sampler": "importance_sampling"}, "largest losses": {"sampler": "largest_loss_first"},
+    "augment": {"augment": nn.data.Augment([nn.data.Rotate(20), nn.data.PixelNoise(0.1)], (2, 3)), "validation_split": 0.2},
     "exact loss": {"exact_loss": True}, "split": {"validation_split": 0.2},
     "early stopping": {
         "validation_split": 0.5, "epochs": 30, "optimizer": nn.Adam(lr=0.1),
@@ -584,6 +585,7 @@ def same_parameters(*between: nn.Layer, seed: int = 1) -> nn.Sequential:
         ("X, y, sample_weight or class_weight", lambda data: {"data": (data[0], data[1][::-1])}),
         ("X, y, sample_weight or class_weight", lambda data: {"sample_weight": np.full(N, 1.0 + 1e-15)}),
         ("validation_data", lambda data: {"validation_data": (data[0][:8], data[1][8:16])}),
+        ("augment", lambda data: {"augment": nn.data.Augment([nn.data.Shift(1)], (2, 3))}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"epochs": 4}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"batch_size": 40}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"shards": 4}),

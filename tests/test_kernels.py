@@ -723,6 +723,7 @@ def untested() -> set[str]:
     names = {name for name in names if not name.endswith("_blas")}  # in test_blas.py
     names -= {"dense_forward_direct", "dense_forward_narrow"}  # in test_dense_direct.py
     names -= {"shrink", "activity_l1_forward", "activity_l1_backward"}  # in test_regularizers.py
+    names -= {"path_forward", "path_backward"}  # in test_path_sgd.py
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
     names -= {"decay", "project_norm", "project_non_negative"}  # in test_array_groups.py
     names = {name for name in names if not name.startswith("lanes_")} - {"to_lanes", "from_lanes"}  # in test_lanes.py

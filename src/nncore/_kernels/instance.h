@@ -26,6 +26,7 @@
 #include "ops/normalization_tangents.h"
 #include "ops/weight_norm_tangents.h"
 #include "ops/gradients.h"
+#include "ops/path_norm.h"
 #include "ops/gradient_noise.h"
 #include "ops/draw.h"
 #include "ops/lanes.h"

@@ -224,6 +224,10 @@ static const nn_entry nn_table[] = {
     OVER_TILES(average, "average= theta", "column", "")
     OVER_TILES(decay, "theta=", "column", "")
 
+    /* sums over the paths of a network */
+    OP(path_forward, "z= W b? z_before", "units inputs piece", "")
+    OP(path_backward, "gamma= gamma_b=? d_before=? W d z_before", "units inputs piece", "")
+
     /* linear models by single examples */
     OP(online_csr, ONLINE " values columns starts", "classes inputs kind rule", RULES)
     OP(online_rows, ONLINE " data", "classes inputs kind rule", RULES)
@@ -231,6 +235,7 @@ static const nn_entry nn_table[] = {
 
     /* optimizers */
     UPDATE(sgd_update, "", 1)
+    UPDATE(path_sgd_update, " gamma", 1)
     UPDATE(momentum_update, " v=", 2)
     UPDATE(momentum_outside_update, " v=", 2)
     UPDATE(nesterov_enter, " v= origin=", 2)

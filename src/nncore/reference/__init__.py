@@ -10,7 +10,7 @@
 - `random`, `noise`, `weight_noise`: counter-based random numbers, and the layers that use them;
 - `scale`, `select`: one factor per feature; chosen features;
 - `activity`, `gradients`: penalties, clipping and noise, between the backward pass and the step;
-- `optimizers`: the updates of the parameters;
+- `optimizers`: the updates of the parameters; `paths`: what Path-SGD divides by;
 - `lanes`: many tiny networks at once;
 - `online`: linear models, one example after the other.
 
@@ -38,6 +38,7 @@ from .noise import *
 from .normalization_tangents import *
 from .online import *
 from .optimizers import *
+from .paths import *
 from .random import *
 from .recurrent import *
 from .recurrent_tangents import *

@@ -167,6 +167,7 @@ class ShardedFit(FitCall):
 
     def _agree(self, epochs: int) -> None:
         """All that makes the steps what they are, as far as numbers say it."""
+        augmented = self.data.train.augmented
         trainer, loop, agree, shares = self.trainer, self.loop, self.ranks.agree, self.ranks.shares
         numbers = repr((shares.shards, loop.batches, epochs, [*self.evaluated], loop.columns))
         sampler = repr((class_name(type(loop.sampler)), loop.uses_losses, loop.reweights))
@@ -182,6 +183,7 @@ class ShardedFit(FitCall):
         counts = np.array([trainer.optimizer.step_count, trainer.optimizer.epochs], dtype=np.int64)
         agree("the optimizer's state", checksum(counts, *(state[name] for name in sorted(state))))
         agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
+        agree("augment", zlib.crc32(repr(augmented and augmented.augment).encode()))
         if (validation := self.data.validation) is not None:
             agree("validation_data", validation.checksum(len(validation)))
         self.ranks.share_sums(-(-shares.shards // shares.size), len(trainer.columns))

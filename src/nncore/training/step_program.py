@@ -167,7 +167,7 @@ def training_program(
         *own.after,
     ]
     commits = len(step)
-    step += parameter_stages(gradients, everywhere)
+    step += stages(optimizer.network_ops(model)) + parameter_stages(gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle])
     before, rest = enter + recording.prepare(), None
     if lazy:

@@ -17,6 +17,7 @@ from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
+from nncore.data.augmentation import Augment
 from nncore.distributed import MPI
 from nncore.distributed.ranks import Ranks
 from nncore.history import History
@@ -127,7 +128,8 @@ class Trainer(BaseTrainer):
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, accumulate: int = 1, last_batch: str = "keep",
         shuffle: bool = True, sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
-        callbacks: Iterable[Callback] | None = (), verbose: int = 1, distributed: MPI | None = None,
+        augment: Augment | None = None, callbacks: Iterable[Callback] | None = (), verbose: int = 1,
+        distributed: MPI | None = None,
     ) -> History:  # fmt: skip
         """Train for some epochs.
 
@@ -178,6 +180,12 @@ class Trainer(BaseTrainer):
         exact_loss : bool
             Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
             with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
+        augment : data.Augment, optional
+            Random changes of images, others in each epoch, which depend on the trainer's seed, the epoch and the row of X
+            alone. They are made before each epoch, by all threads, in an array of the size of X, and before an ``input_scaler``
+            of the model. Only training sees them: validation data, ``exact_loss`` and the first losses of a sampler do not. An
+            example that a sampler takes twice is the same both times. Refused for sparse data and for optimizers that need
+            the full batch.
         callbacks : iterable of Callback, optional
             If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
@@ -246,7 +254,7 @@ class Trainer(BaseTrainer):
             callback_list, progress = CallbackList(callbacks), Progress(epochs, 0 if ranks and ranks.rank else verbose)
             data = fit_data(
                 self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
-                validation_data=validation_data, validation_split=validation_split,
+                validation_data=validation_data, validation_split=validation_split, augment=augment,
             )  # fmt: skip
             last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
             exact_loss = flag("exact_loss", exact_loss)
