@@ -395,7 +395,7 @@ def compare(
     if f.lowest is None:
         raise ValueError(
             f"f must be a function with a minimum, got {shown(f)}: where the loss falls without bound, the highest learning "
-            "rate wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
+            "rate wins; give all the same one, as examples/landscapes/landscapes.py does, and count the steps with steps_to"
         )
     number("goal", goal, above=0, below=1)
     lowest: float = f.lowest

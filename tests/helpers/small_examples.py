@@ -1,0 +1,8 @@
+"""Small constants for the examples of the gallery, so that each runs in a second or two: values of names at its top.
+
+A script that is quick as it stands needs no line here.
+"""
+
+SMALL: dict[str, dict[str, object]] = {
+    "gradient/ordered_data": {"EPOCHS": 2},
+}
