@@ -118,10 +118,10 @@ def label_ends(ax: Axes, labels: Mapping[str, str] | None = None, gap: float = 1
     places += max(0.0, box.y0 - places.min())
     back = ax.transData.inverted()  # anchored in the data, so that the layout may still make room for the labels
     for line, (x, y), place in zip(lines, ends, places, strict=True):
-        label = str(line.get_label())
+        label, end = str(line.get_label()), back.transform((x, y))
         ax.annotate(
-            (labels or {}).get(label, label), tuple(back.transform((x, y))), (6, (place - y) * 72 / figure.dpi),
-            xycoords="data", textcoords="offset points", va="center", color=line.get_color(), fontsize=size, annotation_clip=False, **text,
+            (labels or {}).get(label, label), tuple(end), (6, (place - y) * 72 / figure.dpi), xycoords="data",
+            textcoords="offset points", va="center", color=line.get_color(), fontsize=size, annotation_clip=False, **text,
         )  # fmt: skip
 
 
