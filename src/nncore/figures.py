@@ -107,7 +107,7 @@ def label_ends(ax: Axes, labels: Mapping[str, str] | None = None, gap: float = 1
         raise ValueError("label_ends needs axes with lines that have labels, got none")
     if unknown := set(labels or {}) - set(known):
         raise ValueError(f"labels must name lines of the axes, {', '.join(map(shown, known))}, got {shown(sorted(unknown)[0])}")
-    figure: Any = ax.figure
+    figure: Any = ax.figure.canvas.figure  # the whole figure, also of axes in a subfigure
     figure.draw_without_rendering()  # the layout decides where the ends are
     size = text.pop("fontsize", None) or _points()
     high = gap * size * figure.dpi / 72
