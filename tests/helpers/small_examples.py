@@ -4,6 +4,6 @@ A script that is quick as it stands needs no line here.
 """
 
 SMALL: dict[str, dict[str, object]] = {
-    "first_hour/3_your_data": {"EPOCHS": 3},
+    "first_hour/3_your_data": {"EPOCHS": 30},
     "gradient/ordered_data": {"EPOCHS": 2},
 }
