@@ -25,9 +25,10 @@ def test_every_optimizer_has_a_color_of_its_own() -> None:
 
 
 def test_colors_of_other_names_are_those_of_the_palette() -> None:
-    found = nn.figures.colors(["a", "Adam, lr 1", "b", "Adam", "Adamant"])
-    palette, adam = nn.figures.PALETTE, nn.figures.OPTIMIZER_COLORS["Adam"]
-    assert list(found.values()) == [palette[0], adam, palette[1], adam, palette[2]]
+    found = nn.figures.colors(["a", "Adam, lr 1", "b", "Adam", "adamant", "rmsprop", "L-BFGS"])
+    palette, own = nn.figures.PALETTE, nn.figures.OPTIMIZER_COLORS
+    adam = own["Adam"]
+    assert list(found.values()) == [palette[0], adam, palette[1], adam, palette[2], own["RMSprop"], own["LBFGS"]]
 
 
 def labeled(*ends: float, scale: str = "linear") -> tuple[list[float], list[float], list[str]]:

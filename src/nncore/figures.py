@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["OPTIMIZER_COLORS", "PALETTE", "colors", "label_ends"]
 
 #: The colors of Okabe & Ito (2008), which color-blind readers can tell apart; neighbors differ in lightness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#B8860B", "#4D4D4D", "#7B3294", "#8C2D04", "#1B9E9E")
+
+_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 
 #: The color of an optimizer wherever it is drawn, by the name of its class.
 OPTIMIZER_COLORS = MappingProxyType(
@@ -52,14 +55,17 @@ OPTIMIZER_COLORS = MappingProxyType(
 )
 
 
+_BY_KEY = {name.lower(): color for name, color in OPTIMIZER_COLORS.items()}
+
+
 def colors(names: Iterable[str]) -> dict[str, str]:
     """A color for each name: an optimizer's own where a name is or begins with that of a class, else the next of `PALETTE`.
 
     Parameters
     ----------
     names : iterable of str
-        ``"Adam"``, ``"Adam, lr 0.1"``, ``"batch norm"``, … Two names of one optimizer have the same color: use `PALETTE`, or
-        line styles, where variants of one optimizer are compared.
+        ``"Adam"``, ``"Adam, lr 0.1"``, ``"l-bfgs"``, ``"batch norm"``, … Two names of one optimizer have the same color:
+        use `PALETTE` or line styles where variants of one optimizer are compared.
 
     Returns
     -------
@@ -73,11 +79,25 @@ def colors(names: Iterable[str]) -> dict[str, str]:
     """
     found, free = {}, 0
     for name in names:
-        own = OPTIMIZER_COLORS.get(name.replace(",", " ").split(" ")[0]) if name else None
+        own = _BY_KEY.get(re.split("[ ,(]", name)[0].lower().replace("_", "").replace("-", ""))
         if own is None:
             own, free = PALETTE[free % len(PALETTE)], free + 1
         found[name] = own
     return found
+
+
+def curve_styles(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Color and line of each curve: solid, but for further ones of the same color. White around it, where it crosses others."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    seen: list[str] = []
+    styles = []
+    for color in colors(names).values():
+        line = _LINES[seen.count(color) % len(_LINES)]
+        outline = [Stroke(linewidth=3.6, foreground="white"), Normal()]
+        styles.append({"color": color, "linestyle": line, "linewidth": 1.8, "path_effects": outline})
+        seen.append(color)
+    return styles
 
 
 def label_ends(ax: Axes, labels: Mapping[str, str] | None = None, gap: float = 1.15, **text: Any) -> None:
