@@ -32,7 +32,7 @@ def plot_trajectories(
     """Draw contours of f and the trajectories of several optimizers on it.
 
     If f has a minimum the contours are evenly spaced in log(f − minimum), otherwise red is above 0 and blue below. An
-    optimizer has its own color everywhere, `nncore.figures.OPTIMIZER_COLORS`; dots mark every tenth step, and the dot with the
+    optimizer has its own color everywhere, `nncore.figures.OPTIMIZER_COLORS`; dots mark every tenth step, or each of few, and the dot with the
     dark edge is the end. A circle is the start, stars are minima. Both coordinates have the same scale, so that gradients are
     perpendicular to the contours. The legend marks trajectories that leave the plot.
 
@@ -67,7 +67,7 @@ def plot_trajectories(
         outside = bool(((points < low) | (points > high)).any())
         leaving |= outside
         label = f"{name} *" if outside else name
-        marks: dict[str, Any] = {"marker": "o", "markersize": 4.5, "markevery": _EVERY} if len(points) <= 40 * _EVERY else {}
+        marks = _dots(len(points))
         ax.plot(*_bounded(points, low, high).T, label=label, zorder=3, **style, **marks)
         ax.plot(*points[-1], **_end(style))
     _landmarks(ax, f, [points[0] for points in trajectories.values()])
@@ -186,6 +186,13 @@ def _bounded(points: Array, low: Array, high: Array) -> Array:
     """The trajectory, clipped far outside the plot: matplotlib cannot draw numbers near overflow."""
     far = 100 * (high - low)
     return np.clip(points, low - far, high + far)
+
+
+def _dots(points: int) -> dict[str, Any]:
+    """A dot every ten steps; at every step of a short trajectory, none on a long one."""
+    if points > 40 * _EVERY:
+        return {}
+    return {"marker": "o", "markersize": 4.5, "markevery": _EVERY if points > 2 * _EVERY else 1}
 
 
 def _end(style: dict[str, Any]) -> dict[str, Any]:
