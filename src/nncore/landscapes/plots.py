@@ -32,7 +32,7 @@ def plot_trajectories(
     """Draw contours of f and the trajectories of several optimizers on it.
 
     If f has a minimum the contours are evenly spaced in log(f − minimum), otherwise red is above 0 and blue below. An
-    optimizer has its own color everywhere, `nncore.figures.OPTIMIZER_COLORS`; dots mark every tenth step, or each of few, and the dot with the
+    optimizer has its own color everywhere, `nncore.figures.OPTIMIZER_COLORS`; dots mark every tenth step, and the dot with the
     dark edge is the end. A circle is the start, stars are minima. Both coordinates have the same scale, so that gradients are
     perpendicular to the contours. The legend marks trajectories that leave the plot.
 
