@@ -4,5 +4,13 @@ A script that is quick as it stands needs no line here.
 """
 
 SMALL: dict[str, dict[str, object]] = {
+    "gradient/batch_sizes": {"CHUNKS": {1: [1], 32: [1, 1], 1500: [1, 2]}},
+    "gradient/drift": {"STEPS": 20, "SEEDS": 1, "RATES": [0.1, 0.2]},
+    "gradient/epoch_time": {"N": 64, "REPEATS": 1, "SIZES": [1, 2, 4, 8, 16, 32, 64, 64]},
+    "gradient/falling_rate": {"EPOCHS": 5, "N": 50, "SEEDS": 1},
+    "gradient/gradient_noise": {"DRAWS": 3},
+    "gradient/noisy_path": {"EPOCHS": 2, "FRAMES": 2},
     "gradient/ordered_data": {"EPOCHS": 2},
+    "gradient/samplers": {"EPOCHS": 2, "POINTS": 200, "SEEDS": 2, "RATES": [0.3]},
+    "gradient/sharpness": {"EXAMPLES": 100, "SEEDS": 2, "BATCHES": [50, 100], "TARGET": 0.5},
 }
