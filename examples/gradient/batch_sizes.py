@@ -68,6 +68,6 @@ axes[0].set(
     ylabel="loss of the training data", title="Per epoch SGD leads", yticks=[0.01, 0.1, 1], yticklabels=["0.01", "0.1", "1"]
 )
 axes[1].set(title="Per second mini-batches lead")
-for (x, y), ha, (q, label), color in zip(PLACES, ("right", "left", "left"), LABELS.items(), nn.figures.PALETTE, strict=False):
+for (x, y), ha, label, color in zip(PLACES, ("right", "left", "left"), LABELS.values(), nn.figures.PALETTE, strict=False):
     axes[0].text(x, y, label, ha=ha, color=color)
 plt.show()
