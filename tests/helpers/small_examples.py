@@ -5,7 +5,7 @@ A script that is quick as it stands needs no line here.
 
 SMALL: dict[str, dict[str, object]] = {
     "gradient/batch_sizes": {"CHUNKS": {1: [1], 32: [1, 1], 1500: [1, 2]}},
-    "gradient/drift": {"STEPS": 20, "SEEDS": 1, "RATES": [0.1, 0.2]},
+    "gradient/drift": {"STEPS": 12, "SEEDS": 1, "RATES": [0.1, 0.2]},
     "gradient/epoch_time": {"N": 64, "REPEATS": 1, "SIZES": [1, 2, 4, 8, 16, 32, 64, 64]},
     "gradient/falling_rate": {"EPOCHS": 5, "N": 50, "SEEDS": 1},
     "gradient/gradient_noise": {"DRAWS": 3},
@@ -13,6 +13,7 @@ SMALL: dict[str, dict[str, object]] = {
     "gradient/ordered_data": {"EPOCHS": 2},
     "gradient/samplers": {"EPOCHS": 2, "POINTS": 200, "SEEDS": 2, "RATES": [0.3]},
     "gradient/sharpness": {"EXAMPLES": 100, "SEEDS": 2, "BATCHES": [50, 100], "TARGET": 0.5},
+    "gradient/sparse_documents": {"ROWS": 200},
     "learning_rate/adam_rate": {"RATES": [1e-4, 1e-3], "SEEDS": 1, "SHORTER": 100},
     "learning_rate/learning_rate_curves": {"EPOCHS": 2, "SEEDS": 1},
     "learning_rate/plateau": {"EPOCHS": 6, "PATIENCE": 1},
