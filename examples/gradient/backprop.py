@@ -2,7 +2,7 @@
 ==============================================================================
 
 A chain of two layers with one unit each: z₁ = w₁x, h = tanh z₁, y = w₂h, and the squared error l = ½(y − d)². Every number of its forward and backward
-pass stands in the picture. :doc:`/derivation` has the same for matrices.
+pass stands in the picture. :doc:`/guide/derivation` has the same for matrices.
 
 **What you see.** First: values flow to the right (blue). The derivative of the loss starts at the end with y − d, the error itself, and flows to the left (orange),
 multiplied in every box by the derivative of that box. A weight's gradient is the δ behind it times the value before it. Second: the derivative at the output for
