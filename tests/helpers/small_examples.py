@@ -5,5 +5,19 @@ A script that is quick as it stands needs no line here.
 
 SMALL: dict[str, dict[str, object]] = {
     "first_hour/3_your_data": {"EPOCHS": 30},
+    "gradient/batch_sizes": {"CHUNKS": {1: [1], 32: [1, 1], 1500: [1, 2]}},
+    "gradient/drift": {"STEPS": 12, "SEEDS": 1, "RATES": [0.1, 0.2]},
+    "gradient/epoch_time": {"N": 64, "REPEATS": 1, "SIZES": [1, 2, 4, 8, 16, 32, 64, 64]},
+    "gradient/falling_rate": {"EPOCHS": 5, "N": 50, "SEEDS": 1},
+    "gradient/gradient_noise": {"DRAWS": 3},
+    "gradient/noisy_path": {"EPOCHS": 2, "FRAMES": 2},
     "gradient/ordered_data": {"EPOCHS": 2},
+    "gradient/samplers": {"EPOCHS": 2, "POINTS": 200, "SEEDS": 2, "RATES": [0.3]},
+    "gradient/sharpness": {"EXAMPLES": 100, "SEEDS": 2, "BATCHES": [50, 100], "TARGET": 0.5},
+    "gradient/sparse_documents": {"ROWS": 200},
+    "learning_rate/adam_rate": {"RATES": [1e-4, 1e-3], "SEEDS": 1, "SHORTER": 100},
+    "learning_rate/learning_rate_curves": {"EPOCHS": 2, "SEEDS": 1},
+    "learning_rate/plateau": {"EPOCHS": 6, "PATIENCE": 1},
+    "learning_rate/rising_momentum": {"SEEDS": 1, "FULL": 12, "SMALL": 12},
+    "learning_rate/schedules": {"EPOCHS": 5, "EVERY": 2, "SEEDS": 1},
 }
