@@ -6,4 +6,7 @@ A script that is quick as it stands needs no line here.
 SMALL: dict[str, dict[str, object]] = {
     "first_hour/3_your_data": {"EPOCHS": 30},
     "gradient/ordered_data": {"EPOCHS": 2},
+    "second_order/first_against_second": {"SECONDS": 0.1, "COPIES": 1},
+    "second_order/newton_cost": {"SIZES": (32, 64, 128)},
+    "second_order/convexity": {"POINTS": 8},
 }
