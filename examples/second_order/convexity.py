@@ -38,11 +38,16 @@ X = (X - X.mean(axis=0)) / X.std(axis=0)
 
 scales, rng = np.geomspace(0.03, 10, POINTS), np.random.default_rng(0)
 lowest = {}
-for name, layers in {"logistic regression": [nn.Dense(1)], f"{HIDDEN} hidden units": [nn.Dense(HIDDEN), nn.Tanh(), nn.Dense(1)]}.items():
+for name, layers in {
+    "logistic regression": [nn.Dense(1)],
+    f"{HIDDEN} hidden units": [nn.Dense(HIDDEN), nn.Tanh(), nn.Dense(1)],
+}.items():
     f = ModelObjective(nn.Sequential(layers, input_shape=30, dtype="float64"), X, y, "sigmoid_cross_entropy")
     size = f.model.parameters.size
     lowest[name] = np.array([np.linalg.eigvalsh(f.hessian(scale * rng.normal(size=size)))[0] for scale in scales])
-    print(f"{name:<20} smallest eigenvalue from {lowest[name].min():.1e} to {lowest[name].max():.1e}, negative at {(lowest[name] < 0).sum()} of {POINTS}")
+    print(
+        f"{name:<20} smallest eigenvalue from {lowest[name].min():.1e} to {lowest[name].max():.1e}, negative at {(lowest[name] < 0).sum()} of {POINTS}"
+    )
 
 figure, (upper, lower) = plt.subplots(2, 1, sharex=True, figsize=(9, 4.8))
 one, hidden = lowest.values()
@@ -61,5 +66,9 @@ plt.show()
 strength = 1e-2
 theirs = LogisticRegression(C=1 / (strength * len(X)), tol=1e-12, max_iter=1000, solver="newton-cholesky").fit(X, y)
 model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=30, dtype="float64")
-history = nn.Trainer(model, "sigmoid_cross_entropy", Newton(tol=1e-12), regularizer=nn.L2(strength)).fit(X, y, epochs=60, batch_size=len(X), verbose=0)
-print(f"{len(history)} iterations, largest difference from scikit-learn's weights {np.abs(model[0].weight - theirs.coef_).max():.1e}")
+history = nn.Trainer(model, "sigmoid_cross_entropy", Newton(tol=1e-12), regularizer=nn.L2(strength)).fit(
+    X, y, epochs=60, batch_size=len(X), verbose=0
+)
+print(
+    f"{len(history)} iterations, largest difference from scikit-learn's weights {np.abs(model[0].weight - theirs.coef_).max():.1e}"
+)

@@ -52,15 +52,28 @@ ends = np.array([DampedNewton(damping=alpha).minimize(valley, valley.start, 1).t
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8))
 nn.landscapes.plot_trajectories(saddle, paths, ax=left, bounds=[(-0.6, 1.1), (-0.2, 1.5)], title="Newton ends on the saddle")
 left.get_legend().remove()
-for text, at, name in ("Newton", (0.02, 0.06), "Newton"), ("damped", (0.42, 1.05), "DampedNewton"), ("on |H|", (0.05, 1.1), "ModifiedNewton"):
+for text, at, name in (
+    ("Newton", (0.02, 0.06), "Newton"),
+    ("damped", (0.42, 1.05), "DampedNewton"),
+    ("on |H|", (0.05, 1.1), "ModifiedNewton"),
+):
     left.text(*at, text, color=nn.figures.OPTIMIZER_COLORS[name], weight="bold")
-nn.landscapes.plot_trajectories(valley, {"all α": ends[::-1]}, ax=right, bounds=[(-0.4, 1.1), (-0.2, 1.5)], title="One step, for every damping α")
+nn.landscapes.plot_trajectories(
+    valley, {"all α": ends[::-1]}, ax=right, bounds=[(-0.4, 1.1), (-0.2, 1.5)], title="One step, for every damping α"
+)
 right.get_legend().remove()
 for alpha in 0, 1, 5, 30, 200:
     point = DampedNewton(damping=alpha).minimize(valley, valley.start, 1).theta[1]
     right.plot(*point, "o", color="black", markersize=5, zorder=6)
     right.annotate(f"α = {alpha}", point, xytext=(8, -4), textcoords="offset points", zorder=7)
 downhill = -valley.gradient(valley.start)
-right.annotate("", valley.start + 0.5 * downhill / np.linalg.norm(downhill), valley.start, arrowprops={"arrowstyle": "->", "linewidth": 2, "color": "#D55E00"})
-right.text(*(np.array([-0.13, 0]) + valley.start + 0.52 * downhill / np.linalg.norm(downhill)), " −g", color="#D55E00", va="top")
+right.annotate(
+    "",
+    valley.start + 0.5 * downhill / np.linalg.norm(downhill),
+    valley.start,
+    arrowprops={"arrowstyle": "->", "linewidth": 2, "color": "#D55E00"},
+)
+right.text(
+    *(np.array([-0.13, 0]) + valley.start + 0.52 * downhill / np.linalg.norm(downhill)), " −g", color="#D55E00", va="top"
+)
 plt.show()
