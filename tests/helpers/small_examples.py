@@ -9,4 +9,5 @@ SMALL: dict[str, dict[str, object]] = {
     "second_order/first_against_second": {"SECONDS": 0.1, "COPIES": 1},
     "second_order/newton_cost": {"SIZES": (32, 64, 128)},
     "second_order/convexity": {"POINTS": 8},
+    "regularization/recipe": {"RATES": [1e-3, 1e-2], "STRENGTHS": [0.0, 1e-3], "SEEDS": 1, "SEARCH_EPOCHS": 2, "EPOCHS": 4},
 }
