@@ -57,7 +57,9 @@ outputs = np.array([subnetwork(mask) for mask in masks])
 mean = probabilities @ outputs
 spread = np.sqrt(np.mean(probabilities @ (outputs - mean) ** 2))
 one_pass = np.sqrt(np.mean((model.predict(x)[:, 0] - mean) ** 2))
-print(f"{len(masks)} sub-networks, spread {spread:.3f}; one pass is {one_pass:.4f} from their mean: as good as {(spread / one_pass) ** 2:.0f} masks")
+print(
+    f"{len(masks)} sub-networks, spread {spread:.3f}; one pass is {one_pass:.4f} from their mean: as good as {(spread / one_pass) ** 2:.0f} masks"
+)
 
 # %%
 # The mean over k masks

@@ -74,7 +74,19 @@ axes[0].set(aspect="equal", xlabel="w₁", ylabel="w₂", title="The corner is t
 for ax, (name, path), title in zip(axes[1:], paths.items(), ("L1: exactly zero, one by one", "L2: small, never zero")):
     for i, w in enumerate(path.T):
         matters = truth[i] > 0
-        ax.semilogx(STRENGTHS, w, color=nn.figures.PALETTE[i] if matters else "0.7", linestyle="--" if i == 2 else "-", linewidth=2 if matters else 1)
+        ax.semilogx(
+            STRENGTHS,
+            w,
+            color=nn.figures.PALETTE[i] if matters else "0.7",
+            linestyle="--" if i == 2 else "-",
+            linewidth=2 if matters else 1,
+        )
     ax.set(xlabel="λ", ylabel="weights" if name == "L1" else "", title=title, ylim=(-0.15, 2.1))
-axes[2].annotate("equal true weights, but\nthis feature varies less", (0.06, 0.65), (0.011, 0.15), fontsize=11, arrowprops={"arrowstyle": "-"})
+axes[2].annotate(
+    "equal true weights, but\nthis feature varies less",
+    (0.06, 0.65),
+    (0.011, 0.15),
+    fontsize=11,
+    arrowprops={"arrowstyle": "-"},
+)
 plt.show()

@@ -39,7 +39,9 @@ X_new, y_new = make_moons(4000, noise=0.35, random_state=2)
 strengths = np.repeat(STRENGTHS, SEEDS)
 model = nn.Sequential([nn.Dense(64), nn.Tanh(), nn.Dense(64), nn.Tanh(), nn.Dense(2)], input_shape=2, seed=0)
 ensemble = nn.Ensemble(model, len(strengths))
-trainer = nn.EnsembleTrainer(ensemble, "softmax_cross_entropy", nn.Adam(lr=0.01), regularizer=nn.L2(nn.Each(strengths.tolist())))
+trainer = nn.EnsembleTrainer(
+    ensemble, "softmax_cross_entropy", nn.Adam(lr=0.01), regularizer=nn.L2(nn.Each(strengths.tolist()))
+)
 trainer.fit(X, y, epochs=EPOCHS, batch_size=20, verbose=0)
 
 
