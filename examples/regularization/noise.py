@@ -69,7 +69,7 @@ found = {name: np.array([errors(layers(s)) for s in strengths]) for name, (layer
 
 figure, ax = plt.subplots(figsize=(9, 4.8))
 ax.axvline(plain.mean(), color="black", linestyle=":")
-ax.text(plain.mean() + 0.1, 0, "without noise")
+ax.text(plain.mean() + 0.1, 0, "without noise", clip_on=True)
 names = sorted(found, key=lambda name: found[name].mean(axis=1).min())
 for row, name in enumerate(names):
     values, strengths = found[name].mean(axis=1), KINDS[name][1]

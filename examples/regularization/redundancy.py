@@ -1,6 +1,6 @@
 """
 With dropout half of the units can be removed: patterns are redundant
-===================================================================
+=====================================================================
 
 Two networks of the same size learn the same digits to the same accuracy, one with dropout. Then hidden units are removed, one after the other, in random order.
 
