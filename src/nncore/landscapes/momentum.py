@@ -95,7 +95,7 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
 
 
 def regime(eta_lambda: float, mu: float) -> str:
-    """Which of `REGIMES` the point (ηλ, μ) belongs to; the module documents their borders.
+    """Which of ``REGIMES`` the point (ηλ, μ) belongs to; the module documents their borders.
 
     Examples
     --------

@@ -31,7 +31,7 @@ class Optimizer(Configured, OwnsArrays):
     Attributes
     ----------
     name : str
-        The algorithm's name for `get`.
+        The algorithm's name in the registry and in files: "adam".
     hyperparameters : tuple of str
         Names of the fields that are numbers or schedules. They may be assigned at any time.
     seeds : tuple of str
