@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def test_table_repeats_a_row_as_it_stands() -> None:
 
 @pytest.mark.parametrize("folder", ["slides", "differences"])
 def test_parts_are_included(folder: str) -> None:
-    included = re.findall(rf"^\.\. include:: {folder}/(\w)\.rst$", (COURSE / f"{folder}.rst").read_text(encoding="utf-8"), re.MULTILINE)
+    included = re.findall(
+        rf"^\.\. include:: {folder}/(\w)\.rst$", (COURSE / f"{folder}.rst").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert included == sorted(path.stem for path in (COURSE / folder).glob("*.rst")) == [*"abcdefghijk"]
 
 
@@ -71,3 +74,15 @@ def test_exercises_are_numbered_and_solved(number: str) -> None:
     solutions = page.split(".. dropdown:: Solution")[1:]
     assert len(solutions) == len(titles)
     assert all("   >>> " in solution for solution in solutions)
+
+
+def test_hundred_lines_of_numpy_give_the_numbers_of_nncore(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.setattr(plt, "show", plt.close)
+    path = DOCS.parent / "examples/inside/hundred_lines.py"
+    numpy_part = path.read_text(encoding="utf-8").partition("# The same in nncore")[0].partition("# The network in NumPy")[2]
+    assert len([line for line in numpy_part.splitlines() if line.strip()]) <= 100
+    with plt.rc_context():
+        found = runpy.run_path(str(path))
+    assert max(found["differences"]) < 1e-13  # 860 steps, each with a few roundings of numbers near 1
