@@ -1,77 +1,79 @@
-"""Measure the cost of a Newton step against the number of parameters k: H, its products, the gradient, and the solve, O(k³).
+"""
+Forming the Hessian is what makes Newton's method expensive
+===========================================================
 
-Run with ``python examples/second_order/newton_cost.py [figure.png]`` where nncore[plot] is installed.
+Logistic regression with k weights on 512 examples: the time of each part of a Newton step, on one thread.
+
+**What you see.** All four times grow with k, at very different rates; the numbers at the ends of the lines are the measured powers of k between the last
+sizes. A gradient and a product of the Hessian with a vector cost about k; forming H, by k such products, about k²; solving with it comes to k³ only slowly,
+and remains the smaller part up to thousands of weights.
+
+**What to conclude.** The slide's O(k³) is the cost of the solve as k → ∞. In practice forming and storing k² numbers ends Newton's method earlier. Methods
+that use products Hv only, such as `nncore.second_order.TruncatedNewton`, cost as much as some gradients.
+
+**Try next.** ``ROWS = 4096``: forming H takes eight times as long, the solve as long as before. ``8 * k**2 / 1e9`` is the size of H in gigabytes: 80 at
+100,000 weights.
+
+:Slide: Deck 003, *Newton's method: inverting the Hessian costs O(k³)*
 """
 
-from __future__ import annotations
-
-import sys
 import time
-from collections.abc import Callable
-
-import matplotlib
-import numpy as np
-from threadpoolctl import threadpool_limits
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import scipy.linalg
+from threadpoolctl import threadpool_limits
 
 import nncore as nn
 from nncore.second_order import HessianOperator
 
-ROWS = 512
-SIZES = (32, 64, 128, 256, 512, 1024, 2048, 3072)
+plt.style.use("nncore.slide")
+
+ROWS, SIZES, REPEATS = 512, (32, 64, 128, 256, 512, 1024), 3
+
+# %%
+# Timing
+# ------
 
 
-def median_ms(run: Callable[[], object], repeats: int) -> float:
+def milliseconds(run):
     times = []
-    for _ in range(repeats):
+    for _ in range(REPEATS + 1):
         begin = time.perf_counter()
         run()
-        times.append(time.perf_counter() - begin)
-    return 1e3 * float(np.median(times[1:] or times))
+        times.append(1e3 * (time.perf_counter() - begin))
+    return min(times[1:])
 
 
-def measure(k: int) -> dict[str, float]:
-    """Milliseconds for logistic regression with k parameters on 512 rows, in float64."""
+def measure(k):
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(ROWS, k - 1)), rng.integers(0, 2, ROWS)
+    X, y, v = rng.normal(size=(ROWS, k - 1)), rng.integers(0, 2, ROWS), rng.normal(size=k)
     model = nn.Sequential([nn.Dense(1)], input_shape=k - 1, dtype="float64")
     operator = HessianOperator(model, X, y, "sigmoid_cross_entropy", nn.L2(1e-2))
-    v, repeats = rng.normal(size=k), 3 if k > 1000 else 9
-    matrix = operator.matrix() + 1e-3 * np.eye(k)
+    H = operator.matrix() + 1e-3 * np.eye(k)
     return {
-        "gradient": median_ms(lambda: model.loss_and_gradient(X, y, "sigmoid_cross_entropy"), repeats),
-        "product Hv": median_ms(lambda: operator.products(v), repeats),
-        "H by k products": median_ms(operator.matrix, repeats),
-        "solve by Cholesky": median_ms(lambda: scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix), v), repeats),
+        "gradient": milliseconds(lambda: model.loss_and_gradient(X, y, "sigmoid_cross_entropy")),
+        "product Hv": milliseconds(lambda: operator.products(v)),
+        "form H": milliseconds(operator.matrix),
+        "solve Hp = g": milliseconds(lambda: scipy.linalg.cho_solve(scipy.linalg.cho_factor(H), v)),
     }
 
 
-def main(path: str = "newton_cost.png") -> None:
-    with threadpool_limits(1):
-        table = {k: measure(k) for k in SIZES}
-    names = list(table[SIZES[0]])
-    print(f"{'k':>6}" + "".join(f"{name:>20}" for name in names) + "   ms")
-    for k, row in table.items():
-        print(f"{k:6d}" + "".join(f"{row[name]:20.3f}" for name in names))
-    figure, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
-    for name, marker in zip(names, "v^so", strict=True):
-        ax.loglog(SIZES, [table[k][name] for k in SIZES], marker=marker, label=name)
-    large = np.array([k for k in SIZES if k >= 512], float)
-    end = table[SIZES[-1]]
-    for power, name in ((3, "solve by Cholesky"), (2, "H by k products")):
-        ax.loglog(large, end[name] * (large / large[-1]) ** power, "k:", linewidth=1)
-        ax.annotate(f"∝ k{'²³'[power - 2]}", (large[-1], end[name]), textcoords="offset points", xytext=(6, -4))
-    ax.set_xlim(right=1.6 * SIZES[-1])
-    ax.set(xlabel="parameters k", ylabel="milliseconds", title=f"Cost of the parts of a Newton step ({ROWS} rows, one thread)")
-    ax.grid(alpha=0.3, which="both")
-    ax.legend(loc="upper left")
-    figure.savefig(path, dpi=120)
-    print(f"figure: {path}")
+with threadpool_limits(1):
+    table = [measure(k) for k in SIZES]
+print("    k" + "".join(f"{name:>16}" for name in table[0]) + "   milliseconds")
+for k, row in zip(SIZES, table):
+    print(f"{k:5}" + "".join(f"{value:16.3f}" for value in row.values()))
 
+# %%
+# Time against the number of weights
+# ----------------------------------
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+figure, ax = plt.subplots()
+for name, color in zip(table[0], nn.figures.PALETTE):
+    times = np.array([row[name] for row in table])
+    power = np.polyfit(np.log(SIZES[-3:]), np.log(times[-3:]), 1)[0]
+    ax.loglog(SIZES, times, "o-", color=color, label=f"{name}, k^{power:.1f}")
+ax.set(xlabel="number of weights, k", ylabel="milliseconds", title="Forming H costs more than solving with it")
+nn.figures.label_ends(ax)
+plt.show()
