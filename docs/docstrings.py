@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
-from formulas import with_formulas
+from formulas import with_formulas, with_inline_formulas
 
 NAME = re.compile(r"(?<![`:\w])`(\w+)`(?!`)")
 
@@ -27,18 +27,23 @@ def mark_parameters(value: Any, lines: list[str]) -> list[str]:
     return [NAME.sub(lambda match: f"``{match[1]}``" if match[1] in own else match[0], line) for line in lines]
 
 
-def escape_bars(lines: list[str]) -> Iterator[str]:
-    """In formulas |x| is an absolute value, in reStructuredText a substitution: escape it, but not in code or in TeX."""
+def prose(text: str) -> str:
+    """Text between code: its indices in TeX. |x| is an absolute value, in reStructuredText a substitution: escape it."""
+    return with_inline_formulas(text.replace("|", r"\|"))
+
+
+def with_prose(lines: list[str]) -> Iterator[str]:
+    """The lines, with what is neither code nor a formula of its own prepared by `prose`."""
     code = False
     for line in lines:
         code = line.lstrip().startswith((">>>", ".. math::", r"\begin")) or (code and bool(line.strip()))
-        parts = line.split("``")
-        yield line if code else "``".join(part if n % 2 else part.replace("|", r"\|") for n, part in enumerate(parts))
+        parts = re.split(r"(`+[^`]*`+)", line)
+        yield line if code else "".join(part if n % 2 else prose(part) for n, part in enumerate(parts))
 
 
 def prepared(value: Any, lines: list[str]) -> list[str]:
     """The lines of a docstring as the pages show them."""
-    return [*escape_bars(mark_parameters(value, with_formulas(lines)))]
+    return [*with_prose(mark_parameters(value, with_formulas(lines)))]
 
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -21,6 +21,12 @@ SYMBOLS = {
     "∞": r"\infty ", "×": r"\times ", "±": r"\pm ", "′": "'",
 }  # fmt: skip
 
+# In prose: one letter with an index or exponent in brackets, or an index of one letter, as h_{t−1}, e^{z_j}, Σ_k, n_in.
+INDEXED = re.compile(
+    r"(?<![\w`])[A-Za-zα-ωΣ][\u0302-\u0304]?(?:_(?:in|out|rows|[a-z0-9])(?!\w)|_\{[^{}]*\}|\^\{(?:[^{}]|\{[^{}]*\})*\}|\^\([^()]*\))"
+    rf"[{''.join(map(chr, RAISED))}]*"
+)
+
 WORDS = r"(?<![A-Za-z_{])[A-Za-z]{2,}\w*(?:'s)?(?:,? (?:[A-Za-z]{2,}\w*|a|is)(?:'s)?(?![(_]))*"
 TOKEN = re.compile(
     rf"(?P<index>[_^](?:\{{[^{{}}]*\}}|\([^()]*\)|\w+))|(?P<code>``[^`]*``)|(?P<words>{WORDS})|(?P<gap>\s{{2,}})|(?P<char>.)"
@@ -86,6 +92,11 @@ def tex(text: str) -> str:
         else:
             result += SYMBOLS.get(piece, piece)
     return result
+
+
+def with_inline_formulas(prose: str) -> str:
+    """Letters with indices in a part of a docstring that has no code, in TeX."""
+    return INDEXED.sub(lambda match: rf"\ :math:`{tex(match[0])}`\ ", prose)
 
 
 def display(lines: list[str]) -> str:
