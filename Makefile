@@ -7,7 +7,7 @@ SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx
 .PHONY: demo dev test lint agreement serial sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
-	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/demo.py
 
 dev: | $(BIN)/python  ## an editable install: a changed .py needs nothing more; run it again after changes to C or Cython
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"

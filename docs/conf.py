@@ -23,6 +23,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     # of this folder
+    "deck",
     "docstrings",
     "gallery",
     "links",

@@ -1,0 +1,9 @@
+"""Small constants for the examples of the gallery, so that each runs in a second or two: values of names at its top.
+
+A script that is quick as it stands needs no line here.
+"""
+
+SMALL: dict[str, dict[str, object]] = {
+    "first_hour/3_your_data": {"EPOCHS": 30},
+    "gradient/ordered_data": {"EPOCHS": 2},
+}
