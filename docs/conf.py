@@ -25,6 +25,7 @@ extensions = [
     # of this folder
     "deck",
     "docstrings",
+    "findable",
     "gallery",
     "links",
     "offline",

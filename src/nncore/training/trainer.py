@@ -138,7 +138,7 @@ class Trainer(BaseTrainer):
             frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
             keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
             SciPy, (n, inputs), best in CSR, to which other formats are converted: it stays sparse. A first layer `SparseDense`
-            reads its numbers only, for others the rows of a batch are written out; the results are bit-identical to those of the
+            reads its numbers only, for others the rows of a batch are written out; results are bit-identical to those of the
             dense matrix. Its arrays may be memory-mapped too. `evaluate`, `partial_fit` and the model's passes take it; scalers
             of the model do not.
         y : array_like
