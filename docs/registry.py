@@ -47,7 +47,7 @@ def formula(cls: type) -> str:
 
 def table(found: list[type], column: str | None) -> list[str]:
     """The table of classes in reStructuredText."""
-    widths = "15 45 40" if column else "22 78"
+    widths = "15 37 48" if column else "22 78"
     lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "   :class: summary", ""]
     rows = [(f"`{cls.__name__}`", first_line(cls), *([formula(cls)] if column else [])) for cls in found]
     for row in [("name", "in one line", *([column] if column else [])), *rows]:

@@ -80,8 +80,8 @@ class Rprop(_ByAgreement):
 
     State previous, initially 0, and size, initially `lr`, for every parameter.
 
-        size ← min(size · η⁺, smax)  where g and previous have the same sign
-        size ← max(size · η⁻, smin),  g ← 0  where they have opposite signs
+        size ← min(size · η⁺, smax)  if g and previous have one sign
+        size ← max(size · η⁻, smin),  g ← 0  if opposite signs
         θ ← θ − size · sign(g)
         previous ← g
 
@@ -143,8 +143,8 @@ class DeltaBarDelta(_ByAgreement):
 
     State mean, initially 0, and eta, initially `lr`, for every parameter.
 
-        eta ← eta + κ  where g and mean have the same sign
-        eta ← (1 − φ) eta  where they have opposite signs
+        eta ← eta + κ  if g and mean have one sign
+        eta ← (1 − φ) eta  if opposite signs
         θ ← θ − eta · g
         mean ← ρ mean + (1−ρ) g
 
