@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import runpy
@@ -86,3 +87,34 @@ def test_hundred_lines_of_numpy_give_the_numbers_of_nncore(monkeypatch: pytest.M
     with plt.rc_context():
         found = runpy.run_path(str(path))
     assert max(found["differences"]) < 1e-13  # 860 steps, each with a few roundings of numbers near 1
+
+
+YEAR = re.compile(r"(?<=[\w.,:”\"&] )\(?((?:18|19|20)\d\d)\b(?=[,;.)\s:])")
+
+
+def bibliography() -> dict[str, set[str]]:
+    """The names of the authors by year."""
+    found: dict[str, set[str]] = {}
+    text = (COURSE / "bibliography.rst").read_text(encoding="utf-8")
+    for entry in re.findall(r"^- \*\*(.+?)\.\*\*", text, re.MULTILINE):
+        for year in re.findall(r"\d{4}", entry):
+            found.setdefault(year, set()).update(re.findall(r"[A-Z][\wéöü-]+", entry))
+    return found
+
+
+def uncited(text: str, known: dict[str, set[str]]) -> list[str]:
+    """The years with an author before them that the bibliography does not have."""
+    prose = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith((">>>", "...")))
+    before = [(prose[max(0, year.start() - 130) : year.end()], year[1]) for year in YEAR.finditer(prose)]
+    return [words for words, year in before if not any(name in words for name in known.get(year, ()))]
+
+
+def test_bibliography_has_every_name_with_a_year_in_a_docstring() -> None:
+    known = bibliography()
+    assert uncited("Adam (Kingma & Ba 2015).", known) == []
+    assert uncited("Adam (Kingma & Ba 1999).", known)
+    assert uncited("Madam (Nobody 2015).", known)
+    for path in (DOCS.parent / "src/nncore").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                assert not uncited(ast.get_docstring(node) or "", known), path.name

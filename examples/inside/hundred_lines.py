@@ -16,6 +16,7 @@ the formulas. The same twins in NumPy, one for each kernel, are in :doc:`nncore.
 :Slide: Deck 000, *Backprop*, *Mini-batch gradient descent*, *Adam*
 """
 
+import itertools
 import time
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,7 @@ SIZES, EPOCHS, BATCH, LR, BETA1, BETA2, EPS = (64, 32, 10), 20, 32, 0.002, 0.9, 
 class Network:
     def __init__(self, sizes, rng):
         self.parameters = []
-        for inputs, units in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, units in itertools.pairwise(sizes):
             self.parameters += [rng.normal(0, np.sqrt(2 / inputs), (units, inputs)), np.zeros(units)]
 
     def forward(self, X):
