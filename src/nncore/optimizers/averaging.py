@@ -25,7 +25,7 @@ class Averaging(Wrapper):
 
     @property
     def averaged_parameters(self) -> Real:
-        """a, the averaged parameters: 1-D, in the order of θ. ``trainer.averaged()`` puts them into the model temporarily."""
+        """a, the averaged parameters, 1-D, in the order of θ. ``trainer.averaged()`` puts them into the model temporarily."""
         if not self.step_count or "average" not in self.state:
             raise ValueError(f"{type(self).__name__}: there are no averaged parameters before the first step")
         return self.state["average"]
