@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -155,11 +156,15 @@ def test_sections_are_in_the_order_of_the_course() -> None:
 
 
 def test_scripts_beside_the_sections_are_no_pages() -> None:
-    import re
-
     ignored = re.compile(module("gallery").sphinx_gallery_conf["ignore_pattern"])
     assert all(ignored.search(path.name) for path in (ROOT / "examples").glob("*.py"))
     assert not any(ignored.search(path.name) for path in (ROOT / "examples").glob("*/*.py"))
+
+
+def test_the_thumbnails_of_the_first_page_are_of_scripts_that_exist() -> None:
+    scripts = re.findall(r"^   (\.\./examples/\S+)$", (ROOT / "docs/index.rst").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(scripts) > 5
+    assert all((ROOT / "docs" / script).exists() for script in scripts)
 
 
 def test_the_configuration_of_the_gallery_can_be_stored() -> None:
