@@ -64,6 +64,6 @@ def descriptions_below(app: Any, doctree: nodes.document) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon, while sections have their underlines
     app.connect("doctree-read", descriptions_below)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -72,14 +72,14 @@ def picture_first(app: Any, doctree: nodes.document) -> None:
 
 
 def used_in(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Below a class or function of the reference, the pages of the gallery that use it."""
+    """Below a class or function of the reference, the pages of the gallery that use it, unless they are many."""
     source = Path(app.srcdir)
     index = source / sphinx_gallery_conf["backreferences_dir"] / "backreferences_all.json"
     if what not in ("class", "function") or not index.exists():
         return
     uses = json.loads(index.read_text(encoding="utf-8")).get(f"nncore.{name.rpartition('.')[2]}", [])
     pages = [f":doc:`/{(Path(folder) / script).with_suffix('').relative_to(source)}`" for script, _, folder, *_ in uses]
-    if pages:
+    if 0 < len(pages) <= 8:
         lines += ["", f"In the gallery: {', '.join(pages)}.", ""]
 
 

@@ -82,6 +82,18 @@ def test_indices_in_prose() -> None:
     assert line == r"\|\ :math:`h_{t-1}`\ \| is `h_t`, ``a_b``, r_max."
 
 
+def test_docstrings_are_prepared_before_sections_lose_their_underlines() -> None:
+    """A block within a parameter's description is no formula of the docstring; napoleon (priority 500) removes the section."""
+    priorities = {}
+
+    class App:
+        def connect(self, event: str, function: Any, priority: int = 500) -> None:
+            priorities[function.__name__] = priority
+
+    module("docstrings").setup(App())
+    assert priorities["process"] < 500
+
+
 def test_every_docstring_of_a_registry_has_a_formula_that_can_be_set() -> None:
     """No sign of a formula in TeX's source that TeX would not know."""
     import nncore as nn
