@@ -51,8 +51,8 @@ bench-kernels: $(VENV)/installed-bench  ## each kernel and a training step besid
 	$(BIN)/python -m pytest benchmarks
 
 docs: $(VENV)/installed-docs docs/_build/.sources  ## the pages; the gallery runs the scripts that have changed, all after a change in src
-	$(BIN)/python -m sphinx -E -W -q -b html docs docs/_build/html
-	@echo "open docs/_build/html/index.html"
+	$(BIN)/python -m sphinx -E -W -q -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "open docs/_build/html/index.html: the folder needs neither a server nor a network"
 
 # Pictures that other code has drawn are thrown away.
 docs/_build/.sources: $(SOURCES)

@@ -24,6 +24,8 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     # of this folder
     "deck",
+    "docstrings",
+    "findable",
     "gallery",
     "links",
     "offline",
@@ -37,6 +39,7 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings state the types
 napoleon_google_docstring = False
+napoleon_use_param = False  # a joint entry, as "weight, bias", is printed once
 napoleon_custom_sections = [("Attributes", "params_style")]
 smartquotes = False  # σ'(z) is a derivative, not a quotation
 
@@ -60,17 +63,3 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-
-
-def escape_bars(app, what, name, obj, options, lines):
-    """In formulas |x| is an absolute value, in reStructuredText a substitution: escape it, but not in code."""
-    code = False
-    for i, line in enumerate(lines):
-        code = line.lstrip().startswith(">>>") or (code and bool(line.strip()))
-        if not code:
-            parts = line.split("``")
-            lines[i] = "``".join(part if n % 2 else part.replace("|", r"\|") for n, part in enumerate(parts))
-
-
-def setup(app):
-    app.connect("autodoc-process-docstring", escape_bars)

@@ -5,6 +5,7 @@ A script is described by its docstring (title, message, text) and ``# %%`` cells
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -70,6 +71,18 @@ def picture_first(app: Any, doctree: nodes.document) -> None:
         section.insert(section.index(message) + 1, picture)
 
 
+def used_in(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Below a class or function of the reference, the pages of the gallery that use it, unless they are many."""
+    source = Path(app.srcdir)
+    index = source / sphinx_gallery_conf["backreferences_dir"] / "backreferences_all.json"
+    if what not in ("class", "function") or not index.exists():
+        return
+    uses = json.loads(index.read_text(encoding="utf-8")).get(f"nncore.{name.rpartition('.')[2]}", [])
+    pages = [f":doc:`/{(Path(folder) / script).with_suffix('').relative_to(source)}`" for script, _, folder, *_ in uses]
+    if 0 < len(pages) <= 8:
+        lines += ["", f"In the gallery: {', '.join(pages)}.", ""]
+
+
 FONT = re.compile(r"<link[^>]*font-awesome[^>]*>")
 
 
@@ -83,6 +96,7 @@ def without_font(app: Any, doctree: nodes.document) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", used_in, priority=900)  # after everything that docstrings become
     app.connect("doctree-read", picture_first)
     app.connect("doctree-read", without_font)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

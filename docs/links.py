@@ -1,14 +1,11 @@
 """Every `name` leads somewhere: a name that is not found fails the build.
 
 A name is looked for as Sphinx does, in the class and the module of its page; then among the members of the bases of that
-class; then, if it stands for one documented object alone, among all: `ConditioningMonitor` is found from any page. A parameter
-of the function or class that a docstring describes is printed as code. The types of parameters are words, not names: of those
-only what is documented becomes a link.
+class; then, if it stands for one documented object alone, among all: `ConditioningMonitor` is found from any page.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from typing import Any
@@ -20,29 +17,13 @@ ELSEWHERE = (
     "numpy.", "np.", "scipy.", "sklearn.", "matplotlib.", "tqdm.", "pandas.", "torch.", "joblib.", "mpi4py.", "optuna.",
 )  # fmt: skip
 
-NAME = re.compile(r"(?<![`:\w])`(\w+)`(?!`)")
-
-
-def parameters(value: Any) -> set[str]:
-    """The names of the parameters of a function or class; none where there is no signature."""
-    try:
-        return {*inspect.signature(value).parameters} - {"self"}
-    except (TypeError, ValueError):
-        return set()
-
-
-def mark_parameters(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Print the parameters of what is documented as code."""
-    own = parameters(obj)
-    lines[:] = [NAME.sub(lambda match: f"``{match[1]}``" if match[1] in own else match[0], line) for line in lines]
-
 
 def insist(app: Any, doctree: nodes.document) -> None:
-    """Warn of each unresolved Python name in a text, as ``nitpicky`` does, but not of those in the type of a parameter."""
+    """Warn of each unresolved Python name in a text, as ``nitpicky`` does, but not of what Sphinx itself takes for one."""
     from sphinx import addnodes
 
     for node in doctree.findall(addnodes.pending_xref):
-        if node.get("refdomain") == "py" and "refwarn" in node:  # made by a role, not by a field's type
+        if node.get("refdomain") == "py" and "refwarn" in node:  # made by a role
             node["refwarn"] = True
 
 
@@ -77,7 +58,6 @@ def resolve(app: Any, env: Any, node: Any, contnode: nodes.TextElement) -> nodes
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", mark_parameters)
     app.connect("doctree-read", insist)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,7 +9,7 @@ of 442 diabetes patients in its raw units; put your own file's name in ``FILE``.
 0. With both scaled it reaches in a few epochs what it can reach. The held-out loss is smallest early; from there the network only memorizes, and early
 stopping goes back to that epoch.
 
-**What to conclude.** Scale inputs and targets, with means and deviations of the training rows only. Give `fit` validation data and `EarlyStopping`, and the
+**What to conclude.** Scale inputs and targets, with means and deviations of the training rows only. Give `Trainer.fit` validation data and `EarlyStopping`, and the
 number of epochs is chosen for you. (The loss at the chosen epoch is a little too good, as it was chosen: a final test needs rows of its own.)
 
 **Try next.** Your own file. ``regularizer=nn.L2(0.01)`` in the trainer: does the held-out loss end lower? `nncore.sklearn.MLPRegressor` does all of this in

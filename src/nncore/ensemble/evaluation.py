@@ -21,8 +21,8 @@ def evaluate_together(
 ) -> tuple[dict[str, float], float]:
     """The row of `Trainer.evaluate` for the mean over the members, or over those ``used`` (members, n) for each example.
 
-    The mean is that of the outputs or, if the loss applies a softmax or a sigmoid to them, of the probabilities. Also the share
-    of the examples for which a member is used: the others do not count.
+    The mean is that of the outputs or, if the loss applies a softmax or a sigmoid to them, of the probabilities. Also the
+    fraction of the examples for which a member is used: the others do not count.
     """
     first, loss = ensemble.groups[0].template, trainer.loss
     outputs = _outputs(ensemble, X)

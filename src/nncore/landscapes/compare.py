@@ -1,4 +1,4 @@
-"""Fair comparison: every optimizer gets a learning rate from a search of the same cost, then runs from new starting points."""
+"""Fair comparison: every optimizer gets a learning rate from a search with the same budget, then runs from new starts."""
 
 from __future__ import annotations
 
