@@ -7,7 +7,7 @@ SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx
 .PHONY: demo dev test lint agreement serial sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
-	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/demo.py
 
 dev: | $(BIN)/python  ## an editable install: a changed .py needs nothing more; run it again after changes to C or Cython
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"
@@ -50,9 +50,14 @@ bench: $(VENV)/installed-bench
 bench-kernels: $(VENV)/installed-bench  ## each kernel and a training step beside NumPy: the same numbers, and both times
 	$(BIN)/python -m pytest benchmarks
 
-docs: $(VENV)/installed-docs
-	$(BIN)/python -m sphinx -E -W -q -b html docs docs/_build/html
-	@echo "open docs/_build/html/index.html"
+docs: $(VENV)/installed-docs docs/_build/.sources  ## the pages; the gallery runs the scripts that have changed, all after a change in src
+	$(BIN)/python -m sphinx -E -W -q -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "open docs/_build/html/index.html: the folder needs neither a server nor a network"
+
+# Pictures that other code has drawn are thrown away.
+docs/_build/.sources: $(SOURCES)
+	rm -rf docs/gallery
+	@mkdir -p $(@D) && touch $@
 
 # A stamp for each set of extras: installs again only when a source has changed.
 $(VENV)/installed-%: $(SOURCES) | $(BIN)/python
@@ -64,4 +69,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 clean:
-	rm -rf $(VENV) $(AGREEMENT) build dist docs/_build demo.png src/*.egg-info src/nncore/_kernels/program.c
+	rm -rf $(VENV) $(AGREEMENT) build dist docs/_build docs/gallery demo.png src/*.egg-info src/nncore/_kernels/program.c

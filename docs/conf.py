@@ -5,14 +5,33 @@ from pathlib import Path
 
 import nncore
 
-sys.path.insert(0, str(Path(__file__).parent))  # for op_table.py and registry.py
+sys.path.insert(0, str(Path(__file__).parent))  # for the extensions beside this file
+
+from gallery import sphinx_gallery_conf  # noqa: F401
 
 project = "nncore"
 author = "the nncore authors"
 project_copyright = "the nncore authors, BSD-3-Clause"
 version = release = nncore.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode", "op_table", "registry"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    # of this folder
+    "deck",
+    "docstrings",
+    "findable",
+    "gallery",
+    "links",
+    "offline",
+    "op_table",
+    "registry",
+]
 exclude_patterns = ["_build"]
 default_role = "py:obj"  # `name` in a docstring is a Python object
 add_module_names = False
@@ -20,29 +39,27 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings state the types
 napoleon_google_docstring = False
+napoleon_use_param = False  # a joint entry, as "weight, bias", is printed once
 napoleon_custom_sections = [("Attributes", "params_style")]
 smartquotes = False  # σ'(z) is a derivative, not a quotation
 
-html_theme = "alabaster"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "pydata_sphinx_theme"
 html_title = "nncore"
-html_theme_options = {
-    "description": "Neural-network training you can look inside",
-    "page_width": "1100px",
-    "sidebar_width": "240px",
-    "fixed_sidebar": True,
-}
+html_static_path = ["_static"]
+html_css_files = ["nncore.css"]
 html_show_sourcelink = False
-
-
-def escape_bars(app, what, name, obj, options, lines):
-    """In formulas |x| is an absolute value, in reStructuredText a substitution: escape it, but not in code."""
-    code = False
-    for i, line in enumerate(lines):
-        code = line.lstrip().startswith(">>>") or (code and bool(line.strip()))
-        if not code:
-            parts = line.split("``")
-            lines[i] = "``".join(part if n % 2 else part.replace("|", r"\|") for n, part in enumerate(parts))
-
-
-def setup(app):
-    app.connect("autodoc-process-docstring", escape_bars)
+html_sidebars = {"index": []}
+html_theme_options = {
+    "logo": {"text": "nncore"},
+    "header_links_before_dropdown": 6,
+    "navigation_depth": 2,
+    "show_toc_level": 2,
+    "navigation_with_keys": True,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "monokai",
+}

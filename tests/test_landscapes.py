@@ -347,11 +347,11 @@ def test_every_curve_has_its_own_style_and_the_legend_covers_nothing(pyplot: Any
     (ax,) = figure.axes
     figure.canvas.draw()
     curves = [line for line in ax.lines if not line.get_label().startswith("_")]
-    assert len({(line.get_color(), line.get_marker()) for line in curves[:10]}) == 10
-    assert len({(line.get_color(), line.get_marker(), line.get_linewidth()) for line in curves}) == len(OPTIMIZERS)
+    assert len({line.get_color() for line in curves}) == len(OPTIMIZERS)
+    assert {line.get_linestyle() for line in curves} == {"-"}
     assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
-    markers = [set(line.get_markevery()) for line in curves]
-    assert sum(map(len, markers)) == len(set.union(*markers)) > 90
+    assert {line.get_markevery() for line in curves} == {10}  # a dot every ten steps
+    assert ax.get_aspect() == 1
 
 
 def test_trajectory_that_leaves_the_plot_is_drawn_and_named(pyplot: Any, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"_messages", "_version", "errors"},
     {"_kernels"},
     {"_utils"},
-    {"data", "distributed", "initializers", "schedules"},
+    {"data", "distributed", "figures", "initializers", "schedules"},
     {"program"},
     {"layers", "losses", "optimizers", "samplers"},
     {"constraints", "history", "regularizers"},

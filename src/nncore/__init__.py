@@ -7,6 +7,7 @@ import typing as _typing
 
 from nncore import data as data
 from nncore import distributed as distributed
+from nncore import figures as figures
 from nncore import initializers as initializers
 from nncore import landscapes as landscapes
 from nncore import losses as losses
@@ -44,6 +45,7 @@ del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, W
 _MODULES = (
     "data",
     "distributed",
+    "figures",
     "initializers",
     "landscapes",
     "losses",

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nncore {nn.__version__}")
     commands = parser.add_subparsers(dest="command")
     compare = commands.add_parser(
-        "compare", help="compare optimizers, each with a learning rate found by a search of the same cost",
+        "compare", help="compare optimizers, each with a learning rate found by a search with the same budget",
         description="Compare optimizers on handwritten digits or on a landscape. Each gets the best learning rate of a search "
         "of the same cost; then they run from other starts. Prints a table, the best first: on digits by the final loss on "
         "held-out digits, on a landscape by the number of steps to a millionth of the loss at the start.",

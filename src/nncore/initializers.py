@@ -376,7 +376,7 @@ def get(initializer: InitializerLike, argument: str = "initializer") -> Callable
     Parameters
     ----------
     initializer : str, mapping or callable
-        A key of `INITIALIZERS` (arguments at their defaults) or PyTorch's ``xavier_normal``, ``xavier_uniform``,
+        A key of ``INITIALIZERS`` (arguments at their defaults) or PyTorch's ``xavier_normal``, ``xavier_uniform``,
         ``kaiming_normal``, ``kaiming_uniform``; the result of ``config()``; or any ``f(shape, rng, dtype)``, which is
         returned unchanged.
 

@@ -38,7 +38,7 @@ class Regularizer(Value):
     The loss is the mean over the batch plus the penalty, so that a step of `SGD` on a batch of b examples with losses lᵢ is
     w ← w − η((1/b) Σᵢ ∂lᵢ/∂w + l1 sign(w) + l2 w): with the sum of the gradients instead of their mean, the strength of
     the penalty would depend on b. The reported loss includes the penalty; the column ``penalty`` shows it separately.
-    `proximal` is applied in a separate step after the optimizer's: see `ProximalL1`.
+    ``proximal`` is applied in a separate step after the optimizer's: see `ProximalL1`.
     """
 
     if TYPE_CHECKING:  # at run time the annotations would make them assignable for every regularizer

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.rst") if "_build" not in path.parts)
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.rst") if not {"_build", "gallery"} & {*path.parts})
 
 
 def python_blocks(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Creating and saving figures, and a distinct style for each of several curves."""
+"""Creating and saving figures."""
 
 from __future__ import annotations
 
@@ -19,18 +19,14 @@ else:  # matplotlib is imported where something is drawn
     Axes = Figure = Any
 
 __all__ = [
-    "COLORS", "Axes", "Figure", "SavePath", "checked_bounds", "curve_style", "finish", "legend", "loss_axis", "new_figure",
+    "COLORS", "Axes", "Figure", "SavePath", "checked_bounds", "finish", "legend", "loss_axis", "new_figure",
     "one_axes",
 ]  # fmt: skip
 
 SavePath = str | os.PathLike[str] | None
 
-# The colors of Okabe & Ito, distinguishable for color-blind readers, and some more; a marker and a line for each.
+# The colors of Okabe & Ito, distinguishable for color-blind readers, and some more.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#B8860B", "#56B4E9", "#7B3294", "#8C2D04", "#4D4D4D")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
-LINES: tuple[Any, ...] = (
-    "-", (0, (6, 1.5)), (0, (2, 1)), (0, (6, 1.5, 1.5, 1.5)), "-", (0, (4, 1, 1, 1, 1, 1)), (0, (9, 2)),
-)  # fmt: skip
 
 
 def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
@@ -59,16 +55,6 @@ def finish(figure: Figure, path: SavePath) -> Figure:
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
-
-
-def curve_style(i: int, n: int) -> dict[str, Any]:
-    """Color, marker, line and width of curve i of n. Later ones are thinner, so that earlier ones stay visible."""
-    widest = min(3.8, 1.4 + 0.4 * n)
-    return {
-        "color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)], "linestyle": LINES[i % len(LINES)],
-        "linewidth": widest - (widest - 1.0) * i / max(n - 1, 1), "markersize": 5.5, "markeredgecolor": "white",
-        "markeredgewidth": 0.6, "alpha": 0.9,
-    }  # fmt: skip
 
 
 def legend(ax: Axes, title: str | None = None) -> None:

@@ -29,7 +29,7 @@ def evaluate_together(
     ``subsets``.
 
     The mean is that of the outputs in the units of y, as in `Ensemble.predict`, or, if the loss applies a softmax or a sigmoid
-    to them, of the probabilities. Also the share of the examples of which there is one: the others do not count.
+    to them, of the probabilities. Also the fraction of the examples of which there is one: the others do not count.
     """
     first, loss = ensemble.groups[0].template, trainer.loss
     n, width = len(trainer._data(X, y, weights)), math.prod(first.output_shape)  # checked

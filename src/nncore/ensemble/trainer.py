@@ -119,7 +119,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         X, y, epochs, batch_size, accumulate, last_batch, shuffle, sampler, sample_weight, class_weight
             As for `Trainer.fit`.
         validation_data, validation_split, exact_loss, verbose
-            As for `Trainer.fit`. The share of a ``validation_split`` is the same for all members.
+            As for `Trainer.fit`. The fraction of a ``validation_split`` is the same for all members.
         subsets : Subsets or iterable, optional
             The rows that each member is trained on: `Bags`, `Folds`, or a list with an array of row numbers for each.
         callbacks : iterable of Callback, optional
@@ -263,7 +263,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         Returns
         -------
         dict
-            Beside loss and metrics ``covered``, the share of the examples of which there is such a prediction.
+            Beside loss and metrics ``covered``, the fraction of the examples of which there is such a prediction.
 
         Raises
         ------

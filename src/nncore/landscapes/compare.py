@@ -1,4 +1,4 @@
-"""Fair comparison: every optimizer gets a learning rate from a search of the same cost, then runs from new starting points."""
+"""Fair comparison: every optimizer gets a learning rate from a search with the same budget, then runs from new starts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import Axes, Figure, SavePath, curve_style, finish, legend, loss_axis, one_axes
+from nncore._utils.figures import Axes, Figure, SavePath, finish, legend, loss_axis, one_axes
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
+from nncore.figures import curve_styles
 from nncore.landscapes.functions import Array, Landscape
 from nncore.optimizers import Optimizer
 from nncore.sweeps import SweepTable, sweep
@@ -308,8 +309,7 @@ class Comparison:
         return f"{name}, lr {self.lr[name]:.2g}{edge}" + (f"; {diverged} diverged" if diverged else "")
 
     def _style(self, name: str) -> dict[str, Any]:
-        style = curve_style(list(self.losses).index(name), len(self.losses))
-        return {**style, "linewidth": 1.8, "linestyle": "-", "marker": None}
+        return dict(zip(self.losses, curve_styles(self.losses), strict=True))[name]
 
     def _draw_losses(self, ax: Axes) -> None:
         ax.set_ylabel(self.measure)
@@ -395,7 +395,7 @@ def compare(
     if f.lowest is None:
         raise ValueError(
             f"f must be a function with a minimum, got {shown(f)}: where the loss falls without bound, the highest learning "
-            "rate wins; give all the same one, as examples/landscapes.py does, and count the steps to a loss with steps_to"
+            "rate wins; give all the same one, as examples/landscapes/landscapes.py does, and count the steps with steps_to"
         )
     number("goal", goal, above=0, below=1)
     lowest: float = f.lowest

@@ -30,7 +30,7 @@ class Landscape(Value, ABC):
     Attributes
     ----------
     name : str
-        The key in `LANDSCAPES`.
+        The key in ``LANDSCAPES``.
     start : ndarray (n,)
         A starting point.
     bounds : ndarray (n, 2)

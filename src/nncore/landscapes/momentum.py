@@ -2,8 +2,7 @@
 
 In a direction with eigenvalue λ the step v ← μv − ηλx,  x ← x + v is linear: (v, x) ← R (v, x) with
 
-    R = ( μ  −ηλ   )
-        ( μ  1 − ηλ ),   σ² − (1 + μ − ηλ)σ + μ = 0
+    R = [[μ, −ηλ], [μ, 1 − ηλ]],   σ² − (1 + μ − ηλ)σ + μ = 0
 
 for the eigenvalues σ of R. The error shrinks by max |σ| per step in the end (Polyak 1964; Goh 2017, "Why momentum really
 works", Distill). Below a = ηλ.
@@ -95,7 +94,7 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
 
 
 def regime(eta_lambda: float, mu: float) -> str:
-    """Which of `REGIMES` the point (ηλ, μ) belongs to; the module documents their borders.
+    """Which of ``REGIMES`` the point (ηλ, μ) belongs to; the module documents their borders.
 
     Examples
     --------

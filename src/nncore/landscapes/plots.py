@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import SavePath, checked_bounds, curve_style, finish, legend, loss_axis, new_figure, one_axes
+from nncore._utils.figures import SavePath, checked_bounds, finish, legend, loss_axis, new_figure, one_axes
+from nncore.figures import curve_styles
 from nncore.landscapes.functions import Array, Landscape
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["animate", "plot_losses", "plot_trajectories"]
 
-_MARKS = 7  # markers on a curve
+_EVERY = 10  # steps from one dot to the next
 
 
 def plot_trajectories(
@@ -30,9 +31,10 @@ def plot_trajectories(
 ) -> Figure:  # fmt: skip
     """Draw contours of f and the trajectories of several optimizers on it.
 
-    If f has a minimum the contours are evenly spaced in log(f − minimum). Each trajectory has its own color, line and marker;
-    the marker with the dark edge is its end. A circle is the start, stars are minima. The legend marks trajectories that
-    leave the plot.
+    If f has a minimum the contours are evenly spaced in log(f − minimum), otherwise red is above 0 and blue below. An
+    optimizer has its own color everywhere, `nncore.figures.OPTIMIZER_COLORS`; dots mark every tenth step, and the dot with the
+    dark edge is the end. A circle is the start, stars are minima. Both coordinates have the same scale, so that gradients are
+    perpendicular to the contours. The legend marks trajectories that leave the plot.
 
     Parameters
     ----------
@@ -60,17 +62,14 @@ def plot_trajectories(
     trajectories = _trajectories(f, paths)
     figure, ax = one_axes("plot_trajectories", path, ax, (8.4, 5.4))
     low, high = _contours(ax, f, bounds)
-    leaving, n = False, len(trajectories)
-    for i, (name, points) in enumerate(trajectories.items()):
+    leaving = False
+    for (name, points), style in zip(trajectories.items(), curve_styles(trajectories), strict=True):
         outside = bool(((points < low) | (points > high)).any())
         leaving |= outside
         label = f"{name} *" if outside else name
-        style = curve_style(i, n)
-        ax.plot(*_bounded(points, low, high).T, markevery=_marks(len(points), i, n), label=label, zorder=3 + 0.1 * i, **style)
-        ax.plot(
-            *points[-1], marker=style["marker"], color=style["color"], markersize=9 - 3 * i / n, markeredgecolor="black",
-            markeredgewidth=1.0, linestyle="none", zorder=5 + 0.1 * i,
-        )  # fmt: skip
+        marks = _dots(len(points))
+        ax.plot(*_bounded(points, low, high).T, label=label, zorder=3, **style, **marks)
+        ax.plot(*points[-1], **_end(style))
     _landmarks(ax, f, [points[0] for points in trajectories.values()])
     ax.set_title(f.name.replace("_", " ").capitalize() if title is None else title)
     legend(ax, "* leaves the plot" if leaving else None)
@@ -98,8 +97,8 @@ def plot_losses(
     figure, ax = one_axes("plot_losses", path, ax, (7.6, 4.2))
     above = {name: loss - (lowest or 0.0) for name, loss in losses.items()}
     loss_axis(ax, list(above.values()))
-    for i, (name, loss) in enumerate(above.items()):
-        ax.plot(loss, markevery=_marks(len(loss), i, len(above)), label=name, **curve_style(i, len(above)))
+    for (name, loss), style in zip(above.items(), curve_styles(above), strict=True):
+        ax.plot(loss, label=name, **style)
     ax.set(xlabel="step", ylabel="loss − minimum" if lowest else "loss", title=title or "")
     ax.grid(alpha=0.25)
     legend(ax)
@@ -150,14 +149,9 @@ def _frames(
     ax = figure.add_subplot()
     low, high = _contours(ax, f, bounds)
     curves, heads = [], []
-    for i, name in enumerate(trajectories):
-        style = curve_style(i, len(trajectories))
-        marker = style.pop("marker")
-        curves += ax.plot([], [], **style)
-        heads += ax.plot(
-            [], [], marker=marker, label=name, color=style["color"], linestyle=style["linestyle"],
-            markersize=10 - 3 * i / len(trajectories), markeredgecolor="black", zorder=5 + 0.1 * i,
-        )  # fmt: skip
+    for name, style in zip(trajectories, curve_styles(trajectories), strict=True):
+        curves += ax.plot([], [], label=name, **style)
+        heads += ax.plot([], [], **_end(style))
     _landmarks(ax, f, [points[0] for points in trajectories.values()])
     legend(ax)
     last = max(map(len, trajectories.values())) - 1
@@ -194,9 +188,19 @@ def _bounded(points: Array, low: Array, high: Array) -> Array:
     return np.clip(points, low - far, high + far)
 
 
-def _marks(n: int, i: int, of: int) -> list[int]:
-    """Marker positions of curve i of ``of``: evenly spaced, offset from those of the others."""
-    return np.unique(((np.arange(_MARKS) + (i + 0.5) / of) * n / _MARKS).astype(int)).tolist()
+def _dots(points: int) -> dict[str, Any]:
+    """A dot every ten steps; at every step of a short trajectory, none on a long one."""
+    if points > 40 * _EVERY:
+        return {}
+    return {"marker": "o", "markersize": 4.5, "markevery": _EVERY if points > 2 * _EVERY else 1}
+
+
+def _end(style: dict[str, Any]) -> dict[str, Any]:
+    """The dot at the end of a trajectory."""
+    return {
+        "marker": "o", "markersize": 8, "color": style["color"], "markeredgecolor": "black", "markeredgewidth": 1.0,
+        "linestyle": "none", "zorder": 5,
+    }  # fmt: skip
 
 
 def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Array]:
@@ -207,10 +211,19 @@ def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, 
     if f.lowest is not None:
         values = np.log10(np.maximum(values - f.lowest, 1e-300))
     levels = np.linspace(np.percentile(values, 0.2), values.max(), 22)
-    ax.contourf(x, y, values, levels, cmap="Greys", alpha=0.35, extend="both", zorder=0)
+    ax.contourf(x, y, values, levels, extend="both", zorder=0, **_shades(f, values))
     ax.contour(x, y, values, levels, colors="0.55", linewidths=0.5, linestyles="solid", zorder=1)
-    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="θ₁", ylabel="θ₂")
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="θ₁", ylabel="θ₂", aspect="equal")
     return low, high
+
+
+def _shades(f: Landscape, values: Array) -> dict[str, Any]:
+    """Gray by height; without a minimum, red above 0 and blue below."""
+    if f.lowest is not None:
+        return {"cmap": "Greys", "alpha": 0.35}
+    from matplotlib.colors import CenteredNorm
+
+    return {"cmap": "RdBu_r", "alpha": 0.45, "norm": CenteredNorm(0.0, float(np.abs(values).max()))}
 
 
 def _landmarks(ax: Axes, f: Landscape, starts: list[Array]) -> None:

@@ -48,7 +48,7 @@ class Recording(Path):
 
     @property
     def effective_step(self) -> Array:
-        """−(θₜ₊₁ − θₜ)/gₜ, element by element: (steps, n).
+        """−(θₜ₊₁ − θₜ)/gₜ, element by element, (steps, n).
 
         The learning rate with which plain gradient descent would have moved each parameter as far. g is the gradient
         before clipping, so that clipping shows as a smaller step. Negative where the parameter went uphill; NaN where

@@ -82,7 +82,9 @@ class Softplus(Activation):
 
 
 class Softmax(Activation):
-    """h_j = e^{z_j} / Σ_k e^{z_k}; ∂l/∂z = h ⊙ (∂l/∂h − Σ_k h_k ∂l/∂h_k).
+    """Probabilities that sum to 1: h = eᶻ/Σeᶻ over the outputs.
+
+        h_j = e^{z_j} / Σ_k e^{z_k},   ∂l/∂z = h ⊙ (∂l/∂h − Σ_k h_k ∂l/∂h_k)
 
     To train a classifier leave it out: ``loss="softmax_cross_entropy"`` takes the logits z, in one pass and without log 0.
     """

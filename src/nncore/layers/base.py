@@ -209,7 +209,7 @@ class Layer(Configured):
 
     @property
     def parts(self) -> tuple[Layer, ...]:
-        """The layer, and those inside it: each belongs to one place in one model."""
+        """The layer, and those inside it. Each belongs to one place in one model."""
         return (self,)
 
     @property
@@ -219,7 +219,7 @@ class Layer(Configured):
 
     @property
     def variant(self) -> Any:
-        """A key, besides the arguments, of the ops that the layer records: programs are recompiled when it changes."""
+        """A key, besides the arguments, of the ops that the layer records. Programs are recompiled when it changes."""
         return None
 
     @property

@@ -26,10 +26,12 @@ class Dense(Layer):
     ----------
     units : int
         Width of the output, at least 1.
-    weight_init, bias_init : Initializer or str
-        Default: ``"he_normal"`` for W (N(0, 2/inputs), made for ReLU; take ``"lecun_normal"`` with tanh) and zeros for b.
-        PyTorch's ``Linear`` draws both from U(−1/√inputs, 1/√inputs); Keras's ``Dense`` takes ``"glorot_uniform"`` and zeros.
-    bias : bool
+    weight_init : Initializer or str, default "he_normal"
+        For W: N(0, 2/inputs), made for ReLU; take ``"lecun_normal"`` with tanh. PyTorch's ``Linear`` draws from
+        U(−1/√inputs, 1/√inputs), Keras's ``Dense`` takes ``"glorot_uniform"``.
+    bias_init : Initializer or str, default "zeros"
+        For b. PyTorch's ``Linear`` draws it as W; Keras's ``Dense`` takes zeros.
+    bias : bool, default True
         Without it z = h Wᵀ.
 
     Attributes

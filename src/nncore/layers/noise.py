@@ -71,7 +71,7 @@ class Dropout(Noise):
 
     α is the probability of *keeping* a number: with ``scale="test"`` inference multiplies by α, not by ``rate``. Either way
     inference computes the mean of *this layer's output* over the masks. Through the layers above this holds only approximately,
-    since the mean of f(y) is not f of the mean of y: ``examples/dropout.py`` measures the difference.
+    since the mean of f(y) is not f of the mean of y: the gallery measures the difference.
     After a layer it drops units; as the first layer, inputs.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: a simple way to prevent neural networks from

@@ -180,7 +180,9 @@ class Recurrent(Layer):
 
 
 class SimpleRNN(Recurrent):
-    """Simple recurrent layer: h_t = tanh(W x_t + U h_{t−1} + b), h_0 = 0 (Elman 1990).
+    """Simple recurrent layer (Elman 1990): the new state is a function of the input and the old state.
+
+        h_t = tanh(W x_t + U h_{t−1} + b),   h_0 = 0
 
     With δ_t the gradient of the argument of tanh, the backward pass goes through all steps, last first (Werbos 1990):
 
@@ -230,7 +232,9 @@ class SimpleRNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014), in the form of cuDNN and PyTorch; W, U, b, c are stacked in the order r, z, n:
+    """Gated recurrent unit (Cho et al. 2014): gates decide how much of the old state is kept.
+
+    In the form of cuDNN and PyTorch; W, U, b, c are stacked in the order r, z, n:
 
         r = s(W_r x_t + b_r + U_r h_{t−1} + c_r),   z = s(W_z x_t + b_z + U_z h_{t−1} + c_z),
         n = tanh(W_n x_t + b_n + r ⊙ (U_n h_{t−1} + c_n)),   h_t = (1 − z) ⊙ n + z ⊙ h_{t−1},   h_0 = 0,

@@ -19,12 +19,14 @@ class Adam(GradientOptimizer):
 
     State m, v, initially 0. In step t = 1, 2, …
 
-    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
+        m ← β₁ m + (1−β₁) g,   m̂ = m/(1−β₁ᵗ)
+        v ← β₂ v + (1−β₂) g²,   v̂ = v/(1−β₂ᵗ)
+        θ ← θ − η m̂/(√v̂ + ε)
 
-    - ``eps_placement="outside"``: θ ← θ − η m̂/(√v̂ + ε)
-    - ``eps_placement="inside"``:  θ ← θ − η m̂/√(v̂ + ε)
-    - ``eps_placement="hat"``:     θ ← θ − ηₜ m/(√v + ε),  ηₜ = η√(1−β₂ᵗ)/(1−β₁ᵗ): the order of computation at the end
-      of section 2 of the paper, whose ε̂ is not corrected
+    With ``eps_placement="inside"`` the denominator is √(v̂ + ε). With "hat", the order of computation at the end of section 2
+    of the paper, ε is not corrected:
+
+        ηₜ = η √(1−β₂ᵗ)/(1−β₁ᵗ),   θ ← θ − ηₜ m/(√v + ε)
 
     ``bias_correction=False`` replaces both corrections by 1. Where β₁ or β₂ is a schedule, βᵗ is the product over the
     steps.
@@ -34,11 +36,15 @@ class Adam(GradientOptimizer):
 
     Parameters
     ----------
-    lr : η, default 0.001 (the paper, PyTorch, Keras).
-    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
-    eps : ε, default 1e-8 (the paper, PyTorch; Keras 1e-7).
-    eps_placement : "outside" (default; the paper, PyTorch), "inside" or "hat" (Keras).
-    bias_correction : default True.
+    lr : float or Schedule, default 0.001
+        η (the paper, PyTorch, Keras).
+    betas : pair of float or Schedule, default (0.9, 0.999)
+        (β₁, β₂), each in [0, 1).
+    eps : float or Schedule, default 1e-8
+        ε (the paper, PyTorch; Keras 1e-7).
+    eps_placement : {"outside", "inside", "hat"}, default "outside"
+        "outside" (the paper, PyTorch), "inside" or "hat" (Keras).
+    bias_correction : bool, default True
 
     Notes
     -----
@@ -101,7 +107,8 @@ class LazyAdam(Adam):
 
     Parameters
     ----------
-    lr, betas, eps, eps_placement, bias_correction : as for `Adam`
+    lr, betas, eps, eps_placement, bias_correction
+        As for `Adam`.
 
     Examples
     --------
@@ -126,12 +133,16 @@ class LazyAdam(Adam):
 class AdamW(Adam):
     """AdamW (Loshchilov & Hutter 2019): Adam with decoupled weight decay, which is not part of the gradient.
 
-    As `Adam`, with (1 − ηλ)θ instead of θ on the right: θ ← (1 − ηλ)θ − η m̂/(√v̂ + ε).
+    As `Adam`, with (1 − ηλ) θ instead of θ on the right:
+
+        θ ← (1 − η λ) θ − η m̂/(√v̂ + ε)
 
     Parameters
     ----------
-    lr, betas, eps, eps_placement, bias_correction : as in `Adam`.
-    weight_decay : λ, default 0.01 (PyTorch; Keras 0.004).
+    lr, betas, eps, eps_placement, bias_correction
+        As in `Adam`.
+    weight_decay : float or Schedule, default 0.01
+        λ (PyTorch; Keras 0.004).
 
     Notes
     -----
@@ -166,13 +177,18 @@ class AdamW(Adam):
 class AMSGrad(Adam):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam whose second moment under the root never decreases.
 
-    As `Adam`, with a third state top, initially 0: top ← max(top, v), and top instead of v under the root. In
-    PyTorch and here the bias is corrected after the maximum, so that the step can still grow in the first steps, in which
+    As `Adam`, with a third state top, initially 0, instead of v under the root:
+
+        top ← max(top, v)
+        θ ← θ − η m̂/(√(top/(1−β₂ᵗ)) + ε)
+
+    In PyTorch and here the bias is corrected after the maximum, so that the step can still grow in the first steps, in which
     the correction 1/(1−β₂ᵗ) falls; the paper corrects none (``bias_correction=False``).
 
     Parameters
     ----------
-    lr, betas, eps, eps_placement, bias_correction : as in `Adam`. PyTorch's and Keras's ``Adam(amsgrad=True)``.
+    lr, betas, eps, eps_placement, bias_correction
+        As in `Adam`. PyTorch's and Keras's ``Adam(amsgrad=True)``.
 
     Examples
     --------
@@ -203,13 +219,18 @@ class AdaMax(GradientOptimizer):
 
     State m, u, initially 0.
 
-    m ← β₁m + (1−β₁)g,  u ← max(β₂u, |g| + ε),  θ ← θ − η/(1−β₁ᵗ) · m/u
+        m ← β₁ m + (1−β₁) g
+        u ← max(β₂ u, |g| + ε)
+        θ ← θ − η/(1−β₁ᵗ) · m/u
 
     Parameters
     ----------
-    lr : η, default 0.002 (the paper, PyTorch; Keras 0.001).
-    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
-    eps : ε, default 1e-8 (PyTorch). The paper has none; Keras divides by u + ε (1e-7).
+    lr : float or Schedule, default 0.002
+        η (the paper, PyTorch; Keras 0.001).
+    betas : pair of float or Schedule, default (0.9, 0.999)
+        (β₁, β₂), each in [0, 1).
+    eps : float or Schedule, default 1e-8
+        ε (PyTorch). The paper has none; Keras divides by u + ε (1e-7).
 
     Examples
     --------
@@ -246,16 +267,20 @@ class NAdam(GradientOptimizer):
 
     State m, v, initially 0. In step t = 1, 2, …, with μₜ = β₁(1 − ½·0.96^(tψ))
 
-    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  v̂ = v/(1−β₂ᵗ)
-
-    θ ← θ − η (μₜ₊₁ m/(1−μ₁…μₜ₊₁) + (1−μₜ) g/(1−μ₁…μₜ)) / (√v̂ + ε)
+        m ← β₁ m + (1−β₁) g
+        v ← β₂ v + (1−β₂) g²,   v̂ = v/(1−β₂ᵗ)
+        θ ← θ − η (μₜ₊₁ m/(1−μ₁…μₜ₊₁) + (1−μₜ) g/(1−μ₁…μₜ)) / (√v̂ + ε)
 
     Parameters
     ----------
-    lr : η, default 0.002 (PyTorch; Keras 0.001).
-    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.999).
-    eps : ε, default 1e-8 (PyTorch; Keras 1e-7).
-    momentum_decay : ψ, default 0.004 (Dozat, PyTorch). Keras's formula is that with ψ = 1.
+    lr : float or Schedule, default 0.002
+        η (PyTorch; Keras 0.001).
+    betas : pair of float or Schedule, default (0.9, 0.999)
+        (β₁, β₂), each in [0, 1).
+    eps : float or Schedule, default 1e-8
+        ε (PyTorch; Keras 1e-7).
+    momentum_decay : float or Schedule, default 0.004
+        ψ (Dozat, PyTorch). Keras's formula is that with ψ = 1.
 
     Examples
     --------

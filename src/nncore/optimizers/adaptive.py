@@ -16,19 +16,25 @@ PLACEMENTS = ("outside", "inside")
 class AdaGrad(GradientOptimizer):
     """AdaGrad (Duchi, Hazan & Singer 2011): divide by the root of the sum of all squared gradients.
 
-    State r, initially `initial_accumulator_value`. r ← r + g², then
+    State r, initially `initial_accumulator_value`.
 
-    - ``eps_placement="outside"``: θ ← θ − ηg/(√r + ε)
-    - ``eps_placement="inside"``:  θ ← θ − ηg/√(r + ε)
+        r ← r + g²
+        θ ← θ − η g/(√r + ε)
+
+    With ``eps_placement="inside"`` the denominator is √(r + ε).
 
     The root matters: divided by r + ε instead, as is sometimes printed, the step would be longer for smaller gradients.
 
     Parameters
     ----------
-    lr : η, default 0.01 (PyTorch; Keras 0.001).
-    eps : ε, default 1e-10 (PyTorch; Keras 1e-7).
-    eps_placement : "outside" (default; PyTorch, Goodfellow et al. algorithm 8.4) or "inside" (Keras).
-    initial_accumulator_value : default 0 (PyTorch; Keras 0.1).
+    lr : float or Schedule, default 0.01
+        η (PyTorch; Keras 0.001).
+    eps : float or Schedule, default 1e-10
+        ε (PyTorch; Keras 1e-7).
+    eps_placement : {"outside", "inside"}, default "outside"
+        "outside" (PyTorch, Goodfellow et al. algorithm 8.4) or "inside" (Keras).
+    initial_accumulator_value : float, default 0
+        The initial r (PyTorch; Keras 0.1).
 
     Notes
     -----
@@ -75,23 +81,35 @@ class RMSprop(GradientOptimizer):
 
     State r, and a if centered, and v with momentum, initially 0.
 
-    r ← αr + (1−α)g²,  a ← αa + (1−α)g,  s = r, or r − a² if ``centered``;  d = √s + ε, or √(s + ε) if
-    ``eps_placement="inside"``
+        r ← α r + (1−α) g²
+        θ ← θ − η g/(√r + ε)
 
-    - ``momentum=0``: θ ← θ − ηg/d
-    - otherwise: v ← μv + g/d,  θ ← θ − ηv
+    With ``eps_placement="inside"`` the denominator is √(r + ε). ``centered`` puts the variance r − a² in place of r, where
+
+        a ← α a + (1−α) g
+
+    With ``momentum`` μ, and d the denominator,
+
+        v ← μ v + g/d
+        θ ← θ − η v
 
     The root matters, as in `AdaGrad`: divided by s + ε instead, as is sometimes printed, the step would be longer for smaller
     gradients.
 
     Parameters
     ----------
-    lr : η, default 0.01 (PyTorch; Hinton and Keras 0.001).
-    alpha : α in [0, 1), default 0.99 (PyTorch; Hinton and Keras 0.9, and Keras's name is ``rho``).
-    eps : ε, default 1e-8 (PyTorch; Keras 1e-7).
-    momentum : μ in [0, 1), default 0.
-    centered : divide by the standard deviation instead (Graves 2013), default False.
-    eps_placement : "outside" (default; PyTorch) or "inside" (Keras, Goodfellow et al. algorithm 8.5).
+    lr : float or Schedule, default 0.01
+        η (PyTorch; Hinton and Keras 0.001).
+    alpha : float or Schedule, default 0.99
+        α in [0, 1) (PyTorch; Hinton and Keras 0.9, and Keras's name is ``rho``).
+    eps : float or Schedule, default 1e-8
+        ε (PyTorch; Keras 1e-7).
+    momentum : float or Schedule, default 0
+        μ in [0, 1).
+    centered : bool, default False
+        Divide by the standard deviation instead (Graves 2013).
+    eps_placement : {"outside", "inside"}, default "outside"
+        "outside" (PyTorch) or "inside" (Keras, Goodfellow et al. algorithm 8.5).
 
     Notes
     -----
@@ -138,20 +156,26 @@ class RMSprop(GradientOptimizer):
 class AdaDelta(GradientOptimizer):
     """AdaDelta (Zeiler 2012): a step in the units of θ, without a learning rate.
 
-    State r, d, initially 0. r ← ρr + (1−ρ)g², then
+    State r, d, initially 0.
 
-    - ``eps_placement="inside"``:  Δ = g √(d + ε)/√(r + ε)
-    - ``eps_placement="outside"``: Δ = g (√d + ε)/(√r + ε)
+        r ← ρ r + (1−ρ) g²
+        Δ = g √(d + ε)/√(r + ε)
+        d ← ρ d + (1−ρ) Δ²
+        θ ← θ − η Δ
 
-    and d ← ρd + (1−ρ)Δ²,  θ ← θ − ηΔ.
+    With ``eps_placement="outside"`` Δ = g (√d + ε)/(√r + ε).
 
     Parameters
     ----------
-    lr : η, default 1, which is Zeiler's algorithm (PyTorch; Keras 0.001).
-    rho : ρ in [0, 1), default 0.9 (PyTorch; Zeiler and Keras 0.95).
-    eps : ε, default 1e-6 (Zeiler, PyTorch; Keras 1e-7). It sets the first step, about √(ε/(1−ρ)) long
-        unless the gradient is smaller than that: with 0 nothing ever moves.
-    eps_placement : "inside" (default; Zeiler, PyTorch, Keras) or "outside".
+    lr : float or Schedule, default 1
+        η. 1 is Zeiler's algorithm (PyTorch; Keras 0.001).
+    rho : float or Schedule, default 0.9
+        ρ in [0, 1) (PyTorch; Zeiler and Keras 0.95).
+    eps : float or Schedule, default 1e-6
+        ε (Zeiler, PyTorch; Keras 1e-7). It sets the first step, about √(ε/(1−ρ)) long unless the gradient is smaller
+        than that: with 0 nothing ever moves.
+    eps_placement : {"inside", "outside"}, default "inside"
+        "inside" (Zeiler, PyTorch, Keras) or "outside".
 
     Examples
     --------

@@ -25,7 +25,7 @@ class Averaging(Wrapper):
 
     @property
     def averaged_parameters(self) -> Real:
-        """a, the averaged parameters: 1-D, in the order of θ. ``trainer.averaged()`` puts them into the model temporarily."""
+        """a, the averaged parameters, 1-D, in the order of θ. ``trainer.averaged()`` puts them into the model temporarily."""
         if not self.step_count or "average" not in self.state:
             raise ValueError(f"{type(self).__name__}: there are no averaged parameters before the first step")
         return self.state["average"]
@@ -51,8 +51,9 @@ class EMA(Averaging):
     Parameters
     ----------
     optimizer : Optimizer or str
-    decay : d in [0, 1), default 0.999: the last 1/(1−d) steps count (PyTorch's ``get_ema_multi_avg_fn`` 0.999, Keras 0.99).
-    bias_correction : default True.
+    decay : float or Schedule, default 0.999
+        d in [0, 1): the last 1/(1−d) steps count (PyTorch's ``get_ema_multi_avg_fn`` 0.999, Keras 0.99).
+    bias_correction : bool, default True
         As ``optax.ema(debias=True)``. Without it as Keras's ``use_ema`` and PyTorch's
         ``AveragedModel(multi_avg_fn=get_ema_multi_avg_fn(decay))``, updated after every step, which both begin at θ₁.
 
@@ -105,7 +106,8 @@ class PolyakAveraging(Averaging):
     Parameters
     ----------
     optimizer : Optimizer or str
-    start : s, default 0: number of steps before the mean begins, best as many as it takes to come near the minimum.
+    start : int, default 0
+        s: number of steps before the mean begins, best as many as it takes to come near the minimum.
 
     Notes
     -----

@@ -31,7 +31,7 @@ class Optimizer(Configured, OwnsArrays):
     Attributes
     ----------
     name : str
-        The algorithm's name for `get`.
+        The algorithm's name in the registry and in files: "adam".
     hyperparameters : tuple of str
         Names of the fields that are numbers or schedules. They may be assigned at any time.
     seeds : tuple of str
@@ -46,7 +46,7 @@ class Optimizer(Configured, OwnsArrays):
         "state", "The arrays by name; empty until the first step or `init_state`. An assignment copies numbers into the array."
     )
     step_count: int = of_shared("step_count", "Number of steps taken.")
-    epochs: int = of_shared("epochs", 'Number of completed epochs: the time of schedules with ``per="epoch"``.')
+    epochs: int = of_shared("epochs", 'Number of completed epochs, the time of schedules with ``per="epoch"``.')
     epoch_steps: int = of_shared("epoch_steps", "Number of steps taken in the current epoch.")
     steps_per_epoch: int = of_shared("steps_per_epoch", "Number of steps per epoch, as of the last step.")
     stretches: list[Stretch] = of_shared("stretches", "The runs of epochs of one length so far, which warmups look back on.")

@@ -23,7 +23,7 @@ class WeightDecay(Wrapper):
 
     Before each step of the wrapped optimizer, whose state it has, with its learning rate η
 
-    θ ← θ − ηλθ
+        θ ← θ − η λ θ
 
     λθ is part of neither the loss nor the gradient: momentum does not collect it, and Adam does not divide it by √v̂.
     ``WeightDecay(Adam(), λ)`` is `AdamW`, ``WeightDecay(Lion(weight_decay=0), λ)`` cannot be made, as `Lion` decays by itself.
@@ -34,7 +34,8 @@ class WeightDecay(Wrapper):
     Parameters
     ----------
     optimizer : Optimizer or str
-    weight_decay : λ ≥ 0, default 0.01 (AdamW in PyTorch; Keras's AdamW 0.004). A number or a schedule.
+    weight_decay : float or Schedule, default 0.01
+        λ ≥ 0 (AdamW in PyTorch; Keras's AdamW 0.004).
 
     Notes
     -----

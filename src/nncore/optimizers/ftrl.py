@@ -16,9 +16,11 @@ class FTRL(GradientOptimizer):
 
     State z, initially 0, and n, initially `initial_accumulator_value`.
 
-    σ = (√(n + g²) − √n)/α,  z ← z + g − σθ,  n ← n + g²,  then
-
-    θ ← −(z − λ₁ sign z)/((β + √n)/α + λ₂) where |z| > λ₁,  else θ ← 0
+        σ = (√(n + g²) − √n)/α
+        z ← z + g − σ θ
+        n ← n + g²
+        θ ← −(z − λ₁ sign z)/((β + √n)/α + λ₂)  where |z| > λ₁
+        θ ← 0  elsewhere
 
     - Where g = 0 nothing changes: neither θ nor the state.
     - Where θ ≠ 0, z is taken from θ by solving the last line for it, and where θ = 0 it is cut to [−λ₁, λ₁]. With constant
@@ -29,11 +31,16 @@ class FTRL(GradientOptimizer):
 
     Parameters
     ----------
-    lr : α, default 0.1. With 0 nothing changes.
-    beta : β, default 1 (the paper; Vowpal Wabbit 0.1, Keras 0).
-    l1 : λ₁, default 0: a parameter is 0 as long as |z| ≤ λ₁.
-    l2 : λ₂, default 0. Keras's ``l2_regularization_strength`` is half of it.
-    initial_accumulator_value : default 0 (the paper; Keras 0.1).
+    lr : float or Schedule, default 0.1
+        α. With 0 nothing changes.
+    beta : float or Schedule, default 1
+        β (the paper; Vowpal Wabbit 0.1, Keras 0).
+    l1 : float or Schedule, default 0
+        λ₁: a parameter is 0 as long as |z| ≤ λ₁.
+    l2 : float or Schedule, default 0
+        λ₂. Keras's ``l2_regularization_strength`` is half of it.
+    initial_accumulator_value : float, default 0
+        The initial n (the paper; Keras 0.1).
 
     Notes
     -----

@@ -18,11 +18,12 @@ __all__ = ["SGD", "Momentum", "Nesterov"]
 class SGD(GradientOptimizer):
     """Stochastic gradient descent (Robbins & Monro 1951): one step against the gradient.
 
-    θ ← θ − η g
+        θ ← θ − η g
 
     Parameters
     ----------
-    lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
+    lr : float or Schedule, default 0.01
+        η. The default is Keras's; PyTorch's is 0.001.
 
     Notes
     -----
@@ -53,16 +54,21 @@ class Momentum(GradientOptimizer):
 
     State v, initially 0.
 
-    - ``lr_placement="inside"``:  v ← μv − ηg,  θ ← θ + v
-    - ``lr_placement="outside"``: v ← μv + g,  θ ← θ − ηv
+        v ← μ v − η g,   θ ← θ + v
+
+    With ``lr_placement="outside"``, η is not part of v:
+
+        v ← μ v + g,   θ ← θ − η v
 
     Both are the same as long as η is constant. When η falls, the velocity of "inside" keeps the old η.
 
     Parameters
     ----------
-    lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
-    momentum : μ in [0, 1), default 0.9. PyTorch's and Keras's default is 0.
-    lr_placement : "inside" (default) or "outside".
+    lr : float or Schedule, default 0.01
+        η. The default is Keras's; PyTorch's is 0.001.
+    momentum : float or Schedule, default 0.9
+        μ in [0, 1). PyTorch's and Keras's default is 0.
+    lr_placement : {"inside", "outside"}, default "inside"
         Keras and Goodfellow et al., algorithm 8.2, have η inside, PyTorch (with ``dampening=0``) outside.
 
     Examples
@@ -94,7 +100,9 @@ class Momentum(GradientOptimizer):
 class Nesterov(GradientOptimizer):
     """Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013): momentum with the gradient at the point ahead.
 
-    v ← μv − η g(θ + μv),  θ ← θ + v. State v, initially 0, and origin.
+        v ← μ v − η g(θ + μ v),   θ ← θ + v
+
+    State v, initially 0, and origin.
 
     Between the first step and `finish` the array given to `step` holds the point ahead, θ + μv, where the next gradient
     is taken, and ``state["origin"]`` holds θ: v ← μv − ηg,  origin ← origin + v,  array ← origin + μ′v, with μ′ the
@@ -102,8 +110,10 @@ class Nesterov(GradientOptimizer):
 
     Parameters
     ----------
-    lr : η, default 0.01, as in Keras; PyTorch's is 0.001.
-    momentum : μ in [0, 1), default 0.9.
+    lr : float or Schedule, default 0.01
+        η. The default is Keras's; PyTorch's is 0.001.
+    momentum : float or Schedule, default 0.9
+        μ in [0, 1).
 
     Notes
     -----

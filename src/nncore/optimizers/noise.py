@@ -26,7 +26,7 @@ class GradientNoise(Wrapper):
 
     In step t = 0, 1, …, after clipping and before the wrapped optimizer sees it
 
-    g ← g + σₜ n,  n ~ N(0, 1) for each parameter,  σₜ² = η/(1+t)^γ
+        g ← g + σₜ n,   n ~ N(0, 1) for each parameter,   σₜ² = η/(1+t)^γ
 
     and then ``θ ←`` is the wrapped optimizer's. n depends only on (seed, t, the parameter's position in θ): it is the same
     for any number of threads, and after a restart.
@@ -34,8 +34,10 @@ class GradientNoise(Wrapper):
     Parameters
     ----------
     optimizer : Optimizer or str
-    eta : η, the initial variance, default 0.3 (the paper tries 0.01, 0.3 and 1).
-    gamma : γ, default 0.55 (the paper).
+    eta : float, default 0.3
+        η, the initial variance (the paper tries 0.01, 0.3 and 1).
+    gamma : float, default 0.55
+        γ (the paper).
     seed : int, default 0
 
     Notes

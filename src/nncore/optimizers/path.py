@@ -16,7 +16,7 @@ from nncore.schedules import Array
 
 @dataclass(frozen=True)
 class Path:
-    """The trajectory of `minimize`, including the start: ``theta`` (steps + 1, n) and the loss there, ``loss`` (steps + 1,)."""
+    """The trajectory of `Optimizer.minimize` with its start: ``theta`` (steps + 1, n) and ``loss`` (steps + 1,)."""
 
     theta: Real
     loss: Array

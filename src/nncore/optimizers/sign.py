@@ -18,15 +18,19 @@ class Lion(GradientOptimizer):
 
     State m, initially 0.
 
-    θ ← θ − η(sign(β₁m + (1−β₁)g) + λθ),  then m ← β₂m + (1−β₂)g
+        θ ← θ − η (sign(β₁ m + (1−β₁) g) + λ θ)
+        m ← β₂ m + (1−β₂) g
 
     The new gradient has weight 1−β₁ in the average; where the average is exactly 0, only the decay ηλθ moves θ.
 
     Parameters
     ----------
-    lr : η, default 1e-4 (the paper; Keras 0.001). A third to a tenth of Adam's.
-    betas : (β₁, β₂), each in [0, 1), default (0.9, 0.99) (the paper, Keras).
-    weight_decay : λ, default 0 (the authors' code, Keras). In a `Trainer` of weights only, as with `AdamW`.
+    lr : float or Schedule, default 1e-4
+        η (the paper; Keras 0.001). A third to a tenth of Adam's.
+    betas : pair of float or Schedule, default (0.9, 0.99)
+        (β₁, β₂), each in [0, 1) (the paper, Keras).
+    weight_decay : float or Schedule, default 0
+        λ (the authors' code, Keras). In a `Trainer` of weights only, as with `AdamW`.
 
     Notes
     -----
@@ -76,16 +80,21 @@ class Rprop(_ByAgreement):
 
     State previous, initially 0, and size, initially `lr`, for every parameter.
 
-    - g and previous of the same sign: size ← min(size·η⁺, smax)
-    - of opposite signs: size ← max(size·η⁻, smin), and g counts as 0
-    - θ ← θ − size·sign(g),  previous ← g
+        size ← min(size · η⁺, smax)  if g and previous have one sign
+        size ← max(size · η⁻, smin),  g ← 0  if opposite signs
+        θ ← θ − size · sign(g)
+        previous ← g
 
     Parameters
     ----------
-    lr : the initial size, default 0.01 (PyTorch; the paper 0.1).
-    etas : (η⁻, η⁺), 0 < η⁻ < 1 < η⁺, default (0.5, 1.2) (the paper, PyTorch).
-    step_sizes : (smin, smax), default (1e-6, 50) (the paper, PyTorch).
-    allow_mini_batches : let `Trainer` use it on mini-batches, default False.
+    lr : float, default 0.01
+        The initial size (PyTorch; the paper 0.1).
+    etas : pair of float or Schedule, default (0.5, 1.2)
+        (η⁻, η⁺), 0 < η⁻ < 1 < η⁺ (the paper, PyTorch).
+    step_sizes : pair of float or Schedule, default (1e-6, 50)
+        (smin, smax) (the paper, PyTorch).
+    allow_mini_batches : bool, default False
+        Let `Trainer` use it on mini-batches.
 
     Notes
     -----
@@ -134,17 +143,23 @@ class DeltaBarDelta(_ByAgreement):
 
     State mean, initially 0, and eta, initially `lr`, for every parameter.
 
-    - g and mean of the same sign: eta ← eta + κ
-    - of opposite signs: eta ← (1 − φ) eta
-    - θ ← θ − eta·g,  then mean ← ρ mean + (1−ρ) g
+        eta ← eta + κ  if g and mean have one sign
+        eta ← (1 − φ) eta  if opposite signs
+        θ ← θ − eta · g
+        mean ← ρ mean + (1−ρ) g
 
     Parameters
     ----------
-    lr : the initial eta, default 0.01.
-    kappa : κ, default 0.001.
-    phi : φ in [0, 1), default 0.1.
-    rho : ρ in [0, 1) (Jacobs's θ), default 0.7.
-    allow_mini_batches : let `Trainer` use it on mini-batches, default False.
+    lr : float, default 0.01
+        The initial eta.
+    kappa : float or Schedule, default 0.001
+        κ.
+    phi : float or Schedule, default 0.1
+        φ in [0, 1).
+    rho : float or Schedule, default 0.7
+        ρ in [0, 1) (Jacobs's θ).
+    allow_mini_batches : bool, default False
+        Let `Trainer` use it on mini-batches.
 
     Notes
     -----

@@ -1,6 +1,7 @@
 """Pearlmutter's R-operator: R{f}(θ) = d/dr f(θ + r v) at r = 0, applied to the kernels of `dense`.
 
-The tangent kernels of `activations` and `losses` are there, each below the kernel that it is the derivative of.
+The tangent kernels of `nncore.reference.activations` and `nncore.reference.losses` are there, each
+below the kernel that it is the derivative of.
 
 For each array z of a kernel, the tangent kernel has tz = R{z}, of the same shape. The product with the Hessian
 H of the loss is R{∂l/∂θ} = H v: differentiate each line of forward and backward pass once more, by the product rule.

@@ -30,7 +30,7 @@ IDLE: Row = {"evaluations": 0.0, "seconds": 0.0}
 
 @dataclass(frozen=True)
 class PathWithHistory(Path):
-    """The trajectory of `minimize`: ``theta`` (steps + 1, n), ``loss`` (steps + 1,), and a history of the iterations.
+    """The trajectory of `FullBatchOptimizer.minimize`: ``theta`` (steps + 1, n), ``loss`` (steps + 1,), and a history.
 
     Attributes
     ----------

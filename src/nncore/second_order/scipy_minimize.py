@@ -37,7 +37,7 @@ class ScipyMinimize(FullBatchOptimizer):
     """θ ← the next iterate of ``scipy.optimize.minimize`` (Virtanen et al. 2020), for any method.
 
     Methods that use a gradient get value and gradient; those that use second derivatives get exact products Hv or the matrix H.
-    SciPy's stopping rules also end the iteration; `stopped` has its message. The state is SciPy's and cannot be saved: every
+    SciPy's stopping rules also end the iteration; ``stopped`` has its message. The state is SciPy's and cannot be saved: every
     call of ``fit`` and ``minimize`` starts from scratch, and so does the method when a callback changes the parameters.
 
     Parameters

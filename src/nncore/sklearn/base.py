@@ -284,7 +284,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights (inputs, units) of each layer: views, which may be changed in place."""
+        """The weights (inputs, units) of each layer, as views, which may be changed in place."""
         return [layer.weight.T for layer in self._dense()]
 
     @coefs_.setter
@@ -293,7 +293,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each layer: views."""
+        """The biases of each layer, as views."""
         return [layer.bias for layer in self._dense()]
 
     @intercepts_.setter

@@ -103,7 +103,7 @@ def fair_comparison(
     candidates: Mapping[str, tuple[Callable[..., Any], Any]], X: Any, y: Any, *, test: tuple[Any, Any], budget: int,
     seeds: int = 5, measure: str = "auto", seed: int = 0, **options: Any,
 ) -> FairComparison:  # fmt: skip
-    """Compare optimizers, networks or estimators, each with parameters that a search of the same cost has found.
+    """Compare optimizers, networks or estimators, each with parameters that a search with the same budget has found.
 
     For each candidate ``budget`` sets of parameters are tried, with one seed, and judged on held-out data. With the best of
     them it is trained with ``seeds`` other seeds, and measured on the test data, which play no part before.

@@ -140,9 +140,9 @@ class Trainer(BaseTrainer):
             frame (pandas, polars) with numeric, boolean or nullable columns is converted; if its columns have names, the model
             keeps them as ``feature_names`` and refuses frames with others, or in another order. Or a sparse matrix of
             SciPy, (n, inputs), best in CSR, to which other formats are converted: it stays sparse. A first layer `SparseDense`
-            reads its numbers only, for others the rows of a batch are written out; the bits are those of the dense matrix. Its
-            arrays may be memory-mapped too. `evaluate`, `partial_fit` and the model's passes take it; scalers of the model do
-            not.
+            reads its numbers only, for others the rows of a batch are written out; results are bit-identical to those of the
+            dense matrix. Its arrays may be memory-mapped too. `evaluate`, `partial_fit` and the model's passes take it; scalers
+            of the model do not.
         y : array_like
             Integer labels (n,), one-hot or soft rows (n, outputs), or numbers. Names of columns are kept as ``target_names``.
         epochs, batch_size : int
@@ -203,7 +203,7 @@ class Trainer(BaseTrainer):
         -------
         History
             Beside losses and metrics: ``lr`` and each hyper-parameter that has a schedule, as they were in the epoch's last
-            step; with a clip ``grad_norm``, the mean norm of the gradient before it, and ``clipped``, the share of the steps
+            step; with a clip ``grad_norm``, the mean norm of the gradient before it, and ``clipped``, the fraction of the steps
             in which it acted.
 
         Raises

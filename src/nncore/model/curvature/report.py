@@ -67,7 +67,7 @@ class Curvature:
 
     @property
     def sharpness(self) -> float:
-        """The largest eigenvalue: gradient descent on the quadratic model diverges beyond a learning rate of 2 / sharpness."""
+        """The largest eigenvalue. Gradient descent on the quadratic model diverges beyond a learning rate of 2 / sharpness."""
         return float(self.largest[-1])
 
     @property
@@ -83,7 +83,7 @@ class Curvature:
 
     @property
     def negative_directions(self) -> int:
-        """Number of eigenvalues below −0.001 max |λ|: clearly negative ones. An estimate, if not exact."""
+        """Number of eigenvalues below −0.001 max |λ|, clearly negative ones. An estimate, if not exact."""
         size = max(abs(float(self.smallest[0])), abs(float(self.largest[-1])))
         return round(self.n * float(self.weights[self.nodes < -1e-3 * size].sum()))
 
