@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.ranks import on_ranks
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -329,3 +330,13 @@ def test_an_assigned_rate_applies_from_the_next_epoch() -> None:
 def test_divergence_is_reported() -> None:
     with pytest.raises(nn.DivergenceError):
         trained(network(), nn.PathSGD(lr=1e200), epochs=20)
+
+
+def test_the_bits_do_not_depend_on_the_number_of_ranks() -> None:
+    def work(comm: Any) -> bytes:
+        shared = {"batch_size": 8, "distributed": nn.distributed.MPI(4, comm)}
+        trainer = nn.Trainer(network(), "softmax_cross_entropy", nn.PathSGD(lr=0.05))
+        trainer.fit(X, Y, epochs=2, verbose=0, **shared)
+        return bytes(trainer.model.parameters.tobytes())
+
+    assert len({result for size in (1, 2, 3) for result in on_ranks(size, work)}) == 1
