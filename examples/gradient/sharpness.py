@@ -13,7 +13,7 @@ ones (95.2 % against 95.6 %). Both differences are as small as those between see
 something to overfit, here wrong labels. Flat and good are not the same: Keskar et al. (2017) found them together, Dinh et al. (2017) made sharp minima that
 generalize as well.
 
-**Try next.** The noise of a step grows as lr/q: set ``LR = 0.1``, and the eigenvalues of small batches come closer to that of the full one.
+**Try next.** The noise of a step grows as lr/q. Set ``LR = 0.1``: batches of 4 then end at 1.15, where those of 16 ended before, and batches of 16 at 1.70.
 
 :Slide: Deck 000, *SGD and flat optima*; *Mini-batch gradient descent: choosing q* (small q can reduce overfitting)
 """
