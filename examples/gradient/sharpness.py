@@ -90,13 +90,14 @@ for q in BATCHES:
     color = {BATCHES[0]: SMALL, BATCHES[-1]: LARGE}.get(q, "0.4")
     left.plot([q] * SEEDS, top, "o", color=color, alpha=0.8)
     if q in (BATCHES[0], BATCHES[-1]):
-        for i, (model, (_, direction)) in enumerate(zip(runs["wrong", q][0], found, strict=True)):
-            right.plot(distances, valley(model, direction), color=color, linewidth=1.3, label="_" if i else f"q = {q}")
+        for model, (_, direction) in zip(runs["wrong", q][0], found, strict=True):
+            right.plot(distances, valley(model, direction), color=color, linewidth=1.3)
 left.set(xscale="log", xticks=BATCHES, xticklabels=BATCHES, ylim=(0, None), xlabel="batch size q", ylabel="largest eigenvalue")
 left.set_title("Sharper with every larger batch")
 left.minorticks_off()
 right.set(xlabel="distance from the minimum", ylabel="training loss", ylim=(0, None), title="Flat and sharp minima")
-right.legend(loc="upper center")
+right.text(0, 2.4, f"q = {BATCHES[-1]}:\nsharp", color=LARGE, ha="center")
+right.text(-1.5, 0.85, f"q = {BATCHES[0]}: flat", color=SMALL)
 plt.show()
 
 # %%
