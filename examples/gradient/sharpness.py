@@ -97,7 +97,7 @@ left.set_title("Sharper with every larger batch")
 left.minorticks_off()
 right.set(xlabel="distance from the minimum", ylabel="training loss", ylim=(0, None), title="Flat and sharp minima")
 right.text(0, 2.4, f"q = {BATCHES[-1]}:\nsharp", color=LARGE, ha="center")
-right.text(-1.5, 0.85, f"q = {BATCHES[0]}: flat", color=SMALL)
+right.text(-1.45, 0.75, f"q = {BATCHES[0]}:\nflat", color=SMALL)
 plt.show()
 
 # %%
