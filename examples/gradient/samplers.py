@@ -1,5 +1,5 @@
-"""Examples with a large loss first: a help with a rare class, a harm with wrong labels
-====================================================================================
+"""Sampling by the loss helps with a rare class, not with wrong labels; largest first harms both
+=============================================================================================
 
 SGD may choose its examples: by importance sampling, which takes those with a large loss more often and weights them down, so that the gradient stays unbiased;
 or largest loss first, where each epoch begins with the worst ones. Two problems in the plane: one example in fifty is of a rare class; or one label in ten is
