@@ -144,6 +144,16 @@ static const int64_t *lane_orders(const nn_members *all, const nn_slot *slot, co
     return slot->order;
 }
 
+/* The coefficients of the next steps: each lane has its member's. */
+static const double *lane_coefficients(const nn_slot *slot, const nn_member *members, int64_t count, int64_t before, int64_t steps) {
+    const int64_t lanes = slot->lanes->lanes, columns = members->run.coefficient_stride;
+    for (int64_t lane = 0; lane < lanes; lane++) {
+        const double *own = members[lane < count ? lane : count - 1].run.coefficients + before * columns;
+        for (int64_t k = 0; k < steps * columns; k++) slot->lane_coefficients[k * lanes + lane] = own[k];
+    }
+    return slot->lane_coefficients;
+}
+
 static void keep_lane_sums(const nn_slot *slot, nn_member *members, int64_t count, int64_t before, int64_t steps) {
     const int64_t lanes = slot->lanes->lanes, records = slot->lanes->n_records;
     for (int64_t lane = 0; lane < count; lane++)
@@ -158,7 +168,7 @@ static void run_lanes(nn_members *all, nn_member *members, int64_t count, nn_slo
     const int64_t lanes = slot->lanes->lanes, per_epoch = members->run.last_step / members->epochs;
     int failure = 0;
     nn_run run = members->run;
-    run.examples *= lanes, run.batch *= lanes, run.sums = slot->lane_sums, run.failure = &failure;
+    run.examples *= lanes, run.batch *= lanes, run.coefficient_stride *= lanes, run.sums = slot->lane_sums, run.failure = &failure;
     run.stop = calling ? ask : see, run.stop_argument = all;
     turn_in(group, slot, members, count);
     for (int64_t epoch = 0; epoch < members->epochs; epoch += members->turn) {
@@ -167,7 +177,7 @@ static void run_lanes(nn_members *all, nn_member *members, int64_t count, nn_slo
         run.first_step = 0, run.last_step = steps;
         run.order = lane_orders(all, slot, members, count, epoch, epochs);
         run.step_offset = members->run.step_offset + (uint64_t)before;
-        if (run.coefficients) run.coefficients = members->run.coefficients + before * run.coefficient_stride;
+        run.coefficients = lane_coefficients(slot, members, count, before, steps);
         if (nn_execute(slot->lanes, &run, 1) < steps) {
             if (failure & NN_STOPPED || see(all)) return;    /* the turn counts as not begun */
             for (int64_t lane = 0; lane < count; lane++) run_member(all, members + lane, slot, epoch, calling);

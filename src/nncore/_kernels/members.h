@@ -18,6 +18,7 @@ typedef struct {
     const nn_program *lanes;     /* the same for as many members as a vector has lanes; or NULL */
     char **lane_arrays;          /* (n_kept,) its arrays, of all lanes: (n, lanes) */
     double *lane_sums;           /* room for the sums of a turn */
+    double *lane_coefficients;   /* room for the coefficients of a turn, those of all lanes side by side: (steps, columns, lanes) */
     int busy;                    /* whether a thread runs it */
 } nn_slot;
 

@@ -268,9 +268,9 @@ cdef class Program:
         return 0
 
     cdef int check_columns(self, int64_t width) except -1:
-        """Raise unless rows of coefficients of this length hold all that the ops read."""
-        if width < self.columns:
-            raise ValueError(f"coefficients must have {self.columns} columns, which the program reads, got {width}")
+        """Raise unless rows of coefficients of this length hold all that the ops read, of each network."""
+        if width < self.columns * self.program.lanes:
+            raise ValueError(f"coefficients must have {self.columns * self.program.lanes} columns, which the program reads, got {width}")
         return 0
 
     cdef char *room_for_tiles(self, int threads) except? NULL:

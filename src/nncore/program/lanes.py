@@ -1,8 +1,8 @@
 """A program that trains as many tiny networks at once as a vector has lanes.
 
 Recorded from the program for one network: products of dense layers get kernels over vectors of networks (``lanes.h``),
-elementwise ops run as they are on longer arrays, and ops on whole rows (data, losses, metrics) run on the rows of all networks,
-one network after the other. Each number is the same chain of operations, so each network has the bits that it has alone.
+updates get kernels that read coefficients of each network, other elementwise ops run as they are on longer arrays, and ops on
+whole rows (data, losses, metrics) run on the rows of all networks, one network after the other. Each number is the same chain of operations, so each network has the bits that it has alone.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ class _Lanes:
         if ELEMENTWISE.fullmatch(kernel):
             return [self._as(op, tuple(self._numbers(array) for array in arrays), op.sizes)]
         if UPDATES.fullmatch(kernel):
-            return [self._as(op, (*map(self._numbers, arrays[:-1]), self._table(arrays[-1])), op.sizes)]
+            wide = *map(self._numbers, arrays[:-1]), self._table(arrays[-1])
+            return [self._as(op, wide, op.sizes, f"lanes_{kernel}")]
         raise _Refused
 
     @staticmethod
