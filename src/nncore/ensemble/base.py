@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore import _kernels
+from nncore import _kernels, optimizers
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
@@ -18,6 +18,7 @@ from nncore._utils.hints import missing_method
 from nncore.constraints import Constraint
 from nncore.ensemble.cohorts import Kind
 from nncore.ensemble.ensemble import Ensemble
+from nncore.ensemble.groups import Group
 from nncore.ensemble.history import EnsembleHistory
 from nncore.losses import Loss
 from nncore.optimizers import GradientOptimizer, Optimizer
@@ -79,9 +80,9 @@ class BaseEnsembleTrainer(Sealed):
                 if key not in known:
                     kind = Kind(group, parts, self._slots[place])
                     known[key] = kind, _without_arrays(kind.trainers[0].optimizer)
-                kind, optimizer = known[key]
-                if has_each:
-                    optimizer = _without_arrays(Kind(group, parts, {}).trainers[0].optimizer)
+                    kind, optimizer = known[key]
+                elif has_each:
+                    kind, optimizer = known[key][0], _own(parts["optimizer"], group)
             kind, optimizer = known[key] if key == place else (kind, optimizer)
             kind.add(member, row)
             self._kind_of.append(kind)
@@ -100,6 +101,13 @@ def _described(part: Any) -> Any:
         return tuple((name, _described(value)) for name, value in part.items())
     config = config_or_none(part) if hasattr(part, "config") else None
     return (type(part), repr(config)) if config is not None else part if part is None or isinstance(part, str) else id(part)
+
+
+def _own(optimizer: Optimizer | str, group: Group) -> GradientOptimizer:
+    """The optimizer of a member, as its trainer would have it."""
+    own = optimizers.get(optimizer)
+    own.init_state(group.template.parameters.size, group.template.dtype)
+    return _without_arrays(own)
 
 
 def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
