@@ -57,11 +57,12 @@ def test_products(units: int, inputs: int, rows: int, dtype: str, isa: str) -> N
         RNG.normal(size=(*shape, lanes)).astype(dtype) for shape in ((rows, inputs), (units, inputs), (units,), (rows, units))
     )
     y, dx, dW, db = (np.empty_like(array) for array in (dy, x, W, b))
+    chains = np.empty((units, 4, lanes), dtype=dtype)
     many = {"isa": isa, "rows": rows * lanes}
     run("lanes_dense_forward", [y], [x, W, b], (units, inputs), **many)
     run("lanes_dense_backward_input", [dx], [dy, W], (units, inputs), **many)
-    run("lanes_dense_backward_weight", [dW], [dy, x], (units, inputs), axis="tiles", **many)
-    run("lanes_dense_backward_bias", [db], [dy], (units,), axis="tiles", **many)
+    run("lanes_dense_backward_weight", [dW], [dy, x], (units, inputs), **many)
+    run("lanes_dense_backward_bias", [db, chains], [dy], (units,), **many)
     rtol = 1e-5 if dtype == "float32" else 1e-13
     for got, true in (
         (y, reference.lanes_dense_forward(x, W, b)), (dx, reference.lanes_dense_backward_input(dy, W)),
@@ -76,6 +77,13 @@ def test_products(units: int, inputs: int, rows: int, dtype: str, isa: str) -> N
         single_ops.dense_backward_weight(one_dW, one_db, mine[3], mine[0], threads=1, isa=isa)
         for many_arrays, one in ((dx, one_dx), (dW, one_dW), (db, one_db)):
             assert np.array_equal(many_arrays[..., k], one)
+    h, dz = np.empty_like(y), np.empty_like(x)
+    run("lanes_dense_relu_forward", [h], [x, W, b], (units, inputs), **many)
+    assert np.array_equal(h, np.maximum(y, 0))
+    assert np.allclose(h, reference.lanes_dense_relu_forward(x, W, b), rtol=rtol, atol=10 * rtol)
+    run("lanes_dense_relu_backward_input", [dz], [dy, W, x], (units, inputs), **many)
+    assert np.array_equal(dz, np.where(x > 0, dx, 0))
+    assert np.allclose(dz, reference.lanes_dense_relu_backward_input(dy, W, x), rtol=rtol, atol=10 * rtol)
     no_bias = np.empty_like(y)
     run("lanes_dense_forward", [no_bias], [x, W, None], (units, inputs), **many)
     assert np.allclose(no_bias, reference.lanes_dense_forward(x, W), rtol=rtol, atol=10 * rtol)
@@ -83,10 +91,46 @@ def test_products(units: int, inputs: int, rows: int, dtype: str, isa: str) -> N
 
 @each_isa
 @each_dtype
+def test_gradients_in_parts(dtype: str, isa: str) -> None:
+    """Of 19 rows in parts of 8, which are in the same arrays one after the other: here alike, but the last has three."""
+    units, inputs, lanes = 5, 3, BYTES[isa] // np.dtype(dtype).itemsize
+    x, dy = (RNG.normal(size=(8, width, lanes)).astype(dtype) for width in (inputs, units))
+    dW, db = np.empty((units, inputs, lanes), dtype=dtype), np.empty((units, lanes), dtype=dtype)
+    parts = {"isa": isa, "rows": 19 * lanes, "lanes": lanes, "part_rows": 8 * lanes}
+    run("lanes_dense_backward_weight", [dW], [dy, x], (units, inputs), **parts)
+    run("lanes_dense_backward_bias", [db, np.empty((units, 4, lanes), dtype=dtype)], [dy], (units,), **parts)
+    all_x, all_dy = (np.concatenate((array, array, array[:3])) for array in (x, dy))
+    for k in range(lanes):
+        one_dW, one_db = np.empty((units, inputs), dtype=dtype), np.empty(units, dtype=dtype)
+        mine = [np.ascontiguousarray(array[..., k]) for array in (all_dy, all_x)]
+        single_ops.dense_backward_weight(one_dW, one_db, *mine, threads=1, isa=isa)
+        assert np.array_equal(dW[..., k], one_dW)
+        assert np.array_equal(db[..., k], one_db)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("rows", [1, 3, 4, 8, 19])
+def test_sums(rows: int, dtype: str, isa: str) -> None:
+    lanes = BYTES[isa] // np.dtype(dtype).itemsize
+    record, sums, chains = RNG.normal(size=(rows, lanes)), np.empty(lanes), np.empty((4, lanes))
+    single_ops.run_op(
+        "lanes_sums", [sums, chains, record], dtype=dtype, rows=rows * lanes, block_rows=8 * lanes, threads=1, isa=isa
+    )
+    assert np.allclose(sums, reference.lanes_sums(record), rtol=1e-14, atol=1e-14)
+    whole = rows // 4 * 4
+    true = [record[k:whole:4].cumsum(axis=0)[-1] if whole else np.zeros(lanes) for k in range(4)]
+    for row in record[whole:]:
+        true[0] = true[0] + row
+    assert np.array_equal(sums, (true[0] + true[1]) + (true[2] + true[3]))
+
+
+@each_isa
+@each_dtype
 @pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 2), (8, 5), (17, 16), (4, 31)])
 def test_turns(rows: int, width: int, dtype: str, isa: str) -> None:
     lanes = BYTES[isa] // np.dtype(dtype).itemsize
-    given = RNG.normal(size=(lanes, rows, width)).astype(dtype)
+    given = RNG.normal(size=(rows, lanes, width)).astype(dtype)
     signal, back = np.empty((rows, width, lanes), dtype=dtype), np.empty_like(given)
     run("to_lanes", [signal], [given], (width,), isa=isa, rows=rows * lanes)
     assert np.array_equal(signal, reference.to_lanes(given))
@@ -99,9 +143,9 @@ def test_turns(rows: int, width: int, dtype: str, isa: str) -> None:
 @pytest.mark.parametrize(("rows", "width"), [(1, 2), (3, 2), (8, 10), (19, 31), (5, 3)])
 def test_softmax(rows: int, width: int, dtype: str, isa: str) -> None:
     lanes = BYTES[isa] // np.dtype(dtype).itemsize
-    y, labels = 3 * RNG.normal(size=(rows, width, lanes)).astype(dtype), RNG.integers(0, width, (lanes, rows))
+    y, labels = 3 * RNG.normal(size=(rows, width, lanes)).astype(dtype), RNG.integers(0, width, (rows, lanes))
     y = np.ascontiguousarray(y.astype(dtype))
-    loss, dy = np.empty((lanes, rows)), np.empty_like(y)
+    loss, dy = np.empty((rows, lanes)), np.empty_like(y)
     single_ops.run_op(
         "lanes_softmax_cross_entropy", [loss, dy, y, labels], dtype=dtype, sizes=(width,), rows=rows * lanes, scale=0.3,
         block_rows=rows * lanes, threads=1, isa=isa,
@@ -114,10 +158,10 @@ def test_softmax(rows: int, width: int, dtype: str, isa: str) -> None:
         one_loss, one_dy = np.empty(rows), np.empty((rows, width), dtype=dtype)
         mine = np.ascontiguousarray(y[:, :, k])
         single_ops.run_op(
-            "softmax_cross_entropy_labels", [one_loss, one_dy, mine, np.ascontiguousarray(labels[k]), None], dtype=dtype,
+            "softmax_cross_entropy_labels", [one_loss, one_dy, mine, np.ascontiguousarray(labels[:, k]), None], dtype=dtype,
             sizes=(width,), constants=(0.0,), rows=rows, scale=0.3, isa=isa,
         )  # fmt: skip
-        assert np.array_equal(loss[k], one_loss)
+        assert np.array_equal(loss[:, k], one_loss)
         assert np.array_equal(dy[:, :, k], one_dy)
 
 

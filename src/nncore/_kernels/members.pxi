@@ -9,6 +9,7 @@ cdef extern from "members.h" nogil:
         void ***places
         int64_t **seeds
         int64_t *order
+        int64_t *batch_order
         char *tile_gradients
         const nn_program *lanes
         char **lane_arrays
@@ -226,7 +227,7 @@ cdef class Members:
         losses = np.full((n, most_examples), np.nan) if keep_examples else None
         longest = np.max(examples, initial=0)
         cdef int64_t wide = c.slots[0].lanes.lanes if owner.lanes else 0, turns = min(turn, epochs)
-        buffers = [np.empty((wide + 1) * turns * longest, dtype=np.int64) for _ in owner.programs]
+        buffers = [np.empty(max(wide, 1) * turns * longest, dtype=np.int64) for _ in owner.programs]
         for i, buffer in enumerate(buffers):
             c.slots[i].order = <int64_t *>address(buffer)
         if wide:
@@ -237,7 +238,10 @@ cdef class Members:
             wide_coefficients = [np.empty(turns * (most // epochs) * columns * wide) for _ in owner.programs]
             for i, buffer in enumerate(wide_coefficients):
                 c.slots[i].lane_coefficients = <double *>address(buffer)
-            buffers += [wide_sums, wide_coefficients]
+            batch_orders = [np.empty(min(batch, longest) * wide, dtype=np.int64) for _ in owner.programs]
+            for i, buffer in enumerate(batch_orders):
+                c.slots[i].batch_order = <int64_t *>address(buffer)
+            buffers += [wide_sums, wide_coefficients, batch_orders]
         self.keep += [pointers, sums, notes, losses, buffers, kept, bound, chosen, orders, coefficients]
         cdef char **pointer = <char **>address(pointers)
         cdef double *sum_ = <double *>address(sums)

@@ -68,10 +68,13 @@ static const nn_entry nn_table[] = {
 
     /* dense, of many networks at once */
     OP(lanes_dense_forward, "y= x W b?", "units inputs", "")
+    OP(lanes_dense_relu_forward, "h= x W b?", "units inputs", "")
     OP(lanes_dense_backward_input, "dx= dy W", "units inputs", "")
+    OP(lanes_dense_relu_backward_input, "dz= dy W h", "units inputs", "")
     OP(lanes_dense_backward_weight, "dW= dy x", "units inputs", "")
-    OP(lanes_dense_backward_bias, "db= dy", "units", "")
+    OP(lanes_dense_backward_bias, "db= chains= dy", "units", "")
     OP(lanes_softmax_cross_entropy, "loss= dy= y labels", "width", "")
+    OP(lanes_sums, "sums= chains= record", "", "")
     OVER_TILES(lanes_average, "average= theta", "column", "")
     OVER_TILES(lanes_decay, "theta=", "column", "")
     OP(to_lanes, "out= in", "width", "")

@@ -270,7 +270,7 @@ class Cohort:
         """The columns (members, epochs) of the history."""
         loop, members = self.loops[0], len(sums)
         table = sums.reshape(members, epochs, self.per_epoch, sums.shape[2])
-        means = table.sum(axis=2) / loop.taken
+        means = np.einsum("mesc->mec", table) / loop.taken  # step by step, as table.sum(axis=2), in less time
         if loop.penalized:
             means[:, :, -1] = table[:, :, :, -1].mean(axis=2)
         columns = dict(loop.trainer.named(loop.means, np.moveaxis(means, 2, 0)))
