@@ -141,13 +141,12 @@ class _Lanes:
         if ROWWISE.fullmatch(kernel) or self._losses(kernel):
             return self._on_rows(op)
         if kernel == "relu_backward":  # z > 0 where h > 0: z is not needed
-            dz, dh, _, h = map(self._numbers, arrays)
-            return [self._as(op, (dz, dh, h, h), op.sizes)]
+            op = replace(op, arrays=(*arrays[:2], arrays[3], arrays[3]))
         if ELEMENTWISE.fullmatch(kernel):
-            return [self._as(op, tuple(self._numbers(array) for array in arrays), op.sizes)]
+            return [self._as(op, tuple(map(self._numbers, op.arrays)), op.sizes)]
         if UPDATES.fullmatch(kernel):
-            wide = *map(self._numbers, arrays[:-1]), self._table(arrays[-1])
-            return [self._as(op, wide, op.sizes, f"lanes_{kernel}")]
+            numbers = *map(self._numbers, arrays[:-1]), self._table(arrays[-1])
+            return [self._as(op, numbers, op.sizes, f"lanes_{kernel}")]
         raise _Refused
 
     @staticmethod
@@ -176,7 +175,7 @@ class _Lanes:
             raise _Refused
         arrays = [self._numbers(array) for array in op.arrays[: 2 if sizes == 1 else 3]]
         if sizes == 1:
-            arrays.insert(1, aligned_zeros(4 * op.sizes[0] * self.lanes, arrays[0].dtype))
+            arrays.insert(1, aligned_zeros(4 * op.sizes[0] * self.lanes, op.arrays[0].dtype))
         return self._as(op, tuple(arrays), op.sizes[:sizes], f"lanes_{op.kernel}")
 
     def _on_rows(self, op: Op) -> list[Op]:
