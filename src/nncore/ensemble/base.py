@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,19 +70,24 @@ class BaseEnsembleTrainer(Sealed):
     def _make_kinds(self) -> None:
         """Divide the members by what their training compiles to."""
         model, known = self.model, dict[Any, tuple[Kind, GradientOptimizer]]()
+        differing = [name for name, part in self._parts.items() if of_member(partial(copy.deepcopy, part), 0, len(model))[1]]
+        alike = copy.deepcopy({name: part for name, part in self._parts.items() if name not in differing})
         for member in range(len(model)):
             group, row = model._place[member]
             place = model.groups.index(group)
             key: Any = place
             if key not in known:
-                parts, has_each = of_member(lambda memo: copy.deepcopy(self._parts, memo), member, len(model))
-                if has_each:
+                own, _ = of_member(
+                    lambda memo: {name: copy.deepcopy(self._parts[name], memo) for name in differing}, member, len(model)
+                )
+                parts = alike | own
+                if differing:
                     key = place, _compiled_key(parts)
                 if key not in known:
                     kind = Kind(group, parts, self._slots[place])
                     known[key] = kind, _without_arrays(kind.trainers[0].optimizer)
                     kind, optimizer = known[key]
-                elif has_each:
+                elif differing:
                     kind, optimizer = known[key][0], _own(parts["optimizer"], group)
             kind, optimizer = known[key] if key == place else (kind, optimizer)
             kind.add(member, row)

@@ -120,7 +120,7 @@ class Cohort:
         self.rows = np.array([rows[number] for number in numbers])
         self.chosen = chosen
         loop = loops[0]
-        self.per_epoch, self.program = loop.per_epoch, loop.program
+        self.per_epoch, self.program, self.factors = loop.per_epoch, loop.program, loop.trainer.spec.groups.factors
         self.positions: list[Int64] = []  # of the last round: the examples in their order, (epochs, taken) for each member
         self.weights: Array | None = None  # (members, rows of the data), of a sampler that reweights
         if loop.reweights:
@@ -217,7 +217,7 @@ class Cohort:
         """The next epochs of an optimizer's coefficients."""
         loop, steps = self.loops[0], epochs * self.per_epoch
         optimizer.begin_epoch()
-        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, loop.trainer.spec.groups.factors)
+        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, self.factors)
         hyper = coming.take(steps, self.per_epoch)
         if len(hyper) < steps:  # a schedule becomes invalid: this says why
             coming._compute(steps, self.per_epoch)
