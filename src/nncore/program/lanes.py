@@ -3,7 +3,7 @@
 Recorded from the program for one network: products of dense layers get kernels over vectors of networks (``lanes.h``),
 updates get kernels that read coefficients of each network, other elementwise ops run as they are on longer arrays, and ops on
 whole rows (data, losses, metrics) run on the rows of all networks side by side. A batch goes through the layers in parts of
-eight rows, whose signals stay in the nearest cache. Each number is the same chain of operations, so each network has the bits
+16 rows, whose signals stay in the nearest cache. Each number is the same chain of operations, so each network has the bits
 that it has alone.
 """
 
@@ -24,7 +24,7 @@ from nncore.program.stages import Stage
 __all__ = ["Lanes", "in_lanes"]
 
 MOST_PARAMETERS = 1500  # of a network: those of all lanes then stay in the caches near the core
-PART = 8  # rows of each network that go through the layers together: a multiple of the four chains of sums
+PART = 16  # rows of each network that go through the layers together: a multiple of the four chains of sums
 ELEMENTWISE = re.compile(
     "(sigmoid|tanh|relu|leaky_relu|elu|softplus|gelu|gelu_tanh|silu|selu|mish|identity)_(forward|backward)|scaled_(forward|backward)"
 )
