@@ -236,6 +236,13 @@ def test_an_update_that_is_not_finite(bad: float, isa: str) -> None:
     assert (np.delete(theta.ravel(), 2 * lanes - 1) == 0.75).all()
 
 
+def test_an_order_is_refused() -> None:
+    """A program by itself has no room for the orders of several networks."""
+    one, out = np.zeros((4, 2), dtype=np.float32), np.empty((8, 2), dtype=np.float32)
+    with pytest.raises(ValueError, match="order must be None for a program of several networks"):
+        run("gather_rows", [out], [one], (2,), ISAS[-1], 8, lanes=2, index=np.zeros(8, dtype=np.int64))
+
+
 # Trainings.
 
 
