@@ -5,6 +5,7 @@ A script that is quick as it stands needs no line here.
 
 SMALL: dict[str, dict[str, object]] = {
     "data/data_scaling": {"STEPS": 10, "BUDGET": 4},
+    "data/input_batch_norm": {"STEPS": 40},
     "data/raw_table": {"STEPS": 300},
     "first_hour/3_your_data": {"EPOCHS": 30},
     "gradient/batch_sizes": {"CHUNKS": {1: [1], 32: [1, 1], 1500: [1, 2]}},
