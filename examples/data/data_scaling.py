@@ -111,12 +111,14 @@ for (points, plane), (name, X), shape in zip(axes.T, features.items(), shapes, s
     plane.contourf(w[0] + grid, w[1] + grid, above, levels=np.linspace(-3, 1, 17), cmap="Greys_r", alpha=0.5, extend="both")
     curvature = np.linalg.eigvalsh(X.T @ X)
     print(f"{name}: eigenvalues of X^T X / n have the ratio {curvature[1] / curvature[0]:.0f}")
-    for optimizer in "SGD", "Adam":
+    for optimizer, marker in ("SGD", "."), ("Adam", "s"):
         path, steps = runs[optimizer][name]
         plane.plot(
             *path.theta[: int(min(steps, STEPS)) + 1].T,
-            ".-",
+            marker + "-",
             color=nn.figures.OPTIMIZER_COLORS[optimizer],
+            markersize=4,
+            linewidth=1.2,
             label=f"{optimizer}: {steps:.0f}",
         )
     plane.plot(*w, "*", color="black", markersize=13)

@@ -63,20 +63,21 @@ def train(inputs, targets, optimizer):
 CASES = {
     "raw": (X, y),
     "features scaled": (scaled(X), y),
-    "features and targets scaled": (scaled(X), scaled(y)),
+    "both scaled": (scaled(X), scaled(y)),
 }
-figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), sharey=True)
 titles = "SGD: scaled features are enough", "Adam: targets too"
 for ax, optimizer, title in zip(axes, (nn.SGD, nn.Adam), titles, strict=True):
     for color, (name, (inputs, targets)) in zip((1, 2, 0), CASES.items(), strict=True):
         rate, bias, error = train(inputs, targets, optimizer)
-        ax.plot(np.arange(1, STEPS + 1), error, color=nn.figures.PALETTE[color], label=name)
+        ax.plot(np.arange(1, STEPS + 1), np.where(error >= 1, error, np.nan), color=nn.figures.PALETTE[color], label=name)
         small = np.flatnonzero(error < 1)
         reached = f"below 1 from step {small[0]}" if small.size else f"still {error[-1]:.0f}"
-        print(f"{optimizer.__name__:<4} {name:<28} rate {rate:.1e}, error {error[0]:.0f}, {reached}; bias {bias:.0f}")
+        print(f"{optimizer.__name__:<4} {name:<16} rate {rate:.1e}, error {error[0]:.0f}, {reached}; bias {bias:.0f}")
     ax.set(title=title, xlabel="step", xscale="log", yscale="log", ylim=(1, 3e3))
 axes[0].set_ylabel("root mean squared error")
-axes[0].legend(loc="lower left")
+for ax in axes:
+    nn.figures.label_ends(ax)
 plt.show()
 
 # %%

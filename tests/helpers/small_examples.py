@@ -4,6 +4,7 @@ A script that is quick as it stands needs no line here.
 """
 
 SMALL: dict[str, dict[str, object]] = {
+    "data/augmentation": {"EPOCHS": 1, "SEEDS": 2},
     "data/data_scaling": {"STEPS": 10, "BUDGET": 4},
     "data/input_batch_norm": {"STEPS": 40},
     "data/raw_table": {"STEPS": 300},
