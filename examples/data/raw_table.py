@@ -74,7 +74,7 @@ for ax, optimizer, title in zip(axes, (nn.SGD, nn.Adam), titles, strict=True):
         small = np.flatnonzero(error < 1)
         reached = f"below 1 from step {small[0]}" if small.size else f"still {error[-1]:.0f}"
         print(f"{optimizer.__name__:<4} {name:<16} rate {rate:.1e}, error {error[0]:.0f}, {reached}; bias {bias:.0f}")
-    ax.set(title=title, xlabel="step", xscale="log", yscale="log", ylim=(1, 3e3))
+    ax.set(title=title, xlabel="step", xscale="log", yscale="log", ylim=(0.6, 3e3))
 axes[0].set_ylabel("root mean squared error")
 for ax in axes:
     nn.figures.label_ends(ax)
