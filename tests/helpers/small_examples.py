@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, object]] = {
     "learning_rate/plateau": {"EPOCHS": 6, "PATIENCE": 1},
     "learning_rate/rising_momentum": {"SEEDS": 1, "FULL": 12, "SMALL": 12},
     "learning_rate/schedules": {"EPOCHS": 5, "EVERY": 2, "SEEDS": 1},
+    "losses_and_capacity/spirals": {"EPOCHS": 6, "FRAMES": 4, "GRID": 10, "PLANE": 5, "SEEDS": 1},
     "regularization/bagging": {"MEMBERS": 3, "SETS": 2, "EPOCHS": 2},
     "regularization/dropout": {"EPOCHS": 3, "SEEDS": 2, "NETWORKS": [(256, 256)]},
     "regularization/dropout_average": {"EPOCHS": 20, "SAMPLES": 2**14},
