@@ -6,7 +6,7 @@ Augmentation helps with the changes that unseen data have, and harms with others
 on the other 1497 digits, as they are and shifted by up to a pixel; five seeds, each with its own split.
 
 **What you see.** Left, copies as the network sees them. Right, what they gain over training on the digits as they are: single seeds in gray, the mean as a
-diamond. Rotation, stretching and noise gain 0.3 points at most; all three at once 0.9, from 94.5 to 95.4 %. Occluding loses 0.7 points, shifting 4.1. But on
+diamond. Rotation, stretching and noise alone gain 0.3 points at most; all three at once 0.9, from 94.5 to 95.4 %. Occluding loses 0.7 points, shifting 4.1. But on
 shifted digits the networks without shifts are at 38 %, and shifting gains 50 points.
 
 **What to conclude.** Both sides of the lecture's advice: more data by distortion are worth having, if the data to come are distorted like that. These digits are

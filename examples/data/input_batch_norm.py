@@ -17,7 +17,7 @@ inside a network, where the distributions change, and only costs at the input.
 
 **Try next.** ``BATCHES = (200, 10)``. ``affine=True``. Put a second norm behind the hidden layer.
 
-:Slide: Deck 001, *Batch normalization*
+:Slide: Deck 001, *Other tricks: normalize the input, equivalent of batch norm on input*
 """
 
 import matplotlib.pyplot as plt
