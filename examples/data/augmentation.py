@@ -11,8 +11,9 @@ shifted digits the networks without shifts are at 38 %, and shifting gains 50 po
 
 **What to conclude.** Both sides of the lecture's advice: more data by distortion are worth having, if the data to come are distorted like that. These digits are
 centered and fill their images; a shift of one pixel in eight cuts off strokes. Differences below half a point are not to be trusted with five seeds.
+How much is gained depends on the length of the training: with 100 to 300 epochs the three changes at once gained 0.7 to 0.9 points.
 
-**Try next.** ``EPOCHS = 600``: the harm becomes smaller, as more epochs are needed to learn more. ``Rotate(90)``: a 6 is a 9. Rotate the held-out digits.
+**Try next.** ``EPOCHS = 600``: shifts lose only 1.2 points, the three changes gain 1.1; varied data take longer to learn. ``Rotate(90)``: a 6 is a 9. Rotate the held-out digits.
 
 :Slide: Deck 001, *Additional heuristics: data augmentation*; deck 003, *Dataset augmentation, enlarge your dataset*
 """

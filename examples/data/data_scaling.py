@@ -13,8 +13,11 @@ The second picture has the steps of eight optimizers.
 
 **What to conclude.** The Hessian of the loss is a weighted X^T X: features of different size, or far from 0, make its eigenvalues differ.
 Methods with one rate for each weight (AdaGrad, RMSprop, Rprop) hardly notice different units, because these stretch the valley along the axes. A mean far
-from 0 tilts it, and then they suffer: RMSprop needs 105 steps in place of 3. With momentum of 0.9 and with Adam a valley costs less than twice the steps, or none; they are the slow
-ones in the bowl. Who has scaled may take the simplest method.
+from 0 tilts it, and then they suffer: RMSprop needs 105 steps in place of 3. With momentum of 0.9 and with Adam a valley costs less than twice the steps, or
+none; they are the slow ones in the bowl. Who has scaled may take the simplest method.
+
+The counts depend on the list of rates and on the points drawn: with lists of 16 rates SGD needed 61 and 100 steps in the tilted valley, for 200 and 300 points, and
+Adam 31 to 42 in the bowl. The order of raw and scaled for SGD, AdaGrad, RMSprop and DeltaBarDelta did not change.
 
 **Try next.** ``"N(0, 10²) × N(0, 1)": ([0, 0], [100, 1])``. Means (30, −20) and deviations (1, 0.3).
 

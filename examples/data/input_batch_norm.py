@@ -15,7 +15,7 @@ The printed means and variances: those of the data, and the running averages of 
 scale and shift, ``affine=False``). For mini-batches it holds on average. Batch norm re-estimates what a scaler computes once, which is needed
 inside a network, where the distributions change, and only costs at the input.
 
-**Try next.** ``BATCHES = (200, 10)``. ``affine=True``. Put a second norm behind the hidden layer.
+**Try next.** ``LR = 0.1``: on the raw features the training diverges. ``BATCHES = (200, 10)``. ``affine=True``. Put a second norm behind the hidden layer.
 
 :Slide: Deck 001, *Other tricks: normalize the input, equivalent of batch norm on input*
 """
