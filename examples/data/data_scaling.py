@@ -17,7 +17,7 @@ from 0 tilts it, and then they suffer: RMSprop needs 105 steps in place of 3. Wi
 none; they are the slow ones in the bowl. Who has scaled may take the simplest method.
 
 The counts depend on the list of rates and on the points drawn: with lists of 16 rates SGD needed 61 and 100 steps in the tilted valley, for 200 and 300 points, and
-Adam 31 to 42 in the bowl. The order of raw and scaled for SGD, AdaGrad, RMSprop and DeltaBarDelta did not change.
+Adam 31 to 42 in the bowl. In the tilted valley SGD, AdaGrad, RMSprop and DeltaBarDelta were always much slower than in the bowl.
 
 **Try next.** ``"N(0, 10²) × N(0, 1)": ([0, 0], [100, 1])``. Means (30, −20) and deviations (1, 0.3).
 
