@@ -4,6 +4,10 @@ A script that is quick as it stands needs no line here.
 """
 
 SMALL: dict[str, dict[str, object]] = {
+    "data/augmentation": {"EPOCHS": 1, "SEEDS": 2},
+    "data/data_scaling": {"STEPS": 10, "BUDGET": 4},
+    "data/input_batch_norm": {"STEPS": 40},
+    "data/raw_table": {"STEPS": 300},
     "estimators/realmlp": {"SPLITS": 2, "EPOCHS": 2, "UNITS": (8,)},
     "first_hour/3_your_data": {"EPOCHS": 30},
     "gradient/batch_sizes": {"CHUNKS": {1: [1], 32: [1, 1], 1500: [1, 2]}},
@@ -21,6 +25,7 @@ SMALL: dict[str, dict[str, object]] = {
     "learning_rate/plateau": {"EPOCHS": 6, "PATIENCE": 1},
     "learning_rate/rising_momentum": {"SEEDS": 1, "FULL": 12, "SMALL": 12},
     "learning_rate/schedules": {"EPOCHS": 5, "EVERY": 2, "SEEDS": 1},
+    "losses_and_capacity/spirals": {"EPOCHS": 6, "FRAMES": 4, "GRID": 10, "PLANE": 5, "SEEDS": 1},
     "regularization/bagging": {"MEMBERS": 3, "SETS": 2, "EPOCHS": 2},
     "regularization/dropout": {"EPOCHS": 3, "SEEDS": 2, "NETWORKS": [(256, 256)]},
     "regularization/dropout_average": {"EPOCHS": 20, "SAMPLES": 2**14},
