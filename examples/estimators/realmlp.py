@@ -43,15 +43,7 @@ def parts(regression):
     return {
         "plain": {} if regression else {"label_smoothing": 0.0},
         "+ best epoch": {"validation_fraction": 0.2, "last_batch": "drop"},
-<<<<<<< HEAD
         **({} if regression else {"+ label smoothing": {"label_smoothing": 0.1}}),
-=======
-        **(
-            {"+ standardized targets": {"standardize": True, "clip": True}}
-            if regression
-            else {"+ label smoothing": {"label_smoothing": 0.1}}
-        ),
->>>>>>> g4
         "+ quartiles, smooth clip": {"encoder": TabularEncoder()},
         "+ tangent parametrization": {
             "ntk": True,

@@ -94,10 +94,10 @@ static int UPDATE(sgd_update)(real *restrict theta, const real *restrict grad, c
 
 /* Path-SGD: θ ← θ − ηg/γ;  where γ = 0 no path leads through the weight, and θ stays
  * c: η */
-static int NAME(path_sgd_update)(real *restrict theta, const real *restrict grad, const real *restrict gamma,
-                                 const double *restrict c, int64_t n) {
-    const real eta = (real)c[0];
+static int UPDATE(path_sgd_update)(real *restrict theta, const real *restrict grad, const real *restrict gamma,
+                                   const double *restrict c, int64_t n) {
     LOOP {
+        const real eta = (real)C(0);
         const real new_theta = theta[i] - (gamma[i] == 0 ? 0 * grad[i] : eta * grad[i] / gamma[i]);
         const WORD ok = FINITE(new_theta);
         STORE(theta, new_theta);
