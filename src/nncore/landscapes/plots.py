@@ -109,9 +109,10 @@ def animate(
     f: Landscape, paths: Mapping[str, Any], path: SavePath = None, frames: int = 60, fps: int = 15, title: str | None = None,
     bounds: ArrayLike | None = None,
 ) -> FuncAnimation:  # fmt: skip
-    """An animation of the trajectories, all of them at the same step.
+    """An animation of the trajectories, all of them at the same step. The legend has the value of f where each is.
 
-    Keep it while it plays. In a notebook: ``IPython.display.HTML(animation.to_jshtml())``.
+    It is drawn as `plot_trajectories` does. Keep it while it plays. In a notebook:
+    ``IPython.display.HTML(animation.to_jshtml())``.
 
     Parameters
     ----------
@@ -150,10 +151,13 @@ def _frames(
     low, high = _contours(ax, f, bounds)
     curves, heads = [], []
     for name, style in zip(trajectories, curve_styles(trajectories), strict=True):
-        curves += ax.plot([], [], label=name, **style)
+        curves += ax.plot([], [], label=name, **style, **_dots(len(trajectories[name])))
         heads += ax.plot([], [], **_end(style))
     _landmarks(ax, f, [points[0] for points in trajectories.values()])
-    legend(ax)
+    entries = dict(zip(trajectories, legend(ax).get_texts(), strict=False))
+    values = {name: f.value(_bounded(points, low, high)) for name, points in trajectories.items()}
+    for name, entry in entries.items():
+        entry.set_text(f"{name}  {_short(-88.8)}")  # room for the longest
     last = max(map(len, trajectories.values())) - 1
     head = f.name.replace("_", " ").capitalize() if title is None else title
     ax.set_title(f"{head}, step {last}")
@@ -161,13 +165,22 @@ def _frames(
     figure.set_layout_engine("none")  # keep the layout: computing it again for every frame would take most of the time
 
     def draw(t: int) -> list[Any]:
-        for curve, head, points in zip(curves, heads, trajectories.values(), strict=True):
+        for curve, mark, points in zip(curves, heads, trajectories.values(), strict=True):
             curve.set_data(*_bounded(points[: t + 1], low, high).T)
-            head.set_data(*points[min(t, len(points) - 1)][:, None])
+            mark.set_data(*points[min(t, len(points) - 1)][:, None])
+        for name, entry in entries.items():
+            entry.set_text(f"{name}  {_short(values[name][min(t, len(values[name]) - 1)])}")
         ax.set_title(f"{head}, step {t}")
-        return [*curves, *heads]
+        return [*curves, *heads, *entries.values()]
 
     return draw, np.unique(np.linspace(0, last, frames).round().astype(int))
+
+
+def _short(value: float) -> str:
+    """A value of f in two digits; no more than a millionth and a thousand can be told apart."""
+    if abs(value) >= 1000:
+        return "< −999" if value < 0 else "> 999"
+    return f"{value:.2g}".replace("-", "−") if abs(value) >= 1e-6 else "< 1e−6"
 
 
 def _trajectories(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
