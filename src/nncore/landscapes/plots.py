@@ -148,7 +148,7 @@ def _frames(
 ) -> tuple[Any, Array]:
     """The function that draws the frame of step t, and the steps of the frames."""
     ax = figure.add_subplot()
-    low, high = _contours(ax, f, bounds)
+    low, high = _contours(ax, f, bounds, levels=10)  # few lines: they are in every frame of the file
     curves, heads = [], []
     for name, style in zip(trajectories, curve_styles(trajectories), strict=True):
         curves += ax.plot([], [], label=name, **style, **_dots(len(trajectories[name])))
@@ -216,16 +216,16 @@ def _end(style: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Array]:
+def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None, levels: int = 22) -> tuple[Array, Array]:
     """Contours of f; returns the lowest and the highest coordinates."""
     low, high = checked_bounds("bounds", f.bounds if bounds is None else bounds).T
     x, y = (np.linspace(low[k], high[k], 401) for k in range(2))
     values = f.value(np.stack(np.meshgrid(x, y), axis=-1))
     if f.lowest is not None:
         values = np.log10(np.maximum(values - f.lowest, 1e-300))
-    levels = np.linspace(np.percentile(values, 0.2), values.max(), 22)
-    ax.contourf(x, y, values, levels, extend="both", zorder=0, **_shades(f, values))
-    ax.contour(x, y, values, levels, colors="0.55", linewidths=0.5, linestyles="solid", zorder=1)
+    heights = np.linspace(np.percentile(values, 0.2), values.max(), levels)
+    ax.contourf(x, y, values, heights, extend="both", zorder=0, **_shades(f, values))
+    ax.contour(x, y, values, heights, colors="0.55", linewidths=0.5, linestyles="solid", zorder=1)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="θ₁", ylabel="θ₂", aspect="equal")
     return low, high
 
