@@ -6,4 +6,9 @@ A script that is quick as it stands needs no line here.
 SMALL: dict[str, dict[str, object]] = {
     "first_hour/3_your_data": {"EPOCHS": 30},
     "gradient/ordered_data": {"EPOCHS": 2},
+    "landscapes/basins": {"POINTS": 13, "STEPS": 40},
+    "landscapes/beale": {"STEPS": 100, "FRAMES": 3},
+    "landscapes/escape": {"STEPS": 300},
+    "landscapes/long_valley": {"STEPS": 100, "FRAMES": 3},
+    "landscapes/saddle": {"FRAMES": 3},
 }

@@ -130,7 +130,9 @@ def animate(
     count("frames", frames)
     number("fps", fps, above=0)
     trajectories = _trajectories(f, paths)
-    figure = new_figure("animate", (7.6, 5.0), path)
+    wide, high = np.ptp(checked_bounds("bounds", f.bounds if bounds is None else bounds), axis=1)
+    width = min(7.0, 4.0 * wide / high)  # of the axes, in inches
+    figure = new_figure("animate", (3.0 + width, max(1.0 + width * high / wide, 3.0)), path)
     draw, drawn = _frames(figure, f, trajectories, frames, title, bounds)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
@@ -157,11 +159,12 @@ def _frames(
     entries = dict(zip(trajectories, legend(ax).get_texts(), strict=False))
     values = {name: f.value(_bounded(points, low, high)) for name, points in trajectories.items()}
     for name, entry in entries.items():
-        entry.set_text(f"{name}  {_short(-88.8)}")  # room for the longest
+        entry.set_text(f"{name}  {_short(-0.00088)}")  # room for the longest
     last = max(map(len, trajectories.values())) - 1
     head = f.name.replace("_", " ").capitalize() if title is None else title
     ax.set_title(f"{head}, step {last}")
     figure.draw_without_rendering()
+    figure.draw_without_rendering()  # once more: the first time the width of axes with equal scales was not yet known
     figure.set_layout_engine("none")  # keep the layout: computing it again for every frame would take most of the time
 
     def draw(t: int) -> list[Any]:
