@@ -69,12 +69,13 @@ runs = {name: nn.landscapes.record(optimizers[name](best[name]), f, f.start, LAS
 figure, (left, right) = plt.subplots(1, 2, width_ratios=[1.25, 1])
 nn.landscapes.plot_trajectories(f, runs, ax=left, title=f"Paths, {LAST} steps")
 left.get_legend().remove()
-bars = right.barh(order, [table[name].min() for name in order], color=[colors[name] for name in order])
-right.bar_label(bars, [f"{table[name].min():.0f}" for name in order], padding=4)
+fewest = {name: min(table[name].min(), STEPS) for name in order}
+bars = right.barh(order, fewest.values(), color=[colors[name] for name in order])
+right.bar_label(bars, fmt="%.0f", padding=4)
 right.invert_yaxis()
 right.grid(False)
 right.spines["bottom"].set_visible(False)
-right.set(xticks=[], xlim=(0, 1.15 * max(steps.min() for steps in table.values())), title=f"Steps to a loss of {GOAL}")
+right.set(xticks=[], xlim=(0, 1.15 * max(fewest.values())), title=f"Steps to a loss of {GOAL}")
 right.tick_params(left=False)
 plt.show()
 

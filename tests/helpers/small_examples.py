@@ -8,7 +8,8 @@ SMALL: dict[str, dict[str, object]] = {
     "gradient/ordered_data": {"EPOCHS": 2},
     "landscapes/basins": {"POINTS": 13, "STEPS": 40},
     "landscapes/beale": {"STEPS": 100, "FRAMES": 3},
+    "landscapes/cliffs": {"STEPS": 5, "GRID": 9},
     "landscapes/escape": {"STEPS": 300},
-    "landscapes/long_valley": {"STEPS": 100, "FRAMES": 3},
-    "landscapes/saddle": {"FRAMES": 3},
+    "landscapes/long_valley": {"RATES": [0.1, 1.0], "STEPS": 100, "FRAMES": 3},
+    "landscapes/saddle": {"DISTANCES": [0.1, 0.01], "STEPS": 400, "FRAMES": 3},
 }
