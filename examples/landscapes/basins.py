@@ -42,7 +42,7 @@ def ends(optimizer, tilt=0.0):
 
     def total(flat):
         points = flat.reshape(-1, 2)
-        return f.value(points).sum() + tilt * points[:, 0].sum(), (f.gradient(points) + [tilt, 0.0]).ravel()
+        return f.value(points).sum() + tilt * points[:, 0].sum(), (f.gradient(points) + np.array([tilt, 0.0])).ravel()
 
     return optimizer.minimize(total, starts.ravel(), STEPS).theta[-1].reshape(-1, 2)
 

@@ -63,7 +63,9 @@ best = {name: rates[name][steps.argmin()] for name, steps in table.items()}
 order = sorted(table, key=lambda name: table[name].min())
 for name in order:
     arrived = np.isfinite(table[name]).sum()
-    print(f"{name:<9} rate {best[name]:<7.2g} {table[name].min():4.0f} steps;  {arrived} of {len(rates[name])} rates arrive in {STEPS}")
+    print(
+        f"{name:<9} rate {best[name]:<7.2g} {table[name].min():4.0f} steps;  {arrived} of {len(rates[name])} rates arrive in {STEPS}"
+    )
 
 runs = {name: nn.landscapes.record(optimizers[name](best[name]), f, f.start, LAST) for name in order}
 figure, (left, right) = plt.subplots(1, 2, width_ratios=[1.25, 1])

@@ -71,7 +71,9 @@ ax = figure.add_subplot(1, 2, 2)
 ax.contourf(w, b, surface, 20, cmap="Greys_r", alpha=0.6)
 for (name, path), color in zip(runs.items(), nn.figures.PALETTE[1::-1], strict=True):
     norms = np.linalg.norm(path.gradient, axis=1)
-    print(f"{name}: largest gradient {norms.max():.0f} in step {norms.argmax()}, farthest |b| {abs(path.theta[:, 1]).max():.1f}")
+    print(
+        f"{name}: largest gradient {norms.max():.0f} in step {norms.argmax()}, farthest |b| {abs(path.theta[:, 1]).max():.1f}"
+    )
     print(f"    loss in the end {path.loss[-1]:.4f}")
     ax.plot(*path.theta.T, "o-", color=color, markersize=3, linewidth=1.5, label=f"{name}: loss {path.loss[-1]:.2f}")
 ax.plot(*START, "o", markersize=9, color="white", markeredgecolor="black")

@@ -46,14 +46,19 @@ def dip(x, at=2.0, width=0.15):
 optimizers = {"SGD": nn.SGD(lr=LR), "Momentum": nn.Momentum(lr=LR, momentum=MOMENTUM)}
 
 
-def ends(function, optimizer):
-    """The values at which runs from all starts end; each number is a run of its own."""
+def paths(function, optimizer, starts):
+    """The paths from all starts, (steps + 1, starts); each number is a run of its own."""
 
     def total(x):
         values, slopes = function(x)
         return values.sum(), slopes
 
-    return function(optimizer.minimize(total, STARTS, STEPS).theta[-1])[0]
+    return optimizer.minimize(total, starts, STEPS).theta
+
+
+def ends(function, optimizer):
+    """The values at which the runs end."""
+    return function(paths(function, optimizer, STARTS)[-1])[0]
 
 
 # %%
@@ -69,7 +74,7 @@ for ax, (title, function) in zip(axes, functions.items(), strict=True):
     ax.plot(x, values, color="black", linewidth=1.5)
     for row, (name, optimizer) in enumerate(optimizers.items()):
         found = (ends(function, optimizer) < values.min() + 0.01).mean()
-        path = optimizer.minimize(lambda x: (function(x)[0].sum(), function(x)[1]), [SHOWN], STEPS).theta[:, 0]
+        path = paths(function, optimizer, [SHOWN])[:, 0]
         height = function(path)[0] + 0.35 + 0.35 * row  # above the curve, so that both can be seen
         ax.plot(path, height, color=colors[name], linewidth=1.5)
         ax.plot(path[-1], height[-1], "o", color=colors[name], markeredgecolor="black", markersize=10)

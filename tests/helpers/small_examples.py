@@ -10,6 +10,8 @@ SMALL: dict[str, dict[str, object]] = {
     "landscapes/beale": {"STEPS": 100, "FRAMES": 3},
     "landscapes/cliffs": {"STEPS": 5, "GRID": 9},
     "landscapes/escape": {"STEPS": 300},
+    "landscapes/ill_conditioning": {"EXAMPLES": 60, "EPOCHS": 5},
     "landscapes/long_valley": {"RATES": [0.1, 1.0], "STEPS": 100, "FRAMES": 3},
+    "landscapes/loss_surface": {"EXAMPLES": 60, "EPOCHS": 4, "POINTS": 5},
     "landscapes/saddle": {"DISTANCES": [0.1, 0.01], "STEPS": 400, "FRAMES": 3},
 }
