@@ -13,5 +13,6 @@ SMALL: dict[str, dict[str, object]] = {
     "landscapes/ill_conditioning": {"EXAMPLES": 60, "EPOCHS": 5},
     "landscapes/long_valley": {"RATES": [0.1, 1.0], "STEPS": 100, "FRAMES": 3},
     "landscapes/loss_surface": {"EXAMPLES": 60, "EPOCHS": 4, "POINTS": 5},
+    "landscapes/rosenbrock": {"STEPS": 40, "BUDGET": 4, "STARTS": 2},
     "landscapes/saddle": {"DISTANCES": [0.1, 0.01], "STEPS": 400, "FRAMES": 3},
 }
