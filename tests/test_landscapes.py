@@ -381,6 +381,24 @@ def test_animation(suffix: str, start: bytes, pyplot: Any, tmp_path: Path) -> No
             assert image.n_frames == 4
 
 
+@pytest.mark.parametrize("f", [LongValley(), Beale(), Saddle()])
+def test_an_animation_is_as_flat_as_its_landscape_and_shows_all_of_the_legend(f: Landscape, pyplot: Any) -> None:
+    film = animate(f, {"Momentum, outside": [f.start] * 2}, frames=1)
+    figure: Any = film._fig  # type: ignore[attr-defined]
+    film._draw_frame(0)  # type: ignore[attr-defined]
+    figure.draw_without_rendering()
+    ax, page = figure.axes[0], figure.bbox
+    wide, high = np.ptp(f.bounds, axis=1)
+    assert ax.get_window_extent().width / ax.get_window_extent().height == pytest.approx(wide / high, rel=0.01)
+    for part in (ax.get_legend(), ax.yaxis.label, ax.xaxis.label, ax.title):
+        box = part.get_window_extent()
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+    assert ax.get_window_extent().width > 0.45 * page.width
+
+
 def test_animation_refuses(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.gif or \.html"):
         animate(Beale(), {"a": np.zeros((2, 2))}, tmp_path / "film.mp4")

@@ -60,7 +60,7 @@ basins = {name: nearest(ends(optimizer)) for name, optimizer in optimizers.items
 # ------------------------
 
 figure, axes = plt.subplots(1, 2, sharey=True)
-colors = ListedColormap(["#F0C75E", "#4C9BD0", "#B3406A", "#8FCFB4"])
+colors = ListedColormap(["#F7E3A1", "#3E86BD", "#8E2C55", "#7BBFA0"])
 for ax, (name, basin) in zip(axes, basins.items(), strict=True):
     home = (basin == nearest(starts)).mean()
     ax.pcolormesh(axis, axis, basin.reshape(POINTS, POINTS), cmap=colors, vmin=0, vmax=3, rasterized=True)

@@ -11,7 +11,7 @@ jump far in their first steps, RMSprop walks straight. AdaDelta begins with step
 The second picture is the price of the first: the best rates lie a factor of 1000 apart, from 0.0018 for momentum to 1.8 for AdaGrad.
 
 **What to conclude.** Films like this one, usually drawn with one rate for all, show the choice of the rate as much as the method. Compare optimizers only after a
-search of the same cost for each. For SGD, momentum and AdaGrad the best rate is the last before one that throws the run out; a third of it is safe and three times
+search of the same cost for each. For SGD, momentum and AdaGrad the best rate is the last before one that throws the run out; a third of it is safe and two to three times
 slower. RMSprop and Adam forgive more: around their best rate the curve is flat.
 
 **Try next.** Let AdaDelta begin with larger steps, ``nn.AdaDelta(eps=1e-4)``, and set ``GOAL = 0.5``. Give all the rate 0.01 and look at the paths.
