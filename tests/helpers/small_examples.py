@@ -38,4 +38,13 @@ SMALL: dict[str, dict[str, object]] = {
     "second_order/convexity": {"POINTS": 8},
     "second_order/first_against_second": {"SECONDS": 0.1, "COPIES": 1},
     "second_order/newton_cost": {"SIZES": (32, 64, 128)},
+    "landscapes/basins": {"POINTS": 13, "STEPS": 40},
+    "landscapes/beale": {"STEPS": 100, "FRAMES": 3},
+    "landscapes/cliffs": {"STEPS": 5, "GRID": 9},
+    "landscapes/escape": {"STEPS": 300},
+    "landscapes/ill_conditioning": {"EXAMPLES": 60, "EPOCHS": 5},
+    "landscapes/long_valley": {"RATES": [0.1, 1.0], "STEPS": 100, "FRAMES": 3},
+    "landscapes/loss_surface": {"EXAMPLES": 60, "EPOCHS": 4, "POINTS": 5},
+    "landscapes/rosenbrock": {"STEPS": 40, "BUDGET": 4, "STARTS": 2},
+    "landscapes/saddle": {"DISTANCES": [0.1, 0.01], "STEPS": 400, "FRAMES": 3},
 }
