@@ -2,16 +2,19 @@
 The slope of a sigmoid is at most 1/4, that of tanh, ReLU and softplus is at most 1
 ===================================================================================
 
-The four activation functions of the slide and their derivatives, for inputs from −6 to 6. The derivatives are what the backward pass multiplies by.
+The four activation functions of the slide and their derivatives, for inputs from −6 to 6. The derivatives are what the backward
+pass multiplies by.
 
-**What you see.** The sigmoid is a flat S from 0 to 1; its slope is nowhere above 0.25. The tanh is the same S, twice as high and twice as steep, around 0.
-Both are flat on both sides: the slope of tanh is below 0.01 from \\|z\\| = 3.0, that of the sigmoid from \\|z\\| = 4.6. ReLU has a slope of 0 or 1. Softplus is a
-smooth ReLU, and its slope is a sigmoid.
+**What you see.** The sigmoid is a flat S from 0 to 1; its slope is nowhere above 0.25. The tanh is the same S, twice as high
+and twice as steep, around 0. Both are flat on both sides: the slope of tanh is below 0.01 from \\|z\\| = 3.0, that of the
+sigmoid from \\|z\\| = 4.6. ReLU has a slope of 0 or 1. Softplus is a smooth ReLU, and its slope is a sigmoid.
 
-**What to conclude.** In ten layers the slopes alone multiply a gradient by at most 0.25¹⁰ = 9.5 · 10⁻⁷ with sigmoids, by 1 where ReLUs are active. A unit is
-saturated where its slope is near 0: it does not learn. Only tanh has the mean 0 for z ~ N(0, 1); the others have 0.50, 0.40 and 0.81.
+**What to conclude.** In ten layers the slopes alone multiply a gradient by at most 0.25¹⁰ = 9.5 · 10⁻⁷ with sigmoids, by 1
+where ReLUs are active. A unit is saturated where its slope is near 0: it does not learn. Only tanh has the mean 0 for z ~ N(0,
+1); the others have 0.50, 0.40 and 0.81.
 
-The second figure has relatives of the ReLU: GELU and SiLU are smooth, and their slopes reach 1.13 and 1.10; the leaky ReLU is nowhere flat.
+The second figure has relatives of the ReLU: GELU and SiLU are smooth, and their slopes reach 1.13 and 1.10; the leaky ReLU is
+nowhere flat.
 
 **Try next.** ``nn.SELU()`` or ``nn.Mish()`` in the list. Which mean has SELU for z ~ N(0, 1), and why was it made so?
 
@@ -41,8 +44,8 @@ def value_and_slope(activation, z):
 
 
 def draw(activations):
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.2))
-    z, normal = np.linspace(-6, 6, 1201)[:, None], np.random.default_rng(0).normal(size=(10**6, 1))
+    axes = plt.subplots(1, 2, figsize=(9.6, 4.2))[1]
+    z, normal = np.linspace(-6, 6, 1201)[:, None], np.random.default_rng(0).normal(size=(10**5, 1))
     for (name, activation), color in zip(activations.items(), nn.figures.PALETTE):
         h, slope = value_and_slope(activation, z)
         for ax, values in zip(axes, (h, slope)):

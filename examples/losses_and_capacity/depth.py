@@ -2,19 +2,20 @@
 With as many units, two to four layers beat one; from eight layers on they are too narrow
 =========================================================================================
 
-48 hidden units learn a star with seven arms, as 1 layer of 48, 2 of 24, and so on up to 12 of 4. They see 300 points or 10,000 of them; the mean of five draws of the points and of
-the initial weights.
+48 hidden units learn a star with seven arms, as 1 layer of 48, 2 of 24, and so on up to 12 of 4. They see 300 points or 10,000
+of them; the mean of five draws of the points and of the initial weights.
 
-**What you see.** Dark: where the network of the first draw is wrong. With 10,000 points one layer is wrong on 6.3 % of the new points and rounds off
-the arms; two layers on 1.0 %, four on 1.4 %, eight on 12.4 %. With 300 points depth helps little: 8.3, 6.6, 8.2 and 16.7 %. Twelve layers of 4 units mostly see
-no star at all.
+**What you see.** Dark: where the network of the first draw is wrong. With 10,000 points one layer is wrong on 6.3 % of the new
+points and rounds off the arms; two layers on 1.0 %, four on 1.4 %, eight on 12.4 %. With 300 points depth helps little: 8.3,
+6.6, 8.2 and 16.7 %. Twelve layers of 4 units mostly see no star at all.
 
-**What to conclude.** The slide's claim, deeper networks learn better for the same number of neurons, holds here from one layer to two, three or four, and ends where
-layers of 8 units or fewer become bottlenecks. It is not only the larger number of parameters: one layer of 144 units has 722 of them, as 2 × 24, and is wrong on 4.4 %. Nor is
-it smoothness: the boundary of the single layer is too smooth, 0.77 times as long as the star's; with two to four layers it has the right length.
+**What to conclude.** The slide's claim, deeper networks learn better for the same number of neurons, holds here from one layer
+to two, three or four, and ends where layers of 8 units or fewer become bottlenecks. It is not only the larger number of
+parameters: one layer of 144 units has 722 of them, as 2 × 24, and is wrong on 4.4 %. Nor is it smoothness: the boundary of the
+single layer is too smooth, 0.77 times as long as the star's; with two to four layers it has the right length.
 
-**Try next.** 1000 points, as on the slide: ``EPOCHS = {1000: 200}``. `nn.BatchNorm` behind each `nn.Dense`: do eight layers learn then? ``UNITS = 192``: where does the
-claim end?
+**Try next.** 1000 points, as on the slide: ``EPOCHS = {1000: 200}``. `nn.BatchNorm` behind each `nn.Dense`: do eight layers
+learn then? ``UNITS = 192``: where does the claim end?
 
 :Slide: Deck 001, *But depth and training data help: 3, 4, 6, 11 layers*; *Smoothness through network structure*; deck 004, *Caveat 1: width*
 """

@@ -2,17 +2,20 @@
 The best divergence is steep far from the optimum and shallow near it
 =====================================================================
 
-Four divergences of one number y from its target 0, and 30 steps of gradient descent from y = 2.9, all with the same learning rate of 0.2.
+Four divergences of one number y from its target 0, and 30 steps of gradient descent from y = 2.9, all with the same learning
+rate of 0.2.
 
-**What you see.** The first curve is flat far away: after 30 steps y is still at 2.50. \\|y\\| is steep everywhere: y arrives in 14 steps and then jumps across the
-optimum for ever, by 0.2. ½y² falls on a straight line: each step takes 20 % of the distance, and after 30 steps 0.0036 is left. ¼y⁴ is so steep far away that the
-first step lands on the other side, and so shallow near the optimum that 0.24 is left.
+**What you see.** The first curve is flat far away: after 30 steps y is still at 2.50. \\|y\\| is steep everywhere: y arrives in
+14 steps and then jumps across the optimum for ever, by 0.2. ½y² falls on a straight line: each step takes 20 % of the distance,
+and after 30 steps 0.0036 is left. ¼y⁴ is so steep far away that the first step lands on the other side, and so shallow near the
+optimum that 0.24 is left.
 
-**What to conclude.** The length of a step of gradient descent is the slope. A slope that shrinks in proportion to the distance, as with ½y², is right both far and
-near: "ideally quadratic in nature". The other side: it is also proportional to the error of an outlier. `nn.Huber` is quadratic near and
-linear far away; and a falling learning rate cures \\|y\\|.
+**What to conclude.** The length of a step of gradient descent is the slope. A slope that shrinks in proportion to the distance,
+as with ½y², is right both far and near: "ideally quadratic in nature". The other side: it is also proportional to the error of
+an outlier. `nn.Huber` is quadratic near and linear far away; and a falling learning rate cures \\|y\\|.
 
-**Try next.** ``RATE = 0.05`` and ``RATE = 0.6``: for which divergence does the rate matter most? At ``RATE = 2.1`` which ones diverge?
+**Try next.** ``RATE = 0.05`` and ``RATE = 0.6``: for which divergence does the rate matter most? At ``RATE = 2.1`` which ones
+diverge?
 
 :Slide: Deck 001, *Desiderata for a good divergence*
 """

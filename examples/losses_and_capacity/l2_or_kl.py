@@ -2,18 +2,20 @@
 KL learns to classify from any start, L2 needs a good one; for regression both will do
 ======================================================================================
 
-Classification: digits, with a softmax behind the last layer, from the usual initial weights and from an output layer with weights 15 times as large, where many answers
-are wrong and sure. Regression: how diabetes progresses in a year, with L2 and a linear output, and with targets scaled to [0, 1], a sigmoid and KL.
+Classification: digits, with a softmax behind the last layer, from the usual initial weights and from an output layer with
+weights 15 times as large, where many answers are wrong and sure. Regression: how diabetes progresses in a year, with L2 and a
+linear output, and with targets scaled to [0, 1], a sigmoid and KL.
 
-**What you see.** The errors on new data after 20 epochs, against the learning rate; means of five seeds. From the usual start the best of L2 is nearly as good as that of KL,
-4.3 against 3.8 % wrong, but its gradients are smaller: at a rate of 0.03 it has 17.5 % where KL has 5.6 %. From the bad start L2 sits on the
-plateau, 15.7 % at its best rate, and KL comes back, 5.4 %. In regression L2 with a linear output has a root mean square error of 56.9, KL with a sigmoid 56.0.
+**What you see.** The errors on new data after 20 epochs, against the learning rate; means of five seeds. From the usual start
+the best of L2 is nearly as good as that of KL, 4.3 against 3.8 % wrong, but its gradients are smaller: at a rate of 0.03 it has
+17.5 % where KL has 5.6 %. From the bad start L2 sits on the plateau, 15.7 % at its best rate, and KL comes back, 5.4 %. In
+regression L2 with a linear output has a root mean square error of 56.9, KL with a sigmoid 56.0.
 
-**What to conclude.** For classification take KL: a wrong answer has a large gradient, however sure it is, so that the start and the rate matter less. For
-regression L2 is simpler, not better: in these data the targets have known limits, 25 to 346, and a sigmoid between them does as well. It
-could never predict 347. L2 with a linear output can, but diverges at the largest rate.
+**What to conclude.** For classification take KL: a wrong answer has a large gradient, however sure it is, so that the start and
+the rate matter less. For regression L2 is simpler, not better: in these data the targets have known limits, 25 to 346, and a
+sigmoid between them does as well. It could never predict 347. L2 with a linear output can, but diverges at the largest rate.
 
-**Try next.** ``BAD = 30``. L2 without the softmax, squared error on the plain outputs: a good classifier too, at a rate of 0.003.
+**Try next.** ``BAD = 30``. L2 on the plain outputs, without the softmax: from which rate on does it diverge?
 
 :Slide: Deck 001, *L2 or KL?*; *The choice of divergence affects both the learned network and results*
 """
@@ -91,7 +93,9 @@ for name, loss, last, shift, scale in (
 figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.2))
 for ax, (title, lines) in zip(axes, results.items()):
     for (name, errors), color in zip(lines.items(), (nn.figures.PALETTE[1], nn.figures.PALETTE[0])):
-        print(f"{title:<29} {name}: best {errors.min():5.1f} at rate {RATES[errors.argmin()]:g};", *(f"{e:.3g}" for e in errors))
+        print(
+            f"{title:<29} {name}: best {errors.min():5.1f} at rate {RATES[errors.argmin()]:g};", *(f"{e:.3g}" for e in errors)
+        )
         ax.plot(RATES, errors, "o-", color=color, label=name)
     regression = title == "diabetes"
     ax.set(xscale="log", xlabel="learning rate", title=title, ylabel="RMS error" if regression else "% wrong")

@@ -2,14 +2,16 @@
 One unit can do AND, OR and NOT; XOR needs two layers
 =====================================================
 
-Sigmoid units with weights set by hand. The color is the output for every point of the plane; the four marks are the four inputs of a logical function, filled
-where its answer should be 1.
+Sigmoid units with weights set by hand. The color is the output for every point of the plane; the four marks are the four inputs
+of a logical function, filled where its answer should be 1.
 
-**What you see.** AND, OR and NOT are one unit each: a straight line with 1 on one side. No straight line has the two filled marks of XOR on one side and the
-two empty ones on the other. Two units, OR and AND, cut out a strip, and a third one, "OR and not AND", says 1 in it. All answers are right, within 0.0001.
+**What you see.** AND, OR and NOT are one unit each: a straight line with 1 on one side. No straight line has the two filled
+marks of XOR on one side and the two empty ones on the other. Two units, OR and AND, cut out a strip, and a third one, "OR and
+not AND", says 1 in it. All answers are right, within 0.0001.
 
-**What to conclude.** Every logical function can be built of these three, so a network of sigmoids can compute it. Setting the weights is one thing, learning them
-another: with two hidden units 8 of 20 starts learn XOR, with eight units 20 of 20 do (:ref:`exercise 004.3 <exercise-004-3>`).
+**What to conclude.** Every logical function can be built of these three, so a network of sigmoids can compute it. Setting the
+weights is one thing, learning them another: with two hidden units 8 of 20 starts learn XOR, with eight units 20 of 20 do
+(:ref:`exercise 004.3 <exercise-004-3>`).
 
 **Try next.** ``STEEP = 2``: the same lines, soft. Set the last unit to "AND or not OR": it is XNOR. Build XOR of three inputs.
 

@@ -2,18 +2,20 @@
 A network without constraints goes through every point; a smooth one follows the trend
 ======================================================================================
 
-A network with far more parameters than examples, with and without a penalty on its weights: for a curve of which 15 noisy values are known, and for a classifier of 80 points of two
-overlapping classes.
+A network with far more parameters than examples, with and without a penalty on its weights: for a curve of which 15 noisy
+values are known, and for a classifier of 80 points of two overlapping classes.
 
-**What you see.** Left: without a penalty the curve passes within 0.007 of the tops of the bars and swings between them; the penalty misses the tops by 0.074, and is nearer to the dotted
-truth: 0.081 instead of 0.110. Middle and right: without a penalty all 80 points are right, with islands around single ones, and 28.0 % of
-new points are wrong; with it 15.0 % of its own points are wrong, and 20.3 % of the new ones. The best line that the two classes
-allow is wrong on 18.8 %.
+**What you see.** Left: without a penalty the curve passes within 0.007 of the tops of the bars and swings between them; the
+penalty misses the tops by 0.074, and is nearer to the dotted truth: 0.081 instead of 0.110. Middle and right: without a penalty
+all 80 points are right, with islands around single ones, and 28.0 % of new points are wrong; with it 15.0 % of its own points
+are wrong, and 20.3 % of the new ones. No classifier can do better than 18.8 %.
 
-**What to conclude.** The bars do not say what lies between them: infinitely many curves pass through all. Training chooses one, and only a constraint
-makes it a smooth one: here a penalty, elsewhere fewer units, dropout, early stopping or more data. The errors on the training set say nothing about what is between.
+**What to conclude.** The bars do not say what lies between them: infinitely many curves pass through all. Training chooses one,
+and only a constraint makes it a smooth one: here a penalty, elsewhere fewer units, dropout, early stopping or more data. The
+errors on the training set say nothing about what is between.
 
-**Try next.** ``BARS = 60``, ``POINTS = 2000``: with enough data the penalty is not needed. A network of 3 units in the place of 100 and no penalty.
+**Try next.** ``BARS = 60``, ``POINTS = 2000``: with enough data the penalty is not needed. A network of 3 units in the place of
+100 and no penalty.
 
 :Slide: Deck 001, *Overfitting: the red curve instead of the dotted blue one*; *The unconstrained model*; *Need smoothing constraints*
 """
@@ -58,7 +60,9 @@ axes[0].vlines(x, 0, d, color="0.75", linewidth=5)
 axes[0].plot(grid, truth(grid), ":", color="black")
 for (name, color), strength in zip(COLORS.items(), (0.0, 1e-3)):
     curve = train("squared_error", x, d, strength)
-    print(f"{name:<11} misses the tops by {rms(curve.predict(x) - d):.3f}, the truth by {rms(curve.predict(grid) - truth(grid)):.3f} (RMS)")
+    print(
+        f"{name:<11} misses the tops by {rms(curve.predict(x) - d):.3f}, the truth by {rms(curve.predict(grid) - truth(grid)):.3f} (RMS)"
+    )
     axes[0].plot(grid, curve.predict(grid), color=color, label=name)
 axes[0].set(title="The same bars, two curves", xlabel="x", ylim=(0, 1.35), xticks=[-1, 0, 1])
 
@@ -77,7 +81,7 @@ X_new, y_new = overlapping(NEW)
 best = 100 * np.mean((X_new @ [0.8, 0.4] > 0) != y_new)
 side = np.linspace(-3.4, 3.4, 200)
 plane = np.stack(np.meshgrid(side, side), axis=-1)
-for ax, (name, color), strength in zip(axes[1:], COLORS.items(), (0.0, 3e-2)):
+for ax, name, strength in zip(axes[1:], COLORS, (0.0, 3e-2)):
     model = train("sigmoid_cross_entropy", X, y, strength)
     own, new = (100 * np.mean((model.predict(A)[:, 0] > 0) != b) for A, b in ((X, y), (X_new, y_new)))
     print(f"{name:<11} {own:.1f} % of its own points wrong, {new:.1f} % of new ones; the best possible is {best:.1f} %")

@@ -2,16 +2,16 @@
 KL is a bowl in the weights of a perceptron; L2 is flat where the answer is wrong
 =================================================================================
 
-y = sigmoid(w₁x₁ + w₂x₂) on 100 random points, whose labels are drawn with w = (3, −2). The mean of each divergence over the points, as a function of the two
-weights.
+y = sigmoid(w₁x₁ + w₂x₂) on 100 random points, whose labels are drawn with w = (3, −2). The mean of each divergence over the
+points, as a function of the two weights.
 
-**What you see.** L2 has a plateau where the weights point the wrong way: at w = (−9, 6) nearly all points are wrong, and the gradient is 0.0025. There
-KL has a gradient of 0.67, 270 times as large. Right: the cut along the dashed line, from the wrong side to the right one. Both have their minimum
-near the same weights: L2 at (3.0, −1.3), KL at (2.7, −1.3).
+**What you see.** L2 has a plateau where the weights point the wrong way: at w = (−9, 6) nearly all points are wrong, and the
+gradient is 0.0025. There KL has a gradient of 0.67, 270 times as large. Right: the cut along the dashed line, from the wrong
+side to the right one. Both have their minimum near the same weights: L2 at (3.0, −1.3), KL at (2.7, −1.3).
 
-**What to conclude.** A perceptron that starts on the wrong side gets stuck with L2 and comes back with KL. The KL surface is convex for every data set, see
-:doc:`/gallery/second_order/convexity`; L2 behind a sigmoid is not. The other side: the loss of KL has no bound, so that one wrong label far from the boundary
-counts as much as many right ones; L2 counts at most ½.
+**What to conclude.** A perceptron that starts on the wrong side gets stuck with L2 and comes back with KL. The KL surface is
+convex for every data set, see :doc:`/gallery/second_order/convexity`; L2 behind a sigmoid is not. The other side: the loss of
+KL has no bound, so that one wrong label far from the boundary counts as much as many right ones; L2 counts at most ½.
 
 **Try next.** Other ``TRUE`` weights, or ``FLIP = 0.1``: the fraction of labels turned over. Which minimum moves further?
 

@@ -2,18 +2,21 @@
 Ten layers of two units draw what one layer needs a thousand for; training does not find it
 ===========================================================================================
 
-A sawtooth with 2ᵏ slopes on [0, 1]. The fold x → 1 − \\|2x − 1\\| takes two ReLUs; k of them, one behind the other, make the sawtooth. One hidden layer of ReLUs can change
-its slope only once per unit, so it needs 2ᵏ units.
+A sawtooth with 2ᵏ slopes on [0, 1]. The fold x → 1 − \\|2x − 1\\| takes two ReLUs; k of them, one behind the other, make the
+sawtooth. One hidden layer of ReLUs can change its slope only once per unit, so it needs 2ᵏ units.
 
-**What you see.** Left: each layer folds the interval once more and doubles the slopes, with weights set by hand. Middle: ten folds make 1024 slopes with 20 units;
-one layer needs 1024. Right: what ten random starts of each network learn of the sawtooth with 8 slopes; the constant ½ has an error of 0.289. Of the three layers
-of two units, which could be exact, none gets below 0.26. With eight units per layer they do: the median is 0.087, and four starts are exact to 0.005; one layer
-with as many units, of which 8 could be exact, has a median of 0.233.
+**What you see.** Left: each layer folds the interval once more and doubles the slopes, with weights set by hand. Middle: ten
+folds make 1024 slopes with 20 units; one layer needs 1024. Right: what ten random starts of each network learn of the sawtooth
+with 8 slopes; the constant ½ has an error of 0.289. Of the three layers of two units, which could be exact, none gets below
+0.26. With eight units per layer they do: the median is 0.087, and four starts are exact to 0.005; one layer with as many units,
+of which 8 could be exact, has a median of 0.233.
 
-**What to conclude.** Depth is exponentially cheaper *for some functions*: those that repeat themselves, such as a sawtooth, or a product of many
-inputs. It is a statement about what can be represented. Gradient descent finds the folds only with more units than necessary, and not from every start.
+**What to conclude.** Depth is exponentially cheaper *for some functions*: those that repeat themselves, such as a sawtooth, or
+a product of many inputs. It is a statement about what can be represented. Gradient descent finds the folds only with more units
+than necessary, and not from every start.
 
-**Try next.** ``FOLDS = 2`` and ``FOLDS = 4`` for the learned sawtooth: at 4 even the wide networks fail. A smooth target such as sin 6x: does depth help?
+**Try next.** ``FOLDS = 2`` and ``FOLDS = 4`` for the learned sawtooth: at 4 even the wide networks hardly learn it. A smooth
+target such as sin 6x: does depth help?
 
 :Slide: Deck 004, *Universal approximation, caveat 1: the width can grow quickly; deeper architectures are exponentially narrower for some functions*
 """
@@ -68,7 +71,9 @@ for name, widths in {
     trainer.fit(2 * points - 1, target, epochs=EPOCHS, batch_size=32, verbose=0)
     errors[name] = np.sqrt(((ensemble.predict_members(2 * points - 1) - target) ** 2).mean(axis=(1, 2)))
     e = np.sort(errors[name])
-    print(f"{name:<7} RMS error: best {e[0]:.3f}, median {np.median(e):.3f}, worst {e[-1]:.3f}; the constant ½ has {target.std():.3f}")
+    print(
+        f"{name:<7} RMS error: best {e[0]:.3f}, median {np.median(e):.3f}, worst {e[-1]:.3f}; the constant ½ has {target.std():.3f}"
+    )
 
 # %%
 # The sawtooth, the units, the errors

@@ -4,13 +4,14 @@ Large weights make a sigmoid steep, and small weights make a network smooth
 
 A sigmoid unit σ(wx) for three weights; then a network of 30 sigmoid units and random weights, of size 1, 5 or 25.
 
-**What you see.** Left: the response of one unit rises from 10 % to 90 % within 4.39/\\|w\\|: for w = 25 it is a step. Right: the output of a whole network of such units, with the same
-random numbers for all three sizes: with weights of size 1 it is almost flat, with 25 it goes up and down: its steepest slope is 27 times as large.
+**What you see.** Left: the response of one unit rises from 10 % to 90 % within 4.39/\\|w\\|: for w = 25 it is a step. Right:
+the output of a whole network of such units, with the same random numbers for all three sizes: with weights of size 1 it is
+almost flat, with 25 it goes up and down: its steepest slope is 27 times as large.
 
-**What to conclude.** A network turns as quickly as its units do. That is why a penalty on the weights makes the decision surface smooth, see
-:doc:`/gallery/regularization/weight_decay`. The other side: the slope is w/4 in units of x, so what counts is the product of weight and input: an input
-in other units needs another weight for the same curve. And a sum of many gentle units can still be steep: thirty units with w = 1 whose output weights are 25 make
-a slope of up to 187.5.
+**What to conclude.** A network turns as quickly as its units do. That is why a penalty on the weights makes the decision
+surface smooth, see :doc:`/gallery/regularization/weight_decay`. The other side: the slope is w/4 in units of x, so what counts
+is the product of weight and input: an input in other units needs another weight for the same curve. And a sum of many gentle
+units can still be steep: thirty units with w = 1 whose output weights are 25 make a slope of up to 187.5.
 
 **Try next.** The same figure with `nn.ReLU`: the slopes grow in proportion to the weights, but no unit becomes a step.
 

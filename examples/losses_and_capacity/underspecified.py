@@ -2,19 +2,22 @@
 Examples alone do not specify a function: something must fill the gaps
 ======================================================================
 
-Functions of 100 bits have 2¹⁰⁰ = 1.27 · 10³⁰ inputs. A training set of 10¹⁵ examples, more than anyone has, shows one input in 1.27 · 10¹⁵. The same in small: functions of ten bits
-have 1024 inputs, and a network is shown a part of them.
+Functions of 100 bits have 2¹⁰⁰ = 1.27 · 10³⁰ inputs. A training set of 10¹⁵ examples, more than anyone has, shows one input in
+1.27 · 10¹⁵. The same in small: functions of ten bits have 1024 inputs, and a network is shown a part of them.
 
-**What you see.** Left: the two numbers on a logarithmic scale; the examples reach half of the way, and each further digit is a factor of ten. Right: the errors on the inputs that
-were not shown, against the part that was; on those shown nearly all answers are right. For "more ones than zeros" 10 % of the inputs are enough for 3.1 % errors, 20 % for none.
-A random function cannot be guessed: half of the unseen answers are wrong, even where 95 % are shown. Parity, which turns with every bit, is as bad as random
-up to 10 %; at 40 % it has 17.9 % errors.
+**What you see.** Left: the two numbers on a logarithmic scale; the examples reach half of the way, and each further digit is a
+factor of ten. Right: the errors on the inputs that were not shown, against the part that was; on those shown nearly all answers
+are right. For "more ones than zeros" 10 % of the inputs are enough for 3.1 % errors, 20 % for none. A random function cannot be
+guessed: half of the unseen answers are wrong, even where 95 % are shown. Parity, which turns with every bit, is as bad as
+random up to 10 %; at 40 % it has 17.9 % errors.
 
-**What to conclude.** From the examples alone every answer on the other inputs is equally possible: this is what the random function shows. What the network says there comes
-from its own preference for smooth functions, in which similar inputs have similar answers. It is right where the world is smooth, too; of
-the 2¹⁰⁰ inputs those that occur in the world are few and alike, which is why learning works at all.
+**What to conclude.** From the examples alone every answer on the other inputs is equally possible: this is what the random
+function shows. What the network says there comes from its own preference for smooth functions, in which similar inputs have
+similar answers. It is right where the world is smooth, too; of the 2¹⁰⁰ inputs those that occur in the world are few and alike,
+which is why learning works at all.
 
-**Try next.** The function ``X[:, 0] ^ X[:, 1]``, which depends on two bits only. ``nn.Tanh()`` for the ReLU, or two hidden layers: which is better at parity?
+**Try next.** The function ``X[:, 0] ^ X[:, 1]``, which depends on two bits only. ``nn.Tanh()`` for the ReLU, or two hidden
+layers: which is better at parity?
 
 :Slide: Deck 001, *Data under-specification in learning*; *Need smoothing constraints*
 """
@@ -63,7 +66,11 @@ errors = {}
 for name, y in functions.items():
     both = np.array([[wrong(y, fraction, seed) for seed in range(SEEDS)] for fraction in FRACTIONS]).mean(axis=1)
     errors[name] = both[:, 1]
-    print(f"{name:<21} wrong of the rest, %:", *(f"{e:5.1f}" for e in both[:, 1]), f"  of those shown at most {both[:, 0].max():.1f}")
+    print(
+        f"{name:<21} wrong of the rest, %:",
+        *(f"{e:5.1f}" for e in both[:, 1]),
+        f"  of those shown at most {both[:, 0].max():.1f}",
+    )
 
 # %%
 # The size of the gap, and what fills it

@@ -2,18 +2,20 @@
 One hidden layer comes as close as wanted, if it is wide enough
 ===============================================================
 
-A network with one hidden layer is to be sin(5x²) on [−1, 1]. Once it is built by hand, a step of a staircase for each sigmoid unit; once its weights are learned, with
-Levenberg-Marquardt from five random starts.
+A network with one hidden layer is to be sin(5x²) on [−1, 1]. Once it is built by hand, a step of a staircase for each sigmoid
+unit; once its weights are learned, with Levenberg-Marquardt from five random starts.
 
-**What you see.** Left: with one unit the best is a constant, with two a box, and four follow the curve to 0.0033. Right: the largest error on [−1, 1].
-By hand it falls like 1/width: 0.83 with 8 units, 0.12 with 64, 0.012 with 512. The best of five learned networks is better with four units than the staircase with 512;
-with eight its error is 0.00034.
+**What you see.** Left: with one unit the best is a constant, with two a box, and four follow the curve to 0.0033. Right: the
+largest error on [−1, 1]. By hand it falls like 1/width: 0.83 with 8 units, 0.12 with 64, 0.012 with 512. The best of five
+learned networks is better with four units than the staircase with 512; with eight its error is 0.00034.
 
-**What to conclude.** The theorem says that there are weights for every accuracy; the staircase shows why. It does not say that training finds them: with four units
-the worst of the five starts (dots) has 27 times the error of the best, and from 8 to 16 units the best gains little. In d dimensions the steps of the
-staircase become cells of a grid, and the width grows like (1/error) to the power of d.
+**What to conclude.** The theorem says that there are weights for every accuracy; the staircase shows why. It does not say that
+training finds them: with four units the worst of the five starts (dots) has 27 times the error of the best, and from 8 to 16
+units the best gains little. In d dimensions the steps of the staircase become cells of a grid, and the width grows like
+(1/error) to the power of d.
 
-**Try next.** The target \\|x\\|, with a kink, or a jump: which width gives 0.01? `nn.Adam` with a rate of 0.01 in the place of Levenberg-Marquardt.
+**Try next.** The target \\|x\\|, with a kink, or a jump: which width gives 0.01? `nn.Adam` with a rate of 0.01 in the place of
+Levenberg-Marquardt.
 
 :Slide: Deck 004, *Universal approximation theorem*
 """
