@@ -96,6 +96,7 @@ for row, n in enumerate(EPOCHS):
         ax = figure.add_subplot(boxes[row, column])
         right = shown[n, depth] == star(plane)
         ax.pcolormesh(side, side, np.where(right, star(plane), 2), cmap=COLORS)
+        ax.contour(side, side, star(plane), levels=[0.5], colors="black", linewidths=0.8)
         if n < 1000:
             ax.plot(*examples[n].T, ".", color="0.25", markersize=2)
         ax.set(title=f"{depth} × {UNITS // depth}: {errors[n, depth].mean():.1f} %", xticks=[], yticks=[], aspect="equal")

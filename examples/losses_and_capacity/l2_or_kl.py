@@ -96,9 +96,9 @@ for ax, (title, lines) in zip(axes, results.items()):
         print(
             f"{title:<29} {name}: best {errors.min():5.1f} at rate {RATES[errors.argmin()]:g};", *(f"{e:.3g}" for e in errors)
         )
-        ax.plot(RATES, errors, "o-", color=color, label=name)
+        ax.plot(RATES, np.where(errors < 100, errors, np.nan), "o-", color=color, label=name)  # what diverged is left out
     regression = title == "diabetes"
     ax.set(xscale="log", xlabel="learning rate", title=title, ylabel="RMS error" if regression else "% wrong")
-    ax.set(ylim=(45, 90) if regression else (0, 60))
+    ax.set(ylim=(45, 100) if regression else (0, 60))
     nn.figures.label_ends(ax)
 plt.show()

@@ -86,10 +86,10 @@ for ax, name, strength in zip(axes[1:], COLORS, (0.0, 3e-2)):
     own, new = (100 * np.mean((model.predict(A)[:, 0] > 0) != b) for A, b in ((X, y), (X_new, y_new)))
     print(f"{name:<11} {own:.1f} % of its own points wrong, {new:.1f} % of new ones; the best possible is {best:.1f} %")
     answer = model.predict(plane.reshape(-1, 2)).reshape(plane.shape[:2])
-    ax.contourf(side, side, answer > 0, levels=[-0.5, 0.5, 1.5], colors=["#cfe2f0", "#f6dcc8"])
+    ax.contourf(side, side, answer > 0, levels=[-0.5, 0.5, 1.5], colors=["#b5d2e8", "#fbe9dc"])
     ax.contour(side, side, answer, levels=[0], colors="black", linewidths=1.5)
-    for k, point in enumerate(nn.figures.PALETTE[:2]):
-        ax.plot(*X[y == k].T, "o", color=point, markersize=4)
+    for k, mark in enumerate("o^"):
+        ax.plot(*X[y == k].T, mark, color=nn.figures.PALETTE[k], markersize=5)
     ax.set(title=f"{name}: {new:.1f} % wrong", xticks=[], yticks=[], aspect="equal")
     ax.grid(False)
 nn.figures.label_ends(axes[0])

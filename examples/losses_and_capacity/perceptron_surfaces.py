@@ -93,5 +93,5 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), subplot_kw={"projection": "
 for ax, (name, values) in zip(axes, surfaces.items()):
     ax.plot_surface(*np.meshgrid(axis, axis), values, cmap="viridis", linewidth=0.2)
     ax.view_init(elev=30, azim=-110)
-    ax.set(title=name, xlabel="w₁", ylabel="w₂", zlabel="loss")
+    ax.set(title=f"loss: {name}", xlabel="w₁", ylabel="w₂")
 plt.show()

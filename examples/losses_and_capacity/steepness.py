@@ -53,7 +53,8 @@ for size in SIZES:
     right.plot(x, whole, color=COLORS[size], label=f"size {size}")
 left.set(title="One sigmoid unit, σ(wx)", xlabel="x")
 right.set(title=f"{UNITS} units with random weights", xlabel="x")
-for (px, py), size in zip([(1.1, 0.65), (0.45, 0.8), (0.15, 0.92)], SIZES):
+for (px, py), size in zip([(1.1, 0.65), (0.45, 0.8), (-0.75, 0.9)], SIZES):
     left.text(px, py, f"w = {size}", color=COLORS[size])
-nn.figures.label_ends(right)
+for (px, py), size in zip([(-1.9, 0.09), (0.97, 0.24), (1.1, 0.36)], SIZES):
+    right.text(px, py, f"size {size}", color=COLORS[size])
 plt.show()
