@@ -55,6 +55,6 @@ left.set(title="One sigmoid unit, σ(wx)", xlabel="x")
 right.set(title=f"{UNITS} units with random weights", xlabel="x")
 for (px, py), size in zip([(1.1, 0.65), (0.45, 0.8), (-0.75, 0.9)], SIZES):
     left.text(px, py, f"w = {size}", color=COLORS[size])
-for (px, py), size in zip([(-1.9, 0.09), (0.97, 0.24), (1.1, 0.36)], SIZES):
+for (px, py), size in zip([(-1.9, 0.09), (-1.25, -0.2), (1.1, 0.36)], SIZES):
     right.text(px, py, f"size {size}", color=COLORS[size])
 plt.show()
