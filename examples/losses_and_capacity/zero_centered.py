@@ -15,7 +15,7 @@ largest rate, 0.0023, and nothing at the others; and tanh(z) + 1 is 2·sigmoid(2
 problem: its slope of at most ¼ is. ReLU has a mean of 0.40 for z ~ N(0, 1), and learns as well as tanh.
 
 **Try next.** `nn.Adam` with a tenth of the rates: it suffers, too. A `nn.BatchNorm` after each activation takes the mean away:
-all lines become one.
+the lines fall together.
 
 :Slide: Deck 003, *Activation functions are usually centred around zero; not the sigmoid*; *the data fed to the layers should be zero-centred*
 """
