@@ -15,7 +15,8 @@ are as good as one. Weights must differ from the start.
 Both need what the network has here. Without the last bias the output of zeros stays 0. With sigmoids, σ(0) = ½ is not 0: from zeros the network learns, and
 is again one unit eight times (printed).
 
-**Try next.** ``CONSTANT = 2.0``. Biases that differ, ``bias_init="uniform"`` in the first layer, part the equal units too.
+**Try next.** Biases that differ, ``bias_init="uniform"`` in the first layer: the units part, also from zeros with sigmoids.
+``CONSTANT = 2.0``: the one unit is lost too, and only the mean is learned.
 
 :Slide: Decks 000, 002, 003, *Quiz: all weights zero*; *Constant initialization*
 """
