@@ -2,14 +2,14 @@
 A layer multiplies the variance by n·Var(w): 1/n keeps the signal alive
 =======================================================================
 
-Ten tanh layers of 100 units, with weights of deviation 0.01, 1/√n = 0.1, and 1. The second picture has networks that narrow from layer to layer, so that the
-numbers of inputs and of units differ, and the rules that are named after Xavier (1/n_in), Glorot and He.
+Ten tanh layers of 100 units, with weights of deviation 0.01, 1/√n = 0.1, and 1. The second picture has networks that narrow from layer to layer, so that
+the numbers of inputs and of units differ, and the rules that are named after Xavier (1/n_in), Glorot and He.
 
-**What you see.** Histograms of the activations. Weights that are too small: the signal shrinks tenfold per layer. Weights of 1/√n: it stays spread out to the
-last layer. Large weights: nearly all units are at −1 or 1, where the derivative of tanh is 0.
+**What you see.** Histograms of the activations. Weights that are too small: the signal shrinks tenfold per layer. Weights of 1/√n: it stays spread out to
+the last layer. Large weights: nearly all units are at −1 or 1, where the derivative of tanh is 0.
 
-Second picture: without nonlinearity 1/n_in keeps the activations, 1/n_out the gradients, and Glorot's 2/(n_in + n_out) is between, in both. Behind a ReLU all
-three lose half per layer: He's factor of 2 makes up for it.
+Second picture: without nonlinearity 1/n_in keeps the activations, 1/n_out the gradients, and Glorot's 2/(n_in + n_out) is between, in both. Behind a ReLU
+all three lose half per layer: He's factor of 2 makes up for it.
 
 **What to conclude.** z is a sum of n products w x. Each has the variance Var(w) Var(x) if both have mean 0, so Var(z) = n Var(w) Var(x) (checked in
 numbers at the end). Ten layers multiply by (n Var(w))¹⁰. Calibrate the weights so that this factor is near 1, with a 2 for ReLU. Calibrated tanh layers
@@ -99,6 +99,9 @@ axes[0, 0].set_title("Forward: z²")
 axes[0, 1].set_title("Backward: δ²")
 axes[1, 0].set(xlabel="layer")
 axes[1, 1].set(xlabel="layers back from the output")
+for ax in axes.flat:
+    ax.minorticks_off()
+    ax.set_xticks([1, 5, 10, 15])
 for ax in axes.flat:
     nn.figures.label_ends(ax, fontsize=11)
 plt.show()

@@ -9,10 +9,9 @@ Two rows of a random weight matrix are the weights of two units. How similar are
 deviation of the cosine is 1/√n, for normal and uniform weights alike, and the correlation between the outputs of two units, for inputs that are not
 correlated, is as small.
 
-**What to conclude.** Random rows point in different directions as soon as there are many inputs, so that each unit sees another aspect of the data. Nothing
-has to be done for it; orthogonal rows (`nncore.initializers.Orthogonal`) are exactly at right angles. There is a limit: if the *inputs* are correlated, units are
-too, however their weights are drawn. With the pixels of the digits the correlation is 0.26, standardized 0.21, where
-1/√n is 0.13.
+**What to conclude.** Random rows point in different directions as soon as there are many inputs, so that each unit sees another aspect of the data.
+Nothing has to be done for it; orthogonal rows (`nncore.initializers.Orthogonal`) are exactly at right angles. There is a limit: if the *inputs* are
+correlated, units are too, however their weights are drawn. With the pixels of the digits the correlation is 0.26, standardized 0.21, where 1/√n is 0.13.
 
 **Try next.** Weights that are all positive, ``rng.random((PAIRS, 2, n))``: the angle goes to 41 degrees (the cosine to ¾).
 

@@ -2,12 +2,12 @@
 A factor per layer is exponential in the depth: gradients vanish or explode
 ===========================================================================
 
-Left, the simplest deep network: a chain of scalar weights, f = w w w … x. Right, networks of 20 layers with 50 units, and the gradient that reaches
-each layer.
+Left, the simplest deep network: a chain of scalar weights, f = w w w … x. Right, networks of 20 layers with 50 units, and the gradient that reaches each
+layer.
 
 **What you see.** Left: after 50 layers a weight of 0.9 has left 0.005 of the signal, a weight of 1.1 has made 117 of it. Right: through sigmoids, with
-weights that suit tanh, 0.22 of the gradient is left per layer, and 2·10⁻¹³ in the first layer. Weights four times as large, made for sigmoids, slow this down
-(10⁻⁵) and do not end it. With tanh 0.6 of the gradient arrives in the first layer, with ReLU and He's weights 0.3.
+weights that suit tanh, 0.22 of the gradient is left per layer, and 2·10⁻¹³ in the first layer. Weights four times as large, made for sigmoids, slow this
+down (10⁻⁵) and do not end it. With tanh 0.6 of the gradient arrives in the first layer, with ReLU and He's weights 0.3.
 
 **What to conclude.** This is the *vanishing gradient*: the derivative of the sigmoid is at most ¼, and a product of such factors is soon nothing. Layers
 near the input do not learn. What helps: units with derivatives near 1, weights that are calibrated for them, or a normalization between the layers.
@@ -71,5 +71,6 @@ right.set(
 )
 right.set_xticks([0, 5, 10, 15])
 for ax in left, right:
+    ax.minorticks_off()
     nn.figures.label_ends(ax)
 plt.show()

@@ -4,19 +4,19 @@ Zero weights learn only the mean, equal weights only one unit
 
 A network with eight tanh units learns a curve from three starts: all weights 0, all weights 0.5, or random ones. The biases start at 0.
 
-**What you see.** Top: what the network has learned. With zeros it is the mean of the targets, a horizontal line. With equal weights it is one S-shaped curve.
-Only the random start fits the data. Bottom: the weights into the eight units during training. The zeros never move. The equal ones move, but all together: the
-eight lines are one. Random ones part.
+**What you see.** Top: what the network has learned. With zeros it is the mean of the targets, a horizontal line. With equal weights it is one S-shaped
+curve. Only the random start fits the data. Bottom: the weights into the eight units during training. The zeros never move. The equal ones move, but all
+together: the eight lines are one. Random ones part.
 
-**What to conclude.** With all weights 0 no gradient reaches the first layer (the weights that it has to pass are 0), and the last layer gets none either (its
-inputs are 0): only the last bias learns, and that learns the mean, E[Y]. Equal units get equal gradients, so that they stay equal forever: eight of them
-are as good as one. Weights must differ from the start.
+**What to conclude.** With all weights 0 no gradient reaches the first layer (the weights that it has to pass are 0), and the last layer gets none either
+(its inputs are 0): only the last bias learns, and that learns the mean, E[Y]. Equal units get equal gradients, so that they stay equal forever: eight of
+them are as good as one. Weights must differ from the start.
 
-Both need what the network has here. Without the last bias the output of zeros stays 0. With sigmoids, σ(0) = ½ is not 0: from zeros the network learns, and
-is again one unit eight times (printed).
+Both need what the network has here. Without the last bias the output of zeros stays 0. With sigmoids, σ(0) = ½ is not 0: from zeros the network learns,
+and is again one unit eight times (printed).
 
-**Try next.** Biases that differ, ``bias_init="uniform"`` in the first layer: the units part, also from zeros with sigmoids.
-``CONSTANT = 2.0``: the one unit is lost too, and only the mean is learned.
+**Try next.** Biases that differ, ``bias_init="uniform"`` in the first layer: the units part, also from zeros with sigmoids. ``CONSTANT = 2.0``: the one
+unit is lost too, and only the mean is learned.
 
 :Slide: Decks 000, 002, 003, *Quiz: all weights zero*; *Constant initialization*
 """

@@ -4,17 +4,19 @@ Batch norm is a function of the batch: every z moves every normalized value
 
 Eight examples of a batch, one unit. One of the eight numbers is increased by 6. Without batch norm only its own output changes.
 
-**What you see.** Left: with batch norm all eight outputs change, since the mean and the deviation do. Right: the matrix of all derivatives, ∂û_j/∂z_i, from
-eight backward passes of the layer. Without batch norm it would be the diagonal. With it no entry is 0.
+**What you see.** Left: with batch norm all eight outputs change, since the mean and the deviation do. Right: the matrix of all derivatives, ∂û_j/∂z_i,
+from eight backward passes of the layer. Without batch norm it would be the diagonal. With it no entry is 0.
 
-**What to conclude.** The examples of a batch are no longer independent: the loss of one depends on the other seven, and the backward pass has to sum over all outputs.
-It goes in three steps, from û to σ², from both to μ, from all three to z, and these give
+**What to conclude.** The examples of a batch are no longer independent: the loss of one depends on the other seven, and the backward pass has to sum over
+all outputs. It goes in three steps, from û to σ², from both to μ, from all three to z, and these give
 
     ∂l/∂z = (δ − mean(δ) − û mean(δ û)) / σ.
 
-Rows of the matrix sum to 0, and its product with z is 0: if all z are shifted or stretched, the outputs stay. So the gradient has no part in these two directions.
+Rows of the matrix sum to 0, and its product with z is 0: if all z are shifted or stretched, the outputs stay. So the gradient has no part in these two
+directions.
 
-**Try next.** ``CHANGED = 0``, ``CHANGE = 100``: one example alone against the rest. ``SIZE = 64``: each single entry off the diagonal is smaller, about 1/64.
+**Try next.** ``CHANGED = 0``, ``CHANGE = 100``: one example alone against the rest. ``SIZE = 64``: each single entry off the diagonal is smaller, about
+1/64.
 
 :Slide: Deck 001, *Batchnorm is a vector function over the minibatch*; *Batch normalization: Backpropagation*
 """

@@ -2,12 +2,14 @@
 Batch norm helps as much as dropout here, and both together help most
 =====================================================================
 
-200 digits to learn from, so that regularization matters. Networks of two hidden layers, without and with batch norm, at four rates of dropout, 10 starts each.
+200 digits to learn from, so that regularization matters. Networks of two hidden layers, without and with batch norm, at four rates of dropout, 10 starts
+each.
 
-**What you see.** The error on held-out digits. Without either it is 10.7 %, with dropout 9.9 %, with batch norm 9.9 %, with both 9.1 %. Too much dropout hurts in both cases.
+**What you see.** The error on held-out digits. Without either it is 10.7 %, with dropout 9.9 %, with batch norm 9.9 %, with both 9.1 %. Too much dropout
+hurts in both cases.
 
-**What to conclude.** "Batch norm eliminates the need for dropout" is anecdotal, says the deck. Here it does half of the
-work: batch norm alone is as good as the best dropout alone, but dropout behind it takes off another 0.8 points, as much as without it.
+**What to conclude.** "Batch norm eliminates the need for dropout" is anecdotal, says the deck. Here it does half of the work: batch norm alone is as good
+as the best dropout alone, but dropout behind it takes off another 0.8 points, as much as without it.
 
 **Try next.** ``EXAMPLES = 600``: the error is 3 to 4 % in all cases, and hardly depends on dropout. ``SEEDS = 3``: the error bars become as long as the
 differences.

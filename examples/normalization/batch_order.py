@@ -2,16 +2,16 @@
 Batch norm needs batches that are mixed: batches of one class break it
 ======================================================================
 
-Digits, in batches of 30 that are put together in four ways: new at random in every epoch; at random, but always the same examples together; of two classes;
-of one class. The order of the batches is random in all cases.
+Digits, in batches of 30 that are put together in four ways: new at random in every epoch; at random, but always the same examples together; of two
+classes; of one class. The order of the batches is random in all cases.
 
 **What you see.** Without batch norm the four are equally good: 95 %. With batch norm a batch of two classes costs 8 points, and a batch of one class is a
 disaster: the network guesses (10 %).
 
-**What to conclude.** Batch norm subtracts what the examples of a batch have in common. In a batch of one class that is the class. In
-training the network can only use differences within the class; at test, with the averages over all classes, it sees inputs that it has never seen.
-The same batches in every epoch are slightly worse than new ones, 95.2 instead of 95.9 %: this is the "better randomization" that Ioffe and Szegedy recommend. The real danger are data that
-are sorted by label, by patient or by day.
+**What to conclude.** Batch norm subtracts what the examples of a batch have in common. In a batch of one class that is the class. In training the network
+can only use differences within the class; at test, with the averages over all classes, it sees inputs that it has never seen. The same batches in every
+epoch are slightly worse than new ones, 95.2 instead of 95.9 %: this is the "better randomization" that Ioffe and Szegedy recommend. The real danger are
+data that are sorted by label, by patient or by day.
 
 **Try next.** ``nn.LayerNorm`` does not mind. ``LR = 0.02``: batch norm with two classes per batch becomes worse.
 

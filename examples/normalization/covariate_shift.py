@@ -2,16 +2,16 @@
 With batch norm the inputs of activations stay in place during training
 =======================================================================
 
-A network of 5 sigmoid layers learns digits by SGD, from the same weights and with the same batches, without and with batch norm before each sigmoid. This is figure 1
-of Ioffe and Szegedy (2015), with numbers.
+A network of 5 sigmoid layers learns digits by SGD, from the same weights and with the same batches, without and with batch norm before each sigmoid. This
+is figure 1 of Ioffe and Szegedy (2015), with numbers.
 
-**What you see.** The inputs of three sigmoids of the last hidden layer, over all training examples: median (line) and the range from 15 % to 85 % (thin). Without
-batch norm the three ranges are lines: all examples look alike, and all drift together, by up to 10 of their deviations in 20 steps. Only when they part, after 700
-steps, does the loss fall. With batch norm the inputs are spread out from the first step, they hardly move, and the loss falls at once. Second picture: the shift
-of the means grows from layer to layer without batch norm and is the same in all layers with it.
+**What you see.** The inputs of three sigmoids of the last hidden layer, over all training examples: median (line) and the range from 15 % to 85 % (thin).
+Without batch norm the three ranges are lines: all examples look alike, and all drift together, by up to 10 of their deviations in 20 steps. Only when they
+part, after 700 steps, does the loss fall. With batch norm the inputs are spread out from the first step, they hardly move, and the loss falls at once.
+Second picture: the shift of the means grows from layer to layer without batch norm and is the same in all layers with it.
 
-**What to conclude.** Batch norm keeps the inputs of activations in a standard place, which the parameters γ and β move slowly. It is not proven that the smaller
-shift is *why* the network learns faster. Santurkar et al. (2018) added shifts on purpose behind batch norm, and it still learned fast.
+**What to conclude.** Batch norm keeps the inputs of activations in a standard place, which the parameters γ and β move slowly. It is not proven that the
+smaller shift is *why* the network learns faster. Santurkar et al. (2018) added shifts on purpose behind batch norm, and it still learned fast.
 
 **Try next.** ``DEPTH = 2``: without batch norm the loss falls after 80 steps. Replace ``nn.Sigmoid`` by ``nn.Tanh``: both learn at once.
 

@@ -2,20 +2,19 @@
 Networks that compute the same can train very differently, unless they are normalized
 =====================================================================================
 
-The chain z = w₄ w₃ w₂ w₁ x computes the same with w = (1, 1, 1, 1) and with w = (1, 0.01, 100, 1). So does a ReLU network whose layers are scaled like that,
-as ReLU(αx) = α ReLU(x) for α > 0: *gauge freedom*. The second picture trains both forms of a network on digits.
+The chain z = w₄ w₃ w₂ w₁ x computes the same with w = (1, 1, 1, 1) and with w = (1, 0.01, 100, 1). So does a ReLU network whose layers are scaled like
+that, as ReLU(αx) = α ReLU(x) for α > 0: *gauge freedom*. The second picture trains both forms of a network on digits.
 
-**What you see.** Left: the derivatives of the same function: all 1 in the first form, from 0.01 to 100 in the second. Right: the slide's cure. The chain is divided by the
-mean of its first half over the batch. Then w₂ can grow a hundredfold, and ∂z/∂w₃ stays as it was.
+**What you see.** Left: the derivatives of the same function: all 1 in the first form, from 0.01 to 100 in the second. Right: the slide's cure. The chain
+is divided by the mean of its first half over the batch. Then w₂ can grow a hundredfold, and ∂z/∂w₃ stays as it was.
 
-Second picture: at a rate that suits (1, 1, 1, 1) the scaled network diverges in step 2 without normalization. With batch norm or weight norm it
-learns nearly as well as the other one.
+Second picture: at a rate that suits (1, 1, 1, 1) the scaled network diverges in step 2 without normalization. With batch norm or weight norm it learns
+nearly as well as the other one.
 
-**What to conclude.** A derivative is ∂z/∂wᵢ = z/wᵢ: small weights have large gradients, and gradient descent makes steps that are 10⁴ times too long relative to w₂. Normalization
-makes the *function* independent of the length of the weights. The gradient is not: it is still 100 times as large. But it is now orthogonal to the
-weights, so that steps that are too long lengthen the weights until they are no longer too long: after one step the weights of layer 2 are 93 times as long with batch
-norm, 135 times with weight norm.
-Layer 3, with weights that are too long, hardly learns (printed).
+**What to conclude.** A derivative is ∂z/∂wᵢ = z/wᵢ: small weights have large gradients, and gradient descent makes steps that are 10⁴ times too long
+relative to w₂. Normalization makes the *function* independent of the length of the weights. The gradient is not: it is still 100 times as large. But it is
+now orthogonal to the weights, so that steps that are too long lengthen the weights until they are no longer too long: after one step the weights of layer
+2 are 93 times as long with batch norm, 135 times with weight norm. Layer 3, with weights that are too long, hardly learns (printed).
 
 **Try next.** ``GAUGE = (1, 0.1, 10, 1)``. :doc:`/gallery/normalization/path_sgd` has an optimizer that does not see the gauge.
 

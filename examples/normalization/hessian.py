@@ -4,13 +4,15 @@ Normalization uncouples the layers of a chain; in a network it only weakens the 
 
 The chain of the lectures, z = w₄w₃w₂w₁x, without and with the division by the mean of w₂w₁x; and a small network for digits, without and with batch norm.
 
-**What you see.** Left pair: the second derivatives ∂²z/∂wᵢ∂wⱼ of the chain. Without normalization all pairs of weights are coupled, with it only w₃ and w₄.
-Right pair: the size of the blocks of the Hessian of the network's loss, one block for each pair of layers, relative to the blocks on the diagonal, after 100 steps. With
-batch norm the blocks between layers are smaller, 0.4 to 0.5 instead of 0.5 to 0.7. At the start (printed) there is hardly a difference: 1.0 to 1.2 with and without.
+**What you see.** Left pair: the second derivatives ∂²z/∂wᵢ∂wⱼ of the chain. Without normalization all pairs of weights are coupled, with it only w₃ and
+w₄. Right pair: the size of the blocks of the Hessian of the network's loss, one block for each pair of layers, relative to the blocks on the diagonal,
+after 100 steps. With batch norm the blocks between layers are smaller, 0.4 to 0.5 instead of 0.5 to 0.7. At the start (printed) there is hardly a
+difference: 1.0 to 1.2 with and without.
 
-**What to conclude.** The deck says that batch norm eliminates the bulk of the cross-layer correlation. In the chain that is exact: the output does not depend on w₁ and w₂ any
-more. In a network it removes one number for each unit, the length of its weights, and the directions stay coupled. Of the squares of all entries, the blocks between layers
-have 36 % without and 10 % with batch norm after training, 49 % and 40 % at the start (means of 5 starts): "the bulk" is gone by this measure, after some training. An optimizer that treats layers one by one still misses much with batch norm.
+**What to conclude.** The deck says that batch norm eliminates the bulk of the cross-layer correlation. In the chain that is exact: the output does not
+depend on w₁ and w₂ any more. In a network it removes one number for each unit, the length of its weights, and the directions stay coupled. Of the squares
+of all entries, the blocks between layers have 36 % without and 10 % with batch norm after training, 49 % and 40 % at the start (means of 5 starts): "the
+bulk" is gone by this measure, after some training. An optimizer that treats layers one by one still misses much with batch norm.
 
 **Try next.** ``WIDTH = 2``. Replace ``nn.BatchNorm`` by ``nn.LayerNorm``.
 

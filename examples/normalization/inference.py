@@ -2,17 +2,18 @@
 At inference batch norm uses averages and can be merged into the layer before it
 ================================================================================
 
-At test time the mean and the variance of a batch are replaced by averages over the training batches. Two things are worked out here: the factor B/(B − 1) in the
-average of the variance, and what is left of the layer then.
+At test time the mean and the variance of a batch are replaced by averages over the training batches. Two things are worked out here: the factor B/(B − 1)
+in the average of the variance, and what is left of the layer then.
 
-**What you see.** Left: the variance within batches of B numbers from a population of variance 9, averaged over many batches. It is too small by (B − 1)/B: 4.5 for pairs. Times B/(B − 1)
-it is right for every B. Right: outputs of a trained network with batch norm at inference, and of the network into which it was merged: the same numbers, with fewer layers.
+**What you see.** Left: the variance within batches of B numbers from a population of variance 9, averaged over many batches. It is too small by (B − 1)/B:
+4.5 for pairs. Times B/(B − 1) it is right for every B. Right: outputs of a trained network with batch norm at inference, and of the network into which it
+was merged: the same numbers, with fewer layers.
 
-**What to conclude.** The variance of a batch is taken about the batch's own mean, which lies nearer to its numbers than the true mean. With fixed averages batch norm is a linear
-function of each unit, γ (z − μ)/σ + β, and Dense before it is linear too. So W′ = γW/σ and b′ = γ(b − μ)/σ + β do the work of both.
+**What to conclude.** The variance of a batch is taken about the batch's own mean, which lies nearer to its numbers than the true mean. With fixed averages
+batch norm is a linear function of each unit, γ (z − μ)/σ + β, and Dense before it is linear too. So W′ = γW/σ and b′ = γ(b − μ)/σ + β do the work of both.
 
-The deck takes the averages over all batches *of the final network* (``update_batch_statistics``). The running averages that most libraries use are cheaper: over the last
-ten or so batches, with weights that have moved since; the means differ by 0.011 deviations here after two epochs, and the accuracy
+The deck takes the averages over all batches *of the final network* (``update_batch_statistics``). The running averages that most libraries use are
+cheaper: over the last ten or so batches, with weights that have moved since; the means differ by 0.011 deviations here after two epochs, and the accuracy
 not at all (92.5 %).
 
 **Try next.** ``EPOCHS = 30``: the running averages differ from the exact ones by as much. What separates them is the noise of an average over few batches.

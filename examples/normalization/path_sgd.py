@@ -2,18 +2,19 @@
 Path-SGD does not see the scale of units: equivalent networks train alike
 =========================================================================
 
-A ReLU network computes the same if the weights into a unit are multiplied by c and those out of it divided by c. SGD is not the same: it depends on c. Path-SGD
-divides the gradient of each weight by γ, the sum over all paths through this weight of the squares of the other weights.
+A ReLU network computes the same if the weights into a unit are multiplied by c and those out of it divided by c. SGD is not the same: it depends on c.
+Path-SGD divides the gradient of each weight by γ, the sum over all paths through this weight of the squares of the other weights.
 
-**What you see.** Left: z = w₂w₁x for the one example (x, y) = (1, 1), which is learned on the curve w₁w₂ = 1. Four starts compute the same, z = 0.5. One step of SGD
-(gray) goes to z = 0.77 from two of them and to 1.33 from the others. One step of Path-SGD (purple) goes to 0.98 from each. Middle, right: digits, from a network and from
-ones whose units are rescaled by up to 3 and 30. SGD has another curve for each and diverges for the last. The three curves of Path-SGD are one, to 10⁻¹⁵.
+**What you see.** Left: z = w₂w₁x for the one example (x, y) = (1, 1), which is learned on the curve w₁w₂ = 1. Four starts compute the same, z = 0.5. One
+step of SGD (gray) goes to z = 0.77 from two of them and to 1.33 from the others. One step of Path-SGD (purple) goes to 0.98 from each. Middle, right:
+digits, from a network and from ones whose units are rescaled by up to 3 and 30. SGD has another curve for each and diverges for the last. The three curves
+of Path-SGD are one, to 10⁻¹⁵.
 
-**What to conclude.** Path-SGD is steepest descent in a geometry of functions, not of weights, as far as rescaling goes. That is no claim that it learns faster. On the
-network as it was initialized the best rates of both (0.8 and 3.2) end at the same training loss after 20 epochs, 0.002.
+**What to conclude.** Path-SGD is steepest descent in a geometry of functions, not of weights, as far as rescaling goes. That is no claim that it learns
+faster. On the network as it was initialized the best rates of both (0.8 and 3.2) end at the same training loss after 20 epochs, 0.002.
 
-**Try next.** ``SCALES = (1.0, 1000.0)``: the curves of Path-SGD are still one. Adam (``nn.Adam, 1e-3`` in the place of
-``nn.PathSGD, PATH_LR``): none diverges, but the curves differ.
+**Try next.** ``SCALES = (1.0, 1000.0)``: the curves of Path-SGD are still one. Adam (``nn.Adam, 1e-3`` in the place of ``nn.PathSGD, PATH_LR``): none
+diverges, but the curves differ.
 
 :Slide: Deck 004, *Gauge freedom*; *Path-SGD: (x, y) = (1, 1)*
 """

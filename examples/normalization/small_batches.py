@@ -2,16 +2,20 @@
 Small batches: what batch norm computes in training is not what it computes at test
 ===================================================================================
 
-Networks with two hidden layers learn digits in batches of 2 to 32 examples, with the same number of epochs and a rate in proportion to the batch, from 5 starts each.
+Networks with two hidden layers learn digits in batches of 2 to 32 examples, with the same number of epochs and a rate in proportion to the batch, from 5
+starts each.
 
-**What you see.** Left: with batches of 32 batch norm and layer norm are equally good. With batches of 2 batch norm falls to 57 %, layer norm stays at 94 %. Right: three
-ways to go on with the network trained in small batches. The mean and the deviation of two numbers are mostly noise, in training; at test their averages are used: another function.
+**What you see.** Left: with batches of 32 batch norm and layer norm are equally good. With batches of 2 batch norm falls to 57 %, layer norm stays at 94
+%. Right: three ways to go on with the network trained in small batches. The mean and the deviation of two numbers are mostly noise, in training; at test
+their averages are used: another function.
 
-**What to conclude.** The deck names two cures. *Keep the training behavior*, with statistics of the test batch: with test batches as small as in training this is worse
-than the averages, and the answer to one example depends on the others. *Switch to the test behavior and fine-tune* (``frozen``) works: the network learns
-to live with the fixed averages: 83 % for batches of 2, and for 4 and more as good as layer norm. Or normalize without the batch: layer norm, group norm.
+**What to conclude.** The deck names two cures. *Keep the training behavior*, with statistics of the test batch: with test batches as small as in training
+this is worse than the averages, and the answer to one example depends on the others. *Switch to the test behavior and fine-tune* (``frozen``) works: the
+network learns to live with the fixed averages: 83 % for batches of 2, and for 4 and more as good as layer norm. Or normalize without the batch: layer
+norm, group norm.
 
-A trap of the same kind: 899 examples in batches of 32 leave a last batch of 3. Its statistics enter the averages. ``last_batch="drop"`` or ``"merge"`` avoids it.
+A trap of the same kind: 899 examples in batches of 32 leave a last batch of 3. Its statistics enter the averages. ``last_batch="drop"`` or ``"merge"``
+avoids it.
 
 **Try next.** ``nn.BatchRenorm()`` in the place of batch norm. ``MOMENTUM = 0.01``: averages over more batches, and older ones.
 

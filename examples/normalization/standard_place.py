@@ -2,18 +2,18 @@
 Batches with different distributions are moved to one place, then to the right one
 ==================================================================================
 
-Five mini-batches of two classes. Each lies at another place and has another width, as if each came from another instrument: a *covariate shift*. The task is the same
-in all: which side of its batch's center an example lies on.
+Five mini-batches of two classes. Each lies at another place and has another width, as if each came from another instrument: a *covariate shift*. The task
+is the same in all: which side of its batch's center an example lies on.
 
-**What you see.** Left: the batches as they are. No line separates the classes: logistic regression gets 58 % of the examples right. Middle: batch norm moves each
-batch to mean 0 and deviation 1, and now one line is right for all, 96 %. Right: all together are stretched by γ and moved to β, which are learned. The
-animation moves the batches one after another.
+**What you see.** Left: the batches as they are. No line separates the classes: logistic regression gets 58 % of the examples right. Middle: batch norm
+moves each batch to mean 0 and deviation 1, and now one line is right for all, 96 %. Right: all together are stretched by γ and moved to β, which are
+learned. The animation moves the batches one after another.
 
-**What to conclude.** After the first move the next layer always sees the same distribution; the second leaves it free *where* that is, for
-example on the steep or on the flat part of a sigmoid. Batch norm does this in every layer, for each unit by itself.
+**What to conclude.** After the first move the next layer always sees the same distribution; the second leaves it free *where* that is, for example on the
+steep or on the flat part of a sigmoid. Batch norm does this in every layer, for each unit by itself.
 
-The first move also takes away what the place of the batch says. Here it says nothing about the class. If it does, as in batches of a single class,
-batch norm removes what should be learned: :doc:`/gallery/normalization/batch_order`.
+The first move also takes away what the place of the batch says. Here it says nothing about the class. If it does, as in batches of a single class, batch
+norm removes what should be learned: :doc:`/gallery/normalization/batch_order`.
 
 **Try next.** ``SHIFT = 0.2``: small shifts hurt less, 74 %. Write ``classes = np.arange(BATCHES * SIZE) // SIZE % 2``: each batch has one class, and
 normalization is what hurts, 60 % instead of 72 %.

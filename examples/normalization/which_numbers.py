@@ -2,16 +2,16 @@
 Batch, layer, instance, group norm: which numbers are normalized together
 =========================================================================
 
-All of these subtract a mean and divide by a deviation. They differ in the numbers that these are taken over. The picture shows a batch of 3 examples with 4
-channels of 5 numbers each (time steps, or pixels); numbers of one color are normalized together.
+All of these subtract a mean and divide by a deviation. They differ in the numbers that these are taken over. The picture shows a batch of 3 examples with
+4 channels of 5 numbers each (time steps, or pixels); numbers of one color are normalized together.
 
-**What you see.** Batch norm goes down, across the examples: one set for each channel. Layer norm goes across one example: one set for each row. Instance norm takes
-one channel of one example, group norm some channels of one example. The sets were found by experiment: one number of the input is changed, and the outputs that
-change with it are its set.
+**What you see.** Batch norm goes down, across the examples: one set for each channel. Layer norm goes across one example: one set for each row. Instance
+norm takes one channel of one example, group norm some channels of one example. The sets were found by experiment: one number of the input is changed, and
+the outputs that change with it are its set.
 
-**What to conclude.** Only batch norm (and batch renorm) mixes examples. So only these depend on the other examples of the batch, need batches of some size, and
-compute something else at inference. The others treat each example by itself, always in the same way. Group norm is between: one group is layer norm, as
-many groups as channels is instance norm. Weight norm normalizes no activations: it divides the weights of a unit by their length.
+**What to conclude.** Only batch norm (and batch renorm) mixes examples. So only these depend on the other examples of the batch, need batches of some
+size, and compute something else at inference. The others treat each example by itself, always in the same way. Group norm is between: one group is layer
+norm, as many groups as channels is instance norm. Weight norm normalizes no activations: it divides the weights of a unit by their length.
 
 **Try next.** ``GROUPS = 4``, ``GROUPS = 1``. Add ``"RMS": nn.RMSNorm()``: the sets of layer norm, but no mean is subtracted.
 
