@@ -41,6 +41,7 @@ OPTIMIZER_COLORS = MappingProxyType(
         "Rprop": "#1B9E9E",
         "DeltaBarDelta": "#5F7F1E",
         "FTRL": "#9E7B9B",
+        "PathSGD": "#C51B7D",
         "Newton": "#111111",
         "DampedNewton": "#333366",
         "ModifiedNewton": "#5B5B99",
