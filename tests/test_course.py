@@ -118,3 +118,13 @@ def test_bibliography_has_every_name_with_a_year_in_a_docstring() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
                 assert not uncited(ast.get_docstring(node) or "", known), path.name
+
+
+def test_links_to_the_gallery_lead_to_scripts() -> None:
+    links = {
+        link
+        for path in (*COURSE.rglob("*.rst"), *DOCS.glob("guide/*.rst"), *DOCS.glob("api/*.rst"))
+        for link in re.findall(r"(?<=[`<])/gallery/([\w/]+)(?=[`>])", path.read_text(encoding="utf-8"))
+    }
+    assert len(links) > 20
+    assert not {link for link in links if not (DOCS.parent / f"examples/{link}.py").exists()}

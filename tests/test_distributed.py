@@ -184,9 +184,11 @@ def trained(
 ) -> nn.Trainer:
     """Three epochs of 103 rows in batches of 32: the last one has 7 rows, and so only two of eight shards."""
     model = model or dense()()
-    made = {name: options.pop(name) for name in ("clip", "regularizer", "constraint", "lr_factors") if name in options}
+    parts = ("loss", "clip", "regularizer", "constraint", "lr_factors", "metrics", "seed")
+    made = {name: options.pop(name) for name in parts if name in options}
+    made = {"loss": "softmax_cross_entropy", "metrics": ["accuracy", "mean_squared_error"]} | made
     optimizer = copy.deepcopy(options.pop("optimizer", "adam"))
-    trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer, metrics=["accuracy", "mean_squared_error"], **made)
+    trainer = nn.Trainer(model, optimizer=optimizer, **made)
     X = data[0] if scipy.sparse.issparse(data[0]) else data[0].reshape(-1, *model.input_shape)
     distributed = {} if comm is None else {"distributed": MPI(shards, comm)}
     trainer.fit(X, data[1], **{"epochs": 3, "batch_size": 32, "verbose": 0, **options, **distributed})
@@ -270,6 +272,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gradient noise": {"optimizer": nn.GradientNoise(nn.SGD(lr=0.1), 0.1)}, "in order": {"shuffle": False},
     "stratified": {"sampler": "stratified"}, "with replacement": {"sampler": "with_replacement"},
     "losses": {"sampler": "importance_sampling"}, "largest losses": {"sampler": "largest_loss_first"},
+    "augment": {"augment": nn.data.Augment([nn.data.Rotate(20), nn.data.PixelNoise(0.1)], (2, 3)), "validation_split": 0.2},
     "exact loss": {"exact_loss": True}, "split": {"validation_split": 0.2},
     "early stopping": {
         "validation_split": 0.5, "epochs": 30, "optimizer": nn.Adam(lr=0.1),
@@ -543,10 +546,36 @@ def test_bad_arguments_of_one_rank_end_all(data: tuple[Array, Array]) -> None:
     assert all(str(result).startswith("rank 2 ended the training: ValueError: X must") for result in results[:2])
 
 
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 0}, {"validation_split": 1.0}], ids=str)
+def test_a_bad_number_on_one_rank_ends_all(bad: dict[str, Any], data: tuple[Array, Array]) -> None:
+    first, second = outcomes(2, lambda comm: trained(comm, data, **bad if comm.rank else {}))
+    assert isinstance(second, ValueError)
+    assert str(first).startswith(f"rank 1 ended the training: ValueError: {next(iter(bad))} must be")
+
+
 def assert_all_refuse(results: list[Any], message: str) -> None:
     for result in results:
         assert isinstance(result, ValueError), result
         assert str(result) == message
+
+
+def used_adam() -> nn.Adam:
+    """The default one, but with a state, which a trainer takes over only by hand."""
+
+    class Used(nn.Adam):
+        def init_state(self, n: int, dtype: Any) -> None:
+            super().init_state(n, dtype)
+            self.state["m"][...] = 1
+
+    Used.__module__, Used.__name__ = nn.Adam.__module__, "Adam"
+    return Used()
+
+
+def same_parameters(*between: nn.Layer, seed: int = 1) -> nn.Sequential:
+    """Another model, of the parameters of ``dense()()``."""
+    other = dense(*between, seed=seed)()
+    other.parameters[...] = dense()().parameters
+    return other
 
 
 @pytest.mark.parametrize(
@@ -556,12 +585,35 @@ def assert_all_refuse(results: list[Any], message: str) -> None:
         ("X, y, sample_weight or class_weight", lambda data: {"data": (data[0], data[1][::-1])}),
         ("X, y, sample_weight or class_weight", lambda data: {"sample_weight": np.full(N, 1.0 + 1e-15)}),
         ("validation_data", lambda data: {"validation_data": (data[0][:8], data[1][8:16])}),
+        ("augment", lambda data: {"augment": nn.data.Augment([nn.data.Shift(1)], (2, 3))}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"epochs": 4}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"batch_size": 40}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"shards": 4}),
         ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"validation_data": None}),
         ("model.parameters", lambda data: {"model": dense(seed=2)()}),
-        ("the optimizer's state", lambda data: {"optimizer": "sgd"}),
+        ("the optimizer or its arguments", lambda data: {"optimizer": "sgd"}),
+        ("the optimizer or its arguments", lambda data: {"optimizer": nn.Adam(lr=0.002)}),
+        ("the optimizer or its arguments", lambda data: {"optimizer": nn.Adam(lr=nn.schedules.Exponential(0.001, gamma=0.9))}),
+        ("the optimizer's state", lambda data: {"optimizer": used_adam()}),
+        ("the layers or their arguments", lambda data: {"model": same_parameters(nn.Dropout(0.3))}),
+        ("the layers or their arguments", lambda data: {"model": same_parameters(Doubled())}),
+        ("the model's seed", lambda data: {"model": same_parameters(seed=2)}),
+        ("loss", lambda data: {"loss": nn.SoftmaxCrossEntropy(label_smoothing=0.1)}),
+        ("loss", lambda data: {"loss": "sigmoid_cross_entropy"}),
+        ("regularizer", lambda data: {"regularizer": nn.L2(0.2)}),
+        ("clip", lambda data: {"clip": nn.ClipNorm(1.0)}),
+        ("clip", lambda data: {"clip": nn.ClipGlobalNorm(2.0)}),
+        ("constraint", lambda data: {"constraint": {"dense_1": nn.MaxNorm(2.0)}}),
+        ("lr_factors", lambda data: {"lr_factors": {"dense_1": 0.1}}),
+        ("metrics", lambda data: {"metrics": ["accuracy", nn.Huber(2.0)]}),
+        ("seed or epochs_done of the trainer", lambda data: {"seed": 1}),
+        ("sampler or shuffle", lambda data: {"shuffle": False}),
+        ("sampler or shuffle", lambda data: {"sampler": "with_replacement"}),
+        ("sampler or shuffle", lambda data: {"sampler": "largest_loss_first"}),
+        ("sampler or shuffle", lambda data: {"sampler": "importance_sampling"}),
+        ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"data": (data[0][:-8], data[1][:-8])}),
+        ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"last_batch": "drop"}),
+        ("shards, batch_size, epochs, last_batch or what is evaluated", lambda data: {"exact_loss": True}),
         ("nncore's version, the dtype or the instruction set (see NNCORE_ISA)",
          lambda data: {"model": dense(dtype="float32")()}),
     ],
@@ -569,7 +621,10 @@ def assert_all_refuse(results: list[Any], message: str) -> None:
 def test_what_differs_between_ranks_is_refused(
     what: str, change: Callable[..., dict[str, Any]], data: tuple[Array, Array]
 ) -> None:
-    common = {"data": data, "sample_weight": np.ones(N), "validation_data": (data[0][:8], data[1][:8])}
+    common = {
+        "data": data, "validation_data": (data[0][:8], data[1][:8]), "clip": nn.ClipGlobalNorm(1.0), "regularizer": nn.L2(0.1),
+        "metrics": ["accuracy", nn.Huber(1.0)],
+    }  # fmt: skip
     message = f"{what} must be the same on all ranks, but rank 1 has another one than rank 0"
     assert_all_refuse(outcomes(3, lambda comm: trained(comm, **common | (change(data) if comm.rank == 1 else {}))), message)
 
@@ -583,6 +638,30 @@ def test_what_comes_to_differ_is_refused(data: tuple[Array, Array]) -> None:
         own = {"epochs": epochs, "callbacks": [nn.LambdaCallback(on_epoch_end=drift)]}
         results = outcomes(3, lambda comm, own=own: trained(comm, data, **own))  # type: ignore[misc]
         assert_all_refuse(results, "model.parameters must be the same on all ranks, but rank 1 has another one than rank 0")
+
+
+class Reversed(nn.samplers.Sampler):
+    """Another order than that of the rows, though the class is the same: an attribute decides it."""
+
+    def __init__(self) -> None:
+        self.turned = False
+
+    def orders(self, examples: Any, done: int, epochs: int) -> Array | None:
+        order: Array | None = super().orders(examples, done, epochs)
+        return order if self.turned else None
+
+    def order(self, examples: Any, epoch: int) -> Array:
+        return np.arange(examples.count)[::-1]
+
+
+def test_an_order_and_none_are_refused(data: tuple[Array, Array]) -> None:
+    def work(comm: Comm) -> nn.Trainer:
+        sampler = Reversed()
+        sampler.turned = comm.rank == 1
+        return trained(comm, data, sampler=sampler)
+
+    for result in outcomes(2, work):
+        assert "the order of the examples, from Reversed(), must be the same on all ranks" in str(result)
 
 
 class Unseeded(nn.samplers.Sampler):

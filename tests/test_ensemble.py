@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from helpers.configuration import arguments
+from helpers.ensembles import same
 
 import nncore as nn
 from nncore import layers, losses, optimizers, samplers
@@ -49,15 +50,6 @@ def check(
         assert same(alone, together, k)
     assert history is together.history
     return together
-
-
-def same(alone: nn.Trainer, together: nn.EnsembleTrainer, k: int) -> bool:
-    member = together.model[k]
-    assert np.array_equal(alone.model.parameters, member.parameters)
-    assert np.array_equal(alone.model.state, member.state)
-    assert alone.history == together.history.member(k)
-    assert alone.history.columns == together.history.member(k).columns
-    return True
 
 
 # Everything that a trainer is made of.

@@ -407,8 +407,8 @@ CALLS: list[tuple[dict[str, Any], str]] = [
     ({"subsets": [[0, 1]]}, "subsets must have the rows of each of 2 members, got 1"),
     ({"subsets": [[0.5], [1]]}, "subsets must give member 0 row numbers"),
     ({"subsets": nn.Folds(3), "validation_data": (X, Y)}, "exclude each other"),
-    ({"callbacks": [nn.ModelCheckpoint("net")]}, "ModelCheckpoint would write one file for all"),
-    ({"callbacks": [nn.CSVLogger("log.csv")]}, "CSVLogger would write one file for all"),
+    ({"callbacks": [nn.ModelCheckpoint("net")]}, "ModelCheckpoint is for one model"),
+    ({"callbacks": [nn.CSVLogger("log.csv")]}, "CSVLogger is for one model"),
     ({"callbacks": [nn.EarlyStopping("val_loss")]}, "val_loss"),
     ({"epochs": 0}, "epochs must be a positive integer"),
     ({"sampler": "importance_sampling", "subsets": nn.Bags()}, "needs subsets in which a row occurs once"),
@@ -466,3 +466,65 @@ def test_progress(verbose: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].startswith("epoch 3/3")
     assert "members 3" in lines[-1]
     assert "best" in lines[-1]
+
+
+def test_a_checkpoint_of_another_ensemble_is_refused(tmp_path: Path) -> None:
+    """Which has arrays of the same shapes; also if its optimizers have other arguments."""
+
+    def make(activation: Any = nn.Tanh, rates: tuple[float, ...] = (0.1, 0.2), strength: float = 0.1) -> nn.EnsembleTrainer:
+        models = [nn.Sequential([nn.Dense(3), activation(), nn.Dense(3)], input_shape=4, seed=seed) for seed in (1, 2)]
+        penalty = type("Own", (nn.Regularizer,), {"l2": strength})()
+        return nn.Trainer(nn.Ensemble(models), SOFTMAX, nn.SGD(nn.Each(rates)), regularizer=penalty)
+
+    first = make()
+    first.fit(X, Y, epochs=1, verbose=0)
+    first.save(tmp_path / "part")
+    for changes, message in (
+        ({"activation": nn.ReLU}, r"layers\[1\] must be ReLU, got Tanh"),
+        ({"rates": (0.1, 0.3)}, r"other arguments: lr must be 0\.3, got 0\.2"),
+        ({"strength": 0.2}, r"regularizer\.described_by\.l2 must be 0\.2, got 0\.1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make(**changes).restore(tmp_path / "part")  # type: ignore[arg-type]
+    first._optimizers[0].lr = 0.05  # as a callback may
+    first.save(tmp_path / "part")
+    second = make()
+    second.restore(tmp_path / "part")
+    assert [optimizer.lr for optimizer in second._optimizers] == [0.05, 0.2]
+
+
+def test_values_of_users_classes_that_do_something_else_are_not_merged() -> None:
+    """Members are trained together only if their penalties are the same."""
+
+    class Own(nn.Regularizer):
+        def __init__(self) -> None:
+            self.strengths = {"l2": 0.0}
+
+        @property
+        def l2(self) -> float:  # type: ignore[override]
+            return self.strengths["l2"]
+
+    penalties = [Own(), Own()]
+    penalties[1].strengths["l2"] = 1.0
+    trainer = nn.Trainer(nn.Ensemble([net(1), net(1)]), SOFTMAX, nn.SGD(0.1), regularizer=nn.Each(penalties))
+    trainer.fit(X, Y, epochs=2, verbose=0)
+    free, bound = (float(np.abs(member.parameters).sum()) for member in trainer.model)
+    assert bound < 0.7 * free
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_evaluation_refuses_other_lengths_and_rows_that_no_member_takes(change: int) -> None:
+    """Also longer ones, of which the first rows would do."""
+    trainer, n = trained(2, epochs=1), len(X)
+    rows = np.arange(n + change) % n
+    with pytest.raises(ValueError, match=rf"X and y must have the same length, got {n} and {n + change}"):
+        trainer.evaluate(X, Y[rows])
+    with pytest.raises(ValueError, match=rf"sample_weight must have shape \({n},\), one number for each example, got"):
+        trainer.evaluate(X, Y, sample_weight=np.ones(n + change))
+    wrong = Y.copy()
+    wrong[17] = 7
+    with pytest.raises(ValueError, match=r"y must be labels from 0 to 2, got 7 in row 17"):
+        trainer.evaluate(X, wrong)
+    numbers = nn.Trainer(nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=4), 2), "squared_error")
+    with pytest.raises(ValueError, match=r"y is too large for float32, got 1e\+300 in row 17"):
+        numbers.evaluate(X, np.where(np.arange(n) == 17, 1e300, 0.0))

@@ -278,6 +278,24 @@ def test_quantile(dtype: str, isa: str, rng: np.random.Generator) -> None:
     assert np.isnan(loss).tolist() == [False, True, False]
 
 
+# Chosen columns.
+
+
+@each_isa
+@each_dtype
+def test_select(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    """The twins add the gradients of a column that occurs several times in the same order: the same bits."""
+    for rows, inputs in SIZES:
+        for width in (1, inputs, 2 * inputs + 1):
+            columns, kw = rng.integers(0, inputs, width), {"sizes": (width, inputs), "rows": rows, "isa": isa}
+            x, dy = rng.standard_normal((rows, inputs)).astype(dtype), rng.standard_normal((rows, width)).astype(dtype)
+            (y,) = run("select_forward", [((rows, width), dtype)], (x, columns), dtype, **kw)
+            (dx,) = run("select_backward", [((rows, inputs), dtype)], (dy, columns), dtype, **kw)
+            assert same_bits(y, reference.select_forward(x, columns))
+            assert same_bits(dx, reference.select_backward(dy, columns, inputs))
+            assert inputs == 1 or not same_bits(y, reference.select_forward(x, (columns + 1) % inputs))
+
+
 # One factor per feature.
 
 
@@ -683,6 +701,7 @@ COVERED = {
     *(f"{name}_{way}" for name in ACTIVATIONS for way in ("forward", "backward")),
     *LOSSES,
     *("quantile", "quantile_tangent"),
+    *("select_forward", "select_backward"),
     *("scale_forward", "scale_backward", "scale_tangent_forward", "scale_tangent_backward"),
     *("accuracy_labels", "accuracy_targets", "accuracy_binary"),
     *("gather_rows", "gather_csr", "gather_labels", "gather_one_hot", "gather_weights", "write_rows", "spread_rows"),
@@ -704,6 +723,7 @@ def untested() -> set[str]:
     names = {name for name in names if not name.endswith("_blas")}  # in test_blas.py
     names -= {"dense_forward_direct", "dense_forward_narrow"}  # in test_dense_direct.py
     names -= {"shrink", "activity_l1_forward", "activity_l1_backward"}  # in test_regularizers.py
+    names -= {"path_forward", "path_backward"}  # in test_path_sgd.py
     names -= {"average", "gradient_noise"}  # in test_wrappers.py
     names -= {"decay", "project_norm", "project_non_negative"}  # in test_array_groups.py
     names = {name for name in names if not name.startswith("lanes_")} - {"to_lanes", "from_lanes"}  # in test_lanes.py

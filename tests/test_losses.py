@@ -82,9 +82,38 @@ def test_config_and_messages_of_quantile(tmp_path: Path) -> None:
     assert other.evaluate(X, y) == trainer.evaluate(X, y)
     with pytest.raises(ValueError, match=r"q must be a number or have one for each output, 3, got \(0\.1, 0\.9\)"):
         nn.Trainer(constant([0.0, 0.0, 0.0]), loss).evaluate(X, np.ones((4, 3)))
-    for bad in (0, 1.0, "a", [0.5, 2], [True], []):
-        with pytest.raises((TypeError, ValueError), match=r"q must be a number in \(0, 1\)"):
+    for bad in (0, 1.0, "a", [0.5, 2], [True], [], np.array(0.5), np.full((1, 2), 0.5), None, {0.5: 0.5}):
+        with pytest.raises((TypeError, ValueError), match=r"q must be (a list, each element )?a number in \(0, 1\)"):
             nn.Quantile(bad)  # type: ignore[arg-type]
+
+
+def test_several_quantiles_need_a_column_each() -> None:
+    """Whole numbers (n,) are not taken for labels, from which one q for all outputs makes rows of 0 and 1."""
+    X, y, model = np.zeros((6, 1)), np.arange(6) % 3, constant([0.0, 0.0, 0.0])
+    for targets in (y, y + 0.5):
+        with pytest.raises(ValueError, match=r"^y must have a column for each of the 3 numbers of q, got shape \(6,\)"):
+            model.loss_and_gradient(X, targets, nn.Quantile([0.1, 0.5, 0.9]))
+    repeated = np.repeat(y[:, np.newaxis], 3, axis=1)
+    assert model.loss_and_gradient(X, repeated, nn.Quantile([0.1, 0.5, 0.9]))[0] == pytest.approx(1.5)  # Σ q · mean y
+    assert model.loss_and_gradient(X, y, nn.Quantile(0.5))[0] == pytest.approx(0.5)  # of one-hot rows
+
+
+def test_a_quantile_that_rounds_to_one_is_refused() -> None:
+    """Its loss would be 0 for every output above the target, in that precision."""
+    loss, X, y = nn.Quantile(1 - 1e-9), np.zeros((2, 1)), np.ones((2, 1))
+    with pytest.raises(ValueError, match=r"^q must be in \(0, 1\) when rounded to float32 too, got 0\.999999999"):
+        nn.Trainer(nn.Sequential([nn.Dense(1)], 1), loss).evaluate(X, y)
+    assert nn.Trainer(nn.Sequential([nn.Dense(1)], 1, dtype="float64"), loss).evaluate(X, -y)["loss"] == pytest.approx(1e-9)
+
+
+def test_quantiles_of_another_number_are_refused_in_training() -> None:
+    """Assigned by a callback: the outputs would get each other's."""
+    loss = nn.Quantile([0.1, 0.9])
+    trainer = nn.Trainer(constant([0.0, 0.0]), loss, "sgd")
+    assign = nn.LambdaCallback(on_epoch_end=lambda *_: setattr(loss, "q", [0.1, 0.5, 0.9]))
+    with pytest.raises(ValueError, match=r"q must be a number or have one for each output, 2, got \(0\.1, 0\.5, 0\.9\)"):
+        trainer.fit(np.zeros((4, 1)), np.ones((4, 2)), epochs=2, verbose=0, callbacks=[assign])
+    assert trainer.epochs_done == 1
 
 
 # Poisson.

@@ -1,15 +1,18 @@
 """lr_find: the sweep against a NumPy loop, its end, its suggestions, and the absence of side effects."""
 
 import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels
+from nncore.training.loop import TrainingLoop
 
 Array = NDArray[Any]
 N = 53
@@ -206,3 +209,61 @@ def test_trainers_with_a_constructor_of_their_own(method: str) -> None:
         assert np.array_equal(results[0].losses, results[1].losses)
     with pytest.raises(AttributeError):
         trainer._copy().unts = 5  # sealed, as the trainer is
+
+
+def test_counts_the_penalty_of_all_weights_of_sparse_data(rng: np.random.Generator) -> None:
+    """Also where a step leaves those out that its batch does not have."""
+    dense = rng.poisson(0.005, (120, 6000)).astype(float)
+    y = rng.integers(0, 3, 120)
+    for penalty in (nn.L2(0.1), nn.L1(0.01), nn.ProximalL1(0.01), nn.PerLayer({"*.weight": nn.L2(0.1)})):
+        found = []
+        for first, X in ((nn.Dense, dense), (nn.SparseDense, scipy.sparse.csr_matrix(dense))):
+            model = nn.Sequential([first(8), nn.Tanh(), nn.Dense(3)], input_shape=6000, seed=1)
+            trainer = nn.Trainer(model, "softmax_cross_entropy", nn.SGD(lr=0.1), regularizer=penalty)
+            found.append(trainer.lr_find(X, y, start=1e-3, end=1.0, steps=15, batch_size=30))
+        np.testing.assert_allclose(found[1].losses, found[0].losses, rtol=1e-6)
+
+
+def test_weights_of_examples(data: tuple[Array, Array]) -> None:
+    """Of 0 and 1: the sweep over the others, with the number of all rows below the sum."""
+    X, y = data
+    w = (np.arange(N) < 40).astype(float)
+    found = make().lr_find(X, y, start=1e-3, end=0.1, steps=10, batch_size=N, sample_weight=w)
+    others = make().lr_find(X[:40], y[:40], start=1e-3 * 40 / N, end=0.1 * 40 / N, steps=10, batch_size=40)
+    np.testing.assert_allclose(found.losses, others.losses * 40 / N, rtol=1e-9)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_nothing_changes_if_it_is_interrupted_or_fails(
+    error: type[BaseException], data: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some steps; or at the first loss, which is not finite."""
+    trainer = make(nn.Momentum(lr=0.01))
+    trainer.fit(*data, epochs=2, verbose=0)
+    before, steps = pickle.dumps(trainer), []
+
+    def run_steps(loop: TrainingLoop, *args: Any, **options: Any) -> Any:
+        steps.append(original(loop, *args, **options))
+        if len(steps) == 3:
+            raise error
+        return steps[-1]
+
+    original = TrainingLoop.run_steps
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "run_steps", run_steps)
+        patch.setattr("nncore.program.autotune.Autotuner.next_call", lambda tuner: (1, 2))
+        with pytest.raises(error):
+            trainer.lr_find(*data, steps=50)
+    assert len(steps) == 3
+    assert pickle.dumps(trainer) == before
+    with pytest.raises(nn.DivergenceError, match="the loss is inf"):
+        trainer.lr_find(data[0] * 1e300, data[1])
+    assert pickle.dumps(trainer) == before
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_few_rows(rows: int, data: tuple[Array, Array]) -> None:
+    found = make().lr_find(data[0][:rows], data[1][:rows], start=1e-3, end=0.1, steps=2, batch_size=1)
+    assert len(found.losses) == 2
+    assert found.suggestion is None or found.suggestion == pytest.approx(found.lrs[1] / 10)
+    assert found.steepest is None

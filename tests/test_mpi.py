@@ -210,3 +210,18 @@ fit(trainer, 1000)
     assert process.returncode != 0
     assert "OSError: no space left" in output
     assert "RuntimeError: rank 1 ended the training: OSError: no space left" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("fit(make(), 4, shuffle=ranks.rank != 1)", "sampler or shuffle"),
+        ("fit(make(), 4 + (ranks.rank == 1))", "shards, batch_size, epochs, last_batch or what is evaluated"),
+        ("trainer = make(); trainer.optimizer.lr = 0.05 + ranks.rank; fit(trainer, 4)", "the optimizer or its arguments"),
+    ],
+)
+def test_ranks_that_differ_end_with_the_reason(change: str, what: str, tmp_path: Path) -> None:
+    process = start(tmp_path, 3, change)
+    output = finish(process)
+    assert process.returncode != 0
+    assert f"ValueError: {what} must be the same on all ranks, but rank 1 has another one than rank 0" in output

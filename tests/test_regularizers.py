@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import nncore as nn
 from nncore import _kernels, reference
 from nncore._kernels import single_ops
 from nncore.optimizers import OPTIMIZERS
+from nncore.second_order import ModelObjective
 
 Array = NDArray[Any]
 each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
@@ -240,19 +242,20 @@ def test_activity_kernels_and_twins(dtype: str, isa: str, rng: np.random.Generat
     for rows, width in [(1, 1), (3, 1), (1, 17), (9, 33), (200, 5)]:
         z, dh = rng.normal(size=(2, rows, width)).astype(dtype)
         z[0, 0] = 0
-        for again in (0, 1):
+        weights = rng.integers(0, 4, rows) / 2.0
+        for again, weight in itertools.product((0, 1), (None, weights)):
             results = []
             for threads in (1, 2, 3):
                 h, penalty, dz = np.empty_like(z), np.full(rows, 7.0), np.empty_like(z)
                 run: dict[str, Any] = {"dtype": dtype, "rows": rows, "constants": (0.3,), "isa": isa, "threads": threads}
-                single_ops.run_op("activity_l1_forward", (h, penalty, z), sizes=(width, again), **run)
-                single_ops.run_op("activity_l1_backward", (dz, dh, z), sizes=(width,), **run)
+                single_ops.run_op("activity_l1_forward", (h, penalty, z, weight), sizes=(width, again), **run)
+                single_ops.run_op("activity_l1_backward", (dz, dh, z, weight), sizes=(width,), **run)
                 results.append(b"".join(array.tobytes() for array in (h, penalty, dz)))
             assert results[0] == results[1] == results[2]
-            want, charged = reference.activity_l1_forward(z, 0.3)
+            want, charged = reference.activity_l1_forward(z, 0.3, weight)
             assert np.array_equal(h, want)
             np.testing.assert_allclose(penalty, charged + 7.0 * again, rtol=1e-13)
-            np.testing.assert_allclose(dz, reference.activity_l1_backward(dh, z, 0.3), rtol=rtol, atol=rtol)
+            np.testing.assert_allclose(dz, reference.activity_l1_backward(dh, z, 0.3, weight=weight), rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "squared_error"])
@@ -263,6 +266,68 @@ def test_activity_gradients_by_differences(loss: str) -> None:
     X, y = data(9)
     errors = model.check_gradients(X, y, loss)
     assert max(errors.values()) < 1e-6
+
+
+def test_an_example_of_weight_0_has_no_activity_penalty() -> None:
+    """Whatever its activations are: their sum may overflow."""
+    z, h, penalty = np.array([[1e308, 1e308], [1.0, -2.0]]), np.empty((2, 2)), np.empty(2)
+    single_ops.run_op(
+        "activity_l1_forward", (h, penalty, z, np.array([0.0, 2.0])), sizes=(2, 0), constants=(1.0,), dtype="float64", rows=2
+    )
+    assert penalty.tolist() == [0.0, 6.0]
+
+
+WEIGHTS = np.array([0.0, 0.5, 2.0, 3.0, 0.0, 1.0, 1.5, 0.25, 4.0])
+
+
+def weighted_model() -> nn.Sequential:
+    layers = [nn.Dense(8), nn.ActivityL1(0.3), nn.Tanh(), nn.ActivityL1(0.2), nn.Dense(3), nn.ActivityL1(0.1)]
+    return nn.Sequential(layers, input_shape=5, dtype="float64", seed=1)
+
+
+def test_weights_of_examples_are_those_of_their_activity_penalty() -> None:
+    """Σ w_i (l_i + λ Σ_j |z_ij|) / n, the gradient of which is compared with differences; and its Hessian with theirs."""
+    model, (X, y), w = weighted_model(), data(9), WEIGHTS
+    each = np.array([model.loss_and_gradient(X[[i]], y[[i]], "squared_error")[0] for i in range(9)])
+    loss, gradient = model.loss_and_gradient(X, y, "squared_error", sample_weight=w)
+    assert loss == pytest.approx((w * each).sum() / 9, rel=1e-13)
+    f = ModelObjective(model, X, y, "squared_error", sample_weight=w)
+    theta, rng = model.parameters.copy(), np.random.default_rng(3)
+    v = rng.standard_normal(theta.size)
+    (above, up), (below, down) = (f.value_and_gradient(theta + step * v) for step in (1e-6, -1e-6))
+    assert gradient @ v == pytest.approx((above - below) / 2e-6, rel=1e-7)
+    np.testing.assert_allclose(f.hessian_product(theta, v), (up - down) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("batch", [9, 4])
+def test_all_passes_weigh_activities_alike(batch: int) -> None:
+    """In evaluate, fit, partial_fit and passes by hand, in one batch and in several; a weight of 2 is an example twice."""
+    (X, y), w = data(9), WEIGHTS
+
+    def trainer(optimizer: Any) -> nn.Trainer:
+        return nn.Trainer(weighted_model(), "squared_error", optimizer)
+
+    still = trainer(nn.SGD(lr=0.0))
+    row = still.evaluate(X, y, sample_weight=w)
+    bare = nn.Sequential([nn.Dense(8), nn.Tanh(), nn.Dense(3)], input_shape=5, dtype="float64")
+    bare.parameters[...] = still.model.parameters
+    loss, _ = bare.loss_and_gradient(X, y, "squared_error", sample_weight=w)
+    assert row["loss"] == pytest.approx(loss + row["activity_penalty"], rel=1e-13)
+    assert row["loss"] == pytest.approx(still.model.loss_and_gradient(X, y, "squared_error", sample_weight=w)[0], rel=1e-13)
+    history = still.fit(X, y, sample_weight=w, batch_size=batch, verbose=0, exact_loss=True, validation_data=(X, y, w))
+    running = still.partial_fit(X, y, sample_weight=w, batch_size=batch)
+    for name in ("loss", "activity_penalty"):
+        for got in (history[name][0], history[f"running_{name}"][0], history[f"val_{name}"][0], running[f"running_{name}"]):
+            assert got == pytest.approx(row[name], rel=1e-12)
+    newton = trainer("lbfgs")
+    newton.fit(X, y, sample_weight=w, verbose=0)
+    assert newton.history["loss"][0] == pytest.approx(newton.evaluate(X, y, sample_weight=w)["loss"], rel=1e-12)
+    assert newton.history["activity_penalty"][0] == newton.evaluate(X, y, sample_weight=w)["activity_penalty"]
+    whole, twice = (trainer(nn.SGD(lr=0.1)) for _ in range(2))
+    whole.fit(X, y, sample_weight=np.repeat([2.0, 1.0], [3, 6]) * 9 / 12, batch_size=9, verbose=0)
+    rows = [0, 0, 1, 1, 2, 2, *range(3, 9)]
+    twice.fit(X[rows], y[rows], batch_size=12, verbose=0)
+    np.testing.assert_allclose(whole.model.parameters, twice.model.parameters, rtol=1e-12, atol=1e-14)
 
 
 def test_the_activity_penalty_is_reported() -> None:

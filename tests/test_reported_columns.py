@@ -44,7 +44,8 @@ def test_importance_sampling_reports_its_examples() -> None:
     p = 0.6 * each / each.sum() + 0.4 / 40
     order = sampler.order(samplers.Examples(40, trainer.seed, losses=each), 1)
     z = X[order] @ trainer.model[0].weight.T + trainer.model[0].bias
-    activity = float((0.05 * np.abs(z).sum(axis=1) + 0.02 * np.abs(np.tanh(z)).sum(axis=1)).mean())
+    factors = (w / (40 * p))[order]
+    activity = float((factors * (0.05 * np.abs(z).sum(axis=1) + 0.02 * np.abs(np.tanh(z)).sum(axis=1))).mean())
     expected = float((each / (40 * p))[order].mean()) + activity + row["penalty"]
     assert history["running_activity_penalty"][0] == pytest.approx(activity, rel=1e-12)
     assert history["running_penalty"][0] == pytest.approx(row["penalty"], rel=1e-12)

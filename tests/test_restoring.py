@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import os
 import signal
@@ -11,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import configuration
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import nncore as nn
-from nncore import losses
+from nncore import initializers, losses
 from nncore import second_order as so
-from nncore._utils import fields
+from nncore._utils import archive, fields
 from nncore.data import StandardScaler
+from nncore.optimizers.clipping import Clipping
 from nncore.training import checkpoint
 
 X = np.random.default_rng(0).standard_normal((12, 3))
@@ -125,6 +129,40 @@ def test_callbacks_keep_their_state_when_one_of_them_restores(tmp_path: Path) ->
     assert (entry["class"], entry["state"]["best_epoch"], entry["state"]["best"]) == ("EarlyStopping", 6, stopping.best)
     assert other.history == trainer.history
     assert len(other.history) == 6
+
+
+def watchers(*columns: str) -> list[Any]:
+    return [nn.EarlyStopping(column, patience=99, restore_best=False) for column in columns]
+
+
+def test_callbacks_continue_what_those_of_the_same_column_left(tmp_path: Path) -> None:
+    """In any order; one that watches another column begins anew, as the best value is no value of its column."""
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 3, seed=1), "squared_error", metrics=["mean_absolute_error"])
+    one, two = watchers("running_loss", "running_mean_absolute_error")
+    trainer.fit(X, Y, epochs=2, verbose=0, callbacks=[one, two])
+    trainer.save(tmp_path / "checkpoint")
+    assert one.best != two.best
+
+    def resumed(callbacks: list[Any]) -> list[float | None]:
+        other = nn.Trainer(nn.Sequential([nn.Dense(1)], 3, seed=1), "squared_error", metrics=["mean_absolute_error"])
+        other.restore(tmp_path / "checkpoint")
+        seen = nn.LambdaCallback(on_train_begin=lambda trainer: bests.extend(c.best for c in callbacks))
+        bests: list[float | None] = []
+        other.fit(X, Y, epochs=1, verbose=0, callbacks=[*callbacks, seen], validation_data=(X, Y))
+        return bests
+
+    assert resumed(watchers("running_mean_absolute_error", "running_loss")) == [two.best, one.best]
+    assert resumed(watchers("val_loss", "running_mean_absolute_error")) == [None, two.best]
+    assert resumed([nn.EarlyStopping("running_loss", mode="max")]) == [None]
+    with pytest.raises(ValueError, match=r"^state must be of \['val_loss', False\], .*, got that of \['running_loss', False\]"):
+        watchers("val_loss")[0].load_state_dict(one.state_dict())
+
+    def forget(about: dict[str, Any]) -> None:  # as older versions wrote it
+        for entry in about["callbacks"]:
+            del entry["state"]["watched"]
+
+    rewritten(tmp_path / "checkpoint", forget)
+    assert resumed(watchers("running_loss")) == [one.best]
 
 
 def rewritten(path: Path, change: Any) -> None:
@@ -316,3 +354,115 @@ def test_a_loss_that_only_has_the_name_of_one_of_nncore(name: str, make_loss: An
         with pytest.raises(ValueError, match=rf"holds another training: loss must be (custom\.)?{name}, got (custom\.)?{name}"):
             other.restore(tmp_path / "checkpoint")
         trainer(wrote).restore(tmp_path / "checkpoint")
+
+
+# ---- every argument of every part is compared
+
+
+def part_of(made: Any) -> dict[str, Any] | None:
+    """The argument of a trainer that takes such a part."""
+    kinds = {
+        "optimizer": nn.optimizers.Optimizer, "regularizer": nn.Regularizer, "loss": losses.Loss, "clip": Clipping,
+        "constraint": nn.constraints.Constraint,
+    }  # fmt: skip
+    if isinstance(made, nn.schedules.Schedule):
+        return {"optimizer": nn.SGD(lr=made)}
+    if isinstance(made, nn.Layer):
+        return {"layers": [made, nn.Dense(3)]}
+    return next(({name: made} for name, kind in kinds.items() if isinstance(made, kind)), None)
+
+
+def training_with(made: Any) -> nn.Trainer:
+    part: dict[str, Any] = {"loss": "mean_squared_error", "optimizer": "sgd"} | (part_of(made) or {})
+    return nn.Trainer(nn.Sequential(part.pop("layers", [nn.Dense(3)]), input_shape=4, seed=1), **part)
+
+
+BOUNDS = {nn.MaxNorm: {"limit": 2.0}, nn.MinMaxNorm: {"minimum": 0.5, "maximum": 2.0}, nn.UnitNorm: {}, nn.NonNegative: {}}
+PARTS = [(cls, configuration.arguments(cls)) for cls in configuration.CLASSES if cls is not initializers.Constant]
+PARTS = [(cls, needed) for cls, needed in [*PARTS, *BOUNDS.items()] if part_of(cls(**copy.deepcopy(needed)))]
+
+
+@pytest.mark.parametrize(("cls", "needed"), PARTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_part_with_one_other_argument_is_another_training(cls: Any, needed: dict[str, Any]) -> None:
+    def made(**other: Any) -> nn.Trainer:
+        return training_with(cls(**copy.deepcopy(needed) | other))
+
+    try:
+        trainer, file = made(), io.BytesIO()
+    except ValueError as error:  # a layer that only follows others, or reads other inputs
+        assert issubclass(cls, nn.Layer), error  # noqa: PT017
+        return
+    trainer.save(file)
+    made().restore(io.BytesIO(file.getvalue()))
+    for name in configuration.named(cls):
+        for value in configuration.other_values(cls, name):
+            try:
+                other = made(**{name: value})
+            except ValueError:  # which this argument cannot have alone
+                continue
+            with pytest.raises(ValueError, match=r"(another training|another model|other arguments|must be .*of shape): .*"):
+                other.restore(io.BytesIO(file.getvalue()))
+
+
+def users_schedule(value: float) -> nn.schedules.Schedule:
+    class Own(nn.schedules.Schedule):
+        def at(self, t: Any) -> Any:
+            return value / (1.0 + t)
+
+    return Own()
+
+
+def users_decay(value: float) -> nn.schedules.Schedule:
+    class Own(nn.schedules.Exponential):
+        def at(self, t: Any) -> Any:
+            if (t > 40).any():
+                raise ValueError("there are 40 steps")
+            return value * super().at(t)
+
+    return Own(0.1, gamma=0.9)
+
+
+def users_penalty(value: float) -> nn.Regularizer:
+    return type("Own", (nn.Regularizer,), {"l2": value})()  # type: ignore[no-any-return]
+
+
+def users_constraint(value: float) -> nn.constraints.Constraint:
+    return type("Own", (nn.constraints.Constraint,), {"kernel": "project_norm", "bounds": (0.0, value)})()  # type: ignore[no-any-return]
+
+
+def users_loss(value: float) -> losses.Loss:
+    return type("Own", (nn.Huber,), {"constants": (value,)})()  # type: ignore[no-any-return]
+
+
+USERS: dict[str, Any] = {
+    "schedule": users_schedule, "derived schedule": users_decay, "wrapped": lambda value: nn.EMA(nn.SGD(users_schedule(value))),
+    "warmup": lambda value: nn.schedules.Warmup(users_schedule(value), 3), "penalty": users_penalty, "loss": users_loss,
+    "penalties": lambda value: nn.PerLayer({"dense_1": users_penalty(value)}), "constraint": users_constraint,
+    "layer": lambda value: nn.BatchRenorm(r_max=users_schedule(1 + value)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_classes_of_one_name_are_compared_by_what_they_do(name: str) -> None:
+    """Also in files of older versions, which did not say it: these are taken as they are."""
+    make, file = USERS[name], io.BytesIO()
+    training_with(make(0.5)).save(file)
+    training_with(make(0.5)).restore(io.BytesIO(file.getvalue()))
+    with pytest.raises(ValueError, match=r"holds an.*other.*described_by.* must be .*, got"):
+        training_with(make(0.25)).restore(io.BytesIO(file.getvalue()))
+    if name == "layer":
+        made = nn.load(io.BytesIO(file.getvalue()), custom_layers={"Own": type(users_schedule(1.5))})
+        assert made[0].r_max.values(0, 2).tolist() == [1.5, 0.75]
+    training_with(make(0.25)).restore(io.BytesIO(without_descriptions(file.getvalue())))
+
+
+def without_descriptions(content: bytes) -> bytes:
+    """As an older version wrote it."""
+    arrays, about = archive.read(io.BytesIO(content))
+
+    def stripped(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(stripped, value))
+        return {k: stripped(v) for k, v in value.items() if k != "described_by"} if isinstance(value, dict) else value
+
+    return archive.pack("older", arrays, stripped(about))

@@ -10,6 +10,7 @@ import pytest
 from helpers.networks import CONVEX, Affine, classes, half_squares, numbers, scaled_pair, smooth
 
 import nncore as nn
+from nncore import second_order as so
 from nncore.second_order import OPTIMIZERS as SECOND_ORDER
 from nncore.second_order import LevenbergMarquardt
 
@@ -116,3 +117,65 @@ def test_second_order_divergence_leaves_finite_numbers(name: str) -> None:
         trainer.fit(X, y * 1e200, epochs=5, verbose=0)
     assert np.array_equal(model.parameters, theta)
     assert len(trainer.history) == trainer.epochs_done == 0
+
+
+# ---- what a callback changes, and monitors
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda trainer: setattr(trainer.loss, "delta", 0.1), lambda trainer: setattr(trainer.regularizer, "l2", 0.5),
+        lambda trainer: setattr(trainer, "regularizer", None), lambda trainer: setattr(trainer, "loss", "squared_error"),
+        lambda trainer: setattr(trainer.model[1], "frozen", False),
+    ],
+)  # fmt: skip
+def test_another_function_during_fit_is_refused(change: Any) -> None:
+    """Also where a number of the same loss or penalty is assigned, or a layer released."""
+    X, y = np.random.default_rng(0).standard_normal((2, 30, 2))
+    model = nn.Sequential([nn.Dense(3), nn.BatchNorm(frozen=True), nn.Tanh(), nn.Dense(2)], input_shape=2, dtype="float64")
+    trainer = nn.Trainer(model, nn.Huber(1.0), so.BFGS(), regularizer=nn.L2(0.1))
+    assign = nn.LambdaCallback(on_epoch_end=lambda trainer, epoch, row: change(trainer))
+    with pytest.raises(RuntimeError, match="was assigned during fit, which BFGS cannot follow"):
+        trainer.fit(X, y, epochs=3, verbose=0, callbacks=[assign])
+    assert trainer.epochs_done == 1
+
+
+def test_statistics_of_frozen_layers_that_a_callback_changes_count() -> None:
+    X, y = np.random.default_rng(0).standard_normal((2, 30, 2))
+    model = nn.Sequential([nn.Dense(3), nn.BatchNorm(frozen=True), nn.Tanh(), nn.Dense(2)], input_shape=2, dtype="float64")
+    trainer = nn.Trainer(model, "squared_error", so.BFGS())
+
+    def scale(trainer: nn.Trainer, epoch: int, row: Any) -> None:
+        if epoch == 2:
+            trainer.model[1].running_var[...] = 4.0
+
+    trainer.fit(X, y, epochs=4, verbose=0, callbacks=[nn.LambdaCallback(on_epoch_end=scale)])
+    assert trainer.history["loss"][-1] == pytest.approx(trainer.evaluate(X, y)["loss"], rel=1e-12)
+
+
+def test_the_conditioning_monitor_describes_the_step_that_is_taken() -> None:
+    """Of SGD with weights, a penalty that a callback replaces, and factors, of which one freezes a layer."""
+    rng = np.random.default_rng(0)
+    X, y, w = rng.standard_normal((20, 3)), rng.standard_normal((20, 2)), rng.uniform(0, 3, 20)
+    model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.ActivityL1(0.1), nn.Dense(2)], input_shape=3, dtype="float64", seed=1)
+    factors, rate, thetas = {"dense_1": 0.0, "dense_2.bias": 0.5}, 1e-4, []
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=rate), regularizer=nn.L2(0.5), lr_factors=factors)
+
+    def note(trainer: nn.Trainer, epoch: int, row: Any) -> None:
+        if epoch == 1:
+            trainer.regularizer = nn.L2(3.0)
+        thetas.append(trainer.model.parameters.copy())
+
+    callbacks = [nn.LambdaCallback(on_epoch_end=note), so.ConditioningMonitor(X, y, sample_weight=w)]
+    trainer.fit(X, y, sample_weight=w, epochs=2, batch_size=20, verbose=0, callbacks=callbacks)
+    loss, slope, curvature = (trainer.history[f"taylor_{name}"] for name in ("loss", "slope", "curvature"))
+    after = trainer.evaluate(X, y, sample_weight=w)["loss"]
+    assert loss[1] == pytest.approx(after, rel=1e-12)
+    assert loss[1] - loss[0] == pytest.approx(slope[0] + curvature[0], rel=1e-6)
+    f = so.ModelObjective(model, X, y, "squared_error", trainer.regularizer, w)
+    step = (thetas[1] - thetas[0]) / rate  # −F g
+    gradient = f.value_and_gradient(thetas[0])[1]
+    assert slope[0] == pytest.approx(rate * gradient @ step, rel=1e-9)
+    assert curvature[0] == pytest.approx(0.5 * rate**2 * step @ f.hessian_product(thetas[0], step), rel=1e-6)
+    assert not step[: model[0].weight.size].any()

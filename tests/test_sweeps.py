@@ -110,6 +110,27 @@ def test_folds() -> None:
     assert own[2].history == alone.history
 
 
+def test_folds_with_weights() -> None:
+    """Each fold has those of its rows, in training and in validation."""
+    weights = RNG.uniform(0.1, 2, len(X))
+    table = sweep({"lr": [0.1]}, folds=2, epochs=2, sample_weight=weights)
+    for fold, run in enumerate(table):
+        rows = nn.Folds(2).rows(fold, 80)
+        held = np.setdiff1d(np.arange(80), rows)
+        alone = make(0.1)
+        validation = X[held], Y[held], weights[held]
+        alone.fit(X[rows], Y[rows], epochs=2, sample_weight=weights[rows], validation_data=validation, verbose=0)
+        assert run.history == alone.history
+    given = sweep({"lr": [0.1]}, validation_data=(XV, YV, weights[::3]), sample_weight=weights)
+    alone = make(0.1)
+    alone.fit(X, Y, sample_weight=weights, validation_data=(XV, YV, weights[::3]), verbose=0)
+    assert given[0].history == alone.history
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    found = sweep({"C": [1.0]}, make=linear_model.LogisticRegression, folds=2, sample_weight=weights)[1].values
+    fitted = linear_model.LogisticRegression(C=1.0).fit(X[rows], Y[rows], sample_weight=weights[rows])
+    assert found == {"score": fitted.score(X[held], Y[held], sample_weight=weights[held])}
+
+
 def test_estimators() -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
     table = sweep({"C": [0.1, 10.0]}, make=linear_model.LogisticRegression, folds=2)
@@ -187,6 +208,17 @@ CALLS: list[tuple[dict[str, Any], str]] = [
     ({"seeds": []}, "seeds must have at least one"),
     ({"seeds": 2, "make": lambda lr: make(lr)}, "make must take seed for several seeds"),
     ({"folds": 2, "validation_data": (X, Y)}, "exclude each other, got both"),
+    ({"seeds": True}, "seeds must be a positive integer, got True"),
+    ({"seeds": 1.7}, "seeds must be a positive integer, got 1.7"),
+    ({"seeds": [0, 1.7]}, r"seeds\[1\] must be an integer of at least 0, got 1.7"),
+    ({"seeds": [True]}, r"seeds\[0\] must be an integer of at least 0, got True"),
+    ({"seeds": [-1]}, r"seeds\[0\] must be an integer of at least 0, got -1"),
+    ({"seeds": "12"}, "seeds must be a positive integer, got '12'"),
+    ({"seed": True}, "seed must be an integer of at least 0, got True"),
+    ({"folds": 2, "validation_split": 0.2}, "folds and validation_split exclude each other, got both"),
+    ({"validation_data": (X, Y), "validation_split": 0.2}, "validation_data and validation_split exclude each other, got both"),
+    ({"folds": 2, "sample_weight": np.ones(3)}, "sample_weight must have as many rows as X, 80, got 3"),
+    ({"folds": 2, "y": np.ones(81)}, "y must have as many rows as X, 80, got 81"),
     ({"folds": 100}, "folds must be at most the number of rows, 80, got 100"),
     ({"validation_data": X}, "validation_data must be a pair"),
     ({"keep": "some"}, "keep must be one of"),
@@ -229,6 +261,8 @@ def test_ctrl_c_ends_a_long_training() -> None:
 
 
 # Halving.
+
+RATES = np.geomspace(1e-4, 1, 9).tolist()
 
 
 def halve(scores: np.ndarray, ends: list[int], factor: float) -> list[int]:
@@ -291,6 +325,52 @@ def test_halving_with_a_run_that_fails() -> None:
     assert [run.epochs for run in table][1:].count(4) == 1
 
 
+def test_halving_by_a_column_that_there_is_not() -> None:
+    trained: list[int] = []
+
+    def counted(lr: float) -> nn.Trainer:
+        trained.append(1)
+        return make(lr)
+
+    halving = nn.SuccessiveHalving(1, 3)
+    with pytest.raises(ValueError, match=r"monitor must be a column of the history, running_loss, .*, got 'running_los'"):
+        sweep({"lr": RATES}, make=counted, monitor="running_los", mode="min", epochs=9, halving=halving, threads=1)
+    assert len(trained) <= 2  # refused after the first one
+    with pytest.raises(ValueError, match="got 'val_loss'"):
+        sweep({"lr": RATES}, monitor="val_loss", epochs=9, halving=halving)
+    with pytest.raises(TypeError, match="halving needs a make that returns a Trainer, got one that gives loss only"):
+        sweep({"a": [1, 2]}, None, None, make=lambda a: {"loss": a}, halving=halving, epochs=3)
+
+
+def test_halved_runs_that_have_ended_are_left_alone() -> None:
+    """A seed that has failed, or stopped, is not trained again with the others of its candidate."""
+    made: list[int] = []
+
+    def fragile(lr: float, seed: int) -> nn.Trainer:
+        made.append(seed)
+        if seed == 1:
+            raise ValueError("one")
+        return make(lr, seed=seed)
+
+    table = sweep({"lr": [0.1]}, make=fragile, epochs=9, seeds=3, halving=nn.SuccessiveHalving(1, 3))
+    assert sorted(made) == [0, 1, 2]
+    assert [run.ended for run in table] == ["finished", "raised ValueError: one", "finished"]
+
+
+def test_halving_of_trainers_that_have_been_trained() -> None:
+    """Epochs are those of the run; what a trainer had before plays no part."""
+
+    def trained(lr: float) -> nn.Trainer:
+        trainer = make(0.1)
+        trainer.fit(X, Y, epochs=5, verbose=0)
+        trainer.optimizer.lr = lr
+        return trainer
+
+    table = sweep({"lr": [0.1, 0.01, 1e-7]}, make=trained, epochs=4, halving=nn.SuccessiveHalving(1, 3))
+    assert sorted(run.epochs for run in table) == [1, 1, 4]
+    assert sorted(len(run.history) for run in table) == [6, 6, 9]
+
+
 # Suggestions.
 
 
@@ -340,6 +420,7 @@ def test_a_file_keeps_what_was_run(tmp_path: Path) -> None:
         return make(lr, seed=seed)
 
     options: dict[str, Any] = {"make": counted, "epochs": 2, "file": tmp_path / "sweep.db", "validation_data": (XV, YV)}
+    options["name"] = "counted"  # as its code uses a list that changes
     first = sweep({"lr": [0.1, 0.01]}, seeds=2, **options)
     assert len(calls) == 4
     more = sweep({"lr": [0.1, 0.01, 0.001]}, seeds=[0, 1], **options)
@@ -352,8 +433,8 @@ def test_a_file_keeps_what_was_run(tmp_path: Path) -> None:
         sweep({"lr": [0.1]}, **options | {"epochs": 3})
     with pytest.raises(ValueError, match="is of another sweep"):
         sweep({"lr": [0.1]}, X + 1, **options)
-    with pytest.raises(ValueError, match="is of another sweep"):
-        sweep({"lr": [0.1]}, **options | {"make": make})
+    with pytest.raises(ValueError, match="is of another sweep, which differs in: name"):
+        sweep({"lr": [0.1]}, **options | {"name": "another"})
 
 
 def test_a_file_keeps_failures_and_halving(tmp_path: Path) -> None:
@@ -379,7 +460,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     sweep({"lr": [0.1]}, file=good)
     with sqlite3.connect(good) as connection:
         connection.execute("UPDATE runs SET history = X'1234'")
-    with pytest.raises(ValueError, match="the file of the sweep is damaged"):
+    with pytest.raises(ValueError, match=r"file .*good.db' is damaged in the row of lr=0.1; seed 0, key"):
         sweep({"lr": [0.1]}, file=good)
 
 
@@ -426,10 +507,10 @@ def test_a_claim_of_the_dead_is_taken_over(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "sweep.db"
     sweep({"lr": [0.1]}, file=path)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE runs SET ended = NULL, owner = 'elsewhere:1', beat = ?", (time.time() - 100,))
+        elsewhere = json.dumps(["elsewhere", 1, "1", "x"])
+        connection.execute("UPDATE runs SET ended = NULL, owner = ?, beat = ?", (elsewhere, time.time() - 100))
     assert sweep({"lr": [0.1]}, file=path)[0].ended == "finished"
-    assert not store._lives(f"{store.socket.gethostname()}:999999999", time.time(), time.time())
-    assert store._lives("elsewhere:1", time.time() - 10, time.time())
+    assert store._lives(elsewhere, time.time() - 10, time.time())
 
 
 # Other backends.
@@ -495,6 +576,68 @@ def test_tables() -> None:
     assert isinstance(table.to_pandas(), pandas.DataFrame)
 
 
+def test_results_with_the_names_of_parameters() -> None:
+    """The parameter keeps its name."""
+
+    def trained(lr: float, loss: str, epochs: int) -> nn.Trainer:
+        return nn.Trainer(make().model, loss, nn.Adam(nn.schedules.Cosine(lr, 10)))
+
+    table = sweep({"lr": [0.1], "loss": ["softmax_cross_entropy"], "epochs": [7]}, make=trained, epochs=2, exact_loss=True)
+    row = table.rows()[0]
+    assert (row["lr"], row["loss"], row["epochs"]) == (0.1, "softmax_cross_entropy", 7)
+    assert (row["result_lr"], row["result_loss"], row["result_epochs"]) == (table[0].values["lr"], table[0].values["loss"], 2)
+    assert table.column("lr")[0] == table[0].values["lr"] != 0.1
+    assert len(repr(table).splitlines()[0].split()) == len(row)
+    other = sweep({"x": [1], "result_x": [2]}, None, None, make=lambda x, result_x: {"x": 3, "ended": 4, "loss": 5})
+    assert other.rows() == [{"x": 1, "result_x": 2, "ended": "finished", "result_result_x": 3, "result_ended": 4, "loss": 5}]
+    pandas = pytest.importorskip("pandas")
+    assert list(table.to_pandas()["lr"]) == [0.1]
+    assert isinstance(table.to_pandas(), pandas.DataFrame)
+
+
+def of_values(values: list[Any], results: list[float] | None = None) -> nn.SweepTable:
+    results = [float(place) for place in range(len(values))] if results is None else results
+    return sweep([{"a": value, "k": k} for k, value in enumerate(values)], None, None, make=lambda a, k: {"loss": results[k]})
+
+
+def test_sorting() -> None:
+    table = of_values([None, "b", 3, (1, 2), math.nan, "a", 0.5, True])
+    assert [run.parameters["k"] for run in table.sorted("a")] == [6, 7, 2, 5, 1, 3, 0, 4]
+    assert [run.parameters["k"] for run in table.sorted("a", descending=True)] == [3, 1, 5, 2, 7, 6, 0, 4]
+    assert [run.parameters["k"] for run in table.sorted(descending=True)] == list(range(8))[::-1]
+    results = of_values([1, 2, 3], [2.0, math.nan, 1.0])
+    assert [run.parameters["a"] for run in results.sorted("loss")] == [3, 1, 2]
+    assert [run.parameters["a"] for run in results.sorted("loss", descending=True)] == [1, 3, 2]
+    assert [run.parameters["a"] for run in results.sorted(descending=True)] == [1, 3, 2]
+    seeds = sweep({"a": [1]}, None, None, make=lambda a, seed: {"loss": seed}, seeds=[2, 0, 1])
+    assert [run.seed for run in seeds.sorted("seed")] == [0, 1, 2]
+    for call in (lambda: table.sorted("los"), lambda: table.column("los"), lambda: table.filter(los=1)):
+        with pytest.raises(ValueError, match=r"got 'los'|a column 'los'"):
+            call()
+    mistaken = nn.SweepTable(table.runs, "los", "min")
+    with pytest.raises(ValueError, match="there must be a column 'los' in the results; there are loss"):
+        mistaken.best()
+    assert len(table[:0].sorted("a")) == len(table[:0].sorted()) == 0
+
+
+def test_filters_by_any_value() -> None:
+    values = [np.arange(3), np.arange(4), math.nan, None, [8, 8], 1, True]
+    for k, value in enumerate(values):
+        if k not in (2, 3):
+            assert [run.parameters["k"] for run in of_values(values).filter(a=value)] == [k]
+    assert len(of_values([np.arange(5000), np.arange(5000) + 0.5]).filter(a=np.arange(5000))) == 1
+
+
+def test_tables_without_results() -> None:
+    failed = sweep({"a": [1, 2]}, None, None, make=lambda a: {"loss": 1 / 0})
+    assert np.isnan(failed.column("loss")).all()
+    assert len(failed.sorted()) == 2
+    assert len(failed.rows()) == 2
+    for draw in (failed.plot, failed[:0].plot, failed.best, failed[:0].best):
+        with pytest.raises(ValueError, match="there must be a run"):
+            draw()
+
+
 def test_groups_over_seeds() -> None:
     values = {(1, 0): 5.0, (1, 1): 1.0, (1, 2): 3.0, (2, 0): 2.0, (2, 1): 2.5, (2, 2): math.inf}
     table = sweep({"a": [1, 2]}, None, None, make=lambda a, seed: {"loss": values[a, seed]}, seeds=3)
@@ -522,6 +665,54 @@ def test_pictures(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="runs must have a history to draw"):
         table.plot(tmp_path / "curves.png", "curves")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "line.png", "map.png", "parallel.png"]
+
+
+def drawn(table: nn.SweepTable, *what: Any, **parameters: Any) -> Any:
+    from matplotlib import pyplot
+
+    figure = table.plot(None, *what, **parameters)
+    pyplot.close(figure)
+    return figure
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[8], [8, 8], [16]], [None, 1, "x"], [math.nan, 1.0, math.inf], [np.int64(1), np.float64(10.5), np.int64(1000)],
+        [np.tanh, make, math.nan], [True, False, True], [{"a": 1}, {"a": 2}, 3], [np.arange(2), np.arange(3), 1],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_pictures_of_any_values(tmp_path: Path, values: list[Any]) -> None:
+    pytest.importorskip("matplotlib")
+    table = of_values([*values, *values])
+    several = len({repr(value) for value in values})
+    assert len(drawn(table, "line", x="a").axes[0].lines[0].get_xdata()) == several
+    for x, y in (("a", "k"), ("k", "a"), (None, "a"), (None, "k"), ("a", None)):
+        (axes,) = drawn(table, "map", x=x, y=y).axes
+        assert {axes.get_xlabel(), axes.get_ylabel()} == {"a", "k"}
+        assert len(axes.get_xticks()) * len(axes.get_yticks()) == several * 6
+    table.plot(tmp_path / "a.png", "parallel")
+    drawn(table[:1], "line", x="a")
+
+
+def test_pictures_of_parameters_that_some_runs_have() -> None:
+    pytest.importorskip("matplotlib")
+    table = sweep([{"a": 1}, {"b": 2}, {"a": 3, "b": 4}], None, None, make=lambda a=0, b=0: {"loss": a + b})
+    assert drawn(table).axes[0].get_title("left") == "loss: best at a = 1, b = -"
+    for kind in ("line", "parallel"):
+        drawn(table, kind)
+    with pytest.raises(ValueError, match="x and y must be two parameters, got 'a' twice"):
+        table.plot(kind="map", x="a", y="a")
+    for kind, message in (
+        ("map", "there must be 2 parameters with"),
+        ("line", "a parameter with"),
+        ("parallel", "a parameter with"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table[:1].plot(kind=kind)
+    with pytest.raises(ValueError, match="there must be a parameter with several values to draw, got none"):
+        table[:1].plot(kind="map", x="a")
 
 
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ one line.
 """
 
 import csv
+import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -29,14 +30,14 @@ import nncore as nn
 
 plt.style.use("nncore.slide")
 
-FILE, TARGET, EPOCHS = "patients.csv", "progression", 120
+FILE, TARGET, EPOCHS = Path(tempfile.gettempdir()) / "patients.csv", "progression", 120
 
 # %%
 # A file
 # ------
 
 table = load_diabetes(scaled=False)
-if not Path(FILE).exists():
+if not FILE.exists():
     with open(FILE, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*table.feature_names, TARGET])

@@ -10,7 +10,7 @@ a factor of about five, since their steps use the processor better. The full bat
 **What to conclude.** Counted in examples, one step per example learns most from them. Counted in time, steps of a few dozen examples cost little more than
 single ones (:doc:`epoch_time`). Batch gradient descent spends a whole epoch on one step; with much data that is hopeless.
 
-**Try next.** Add ``256: 2.0`` to ``RATES``. Give all the same rate, 0.05: then the full batch does not get off the ground.
+**Try next.** Give all the rate 0.03 in ``RATES``, and set ``GOAL = 0.3``: SGD is there after 1 epoch, batches of 32 after 4, the full batch after 185.
 
 :Slide: Deck 000, *Mini-batch gradient descent: choosing q*; deck 003, *SGD: advantages*, *Mini-batch gradient descent*; deck 004, *Why do batching?*
 """

@@ -10,7 +10,7 @@ past outweighs the present (0.82). The window lies between (0.30).
 **What to conclude.** The gradient over all data is the right one only where the data do not change. Where they do, forgetting is a virtue, and the learning rate
 says how fast: a small rate lags, a large one trembles. SGD is best at 0.4 (second picture).
 
-**Try next.** Set ``NOISE = 2``: the best rate of SGD becomes smaller, and the window of 20 becomes the better model.
+**Try next.** Set ``NOISE = 2``: the best rate of SGD falls from 0.4 to 0.2.
 
 :Slide: Deck 003, *SGD: advantages* (data that change over time); *SGD vs GD* (GD is biased toward the past)
 """

@@ -10,7 +10,7 @@ epochs, and still falling. Right: the weights in the last five epochs as clouds 
 **What to conclude.** A constant rate η ends in a cloud, of a radius that grows as √η: it "chases the latest example". For SGD to converge the rate must fall, but not too fast:
 Σ η must be infinite and Σ η² finite (Robbins & Monro 1951), as with 1/t. A full batch has no noise and needs no falling rate.
 
-**Try next.** Set ``TAU = 3``: the rate falls before the model is there. Replace `InverseTime` by ``nn.schedules.Exponential``.
+**Try next.** Set ``TAU = 3``: SGD ends nearer still, at 0.018. With ``TAU = 0.1`` the rate falls before the model has arrived: 1.4.
 
 :Slide: Deck 001, *Story so far* (the learning rate must shrink, otherwise SGD chases the latest sample)
 """

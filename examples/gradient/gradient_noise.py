@@ -11,8 +11,8 @@ set. Batches of every size are drawn from it, and the error is the distance of t
 **What to conclude.** A step of SGD (q = 1) is mostly noise: the error is 6 times as long as the gradient. 100 times the work buys a tenth of the error, so that
 the returns diminish. The "full" gradient is itself an estimate, 21 % off: computing it exactly is precision that the data do not have.
 
-**Try next.** Train the model for some epochs before measuring (``EPOCHS = 10``): the full gradient shrinks faster than those of single examples, and all
-relative errors grow. Set ``TRAIN = 1500``.
+**Try next.** Set ``EPOCHS = 300``: at the end of the training the gradient of the training set is nearly 0, the error of one example is 45 times as long, and the whole
+training set misses the gradient of the source by 99 %. It has nothing more to say about it: the network overfits.
 
 :Slide: Deck 000, *Mini-batch gradient descent: choosing q*; deck 001, *Story so far* (variance of SGD); deck 003, *Gradient descent* (a sample gradient)
 """
@@ -25,7 +25,7 @@ import nncore as nn
 plt.style.use("nncore.slide")
 
 TRAIN, DRAWS, EPOCHS = 450, 100, 0
-SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 450]
+SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, TRAIN]
 
 # %%
 # The gradient of each example
@@ -71,7 +71,7 @@ ax.text(3.7, np.sqrt(to_train[2] * to_train[4]), "half the error", ha="right", v
 ax.annotate(f"the whole training set:\nstill {to_source[-1]:.0%} off", (SIZES[-1], to_source[-1]), (60, 0.2), ha="right", va="center",
             color=nn.figures.PALETTE[1], arrowprops={"arrowstyle": "->", "color": nn.figures.PALETTE[1]})  # fmt: skip
 ax.set(xlabel="batch size q", ylabel="distance from the gradient …", title="The error of a batch's gradient falls as 1/√q")
-ax.set(xticks=SIZES, xticklabels=SIZES, xlim=(0.9, SIZES[-1]), ylim=(0.09, 8))
+ax.set(xticks=SIZES, xticklabels=SIZES, xlim=(0.9, SIZES[-1]), ylim=(0.09, 1.3 * to_train[0]))
 ax.set(yticks=[0.1, 0.2, 0.5, 1, 2, 5], yticklabels=["10 %", "20 %", "50 %", "100 %", "200 %", "500 %"])
 ax.minorticks_off()
 nn.figures.label_ends(ax)

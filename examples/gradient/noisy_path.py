@@ -24,7 +24,7 @@ import nncore as nn
 
 plt.style.use("nncore.slide")
 
-N, EPOCHS, LR, FRAMES = 100, 10, 0.06, 50
+N, EPOCHS, LR, FRAMES = 100, 10, 0.06, 40
 SIZES = {"batch GD, q = 100": N, "mini-batches, q = 10": 10, "SGD, q = 1": 1}
 
 # %%
@@ -85,9 +85,10 @@ plt.show()
 # %%
 # The same as an animation
 # ------------------------
-# One frame is a fifth of an epoch: each panel has read the same number of points.
+# One frame is a quarter of an epoch: each panel has read the same number of points.
 
-film, axes = plt.subplots(1, 3, sharex=True, sharey=True, figsize=(9, 3.9), dpi=70)
+plt.rcParams["savefig.dpi"] = "figure"  # that of the frames
+film, axes = plt.subplots(1, 3, sharex=True, sharey=True, figsize=(9, 3.9), dpi=60)
 background(axes)
 lines = [ax.plot([], [], "-", color=color, linewidth=1.4)[0] for ax, color in zip(axes, nn.figures.PALETTE, strict=False)]
 dots = [ax.plot([], [], "o", color=color, markersize=6)[0] for ax, color in zip(axes, nn.figures.PALETTE, strict=False)]
@@ -98,7 +99,7 @@ def draw(frame):
         done = points[: 1 + (len(points) - 1) * frame // FRAMES]
         line.set_data(*done.T)
         dot.set_data(*done[-1:].T)
-    film.suptitle(f"epoch {frame * EPOCHS / FRAMES:4.1f}")
+    film.suptitle(f"epoch {frame * EPOCHS / FRAMES:5.2f}")
     return [*lines, *dots]
 
 

@@ -1,5 +1,5 @@
-"""Examples with a large loss first: a help with a rare class, a harm with wrong labels
-====================================================================================
+"""Sampling by the loss helps with a rare class, not with wrong labels; largest first harms both
+=============================================================================================
 
 SGD may choose its examples: by importance sampling, which takes those with a large loss more often and weights them down, so that the gradient stays unbiased;
 or largest loss first, where each epoch begins with the worst ones. Two problems in the plane: one example in fifty is of a rare class; or one label in ten is
@@ -12,7 +12,8 @@ says why: importance sampling looks at the border of the rare class, but also at
 **What to conclude.** A large loss means that something can be learned, or that nothing can: the label is wrong. Deck 003's "largest errors … faster learning" holds
 only for the first kind, and only where the steps are weighted. A fixed order of the largest also makes the gradients of an epoch correlated, as sorted data do.
 
-**Try next.** ``nn.samplers.Stratified()`` needs no loss: every batch has the rare class in its proportion. Set ``WRONG = 0.02``.
+**Try next.** Set ``WRONG = 0.02``: with fewer wrong labels importance sampling is no worse than shuffling. Replace the last sampler by ``nn.samplers.Stratified()``, which
+gives every batch the rare class in its proportion: that alone changes little.
 
 :Slide: Deck 003, *SGD vs GD* (samples with maximum information; samples with the largest errors)
 """

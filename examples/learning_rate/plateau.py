@@ -10,7 +10,8 @@ and 34. The first reduction lowers the loss at once, from a trembling plateau to
 **What to conclude.** This is deck 001's simple technique: fix the rate until the error plateaus, then divide it. It needs validation data and a patience, and the
 reductions come some epochs late. Once they win nothing, the training can stop: `EarlyStopping` does that.
 
-**Try next.** Set ``PATIENCE = 1``: a chance increase is taken for a plateau, and the rate is small too early. Monitor ``"running_loss"``.
+**Try next.** Set ``PATIENCE = 1``: every chance increase is taken for a plateau, and the training stands still after 12 epochs. Here its validation loss is even lower,
+1.18: with wrong labels, stopping early is a regularizer.
 
 :Slide: Deck 001, *Training and minibatches* (reduce the rate by a fixed factor when the error plateaus)
 """

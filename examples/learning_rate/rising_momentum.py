@@ -11,7 +11,7 @@ rises to that of guessing, 2.3. With the rate lowered by the same factor as 1 �
 **What to conclude.** Momentum μ makes steady steps 1/(1 − μ) times as long: from 0.9 to 0.99 the effective learning rate η/(1 − μ) grows tenfold. The smooth gradient of a
 full batch bears that late in the training. Noisy ones do not; there raise the momentum only with a lower rate, or not at all.
 
-**Try next.** Use ``nn.Nesterov`` in place of ``nn.Momentum``.
+**Try next.** Use ``nn.Nesterov`` in place of ``nn.Momentum``: with full batches the raised momentum is then ahead of 0.99.
 
 :Slide: Deck 003, *SGD with momentum* (0.5, 0.9, or 0.99, raised with time)
 """

@@ -39,6 +39,9 @@ class Constraint(Value):
         """The constants of the op."""
         return 0.0, math.inf
 
+    def _described_by(self) -> dict[str, Any]:
+        return {"kernel": self.kernel, "bounds": list(self.bounds), "rows_only": self.rows_only}
+
     def project(self, W: Any) -> Array:
         """W (units, inputs) after the projection, in float64."""
         W = np.asarray(W, dtype=np.float64)

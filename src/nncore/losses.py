@@ -183,6 +183,9 @@ class Loss(Value):
         """The op for this kind of targets."""
         return self.name
 
+    def _described_by(self) -> dict[str, Any]:
+        return {"constants": list(self.constants)} if self.constants else {}
+
     def key(self) -> Hashable:
         """As for every value; ``constants`` may also depend on what the attributes hold."""
         return super().key(), tuple(self.constants)
@@ -255,7 +258,7 @@ class Quantile(_Regression):
     ----------
     q : float or sequence of float
         In (0, 1), one for all outputs or one for each; default ½, the median. For several quantiles of one number, repeat the
-        target in each column.
+        target in each column: with one q for each output, targets (n,) are refused instead of taken for labels.
 
     Notes
     -----
@@ -278,13 +281,27 @@ class Quantile(_Regression):
         self.q = q
 
     def targets(self, y: Any, width: int, dtype: DTypeLike, argument: str = "y") -> Targets:
+        self._of_outputs(width, dtype)
+        array = as_numbers(y, argument)
+        if isinstance(self.q, tuple) and array.ndim == 1 and width > 1:  # which would else be taken for labels, if whole
+            raise ValueError(
+                f"{argument} must have a column for each of the {width} numbers of q, got shape {array.shape}: for several "
+                "quantiles of one number, repeat it in each column"
+            )
+        return super().targets(array, width, dtype, argument)
+
+    def _of_outputs(self, width: int, dtype: DTypeLike) -> Array:
+        """The q of each output in this precision, or the one of all."""
         if isinstance(self.q, tuple) and len(self.q) != width:
             raise ValueError(f"q must be a number or have one for each output, {width}, got {shown(self.q)}")
-        return super().targets(y, width, dtype, argument)
+        q = np.asarray(self.q, dtype)
+        if not ((q > 0) & (q < 1)).all():
+            raise ValueError(f"q must be in (0, 1) when rounded to {np.dtype(dtype)} too, got {shown(self.q)}")
+        return q
 
     def operands(self, width: int, dtype: DTypeLike) -> tuple[Array, ...]:
         """The q of each output, repeated as often as a chunk of the op has rows."""
-        return (np.resize(np.asarray(self.q, dtype), chunk(width, dtype)),)
+        return (np.resize(self._of_outputs(width, dtype), chunk(width, dtype)),)
 
 
 class Poisson(_Regression):
@@ -342,8 +359,8 @@ class _Probability(Loss):
     def check_rows(self, rows: Array, argument: str) -> None:
         if rows.size and np.isin(rows, (-1.0, 1.0)).all():
             return
-        if rows.size and (rows.min() < 0 or rows.max() > 1):
-            raise ValueError(f"{argument} must be in [0, 1] for {self.name}, got values in [{rows.min()}, {rows.max()}]")
+        for row, column in np.argwhere((rows < 0) | (rows > 1))[:1]:
+            raise ValueError(f"{argument} must be in [0, 1] for {self.name}, got {rows[row, column]} in row {row}")
 
     def convert_rows(self, rows: Array) -> Array:
         return (rows + 1) / 2 if (rows < 0).any() else rows
@@ -571,9 +588,9 @@ def targets_of(loss: Loss, y: Any, width: int, dtype: DTypeLike, argument: str =
     )
 
 
-def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets, weighted: bool) -> tuple[list[Op], Op, Array]:
-    """As `Loss.emit`, and also gather example weights if there are any."""
-    weight = np.zeros(tape.capacity) if weighted else None
+def emit_weighted(loss: Loss, tape: Tape, y: Signal, targets: Targets) -> tuple[list[Op], Op, Array]:
+    """As `Loss.emit`, and also gather the tape's example weights if there are any."""
+    weight = tape.example_weights
     gather, op, values = loss.emit(tape, y, targets, weight)
     return [gather] if weight is None else [gather, Op("rows", "gather_weights", (weight, None))], op, values
 
@@ -632,11 +649,12 @@ def as_labels(array: Array, classes: int, argument: str) -> Array:
     if array.dtype == np.int64 and array.flags.aligned and _kernels.are_labels(array, classes):
         return for_kernels(array)
     _check_missing(array, argument)
-    if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
+    if array.dtype.kind not in "iubf":
         raise ValueError(f"{argument} must be integer labels for {classes} outputs, got dtype {array.dtype}")
-    if array.size and (array.min() < 0 or array.max() >= classes):
-        bad = array.min() if array.min() < 0 else array.max()
-        raise ValueError(f"{argument} must be labels from 0 to {classes - 1}, got {bad}")
+    for row in np.flatnonzero(array != np.floor(array))[:1] if array.dtype.kind == "f" else ():
+        raise ValueError(f"{argument} must be integer labels for {classes} outputs, got {array[row]} in row {row}")
+    for row in np.flatnonzero((array < 0) | (array >= classes))[:1]:
+        raise ValueError(f"{argument} must be labels from 0 to {classes - 1}, got {array[row]} in row {row}")
     return for_kernels(array, np.int64)
 
 

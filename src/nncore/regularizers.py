@@ -47,6 +47,9 @@ class Regularizer(Value):
         proximal: float
     l1, l2, proximal = 0.0, 0.0, 0.0  # a subclass has fields for the ones it accepts
 
+    def _described_by(self) -> dict[str, Any]:
+        return {"l1": self.l1, "l2": self.l2, "proximal": self.proximal}
+
     def parts(self, model: Layered) -> Iterator[tuple[Parameter, Array, Regularizer]]:
         """The arrays of the model that have a penalty, with their penalties."""
         for _, parameter, array in named_arrays(model, weights_only=True):

@@ -103,6 +103,8 @@ class Clock:
         return Clock(self.stretches, step, epoch + Fraction(step - first, length), self.last)
 
 
+SAMPLED_STEPS = (0, 1, 2, 3, 5, *(m * 10**k for k in range(1, 6) for m in (1, 2, 5)))  # that describe a user's schedule
+SAMPLED_EPOCH = 5
 MOST_COUNTED = 2**44  # bound of steps and epochs, which are part of the address of a random number
 
 
@@ -132,7 +134,18 @@ class Schedule(Value):
         super().__init__()
 
     def entry(self) -> dict[str, Any]:
-        return {"schedule": self.name if is_own(type(self)) else class_name(type(self)), **self.config()}
+        name = self.name if is_own(type(self)) else class_name(type(self))
+        return {"schedule": name, **self.config(), **self.own_description()}
+
+    def _described_by(self) -> dict[str, Any]:
+        """Its values at `SAMPLED_STEPS`, to as many digits as are the same on all machines."""
+        return {"values": " ".join(map(self._sampled, SAMPLED_STEPS))}
+
+    def _sampled(self, step: int) -> str:
+        try:
+            return f"{self.on(Clock([(0, 0, SAMPLED_EPOCH)]), step, 1)[0]:.6g}"
+        except Exception as error:  # of a user's function, which need not take every step
+            return type(error).__name__
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
         """The values at the times `t`, a number for each."""

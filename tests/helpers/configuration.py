@@ -21,6 +21,8 @@ X = np.random.default_rng(0).standard_normal((12, 4))
 y = np.random.default_rng(1).standard_normal((12, 3))
 USUAL: dict[str, Any] = {  # arguments without a default, by their names
     "units": 3, "rate": 0.5, "stddev": 0.5, "sigma": 0.5, "strength": 0.1, "limit": 0.1, "groups": 2, "optimizer": "adam",
+    "columns": [2, 0, 2, -1],
+    "degrees": 10.0, "factors": (0.8, 1.25), "pixels": 1, "std": 0.1, "size": 2,
 }  # fmt: skip
 NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or arguments without which the others have no effect
     "Constant": {"value": 0.5}, "PiecewiseConstant": {"boundaries": [2, 3], "levels": [0.5, 0.9, 0.99]},
@@ -29,17 +31,21 @@ NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or ar
     "Cosine": {"initial": 1.0, "steps": 4}, "Warmup": {"after": 0.4, "steps": 3}, "OneCycle": {"peak": 1.0, "steps": 10},
     "CosLog": {"initial": 1.0, "steps": 4}, "Cyclic": {"initial": 0.0, "peak": 1.0, "steps": 2},
     "InversePower": {"initial": 1.0},
+    "Augment": {"transforms": [nn.data.Shift(1), nn.data.Occlude(2)], "image_shape": (4, 4)},
     "ElasticNet": {"l1": 0.1, "l2": 0.2}, "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}},
     "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
+    "MinMaxNorm": {"minimum": 0.2, "maximum": 0.5},
     "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)}, "LossMetric": {"loss": losses.Huber(2.0)},
 }  # fmt: skip
-FREE = {"X", "y", "bounds", "constraints", "options"}  # SciPy's, and data, which are checked where they are used
+FREE = {"X", "y", "sample_weight", "bounds", "constraints", "options"}  # data, and SciPy's: checked where they are used
 CLASSES: list[type] = [
-    *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(), *schedules.SCHEDULES.values(),
+    *optimizers.OPTIMIZERS.values(), nn.PathSGD, *optimizers.WRAPPERS.values(), *so.OPTIMIZERS.values(),
+    *schedules.SCHEDULES.values(),
     *(sampler for name, sampler in samplers.SAMPLERS.items() if name != "weighted"),
     nn.L1, nn.L2, nn.ProximalL1, nn.ElasticNet, nn.regularizers.PerLayer, nn.ClipValue, nn.ClipNorm, nn.ClipGlobalNorm,
     *losses.LOSSES.values(), *layers.LAYERS.values(), callbacks.Callback, *callbacks.CALLBACKS.values(),
-    so.ConditioningMonitor, *SCALERS.values(), *initializers.INITIALIZERS.values(),
+    so.ConditioningMonitor, *SCALERS.values(), nn.data.Augment, *nn.data.TRANSFORMS.values(),
+    *initializers.INITIALIZERS.values(),
     *functions.LANDSCAPES.values(), metrics.Accuracy, metrics.LossMetric,
 ]  # fmt: skip
 EACH = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__.split('.')[1]}-{cls.__name__}")
@@ -72,6 +78,20 @@ def default(cls: type, name: str) -> Any:
 
 def attribute(cls: type, name: str) -> str:
     return fields.arguments(cls).get(name, name) if issubclass(cls, fields.Sealed) else name
+
+
+def other_values(cls: type, name: str) -> list[Any]:
+    """The other values of a flag or a choice, and another number."""
+    given = arguments(cls).get(name, default(cls, name))
+    field = getattr(cls, attribute(cls, name), None)
+    field = field.field if isinstance(field, fields.Maybe) else field
+    if isinstance(field, fields.Choice):
+        return [choice for choice in field.choices if choice != given]
+    if isinstance(given, bool):
+        return [not given]
+    if isinstance(given, float):
+        return [given * 0.5] if given else [0.25]
+    return []
 
 
 def outcome(act: Any) -> Any:

@@ -105,8 +105,9 @@ def by_hand(trainer: nn.Trainer, X: Array, y: Array, w: Array | None = None) -> 
     z = X @ trainer.model[0].weight.T + trainer.model[0].bias
     h = np.tanh(z)
     out = h @ trainer.model[4].weight.T + trainer.model[4].bias
-    each = 0.5 * ((out - y) ** 2).sum(axis=1) * (1 if w is None else w)
-    activity = float((0.05 * np.abs(z).sum(axis=1) + 0.02 * np.abs(h).sum(axis=1)).mean())
+    w = np.ones(len(X)) if w is None else w
+    each = 0.5 * ((out - y) ** 2).sum(axis=1) * w
+    activity = float((w * (0.05 * np.abs(z).sum(axis=1) + 0.02 * np.abs(h).sum(axis=1))).mean())
     penalty = 0.15 * float(sum((layer.weight**2).sum() for layer in (trainer.model[0], trainer.model[4])))
     row = {
         "loss": float(each.mean()) + activity + penalty, "mean_absolute_error": float(np.abs(out - y).mean()),

@@ -15,7 +15,7 @@ SMALL: dict[str, dict[str, object]] = {
     "gradient/samplers": {"EPOCHS": 2, "POINTS": 200, "SEEDS": 2, "RATES": [0.3]},
     "gradient/sharpness": {"EXAMPLES": 100, "SEEDS": 2, "BATCHES": [50, 100], "TARGET": 0.5},
     "gradient/sparse_documents": {"ROWS": 200},
-    "learning_rate/adam_rate": {"RATES": [1e-4, 1e-3], "SEEDS": 1, "SHORTER": 100},
+    "learning_rate/adam_rate": {"RATES": [1e-4, 1e-3], "SEEDS": 1, "LONGER": 0.2},
     "learning_rate/learning_rate_curves": {"EPOCHS": 2, "SEEDS": 1},
     "learning_rate/plateau": {"EPOCHS": 6, "PATIENCE": 1},
     "learning_rate/rising_momentum": {"SEEDS": 1, "FULL": 12, "SMALL": 12},

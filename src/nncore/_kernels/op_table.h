@@ -113,14 +113,18 @@ static const nn_entry nn_table[] = {
     ACTIVATION(mish, "")
     ACTIVATION(softmax, "")
     ACTIVATION(identity, "")
-    OP(activity_l1_forward, "h= penalty= z", "width add", "strength")
-    OP(activity_l1_backward, "dz= dh z", "width", "strength")
+    OP(activity_l1_forward, "h= penalty= z weight?", "width add", "strength")
+    OP(activity_l1_backward, "dz= dh z weight?", "width", "strength")
 
     /* one factor per feature */
     OP(scale_forward, "y= x weight", "features", "")
     OP(scale_backward, "dx=? products= dy x weight", "features", "")
     OP(scale_tangent_forward, "ty= tx? x weight v", "features", "")
     OP(scale_tangent_backward, "tdx=? tproducts= tdy dy tx? x weight v", "features", "")
+
+    /* chosen columns */
+    OP(select_forward, "y= x columns", "width inputs", "")
+    OP(select_backward, "dx= dy columns", "width inputs", "")
 
     /* noise */
     PAIR(dropout, "width " STREAM, "scale threshold")
@@ -220,6 +224,10 @@ static const nn_entry nn_table[] = {
     OVER_TILES(average, "average= theta", "column", "")
     OVER_TILES(decay, "theta=", "column", "")
 
+    /* sums over the paths of a network */
+    OP(path_forward, "z= W b? z_before", "units inputs piece", "")
+    OP(path_backward, "gamma= gamma_b=? d_before=? W d z_before", "units inputs piece", "")
+
     /* linear models by single examples */
     OP(online_csr, ONLINE " values columns starts", "classes inputs kind rule", RULES)
     OP(online_rows, ONLINE " data", "classes inputs kind rule", RULES)
@@ -227,6 +235,7 @@ static const nn_entry nn_table[] = {
 
     /* optimizers */
     UPDATE(sgd_update, "", 1)
+    UPDATE(path_sgd_update, " gamma", 1)
     UPDATE(momentum_update, " v=", 2)
     UPDATE(momentum_outside_update, " v=", 2)
     UPDATE(nesterov_enter, " v= origin=", 2)

@@ -129,10 +129,11 @@ def _check_container(values: Any, argument: str) -> None:
         raise TypeError(f"{argument} must hold real numbers, got None")
     if isinstance(values, Iterator):
         raise TypeError(f"{argument} must be an array, got a {type(values).__name__}: take list({argument})")
-    parts = values if isinstance(values, (list, tuple)) else [values]
-    masked = sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray))
-    if masked:
-        raise ValueError(f"{argument} must have no masked cells, got {masked}: fill them, or leave their rows out")
+    several = isinstance(values, (list, tuple))
+    masks = [np.ma.getmaskarray(part) for part in (values if several else [values]) if isinstance(part, np.ma.MaskedArray)]
+    if masked := sum(int(mask.sum()) for mask in masks):
+        where = "" if several or not values.ndim else f", the first in row {np.argwhere(masks[0])[0][0]}"
+        raise ValueError(f"{argument} must have no masked cells, got {masked}{where}: fill them, or leave their rows out")
 
 
 def _array(values: Any, argument: str) -> Array:
@@ -193,8 +194,8 @@ def _real(array: Array, argument: str, where: str = "") -> Array:
             return _from_objects(array, types, argument)
         if strange is not None:
             text = issubclass(strange, (str, bytes))
-            example = repr(next(value for value in array.flat if type(value) is strange))
-            got += f" with a {strange.__name__}, {example:.40}"
+            place, value = next((place, value) for place, value in np.ndenumerate(array) if type(value) is strange)
+            got += f" with a {strange.__name__}, {value!r:.40}{f' in row {place[0]}' if place else ''}"
         elif types:
             got += " with nothing but missing values"
     hint = _text_hint(array, argument) if text else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,14 +13,15 @@ if TYPE_CHECKING:
 else:
     Anything = object
 
-__all__ = ["Each", "has_each", "of_member"]
+__all__ = ["Each", "for_member", "has_each", "of_member"]
 
 
 class Each(Anything):  # it stands for a number or an object
     """One value for each member of an `Ensemble`, in the place of a number, a schedule or an object.
 
-    Learning rates and other hyper-parameters of optimizers, strengths of penalties, rates of dropout and other arguments of
-    layers take it, and so do the arguments ``optimizer``, ``regularizer``, ``clip`` and ``constraint`` of a `Trainer`.
+    Learning rates and other hyper-parameters of optimizers, strengths of penalties, rates of dropout and other numbers among
+    the arguments of layers, losses, samplers, subsets and callbacks take it, and so do all arguments of a `Trainer` but
+    ``seed``.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ class Each(Anything):  # it stands for a number or an object
     Raises
     ------
     ValueError
-        Where it is used without an ensemble, or with one of another number of members.
+        Where it is used without an ensemble, or with one of another number of members; if a value is an `Each` itself.
 
     Examples
     --------
@@ -49,6 +51,8 @@ class Each(Anything):  # it stands for a number or an object
         self.values = tuple(values)
         if not self.values:
             raise ValueError("values must have one value for each member, got none")
+        if nested := [value for value in self.values if isinstance(value, Each)]:
+            raise ValueError(f"values must be those of the members, not an Each again, got {shown(nested[0])} among them")
 
     def checked(self, check: Callable[[Any], Any]) -> Each:
         """The values as a field keeps them, which takes this in the place of one."""
@@ -59,7 +63,7 @@ class Each(Anything):  # it stands for a number or an object
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
         """Itself; within `of_member` the member's value."""
-        return memo[Each](self) if Each in memo else self
+        return copy.deepcopy(memo[Each](self), memo) if Each in memo else self
 
     def __repr__(self) -> str:
         return f"Each({list(self.values)!r})"
@@ -96,3 +100,8 @@ def of_member(copied: Callable[[dict[Any, Any]], Any], number: int, members: int
         return each.values[number]
 
     return copied({Each: chosen}), bool(found)
+
+
+def for_member(value: Any, number: int, members: int) -> Any:
+    """The object with a member's values: itself if it has no `Each`."""
+    return of_member(lambda memo: copy.deepcopy(value, memo), number, members)[0] if has_each(value) else value

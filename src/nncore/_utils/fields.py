@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
-    "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name", "Number",
-    "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
+    "DESCRIBED", "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name",
+    "Number", "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
     "config_or_none", "count", "flag", "function", "number", "only_fields", "with_defaults",
 ]  # fmt: skip
 
@@ -37,6 +37,7 @@ NUMBER = (int, float, np.integer, np.floating)  # and bool, which is an int
 INTEGER = (int, np.integer)
 BOOL = (bool, np.bool_)
 JSON = {type(None), bool, int, float, str}  # types of values that have a JSON form as they are
+DESCRIBED = "described_by"  # in an entry: see `Configured.own_description`
 MAX_BITS = 128  # of an integer: NumPy's own seeds have as many
 
 
@@ -77,7 +78,7 @@ class Field(Generic[G, T]):
         if "_made" in values:
             assignments.number += 1
             try:
-                instance.check_fields({self.name: kept})
+                instance._check_all({self.name: kept})
             except BaseException:
                 values[self.name] = before
                 raise
@@ -109,7 +110,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     if "_made" in instance.__dict__:
         assignments.number += 1
         try:
-            instance.check_fields(attributes)
+            instance._check_all(attributes)
         except BaseException:
             instance.__dict__.update(before)
             raise
@@ -305,7 +306,8 @@ class ListOf(_Of[Sequence[G], tuple[T, ...]], Generic[G, T]):
         return f"a list, each element {self.field.requirement}"
 
     def check(self, value: Any) -> tuple[T, ...]:
-        if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, (Sequence, np.ndarray)):
+        several = isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim)
+        if isinstance(value, (str, bytes, bytearray, Mapping)) or not several:
             self.refuse(TypeError, value)
         return tuple(map(self.field.check, value))
 
@@ -352,7 +354,8 @@ def number(
     """`value` as a float, if it is a finite number in this range."""
     if type(value) is float and least <= value <= most and above < value < below:  # and so neither NaN nor infinite
         return value
-    return Number(least, above=above, below=below, most=most, argument=name).check(value)
+    field = Number(least, above=above, below=below, most=most, argument=name)
+    return field.refuse(TypeError, value) if isinstance(value, Each) else field.check(value)
 
 
 def count(name: str, value: Any, least: int = 1, *, below: int | None = None) -> int:
@@ -395,7 +398,7 @@ def _explaining(init: Callable[..., None]) -> Callable[..., None]:
             held = vars(self)
             if missing := [name for name in self._field_names if name not in held]:
                 raise TypeError(f"{type(self).__name__}.__init__ must call super().__init__(), which sets {', '.join(missing)}")
-            self.check_fields({})
+            self._check_all({})
             self._complete()
 
     return __init__
@@ -461,6 +464,19 @@ class Sealed:
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if fields are inconsistent: after the constructor, and after an assignment, with the fields ``assigned``."""
+
+    def _check_all(self, assigned: Mapping[str, Any]) -> None:
+        """As `check_fields`, for the values of each member of an ensemble if there are such."""
+        held = vars(self)
+        each = {name: value.values for name, value in held.items() if type(value) is Each}
+        if not each:
+            self.check_fields(assigned)
+            return
+        for values in zip(*each.values(), strict=False):  # an Each of another length is found with the ensemble
+            one = object.__new__(type(self))
+            vars(one).update(held, **dict(zip(each, values, strict=True)))
+            one.check_fields(assigned)
+            held |= {name: value for name, value in vars(one).items() if name not in held}
 
     def _complete(self) -> None:
         """After the outermost constructor."""
@@ -535,7 +551,7 @@ def with_defaults(made: Any, config: Any) -> Any:
     for name, parameter in _parameters(type(made)).items():
         if name not in config and parameter.default is not parameter.empty and name in made.config():
             filled[name] = plain(fields[name].check(parameter.default) if name in fields else parameter.default)
-    return filled
+    return made.own_description() | filled if isinstance(made, Configured) else filled
 
 
 def complete(cls: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -571,13 +587,22 @@ class Configured(Sealed):
         """The constructor's arguments, ready for JSON."""
         config: dict[str, Any] = plain(complete(type(self), self._arguments()))
         for name, value in config.items():
-            if callable(value):
+            if callable(value) or isinstance(value, Each):
                 raise TypeError(f"{name} must have a JSON form to be stored, got {shown(value)}")
         return config
 
     def entry(self) -> dict[str, Any]:
         """The class and the configuration: its form in the configuration of another object."""
-        return {"class": class_name(type(self)), **self.config()}
+        return {"class": class_name(type(self)), **self.config(), **self.own_description()}
+
+    def own_description(self) -> dict[str, Any]:
+        """What an entry of an object of a user-defined class holds besides: nothing is made from it, it is only compared."""
+        described = {} if is_own(type(self)) else self._described_by()
+        return {DESCRIBED: plain(described)} if described else {}
+
+    def _described_by(self) -> dict[str, Any]:
+        """What says what an object of a user-defined class does, whose name and arguments need not: texts and numbers."""
+        return {}
 
     def _takes_no_more_here(self) -> bool:
         """As `_takes_no_more`, but objects of user-defined classes may have any attribute."""

@@ -12,6 +12,7 @@ from nncore._messages import shown
 
 __all__ = ["METHODS", "PACKAGE", "hint", "missing_method", "warn"]
 
+_AUGMENT = ", for fit(augment=nn.data.Augment([...], image_shape))"
 _BETAS = "both are given together, as betas=(0.9, 0.999)"
 _CLIP = "the trainer clips: Trainer(..., clip=nn.ClipGlobalNorm(5.0)), or nn.ClipNorm, nn.ClipValue"
 _CROSS_ENTROPY = "'softmax_cross_entropy' takes outputs before the softmax, and integer labels as well as one-hot rows"
@@ -64,6 +65,8 @@ PACKAGE: dict[str, str] = {
     "PoissonNLLLoss": "it is Poisson",
     "Model": "it is Sequential", "Module": "it is Layer", "Adagrad": "it is AdaGrad", "Adadelta": "it is AdaDelta",
     "Adamax": "it is AdaMax", "Nadam": "it is NAdam", "Ftrl": "it is FTRL", "Swish": "it is SiLU",
+    "RandomRotation": f"it is nn.data.Rotate{_AUGMENT}", "RandomTranslation": f"it is nn.data.Shift{_AUGMENT}",
+    "RandomZoom": f"it is nn.data.Stretch{_AUGMENT}", "RandomErasing": f"it is nn.data.Occlude{_AUGMENT}",
     "optim": "it is nncore.optimizers", "load_model": "it is load",
 }  # fmt: skip
 

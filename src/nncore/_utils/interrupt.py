@@ -37,6 +37,11 @@ class Interrupt:
         self._second: float | None = None  # when it was pressed the second time
         self._installed = self._abandons = False
 
+    @classmethod
+    def last_press(cls) -> float:
+        """When Ctrl-C was last pressed within a block, on the clock of ``time.monotonic``."""
+        return cls._last_press
+
     def pressed(self) -> bool:
         """Whether Ctrl-C was pressed."""
         return self.presses > 0

@@ -75,6 +75,10 @@ class Callback(Configured):
     def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
         """Raise ValueError or TypeError if `state` is not what `state_dict` returns, in a training of `model` if given."""
 
+    def continues(self, state: Mapping[str, Any]) -> bool:
+        """Whether a state that a callback of this class has left is one that this callback continues."""
+        return True
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
 

@@ -93,15 +93,29 @@ class BestCallback(Callback):
             self._reset()
         self._resumed = False
 
+    @property
+    def _watched(self) -> list[Any] | None:
+        """What the best value is of: the column, and whether larger is better."""
+        return [self._best.column, self._best.larger] if self._best else None
+
+    def continues(self, state: Mapping[str, Any]) -> bool:
+        """Whether the state is of the same column; older versions did not say it."""
+        return bool(state.get("watched", self._watched) == self._watched)
+
     def state_dict(self) -> dict[str, Any]:
-        """The best value and the counts."""
-        return {"best": self.best, **{name: copy.copy(getattr(self, name)) for name in self.counts}}
+        """The best value, of which column it is and whether larger is better, and the counts."""
+        return {"best": self.best, "watched": self._watched, **{name: copy.copy(getattr(self, name)) for name in self.counts}}
 
     @classmethod
     def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
         if not isinstance(state, Mapping):
             raise TypeError(f"state of {cls.__name__} must be a mapping, got {shown(state)}")
-        check_names(cls.__name__, state, {"best", *cls.counts} | set(cls.arrays) & set(state))
+        check_names(cls.__name__, state, {"best", *cls.counts} | {"watched", *cls.arrays} & set(state))
+        match state.get("watched"):
+            case None | [str(), bool()]:
+                pass
+            case watched:
+                raise ValueError(f"watched must be None or a column and whether larger is better, got {shown(watched)}")
         best = state["best"]
         real = isinstance(best, (int, float, np.integer, np.floating)) and not isinstance(best, bool)
         if best is not None and not (real and not math.isnan(best)):
@@ -111,6 +125,9 @@ class BestCallback(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.check_state(state)
+        if not self.continues(state):
+            column, watched = shown(self._watched), shown(state["watched"])
+            raise ValueError(f"state must be of {column}, a column and whether larger is better, got that of {watched}")
         self._reset()
         if self._best:
             self._best.value = state["best"]

@@ -32,11 +32,12 @@ class CallbackList:
             callback.check_columns(columns)
 
     def load_states(self, states: Iterable[Mapping[str, Any]]) -> None:
-        """Load into each callback the first state of its class among those of a checkpoint."""
+        """Load into each callback the first state among those of a checkpoint that one of its class and column left."""
         waiting = list(states)
         for callback in self.callbacks:
             name = class_name(type(callback))
-            entry = next((entry for entry in waiting if entry["class"] == name), None)
+            own = (entry for entry in waiting if entry["class"] == name and callback.continues(entry["state"]))
+            entry = next(own, None)
             if entry:
                 waiting.remove(entry)
                 try:

@@ -3,6 +3,7 @@
 # ruff: noqa: F403
 
 from nncore._utils import registry as _registry
+from nncore.data.augmentation import *
 from nncore.data.datasets import *
 from nncore.data.documents import *
 from nncore.data.scaler import *

@@ -13,7 +13,7 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
-from nncore._utils.fields import Count, Fixed, Flag, Sealed, config_or_none
+from nncore._utils.fields import Configured, Count, Fixed, Flag, Sealed, config_or_none
 from nncore._utils.hints import missing_method
 from nncore.constraints import Constraint
 from nncore.ensemble.cohorts import Kind
@@ -23,6 +23,7 @@ from nncore.losses import Loss
 from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.regularizers import Regularizer
+from nncore.schedules import Schedule
 from nncore.training.base import TRAINING
 from nncore.training.last_losses import LastLosses
 
@@ -42,8 +43,9 @@ class BaseEnsembleTrainer(Sealed):
     def __init__(
         self, model: Ensemble, loss: Loss | str | Callable[..., Any] | Each, optimizer: Optimizer | str | Each = "adam", *,
         regularizer: Regularizer | Mapping[str, Regularizer] | Each | None = None, clip: Clipping | Each | None = None,
-        constraint: Constraint | Mapping[str, Constraint] | Each | None = None, lr_factors: Mapping[str, float] | None = None,
-        decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,
+        constraint: Constraint | Mapping[str, Constraint] | Each | None = None,
+        lr_factors: Mapping[str, float] | Each | None = None, decay_factors: Mapping[str, float] | Each | None = None,
+        metrics: str | Sequence[Any] | Each = (), seed: int = 0,
     ) -> None:  # fmt: skip
         if not isinstance(model, Ensemble):
             raise TypeError(f"model must be an Ensemble, got {shown(model)}")
@@ -58,6 +60,8 @@ class BaseEnsembleTrainer(Sealed):
         self._kind_of: list[Kind] = []
         self._slots: list[dict[str, Array]] = [{} for _ in model.groups]  # of each group: the arrays of the optimizers
         self._make_kinds()
+        first = {id(optimizer): config_or_none(optimizer) for optimizer in self._optimizers}
+        self._first_configs = [first[id(optimizer)] for optimizer in self._optimizers]
         self._subsets: list[Int64] | None = None
         self._last_losses: dict[int, LastLosses] = {}
         self.history.labels = {"seed": list(model.seeds), **model.labels, **_labels(self._parts)}
@@ -67,39 +71,42 @@ class BaseEnsembleTrainer(Sealed):
 
     def _make_kinds(self) -> None:
         """Divide the members by what their training compiles to."""
-        model, known = self.model, dict[Any, tuple[Kind, GradientOptimizer]]()
+        model, kinds, differ = self.model, dict[Any, Kind](), True
         for member in range(len(model)):
             group, row = model._place[member]
-            place = model.groups.index(group)
-            key: Any = place
-            if key not in known:
-                parts, has_each = of_member(lambda memo: copy.deepcopy(self._parts, memo), member, len(model))
-                if has_each:
-                    key = place, _compiled_key(parts)
-                if key not in known:
-                    kind = Kind(group, parts, self._slots[place])
-                    known[key] = kind, _without_arrays(kind.trainers[0].optimizer)
-                kind, optimizer = known[key]
-                if has_each:
-                    optimizer = _without_arrays(Kind(group, parts, {}).trainers[0].optimizer)
-            kind, optimizer = known[key] if key == place else (kind, optimizer)
-            kind.add(member, row)
+            if differ:
+                parts, differ = of_member(lambda memo: copy.deepcopy(self._parts, memo), member, len(model))
+            key = id(group), compiled_key(parts) if differ else ()
+            if made := key not in kinds:
+                kinds[key] = Kind(group, parts, self._slots[model.groups.index(group)])
+            kind = kinds[key]
+            own = kind.trainer_of(parts).optimizer if differ and not made else kind.trainers[0].optimizer
+            shares = not (differ or made)
+            self._optimizers.append(self._optimizers[kind.numbers[0]] if shares else _without_arrays(own))
+            kind.add(member, row, own.state)
             self._kind_of.append(kind)
-            self._optimizers.append(optimizer)
 
 
-def _compiled_key(parts: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Equal where the same program would be compiled for the parts of two members."""
-    optimizer = parts["optimizer"]
-    variant = (type(optimizer), optimizer.variant) if isinstance(optimizer, Optimizer) else optimizer
-    return (variant, *[_described(parts[name]) for name in ("loss", "regularizer", "clip", "constraint")])
+def compiled_key(parts: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal where the same program would be compiled for the parts of two members, and the same columns be recorded."""
+    optimizer, others = parts["optimizer"], {name: part for name, part in parts.items() if name != "optimizer"}
+    if not isinstance(optimizer, Optimizer):
+        return optimizer, described(others)
+    scheduled = [name for name in optimizer.hyperparameters if isinstance(getattr(optimizer, name), Schedule)]
+    return type(optimizer), optimizer.variant, *scheduled, described(others)
 
 
-def _described(part: Any) -> Any:
+def described(part: Any) -> Any:
+    """Equal for parts with equal arguments; what cannot be described is equal only to itself."""
     if isinstance(part, Mapping):
-        return tuple((name, _described(value)) for name, value in part.items())
+        return tuple((name, described(value)) for name, value in part.items())
+    if isinstance(part, (list, tuple)):
+        return tuple(map(described, part))
     config = config_or_none(part) if hasattr(part, "config") else None
-    return (type(part), repr(config)) if config is not None else part if part is None or isinstance(part, str) else id(part)
+    own = part.own_description() if isinstance(part, Configured) else {}
+    if config is not None:
+        return type(part), repr((config, own))
+    return part if part is None or isinstance(part, (str, int, float)) else id(part)
 
 
 def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
@@ -110,13 +117,16 @@ def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:
     return other
 
 
-def _labels(parts: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _labels(parts: Mapping[str, Any], place: str = "") -> dict[str, list[Any]]:
     """The values that tell members apart, by the names of the arguments that have them."""
     found: dict[str, list[Any]] = {}
     for name, part in parts.items():
         if isinstance(part, Each):
-            found[name] = [shown(value) for value in part.values]
+            found[f"{place}{name}"] = [value if isinstance(value, float) else shown(value) for value in part.values]
+        if isinstance(part, Mapping):
+            found |= _labels(part, f"{place}{name}.")
         while hasattr(part, "__dict__") and not isinstance(part, Each):
-            found |= {field: list(value.values) for field, value in vars(part).items() if isinstance(value, Each)}
+            inside = place and f"{place}{name}."
+            found |= {f"{inside}{field}": list(each.values) for field, each in vars(part).items() if isinstance(each, Each)}
             part = vars(part).get("optimizer")  # of a wrapper
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +13,13 @@ from nncore import _kernels
 from nncore._utils.arrays import Array
 from nncore.data.example_weights import example_weights
 from nncore.ensemble.groups import Group, member_rows
-from nncore.losses import LOSSES
+from nncore.losses import LOSSES, Levels
 from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
 from nncore.program.lanes import Lanes, in_lanes
 from nncore.samplers import Examples, Sampler, Shuffled, checked_orders
 from nncore.training.base import EVALUATION_ROWS, BaseTrainer
+from nncore.training.checkpoint import RESTORED
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
 from nncore.training.loop import TrainingLoop
@@ -48,20 +49,21 @@ class Kind:
 
     def __init__(self, group: Group, parts: dict[str, Any], slots: dict[str, Array]) -> None:
         self.group, self.parts, self.slots = group, parts, slots
-        self.trainers = [self._trainer()]
+        self.trainers = [self.trainer_of(parts)]
         self._others: dict[int, list[Trainer]] = {}  # by the number of examples, of members that have fewer or more
         self.numbers: list[int] = []
         if not isinstance(self.trainers[0].optimizer, GradientOptimizer):
             optimizer = self.trainers[0].optimizer
             raise ValueError(f"optimizer of an ensemble must take gradient steps, as nn.Adam() does, got {optimizer!r}")
 
-    def _trainer(self) -> Trainer:
-        return Trainer(self.group.template.copy(), **{name: copy.deepcopy(part) for name, part in self.parts.items()})
+    def trainer_of(self, parts: Mapping[str, Any]) -> Trainer:
+        """A trainer of a model of its own with these parts."""
+        return Trainer(self.group.template.copy(), **{name: copy.deepcopy(part) for name, part in parts.items()})
 
-    def add(self, number: int, row: int) -> None:
-        """Add a member, whose optimizer has its first state."""
+    def add(self, number: int, row: int, state: Mapping[str, Array]) -> None:
+        """Add a member, whose optimizer has this first state."""
         self.numbers.append(number)
-        for name, array in self.trainers[0].optimizer.state.items():
+        for name, array in state.items():
             if name not in self.slots:
                 self.slots[name] = member_rows(len(self.group.numbers), array.size, array.dtype)
             self.slots[name][row] = array
@@ -69,8 +71,23 @@ class Kind:
     def workers(self, count: int, examples: int | None = None) -> list[Trainer]:
         """So many trainers; others for members that have another number of examples, which may run at the same time."""
         trainers = self.trainers if examples is None else self._others.setdefault(examples, [])
-        trainers += [self._trainer() for _ in range(count - len(trainers))]
+        trainers += [self.trainer_of(self.parts) for _ in range(count - len(trainers))]
         return trainers[:count]
+
+    def remember(self, data: Dataset, trainer: BaseTrainer) -> None:
+        """As `BaseTrainer._remember`: the members are trained on this data, by ``trainer`` and others like it."""
+        for own in {trainer, self.trainers[0]}:
+            own._remember(data)
+        self.group.assign({name: vars(trainer.model)[name] for name in ("_feature_names", "_target_names")})
+
+    def restore(self, levels: Levels | None, model: Sequential) -> None:
+        """Take what the targets say of classes, and the scalers and column names of a model."""
+        attributes = {name: vars(model)[name] for name in RESTORED}
+        self.group.assign(attributes)
+        self._others.clear()
+        for trainer in self.trainers:
+            vars(trainer)["_levels"] = levels
+            vars(trainer.model).update(attributes)
 
 
 class Coming(NamedTuple):
@@ -94,6 +111,11 @@ class Round:
     def __init__(self, numbers: Int64, steps: Int64, failed: Any, columns: dict[str, Array], sums: Array) -> None:
         self.numbers, self.steps, self.failed, self.columns, self.sums = numbers, steps, failed, columns, sums
 
+    @classmethod
+    def none(cls, numbers: Int64) -> Round:
+        """Of members that have not begun."""
+        return cls(numbers, np.zeros_like(numbers), np.zeros(len(numbers), dtype=bool), {}, np.empty(0))
+
 
 class Cohort:
     """Members that are trained by the same program on the same number of examples, in one call of ``fit``.
@@ -107,11 +129,13 @@ class Cohort:
         The rows of the data that each is trained on.
     loops : list of TrainingLoop
         One for each thread.
+    weights : list of ndarray (rows of the data,), or None
+        Of the examples of each, if they have weights of their own.
     """
 
     def __init__(
         self, kind: Kind, numbers: Sequence[int], chosen: list[Int64] | None, examples: list[Examples], samplers: list[Sampler],
-        loops: list[TrainingLoop],
+        loops: list[TrainingLoop], weights: list[Array] | None = None,
     ) -> None:  # fmt: skip
         self.kind, self.loops, self.examples, self.samplers = kind, loops, examples, samplers
         self.numbers = np.array(numbers)
@@ -121,8 +145,9 @@ class Cohort:
         self.chosen = chosen
         loop = loops[0]
         self.per_epoch, self.program = loop.per_epoch, loop.program
-        self.positions: list[Int64] = []  # of the last round: the examples in their order, (epochs, taken) for each member
-        self.weights: Array | None = None  # (members, rows of the data), of a sampler that reweights
+        self.factors = loop.trainer.spec.groups.factors
+        self.given = weights
+        self.weights = None if weights is None else np.array(weights)  # (members, rows of the data): those at work
         if loop.reweights:
             self.weights = np.zeros((len(numbers), len(loop.data.rows)))
             if chosen is not None and any(len(np.unique(own)) < len(own) for own in chosen):
@@ -130,6 +155,7 @@ class Cohort:
                     f"{samplers[0]!r} weighs examples one by one and needs subsets in which a row occurs once, as nn.Bags("
                     "replace=False) draws them, got some that have a row twice"
                 )
+        self.ordered = self._ordered()
         self.lanes = self._in_lanes()
         self.group = self._member_group()
 
@@ -140,19 +166,23 @@ class Cohort:
         rests = [(p.rest._compiled.program, p.rest._state) for p in programs if p.rest]
         places = programs[0].compiled.places([(programs[0].gathers[-1], 1)] if self.weights is not None else [])
         lanes = [(own.compiled.program, own.kept) for own in self.lanes]
-        arrays = [_arrays(loop) for loop in self.loops]
+        arrays = [self._arrays(loop) for loop in self.loops]
         return _kernels.MemberGroup([p.compiled.program for p in programs], arrays, rests=rests, places=places, lanes=lanes)
+
+    def _arrays(self, loop: TrainingLoop) -> list[Array]:
+        """Those into which the numbers of the member at work are copied."""
+        return [*self.kind.group.arrays(loop.trainer.model), *loop.optimizer.state.values()]
 
     def _in_lanes(self) -> list[Lanes]:
         """The programs of all workers for as many members as a vector has lanes, if their steps have such a form."""
         loop, program = self.loops[0], self.program
-        other = loop.clips or loop.part or loop.merge or loop.uses_losses or loop.reweights or program.rest or loop.penalized
-        if other or len(self.numbers) < _kernels.FEW_IN_LANES:
+        other = loop.clips or loop.part or loop.merge or loop.uses_losses or program.rest or loop.penalized
+        if other or self.weights is not None or len(self.numbers) < _kernels.FEW_IN_LANES:
             return []
         found = [
             in_lanes(
                 own.program.compiled, _kernels.lanes(own.trainer.model.dtype), own.program.recording.gather,
-                _arrays(own), own.trainer.model.gradients, _is_loss,
+                self._arrays(own), own.trainer.model.gradients, _is_loss,
             )
             for own in self.loops
         ]  # fmt: skip
@@ -168,13 +198,13 @@ class Cohort:
     ) -> Callable[[Int64, Any], Round]:
         """Add the ``active`` members, given by their places, to a run; returns what makes its result of steps and failures."""
         loop, kind = self.loops[0], self.kind
-        orders = self._orders(active, epochs, first_epochs)
-        if self.weights is not None:
+        positions = self._positions(active, epochs, first_epochs) if self.ordered else None
+        orders = None if positions is None else self._row_numbers(active, positions)
+        if loop.reweights:
             self._reweight(active)
         rows = self.rows[active]
-        kept = [(array, rows) for array in (kind.group.parameters, kind.group.state)]
-        kept += [(kind.slots[name], rows) for name in loop.optimizer.state]
-        shuffled = orders is None and type(self.samplers[0]) is Shuffled
+        kept = kind.group.kept(rows) + [(kind.slots[name], rows) for name in loop.optimizer.state]
+        shuffled = not self.ordered and type(self.samplers[0]) is Shuffled
         seeds = np.array([kind.group.seeds[row] for row in rows], dtype=np.uint64)
         order_seeds = np.array([self.examples[place].seed for place in active], dtype=np.uint64)
         sums, notes, losses = members.add(
@@ -190,7 +220,8 @@ class Cohort:
 
         def result(done: Int64, failed: Any) -> Round:
             if loop.uses_losses:
-                self._keep_losses(active, losses, done)
+                assert positions is not None
+                self._keep_losses(active, positions, losses, done)
             if self.program.late:
                 self._late_penalties(sums, active)
             return Round(self.numbers[active], done, failed, self._columns(sums, notes, coming, epochs), sums)
@@ -217,42 +248,45 @@ class Cohort:
         """The next epochs of an optimizer's coefficients."""
         loop, steps = self.loops[0], epochs * self.per_epoch
         optimizer.begin_epoch()
-        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, loop.trainer.spec.groups.factors)
+        coming = ComingSteps(optimizer, loop.trainer.regularizer, self.program.recording.tape, self.factors)
         hyper = coming.take(steps, self.per_epoch)
         if len(hyper) < steps:  # a schedule becomes invalid: this says why
             coming._compute(steps, self.per_epoch)
         return Coming(optimizer, coming.known.rows[:steps], loop._hyper(hyper))
 
-    def _orders(self, active: Int64, epochs: int, first_epochs: Int64) -> list[Any] | None:
-        """The rows of the data in the order of each member's epochs, where the kernels do not make it."""
-        loop, kinds = self.loops[0], {type(sampler) for sampler in self.samplers}
-        count = self.examples[0].count
-        plain = kinds == {Shuffled} or checked_orders(self.samplers[0], self.examples[0], count, 0, 1) is None
-        if plain and loop.taken == count:
-            return None
-        self.positions = []
+    def _ordered(self) -> bool:
+        """Whether each epoch's order is made here, and not by the kernels."""
+        loop, count = self.loops[0], self.examples[0].count
+        plain = type(self.samplers[0]) is Shuffled or checked_orders(self.samplers[0], self.examples[0], count, 0, 1) is None
+        return not plain or loop.taken < count
+
+    def _positions(self, active: Int64, epochs: int, first_epochs: Int64) -> list[Int64]:
+        """The examples in the order of each member's epochs: (epochs, taken) for each."""
+        count, taken, positions = self.examples[0].count, self.loops[0].taken, []
         for place, first in zip(active, first_epochs, strict=True):
             order = checked_orders(self.samplers[place], self.examples[place], count, int(first), epochs)
-            if order is None:
-                order = np.tile(np.arange(count), (epochs, 1))
-            self.positions.append(order[:, : loop.taken])
-        rows = [
-            own if self.chosen is None else self.chosen[place][own] for place, own in zip(active, self.positions, strict=True)
-        ]
+            positions.append(np.tile(np.arange(taken), (epochs, 1)) if order is None else order[:, :taken])
+        return positions
+
+    def _row_numbers(self, active: Int64, positions: Sequence[Int64]) -> list[Int64]:
+        """Which rows of the data they are."""
+        rows = positions
+        if self.chosen is not None:
+            rows = [self.chosen[place][own] for place, own in zip(active, positions, strict=True)]
         return [np.ascontiguousarray(own, dtype=np.int64) for own in rows]
 
     def _reweight(self, active: Int64) -> None:
         assert self.weights is not None
-        given = self.loops[0].data.weights
         for place in active:
+            given = self.loops[0].data.weights if self.given is None else self.given[place]
             factors = example_weights(self.samplers[place].factors(self.examples[place]), self.examples[place].count, "factors")
             rows = slice(None) if self.chosen is None else self.chosen[place]
             self.weights[place] = 0
             self.weights[place][rows] = factors if given is None else factors * given[rows]
 
-    def _keep_losses(self, active: Int64, losses: Array, done: Int64) -> None:
+    def _keep_losses(self, active: Int64, positions: Sequence[Int64], losses: Array, done: Int64) -> None:
         """Of a round of one epoch: the last loss of each example."""
-        for place, order, own, steps in zip(active, self.positions, losses, done, strict=True):
+        for place, order, own, steps in zip(active, positions, losses, done, strict=True):
             if steps == self.per_epoch:
                 examples, taken, values = self.examples[place], order[0], own[: order.shape[1]]
                 if self.weights is not None:
@@ -264,7 +298,7 @@ class Cohort:
         regularizer = self.program.late
         assert regularizer is not None
         for place, row in enumerate(self.rows[active]):
-            sums[place, :, -1] = regularizer.value(loaded(self.loops[0].trainer.model, self.kind.group, row))
+            sums[place, :, -1] = regularizer.value(self.kind.group.loaded(self.loops[0].trainer.model, row))
 
     def _columns(self, sums: Array, notes: Array, coming: Sequence[Coming], epochs: int) -> dict[str, Array]:
         """The columns (members, epochs) of the history."""
@@ -289,47 +323,37 @@ def evaluate_members(
     chosen: Sequence[Any] | None,
     threads: int,
     stop: Any,
-) -> dict[str, Array]:
+) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """The columns (members,) of an evaluation of members, given by their rows in the arrays of the group.
 
-    ``chosen``: the rows of the data of each, None: those of ``data``. NaN for those that ``stop`` has left out.
+    ``chosen``: the rows of the data of each, None: those of ``data``. Also which members ``stop`` has not left out: the values
+    of others are NaN.
     """
     rows: list[Any] = [data.chosen] * len(members) if chosen is None else list(chosen)
     lengths = np.array([len(data) if own is None else len(own) for own in rows])
     capacities = np.array([min(1 << (int(n) - 1).bit_length(), EVALUATION_ROWS) for n in lengths])
     names = trainers[0].row_columns("")
-    result = {name: np.full(len(members), np.nan) for name in names}
+    result, complete = {name: np.full(len(members), np.nan) for name in names}, np.zeros(len(members), dtype=bool)
     for capacity in np.unique(capacities).tolist():
         places = np.flatnonzero(capacities == capacity)
         programs = [trainer._program(evaluation_program, capacity, data) for trainer in trainers]
-        arrays = [[trainer.model.parameters, trainer.model.state] for trainer in trainers]
+        arrays = [group.arrays(trainer.model) for trainer in trainers]
         run = _kernels.Members([_kernels.MemberGroup([p.compiled.program for p in programs], arrays)], len(places))
         sums, _, _ = run.add(
-            0, kept=[(group.parameters, members[places]), (group.state, members[places])],
-            binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False, examples=lengths[places],
-            chosen=[rows[place] for place in places.tolist()], batch=capacity,
+            0, kept=group.kept(members[places]), binds=[p.compiled.numbered(p.binds(data)) for p in programs], stores=False,
+            examples=lengths[places], chosen=[rows[place] for place in places.tolist()], batch=capacity,
         )  # fmt: skip
         steps, _ = _kernels.run_members(run, threads, stop)
         for place, own, done in zip(places, sums, steps, strict=True):
-            if done == -(-lengths[place] // capacity):
+            complete[place] = done == -(-lengths[place] // capacity)
+            if complete[place]:
                 means = own[:done].sum(axis=0) / lengths[place]
                 if regularizer := trainers[0].regularizer:
-                    means[-1] = regularizer.value(loaded(trainers[0].model, group, members[place]))
+                    means[-1] = regularizer.value(group.loaded(trainers[0].model, members[place]))
                 for name, value in trainers[0].named(names, means.tolist()).items():
                     result[name][place] = value
-    return result
-
-
-def _arrays(loop: TrainingLoop) -> list[Array]:
-    """Those into which the numbers of the member at work are copied."""
-    return [loop.trainer.model.parameters, loop.trainer.model.state, *loop.optimizer.state.values()]
+    return result, complete
 
 
 def _is_loss(kernel: str) -> bool:
     return kernel in ROW_LOSSES
-
-
-def loaded(model: Sequential, group: Group, row: int) -> Sequential:
-    """The model, with the numbers of a member."""
-    model.parameters[...], model.state[...] = group.parameters[row], group.state[row]
-    return model

@@ -16,7 +16,7 @@ from nncore._utils.each import Each, of_member
 from nncore._utils.fields import choice, count
 from nncore._utils.files import Source, Target
 from nncore.ensemble.files import load_groups, save_groups
-from nncore.ensemble.groups import Group, all_outputs
+from nncore.ensemble.groups import Group, all_outputs, own_values
 from nncore.model import Sequential, files
 
 __all__ = ["Ensemble"]
@@ -87,17 +87,21 @@ class Ensemble:
 
     def _of_one(self, model: Sequential, members: int) -> None:
         by_key: dict[Any, tuple[Sequential, list[int]]] = {}
+        own_of: dict[int, list[Any]] = {}  # arguments that differ within a group
         for number in range(members):
             own, has_each = of_member(lambda memo: model._copied(model.dtype, memo), number, members)
             if not has_each:
                 by_key[""] = own, list(range(members))
                 break
             by_key.setdefault(_architecture(own), (own, []))[1].append(number)
+            own_of[number] = own_values(own)
         self.groups = tuple(
             Group(template, numbers, [model.seed + number for number in numbers]) for template, numbers in by_key.values()
         )
         for group in self.groups:
             group.draw()
+            for row, number in enumerate(group.numbers if own_of else ()):
+                group.take_own(row, own_of[number])
         for layer in model.layers:
             values = {name: value for name, value in vars(layer).items() if isinstance(value, Each)}
             self.labels |= {f"{layer.name}.{name}": list(value.values) for name, value in values.items()}
@@ -118,6 +122,7 @@ class Ensemble:
         for numbers in by_key.values():
             group = Group(models[numbers[0]].copy(), numbers, [models[number].seed for number in numbers])
             for row, number in enumerate(numbers):
+                group.take_own(row, own_values(models[number]))
                 with models[number].lock:
                     group.parameters[row], group.state[row] = models[number].parameters, models[number].state
             groups.append(group)
@@ -189,16 +194,15 @@ class Ensemble:
     def member_probabilities(self, X: Any) -> Array:
         """The probabilities of the classes by each member, (members, n, classes); with one output, of class 1: (members, n, 1).
 
-        The outputs themselves if the members end with softmax, or with sigmoid, else their softmax; of one output its sigmoid.
+        The outputs themselves of a member that ends with softmax, or with sigmoid, else their softmax; of one output its
+        sigmoid.
         """
         outputs = self.predict_members(X).astype(np.float64)
-        last = self.groups[0].template.layers[-1].default_name()
-        if last in ("softmax", "sigmoid"):
-            return outputs
-        if outputs.shape[-1] == 1:
-            return np.asarray(0.5 + 0.5 * np.tanh(0.5 * outputs))
-        powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+        for group in self.groups:
+            if group.template.layers[-1].default_name() not in ("softmax", "sigmoid"):
+                activation = "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+                outputs[group.numbers] = activated(outputs[group.numbers], activation)
+        return outputs
 
     def probabilities(self, X: Any) -> Array:
         """The mean of the members' probabilities, (n, classes), or (n, 1) with one output."""
@@ -268,7 +272,10 @@ def _architecture(model: Sequential) -> Any:
     if model.input_scaler or model.target_scaler:
         return id(model)
     try:
-        return json.dumps(files.model_config(model) | {"seed": 0}, sort_keys=True)
+        config = files.model_config(model) | {"seed": 0}
+        for layer, entry in zip(model.layers, config["layers"], strict=True):
+            entry |= {layer._own: layer._own_array.shape} if layer._own else {}
+        return json.dumps(config, sort_keys=True)
     except Exception:  # a user's layer that cannot be described
         return id(model)
 
@@ -276,6 +283,14 @@ def _architecture(model: Sequential) -> Any:
 def _mean(members: Array) -> Array:
     """In float64, member by member: not by a BLAS."""
     return np.asarray(members.mean(axis=0, dtype=np.float64).astype(members.dtype))
+
+
+def activated(outputs: Array, activation: str) -> Array:
+    """The probabilities that a softmax or a sigmoid makes of outputs (..., classes) in float64."""
+    if activation == "sigmoid":
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * outputs))
+    powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _classes(probabilities: Array) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ def described_groups(groups: Sequence[Group], path: Target) -> tuple[dict[str, A
         own = files.all_arrays(group.template) | {"parameters": group.parameters, "state": group.state}
         arrays |= {f"{place}.{name}": array for name, array in own.items()}
         config = {"model": files.model_config(group.template), **files.column_names_of(group.template)}
-        about.append({**config, "numbers": group.numbers, "seeds": group.seeds})
+        about.append({**config, "numbers": group.numbers, "seeds": group.seeds, "own": group.own_values})
     return arrays, about
 
 
@@ -77,4 +77,5 @@ def _group(about: Mapping[str, Any], arrays: Mapping[str, Array], custom: Mappin
         own = {"parameters": parameters[row], "state": state[row]}
         files.check_arrays(template, own, path)
         group.parameters[row], group.state[row] = own["parameters"], own["state"]
+        group.take_own(row, about["own"][row])
     return group

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._utils.arrays import Array
+from nncore._utils.each import of_member
 from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
+from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
 from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.cohorts import Cohort, Coming, Round, evaluate_members
@@ -26,6 +28,7 @@ __all__ = ["EnsembleCall", "Part"]
 Int64 = NDArray[np.int64]
 
 MOST_STEPS = 1 << 20  # of all members together in one round
+MOST_ORDERED = 1 << 22  # examples in the orders that members run with at once
 
 
 @dataclass
@@ -35,6 +38,9 @@ class Part:
     cohort: Cohort
     data: FitData
     held_back: list[Int64] | None
+
+
+Ready = tuple[Part, Int64, list[Coming]]  # members of a cohort by their places, and their next steps
 
 
 class EnsembleCall:
@@ -48,20 +54,18 @@ class EnsembleCall:
         self.members = [Member(trainer, number) for number in range(len(trainer.model))]
         self.callbacks: list[CallbackList] = []
         if callbacks.callbacks:
-            self.callbacks = [CallbackList(copy.deepcopy(callbacks.callbacks)) for _ in self.members]
-            own = [copy.copy(optimizer) for optimizer in trainer._optimizers]  # which a callback may change
+            members = len(self.members)
+            self.callbacks = [CallbackList(_copied(callbacks, number, members)) for number in range(members)]
+            own = [copy.deepcopy(optimizer) for optimizer in trainer._optimizers]  # which a callback may change
             trainer._optimizers[:] = own
         self.evaluates = exact_loss or any(part.data.validation is not None or part.held_back for part in parts)
         self.each_epoch = (
             self.evaluates or progress.verbose == 2 or callbacks.every_epoch or any(part.cohort.one_epoch for part in parts)
         )
-        columns = [*parts[0].cohort.loops[0].columns]
-        for prefix in [""] * exact_loss + ["val_"] * (self.evaluates and not self._only_exact()):
-            columns += parts[0].cohort.loops[0].trainer.row_columns(prefix)
-        callbacks.check_columns(columns)
-
-    def _only_exact(self) -> bool:
-        return not any(part.data.validation is not None or part.held_back for part in self.parts)
+        for part in parts:
+            loop, validates = part.cohort.loops[0], part.data.validation is not None or part.held_back
+            evaluated = [loop.trainer.row_columns(prefix) for prefix in [""] * exact_loss + ["val_"] * bool(validates)]
+            callbacks.check_columns([*loop.columns, *(name for names in evaluated for name in names)])
 
     def run(self, epochs: int) -> None:
         history = self.history
@@ -75,7 +79,7 @@ class EnsembleCall:
                 for callbacks, member in zip(self.callbacks, self.members, strict=False):
                     callbacks.train_begin(member)
                 for part in self.parts:
-                    part.cohort.loops[0].trainer._remember(part.data.train)
+                    part.cohort.kind.remember(part.data.train, part.cohort.loops[0].trainer)
                 with self.progress:
                     while (rounds := self._active()) and not interrupt.pressed():
                         self._round(rounds)
@@ -108,7 +112,42 @@ class EnsembleCall:
             for part, places, _ in ready:
                 for number in part.cohort.numbers[places].tolist():
                     self.callbacks[number].epoch_begin(self.members[number], int(self.history.epochs[number]) + 1)
-        run = _kernels.Members([part.cohort.group for part, _, _ in ready], total)
+        ran, done, begun = [], list[Round](), 0
+        for portion in self._portions(ready, epochs):
+            ran += portion
+            done += self._run(portion, epochs, begun / total, total)
+            begun += sum(len(places) for _, places, _ in portion)
+        self._advance([(part.cohort, coming, own) for (part, _, coming), own in zip(ran, done, strict=True)])
+        for (part, places, _), own in zip(ran, done, strict=True):
+            self._record(part, places, own, epochs)
+        self._show(epochs)
+
+    def _portions(self, ready: list[Ready], epochs: int) -> list[list[Ready]]:
+        """Which members run at once: all, unless their orders, which are made before, would take too much memory.
+
+        A portion has at least one member for each thread.
+        """
+        portions: list[list[Ready]] = [[]]
+        room, members = MOST_ORDERED, 0
+        for part, places, coming in ready:
+            rows, first = part.cohort.ordered * part.cohort.loops[0].taken * epochs, 0
+            while first < len(places):
+                if room < rows and members >= self.threads:
+                    portions.append([])
+                    room, members = MOST_ORDERED, 0
+                most = max(self.threads - members, room // rows, 1) if rows else len(places)
+                own = slice(first, first + most)
+                portions[-1].append((part, places[own], coming[own]))
+                taken = len(places[own])
+                first, room, members = first + taken, room - taken * rows, members + taken
+        return portions
+
+    def _run(self, ready: list[Ready], epochs: int, begun: float, total: int) -> list[Round]:
+        """Run members at once; ``begun``: the share of all members of the round that ran before."""
+        if self.interrupt.pressed():
+            return [Round.none(part.cohort.numbers[places]) for part, places, _ in ready]
+        counts = [len(places) for _, places, _ in ready]
+        run = _kernels.Members([part.cohort.group for part, _, _ in ready], sum(counts))
         results = []
         for number, (part, places, coming) in enumerate(ready):
             numbers = part.cohort.numbers[places]
@@ -116,20 +155,16 @@ class EnsembleCall:
         before = int((self.history.epochs - self.first).max())
 
         def stop() -> bool:
-            self.progress.update(min(before + epochs, before + 1), run.taken / total)
+            self.progress.update(min(before + epochs, before + 1), begun + run.taken / total)
             return self.interrupt.pressed()
 
         with self.trainer.model.lock:
             steps, failed = _kernels.run_members(run, self.threads, stop)
-        ends = np.cumsum([len(places) for _, places, _ in ready])[:-1]
-        done = [
+        ends = np.cumsum(counts)[:-1]
+        return [
             make(*own)
-            for make, own in zip(results, zip(np.split(steps, ends), np.split(failed, ends), strict=False), strict=True)
+            for make, own in zip(results, zip(np.split(steps, ends), np.split(failed, ends), strict=True), strict=True)
         ]
-        self._advance([(part.cohort, coming, own) for (part, _, coming), own in zip(ready, done, strict=True)])
-        for (part, places, _), own in zip(ready, done, strict=True):
-            self._record(part, places, own, epochs)
-        self._show(epochs)
 
     def _epochs(self, active: list[tuple[Part, Int64]]) -> int:
         """How many epochs a round has."""
@@ -137,7 +172,8 @@ class EnsembleCall:
             return 1
         steps = sum(len(places) * part.cohort.per_epoch for part, places in active)
         left = min(int((self.target - self.history.epochs)[part.cohort.numbers[places]].min()) for part, places in active)
-        return max(1, min(left, MOST_STEPS // steps))
+        ordered = max((part.cohort.loops[0].taken for part, _ in active if part.cohort.ordered), default=0)
+        return max(1, min(left, MOST_STEPS // steps, MOST_ORDERED // max(1, ordered * self.threads)))
 
     def _ready(self, cohort: Cohort, places: Int64, epochs: int) -> tuple[Int64, list[Coming]]:
         """The members whose next steps have valid coefficients, and these; for the others it is the end."""
@@ -181,13 +217,16 @@ class EnsembleCall:
         for place in np.flatnonzero(done.failed):
             number, steps = int(done.numbers[place]), int(done.steps[place])
             history.ended[number] = f"diverged: {self._divergence(cohort, number, steps, done.sums[place, steps])}"
-        columns, through = done.columns, np.flatnonzero(whole == epochs)
+        columns, through, left_out = done.columns, np.flatnonzero(whole == epochs), np.empty(0, dtype=np.int64)
         if self.evaluates and len(through):
-            for name, values in self._evaluated(part, places[through]).items():
+            found, complete = self._evaluated(part, places[through])
+            left_out = through[~complete]
+            history.extend(done.numbers[left_out], {name: own[left_out] for name, own in columns.items()}, whole[left_out])
+            for name, values in found.items():
                 columns[name] = np.full((len(places), epochs), np.nan)
                 columns[name][through, 0] = values
         columns = _in_order(columns, cohort)
-        counted = np.flatnonzero(whole)
+        counted = np.setdiff1d(np.flatnonzero(whole), left_out)
         history.extend(done.numbers[counted], {name: values[counted] for name, values in columns.items()}, whole[counted])
         if self.callbacks and not self.interrupt.pressed():  # which leaves evaluations out
             for place in through:
@@ -202,8 +241,8 @@ class EnsembleCall:
         if member.stop_training and not self.history.ended[number]:
             self.history.ended[number] = "stopped"
 
-    def _evaluated(self, part: Part, places: Int64) -> dict[str, Array]:
-        """The columns (members,) of evaluations after an epoch."""
+    def _evaluated(self, part: Part, places: Int64) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+        """The columns (members,) of evaluations after an epoch, and which members have all of them."""
         cohort, data, own = part.cohort, part.data, None
         if cohort.chosen is not None:
             own = [cohort.chosen[place] for place in places]
@@ -213,13 +252,14 @@ class EnsembleCall:
         elif data.validation is not None:
             asked.append(("val_", data.validation, None))
         trainers = [loop.trainer for loop in cohort.loops]
-        columns: dict[str, Array] = {}
+        columns, complete = dict[str, Array](), np.ones(len(places), dtype=bool)
         for prefix, evaluated, rows in asked:
-            found = evaluate_members(
+            found, through = evaluate_members(
                 trainers, cohort.kind.group, cohort.rows[places], evaluated, rows, self.threads, self.interrupt.pressed
             )
             columns |= {f"{prefix}{name}": values for name, values in found.items()}
-        return columns
+            complete &= through
+        return columns, complete
 
     def _divergence(self, cohort: Cohort, number: int, steps: int, sums: Array) -> str:
         epoch, step = int(self.history.epochs[number]) + steps // cohort.per_epoch + 1, steps % cohort.per_epoch + 1
@@ -264,6 +304,12 @@ class EnsembleCall:
         if diverged:
             some = ", ".join(map(str, diverged[:5])) + (", …" if len(diverged) > 5 else "")
             warn(f"the training of {len(diverged)} of {history.members} members diverged ({some}): see history.ended")
+
+
+def _copied(callbacks: CallbackList, number: int, members: int) -> list[Callback]:
+    """The callbacks of a member."""
+    copies: list[Callback] = of_member(lambda memo: copy.deepcopy(callbacks.callbacks, memo), number, members)[0]
+    return copies
 
 
 def _in_order(columns: dict[str, Array], cohort: Cohort) -> dict[str, Array]:

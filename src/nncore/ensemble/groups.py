@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from nncore.data.sparse import Rows, SparseRows
 from nncore.model import Sequential, layout
 from nncore.model.network import FORWARD_ROWS
 
-__all__ = ["Group", "all_outputs", "member_rows"]
+__all__ = ["Group", "all_outputs", "member_rows", "own_layers", "own_values"]
 
 
 def member_rows(members: int, size: int, dtype: Any) -> Array:
@@ -40,13 +40,21 @@ def all_outputs(groups: Sequence[Group], X: Any, lock: Any) -> list[Array]:
     return outputs
 
 
+def own_layers(model: Sequential) -> list[Any]:
+    """The layers with an argument that may differ between members of a group."""
+    return [layer for layer in model.layers if layer._own]
+
+
+def own_values(model: Sequential) -> list[Any]:
+    return [vars(layer)[layer._own] for layer in own_layers(model)]
+
+
 class ForwardPass:
     """A compiled forward pass of a model of its own, into which the numbers of the member at work are copied."""
 
     def __init__(self, model: Sequential, capacity: int, sparse: bool) -> None:
         _, self.write, self.compiled = model._compile_forward(capacity, False, False, sparse)
-        self.arrays = [model.parameters, model.state]
-        self._model = model
+        self.model = model
 
 
 class Group:
@@ -60,12 +68,16 @@ class Group:
         Which members of the ensemble they are.
     seeds : list of int
     parameters, state : ndarray (members, n)
+    own : list of ndarray (members, n)
+        For each layer with an argument that differs from member to member (``Layer._own``), what its ops read of it.
     """
 
     def __init__(self, template: Sequential, numbers: Sequence[int], seeds: Sequence[int]) -> None:
         self.template, self.numbers, self.seeds = template, list(numbers), list(seeds)
         self.parameters = member_rows(len(numbers), template.parameters.size, template.dtype)
         self.state = member_rows(len(numbers), template.state.size, template.dtype)
+        self.own = [np.tile(layer._own_array, (len(numbers), 1)) for layer in own_layers(template)]
+        self._own_values = [own_values(template)] * len(numbers)
         self._views: dict[int, Sequential] = {}
         self._passes: dict[tuple[int, bool], list[ForwardPass]] = {}
 
@@ -80,6 +92,32 @@ class Group:
             array[...] = state[name]
             vars(self)[name] = array
 
+    @property
+    def own_values(self) -> list[list[Any]]:
+        """The arguments that differ, of each member."""
+        return list(self._own_values)
+
+    def take_own(self, row: int, values: Sequence[Any]) -> None:
+        """Give a member its values of the arguments that differ."""
+        for layer, array, value in zip(own_layers(self.template), self.own, values, strict=True):
+            layer._take_own(value)
+            array[row] = layer._own_array
+        self._own_values[row] = own_values(self.template)
+
+    def arrays(self, model: Sequential) -> list[Array]:
+        """The arrays of a model into which a member's numbers are copied."""
+        return [model.parameters, model.state, *[layer._own_array for layer in own_layers(model)]]
+
+    def kept(self, rows: Any) -> list[tuple[Array, Any]]:
+        """Where the numbers of members are, for each of `arrays`."""
+        return [(array, rows) for array in (self.parameters, self.state, *self.own)]
+
+    def loaded(self, model: Sequential, row: int) -> Sequential:
+        """The model, with the numbers of a member."""
+        for array, (numbers, own) in zip(self.arrays(model), self.kept(row), strict=True):
+            array[...] = numbers[own]
+        return model
+
     def draw(self) -> None:
         """Initial parameters, from each member's seed."""
         for row, seed in enumerate(self.seeds):
@@ -91,10 +129,17 @@ class Group:
         if row not in self._views:
             model = self.template.copy()
             vectors = {"parameters": self.parameters[row], "state": self.state[row]}
-            vars(model).update(vectors, seed=self.seeds[row])
+            vars(model).update(vectors, seed=self.seeds[row], _in_ensemble=True, _basic=model._basic | {"_in_ensemble"})
             layout.place_arrays(model.layers, model.parameters, model.gradients, model.state)
+            for layer, value in zip(own_layers(model), self._own_values[row], strict=True):
+                layer._take_own(value)
             self._views[row] = model
         return self._views[row]
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Assign attributes that all members have: scalers, names of columns."""
+        for model in (self.template, *self._views.values()):
+            vars(model).update(values)
 
     def empty_outputs(self, rows: int) -> Array:
         """Room for the output of each member: (members, rows, *output_shape)."""
@@ -106,7 +151,7 @@ class Group:
         capacity = min(1 << (n - 1).bit_length(), FORWARD_ROWS)
         passes = self._forward(capacity, min(threads, k), isinstance(rows, SparseRows))
         group = _kernels.MemberGroup(
-            [part.compiled.program for part in passes], [part.arrays for part in passes],
+            [part.compiled.program for part in passes], [self.arrays(part.model) for part in passes],
             places=passes[0].compiled.places([(passes[0].write, 0)]),
         )  # fmt: skip
         binds = [part.compiled.numbered([*part.compiled.bind(rows), (part.write, 0, out[0])]) for part in passes]
@@ -114,7 +159,7 @@ class Group:
         def add(members: Any, number: int) -> None:
             own = np.arange(k)
             members.add(
-                number, kept=[(self.parameters, own), (self.state, own)], bound=[(out, own)], binds=binds, stores=False,
+                number, kept=self.kept(own), bound=[(out, own)], binds=binds, stores=False,
                 examples=np.full(k, n), batch=capacity,
             )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.figures import Figure, SavePath, finish, new_figure
 from nncore._utils.tables import html_table
 from nncore.history import History, larger_is_better
@@ -45,87 +45,96 @@ class EnsembleHistory:
         self.epochs = np.zeros(members, dtype=np.int64)  # of each member
         self.ended = [""] * members
         self.labels: dict[str, list[Any]] = {}  # columns of the table that tell members apart
-        self._blocks: list[tuple[NDArray[np.int64], NDArray[np.int64], dict[str, Array]]] = []
-        self._table: dict[str, Array] | None = {}
+        self._table: dict[str, Array] = {}  # (epochs or more, members) for each column: NaN where there is no value
+        self._names: list[tuple[str, ...]] = [()] * members  # the columns of each member, in their order
 
     @classmethod
     def from_columns(
-        cls, columns: Mapping[str, Array], epochs: Sequence[int], ended: Sequence[str], labels: Mapping[str, list[Any]]
-    ) -> EnsembleHistory:
-        """A history with these columns (epochs, members)."""
+        cls, columns: Mapping[str, Array], names: Sequence[Sequence[str]], epochs: Sequence[int], ended: Sequence[str],
+        labels: Mapping[str, list[Any]],
+    ) -> EnsembleHistory:  # fmt: skip
+        """A history with these columns (epochs, members), of which each member has those of ``names``, in its order."""
         history = cls(len(epochs))
         history.epochs[...], history.ended, history.labels = epochs, list(ended), dict(labels)
+        if not len(names) == len(ended) == history.members or history.epochs.min(initial=0) < 0:
+            raise ValueError(f"there must be epochs, columns and a reason of the end for each of {history.members} members")
+        if not all(isinstance(text, str) for text in (*columns, *ended)) or not set().union(*names) <= set(columns):
+            raise ValueError(f"columns and reasons must be texts, and the columns of the members among {shown(list(columns))}")
         for name, values in columns.items():
             if values.shape != (len(history), history.members) or values.dtype != np.float64:
                 raise ValueError(f"column {name} must be float64 of shape {len(history), history.members}, got {values.shape}")
-        if len(ended) != history.members or history.epochs.min(initial=0) < 0 or not all(isinstance(why, str) for why in ended):
-            raise ValueError(f"there must be epochs and a reason of the end for each of {history.members} members")
-        numbers = np.arange(history.members)
-        history._blocks = [(numbers, np.zeros_like(numbers), {name: values.T for name, values in columns.items()})]
-        history._table = None
+        history._table, history._names = dict(columns), list(map(tuple, names))
         return history
 
     # --- changing: for the trainer
 
     def extend(self, numbers: NDArray[np.int64], columns: Mapping[str, Array], counts: NDArray[np.int64]) -> None:
         """Add rows: ``columns`` (members, epochs) of these members, of which each has had this many epochs."""
-        self._blocks.append((numbers, self.epochs[numbers], dict(columns)))
+        self._put(numbers, self.epochs[numbers], columns, counts)
         self.epochs[numbers] += counts
-        self._table = None
 
     def amend(self, number: int, values: Mapping[str, float]) -> None:
         """Set columns of the last row of a member."""
         columns = {name: np.array([[value]], dtype=np.float64) for name, value in values.items()}
-        self._blocks.append((np.array([number]), self.epochs[[number]] - 1, columns))
-        self._table = None
+        self._put(np.array([number]), self.epochs[[number]] - 1, columns, np.ones(1, dtype=np.int64))
+
+    def _put(
+        self, numbers: NDArray[np.int64], first: NDArray[np.int64], columns: Mapping[str, Array], counts: NDArray[np.int64]
+    ) -> None:
+        """Write the first ``counts`` values of each member from its row ``first`` on."""
+        place, epoch = np.nonzero(np.arange(counts.max(initial=0)) < counts[:, None])
+        rows, needed = first[place] + epoch, int((first + counts).max(initial=0))
+        for name, values in columns.items():
+            self._column(name, needed)[rows, numbers[place]] = values[place, epoch]
+        joined = {known: tuple(dict.fromkeys((*known, *columns))) for known in {self._names[number] for number in numbers}}
+        for number in numbers.tolist():
+            self._names[number] = joined[self._names[number]]
+
+    def _column(self, name: str, rows: int) -> Array:
+        """The array of a column, with room for so many rows. It grows by half: the time of many epochs is linear in them."""
+        column = self._table.get(name, np.empty((0, self.members)))
+        if len(column) < rows:
+            room = np.full((max(rows, len(column) * 3 // 2), self.members), np.nan)
+            room[: len(column)] = column
+            column = self._table[name] = room
+        return column
 
     # --- reading
-
-    def _columns(self) -> dict[str, Array]:
-        if self._table is None:
-            table: dict[str, Array] = {}
-            for numbers, first, columns in self._blocks:
-                for name, values in columns.items():
-                    column = table.setdefault(name, np.full((int(self.epochs.max(initial=0)), self.members), np.nan))
-                    for own, begin, row in zip(numbers, first, values, strict=True):
-                        end = min(begin + len(row), self.epochs[own])
-                        column[begin:end, own] = row[: end - begin]
-            self._table = table
-        return self._table
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns."""
-        return list(self._columns())
+        return list(self._table)
 
     def __len__(self) -> int:
         """The epochs of the member that had most."""
         return int(self.epochs.max(initial=0))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns())
+        return iter(self._table)
 
     def __contains__(self, column: object) -> bool:
-        return column in self._columns()
+        return column in self._table
 
     def __getitem__(self, column: str) -> Array:
         """A column as a new array (epochs, members)."""
-        columns = self._columns()
-        if column not in columns:
-            raise KeyError(f"no column {shown(column)}; there are {', '.join(columns) or 'none'}")
-        return columns[column].copy()
+        return self._values(column).copy()
+
+    def _values(self, column: str) -> Array:
+        if column not in self._table:
+            raise KeyError(f"no column {shown(column)}; there are {', '.join(self._table) or 'none'}")
+        return self._column(column, len(self))[: len(self)]
 
     def member(self, number: int) -> History:
         """The history of one member."""
         if not 0 <= number < self.members:
             raise IndexError(f"there is no member {number}: there are {self.members}")
         rows = int(self.epochs[number])
-        own = {name: values[:rows, number] for name, values in self._columns().items()}
-        return History.from_columns({name: values for name, values in own.items() if not np.isnan(values).all()})
+        return History.from_columns({name: self._column(name, rows)[:rows, number] for name in self._names[number]})
 
     def last(self, column: str) -> Array:
         """The value of each member's last epoch, (members,)."""
-        values, rows = self[column], self.epochs - 1
+        values, rows = self._values(column), self.epochs - 1
         return np.where(rows >= 0, values[np.maximum(rows, 0), np.arange(self.members)], np.nan)
 
     def best(self, column: str = "val_loss", members: int = 1, *, mode: str = "auto") -> list[int]:
@@ -151,7 +160,7 @@ class EnsembleHistory:
         >>> [row["lr"] for row in trainer.fit([[0.0]], [[1.0]], verbose=0).table()]
         [0.1, 0.2]
         """
-        last = {name: self.last(name) for name in self._columns()}
+        last = {name: self.last(name) for name in self._table}
         return [
             {
                 "member": number,
@@ -219,4 +228,4 @@ class EnsembleHistory:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
+    return clipped(value, 80)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import copy
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from nncore._messages import shown
+from nncore._utils.fields import flag
 from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.history import History
 from nncore.model import Sequential
@@ -14,6 +17,8 @@ __all__ = ["Member"]
 
 class Member:
     """One member of an ensemble in training, as its callbacks see it.
+
+    Of the attributes only ``stop_training`` may be assigned; AttributeError for others.
 
     Attributes
     ----------
@@ -26,11 +31,19 @@ class Member:
         Assign True to end the training of this member after the epoch.
     history : History
         A copy.
+    loss : Loss
+        A copy.
     epochs_done, seed : int
     """
 
+    if TYPE_CHECKING:
+        _trainer: BaseEnsembleTrainer
+        number: int
+        stop_training: bool
+
     def __init__(self, trainer: BaseEnsembleTrainer, number: int) -> None:
-        self._trainer, self.number, self.stop_training = trainer, number, False
+        vars(self).update(_trainer=trainer, number=number)
+        self.stop_training = False
 
     @property
     def model(self) -> Sequential:
@@ -54,7 +67,17 @@ class Member:
 
     @property
     def loss(self) -> Any:
-        return self._trainer._kind_of[self.number].trainers[0].loss
+        return copy.deepcopy(self._trainer._kind_of[self.number].trainers[0].loss)
+
+    if not TYPE_CHECKING:  # for type checkers a misspelled name is an error
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name != "stop_training":
+                raise AttributeError(
+                    f"{name} of a member cannot be assigned, got {shown(value)}: a callback of an ensemble may assign "
+                    "stop_training, hyper-parameters of the optimizer, and numbers of the model"
+                )
+            vars(self)[name] = flag(name, value)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(

@@ -43,6 +43,7 @@ class Snapshots(Callback):
     (3, True)
     """
 
+    of_members = False
     every: Count = Count()
     skip: Count = Count(0)
 

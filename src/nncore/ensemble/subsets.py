@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
+from nncore._utils.each import for_member
 from nncore._utils.fields import Count, Flag, Number, Value
 
 __all__ = ["Bags", "Folds", "Subsets"]
@@ -43,7 +44,7 @@ class Bags(Subsets):
     Parameters
     ----------
     share : float, default 1.0
-        The size of a bag: round(share · n), at least 1.
+        The size of a bag: round(share · n), at least 1 and below 2³¹.
     replace : bool, default True
         Without replacement ``share`` is at most 1 (pasting).
     seed : int, default 0
@@ -70,6 +71,8 @@ class Bags(Subsets):
             raise ValueError(f"share must be at most 1 without replacement, got {self.share:g}")
 
     def rows(self, member: int, examples: int) -> Int64:
+        if not self.share * examples < 2**31:
+            raise ValueError(f"share must give bags of fewer than 2**31 rows, got {self.share:g} of {examples} rows")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(member,)))
         size = max(1, round(self.share * examples))
         return rng.choice(examples, size, replace=self.replace).astype(np.int64)
@@ -83,6 +86,7 @@ class Folds(Subsets):
     Parameters
     ----------
     folds : int, default 5
+        At most as many as there are rows.
     seed : int, default 0
 
     Examples
@@ -100,6 +104,8 @@ class Folds(Subsets):
         self.folds, self.seed = folds, seed
 
     def rows(self, member: int, examples: int) -> Int64:
+        if self.folds > examples:
+            raise ValueError(f"folds must be at most {examples}, the number of rows, got {self.folds}")
         order = np.random.default_rng(np.random.SeedSequence(self.seed)).permutation(examples)
         parts = np.array_split(order, self.folds)
         parts.pop(member % self.folds)
@@ -126,7 +132,7 @@ def member_rows(subsets: Any, members: int, examples: int) -> list[Int64] | None
         subsets = _Given(subsets)
         if len(subsets._rows) != members:
             raise ValueError(f"subsets must have the rows of each of {members} members, got {len(subsets._rows)}")
-    return [_checked(subsets, member, examples) for member in range(members)]
+    return [_checked(for_member(subsets, member, members), member, examples) for member in range(members)]
 
 
 def _checked(subsets: Subsets, member: int, examples: int) -> Int64:

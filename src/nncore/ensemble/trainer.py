@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore import _kernels, samplers
+from nncore._messages import shown
 from nncore._utils.arrays import Array
+from nncore._utils.each import for_member, of_member
 from nncore._utils.fields import choice, count, flag, number
 from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
-from nncore.ensemble.base import BaseEnsembleTrainer
+from nncore.data.example_weights import class_weights
+from nncore.ensemble.base import BaseEnsembleTrainer, described
 from nncore.ensemble.checkpoint import restore_ensemble, save_trainer
 from nncore.ensemble.cohorts import Cohort, Kind, evaluate_members
 from nncore.ensemble.ensemble import Ensemble
@@ -28,10 +33,30 @@ from nncore.training.dataset import Dataset
 from nncore.training.fit import FitData, fit_data
 from nncore.training.last_losses import LastLosses
 from nncore.training.progress import Progress
+from nncore.training.trainer import Trainer
 
 __all__ = ["EnsembleTrainer"]
 
 Int64 = NDArray[np.int64]
+
+
+class Asked(NamedTuple):
+    """What a call of ``fit`` asks for, besides data and callbacks.
+
+    Attributes
+    ----------
+    rows : list of ndarray, or None
+        The examples of each member; None: all.
+    validates : whether the other examples are its validation data.
+    balanced : whether the classes among its examples are balanced.
+    batch, options : of the loops.
+    """
+
+    rows: list[Int64] | None
+    validates: bool
+    balanced: bool
+    batch: int | None
+    options: dict[str, Any]
 
 
 class EnsembleTrainer(BaseEnsembleTrainer):
@@ -99,7 +124,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
             The rows that each member is trained on: `Bags`, `Folds`, or a list with an array of row numbers for each.
         callbacks : iterable of Callback, optional
             Each is copied for each member, and sees that `Member` alone: `EarlyStopping` stops members one by one. Those that
-            write a file, `ModelCheckpoint` and `CSVLogger`, are refused.
+            write a file, `ModelCheckpoint` and `CSVLogger`, and `Snapshots` are refused.
 
         Returns
         -------
@@ -126,69 +151,92 @@ class EnsembleTrainer(BaseEnsembleTrainer):
             last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
             callback_list, progress = CallbackList(callbacks), Progress(epochs, verbose)
             _check_callbacks(callback_list)
-            chosen_sampler = samplers.get(sampler, shuffle)
-            parts: list[Part] = []
-            for kind in dict.fromkeys(self._kind_of):
-                vars(kind.trainers[0])["seed"] = self.seed  # of the validation split
-                data = fit_data(
-                    kind.trainers[0], X, y, sampler=chosen_sampler, sample_weight=sample_weight, class_weight=class_weight,
-                    validation_data=validation_data, validation_split=validation_split,
-                )  # fmt: skip
-                parts += self._cohorts(kind, data, subsets, batch_size, last_batch=last_batch, accumulate=accumulate)
-            EnsembleCall(self, parts, callback_list, progress, exact_loss).run(epochs)
+            of_data = {
+                "sampler": samplers.get(sampler, shuffle), "sample_weight": sample_weight, "class_weight": class_weight,
+                "validation_data": validation_data, "validation_split": validation_split,
+            }  # fmt: skip
+            data = {kind: self._data(kind, X, y, **of_data) for kind in dict.fromkeys(self._kind_of)}
+            first = next(iter(data.values()))
+            rows = member_rows(subsets, len(self.model), len(first.train))
+            validates = bool(getattr(subsets, "validates", False))
+            if validates and first.validation is not None:
+                raise ValueError("subsets with a fold for validation and validation data exclude each other, got both")
+            balanced = rows is not None and isinstance(class_weight, str)
+            asked = Asked(rows, validates, balanced, batch_size, {"last_batch": last_batch, "accumulate": accumulate})
+            parts = [part for kind, own in data.items() for part in self._cohorts(kind, own, asked)]
+            call = EnsembleCall(self, parts, callback_list, progress, exact_loss)
+            self._subsets = rows and [first.train.row_numbers(own[None])[0] for own in rows]
+            call.run(epochs)
         return self.history
 
-    def _cohorts(self, kind: Kind, data: FitData, subsets: Any, batch: int | None, **options: Any) -> list[Part]:
+    def _data(self, kind: Kind, X: Any, y: Any, **of_data: Any) -> FitData:
+        vars(kind.trainers[0])["seed"] = self.seed  # of the validation split
+        return fit_data(kind.trainers[0], X, y, **of_data)
+
+    def _cohorts(self, kind: Kind, data: FitData, asked: Asked) -> list[Part]:
         """The members of a kind by the number of their examples."""
-        n, members = len(data.train), len(self.model)
-        given = member_rows(subsets, members, n)
-        if given is not None and data.validation is not None and getattr(subsets, "validates", False):
-            raise ValueError("subsets with a fold for validation and validation data exclude each other, got both")
-        self._subsets = given and [data.train.row_numbers(rows[None])[0] for rows in given]
         by_length: dict[int, list[int]] = {}
         for member in kind.numbers:
-            by_length.setdefault(n if given is None else len(given[member]), []).append(member)
-        return [self._cohort(kind, data, numbers, given, subsets, batch, options) for numbers in by_length.values()]
+            by_length.setdefault(len(data.train) if asked.rows is None else len(asked.rows[member]), []).append(member)
+        several = len(by_length) > 1
+        return [
+            self._cohort(kind, data, numbers, asked, examples if several else None) for examples, numbers in by_length.items()
+        ]
 
-    def _cohort(
-        self, kind: Kind, data: FitData, numbers: list[int], given: list[Int64] | None, subsets: Any, batch: int | None,
-        options: dict[str, Any],
-    ) -> Part:  # fmt: skip
-        several = given is not None and len({len(given[member]) for member in kind.numbers}) > 1
-        count = min(_kernels.get_num_threads(), len(numbers))
-        trainers = kind.workers(count, len(given[numbers[0]]) if given is not None and several else None)
-        own = [given[member] for member in numbers] if given is not None else [np.arange(len(data.train))] * len(numbers)
-        train = data.train if given is None else data.train.take(own[0])
+    def _cohort(self, kind: Kind, data: FitData, numbers: list[int], asked: Asked, examples: int | None) -> Part:
+        train, given = data.train, asked.rows
+        trainers = kind.workers(min(_kernels.get_num_threads(), len(numbers)), examples)
+        own = [np.arange(len(train)) if given is None else given[member] for member in numbers]
         labels = [None if data.labels is None else data.labels[rows] for rows in own]
-        takes = [data.sampler if given is None else data.sampler.take(rows, len(data.train)) for rows in own]
-        loops: list[Any] = [trainer._loop(train, batch, takes[0], labels[0], **options) for trainer in trainers]
-        examples = []
-        for member, sampler, mine in zip(numbers, takes, labels, strict=True):
-            examples.append(Examples(len(train), self.seed + member, mine))
-            sampler.check(examples[-1])
+        samplers = [for_member(data.sampler, member, len(self.model)) for member in numbers]
+        if given is not None:
+            samplers = [sampler.take(rows, len(train)) for sampler, rows in zip(samplers, own, strict=True)]
+        sets = [train if given is None else train.take(rows) for rows in own]
+        if given is not None:
+            _check_weights(numbers, sets)
+        weights = [_balanced(data, rows) for rows in own] if asked.balanced else None
+        loops: list[Any] = [
+            trainer._loop(sets[0], asked.batch, samplers[0], labels[0], **asked.options) for trainer in trainers
+        ]
+        about = [Examples(len(sets[0]), self.seed + member, mine) for member, mine in zip(numbers, labels, strict=True)]
+        for place, (sampler, examples_of) in enumerate(zip(samplers, about, strict=True)):
+            sampler.check(examples_of)
             if sampler.uses_losses:
-                seen = data.train if given is None else data.train.take(given[member])
-                examples[-1].losses = self._losses(kind, member, seen)
-        chosen = None
-        if train.chosen is not None:
-            chosen = [data.train.row_numbers(rows[None])[0] for rows in own]
+                seen = sets[place] if weights is None else replace(sets[place], weights=weights[place])
+                examples_of.losses = self._losses(kind, numbers[place], seen)
+        chosen = None if sets[0].chosen is None else [train.row_numbers(rows[None])[0] for rows in own]
         held_back = None
-        if getattr(subsets, "validates", False):
-            held_back = [data.train.row_numbers(np.setdiff1d(np.arange(len(data.train)), rows)[None])[0] for rows in own]
-        return Part(Cohort(kind, numbers, chosen, examples, takes, loops), data, held_back)
+        if asked.validates:
+            everything = np.arange(len(train))
+            held_back = [train.row_numbers(np.setdiff1d(everything, rows)[None])[0] for rows in own]
+        return Part(Cohort(kind, numbers, chosen, about, samplers, loops, weights), data, held_back)
 
     def _losses(self, kind: Kind, member: int, data: Dataset) -> Array:
         """The last loss of each example, for a sampler; of the first ``fit`` those before the training."""
-        trainer, model = kind.trainers[0], self.model[member]
-        trainer.model.parameters[...], trainer.model.state[...] = model.parameters, model.state
+        trainer, (group, row) = kind.trainers[0], self.model._place[member]
+        group.loaded(trainer.model, row)
         last = self._last_losses.setdefault(member, LastLosses())
         return last.of(data, trainer.loss, lambda losses: trainer._evaluate(data, losses))
 
     # --- evaluation
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Loss and metrics of the ensemble's prediction: the mean output or, for classes, the mean probability."""
-        return evaluate_together(self.model, self._kind_of[0].trainers[0], X, y, sample_weight)[0]
+        """Loss and metrics of the ensemble's prediction: the mean output or, for classes, the mean probability.
+
+        With target scalers they are in the units of that of member 0. ValueError if members differ in loss or metrics.
+        """
+        return evaluate_together(self.model, self._common_trainer(), X, y, sample_weight)[0]
+
+    def _common_trainer(self) -> Trainer:
+        """One with the loss and the metrics of all members."""
+        given = [self._parts["loss"], self._parts["metrics"]]
+        asked = {described([kind.parts["loss"], kind.parts["metrics"]]) for kind in dict.fromkeys(self._kind_of)}
+        if len(asked) > 1 and of_member(lambda memo: copy.deepcopy(given, memo), 0, None)[1]:
+            raise ValueError(
+                f"members must have the same loss and metrics to be evaluated together, got {shown(given)}: evaluate_members "
+                "says those of each"
+            )
+        return self._kind_of[0].trainers[0]
 
     def evaluate_members(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """What `Trainer.evaluate` says of each member: (members,) by column."""
@@ -199,7 +247,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
                 trainers = kind.workers(min(threads, len(kind.numbers)))
                 data = trainers[0]._data(X, y, sample_weight)
                 rows = np.array([self.model._place[member][1] for member in kind.numbers])
-                found = evaluate_members(trainers, kind.group, rows, data, None, threads, interrupt.pressed)
+                found, _ = evaluate_members(trainers, kind.group, rows, data, None, threads, interrupt.pressed)
                 for name, values in found.items():
                     result.setdefault(name, np.full(len(self.model), np.nan))[kind.numbers] = values
         return result
@@ -228,13 +276,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         """
         if self._subsets is None:
             raise ValueError("out_of_bag needs members trained on subsets, fit(..., subsets=nn.Bags()), got none")
-        n = len(np.asarray(y))
-        unseen = np.ones((len(self.model), n), dtype=bool)
-        for member, rows in enumerate(self._subsets):
-            if rows.max() >= n:
-                raise ValueError(f"X and y must be those of the last fit, with more than {rows.max()} rows, got {n}")
-            unseen[member, rows] = False
-        row, covered = evaluate_together(self.model, self._kind_of[0].trainers[0], X, y, sample_weight, unseen)
+        row, covered = evaluate_together(self.model, self._common_trainer(), X, y, sample_weight, self._subsets)
         return row | {"covered": covered}
 
     # --- files
@@ -278,10 +320,28 @@ class EnsembleTrainer(BaseEnsembleTrainer):
 Ensemble.trainer_class = EnsembleTrainer
 
 
+def _check_weights(numbers: list[int], sets: list[Dataset]) -> None:
+    for member, own in zip(numbers, sets, strict=True):
+        if own.weights is not None and not own.of_examples(own.weights).any():
+            raise ValueError(
+                f"sample_weight and class_weight must leave a positive weight among the rows of member {member}, got zeros only"
+            )
+
+
+def _balanced(data: FitData, rows: Int64) -> Array:
+    """The weights (rows of the data,) of examples with balanced classes among these."""
+    assert data.labels is not None
+    factors = np.zeros(len(data.train))
+    factors[rows] = class_weights("balanced", data.labels[rows], 0)
+    weighted = data.measured.weighted(factors).weights
+    assert weighted is not None
+    return weighted
+
+
 def _check_callbacks(callbacks: CallbackList) -> None:
     for callback in callbacks.callbacks:
         if not callback.of_members:
             raise ValueError(
-                f"callbacks of an ensemble are called for each member, and {type(callback).__name__} would write one file for "
-                "all: take trainer.history, and ensemble.save after fit"
+                f"callbacks of an ensemble are copied for each member, and {type(callback).__name__} is for one model: take "
+                "trainer.history and ensemble.save after fit in the place of files, and a training of one model for snapshots"
             )

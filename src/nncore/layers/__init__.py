@@ -10,6 +10,7 @@ from nncore.layers.recurrent import *
 from nncore.layers.activity import *
 from nncore.layers.activations import *
 from nncore.layers.scale import *
+from nncore.layers.select import *
 from nncore.layers.batch_norm import *
 from nncore.layers.group_norm import *
 from nncore.layers.weight_norm import *

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nncore._utils.fields import Number
 from nncore.layers.base import Layer
 from nncore.program.ops import Op, Signal
@@ -13,14 +15,16 @@ __all__ = ["ActivityL1"]
 class ActivityL1(Layer):
     """L1 penalty on activations: h = z, and λ Σ_j |z_j| is added to the loss of each example.
 
-    The backward pass adds its gradient, ∂l/∂z = ∂l/∂h + λ sign(z)/rows, with 0 for the sign of 0. Most outputs of the layer
-    before it go to 0: a sparse code. The penalty is part of every loss that the trainer reports and of
+    The backward pass adds its gradient, ∂l/∂z = ∂l/∂h + λ sign(z)/rows, with 0 for the sign of 0. As a part of an example's
+    loss it is multiplied by the example's weight and by the factor of a sampler; an example of weight 0 has none. Most outputs
+    of the layer before it go to 0: a sparse code. The penalty is part of every loss that the trainer reports and of
     ``model.loss_and_gradient``; the column ``activity_penalty`` shows it alone, the sum over all such layers.
 
     Parameters
     ----------
     strength : float
-        λ ≥ 0. As in Keras's ``ActivityRegularization(l1=λ)`` the mean is over the examples and the sum over the outputs.
+        λ ≥ 0. As in Keras's ``ActivityRegularization(l1=λ)``, which ignores weights, the mean is over the examples and the sum
+        over the outputs.
 
     Examples
     --------
@@ -43,11 +47,10 @@ class ActivityL1(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
         penalty, again = tape.penalize_activity()
-        tape.forward.rows(
-            "activity_l1_forward", y.value, penalty, x.value, sizes=(x.width, int(again)), constants=(self.strength,)
-        )
+        arrays: tuple[Any, ...] = (y.value, penalty, x.value, tape.example_weights)
+        tape.forward.rows("activity_l1_forward", *arrays, sizes=(x.width, int(again)), constants=(self.strength,))
         if x.grad is not None:
-            arrays = (x.grad, y.grad, x.value)
+            arrays = (x.grad, y.grad, x.value, tape.example_weights)
             tape.backward.add(Op("rows", "activity_l1_backward", arrays, (x.width,), (self.strength,), adds_penalty=True))
         y.tangent, y.grad_tangent = x.tangent, x.grad_tangent  # R{h} = R{z}, R{∂l/∂z} = R{∂l/∂h}: sign'(z) is 0 except at 0
         return y

@@ -110,6 +110,7 @@ class Layer(Configured):
     output_shape: Fixed[tuple[int, ...]] = Fixed()
     reads_sparse = False  # whether it takes the rows of a sparse matrix as they are: then it is the first layer
     penalizes_activity = False  # whether it adds to the loss of each example
+    _own: str = ""  # an argument that may differ between members of an ensemble which share a program: see `_own_array`
     assignable: tuple[str, ...] = ()  # arguments that may be reassigned though the layer is in a model
 
     def __init__(self, *, name: str | None = None) -> None:
@@ -161,7 +162,8 @@ class Layer(Configured):
         """Attributes that compiled programs depend on. Those of a layer written in Python are read in each pass."""
         if type(self).forward is not Layer.forward or not (owner := self.__dict__.get("owner")) or owner() is None:
             return set()
-        return {name for name in self.__dict__ if not name.startswith("_")} - {*self.assignable}
+        assignable = () if "_in_ensemble" in vars(owner()) else self.assignable  # whose members share programs
+        return {name for name in self.__dict__ if not name.startswith("_")} - {*assignable}
 
     @property
     def _views(self) -> set[str]:
@@ -219,6 +221,15 @@ class Layer(Configured):
     def variant(self) -> Any:
         """A key, besides the arguments, of the ops that the layer records. Programs are recompiled when it changes."""
         return None
+
+    @property
+    def _own_array(self) -> Array:
+        """What the ops read of the argument ``_own``, in place."""
+        raise NotImplementedError
+
+    def _take_own(self, value: Any) -> None:
+        """Give the argument ``_own`` another value, for which `_own_array` has the same shape."""
+        raise NotImplementedError
 
     @property
     def batch_dependent(self) -> bool:

@@ -173,7 +173,7 @@ class Recurrent(Layer):
 
     def __repr__(self) -> str:
         defaults = {"weight_init": "glorot_uniform", "recurrent_init": "orthogonal", "bias_init": "zeros"}
-        options = ["return_sequences=True"] * self.return_sequences + [f"zoneout={self.zoneout}"] * (self.zoneout > 0)
+        options = ["return_sequences=True"] * self.return_sequences + [f"zoneout={self.zoneout}"] * (self.zoneout != 0)
         for name, default in defaults.items():
             options += [f"{name}={getattr(self, name)!r}"] * (getattr(self, name) != initializers.get(default))
         return f"{type(self).__name__}({', '.join([str(self.units), *options])})"

@@ -11,7 +11,7 @@ from nncore._messages import clipped, shown
 from nncore._utils import archive
 from nncore._utils.archive import DAMAGE
 from nncore._utils.arrays import Array
-from nncore._utils.fields import arguments, complete
+from nncore._utils.fields import DESCRIBED, arguments, complete
 from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore.data.scaler import Scaler
 from nncore.data.scaling import SCALERS, restored
@@ -175,6 +175,7 @@ def _with_custom_parts(value: Any, classes: Mapping[str, Custom]) -> Any:
     arguments = {name: _with_custom_parts(part, classes) for name, part in value.items()}
     for key, kind in (("name", "initializer"), ("schedule", "schedule")):
         if "class" not in value and str(value.get(key)).startswith(CUSTOM):
+            arguments.pop(DESCRIBED, None)
             return _class(arguments.pop(key), kind, classes)(**arguments)
     return arguments
 

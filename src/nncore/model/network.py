@@ -487,9 +487,9 @@ class Network(Sealed):
         self, n: int, loss: Loss, targets: losses.Targets, input_gradient: bool, sparse: bool, weighted: bool
     ) -> tuple[Any, ...]:  # fmt: skip
         fused = not input_gradient  # fused ops do not store every intermediate gradient
-        recording = ModelTape.gradient(self, n, input_gradient=input_gradient, fused=fused, sparse=sparse)
+        recording = ModelTape.gradient(self, n, input_gradient=input_gradient, fused=fused, sparse=sparse, weighted=weighted)
         tape = recording.tape
-        gathers, loss_op, values = losses.emit_weighted(loss, tape, recording.output, targets, weighted)
+        gathers, loss_op, values = losses.emit_weighted(loss, tape, recording.output, targets)
         step = stages([recording.gather, *gathers, *tape.forward, loss_op, *tape.backward])
         step += parameter_stages(tape.parameter_gradients)
         records = [values] if tape.activity_penalty is None else [values, tape.activity_penalty]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,9 @@ class Clipping(Value):
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
+
+    def _described_by(self) -> dict[str, Any]:
+        return {"limit": self.limit}
 
     def ops(self, gradient: Array, table: Array, arrays: Sequence[int]) -> ClipOps:
         """Ops on the tiles of ``table``; ``arrays``: the first tile of each parameter array, and last their number."""

@@ -75,6 +75,8 @@ class GradientOptimizer(Optimizer):
         derived from one that does says so again.
     lazy : bool
         Whether it is defined for sparse gradients only by leaving out such steps.
+    needs_network : bool
+        Whether a step reads the layers of a network, so that only a `Trainer` can take it.
     """
 
     products: dict[str, float] = of_shared("products", "The product over all steps of each of `running`.")
@@ -88,6 +90,7 @@ class GradientOptimizer(Optimizer):
     changes_gradient: ClassVar[bool] = False
     skips_zeros: ClassVar[bool] = False
     lazy: ClassVar[bool] = False
+    needs_network: ClassVar[bool] = False
 
     _hand_steps: _kernels.HandSteps | None = None  # the last that were bound
 
@@ -170,6 +173,22 @@ class GradientOptimizer(Optimizer):
             products = self.checked_values(steps, steps_per_epoch)[1]
         last = {name: float(product[steps - 1]) for name, product in products.items()}
         self._shared.advance(steps, count("steps_per_epoch", steps_per_epoch), last)
+
+    # ---- the network
+
+    def check_network(self, model: Any) -> None:
+        """Raise if the optimizer cannot train this network."""
+
+    def network_ops(self, model: Any) -> list[Op]:
+        """What runs in each step before the update: ops that derive arrays of the state from the network's parameters."""
+        return []
+
+    def _check_by_hand(self) -> None:
+        if self.needs_network:
+            raise ValueError(
+                f"{self.title} reads the layers of a network in each step: take nn.Trainer(model, loss, optimizer), or "
+                "another optimizer for steps by hand and for functions"
+            )
 
     # ---- state
 
@@ -259,6 +278,7 @@ class GradientOptimizer(Optimizer):
 
     def _prepare(self, theta: Real, grad: Real) -> _kernels.HandSteps:
         """Check the vectors and compute the next steps: only one if the coefficients have changed otherwise, or may."""
+        self._check_by_hand()
         check_theta(theta)
         check_fits(theta, self.state)
         check_gradient(theta, grad)
@@ -415,6 +435,7 @@ class GradientOptimizer(Optimizer):
             return self._minimize(f, start(x0), count("steps", steps, 0), resume, interrupt)
 
     def _minimize(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> Path:
+        self._check_by_hand()
         if not resume:
             self.init_state(theta.size, theta.dtype)
         self._ensure_state(theta)

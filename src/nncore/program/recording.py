@@ -45,29 +45,30 @@ class ModelTape:
     @classmethod
     def forward(
         cls, model: Recordable, capacity: int, *, training: bool = False, noise: bool | None = None, fused: bool = True,
-        sparse: bool = False,
+        sparse: bool = False, weighted: bool = False,
     ) -> ModelTape:  # fmt: skip
         """The forward pass alone."""
-        tape = Tape(model, capacity, training=training, gradients=False, noise=noise)
+        tape = Tape(model, capacity, training=training, gradients=False, noise=noise, weighted=weighted)
         return cls(model, tape, fused=fused, sparse=sparse)
 
     @classmethod
     def gradient(
-        cls, model: Recordable, capacity: int, *, input_gradient: bool = False, fused: bool = True, sparse: bool = False
-    ) -> ModelTape:
+        cls, model: Recordable, capacity: int, *, input_gradient: bool = False, fused: bool = True, sparse: bool = False,
+        weighted: bool = False,
+    ) -> ModelTape:  # fmt: skip
         """Forward and backward pass in training mode, which do not change the model's state."""
-        tape = Tape(model, capacity, training=True, gradients=True)
+        tape = Tape(model, capacity, training=True, gradients=True, weighted=weighted)
         return cls(model, tape, fused=fused, sparse=sparse, input_gradient=input_gradient)
 
     @classmethod
     def training(
         cls, model: Recordable, capacity: int, *, optimizer_columns: Callable[[], int], sparse: bool = False,
-        touched_only: bool = False,
+        touched_only: bool = False, weighted: bool = False,
     ) -> ModelTape:  # fmt: skip
         """Forward and backward pass of a training step, which renew running statistics."""
         tape = Tape(
             model, capacity, training=True, gradients=True, tracking=True, optimizer_columns=optimizer_columns,
-            touched_only=touched_only,
+            touched_only=touched_only, weighted=weighted,
         )  # fmt: skip
         return cls(model, tape, sparse=sparse)
 

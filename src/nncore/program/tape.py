@@ -54,12 +54,15 @@ class Tape:
     noise : whether layers draw random numbers, from the model's seed; default: in training.
     tracking : whether steps renew running statistics.
     optimizer_columns : returns the number of coefficients of a step that are the optimizer's; the layers' follow.
+    weighted : whether examples have weights, which an op gathers.
     touched_only : whether weights of sparse data get a gradient only where the batch has numbers, and no other op needs more.
 
     Attributes
     ----------
     reading : Op
         The first op of the forward pass, which takes the rows of a batch in.
+    example_weights : ndarray float64 (capacity,), or None
+        Those of the batch, for all that is part of an example's loss.
     sparse : SparseWeights or None
         The weights of sparse data.
     touched : ndarray int64 (lists, 2), or None
@@ -71,12 +74,14 @@ class Tape:
     def __init__(
         self, model: Recordable, capacity: int, *, training: bool, gradients: bool, noise: bool | None = None,
         tracking: bool = False, optimizer_columns: Callable[[], int] = lambda: 0, touched_only: bool = False,
+        weighted: bool = False,
     ) -> None:  # fmt: skip
         self.dtype, self.seed = model.dtype, model.seed
         self.capacity, self.training, self.gradients, self.tracking = capacity, training, gradients, tracking
         self.noise: bool = training if noise is None else noise
         self.optimizer_columns, self.touched_only = optimizer_columns, touched_only
         self.reading = Op("rows", "", ())
+        self.example_weights: Array | None = np.zeros(capacity) if weighted else None
         self.sparse: SparseWeights | None = None
         self.touched: Array | None = None
         self.schedules: list[tuple[str, Schedule, float]] = []  # of layers: columns of coefficients after the optimizer's
@@ -183,8 +188,8 @@ class TangentTape(Tape):
 
     copies = 2
 
-    def __init__(self, model: Recordable, capacity: int) -> None:
-        super().__init__(model, capacity, training=True, gradients=True)
+    def __init__(self, model: Recordable, capacity: int, *, weighted: bool = False) -> None:
+        super().__init__(model, capacity, training=True, gradients=True, weighted=weighted)
         self._parameters, self._gradients = model.parameters, model.gradients
         self.direction_vector, self.product_vector = aligned_zeros((2, model.parameters.size), self.dtype)
         self.tangent_prepare = Pass()  # values derived from the direction, such as its packed copies

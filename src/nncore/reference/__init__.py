@@ -8,9 +8,9 @@
 - `tangents`, `normalization_tangents`, `weight_norm_tangents`, `recurrent_tangents`: their derivatives along a direction,
   for products with the Hessian;
 - `random`, `noise`, `weight_noise`: counter-based random numbers, and the layers that use them;
-- `scale`: one factor per feature;
+- `scale`, `select`: one factor per feature; chosen features;
 - `activity`, `gradients`: penalties, clipping and noise, between the backward pass and the step;
-- `optimizers`: the updates of the parameters;
+- `optimizers`: the updates of the parameters; `paths`: what Path-SGD divides by;
 - `lanes`: many tiny networks at once;
 - `online`: linear models, one example after the other.
 
@@ -38,10 +38,12 @@ from .noise import *
 from .normalization_tangents import *
 from .online import *
 from .optimizers import *
+from .paths import *
 from .random import *
 from .recurrent import *
 from .recurrent_tangents import *
 from .scale import *
+from .select import *
 from .tangents import *
 from .training import *
 from .weight_noise import *

@@ -19,6 +19,9 @@ __all__ = ["ConditioningMonitor"]
 class ConditioningMonitor(Callback):
     """Record the terms of l(θ − εg) ≈ l − ε gᵀg + ½ε² gᵀHg after each epoch, as columns of the history.
 
+    With the trainer's ``lr_factors`` F the step is ε Fg, and the terms are −ε gᵀFg and ½ε² (Fg)ᵀHFg: arrays that are frozen do
+    not count. Neither clipping nor the optimizer's own scaling of the gradient is in them.
+
     The slope term is the first-order decrease of a gradient step, the curvature term its second-order increase. If ½ε² gᵀHg
     exceeds ε gᵀg, the step increases the loss: the Hessian is ill-conditioned, and the learning rate must shrink even if the
     gradient is large. Source: Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.2.1.
@@ -35,6 +38,8 @@ class ConditioningMonitor(Callback):
     ----------
     X, y : array_like
         The examples over which l is averaged: the training data or a part of them.
+    sample_weight : array_like (n,), optional
+        Weights of these examples, as for ``Trainer.fit``, which does not tell the monitor its own: l is then Σ w_i l_i / n.
     lr : float, optional
         ε; by default the learning rate of the optimizer's next step.
     every : int
@@ -54,24 +59,28 @@ class ConditioningMonitor(Callback):
 
     X: Field[Any, Any] = Field()
     y: Field[Any, Any] = Field()
+    sample_weight: Field[Any, Any] = Field()
     lr: Maybe[float, float] = Maybe(Number(above=0))
     every: Count = Count()
     columns = ("taylor_loss", "taylor_slope", "taylor_curvature")
 
-    def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1) -> None:
-        self.X, self.y, self.lr, self.every = X, y, lr, every
-        self._hessian: HessianOperator | None = None
+    def __init__(self, X: Any, y: Any, lr: float | None = None, every: int = 1, *, sample_weight: Any = None) -> None:
+        self.X, self.y, self.lr, self.every, self.sample_weight = X, y, lr, every, sample_weight
+
+    def _hessian(self, trainer: Any) -> HessianOperator:
+        """That of the loss as it is now: a callback may have assigned another penalty. The model keeps the programs."""
+        return HessianOperator(trainer.model, self.X, self.y, trainer.loss, trainer.regularizer, self.sample_weight)
 
     def on_train_begin(self, trainer: Any) -> None:
-        self._hessian = HessianOperator(trainer.model, self.X, self.y, trainer.loss, trainer.regularizer)
+        self._hessian(trainer)
         if self.lr is None and "lr" not in trainer.optimizer.hyperparameters:
             raise ValueError(f"lr must be given: {type(trainer.optimizer).__name__} has no learning rate")
 
     @one_blas_thread()
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
-        if epoch % self.every or self._hessian is None:
+        if epoch % self.every:
             return
-        loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss)
+        loss, gradient = trainer.model.loss_and_gradient(self.X, self.y, trainer.loss, sample_weight=self.sample_weight)
         g = gradient.astype(np.float64)
         if trainer.regularizer:
             loss += trainer.regularizer.value(trainer.model)
@@ -79,8 +88,9 @@ class ConditioningMonitor(Callback):
         rate = self.lr
         if rate is None:
             rate = float(trainer.optimizer.hyper_values(1, trainer.optimizer.steps_per_epoch)["lr"][0])
-        curvature = float(g @ self._hessian.products(g))
-        row.update(zip(self.columns, (loss, -rate * float(g @ g), 0.5 * rate**2 * curvature), strict=True))
+        step = trainer.spec.groups.of_parameters("lr") * g
+        curvature = float(step @ self._hessian(trainer).products(step))
+        row.update(zip(self.columns, (loss, -rate * float(g @ step), 0.5 * rate**2 * curvature), strict=True))
 
     @staticmethod
     def plot(history: History, path: SavePath = None, ax: Axes | None = None) -> Figure:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +124,8 @@ def fair_comparison(
         Of the search; the final runs have the next ones.
     **options
         Of `sweep` and of ``fit``, such as ``validation_split=0.2``, ``folds=5``, ``epochs=20``. There must be held-out data.
+        A ``file`` keeps the runs of the searches, of each candidate in a file of its own: ``fair.db`` stands for
+        ``fair-SGD.db`` and so on.
 
     Returns
     -------
@@ -167,15 +171,26 @@ def fair_comparison(
     searches, finals = {}, {}
     for name, (make, space) in candidates.items():
         given = parameters_of(space, budget, seed) if isinstance(space, Mapping) else parameters_of(space, None, seed)[:budget]
-        searches[name] = _complete(sweep(make, given, X, y, seeds=[seed], **options), budget)
+        own = _of_candidate(name, options)
+        searches[name] = _complete(sweep(make, given, X, y, seeds=[seed], **own), budget)
         try:
             chosen = searches[name].best().parameters
         except ValueError:
             raise RuntimeError(f"no run of {name} came to a result: {searches[name][0].ended}") from None
         finals[name] = _complete(_measured(make, chosen, X, y, test, range(seed + 1, seed + 1 + seeds), options), seeds)
+        if measure != "auto":
+            finals[name].column(measure)  # refused before the others are searched
     first = next(iter(finals.values()))
     column = first.monitor if measure == "auto" else measure
     return FairComparison(searches, finals, column, "max" if column == "score" or _larger(column) else "min")
+
+
+def _of_candidate(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of its search: another training has another file."""
+    if options.get("file") is None:
+        return dict(options)
+    path = Path(options["file"])
+    return {**options, "file": path.with_name(f"{path.stem}-{quote(str(name), safe=' ')}{path.suffix}")}
 
 
 def _measured(
@@ -209,6 +224,7 @@ SEARCHED = (
     "threads",
     "backend",
     "file",
+    "name",
     "keep",
     "halving",
     "monitor",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, new_figure
+from nncore.sweeps.values import is_number, kinds, label, sort_key
 
 Runs = Any  # a SweepTable, which imports this when it draws
 
@@ -19,27 +20,39 @@ def draw(table: Runs, path: SavePath, kind: str, x: str | None, y: str | None, v
     if not np.isfinite(table.scores()).any():
         raise ValueError(f"there must be a run with a finite {table.monitor}, got none")
     if kind == "line":
-        return _line(table, path, x or _one(varied, 0))
+        return _line(table, path, x or _one(varied))
     if kind == "map":
-        return _map(table, path, x or _one(varied, 0), y or _one([name for name in varied if name != x], 1 - (x is not None)))
-    return _parallel(table, path, list(varied)) if kind == "parallel" else _curves(table, path)
+        x = x or _one([name for name in varied if name != y], 1 + (y is None))
+        return _map(table, path, x, y or _one([name for name in varied if name != x]))
+    if kind == "parallel":
+        _one(varied)
+        return _parallel(table, path, list(varied))
+    return _curves(table, path)
 
 
-def _one(names: Sequence[str], place: int) -> str:
-    if len(names) <= place:
-        raise ValueError(f"there must be {place + 1} parameters with several values to draw, got {', '.join(names) or 'none'}")
-    return names[place]
+def _one(names: Sequence[str], needed: int = 1) -> str:
+    """The first of those that have several values."""
+    if len(names) < needed:
+        what = "a parameter" if needed == 1 else f"{needed} parameters"
+        raise ValueError(f"there must be {what} with several values to draw, got {', '.join(names) or 'none'}")
+    return names[0]
+
+
+def _of(table: Runs, results: Any, **parameters: Any) -> Any:
+    """The finite results of the runs with these parameters."""
+    keys = {name: sort_key(value) for name, value in parameters.items()}
+    chosen = [all(sort_key(run.parameters.get(name)) == one for name, one in keys.items()) for run in table]
+    return results[np.array(chosen) & np.isfinite(results)]
 
 
 def _line(table: Runs, path: SavePath, x: str) -> Figure:
     """Median and quartiles of the runs with each value of a parameter."""
     figure = new_figure("SweepTable.plot", (5.6, 3.8), path)
     ax = figure.subplots()
-    values = sorted({run.parameters[x] for run in table}, key=lambda value: (isinstance(value, str), value))
+    values, results = kinds(run.parameters.get(x) for run in table), table.column(table.monitor, best=True)
     places, three = _places(values), []
     for value in values:
-        column = table.filter(**{x: value}).column(table.monitor, best=True)
-        good = column[np.isfinite(column)]
+        good = _of(table, results, **{x: value})
         three.append(np.quantile(good, (0.25, 0.5, 0.75)) if len(good) else (np.nan,) * 3)
     low, median, high = np.array(three).T
     ax.fill_between(places, low, high, color=COLORS[0], alpha=0.25, linewidth=0)
@@ -47,7 +60,7 @@ def _line(table: Runs, path: SavePath, x: str) -> Figure:
     _axis(ax, "x", x, values)
     ax.set_ylabel(table.monitor)
     best = values[int(np.nanargmin(median) if table.mode == "min" else np.nanargmax(median))]
-    ax.set_title(f"best {table.monitor} at {x} = {_short(best)}", loc="left")
+    ax.set_title(f"best {table.monitor} at {x} = {_label(best)}", loc="left")
     ax.grid(alpha=0.3)
     _log_if_wide(ax, np.concatenate([low, high]))
     return finish(figure, path)
@@ -55,13 +68,12 @@ def _line(table: Runs, path: SavePath, x: str) -> Figure:
 
 def _map(table: Runs, path: SavePath, x: str, y: str) -> Figure:
     """The median over the runs with each pair of values."""
-    across, up = ([*dict.fromkeys(run.parameters[name] for run in table)] for name in (x, y))
-    across, up = (sorted(values, key=lambda value: (isinstance(value, str), value)) for values in (across, up))
+    across, up = (kinds(run.parameters.get(name) for run in table) for name in (x, y))
+    results = table.column(table.monitor, best=True)
     medians = np.full((len(up), len(across)), np.nan)
     for i, b in enumerate(up):
         for j, a in enumerate(across):
-            column = table.filter(**{x: a, y: b}).column(table.monitor, best=True)
-            good = column[np.isfinite(column)]
+            good = _of(table, results, **{x: a, y: b})
             medians[i, j] = np.median(good) if len(good) else np.nan
     figure = new_figure("SweepTable.plot", (1.8 + 0.8 * len(across), 1.6 + 0.55 * len(up)), path)
     ax = figure.subplots()
@@ -76,12 +88,12 @@ def _map(table: Runs, path: SavePath, x: str, y: str) -> Figure:
         ax.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=9)
     best = np.unravel_index(np.nanargmin(medians) if table.mode == "min" else np.nanargmax(medians), medians.shape)
     ax.add_patch(_frame(best[1], best[0]))
-    ax.set_xticks(range(len(across)), [_short(value) for value in across])
-    ax.set_yticks(range(len(up)), [_short(value) for value in up])
+    ax.set_xticks(range(len(across)), [_label(value) for value in across])
+    ax.set_yticks(range(len(up)), [_label(value) for value in up])
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.set_title(
-        f"{table.monitor}: best at {x} = {_short(across[best[1]])}, {y} = {_short(up[best[0]])}", loc="left", fontsize=10
+        f"{table.monitor}: best at {x} = {_label(across[best[1]])}, {y} = {_label(up[best[0]])}", loc="left", fontsize=10
     )
     return finish(figure, path)
 
@@ -108,7 +120,7 @@ def _parallel(table: Runs, path: SavePath, names: list[str]) -> Figure:
     for place, (values, own) in enumerate(zip(axes, heights, strict=True)):
         ax.axvline(place, color="0.3", linewidth=0.8)
         for at in (int(own.argmin()), int(own.argmax())):
-            ax.text(place, own[at] + (0.03 if own[at] > 0.5 else -0.03), _short(values[at]), ha="center",
+            ax.text(place, own[at] + (0.03 if own[at] > 0.5 else -0.03), _label(values[at]), ha="center",
                     va="bottom" if own[at] > 0.5 else "top", fontsize=8)  # fmt: skip
     ax.set_xticks(range(len(axes)), [*names, table.monitor])
     ax.set_yticks([])
@@ -132,7 +144,7 @@ def _curves(table: Runs, path: SavePath) -> Figure:
     _log_if_wide(ax, np.concatenate([line.get_ydata() for line in ax.lines] or [[0]]))
     if not ax.lines:
         raise ValueError("runs must have a history to draw, got none")
-    text = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
+    text = ", ".join(f"{name} = {_label(value)}" for name, value in best.parameters.items())
     ax.set_title(f"best: {text}", loc="left", color=COLORS[1], fontsize=10)
     ax.set_xlabel("epochs trained")
     ax.set_ylabel(table.monitor)
@@ -141,7 +153,7 @@ def _curves(table: Runs, path: SavePath) -> Figure:
 
 
 def _numeric(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    return all(map(is_number, values))
 
 
 def _logarithmic(values: Sequence[Any]) -> bool:
@@ -155,8 +167,8 @@ def _places(values: Sequence[Any]) -> Any:
 def _heights(values: Sequence[Any]) -> Any:
     """Between 0 and 1: numbers on a linear or logarithmic axis, others in order."""
     if not _numeric(values):
-        kinds = sorted({str(value) for value in values})
-        numbers = np.array([kinds.index(str(value)) for value in values], dtype=float)
+        order = {sort_key(value): float(place) for place, value in enumerate(kinds(values))}
+        numbers = np.array([order[sort_key(value)] for value in values])
     else:
         numbers = np.log(values) if _logarithmic(values) else np.array(values, dtype=float)
     width = np.ptp(numbers)
@@ -168,7 +180,7 @@ def _axis(ax: Axes, which: str, name: str, values: Sequence[Any]) -> None:
     if _logarithmic(values):
         ax.set_xscale("log")
     elif not _numeric(values):
-        ax.set_xticks(range(len(values)), [_short(value) for value in values])
+        ax.set_xticks(range(len(values)), [_label(value) for value in values])
 
 
 def _log_if_wide(ax: Axes, values: Any) -> None:
@@ -177,6 +189,5 @@ def _log_if_wide(ax: Axes, values: Any) -> None:
         ax.set_yscale("log")
 
 
-def _short(value: Any) -> str:
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 16 else f"{text[:14]}…"
+def _label(value: Any) -> str:
+    return label(value, 16)

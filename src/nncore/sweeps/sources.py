@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nncore.history import larger_is_better
+from nncore._messages import shown
 from nncore.sweeps.halving import SuccessiveHalving
 from nncore.sweeps.run import Job, Run, Task
+from nncore.sweeps.space import checked
 
 __all__ = ["Asked", "Halved", "Plain", "Source", "Step", "tasks"]
 
 
 class Step(NamedTuple):
-    """A job to be run, for some epochs more or, with None, to its end."""
+    """A job to be run until it has so many epochs or, with None, to its end."""
 
     job: Job
     epochs: int | None
@@ -37,6 +38,10 @@ class Source:
     def done(self, step: Step) -> Iterable[Job]:
         """After a step: the jobs that have come to their end."""
         raise NotImplementedError
+
+    def halted(self) -> Iterable[Job]:
+        """When no more steps will be made: those that may have results and wait for others to go on."""
+        return ()
 
 
 class Plain(Source):
@@ -71,7 +76,7 @@ class Asked(Source):
     def next(self) -> Step | None:
         if not self._waiting and self._asked < self._runs:
             trial = self._source.ask() if self._arguments is None else self._source.ask(self._arguments)
-            jobs = self._each(self._asked, trial if isinstance(trial, Mapping) else trial.params)
+            jobs = self._each(self._asked, checked(trial if isinstance(trial, Mapping) else trial.params))
             self._trials[self._asked] = trial, [], len(jobs)
             self._waiting.extend(jobs)
             self._asked += 1
@@ -130,42 +135,53 @@ class Halved(Source):
     def _begin(self, candidate: int) -> None:
         """The steps of the candidate's rung."""
         rung = self._rung[candidate]
-        more = self._ends[rung] - (self._ends[rung - 1] if rung else 0)
+        end = None if rung + 1 == len(self._ends) else self._ends[rung]
         self._left[candidate] = len(self._jobs[candidate])
-        self._steps.extend(Step(job, more) for job in self._jobs[candidate])
+        self._steps.extend(Step(job, end) for job in self._jobs[candidate])
 
     def done(self, step: Step) -> Iterable[Job]:
-        candidate = step.job.task.candidate
+        candidate, rung = step.job.task.candidate, self._rung[step.job.task.candidate]
+        self._check(step.job.run)
         self._left[candidate] -= 1
         if self._left[candidate]:
             return []
-        rung = self._rung[candidate]
-        self._scores[rung][candidate] = self._score(candidate, self._ends[rung])
-        if self._ends[rung] == self._ends[-1] or all(_fails(job.run) for job in self._jobs[candidate]):
-            ended = self._ended(candidate, "")
-        else:
-            ended = []
+        self._scores[rung][candidate] = self._score(candidate)
+        over = rung + 1 == len(self._ends) or all(_fails(job.run) for job in self._jobs[candidate])
+        ended = self._ended(candidate) if over else []
         if self._halving.waits:
             ended += self._close_rung(rung)
         elif not self._fresh and not self._under_way() and not self._can_go_on():
-            ended += self._halt_all()
+            ended += self.halted()
         return ended
+
+    def halted(self) -> list[Job]:
+        return [job for candidate in self._jobs for job in self._ended(candidate)]
+
+    def _check(self, run: Run) -> None:
+        """The first result tells whether there is anything to choose by."""
+        if _fails(run):
+            return
+        if run.history is None:
+            raise TypeError(f"halving needs a make that returns a Trainer, got one that gives {', '.join(run.values)} only")
+        if self._monitor not in run.history:
+            columns = ", ".join(run.history.columns)
+            raise ValueError(f"monitor must be a column of the history, {columns}, got {shown(self._monitor)}")
 
     def _under_way(self) -> bool:
         return bool(self._steps) or any(self._left.values())
 
-    def _score(self, candidate: int, epochs: int) -> float:
-        """The median of the candidate's runs up to this epoch, the smaller the better."""
-        return float(np.quantile([self._at(job.run, epochs) for job in self._jobs[candidate]], 0.5, method="higher"))
+    def _score(self, candidate: int) -> float:
+        """The median of the candidate's runs so far, the smaller the better."""
+        return float(np.quantile([self._so_far(job.run) for job in self._jobs[candidate]], 0.5, method="higher"))
 
-    def _at(self, run: Run, epochs: int) -> float:
-        if run.history is None or self._monitor not in run.history:
+    def _so_far(self, run: Run) -> float:
+        if run.history is None or _fails(run):
             return math.inf
-        values = run.history[self._monitor][:epochs]
+        values = run.history[self._monitor][len(run.history) - run.epochs :]  # not those before this run
         values = values[np.isfinite(values)]
-        if not len(values) or _fails(run):
+        if not len(values):
             return math.inf
-        return float(-values.max() if larger_is_better(self._monitor, self._mode) else values.min())
+        return float(-values.max() if self._mode == "max" else values.min())
 
     def _close_rung(self, rung: int) -> list[Job]:
         """When all candidates of a rung are done: the best of them begin the next one."""
@@ -177,11 +193,9 @@ class Halved(Source):
         for candidate in going:
             self._rung[candidate] += 1
             self._begin(candidate)
-        return list(itertools.chain.from_iterable(self._ended(candidate, self._halted(rung)) for candidate in halted))
-
-    def _halted(self, rung: int) -> str:
-        epochs = self._ends[rung]
-        return f"halted after {epochs} epoch{'s' * (epochs > 1)}"
+        # of several processes each goes on first with the trainers that it has: the others must train theirs from the start
+        self._steps = deque(sorted(self._steps, key=lambda step: step.job.subject is None))
+        return [job for candidate in halted for job in self._ended(candidate)]
 
     def _can_go_on(self) -> bool:
         return any(self._promotable(rung) for rung in range(len(self._ends) - 1))
@@ -198,19 +212,9 @@ class Halved(Source):
                 self._begin(candidate)
                 return
 
-    def _halt_all(self) -> list[Job]:
-        ended: list[Job] = []
-        for candidate, rung in self._rung.items():
-            if rung + 1 < len(self._ends):
-                ended += self._ended(candidate, self._halted(rung))
-        return ended
-
-    def _ended(self, candidate: int, why: str) -> list[Job]:
+    def _ended(self, candidate: int) -> list[Job]:
         """The candidate's jobs that have not been returned before."""
         jobs = [job for job in self._jobs[candidate] if job.task.number not in self._returned]
-        for job in jobs:
-            if job.run.ended == "finished" and why:
-                job.run.ended = why
         self._returned.update(job.task.number for job in jobs)
         return jobs
 

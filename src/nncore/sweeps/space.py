@@ -11,7 +11,7 @@ import numpy as np
 from nncore._messages import shown
 from nncore._utils.fields import count
 
-__all__ = ["Parameters", "parameters_of"]
+__all__ = ["Parameters", "checked", "parameters_of"]
 
 Parameters = dict[str, Any]
 
@@ -55,14 +55,17 @@ def parameters_of(space: Any, runs: int | None, seed: int) -> list[Parameters]:
 def _given(space: Any) -> list[Parameters]:
     if isinstance(space, (str, bytes)) or not isinstance(space, Iterable):
         raise TypeError(f"space must be a mapping of names to values, or a list of mappings, got {shown(space)}")
-    candidates = []
-    for candidate in space:
-        if not isinstance(candidate, Mapping):
-            raise TypeError(f"space must be a list of mappings of names to values, got {shown(candidate)} in it")
-        candidates.append({_name(name): value for name, value in candidate.items()})
+    candidates = [checked(given) for given in space]
     if not candidates:
         raise ValueError("space must have at least one candidate, got none")
     return candidates
+
+
+def checked(parameters: Any) -> Parameters:
+    """The parameters of one candidate, checked."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"space must be a list of mappings of names to values, got {shown(parameters)} in it")
+    return {_name(name): value for name, value in parameters.items()}
 
 
 def _name(name: Any) -> str:

@@ -2,169 +2,233 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import sqlite3
+import threading
 import time
-import zlib
-from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from nncore._messages import clipped, shown
 from nncore.history import History
+from nncore.sweeps.digest import digests, variables
 from nncore.sweeps.run import Run, Task, Work
 
 __all__ = ["Store", "fingerprint"]
 
-VERSION = 1
-STALE = 60.0  # seconds without a sign of life after which a run of a process on another machine may be taken over
+APPLICATION = 0x6E6E7377  # "nnsw": SQLite's mark of whose file it is
+VERSION = 2
+STALE = 60.0  # seconds without a sign of life after which the runs of a process may be taken over
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
+LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+ENDS = ("finished", "stopped", "halted", "diverged", "raised")
 TABLES = (
-    "CREATE TABLE IF NOT EXISTS sweep (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, ended TEXT, owner TEXT, beat REAL, epochs INTEGER, seconds REAL, "
-    '"values" TEXT, history BLOB)',
+    "CREATE TABLE sweep (part TEXT PRIMARY KEY, digest TEXT NOT NULL)",
+    'CREATE TABLE runs (key TEXT PRIMARY KEY, what TEXT, ended TEXT, epochs INTEGER, seconds REAL, "values" TEXT, '
+    "history BLOB, owner TEXT, beat REAL)",
 )
+ADVICE = "Give something that pickle can store, or the sweep a name=..., which stands for make and callbacks"
 
 
 class Store:
-    """Results by task, as they come: a run is stored whole or not at all.
+    """Results by task, as they come: a run is stored whole or not at all, of a halved one the epochs so far.
 
-    Used by one thread. A process that dies loses the runs that it had under way: others, or the next call, take them over.
+    A row has an owner while a process makes the run. A process that dies loses the runs that it had under way: others, or the
+    next call, take them over.
     """
 
-    def __init__(self, path: Any, fingerprint: str) -> None:
-        self.path, self.owner = Path(path), f"{socket.gethostname()}:{os.getpid()}"
-        self._last_beat = time.monotonic()
+    def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
+        self.path, self.owner = Path(path), json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
+        self._lock, self._closing = threading.Lock(), threading.Event()
         try:
-            self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut the last moment
-            with self._transaction():
+            self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+            try:
+                self._open(parts)
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            self._refuse(f": {error}", error)
+        threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
+
+    def _open(self, parts: Mapping[str, str]) -> None:
+        """Look whose file it is, before anything is written to it."""
+        with self._transaction(""):
+            self._check_application()
+        journal = "WAL" if _is_local(self.path) else "DELETE"  # a write-ahead log is for processes of one machine only
+        self._connection.execute(f"PRAGMA journal_mode={journal}")
+        self._connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut the last moment
+        with self._transaction():
+            if not self._check_application():  # no other process has begun the file meanwhile
+                self._connection.execute(f"PRAGMA application_id={APPLICATION}")
+                self._connection.execute(f"PRAGMA user_version={VERSION}")
                 for table in TABLES:
                     self._connection.execute(table)
-                self._check("version", str(VERSION))
-                self._check("of", fingerprint)
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"file must be a SQLite file of a sweep, or a new one, got {shown(str(path))}: {error}") from error
-
-    def _check(self, name: str, value: str) -> None:
-        row = self._connection.execute("SELECT value FROM sweep WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            self._connection.execute("INSERT INTO sweep VALUES (?, ?)", (name, value))
-        elif row[0] != value:
-            what = (
-                "a newer nncore"
-                if name == "version"
-                else "another sweep: other data, arguments of fit, seeds or version of make"
+                self._connection.executemany("INSERT INTO sweep VALUES (?, ?)", parts.items())
+            there = dict(self._connection.execute("SELECT part, digest FROM sweep"))
+        if different := sorted(name for name in there.keys() | parts.keys() if there.get(name) != parts.get(name)):
+            raise ValueError(
+                f"file {shown(str(self.path))} is of another sweep, which differs in: {', '.join(different)}. Take another "
+                "file, or the same sweep. If the results are the same nevertheless, a name=... stands for make and callbacks"
             )
-            raise ValueError(f"file {shown(str(self.path))} is of {what}. Take another file, or the same sweep")
 
-    @contextmanager
-    def _transaction(self) -> Any:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
+    def _check_application(self) -> bool:
+        """Whether the file has been begun; refuses one of another program."""
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if application == APPLICATION and version == VERSION:
+            return True
+        if application == APPLICATION:
+            self._refuse(f" of version {version} of the format, not {VERSION}")
+        if application or version or self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            self._refuse(" of another program")
+        return False
+
+    def _refuse(self, what: str, error: Exception | None = None) -> None:
+        text = f"file must be a SQLite file of a sweep, or a new one, got {shown(str(self.path))}{what}"
+        raise ValueError(text) from error
+
+    @contextlib.contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        with self._lock:
+            self._connection.execute(f"BEGIN {kind}")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
 
     def close(self) -> None:
-        """Give back what this process has claimed and not completed."""
+        """Give back what this sweep has claimed and not completed."""
+        self._closing.set()
         with self._transaction():
-            self._connection.execute("DELETE FROM runs WHERE ended IS NULL AND owner = ?", (self.owner,))
-        self._connection.close()
+            self._give_back("owner = ?", self.owner)
+        with self._lock:
+            self._connection.close()
 
-    def claim(self, task: Task) -> Run | bool | None:
-        """The result if there is one; True if the run is this process's from now on; None if another process has it."""
-        key, now = _key(task), time.time()
+    def _give_back(self, which: str, value: str) -> None:
+        """Rows without an owner; those without a result go."""
+        self._connection.execute(f"DELETE FROM runs WHERE ended IS NULL AND {which}", (value,))
+        self._connection.execute(f"UPDATE runs SET owner = NULL, beat = NULL WHERE {which}", (value,))
+
+    def claim(self, task: Task, epochs: int | None) -> Run | bool | None:
+        """The result up to this epoch, or with None to the end, if there is one.
+
+        Else True if the run is this call's to make, and None if it is being made already.
+        """
+        key, now = task.key, time.time()
         with self._transaction():
             row = self._connection.execute(
-                'SELECT ended, owner, beat, epochs, seconds, "values", history FROM runs WHERE key = ?', (key,)
+                'SELECT ended, epochs, seconds, "values", history, owner, beat FROM runs WHERE key = ?', (key,)
             ).fetchone()
             if row is not None and row[0] is not None:
-                return _run(task, row)
-            if row is not None and row[1] != self.owner and _lives(row[1], row[2], now):
+                run = self._run(task, row)
+                if run.reaches(epochs):
+                    return run.after(epochs)
+            if row is not None and row[5] is not None and _lives(row[5], row[6], now):
                 return None
-            self._connection.execute("INSERT OR REPLACE INTO runs (key, owner, beat) VALUES (?, ?, ?)", (key, self.owner, now))
+            self._connection.execute(
+                "INSERT INTO runs (key, what, owner, beat) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat",
+                (key, _described(task), self.owner, now),
+            )
         return True
 
     def put(self, task: Task, run: Run) -> None:
-        """Store a result; one that was interrupted is given back."""
+        """Store a result; a run that was interrupted is given back."""
         with self._transaction():
             if run.ended == "interrupted":
-                self._connection.execute("DELETE FROM runs WHERE key = ?", (_key(task),))
+                self._give_back("key = ?", task.key)
                 return
             self._connection.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
                 (
-                    _key(task), run.ended, self.owner, time.time(), run.epochs, run.seconds,
+                    task.key, _described(task), run.ended, run.epochs, run.seconds,
                     json.dumps({name: repr(value) for name, value in run.values.items()}), _packed(run.history),
                 ),
             )  # fmt: skip
 
-    def beat(self) -> None:
-        """A sign of life, if one is due."""
-        if time.monotonic() > self._last_beat + BEAT:
-            self._last_beat = time.monotonic()
-            with self._transaction():
-                self._connection.execute(
-                    "UPDATE runs SET beat = ? WHERE ended IS NULL AND owner = ?", (time.time(), self.owner)
-                )
+    def _beats(self) -> None:
+        """Signs of life, on a thread of their own: a run may take long."""
+        while not self._closing.wait(BEAT):
+            with contextlib.suppress(sqlite3.Error), self._transaction():  # if others write for long: the next one will do
+                self._connection.execute("UPDATE runs SET beat = ? WHERE owner = ?", (time.time(), self.owner))
+
+    def _run(self, task: Task, row: Any) -> Run:
+        ended, epochs, seconds, values, packed = row[:5]
+        try:
+            history = None if packed is None else _unpacked(packed)
+            numbers = {str(name): float(value) for name, value in json.loads(values).items()}
+            epochs, seconds = int(epochs), float(seconds)
+            if not ended.startswith(ENDS):
+                raise ValueError(f"ended is {shown(ended)}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"file {shown(str(self.path))} is damaged in the row of {clipped(_described(task))}, key {task.key}: "
+                f"{clipped(error)}. Delete the row, and the run is made again"
+            ) from error
+        return Run(task.number, task.candidate, task.parameters, task.seed, task.fold, ended, epochs, seconds, numbers, history)
 
 
-def fingerprint(work: Work, seeds: Iterable[int], folds: int | None, more: Mapping[str, Any]) -> str:
-    """Tells sweeps apart: data, arguments of ``fit``, the name and the code of ``make``."""
-    code = getattr(work.make, "__code__", None)
-    parts = [getattr(work.make, "__qualname__", type(work.make).__name__), str(folds), repr(sorted(more.items()))]
-    if code is not None:
-        parts.append(f"{zlib.crc32(code.co_code):08x} {[c for c in code.co_consts if isinstance(c, (int, float, str))]}")
-    parts += [f"{name}={value!r}" for name, value in sorted(work.fit.items()) if not hasattr(value, "shape")]
-    parts.append(f"seeds of {type(next(iter(seeds), 0)).__name__}")
-    check = 0
-    for fold in work.folds or ():
-        for array in (*fold[:2], *(fold[2] or ())):
-            check = _checksum(array, check)
-    return " ".join([*parts, f"{check:08x}"])
+def fingerprint(work: Work, name: str | None, more: Mapping[str, Any]) -> dict[str, str]:
+    """What tells a sweep from others, a digest for each part: what is trained, on what data, and how."""
+    named = {"name": name} if name is not None else {"make": work.make, "callbacks": work.callbacks}
+    read = {  # by themselves too, for the message
+        f"{variable} in {part}": value for part, function in named.items()
+        for variable, value in variables(function).items() if not isinstance(value, ModuleType)
+    }  # fmt: skip
+    return digests({**named, **read, "data": work.folds, **work.fit, **more}, ADVICE)
 
 
-def _checksum(array: Any, check: int) -> int:
-    """Of the shape and some numbers of an array: it may be a large file."""
-    values = array if isinstance(array, np.ndarray) else getattr(array, "data", array)
-    values = np.asarray(values)
-    rows = values[np.linspace(0, max(len(values) - 1, 0), min(len(values), 256)).astype(np.int64)] if values.ndim else values
-    data = repr(rows.tolist()).encode() if rows.dtype.hasobject else np.ascontiguousarray(rows).tobytes()
-    return zlib.crc32(data, zlib.crc32(f"{np.shape(array)} {values.dtype}".encode(), check))
+def _described(task: Task) -> str:
+    """For those who read the file."""
+    parameters = ", ".join(f"{name}={shown(value)}" for name, value in task.parameters.items())
+    return f"{parameters}; seed {task.seed}" + (f", fold {task.fold}" if task.fold is not None else "")
 
 
-def _key(task: Task) -> str:
-    values = {name: _text(value) for name, value in sorted(task.parameters.items())}
-    return json.dumps({"parameters": values, "seed": task.seed, "fold": task.fold})
+def _is_local(path: Path) -> bool:
+    """Whether a file lies on a disk of this machine, as far as is known."""
+    folder, best, found = path.resolve().parent, -1, ""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, mounted, kind, *_ = line.split()
+            depth = len(Path(mounted).parts)
+            if depth >= best and folder.is_relative_to(mounted):  # of several on one folder the last one counts
+                best, found = depth, kind
+    return found in LOCAL
 
 
-def _text(value: Any) -> str:
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
+def _place() -> str:
+    """Where the number of a process has a meaning: this start of this machine, of Linux this container."""
+    place = socket.gethostname()
+    with contextlib.suppress(OSError):
+        place += " " + Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
+    return place
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, which tells it from a later one with the same number; None where only signs of life can tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
 
 
 def _lives(owner: str, beat: float, now: float) -> bool:
     """Whether the process that has claimed a run may still be at work."""
-    host, _, pid = owner.rpartition(":")
-    if host == socket.gethostname():
-        try:
-            os.kill(int(pid), 0)
-        except (ProcessLookupError, ValueError):
-            return False
-        except OSError:  # it is another user's
-            return True
-        return True
+    place, pid, started, _ = json.loads(owner)
+    if place == _place() and started is not None and _started(pid) != started:
+        return False
     return now < beat + STALE
 
 
@@ -180,15 +244,3 @@ def _unpacked(packed: bytes) -> History:
     columns = json.loads(names)
     table = np.frombuffer(numbers, dtype="<f8").reshape(len(columns), -1) if columns else np.empty((0, 0))
     return History.from_columns(dict(zip(columns, table, strict=True)))
-
-
-def _run(task: Task, row: Any) -> Run:
-    ended, _, _, epochs, seconds, values, packed = row
-    try:
-        history = None if packed is None else _unpacked(packed)
-        numbers = {name: float(value) for name, value in json.loads(values).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the file of the sweep is damaged: {clipped(error)}") from error
-    return Run(
-        task.number, task.candidate, task.parameters, task.seed, task.fold, ended, int(epochs), float(seconds), numbers, history
-    )

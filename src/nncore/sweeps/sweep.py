@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -14,28 +11,27 @@ import numpy as np
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.fields import choice, count
-from nncore._utils.interrupt import Interrupt
 from nncore.ensemble.subsets import Folds
 from nncore.history import larger_is_better
 from nncore.sweeps.halving import SuccessiveHalving
-from nncore.sweeps.run import Job, Run, Task, Work
-from nncore.sweeps.sources import Asked, Halved, Plain, Source, Step, tasks
+from nncore.sweeps.loops import Feed, Sink, run_by_joblib, run_in_threads
+from nncore.sweeps.run import Fold, Job, Run, Work
+from nncore.sweeps.sources import Asked, Halved, Plain, Source, tasks
 from nncore.sweeps.space import parameters_of
 from nncore.sweeps.store import Store, fingerprint
 from nncore.sweeps.table import SweepTable
 
 __all__ = ["sweep"]
 
-PATIENCE = 0.05  # seconds between two looks at Ctrl-C
 MONITORS = ("val_loss", "score", "train_score", "running_loss", "loss")
 
 
 def sweep(
     make: Callable[..., Any], space: Any, X: Any = None, y: Any = None, *, runs: int | None = None,
-    seeds: int | Sequence[int] = 1, folds: Any = None, validation_data: tuple[Any, Any] | None = None, monitor: str = "auto",
-    mode: str = "auto", halving: SuccessiveHalving | None = None, file: Any = None, threads: int | None = None,
-    backend: str = "threads", keep: str = "none", callbacks: Callable[[], Any] | None = None, seed: int = 0, verbose: int = 1,
-    **fit: Any,
+    seeds: int | Sequence[int] = 1, folds: Any = None, validation_data: tuple[Any, ...] | None = None, monitor: str = "auto",
+    mode: str = "auto", halving: SuccessiveHalving | None = None, file: Any = None, name: str | None = None,
+    threads: int | None = None, backend: str = "threads", keep: str = "none", callbacks: Callable[[], Any] | None = None,
+    seed: int = 0, verbose: int = 1, **fit: Any,
 ) -> SweepTable:  # fmt: skip
     """Train with many parameters: grids, draws, seeds and folds, on all cores; the result is a table.
 
@@ -54,19 +50,27 @@ def sweep(
     seeds : int or sequence of int
         Each candidate is run with each of these seeds; a number n stands for 0 … n − 1.
     folds : int, `Folds` or scikit-learn splitter, optional
-        Each candidate is trained on each fold's training rows and validated on the others.
-    validation_data : (X, y), optional
+        Each candidate is trained on each fold's training rows and validated on the others, with their ``sample_weight`` if
+        there is one.
+    validation_data : (X, y) or (X, y, sample_weight), optional
         What runs are validated on instead.
     monitor, mode : str
         The column that decides, and whether it is better when smaller ("min") or larger ("max"). "auto": ``val_loss``, the
         score of an estimator, the running loss, or the first column that a function returns; a score and the columns that
         `History.best` knows are better when larger, others when smaller.
     halving : SuccessiveHalving or ASHA, optional
-        Goes on only with the runs that are worth it. For trainers, without callbacks.
+        Goes on only with the runs that are worth it. For trainers on threads, in whose memory a run waits to go on; for several
+        processes start the same sweep with the same file in each. Without callbacks: each rung is a call of ``fit``, at whose
+        end a callback would see an end of training. Early stopping is what halving itself does.
     file : path, optional
         A SQLite file that gets each result as it comes. Called again with the same file and arguments, a sweep runs only what
         is missing; several processes may share the file, and each run is made once. A process that is killed loses the runs
-        under way. The file of another sweep is refused.
+        under way. The file of another sweep is refused: one with other data, other arguments of ``fit``, or another ``make``,
+        told by its code and all values and functions that it uses; those of installed packages count by their names.
+        A halved run that goes on after a restart, or in another process, is trained anew up to where it was, to the same bits.
+    name : str, optional
+        Stands for ``make`` and ``callbacks`` in the file, where they cannot be compared or change without an effect: give
+        another name when they change in earnest.
     threads : int, optional
         Runs at the same time, each on one thread; default `get_num_threads`.
     backend : str, default "threads"
@@ -92,7 +96,8 @@ def sweep(
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit together, before anything is run.
+        For arguments that do not fit together, before anything is run; for a ``monitor`` of halving that is no column of the
+        history after the first rung of a run.
 
     Notes
     -----
@@ -114,12 +119,12 @@ def sweep(
     >>> len(table), table.best().parameters
     (24, {'lr': 0.03, 'units': 8})
     """
-    halving = None if halving is None else _checked_halving(halving, fit, callbacks)
+    halving = None if halving is None else _checked_halving(halving, callbacks)
     keep, backend = choice("keep", keep, ("none", "best", "all")), _checked_backend(backend, halving, space)
-    seed_list = list(range(count("seeds", seeds))) if isinstance(seeds, (int, np.integer)) else [int(one) for one in seeds]
-    if not seed_list:
-        raise ValueError("seeds must have at least one, got none")
-    data = None if X is None else _folds(X, y, folds, validation_data, seed)
+    seed, seed_list = count("seed", seed, 0), _seeds(seeds)
+    data = None if X is None else _folds(X, y, folds, validation_data, fit, seed)
+    if folds is not None:
+        fit.pop("sample_weight", None)  # it is that of the folds
     work = Work(make, data, dict(fit), callbacks, keep != "none")
     seeded = work.takes_seed()
     if len(seed_list) > 1 and not seeded:
@@ -133,23 +138,28 @@ def sweep(
         return [Job(work, task, seeded) for task in tasks(candidates, seed_list, number, first)]
 
     source: Source
+    jobs: list[Job] = []
     if hasattr(space[0] if isinstance(space, tuple) and space else space, "ask"):
         if runs is None:
             raise ValueError("runs must be the number of candidates to ask for, got None")
         source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge.value)
-    elif halving is not None:
-        epochs = count("epochs", fit.get("epochs", 1))
-        source = Halved(jobs_of(parameters_of(space, runs, seed)), halving, epochs, judge.monitor, mode)
     else:
-        source = Plain(jobs_of(parameters_of(space, runs, seed)))
+        jobs = jobs_of(parameters_of(space, runs, seed))
+        epochs = count("epochs", fit.get("epochs", 1)) if halving else 0
+        source = Halved(jobs, halving, epochs, judge.monitor, judge.mode_of([])) if halving else Plain(jobs)
+    sink = Sink(source.total, judge.value, judge.score, keep, verbose)
     store = None
     if file is not None:
-        store = Store(file, fingerprint(work, seed_list, number, {"halving": halving, "seed": seed}))
-    sink = _Sink(source, judge, store, keep, verbose)
+        for job in jobs:
+            _ = job.task.key  # refused before the file is made if it has none, and made before a run changes its parameters
+        chosen = {"halving": halving, "monitor": judge.monitor, "mode": judge.mode_of([])} if halving else {}
+        store = Store(file, fingerprint(work, name, chosen))
     try:
-        (_run_in_threads if backend == "threads" else _run_by_joblib)(source, sink, threads, backend)
+        (run_in_threads if backend == "threads" else run_by_joblib)(Feed(source, sink, store), threads, backend)
     finally:
         sink.close()
+        if store is not None:
+            store.close()
     runs_done = sorted(sink.runs, key=lambda run: run.number)
     return SweepTable(runs_done, judge.monitor_of(runs_done), judge.mode_of(runs_done))
 
@@ -194,162 +204,16 @@ def _direction(column: str) -> str:
         return "min"
 
 
-class _Sink:
-    """Collects the runs that have ended: for the table, the file, the progress line."""
-
-    def __init__(self, source: Source, judge: _Judge, store: Store | None, keep: str, verbose: int) -> None:
-        self.runs: list[Run] = []
-        self.store, self._judge, self._keep = store, judge, keep
-        self._best: Run | None = None
-        from tqdm.auto import tqdm  # only now: it is not needed to import nncore
-
-        count("verbose", verbose, 0, below=2)
-        self._bar = tqdm(total=source.total, unit="run", leave=False, disable=None if verbose and sys.stderr else True)
-
-    def take(self, run: Run, *, stored: bool = False) -> None:
-        self.runs.append(run)
-        if self.store and not stored:
-            self.store.put(_task(run), run)
-        self._bar.update()
-        if run.failed:
-            run.model = None if self._keep == "best" else run.model
-            return
-        if self._best is None or self._judge.score(run) < self._judge.score(self._best):
-            if self._best is not None and self._keep == "best":
-                self._best.model = None
-            self._best = run
-            self._bar.set_postfix_str(f"best {self._judge.value(run):.4g}", refresh=False)
-        elif self._keep == "best":
-            run.model = None
-
-    def look(self) -> None:
-        """Between two results."""
-        if not self._bar.disable:
-            self._bar.refresh()
-        if self.store:
-            self.store.beat()
-
-    def close(self) -> None:
-        self._bar.close()
-        if self.store:
-            self.store.close()
+def _seeds(seeds: Any) -> list[int]:
+    if not isinstance(seeds, Iterable) or isinstance(seeds, (str, bytes)):
+        return list(range(count("seeds", seeds)))
+    found = [count(f"seeds[{place}]", one, 0) for place, one in enumerate(seeds)]
+    if not found:
+        raise ValueError("seeds must have at least one, got none")
+    return found
 
 
-def _run_in_threads(source: Source, sink: _Sink, threads: int, backend: str) -> None:
-    """Steps on threads of Python, of which each leaves the lock of Python while it runs compiled steps."""
-    running: dict[Future[Run], Step] = {}
-    places = 2 * threads if source.ahead else threads  # so that no thread waits for this one
-    elsewhere: list[Step] = []  # of which another process makes the run
-    with Interrupt() as interrupt:
-        executor = ThreadPoolExecutor(threads, thread_name_prefix="nncore-sweep")
-        try:
-            while not interrupt.pressed():
-                while len(running) < places and (step := source.next()) is not None:
-                    known = _claimed(sink.store, step)
-                    if known is None:
-                        elsewhere.append(step)
-                    elif isinstance(known, Run):
-                        step.job.run, step.job.known = known, True
-                        _report(source, sink, step)
-                    else:
-                        running[executor.submit(step.job, step.epochs)] = step
-                if not running:
-                    if not elsewhere or not _wait_for_others(source, sink, elsewhere):
-                        break
-                    continue
-                done, _ = wait(running, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-                for future in done:
-                    _report(source, sink, running.pop(future))
-                sink.look()
-            for future, step in list(running.items()):
-                if future.cancel():  # not begun
-                    del running[future]
-                step.job.stop()
-            while running and not interrupt.pressed_twice():
-                done, _ = wait(running, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-                for future in done:
-                    step = running.pop(future)
-                    step.job.run.ended = "interrupted" if step.job.run.ended == "finished" else step.job.run.ended
-                    sink.take(step.job.run)
-        finally:
-            executor.shutdown(wait=not running, cancel_futures=True)
-
-
-def _report(source: Source, sink: _Sink, step: Step) -> None:
-    for job in source.done(step):
-        sink.take(job.run, stored=job.known)
-
-
-def _claimed(store: Store | None, step: Step) -> Run | bool | None:
-    """As `Store.claim`; a step that goes on with a run is this process's already."""
-    if step.job.known:
-        return step.job.run
-    if store is None or step.job.subject is not None or step.job.run.ended:
-        return True
-    return store.claim(step.job.task)
-
-
-def _wait_for_others(source: Source, sink: _Sink, elsewhere: list[Step]) -> bool:
-    """Look at the runs of other processes; False if one of them is this process's to make now."""
-    time.sleep(4 * PATIENCE)
-    for step in list(elsewhere):
-        known = _claimed(sink.store, step)
-        if known is None:
-            continue
-        elsewhere.remove(step)
-        if isinstance(known, Run):
-            step.job.run, step.job.known = known, True
-            _report(source, sink, step)
-        else:  # the process that had it has died
-            step.job(step.epochs)
-            _report(source, sink, step)
-    return True
-
-
-def _run_by_joblib(source: Source, sink: _Sink, threads: int, backend: str) -> None:
-    """Runs in processes or on other machines."""
-    import joblib
-
-    waiting: dict[int, Step] = {}
-    while (step := source.next()) is not None:
-        known = _claimed(sink.store, step)
-        if isinstance(known, Run):
-            step.job.run, step.job.known = known, True
-            _report(source, sink, step)
-        elif known:
-            waiting[step.job.task.number] = step
-    failures = 0
-    while waiting and failures < 2:
-        calls = [joblib.delayed(_remote)(step.job) for step in waiting.values()]
-        try:
-            with joblib.parallel_config(backend=backend, n_jobs=threads):
-                for run in joblib.Parallel(return_as="generator_unordered")(calls):
-                    step = waiting.pop(run.number)
-                    step.job.run = run
-                    _report(source, sink, step)
-                    sink.look()
-        except KeyboardInterrupt:
-            return
-        except Exception as error:  # a process that was killed takes the others of its pool with it
-            failures, lost = failures + 1, error
-    for step in waiting.values():
-        step.job.run.ended, step.job.run.error = f"raised {type(lost).__name__}: {lost}", lost
-        _report(source, sink, step)
-
-
-def _remote(job: Job) -> Run:
-    """In another process."""
-    run = job()
-    if run.error is not None:
-        run.error = None  # which may not be picklable; `ended` says what it was
-    return run
-
-
-def _task(run: Run) -> Task:
-    return Task(run.number, run.candidate, run.parameters, run.seed, run.fold)
-
-
-def _checked_halving(halving: Any, fit: Mapping[str, Any], callbacks: Any) -> SuccessiveHalving:
+def _checked_halving(halving: Any, callbacks: Any) -> SuccessiveHalving:
     if not isinstance(halving, SuccessiveHalving):
         raise TypeError(f"halving must be SuccessiveHalving or ASHA, got {shown(halving)}")
     if callbacks is not None:
@@ -361,32 +225,54 @@ def _checked_backend(backend: Any, halving: Any, space: Any) -> str:
     if not isinstance(backend, str) or not backend:
         raise TypeError(f"backend must be 'threads' or the name of a backend of joblib, got {shown(backend)}")
     if backend != "threads" and (halving is not None or hasattr(space, "ask") or isinstance(space, tuple)):
-        raise ValueError(f"backend must be 'threads' with halving or suggestions, which go on with runs, got {shown(backend)}")
+        raise ValueError(
+            "backend must be 'threads' with halving or suggestions, which go on with runs: for several processes start the "
+            f"same sweep in each, with the same file; got {shown(backend)}"
+        )
     return backend
 
 
-def _folds(X: Any, y: Any, folds: Any, validation: Any, seed: int) -> list[tuple[Any, Any, Any]]:
-    """Training data and validation data of each fold, copied once for all runs; without folds the data themselves."""
-    if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) != 2):
-        raise ValueError(f"validation_data must be a pair (X, y), got {shown(validation)}")
+def _folds(X: Any, y: Any, folds: Any, validation: Any, fit: Mapping[str, Any], seed: int) -> list[Fold]:
+    """The data of each fold, copied once for all runs; without folds the data themselves."""
+    if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3)):
+        raise ValueError(f"validation_data must be a pair (X, y) or (X, y, sample_weight), got {shown(validation)}")
+    given = {"folds": folds is not None, "validation_data": validation is not None}
+    given["validation_split"] = bool(fit.get("validation_split"))
+    if sum(given.values()) > 1:
+        names = [name for name, there in given.items() if there]
+        raise ValueError(f"{' and '.join(names)} exclude each other, got both")
     if folds is None:
-        return [(X, y, None if validation is None else tuple(validation))]
-    if validation is not None:
-        raise ValueError("folds and validation_data exclude each other, got both")
-    n = int(X.shape[0]) if hasattr(X, "shape") else len(X)
+        return [Fold(X, y, None if validation is None else tuple(validation))]
+    n, weights = _length(X), fit.get("sample_weight")
+    for name, rows in (("y", y), ("sample_weight", weights)):
+        if rows is not None and _length(rows) != n:
+            raise ValueError(f"{name} must have as many rows as X, {n}, got {_length(rows)}")
     if hasattr(folds, "split"):
         pairs = [tuple(pair) for pair in folds.split(X, y)]
     else:
         own = folds if isinstance(folds, Folds) else Folds(count("folds", folds, 2), seed)
         if own.folds > n:
             raise ValueError(f"folds must be at most the number of rows, {n}, got {own.folds}")
-        rows = [own.rows(fold, n) for fold in range(own.folds)]
-        pairs = [(train, np.setdiff1d(np.arange(n), train)) for train in rows]
-    return [(_rows(X, train), _rows(y, train), (_rows(X, held), _rows(y, held))) for train, held in pairs]
+        trained = [own.rows(fold, n) for fold in range(own.folds)]
+        pairs = [(train, np.setdiff1d(np.arange(n), train)) for train in trained]
+    own_weights = () if weights is None else (weights,)
+    return [
+        Fold(
+            _rows(X, train), _rows(y, train), tuple(_rows(data, held) for data in (X, y, *own_weights)),
+            None if weights is None else _rows(weights, train),
+        )
+        for train, held in pairs
+    ]  # fmt: skip
+
+
+def _length(data: Any) -> int:
+    return int(data.shape[0]) if hasattr(data, "shape") else len(data)
 
 
 def _rows(data: Any, rows: Any) -> Any:
     """These rows of an array, a sparse matrix, a data frame or a list."""
+    if data is None:
+        return None
     if hasattr(data, "iloc"):
         return data.iloc[rows]
     return data[rows] if hasattr(data, "shape") else np.asarray(data)[rows]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import choice
+from nncore._utils.fields import choice, flag
 from nncore._utils.figures import Figure, SavePath
 from nncore._utils.tables import html_table
 from nncore.history import larger_is_better
 from nncore.sweeps.run import Run
+from nncore.sweeps.values import is_missing, kinds, label, sort_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +24,15 @@ __all__ = ["SweepTable"]
 
 Array = NDArray[np.float64]
 SHOWN = 20  # rows
+CELL = 40  # characters
 
 
 class SweepTable(Sequence[Run]):
     """The runs of a `sweep`, each with its parameters, results, and the reason why it ended.
 
-    It is a sequence of `Run`. `sorted`, `filter` and `groups` make other tables and summaries of it.
+    It is a sequence of `Run`. `sorted`, `filter` and `groups` make other tables and summaries of it. Where a result has the
+    name of a parameter, as ``lr`` in the history of a schedule, `rows`, `to_pandas` and what is printed have the parameter
+    under this name and the result as ``result_lr``; `column` reads results only.
 
     Attributes
     ----------
@@ -74,7 +78,13 @@ class SweepTable(Sequence[Run]):
     # --- reading
 
     def column(self, name: str, *, best: bool = False) -> Array:
-        """A column of all runs, (runs,): of each the last value, or its best over the epochs; NaN where there is none."""
+        """A column of all runs, (runs,): of each the last value, or its best over the epochs; NaN where there is none.
+
+        ValueError if the runs have columns, but none of this name.
+        """
+        columns = dict.fromkeys(column for run in self.runs for column in (*run.values, *(run.history or ())))
+        if columns and name not in columns:
+            raise ValueError(f"there must be a column {shown(name)} in the results; there are {', '.join(columns)}")
         if best:
             return np.array([run.best(name, self.mode) for run in self.runs])
         return np.array([run.values.get(name, math.nan) for run in self.runs])
@@ -84,27 +94,41 @@ class SweepTable(Sequence[Run]):
         values = self.column(self.monitor, best=True)
         return np.where(np.isfinite(values), -values if self.mode == "max" else values, np.inf)
 
-    def sorted(self, column: str | None = None, *, descending: bool | None = None) -> SweepTable:
-        """The runs in the order of a column or a parameter, by default the best of ``monitor`` first; failed ones come last."""
+    def sorted(self, column: str | None = None, *, descending: bool = False) -> SweepTable:
+        """The runs in the order of a column of `rows`, by default the best of ``monitor`` first; failed ones come last.
+
+        Numbers come before texts, and these before other values; runs without the column are last in both directions.
+        ValueError for a column that there is not.
+        """
+        descending = flag("descending", descending)
         if column is None:
-            order = np.argsort(self.scores(), kind="stable")
+            scores = self.scores()
+            order = sorted(range(len(scores)), key=scores.__getitem__, reverse=descending)
+            order.sort(key=lambda place: math.isinf(scores[place]))
         else:
-            values = [run.parameters.get(column, run.values.get(column, math.nan)) for run in self.runs]
-            keys = [(_missing(value), -value if descending else value) for value in values]
-            order = np.array(sorted(range(len(keys)), key=lambda place: keys[place]), dtype=np.int64)
+            rows = self._rows(everything=True)
+            names = dict.fromkeys(name for row in rows for name in row)
+            if rows and column not in names:
+                raise ValueError(f"column must be one of {', '.join(names)}, got {shown(column)}")
+            values = [row.get(column) for row in rows]
+            order = sorted(range(len(rows)), key=lambda place: sort_key(values[place]), reverse=descending)
+            order.sort(key=lambda place: is_missing(values[place]))
         return self._with(self.runs[place] for place in order)
 
     def filter(self, condition: Callable[[Run], Any] | None = None, /, **parameters: Any) -> SweepTable:
-        """The runs that have these parameters, and for which the condition holds.
+        """The runs that have these parameters, and for which the condition holds. ValueError for an unknown parameter.
 
         >>> import nncore as nn
         >>> table = nn.sweep(lambda x, y: {"loss": x}, {"x": [0, 1, 2], "y": [0.0, 0.5]}, verbose=0)
         >>> len(table.filter(y=0.5)), len(table.filter(lambda run: run.parameters["x"] > 0, y=0.5))
         (3, 2)
         """
+        for name in parameters:
+            self._check_parameter("names in filter", name)
+        keys = {name: sort_key(value) for name, value in parameters.items()}
         return self._with(
             run for run in self.runs
-            if all(run.parameters.get(name) == value for name, value in parameters.items())
+            if all(sort_key(run.parameters.get(name)) == key for name, key in keys.items())
             and (condition is None or condition(run))
         )  # fmt: skip
 
@@ -137,14 +161,30 @@ class SweepTable(Sequence[Run]):
 
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each run: parameters, seed, fold, why it ended, epochs, seconds, the values."""
-        seeds, folds = len({run.seed for run in self.runs}) > 1, any(run.fold is not None for run in self.runs)
+        return self._rows(everything=False)
+
+    def _rows(self, *, everything: bool) -> list[dict[str, Any]]:
+        """With the columns that say nothing, such as a seed that all runs have, or without."""
+        runs = self.runs
+        seeds = everything or len({run.seed for run in runs}) > 1
+        folds = everything or any(run.fold is not None for run in runs)
+        parameters = self._parameters()
+        own: list[dict[str, Any]] = [
+            {
+                **({"seed": run.seed} if seeds else {}), **({"fold": run.fold} if folds else {}), "ended": run.ended,
+                **({"epochs": run.epochs, "seconds": run.seconds} if run.epochs or everything else {}),
+            }
+            for run in runs
+        ]  # fmt: skip
+        about = dict.fromkeys(name for row in own for name in row)
         return [
             {
-                **run.parameters, **({"seed": run.seed} if seeds else {}), **({"fold": run.fold} if folds else {}),
-                "ended": run.ended, **({"epochs": run.epochs, "seconds": run.seconds} if run.epochs else {}), **run.values,
+                **{name: run.parameters[name] for name in parameters if name in run.parameters},
+                **{_apart(name, parameters): value for name, value in row.items()},
+                **{_apart(name, parameters | about): value for name, value in run.values.items()},
             }
-            for run in self.runs
-        ]  # fmt: skip
+            for run, row in zip(runs, own, strict=True)
+        ]
 
     def to_pandas(self) -> pd.DataFrame:
         """The `rows` as a pandas DataFrame."""
@@ -179,18 +219,30 @@ class SweepTable(Sequence[Run]):
         from nncore.sweeps import plots
 
         kind = choice("kind", kind, ("auto", "curves", "line", "map", "parallel"))
-        varied = [name for name in self.runs[0].parameters if len({repr(run.parameters.get(name)) for run in self.runs}) > 1]
+        if not self.runs:
+            raise ValueError("there must be a run to draw, got none")
         for name in (x, y):
-            if name is not None and name not in self.runs[0].parameters:
-                raise ValueError(f"x and y must be parameters, {', '.join(self.runs[0].parameters)}, got {shown(name)}")
+            if name is not None:
+                self._check_parameter("x and y", name)
+        if x is not None and x == y:
+            raise ValueError(f"x and y must be two parameters, got {shown(x)} twice")
+        varied = [name for name in self._parameters() if len(kinds(run.parameters.get(name) for run in self.runs)) > 1]
         if kind == "auto":
             kind = {0: "curves", 1: "line", 2: "map"}.get(len(varied), "parallel")
         return plots.draw(self, path, kind, x, y, varied)
 
+    def _parameters(self) -> dict[str, None]:
+        return dict.fromkeys(name for run in self.runs for name in run.parameters)
+
+    def _check_parameter(self, what: str, name: str) -> None:
+        names = ", ".join(self._parameters())
+        if self.runs and name not in self._parameters():
+            raise ValueError(f"{what} must be parameters, {names or 'of which there are none'}, got {shown(name)}")
+
     def _cells(self) -> list[list[str]]:
         rows = self.rows()
         names = list(dict.fromkeys(name for row in rows for name in row))
-        cells = [names, *[[_cell(row.get(name)) for name in names] for row in rows]]
+        cells = [names, *[[label(row.get(name), CELL) for name in names] for row in rows]]
         if len(rows) > SHOWN:
             cells[1 + SHOWN // 2 : 1 + len(rows) - SHOWN // 2] = [["…"] * len(names)]
         return cells
@@ -213,8 +265,11 @@ class SweepTable(Sequence[Run]):
         return html_table(self._cells(), text_columns=0)
 
 
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def _apart(name: str, taken: Container[str]) -> str:
+    """A name of a column that is not that of another."""
+    while name in taken:
+        name = f"result_{name}"
+    return name
 
 
 def _is_text(column: Sequence[str]) -> bool:
@@ -227,11 +282,3 @@ def _number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}"
-    return str(value) if not isinstance(value, str) or len(value) <= 40 else f"{value[:37]}..."

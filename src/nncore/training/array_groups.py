@@ -40,6 +40,11 @@ class ArrayGroups(NamedTuple):
         """The group of each tile (offset, …)."""
         return np.array(self.numbers)[np.searchsorted(self.ends, tiles[:, 0], side="right")]
 
+    def of_parameters(self, name: str) -> NDArray[np.float64]:
+        """The factor of this hyper-parameter for each number of θ, (n,)."""
+        factors = np.array([dict(own).get(name, 1.0) for own in self.factors])
+        return np.repeat(factors[list(self.numbers)], np.diff(self.ends, prepend=0))
+
     def frozen(self, tiles: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each tile (offset, …) belongs to an array whose learning rate has the factor 0."""
         return np.array([dict(own).get("lr") == 0 for own in self.factors])[self.of_tiles(tiles)]

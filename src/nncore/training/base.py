@@ -120,6 +120,8 @@ class BaseTrainer(OwnsArrays, Sealed):
         self._levels: Levels | None = None  # of the targets last trained on
         self._callbacks: list[Callback] = []
         self._callback_states: list[dict[str, Any]] = []  # of a checkpoint, for the callbacks of the next fit
+        if isinstance(self.optimizer, GradientOptimizer):
+            self.optimizer.check_network(model)
         self.optimizer.init_state(model.parameters.size, model.dtype)
         self._optimizer_state = self.optimizer.state
         self._first_config = config_or_none(self.optimizer)

@@ -83,18 +83,13 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
     path = named(path)
     if about.get("kind") != "trainer":
         raise ValueError(f"{path} must be a checkpoint written by Trainer.save, got a file of kind {shown(about.get('kind'))}")
-    made = {"layers": trainer.model.layers, **scalers_of(trainer.model), "loss": trainer.loss}
-    made |= {"regularizer": trainer.regularizer, "clip": trainer.clip, "constraint": trainer.constraint}
-    made |= {"lr_factors": trainer.lr_factors, "decay_factors": trainer.decay_factors}
-    for part in ("model", "training"):
-        if isinstance(about.get(part), dict):
-            about[part] = {name: plain(with_defaults(made.get(name), value)) for name, value in about[part].items()}
+    about["model"] = with_defaults({"layers": trainer.model.layers, **scalers_of(trainer.model)}, about.get("model"))
+    about["training"] = completed_training(trainer, about.get("training"))
     expected = plain(training_of(trainer))
-    if isinstance(about.get("training"), dict):  # of older versions: without some, or as texts
-        about["training"] = {"constraint": None, "lr_factors": {}, "decay_factors": {}, **about["training"]}
+    if isinstance(about["training"], dict):  # of older versions: as texts
         texts = {name: value for name, value in about["training"].items() if name in TEXTS and isinstance(value, str)}
         about["training"] |= {name: _parsed(text) for name, text in texts.items()}
-        expected |= {name: _parsed(repr(made[name])) for name in texts}
+        expected |= {name: _parsed(repr(getattr(trainer, name))) for name in texts}
     if other := differences(plain(model_config(trainer.model)), about.get("model")):
         raise ValueError(f"{path} holds another model: {clipped(other, 1000)}")
     name = trainer.optimizer.title
@@ -106,9 +101,11 @@ def _restore(trainer: BaseTrainer, path: Source) -> None:
     config, scaled = _optimizer_config(trainer, about, path), trainer.model.copy()
     try:
         restore_scalers(scaled, about, arrays)
-        levels = _levels(about.get("levels"))
+        levels = levels_of(about.get("levels"))
         callbacks = _read_callbacks(about["callbacks"], arrays, trainer.model)
-        last = LastLosses(count("losses_of", about["losses_of"], 0, below=2**32), _losses(arrays), trainer.loss.key())
+        last = LastLosses(
+            count("losses_of", about["losses_of"], 0, below=2**32), losses_of(arrays.get("losses")), trainer.loss.key()
+        )
         history, state = _history(about["history_columns"], arrays["history"]), dict(about["optimizer_state"])
         epochs_done, seed = step_or_epoch("epochs_done", about["epochs_done"]), count("seed", about["seed"], 0, below=2**64)
         state |= {key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")}
@@ -165,7 +162,7 @@ def _put(arrays: Sequence[tuple[Array, Array]], attributes: Sequence[tuple[dict[
         own.update(values)
 
 
-def _levels(value: Any) -> Levels | None:
+def levels_of(value: Any) -> Levels | None:
     """The interpretation of the training targets as classes; files of older versions have none."""
     if value is None:
         return None
@@ -219,7 +216,15 @@ def training_of(trainer: BaseTrainer) -> dict[str, Any]:
     name = loss.name if type(loss) is LOSSES.get(loss.name, type(loss)) else CUSTOM + loss.name
     entries = {"regularizer": regularizer and regularizer.entry(), "clip": clip and clip.entry()}
     arrays = {"constraint": trainer.constraint, "lr_factors": trainer.lr_factors, "decay_factors": trainer.decay_factors}
-    return {"loss": {"class": name, **loss.config()}, **entries, **fields.plain(arrays)}
+    return {"loss": {"class": name, **loss.config(), **loss.own_description()}, **entries, **fields.plain(arrays)}
+
+
+def completed_training(trainer: BaseTrainer, training: Any) -> Any:
+    """What a file has of `training_of`, with what older versions did not write."""
+    if not isinstance(training, dict):
+        return training
+    made = {name: getattr(trainer, name) for name in ("loss", *TEXTS)}
+    return plain({"constraint": None, "lr_factors": {}, "decay_factors": {}, **with_defaults(made, training)})
 
 
 def _parsed(text: str) -> Any:
@@ -241,11 +246,10 @@ def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str)
     if not isinstance(now, dict) or not isinstance(first, dict):
         raise ValueError(f"{path} is damaged: it has no arguments of its optimizer")
     now, first = (plain(with_defaults(trainer.optimizer, config)) for config in (now, first))
-    if mine not in (now, first) and plain(trainer._first_config) != first:
-        raise ValueError(
-            f"{path} holds an optimizer with other arguments: {clipped(differences(mine, now), 1000)}. Restore with the "
-            "same, and assign others afterwards"
-        )
+    try:
+        check_arguments(mine, now, plain(trainer._first_config), first)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
     config = {name: now.get(name) for name in {**mine, **now} if mine.get(name) != now.get(name) or name not in mine}
     try:
         copy.deepcopy(trainer.optimizer).configure(config)
@@ -253,6 +257,15 @@ def _optimizer_config(trainer: BaseTrainer, about: Mapping[str, Any], path: str)
     except DAMAGE as error:
         raise ValueError(f"{path} holds an optimizer that cannot be set: {clipped(error)}") from error
     return config
+
+
+def check_arguments(mine: Any, now: Any, my_first: Any, first: Any) -> None:
+    """Raise unless an optimizer may continue as that of a checkpoint, by the arguments that both have and began with."""
+    if mine not in (now, first) and my_first != first:
+        raise ValueError(
+            f"holds an optimizer with other arguments: {clipped(differences(mine, now), 1000)}. Restore with the same, and "
+            "assign others afterwards"
+        )
 
 
 def _callback_states(trainer: BaseTrainer, arrays: dict[str, Array]) -> list[dict[str, Any]]:
@@ -285,8 +298,8 @@ def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential
     return result
 
 
-def _losses(arrays: Mapping[str, Array]) -> Array | None:
-    losses = arrays.get("losses")
+def losses_of(losses: Array | None) -> Array | None:
+    """The last loss of each example, checked."""
     if losses is not None and (losses.ndim != 1 or losses.dtype != np.float64 or not np.isfinite(losses).all()):
         raise ValueError(f"losses must be finite float64 numbers (n,), got {losses.dtype} of shape {losses.shape}")
     return losses

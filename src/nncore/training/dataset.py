@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nncore.data.sparse import Rows, SparseRows
 from nncore.losses import Targets
+from nncore.training.augmented import AugmentedRows
 
 __all__ = ["Dataset"]
 
@@ -31,6 +32,7 @@ class Dataset:
     weights: Array | None = None  # (n,) float64: factors on the losses of the examples
     chosen: Int64 | None = None  # the row of each example; None: all rows
     names: tuple[Names, Names] = (None, None)  # of the columns of X and of y, if they have names
+    augmented: AugmentedRows | None = None  # what training sees instead of the inputs
 
     def __post_init__(self) -> None:
         """Set ``kinds``: the key of the ops that read inputs and targets, part of the key of compiled programs."""
@@ -44,6 +46,11 @@ class Dataset:
     def sparse(self) -> bool:
         """Whether the inputs are sparse."""
         return isinstance(self.rows, SparseRows)
+
+    @property
+    def in_training(self) -> Dataset:
+        """The same examples with the inputs of the epoch under way."""
+        return self if self.augmented is None else replace(self, rows=self.augmented.rows)
 
     def take(self, chosen: Array) -> Dataset:
         """A subset of the examples, by their indices, without a copy."""

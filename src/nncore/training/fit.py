@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from nncore._utils.checks import check_column_names
 from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks.callback_list import CallbackList
+from nncore.data.augmentation import Augment
 from nncore.data.example_weights import class_labels, class_weights
 from nncore.data.sparse import SparseRows
 from nncore.data.splits import train_validation_split
 from nncore.layers import Dense
 from nncore.samplers import Sampler
+from nncore.training.augmented import AugmentedRows
 from nncore.training.base import BaseTrainer
 from nncore.training.dataset import Dataset
 from nncore.training.loop import Epochs, Loop
@@ -45,11 +47,13 @@ class FitData:
 
 def fit_data(
     trainer: BaseTrainer, X: Any, y: Any, *, sampler: Sampler, sample_weight: Any, class_weight: Any,
-    validation_data: tuple[Any, ...] | None, validation_split: float,
+    validation_data: tuple[Any, ...] | None, validation_split: float, augment: Augment | None = None,
 ) -> FitData:  # fmt: skip
     """The arguments of ``fit``, checked."""
     train = trainer._data(X, y, sample_weight)
     _hint_at_sparse_layer(trainer, train)
+    if augment is not None:
+        train = replace(train, augmented=_augmented(trainer, train, augment, X))
     validation = _validation(trainer, validation_data, train)
     labels = None
     if class_weight is not None or sampler.uses_labels:
@@ -69,6 +73,21 @@ def fit_data(
                 "class_weight times sample_weight must be finite, with a positive number, got infinity or zeros only"
             )
     return FitData(weighted, train, validation, sampler, labels)
+
+
+def _augmented(trainer: BaseTrainer, train: Dataset, augment: Augment, X: Any) -> AugmentedRows:
+    if not isinstance(augment, Augment):
+        raise TypeError(f"augment must be None or an nn.data.Augment, got {shown(augment)}")
+    if trainer.optimizer.full_batch_only:
+        raise ValueError(
+            f"augment must be None with {trainer.optimizer.title}, for which the loss must stay the same function of the "
+            f"parameters, got {shown(augment)}: take an optimizer for mini-batches, such as nn.Adam()"
+        )
+    if train.sparse:
+        raise TypeError(
+            "augment must be None for sparse inputs, whose zeros it would change: take X.toarray(), and Dense for SparseDense"
+        )
+    return AugmentedRows(augment, trainer.model, X)
 
 
 def _hint_at_sparse_layer(trainer: BaseTrainer, data: Dataset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class FullBatchLoop:
         self.point: Point | None = None
         self.failure: Exception | None = None
         self.optimizer.stopped = ""
-        self.minimized = trainer.loss, trainer.regularizer, trainer.clip
+        self.minimized = self._function()
 
     @property
     def columns(self) -> list[str]:
@@ -68,15 +69,14 @@ class FullBatchLoop:
         """One iteration, or more if the optimizer does several at once; or none and ``failure``."""
         self.trainer._check_state()
         model, optimizer = self.trainer.model, self.optimizer
-        now = self.trainer.loss, self.trainer.regularizer, self.trainer.clip
-        if any(new is not old for new, old in zip(now, self.minimized, strict=True)):
+        if self._function() != self.minimized:
             raise RuntimeError(
-                f"loss, regularizer or clip was assigned during fit, which {type(optimizer).__name__} cannot follow: assign it "
-                "between two calls"
+                "loss, regularizer, clip, a number of one of them or a layer's frozen was assigned during fit, which "
+                f"{type(optimizer).__name__} cannot follow: assign it between two calls"
             )
         self.objective.interrupt = interrupt  # a KeyboardInterrupt ends the iteration before the model changes
         try:
-            if self.point is None or not np.array_equal(self.point.theta, model.parameters):  # a callback has changed them
+            if self.point is None or self._has_moved():
                 self.point = optimizer.begin_at(self.objective, model.parameters)
             found = optimizer.next_points(self.objective, self.point, epochs)
         except ArithmeticError as error:
@@ -90,6 +90,19 @@ class FullBatchLoop:
         model.gradients[...] = self.point.gradient
         self.trainer.stop_training |= bool(optimizer.stopped)
         return Epochs(len(rows), {name: np.array([row[name] for row in rows]) for name in rows[0]}, {})
+
+    def _function(self) -> tuple[Any, ...]:
+        """What is minimized, apart from the data and the layers' state."""
+        trainer = self.trainer
+        return id(trainer.loss), id(trainer.regularizer), id(trainer.clip), trainer.spec.key
+
+    def _has_moved(self) -> bool:
+        """Whether a callback has changed parameters, or statistics of frozen layers, which the objective then takes over."""
+        model, trial = self.trainer.model, self.objective.f.model
+        assert self.point is not None
+        same = np.array_equal(trial.state, model.state)
+        trial.state[...] = model.state
+        return not (same and np.array_equal(self.point.theta, model.parameters))
 
     def _with_metrics(self, row: Row) -> Row:
         """The row with metrics and penalty after the loss."""

@@ -119,9 +119,14 @@ class TrainingLoop:
         """Run at most ``epochs`` epochs, one at least. Fewer if interrupted, or if the training diverged: see ``failure``."""
         self._renew()
         self._update_examples()
+        augmented = self.data.augmented
+        if augmented and not augmented.make(
+            self.data.chosen, self.trainer.seed, self.trainer.epochs_done + 1, interrupt.pressed
+        ):
+            return Epochs(0, {}, {})
         self.optimizer.begin_epoch()
         _, wanted = self.program.tuner.next_call()
-        epochs = 1 if self.uses_losses or self.program.late else max(1, min(epochs, wanted // self.per_epoch))
+        epochs = 1 if self.uses_losses or self.program.late or augmented else max(1, min(epochs, wanted // self.per_epoch))
         steps = epochs * self.per_epoch
         order, numbers = self.orders(epochs)
         if self.reweights:
@@ -203,7 +208,8 @@ class TrainingLoop:
         return order, None if order is None else self.data.row_numbers(order)
 
     def _weighted_data(self) -> Dataset:
-        return self.data if self.factors is None else self.data.weighted(self.factors)
+        data = self.data.in_training
+        return data if self.factors is None else data.weighted(self.factors)
 
     @property
     def columns(self) -> list[str]:

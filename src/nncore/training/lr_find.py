@@ -17,7 +17,7 @@ from nncore._utils.figures import finish, one_axes
 from nncore._utils.tables import html_table
 from nncore.schedules import Schedule, Times
 from nncore.training.base import BaseTrainer
-from nncore.training.loop import TrainingLoop
+from nncore.training.loop import Portion, TrainingLoop
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,6 +126,7 @@ def sweep(
     trainer: BaseTrainer,
     X: Any,
     y: Any,
+    sample_weight: Any,
     start: float,
     end: float,
     steps: int,
@@ -142,7 +143,7 @@ def sweep(
         raise ValueError(f"lr_find needs an optimizer with a learning rate, got {shown(trainer.optimizer)}")
     twin = trainer._copy()
     twin.optimizer.lr = _Sweep(twin.optimizer.step_count, start, end, steps)
-    data = twin._data(X, y)
+    data = twin._data(X, y, sample_weight)
     batch = min(count("batch_size", batch_size), len(data))
     twin._check_optimizer(len(data), batch)
     twin.model.check_batches(len(data), batch, training=True, hint="; take another batch_size")
@@ -154,6 +155,7 @@ def sweep(
 def _losses(run: TrainingLoop, steps: int, smoothing: float, divergence: float) -> tuple[Array, Array]:
     """The loss of each step and the smoothed curve, up to where it explodes."""
     n, per_epoch = len(run.data), run.per_epoch
+    run.optimizer.begin_epoch()
     _, order = run.orders(-(-steps // per_epoch))
     rows = np.minimum(n - np.arange(per_epoch) * run.batch, run.batch)
     losses: list[float] = []
@@ -161,8 +163,7 @@ def _losses(run: TrainingLoop, steps: int, smoothing: float, divergence: float) 
     mean = 0.0
     while len(losses) < steps and not run.failure:
         first = len(losses)
-        threads, most = run.program.tuner.next_call()
-        portion = run.run_steps(order, first, min(steps - first, most), threads)
+        portion = _portion(run, order, first, steps)
         for t, row in enumerate(portion.sums, first):
             loss = float(row[:-1].sum() / rows[t % per_epoch] + row[-1])  # the twin has no metrics: all are penalties
             mean = smoothing * mean + (1 - smoothing) * loss
@@ -175,3 +176,17 @@ def _losses(run: TrainingLoop, steps: int, smoothing: float, divergence: float) 
     if not losses:
         raise run.failure or ValueError("the loss of the first step of lr_find must be finite")
     return np.array(losses), np.array(curve)
+
+
+def _portion(run: TrainingLoop, order: Any, first: int, steps: int) -> Portion:
+    """The next steps; one where weights of sparse data are caught up later, for a penalty that is that of all weights."""
+    program = run.program
+    threads, most = program.tuner.next_call()
+    if program.rest is None:
+        return run.run_steps(order, first, min(steps - first, most), threads)
+    penalty = program.late and program.late.value(run.trainer.model)
+    portion = run.run_steps(order, first, 1, threads)
+    program.rest.run(run.data.rows)
+    if penalty is not None:
+        portion.sums[:, -1] = penalty
+    return portion

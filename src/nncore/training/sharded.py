@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._messages import shown
+from nncore._utils.fields import JSON, Configured, Value, plain
+from nncore._utils.files import class_name
 from nncore._utils.interrupt import Interrupt
 from nncore._version import __version__
 from nncore.distributed.mpi import MPI
@@ -26,6 +29,8 @@ __all__ = ["ShardedFit", "ShardedLoop", "check_distributed", "shard_rows"]
 
 Array = NDArray[Any]
 
+IN_ORDER = -1  # instead of the checksum of an order: that of the rows
+
 
 def check_distributed(distributed: Any) -> MPI:
     """The argument of ``fit``."""
@@ -40,6 +45,30 @@ def shard_rows(shards: int, batch_size: int | None, n: int, full_batch: bool) ->
     if batch < n and batch % shards:
         raise ValueError(f"batch_size must be a multiple of {shards}, the number of shards, or all {n} rows, got {batch}")
     return -(-min(batch, n) // shards)
+
+
+def _parts(trainer: BaseTrainer) -> dict[str, Any]:
+    """All that decides what a step does and shows, besides arrays, by its name in messages."""
+    parts = ("loss", "regularizer", "clip", "constraint", "lr_factors", "decay_factors", "metrics")
+    return {
+        "the layers or their arguments": [trainer.model.layers, trainer.model.input_shape],
+        "the model's seed": trainer.model.seed,
+        "the optimizer or its arguments": trainer.optimizer,
+        **{name: getattr(trainer, name) for name in parts},
+    }
+
+
+def _described(part: Any) -> Any:
+    """Class and arguments in a JSON form that is the same on all ranks; of other objects the class."""
+    if isinstance(part, Configured):
+        arguments = part._held() if isinstance(part, Value) else part._arguments()
+        return [class_name(type(part)), _described(arguments), part.own_description()]
+    if isinstance(part, Mapping):
+        return {str(name): _described(part[name]) for name in sorted(part, key=str)}
+    if isinstance(part, (list, tuple)):
+        return [_described(each) for each in part]
+    value = plain(part)
+    return value if type(value) in JSON else checksum(part) if isinstance(part, np.ndarray) else class_name(type(part))
 
 
 class AgreedInterrupt(Interrupt):
@@ -80,8 +109,8 @@ class ShardedLoop(TrainingLoop):
 
     def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
         order, numbers = super().orders(epochs)
-        if order is not None:
-            self.ranks.agree(f"the order of the examples, from {shown(self.sampler)},", checksum(order))
+        value = IN_ORDER if order is None else checksum(order)
+        self.ranks.agree(f"the order of the examples, from {shown(self.sampler)},", value)
         return order, numbers
 
     def run_steps(self, order: Array | None, first: int, count: int, threads: int, *rest: Any, **options: Any) -> Portion:
@@ -138,17 +167,23 @@ class ShardedFit(FitCall):
 
     def _agree(self, epochs: int) -> None:
         """All that makes the steps what they are, as far as numbers say it."""
+        augmented = self.data.train.augmented
         trainer, loop, agree, shares = self.trainer, self.loop, self.ranks.agree, self.ranks.shares
         numbers = repr((shares.shards, loop.batches, epochs, [*self.evaluated], loop.columns))
+        sampler = repr((class_name(type(loop.sampler)), loop.uses_losses, loop.reweights))
         kernels = f"{__version__} {_kernels.isa_name} {_kernels.gemm_name} {trainer.model.dtype}"
         agree("shards, batch_size, epochs, last_batch or what is evaluated", zlib.crc32(numbers.encode()))
+        agree("sampler or shuffle", zlib.crc32(sampler.encode()))
         agree("nncore's version, the dtype or the instruction set (see NNCORE_ISA)", zlib.crc32(kernels.encode()))
         agree("seed or epochs_done of the trainer", checksum(np.array([trainer.seed, trainer.epochs_done], dtype=np.uint64)))
         loop.check_parameters()
+        for what, part in _parts(trainer).items():
+            agree(what, zlib.crc32(json.dumps(_described(part)).encode()))
         state = trainer.optimizer.state
         counts = np.array([trainer.optimizer.step_count, trainer.optimizer.epochs], dtype=np.int64)
         agree("the optimizer's state", checksum(counts, *(state[name] for name in sorted(state))))
         agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
+        agree("augment", zlib.crc32(repr(augmented and augmented.augment).encode()))
         if (validation := self.data.validation) is not None:
             agree("validation_data", validation.checksum(len(validation)))
         self.ranks.share_sums(-(-shares.shards // shares.size), len(trainer.columns))

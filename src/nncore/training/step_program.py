@@ -74,7 +74,7 @@ class TrainingProgram(StepProgram):
 def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[list[Op], list[Op], list[Array]]:
     """Gathering of targets; metrics and, last, the loss; the per-example columns that they write, the loss first."""
     tape, output = recording.tape, recording.output
-    weight = None if data.weights is None else np.zeros(tape.capacity)
+    weight = tape.example_weights
     gather, loss_op, losses = spec.loss.emit(tape, output, data.targets[0], weight)
     gathers, ops, records = [gather], [], [losses]
     own_targets = iter(data.targets[1:])
@@ -95,7 +95,7 @@ def _loss_ops(spec: TrainingSpec, recording: ModelTape, data: Dataset) -> tuple[
 
 def evaluation_program(spec: TrainingSpec, capacity: int, data: Dataset) -> StepProgram:
     """Gather, forward in inference mode, metrics and loss."""
-    recording = ModelTape.forward(spec.model, capacity, sparse=data.sparse)
+    recording = ModelTape.forward(spec.model, capacity, sparse=data.sparse, weighted=data.weights is not None)
     gathers, ops, records = _loss_ops(spec, recording, data)
     step = stages([recording.gather, *gathers, *recording.tape.forward, *ops])
     compiled = Compiled(recording.tape, step, before=recording.prepare(), records=records)
@@ -117,8 +117,9 @@ def training_program(
 
     idle = idle_step(spec, capacity, part_rows)
     recording = ModelTape.training(
-        model, capacity, optimizer_columns=columns, sparse=data.sparse, touched_only=idle is not None
-    )
+        model, capacity, optimizer_columns=columns, sparse=data.sparse, touched_only=idle is not None,
+        weighted=data.weights is not None,
+    )  # fmt: skip
     tape, groups = recording.tape, spec.groups
     check_factors(optimizer, groups)
     gathers, ops, records = _loss_ops(spec, recording, data)
@@ -166,7 +167,7 @@ def training_program(
         *own.after,
     ]
     commits = len(step)
-    step += parameter_stages(gradients, everywhere)
+    step += stages(optimizer.network_ops(model)) + parameter_stages(gradients, everywhere)
     enter, leave = stages(moving_ops(optimizer.enter)), stages([*moving_ops(optimizer.leave), *tape.settle])
     before, rest = enter + recording.prepare(), None
     if lazy:

@@ -17,6 +17,7 @@ from nncore._utils.files import Source, Target
 from nncore._utils.interrupt import Interrupt
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
+from nncore.data.augmentation import Augment
 from nncore.distributed import MPI
 from nncore.distributed.ranks import Ranks
 from nncore.history import History
@@ -127,7 +128,8 @@ class Trainer(BaseTrainer):
         self, X: Any, y: Any, *, epochs: int = 1, batch_size: int | None = None, accumulate: int = 1, last_batch: str = "keep",
         shuffle: bool = True, sampler: Sampler | str | None = None, sample_weight: Any = None, class_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None, validation_split: float = 0.0, exact_loss: bool = False,
-        callbacks: Iterable[Callback] | None = (), verbose: int = 1, distributed: MPI | None = None,
+        augment: Augment | None = None, callbacks: Iterable[Callback] | None = (), verbose: int = 1,
+        distributed: MPI | None = None,
     ) -> History:  # fmt: skip
         """Train for some epochs.
 
@@ -178,6 +180,12 @@ class Trainer(BaseTrainer):
         exact_loss : bool
             Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
             with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
+        augment : data.Augment, optional
+            Random changes of images, others in each epoch, which depend on the trainer's seed, the epoch and the row of X
+            alone. They are made before each epoch, by all threads, in an array of the size of X, and before an ``input_scaler``
+            of the model. Only training sees them: validation data, ``exact_loss`` and the first losses of a sampler do not. An
+            example that a sampler takes twice is the same both times. Refused for sparse data and for optimizers that need
+            the full batch.
         callbacks : iterable of Callback, optional
             If one of them raises, ``on_train_end`` of all is called before the error is raised.
         verbose : {0, 1, 2}
@@ -239,14 +247,14 @@ class Trainer(BaseTrainer):
         >>> trainer.evaluate(X, y)["accuracy"] > 0.95
         True
         """
-        epochs = count("epochs", epochs)
-        batch_size = None if batch_size is None else count("batch_size", batch_size)
-        validation_split = number("validation_split", validation_split, 0, below=1)
         with nullcontext() if distributed is None else Ranks(sharded.check_distributed(distributed)) as ranks:
+            epochs = count("epochs", epochs)
+            batch_size = None if batch_size is None else count("batch_size", batch_size)
+            validation_split = number("validation_split", validation_split, 0, below=1)
             callback_list, progress = CallbackList(callbacks), Progress(epochs, 0 if ranks and ranks.rank else verbose)
             data = fit_data(
                 self, X, y, sampler=samplers.get(sampler, shuffle), sample_weight=sample_weight, class_weight=class_weight,
-                validation_data=validation_data, validation_split=validation_split,
+                validation_data=validation_data, validation_split=validation_split, augment=augment,
             )  # fmt: skip
             last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
             exact_loss = flag("exact_loss", exact_loss)
@@ -286,7 +294,7 @@ class Trainer(BaseTrainer):
 
     def lr_find(
         self, X: Any, y: Any, *, start: float = 1e-6, end: float = 10.0, steps: int = 200, batch_size: int = 32,
-        smoothing: float = 0.9, divergence: float = 4.0,
+        smoothing: float = 0.9, divergence: float = 4.0, sample_weight: Any = None,
     ) -> LearningRates:  # fmt: skip
         """Sweep the learning rate over one short training and see where the loss falls and where it explodes.
 
@@ -296,7 +304,8 @@ class Trainer(BaseTrainer):
 
         Parameters
         ----------
-        X, y, batch_size : as for ``fit``
+        X, y, batch_size, sample_weight : as for ``fit``
+            For ``fit(accumulate=k)`` take k times its batch size: the steps are the same.
         start, end : float
             The rates, 0 < start < end.
         steps : int
@@ -328,7 +337,7 @@ class Trainer(BaseTrainer):
         """
         from nncore.training import lr_find
 
-        return lr_find.sweep(self, X, y, start, end, steps, batch_size, smoothing, divergence)
+        return lr_find.sweep(self, X, y, sample_weight, start, end, steps, batch_size, smoothing, divergence)
 
     def profile(self, X: Any, y: Any, *, batch_size: int | None = None, steps: int = 50) -> Profile:
         """Where the time of a training step goes: a table of its ops.
@@ -509,7 +518,12 @@ class Trainer(BaseTrainer):
         Model, loss, regularizer, clip and optimizer must be those of the checkpoint. Numbers and schedules of the optimizer
         must be those with which either trainer began or which the checkpoint has now, as they may have been assigned since, by
         `ReduceLROnPlateau` for instance; they become the checkpoint's. To continue with others, assign them afterwards.
-        Callbacks of the next ``fit`` continue counting where those of the same class stopped. A callback may call
+        Parts of your own classes are compared by name, by arguments and by what they do: schedules by some of their values,
+        penalties by their strengths, constraints and losses by their constants. A loss that is a function, and layers and
+        optimizers of your own, are compared by name and arguments alone. What `fit` is given (sampler, batch size, weights,
+        callbacks) is not compared.
+        Callbacks of the next ``fit`` continue counting where those of the same class, with the same ``monitor``, stopped;
+        others begin anew. A callback may call
         ``restore`` during ``fit``, which then continues from the checkpoint; the callbacks of this ``fit`` keep their state.
 
         Raises

@@ -298,6 +298,3 @@ static void NAME(op_scale_gradient)(const nn_op *op, const nn_context *context, 
         if (factor != 1.0) FOR_STRETCHES(t, NAME(scale)((real *)op->array[0] + at, factor, n));
     }
 }
-
-#undef CHAINS
-#undef LOOP_CHAINS

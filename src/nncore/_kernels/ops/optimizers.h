@@ -64,6 +64,20 @@ static int NAME(sgd_update)(real *restrict theta, const real *restrict grad, con
     DONE;
 }
 
+/* Path-SGD: θ ← θ − ηg/γ;  where γ = 0 no path leads through the weight, and θ stays
+ * c: η */
+static int NAME(path_sgd_update)(real *restrict theta, const real *restrict grad, const real *restrict gamma,
+                                 const double *restrict c, int64_t n) {
+    const real eta = (real)c[0];
+    LOOP {
+        const real new_theta = theta[i] - (gamma[i] == 0 ? 0 * grad[i] : eta * grad[i] / gamma[i]);
+        const WORD ok = FINITE(new_theta);
+        STORE(theta, new_theta);
+        COUNT;
+    }
+    DONE;
+}
+
 /* Momentum, η inside the velocity: v ← μv − ηg,  θ ← θ + v
  * c: η, μ */
 static int NAME(momentum_update)(real *restrict theta, const real *restrict grad, real *restrict v, const double *restrict c,
@@ -521,6 +535,7 @@ NN_INLINE void NAME(fetch_later)(const int arrays, const nn_op *op, int64_t at, 
     }
 
 TILE_OP(sgd_update, SLOTS_0)
+TILE_OP(path_sgd_update, SLOTS_1)
 TILE_OP(momentum_update, SLOTS_1)
 TILE_OP(momentum_outside_update, SLOTS_1)
 TILE_OP(nesterov_enter, SLOTS_2)

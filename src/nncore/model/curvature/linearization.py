@@ -66,10 +66,10 @@ class Linearization:
 
     passes: Paced
 
-    def __init__(self, model: Network, capacity: int, *, sparse: bool) -> None:
+    def __init__(self, model: Network, capacity: int, *, sparse: bool, weighted: bool = False) -> None:
         self.model, self.capacity = model, capacity
         self.lock = _kernels.Lock()  # operators may share a linearization: one uses it at a time
-        self.tape = TangentTape(model, capacity)
+        self.tape = TangentTape(model, capacity, weighted=weighted)
         self.recording = ModelTape(model, self.tape, fused=False, sparse=sparse)
         self._owner: Callable[[], object] = lambda: None  # a weak reference: the owner holds its data
         self._chunk: tuple[int, int] = (0, 0)
@@ -101,12 +101,12 @@ class CurvatureProgram(Linearization):
     def __init__(
         self, model: Network, capacity: int, loss: Loss, targets: Targets, *, sparse: bool, weighted: bool, gauss_newton: bool
     ) -> None:  # fmt: skip
-        super().__init__(model, capacity, sparse=sparse)
+        super().__init__(model, capacity, sparse=sparse, weighted=weighted)
         tape, output = self.tape, self.recording.output
         assert output.grad is not None
         assert output.grad_tangent is not None
         self.loss = loss  # the cache identifies it by identity
-        self.gathers, loss_op, values = losses.emit_weighted(loss, tape, output, targets, weighted)
+        self.gathers, loss_op, values = losses.emit_weighted(loss, tape, output, targets)
         passes = [self.recording.gather, *self.gathers, *tape.forward, loss_op]
         if gauss_newton:  # the backward pass is that of a gradient, starting from H_l R{y} instead of ∂l/∂y
             way = [loss.emit_tangent(output, loss_op, output.grad), *_redirected(tape.vector_jacobian, tape, model)]

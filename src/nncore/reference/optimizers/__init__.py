@@ -8,12 +8,15 @@ kernel.
 
 # ruff: noqa: F403
 
-from . import adam, adaptive, averaging, momentum, sign
+from . import adam, adaptive, averaging, momentum, path, sign
 from .adam import *
 from .adaptive import *
 from .averaging import *
 from .momentum import *
+from .path import *
 from .sign import *
 
 # Not an assignment to __all__: type checkers would take an expression for an empty list.
-globals()["__all__"] = sorted(adam.__all__ + adaptive.__all__ + averaging.__all__ + momentum.__all__ + sign.__all__)
+globals()["__all__"] = sorted(
+    adam.__all__ + adaptive.__all__ + averaging.__all__ + momentum.__all__ + path.__all__ + sign.__all__
+)
