@@ -104,10 +104,11 @@ def draw(frame):
     return [*lines.values(), extend, turn]
 
 
+draw(0)
 figure.draw_without_rendering()
 figure.set_layout_engine("none")  # the layout of the first frame for all
-plt.rcParams["savefig.dpi"] = 75  # of the frames: they are all in the page
-animation = FuncAnimation(figure, draw, frames=60, interval=250)
+plt.rcParams.update({"savefig.dpi": 72, "animation.frame_format": "jpeg"})  # light frames: they are all in the page
+animation = FuncAnimation(figure, draw, frames=48, interval=250)
 plt.show()
 
 # %%

@@ -50,7 +50,8 @@ points[np.abs(points - (1, 0)).sum(axis=1).argmin()] = 1, 0
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4))
 a, mu = np.meshgrid(np.linspace(1e-6, 4, 200), np.linspace(0, 1, 100))
-left.contourf(a, mu, convergence_rate(a, mu), levels=np.linspace(0, 2, 21), cmap="RdBu_r", extend="max")
+left.imshow(convergence_rate(a, mu), extent=(0, 4, 0, 1), origin="lower", aspect="auto", cmap="RdBu_r", vmin=0, vmax=2)
+left.grid(False)
 m = np.linspace(0, 1, 100)
 for border in ((1 - np.sqrt(m)) ** 2, (1 + np.sqrt(m)) ** 2, 2 * (1 + m)):
     left.plot(border, m, color="black", linewidth=1)
@@ -74,8 +75,9 @@ def draw(frame):
     return dot, run
 
 
+draw(0)
 figure.draw_without_rendering()
 figure.set_layout_engine("none")  # the layout of the first frame for all
-plt.rcParams["savefig.dpi"] = 75  # of the frames: they are all in the page
+plt.rcParams.update({"savefig.dpi": 72, "animation.frame_format": "jpeg"})  # light frames: they are all in the page
 animation = FuncAnimation(figure, draw, frames=FRAMES, interval=200)
 plt.show()

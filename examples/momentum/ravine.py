@@ -86,8 +86,9 @@ def draw(step):
     return lines
 
 
+draw(0)
 figure.draw_without_rendering()
 figure.set_layout_engine("none")  # the layout of the first frame for all
-plt.rcParams["savefig.dpi"] = 75  # of the frames: they are all in the page
-animation = FuncAnimation(figure, draw, frames=50, interval=150)
+plt.rcParams.update({"savefig.dpi": 72, "animation.frame_format": "jpeg"})  # light frames: they are all in the page
+animation = FuncAnimation(figure, draw, frames=41, interval=150)
 plt.show()
