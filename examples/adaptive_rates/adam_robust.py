@@ -20,7 +20,7 @@ import nncore as nn
 
 plt.style.use("nncore.slide")
 
-EPOCHS, SEEDS, LR = 5, 5, 0.005
+EPOCHS, SEEDS, LR = 5, 5, 0.02
 X, y = nn.data.load_digits()
 
 # %%
@@ -33,7 +33,7 @@ def final_losses(make, values):
     models = [nn.Sequential([nn.Dense(32), nn.ReLU(), nn.Dense(10)], input_shape=64, seed=s) for _ in values for s in range(SEEDS)]
     trainer = nn.EnsembleTrainer(nn.Ensemble(models), "softmax_cross_entropy", make(nn.Each(np.repeat(values, SEEDS))))
     trainer.fit(X, y, epochs=EPOCHS, exact_loss=True, verbose=0)
-    return trainer.history.last("loss").reshape(-1, SEEDS)
+    return np.nan_to_num(trainer.history.last("loss"), nan=1e3).reshape(-1, SEEDS)  # diverged
 
 
 rates = np.geomspace(1e-5, 1, 11)
@@ -59,10 +59,10 @@ for ax, (name, (make, values, default)) in zip(axes, SCANS.items(), strict=True)
     print("       ", *(f"{v:.1e}: {m:.3f}" for v, m in zip(shown, median, strict=True)))
     ax.set(xlabel=name, title=f"{name}: {np.log10(good.max() / good.min()):.1f} decades")
     ax.axvspan(good.min(), good.max(), color="0.92", zorder=0)
-axes[0].set(ylabel=f"training loss after {EPOCHS} epochs")
+axes[0].set(ylim=(0.03, 4), ylabel=f"training loss after {EPOCHS} epochs")
 if SEEDS > 1:
     for name, make in ("SGD", nn.SGD), ("Momentum", nn.Momentum), ("RMSprop", nn.RMSprop):
         median = np.median(final_losses(lambda v, make=make: make(lr=v), rates), axis=1)
-        good = rates[median < 2 * np.nanmin(median)]
-        print(f"{name}: η within a factor of 2 from {good.min():.1e} to {good.max():.1e}: {np.log10(good.max() / good.min()):.1f} decades; best {np.nanmin(median):.3f}")
+        good = rates[median < 2 * median.min()]
+        print(f"{name}: η within a factor of 2 from {good.min():.1e} to {good.max():.1e}: {np.log10(good.max() / good.min()):.1f} decades; best {median.min():.3f}")
 plt.show()
