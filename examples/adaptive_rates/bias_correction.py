@@ -1,14 +1,15 @@
 """
-Without bias correction Adam's first steps are up to seven times too long
-=========================================================================
+Without bias correction Adam's first steps are three to seven times too long
+============================================================================
 
 m and v start at 0. After t steps of a constant gradient g, m is (1 − β₁ᵗ) g and v is (1 − β₂ᵗ) g²: both too small. Adam divides by the two factors.
 
 **What you see.** Left: m, √v and their ratio, the step, for a constant gradient. √v lags behind m, because β₂ = 0.999 is slower than β₁ = 0.9: without correction the first step is 3.2 η, the
-13th 5.9 η, and after 1000 steps it is still 1.26 η; with correction every step is η. Right: a network on digits, trained with and without, for every learning rate, five seeds.
+12th 6.6 η, and after 1000 steps it is still 1.26 η; with correction every step is η. Right: a network on digits, trained with and without, for every learning rate, five seeds: the valley
+without correction lies at rates four times smaller, and is as deep: 0.045 at η = 0.004, with correction 0.074 at 0.017.
 
-**What to conclude.** The first step, (1 − β₁)/√(1 − β₂) = 3.2 times too long, does no harm where the rate is small, and at the edge of stability it does: without correction the best learning rate is smaller. With β₂ = 0 the correction would
-*lengthen* the first steps; the deck's picture "the first steps are too small" is that of m alone. Those of RMSprop, which has no correction, are 1/√(1 − α) too long.
+**What to conclude.** The correction makes η mean what it says: the length of the steps, from the first on. Without it a usual rate such as 0.017 is too high at first (0.23 in place of 0.074), and a smaller one gets the benefit of a rate that falls during training.
+It is no condition of good training, as in a short one both reach low losses. RMSprop has no correction: its first step is 1/√(1 − α) times η.
 
 **Try next.** ``BETA2 = 0.9``: then m and v grow at one pace, and the ratio is 0.3 at first. Which way does the correction work now?
 
@@ -42,7 +43,7 @@ for name, correct, color in ("with correction", True, ORANGE), ("without", False
 left.text(1.2, 0.06, "m/g", color="0.4")
 left.text(3, 0.035, "√v/g", color="0.4")
 left.text(1.2, 7, "step without correction", color=BROWN)
-left.text(50, 1.15, "step with correction", color=ORANGE)
+left.text(1.2, 1.12, "step with correction", color=ORANGE)
 left.set(xlabel="step", ylabel="step / η", ylim=(0.025, 11), title="A constant gradient: 1, or up to 6.6")
 
 # %%
@@ -60,6 +61,6 @@ for name, correct, color in ("with correction", True, ORANGE), ("without", False
     right.loglog(RATES, median, "o-", color=color, label=name)
     right.fill_between(RATES, final.min(axis=1), final.max(axis=1), color=color, alpha=0.2, linewidth=0)
     print(f"{name:<16} best rate {RATES[median.argmin()]:.4f}: loss {median.min():.3f};", *(f"{r:.3f}: {m:.2g}" for r, m in zip(RATES, median, strict=True)))
-right.set(xlabel="learning rate", ylabel=f"training loss after {EPOCHS} epochs", title="Digits: less range without it")
+right.set(xlabel="learning rate", ylabel=f"training loss after {EPOCHS} epochs", title="Digits: the valley moves to lower rates")
 right.legend(loc="upper left")
 plt.show()

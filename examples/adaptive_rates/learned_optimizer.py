@@ -1,17 +1,18 @@
 """
-A learned optimizer beats the classics where it was trained, and can fail elsewhere
-===================================================================================
+A learned optimizer beats Adam on what it was trained for, and fails on a network
+=================================================================================
 
 A network of 50 weights is the optimizer: for each parameter it sees three running means of the gradient, divided by its size, and answers with a step and with a change of the step's size. It is trained on
 small random quadratics with an evolution strategy: try changed weights, move toward those with the lower losses. Then it must minimize what it has never seen.
 
-**What you see.** Loss over the steps, divided by the first one. The classics have the one learning rate that is best on the quadratics of the training. On new quadratics of the same kind
-XXX
+**What you see.** Loss over the steps, divided by the first one; median of three seeds. The classics have the one learning rate that is best on quadratics of the training. On new quadratics of the same kind the learned optimizer
+ends at 4·10⁻⁸, where Adam, momentum and SGD are near 10⁻³. Only Rprop, which also keeps a size for every parameter, is as good (10⁻⁸). In 50 dimensions with κ = 10 000 it is first for 40 steps and then stops at 0.005, momentum goes on to 4·10⁻⁵.
+On a network it stops at 0.13, and with mini-batches at 0.54, each time last.
 
-**What to conclude.** "Even other networks" can be optimizers, and on the problems that they were trained for they are better than rules made by hand. They are no magic: noise, or a longer
-run than in training, was never seen. Large learned optimizers (VeLO, 2022) were trained on thousands of problems, for thousands of TPU-months.
+**What to conclude.** "Even other networks" can be optimizers, and on what they were trained for they are better than most rules made by hand. Learned rules are no better than the problems that they have seen: this one saw four parameters, 60 steps, no noise,
+and learned to shorten its steps quickly. Large learned optimizers (VeLO, 2022) were trained on a great many networks, at great expense.
 
-**Try next.** ``NOISE = 0.3`` trains with noisy gradients. Does it now bear mini-batches?
+**Try next.** ``NOISE = 0.3`` trains with noisy gradients. Is it better with mini-batches then?
 
 :Slide: Deck 002, *Comparing optimizers* ("even other neural networks")
 """
@@ -23,8 +24,8 @@ import nncore as nn
 
 plt.style.use("nncore.slide")
 
-GENERATIONS, PAIRS, SIGMA, PROBLEMS, SIZE, STEPS, NOISE = 250, 14, 0.1, 12, 4, 60, 0.0
-RUNS, SEEDS = 150, 5
+GENERATIONS, PAIRS, SIGMA, PROBLEMS, SIZE, STEPS, NOISE = 200, 14, 0.1, 10, 4, 60, 0.0
+RUNS, SEEDS = 150, 3
 BETAS = np.array([0.0, 0.5, 0.9])
 
 # %%
@@ -121,7 +122,7 @@ def quadratic(a):
 
 METHODS = {"SGD": nn.SGD, "Momentum": nn.Momentum, "Adam": nn.Adam, "Rprop": nn.Rprop}
 RATE = {}
-tuning = quadratics(np.random.default_rng(1), 15, SIZE)
+tuning = quadratics(np.random.default_rng(1), 10, SIZE)
 for name, make in METHODS.items():
     score = {}
     for lr in np.geomspace(1e-2, 1, 9):
@@ -139,7 +140,7 @@ print("best rates on quadratics:", {name: f"{lr:.3g}" for name, lr in RATE.items
 
 def network(rows):
     """A network on digits, in batches of so many rows (0: all)."""
-    X, y = (data[:500] for data in nn.data.load_digits())
+    X, y = (data[:300] for data in nn.data.load_digits())
 
     def make(seed):
         rng = np.random.default_rng(seed)

@@ -1,13 +1,15 @@
 """
-On a convex problem all adaptive methods end at about the same loss
-===================================================================
+On a convex problem nearly all optimizers end at the same loss, each at its own rate
+====================================================================================
 
 Logistic regression on the breast cancer data: 569 examples, 30 features, a convex loss with a small L2 penalty, so that there is one minimum. Twelve optimizers, batches of 32, each with the
-best of 7 learning rates (AdaDelta as Zeiler meant it: lr = 1).
+best of 6 learning rates (AdaDelta as Zeiler meant it: lr = 1).
 
-**What you see.** XXX
+**What you see.** Loss minus its minimum, median of the seeds. After 25 epochs ten of the twelve lie between 0.0009 and 0.0016 above a minimum of 0.0598, from 0.69 at the start: the adaptive ones are neither better nor worse than plain SGD
+or momentum. Two are slower: AdaDelta (0.017), whose ε = 10⁻⁶ makes the first steps short, and Lion (0.013), whose steps all have the length η.
 
-**What to conclude.** XXX
+**What to conclude.** "All roughly equivalent in performance" (deck 001) holds here, *each at its own best rate*; these rates differ by a factor of 300, from 0.003 to 1. On scaled data and one layer there is little to adapt: the differences begin with
+badly scaled inputs (:doc:`/gallery/data/data_scaling`), sparse ones (:doc:`/gallery/gradient/sparse_documents`) and depth. Which one to take: :doc:`/course/which-optimizer`.
 
 **Try next.** ``EPOCHS = 120``, or a falling rate, ``nn.schedules.Cosine``: how much of the difference remains?
 
@@ -22,7 +24,7 @@ import nncore as nn
 
 plt.style.use("nncore.slide")
 
-EPOCHS, BATCH, SEEDS, RATES = 30, 32, 5, np.geomspace(1e-3, 1, 7)
+EPOCHS, BATCH, SEEDS, RATES = 25, 32, 5, np.geomspace(3e-3, 1, 6)
 OPTIMIZERS = {
     "one rate for all": (nn.SGD, nn.Momentum, nn.Nesterov, nn.Lion),
     "a rate for each parameter": (nn.AdaGrad, nn.RMSprop, nn.AdaDelta),
@@ -55,13 +57,13 @@ print(f"minimum {lowest:.5f}, at the start {np.log(2):.5f}")
 
 def excess(make):
     """Best rate, and loss − minimum (epochs, seeds) with it."""
-    rates = np.array([1.0]) if make is nn.AdaDelta else RATES
+    rates = np.array([1.0]) if make is nn.AdaDelta else RATES / 10 if make is nn.Lion else RATES
     each = np.repeat(rates, SEEDS)
     ensemble = nn.Ensemble([network() for _ in each])
     trainer = nn.EnsembleTrainer(ensemble, "sigmoid_cross_entropy", make(lr=nn.Each(each)), regularizer=nn.L2(PENALTY))
     history = trainer.fit(X, y, epochs=EPOCHS, batch_size=BATCH, exact_loss=True, verbose=0)
     found = np.nan_to_num(history["loss"], nan=1e3).reshape(EPOCHS, len(rates), SEEDS) - lowest
-    best = np.log(np.median(found, axis=2)).mean(axis=0).argmin()
+    best = np.log(found.max(axis=2)).mean(axis=0).argmin()  # good for all seeds
     return rates[best], found[:, best]
 
 

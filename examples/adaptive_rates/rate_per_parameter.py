@@ -4,9 +4,9 @@ Large motion in a direction makes its steps small: a rate for every parameter
 
 The table of the slide: five steps of a path, (1, 2.5), (1, −3), (3, 2.5), (1, −2), (2, 1.5). Taken as gradients, they are given to SGD, RMSprop and AdaGrad.
 
-**What you see.** Left: SGD's path moves 8.0 in x, all of it forward, and 11.5 in y, for a net gain of 1.5. RMSprop divides each direction by the root of its mean square: now x has the larger share.
-Middle: the effective rate of both coordinates in a ravine with curvatures 1 and 30. After a step the one of the steep direction is a thirtieth of the other. Right: noise in a gradient makes
-its steps smaller too, because it enters the mean of the squares.
+**What you see.** Left: SGD's path moves 8.0 in x, all of it forward, and 11.5 in y, for a net gain of 1.5. RMSprop divides each direction by the root of its mean square; at the same total length
+it moves 10.0 in x and 9.5 in y. Middle: the effective rate of both coordinates in a ravine with curvatures 1 and 30; that of the steep one is about a thirtieth. Right: noise in a gradient makes
+the steps smaller too, because it enters the mean of the squares: with noise three times the gradient the mean step is 0.32 η.
 
 **What to conclude.** The divisor √E[g²] = √(mean² + variance) is large in directions that are steep, that oscillate, or that are noisy, and the step is small there. Flat, steady directions
 are stretched. One learning rate then serves for parameters with very different gradients.

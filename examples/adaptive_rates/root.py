@@ -4,9 +4,9 @@ The root matters: without it steps grow as gradients shrink
 
 A deck prints AdaGrad, RMSProp and Adam as x ← x − αg/(cache + ε), cache the mean (or sum) of g²; it must be √cache. Here RMSprop and AdaGrad with the root and without it.
 
-**What you see.** Left: the step of RMSprop for a constant gradient g. With the root it is η for any g; without, η/g: a gradient of 0.001 gives a step of 1000η. Middle: a quadratic, η = 0.01. With the root x arrives and
-stays within η of the minimum; without it every step near the minimum is longer than the last, and x is thrown about, up to 4.9 away. Right: the loss multiplied by 100 or 0.01. With the root the path is the same; without, it is slower or
-faster by that factor.
+**What you see.** Left: the step of RMSprop for a constant gradient g. With the root it is η = 0.01 for any g; without, η/g: a gradient of 0.001 gives a step of 9.9. Middle: x²/2 from x = 1. With the
+root x arrives and stays within 0.02 of the minimum. Without, it arrives too; but there gradients are tiny, steps become huge, and x is thrown out, again and again, by up to 0.45. Right: a loss multiplied by 1, 100 and 0.01.
+With the root the three paths are one; without, x is at 1.3, 0.01 and 9.2 after 100 steps. AdaGrad without the root (printed) does not overshoot here, it stops: x = 0.93 after 400 steps, with the root 0.64.
 
 **What to conclude.** g/√(mean of g²) has no unit: the size of the loss cancels. g/(mean of g²) has the unit 1/gradient, and is largest where the gradient is smallest, at the minimum. The exponent is no detail: one half is the only
 one that normalizes the magnitude.
@@ -52,7 +52,7 @@ for name, rule, color in ("with the root", with_root, GREEN), ("without", withou
     steps = [-np.diff(rule(lambda x, g=g: 0 * x + g, 0.0))[-1] for g in sizes]
     print(f"{name:<14} steps for gradients of 0.001, 1, 1000: {steps[0]:.4g}, {steps[6]:.4g}, {steps[12]:.4g}")
     left.loglog(sizes, steps, color=color)
-left.text(2e-3, 2e-2, "with the root: η", color=GREEN)
+left.text(2e-3, 3e-3, "with the root: η", color=GREEN)
 left.text(5e-3, 3, "without: η/g", color=RED)
 left.set(xlabel="size of the gradient", ylabel="length of the step", title="A step for a constant gradient")
 
@@ -82,6 +82,6 @@ for scale, line in (1.0, "-"), (100.0, "--"), (0.01, ":"):
 right.text(250, 1.2, "with: all three", color=GREEN)
 right.text(120, 8, "without: × 0.01", color=RED)
 right.text(190, 4.3, "× 1", color=RED)
-right.text(250, -0.3, "× 100", color=RED)
-right.set(xlabel="step", ylabel="x", title="The loss times 1, 100, 0.01", ylim=(-0.6, 12))
+right.text(330, 0.35, "× 100", color=RED)
+right.set(xlabel="step", ylabel="x", title="The loss times 1, 100, 0.01", ylim=(-0.6, 13))
 plt.show()

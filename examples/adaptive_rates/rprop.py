@@ -4,12 +4,13 @@ RMSprop is Rprop that bears mini-batches
 
 Rprop uses only the signs of gradients, and so do delta-bar-delta's learning rates: a size for every parameter that grows while the sign stays, and shrinks when it changes. "Works only with batch gradient descent (can you guess why?)"
 
-**What you see.** Left: the first step against the size of the gradient. SGD's is proportional to it, that of Rprop, RMSprop and Adam is the same for all sizes: the magnitude is normalized out.
-Middle: how often the sign of a weight's gradient changes from one step to the next. With the full batch rarely; with batches of 16 in almost half of the steps, as by throwing coins. Right: digits, with full batches (open) and batches
-of 16 (filled). Rprop and delta-bar-delta are ruined by small batches, RMSprop is not.
+**What you see.** Left: the first step against the size of the gradient. SGD's is proportional to it; that of Rprop and of RMSprop is the same for all sizes: the magnitude is normalized out.
+Right: how often the sign of a gradient changes from one step to the next. With the full batch of 1797 digits in 0 % of the cases; with batches of 16 in 46 %, nearly as by throwing coins. Second figure, left: the sizes that the signs decide.
+With the full batch delta-bar-delta's rates grow 19-fold, with small batches they halve; Rprop's sizes fall to the smallest allowed. Right: small batches. Rprop stops at a loss of 0.36, delta-bar-delta has become SGD (0.13), RMSprop reaches 0.065.
 
-**What to conclude.** A flipped sign means "overshot" only if both gradients belong to the same function. With mini-batches signs flip by chance, and the sizes shrink to nothing. RMSprop divides by a
-mean over many batches instead of each one's own size: Hinton presented it as "a mini-batch version of rprop". `Rprop` and `DeltaBarDelta` refuse mini-batches unless ``allow_mini_batches=True``.
+**What to conclude.** A changed sign means "overshot" only if both gradients belong to the same function. With mini-batches signs change by chance, so the rates say nothing about the loss. With the full batch both are excellent: after 200 steps
+Rprop's loss is below 10⁻⁹ and delta-bar-delta's 0.065. RMSprop divides by a mean over many batches in place of each one's own size: Hinton presented it as a mini-batch version of Rprop.
+`Rprop` and `DeltaBarDelta` refuse mini-batches unless ``allow_mini_batches=True``.
 
 **Try next.** ``BATCH = 256``: how large must a batch be?
 

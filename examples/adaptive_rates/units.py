@@ -4,9 +4,9 @@ Newton does not see the units, SGD does
 
 The same problem, its parameters once measured in meters, once in decimeters, once in decameters: θ′ = cθ. The gradient is then g/c, the Hessian H/c². An optimizer with consistent units takes the same path.
 
-**What you see.** Rosenbrock's function (b = 10) in three units. Newton's three curves are one: θ − H⁻¹g has the units of θ. SGD's step ηg has those of 1/θ: what works in meters, 0.01 reached after 939 steps, XXX
-AdaDelta multiplies by its own steps and divides by gradients, so its units are right, but for ε: with ε in the units of the square of a step, the
-three curves are one until the gradients are as small as √ε; with the number 10⁻⁸ for all units they are not.
+**What you see.** Rosenbrock's function (b = 10) in three units. Newton's three curves are one: θ − H⁻¹g has the units of θ. SGD's step ηg has those of 1/θ: in meters it is at 0.01 after 793 steps, in decimeters it has
+hardly moved after 1500, in decameters it diverges after 5. AdaDelta multiplies by its own steps and divides by gradients, so its units are right, but for ε: with ε in the unit of the square of a step the
+three curves are one until gradients are about as small as √ε; with the number 10⁻⁸ in all units they are not. There, in decameters, ε is so large that the steps grow, and the loss rises again.
 
 **What to conclude.** The unit of a gradient is 1/meter if the function has none. A learning rate without a unit hides one, meter². Whoever scales the data changes the units of the weights, and with them the best learning rate of SGD.
 Adam's and RMSprop's η has the unit of θ itself.
