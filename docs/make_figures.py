@@ -14,7 +14,7 @@ import nncore as nn
 
 IMAGES = Path(__file__).parent / "images"
 COLORS = ["#d95f0e", "#2b6cb0"]
-SNAPSHOTS = [50, 200, 1000]  # epochs after which predictions are plotted
+SNAPSHOTS = [100, 400, 1000]  # epochs after which predictions are plotted
 SIDE = 1.15  # half the side of the plotted square
 
 
@@ -26,7 +26,7 @@ def two_spirals(path: Path) -> None:
         [nn.Dense(32), nn.SiLU(), nn.Dense(32), nn.SiLU(), nn.Dense(2)],
         input_shape=2, seed=0,
     )  # fmt: skip
-    rate = nn.schedules.Cosine(0.01, steps=SNAPSHOTS[-1], per="epoch")
+    rate = nn.schedules.Cosine(0.005, steps=SNAPSHOTS[-1], per="epoch")
     trainer = nn.Trainer(model, loss="softmax_cross_entropy", optimizer=nn.Adam(lr=rate), metrics=["accuracy"])
     axis = np.linspace(-SIDE, SIDE, 220)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)

@@ -137,7 +137,7 @@ def of(*registry: Any) -> list[Any]:
     return [pytest.param(cls, name, id=f"{cls.__name__}.{name}") for cls in registry if cls in FAMILIES for name in takes(cls)]
 
 
-FAMILIES = {*CLASSES, *classes(constraints.Constraint, constraints.__name__), nn.Bags}
+FAMILIES = list(dict.fromkeys([*CLASSES, *classes(constraints.Constraint, constraints.__name__), nn.Bags]))
 
 
 @pytest.mark.parametrize(("cls", "name"), of(*optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values()))

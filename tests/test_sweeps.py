@@ -681,7 +681,7 @@ def drawn(table: nn.SweepTable, *what: Any, **parameters: Any) -> Any:
         [[8], [8, 8], [16]], [None, 1, "x"], [math.nan, 1.0, math.inf], [np.int64(1), np.float64(10.5), np.int64(1000)],
         [np.tanh, make, math.nan], [True, False, True], [{"a": 1}, {"a": 2}, 3], [np.arange(2), np.arange(3), 1],
     ],
-    ids=str,
+    ids=["lists", "text", "not finite", "NumPy", "functions", "flags", "mappings", "arrays"],
 )  # fmt: skip
 def test_pictures_of_any_values(tmp_path: Path, values: list[Any]) -> None:
     pytest.importorskip("matplotlib")

@@ -4,6 +4,7 @@ A script that is quick as it stands needs no line here.
 """
 
 SMALL: dict[str, dict[str, object]] = {
+    "estimators/realmlp": {"SPLITS": 2, "EPOCHS": 2, "UNITS": (8,)},
     "first_hour/3_your_data": {"EPOCHS": 30},
     "gradient/batch_sizes": {"CHUNKS": {1: [1], 32: [1, 1], 1500: [1, 2]}},
     "gradient/drift": {"STEPS": 12, "SEEDS": 1, "RATES": [0.1, 0.2]},

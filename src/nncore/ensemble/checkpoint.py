@@ -190,13 +190,13 @@ def _check_groups(mine: tuple[Group, ...], others: list[Group]) -> None:
         raise ValueError("its members have other architectures")
     for group, other in zip(mine, others, strict=True):
         shapes = [(own.shape, own.dtype) for own in (group.parameters, group.state)]
+        if group.own_values != other.own_values:
+            raise ValueError(f"its members must have {shown(group.own_values)} in {shown(group.template)}")
         configs = [{**model_config(own.template), "seed": own.seeds} for own in (group, other)]
         if different := differences(*map(plain, configs)):
             raise ValueError(f"its members differ: {different}")
         if shapes != [(own.shape, own.dtype) for own in (other.parameters, other.state)]:
             raise ValueError(f"its members must be {shown(group.template)}, got {shown(other.template)}")
-        if group.own_values != other.own_values:
-            raise ValueError(f"its members must have {shown(group.own_values)} in {shown(group.template)}")
 
 
 def _like(name: str, array: Array, arrays: dict[str, Array]) -> Array:
