@@ -2,15 +2,20 @@
 A learned optimizer beats Adam on what it was trained for, and fails on a network
 =================================================================================
 
-A network of 50 weights is the optimizer: for each parameter it sees three running means of the gradient, divided by its size, and answers with a step and with a change of the step's size. It is trained on
-small random quadratics with an evolution strategy: try changed weights, move toward those with the lower losses. Then it must minimize what it has never seen.
+A network of 50 weights is the optimizer: for each parameter it sees three running means of the gradient, divided by its size,
+and answers with a step and with a change of the step's size. It is trained on small random quadratics with an evolution
+strategy: try changed weights, move toward those with the lower losses. Then it must minimize what it has never seen.
 
-**What you see.** Loss over the steps, divided by the first one; median of three seeds. The classics have the one learning rate that is best on quadratics of the training. On new quadratics of the same kind the learned optimizer
-ends at 4·10⁻⁸, where Adam, momentum and SGD are near 10⁻³. Only Rprop, which also keeps a size for every parameter, is as good (10⁻⁸). In 50 dimensions with κ = 10 000 it is first for 40 steps and then stops at 0.005, momentum goes on to 4·10⁻⁵.
-On a network it stops at 0.13, and with mini-batches at 0.54, each time last.
+**What you see.** Loss over the steps, divided by the first one; median of three seeds. The classics have the one learning rate
+that is best on quadratics of the training. On new quadratics of the same kind the learned optimizer ends at 4·10⁻⁸, where Adam,
+momentum and SGD are near 10⁻³. Only Rprop, which also keeps a size for every parameter, is as good (10⁻⁸). In 50 dimensions
+with κ = 10 000 it is first for 40 steps and then stops at 0.005, momentum goes on to 4·10⁻⁵. On a network it stops at 0.13, and
+with mini-batches at 0.54, each time last.
 
-**What to conclude.** "Even other networks" can be optimizers, and on what they were trained for they are better than most rules made by hand. Learned rules are no better than the problems that they have seen: this one saw four parameters, 60 steps, no noise,
-and learned to shorten its steps quickly. Large learned optimizers (VeLO, 2022) were trained on a great many networks, at great expense.
+**What to conclude.** "Even other networks" can be optimizers, and on what they were trained for they are better than most rules
+made by hand. Learned rules are no better than the problems that they have seen: this one saw four parameters, 60 steps, no
+noise, and learned to shorten its steps quickly. Large learned optimizers (VeLO, 2022) were trained on a great many networks, at
+great expense.
 
 **Try next.** ``NOISE = 0.3`` trains with noisy gradients. Is it better with mini-batches then?
 
@@ -67,7 +72,9 @@ def losses(weights, matrices, starts, noise):
     """Losses (population, problems, steps + 1) of runs with each of the weights."""
     x = np.repeat(starts[None], len(weights), axis=0)
     learned, found = Learned(weights, starts.shape), []
-    starting = np.sqrt((np.einsum("bij,bj->bi", matrices, starts) ** 2).mean(axis=-1, keepdims=True))  # size of the first gradient
+    starting = np.sqrt(
+        (np.einsum("bij,bj->bi", matrices, starts) ** 2).mean(axis=-1, keepdims=True)
+    )  # size of the first gradient
     for _ in range(STEPS + 1):
         g = np.einsum("bij,pbj->pbi", matrices, x)
         found.append((x * g).sum(axis=-1) / 2)
@@ -123,7 +130,7 @@ def quadratic(a):
 METHODS = {"SGD": nn.SGD, "Momentum": nn.Momentum, "Adam": nn.Adam, "Rprop": nn.Rprop}
 RATE = {}
 tuning = quadratics(np.random.default_rng(1), 10, SIZE)
-for name, make in METHODS.items():
+for name in METHODS:
     score = {}
     for lr in np.geomspace(1e-2, 1, 9):
         RATE[name], total = lr, []

@@ -2,14 +2,18 @@
 The root matters: without it steps grow as gradients shrink
 ===========================================================
 
-A deck prints AdaGrad, RMSProp and Adam as x ← x − αg/(cache + ε), cache the mean (or sum) of g²; it must be √cache. Here RMSprop and AdaGrad with the root and without it.
+A deck prints AdaGrad, RMSProp and Adam as x ← x − αg/(cache + ε), cache the mean (or sum) of g²; it must be √cache. Here
+RMSprop and AdaGrad with the root and without it.
 
-**What you see.** Left: the step of RMSprop for a constant gradient g. With the root it is η = 0.01 for any g; without, η/g: a gradient of 0.001 gives a step of 9.9. Middle: x²/2 from x = 1. With the
-root x arrives and stays within 0.02 of the minimum. Without, it arrives too; but there gradients are tiny, steps become huge, and x is thrown out, again and again, by up to 0.45. Right: a loss multiplied by 1, 100 and 0.01.
-With the root the three paths are one; without, x is at 1.3, 0.01 and 9.2 after 100 steps. AdaGrad without the root (printed) does not overshoot here, it stops: x = 0.93 after 400 steps, with the root 0.64.
+**What you see.** Left: the step of RMSprop for a constant gradient g. With the root it is η = 0.01 for any g; without, η/g: a
+gradient of 0.001 gives a step of 9.9. Middle: x²/2 from x = 1. With the root x arrives and stays within 0.02 of the minimum.
+Without, it arrives too; but there gradients are tiny, steps become huge, and x is thrown out, again and again, by up to 0.45.
+Right: a loss multiplied by 1, 100 and 0.01. With the root the three paths are one; without, x is at 1.3, 0.01 and 9.2 after 100
+steps. AdaGrad without the root (printed) does not overshoot here, it stops: x = 0.93 after 400 steps, with the root 0.64.
 
-**What to conclude.** g/√(mean of g²) has no unit: the size of the loss cancels. g/(mean of g²) has the unit 1/gradient, and is largest where the gradient is smallest, at the minimum. The exponent is no detail: one half is the only
-one that normalizes the magnitude.
+**What to conclude.** g/√(mean of g²) has no unit: the size of the loss cancels. g/(mean of g²) has the unit 1/gradient, and is
+largest where the gradient is smallest, at the minimum. The exponent is no detail: one half is the only one that normalizes the
+magnitude.
 
 **Try next.** ``np.cbrt`` in place of the root: in between. What happens to the right panel?
 
@@ -66,7 +70,9 @@ for name, rule, color in ("without", without_root, RED), ("with the root", with_
     print(f"{name:<14} largest |x| in the second half: {np.abs(path[STEPS // 2 :]).max():.3f}")
     middle.plot(path, color=color, linewidth=1.5, label=name)
 ada = without_root(lambda x: x, 1.0, decay=1.0, share=1.0)
-print(f"AdaGrad without the root: |x| = {abs(ada[-1]):.3f} after {STEPS} steps; with: {abs(nn.AdaGrad(lr=LR).minimize(lambda x: (0.0, x), [1.0], STEPS).theta[-1, 0]):.3f}")
+print(
+    f"AdaGrad without the root: |x| = {abs(ada[-1]):.3f} after {STEPS} steps; with: {abs(nn.AdaGrad(lr=LR).minimize(lambda x: (0.0, x), [1.0], STEPS).theta[-1, 0]):.3f}"
+)
 middle.set(xlabel="step", ylabel="x (minimum at 0)", title="x²/2: thrown out of the minimum")
 middle.legend(loc="lower left")
 

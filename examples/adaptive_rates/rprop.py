@@ -2,15 +2,21 @@
 RMSprop is Rprop that bears mini-batches
 ========================================
 
-Rprop uses only the signs of gradients, and so do delta-bar-delta's learning rates: a size for every parameter that grows while the sign stays, and shrinks when it changes. "Works only with batch gradient descent (can you guess why?)"
+Rprop uses only the signs of gradients, and so do delta-bar-delta's learning rates: a size for every parameter that grows while
+the sign stays, and shrinks when it changes. "Works only with batch gradient descent (can you guess why?)"
 
-**What you see.** Left: the first step against the size of the gradient. SGD's is proportional to it; that of Rprop and of RMSprop is the same for all sizes: the magnitude is normalized out.
-Right: how often the sign of a gradient changes from one step to the next. With the full batch of 1797 digits in 0 % of the cases; with batches of 16 in 46 %, nearly as by throwing coins. Second figure, left: the sizes that the signs decide.
-With the full batch delta-bar-delta's rates grow 19-fold, with small batches they halve; Rprop's sizes fall to the smallest allowed. Right: small batches. Rprop stops at a loss of 0.36, delta-bar-delta has become SGD (0.13), RMSprop reaches 0.065.
+**What you see.** Left: the first step against the size of the gradient. SGD's is proportional to it; that of Rprop and of
+RMSprop is the same for all sizes: the magnitude is normalized out. Right: how often the sign of a gradient changes from one
+step to the next. With the full batch of 1797 digits in 0 % of the cases; with batches of 16 in 46 %, nearly as by throwing
+coins. Second figure, left: the sizes that the signs decide. With the full batch delta-bar-delta's rates grow 19-fold, with
+small batches they halve; Rprop's sizes fall to the smallest allowed. Right: small batches. Rprop stops at a loss of 0.36,
+delta-bar-delta has become SGD (0.13), RMSprop reaches 0.065.
 
-**What to conclude.** A changed sign means "overshot" only if both gradients belong to the same function. With mini-batches signs change by chance, so the rates say nothing about the loss. With the full batch both are excellent: after 200 steps
-Rprop's loss is below 10⁻⁹ and delta-bar-delta's 0.065. RMSprop divides by a mean over many batches in place of each one's own size: Hinton presented it as a mini-batch version of Rprop.
-`Rprop` and `DeltaBarDelta` refuse mini-batches unless ``allow_mini_batches=True``.
+**What to conclude.** A changed sign means "overshot" only if both gradients belong to the same function. With mini-batches
+signs change by chance, so the rates say nothing about the loss. With the full batch both are excellent: after 200 steps Rprop's
+loss is below 10⁻⁹ and delta-bar-delta's 0.065. RMSprop divides by a mean over many batches in place of each one's own size:
+Hinton presented it as a mini-batch version of Rprop. `Rprop` and `DeltaBarDelta` refuse mini-batches unless
+``allow_mini_batches=True``.
 
 **Try next.** ``BATCH = 256``: how large must a batch be?
 
@@ -36,7 +42,9 @@ sizes = np.geomspace(1e-3, 1e3, 13)
 for name, optimizer in ("SGD", nn.SGD(lr=0.01)), ("Rprop", nn.Rprop(lr=0.01)), ("RMSprop", nn.RMSprop(lr=0.01, alpha=0.0)):
     theta = np.zeros(len(sizes))
     optimizer.step(theta, sizes)
-    left.loglog(sizes, -theta, "o-" if name == "Rprop" else "-", color=COLORS[name], label=name, linewidth=4 if name == "RMSprop" else 2)
+    left.loglog(
+        sizes, -theta, "o-" if name == "Rprop" else "-", color=COLORS[name], label=name, linewidth=4 if name == "RMSprop" else 2
+    )
     print(f"{name:<8} steps for gradients of 0.001, 1, 1000: {-theta[[0, 6, 12]]}")
 left.set(xlabel="size of the gradient", ylabel="length of the first step", title="The magnitude is normalized out")
 left.legend()
@@ -87,7 +95,9 @@ for name, slot in ("Rprop", "size"), ("DeltaBarDelta", "eta"):
             median.append(np.median(trainer.optimizer.state[slot][active]) / trainer.optimizer.lr)
         left.semilogy(median, line, color=COLORS[name])
         loss = trainer.evaluate(X, y)["loss"]
-        print(f"{name}, batches of {rows}: after {STEPS} steps the median size is {median[-1]:.2g} of the first, the loss {loss:.2g}")
+        print(
+            f"{name}, batches of {rows}: after {STEPS} steps the median size is {median[-1]:.2g} of the first, the loss {loss:.2g}"
+        )
 
 # %%
 # What that does to the loss

@@ -2,14 +2,18 @@
 Newton does not see the units, SGD does
 =======================================
 
-The same problem, its parameters once measured in meters, once in decimeters, once in decameters: θ′ = cθ. The gradient is then g/c, the Hessian H/c². An optimizer with consistent units takes the same path.
+The same problem, its parameters once measured in meters, once in decimeters, once in decameters: θ′ = cθ. The gradient is then
+g/c, the Hessian H/c². An optimizer with consistent units takes the same path.
 
-**What you see.** Rosenbrock's function (b = 10) in three units. Newton's three curves are one: θ − H⁻¹g has the units of θ. SGD's step ηg has those of 1/θ: in meters it is at 0.01 after 793 steps, in decimeters it has
-hardly moved after 1500, in decameters it diverges after 5. AdaDelta multiplies by its own steps and divides by gradients, so its units are right, but for ε: with ε in the unit of the square of a step the
-three curves are one until gradients are about as small as √ε; with the number 10⁻⁸ in all units they are not. There, in decameters, ε is so large that the steps grow, and the loss rises again.
+**What you see.** Rosenbrock's function (b = 10) in three units. Newton's three curves are one: θ − H⁻¹g has the units of θ.
+SGD's step ηg has those of 1/θ: in meters it is at 0.01 after 793 steps, in decimeters it has hardly moved after 1500, in
+decameters it diverges after 5. AdaDelta multiplies by its own steps and divides by gradients, so its units are right, but for
+ε: with ε in the unit of the square of a step the three curves are one until gradients are about as small as √ε; with the number
+10⁻⁸ in all units they are not. There, in decameters, ε is so large that the steps grow, and the loss rises again.
 
-**What to conclude.** The unit of a gradient is 1/meter if the function has none. A learning rate without a unit hides one, meter². Whoever scales the data changes the units of the weights, and with them the best learning rate of SGD.
-Adam's and RMSprop's η has the unit of θ itself.
+**What to conclude.** The unit of a gradient is 1/meter if the function has none. A learning rate without a unit hides one,
+meter². Whoever scales the data changes the units of the weights, and with them the best learning rate of SGD. Adam's and
+RMSprop's η has the unit of θ itself.
 
 **Try next.** ``SHEAR``: Newton's path is the same in *any* linear coordinates. Change the matrix.
 
@@ -50,7 +54,8 @@ class InUnits:
 def losses(optimizer, a, steps):
     problem = InUnits(a)
     try:
-        return optimizer.minimize(problem, problem.start, steps).loss
+        with np.errstate(all="ignore"):  # SGD diverges
+            return optimizer.minimize(problem, problem.start, steps).loss
     except nn.DivergenceError as error:
         return error.path.loss
 

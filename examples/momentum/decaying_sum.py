@@ -1,16 +1,18 @@
 """
-The velocity is a decaying sum of gradients: noise cancels in it as in a batch 19 times as large
-===============================================================================================
+Noise cancels in the velocity, as in a batch 19 times as large
+==============================================================
 
-v ← μv − ηg, written out, is v = −η(g_t + μ g_{t−1} + μ² g_{t−2} + …). The example prints both sides, then compares the gradients of mini-batches with
-the velocity, at fixed parameters and at work.
+v ← μv − ηg, written out, is v = −η(g_t + μ g_{t−1} + μ² g_{t−2} + …). The example prints both sides, then compares the
+gradients of mini-batches with the velocity, at fixed parameters and at work.
 
-**What you see.** Left: the weights of the past gradients; with μ = 0.9 they add up to 10, with 0.5 to 2. Middle: one component of the gradients of mini-batches of 16 digits, and of the velocity
-divided by the sum of its weights. Its spread is 0.23 of theirs, as for batches 19 times as large. Right: near the minimum of a quadratic with noisy
-gradients, the parameter itself trembles as much with momentum as without, at the same effective rate η/(1 − μ).
+**What you see.** Left: the weights of the past gradients; with μ = 0.9 they add up to 10, with 0.5 to 2. Middle: one component
+of the gradients of mini-batches of 16 digits, and of the velocity divided by the sum of its weights. Its spread is 0.23 of
+theirs, as for batches 19 times as large. Right: near the minimum of a quadratic with noisy gradients, the parameter itself
+trembles as much with momentum as without, at the same effective rate η/(1 − μ).
 
-**What to conclude.** Both are true: the *direction* is much less noisy, by √((1−μ)/(1+μ)); and the steps are 1/(1−μ) times as long, which brings the
-noise back: the trembling about the minimum is that of SGD with the rate η/(1−μ). Momentum is no substitute for a falling learning rate.
+**What to conclude.** Both are true: the *direction* is much less noisy, by √((1−μ)/(1+μ)); and the steps are 1/(1−μ) times as
+long, which brings the noise back: the trembling about the minimum is that of SGD with the rate η/(1−μ). Momentum is no
+substitute for a falling learning rate.
 
 **Try next.** ``MU = 0.99``: a batch 199 times as large, and a velocity that lags by about 100 steps.
 
@@ -66,6 +68,7 @@ print(f"of the velocity: {late.std():.4f}, {late.std() / singles.std():.2f} time
 # At work: the trembling about a minimum
 # --------------------------------------
 # f(x) = x²/2, and gradients with noise of standard deviation 1.
+
 
 def trembling(optimizer):
     """The spread of x, from 200 runs at once: each coordinate is one."""

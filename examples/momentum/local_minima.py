@@ -2,16 +2,20 @@
 Momentum rolls through local minima, into deeper ones and out of them
 =====================================================================
 
-f(x) = x⁴/4 − x²/2 + 0.15x has a shallow minimum on the right, a barrier, and the global minimum on the left. SGD and momentum start at 100 points with η = 0.02.
+f(x) = x⁴/4 − x²/2 + 0.15x has a shallow minimum on the right, a barrier, and the global minimum on the left. SGD and momentum
+start at 100 points with η = 0.02.
 
-**What you see.** From x = 1.9 SGD stops in the first minimum that it meets, the shallow one; momentum with μ = 0.9 rolls over the barrier into the global minimum. From x = −2 it is the
-other way round: SGD stays in the global minimum, momentum leaves it for the shallow one. Right: where the runs end, for every start (across) and momentum (up): SGD's row has one border, the barrier;
-with more momentum stripes appear.
+**What you see.** From x = 1.9 SGD stops in the first minimum that it meets, the shallow one; momentum with μ = 0.9 rolls over
+the barrier into the global minimum. From x = −2 it is the other way round: SGD stays in the global minimum, momentum leaves it
+for the shallow one. Right: where the runs end, for every start (across) and momentum (up): SGD's row has one border, the
+barrier; with more momentum stripes appear.
 
-**What to conclude.** "Momentum escapes local minima" is true, also of the good ones: of 100 starts 53 end in the global minimum without momentum, 59 with μ = 0.9 and 64 with 0.95.
-Momentum leaves basins that it enters at speed, shallow ones sooner; the higher μ, the more the end is a matter of luck.
+**What to conclude.** "Momentum escapes local minima" is true, also of the good ones: of 100 starts 53 end in the global minimum
+without momentum, 59 with μ = 0.9 and 64 with 0.95. Momentum leaves basins that it enters at speed, shallow ones sooner; the
+higher μ, the more the end is a matter of luck.
 
-**Try next.** Tilt more: ``TILT = 0.3`` makes the right minimum shallower, and momentum more often right. :doc:`/gallery/landscapes/basins` shows the same in two dimensions.
+**Try next.** Tilt more: ``TILT = 0.3`` makes the right minimum shallower, and momentum more often right.
+:doc:`/gallery/landscapes/basins` shows the same in two dimensions.
 
 :Slide: Deck 004, *Momentum: why it works: escapes local minima*
 """
@@ -41,7 +45,9 @@ def f(x):
 
 
 low, barrier, shallow = np.sort(np.roots([1, 0, -1, TILT]).real)
-print(f"global minimum f({low:.2f}) = {height(low):.3f}, barrier f({barrier:.2f}) = {height(barrier):.3f}, shallow minimum f({shallow:.2f}) = {height(shallow):.3f}")
+print(
+    f"global minimum f({low:.2f}) = {height(low):.3f}, barrier f({barrier:.2f}) = {height(barrier):.3f}, shallow minimum f({shallow:.2f}) = {height(shallow):.3f}"
+)
 ends = np.array([nn.Momentum(lr=LR, momentum=momentum).minimize(f, STARTS, STEPS).theta[-1] for momentum in MOMENTA])
 found = ends < barrier
 for momentum in 0, 0.5, 0.9, 0.95:

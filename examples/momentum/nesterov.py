@@ -2,14 +2,18 @@
 Nesterov asks for the gradient where the velocity will carry it
 ===============================================================
 
-Momentum: the gradient here, then the step. Nesterov: first extend by the velocity, take the gradient *there*, then add. One formula differs: v ← μv − ηg(θ + μv).
+Momentum: the gradient here, then the step. Nesterov: first extend by the velocity, take the gradient *there*, then add. One
+formula differs: v ← μv − ηg(θ + μv).
 
-**What you see.** Both have arrived at the dot with the same velocity (blue: μv). Momentum adds the gradient of the dot; Nesterov the one at the point ahead, farther up the wall, where it
-is larger, and turns back earlier: after the step the loss is 15 in place of 22. Then the whole runs as an animation: Nesterov leaves out most of the zigzag. Last figure: with the same
-constants Nesterov takes 100 steps to a thousandth of the distance, momentum 132. Each with its own best constants: Nesterov 31, momentum 21.
+**What you see.** Both have arrived at the dot with the same velocity (blue: μv). Momentum adds the gradient of the dot;
+Nesterov the one at the point ahead, farther up the wall, where it is larger, and turns back earlier: after the step the loss is
+15 in place of 22. Then the whole runs as an animation: Nesterov leaves out most of the zigzag. Last figure: with the same
+constants Nesterov takes 100 steps to a thousandth of the distance, momentum 132. Each with its own best constants: Nesterov 31,
+momentum 21.
 
-**What to conclude.** At the same η and μ Nesterov damps what oscillates, and "converges better" (deck 003). It pays with a smaller stable range, ηλ < 2(1+μ)/(1+2μ) in place of
-2(1+μ), and on a quadratic the best constants of plain momentum are faster. Nesterov's merit is a guarantee for all convex functions, which plain momentum does not have.
+**What to conclude.** At the same η and μ Nesterov damps what oscillates, and "converges better" (deck 003). It pays with a
+smaller stable range, ηλ < 2(1+μ)/(1+2μ) in place of 2(1+μ), and on a quadratic the best constants of plain momentum are faster.
+Nesterov's merit is a guarantee for all convex functions, which plain momentum does not have.
 
 **Try next.** ``LR = 0.08``: which of the two diverges? The formula above knows.
 
@@ -31,7 +35,9 @@ f = nn.landscapes.Quadratic([1.0, CONDITION])
 
 
 def arrow(ax, begin, end, color, width=2.5):
-    ax.annotate("", end, begin, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": width, "shrinkA": 0, "shrinkB": 0})
+    ax.annotate(
+        "", end, begin, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": width, "shrinkA": 0, "shrinkB": 0}
+    )
 
 
 def contours(ax, bounds):
@@ -62,7 +68,9 @@ for ax, name in zip(axes, ("Momentum", "Nesterov"), strict=True):
         ax.plot(*np.array([at + pull, theta + step]).T, ":", color=BLUE)
     arrow(ax, theta, theta + step, "black", 3)
     ax.plot(*theta, "o", color="black", markersize=9)
-    print(f"{name:<9} gradient at {at.round(2)}: {f.gradient(at).round(2)}, step {step.round(2)}, then the loss is {f.value(theta + step):.1f}")
+    print(
+        f"{name:<9} gradient at {at.round(2)}: {f.gradient(at).round(2)}, step {step.round(2)}, then the loss is {f.value(theta + step):.1f}"
+    )
     ax.set_title(f"{name}: gradient {'here' if name == 'Momentum' else 'at the point ahead'}")
     ax.text(*(theta + 0.55 * MU * velocity + (-0.15, -0.25)), "μv", color=BLUE, size=16)
     ax.text(*(at + 0.6 * pull + (-0.45, 0)), "−ηg", color=RED, size=16)
@@ -99,7 +107,9 @@ def draw(frame):
     if phase == 2:
         lines["Nesterov"].set_data(*theta[: step + 2].T)
         lines["Momentum"].set_data(*paths["Momentum"].theta[: step + 2].T)
-    axes[0].set_title(f"Nesterov, step {step + 1}: {('extend by μv', 'add −η times the gradient there', 'the new point')[phase]}")
+    axes[0].set_title(
+        f"Nesterov, step {step + 1}: {('extend by μv', 'add −η times the gradient there', 'the new point')[phase]}"
+    )
     axes[1].set_title("Momentum, the same η and μ")
     return [*lines.values(), extend, turn]
 
@@ -128,7 +138,9 @@ for name, make in ("Momentum", nn.Momentum), ("Nesterov", nn.Nesterov):
     for ax, constants in (left, (LR, MU)), (right, best[name]):
         curve = distance(make(lr=constants[0], momentum=constants[1]))
         ax.semilogy(curve, color=nn.figures.OPTIMIZER_COLORS[name], label=name)
-        print(f"{name:<9} η = {constants[0]:.3f}, μ = {constants[1]:.2f}: {nn.landscapes.steps_to(1e-3, curve):.0f} steps to a thousandth")
+        print(
+            f"{name:<9} η = {constants[0]:.3f}, μ = {constants[1]:.2f}: {nn.landscapes.steps_to(1e-3, curve):.0f} steps to a thousandth"
+        )
 left.set(xlabel="step", ylabel="distance / first distance", xlim=(0, 150), ylim=(1e-4, 2), title="The same η and μ: Nesterov")
 right.set(xlabel="step", xlim=(0, 60), title="Each one's best: momentum")
 left.legend(loc="lower left")

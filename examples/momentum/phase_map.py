@@ -2,14 +2,16 @@
 Momentum on a quadratic has five regimes, and runs follow the map exactly
 =========================================================================
 
-Along one eigenvector of a quadratic, with eigenvalue λ, a step of momentum is a linear map of (v, x). Its two eigenvalues depend on ηλ and μ alone, and tell
-everything: how fast x goes to zero, and how.
+Along one eigenvector of a quadratic, with eigenvalue λ, a step of momentum is a linear map of (v, x). Its two eigenvalues
+depend on ηλ and μ alone, and tell everything: how fast x goes to zero, and how.
 
-**What you see.** The color of the map is the predicted rate, the factor by which the error shrinks per step: blue below 1, red above. Forty small runs of `nn.Momentum` are drawn in the color of
-their *measured* rate: they vanish in the map, theory holds. Five larger ones have their path beside it. In the animation a point moves through all regimes.
+**What you see.** The color of the map is the predicted rate, the factor by which the error shrinks per step: blue below 1, red
+above. Forty small runs of `nn.Momentum` are drawn in the color of their *measured* rate: they vanish in the map, theory holds.
+Five larger ones have their path beside it. In the animation a point moves through all regimes.
 
-**What to conclude.** Between the two curves (1 ∓ √μ)² = ηλ x ripples, and the rate is √μ whatever η is. Momentum widens the range of good η, and
-slows down what would have converged in one step. For a given ηλ < 1 the fastest μ lies on the left curve, (1 − √(ηλ))², where ripples are about to begin.
+**What to conclude.** Between the two curves (1 ∓ √μ)² = ηλ x ripples, and the rate is √μ whatever η is. Momentum widens the
+range of good η, and slows down what would have converged in one step. For a given ηλ < 1 the fastest μ lies on the left curve,
+(1 − √(ηλ))², where ripples are about to begin.
 
 **Try next.** Move the slider to the step where the run first crosses zero. Which border has the point passed?
 
@@ -36,7 +38,9 @@ plt.show()
 
 for eta_lambda, mu in (0.12, 0.2), (0.5, 0.85), (1.0, 0.0), (2.15, 0.15), (3.05, 0.5):
     predicted, measured = convergence_rate(eta_lambda, mu), measured_rate(1.0, eta_lambda, mu)
-    print(f"ηλ = {eta_lambda:<4} μ = {mu:<4} {regime(eta_lambda, mu):<11} predicted rate {predicted:.3f}, measured {measured:.3f}")
+    print(
+        f"ηλ = {eta_lambda:<4} μ = {mu:<4} {regime(eta_lambda, mu):<11} predicted rate {predicted:.3f}, measured {measured:.3f}"
+    )
 
 # %%
 # A point that moves through the map

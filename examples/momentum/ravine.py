@@ -2,14 +2,17 @@
 In a ravine SGD bounces between the walls; momentum runs along the floor
 ========================================================================
 
-A quadratic with curvature 1 along the floor and 20 across it. Plain gradient descent, with its best learning rate, and momentum start at the same point.
+A quadratic with curvature 1 along the floor and 20 across it. Plain gradient descent, with its best learning rate, and momentum
+start at the same point.
 
-**What you see.** The first 20 steps. SGD's learning rate is limited by the steep walls, η < 2/20; even with the best one it zigzags, and its distance from the minimum falls to a hundredth
-in 47 steps. Momentum takes 23, with half of the rate: from step to step it becomes longer along the floor, 0.45, 0.72, 0.87, and the zigzag is gone.
+**What you see.** The first 20 steps. SGD's learning rate is limited by the steep walls, η < 2/20; even with the best one it
+zigzags, and its distance from the minimum falls to a hundredth in 47 steps. Momentum takes 23, with half of the rate: from step
+to step it becomes longer along the floor, 0.45, 0.72, 0.87, and the zigzag is gone.
 
-**What to conclude.** Across the ravine successive gradients have opposite signs and cancel in the velocity; along the floor they have one sign and add up.
-The constants with the best rate (`landscapes.optimal`: η = 0.134, μ = 0.4) need only 15 steps, on a wilder path. More is not
-always better: with SGD's η and μ = 0.9 the run swings past the minimum and takes 83 steps, more than SGD.
+**What to conclude.** Across the ravine successive gradients have opposite signs and cancel in the velocity; along the floor
+they have one sign and add up. The constants with the best rate (`landscapes.optimal`: η = 0.134, μ = 0.4) need only 15 steps,
+on a wilder path. More is not always better: with SGD's η and μ = 0.9 the run swings past the minimum and takes 83 steps, more
+than SGD.
 
 **Try next.** ``CONDITION = 100``: how do both numbers grow? (:doc:`/gallery/momentum/eigenvalues` has the law.)
 
