@@ -38,13 +38,13 @@ def model(inputs: int, units: int, outputs: int) -> nn.Sequential:
     return nn.Sequential([nn.Dense(units), nn.ReLU(), nn.Dense(outputs)], input_shape=inputs)
 
 
-def ensemble(case: str, members: int, threads: int) -> float:
+def ensemble(case: str, members: int, threads: int, lr: Any = 0.001) -> float:
     """Seconds of a training of all members, with all that comes before it."""
     inputs, units, outputs, rows = CASES[case]
     X, y = data(inputs, outputs, rows)
     nn.set_num_threads(threads)
     start = time.perf_counter()
-    trainer = nn.Trainer(nn.Ensemble(model(inputs, units, outputs), members), "softmax_cross_entropy", nn.Adam())
+    trainer = nn.Trainer(nn.Ensemble(model(inputs, units, outputs), members), "softmax_cross_entropy", nn.Adam(lr))
     trainer.fit(X, y, epochs=EPOCHS, batch_size=BATCH, verbose=0)
     return time.perf_counter() - start
 
@@ -141,7 +141,9 @@ def main() -> None:
         best: dict[str, float] = {}
         for _ in range(given.rounds):
             for threads in (1, 2):
-                best[f"Ensemble, {threads}"] = min(best.get(f"Ensemble, {threads}", np.inf), ensemble(case, members, threads))
+                for name, lr in (("Ensemble", 0.001), ("Ensemble, own rates", nn.Each(np.linspace(1e-3, 2e-3, members)))):
+                    seconds = ensemble(case, members, threads, lr)
+                    best[f"{name}, {threads}"] = min(best.get(f"{name}, {threads}", np.inf), seconds)
             best["loop, 1"] = min(best.get("loop, 1", np.inf), loop(case, members // 10) * 10)
         rows = {name: (seconds, 1e6 * seconds / steps) for name, seconds in best.items()}
         known = [jax_in_process(case, count) for count in (16, 128)] if "jax" in only else []

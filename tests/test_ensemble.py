@@ -406,3 +406,11 @@ def test_without_an_ensemble() -> None:
         nn.Trainer(net(), SOFTMAX, regularizer=nn.L2(nn.Each([0.1, 0.2]))).fit(X, Y, verbose=0)
     with pytest.raises(ValueError, match="has one value for each member"):
         nn.Trainer(net(0, nn.Dropout(nn.Each([0.1, 0.2]))), SOFTMAX).fit(X, Y, verbose=0)
+
+
+def test_an_optimizer_that_all_share_stays_the_users() -> None:
+    """Also where another part differs: it is copied before it gets a state."""
+    own = nn.Adam()
+    nn.Trainer(nn.Ensemble(net(), 3), SOFTMAX, own, regularizer=nn.L2(nn.Each([0.1, 0.2, 0.1]))).fit(X, Y, verbose=0)
+    assert not own.state
+    assert own.step_count == 0

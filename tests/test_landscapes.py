@@ -372,9 +372,31 @@ def test_animation(suffix: str, start: bytes, pyplot: Any, tmp_path: Path) -> No
     assert path.read_bytes().startswith(start)
     assert path.stat().st_size > 10_000
     assert film.to_jshtml
+    legend = [text.get_text() for text in film._fig.axes[0].get_legend().get_texts()]  # type: ignore[attr-defined]
+    values = dict(entry.rsplit("  ", 1) for entry in legend[:2])  # of the frame drawn last
+    for name, value in values.items():
+        assert float(value) == pytest.approx(paths[name].loss[-1], rel=0.05)
     if suffix == ".gif":
         with pytest.importorskip("PIL.Image").open(path) as image:
             assert image.n_frames == 4
+
+
+@pytest.mark.parametrize("f", [LongValley(), Beale(), Saddle()])
+def test_an_animation_is_as_flat_as_its_landscape_and_shows_all_of_the_legend(f: Landscape, pyplot: Any) -> None:
+    film = animate(f, {"Momentum, outside": [f.start] * 2}, frames=1)
+    figure: Any = film._fig  # type: ignore[attr-defined]
+    film._draw_frame(0)  # type: ignore[attr-defined]
+    figure.draw_without_rendering()
+    ax, page = figure.axes[0], figure.bbox
+    wide, high = np.ptp(f.bounds, axis=1)
+    assert ax.get_window_extent().width / ax.get_window_extent().height == pytest.approx(wide / high, rel=0.01)
+    for part in (ax.get_legend(), ax.yaxis.label, ax.xaxis.label, ax.title):
+        box = part.get_window_extent()
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+    assert ax.get_window_extent().width > 0.45 * page.width
 
 
 def test_animation_refuses(tmp_path: Path) -> None:
@@ -397,13 +419,21 @@ def test_animation_refuses(tmp_path: Path) -> None:
             animate(Beale(), {"a": np.zeros((2, 2))}, fps=fps)
 
 
-def test_comparison_plot(pyplot: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("goal", [True, False])
+def test_comparison_plot_has_a_panel_for_each_the_best_first(pyplot: Any, tmp_path: Path, goal: bool) -> None:
     result = compare(FACTORIES, Quadratic(condition=10.0), steps=30, budget=6, starts=3)
-    for shown in (result, dataclasses.replace(result, goal=None)):
-        figure = shown.plot(tmp_path / "compare.png")
-        assert (tmp_path / "compare.png").stat().st_size > 10_000
-        assert len(figure.axes[0].get_legend().get_texts()) == 3
-    assert len(figure.axes[0].collections) == 3
+    result = result if goal else dataclasses.replace(result, goal=None)
+    figure = result.plot(tmp_path / "compare.png")
+    assert (tmp_path / "compare.png").stat().st_size > 10_000
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    for place, (ax, name) in enumerate(zip(panels, result.ranking, strict=True), 1):
+        title, (own,) = ax.get_title(loc="left"), [line for line in ax.get_lines() if line.get_label() == name]
+        assert title.startswith(f"{place}. {name}")
+        assert own.get_color() == nn.figures.colors([name])[name]
+        assert len([line for line in ax.get_lines() if line.get_color() == "0.8"]) == len(FACTORIES)
+        assert len(ax.collections) == 1  # the band
+        steps = np.quantile(result.steps(name), 0.5, method="nearest")
+        assert len(own.get_xdata()) - 1 == min(steps, 30)
 
 
 def test_plots_use_the_given_axes(pyplot: Any) -> None:

@@ -156,11 +156,15 @@ UPDATES = [name for name in _kernels.op_names() if name.endswith(("_update", "ne
 def test_an_update_reads_as_many_coefficients_as_declared(name: str, isa: str) -> None:
     """A number that is read shows in the result; one more is refused before anything is read."""
     op = op_table(isa).declaration(name)
-    row = np.full(op.coefficients + 1, 0.5)
+    lanes = {"avx512": 8, "avx2": 4, "baseline": 2}[isa] if name.startswith("lanes_") else 1  # numbers that have a row each
+    row = np.full((op.coefficients + 1, lanes), 0.5)
 
     def result(coefficients: Array) -> tuple[int, bytes]:
-        arrays = [np.full(3, 0.25 * (n + 1)) for n in range(len(op.arrays) - 1)]
-        done = run_op(name, (*arrays, tile_table(3)), dtype="float64", axis="tiles", coefficients=coefficients, isa=isa)
+        arrays = [np.full(3 * lanes, 0.25 * (n + 1)) for n in range(len(op.arrays) - 1)]
+        done = run_op(
+            name, (*arrays, tile_table(3 * lanes)), dtype="float64", axis="tiles", coefficients=coefficients, isa=isa,
+            lanes=lanes, rows=lanes,
+        )  # fmt: skip
         return done, b"".join(array.tobytes() for array in arrays)
 
     changed = row.copy()
@@ -169,7 +173,8 @@ def test_an_update_reads_as_many_coefficients_as_declared(name: str, isa: str) -
     changed[op.coefficients - 1] = np.nan
     if name != "rprop_update":  # where it is the largest of the step sizes, with which NaN does not compare
         assert result(row) != result(changed)
-    with pytest.raises(ValueError, match=f"coefficients must have {op.coefficients} columns, which the program reads, got"):
+    columns = op.coefficients * lanes
+    with pytest.raises(ValueError, match=f"coefficients must have {columns} columns, which the program reads, got"):
         result(row[: op.coefficients - 1])
     with pytest.raises(ValueError, match=f"coefficients must have {op.coefficients} columns, which the program reads, got 0"):
         program(name).run(examples=4, batch=4)

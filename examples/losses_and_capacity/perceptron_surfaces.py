@@ -1,80 +1,97 @@
-"""Loss surfaces of a perceptron over its two weights: squared error and KL divergence.
+"""
+KL is a bowl in the weights of a perceptron; L2 is flat where the answer is wrong
+=================================================================================
 
-Run with ``python examples/losses_and_capacity/perceptron_surfaces.py [figure.png]`` where nncore[plot] is installed.
+y = sigmoid(w₁x₁ + w₂x₂) on 100 random points, whose labels are drawn with w = (3, −2). The mean of each divergence over the
+points, as a function of the two weights.
 
-y = sigmoid(w₁x₁ + w₂x₂) on 100 random points, whose labels are drawn from a perceptron with w = (3, −2). The
-squared error is flat wherever the sigmoid is flat, also for wrong predictions, and not convex; the KL divergence is convex, and
-steep for wrong predictions.
+**What you see.** L2 has a plateau where the weights point the wrong way: at w = (−9, 6) nearly all points are wrong, and the
+gradient is 0.0025. There KL has a gradient of 0.67, 270 times as large. Right: the cut along the dashed line, from the wrong
+side to the right one. Both have their minimum near the same weights: L2 at (3.0, −1.3), KL at (2.7, −1.3).
+
+**What to conclude.** A perceptron that starts on the wrong side gets stuck with L2 and comes back with KL. The KL surface is
+convex for every data set, see :doc:`/gallery/second_order/convexity`; L2 behind a sigmoid is not. The other side: the loss of
+KL has no bound, so that one wrong label far from the boundary counts as much as many right ones; L2 counts at most ½.
+
+**Try next.** Other ``TRUE`` weights, or ``FLIP = 0.1``: the fraction of labels turned over. Which minimum moves further?
+
+:Slide: Deck 001, *L2 or KL: plot for a single perceptron, as function of weights*
 """
 
-from __future__ import annotations
-
-import sys
-
-import matplotlib
-import numpy as np
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 
 import nncore as nn
 
-LOSSES = {"squared_error": "squared error  ½(y − d)²", "binary_cross_entropy": "KL  −d log y − (1 − d) log(1 − y)"}
-TRUE, POINTS, SIDE, REACH = np.array([3.0, -2.0]), 100, 81, 10.0
+plt.style.use("nncore.slide")
+
+POINTS, TRUE, FLIP, SIDE, REACH = 100, np.array([3.0, -2.0]), 0.0, 61, 10.0
+LOSSES = {"L2": "squared_error", "KL": "binary_cross_entropy"}
+COLORS = dict(zip(LOSSES, nn.figures.PALETTE))
+WRONG = np.array([-9.0, 6.0])
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(POINTS, 2))
+d = (rng.random(POINTS) < 1 / (1 + np.exp(-X @ TRUE))) ^ (rng.random(POINTS) < FLIP)
+model = nn.Sequential([nn.Dense(1, bias=False), nn.Sigmoid()], input_shape=2, dtype="float64")
 
 
-def data() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(POINTS, 2))
-    return X, (rng.random(POINTS) < 1 / (1 + np.exp(-X @ TRUE))).astype(np.float64)[:, None]
+def loss_and_slope(loss, w):
+    model.parameters[...] = w
+    value, gradient = model.loss_and_gradient(X, d, loss)
+    return value, np.linalg.norm(gradient)
 
 
-def surface(loss: str, X: np.ndarray, d: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The mean loss on a grid of weights, indexed (w₂, w₁)."""
-    model = nn.Sequential([nn.Dense(1, bias=False), nn.Sigmoid()], input_shape=2, dtype="float64")
-    trainer = nn.Trainer(model, loss)
-    values = np.empty((len(axis), len(axis)))
-    for j, second in enumerate(axis):
-        for i, first in enumerate(axis):
-            model.parameters[...] = first, second
-            values[j, i] = trainer.evaluate(X, d)["loss"]
-    return values
+# %%
+# The loss on a grid of weights, and along a line
+# -----------------------------------------------
 
+axis = np.linspace(-REACH, REACH, SIDE)
+surfaces, cuts = {}, {}
+along = np.linspace(-REACH, REACH, 201)  # the place on the line through 0 in the direction of the true weights
+direction = TRUE / np.linalg.norm(TRUE)
+for name, loss in LOSSES.items():
+    surfaces[name] = np.array([[loss_and_slope(loss, (w1, w2))[0] for w1 in axis] for w2 in axis])
+    cuts[name] = np.array([loss_and_slope(loss, s * direction)[0] for s in along])
+    j, i = np.unravel_index(surfaces[name].argmin(), surfaces[name].shape)
+    value, slope = loss_and_slope(loss, WRONG)
+    print(
+        f"{name}: minimum {surfaces[name].min():.3f} at w = ({axis[i]:.1f}, {axis[j]:.1f}), maximum {surfaces[name].max():.3f}; "
+        f"at w = {tuple(WRONG.tolist())} the loss is {value:.3f} and the gradient {slope:.4f}"
+    )
 
-def main(filename: str = "perceptron_surfaces.png") -> None:
-    X, d = data()
-    axis = np.linspace(-REACH, REACH, SIDE)
-    figure = plt.figure(figsize=(11.5, 9.4))
-    figure.subplots_adjust(left=0.07, right=0.95, bottom=0.07, top=0.9, wspace=0.3, hspace=0.18)
-    for column, (loss, title) in enumerate(LOSSES.items()):
-        values = surface(loss, X, d, axis)
-        j, i = np.unravel_index(values.argmin(), values.shape)
-        print(f"{loss:<21} minimum {values[j, i]:.3f} at w = ({axis[i]:.2f}, {axis[j]:.2f}), maximum {values.max():.3f}")
-        solid = figure.add_subplot(2, 2, column + 1, projection="3d")
-        solid.plot_surface(*np.meshgrid(axis, axis), values, cmap="viridis", rstride=2, cstride=2, linewidth=0.2)
-        solid.view_init(elev=32, azim=-60)
-        solid.set(xlabel="w₁", ylabel="w₂", zlabel="mean loss", title=title)
-        flat = figure.add_subplot(2, 2, column + 3)
-        filled = flat.contourf(axis, axis, values, 24, cmap="viridis")
-        flat.contour(axis, axis, values, 24, colors="white", linewidths=0.3)
-        flat.plot(
-            axis[i],
-            axis[j],
-            marker="*",
-            markersize=15,
-            color="gold",
-            markeredgecolor="black",
-            linestyle="none",
-            label="minimum",
-        )
-        flat.plot(*TRUE, marker="o", markersize=7, color="white", markeredgecolor="black", linestyle="none", label="true w")
-        flat.set(xlabel="w₁", ylabel="w₂", aspect="equal")
-        flat.legend(loc="lower left", framealpha=0.9)
-        figure.colorbar(filled, ax=flat, label="mean loss")
-    figure.suptitle(f"One perceptron, {POINTS} random points")
-    figure.savefig(filename, dpi=120)
-    print(filename)
+# %%
+# Contours and the cut
+# --------------------
 
+figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=[1, 1, 1.1])
+words = {"L2": "flat where the answer is wrong", "KL": "steep where it is wrong"}
+for ax, (name, values) in zip(axes, surfaces.items()):
+    levels = np.geomspace(values.min() * 1.02, values.max(), 14)
+    ax.contourf(axis, axis, values, levels=levels, cmap="viridis", extend="both")
+    ax.contour(axis, axis, values, levels=levels, colors="white", linewidths=0.5)
+    j, i = np.unravel_index(values.argmin(), values.shape)
+    ax.plot(axis[i], axis[j], "*", color="gold", markersize=16, markeredgecolor="black")
+    ax.plot(*np.outer(direction, along[[0, -1]]), "--", color="white", linewidth=1)
+    slope = loss_and_slope(LOSSES[name], WRONG)[1]
+    ax.annotate(f"gradient {slope:.2g}", WRONG * 0.9, (-9.5, 8.6), color="black", arrowprops={"arrowstyle": "->"})
+    ax.set(title=f"{name}: {words[name]}", xlabel="w₁", aspect="equal")
+    ax.grid(False)
+axes[0].set(ylabel="w₂")
+for name, cut in cuts.items():
+    axes[2].plot(along, cut / cut.max(), color=COLORS[name], label=name)
+axes[2].set(title="Along the dashed line", xlabel="wrong side  ←  w  →  right side", ylabel="loss / its largest value")
+axes[2].text(-3.5, 0.85, "L2", color=COLORS["L2"])
+axes[2].text(-7, 0.45, "KL", color=COLORS["KL"])
+plt.show()
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+# %%
+# The same surfaces from the side, as on the slide
+# ------------------------------------------------
+
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), subplot_kw={"projection": "3d"})
+for ax, (name, values) in zip(axes, surfaces.items()):
+    ax.plot_surface(*np.meshgrid(axis, axis), values, cmap="viridis", linewidth=0.2)
+    ax.view_init(elev=30, azim=-110)
+    ax.set(title=f"loss: {name}", xlabel="w₁", ylabel="w₂")
+plt.show()

@@ -144,33 +144,35 @@ static double record_sum(const double *record, int64_t rows) {
     return (s0 + s1) + (s2 + s3);
 }
 
-/* The same of one of several networks, whose rows lie block by block: (blocks, lanes, rows of a block). */
-static double lane_sum(const nn_program *program, const double *record, int64_t all_rows, int64_t lane) {
-    const int64_t rows = all_rows / program->lanes, block = program->block_rows / program->lanes;
-    double s[4] = {0, 0, 0, 0};
-    for (int64_t first = 0; first < rows; first += block) {
-        const int64_t height = rows - first < block ? rows - first : block;
-        const double *own = record + first * program->lanes + lane * height;
-        for (int64_t i = 0; i < height; i++) s[first + i < rows / 4 * 4 ? (first + i) % 4 : 0] += own[i];
-    }
-    return (s[0] + s[1]) + (s[2] + s[3]);
-}
-
-/* One thread stores the sums and per-example values of the step. */
-static void keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context) {
+/* The sums of several networks, which an op has added up over all parts of a batch up to this one; whether those of the losses are
+ * finite. */
+static int keep_lanes(const nn_program *program, const nn_run *run, int64_t step) {
     const int64_t lanes = program->lanes;
     double *sums = run->sums + (step - run->first_step) * (program->n_records * lanes + 1);
+    int finite = 1;
+    for (int64_t r = 0; r < program->n_records; r++) memcpy(sums + r * lanes, program->records[r], (size_t)lanes * sizeof *sums);
+    for (int64_t lane = 0; lane < lanes; lane++) finite &= isfinite(sums[lane]) != 0;
+    return finite;
+}
+
+/* Whether the sum of the losses is finite; one thread stores the sums and per-example values of the step. */
+static int keep_records(const nn_program *program, const nn_run *run, int64_t step, const nn_context *context,
+                        const nn_thread *thread) {
+    if (program->lanes > 1) return keep_lanes(program, run, step);
+    /* Every thread computes the same sum and the same decision: no barrier is needed. */
+    const int finite = isfinite(record_sum(program->records[0], context->rows));
+    if (thread->number) return finite;
+    double *sums = run->sums + (step - run->first_step) * (program->n_records + 1);
     int adds = context->first_row > 0;
     if (program->part_sums) {
         sums = program->part_sums + (context->first_row / program->part_rows - program->first_part) * program->n_records;
         adds = 0;
     }
     for (int64_t r = 0; r < program->n_records; r++)
-        if (lanes == 1) sums[r] = (adds ? sums[r] : 0) + record_sum(program->records[r], context->rows);
-        else
-            for (int64_t l = 0; l < lanes; l++) sums[r * lanes + l] = lane_sum(program, program->records[r], context->rows, l);
+        sums[r] = (adds ? sums[r] : 0) + record_sum(program->records[r], context->rows);
     if (run->examples_out)
         for (int64_t i = 0; i < context->rows; i++) run->examples_out[context->position + i] = program->records[0][i];
+    return finite;
 }
 
 /* Stages [first, last) on one step's batch, or on a part of it; 0 if the step failed. */
@@ -190,13 +192,24 @@ static int run_stages(nn_team *team, int64_t first, int64_t last, int64_t step, 
         const uint64_t failed = __atomic_load_n(&team->failed_stage, __ATOMIC_RELAXED);
         if (failed && failed <= thread->stages) return 0;
         if (!stage->checks_loss) continue;
-        /* Every thread computes the same sum and the same decision: no barrier is needed. */
-        const int finite = isfinite(record_sum(program->records[0], context->rows));
-        if (thread->number == 0) keep_records(program, team->run, step, context);
-        if (!finite && program->stops) return 0;
+        if (!keep_records(program, team->run, step, context, thread) && program->stops) return 0;
         if (s == last - 1) meet(&team->barrier, thread->count);    /* otherwise the next step would overwrite the records */
     }
     return 1;
+}
+
+/* The next rows of several networks side by side, (rows, lanes), from the order of each. */
+static const int64_t *side_by_side(const nn_run *run, int64_t lanes, int64_t start, int64_t rows) {
+    enum { TOGETHER = NN_CACHE_LINE / sizeof(int64_t) };
+    int64_t *out = run->batch_order, first = 0;
+    for (; first + TOGETHER <= rows; first += TOGETHER, out += TOGETHER * lanes)
+        for (int64_t lane = 0; lane < lanes; lane++) {
+            const int64_t *own = run->order + lane * run->order_stride + start + first;
+            for (int i = 0; i < TOGETHER; i++) out[i * lanes + lane] = own[i];
+        }
+    for (; first < rows; first++)
+        for (int64_t lane = 0; lane < lanes; lane++) *out++ = run->order[lane * run->order_stride + start + first];
+    return run->batch_order;
 }
 
 /* `start` is the position of the step's batch in its epoch. */
@@ -205,6 +218,7 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t lanes, int
     context->ends_epoch = rows <= run->batch + run->merge;
     context->rows = context->ends_epoch ? rows : run->batch;
     context->index = run->order ? run->order + epoch * run->examples + start : NULL;
+    if (run->order && lanes > 1) context->index = side_by_side(run, lanes, (epoch * run->examples + start) / lanes, context->rows / lanes);
     context->start = run->origin + start;
     context->position = run->origin + epoch * run->examples + start;
     context->scale = run->scale != 0 ? run->scale : (double)lanes / (double)context->rows;

@@ -29,9 +29,9 @@ typedef struct {
     int64_t first_part, last_part; /* the parts that are computed here, where several processes share a batch */
     double *part_sums;           /* (parts computed here, n_records): sums of the records over each part, instead of over the batch; or NULL */
     int64_t block_rows;          /* rows of a ROWS work item */
-    int64_t lanes;               /* networks that it runs at once, whose rows follow each other in a batch (lanes.h) */
+    int64_t lanes;               /* networks that it runs at once, side by side in each row of a batch (lanes.h); on one thread */
     int64_t n_records;           /* per-example columns: the loss, then the metrics */
-    const double *const *records; /* each (batch capacity,), written by the step */
+    const double *const *records; /* each (batch capacity,), written by the step; of lanes: (lanes,), the sums over the batch */
     int64_t n_partials;          /* partial sums of the penalty of a step; their sum is one more column */
     const double *partials;
     int64_t n_notes;             /* per-step statistics, each the sum of parts that the ops store */
@@ -51,7 +51,9 @@ typedef struct {
     int64_t examples, batch;
     int64_t merge;                   /* a last batch of at most this many rows is merged with the previous one */
     int64_t origin;                  /* added to the start of each batch */
-    const int64_t *order;            /* (epochs, examples) rows of the data; NULL: in sequence */
+    const int64_t *order;            /* (epochs, examples) rows of the data; NULL: in sequence. Of lanes the orders of each */
+    int64_t order_stride;            /* of lanes: from the order of one to the next one's */
+    int64_t *batch_order;            /* of lanes: room for the rows of a batch, (rows, lanes) */
     const double *coefficients;      /* one row per step, from first_step on; NULL: none */
     int64_t coefficient_stride;
     double scale;                    /* of the losses' gradients; 0: 1 / rows, the mean over the batch */

@@ -30,5 +30,10 @@
 #include "ops/gradient_noise.h"
 #include "ops/draw.h"
 #include "ops/lanes.h"
+#define LANEWISE 0
 #include "ops/optimizers.h"
+#undef LANEWISE
+#define LANEWISE 1
+#include "ops/optimizers.h"
+#undef LANEWISE
 #include "ops/online.h"

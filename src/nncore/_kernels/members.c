@@ -71,6 +71,9 @@ static void catch_up(const nn_slot *slot) {
     nn_execute(slot->rest, &run, 1);
 }
 
+/* Of a turn in lanes, which takes milliseconds, so many rows are run without a question. */
+enum { UNASKED = 1 << 17 };
+
 /* Run the member's epochs from this one on turn by turn, until one fails or is to stop. */
 static void run_member(nn_members *all, nn_member *member, nn_slot *slot, int64_t first, int calling) {
     const nn_group *group = all->groups + member->group;
@@ -103,6 +106,11 @@ static void run_member(nn_members *all, nn_member *member, nn_slot *slot, int64_
     }
 }
 
+static void copy_number(char *to, const char *from, int64_t size) {
+    if (size == 4) memcpy(to, from, 4);
+    else memcpy(to, from, 8);
+}
+
 /* The numbers of `count` members into lanes, the last ones of which repeat the last member; and back. */
 static void turn_in(const nn_group *group, const nn_slot *slot, const nn_member *members, int64_t count) {
     const int64_t lanes = slot->lanes->lanes, size = group->number_bytes;
@@ -110,7 +118,7 @@ static void turn_in(const nn_group *group, const nn_slot *slot, const nn_member 
         for (int64_t lane = 0; lane < lanes; lane++) {
             const char *from = members[lane < count ? lane : count - 1].kept[i];
             for (int64_t k = 0; k < group->bytes[i] / size; k++)
-                memcpy(slot->lane_arrays[i] + (k * lanes + lane) * size, from + k * size, (size_t)size);
+                copy_number(slot->lane_arrays[i] + (k * lanes + lane) * size, from + k * size, size);
         }
 }
 
@@ -119,29 +127,31 @@ static void turn_out(const nn_group *group, const nn_slot *slot, nn_member *memb
     for (int64_t i = 0; i < group->n_kept; i++)
         for (int64_t lane = 0; lane < count; lane++)
             for (int64_t k = 0; k < group->bytes[i] / size; k++)
-                memcpy(members[lane].kept[i] + k * size, slot->lane_arrays[i] + (k * lanes + lane) * size, (size_t)size);
+                copy_number(members[lane].kept[i] + k * size, slot->lane_arrays[i] + (k * lanes + lane) * size, size);
 }
 
-/* The orders of all lanes, block by block of each batch: of each block the rows of one member after the other. */
+/* The orders of the next epochs, of one lane after the other. */
 static const int64_t *lane_orders(const nn_members *all, const nn_slot *slot, const nn_member *members, int64_t count, int64_t epoch,
                                   int64_t epochs) {
-    const int64_t lanes = slot->lanes->lanes, n = members->run.examples, batch = members->run.batch;
-    const int64_t block = slot->lanes->block_rows / lanes;
-    int64_t *one = slot->order + lanes * epochs * n;
+    const int64_t lanes = slot->lanes->lanes, n = members->run.examples;
     for (int64_t lane = 0; lane < lanes; lane++) {
-        const int64_t *own = lane < count ? order_of(all, members + lane, one, epoch, epochs) : one;
+        int64_t *place = slot->order + lane * epochs * n;
+        const int64_t *own = lane < count ? order_of(all, members + lane, place, epoch, epochs) : place - epochs * n;
         if (!own)
-            for (int64_t i = 0; i < epochs * n; i++) one[i] = i % n;
-        own = own ? own : one;
-        for (int64_t e = 0; e < epochs; e++)
-            for (int64_t start = 0, rows; start < n; start += rows) {
-                const int64_t left = batch - start % batch < n - start ? batch - start % batch : n - start;    /* of the batch */
-                rows = left < block ? left : block;
-                memcpy(slot->order + (e * n + start) * lanes + lane * rows, own + e * n + start, (size_t)rows * sizeof *own);
-            }
-        if (own != one) memcpy(one, own, (size_t)(epochs * n) * sizeof *own);    /* for lanes without a member */
+            for (int64_t i = 0; i < epochs * n; i++) place[i] = i % n;
+        else if (own != place) memcpy(place, own, (size_t)(epochs * n) * sizeof *own);
     }
     return slot->order;
+}
+
+/* The coefficients of the next steps: each lane has its member's. */
+static const double *lane_coefficients(const nn_slot *slot, const nn_member *members, int64_t count, int64_t before, int64_t steps) {
+    const int64_t lanes = slot->lanes->lanes, columns = members->run.coefficient_stride;
+    const double *own[NN_MOST_LANES];
+    for (int64_t lane = 0; lane < lanes; lane++) own[lane] = members[lane < count ? lane : count - 1].run.coefficients + before * columns;
+    for (int64_t k = 0; k < steps * columns; k++)
+        for (int64_t lane = 0; lane < lanes; lane++) slot->lane_coefficients[k * lanes + lane] = own[lane][k];
+    return slot->lane_coefficients;
 }
 
 static void keep_lane_sums(const nn_slot *slot, nn_member *members, int64_t count, int64_t before, int64_t steps) {
@@ -158,16 +168,17 @@ static void run_lanes(nn_members *all, nn_member *members, int64_t count, nn_slo
     const int64_t lanes = slot->lanes->lanes, per_epoch = members->run.last_step / members->epochs;
     int failure = 0;
     nn_run run = members->run;
-    run.examples *= lanes, run.batch *= lanes, run.sums = slot->lane_sums, run.failure = &failure;
-    run.stop = calling ? ask : see, run.stop_argument = all;
+    run.examples *= lanes, run.batch *= lanes, run.coefficient_stride *= lanes, run.sums = slot->lane_sums, run.failure = &failure;
+    run.stop_argument = all, run.batch_order = slot->batch_order;
     turn_in(group, slot, members, count);
     for (int64_t epoch = 0; epoch < members->epochs; epoch += members->turn) {
         const int64_t epochs = members->epochs - epoch < members->turn ? members->epochs - epoch : members->turn;
         const int64_t steps = epochs * per_epoch, before = epoch * per_epoch;
         run.first_step = 0, run.last_step = steps;
-        run.order = lane_orders(all, slot, members, count, epoch, epochs);
+        run.stop = epochs * run.examples <= UNASKED ? NULL : calling ? ask : see;
+        run.order = lane_orders(all, slot, members, count, epoch, epochs), run.order_stride = epochs * members->run.examples;
         run.step_offset = members->run.step_offset + (uint64_t)before;
-        if (run.coefficients) run.coefficients = members->run.coefficients + before * run.coefficient_stride;
+        run.coefficients = lane_coefficients(slot, members, count, before, steps);
         if (nn_execute(slot->lanes, &run, 1) < steps) {
             if (failure & NN_STOPPED || see(all)) return;    /* the turn counts as not begun */
             for (int64_t lane = 0; lane < count; lane++) run_member(all, members + lane, slot, epoch, calling);

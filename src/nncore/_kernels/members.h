@@ -13,11 +13,13 @@ typedef struct {
     char **arrays;               /* (n_kept,) θ, state and the optimizer's arrays, which the program's ops work on */
     void ***places;              /* (n_bound,) where the ops have the addresses of the arrays that are each member's own */
     int64_t **seeds;             /* (n_seeds,) where the ops have the seeds of their random numbers */
-    int64_t *order;              /* room for the order of the examples of a turn */
+    int64_t *order;              /* room for the order of the examples of a turn, of each lane */
+    int64_t *batch_order;        /* as in nn_run */
     char *tile_gradients;        /* as in nn_run */
     const nn_program *lanes;     /* the same for as many members as a vector has lanes; or NULL */
     char **lane_arrays;          /* (n_kept,) its arrays, of all lanes: (n, lanes) */
     double *lane_sums;           /* room for the sums of a turn */
+    double *lane_coefficients;   /* room for the coefficients of a turn, those of all lanes side by side: (steps, columns, lanes) */
     int busy;                    /* whether a thread runs it */
 } nn_slot;
 

@@ -9,10 +9,12 @@ cdef extern from "members.h" nogil:
         void ***places
         int64_t **seeds
         int64_t *order
+        int64_t *batch_order
         char *tile_gradients
         const nn_program *lanes
         char **lane_arrays
         double *lane_sums
+        double *lane_coefficients
         int busy
     ctypedef struct nn_group:
         nn_slot *slots
@@ -68,13 +70,13 @@ cdef void *room(int64_t count, size_t size) except NULL:
 
 
 cdef list units_of(const nn_member *members, int64_t first, int64_t n, int64_t lanes):
-    """(first, count) of what a thread takes at once: up to ``lanes`` members with the same coefficients and number of examples, or one."""
+    """(first, count) of what a thread takes at once: up to ``lanes`` members with the same number of examples, or one."""
     cdef int64_t i = 0, count
     units = []
     while i < n:
         count = 1
-        while (count < lanes and i + count < n and members[i + count].run.coefficients == members[i].run.coefficients
-               and members[i + count].run.examples == members[i].run.examples):
+        while (count < lanes and i + count < n and members[i + count].run.examples == members[i].run.examples
+               and members[i + count].run.coefficient_stride == members[i].run.coefficient_stride):
             count += 1
         if count < FEW_IN_LANES:
             units += [(first + i + k, 1) for k in range(count)]
@@ -225,14 +227,21 @@ cdef class Members:
         losses = np.full((n, most_examples), np.nan) if keep_examples else None
         longest = np.max(examples, initial=0)
         cdef int64_t wide = c.slots[0].lanes.lanes if owner.lanes else 0, turns = min(turn, epochs)
-        buffers = [np.empty((wide + 1) * turns * longest, dtype=np.int64) for _ in owner.programs]
+        buffers = [np.empty(max(wide, 1) * turns * longest, dtype=np.int64) for _ in owner.programs]
         for i, buffer in enumerate(buffers):
             c.slots[i].order = <int64_t *>address(buffer)
         if wide:
             wide_sums = [np.empty(turns * (most // epochs) * (program.program.n_records * wide + 1)) for _ in owner.programs]
             for i, buffer in enumerate(wide_sums):
                 c.slots[i].lane_sums = <double *>address(buffer)
-            buffers.append(wide_sums)
+            columns = max([columns_of(own) for own in coefficients or ()], default=0)
+            wide_coefficients = [np.empty(turns * (most // epochs) * columns * wide) for _ in owner.programs]
+            for i, buffer in enumerate(wide_coefficients):
+                c.slots[i].lane_coefficients = <double *>address(buffer)
+            batch_orders = [np.empty(min(batch, longest) * wide, dtype=np.int64) for _ in owner.programs]
+            for i, buffer in enumerate(batch_orders):
+                c.slots[i].batch_order = <int64_t *>address(buffer)
+            buffers += [wide_sums, wide_coefficients, batch_orders]
         self.keep += [pointers, sums, notes, losses, buffers, kept, bound, chosen, orders, coefficients]
         cdef char **pointer = <char **>address(pointers)
         cdef double *sum_ = <double *>address(sums)
@@ -308,6 +317,11 @@ cdef class Members:
             if np.bitwise_or.reduce(failures, initial=0) & fault:
                 raise ValueError(message)
         return steps, failed
+
+    @property
+    def unit_sizes(self):
+        """How many members a thread takes at once, in their order."""
+        return [count for _, count in self.units]
 
     @property
     def taken(self):

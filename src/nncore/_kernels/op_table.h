@@ -1,7 +1,8 @@
 /* The declaration of every op: the arrays, sizes and constants that Python binds to it.
  *
  *     OP(name, "arrays", "sizes", "constants")     names in their order, separated by spaces
- *     UPDATE(name, slots, coefficients)            reads the first coefficients of a step's row, this many
+ *     UPDATE(name, slots, coefficients)            reads the first coefficients of a step's row, this many; with its form for
+ *                                                  networks in lanes, lanes_name, where each has its own
  *
  * A size that is called column, or ends with _column, is the index of a coefficient that the op reads.
  *
@@ -29,7 +30,9 @@
 #define PAIR(name, sizes, constants)                                                                                           \
     OP(name##_forward, "y= x", sizes, constants)                                                                               \
     OP(name##_backward, "dx= dy", sizes, constants)
-#define UPDATE(name, slots, coefficients) READING(name, "theta= g" slots " " TILE_TABLE, "", "", coefficients)
+#define UPDATE(name, slots, coefficients)                                                                                      \
+    READING(name, "theta= g" slots " " TILE_TABLE, "", "", coefficients)                                                       \
+    READING(lanes_##name, "theta= g" slots " " TILE_TABLE, "", "", coefficients)
 
 #define STREAM "key place"    /* of random numbers: random.h */
 #define STEPS "units inputs gap x_gap steps"
@@ -65,10 +68,15 @@ static const nn_entry nn_table[] = {
 
     /* dense, of many networks at once */
     OP(lanes_dense_forward, "y= x W b?", "units inputs", "")
+    OP(lanes_dense_relu_forward, "h= x W b?", "units inputs", "")
     OP(lanes_dense_backward_input, "dx= dy W", "units inputs", "")
+    OP(lanes_dense_relu_backward_input, "dz= dy W h", "units inputs", "")
     OP(lanes_dense_backward_weight, "dW= dy x", "units inputs", "")
-    OP(lanes_dense_backward_bias, "db= dy", "units", "")
+    OP(lanes_dense_backward_bias, "db= chains= dy", "units", "")
     OP(lanes_softmax_cross_entropy, "loss= dy= y labels", "width", "")
+    OP(lanes_sums, "sums= chains= record", "", "")
+    OVER_TILES(lanes_average, "average= theta", "column", "")
+    OVER_TILES(lanes_decay, "theta=", "column", "")
     OP(to_lanes, "out= in", "width", "")
     OP(from_lanes, "out= in", "width", "")
 

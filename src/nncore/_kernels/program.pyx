@@ -65,7 +65,7 @@ cdef class Program:
     part_rows: rows of a batch that are computed together, 0: all; of_parts: the numbers of the ops after ``commits`` that
     then run for each part of a batch, and not only after the last one. first_part: of those that are computed here, with a row
     each in part_sums (parts, records), where the sums of the records are stored; default: all parts, and sums over the batch.
-    lanes: networks that it runs at once, whose rows follow each other in each batch.
+    lanes: networks that it runs at once, side by side in each row of a batch.
     state: a contiguous array that ops of a step change before it is completed; it is put back if the step is not.
     """
 
@@ -268,9 +268,9 @@ cdef class Program:
         return 0
 
     cdef int check_columns(self, int64_t width) except -1:
-        """Raise unless rows of coefficients of this length hold all that the ops read."""
-        if width < self.columns:
-            raise ValueError(f"coefficients must have {self.columns} columns, which the program reads, got {width}")
+        """Raise unless rows of coefficients of this length hold all that the ops read, of each network."""
+        if width < self.columns * self.program.lanes:
+            raise ValueError(f"coefficients must have {self.columns * self.program.lanes} columns, which the program reads, got {width}")
         return 0
 
     cdef char *room_for_tiles(self, int threads) except? NULL:
@@ -291,6 +291,8 @@ cdef class Program:
         a signal has arrived or ``stop()`` is true, and ends there."""
         self.alone.check()
         self.exclusive.check()
+        if order is not None and self.program.lanes > 1:
+            raise ValueError("order must be None for a program of several networks: Members has that of each")
         self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, known, examples_out, notes_out)
         sums = np.zeros((max(last_step - first_step, 0), self.program.n_records * self.program.lanes + 1))
         cdef nn_run run

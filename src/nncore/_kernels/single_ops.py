@@ -16,11 +16,15 @@ def run_op(
     name: str, arrays: Sequence[Any], *, dtype: Any, sizes: Sequence[int] = (), constants: Sequence[float] = (), rows: int = 1,
     axis: str = "rows", pieces: int = 1, index: np.ndarray | None = None, position: int = 0, scale: float = 0.0,
     coefficients: np.ndarray | None = None, step: int = 0, threads: int | None = None, isa: str | None = None,
-    block_rows: int = 16,
+    block_rows: int = 16, lanes: int = 1, part_rows: int = 0,
 ) -> int:  # fmt: skip
-    """Run a single op; returns 1 if it reported a failure. ``scale`` multiplies gradients of losses; 0 means 1 / rows."""
+    """Run a single op; returns 1 if it reported a failure.
+
+    ``scale`` multiplies gradients of losses; 0 means 1 / rows. ``part_rows``: rows that are computed together; 0: all.
+    """
     ops = [(name, tuple(arrays), tuple(sizes), tuple(constants), 0, pieces)]
-    one = Program(op_table(isa), dtype, [(axis, pieces, None, False, ops)], block_rows=block_rows)
+    stages = [(axis, pieces, None, False, ops)]
+    one = Program(op_table(isa), dtype, stages, block_rows=block_rows, lanes=lanes, part_rows=part_rows)
     if coefficients is not None:
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(1, -1)
     done, _ = one.run(

@@ -57,9 +57,9 @@ def finish(figure: Figure, path: SavePath) -> Figure:
     return figure
 
 
-def legend(ax: Axes, title: str | None = None) -> None:
+def legend(ax: Axes, title: str | None = None) -> Any:
     """A legend to the right of the axes, where it covers nothing."""
-    ax.legend(
+    return ax.legend(
         loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, frameon=False, handlelength=3.5, title=title,
         alignment="left", title_fontsize="small",
     )  # fmt: skip

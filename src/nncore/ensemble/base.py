@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore import _kernels
+from nncore import _kernels, optimizers
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.each import Each, of_member
@@ -18,6 +19,7 @@ from nncore._utils.hints import missing_method
 from nncore.constraints import Constraint
 from nncore.ensemble.cohorts import Kind
 from nncore.ensemble.ensemble import Ensemble
+from nncore.ensemble.groups import Group
 from nncore.ensemble.history import EnsembleHistory
 from nncore.losses import Loss
 from nncore.optimizers import GradientOptimizer, Optimizer
@@ -71,19 +73,26 @@ class BaseEnsembleTrainer(Sealed):
 
     def _make_kinds(self) -> None:
         """Divide the members by what their training compiles to."""
-        model, kinds, differ = self.model, dict[Any, Kind](), True
+        model, kinds = self.model, dict[Any, Kind]()
+        differing = [name for name, part in self._parts.items() if of_member(partial(copy.deepcopy, part), 0, len(model))[1]]
+        parts = {name: part for name, part in self._parts.items() if name not in differing}
         for member in range(len(model)):
             group, row = model._place[member]
-            if differ:
-                parts, differ = of_member(lambda memo: copy.deepcopy(self._parts, memo), member, len(model))
-            key = id(group), compiled_key(parts) if differ else ()
+            if differing:
+                own, _ = of_member(
+                    lambda memo: {name: copy.deepcopy(self._parts[name], memo) for name in differing}, member, len(model)
+                )
+                parts |= own
+            key = id(group), compiled_key(parts) if differing else ()
             if made := key not in kinds:
-                kinds[key] = Kind(group, parts, self._slots[model.groups.index(group)])
+                kinds[key] = Kind(group, dict(parts), self._slots[model.groups.index(group)])
             kind = kinds[key]
-            own = kind.trainer_of(parts).optimizer if differ and not made else kind.trainers[0].optimizer
-            shares = not (differ or made)
-            self._optimizers.append(self._optimizers[kind.numbers[0]] if shares else _without_arrays(own))
-            kind.add(member, row, own.state)
+            optimizer = kind.trainers[0].optimizer
+            if differing and not made:
+                optimizer = _own(parts["optimizer"], group)
+            shares = not (differing or made)
+            self._optimizers.append(self._optimizers[kind.numbers[0]] if shares else _without_arrays(optimizer))
+            kind.add(member, row, optimizer.state)
             self._kind_of.append(kind)
 
 
@@ -107,6 +116,13 @@ def described(part: Any) -> Any:
     if config is not None:
         return type(part), repr((config, own))
     return part if part is None or isinstance(part, (str, int, float)) else id(part)
+
+
+def _own(optimizer: Any, group: Group) -> Optimizer:
+    """The optimizer of a member in its first state, as its trainer would have it."""
+    own = optimizers.get(optimizer)
+    own.init_state(group.template.parameters.size, group.template.dtype)
+    return own
 
 
 def _without_arrays(optimizer: Optimizer) -> GradientOptimizer:

@@ -144,8 +144,7 @@ class Cohort:
         self.rows = np.array([rows[number] for number in numbers])
         self.chosen = chosen
         loop = loops[0]
-        self.per_epoch, self.program = loop.per_epoch, loop.program
-        self.factors = loop.trainer.spec.groups.factors
+        self.per_epoch, self.program, self.factors = loop.per_epoch, loop.program, loop.trainer.spec.groups.factors
         self.given = weights
         self.weights = None if weights is None else np.array(weights)  # (members, rows of the data): those at work
         if loop.reweights:
@@ -304,7 +303,7 @@ class Cohort:
         """The columns (members, epochs) of the history."""
         loop, members = self.loops[0], len(sums)
         table = sums.reshape(members, epochs, self.per_epoch, sums.shape[2])
-        means = table.sum(axis=2) / loop.taken
+        means = np.einsum("mesc->mec", table) / loop.taken  # step by step, as table.sum(axis=2), in less time
         if loop.penalized:
             means[:, :, -1] = table[:, :, :, -1].mean(axis=2)
         columns = dict(loop.trainer.named(loop.means, np.moveaxis(means, 2, 0)))

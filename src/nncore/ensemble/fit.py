@@ -96,8 +96,8 @@ class EnsembleCall:
         result = []
         for part in self.parts:
             numbers = part.cohort.numbers
-            going = [not ended[number] and self.history.epochs[number] < self.target[number] for number in numbers]
-            if any(going):
+            going = (self.history.epochs < self.target)[numbers] & [not ended[number] for number in numbers.tolist()]
+            if going.any():
                 result.append((part, np.flatnonzero(going)))
         return result
 

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.fields import count, number
-from nncore._utils.figures import Axes, Figure, SavePath, finish, legend, loss_axis, one_axes
+from nncore._utils.figures import Axes, Figure, SavePath, finish, loss_axis, new_figure
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
-from nncore.figures import curve_styles
+from nncore.figures import colors
 from nncore.landscapes.functions import Array, Landscape
 from nncore.optimizers import Optimizer
 from nncore.sweeps import SweepTable, sweep
@@ -274,24 +274,36 @@ class Comparison:
         diverged = f"{np.isinf(final).sum()}/{self._runs}"
         return [name, f"{self.lr[name]:.3g}{'*' if self.searches[name].at_edge else ''}", *cells, diverged]
 
-    def plot(self, path: SavePath = None, ax: Axes | None = None) -> Figure:
-        """Draw the median loss of each optimizer.
+    def plot(self, path: SavePath = None) -> Figure:
+        """Draw a panel for each optimizer, the best first: its median loss in color, those of the others in gray.
 
-        With a goal, losses are divided by those at the start, and a curve ends where its optimizer reaches the goal; below the
-        goal are the median number of steps and its band, at the right end the bands of the losses of optimizers that do not
-        reach it. Otherwise the quantiles of the losses are drawn as a band. Diverging runs leave the plot at the top.
+        The band is that of the quantiles over the starts. With a goal, losses are divided by those at the start, and a median
+        ends where its optimizer reaches the goal, at the dot. Diverging runs leave the plot at the top.
 
         Parameters
         ----------
-        path, ax : as in `plot_trajectories`
+        path : path-like, optional
+            Save the figure there; the suffix determines the format.
         """
-        figure, ax = one_axes("Comparison.plot", path, ax, (9.4, 5.0))
-        draw = self._draw_losses if self.goal is None else self._draw_steps
-        draw(ax)
-        ax.set(xlabel=self.unit)
-        ax.set_title(self._headline(), fontsize=12)
-        ax.grid(alpha=0.25)
-        legend(ax, f"best first; band: {'–'.join(self._ends()).replace(' %–', '–')} of {self._runs} starts")
+        count = len(self.losses)
+        columns = count if count <= 3 else min(5, -(-count // 2))
+        rows = -(-count // columns)
+        figure = new_figure("Comparison.plot", (1.2 + 2.7 * columns, 1.1 + 2.2 * rows), path)
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        self._scale(axes[0, 0])
+        curves = {name: self._curve(name) for name in self.ranking}
+        for place, (ax, name) in enumerate(zip(axes.flat, curves, strict=False), 1):
+            for other in curves:
+                ax.plot(curves[other], color="0.8", linewidth=1.2, zorder=1)
+            self._draw(ax, name, curves[name])
+            ax.set_title(f"{place}. {self._label(name)}", fontsize=10, loc="left")
+            ax.grid(alpha=0.25)
+        for ax in axes.flat[count:]:
+            ax.set_visible(False)
+        band = f"{'–'.join(self._ends()).replace(' %–', '–')} of {self._runs} starts"
+        figure.suptitle(self._headline(), fontsize=12, fontweight="bold")
+        figure.supxlabel(f"{self.unit} (band: {band}; gray: the others)", fontsize=10)
+        figure.supylabel(self.measure if self.goal is None else f"({self.measure}) / that of the start", fontsize=10)
         return finish(figure, path)
 
     def _headline(self) -> str:
@@ -301,58 +313,51 @@ class Comparison:
             names = " and ".join(name for name, steps in medians.items() if steps == medians[best])
             after = f"after {medians[best]:.0f} {self.unit}s"
             return f"{self.title}: {names} first, at {self.goal:.0e} of the starting loss {after}"
-        return f"{self.title}: {best} has the lowest median loss after {self.losses[best].shape[1] - 1} {self.unit}s"
+        return f"{self.title}: {best} has the lowest median loss after {self._last} {self.unit}s"
 
     def _label(self, name: str) -> str:
-        diverged = int(np.isinf(self.losses[name][:, -1]).sum())
+        """What a panel says of its optimizer: steps, learning rate, and what is not as it should be."""
+        steps, diverged = self._three(self.steps(name))[1], int(np.isinf(self.losses[name][:, -1]).sum())
+        count = f"{steps:.0f}" if np.isfinite(steps) else f"> {self._last}"
         edge = ", edge of the search" if self.searches[name].at_edge else ""
-        return f"{name}, lr {self.lr[name]:.2g}{edge}" + (f"; {diverged} diverged" if diverged else "")
+        first = name if self.goal is None else f"{name}: {count} {self.unit}s"
+        return f"{first}\nlr {self.lr[name]:.2g}{edge}" + (f"; {diverged} diverged" if diverged else "")
 
-    def _style(self, name: str) -> dict[str, Any]:
-        return dict(zip(self.losses, curve_styles(self.losses), strict=True))[name]
+    @property
+    def _last(self) -> int:
+        """The number of steps of every run."""
+        return next(iter(self.losses.values())).shape[1] - 1
 
-    def _draw_losses(self, ax: Axes) -> None:
-        ax.set_ylabel(self.measure)
-        loss_axis(ax, [curve for name in self.losses for curve in self.band(name)])
-        for name in self.ranking:
-            look, (lower, median, upper) = self._style(name), self.band(name)
-            finite = np.isfinite(upper)  # a band without an upper end would cover the others
-            low, high = np.where(finite, lower, 0), np.where(finite, upper, 0)
-            ax.fill_between(np.arange(median.size), low, high, where=finite, color=look["color"], alpha=0.12, linewidth=0)
-            ax.plot(np.where(np.isfinite(median), median, np.nan), label=self._label(name), **look)
+    def _scale(self, ax: Axes) -> None:
+        """The axes that all panels share."""
+        if self.goal is None:
+            loss_axis(ax, [curve for name in self.losses for curve in self.band(name)])
+        else:
+            ax.set(yscale="log", ylim=(self.goal / 4, 30))
+        ax.set_xlim(0, self._last)
 
-    def _draw_steps(self, ax: Axes) -> None:
-        goal, last = self.goal or 0.0, next(iter(self.losses.values())).shape[1] - 1
-        arrived = sum(np.isfinite(self._three(self.steps(name))[1]) for name in self.losses)
-        ax.set(yscale="log", ylim=(goal / _ROW ** (arrived + 1), 1e2), xlim=(0, 1.08 * last))
-        ax.set_ylabel(f"({self.measure}) / that of the start")
-        ax.axhline(goal, color="0.3", linewidth=1.0)
-        ax.text(0.01 * last, 1.2 * goal, "goal", va="bottom", color="0.3")
-        for place, name in enumerate(self.ranking, 1):
-            look, fractions = self._style(name), _fractions(self.losses[name])
-            steps, (_, median, _) = self._three(self.steps(name)), self._three(fractions)
-            if np.isfinite(steps[1]):
-                median = np.append(median[: int(steps[1])], goal)
-                _draw_arrival(ax, steps, goal, goal / _ROW**place, look["color"])
-            else:
-                x, (low, _, high) = (1 + 0.012 * place) * last, self._three(fractions[:, -1])
-                ax.plot([x, x], [max(low, goal), min(high, 1e3)], color=look["color"], **_BAND)
-            ax.plot(np.where(np.isfinite(median), median, np.nan), label=self._label(name), **look)
-        ax.set_yticks([tick for tick in 10.0 ** np.arange(-30, 3) if 0.999 * goal <= tick])
-        ax.minorticks_off()
+    def _curve(self, name: str) -> Array:
+        """The median at each step, up to the goal."""
+        median, steps = self._shown(name)[1], self._three(self.steps(name))[1]
+        if self.goal is not None and np.isfinite(steps):
+            median = np.append(median[: int(steps)], self.goal)
+        return np.where(np.isfinite(median), median, np.nan)
 
+    def _shown(self, name: str) -> Array:
+        """Lower quantile, median and upper quantile of what is drawn, at each step."""
+        return self._three(self.losses[name] if self.goal is None else _fractions(self.losses[name]))
 
-_ROW = 10**0.45  # the height of a row below the goal, a factor on a logarithmic axis
-_BAND: dict[str, Any] = {"linewidth": 2.5, "solid_capstyle": "butt"}
-
-
-def _draw_arrival(ax: Axes, steps: Array, goal: float, y: float, color: str) -> None:
-    """The median number of steps and its band in the row at y."""
-    low, median, high = np.minimum(steps, ax.get_xlim()[1])
-    ax.plot([low, high], [y, y], color=color, **_BAND)
-    ax.plot([median, median], [goal, y], color=color, linewidth=0.8, alpha=0.6)
-    ax.plot(median, y, "o", color=color, markeredgecolor="white", markersize=8)
-    ax.annotate(f"{median:.0f}", (median, y), (8, 2), textcoords="offset points", fontsize=8, va="bottom")
+    def _draw(self, ax: Axes, name: str, median: Array) -> None:
+        color = colors(self.losses)[name]
+        low, _, high = self._shown(name)
+        seen = np.isfinite(high)  # a band without an upper end would cover the others
+        low, high = np.where(seen, low, 0), np.where(seen, high, 0)
+        ax.fill_between(np.arange(low.size), low, high, where=seen, color=color, alpha=0.2, linewidth=0)
+        ax.plot(median, color=color, linewidth=2.2, label=name)
+        if self.goal is not None:
+            ax.axhline(self.goal, color="0.3", linewidth=0.8)
+            if np.isfinite(self._three(self.steps(name))[1]):
+                ax.plot(median.size - 1, self.goal, "o", color=color, markeredgecolor="black", markersize=7, clip_on=False)
 
 
 def compare(
@@ -395,7 +400,7 @@ def compare(
     if f.lowest is None:
         raise ValueError(
             f"f must be a function with a minimum, got {shown(f)}: where the loss falls without bound, the highest learning "
-            "rate wins; give all the same one, as examples/landscapes/landscapes.py does, and count the steps with steps_to"
+            "rate wins; give all the same one, and count the steps to a loss with steps_to"
         )
     number("goal", goal, above=0, below=1)
     lowest: float = f.lowest

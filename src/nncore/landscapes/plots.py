@@ -109,9 +109,10 @@ def animate(
     f: Landscape, paths: Mapping[str, Any], path: SavePath = None, frames: int = 60, fps: int = 15, title: str | None = None,
     bounds: ArrayLike | None = None,
 ) -> FuncAnimation:  # fmt: skip
-    """An animation of the trajectories, all of them at the same step.
+    """An animation of the trajectories, all of them at the same step. The legend has the value of f where each is.
 
-    Keep it while it plays. In a notebook: ``IPython.display.HTML(animation.to_jshtml())``.
+    It is drawn as `plot_trajectories` does. Keep it while it plays. In a notebook:
+    ``IPython.display.HTML(animation.to_jshtml())``.
 
     Parameters
     ----------
@@ -129,7 +130,9 @@ def animate(
     count("frames", frames)
     number("fps", fps, above=0)
     trajectories = _trajectories(f, paths)
-    figure = new_figure("animate", (7.6, 5.0), path)
+    wide, high = np.ptp(checked_bounds("bounds", f.bounds if bounds is None else bounds), axis=1)
+    width = min(7.0, 4.0 * wide / high)  # of the axes, in inches
+    figure = new_figure("animate", (3.0 + width, max(1.0 + width * high / wide, 3.0)), path)
     draw, drawn = _frames(figure, f, trajectories, frames, title, bounds)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
@@ -147,27 +150,40 @@ def _frames(
 ) -> tuple[Any, Array]:
     """The function that draws the frame of step t, and the steps of the frames."""
     ax = figure.add_subplot()
-    low, high = _contours(ax, f, bounds)
+    low, high = _contours(ax, f, bounds, levels=10)  # few lines: they are in every frame of the file
     curves, heads = [], []
     for name, style in zip(trajectories, curve_styles(trajectories), strict=True):
-        curves += ax.plot([], [], label=name, **style)
+        curves += ax.plot([], [], label=name, **style, **_dots(len(trajectories[name])))
         heads += ax.plot([], [], **_end(style))
     _landmarks(ax, f, [points[0] for points in trajectories.values()])
-    legend(ax)
+    entries = dict(zip(trajectories, legend(ax).get_texts(), strict=False))
+    values = {name: f.value(_bounded(points, low, high)) for name, points in trajectories.items()}
+    for name, entry in entries.items():
+        entry.set_text(f"{name}  {_short(-0.00088)}")  # room for the longest
     last = max(map(len, trajectories.values())) - 1
     head = f.name.replace("_", " ").capitalize() if title is None else title
     ax.set_title(f"{head}, step {last}")
     figure.draw_without_rendering()
+    figure.draw_without_rendering()  # once more: the first time the width of axes with equal scales was not yet known
     figure.set_layout_engine("none")  # keep the layout: computing it again for every frame would take most of the time
 
     def draw(t: int) -> list[Any]:
-        for curve, head, points in zip(curves, heads, trajectories.values(), strict=True):
+        for curve, mark, points in zip(curves, heads, trajectories.values(), strict=True):
             curve.set_data(*_bounded(points[: t + 1], low, high).T)
-            head.set_data(*points[min(t, len(points) - 1)][:, None])
+            mark.set_data(*points[min(t, len(points) - 1)][:, None])
+        for name, entry in entries.items():
+            entry.set_text(f"{name}  {_short(values[name][min(t, len(values[name]) - 1)])}")
         ax.set_title(f"{head}, step {t}")
-        return [*curves, *heads]
+        return [*curves, *heads, *entries.values()]
 
     return draw, np.unique(np.linspace(0, last, frames).round().astype(int))
+
+
+def _short(value: float) -> str:
+    """A value of f in two digits; no more than a millionth and a thousand can be told apart."""
+    if abs(value) >= 1000:
+        return "< −999" if value < 0 else "> 999"
+    return f"{value:.2g}".replace("-", "−") if abs(value) >= 1e-6 else "< 1e−6"
 
 
 def _trajectories(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
@@ -203,16 +219,16 @@ def _end(style: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None) -> tuple[Array, Array]:
+def _contours(ax: Axes, f: Landscape, bounds: ArrayLike | None, levels: int = 22) -> tuple[Array, Array]:
     """Contours of f; returns the lowest and the highest coordinates."""
     low, high = checked_bounds("bounds", f.bounds if bounds is None else bounds).T
     x, y = (np.linspace(low[k], high[k], 401) for k in range(2))
     values = f.value(np.stack(np.meshgrid(x, y), axis=-1))
     if f.lowest is not None:
         values = np.log10(np.maximum(values - f.lowest, 1e-300))
-    levels = np.linspace(np.percentile(values, 0.2), values.max(), 22)
-    ax.contourf(x, y, values, levels, extend="both", zorder=0, **_shades(f, values))
-    ax.contour(x, y, values, levels, colors="0.55", linewidths=0.5, linestyles="solid", zorder=1)
+    heights = np.linspace(np.percentile(values, 0.2), values.max(), levels)
+    ax.contourf(x, y, values, heights, extend="both", zorder=0, **_shades(f, values))
+    ax.contour(x, y, values, heights, colors="0.55", linewidths=0.5, linestyles="solid", zorder=1)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="θ₁", ylabel="θ₂", aspect="equal")
     return low, high
 

@@ -161,6 +161,13 @@ static inline real NAME(nn_log)(real x) {
     return x == REAL(0.0) ? -NN_INFINITY : y;
 }
 
+/* log where x is finite and at least 1, or NaN */
+static inline real NAME(nn_log_from_one)(real x) {
+    const WORD split = NAME(nn_log_split)(x);
+    const real y = NAME(nn_log_parts)(NAME(nn_log_exponent)(split), NAME(nn_log_mantissa)(split) - REAL(1.0));
+    return x == x ? y : x;
+}
+
 /* u = fl(1 + x) and c = 1 + x - u, exactly: log(1 + x) = k ln 2 + log(1 + f + c / 2^k), u = 2^k (1 + f) */
 static inline real NAME(nn_log1p)(real x) {
     const real u = REAL(1.0) + x;

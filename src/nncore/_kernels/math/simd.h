@@ -10,6 +10,21 @@
 
 typedef real vec __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
+#define ivec NAME(integers)
+typedef integer ivec __attribute__((vector_size(NN_VECTOR_BYTES), aligned(sizeof(integer)), may_alias));
+
+/* a where all bits are set, b where none is: what a comparison of vectors results in */
+NN_INLINE vec NAME(choose)(ivec where, vec a, vec b) { return (vec)(((ivec)a & where) | ((ivec)b & ~where)); }
+
+/* value, but 0 where test <= 0 */
+#if NN_VECTOR_BYTES == 64 && REAL_IS_FLOAT
+NN_INLINE vec NAME(rectified)(vec value, vec test) {
+    return (vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)test, _mm512_setzero_ps(), _CMP_NLE_UQ), (__m512)value);
+}
+#else
+NN_INLINE vec NAME(rectified)(vec value, vec test) { return (vec)((ivec)value & ~(ivec)(test <= 0)); }
+#endif
+
 NN_INLINE vec NAME(load)(const real *p) { return *(const vec *)p; }
 NN_INLINE void NAME(store)(real *p, vec v) { *(vec *)p = v; }
 NN_INLINE vec NAME(broadcast)(real a) { return a - (vec){0}; }

@@ -190,7 +190,7 @@ NN_INLINE void NAME(softmax_loss)(double *restrict loss, real *restrict dy, cons
             for (int64_t k = 0; k < r * w; k++) e[k] = NAME(nn_exp)(e[k]);
             for (int64_t i = 0; i < r; i++) sum[i] += NAME(row_sum)(e + i * w, w);
         }
-        for (int64_t i = 0; i < r; i++) log_sum[i] = NAME(nn_log)((real)sum[i]);
+        for (int64_t i = 0; i < r; i++) log_sum[i] = NAME(nn_log_from_one)((real)sum[i]);    /* one e is 1 */
         /* loss and D */
         if (label) {
             for (int64_t i = 0; i < r; i++) loss[i] = log_sum[i] + ((double)top[i] - y[i * width + label[i]]);

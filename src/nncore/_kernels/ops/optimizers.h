@@ -1,4 +1,5 @@
-/* The optimizers: each is one pass over a contiguous range of n parameters.
+/* The optimizers: each is one pass over a contiguous range of n parameters.  Included twice: for one network, and for one in each lane of
+ * a vector (lanes.h), with coefficients of its own, c (k, LANES).
  *
  * Arguments: theta, grad, the slots (the optimizer's state, one number per parameter each), c: this step's row of coefficients
  * in the order given above each kernel, n.  `new_x` is the value of x after the step; `root` is the divisor of the step.
@@ -22,6 +23,7 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
+#if !LANEWISE
 /* All ones if x is finite, else 0: the exponent is not all ones.  With integers, because every instruction set has vector operations
  * for them and no compiler turns them into branches. */
 NN_INLINE WORD NAME(finite)(real x) {
@@ -40,12 +42,38 @@ NN_INLINE real NAME(either)(WORD ok, real a, real b) {
     return a;
 }
 
-/* A loop body ends with one STORE per array, and COUNT. */
+static int NAME(any)(const WORD failed[LANES]) {
+    WORD any = 0;
+    for (int l = 0; l < LANES; l++) any |= failed[l];
+    return any != 0;
+}
+#endif
+
+/* A loop body ends with one STORE per array, and COUNT.  C(k): coefficient k, of the network that number i belongs to. */
+#if LANEWISE
+#define UPDATE(f) NAME(lanes_##f)
+#define OF_OP(f) NAME(op_lanes_##f)
+#define NETWORKS LANES
+#define C(k) c[(k) * LANES + i - first]
+#define LOOP                                                                                                                   \
+    WORD failed[LANES] = {0};                                                                                                  \
+    for (int64_t first = 0; first < n; first += LANES)                                                                         \
+        for (int64_t i = first; i < first + LANES; i++)
+#define COUNT failed[i - first] |= ~ok
+#define DONE return NAME(any)(failed)
+#else
+#define UPDATE(f) NAME(f)
+#define OF_OP(f) NAME(op_##f)
+#define NETWORKS 1
+#define C(k) c[k]
 #define LOOP WORD failed = 0; for (int64_t i = 0; i < n; i++)
-#define FINITE NAME(finite)
-#define STORE(array, value) array[i] = NAME(either)(ok, value, array[i])
 #define COUNT failed |= ~ok
 #define DONE return failed != 0
+#endif
+#define FROM(column) (context->coefficients + (column) * NETWORKS)
+#define FINITE NAME(finite)
+#define FMA NAME(nn_fma)    /* a x + b y with the first product fused, wherever it is compiled */
+#define STORE(array, value) array[i] = NAME(either)(ok, value, array[i])
 
 /* Two placements of ε: added to the root (outside) or under it (inside). */
 #define OUTSIDE(r, eps) (SQRT(r) + (eps))
@@ -53,9 +81,9 @@ NN_INLINE real NAME(either)(WORD ok, real a, real b) {
 
 /* SGD: θ ← θ − ηg
  * c: η */
-static int NAME(sgd_update)(real *restrict theta, const real *restrict grad, const double *restrict c, int64_t n) {
-    const real eta = (real)c[0];
+static int UPDATE(sgd_update)(real *restrict theta, const real *restrict grad, const double *restrict c, int64_t n) {
     LOOP {
+        const real eta = (real)C(0);
         const real new_theta = theta[i] - eta * grad[i];
         const WORD ok = FINITE(new_theta);
         STORE(theta, new_theta);
@@ -66,10 +94,10 @@ static int NAME(sgd_update)(real *restrict theta, const real *restrict grad, con
 
 /* Path-SGD: θ ← θ − ηg/γ;  where γ = 0 no path leads through the weight, and θ stays
  * c: η */
-static int NAME(path_sgd_update)(real *restrict theta, const real *restrict grad, const real *restrict gamma,
-                                 const double *restrict c, int64_t n) {
-    const real eta = (real)c[0];
+static int UPDATE(path_sgd_update)(real *restrict theta, const real *restrict grad, const real *restrict gamma,
+                                   const double *restrict c, int64_t n) {
     LOOP {
+        const real eta = (real)C(0);
         const real new_theta = theta[i] - (gamma[i] == 0 ? 0 * grad[i] : eta * grad[i] / gamma[i]);
         const WORD ok = FINITE(new_theta);
         STORE(theta, new_theta);
@@ -80,11 +108,11 @@ static int NAME(path_sgd_update)(real *restrict theta, const real *restrict grad
 
 /* Momentum, η inside the velocity: v ← μv − ηg,  θ ← θ + v
  * c: η, μ */
-static int NAME(momentum_update)(real *restrict theta, const real *restrict grad, real *restrict v, const double *restrict c,
+static int UPDATE(momentum_update)(real *restrict theta, const real *restrict grad, real *restrict v, const double *restrict c,
                                  int64_t n) {
-    const real eta = (real)c[0], mu = (real)c[1];
     LOOP {
-        const real new_v = mu * v[i] - eta * grad[i];
+        const real eta = (real)C(0), mu = (real)C(1);
+        const real new_v = FMA(mu, v[i], -(eta * grad[i]));
         const real new_theta = theta[i] + new_v;
         const WORD ok = FINITE(new_theta) & FINITE(new_v);
         STORE(theta, new_theta);
@@ -96,10 +124,10 @@ static int NAME(momentum_update)(real *restrict theta, const real *restrict grad
 
 /* Momentum, η outside: v ← μv + g,  θ ← θ − ηv
  * c: η, μ */
-static int NAME(momentum_outside_update)(real *restrict theta, const real *restrict grad, real *restrict v,
+static int UPDATE(momentum_outside_update)(real *restrict theta, const real *restrict grad, real *restrict v,
                                          const double *restrict c, int64_t n) {
-    const real eta = (real)c[0], mu = (real)c[1];
     LOOP {
+        const real eta = (real)C(0), mu = (real)C(1);
         const real new_v = mu * v[i] + grad[i];
         const real new_theta = theta[i] - eta * new_v;
         const WORD ok = FINITE(new_theta) & FINITE(new_v);
@@ -114,11 +142,11 @@ static int NAME(momentum_outside_update)(real *restrict theta, const real *restr
  *
  * Enter: origin ← θ,  θ ← θ + μv.  v and origin are slots; grad is not read.
  * c: η, μ of the first step */
-static int NAME(nesterov_enter)(real *restrict theta, const real *restrict grad, const real *restrict v, real *restrict origin,
-                                const double *restrict c, int64_t n) {
-    const real mu = (real)c[1];
+static int UPDATE(nesterov_enter)(real *restrict theta, const real *restrict grad, const real *restrict v,
+                                  real *restrict origin, const double *restrict c, int64_t n) {
     (void)grad;
     LOOP {
+        const real mu = (real)C(1);
         const real new_theta = theta[i] + mu * v[i];
         const WORD ok = FINITE(new_theta);
         origin[i] = theta[i];
@@ -130,11 +158,11 @@ static int NAME(nesterov_enter)(real *restrict theta, const real *restrict grad,
 
 /* Step: v ← μv − ηg,  origin ← origin + v,  θ ← origin + μ′v,  μ′ being the momentum of the next step
  * c: η, μ, μ′ */
-static int NAME(nesterov_update)(real *restrict theta, const real *restrict grad, real *restrict v, real *restrict origin,
+static int UPDATE(nesterov_update)(real *restrict theta, const real *restrict grad, real *restrict v, real *restrict origin,
                                  const double *restrict c, int64_t n) {
-    const real eta = (real)c[0], mu = (real)c[1], mu_next = (real)c[2];
     LOOP {
-        const real new_v = mu * v[i] - eta * grad[i];
+        const real eta = (real)C(0), mu = (real)C(1), mu_next = (real)C(2);
+        const real new_v = FMA(mu, v[i], -(eta * grad[i]));
         const real new_origin = origin[i] + new_v;
         const real new_theta = new_origin + mu_next * new_v;
         const WORD ok = FINITE(new_theta) & FINITE(new_origin) & FINITE(new_v);
@@ -147,7 +175,7 @@ static int NAME(nesterov_update)(real *restrict theta, const real *restrict grad
 }
 
 /* Leave: θ ← origin */
-static int NAME(nesterov_leave)(real *restrict theta, const real *restrict grad, const real *restrict v,
+static int UPDATE(nesterov_leave)(real *restrict theta, const real *restrict grad, const real *restrict v,
                                 const real *restrict origin, const double *restrict c, int64_t n) {
     (void)grad, (void)v, (void)c;
     for (int64_t i = 0; i < n; i++) theta[i] = origin[i];
@@ -157,13 +185,13 @@ static int NAME(nesterov_leave)(real *restrict theta, const real *restrict grad,
 /* AdaGrad: r ← r + g²,  θ ← θ − ηg/(√r + ε)   (inside: ηg/√(r + ε))
  * c: η, ε */
 #define ADAGRAD(name, ROOT)                                                                                                    \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, const double *restrict c,         \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict r, const double *restrict c,       \
                           int64_t n) {                                                                                         \
-        const real eta = (real)c[0], eps = (real)c[1];                                                                         \
         LOOP {                                                                                                                 \
+            const real eta = (real)C(0), eps = (real)C(1);                                                                     \
             const real new_r = r[i] + grad[i] * grad[i];                                                                       \
             const real new_theta = theta[i] - eta * grad[i] / ROOT(new_r, eps);                                                \
-            const WORD ok = FINITE(new_theta) & FINITE(new_r);                                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r);                                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(r, new_r);                                                                                                   \
             COUNT;                                                                                                             \
@@ -176,13 +204,13 @@ ADAGRAD(adagrad_inside_update, INSIDE)
 /* RMSProp: r ← αr + (1−α)g²,  θ ← θ − ηg/(√r + ε)   (inside: ηg/√(r + ε))
  * c: η, α, ε */
 #define RMSPROP(name, ROOT)                                                                                                    \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, const double *restrict c,         \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict r, const double *restrict c,       \
                           int64_t n) {                                                                                         \
-        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2];                            \
         LOOP {                                                                                                                 \
-            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
+            const real eta = (real)C(0), alpha = (real)C(1), rest = (real)(1 - C(1)), eps = (real)C(2);                        \
+            const real new_r = FMA(alpha, r[i], rest * grad[i] * grad[i]);                                                     \
             const real new_theta = theta[i] - eta * grad[i] / ROOT(new_r, eps);                                                \
-            const WORD ok = FINITE(new_theta) & FINITE(new_r);                                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r);                                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(r, new_r);                                                                                                   \
             COUNT;                                                                                                             \
@@ -195,14 +223,14 @@ RMSPROP(rmsprop_inside_update, INSIDE)
 /* RMSProp with momentum: r as above,  v ← μv + g/(√r + ε),  θ ← θ − ηv
  * c: η, α, ε, μ */
 #define RMSPROP_MOMENTUM(name, ROOT)                                                                                           \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict v,                 \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict v,               \
                           const double *restrict c, int64_t n) {                                                               \
-        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2], mu = (real)c[3];           \
         LOOP {                                                                                                                 \
-            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
+            const real eta = (real)C(0), alpha = (real)C(1), rest = (real)(1 - C(1)), eps = (real)C(2), mu = (real)C(3);       \
+            const real new_r = FMA(alpha, r[i], rest * grad[i] * grad[i]);                                                     \
             const real new_v = mu * v[i] + grad[i] / ROOT(new_r, eps);                                                         \
             const real new_theta = theta[i] - eta * new_v;                                                                     \
-            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_v);                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_v);                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(r, new_r);                                                                                                   \
             STORE(v, new_v);                                                                                                   \
@@ -217,15 +245,15 @@ RMSPROP_MOMENTUM(rmsprop_momentum_inside_update, INSIDE)
  * negative.
  * c: η, α, ε */
 #define RMSPROP_CENTERED(name, ROOT)                                                                                           \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,                 \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,               \
                           const double *restrict c, int64_t n) {                                                               \
-        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2];                            \
         LOOP {                                                                                                                 \
-            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
-            const real new_a = alpha * a[i] + rest * grad[i];                                                                  \
+            const real eta = (real)C(0), alpha = (real)C(1), rest = (real)(1 - C(1)), eps = (real)C(2);                        \
+            const real new_r = FMA(alpha, r[i], rest * grad[i] * grad[i]);                                                     \
+            const real new_a = FMA(alpha, a[i], rest * grad[i]);                                                               \
             const real variance = MAX(new_r - new_a * new_a, 0);                                                               \
             const real new_theta = theta[i] - eta * grad[i] / ROOT(variance, eps);                                             \
-            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_a);                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_a);                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(r, new_r);                                                                                                   \
             STORE(a, new_a);                                                                                                   \
@@ -239,16 +267,16 @@ RMSPROP_CENTERED(rmsprop_centered_inside_update, INSIDE)
 /* RMSProp, centered, with momentum: r, a as above,  v ← μv + g/(√(r − a²) + ε),  θ ← θ − ηv
  * c: η, α, ε, μ */
 #define RMSPROP_CENTERED_MOMENTUM(name, ROOT)                                                                                  \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,                 \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict a,               \
                           real *restrict v, const double *restrict c, int64_t n) {                                             \
-        const real eta = (real)c[0], alpha = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2], mu = (real)c[3];           \
         LOOP {                                                                                                                 \
-            const real new_r = alpha * r[i] + rest * grad[i] * grad[i];                                                        \
-            const real new_a = alpha * a[i] + rest * grad[i];                                                                  \
+            const real eta = (real)C(0), alpha = (real)C(1), rest = (real)(1 - C(1)), eps = (real)C(2), mu = (real)C(3);       \
+            const real new_r = FMA(alpha, r[i], rest * grad[i] * grad[i]);                                                     \
+            const real new_a = FMA(alpha, a[i], rest * grad[i]);                                                               \
             const real variance = MAX(new_r - new_a * new_a, 0);                                                               \
             const real new_v = mu * v[i] + grad[i] / ROOT(variance, eps);                                                      \
             const real new_theta = theta[i] - eta * new_v;                                                                     \
-            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_a) & FINITE(new_v);                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_a) & FINITE(new_v);                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(r, new_r);                                                                                                   \
             STORE(a, new_a);                                                                                                   \
@@ -263,15 +291,15 @@ RMSPROP_CENTERED_MOMENTUM(rmsprop_centered_momentum_inside_update, INSIDE)
 /* AdaDelta: r ← ρr + (1−ρ)g²,  Δ ← g√(d + ε)/√(r + ε),  d ← ρd + (1−ρ)Δ²,  θ ← θ − ηΔ   (outside: Δ ← g(√d + ε)/(√r + ε))
  * c: η, ρ, ε */
 #define ADADELTA(name, ROOT)                                                                                                   \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict d,                 \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict r, real *restrict d,               \
                           const double *restrict c, int64_t n) {                                                               \
-        const real eta = (real)c[0], rho = (real)c[1], rest = (real)(1 - c[1]), eps = (real)c[2];                              \
         LOOP {                                                                                                                 \
-            const real new_r = rho * r[i] + rest * grad[i] * grad[i];                                                          \
+            const real eta = (real)C(0), rho = (real)C(1), rest = (real)(1 - C(1)), eps = (real)C(2);                          \
+            const real new_r = FMA(rho, r[i], rest * grad[i] * grad[i]);                                                       \
             const real delta = grad[i] * ROOT(d[i], eps) / ROOT(new_r, eps);                                                   \
-            const real new_d = rho * d[i] + rest * delta * delta;                                                              \
+            const real new_d = FMA(rho, d[i], rest * delta * delta);                                                           \
             const real new_theta = theta[i] - eta * delta;                                                                     \
-            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_d);                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_r) & FINITE(new_d);                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(r, new_r);                                                                                                   \
             STORE(d, new_d);                                                                                                   \
@@ -286,10 +314,10 @@ ADADELTA(adadelta_outside_update, OUTSIDE)
  * and 0 otherwise;  then θ = −(z − λ₁ sign z)/D where |z| > λ₁, else 0.  This is computed from q = θ − (g + h)/D: as long as θ keeps
  * its sign, the step is exactly that of AdaGrad.  Nothing changes where g = 0, nor with α = 0, for which z has no limit.
  * c: α, β, λ₁, λ₂ */
-static int NAME(ftrl_update)(real *restrict theta, const real *restrict grad, real *restrict z, real *restrict squares,
+static int UPDATE(ftrl_update)(real *restrict theta, const real *restrict grad, real *restrict z, real *restrict squares,
                              const double *restrict c, int64_t n) {
-    const real inverse = c[0] > 0 ? (real)(1 / c[0]) : 0, beta = (real)c[1], l1 = (real)c[2], l2 = (real)c[3];
     LOOP {
+        const real inverse = C(0) > 0 ? (real)(1 / C(0)) : 0, beta = (real)C(1), l1 = (real)C(2), l2 = (real)C(3);
         const real s = SIGN(theta[i]);
         const real held = s == 0 ? MIN(MAX(z[i], -l1), l1) : 0;
         const WORD moves = (WORD)-(integer)((grad[i] != 0) & (inverse != 0));
@@ -316,15 +344,15 @@ static int NAME(ftrl_update)(real *restrict theta, const real *restrict grad, re
  * AdamW: the same with θ − δθ instead of θ, δ = ηλ
  * c: ηₜ, β₁, β₂, εₜ, δ */
 #define ADAM(name, THETA, ROOT)                                                                                                \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,                 \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,               \
                           const double *restrict c, int64_t n) {                                                               \
-        const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]);                                             \
-        const real beta2 = (real)c[2], rest2 = (real)(1 - c[2]), eps = (real)c[3];                                             \
         LOOP {                                                                                                                 \
-            const real new_m = beta1 * m[i] + rest1 * grad[i];                                                                 \
-            const real new_v = beta2 * v[i] + rest2 * grad[i] * grad[i];                                                       \
+            const real eta = (real)C(0), beta1 = (real)C(1), rest1 = (real)(1 - C(1));                                         \
+            const real beta2 = (real)C(2), rest2 = (real)(1 - C(2)), eps = (real)C(3);                                         \
+            const real new_m = FMA(beta1, m[i], rest1 * grad[i]);                                                              \
+            const real new_v = FMA(beta2, v[i], rest2 * grad[i] * grad[i]);                                                    \
             const real new_theta = THETA - eta * new_m / ROOT(new_v, eps);                                                     \
-            const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(m, new_m);                                                                                                   \
             STORE(v, new_v);                                                                                                   \
@@ -333,7 +361,7 @@ static int NAME(ftrl_update)(real *restrict theta, const real *restrict grad, re
         DONE;                                                                                                                  \
     }
 #define PLAIN theta[i]
-#define DECAYED (theta[i] - (real)c[4] * theta[i])
+#define DECAYED (theta[i] - (real)C(4) * theta[i])
 ADAM(adam_update, PLAIN, OUTSIDE)
 ADAM(adam_inside_update, PLAIN, INSIDE)
 ADAM(adamw_update, DECAYED, OUTSIDE)
@@ -342,16 +370,16 @@ ADAM(adamw_inside_update, DECAYED, INSIDE)
 /* AMSGrad: Adam with top ← max(top, v) instead of v under the root
  * c: ηₜ, β₁, β₂, εₜ */
 #define AMSGRAD(name, ROOT)                                                                                                    \
-    static int NAME(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,                 \
+    static int UPDATE(name)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,               \
                           real *restrict top, const double *restrict c, int64_t n) {                                           \
-        const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]);                                             \
-        const real beta2 = (real)c[2], rest2 = (real)(1 - c[2]), eps = (real)c[3];                                             \
         LOOP {                                                                                                                 \
-            const real new_m = beta1 * m[i] + rest1 * grad[i];                                                                 \
-            const real new_v = beta2 * v[i] + rest2 * grad[i] * grad[i];                                                       \
+            const real eta = (real)C(0), beta1 = (real)C(1), rest1 = (real)(1 - C(1));                                         \
+            const real beta2 = (real)C(2), rest2 = (real)(1 - C(2)), eps = (real)C(3);                                         \
+            const real new_m = FMA(beta1, m[i], rest1 * grad[i]);                                                              \
+            const real new_v = FMA(beta2, v[i], rest2 * grad[i] * grad[i]);                                                    \
             const real new_top = MAX(top[i], new_v);                                                                           \
             const real new_theta = theta[i] - eta * new_m / ROOT(new_top, eps);                                                \
-            const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);                                                  \
+            const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);                                                 \
             STORE(theta, new_theta);                                                                                           \
             STORE(m, new_m);                                                                                                   \
             STORE(v, new_v);                                                                                                   \
@@ -365,11 +393,11 @@ AMSGRAD(amsgrad_inside_update, INSIDE)
 
 /* AdaMax: m ← β₁m + (1−β₁)g,  u ← max(β₂u, |g| + ε),  θ ← θ − ηₜm/u,  ηₜ = η/(1−β₁ᵗ)
  * c: ηₜ, β₁, β₂, ε */
-static int NAME(adamax_update)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict u,
+static int UPDATE(adamax_update)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict u,
                                const double *restrict c, int64_t n) {
-    const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]), beta2 = (real)c[2], eps = (real)c[3];
     LOOP {
-        const real new_m = beta1 * m[i] + rest1 * grad[i];
+        const real eta = (real)C(0), beta1 = (real)C(1), rest1 = (real)(1 - C(1)), beta2 = (real)C(2), eps = (real)C(3);
+        const real new_m = FMA(beta1, m[i], rest1 * grad[i]);
         const real new_u = MAX(beta2 * u[i], ABS(grad[i]) + eps);
         const real new_theta = theta[i] - eta * new_m / new_u;
         const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_u);
@@ -384,14 +412,14 @@ static int NAME(adamax_update)(real *restrict theta, const real *restrict grad, 
 /* NAdam: m, v as in Adam,  θ ← θ − (a m + b g)/(√v + εₜ), where with s = √(1−β₂ᵗ) and μᵢ the momentum of step i
  * a = ηs μₜ₊₁/(1−μ₁…μₜ₊₁),  b = ηs (1−μₜ)/(1−μ₁…μₜ),  εₜ = sε
  * c: a, b, β₁, β₂, εₜ */
-static int NAME(nadam_update)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,
+static int UPDATE(nadam_update)(real *restrict theta, const real *restrict grad, real *restrict m, real *restrict v,
                               const double *restrict c, int64_t n) {
-    const real a = (real)c[0], b = (real)c[1], beta1 = (real)c[2], rest1 = (real)(1 - c[2]);
-    const real beta2 = (real)c[3], rest2 = (real)(1 - c[3]), eps = (real)c[4];
     LOOP {
-        const real new_m = beta1 * m[i] + rest1 * grad[i];
-        const real new_v = beta2 * v[i] + rest2 * grad[i] * grad[i];
-        const real new_theta = theta[i] - (a * new_m + b * grad[i]) / OUTSIDE(new_v, eps);
+        const real a = (real)C(0), b = (real)C(1), beta1 = (real)C(2), rest1 = (real)(1 - C(2));
+        const real beta2 = (real)C(3), rest2 = (real)(1 - C(3)), eps = (real)C(4);
+        const real new_m = FMA(beta1, m[i], rest1 * grad[i]);
+        const real new_v = FMA(beta2, v[i], rest2 * grad[i] * grad[i]);
+        const real new_theta = theta[i] - FMA(a, new_m, b * grad[i]) / OUTSIDE(new_v, eps);
         const WORD ok = FINITE(new_theta) & FINITE(new_m) & FINITE(new_v);
         STORE(theta, new_theta);
         STORE(m, new_m);
@@ -403,14 +431,14 @@ static int NAME(nadam_update)(real *restrict theta, const real *restrict grad, r
 
 /* Lion: θ ← θ − η(sign(β₁m + (1−β₁)g) + λθ),  then m ← β₂m + (1−β₂)g
  * c: η, β₁, β₂, λ */
-static int NAME(lion_update)(real *restrict theta, const real *restrict grad, real *restrict m, const double *restrict c,
+static int UPDATE(lion_update)(real *restrict theta, const real *restrict grad, real *restrict m, const double *restrict c,
                              int64_t n) {
-    const real eta = (real)c[0], beta1 = (real)c[1], rest1 = (real)(1 - c[1]);
-    const real beta2 = (real)c[2], rest2 = (real)(1 - c[2]), decay = (real)(c[0] * c[3]);
     LOOP {
-        const real direction = beta1 * m[i] + rest1 * grad[i];
+        const real eta = (real)C(0), beta1 = (real)C(1), rest1 = (real)(1 - C(1));
+        const real beta2 = (real)C(2), rest2 = (real)(1 - C(2)), decay = (real)(C(0) * C(3));
+        const real direction = FMA(beta1, m[i], rest1 * grad[i]);
         const real new_theta = theta[i] - decay * theta[i] - eta * SIGN(direction);
-        const real new_m = beta2 * m[i] + rest2 * grad[i];
+        const real new_m = FMA(beta2, m[i], rest2 * grad[i]);
         const WORD ok = FINITE(new_theta) & FINITE(new_m);
         STORE(theta, new_theta);
         STORE(m, new_m);
@@ -423,10 +451,10 @@ static int NAME(lion_update)(real *restrict theta, const real *restrict grad, re
  * s ← s η⁺ if g and p agree in sign, s η⁻ if they differ, then clipped to [smin, smax]
  * p ← 0 if they differ, else g;  θ ← θ − s sign(p)
  * c: η⁻, η⁺, smin, smax */
-static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, real *restrict previous, real *restrict size,
+static int UPDATE(rprop_update)(real *restrict theta, const real *restrict grad, real *restrict previous, real *restrict size,
                               const double *restrict c, int64_t n) {
-    const real minus = (real)c[0], plus = (real)c[1], smallest = (real)c[2], largest = (real)c[3];
     LOOP {
+        const real minus = (real)C(0), plus = (real)C(1), smallest = (real)C(2), largest = (real)C(3);
         const real g = grad[i], p = previous[i], s = size[i];
         const int same = SAME_SIGN(g, p), differ = SAME_SIGN(g, -p);
         const real factor = same ? plus : differ ? minus : 1, scaled = s * factor;
@@ -445,15 +473,15 @@ static int NAME(rprop_update)(real *restrict theta, const real *restrict grad, r
 /* Delta-bar-delta: η ← η + κ if g and the running mean d̄ of previous gradients agree in sign, (1−φ)η if they differ
  * θ ← θ − ηg,  then d̄ ← ρd̄ + (1−ρ)g
  * c: κ, φ, ρ */
-static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restrict grad, real *restrict mean, real *restrict eta,
-                                        const double *restrict c, int64_t n) {
-    const real kappa = (real)c[0], phi = (real)c[1], rho = (real)c[2], rest = (real)(1 - c[2]);
+static int UPDATE(delta_bar_delta_update)(real *restrict theta, const real *restrict grad, real *restrict mean,
+                                          real *restrict eta, const double *restrict c, int64_t n) {
     LOOP {
+        const real kappa = (real)C(0), phi = (real)C(1), rho = (real)C(2), rest = (real)(1 - C(2));
         const real rate = eta[i];
         const int same = SAME_SIGN(grad[i], mean[i]), differ = SAME_SIGN(grad[i], -mean[i]);
         const real new_eta = same ? rate + kappa : differ ? rate - phi * rate : rate;
         const real new_theta = theta[i] - new_eta * grad[i];
-        const real new_mean = rho * mean[i] + rest * grad[i];
+        const real new_mean = FMA(rho, mean[i], rest * grad[i]);
         const WORD ok = FINITE(new_theta) & FINITE(new_mean) & FINITE(new_eta);
         STORE(theta, new_theta);
         STORE(mean, new_mean);
@@ -464,11 +492,12 @@ static int NAME(delta_bar_delta_update)(real *restrict theta, const real *restri
 }
 
 /* Averages of the parameters, after the update: a ← a + w(θ − a), computed from whichever of the two has the larger weight, so that w = 1
- * is a copy.  w is the same for all parameters: column `size[0]` of c. */
-static int NAME(average)(real *restrict a, const real *restrict theta, double w, int64_t n) {
-    const real near = (real)w, rest = (real)(1 - w);
-    const int from_a = w < 0.5;
+ * is a copy.  w is the same for all parameters.
+ * c: w */
+static int UPDATE(average)(real *restrict a, const real *restrict theta, const double *restrict c, int64_t n) {
     LOOP {
+        const real near = (real)C(0), rest = (real)(1 - C(0));
+        const int from_a = C(0) < 0.5;
         const real difference = theta[i] - a[i];
         const real new_a = from_a ? a[i] + near * difference : theta[i] - rest * difference;
         const WORD ok = FINITE(new_a);
@@ -479,18 +508,19 @@ static int NAME(average)(real *restrict a, const real *restrict theta, double w,
 }
 
 /* arrays: a, theta; sizes: column of w */
-static void NAME(op_average)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const double w = context->coefficients[op->size[0]];
+static void OF_OP(average)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const double *w = FROM(op->size[0]);
     int failed = 0;
     for (int64_t t = begin; t < end; t++)
-        FOR_STRETCHES(t, failed |= NAME(average)((real *)op->array[0] + at, (const real *)op->array[1] + at, w, n));
+        FOR_STRETCHES(t, failed |= UPDATE(average)((real *)op->array[0] + at, (const real *)op->array[1] + at, w, n));
     *context->failed |= failed;
 }
 
-/* Decoupled weight decay, before the update: θ ← θ − ηλθ */
-static int NAME(decay)(real *restrict theta, double rate, int64_t n) {
-    const real share = (real)rate;
+/* Decoupled weight decay, before the update: θ ← θ − ηλθ
+ * c: ηλ */
+static int UPDATE(decay)(real *restrict theta, const double *restrict c, int64_t n) {
     LOOP {
+        const real share = (real)C(0);
         const real new_theta = theta[i] - share * theta[i];
         const WORD ok = FINITE(new_theta);
         STORE(theta, new_theta);
@@ -500,10 +530,10 @@ static int NAME(decay)(real *restrict theta, double rate, int64_t n) {
 }
 
 /* arrays: theta; sizes: column of ηλ */
-static void NAME(op_decay)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+static void OF_OP(decay)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     int failed = 0;
     for (int64_t t = begin; t < end; t++)
-        FOR_STRETCHES(t, failed |= NAME(decay)((real *)op->array[0] + at, TILE_COEFFICIENTS[op->size[0]], n));
+        FOR_STRETCHES(t, failed |= UPDATE(decay)((real *)op->array[0] + at, FROM(tile[4] + op->size[0]), n));
     *context->failed |= failed;
 }
 
@@ -517,20 +547,22 @@ static void NAME(op_decay)(const nn_op *op, const nn_context *context, int64_t b
 #define ARRAYS_SLOTS_1 3
 #define ARRAYS_SLOTS_2 4
 #define ARRAYS_SLOTS_3 5
+#if !LANEWISE
 NN_INLINE void NAME(fetch_later)(const int arrays, const nn_op *op, int64_t at, int64_t later, int64_t n) {
     if (later == at) return;
     for (int64_t i = 0; i < n; i += NN_CACHE_LINE / (int64_t)sizeof(real))
         NN_UNROLL for (int k = 0; k < arrays; k++)
             if (k != 1) NN_PREFETCH((const real *)op->array[k] + later + i);    /* the gradient is in the cache */
 }
+#endif
 
 #define TILE_OP(kernel, slots)                                                                                                 \
-    static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                    \
+    static void OF_OP(kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                        \
         int failed = 0;                                                                                                        \
         for (int64_t t = begin; t < end; t++)                                                                                  \
             FOR_STRETCHES(t, NAME(fetch_later)(ARRAYS_##slots, op, at, later, n);                                              \
-                             failed |= NAME(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]), slots TILE_COEFFICIENTS, \
-                                                    n));                                                                       \
+                             failed |= UPDATE(kernel)((real *)op->array[0] + at, STRETCH(op->array[1]), slots FROM(tile[4]),   \
+                                                      n));                                                                     \
         *context->failed |= failed;                                                                                            \
     }
 
@@ -571,11 +603,17 @@ TILE_OP(delta_bar_delta_update, SLOTS_2)
 #undef WORD
 #undef INFINITY_BITS
 #undef FINITE
+#undef FMA
 #undef SIGN
 #undef SAME_SIGN
 #undef MAX
 #undef MIN
+#undef UPDATE
+#undef OF_OP
+#undef NETWORKS
+#undef C
 #undef LOOP
+#undef FROM
 #undef STORE
 #undef COUNT
 #undef DONE

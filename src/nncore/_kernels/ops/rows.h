@@ -25,13 +25,30 @@ NN_INLINE int64_t NAME(data_row)(const NAME(batch) *batch, int64_t i) {
     return -1;
 }
 
+#if NN_VECTOR_BYTES == 64
+/* The first 8 bytes of rows i, i + 1, ... i + 7 of this batch; 0, and a failure, of those out of range; stride in bytes */
+NN_INLINE __m512i NAME(eight_rows)(const NAME(batch) *batch, const void *data, int64_t stride, int64_t i) {
+    const __m512i row = batch->index ? _mm512_loadu_si512(batch->index + i)
+                                     : _mm512_add_epi64(_mm512_set1_epi64(batch->start + i), _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
+    const __mmask8 good = _mm512_cmplt_epu64_mask(row, _mm512_set1_epi64((int64_t)batch->rows));
+    const __m512i at = _mm512_mullo_epi64(row, _mm512_set1_epi64(stride));
+    if (good != 0xff) *batch->failed |= NN_BAD_ROW;
+    return _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), good, at, data, 1);
+}
+#endif
+
 /* arrays: out (rows, width), data, its rows anywhere; sizes: width */
 static void NAME(op_gather_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
     const int64_t width = op->size[0], stride = op->stride[1] / (int64_t)sizeof(real);
     const NAME(batch) batch = NAME(batch_of)(context, op->length[1]);
     const real *restrict data = (const real *)op->array[1];
     real *restrict out = (real *)op->array[0];
-    for (int64_t i = begin; i < end; i++) {
+    int64_t i = begin;
+#if NN_VECTOR_BYTES == 64
+    for (; width * sizeof(real) == 8 && i + 8 <= end; i += 8)
+        _mm512_storeu_si512(out + i * width, NAME(eight_rows)(&batch, data, op->stride[1], i));
+#endif
+    for (; i < end; i++) {
         const int64_t row = NAME(data_row)(&batch, i);
         if (row < 0) continue;
         const real *restrict from = data + row * stride;
@@ -90,7 +107,16 @@ static void NAME(op_gather_labels)(const nn_op *op, const nn_context *context, i
     const int64_t *restrict labels = (const int64_t *)op->array[1];
     const uint64_t classes = (uint64_t)op->size[0];
     int64_t *restrict out = (int64_t *)op->array[0];
-    for (int64_t i = begin; i < end; i++) {
+    int64_t i = begin;
+#if NN_VECTOR_BYTES == 64
+    for (; i + 8 <= end; i += 8) {
+        const __m512i label = NAME(eight_rows)(&batch, labels, sizeof(int64_t), i);
+        const __mmask8 good = _mm512_cmplt_epu64_mask(label, _mm512_set1_epi64((int64_t)classes));
+        if (good != 0xff) *context->failed |= NN_BAD_LABEL;
+        _mm512_storeu_si512(out + i, _mm512_maskz_mov_epi64(good, label));
+    }
+#endif
+    for (; i < end; i++) {
         const int64_t label = NAME(label)(&batch, labels, classes, i);
         out[i] = label < 0 ? 0 : label;
     }
