@@ -68,7 +68,7 @@ axes[2].text(300, 9.2, f"wall: gradient {WALL:.0f}")
 axes[2].text(900, 3.2, "plain: gradient 1")
 axes[2].set(xlabel="step", ylabel="x (minimum at 0)", title="After a wall AdaGrad creeps", ylim=(-0.5, 10.2))
 for ax in axes:
-    ax.legend(loc="upper right" if ax is not axes[2] else "center right")
+    nn.figures.label_ends(ax)
 plt.show()
 
 # %%

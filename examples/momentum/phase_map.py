@@ -13,7 +13,7 @@ Five larger ones have their path beside it. In the animation a point moves throu
 range of good η, and slows down what would have converged in one step. For a given ηλ < 1 the fastest μ lies on the left curve,
 (1 − √(ηλ))², where ripples are about to begin.
 
-**Try next.** Move the slider to the step where the run first crosses zero. Which border has the point passed?
+**Try next.** Move the slider to the first frame in which the run crosses zero. Which border has the point passed?
 
 :Slide: Deck 004, *Phase space along a single eigenvector* (Goh, Distill 2017)
 """
