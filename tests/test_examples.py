@@ -16,11 +16,8 @@ pytest.importorskip("sklearn")
 import matplotlib
 
 FOLDER = Path(__file__).parents[1] / "examples"
-PAGES = {
-    str(path.relative_to(FOLDER).with_suffix("")): path
-    for path in sorted(FOLDER.glob("*/*.py"))
-    if ":Slide:" in path.read_text()
-}
+PAGES = {str(path.relative_to(FOLDER).with_suffix("")): path for path in sorted(FOLDER.glob("*/*.py"))}
+
 
 
 def with_constants(name: str, path: Path) -> ast.Module:
