@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.processes import run_python
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
@@ -509,3 +510,34 @@ def test_values() -> None:
         "image_shape": [6, 5],
         "fill": 0.0,
     }
+
+
+SAVES = """
+import io
+import numpy as np
+import nncore as nn
+from nncore.data import augmentation
+
+class Saves(nn.data.Transform):
+    def numbers(self, shape):
+        return 0
+    def apply(self, images, uniforms, fill):
+        trainer.save(io.BytesIO())
+        return images
+
+augmentation.PIXELS = 8  # two images at a time
+trainer = nn.Trainer(nn.Sequential([nn.Dense(2)], input_shape=4), "softmax_cross_entropy")
+try:
+    trainer.fit(np.ones((8, 4)), np.arange(8) % 2, augment=nn.data.Augment([Saves()], (2, 2)), verbose=0)
+except RuntimeError as error:
+    print(str(error)[:36])
+trainer.save(io.BytesIO())
+print(trainer.epochs_done)
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_transform_must_not_save_its_trainer(threads: str) -> None:
+    """On threads beside the one that trains neither: these would wait for each other."""
+    done = run_python(SAVES, NNCORE_NUM_THREADS=threads)
+    assert done.stdout.splitlines() == ["this trainer is within an epoch, so ", "0"], done.stderr
