@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.processes import run_python
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
@@ -360,6 +361,60 @@ def test_ctrl_c_ends_an_epoch_before_its_first_step(monkeypatch: pytest.MonkeyPa
     assert (trainer.epochs_done, len(trainer.history), trainer.optimizer.step_count) == (2, 2, 4)
 
 
+class OwnMap(GeometricTransform):
+    def __init__(self, made: Any) -> None:
+        self.made = made
+
+    def numbers(self, shape: tuple[int, int, int]) -> Any:
+        return 0
+
+    def inverse(self, uniforms: Array) -> Any:
+        return self.made
+
+
+class OwnNumbers(OwnMap):
+    def numbers(self, shape: tuple[int, int, int]) -> Any:
+        return self.made
+
+    def apply(self, images: Array, uniforms: Array, fill: float) -> Array:
+        return images[:, ::-1]
+
+
+EYE, ZERO = np.broadcast_to(np.eye(2), (40, 2, 2)), np.zeros((40, 2))
+
+
+def test_transforms_without_random_numbers() -> None:
+    X = images()
+    assert np.array_equal(Augment([OwnNumbers(0)], (6, 5))(X), X.reshape(40, 6, 5)[:, ::-1].reshape(40, 30))
+    for made in (EYE, ZERO), (EYE.tolist(), ZERO.tolist()), (EYE.astype(int), ZERO.astype(np.float32)):
+        assert np.array_equal(Augment([OwnMap(made)], (6, 5))(X), X)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, r"OwnMap\.inverse must return a pair, M and c, got NoneType"),
+        ((EYE[:1], ZERO), r"OwnMap\.inverse, first M, must return .* of shape \(40, 2, 2\), got shape \(1, 2, 2\)"),
+        ((np.eye(3), ZERO), r"OwnMap\.inverse, first M, must return .* of shape \(40, 2, 2\), got shape \(3, 3\)"),
+        ((EYE, ZERO[0]), r"OwnMap\.inverse, second c, must return .* of shape \(40, 2\), got shape \(2,\)"),
+        ((EYE + 0j, ZERO), r"OwnMap\.inverse, first M, must return an array of real numbers"),
+        ((EYE * np.nan, ZERO), r"OwnMap\.inverse must return finite numbers"),
+        ((EYE, ZERO + np.inf), r"OwnMap\.inverse must return finite numbers"),
+    ],
+)
+def test_maps_of_ones_own_are_checked(made: Any, message: str) -> None:
+    """By themselves and composed with others."""
+    for transforms in [OwnMap(made)], [Rotate(5), OwnMap(made)]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            Augment(transforms, (6, 5))(images())
+
+
+@pytest.mark.parametrize("numbers", [-1, 1.5, None, "a"])
+def test_numbers_of_ones_own_are_checked(numbers: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"OwnNumbers\.numbers, what it returns, must be an integer"):
+        Augment([OwnNumbers(numbers)], (6, 5))(images())
+
+
 def test_an_error_of_a_transform_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(Transform):
         def numbers(self, shape: tuple[int, int, int]) -> int:
@@ -455,3 +510,34 @@ def test_values() -> None:
         "image_shape": [6, 5],
         "fill": 0.0,
     }
+
+
+SAVES = """
+import io
+import numpy as np
+import nncore as nn
+from nncore.data import augmentation
+
+class Saves(nn.data.Transform):
+    def numbers(self, shape):
+        return 0
+    def apply(self, images, uniforms, fill):
+        trainer.save(io.BytesIO())
+        return images
+
+augmentation.PIXELS = 8  # two images at a time
+trainer = nn.Trainer(nn.Sequential([nn.Dense(2)], input_shape=4), "softmax_cross_entropy")
+try:
+    trainer.fit(np.ones((8, 4)), np.arange(8) % 2, augment=nn.data.Augment([Saves()], (2, 2)), verbose=0)
+except RuntimeError as error:
+    print(str(error)[:36])
+trainer.save(io.BytesIO())
+print(trainer.epochs_done)
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_transform_must_not_save_its_trainer(threads: str) -> None:
+    """On threads beside the one that trains neither: these would wait for each other."""
+    done = run_python(SAVES, NNCORE_NUM_THREADS=threads)
+    assert done.stdout.splitlines() == ["this trainer is within an epoch, so ", "0"], done.stderr

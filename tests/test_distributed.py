@@ -255,6 +255,14 @@ def test_last_batches(n: int, last_batch: str, data: tuple[Array, Array]) -> Non
     assert_same_bits(some, (2, 3, 8), last_batch=last_batch, epochs=2)
 
 
+@pytest.mark.parametrize(("n", "batch_size"), [(103, 32), (65, 32), (31, 32), (103, 103), (103, 128)])
+def test_a_last_batch_is_dropped_whole(n: int, batch_size: int, data: tuple[Array, Array]) -> None:
+    """As on one process; of a batch of all rows none are dropped, though the last shard has fewer."""
+    some, options = (data[0][:n], data[1][:n]), {"batch_size": batch_size, "last_batch": "drop"}
+    one = on_ranks(1, lambda comm: trained(comm, some, **options))[0]
+    assert_alike(one, trained(None, some, **options))
+
+
 @pytest.mark.parametrize("n", [9, 100])
 def test_full_batches(n: int, data: tuple[Array, Array]) -> None:
     """A batch of all rows need not be a multiple of the shards; of nine rows in shards of two there are five shards."""
@@ -627,6 +635,27 @@ def test_what_differs_between_ranks_is_refused(
     }  # fmt: skip
     message = f"{what} must be the same on all ranks, but rank 1 has another one than rank 0"
     assert_all_refuse(outcomes(3, lambda comm: trained(comm, **common | (change(data) if comm.rank == 1 else {}))), message)
+
+
+class Changed(nn.data.Transform):
+    """By a function, whose text is another one in each process."""
+
+    def __init__(self, change: Callable[[Array], Array]) -> None:
+        self.change = change
+
+    def numbers(self, shape: tuple[int, int, int]) -> int:
+        return 0
+
+    def apply(self, images: Array, uniforms: Array, fill: float) -> Array:
+        return self.change(images)
+
+
+def test_equal_augmentation_by_functions_is_accepted(data: tuple[Array, Array]) -> None:
+    def work(comm: Comm) -> nn.Trainer:
+        return trained(comm, data, augment=nn.data.Augment([Changed(lambda images: images + 1)], (2, 3)))
+
+    one, two = on_ranks(2, work)
+    assert bits(one) == bits(two)
 
 
 def test_what_comes_to_differ_is_refused(data: tuple[Array, Array]) -> None:

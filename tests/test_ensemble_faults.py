@@ -411,3 +411,54 @@ def test_names_of_columns_are_those_of_the_training() -> None:
         act(frame)
         with pytest.raises(ValueError, match="The feature names of X should match"):
             act(frame[list("bacd")])
+
+
+def test_members_with_other_names_of_columns_are_not_alike() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    models = [net(0), net(1)]
+    models[1].feature_names = tuple("dcba")
+    ensemble = nn.Ensemble(models)
+    assert [member.feature_names for member in ensemble] == [None, tuple("dcba")]
+    for call in (ensemble.predict, lambda frame: nn.Trainer(ensemble, SOFTMAX).fit(frame, Y, verbose=0)):
+        with pytest.raises(ValueError, match="Expected 'd' as column 0, got 'a'"):
+            call(frame)
+    targets = [net(0, 2), net(1, 2)]
+    targets[1].target_names = ("u", "v")
+    assert [member.target_names for member in nn.Ensemble(targets)] == [None, ("u", "v")]
+
+
+def test_scalers_of_members_are_fixed() -> None:
+    scaler, ensemble = nn.data.StandardScaler().fit(X), nn.Ensemble(net(0, 4), 2)
+    for name in ("input_scaler", "target_scaler"):
+        with pytest.raises(AttributeError, match=f"{name} of a member is fixed once it is in an ensemble"):
+            setattr(ensemble[1], name, scaler)
+        for model in (ensemble[1].copy(), copy.deepcopy(ensemble[1]), ensemble.groups[0].template.copy()):
+            setattr(model, name, scaler)
+            assert getattr(ensemble[1], name) is None
+
+
+def test_names_of_columns_are_those_of_all_members() -> None:
+    """However they become known: assigned to one, by the training of one alone, or by another trainer."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+
+    def assign(ensemble: nn.Ensemble) -> None:
+        ensemble[1].feature_names = tuple("abcd")
+
+    def alone(ensemble: nn.Ensemble) -> None:
+        nn.Trainer(ensemble[1], SOFTMAX).fit(frame, Y, verbose=0)
+
+    def other(ensemble: nn.Ensemble) -> None:
+        nn.Trainer(ensemble, SOFTMAX).fit(frame, Y, verbose=0)
+
+    for learn in (assign, alone, other):
+        ensemble = nn.Ensemble(net(), MEMBERS)
+        trainer = nn.Trainer(ensemble, SOFTMAX)
+        trainer.fit(X, Y, subsets=nn.Bags(), verbose=0)
+        learn(ensemble)
+        assert [member.feature_names for member in ensemble] == [tuple("abcd")] * MEMBERS
+        calls: list[Any] = [trainer.evaluate, trainer.evaluate_members, trainer.out_of_bag]
+        for call in (*calls, lambda X, y, t=trainer: t.fit(X, y, verbose=0), lambda X, y, e=ensemble: e.predict(X)):
+            with pytest.raises(ValueError, match="Expected 'a' as column 0, got 'd'"):
+                call(frame[list("dcba")], Y)

@@ -124,6 +124,35 @@ def test_values_that_enclose_others() -> None:
     assert digest(endless, "a") != digest([1, [1]], "a")
 
 
+def test_modules_that_a_function_imports_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the user's own count as if they were global; others are not even imported."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_package").mkdir()
+    for name in ("own_module", "own_package/inner", "own_package/__init__"):
+        (tmp_path / f"{name}.py").write_text("def g(): return 1\n")
+    ways = (
+        "from own_module import g; return g()",
+        "import own_module as m; return m.g()",
+        "import own_module; return own_module.g()",
+        "from own_package.inner import g; return g()",
+        "from own_package import inner; return inner.g()",
+        "from .inner import g; return g()",
+    )
+    for way in ways:
+        f = function(f"def f():\n    {way}", __package__="own_package")
+        before = digest(f, "f")
+        assert digest(f, "f") == before
+        for name in ("own_module", "own_package.inner"):
+            monkeypatch.setattr(f"{name}.g", lambda: 2)
+        assert digest(f, "f") != before
+        monkeypatch.undo()
+        monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "raising.py").write_text("raise RuntimeError")
+    rest = "def f():\n    import raising, not_there, sys, os.path, nncore.layers, this\n    from .... import g"
+    assert digest(function(rest), "f") == digest(function(rest), "f")
+    assert "this" not in sys.modules
+
+
 def test_frames() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": LONG, "b": "x"})
@@ -269,6 +298,20 @@ def test_damaged_rows(tmp_path: Path, change: str) -> None:
         connection.execute(f"UPDATE runs SET {change}")
     with pytest.raises(ValueError, match=r"file .*sweep.db' is damaged in the row of lr=0.1; seed 0, key [0-9a-f]{40}: "):
         sweep({"lr": [0.1]}, file=path, **SMALL)
+
+
+def test_damaged_pages(tmp_path: Path) -> None:
+    """Of a file that SQLite opens."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": list(range(200))}, make=lambda a: {"loss": a}, file=path)
+    with sqlite3.connect(path) as connection:
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs'").fetchone()[0]
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek(4096 * (root - 1))
+        file.write(bytes(range(100)))
+    with pytest.raises(ValueError, match=r"file must be a SQLite file of a sweep, or a new one, got .*sweep.db': .*malformed"):
+        sweep({"a": list(range(200))}, make=lambda a: {"loss": a}, file=path)
 
 
 def test_shared_folders_have_another_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

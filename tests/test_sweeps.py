@@ -166,6 +166,28 @@ def test_callbacks_and_models() -> None:
     )
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_run_has_its_own_parameters(threads: int) -> None:
+    """An optimizer has a state, which a callback changes too; a layer belongs to one model. What cannot be copied is shared."""
+
+    def build(optimizer: nn.Optimizer, layer: nn.Layer, lock: Any, seed: int) -> nn.Trainer:
+        assert lock is parameters["lock"][0]
+        model = nn.Sequential([nn.Dense(4), layer, nn.Dense(2)], input_shape=2, seed=seed)
+        return nn.Trainer(model, "softmax_cross_entropy", optimizer, seed=seed)
+
+    def callbacks() -> list[nn.Callback]:
+        return [nn.ReduceLROnPlateau(monitor="running_loss", patience=0, threshold=10.0)]
+
+    parameters: dict[str, Any] = {"optimizer": [nn.Adam(0.01), nn.SGD(0.1)], "layer": [nn.Tanh()], "lock": [threading.Lock()]}
+    table = sweep(parameters, make=build, seeds=3, epochs=20, threads=threads, callbacks=callbacks)
+    for run in table:
+        trainer = build([nn.Adam(0.01), nn.SGD(0.1)][run.candidate], nn.Tanh(), parameters["lock"][0], run.seed)
+        trainer.fit(X, Y, epochs=20, callbacks=callbacks(), verbose=0)
+        assert run.ended == "finished"
+        assert run.history == trainer.history
+    assert [optimizer.lr for optimizer in parameters["optimizer"]] == [0.01, 0.1]
+
+
 def test_each_run_has_one_thread() -> None:
     seen: list[int] = []
 
@@ -749,6 +771,18 @@ def test_fair_comparison() -> None:
     assert nn.fair_comparison(
         candidates, X, Y, test=(XV, YV), budget=2, seeds=2, measure="accuracy", validation_split=0.3, verbose=0
     ).mode == "max"  # fmt: skip
+
+
+def test_final_runs_of_a_comparison_have_their_own_parameters() -> None:
+    models = []
+
+    def build(layer: nn.Layer, seed: int) -> nn.Trainer:
+        models.append(nn.Sequential([nn.Dense(4), layer, nn.Dense(2)], input_shape=2, seed=seed))
+        return nn.Trainer(models[-1], "softmax_cross_entropy", seed=seed)
+
+    common: dict[str, Any] = {"test": (XV, YV), "budget": 1, "seeds": 2, "validation_split": 0.2, "verbose": 0}
+    found = nn.fair_comparison({"tanh": (build, [{"layer": nn.Tanh()}])}, X, Y, **common)
+    assert np.isfinite(found.results("tanh")).all()
 
 
 def test_fair_comparisons_that_are_none() -> None:

@@ -19,9 +19,9 @@ __all__ = ["Each", "for_member", "has_each", "of_member"]
 class Each(Anything):  # it stands for a number or an object
     """One value for each member of an `Ensemble`, in the place of a number, a schedule or an object.
 
-    Learning rates and other hyper-parameters of optimizers, strengths of penalties, rates of dropout and other numbers among
-    the arguments of layers, losses, samplers, subsets and callbacks take it, and so do all arguments of a `Trainer` but
-    ``seed``.
+    Learning rates and other hyper-parameters of optimizers, strengths of penalties, rates of dropout and other numbers, counts
+    apart, among the arguments of layers, losses, samplers, subsets and callbacks take it, and so do all arguments of a
+    `Trainer` but ``seed``.
 
     Parameters
     ----------

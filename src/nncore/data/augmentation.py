@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.arrays import Array, returned
+from nncore._utils.arrays import Array, returned, returned_pair
 from nncore._utils.checks import as_numbers, check_finite, convert
 from nncore._utils.fields import Converted, Count, Instance, ListOf, Number, Value, count, number
 from nncore._utils.registry import classes
@@ -46,7 +46,7 @@ class Transform(Value):
     """
 
     def numbers(self, shape: tuple[int, int, int]) -> int:
-        """How many random numbers an image of this shape (height, width, channels) needs."""
+        """How many random numbers an image of this shape (height, width, channels) needs; 0 for none."""
         raise NotImplementedError
 
     def apply(self, images: Array, uniforms: Float64, fill: float) -> Array:
@@ -78,8 +78,18 @@ class GeometricTransform(Transform):
         """M (n, 2, 2) and c (n, 2): the pixel at p, (row, column) from the center, comes from M p + c."""
         raise NotImplementedError
 
+    def checked_inverse(self, uniforms: Float64) -> tuple[Float64, Float64]:
+        """What `inverse` returns, in float64."""
+        what, n = f"{type(self).__name__}.inverse", len(uniforms)
+        pair = returned_pair(f"{what} must return a pair, M and c", self.inverse(uniforms))
+        matrix = returned(f"{what}, first M,", pair[0], (n, 2, 2)).astype(np.float64, copy=False)
+        offset = returned(f"{what}, second c,", pair[1], (n, 2)).astype(np.float64, copy=False)
+        if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
+            raise ValueError(f"{what} must return finite numbers, got NaN or infinity")
+        return matrix, offset
+
     def apply(self, images: Array, uniforms: Float64, fill: float) -> Array:
-        return _interpolated(images, *self.inverse(uniforms), fill)
+        return _interpolated(images, *self.checked_inverse(uniforms), fill)
 
 
 class Rotate(GeometricTransform):
@@ -369,14 +379,16 @@ class Augment(Value):
         images = np.array(X, order="C").reshape(-1, *shape)
         maps: list[tuple[Float64, Float64]] = []  # of geometric transforms in a row
         for place, transform in enumerate(self.transforms):
-            uniforms = _uniforms(seed, epoch, place, examples, transform.numbers(shape))
+            name = type(transform).__name__
+            numbers = count(f"{name}.numbers, what it returns,", transform.numbers(shape), 0)
+            uniforms = _uniforms(seed, epoch, place, examples, numbers)
             if isinstance(transform, GeometricTransform) and type(transform).apply is GeometricTransform.apply:
-                maps.append(transform.inverse(uniforms))
+                maps.append(transform.checked_inverse(uniforms))
                 continue
             if maps:
                 images, maps = _interpolated(images, *_composed(maps), fill), []
             made = transform.apply(images, uniforms, fill)
-            images = convert(returned(f"{type(transform).__name__}.apply", made, images.shape), images.dtype)
+            images = convert(returned(f"{name}.apply", made, images.shape), images.dtype)
         if maps:
             images = _interpolated(images, *_composed(maps), fill)
         return images.reshape(len(images), -1)
@@ -401,7 +413,7 @@ def _uniforms(seed: int, epoch: int, place: int, examples: Int64, numbers: int) 
     starts = np.flatnonzero(np.diff(examples, prepend=-2) != 1).tolist()  # of runs of consecutive examples
     for start, end in zip(starts, [*starts[1:], len(examples)], strict=True):
         generator.advance((int(examples[start]) - position) * blocks)
-        words[start:end] = generator.random_raw((end - start) * 4 * blocks).reshape(-1, 4 * blocks)
+        words[start:end] = generator.random_raw((end - start) * 4 * blocks).reshape(end - start, 4 * blocks)
         position = int(examples[end - 1]) + 1
     return ((words[:, :numbers] >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 

@@ -74,6 +74,12 @@ class Kind:
         trainers += [self.trainer_of(self.parts) for _ in range(count - len(trainers))]
         return trainers[:count]
 
+    def follow(self) -> None:
+        """Take the scalers and the names of columns of the members, which other trainers may have changed."""
+        attributes = {name: vars(self.group.template)[name] for name in RESTORED}
+        for trainer in (*self.trainers, *(own for several in self._others.values() for own in several)):
+            vars(trainer.model).update(attributes)
+
     def remember(self, data: Dataset, trainer: BaseTrainer) -> None:
         """As `BaseTrainer._remember`: the members are trained on this data, by ``trainer`` and others like it."""
         for own in {trainer, self.trainers[0]}:
@@ -82,12 +88,11 @@ class Kind:
 
     def restore(self, levels: Levels | None, model: Sequential) -> None:
         """Take what the targets say of classes, and the scalers and column names of a model."""
-        attributes = {name: vars(model)[name] for name in RESTORED}
-        self.group.assign(attributes)
+        self.group.assign({name: vars(model)[name] for name in RESTORED})
         self._others.clear()
         for trainer in self.trainers:
             vars(trainer)["_levels"] = levels
-            vars(trainer.model).update(attributes)
+        self.follow()
 
 
 class Coming(NamedTuple):

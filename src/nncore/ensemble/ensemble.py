@@ -268,11 +268,11 @@ class Ensemble:
 
 
 def _architecture(model: Sequential) -> Any:
-    """Equal for models whose programs are the same; the seed and the numbers apart."""
+    """Equal for models whose programs are the same, on the same columns; the seed and the numbers apart."""
     if model.input_scaler or model.target_scaler:
         return id(model)
     try:
-        config = files.model_config(model) | {"seed": 0}
+        config = files.model_config(model) | files.column_names_of(model) | {"seed": 0}
         for layer, entry in zip(model.layers, config["layers"], strict=True):
             entry |= {layer._own: layer._own_array.shape} if layer._own else {}
         return json.dumps(config, sort_keys=True)

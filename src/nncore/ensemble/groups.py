@@ -129,7 +129,7 @@ class Group:
         if row not in self._views:
             model = self.template.copy()
             vectors = {"parameters": self.parameters[row], "state": self.state[row]}
-            vars(model).update(vectors, seed=self.seeds[row], _in_ensemble=True, _basic=model._basic | {"_in_ensemble"})
+            vars(model).update(vectors, seed=self.seeds[row], _in_ensemble=self.assign, _basic=model._basic | {"_in_ensemble"})
             layout.place_arrays(model.layers, model.parameters, model.gradients, model.state)
             for layer, value in zip(own_layers(model), self._own_values[row], strict=True):
                 layer._take_own(value)

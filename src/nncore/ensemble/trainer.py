@@ -170,6 +170,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         return self.history
 
     def _data(self, kind: Kind, X: Any, y: Any, **of_data: Any) -> FitData:
+        kind.follow()
         vars(kind.trainers[0])["seed"] = self.seed  # of the validation split
         return fit_data(kind.trainers[0], X, y, **of_data)
 
@@ -236,6 +237,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
                 f"members must have the same loss and metrics to be evaluated together, got {shown(given)}: evaluate_members "
                 "says those of each"
             )
+        self._kind_of[0].follow()
         return self._kind_of[0].trainers[0]
 
     def evaluate_members(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
@@ -244,6 +246,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         threads = _kernels.get_num_threads()
         with Interrupt(tolerated=0) as interrupt, self._claim:
             for kind in dict.fromkeys(self._kind_of):
+                kind.follow()
                 trainers = kind.workers(min(threads, len(kind.numbers)))
                 data = trainers[0]._data(X, y, sample_weight)
                 rows = np.array([self.model._place[member][1] for member in kind.numbers])

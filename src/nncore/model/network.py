@@ -140,7 +140,7 @@ class Network(Sealed):
 
     @input_scaler.setter
     def input_scaler(self, scaler: Scaler | None) -> None:
-        self._input_scaler = attached(scaler, math.prod(self.input_shape), "input_scaler")
+        self._assign("input_scaler", attached(scaler, math.prod(self.input_shape), "input_scaler"))
 
     @property
     def target_scaler(self) -> Scaler | None:
@@ -149,7 +149,7 @@ class Network(Sealed):
 
     @target_scaler.setter
     def target_scaler(self, scaler: Scaler | None) -> None:
-        self._target_scaler = attached(scaler, math.prod(self.output_shape), "target_scaler")
+        self._assign("target_scaler", attached(scaler, math.prod(self.output_shape), "target_scaler"))
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
@@ -163,7 +163,7 @@ class Network(Sealed):
 
     @feature_names.setter
     def feature_names(self, names: Iterable[str] | None) -> None:
-        self._feature_names = names_of_columns("feature_names", names, math.prod(self.input_shape))
+        self._assign("feature_names", names_of_columns("feature_names", names, math.prod(self.input_shape)))
 
     @property
     def target_names(self) -> tuple[str, ...] | None:
@@ -172,7 +172,20 @@ class Network(Sealed):
 
     @target_names.setter
     def target_names(self, names: Iterable[str] | None) -> None:
-        self._target_names = names_of_columns("target_names", names)
+        self._assign("target_names", names_of_columns("target_names", names))
+
+    def _assign(self, name: str, value: Any) -> None:
+        """Keep a scaler or names of columns; a member of an ensemble has those of all members like it."""
+        of_all = vars(self).get("_in_ensemble")
+        if of_all is None:
+            vars(self)[f"_{name}"] = value
+        elif name.endswith("_scaler"):
+            raise AttributeError(
+                f"{name} of a member is fixed once it is in an ensemble, got {shown(value)}: assign it to the models of which "
+                "the ensemble is made, or to a copy of the member"
+            )
+        else:
+            of_all({f"_{name}": value})
 
     def scaled_rows(self, X: Any, argument: str = "X", *, empty: bool = False) -> Array:
         """Check X and scale it by the ``input_scaler``, if any: (n, width) in the model's dtype; n may be 0 if ``empty``."""

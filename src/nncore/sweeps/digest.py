@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import dis
 import functools
 import hashlib
+import importlib.util
 import pickle
 import sys
 import sysconfig
@@ -34,8 +36,9 @@ def digest(value: Any, what: str, advice: str = "") -> str:
 
     Containers, arrays, sparse matrices and data frames count by all their contents. A function counts by its code, its
     defaults, the variables that it encloses and the global ones that it reads: the functions and classes among them in the same
-    way. Installed packages, the standard library and nncore itself count by names alone. An object of nncore counts by the
-    arguments of its constructor, a layer or a model by its parameters too; any other object by what pickle would store of it.
+    way, also in modules that it imports itself. Installed packages, the standard library and nncore itself count by names
+    alone. An object of nncore counts by the arguments of its constructor, a layer or a model by its parameters too; any other
+    object by what pickle would store of it.
 
     Raises
     ------
@@ -63,14 +66,16 @@ def digests(values: Mapping[str, Any], advice: str) -> dict[str, str]:
 
 
 def variables(function: Any) -> dict[str, Any]:
-    """The variables that a function encloses, and the global ones that it reads where it is not of an installed package."""
+    """The variables that a function encloses; where it is not of an installed package also the global ones that it reads, and
+    the modules of the user's own that it imports."""
     if not isinstance(function, FunctionType):
         return {}
     code, own = function.__code__, function.__globals__
     enclosed = dict(zip(code.co_freevars, map(_contents, function.__closure__ or ()), strict=True))
     if _is_library(own.get("__name__", "")):
         return enclosed
-    return enclosed | {name: own[name] for name in _global_names(code) if name in own}
+    imported = {f"import {name}": module for name in _imports(code, own.get("__package__")) if (module := _own_module(name))}
+    return enclosed | {name: own[name] for name in _global_names(code) if name in own} | imported
 
 
 class _Walk:
@@ -247,6 +252,30 @@ def _global_names(code: CodeType) -> frozenset[str]:
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _imports(code: CodeType, package: str | None) -> frozenset[str]:
+    """The full names of the modules that a function imports itself. ``package``: that of the function."""
+    names = set[str]()
+    for one in _codes(code):
+        steps = [step for step in dis.get_instructions(one) if step.opname != "EXTENDED_ARG"]
+        for level, _, step in zip(steps, steps[1:], steps[2:], strict=False):  # level, names that are taken, name of the module
+            if step.opname == "IMPORT_NAME":
+                with contextlib.suppress(ImportError):  # of a package that there is not: the function would raise
+                    names.add(importlib.util.resolve_name("." * level.argval + step.argval, package))
+    return frozenset(names)
+
+
+def _own_module(name: str) -> ModuleType | None:
+    """A module of the user's own; None where there is none, and for those of installed packages, which are not imported."""
+    package = name.partition(".")[0]
+    with contextlib.suppress(Exception):  # of an import: the function would raise it, or go another way
+        spec = importlib.util.find_spec(package)
+        places = [spec.origin] if spec and spec.has_location else spec and spec.submodule_search_locations
+        if package != "nncore" and places and not any(place and _in_library(place) for place in places):
+            return importlib.import_module(name)
+    return None
+
+
 def _has_a_name(value: Any) -> bool:
     """Whether a function or a class is one of an installed package that its name tells from all others."""
     if not _is_library(value.__module__ or ""):
@@ -266,6 +295,11 @@ def _is_library(module: str) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return package in sys.stdlib_module_names
+    return _in_library(file)
+
+
+def _in_library(file: str) -> bool:
+    """Whether a file is one of Python's, or of an installed package."""
     path = Path(file).resolve()
     return path.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve()) or not {
         "site-packages", "dist-packages",

@@ -16,6 +16,7 @@ from nncore._utils.fields import count
 from nncore._utils.figures import COLORS, Figure, SavePath, finish, new_figure
 from nncore._utils.tables import html_table
 from nncore.history import larger_is_better
+from nncore.sweeps.run import own_copy
 from nncore.sweeps.space import parameters_of
 from nncore.sweeps.sweep import sweep
 from nncore.sweeps.table import SweepTable
@@ -201,7 +202,7 @@ def _measured(
     fit = {name: value for name, value in options.items() if name not in SEARCHED}
 
     def run(seed: int) -> dict[str, float]:
-        subject = make(**chosen, seed=seed)
+        subject = make(**own_copy(chosen), seed=seed)
         if not isinstance(subject, Trainer):
             subject.fit(X, y, **fit)
             return {"score": float(subject.score(*test))}

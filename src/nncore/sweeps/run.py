@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import inspect
 import math
@@ -22,7 +24,7 @@ from nncore.history import History, larger_is_better
 from nncore.sweeps.digest import digest
 from nncore.training.trainer import Trainer
 
-__all__ = ["Fold", "Job", "Run", "Task", "Work"]
+__all__ = ["Fold", "Job", "Run", "Task", "Work", "own_copy"]
 
 Array = NDArray[Any]
 
@@ -182,7 +184,7 @@ class Job:
     def _go(self, epochs: int | None) -> None:
         work, task, fresh = self.work, self.task, self.subject is None
         if fresh and not self.stopped:
-            made = work.make(**task.parameters, **({"seed": task.seed} if self.seeded else {}))
+            made = work.make(**own_copy(task.parameters), **({"seed": task.seed} if self.seeded else {}))
             if work.folds is None or isinstance(made, Mapping):
                 self.run.values = _numbers(made)
                 return
@@ -231,6 +233,15 @@ class Job:
             run.values = {name: float(values[-1]) for name, values in history.items()}
         if trainer.stop_training and run.error is None and not self.stopped:
             run.ended = "stopped"
+
+
+def own_copy(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """For one run: a training changes an optimizer or a layer among them. What cannot be copied is the same for all."""
+    copied, memo = dict(parameters), dict[int, Any]()
+    for name, value in parameters.items():
+        with contextlib.suppress(Exception):  # of a module, a lock and so on
+            copied[name] = copy.deepcopy(value, memo)
+    return copied
 
 
 class _Presses:

@@ -100,21 +100,28 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         with self._lock:
-            self._connection.execute(f"BEGIN {kind}")
             try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
+                self._connection.execute(f"BEGIN {kind}")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.DatabaseError as error:
+                if type(error) is not sqlite3.DatabaseError:  # not of the file: it is locked, the disk is full
+                    raise
+                self._refuse(f": {error}", error)
 
     def close(self) -> None:
         """Give back what this sweep has claimed and not completed."""
         self._closing.set()
-        with self._transaction():
-            self._give_back("owner = ?", self.owner)
-        with self._lock:
-            self._connection.close()
+        try:
+            with self._transaction():
+                self._give_back("owner = ?", self.owner)
+        finally:
+            with self._lock:
+                self._connection.close()
 
     def _give_back(self, which: str, value: str) -> None:
         """Rows without an owner; those without a result go."""
@@ -161,7 +168,8 @@ class Store:
     def _beats(self) -> None:
         """Signs of life, on a thread of their own: a run may take long."""
         while not self._closing.wait(BEAT):
-            with contextlib.suppress(sqlite3.Error), self._transaction():  # if others write for long: the next one will do
+            # if others write for long the next one will do; that a file is damaged is told where a run is claimed
+            with contextlib.suppress(sqlite3.Error, ValueError), self._transaction():
                 self._connection.execute("UPDATE runs SET beat = ? WHERE owner = ?", (time.time(), self.owner))
 
     def _run(self, task: Task, row: Any) -> Run:

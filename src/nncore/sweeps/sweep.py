@@ -39,7 +39,8 @@ def sweep(
     ----------
     make : function
         ``make(**parameters)`` returns a `Trainer`, or an estimator with ``fit`` and ``score``; it gets ``seed=…`` too if it
-        takes that. Without data it returns the results of a run, a mapping of names to numbers.
+        takes that. Without data it returns the results of a run, a mapping of names to numbers. The parameters are copies, made
+        for this run, so that a training may change an optimizer or a layer among them.
     space : mapping, list of mappings, or suggestions
         A grid (lists), distributions of ``scipy.stats`` to draw ``runs`` candidates from, or the candidates themselves. Or
         another program's suggestions: an object with ``ask()`` and ``tell(trial, value)``, whose trials are mappings or have

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,11 @@ class AugmentedRows:
             )
         self.rows = np.empty((len(self.images), pixels), model.dtype)
 
-    def make(self, chosen: Array | None, seed: int, epoch: int, stop: Callable[[], bool]) -> bool:
-        """Make the rows of an epoch, counted from 1; False if ``stop`` has ended that. ``chosen``: of some examples only."""
+    def make(self, chosen: Array | None, seed: int, epoch: int, stop: Callable[[], bool], helpers: set[int]) -> bool:
+        """Make the rows of an epoch, counted from 1; False if ``stop`` has ended that. ``chosen``: of some examples only.
+
+        ``helpers`` has the threads that do so meanwhile.
+        """
         self.augment.check()
         examples = np.arange(len(self.rows)) if chosen is None else np.sort(chosen)
         scaling = Lock()
@@ -60,7 +63,10 @@ class AugmentedRows:
             for part in parts:
                 change(part)
         else:
-            with ThreadPoolExecutor(threads, thread_name_prefix="nncore-augment") as pool:
-                for _ in pool.map(change, parts):
-                    pass
+            try:
+                with ThreadPoolExecutor(threads, "nncore-augment", lambda: helpers.add(get_ident())) as pool:
+                    for _ in pool.map(change, parts):
+                        pass
+            finally:
+                helpers.clear()
         return not stop()

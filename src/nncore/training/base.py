@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import starmap
@@ -112,6 +113,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         self.stop_training = self.interrupted = False
         self._claim = _kernels.Claim(TRAINING)  # to train: there is one call of fit at a time
         self._epoch = _kernels.Claim(WITHIN_EPOCH)  # from the first step of an epoch until it is counted
+        self._helpers = Helpers()  # threads that make a part of an epoch for the one that holds the lock
         self._lock = _kernels.Lock()  # held as long, and while others copy or exchange the parts that belong together
         self._averaging = _kernels.Claim(AVERAGED)  # while the model holds averages
         self._width = math.prod(model.output_shape)
@@ -283,6 +285,8 @@ class BaseTrainer(OwnsArrays, Sealed):
     def _between_epochs(self) -> _kernels.Lock:
         """The lock, for one that waits for the end of another thread's epoch; raises where it would wait for itself."""
         self._epoch.check()
+        if threading.get_ident() in self._helpers:
+            raise RuntimeError(WITHIN_EPOCH)
         if self._lock.holder and not self._lock.held and self.model.lock.held:
             raise RuntimeError(LOCKED)
         return self._lock
@@ -414,6 +418,13 @@ class BaseTrainer(OwnsArrays, Sealed):
             vars(other).update(of_subclass, epochs_done=self.epochs_done)
         other._complete()
         return other
+
+
+class Helpers(set[int]):
+    """Numbers of threads. Those of a copy are none."""
+
+    def __reduce__(self) -> tuple[type[Helpers], tuple[()]]:
+        return Helpers, ()
 
 
 def _optimizer(optimizer: Optimizer | str) -> Optimizer:

@@ -119,9 +119,9 @@ class TrainingLoop:
         """Run at most ``epochs`` epochs, one at least. Fewer if interrupted, or if the training diverged: see ``failure``."""
         self._renew()
         self._update_examples()
-        augmented = self.data.augmented
+        augmented, trainer = self.data.augmented, self.trainer
         if augmented and not augmented.make(
-            self.data.chosen, self.trainer.seed, self.trainer.epochs_done + 1, interrupt.pressed
+            self.data.chosen, trainer.seed, trainer.epochs_done + 1, interrupt.pressed, trainer._helpers
         ):
             return Epochs(0, {}, {})
         self.optimizer.begin_epoch()

@@ -183,7 +183,7 @@ class ShardedFit(FitCall):
         counts = np.array([trainer.optimizer.step_count, trainer.optimizer.epochs], dtype=np.int64)
         agree("the optimizer's state", checksum(counts, *(state[name] for name in sorted(state))))
         agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
-        agree("augment", zlib.crc32(repr(augmented and augmented.augment).encode()))
+        agree("augment", zlib.crc32(json.dumps(_described(augmented and augmented.augment)).encode()))
         if (validation := self.data.validation) is not None:
             agree("validation_data", validation.checksum(len(validation)))
         self.ranks.share_sums(-(-shares.shards // shares.size), len(trainer.columns))

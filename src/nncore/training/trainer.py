@@ -572,7 +572,8 @@ class Trainer(BaseTrainer):
             accumulate = ranks.shares.shards
         part = min(batch or (-(-len(data) // accumulate) if self.optimizer.full_batch_only else BATCH_SIZE), len(data))
         rest = len(data) % part
-        dropped = rest if last_batch == "drop" else 0
+        whole = min(part * accumulate, len(data)) if ranks else part  # rows of a batch, of which a rank has some shards
+        dropped = len(data) % whole if last_batch == "drop" else 0
         self._check_optimizer(len(data), min(part * accumulate, len(data) - dropped))
         if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
