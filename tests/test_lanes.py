@@ -323,9 +323,10 @@ def test_optimizers(name: str, in_lanes: list[bool]) -> None:
     assert all(in_lanes)
 
 
+@pytest.mark.parametrize("scheduled", [False, True])
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
-def test_coefficients_of_each_member(name: str, in_lanes: list[bool], units: list[int]) -> None:
-    """Every hyper-parameter; one member has a schedule."""
+def test_coefficients_of_each_member(name: str, scheduled: bool, in_lanes: list[bool], units: list[int]) -> None:
+    """Every hyper-parameter, numbers or schedules of the rate."""
     cls = optimizers.OPTIMIZERS[name]
     if cls.lazy:
         pytest.skip("for sparse data")
@@ -334,8 +335,8 @@ def test_coefficients_of_each_member(name: str, in_lanes: list[bool], units: lis
         own: [0.97**k * getattr(first, own) + (0.01 * k if own in ("l1", "l2", "weight_decay") else 0) for k in range(5)]
         for own in first.hyperparameters
     }
-    if "lr" in values:
-        values["lr"][3] = nn.schedules.Cosine(0.02, 8)
+    if "lr" in values and scheduled:
+        values["lr"] = [nn.schedules.Cosine(0.02 * 0.9**k, 8) for k in range(5)]
 
     def made(value: Any) -> Any:
         optimizer = cls(**arguments(cls))

@@ -75,7 +75,7 @@ class BaseEnsembleTrainer(Sealed):
         """Divide the members by what their training compiles to."""
         model, kinds = self.model, dict[Any, Kind]()
         differing = [name for name, part in self._parts.items() if of_member(partial(copy.deepcopy, part), 0, len(model))[1]]
-        parts = {name: part for name, part in self._parts.items() if name not in differing}
+        parts = copy.deepcopy({name: part for name, part in self._parts.items() if name not in differing})
         for member in range(len(model)):
             group, row = model._place[member]
             if differing:
