@@ -43,9 +43,18 @@ def parts(regression):
     return {
         "plain": {"standardize": False, "clip": False} if regression else {"label_smoothing": 0.0},
         "+ best epoch": {"validation_fraction": 0.2, "last_batch": "drop"},
-        **({"+ standardized targets": {"standardize": True, "clip": True}} if regression else {"+ label smoothing": {"label_smoothing": 0.1}}),
+        **(
+            {"+ standardized targets": {"standardize": True, "clip": True}}
+            if regression
+            else {"+ label smoothing": {"label_smoothing": 0.1}}
+        ),
         "+ quartiles, smooth clip": {"encoder": TabularEncoder()},
-        "+ tangent parametrization": {"ntk": True, "zero_output": True, "bias_lr_factor": 0.1, "learning_rate_init": 0.07 if regression else 0.04},
+        "+ tangent parametrization": {
+            "ntk": True,
+            "zero_output": True,
+            "bias_lr_factor": 0.1,
+            "learning_rate_init": 0.07 if regression else 0.04,
+        },
         "+ learned scales": {"scale_lr_factor": 6.0},
         "+ other activation": {"activation": "mish" if regression else "selu"},
         "+ schedule, β₂ = 0.95": {"schedule": "cos_log", "beta_2": 0.95},
@@ -55,7 +64,9 @@ def parts(regression):
 def errors(regression, X, y, seed):
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=seed, stratify=None if regression else y)
     estimator = (RealMLPRegressor if regression else RealMLPClassifier)(random_state=seed, **plain)
-    return [1 - estimator.set_params(**added).fit(X_train, y_train).score(X_test, y_test) for added in parts(regression).values()]
+    return [
+        1 - estimator.set_params(**added).fit(X_train, y_train).score(X_test, y_test) for added in parts(regression).values()
+    ]
 
 
 # %%
@@ -63,7 +74,10 @@ def errors(regression, X, y, seed):
 # ----------------------------
 # 1 − R² for the regression, the fraction of wrong classes for the classification.
 
-sets = {"diabetes": (True, *load_diabetes(return_X_y=True, scaled=False)), "tumors": (False, *load_breast_cancer(return_X_y=True))}
+sets = {
+    "diabetes": (True, *load_diabetes(return_X_y=True, scaled=False)),
+    "tumors": (False, *load_breast_cancer(return_X_y=True)),
+}
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.4))
 for ax, (name, data) in zip(axes, sets.items()):
     found = 100 * np.array([errors(*data, seed) for seed in range(SPLITS)])

@@ -12,8 +12,10 @@ from nncore._utils.arrays import Array
 from nncore.data import train_validation_split
 from nncore.data.example_weights import summable_weights
 from nncore.history import History
+from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
 from nncore.sklearn.epochs import Begun
-from nncore.sklearn.inputs import as_validation_data
+from nncore.sklearn.inputs import as_validation_data, repeatable
 from nncore.sklearn.solvers import settings
 
 __all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator", "unchanged_if_refused"]
@@ -97,6 +99,7 @@ class NetworkEstimator(BaseEstimator):
         raise NotImplementedError
 
     validation_fraction: float
+    callbacks: Any
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
         raise NotImplementedError
@@ -153,6 +156,10 @@ class NetworkEstimator(BaseEstimator):
                     "pass X_val, or another validation_fraction"
                 )
         return train, held_back
+
+    def _own_callbacks(self) -> list[Callback]:
+        """Those that the user gave, checked."""
+        return CallbackList(repeatable("callbacks", self.callbacks)).callbacks
 
     @property
     def history_(self) -> History:
