@@ -613,7 +613,8 @@ def test_masked_cells_are_no_numbers(estimator: Any) -> None:
     ("weights", "message"),
     [
         ({0: -1}, "at least 0"), ({0: np.nan}, "at least 0"), ({0: 0, 1: 0}, "a positive weight"), ({"a": 1}, "labels among"),
-        ({0: 1e308, 1: 1e308}, "class_weight is too large"), ("equal", "balanced"), ([1, 2], "balanced"), ({0: "1"}, "at least 0"),
+        ({0: 1e308, 1: 1e308}, "class_weight is too large"), ("equal", "balanced"), ([1, 2], "balanced"),
+        ({0: "1"}, "at least 0"),
     ],
 )  # fmt: skip
 def test_class_weights_are_checked(cls: Any, weights: Any, message: str) -> None:

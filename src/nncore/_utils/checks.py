@@ -20,9 +20,9 @@ from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.fields import count
 
 __all__ = [
-    "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_masks", "check_row_count",
-    "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns", "is_frame", "is_missing",
-    "is_sparse", "names_of_columns", "not_finite", "shape_error",
+    "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_masks",
+    "check_row_count", "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns",
+    "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from sklearn.base import BaseEstimator
 
 from nncore._utils.arrays import Array
+from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
 from nncore.data import train_validation_split
 from nncore.data.example_weights import summable_weights
 from nncore.history import History
-from nncore.callbacks import Callback
-from nncore.callbacks.callback_list import CallbackList
 from nncore.sklearn.epochs import Begun
 from nncore.sklearn.inputs import as_validation_data, repeatable
 from nncore.sklearn.solvers import settings

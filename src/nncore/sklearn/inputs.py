@@ -55,7 +55,7 @@ def repeatable(argument: str, value: Any) -> Any:
 
 
 def check_readable(values: Any, argument: str) -> None:
-    """Raise for what scikit-learn's validation would read wrongly: masked cells, and sparse matrices whose indices do not fit."""
+    """Raise for what scikit-learn's validation would read wrongly: masked cells, sparse matrices whose indices do not fit."""
     if is_sparse(values):
         if values.ndim == 2:
             check_structure(values, argument)
