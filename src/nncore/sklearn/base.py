@@ -49,6 +49,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
 
     model_: Sequential
     trainer_: Trainer
+    _watched: str  # by early stopping
 
     def _later_targets(self, y: Any, classes: Any) -> Array:
         """The targets of a fit that continues."""
