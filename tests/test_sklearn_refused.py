@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from typing import Any
 
 import numpy as np
@@ -653,3 +654,39 @@ def test_a_warm_start_that_watches_another_quantity_forgets_the_best_one() -> No
     fit.set_params(monitor="loss").fit(X, 1 - CLASSES)
     assert fit.best_validation_score_ == min(fit.validation_scores_)
     assert len(fit.validation_scores_) == fit.n_iter_
+
+
+# --- one call at a time
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if "MLP" in name])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_estimator_is_fitted_by_one_call_at_a_time(name: str, elsewhere: bool) -> None:
+    errors: list[Exception] = []
+
+    def again() -> None:
+        try:
+            estimator.fit(X, CLASSES)
+        except RuntimeError as error:
+            errors.append(error)
+
+    def on_epoch_end(trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if elsewhere:
+            thread = threading.Thread(target=again)
+            thread.start()
+            thread.join()
+        else:
+            again()
+
+    estimator = clone(ESTIMATORS[name])
+    estimator.set_params(callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)])
+    estimator.fit(X, CLASSES)
+    assert {str(error) for error in errors} == {str(errors[0])}
+    assert "this estimator is being fitted already" in str(errors[0])
+    alone = clone(ESTIMATORS[name]).fit(X, CLASSES)
+    assert np.array_equal(estimator.model_.parameters, alone.model_.parameters)
+    assert estimator.history_ == alone.history_
+    seen = len(errors)
+    estimator.set_params(callbacks=None)
+    again()  # afterwards it may be fitted
+    assert len(errors) == seen == len(alone.history_)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
+from nncore._kernels import Claim
 from nncore._utils.arrays import Array
 from nncore.callbacks import Callback
 from nncore.callbacks.callback_list import CallbackList
@@ -21,6 +22,7 @@ from nncore.sklearn.solvers import settings
 __all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator", "unchanged_if_refused"]
 
 SEEDS = 2**31 - 1
+FITTING = "this estimator is being fitted already, in another thread or around this callback: one call at a time"
 
 
 class Examples(NamedTuple):
@@ -48,18 +50,24 @@ class Examples(NamedTuple):
 
 @contextlib.contextmanager
 def unchanged_if_refused(estimator: Any) -> Iterator[Begun]:
-    """Restore the attributes if there is an error before the training begins; the trainer calls what this gives."""
-    begun = Begun(dict(vars(estimator)))
-    put_back = settings(estimator.trainer_) if "trainer_" in begun.before else None  # of a warm start
-    try:
-        yield begun
-    except BaseException:
-        if begun.before:
-            estimator.__dict__.clear()
-            estimator.__dict__.update(begun.before)
-            if put_back:
-                put_back()
-        raise
+    """Restore the attributes if there is an error before the training begins; the trainer calls what this gives.
+
+    Refused while another call fits the same estimator: both would write to its attributes.
+    """
+    claim = vars(estimator).setdefault("_claim", Claim(FITTING))
+    claim.check()
+    with claim:
+        begun = Begun(dict(vars(estimator)))
+        put_back = settings(estimator.trainer_) if "trainer_" in begun.before else None  # of a warm start
+        try:
+            yield begun
+        except BaseException:
+            if begun.before:
+                estimator.__dict__.clear()
+                estimator.__dict__.update(begun.before)
+                if put_back:
+                    put_back()
+            raise
 
 
 class NetworkEstimator(BaseEstimator):
