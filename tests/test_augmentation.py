@@ -454,6 +454,7 @@ def test_arguments_are_refused() -> None:
         (lambda: Augment([], (6, 5))(X, epoch=0), ValueError, "epoch must be"),
         (lambda: Augment([], (6, 5))(X, indices=[-1] * 40), ValueError, "indices must be 40 integers of at least 0"),
         (lambda: Augment([], (6, 5))(X, indices=[1]), ValueError, "indices must be 40 integers of at least 0"),
+        (lambda: Augment([], (6, 5))(X, indices=np.full(40, 2**64 - 5, np.uint64)), ValueError, "indices must be 40 integers"),
     ):
         with pytest.raises(error, match=message):
             act()

@@ -152,6 +152,20 @@ def test_a_closed_output_pipe(arguments: tuple[str, ...], unbuffered: str) -> No
     assert done.returncode == 1 or (unbuffered and "compare" not in arguments)  # argparse ignores the error
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_is_full(unbuffered: str) -> None:
+    source = str(Path(nn.__file__).parents[1])
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nncore", "compare", "beale", "--optimizers", "sgd", *SHORT], stdout=full, text=True,
+            env={**os.environ, "PYTHONPATH": source, "PYTHONUNBUFFERED": unbuffered}, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("nncore: the output cannot be written: [Errno 28]")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_missing_stderr() -> None:
     source = str(Path(nn.__file__).parents[1])
     done = subprocess.run(

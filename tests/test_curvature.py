@@ -170,6 +170,30 @@ def test_bad_arguments() -> None:
     for argument, value in [("k", 0), ("probes", -1), ("steps", 1.5), ("radius", 0), ("radius", np.inf)]:
         with pytest.raises((TypeError, ValueError), match=f"{argument} must be a positive"):
             curvature(model, X, y, "softmax_cross_entropy", **{argument: value})
+    for argument, value in [
+        ("tol", "a"),
+        ("tol", np.nan),
+        ("tol", -1),
+        ("seed", -1),
+        ("exact_up_to", "a"),
+        ("gauss_newton", 1),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=f"{argument} must be"):
+            curvature(model, X, y, "softmax_cross_entropy", **{argument: value})
+
+
+@pytest.mark.parametrize("inputs", [5, 600])
+def test_a_loss_without_curvature_has_a_report(inputs: int, tmp_path: Path) -> None:
+    model = nn.Sequential([nn.Dense(1)], input_shape=inputs, seed=0)
+    report = curvature(model, np.ones((3, inputs)), np.zeros(3), "mean_absolute_error", steps=3, probes=2)
+    assert report.exact == (inputs == 5)
+    assert not report.smallest.any()
+    assert not report.largest.any()
+    assert report.trace == 0
+    assert np.isfinite(report.density([0.0, 1.0])).all()
+    report.plot(tmp_path / "spectrum.png")
+    with pytest.raises(ValueError, match="width must be a positive number"):
+        report.density([0.0], width=0.0)
 
 
 def test_mutant_report() -> None:

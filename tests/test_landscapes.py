@@ -141,6 +141,37 @@ def test_points_of_another_dimension_are_refused() -> None:
         Beale().value([1.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize("f", FUNCTIONS)
+@pytest.mark.parametrize("call", ["value", "gradient", "hessian", "value_and_gradient"])
+def test_points_are_real_numbers(call: str, f: Landscape) -> None:
+    n = f.start.size
+    for x in (
+        f.start + 1j,
+        f.start.astype(str),
+        f.start.astype("timedelta64[s]"),
+        np.ma.masked_array(f.start, np.arange(n) > 0),
+    ):
+        with pytest.raises((TypeError, ValueError), match="x must h"):
+            getattr(f, call)(x)
+
+
+def test_masked_starts_are_refused() -> None:
+    start = np.ma.masked_array([1.0, 2.0], [False, True])
+    for call in (nn.SGD(lr=0.1).minimize, nn.second_order.LBFGS().minimize):
+        with pytest.raises(ValueError, match="x0 must have no masked cells"):
+            call(Beale(), start, 2)
+    with pytest.raises(ValueError, match="x0 must have no masked cells"):
+        search_lr(lambda lr: nn.SGD(lr=lr), Beale(), start, steps=2, budget=4)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("quantiles", (0.9, 0.1)), ("quantiles", ("a", 1)), ("quantiles", 1), ("spread", -1)]
+)
+def test_compare_refuses(argument: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"{argument} must be"):
+        compare({"SGD": lambda lr: nn.SGD(lr=lr)}, Beale(), steps=2, budget=4, starts=2, **{argument: value})
+
+
 # ---- recordings
 
 

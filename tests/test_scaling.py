@@ -216,6 +216,16 @@ def test_a_column_that_differs_in_its_last_bits_is_constant() -> None:
     assert abs(StandardScaler().fit_transform(column)).max() < 1e-15
 
 
+def test_signs_of_two_features_depend_on_neither_portions_nor_units(rng: np.random.Generator) -> None:
+    """Both components of their eigenvectors are 1/√2 or −1/√2, equal up to rounding."""
+    for _ in range(20):
+        X = rng.multivariate_normal([1, 2], [[4, 1], [1, 1]], size=40)
+        whole, portions = Decorrelate().fit(X), Decorrelate().partial_fit(X[:13]).partial_fit(X[13:])
+        assert np.allclose(portions.transform(X), whole.transform(X))
+        assert np.allclose(Decorrelate().fit_transform(X * [3.0, 7.0]), whole.transform(X))
+        assert (whole.components_[:, 0] > 0).all()
+
+
 def test_decorrelate_of_dependent_columns(X: Array) -> None:
     data = np.column_stack([X, X[:, 0] - 2 * X[:, 3]])
     scaler = Decorrelate().fit(data)

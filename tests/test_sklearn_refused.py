@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from typing import Any
 
 import numpy as np
@@ -559,3 +560,133 @@ def test_a_refused_encoder_is_as_before() -> None:
             encoder.fit(other)
         assert fitted(encoder) == before
         assert np.array_equal(encoder.transform(frame), encoded)
+
+
+# --- data that scikit-learn's validation would read wrongly
+
+ALL = {**ESTIMATORS, "SGDClassifier": SGDClassifier(), "SGDRegressor": SGDRegressor(), "TabularEncoder": TabularEncoder()}
+all_estimators = pytest.mark.parametrize("estimator", ALL.values(), ids=ALL)
+sparse_estimators = pytest.mark.parametrize("name", [name for name in ALL if name.startswith(("MLP", "SGD"))])
+
+
+@sparse_estimators
+@pytest.mark.parametrize("part", ["indices", "indptr"])
+def test_a_damaged_sparse_matrix_is_refused_before_it_is_converted(name: str, part: str) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    fit, damaged = clone(ALL[name]).fit(sparse.csr_matrix(X), CLASSES), sparse.csr_matrix(X)
+    getattr(damaged, part)[30] = 10**6  # SciPy would write beyond its arrays
+    calls: list[tuple[Any, ...]] = [(fit.fit, damaged, CLASSES), (fit.partial_fit, damaged, CLASSES), (fit.predict, damaged)]
+    for call, *data in calls:
+        with pytest.raises(ValueError, match="X must be a valid sparse matrix: its indices do not fit"):
+            call(*data)
+    if name.startswith("MLP"):
+        with pytest.raises(ValueError, match="X_val must be a valid sparse matrix"):
+            fit.fit(X, CLASSES, X_val=damaged, y_val=CLASSES)
+
+
+def test_damaged_sparse_labels_are_refused() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    labels = sparse.csr_matrix(MANY)
+    labels.indices[3] = 10**6
+    for name in ("MLPClassifier", "RealMLPClassifier"):
+        with pytest.raises(ValueError, match="y must be a valid sparse matrix"):
+            clone(ALL[name]).fit(X, labels)
+
+
+@all_estimators
+def test_masked_cells_are_no_numbers(estimator: Any) -> None:
+    masked, labels = np.ma.masked_array(X, X > 1), np.ma.masked_array(CLASSES, CLASSES > 0)
+    fit, without = clone(estimator).fit(X, CLASSES), np.ma.masked_array(X)
+    apply = fit.predict if hasattr(fit, "predict") else fit.transform
+    assert np.array_equal(apply(without), apply(X))
+    calls: list[tuple[Any, ...]] = [("X", fit.fit, masked, CLASSES), ("X", apply, masked)]
+    calls += [] if isinstance(fit, TabularEncoder) else [("y", fit.fit, X, labels)]
+    for argument, call, *data in calls:
+        with pytest.raises(ValueError, match=f"{argument} must have no masked cells"):
+            call(*data)
+
+
+# --- class weights, classes, parameters that can be read once
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, RealMLPClassifier, SGDClassifier])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({0: -1}, "at least 0"), ({0: np.nan}, "at least 0"), ({0: 0, 1: 0}, "a positive weight"), ({"a": 1}, "labels among"),
+        ({0: 1e308, 1: 1e308}, "class_weight is too large"), ("equal", "balanced"), ([1, 2], "balanced"),
+        ({0: "1"}, "at least 0"),
+    ],
+)  # fmt: skip
+def test_class_weights_are_checked(cls: Any, weights: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        cls(class_weight=weights).fit(X, CLASSES)
+
+
+@pytest.mark.parametrize("classes", [[], [[0, 1]], 3])
+def test_classes_are_a_list(classes: Any) -> None:
+    with pytest.raises(ValueError, match="classes must be one label or more"):
+        MLPClassifier(**QUICK).partial_fit(X, CLASSES, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name", "values"),
+    [
+        (MLPClassifier(max_iter=1), "hidden_layer_sizes", (5,)), (MLPRegressor(max_iter=1), "callbacks", []),
+        (RealMLPClassifier(n_epochs=1), "callbacks", []), (TabularEncoder(), "categorical_features", [0]),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_can_be_read_once_is_refused(estimator: Any, name: str, values: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a list, which every fit can read, got a tuple_iterator"):
+        estimator.set_params(**{name: iter(tuple(values))}).fit(X, CLASSES)
+
+
+def test_values_by_layer_may_be_arrays() -> None:
+    fits = [MLPClassifier((5, 3), dropout=rates, max_iter=2, random_state=0) for rates in ([0.1, 0.2], np.array([0.1, 0.2]))]
+    first, second = (fit.fit(X, CLASSES).model_ for fit in fits)
+    assert np.array_equal(first.parameters, second.parameters)
+
+
+def test_a_warm_start_that_watches_another_quantity_forgets_the_best_one() -> None:
+    fit = MLPClassifier(early_stopping=True, warm_start=True, max_iter=5, learning_rate_init=1e-5, **QUICK).fit(X, CLASSES)
+    assert fit.best_validation_score_ is not None
+    assert fit.best_validation_score_ <= 1  # an accuracy
+    fit.set_params(monitor="loss").fit(X, 1 - CLASSES)
+    assert fit.best_validation_score_ == min(fit.validation_scores_)
+    assert len(fit.validation_scores_) == fit.n_iter_
+
+
+# --- one call at a time
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if "MLP" in name])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_estimator_is_fitted_by_one_call_at_a_time(name: str, elsewhere: bool) -> None:
+    errors: list[Exception] = []
+
+    def again() -> None:
+        try:
+            estimator.fit(X, CLASSES)
+        except RuntimeError as error:
+            errors.append(error)
+
+    def on_epoch_end(trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if elsewhere:
+            thread = threading.Thread(target=again)
+            thread.start()
+            thread.join()
+        else:
+            again()
+
+    estimator = clone(ESTIMATORS[name])
+    estimator.set_params(callbacks=[nn.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)])
+    estimator.fit(X, CLASSES)
+    assert {str(error) for error in errors} == {str(errors[0])}
+    assert "this estimator is being fitted already" in str(errors[0])
+    alone = clone(ESTIMATORS[name]).fit(X, CLASSES)
+    assert np.array_equal(estimator.model_.parameters, alone.model_.parameters)
+    assert estimator.history_ == alone.history_
+    seen = len(errors)
+    estimator.set_params(callbacks=None)
+    again()  # afterwards it may be fitted
+    assert len(errors) == seen == len(alone.history_)

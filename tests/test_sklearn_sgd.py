@@ -308,7 +308,7 @@ def test_refused_data(data: dict[str, Any]) -> None:
     X = data["sparse"].copy()
     X.indices[3] = 99
     fit = SGDClassifier()
-    with pytest.raises(ValueError, match="column"):
+    with pytest.raises(ValueError, match="indices do not fit its shape"):
         fit.fit(X, data["two"])
     assert not hasattr(fit, "coef_")
     with pytest.raises(ValueError, match="coef_init must have shape"):
@@ -383,3 +383,15 @@ def test_an_average_that_begins_later(kind: Any, before: Any, data: dict[str, An
 def test_n_jobs_is_checked(jobs: Any) -> None:
     with pytest.raises(TypeError, match=f"n_jobs must be an integer or None, got {jobs!r}"):
         SGDClassifier(n_jobs=jobs).fit([[0.0], [1.0]], [0, 1])
+
+
+@pytest.mark.parametrize("rule", ["pa1", "pa2"])
+def test_numbers_given_in_parts_count_once_in_the_norm_of_a_row(rule: str, rng: np.random.Generator) -> None:
+    X = rng.normal(size=(50, 6))
+    values, columns = np.repeat(X / 2, 2, axis=1), np.tile(np.repeat(np.arange(6), 2), 50)
+    parts = sparse.csr_matrix((values.ravel(), columns, np.arange(0, 601, 12)), shape=X.shape)
+    y = X[:, 0] > 0
+    fits = [SGDClassifier(learning_rate=rule, random_state=0, max_iter=3, tol=None).fit(data, y) for data in (X, parts)]
+    whole = SGDClassifier(learning_rate=rule, random_state=0, max_iter=3, tol=None).fit(sparse.csr_matrix(X), y)
+    assert np.array_equal(fits[1].coef_, whole.coef_)
+    assert parts.nnz == 600  # left as it was

@@ -134,6 +134,15 @@ def test_bad_input() -> None:
         loss_surface(network(), *DATA, "softmax_cross_entropy", np.ones((2, 4)))
     with pytest.raises(ValueError, match="directions must be finite, got nan in row 0, column 0"):
         loss_surface(network(), *DATA, "softmax_cross_entropy", np.full((2, 43), np.nan))
+    with pytest.raises(TypeError, match="directions must hold real numbers"):
+        loss_surface(network(), *DATA, "softmax_cross_entropy", np.ones((2, 43)) + 1j)
+    for masked in (np.ma.masked_array(np.eye(4), np.eye(4)), np.ma.masked_array(np.ones((2, 43)), np.ones((2, 43)))):
+        with pytest.raises(ValueError, match="must have no masked cells"):
+            principal_directions(masked)
+        with pytest.raises(ValueError, match="must have no masked cells"):
+            loss_surface(network(), *DATA, "softmax_cross_entropy", masked)
+    with pytest.raises(ValueError, match=r"trajectory must have shape \(steps, 43\), got \(1, 2\)"):
+        loss_surface(network(), *DATA, "softmax_cross_entropy", points=2).project([[1.0, 2.0]])
     for extent in (-1.0, np.inf, ((1, 0), (0, 1)), ((0, np.inf), (0, 1)), (1, 2, 3)):
         with pytest.raises(ValueError, match="extent"):
             loss_surface(network(), *DATA, "softmax_cross_entropy", extent=extent)

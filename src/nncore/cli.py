@@ -33,7 +33,7 @@ Factory = Callable[[float], Optimizer]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 if the output is closed before its end, as with ``| head -1``.
+    """Run a command; returns the exit status, 1 if the output is closed before its end, as with ``| head -1``, 2 if it is full.
 
     Characters that the encoding of the output lacks are shown as "?".
     """
@@ -46,9 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:  # here, where it can be handled, and not when Python ends
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        closed = isinstance(error, BrokenPipeError)
+        if not closed:
+            print(f"nncore: the output cannot be written: {error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 1
+        return 1 if closed else 2
 
 
 def _run(arguments: Sequence[str] | None) -> int:

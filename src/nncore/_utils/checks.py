@@ -20,9 +20,9 @@ from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.fields import count
 
 __all__ = [
-    "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count", "check_step", "chunks",
-    "column_names", "column_numbers", "convert", "float_dtype", "frame_columns", "is_frame", "is_missing", "is_sparse",
-    "names_of_columns", "not_finite", "shape_error",
+    "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_masks",
+    "check_row_count", "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns",
+    "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
@@ -121,6 +121,11 @@ def as_numbers(values: Any, argument: str) -> Array:
     return _real(_array(values, argument), argument)
 
 
+def as_floats(values: Any, argument: str) -> Array:
+    """As `as_numbers`, in float64."""
+    return as_numbers(values, argument).astype(np.float64, copy=False)
+
+
 def _check_container(values: Any, argument: str) -> None:
     """Raise for containers that NumPy would convert to something wrong."""
     if is_sparse(values):
@@ -129,6 +134,11 @@ def _check_container(values: Any, argument: str) -> None:
         raise TypeError(f"{argument} must hold real numbers, got None")
     if isinstance(values, Iterator):
         raise TypeError(f"{argument} must be an array, got a {type(values).__name__}: take list({argument})")
+    check_masks(values, argument)
+
+
+def check_masks(values: Any, argument: str) -> None:
+    """Raise for a masked array, or a list of such, with masked cells: as an array it has numbers in them."""
     several = isinstance(values, (list, tuple))
     masks = [np.ma.getmaskarray(part) for part in (values if several else [values]) if isinstance(part, np.ma.MaskedArray)]
     if masked := sum(int(mask.sum()) for mask in masks):

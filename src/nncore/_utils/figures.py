@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
+from nncore._utils.checks import as_floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +68,7 @@ def legend(ax: Axes, title: str | None = None) -> Any:
 
 def checked_bounds(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """`value` as an array (2, 2): the lowest and the highest number of each axis."""
-    bounds = np.asarray(value, np.float64)
+    bounds = as_floats(value, name)
     if bounds.shape != (2, 2) or not (np.isfinite(bounds).all() and (bounds[:, 0] < bounds[:, 1]).all()):
         raise ValueError(f"{name} must be two pairs of a lowest and a highest number, got {shown(value)}")
     return bounds

@@ -396,7 +396,7 @@ class Augment(Value):
 
 def _indices(values: Any, n: int) -> Int64:
     array = as_numbers(values, "indices")
-    if array.shape != (n,) or array.dtype.kind not in "iu" or (n and array.min() < 0):
+    if array.shape != (n,) or array.dtype.kind not in "iu" or (n and not 0 <= array.min() <= array.max() < 2**63):
         raise ValueError(f"indices must be {n} integers of at least 0, one for each row of X, got {shown(values)}")
     return array.astype(np.int64)
 

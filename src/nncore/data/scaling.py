@@ -18,6 +18,7 @@ from nncore.data.scaler import Scaler
 __all__ = ["SCALERS", "Decorrelate", "MinMaxScaler", "RobustScaler", "StandardScaler"]
 
 ROUNDING = 8 * np.finfo(np.float64).eps  # a column whose values differ by less, relative to their mean, counts as constant
+EQUAL = 1e-6  # components of an eigenvector that differ by less, relative to the largest, count as equal
 
 
 class StandardScaler(Scaler):
@@ -259,7 +260,8 @@ class Decorrelate(Scaler):
     covariance_ : array (features, features)
         Σ.
     components_ : array (features, features)
-        V: the eigenvectors are its rows, the sign such that the largest component is positive.
+        V: the eigenvectors are its rows, the sign such that the largest component is positive, the first
+        of those that are equal up to rounding, as those of two features are.
     explained_variance_ : array (features,)
         The diagonal of Λ.
     n_samples_seen_, n_features_in_, feature_names_in_
@@ -319,7 +321,9 @@ class Decorrelate(Scaler):
         with one_blas_thread():
             values, vectors = scipy.linalg.eigh(self.covariance_ / np.outer(self.scale_, self.scale_))
         V = vectors.T[::-1]
-        largest = V[np.arange(len(V)), np.abs(V).argmax(axis=1)]
+        size = np.abs(V)
+        first = (size > (1 - EQUAL) * size.max(axis=1, keepdims=True)).argmax(axis=1)
+        largest = V[np.arange(len(V)), first]
         self.components_ = V * np.sign(largest)[:, None]
         self.explained_variance_ = np.maximum(values[::-1], 0)
 

@@ -14,7 +14,7 @@ from nncore import _kernels
 from nncore._utils.arrays import Array, for_kernels
 from nncore._utils.checks import as_numbers, check_row_count, convert, shape_error
 
-__all__ = ["SHARDS", "Rows", "SparseRows", "as_sparse_rows", "csr_arrays"]
+__all__ = ["SHARDS", "Rows", "SparseRows", "as_sparse_rows", "canonical", "check_structure", "csr_arrays"]
 
 Int = NDArray[np.integer[Any]]
 
@@ -82,16 +82,23 @@ def as_sparse_rows(X: Any, shape: tuple[int, ...], dtype: DTypeLike, argument: s
         raise shape_error(argument, shape, X.shape, hint)
     as_numbers(np.empty(0, X.dtype), argument)
     check_row_count(X, argument, empty=empty)
-    _check_structure(X, argument)
+    check_structure(X, argument)
     matrix = X.tocsr()
     if matrix is not X:
-        _check_structure(matrix, argument)
-    if not _is_canonical(matrix.indices, matrix.indptr):
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
+        check_structure(matrix, argument)
+    matrix = canonical(matrix)
     rows = SparseRows(*csr_arrays(matrix, dtype), shape[0])
     _check_finite(rows, matrix.data, argument)
     return rows
+
+
+def canonical(matrix: Any) -> Any:
+    """A CSR matrix with each column at most once a row, in ascending order: itself, or a copy."""
+    if _is_canonical(matrix.indices, matrix.indptr):
+        return matrix
+    matrix = matrix.copy()
+    matrix.sum_duplicates()
+    return matrix
 
 
 def csr_arrays(matrix: Any, dtype: DTypeLike) -> tuple[Array, Int, Int]:
@@ -100,7 +107,7 @@ def csr_arrays(matrix: Any, dtype: DTypeLike) -> tuple[Array, Int, Int]:
     return for_kernels(convert(matrix.data, dtype)), for_kernels(matrix.indices, kind), for_kernels(matrix.indptr, kind)
 
 
-def _check_structure(matrix: Any, argument: str) -> None:
+def check_structure(matrix: Any, argument: str) -> None:
     """Raise unless every number has its place in the matrix: SciPy does not look, neither when its arrays are assigned nor when
     it converts them to another format.
     """

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore._messages import shown
+from nncore._utils.checks import as_floats, as_numbers
 from nncore._utils.fields import count, number
 from nncore._utils.figures import Axes, Figure, SavePath, finish, loss_axis, new_figure
 from nncore._utils.tables import html_table
@@ -39,7 +40,7 @@ def steps_to(goal: ArrayLike, losses: ArrayLike) -> Array:
     >>> steps_to(0.1, [[1.0, 0.5, 0.1, 0.0], [1.0, 0.1, 0.4, 0.1], [1.0, 0.1, 0.3, 0.2]])
     array([ 2.,  3., inf])
     """
-    below = np.asarray(losses, np.float64) <= np.asarray(goal, np.float64)[..., None]
+    below = as_floats(losses, "losses") <= as_floats(goal, "goal")[..., None]
     stays = np.logical_and.accumulate(below[..., ::-1], axis=-1)[..., ::-1]
     return np.where(stays.any(axis=-1), stays.argmax(axis=-1), np.inf)
 
@@ -103,7 +104,7 @@ def search_lr(
     >>> len(found.rates), round(found.lr, 1)   # 2/(1 + 9)
     (40, 0.2)
     """
-    starts, budget = np.atleast_2d(np.asarray(x0)), count("budget", budget, 4)
+    starts, budget = np.atleast_2d(as_numbers(x0, "x0")), count("budget", budget, 4)
     low = number("low", low, above=0)
     high = number("high", high, above=low)
 
@@ -167,6 +168,7 @@ def random_starts(f: Landscape, starts: int, seed: int = 0, spread: float = 0.1)
     >>> random_starts(Beale(), 5).shape
     (5, 2)
     """
+    spread = number("spread", spread, 0)
     width = f.bounds[:, 1] - f.bounds[:, 0]
     noise = np.random.default_rng(seed).normal(size=(count("starts", starts), f.start.size))
     return np.asarray(f.start + spread * width * noise)
@@ -403,6 +405,10 @@ def compare(
             "rate wins; give all the same one, and count the steps to a loss with steps_to"
         )
     number("goal", goal, above=0, below=1)
+    if not isinstance(quantiles, (tuple, list)) or len(quantiles) != 2:
+        raise TypeError(f"quantiles must be a pair (low, high), got {shown(quantiles)}")
+    first = number("quantiles", quantiles[0], 0, most=1)
+    number("quantiles", quantiles[1], first, most=1)
     lowest: float = f.lowest
     search_starts, fresh = random_starts(f, 2 * count("starts", starts), seed, spread).reshape(2, starts, -1)
 

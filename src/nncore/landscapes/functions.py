@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
-from nncore._utils.checks import as_numbers
+from nncore._utils.checks import as_floats
 from nncore._utils.fields import Value, arguments, number
 from nncore._utils.registry import classes
 
@@ -93,7 +93,7 @@ class Landscape(Value, ABC):
         return self.value(x), self.gradient(x)
 
     def _points(self, x: ArrayLike) -> Array:
-        points = np.asarray(x, np.float64)
+        points = as_floats(x, "x")
         if points.ndim == 0 or points.shape[-1] != self.start.size:
             raise ValueError(f"x must have {self.start.size} numbers along the last axis, got shape {points.shape}")
         return points
@@ -340,7 +340,7 @@ class Quadratic(Landscape):
             raise ValueError("eigenvalues and condition exclude each other, got both")
         values = np.array([1.0, number("condition", 20.0 if condition is None else condition, 1.0)])
         if eigenvalues is not None:
-            values = as_numbers(eigenvalues, "eigenvalues").astype(np.float64)
+            values = as_floats(eigenvalues, "eigenvalues")
         if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(f"eigenvalues must be positive numbers, got {shown(eigenvalues)}")
         self.eigenvalues, self.condition = values.tolist(), float(values.max() / values.min())
@@ -389,7 +389,7 @@ def _symmetric(xx: Array, xy: Array, yy: Array) -> Array:
 @one_blas_thread()
 def _rotation(rotation: float | ArrayLike, n: int) -> Array | None:
     """Q, or None for the identity."""
-    q = as_numbers(rotation, "rotation").astype(np.float64)
+    q = as_floats(rotation, "rotation")
     if q.ndim == 0:
         if q == 0:
             return None

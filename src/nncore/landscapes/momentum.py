@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
+from nncore._utils.checks import as_floats
 from nncore._utils.fields import count, number
 from nncore.landscapes.functions import Array, Quadratic
 from nncore.optimizers import Momentum
@@ -69,7 +70,7 @@ def iteration_eigenvalues(eta_lambda: ArrayLike, mu: ArrayLike) -> NDArray[np.co
     >>> abs(iteration_eigenvalues([0.5, 1.0, 2.0], 0.81)).round(12).tolist()   # ripples: √μ
     [[0.9, 0.9], [0.9, 0.9], [0.9, 0.9]]
     """
-    a, m = np.broadcast_arrays(np.asarray(eta_lambda, np.float64), np.asarray(mu, np.float64))
+    a, m = np.broadcast_arrays(as_floats(eta_lambda, "eta_lambda"), as_floats(mu, "mu"))
     s = 1 + m - a
     root = np.sqrt((s * s - 4 * m).astype(np.complex128))
     larger = (s + np.where(s < 0, -root, root)) / 2
@@ -87,7 +88,7 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
     >>> convergence_rate(1.0, 0.25), convergence_rate([0.5, 2.5], 0.0)
     (0.5, array([0.5, 1.5]))
     """
-    a, m = np.broadcast_arrays(np.asarray(eta_lambda, np.float64), np.asarray(mu, np.float64))
+    a, m = np.broadcast_arrays(as_floats(eta_lambda, "eta_lambda"), as_floats(mu, "mu"))
     square = (1 + m - a) ** 2 - 4 * m
     rate = np.where(square < 0, np.sqrt(m), (np.abs(1 + m - a) + np.sqrt(np.maximum(square, 0))) / 2)
     return float(rate) if rate.ndim == 0 else rate
@@ -142,7 +143,7 @@ def predicted_rate(eigenvalues: ArrayLike, lr: float, momentum: float) -> float:
     >>> predicted_rate([1.0, 4.0, 9.0], lr=0.2, momentum=0.0)
     0.8
     """
-    return float(np.max(convergence_rate(lr * np.atleast_1d(np.asarray(eigenvalues, np.float64)), momentum)))
+    return float(np.max(convergence_rate(lr * np.atleast_1d(as_floats(eigenvalues, "eigenvalues")), momentum)))
 
 
 def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int = 4000) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
-from nncore._utils.checks import check_finite
+from nncore._utils.checks import as_floats, check_finite
 from nncore._utils.fields import count, number
 from nncore._utils.figures import Axes, Figure, SavePath, checked_bounds, finish, one_axes
 from nncore.landscapes.functions import Array
@@ -71,7 +71,7 @@ def principal_directions(trajectory: ArrayLike) -> tuple[Array, Array]:
     >>> float(explained.sum().round(6)), directions[:, 0].tolist()
     (1.0, [0.0, 0.0])
     """
-    points = np.asarray(trajectory, np.float64)
+    points = as_floats(trajectory, "trajectory")
     if points.ndim != 2 or len(points) < 3 or points.shape[1] < 2:
         raise ValueError(f"trajectory must have at least 3 points of at least 2 numbers, got shape {points.shape}")
     if not np.isfinite(points).all():
@@ -105,7 +105,10 @@ class LossSurface:
     @one_blas_thread()
     def project(self, trajectory: ArrayLike) -> Array:
         """The coordinates (steps, 2) of the points of the plane that are nearest to those of a trajectory (steps, n)."""
-        away = np.asarray(trajectory, np.float64) - self.origin
+        points = as_floats(trajectory, "trajectory")
+        if points.ndim != 2 or points.shape[1] != self.origin.size:
+            raise ValueError(f"trajectory must have shape (steps, {self.origin.size}), got {points.shape}")
+        away = points - self.origin
         return np.asarray(np.linalg.lstsq(self.directions.T, away.T, rcond=None)[0].T)
 
     def plot(
@@ -180,7 +183,7 @@ def loss_surface(
     """
     from nncore.training.trainer import Trainer
 
-    plane = filter_normalized_directions(model, seed) if directions is None else np.asarray(directions, np.float64)
+    plane = filter_normalized_directions(model, seed) if directions is None else as_floats(directions, "directions")
     if plane.shape != (2, model.parameters.size):
         raise ValueError(f"directions must have shape (2, {model.parameters.size}), got {plane.shape}")
     check_finite(plane, "directions")

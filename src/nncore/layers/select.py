@@ -29,9 +29,10 @@ class ColumnsField(Field[Given, Columns]):
     def check(self, value: Any) -> Columns:
         if isinstance(value, Each):
             return value.checked(self.check)
-        if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
+        given = value.tolist() if hasattr(value, "tolist") else value
+        if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(given, Iterable):
             self.refuse(TypeError, value)
-        columns = tuple(value.tolist() if hasattr(value, "tolist") else value)
+        columns = tuple(given)
         columns = tuple(column.item() if isinstance(column, np.generic) else column for column in columns)
         kinds = {type(column) for column in columns}
         if kinds not in (set(), {int}, {bool}):

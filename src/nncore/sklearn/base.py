@@ -17,7 +17,6 @@ from nncore._utils.checks import convert, float_dtype, is_sparse
 from nncore._utils.fields import Name, choice, count, flag, number
 from nncore._utils.hints import warn
 from nncore.callbacks import Callback
-from nncore.callbacks.callback_list import CallbackList
 from nncore.layers import Dense, Layer
 from nncore.losses import Loss
 from nncore.model import Sequential
@@ -26,7 +25,7 @@ from nncore.optimizers.clipping import ClipGlobalNorm, Clipping
 from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
-from nncore.sklearn.inputs import refuse_dates
+from nncore.sklearn.inputs import check_inputs, check_readable
 from nncore.sklearn.network import finite_outputs, for_each_layer, hidden_sizes, layers, overwrite_all
 from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
 from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
@@ -50,6 +49,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
 
     model_: Sequential
     trainer_: Trainer
+    _watched: str  # by early stopping
 
     def _later_targets(self, y: Any, classes: Any) -> Array:
         """The targets of a fit that continues."""
@@ -131,7 +131,8 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             count("batch_size", self.batch_size)
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        refuse_dates(X)
+        check_inputs(X)
+        check_readable(y, "y")
         result: tuple[Any, Any] = validate_data(
             self, X, y, accept_sparse="csr", multi_output=True, dtype=np.dtype(self.dtype), reset=reset
         )
@@ -206,7 +207,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             penalty = L2(self.alpha * -(-n // batch) / (n * mean_weight))
         if trainer.regularizer != penalty:
             trainer.regularizer = penalty
-        callbacks = CallbackList(self.callbacks).callbacks
+        callbacks = self._own_callbacks()
         stochastic, epochs_before = isinstance(trainer.optimizer, GradientOptimizer), trainer.epochs_done
         self.n_iter_ = 0
         if stochastic:
@@ -247,7 +248,9 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         return min(self.batch_size, n)
 
     def _between_epochs(self, n: int, held_back: Examples | None) -> BetweenEpochs:
-        if not hasattr(self, "loss_curve_") or (self.validation_scores_ is not None) is not self.early_stopping:
+        watched = self.monitor if self.early_stopping else ""
+        if not hasattr(self, "loss_curve_") or self._watched != watched:  # what was best is not comparable
+            self._watched, self._no_improvement_count, self._best = watched, 0, None
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] | None = [] if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
@@ -276,7 +279,7 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             rows = convert(X, self.model_.dtype)
             if not hasattr(self, "feature_names_in_") and all_finite(rows):
                 return rows
-        refuse_dates(X)
+        check_inputs(X)
         return validate_data(self, X, accept_sparse="csr", dtype=self.model_.dtype, reset=False)
 
     def _dense(self) -> list[Dense]:

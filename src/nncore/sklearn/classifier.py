@@ -9,6 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from nncore import losses
+from nncore._messages import shown
 from nncore.layers import Layer, Sigmoid, Softmax
 from nncore.losses import Hinge, Loss, Poisson
 from nncore.sklearn.base import BaseMLP, _has_gradient_steps
@@ -17,6 +18,13 @@ from nncore.sklearn.parameters import MLP, documented
 from nncore.sklearn.targets import Classifier, check_labels
 
 __all__ = ["MLPClassifier"]
+
+
+def _all_classes(classes: Any) -> Array:
+    given = np.asarray(classes)
+    if given.ndim != 1 or not given.size:
+        raise ValueError(f"classes must be one label or more, (k,), got {shown(classes)}")
+    return np.unique(given)
 
 
 @documented(MLP)
@@ -80,7 +88,7 @@ class MLPClassifier(Classifier, BaseMLP):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.class_weight == "balanced":
             raise ValueError("class_weight must be a dict for partial_fit, which does not see all data, got 'balanced'")
-        return self._fit(X, y, sample_weight, incremental=True, classes=None if classes is None else np.unique(classes))
+        return self._fit(X, y, sample_weight, incremental=True, classes=None if classes is None else _all_classes(classes))
 
     def _later_targets(self, y: Any, classes: Array | None) -> Array:
         check_labels(y)

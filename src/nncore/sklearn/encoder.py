@@ -16,7 +16,7 @@ from nncore._utils.checks import column_numbers, frame_columns, is_frame, is_mis
 from nncore._utils.fields import choice
 from nncore.data import RobustScaler
 from nncore.sklearn.estimator import unchanged_if_refused
-from nncore.sklearn.inputs import make_transformer, refuse_dates, result_rows
+from nncore.sklearn.inputs import check_inputs, check_readable, make_transformer, repeatable, result_rows
 
 __all__ = ["TabularEncoder"]
 
@@ -133,14 +133,13 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
             return frame_columns(X)
         any_dtype = not (self.categorical_features is None or isinstance(self.categorical_features, str))
-        if not any_dtype:
-            refuse_dates(X)
+        check_readable(X, "X") if any_dtype else check_inputs(X)
         X = validate_data(self, X, dtype=None if any_dtype else "numeric", ensure_all_finite=False, reset=reset)
         return list(enumerate(X.T))
 
     def _chosen(self, columns: list[tuple[Any, Any]]) -> NDArray[np.bool_]:
         """Which columns are categories."""
-        chosen = self.categorical_features
+        chosen = repeatable("categorical_features", self.categorical_features)
         chosen = chosen.tolist() if isinstance(chosen, np.ndarray) else chosen
         if isinstance(chosen, str):
             choice("categorical_features", chosen, ("from_dtype",))

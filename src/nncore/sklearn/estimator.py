@@ -8,17 +8,21 @@ from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
+from nncore._kernels import Claim
 from nncore._utils.arrays import Array
+from nncore.callbacks import Callback
+from nncore.callbacks.callback_list import CallbackList
 from nncore.data import train_validation_split
 from nncore.data.example_weights import summable_weights
 from nncore.history import History
 from nncore.sklearn.epochs import Begun
-from nncore.sklearn.inputs import as_validation_data
+from nncore.sklearn.inputs import as_validation_data, repeatable
 from nncore.sklearn.solvers import settings
 
 __all__ = ["SEEDS", "Array", "Examples", "NetworkEstimator", "unchanged_if_refused"]
 
 SEEDS = 2**31 - 1
+FITTING = "this estimator is being fitted already, in another thread or around this callback: one call at a time"
 
 
 class Examples(NamedTuple):
@@ -46,18 +50,24 @@ class Examples(NamedTuple):
 
 @contextlib.contextmanager
 def unchanged_if_refused(estimator: Any) -> Iterator[Begun]:
-    """Restore the attributes if there is an error before the training begins; the trainer calls what this gives."""
-    begun = Begun(dict(vars(estimator)))
-    put_back = settings(estimator.trainer_) if "trainer_" in begun.before else None  # of a warm start
-    try:
-        yield begun
-    except BaseException:
-        if begun.before:
-            estimator.__dict__.clear()
-            estimator.__dict__.update(begun.before)
-            if put_back:
-                put_back()
-        raise
+    """Restore the attributes if there is an error before the training begins; the trainer calls what this gives.
+
+    Refused while another call fits the same estimator: both would write to its attributes.
+    """
+    claim = vars(estimator).setdefault("_claim", Claim(FITTING))
+    claim.check()
+    with claim:
+        begun = Begun(dict(vars(estimator)))
+        put_back = settings(estimator.trainer_) if "trainer_" in begun.before else None  # of a warm start
+        try:
+            yield begun
+        except BaseException:
+            if begun.before:
+                estimator.__dict__.clear()
+                estimator.__dict__.update(begun.before)
+                if put_back:
+                    put_back()
+            raise
 
 
 class NetworkEstimator(BaseEstimator):
@@ -97,6 +107,7 @@ class NetworkEstimator(BaseEstimator):
         raise NotImplementedError
 
     validation_fraction: float
+    callbacks: Any
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
         raise NotImplementedError
@@ -153,6 +164,10 @@ class NetworkEstimator(BaseEstimator):
                     "pass X_val, or another validation_fraction"
                 )
         return train, held_back
+
+    def _own_callbacks(self) -> list[Callback]:
+        """Those that the user gave, checked."""
+        return CallbackList(repeatable("callbacks", self.callbacks)).callbacks
 
     @property
     def history_(self) -> History:

@@ -12,9 +12,10 @@ from sklearn.base import clone
 
 from nncore._messages import shown
 from nncore._utils.arrays import Array
-from nncore._utils.checks import as_numbers, frame_columns, is_frame, is_sparse
+from nncore._utils.checks import as_numbers, check_masks, frame_columns, is_frame, is_sparse
+from nncore.data.sparse import check_structure
 
-__all__ = ["as_validation_data", "make_transformer", "refuse_dates", "result_rows"]
+__all__ = ["as_validation_data", "check_inputs", "check_readable", "make_transformer", "repeatable", "result_rows"]
 
 
 @contextlib.contextmanager
@@ -46,8 +47,27 @@ def result_rows(argument: str, result: Any, n: int, columns: int = 0) -> Array:
     return rows
 
 
-def refuse_dates(X: Any) -> None:
-    """Raise for dates and durations, of which scikit-learn's validation makes numbers."""
+def repeatable(argument: str, value: Any) -> Any:
+    """A parameter that every fit reads anew: raise for an iterator, of which the first leaves nothing."""
+    if isinstance(value, Iterator):
+        raise TypeError(f"{argument} must be a list, which every fit can read, got a {type(value).__name__}: take list(...)")
+    return value
+
+
+def check_readable(values: Any, argument: str) -> None:
+    """Raise for what scikit-learn's validation would read wrongly: masked cells, sparse matrices whose indices do not fit."""
+    if is_sparse(values):
+        if values.ndim == 2:
+            check_structure(values, argument)
+    elif isinstance(values, (np.ma.MaskedArray, list, tuple)):
+        check_masks(values, argument)
+
+
+def check_inputs(X: Any) -> None:
+    """As `check_readable`; raises for dates and durations too, of which scikit-learn's validation makes numbers."""
+    check_readable(X, "X")
+    if is_sparse(X):
+        return
     if all(map(_is_numeric, getattr(X, "dtypes", [None]))):
         return  # a data frame with nothing but numbers
     for name, column in frame_columns(X) if is_frame(X) else [(None, X)]:

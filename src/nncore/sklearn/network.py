@@ -17,6 +17,7 @@ from nncore._utils.fields import choice, count
 from nncore.initializers import Uniform
 from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm, SparseDense
 from nncore.model import Sequential
+from nncore.sklearn.inputs import repeatable
 
 __all__ = ["finite_outputs", "for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
 
@@ -25,7 +26,7 @@ NORMALIZATIONS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "layer_norm":
 
 def hidden_sizes(sizes: Any) -> list[int]:
     """The widths of the hidden layers, of which there may be none."""
-    given = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
+    given = sizes.tolist() if isinstance(sizes, np.ndarray) else repeatable("hidden_layer_sizes", sizes)
     return [count("hidden_layer_sizes", size) for size in (given if isinstance(given, Iterable) else [given])]
 
 
@@ -55,6 +56,7 @@ def layers(
 
 def for_each_layer(name: str, value: Any, sizes: list[int]) -> list[Any]:
     """A parameter that may be one value for all hidden layers."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(value, (list, tuple)):
         return [value] * len(sizes)
     if len(value) != len(sizes):

@@ -16,7 +16,6 @@ from sklearn.utils.validation import _num_samples, check_array, check_is_fitted,
 from nncore._utils.checks import convert, float_dtype
 from nncore._utils.fields import choice, count, flag, number
 from nncore.callbacks import Callback
-from nncore.callbacks.callback_list import CallbackList
 from nncore.data import StandardScaler
 from nncore.initializers import Normal
 from nncore.layers import Dense, Layer, Scale
@@ -26,7 +25,7 @@ from nncore.optimizers import Adam
 from nncore.schedules import CosLog, Schedule
 from nncore.sklearn.encoder import TabularEncoder
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
-from nncore.sklearn.inputs import make_transformer, refuse_dates, result_rows
+from nncore.sklearn.inputs import check_inputs, check_readable, make_transformer, result_rows
 from nncore.sklearn.network import finite_outputs, hidden_sizes, layers
 from nncore.sklearn.parameters import REAL_MLP, documented
 from nncore.sklearn.targets import Classifier, Regressor
@@ -132,6 +131,7 @@ class BaseRealMLP(NetworkEstimator):
             choice("schedule", self.schedule, ("cos_log",))
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        check_readable(y, "y")
         validate_data(self, X, y, skip_check_array=True, reset=reset)
         X, y = self._encoded(X, reset), check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
@@ -142,7 +142,7 @@ class BaseRealMLP(NetworkEstimator):
         if reset:
             self.encoder_ = make_transformer("encoder", self.encoder, "tabular", TabularEncoder)
         if self.encoder_ is None:
-            refuse_dates(X)
+            check_inputs(X)
             encoded: Array = validate_data(self, X, dtype=np.dtype(self.dtype), reset=reset)
             return encoded
         encode = self.encoder_.fit_transform if reset else self.encoder_.transform
@@ -165,7 +165,7 @@ class BaseRealMLP(NetworkEstimator):
         batch = min(self.batch_size, n)
         steps = n // batch if self.last_batch == "drop" else -(-n // batch)
         adam = Adam(self._learning_rate(steps), (self.beta_1, self.beta_2), self.epsilon)
-        callbacks = CallbackList(self.callbacks).callbacks
+        callbacks = self._own_callbacks()
         self.trainers_.append(Trainer(model, self._loss, adam, lr_factors=self._lr_factors(model), seed=seed))
         best = BestEpoch(lambda row: self._epoch_score(row, held_back)) if held_back else None
         try:

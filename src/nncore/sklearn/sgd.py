@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
@@ -24,11 +23,13 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import choice, count, flag, number
-from nncore.data.example_weights import example_weights
+from nncore.data.example_weights import summable_weights
+from nncore.data.sparse import canonical
 from nncore.sklearn.estimator import SEEDS, unchanged_if_refused
-from nncore.sklearn.inputs import refuse_dates
+from nncore.sklearn.inputs import check_inputs, check_readable
 from nncore.sklearn.online import Descent, Examples, Plan, Weights
 from nncore.sklearn.parameters import documented
+from nncore.sklearn.targets import weighted_by_class, weights_of_classes
 
 __all__ = ["SGDClassifier", "SGDRegressor"]
 
@@ -134,13 +135,14 @@ class BaseSGD(BaseEstimator):
             )
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        refuse_dates(X)
+        check_inputs(X)
+        check_readable(y, "y")
         X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", reset=reset, multi_output=False
         )
         if X.shape[1] > MOST_COLUMNS:
             raise ValueError(f"X must have at most {MOST_COLUMNS} columns, got {X.shape[1]}")
-        return X, y
+        return canonical(X) if sparse.issparse(X) else X, y  # the norm of a row counts a number given in parts once
 
     # --- weights
 
@@ -292,7 +294,7 @@ class BaseSGD(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        refuse_dates(X)
+        check_inputs(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         outputs: Array = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return outputs.ravel() if outputs.ndim > 1 and outputs.shape[1] == 1 else outputs
@@ -434,14 +436,15 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, start: Weights, epochs: int, t: float) -> None:
         codes = self._codes(y)
-        weights = np.ones(len(codes)) if sample_weight is None else example_weights(sample_weight, len(codes))
-        by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y).astype(np.float64)
+        weights = np.ones(len(codes)) if sample_weight is None else summable_weights(sample_weight, len(codes), "sample_weight")
+        by_class = weights_of_classes(self.class_weight, self.classes_, y)
+        product = weighted_by_class(self.class_weight, by_class[codes], None if sample_weight is None else weights)
         outputs = len(start.coef)
         kind = "log_loss" if self.loss == "softmax" and outputs == 1 else self.loss
         if outputs == 1:
             labels, shares = np.ones(1), (by_class[1:], by_class[:1])
         elif kind == "softmax":
-            weights = weights * by_class[codes]
+            weights = product
             labels, shares = np.arange(float(outputs)), (np.ones(outputs), np.ones(outputs))
         else:
             labels, shares = np.arange(float(outputs)), (by_class, np.ones(outputs))
@@ -596,7 +599,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         return self
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, start: Weights, epochs: int, t: float) -> None:
-        weights = np.ones(len(y)) if sample_weight is None else example_weights(sample_weight, len(y))
+        weights = np.ones(len(y)) if sample_weight is None else summable_weights(sample_weight, len(y), "sample_weight")
         targets, ones = as_numbers(y, "y").astype(X.dtype), (np.ones(1), np.ones(1))
         self._train(X, targets, weights, start, labels=None, by_class=ones, kind=self.loss, epochs=epochs, t=t)
 

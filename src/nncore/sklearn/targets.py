@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -20,7 +20,7 @@ from nncore.data.example_weights import check_sum
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.estimator import Array, Examples
 
-__all__ = ["Classifier", "Regressor", "check_labels"]
+__all__ = ["Classifier", "Regressor", "check_labels", "weighted_by_class", "weights_of_classes"]
 
 
 def _has_probabilities(estimator: Any) -> bool:
@@ -38,6 +38,31 @@ def check_labels(y: Any) -> bool:
     if kind == "multiclass-multioutput":
         raise ValueError("y must be labels (n,), or rows of 0 and 1 for several labels, got columns of several classes")
     return bool(kind == "multilabel-indicator")
+
+
+def weights_of_classes(class_weight: Any, classes: Array, y: Any) -> Array:
+    """The weight of each class, (classes,): of a mapping, "balanced" or None. ``y`` are labels (n,)."""
+    if not isinstance(class_weight, Mapping):
+        if class_weight is not None:
+            choice("class_weight", class_weight, ("balanced",))
+        balanced: Array = compute_class_weight(class_weight, classes=classes, y=y).astype(np.float64)
+        return balanced
+    given = {label: number(f"class_weight[{shown(label)}]", weight, 0) for label, weight in class_weight.items()}
+    known = classes.tolist()
+    unknown = [label for label in given if label not in known]
+    if unknown and not given.keys() >= set(known):  # as in scikit-learn: labels that do not occur may be known in advance
+        raise ValueError(f"class_weight must have labels among classes_, {classes}, as its keys, got {shown(unknown[0])}")
+    return np.array([given.get(label, 1.0) for label in known])
+
+
+def weighted_by_class(class_weight: Any, by_class: Array, weights: Array | None) -> Array:
+    """Weights of examples by their classes, (n,), times their own weights: with a sum, and not all 0."""
+    with np.errstate(over="ignore"):
+        product = by_class if weights is None else by_class * weights
+    check_sum(product, "class_weight" if weights is None else "class_weight times sample_weight")
+    if not product.any():
+        raise ValueError(f"class_weight must leave an example with a positive weight, got {class_weight}")
+    return product
 
 
 class Classifier(ClassifierMixin):
@@ -90,27 +115,13 @@ class Classifier(ClassifierMixin):
         by_class = self._weights_by_class(targets)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():
             raise ValueError(f"class_weight must have finite numbers of at least 0, got {self.class_weight}")
-        with np.errstate(over="ignore"):
-            product = by_class if weights is None else by_class * weights
-        check_sum(product, "class_weight" if weights is None else "class_weight times sample_weight")
-        if not product.any():
-            raise ValueError(f"class_weight must leave an example with a positive weight, got {self.class_weight}")
-        return product
+        return weighted_by_class(self.class_weight, by_class, weights)
 
     def _weights_by_class(self, targets: Array) -> Array:
-        if not (self._several or isinstance(self.class_weight, Mapping)):
-            choice("class_weight", self.class_weight, ("balanced",))
-        if self._several or not isinstance(self.class_weight, Mapping):
+        if self._several:
             by_labels: Array = compute_sample_weight(self.class_weight, targets)
             return by_labels
-        given = {label: number(f"class_weight[{shown(label)}]", weight, 0) for label, weight in self.class_weight.items()}
-        known = self.classes_.tolist()
-        unknown = [label for label in given if label not in known]
-        if unknown and not given.keys() >= set(known):  # as in scikit-learn: labels that do not occur may be known in advance
-            raise ValueError(
-                f"class_weight must have labels among classes_, {self.classes_}, as its keys, got {shown(unknown[0])}"
-            )
-        return np.array([given.get(label, 1.0) for label in known])[targets]
+        return weights_of_classes(self.class_weight, self.classes_, self.classes_[targets])[targets]
 
     # --- predictions
 

@@ -14,7 +14,8 @@ from scipy.sparse.linalg import LinearOperator
 from nncore import regularizers
 from nncore._kernels.blas import one_blas_thread
 from nncore._utils.arrays import Array
-from nncore._utils.fields import count, number
+from nncore._utils.checks import as_floats
+from nncore._utils.fields import count, flag, number
 from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, one_axes
 from nncore.losses import Loss
 from nncore.model.curvature.operators import GaussNewtonOperator, HessianOperator
@@ -102,9 +103,13 @@ class Curvature:
         return float(self.largest[-1] / self.smallest[0]) if self.smallest[0] > self._zero else math.inf
 
     def density(self, at: ArrayLike, width: float | None = None) -> Array:
-        """The spectral density: each node as a normal distribution of standard deviation ``width``, default 1% of the range."""
-        width = 0.01 * float(self.largest[-1] - self.smallest[0]) if width is None else width
-        z = (np.asarray(at, dtype=np.float64)[..., None] - self.nodes) / width
+        """The spectral density: each node as a normal distribution of standard deviation ``width``, default 1% of the range.
+
+        Where all eigenvalues are the same, 1% of their absolute value; of zeros 0.01.
+        """
+        low, high = float(self.smallest[0]), float(self.largest[-1])
+        width = 0.01 * (high - low or abs(high) or 1.0) if width is None else number("width", width, above=0)
+        z = (as_floats(at, "at")[..., None] - self.nodes) / width
         return np.asarray((np.exp(-0.5 * z * z) * self.weights).sum(axis=-1) / (width * math.sqrt(2 * math.pi)))
 
     def plot(self, path: SavePath = None, ax: Axes | None = None) -> Figure:
@@ -189,6 +194,8 @@ def curvature(
     number("radius", radius, above=0)
     for name, value in (("k", k), ("probes", probes), ("steps", steps)):
         count(name, value)
+    exact_up_to, seed = count("exact_up_to", exact_up_to, 0), count("seed", seed, 0)
+    tol, gauss_newton = number("tol", tol, 0, below=1), flag("gauss_newton", gauss_newton)
     regularizer = regularizers.get(regularizer, model)
     operator = (GaussNewtonOperator if gauss_newton else HessianOperator)(model, X, y, loss, regularizer)
     n = operator.shape[0]

@@ -20,6 +20,8 @@ def extremes(operator: LinearOperator, k: int, tol: float, seed: int) -> tuple[A
     """
     n = operator.shape[0]
     start = np.random.default_rng(seed).standard_normal(n)
+    if not np.any(operator @ start):  # the operator is 0, as a random vector lies in no subspace; ARPACK would refuse it
+        return np.zeros(k), np.zeros(k), start / np.linalg.norm(start)
     far = float(eigsh(operator, k=1, which="LM", v0=start, tol=tol, return_eigenvectors=False)[0])
 
     def end(sign: float, shift: float, count: int) -> tuple[Array, Array]:
