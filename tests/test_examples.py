@@ -19,7 +19,6 @@ FOLDER = Path(__file__).parents[1] / "examples"
 PAGES = {str(path.relative_to(FOLDER).with_suffix("")): path for path in sorted(FOLDER.glob("*/*.py"))}
 
 
-
 def with_constants(name: str, path: Path) -> ast.Module:
     """The script with other values for its constants; each must be there."""
     tree, wanted = ast.parse(path.read_text(encoding="utf-8")), dict(SMALL.get(name, {}))
