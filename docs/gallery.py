@@ -39,6 +39,7 @@ sphinx_gallery_conf = {
     "nested_sections": True,
     "doc_module": ("nncore",),
     "backreferences_dir": "gallery/backreferences",
+    "image_scrapers": ("gallery",),  # by _get_sg_image_scraper
     "matplotlib_animations": (True, "jshtml"),
     "parallel": 2,
     "show_signature": False,
@@ -48,6 +49,28 @@ sphinx_gallery_conf = {
     "promote_jupyter_magic": False,
     "copyfile_regex": r"(?!GALLERY_HEADER).*\.(npz|csv|json)$",
 }
+
+
+def pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """The pictures of a block of code; an animation is also saved as a GIF to take away, which the page links to."""
+    import matplotlib.pyplot as plt
+    from matplotlib.animation import FuncAnimation, PillowWriter
+    from sphinx_gallery.scrapers import matplotlib_scraper
+
+    names = []
+    for value in block_vars["example_globals"].values():
+        if isinstance(value, FuncAnimation) and plt.fignum_exists(value._fig.number):
+            script = Path(block_vars["target_file"])
+            (script.parent / "images").mkdir(exist_ok=True)
+            names.append(f"images/{script.stem}{len(names) or ''}.gif")
+            value.save(script.parent / names[-1], writer=PillowWriter(fps=round(1000 / value._interval)), dpi=72)
+    links = "".join(f"\n\n:download:`The animation as a GIF <{name}>`\n\n" for name in names)
+    return matplotlib_scraper(block, block_vars, gallery_conf) + links
+
+
+def _get_sg_image_scraper() -> Any:
+    """How Sphinx-Gallery asks for it."""
+    return pictures
 
 
 def is_picture(node: nodes.Node) -> bool:
