@@ -80,3 +80,12 @@ def test_page_has_all_parts(name: str) -> None:
 
 def test_small_constants_belong_to_examples() -> None:
     assert set(SMALL) <= set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_figure_is_drawn_in_one_cell(name: str) -> None:
+    """The gallery, and a notebook, show a figure at the end of the cell that makes it: what is drawn later is not seen."""
+    *cells, _ = re.split(r"^# %%", PAGES[name].read_text(encoding="utf-8"), flags=re.MULTILINE)
+    made = re.compile(r"plt\.(subplots|figure)\(|nn\.landscapes\.animate\(")
+    assert not [cell for cell in cells if made.search(cell) and not made.search(cell.rpartition("plt.show()")[0])]
+    assert not [cell for cell in cells if made.search(cell.rpartition("plt.show()")[2])]

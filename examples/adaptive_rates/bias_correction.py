@@ -53,9 +53,7 @@ left.text(1.2, 7, "step without correction", color=BROWN)
 left.text(1.2, 1.12, "step with correction", color=ORANGE)
 left.set(xlabel="step", ylabel="step / η", ylim=(0.025, 11), title="A constant gradient: 1, or up to 6.6")
 
-# %%
-# A network
-# ---------
+# A network.
 
 X, y = nn.data.load_digits()
 for name, correct, color in ("with correction", True, ORANGE), ("without", False, BROWN):

@@ -49,9 +49,7 @@ for name, optimizer in ("SGD", nn.SGD(lr=1.0)), ("RMSprop", nn.RMSprop(lr=1.0, a
 left.set(xlabel="x", ylabel="y", title="Less motion in y, more in x", ylim=(-2, 5.2), aspect="equal")
 left.legend(loc="upper right", ncols=2, fontsize=11)
 
-# %%
-# The effective rate
-# ------------------
+# The effective rate.
 # `Recording.effective_step`: the learning rate with which SGD would have moved a parameter as far.
 
 f = nn.landscapes.Quadratic([1.0, 30.0])
@@ -64,9 +62,7 @@ for name, optimizer in ("RMSprop", nn.RMSprop(lr=0.02, alpha=0.9)), ("AdaGrad", 
 middle.set(xlabel="step", ylabel="effective rate", title="The steep direction gets less", ylim=(2e-4, 0.3))
 middle.legend(ncols=2, fontsize=10, loc="upper center")
 
-# %%
-# Noise
-# -----
+# Noise.
 # The gradient is 1 plus noise; the mean step against that without noise.
 
 color, steps = nn.figures.OPTIMIZER_COLORS["RMSprop"], []

@@ -60,9 +60,7 @@ left.text(2e-3, 3e-3, "with the root: η", color=GREEN)
 left.text(5e-3, 3, "without: η/g", color=RED)
 left.set(xlabel="size of the gradient", ylabel="length of the step", title="A step for a constant gradient")
 
-# %%
-# A quadratic
-# -----------
+# A quadratic.
 # f(x) = x²/2 from x = 1: the gradient becomes small.
 
 for name, rule, color in ("without", without_root, RED), ("with the root", with_root, GREEN):
@@ -76,9 +74,7 @@ print(
 middle.set(xlabel="step", ylabel="x (minimum at 0)", title="x²/2: thrown out of the minimum")
 middle.legend(loc="lower left")
 
-# %%
-# The loss times a constant
-# -------------------------
+# The loss times a constant.
 
 for scale, line in (1.0, "-"), (100.0, "--"), (0.01, ":"):
     for rule, color in (with_root, GREEN), (without_root, RED):

@@ -49,9 +49,7 @@ for name, optimizer in ("SGD", nn.SGD(lr=0.01)), ("Rprop", nn.Rprop(lr=0.01)), (
 left.set(xlabel="size of the gradient", ylabel="length of the first step", title="The magnitude is normalized out")
 left.legend()
 
-# %%
-# Flips of signs
-# --------------
+# Flips of signs.
 
 X, y = nn.data.load_digits()
 flips = {}
@@ -99,9 +97,7 @@ for name, slot in ("Rprop", "size"), ("DeltaBarDelta", "eta"):
             f"{name}, batches of {rows}: after {STEPS} steps the median size is {median[-1]:.2g} of the first, the loss {loss:.2g}"
         )
 
-# %%
-# What that does to the loss
-# --------------------------
+# What that does to the loss.
 # Five seeds, batches of 16.
 
 model = nn.Sequential([nn.Dense(32), nn.Tanh(), nn.Dense(10)], input_shape=64, seed=0)

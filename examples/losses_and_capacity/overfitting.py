@@ -66,9 +66,7 @@ for (name, color), strength in zip(COLORS.items(), (0.0, 1e-3)):
     axes[0].plot(grid, curve.predict(grid), color=color, label=name)
 axes[0].set(title="The same bars, two curves", xlabel="x", ylim=(0, 1.35), xticks=[-1, 0, 1])
 
-# %%
-# A classifier of overlapping classes
-# -----------------------------------
+# A classifier of overlapping classes.
 
 
 def overlapping(n):

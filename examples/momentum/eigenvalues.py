@@ -51,9 +51,7 @@ for momentum, name, x, y in (False, "SGD", 3.5, 80), (True, "Momentum", 50, 3):
     left.text(x, y, "SGD: ∝ κ" if name == "SGD" else "momentum: ∝ √κ", color=color)
 left.set(xlabel="condition number κ", ylabel="steps for a factor of ten", title="κ against √κ")
 
-# %%
-# A momentum, then η
-# ------------------
+# A momentum, then η.
 # Steps to a thousandth of the distance, for every η.
 
 f = nn.landscapes.Quadratic(np.geomspace(1, KAPPA, 100))
@@ -79,9 +77,7 @@ middle.legend(loc="lower left")
 middle.set_yticks([50, 100, 200, 500], ["50", "100", "200", "500"])
 middle.minorticks_off()
 
-# %%
-# The same for a network
-# ----------------------
+# The same for a network.
 
 X, y = nn.data.load_digits()
 lrs = np.repeat(NETWORK_RATES, SEEDS)

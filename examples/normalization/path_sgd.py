@@ -65,9 +65,7 @@ left.set(xlabel="w₁", ylabel="w₂", xlim=(0, 3), ylim=(0, 3), aspect="equal",
 left.text(0.7, 2.08, "SGD", color=GRAY, va="center")
 left.text(0.42, 2.75, "Path-SGD", color=PINK, va="center")
 
-# %%
-# Digits, and networks with rescaled units
-# ----------------------------------------
+# Digits, and networks with rescaled units.
 
 X, y = nn.data.load_digits()
 X, y = nn.data.StandardScaler().fit(X).transform(X)[:EXAMPLES], y[:EXAMPLES]
