@@ -12,7 +12,7 @@ every probability is near 0 or 1. For the network it is negative at each of them
 Newton's method can be trusted. It needs 8 iterations to agree with scikit-learn to 15 digits (which adds a penalty by default: C = 1; here the same one is
 added). A hidden layer ends convexity.
 
-**Try next.** ``HIDDEN = 1``. ``strength = 0``: without the penalty the tumors are separable, the weights grow for ever, and Newton says so.
+**Try next.** ``HIDDEN = 1``. ``strength = 0``: without the penalty the tumors are separable, the weights grow without end, and Newton says so.
 
 :Slide: Deck 004, *Exercise: logistic regression is convex*; *scikit-learn regularizes by default*
 """
