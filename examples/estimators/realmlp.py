@@ -86,5 +86,5 @@ for ax, (name, data) in zip(axes, sets.items()):
     ax.axvline(0, color="black", linestyle=":")
     ax.set_yticks(range(1, len(labels)), labels[1:])
     ax.invert_yaxis()
-    ax.set(xlabel="change of the test error, points", title=f"{name}: plain {found[:, 0].mean():.1f} %")
+    ax.set(xlabel="change of the test error, points", title=f"{name}: error {found[:, 0].mean():.1f} % without parts")
 plt.show()

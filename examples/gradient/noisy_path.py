@@ -1,5 +1,5 @@
-"""Batch gradient descent walks smoothly, SGD staggers to the same place
-======================================================================
+"""In the same epochs batch gradient descent moves smoothly, SGD noisily and further
+=================================================================================
 
 A line is fitted to 100 noisy points: two weights, so that the loss is a bowl that can be drawn. Batch gradient descent uses all points for each step; SGD
 uses one, and mini-batch SGD 10. All three read each point ten times.

@@ -71,7 +71,7 @@ X, y = nn.data.load_digits()
 X, y = nn.data.StandardScaler().fit(X).transform(X)[:EXAMPLES], y[:EXAMPLES]
 
 
-def losses(optimizer, scale):
+def network(seed):
     layers = [
         nn.Dense(UNITS, weight_init="he_normal"),
         nn.ReLU(),
@@ -79,7 +79,11 @@ def losses(optimizer, scale):
         nn.ReLU(),
         nn.Dense(10),
     ]
-    model = nn.Sequential(layers, input_shape=64, dtype="float64", seed=0)
+    return nn.Sequential(layers, input_shape=64, dtype="float64", seed=seed)
+
+
+def losses(optimizer, scale):
+    model = network(seed=0)
     rng = np.random.default_rng(0)
     for before, after in (0, 2), (2, 4):
         c = scale ** rng.uniform(-1, 1, UNITS)
@@ -125,15 +129,7 @@ plt.show()
 for name, optimizer, lr in ("SGD", nn.SGD, BEST[0]), ("Path-SGD", nn.PathSGD, BEST[1]):
     found = []
     for seed in range(3):
-        layers = [
-            nn.Dense(UNITS, weight_init="he_normal"),
-            nn.ReLU(),
-            nn.Dense(UNITS, weight_init="he_normal"),
-            nn.ReLU(),
-            nn.Dense(10),
-        ]
-        model = nn.Sequential(layers, input_shape=64, dtype="float64", seed=seed)
-        trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer(lr=lr), seed=seed)
+        trainer = nn.Trainer(network(seed), "softmax_cross_entropy", optimizer(lr=lr), seed=seed)
         trainer.fit(X, y, epochs=20, batch_size=BATCH, verbose=0)
         found.append(trainer.evaluate(X, y)["loss"])
     print(f"{name:<8} lr {lr}: training loss {min(found):.4f} to {max(found):.4f} after 20 epochs")

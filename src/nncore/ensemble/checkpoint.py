@@ -97,8 +97,9 @@ def restore_ensemble(trainer: BaseEnsembleTrainer, path: Source) -> None:
                     own[slot][...] = array
             for kind in kinds:
                 kind.restore(levels[kind], groups[trainer.model.groups.index(kind.group)].template)
-            vars(trainer).update(history=history, _optimizers=chosen, _last_losses=last, _subsets=subsets, seed=seed)
-            trainer._first_configs = first
+            vars(trainer).update(
+                history=history, _optimizers=chosen, _first_configs=first, _last_losses=last, _subsets=subsets, seed=seed
+            )
 
 
 def _history(about: dict[str, Any], arrays: dict[str, Array], labels: dict[str, list[Any]]) -> EnsembleHistory:
