@@ -420,6 +420,20 @@ def test_sweeps_of_one_process_share_a_file(tmp_path: Path) -> None:
     assert sorted(made) == list(range(12))
 
 
+@pytest.mark.parametrize("kind", ["", "IMMEDIATE", "EXCLUSIVE"])
+def test_a_file_that_another_process_begins_is_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "sweep.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute(f"BEGIN {kind}")
+    other.execute("SELECT count(*) FROM sqlite_master").fetchone()  # a deferred transaction takes its lock here
+    timer = threading.Timer(0.2, other.execute, ["COMMIT"])
+    timer.start()
+    table = sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path, name="waits")
+    timer.join()
+    other.close()
+    assert [run.values["loss"] for run in table] == [1]
+
+
 # Halving with a file.
 
 RATES = np.geomspace(1e-4, 1, 9).tolist()

@@ -65,7 +65,7 @@ class Store:
         with self._transaction(""):
             self._check_application()
         journal = "WAL" if _is_local(self.path) else "DELETE"  # a write-ahead log is for processes of one machine only
-        self._connection.execute(f"PRAGMA journal_mode={journal}")
+        self._set_journal(journal)
         self._connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut the last moment
         with self._transaction():
             if not self._check_application():  # no other process has begun the file meanwhile
@@ -80,6 +80,18 @@ class Store:
                 f"file {shown(str(self.path))} is of another sweep, which differs in: {', '.join(different)}. Take another "
                 "file, or the same sweep. If the results are the same nevertheless, a name=... stands for make and callbacks"
             )
+
+    def _set_journal(self, journal: str) -> None:
+        """Ask until no other connection writes: to this one request SQLite says "locked" at once, whatever its timeout."""
+        until = time.monotonic() + WAIT
+        while True:
+            try:
+                self._connection.execute(f"PRAGMA journal_mode={journal}")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _check_application(self) -> bool:
         """Whether the file has been begun; refuses one of another program."""
