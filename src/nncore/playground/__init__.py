@@ -1,0 +1,1 @@
+"""The playground: the library live, in a browser page and in notebooks."""
