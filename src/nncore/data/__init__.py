@@ -6,6 +6,7 @@ from nncore._utils import registry as _registry
 from nncore.data.augmentation import *
 from nncore.data.datasets import *
 from nncore.data.documents import *
+from nncore.data.planes import *
 from nncore.data.scaler import *
 from nncore.data.scaling import *
 from nncore.data.splits import *

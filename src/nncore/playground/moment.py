@@ -1,0 +1,114 @@
+"""A moment of a training: copies, from which pictures are computed while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore.layers import Dense
+from nncore.model import Sequential
+from nncore.playground.datasets import Examples
+from nncore.playground.run import Run
+
+__all__ = ["Block", "Moment", "blocks", "probabilities"]
+
+Array = NDArray[Any]
+MEASURED = 1000  # training examples of which z and δ are shown, at most
+
+
+class Block(NamedTuple):
+    """A dense layer and what follows it, up to its activation: names in ``model.activations``."""
+
+    dense: Dense
+    z: str
+    h: str
+    activation: str
+    norm: str | None
+    dropout: float
+
+
+def blocks(model: Sequential, state: Any) -> list[Block]:
+    """The hidden layers and the output layer."""
+    dense = [number for number, layer in enumerate(model.layers) if isinstance(layer, Dense)]
+    found = []
+    for first, layer in zip(dense, state["layers"], strict=False):
+        h = first + 1 + (layer["norm"] is not None)
+        names = [str(model.layers[number].name) for number in (first, h)]
+        found.append(Block(model.layers[first], *names, layer["activation"], layer["norm"], layer["dropout"]))  # type: ignore[arg-type]
+    last = model.layers[dense[-1]]
+    return [*found, Block(last, str(last.name), str(last.name), "identity", None, 0.0)]  # type: ignore[arg-type]
+
+
+def probabilities(outputs: Array, loss: str) -> Array:
+    """(n, classes): what the outputs say of the classes, each in [0, 1]."""
+    if loss == "softmax_cross_entropy":
+        e = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return np.asarray(e / e.sum(axis=1, keepdims=True))
+    shares = 1 / (1 + np.exp(-outputs)) if loss == "sigmoid_cross_entropy" else np.clip(outputs, 0, 1)
+    if loss == "hinge":
+        shares = np.clip((outputs + 1) / 2, 0, 1)
+    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-6))
+
+
+@dataclass
+class Moment:
+    """Copies of what changes while a run trains.
+
+    ``view`` is a second network with the parameters of the moment; ``slots`` the optimizer's state.
+    """
+
+    run: Run
+    view: Sequential
+    blocks: list[Block]
+    state: Any
+    step: int
+    epoch: int
+    phase: str
+    ended: str | None
+    update: Array
+    curve: Array
+    slots: dict[str, Array]
+    batch: Array | None
+    lr: float
+    penalty: float
+
+    @classmethod
+    def of(cls, run: Run, view: Sequential) -> Moment:
+        """The present one. Whoever calls keeps the run from training meanwhile."""
+        view.parameters[:] = run.model.parameters
+        if view.state.size:
+            view.state[:] = run.model.state
+        optimizer = run.trainer.optimizer
+        size, state = view.parameters.size, dict(optimizer.state)
+        slots = {name: array.copy() for name, array in state.items() if isinstance(array, np.ndarray) and array.shape == (size,)}
+        batch = None if run.phase == "update" else run.steps.next_batch()
+        values = optimizer.hyper_values(1, run.steps.per_epoch)  # type: ignore[attr-defined]
+        lr = float(values["lr"][0] if "lr" in values else optimizer.lr)  # type: ignore[attr-defined]  # Rprop's is its first step
+        return cls(
+            run, view, blocks(view, run.state), run.state, run.step, run.trainer.epochs_done, run.phase, run.ended,
+            run.last_update, run.points, slots, batch, lr, run.penalty,
+        )  # fmt: skip
+
+    @property
+    def examples(self) -> Examples:
+        return self.run.examples
+
+    def rows(self) -> tuple[Array, Array]:
+        """The examples whose z and δ are shown: the batch in step mode, else training examples."""
+        rows = slice(MEASURED) if self.batch is None else self.batch
+        return np.ascontiguousarray(self.examples.X[rows]), self.examples.y[rows]
+
+    def passes(self) -> tuple[dict[str, Array], dict[str, Array], Array]:
+        """Of those examples z and h of each layer, δ of each example, and the gradient of the mean loss."""
+        X, y = self.rows()
+        training = len(X) > 1
+        activations = self.view.activations(X, training=training, step=self.step)
+        deltas = self.view.deltas(X, y, self.run.trainer.loss, step=self.step)
+        return activations, {name: delta * len(X) for name, delta in deltas.items()}, self.view.gradients.copy()
+
+    def now(self) -> list[float]:
+        """Loss, validation loss, accuracy, validation accuracy; the losses without the penalty."""
+        return [float(value) for value in self.curve[-1, 1:]]

@@ -1,0 +1,125 @@
+"""Copy as Python: a script that makes the same run, bit for bit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from nncore import layers
+from nncore.playground import datasets, spec
+from nncore.playground.run import Run, Segment, same_network, same_optimizer
+from nncore.schedules import Schedule
+
+__all__ = ["script", "source"]
+
+STEPS = '''
+def steps(count):
+    """The first batches of the next epoch, which counts as an epoch."""
+    done = trainer.epochs_done
+    order = nn.samplers.Shuffled().order(nn.samplers.Examples(len(X), trainer.seed), done + 1)
+    for first in range(0, count * batch_size, batch_size):
+        rows = order[first : first + batch_size]
+        trainer.partial_fit(X[rows], y[rows])
+    trainer.epochs_done = done + 1
+
+'''
+
+
+def source(value: Any) -> str:
+    """An expression that makes an object of nncore, without arguments that have their default."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(source, value))})"
+    if not hasattr(value, "config"):
+        return repr(value)
+    parameters, given = inspect.signature(type(value).__init__).parameters, []
+    for name, kept in value.config().items():
+        kept, default = _argument(kept, getattr(value, name, None)), parameters[name].default
+        if name != "name" and kept != default:
+            by_place = default is inspect.Parameter.empty and not given
+            given.append(source(kept) if by_place else f"{name}={source(kept)}")
+    home = "nn.schedules" if isinstance(value, Schedule) else "nn"
+    return f"{home}.{type(value).__name__}({', '.join(given)})"
+
+
+def _argument(kept: Any, actual: Any) -> Any:
+    """An entry of ``config`` as the constructor takes it: an object for a schedule, the name of an initializer, a pair."""
+    if isinstance(actual, Schedule):
+        return actual
+    return tuple(kept) if isinstance(kept, list) else kept["name"] if isinstance(kept, dict) else kept
+
+
+def script(run: Run, data: Mapping[str, Any], number: int = 0) -> str:
+    """The whole run up to now, as a program."""
+    segments = [*run.segments, run.segment()]
+    lines = [f"# Run {'AB'[number]}", "import numpy as np", "import nncore as nn", "", *_data(run, data), ""]
+    if any(segment.steps for segment in segments):
+        lines += STEPS.splitlines()
+    state = segments[0].state
+    lines += [*_model(run, state), *_trainer(run, state), f"batch_size = {_batch(run, state)}"]
+    for before, segment in zip([None, *segments], segments, strict=False):
+        if before is not None:
+            lines += _changed(run, before.state, segment.state)
+        lines += _steps(segment)
+    lines.append('print(trainer.evaluate(X, y), trainer.evaluate(Xv, yv))')
+    return "\n".join(lines) + "\n"
+
+
+def _data(run: Run, data: Mapping[str, Any]) -> list[str]:
+    kind, entry = data["kind"], datasets.DATASETS[data["kind"]]
+    if kind == "own":
+        lines = ["P, y = X, y  # your data, X as float32"]
+    elif kind == "drawn":
+        lines = [f"drawn = np.array({data['points']}, np.float32)", "P, y = drawn[:, :2], drawn[:, 2].astype(int)"]
+    else:
+        lines = [f"P, y = {entry.source.format(**data)}"]
+        if kind == "digits":
+            lines += [f"P, y = P[:{data['n']}], y[:{data['n']}]"]
+    lines.append(f"train, validation = nn.data.train_validation_split(P, y, {data['split']}, seed={data['seed']})")
+    if run.examples.features:
+        columns = ", ".join(datasets.FEATURES[name][1] for name in run.examples.features)
+        lines += ["x1, x2 = P.T", f"X = np.column_stack([{columns}]).astype(np.float32)"]
+    else:
+        lines += ["X = P"]
+    return [*lines, "Xv, yv = X[validation], y[validation]", "X, y = X[train], y[train]"]
+
+
+def _model(run: Run, state: Mapping[str, Any]) -> list[str]:
+    made = [*spec.hidden_layers(state), layers.Dense(run.examples.classes or 1)]
+    return [
+        "model = nn.Sequential(", "    [", *(f"        {source(layer)}," for layer in made), "    ],",
+        f"    input_shape={run.examples.X.shape[1]}, seed={state['seed']},", ")",
+    ]  # fmt: skip
+
+
+def _trainer(run: Run, state: Mapping[str, Any]) -> list[str]:
+    more = [f"{name}={source(make(state))}, " for name, make in (("regularizer", spec.regularizer), ("clip", spec.clip))
+            if state[name] is not None]  # fmt: skip
+    metrics = 'metrics=["accuracy"], ' if run.examples.classes else ""
+    return [
+        "trainer = nn.Trainer(",
+        f"    model, {state['loss']!r}, {source(spec.optimizer(state))},",
+        f"    {''.join(more)}{metrics}seed={state['seed']},",
+        ")",
+    ]
+
+
+def _batch(run: Run, state: Mapping[str, Any]) -> int:
+    return min(int(state["batch_size"]), len(run.examples.X))
+
+
+def _changed(run: Run, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Go on with other choices, as `Run.adopt` does."""
+    lines = ["", "# changed", "epochs_done, memory = trainer.epochs_done, trainer.optimizer.state_dict()"]
+    if not same_network(before, after):
+        kept = "model.parameters[:], model.state[:] = old.parameters, old.state"
+        lines += ["old = model", *_model(run, after), kept]
+    lines += [*_trainer(run, after), "trainer.epochs_done = epochs_done"]
+    if same_optimizer(before, after):
+        lines.append("trainer.optimizer.load_state_dict(memory)")
+    return [*lines, f"batch_size = {_batch(run, after)}"]
+
+
+def _steps(segment: Segment) -> list[str]:
+    lines = [f"trainer.fit(X, y, epochs={segment.epochs}, batch_size=batch_size, verbose=0)"] if segment.epochs else []
+    return lines + ([f"steps({segment.steps})"] if segment.steps else [])

@@ -1,0 +1,256 @@
+"""A session of the playground: the state of one page, its runs, and the thread that trains them."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._messages import shown
+from nncore._utils.fields import count
+from nncore._version import __version__
+from nncore.errors import DivergenceError
+from nncore.playground import catalog, datasets, frame, initialization, momentum, race, script, spec
+from nncore.playground.arrays import message
+from nncore.playground.clock import Clock
+from nncore.playground.datasets import Own
+from nncore.playground.lessons import LESSONS
+from nncore.playground.moment import Moment
+from nncore.playground.run import Run, same_weights
+
+__all__ = ["Session"]
+
+Array = NDArray[Any]
+Answer = tuple[dict[str, Any], dict[str, Array]]
+
+PORTION = 0.01  # seconds of training between two looks at what the page wants
+IDLE = 0.5  # seconds
+
+
+class Session:
+    """What one page shows. Requests are answered while a thread trains.
+
+    Parameters
+    ----------
+    own : Own, optional
+        The user's data, and model.
+    """
+
+    def __init__(self, own: Own | None = None) -> None:
+        self.name, self.own = secrets.token_urlsafe(12), own
+        self.start = 0  # changes with every reset
+        self.playing = False
+        self.lock = threading.Lock()  # of the runs, for a portion of steps or a request
+        self._wanted = threading.Event()  # a request waits for the lock
+        self._wake = threading.Condition()
+        self._closed = False
+        self._error: str | None = None  # that ended the training thread's last portion
+        self._begin(spec.default(own))
+        self._thread = threading.Thread(target=self._train, name="nncore-playground", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the training thread."""
+        with self._wake:
+            self._closed, self.playing = True, False
+            self._wake.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    # ---- requests
+
+    def handle(self, request: Any) -> tuple[dict[str, Any], bytes]:
+        """The reply to a request of ``types.d.ts``: a header, and the bytes of its arrays."""
+        identity = request.get("id") if isinstance(request, Mapping) else None
+        try:
+            header, arrays = self._answer(request)
+        except (ValueError, TypeError, KeyError, OverflowError, DivergenceError, MemoryError, ImportError) as error:
+            what = f"{shown(error.args[0])} is missing" if isinstance(error, KeyError) and error.args else str(error)
+            header, arrays = {"type": "refused", "message": what}, {}
+        header = {**header, "id": identity if isinstance(identity, (int, str)) else None}
+        return message(header, arrays) if arrays else (header, b"")
+
+    def _answer(self, request: Any) -> Answer:
+        if not isinstance(request, Mapping) or request.get("type") not in REQUESTS:
+            raise ValueError(f"type must be one of {', '.join(REQUESTS)}, got {shown(request)}")
+        self._wanted.set()
+        with self.lock:
+            self._wanted.clear()
+            answer = REQUESTS[request["type"]](self, request)
+        return answer() if callable(answer) else answer
+
+    def hello(self, request: Mapping[str, Any]) -> Answer:
+        """Who is there, and what there is to choose from. A session that is new takes the page's state."""
+        given, refused = request.get("state"), None
+        if given is not None and request.get("session") != self.name:
+            try:
+                self._adopt(given)
+            except (ValueError, TypeError) as error:
+                refused = str(error)
+        header = {
+            "type": "welcome", "session": self.name, "catalog": catalog.catalog(), "lessons": LESSONS, "state": self.state,
+            "own": self.own is not None, "version": __version__, "start": self.start, "playing": self.playing,
+            "message": refused,
+        }  # fmt: skip
+        return header, {}
+
+    def adopt(self, request: Mapping[str, Any]) -> Answer:
+        self._adopt(request["state"])
+        return {"type": "adopted", "state": self.state, "start": self.start}, {}
+
+    def _adopt(self, given: Any) -> None:
+        """Take a state: go on with it where the networks stay the same, else start over. All or nothing."""
+        before, state = self.state, spec.completed(given, self.own)
+        pairs = list(zip(before["runs"], state["runs"], strict=False))
+        same = len(before["runs"]) == len(state["runs"]) and all(same_weights(*pair) for pair in pairs)
+        if not same or state["data"] != before["data"]:
+            self._begin(state)
+        else:
+            for wanted in state["runs"]:
+                Run(wanted, self.examples)  # raises for what does not fit together, before anything has changed
+            for run, wanted in zip(self.runs, state["runs"], strict=True):
+                run.adopt(wanted)
+            self.views = [run.model.copy() for run in self.runs]
+            self.state = state
+        self.clock.rate = state["speed"]
+        with self._wake:
+            self._wake.notify_all()
+
+    def _begin(self, state: dict[str, Any]) -> None:
+        """Start over from the seeds."""
+        examples = datasets.examples(state["data"], self.own)
+        runs = [Run(run, examples) for run in state["runs"]]
+        self.examples, self.state, self.runs = examples, state, runs
+        self.views, self.clock = [run.model.copy() for run in runs], Clock(state["speed"])
+        self.start += 1
+
+    def play(self, request: Mapping[str, Any]) -> Answer:
+        with self._wake:
+            self.playing = True
+            self.clock.restart()
+            self._wake.notify_all()
+        return DONE
+
+    def pause(self, request: Mapping[str, Any]) -> Answer:
+        self.playing = False
+        return DONE
+
+    def reset(self, request: Mapping[str, Any]) -> Answer:
+        self.playing = False
+        self._begin(self.state)
+        return DONE
+
+    def step(self, request: Mapping[str, Any]) -> Answer:
+        self.playing = False
+        self._advance_to(self.runs[0].step + count("steps", request["steps"], 1, below=1_000_001))
+        return DONE
+
+    def epoch(self, request: Mapping[str, Any]) -> Answer:
+        self.playing = False
+        first = self.runs[0].steps
+        self._advance_to(self.runs[0].step + first.per_epoch - first.position)
+        return DONE
+
+    def phase(self, request: Mapping[str, Any]) -> Answer:
+        self.playing = False
+        for run in self.runs:
+            run.next_phase()
+        return DONE
+
+    def frame(self, request: Mapping[str, Any]) -> Any:
+        """The pictures are computed from copies, while the training goes on."""
+        wanted = {"grid": 30, "inspect": None, "example": None, "axes": [0, 1], **request}
+        self._check_frame(wanted)
+        moments = [Moment.of(run, view) for run, view in zip(self.runs, self.views, strict=True)]
+        header = {"type": "frame", "start": self.start, "playing": self.playing, "rate": self.clock.measured()}
+
+        def pictures() -> Answer:
+            headers, arrays = [], {}
+            for number, moment in enumerate(moments):
+                one, own = frame.frame_run(moment, wanted, number)
+                headers.append(one)
+                arrays.update(own)
+            return {**header, "runs": headers}, arrays
+
+        return pictures
+
+    def _check_frame(self, wanted: Mapping[str, Any]) -> None:
+        count("grid", wanted["grid"], 4, below=101)
+        if wanted["example"] is not None:
+            count("example", wanted["example"], 0, below=len(self.examples.X))
+        for axis in wanted["axes"]:
+            count("axes", axis, 0, below=max(2, self.examples.P.shape[1]))
+        if wanted["inspect"] is not None:
+            for name in ("run", "layer", "unit"):
+                count(f"inspect.{name}", wanted["inspect"][name], 0)
+            count("inspect.input", wanted["inspect"].get("input", -1) + 1, 0)
+
+    def points(self, request: Mapping[str, Any]) -> Answer:
+        return frame.points(self.examples)
+
+    def code(self, request: Mapping[str, Any]) -> Answer:
+        text = "\n\n".join(script.script(run, self.state["data"], number) for number, run in enumerate(self.runs))
+        return {"type": "code", "text": text}, {}
+
+    def landscape(self, request: Mapping[str, Any]) -> Any:
+        run, view = self.runs[0], self.views[0]
+        Moment.of(run, view)
+        network = (view, self.examples.X, self.examples.y, run.trainer.loss, run.trainer.regularizer)
+        return lambda: race.answer(request["landscape"], network)
+
+    def momentum(self, request: Mapping[str, Any]) -> Any:
+        return lambda: momentum.answer(request["momentum"])
+
+    def initialization(self, request: Mapping[str, Any]) -> Any:
+        return lambda: initialization.answer(request["initialization"])
+
+    # ---- training
+
+    def _advance_to(self, step: int) -> int:
+        """Bring all runs to the examples that the first one has seen at a step. Returns the steps taken."""
+        first, taken = self.runs[0], 0
+        while first.step < step and not first.ended:
+            taken += first.take(step - first.step)
+        for run in self.runs[1:]:
+            due = step if run.steps.per_epoch == first.steps.per_epoch else step * run.steps.per_epoch // first.steps.per_epoch
+            while run.step < due and not run.ended:
+                taken += run.take(due - run.step)
+        return taken
+
+    def _train(self) -> None:
+        """The training thread."""
+        while not self._closed:
+            with self._wake:
+                while not self.playing and not self._closed:
+                    self._wake.wait()
+            self._portion()
+            while self._wanted.is_set():  # let the page in
+                time.sleep(0.0002)
+
+    def _portion(self) -> None:
+        """Steps of about 10 ms, as many as are due."""
+        with self.lock:
+            if not self.playing:
+                return
+            due = self.clock.due(PORTION)
+            if due:
+                start = time.perf_counter()
+                taken = self._advance_to(self.runs[0].step + due)
+                self.clock.took(due, taken, time.perf_counter() - start)
+                self.playing = self.playing and not all(run.ended for run in self.runs)
+        if not due:
+            time.sleep(min(self.clock.wait(), 0.05))
+
+
+DONE: Answer = ({"type": "done"}, {})
+REQUESTS: dict[str, Callable[[Session, Mapping[str, Any]], Any]] = {
+    "hello": Session.hello, "state": Session.adopt, "play": Session.play, "pause": Session.pause, "reset": Session.reset,
+    "step": Session.step, "epoch": Session.epoch, "phase": Session.phase, "frame": Session.frame, "points": Session.points,
+    "code": Session.code, "landscape": Session.landscape, "momentum": Session.momentum,
+    "initialization": Session.initialization,
+}  # fmt: skip

@@ -1,0 +1,204 @@
+"""The state of the playground: what the page sends, checked and completed; and the objects that it stands for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nncore import layers, losses, optimizers, regularizers, schedules
+from nncore._messages import shown
+from nncore._utils.fields import choice, count, number
+from nncore.model import Sequential
+from nncore.optimizers import GradientOptimizer
+from nncore.optimizers.clipping import Clipping
+from nncore.playground import catalog, datasets
+from nncore.playground.datasets import Examples, Own
+from nncore.regularizers import Regularizer
+
+__all__ = ["build", "clip", "completed", "default", "hidden_layers", "loss", "optimizer", "regularizer"]
+
+State = dict[str, Any]
+
+LAYER = {"units": 8, "activation": "tanh", "norm": None, "dropout": 0.0, "init": "default"}
+RUN: State = {
+    "layers": [LAYER, LAYER], "loss": "softmax_cross_entropy", "optimizer": {"name": "adam", "lr": 0.01}, "schedule": None,
+    "regularizer": None, "clip": None, "batch_size": 10, "seed": 0,
+}  # fmt: skip
+DATA: State = {
+    "kind": "spirals", "n": 300, "noise": 0.02, "split": 0.3, "seed": 0, "features": ["x1", "x2"], "points": [],
+}  # fmt: skip
+LANDSCAPE: State = {
+    "name": "beale", "eigenvalues": [1.0, 20.0], "start": [-1.0, 1.5], "steps": 300,
+    "racers": [{"name": "sgd", "lr": 0.005}, {"name": "momentum", "lr": 0.002}, {"name": "adam", "lr": 0.1}],
+}  # fmt: skip
+STATE: State = {
+    "view": "network", "lesson": None, "data": DATA, "runs": [RUN], "speed": 300.0, "landscape": LANDSCAPE,
+    "momentum": {"rate": 1.0, "momentum": 0.8},
+    "initialization": {"depth": 10, "width": 100, "activation": "tanh", "init": "lecun_normal", "scale": 1.0},
+}  # fmt: skip
+VIEWS = ("network", "landscape", "momentum", "initialization", "lessons")
+POINTS = 2000  # drawn by hand
+FASTEST = 1e7  # steps per second
+
+
+def default(own: Own | None = None) -> State:
+    """The first state, complete."""
+    state = copy.deepcopy(STATE)
+    if own is not None:
+        state["data"] |= {"kind": "own", "split": 0.2}
+        state["runs"][0]["loss"] = "softmax_cross_entropy" if own.task == "classification" else "squared_error"
+    return completed(state, own)
+
+
+def completed(given: Any, own: Own | None = None) -> State:
+    """The state that the page has sent, all of its fields there and in range.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not a state; names the field.
+    """
+    state = _mapping("state", given, STATE)
+    data = _data(_mapping("data", state["data"], DATA), own)
+    task = own.task if own and data["kind"] == "own" else datasets.DATASETS[data["kind"]].task
+    runs = [_run(_mapping("runs", run, RUN), task) for run in _list("runs", state["runs"], catalog.LIMITS["runs"], 1)]
+    lesson = state["lesson"]
+    if not (lesson is None or isinstance(lesson, str)):
+        raise TypeError(f"lesson must be None or a name, got {shown(lesson)}")
+    return {
+        **state, "view": choice("view", state["view"], VIEWS), "data": data, "runs": runs,
+        "speed": number("speed", state["speed"], 0.0, most=FASTEST),
+        "landscape": _mapping("landscape", state["landscape"], LANDSCAPE),
+        "momentum": _mapping("momentum", state["momentum"], STATE["momentum"]),
+        "initialization": _mapping("initialization", state["initialization"], STATE["initialization"]),
+    }  # fmt: skip
+
+
+def _mapping(name: str, given: Any, fields: Mapping[str, Any]) -> State:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be an object with {', '.join(fields)}, got {shown(given)}")
+    if unknown := [key for key in given if key not in fields]:
+        raise ValueError(f"{name} has no field {shown(unknown[0])}: it has {', '.join(fields)}")
+    return copy.deepcopy({**fields, **given})
+
+
+def _list(name: str, given: Any, most: int, least: int = 0) -> list[Any]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise TypeError(f"{name} must be a list, got {shown(given)}")
+    if not least <= len(given) <= most:
+        raise ValueError(f"{name} must have from {least} to {most} elements, got {len(given)}")
+    return list(given)
+
+
+def _data(data: State, own: Own | None) -> State:
+    choice("data.kind", data["kind"], tuple(datasets.DATASETS))
+    if data["kind"] == "own" and own is None:
+        raise ValueError("data.kind 'own' needs data: nn.playground(model, X, y)")
+    count("data.n", data["n"], 10, below=catalog.LIMITS["examples"] + 1)
+    count("data.seed", data["seed"], 0, below=2**32)
+    number("data.noise", data["noise"], 0.0, most=10.0)
+    number("data.split", data["split"], 0.05, most=0.95)
+    for feature in _list("data.features", data["features"], len(datasets.FEATURES), 1):
+        choice("data.features", feature, tuple(datasets.FEATURES))
+    for point in _list("data.points", data["points"], POINTS):
+        _list("data.points", point, 3, 3)
+        number("data.points", point[0], -1.5, most=1.5), number("data.points", point[1], -1.5, most=1.5)
+        count("data.points", point[2], 0, below=3)
+    return data
+
+
+def _run(run: State, task: str) -> State:
+    run["layers"] = [_layer(_mapping("layers", layer, LAYER)) for layer in _list("layers", run["layers"], catalog.LIMITS["layers"])]
+    if run["loss"] not in catalog.TASKS[task]:  # the data have changed
+        run["loss"] = catalog.TASKS[task][0]
+    run["optimizer"] = _named("optimizer", run["optimizer"])
+    for kind in ("schedule", "regularizer", "clip"):
+        run[kind] = None if run[kind] is None else _named(kind, run[kind])
+    count("batch_size", run["batch_size"], 1, below=catalog.LIMITS["examples"] + 1)
+    count("seed", run["seed"], 0, below=2**32)
+    optimizer(run), regularizer(run), clip(run)
+    return run
+
+
+def _layer(layer: State) -> State:
+    known = catalog.catalog()
+    count("layers.units", layer["units"], 1, below=catalog.LIMITS["units"] + 1)
+    choice("layers.activation", layer["activation"], _names(known["activations"]))
+    choice("layers.init", layer["init"], _names(known["initializers"]))
+    if layer["norm"] is not None:
+        choice("layers.norm", layer["norm"], catalog.NORMS)
+    number("layers.dropout", layer["dropout"], 0.0, below=1.0)
+    return layer
+
+
+def _names(choices: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(entry["name"] for entry in choices)
+
+
+def _named(kind: str, given: Any) -> State:
+    """A choice of the catalog with all of its arguments."""
+    entries = {entry["name"]: entry for entry in catalog.catalog()[f"{kind}s"]}
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise TypeError(f"{kind} must be an object with a name, got {shown(given)}")
+    choice(kind, given["name"], tuple(entries))
+    return _mapping(kind, given, catalog.defaults(entries[given["name"]]))
+
+
+# ---- the objects
+
+
+def optimizer(run: Mapping[str, Any]) -> GradientOptimizer:
+    """The optimizer, with the schedule of its learning rate."""
+    arguments = dict(run["optimizer"])
+    cls = optimizers.OPTIMIZERS[arguments.pop("name")]
+    for pair in (name for name in ("betas", "etas", "step_sizes") if hasattr(cls, name)):
+        arguments[pair] = tuple(arguments.pop(part) for part in getattr(cls, pair).names)
+    if run["schedule"] is not None:
+        arguments["lr"] = _schedule(run["schedule"], arguments["lr"])
+    return cls(**arguments)
+
+
+def _schedule(given: Mapping[str, Any], lr: float) -> schedules.Schedule:
+    arguments = dict(given)
+    name = arguments.pop("name")
+    return schedules.SCHEDULES[name](**{catalog.SCHEDULED[name]: lr}, **arguments)
+
+
+def regularizer(run: Mapping[str, Any]) -> Regularizer | None:
+    return _object(catalog.REGULARIZERS, run["regularizer"])
+
+
+def clip(run: Mapping[str, Any]) -> Clipping | None:
+    return _object(catalog.CLIPS, run["clip"])
+
+
+def _object(classes: Mapping[str, Any], given: Mapping[str, Any] | None) -> Any:
+    if given is None:
+        return None
+    arguments = dict(given)
+    return classes[arguments.pop("name")](**arguments)
+
+
+def loss(run: Mapping[str, Any]) -> losses.Loss:
+    return losses.get(run["loss"])
+
+
+def hidden_layers(run: Mapping[str, Any]) -> list[layers.Layer]:
+    """Dense, normalization, activation and dropout of each hidden layer, new ones."""
+    made: list[layers.Layer] = []
+    for layer in run["layers"]:
+        init = {} if layer["init"] == "default" else {"weight_init": layer["init"]}
+        made.append(layers.Dense(layer["units"], **init))
+        if layer["norm"] is not None:
+            made.append(layers.NORMALIZATIONS[layer["norm"]]())
+        made.append(layers.ACTIVATIONS[layer["activation"]]())
+        if layer["dropout"]:
+            made.append(layers.Dropout(layer["dropout"]))
+    return made
+
+
+def build(run: Mapping[str, Any], examples: Examples) -> Sequential:
+    """The network: the hidden layers, and an output for each class or one for the number."""
+    output = layers.Dense(examples.classes or 1)
+    return Sequential([*hidden_layers(run), output], input_shape=examples.X.shape[1], seed=run["seed"])
