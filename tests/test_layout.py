@@ -32,6 +32,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"ensemble"},
     {"sweeps"},
     {"landscapes"},
+    {"playground"},
     {"cli", "config", "reference", "sklearn"},
     {"", "__main__"},
 ]

@@ -38,6 +38,7 @@ from nncore.training import *
 if _typing.TYPE_CHECKING:
     from nncore import reference as reference
     from nncore import second_order as second_order
+    from nncore.playground.show import playground as playground
 
 # these are reached through their packages, as nn.losses.LOSSES
 del ACTIVATIONS, CALLBACKS, LAYERS, LOSSES, NOISE, NORMALIZATIONS, OPTIMIZERS, WEIGHT_NOISE, WRAPPERS, get  # noqa: F821
@@ -50,6 +51,7 @@ _MODULES = (
     "landscapes",
     "losses",
     "optimizers",
+    "playground",
     "reference",
     "samplers",
     "schedules",
@@ -66,8 +68,8 @@ def __dir__() -> list[str]:
 if not _typing.TYPE_CHECKING:  # for type checkers a misspelled name is an error
 
     def __getattr__(name: str) -> _typing.Any:
-        """``nncore.reference`` and ``nncore.second_order`` on first use: they need more of SciPy than training does."""
-        if name in ("reference", "second_order"):
+        """``reference`` and ``second_order`` on first use, as they need more of SciPy than training does; ``playground``."""
+        if name in ("playground", "reference", "second_order"):
             return _importlib.import_module(f"nncore.{name}")
         meant = f": {_PACKAGE[name]}" if name in _PACKAGE else _hint(name, _NAMES)
         raise AttributeError(f"module 'nncore' has no attribute {_shown(name)}{meant}")

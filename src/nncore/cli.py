@@ -1,4 +1,4 @@
-"""The command line: ``nncore compare`` compares optimizers on digits or on a landscape."""
+"""The command line: ``nncore compare`` compares optimizers on digits or on a landscape, ``nncore play`` is the playground."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore.landscapes.compare import compare_runs, results
 from nncore.optimizers import OPTIMIZERS, Optimizer
+from nncore.playground import cli as play
 
 __all__ = ["main"]
 
@@ -61,19 +62,20 @@ def _run(arguments: Sequence[str] | None) -> int:
         parser.print_help()
         return 0
     try:
-        result = _compare(options)
+        options.run(options)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"nncore compare: {error}", file=sys.stderr)
+        print(f"nncore {options.command}: {error}", file=sys.stderr)
         return 2
     except MemoryError as error:
-        print(f"nncore compare: the runs must fit into memory ({error}): fewer steps, epochs or starts", file=sys.stderr)
+        print(
+            f"nncore {options.command}: the runs must fit into memory ({error}): fewer steps, epochs or starts", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
-        print("nncore compare: interrupted", file=sys.stderr)
+        print(f"nncore {options.command}: interrupted", file=sys.stderr)
         return 130
-    print(result)
-    if options.out:
-        print(f"plot: {options.out}")
     return 0
 
 
@@ -98,10 +100,19 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--quiet", action="store_true", help="no progress line on a terminal")
     comparable = (name for name, landscape in landscapes.LANDSCAPES.items() if landscape.lowest is not None)
     compare.epilog = f"problems: digits, {', '.join(comparable)}"
+    compare.set_defaults(run=_compare)
+    play.add_parser(commands)
     return parser
 
 
-def _compare(options: argparse.Namespace) -> landscapes.Comparison:
+def _compare(options: argparse.Namespace) -> None:
+    result = _compared(options)
+    print(result)
+    if options.out:
+        print(f"plot: {options.out}")
+
+
+def _compared(options: argparse.Namespace) -> landscapes.Comparison:
     unsuitable, other = ("steps", "epochs") if options.problem == "digits" else ("epochs", "steps")
     if getattr(options, unsuitable) is not None:
         raise ValueError(f"--{unsuitable} must be left out, {options.problem} takes --{other}")

@@ -1,0 +1,56 @@
+"""The playground within a notebook: a widget of anywidget."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+from nncore.playground.bundle import STATIC, bundle
+from nncore.playground.sessions import Session
+
+__all__ = ["widget"]
+
+
+def widget(session: Session) -> Any:
+    """A widget that shows a session, and ends it when it is closed."""
+    return _kind()(session)
+
+
+@cache
+def _kind() -> type:
+    """The class, made when it is needed: anywidget is optional."""
+    try:
+        import anywidget
+    except ImportError:
+        raise ImportError('nn.playground needs anywidget in a notebook: pip install "nncore[play]"') from None
+
+    class Playground(anywidget.AnyWidget):
+        """A page's half of the conversation is in ``static``, this is the other one."""
+
+        _esm = bundle(STATIC)
+        _css = (STATIC / "style.css").read_text(encoding="utf-8")
+
+        def __init__(self, session: Session) -> None:
+            super().__init__()
+            self._session = session
+            self._thread = ThreadPoolExecutor(1, "nncore playground")  # one request after the other
+            self.on_msg(self._received)
+
+        def _received(self, _: Any, content: dict[str, Any], __: list[Any]) -> None:
+            """In the kernel's event loop, which goes on with cells while the session computes; the reply is sent from it."""
+            replied = asyncio.get_running_loop().run_in_executor(self._thread, self._session.handle, content)
+            replied.add_done_callback(self._send)
+
+        def _send(self, replied: asyncio.Future[tuple[dict[str, Any], bytes]]) -> None:
+            header, data = replied.result()
+            self.send(header, [data] if header.get("arrays") else [])
+
+        def close(self) -> None:
+            """End the training too."""
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._session.close()
+            super().close()
+
+    return Playground
