@@ -60,7 +60,8 @@ def _parameter(name: str, field: Any, default: Any) -> dict[str, Any] | None:
     if isinstance(field, Choice):
         return {**entry, "kind": "choice", "choices": list(field.choices)}
     if isinstance(field, Count):
-        return {**entry, "kind": "integer", "minimum": field.least, "maximum": WIDEST.get(name, 1000), "scale": "log"}
+        most = min(WIDEST.get(name, 1000), (field.below or 1001) - 1)
+        return {**entry, "kind": "integer", "minimum": 10 if name == "steps" else field.least, "maximum": most, "scale": "log"}
     number = field.number if isinstance(field, HyperParameter) else field
     if not isinstance(number, Number) or not isinstance(default, (int, float)):
         return None

@@ -16,6 +16,7 @@ __all__ = ["DATASETS", "FEATURES", "Dataset", "Examples", "Own", "examples"]
 
 Array = NDArray[Any]
 BOX = (-1.2, 1.2, -1.2, 1.2)
+RAW = "nn.data.gaussians({n}, noise={noise}, seed={seed}, scale=False)"
 
 
 class Dataset(NamedTuple):
@@ -37,10 +38,7 @@ DATASETS = {
         Dataset("xor", "exclusive or", "classification", "nn.data.quadrants({n}, noise={noise}, seed={seed})"),
         Dataset("spirals", "two spirals", "classification", "nn.data.two_spirals({n}, noise={noise}, seed={seed})"),
         Dataset("gaussians", "three Gaussians", "classification", "nn.data.gaussians({n}, noise={noise}, seed={seed})"),
-        Dataset(
-            "raw_gaussians", "three Gaussians, not scaled", "classification",
-            "nn.data.gaussians({n}, noise={noise}, seed={seed}, scale=False)", box=(-20.0, 220.0, 8.8, 11.2),
-        ),  # fmt: skip
+        Dataset("raw_gaussians", "three Gaussians, not scaled", "classification", RAW, box=(-20.0, 220.0, 8.8, 11.2)),
         Dataset("bumps", "bumps", "regression", "nn.data.bumps({n}, noise={noise}, seed={seed})"),
         Dataset("waves", "waves", "regression", "nn.data.waves({n}, noise={noise}, seed={seed})"),
         Dataset("digits", "digits", "classification", "nn.data.load_digits()", plane=False),
@@ -63,16 +61,15 @@ _COMPILED = {name: compile(text, name, "eval") for name, (_, text) in FEATURES.i
 
 @dataclass(frozen=True)
 class Own:
-    """What ``nn.playground`` was given; of a model its layers are the first state."""
+    """The data that ``nn.playground`` was given."""
 
     X: Array
     y: Array
-    model: Any = None
     task: str = "classification"
     names: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, X: Any, y: Any, model: Any = None) -> Own:
+    def of(cls, X: Any, y: Any) -> Own:
         """X (n, d) and y: n classes, or n numbers."""
         names = [str(name) for name in getattr(X, "columns", [])]
         rows, targets = as_numbers(X, "X"), as_numbers(y, "y")
@@ -85,7 +82,7 @@ class Own:
         names = names or [f"x{k + 1}" for k in range(rows.shape[1])]
         kind = "classification" if whole and flat.max() < 20 else "regression"
         kept = flat.astype(np.int64) if kind == "classification" else flat.astype(np.float32)[:, np.newaxis]
-        return cls(rows.astype(np.float32), kept, model, kind, names)
+        return cls(rows.astype(np.float32), kept, kind, names)
 
 
 @dataclass(frozen=True)

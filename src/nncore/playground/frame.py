@@ -42,7 +42,7 @@ def grid(examples: Examples, count: int, axes: Sequence[int]) -> Array:
     left, right, bottom, top = examples.box
     if not examples.plane:
         low, high = examples.P[:, axes].min(axis=0), examples.P[:, axes].max(axis=0)
-        left, bottom, right, top = *low, *high
+        (left, bottom), (right, top) = low.tolist(), high.tolist()
     x1, x2 = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
     P = np.column_stack([x1.ravel(), x2.ravel()]).astype(np.float32)
     if examples.plane:
@@ -172,9 +172,10 @@ def _example(moment: Moment, row: int, activations: Mapping[str, Array], deltas:
         z = h = moment.view.activations(X)
         d = _alone(moment, X, y)
         at = 0
-    columns = [np.concatenate([values[name][at] if name in values else _none(b) for b, name in zip(moment.blocks, names)])
-               for values, names in ((z, [b.z for b in moment.blocks]), (h, [b.h for b in moment.blocks]),
-                                     (d, [b.z for b in moment.blocks]))]  # fmt: skip
+    columns = []
+    for values, field in ((z, "z"), (h, "h"), (d, "z")):
+        names = [(block, getattr(block, field)) for block in moment.blocks]
+        columns.append(np.concatenate([values[name][at] if name in values else _none(block) for block, name in names]))
     return np.stack([*columns, np.zeros_like(columns[0])], axis=1).astype(np.float32)
 
 

@@ -36,10 +36,17 @@ def blocks(model: Sequential, state: Any) -> list[Block]:
     found = []
     for first, layer in zip(dense, state["layers"], strict=False):
         h = first + 1 + (layer["norm"] is not None)
-        names = [str(model.layers[number].name) for number in (first, h)]
-        found.append(Block(model.layers[first], *names, layer["activation"], layer["norm"], layer["dropout"]))  # type: ignore[arg-type]
-    last = model.layers[dense[-1]]
-    return [*found, Block(last, str(last.name), str(last.name), "identity", None, 0.0)]  # type: ignore[arg-type]
+        block = _dense(model, first)
+        names = str(block.name), str(model.layers[h].name)
+        found.append(Block(block, names[0], names[1], layer["activation"], layer["norm"], layer["dropout"]))
+    last = _dense(model, dense[-1])
+    return [*found, Block(last, str(last.name), str(last.name), "identity", None, 0.0)]
+
+
+def _dense(model: Sequential, number: int) -> Dense:
+    layer = model.layers[number]
+    assert isinstance(layer, Dense)
+    return layer
 
 
 def probabilities(outputs: Array, loss: str) -> Array:
@@ -81,12 +88,14 @@ class Moment:
         view.parameters[:] = run.model.parameters
         if view.state.size:
             view.state[:] = run.model.state
-        optimizer = run.trainer.optimizer
+        optimizer = run.steps.loop.optimizer
         size, state = view.parameters.size, dict(optimizer.state)
-        slots = {name: array.copy() for name, array in state.items() if isinstance(array, np.ndarray) and array.shape == (size,)}
+        slots = {
+            name: array.copy() for name, array in state.items() if isinstance(array, np.ndarray) and array.shape == (size,)
+        }
         batch = None if run.phase == "update" else run.steps.next_batch()
-        values = optimizer.hyper_values(1, run.steps.per_epoch)  # type: ignore[attr-defined]
-        lr = float(values["lr"][0] if "lr" in values else optimizer.lr)  # type: ignore[attr-defined]  # Rprop's is its first step
+        values = optimizer.hyper_values(1, run.steps.per_epoch)
+        lr = float(values["lr"][0] if "lr" in values else vars(optimizer)["lr"])  # Rprop's is its first step
         return cls(
             run, view, blocks(view, run.state), run.state, run.step, run.trainer.epochs_done, run.phase, run.ended,
             run.last_update, run.points, slots, batch, lr, run.penalty,

@@ -15,7 +15,6 @@ __all__ = ["numbers"]
 
 Array = NDArray[Any]
 ROWS = 40  # of a table, at most
-LETTERS = {"softmax_cross_entropy": "softmax(z)ⱼ − [j = y]"}
 
 
 def numbers(
@@ -62,7 +61,7 @@ def _low(number: int) -> str:
 
 def _table(moment: Moment, gradient: Array, offsets: Array) -> tuple[list[str], Array]:
     """Columns w, ∂l/∂w, the optimizer's state, and the step that it would take along this gradient."""
-    theta, optimizer = moment.view.parameters.copy(), copy.deepcopy(moment.run.trainer.optimizer)
+    theta, optimizer = moment.view.parameters.copy(), copy.deepcopy(moment.run.steps.loop.optimizer)
     before = theta[offsets].astype(np.float64)
     optimizer.step(theta, gradient.astype(theta.dtype))
     step = theta[offsets] - before

@@ -94,7 +94,7 @@ class Run:
     # ---- changes
 
     def adopt(self, state: State) -> None:
-        """Go on with other choices, from the next epoch on. Weights, and the optimizer's state where it has the same, are kept."""
+        """Go on with other choices, from the next epoch on; the weights are kept, and the state of the same optimizer."""
         if state == self.state:
             return
         before, trainer, epochs = self.state, self.trainer, self.trainer.epochs_done + (self.steps.position > 0)

@@ -32,7 +32,8 @@ def source(value: Any) -> str:
         return f"({', '.join(map(source, value))})"
     if not hasattr(value, "config"):
         return repr(value)
-    parameters, given = inspect.signature(type(value).__init__).parameters, []
+    parameters = inspect.signature(type(value).__init__).parameters
+    given: list[str] = []
     for name, kept in value.config().items():
         kept, default = _argument(kept, getattr(value, name, None)), parameters[name].default
         if name != "name" and kept != default:
@@ -61,7 +62,7 @@ def script(run: Run, data: Mapping[str, Any], number: int = 0) -> str:
         if before is not None:
             lines += _changed(run, before.state, segment.state)
         lines += _steps(segment)
-    lines.append('print(trainer.evaluate(X, y), trainer.evaluate(Xv, yv))')
+    lines.append("print(trainer.evaluate(X, y), trainer.evaluate(Xv, yv))")
     return "\n".join(lines) + "\n"
 
 

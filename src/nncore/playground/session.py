@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
@@ -38,19 +37,23 @@ class Session:
     Parameters
     ----------
     own : Own, optional
-        The user's data, and model.
+        The user's data.
+    first : dict, optional
+        The state to begin with.
     """
 
-    def __init__(self, own: Own | None = None) -> None:
+    def __init__(self, own: Own | None = None, first: dict[str, Any] | None = None) -> None:
         self.name, self.own = secrets.token_urlsafe(12), own
+        self.state: dict[str, Any]
+        self.runs: list[Run]
+        self.clock: Clock
         self.start = 0  # changes with every reset
         self.playing = False
         self.lock = threading.Lock()  # of the runs, for a portion of steps or a request
         self._wanted = threading.Event()  # a request waits for the lock
         self._wake = threading.Condition()
         self._closed = False
-        self._error: str | None = None  # that ended the training thread's last portion
-        self._begin(spec.default(own))
+        self._begin(first or spec.default(own))
         self._thread = threading.Thread(target=self._train, name="nncore-playground", daemon=True)
         self._thread.start()
 

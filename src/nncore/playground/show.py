@@ -19,7 +19,8 @@ def playground(model: nn.Sequential | None = None, X: Any = None, y: Any = None,
     Parameters
     ----------
     model : Sequential, optional
-        The network to begin with. It is copied: training it here does not change it.
+        The network to begin with: its layers and its seed, from which the weights are drawn anew; it is not changed. Dense
+        layers with an activation each, and batch or layer normalization and dropout where the playground puts them.
     X, y : array_like, optional
         Data to train on; without them there are data sets to choose from.
     port : int
@@ -31,17 +32,27 @@ def playground(model: nn.Sequential | None = None, X: Any = None, y: Any = None,
     -------
     widget or None
         In a notebook the widget, which is shown where it is the last expression of a cell; ``close()`` ends its training.
-    """
-    from nncore.playground.session import Own, Session
 
-    own = None if model is None and X is None and y is None else Own(model, X, y)
+    Raises
+    ------
+    ValueError, TypeError
+        If X and y do not fit together, or the network has layers that the playground does not draw.
+    """
+    from nncore.playground import spec
+    from nncore.playground.datasets import Own
+    from nncore.playground.session import Session
+
+    if (X is None) != (y is None):
+        raise ValueError(f"X and y must be given together, got {'y' if X is None else 'X'} alone")
+    own = None if X is None else Own.of(X, y)
+    first = spec.default(own) if model is None else spec.of_model(model, own)
     if _in_notebook():
         from nncore.playground.widget import widget
 
-        return widget(Session(own))
+        return widget(Session(own, first))
     from nncore.playground.server import run
 
-    return run(lambda: Session(own), port, browser=browser)
+    return run(lambda: Session(own, first), port, browser=browser)
 
 
 def _in_notebook() -> bool:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nncore import layers, losses, optimizers, regularizers, schedules
+from nncore import layers, losses, optimizers, schedules
 from nncore._messages import shown
 from nncore._utils.fields import choice, count, number
 from nncore.model import Sequential
@@ -16,7 +16,7 @@ from nncore.playground import catalog, datasets
 from nncore.playground.datasets import Examples, Own
 from nncore.regularizers import Regularizer
 
-__all__ = ["build", "clip", "completed", "default", "hidden_layers", "loss", "optimizer", "regularizer"]
+__all__ = ["build", "clip", "completed", "default", "hidden_layers", "loss", "of_model", "optimizer", "regularizer"]
 
 State = dict[str, Any]
 
@@ -103,13 +103,15 @@ def _data(data: State, own: Own | None) -> State:
         choice("data.features", feature, tuple(datasets.FEATURES))
     for point in _list("data.points", data["points"], POINTS):
         _list("data.points", point, 3, 3)
-        number("data.points", point[0], -1.5, most=1.5), number("data.points", point[1], -1.5, most=1.5)
+        for coordinate in point[:2]:
+            number("data.points", coordinate, -1.5, most=1.5)
         count("data.points", point[2], 0, below=3)
     return data
 
 
 def _run(run: State, task: str) -> State:
-    run["layers"] = [_layer(_mapping("layers", layer, LAYER)) for layer in _list("layers", run["layers"], catalog.LIMITS["layers"])]
+    layers = _list("layers", run["layers"], catalog.LIMITS["layers"])
+    run["layers"] = [_layer(_mapping("layers", layer, LAYER)) for layer in layers]
     if run["loss"] not in catalog.TASKS[task]:  # the data have changed
         run["loss"] = catalog.TASKS[task][0]
     run["optimizer"] = _named("optimizer", run["optimizer"])
@@ -117,7 +119,8 @@ def _run(run: State, task: str) -> State:
         run[kind] = None if run[kind] is None else _named(kind, run[kind])
     count("batch_size", run["batch_size"], 1, below=catalog.LIMITS["examples"] + 1)
     count("seed", run["seed"], 0, below=2**32)
-    optimizer(run), regularizer(run), clip(run)
+    for make in (optimizer, regularizer, clip):
+        make(run)  # raises for what does not fit together
     return run
 
 
@@ -162,7 +165,9 @@ def optimizer(run: Mapping[str, Any]) -> GradientOptimizer:
 def _schedule(given: Mapping[str, Any], lr: float) -> schedules.Schedule:
     arguments = dict(given)
     name = arguments.pop("name")
-    return schedules.SCHEDULES[name](**{catalog.SCHEDULED[name]: lr}, **arguments)
+    make: Any = schedules.SCHEDULES[name]
+    made: schedules.Schedule = make(**{catalog.SCHEDULED[name]: lr}, **arguments)
+    return made
 
 
 def regularizer(run: Mapping[str, Any]) -> Regularizer | None:
@@ -202,3 +207,37 @@ def build(run: Mapping[str, Any], examples: Examples) -> Sequential:
     """The network: the hidden layers, and an output for each class or one for the number."""
     output = layers.Dense(examples.classes or 1)
     return Sequential([*hidden_layers(run), output], input_shape=examples.X.shape[1], seed=run["seed"])
+
+
+def of_model(model: Any, own: Own | None) -> State:
+    """The state whose network has the layers of a model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no Sequential, or has layers that a state does not.
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, got {shown(model)}")
+    hidden, found = list(model.layers[:-1]), []
+    names: dict[str, dict[type, str]] = {kind: {cls: name for name, cls in table.items()} for kind, table in _KINDS.items()}
+    while hidden:
+        dense = hidden.pop(0)
+        if type(dense) is not layers.Dense:
+            raise ValueError(f"model must begin each hidden layer with Dense, got {shown(dense)}")
+        layer = {**LAYER, "units": dense.units, "activation": "identity", "init": dense.config()["weight_init"]["name"]}
+        for kind in ("norm", "activation"):
+            if hidden and type(hidden[0]) in names[kind]:
+                layer[kind] = names[kind][type(hidden.pop(0))]
+        if hidden and type(hidden[0]) is layers.Dropout:
+            layer["dropout"] = hidden.pop(0).config()["rate"]
+        found.append(layer)
+    state = default(own)
+    state["runs"][0] |= {"layers": found, "seed": model.seed}
+    return completed(state, own)
+
+
+_KINDS: dict[str, Mapping[str, type]] = {
+    "norm": {name: layers.NORMALIZATIONS[name] for name in catalog.NORMS},
+    "activation": layers.ACTIVATIONS,
+}

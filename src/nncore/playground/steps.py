@@ -63,7 +63,7 @@ class Steps:
     def _run_some(self, count: int) -> int:
         """Steps within the next few epochs."""
         if self.position == 0:
-            self.trainer.optimizer.begin_epoch()  # type: ignore[attr-defined]  # of gradient optimizers
+            self.loop.optimizer.begin_epoch()
         epochs = min(AHEAD, -(-(self.position + count) // self.per_epoch))
         count = min(count, epochs * self.per_epoch - self.position)
         portion = self.loop.run_steps(self.orders(epochs), self.position, count, self.loop.program.tuner.next_call()[0])
@@ -71,5 +71,3 @@ class Steps:
         whole, self.position = divmod(self.position + taken, self.per_epoch)
         self.trainer.epochs_done += whole
         return taken
-
-
