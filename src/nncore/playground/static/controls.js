@@ -27,8 +27,8 @@ export function controlsView(app, run) {
   let task = "";
   const loss = h("div");
   const el = h("div.controls", {},
-    h("h3", {}, "Layers"), layers.el, h("h3", {}, "Training"), fields.optimizer.el, fields.schedule.el, fields.batch_size.el, loss,
-    fields.regularizer.el, fields.clip.el, fields.seed.el);
+    fields.optimizer.el, fields.schedule.el, fields.batch_size.el, loss, fields.regularizer.el, fields.clip.el, fields.seed.el,
+    h("h3", {}, "Hidden layers"), layers.el);
   return {
     el,
     update() {
@@ -75,9 +75,9 @@ function runFields(app, run) {
   const number = (parameter) => numberField(parameter, (value) => edits(/** @type {any} */ (parameter.name))(() => value));
   return {
     optimizer: namedField("optimizer", optimizers, null, edits("optimizer")),
-    schedule: namedField("schedule of η", schedules, "constant", edits("schedule")),
+    schedule: namedField("schedule", schedules, "constant", edits("schedule")),
     regularizer: namedField("regularizer", regularizers, "none", edits("regularizer")),
-    clip: namedField("clip gradients", clips, "no", edits("clip")),
+    clip: namedField("clip", clips, "no", edits("clip")),
     batch_size: number({ ...BATCH_SIZE, maximum: app.catalog.limits.examples }),
     seed: number(SEED),
   };

@@ -4,7 +4,7 @@ import { sheet } from "./canvas.js";
 import { CLASSES, css, sequential } from "./colors.js";
 import { grouped, h } from "./dom.js";
 import { numberField, renewed } from "./fields.js";
-import { padView } from "./pad.js";
+import { Pad } from "./pad.js";
 import { sketched } from "./sketches.js";
 
 /** @typedef {import("./types").App} App */
@@ -19,7 +19,7 @@ export function dataView(app) {
   const facts = h("p.facts");
   const fields = dataFields(app);
   const features = h("div.chips", { role: "group", "aria-label": "features" });
-  const pad = padView(app);
+  const pad = new Pad(app);
   const sees = h("div", {}, h("h4", {}, "The networks see"), features);
   const el = h("div.data", {},
     h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...thumbnails.map((one) => one.el)),

@@ -52,7 +52,7 @@ class Page {
     });
     this.loop = new Loop(() => this.#look(), () => !this.#lost && this.#tab === "network");
     this.address = host.page ? new Address((state) => this.#enter(state)) : null;
-    this.sizes = new ResizeObserver(() => this.#resized());
+    this.sizes = new ResizeObserver(() => requestAnimationFrame(() => this.#resized()));
     this.#listen();
   }
 
@@ -188,7 +188,9 @@ class Page {
     try {
       await this.app.look(GRID, stage?.axes() || [0, 1]);
     } catch (error) {
-      if (!this.#lost) this.app.say(reason(error));
+      if (this.#lost) return false;
+      this.app.say(reason(error));
+      console.error(error); // frames are not refused: something is wrong with us
       return false;
     }
     return Boolean(this.app.frame?.header.playing);
@@ -201,6 +203,7 @@ class Page {
   }
 
   #resized() {
+    this.root.style.setProperty("--top", `${this.#clock?.el.offsetHeight || 0}px`);
     if (this.root.clientWidth === this.#width) return; // panels that fold change the height alone
     this.#width = this.root.clientWidth;
     this.#update();
@@ -219,7 +222,8 @@ class Page {
   #key(event) {
     const target = /** @type {HTMLElement} */ (event.target);
     const taken = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || this.#tab !== "network";
-    if (taken || target.closest("input, select, textarea, summary, dialog, button:focus-visible, canvas")) return;
+    const own = event.key === " " ? ", button:focus-visible" : ""; // buttons that the keyboard has reached take the space bar
+    if (taken || target.closest(`input, select, textarea, summary, dialog, canvas${own}`)) return;
     const act = { " ": this.#actions().play, ArrowRight: this.#actions().step }[event.key];
     if (!act) return;
     event.preventDefault();

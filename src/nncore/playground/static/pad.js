@@ -7,93 +7,112 @@ import { renewed } from "./fields.js";
 
 /** @typedef {[number, number, number]} Point */
 
-const APART = 0.07; // between the points of one stroke
-const ERASER = 0.12;
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+const APART = 0.07; // between the points of one class
+const RUBBER = 0.12; // radius of the eraser
+const ERASER = -1;
+const ARROWS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] });
 
-/** @param {import("./types").App} app */
-export function padView(app) {
-  let tool = 0; // the class; −1: the eraser
-  /** @type {Point[] | null} */
-  let stroke = null; // the points while the mouse is down
-  let [x, y] = [0, 0]; // of the keyboard's cross
-  const pad = sheet("Draw points here: arrows move the cross, Enter puts a point", "pad");
-  const tools = h("div.chips", { role: "group", "aria-label": "what to draw" });
-  const points = () => stroke || app.state.data.points;
+export class Pad {
+  #tool = 0; // a class, or the eraser
+  /** @type {Point[] | null} */ #stroke = null; // the points while the mouse is down
+  /** @type {[number, number]} */ #cross = [0, 0]; // of the keyboard
+  #sheet = sheet("Draw points here: arrows move the cross, Enter puts a point", "pad");
+  #tools = h("div.chips", { role: "group", "aria-label": "what to draw" });
 
-  const paint = () => pad.draw((g, width) => {
-    const colors = theme(app.root);
-    g.fillStyle = css(colors.ground);
-    g.fillRect(0, 0, width, width);
-    for (const point of points()) padDot(g, point, width, colors.ink);
-    if (document.activeElement !== pad.el) return;
-    g.strokeStyle = colors.ink;
-    const [left, top] = [((x + 1) / 2) * width, ((1 - y) / 2) * width];
-    g.strokeRect(left - 5, top - 5, 10, 10);
-  });
-  /** @param {Point[]} now */
-  const keep = (now) => app.change((state) => { Object.assign(state.data, { kind: "drawn", points: now }); });
-  /** @param {number} px @param {number} py */
-  const put = (px, py) => {
-    const now = changed(points(), tool, px, py);
-    if (now.length <= app.catalog.limits.examples) return now;
-    app.say(`No more than ${app.catalog.limits.examples} points`);
-    return points();
-  };
+  /** @param {import("./types").App} app */
+  constructor(app) {
+    this.app = app;
+    this.el = h("div.drawing", {}, this.#tools, this.#sheet.el, h("button", { onclick: () => this.#keep([]) }, "Clear"));
+    this.#choose(0);
+    this.#listen();
+  }
+
+  update() {
+    this.#sheet.draw((g, width) => {
+      const { ground, ink } = theme(this.app.root);
+      g.fillStyle = css(ground);
+      g.fillRect(0, 0, width, width);
+      for (const point of this.#points) padPoint(g, point, width, ink);
+      if (document.activeElement === this.#sheet.el) padCross(g, this.#cross, width, ink);
+    });
+  }
+
+  get #points() {
+    return this.#stroke || this.app.state.data.points;
+  }
+
+  #listen() {
+    const { el } = this.#sheet;
+    const done = () => {
+      if (this.#stroke) this.#keep(this.#stroke);
+      this.#stroke = null;
+    };
+    el.tabIndex = 0;
+    el.addEventListener("pointerdown", (event) => {
+      el.setPointerCapture(event.pointerId);
+      this.#draw(event);
+    });
+    el.addEventListener("pointermove", (event) => this.#stroke && this.#draw(event));
+    for (const end of ["pointerup", "pointercancel"]) el.addEventListener(end, done);
+    for (const focus of ["focus", "blur"]) el.addEventListener(focus, () => this.update());
+    el.addEventListener("keydown", (event) => this.#key(event));
+  }
+
   /** @param {PointerEvent} event */
-  const draw = (event) => {
-    const box = pad.el.getBoundingClientRect();
-    const [px, py] = [(2 * (event.clientX - box.left)) / box.width - 1, 1 - (2 * (event.clientY - box.top)) / box.height];
-    if (Math.max(Math.abs(px), Math.abs(py)) <= 1) stroke = put(px, py);
-    paint();
-  };
-  const done = () => {
-    if (stroke) keep(stroke);
-    stroke = null;
-  };
-  Object.assign(pad.el, { tabIndex: 0, onblur: paint, onfocus: paint });
-  pad.el.addEventListener("pointerdown", (event) => {
-    pad.el.setPointerCapture(event.pointerId);
-    draw(event);
-  });
-  pad.el.addEventListener("pointermove", (event) => stroke && draw(event));
-  pad.el.addEventListener("pointerup", done);
-  pad.el.addEventListener("pointercancel", done);
-  pad.el.addEventListener("keydown", (event) => {
-    const arrow = ARROWS[/** @type {keyof typeof ARROWS} */ (event.key)];
-    if (arrow) [x, y] = [bounded(x + arrow[0] * 0.05), bounded(y + arrow[1] * 0.05)];
-    else if (event.key === "Enter" || event.key === " ") keep(put(x, y));
+  #draw(event) {
+    const box = this.#sheet.el.getBoundingClientRect();
+    const [x, y] = [(2 * (event.clientX - box.left)) / box.width - 1, 1 - (2 * (event.clientY - box.top)) / box.height];
+    if (Math.max(Math.abs(x), Math.abs(y)) <= 1) this.#stroke = this.#put(x, y);
+    this.update();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const arrow = ARROWS[event.key];
+    const [x, y] = this.#cross;
+    if (arrow) this.#cross = [onPad(x + 0.05 * arrow[0]), onPad(y + 0.05 * arrow[1])];
+    else if (event.key === "Enter") this.#keep(this.#put(x, y));
     else return;
     event.preventDefault();
-    paint();
-  });
-  const choose = () => renewed(tools, [0, 1, 2, -1].map((one) => toolButton(one, one === tool, () => {
-    tool = one;
-    choose();
-  })));
-  choose();
-  const clear = h("button", { onclick: () => keep([]) }, "Clear");
-  return { el: h("div.drawing", {}, tools, pad.el, clear), update: paint };
+    this.update();
+  }
+
+  /**
+   * One more point of the class, or those without the erased ones.
+   * @param {number} x
+   * @param {number} y
+   * @returns {Point[]}
+   */
+  #put(x, y) {
+    const points = this.#points;
+    const away = (/** @type {Point} */ point) => Math.hypot(point[0] - x, point[1] - y);
+    if (this.#tool === ERASER) return points.filter((point) => away(point) > RUBBER);
+    if (points.some((point) => away(point) < APART && point[2] === this.#tool)) return points;
+    const most = this.app.catalog.limits.examples;
+    if (points.length < most) return [...points, [onPad(x), onPad(y), this.#tool]];
+    this.app.say(`No more than ${most} points`);
+    return points;
+  }
+
+  /** @param {Point[]} points */
+  #keep(points) {
+    this.app.change((state) => { state.data.points = points; });
+  }
+
+  /** @param {number} tool */
+  #choose(tool) {
+    this.#tool = tool;
+    renewed(this.#tools, [0, 1, 2, ERASER].map((one) => {
+      const button = h("button.chip", { "aria-pressed": String(one === tool), onclick: () => this.#choose(one) }, one < 0 ? "Erase" : `Class ${one}`);
+      if (one >= 0) button.style.setProperty("--dot", css(CLASSES[one]));
+      return button;
+    }));
+  }
 }
 
 /** @param {number} value */
-function bounded(value) {
+function onPad(value) {
   return Math.max(-1, Math.min(1, Math.round(100 * value) / 100));
-}
-
-/**
- * One more point, or those without the erased ones.
- * @param {Point[]} points
- * @param {number} tool
- * @param {number} x
- * @param {number} y
- * @returns {Point[]}
- */
-function changed(points, tool, x, y) {
-  const away = (/** @type {Point} */ point) => Math.hypot(point[0] - x, point[1] - y);
-  if (tool < 0) return points.filter((point) => away(point) > ERASER);
-  const near = points.some((point) => away(point) < APART && point[2] === tool);
-  return near ? points : [...points, [bounded(x), bounded(y), tool]];
 }
 
 /**
@@ -102,7 +121,7 @@ function changed(points, tool, x, y) {
  * @param {number} width
  * @param {string} ink
  */
-function padDot(g, [x, y, c], width, ink) {
+function padPoint(g, [x, y, c], width, ink) {
   g.beginPath();
   g.arc(((x + 1) / 2) * width, ((1 - y) / 2) * width, 4, 0, 2 * Math.PI);
   g.fillStyle = css(CLASSES[c % CLASSES.length]);
@@ -113,12 +132,14 @@ function padDot(g, [x, y, c], width, ink) {
 }
 
 /**
- * @param {number} tool
- * @param {boolean} pressed
- * @param {() => void} choose
+ * @param {CanvasRenderingContext2D} g
+ * @param {[number, number]} at
+ * @param {number} width
+ * @param {string} ink
  */
-function toolButton(tool, pressed, choose) {
-  const button = h("button.chip", { "aria-pressed": String(pressed), onclick: choose }, tool < 0 ? "Erase" : `Class ${tool}`);
-  if (tool >= 0) button.style.setProperty("--dot", css(CLASSES[tool]));
-  return button;
+function padCross(g, [x, y], width, ink) {
+  const [left, top] = [((x + 1) / 2) * width, ((1 - y) / 2) * width];
+  g.strokeStyle = ink;
+  g.lineWidth = 1.5;
+  g.strokeRect(left - 6, top - 6, 12, 12);
 }

@@ -47,7 +47,7 @@ function spiral(arms) {
 
 /** @returns {Dot[]} */
 function moons() {
-  return dots(56, (i, share) => {
+  return dots(40, (i, share) => {
     const [x, y] = [Math.cos(Math.PI * share), Math.sin(Math.PI * share)];
     return i % 2 ? [0.6 * x + 0.3, 0.25 - 0.7 * y, 1] : [0.6 * x - 0.3, 0.7 * y - 0.25, 0];
   });

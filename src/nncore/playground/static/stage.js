@@ -20,30 +20,17 @@ const LETTERS = ["A", "B", "C", "D"];
  */
 export function stageView(app) {
   const shared = [dataView(app), curvesView(app), numbersView(app)];
-  const [data, curves, numbers] = shared;
+  const boxes = stageBoxes(shared);
   /** @type {ReturnType<typeof lane>[]} */
   const lanes = [];
-  const [laneBox, controlBox, histogramBox] = [h("div.lanes"), h("div.side-runs"), h("div.histogram-runs")];
-  const el = h("div.stage", {},
-    h("aside.side", { "aria-label": "what to train" }, folding("Data", "data-panel", data.el), controlBox),
-    laneBox,
-    h("div.panels", {}, folding("Curves", "curves-panel", curves.el), folding("Numbers", "numbers-panel", numbers.el), histogramBox));
-  /** As many lanes as runs. */
-  const fit = () => {
-    const count = app.state.runs.length;
-    if (lanes.length === count) return;
-    for (const gone of lanes.splice(count)) for (const view of gone.views) view.close?.();
-    while (lanes.length < count) lanes.push(lane(app, lanes.length));
-    el.classList.toggle("two", count > 1);
-    laneBox.replaceChildren(...lanes.map((one) => one.el));
-    controlBox.replaceChildren(...lanes.map((one) => one.controls));
-    histogramBox.replaceChildren(...lanes.map((one) => one.histograms));
-  };
   const views = () => [...shared, ...lanes.flatMap((one) => one.views)];
   return {
-    el,
+    el: boxes.el,
     update() {
-      fit();
+      const count = app.state.runs.length;
+      for (const gone of lanes.splice(count)) for (const view of gone.views) view.close?.();
+      while (lanes.length < count) lanes.push(lane(app, lanes.length));
+      boxes.fit(lanes);
       for (const view of views()) view.update();
     },
     paint(frame) {
@@ -56,6 +43,34 @@ export function stageView(app) {
 }
 
 /**
+ * The places of all parts. One network has its curves below it and its numbers below the map; two share them.
+ * @param {View[]} shared
+ */
+function stageBoxes([data, curves, numbers]) {
+  const [laneBox, controlBox, histogramBox] = [h("div.lanes"), h("div.side-runs"), h("div.histogram-runs")];
+  const side = h("aside.side", { "aria-label": "what to train" }, folding("Data", "data-panel", data.el), controlBox);
+  const numbersPanel = folding("Numbers", "numbers-panel", numbers.el);
+  const panels = h("div.panels", {}, folding("Curves", "curves-panel", curves.el), histogramBox);
+  const el = h("div.stage", {}, side, laneBox);
+  let fitted = 0;
+  return {
+    el,
+    /** @param {ReturnType<typeof lane>[]} lanes */
+    fit(lanes) {
+      if (lanes.length === fitted) return;
+      fitted = lanes.length;
+      const two = fitted > 1;
+      el.classList.toggle("two", two);
+      laneBox.replaceChildren(...lanes.map((one) => one.el), ...(two ? [panels] : []));
+      controlBox.replaceChildren(...lanes.map((one) => one.controls));
+      histogramBox.replaceChildren(...lanes.map((one) => one.histograms));
+      if (!two) lanes[0].middle.append(panels);
+      (two ? panels : lanes[0].right).append(numbersPanel);
+    },
+  };
+}
+
+/**
  * All that belongs to one run.
  * @param {App} app
  * @param {number} run
@@ -64,11 +79,11 @@ function lane(app, run) {
   /** @type {View[]} */
   const views = [networkView(app, run), mapView(app, run), histogramsView(app, run), controlsView(app, run), laneHead(app, run)];
   const [network, map, histograms, controls, head] = views;
+  const middle = h("div.lane-middle", {}, h("div.panel.network-panel", {}, network.el));
+  const right = h("div.lane-right", {}, h("div.panel.map-panel", {}, map.el));
   return {
-    map,
-    views,
-    el: h("section.lane", { "aria-label": `network ${LETTERS[run]}` }, head.el,
-      h("div.panel.network-panel", {}, network.el), h("div.panel.map-panel", {}, map.el)),
+    map, views, middle, right,
+    el: h("section.lane", { "aria-label": `network ${LETTERS[run]}` }, head.el, middle, right),
     controls: folding(titled("Network", run), "controls-panel", controls.el),
     histograms: folding(titled("Histograms", run), "histograms-panel", histograms.el),
   };
