@@ -57,6 +57,8 @@ def two_spirals(path: Path) -> None:
     curve.semilogy(epoch, history["val_loss"], color="0.6", linewidth=1.2, label="new points")
     curve.set_title("loss", fontsize=9)
     curve.set_xlabel("epochs", fontsize=9)
+    curve.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+    curve.minorticks_off()
     curve.tick_params(labelsize=8)
     curve.legend(frameon=False, fontsize=8, loc="lower left")
     for side in ("top", "right"):

@@ -3,7 +3,8 @@ Adam bears wrong hyper-parameters, except for the learning rate
 ===============================================================
 
 A network on digits is trained with Adam for five epochs; one hyper-parameter at a time is changed, the others stay at η = 0.02,
-β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸ (dotted). Five seeds; gray is where the loss is within a factor of two of the lowest.
+β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸ (dotted). Five seeds; gray is where the loss is within a factor of two of the lowest; its width
+is in decades, factors of ten.
 
 **What you see.** ε may be anything below 0.01, ten decades; 1 − β₂ anything from 10⁻⁵ to 0.17, four; 1 − β₁ from 0.006 to 1,
 two, though without momentum the seeds differ. The learning rate has half a decade. With β₂ = 0.5 training fails: the

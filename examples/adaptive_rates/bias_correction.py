@@ -30,7 +30,7 @@ plt.style.use("nncore.slide")
 
 BETA1, BETA2, STEPS = 0.9, 0.999, 3000
 RATES, SEEDS, EPOCHS = np.geomspace(1e-3, 0.3, 9), 5, 3
-ORANGE, BROWN = nn.figures.OPTIMIZER_COLORS["Adam"], nn.figures.PALETTE[0]
+ORANGE, BLUE = nn.figures.OPTIMIZER_COLORS["Adam"], nn.figures.PALETTE[0]
 
 # %%
 # A constant gradient
@@ -40,7 +40,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4))
 t = np.arange(1, STEPS + 1)
 left.loglog(t, 1 - BETA1**t, color="0.5", linewidth=1.5)
 left.loglog(t, np.sqrt(1 - BETA2**t), color="0.5", linewidth=1.5, linestyle="--")
-for name, correct, color in ("with correction", True, ORANGE), ("without", False, BROWN):
+for name, correct, color in ("with correction", True, ORANGE), ("without", False, BLUE):
     adam = nn.Adam(lr=1.0, betas=(BETA1, BETA2), bias_correction=correct)
     steps = -np.diff(adam.minimize(lambda x: (0.0, np.ones(1)), [0.0], STEPS).theta[:, 0])
     left.loglog(t, steps, color=color, linewidth=3)
@@ -49,14 +49,14 @@ for name, correct, color in ("with correction", True, ORANGE), ("without", False
     )
 left.text(1.2, 0.06, "m/g", color="0.4")
 left.text(3, 0.035, "√v/g", color="0.4")
-left.text(1.2, 7, "step without correction", color=BROWN)
+left.text(1.2, 7, "step without correction", color=BLUE)
 left.text(1.2, 1.12, "step with correction", color=ORANGE)
 left.set(xlabel="step", ylabel="step / η", ylim=(0.025, 11), title="A constant gradient: 1, or up to 6.6")
 
 # A network.
 
 X, y = nn.data.load_digits()
-for name, correct, color in ("with correction", True, ORANGE), ("without", False, BROWN):
+for name, correct, color in ("with correction", True, ORANGE), ("without", False, BLUE):
     models = [
         nn.Sequential([nn.Dense(64), nn.ReLU(), nn.Dense(64), nn.ReLU(), nn.Dense(10)], input_shape=64, seed=seed)
         for _ in RATES

@@ -72,7 +72,7 @@ print(
     f"AdaGrad without the root: |x| = {abs(ada[-1]):.3f} after {STEPS} steps; with: {abs(nn.AdaGrad(lr=LR).minimize(lambda x: (0.0, x), [1.0], STEPS).theta[-1, 0]):.3f}"
 )
 middle.set(xlabel="step", ylabel="x (minimum at 0)", title="x²/2: thrown out of the minimum")
-middle.legend(loc="lower left")
+middle.legend(loc="upper right")
 
 # The loss times a constant.
 

@@ -13,9 +13,9 @@ small batches they halve; Rprop's sizes fall to the smallest allowed. Right: sma
 delta-bar-delta has become SGD (0.13), RMSprop reaches 0.065.
 
 **What to conclude.** A changed sign means "overshot" only if both gradients belong to the same function. With mini-batches
-signs change by chance, so the rates say nothing about the loss. With the full batch both are excellent: after 200 steps Rprop's
-loss is below 10⁻⁹ and delta-bar-delta's 0.065. RMSprop divides by a mean over many batches in place of each one's own size:
-Hinton presented it as a mini-batch version of Rprop. `Rprop` and `DeltaBarDelta` refuse mini-batches unless
+signs change by chance, so the rates say nothing about the loss. With the full batch both learn: after 200 steps Rprop's loss is
+below 10⁻⁹ and delta-bar-delta's 0.065. RMSprop divides by a mean over many batches in place of each one's own size: Hinton
+presented it as a mini-batch version of Rprop. `Rprop` and `DeltaBarDelta` refuse mini-batches unless
 ``allow_mini_batches=True``.
 
 **Try next.** ``BATCH = 256``: how large must a batch be?

@@ -11,7 +11,7 @@ Scaled to mean 0 and deviation 1, all three are the problem on the left.
 
 The second picture has the steps of eight optimizers.
 
-**What to conclude.** The Hessian of the loss is a weighted X^T X: features of different size, or far from 0, make its eigenvalues differ.
+**What to conclude.** The Hessian of the loss is a weighted XᵀX: features of different size, or far from 0, make its eigenvalues differ.
 Methods with one rate for each weight (AdaGrad, RMSprop, Rprop) hardly notice different units, because these stretch the valley along the axes. A mean far
 from 0 tilts it, and then they suffer: RMSprop needs 105 steps in place of 3. With momentum of 0.9 and with Adam a valley costs less than twice the steps, or
 none; they are the slow ones in the bowl. Who has scaled may take the simplest method.
@@ -113,7 +113,7 @@ for (points, plane), (name, X), shape in zip(axes.T, features.items(), shapes, s
     above = np.log10(np.maximum(np.array(losses) - best.loss[-1], 1e-4))
     plane.contourf(w[0] + grid, w[1] + grid, above, levels=np.linspace(-3, 1, 17), cmap="Greys_r", alpha=0.5, extend="both")
     curvature = np.linalg.eigvalsh(X.T @ X)
-    print(f"{name}: eigenvalues of X^T X / n have the ratio {curvature[1] / curvature[0]:.0f}")
+    print(f"{name}: eigenvalues of XᵀX / n have the ratio {curvature[1] / curvature[0]:.0f}")
     for optimizer, marker in ("SGD", "."), ("Adam", "s"):
         path, steps = runs[optimizer][name]
         plane.plot(

@@ -49,7 +49,7 @@ SCALERS = {
 # %%
 # What each scaling does
 # ----------------------
-# The condition number is that of X^T X / n with a column of ones for the bias: the Hessian of a line that is fitted by least squares.
+# The condition number is that of XᵀX / n with a column of ones for the bias: the Hessian of a line that is fitted by least squares.
 
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.2))
 for ax, (name, scaler) in zip(axes.flat, SCALERS.items(), strict=True):

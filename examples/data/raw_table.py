@@ -2,11 +2,11 @@
 A raw table: SGD needs scaled features, Adam scaled targets too
 ===============================================================
 
-The table of the slide: four rows, features near 1, 100, 0.01 and 3, targets near 1000. The model is a line, xW^T + b, and starts at 0. It is trained on the
+The table of the slide: four rows, features near 1, 100, 0.01 and 3, targets near 1000. The model is a line, xWᵀ + b, and starts at 0. It is trained on the
 table as it is, with scaled features, and with scaled features and targets.
 
 **What you see.** The error in the unit of the targets, by steps. *SGD:* with raw features the largest stable rate is 1.5e-4. After one step the large feature
-has explained the mean as far as it can; the bias, which should have done it, is at 60 after 20 000 steps, and the error at 185. With scaled features the error
+has explained the mean as far as it can; the bias, which should have done it, is at 61 after 20 000 steps, and the error at 185. With scaled features the error
 is below 1 from step 251 on, and scaling the targets changes only the first ten steps. *Adam:* a step changes each number by at most about the rate, 0.01. A
 bias of 952 is far away: at 198 after 20 000 steps. With scaled targets the error is below 1 from step 1035 on.
 

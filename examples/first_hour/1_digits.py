@@ -6,7 +6,7 @@ A small network reads handwritten digits after one second of training
 them, so that they show how well it reads digits that it has not seen.
 
 **What you see.** Both losses fall quickly in the first epochs. Then the training loss goes on falling while the held-out loss levels off, and 98 of
-100 held-out digits are read correctly. Most of the mistakes are digits that people hesitate over too.
+100 held-out digits are read correctly. Some of the mistakes are digits that people hesitate over too.
 
 **What to conclude.** Four objects make a training: layers, a model, a loss with an optimizer in a trainer, and a history. The gap between the two curves is
 what the network knows about its training set only.

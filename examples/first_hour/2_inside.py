@@ -80,14 +80,15 @@ for layer, column in at.items():
         row = 1 - 2 * unit if units == 2 else 0
         ax.text(column, row, f"{names[layer]} = {z[layer][example, unit]:g}\nδ = {delta[layer][example, unit]:g}", ha="center", va="center",
                 fontsize=13, bbox={"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": "0.4"}, zorder=3)  # fmt: skip
+on_line = {"color": "0.4", "ha": "center", "va": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5}}
 for a, b in (0, 0), (0, 1), (1, 0), (1, 1):
     ax.plot([0, 1], [1 - 2 * a, 1 - 2 * b], color="0.6")
-    ax.text(0.37, (1 - 2 * a) * 0.63 + (1 - 2 * b) * 0.37 + 0.1, f"{before[2 * b + a]:g}", color="0.4")
+    ax.text(0.37, (1 - 2 * a) * 0.63 + (1 - 2 * b) * 0.37, f"{before[2 * b + a]:g}", **on_line)
 for unit, w in enumerate(before[6:8]):
     ax.plot([1, 2], [1 - 2 * unit] * 2, color="0.6")
-    ax.text(1.5, 1.1 - 2 * unit, "ReLU", color="0.4", ha="center")
+    ax.text(1.5, 1 - 2 * unit, "ReLU", **on_line)
     ax.plot([2, 3], [1 - 2 * unit, 0], color="0.6")
-    ax.text(2.5, 0.6 - 1.2 * unit + 0.05, f"{w:g}", color="0.4")
+    ax.text(2.5, 0.5 - unit, f"{w:g}", **on_line)
 ax.annotate("", (3.2, 1.75), (-0.2, 1.75), arrowprops={"arrowstyle": "->", "color": nn.figures.PALETTE[0], "linewidth": 2})
 ax.text(1.5, 1.85, "forward pass: x, z, h, y", color=nn.figures.PALETTE[0], ha="center")
 ax.annotate("", (-0.2, -1.75), (3.2, -1.75), arrowprops={"arrowstyle": "->", "color": nn.figures.PALETTE[1], "linewidth": 2})

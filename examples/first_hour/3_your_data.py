@@ -5,9 +5,9 @@ Your own table: scaling first, and early stopping decides how long to train
 A CSV file with a header, a column to predict, and columns of very different sizes: the usual beginning. Here it is written first, from scikit-learn's table
 of 442 diabetes patients in its raw units; put your own file's name in ``FILE``.
 
-**What you see.** Without scaling the network barely learns: columns of a hundred units drown those of one, and a target near 150 is far away from outputs near
-0. With both scaled it reaches in a few epochs what it can reach. The held-out loss is smallest early; from there the network only memorizes, and early
-stopping goes back to that epoch.
+**What you see.** Without scaling the network barely learns: columns of a hundred units drown those of one, and a target near 150 is far away from outputs
+near 0. The dotted line is the loss of always predicting the mean. With both scaled the network reaches in a few epochs what it can reach. The held-out loss
+is smallest early; from there the network only memorizes, and early stopping goes back to that epoch.
 
 **What to conclude.** Scale inputs and targets, with means and deviations of the training rows only. Give `Trainer.fit` validation data and `EarlyStopping`, and the
 number of epochs is chosen for you. (The loss at the chosen epoch is a little too good, as it was chosen: a final test needs rows of its own.)

@@ -8,8 +8,9 @@ pass stands in the picture. :doc:`/guide/derivation` has the same for matrices.
 multiplied in every box by the derivative of that box. A weight's gradient is the δ behind it times the value before it. Second: the derivative at the output for
 the two usual losses; it is prediction minus target in both.
 
-**What to conclude.** One backward pass gives all derivatives, at about twice the cost of the forward pass, because every δ is computed once and used for everything before
-it. With the squared error the network "literally propagates the error"; with softmax and cross-entropy too, where the error is p − [class].
+**What to conclude.** One backward pass gives all derivatives, at about twice the cost of the forward pass, because every δ is computed once and used for everything
+before it. With the squared error the network "literally propagates the error"; with softmax and cross-entropy too, where the error is p − [class]; [class] is 1
+for the right class and 0 for the others.
 
 **Try next.** Set ``W1 = 5``: the derivative of tanh, 1 − h², is nearly 0, and with it everything left of it. The gradient has vanished.
 

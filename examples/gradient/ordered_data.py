@@ -2,7 +2,7 @@
 Sorted examples make SGD swing forever; shuffled ones do not
 ============================================================
 
-The first half of the data follows f(x) = 2x, the second half f(x) = −x. No line fits both; the best slope is 0.5. A model of one weight reads the examples
+The first half of the data follows f(x) = 2x, the second half f(x) = −x. No line fits both; the best slope is 0.53. A model of one weight reads the examples
 one by one: in their order, or shuffled anew in every epoch.
 
 **What you see.** Read in order, every epoch drags the slope toward 2 and then toward −1. The swing does not become smaller with more epochs. Shuffled, the

@@ -53,9 +53,9 @@ for row, (s, name, comment, color) in zip(
         f"weights of deviation {name:<5} deviation of h by layer: {spread}; saturated in the last: {np.mean(np.abs(h[-1]) > 0.99):.0%}"
     )
     for ax, layer in zip(row, SHOWN):
-        ax.hist(h[layer - 1].ravel(), bins=np.linspace(-1, 1, 42), color=color)
+        counts, _, _ = ax.hist(h[layer - 1].ravel(), bins=np.linspace(-1, 1, 42), color=color)
         ax.text(0.97, 0.97, f"±{h[layer - 1].std():.1g}", transform=ax.transAxes, ha="right", va="top", fontsize=11)
-        ax.set(yticks=[], xticks=[-1, 0, 1])
+        ax.set(yticks=[], xticks=[-1, 0, 1], ylim=(0, 1.3 * counts.max()))  # room for the deviation
         ax.grid(False)
     row[0].set_ylabel(f"{name}\n{comment}", rotation=0, ha="right", va="center", color=color, fontweight="bold")
 for ax, layer in zip(axes[0], SHOWN):

@@ -73,7 +73,8 @@ nn.landscapes.plot_trajectories(f, runs, ax=left, title=f"Paths, {LAST} steps")
 left.get_legend().remove()
 fewest = {name: min(table[name].min(), STEPS) for name in order}
 bars = right.barh(order, fewest.values(), color=[colors[name] for name in order])
-right.bar_label(bars, fmt="%.0f", padding=4)
+chosen = {name: f", rate {best[name]:.2g}" if len(table[name]) > 1 else "" for name in order}
+right.bar_label(bars, [f"{fewest[name]:.0f}{chosen[name]}" for name in order], padding=4)
 right.invert_yaxis()
 right.grid(False)
 right.spines["bottom"].set_visible(False)

@@ -1,6 +1,6 @@
 """
-Near a saddle SGD hardly moves; adaptive methods leave it at once
-=================================================================
+Near a saddle SGD hardly moves; momentum, RMSprop and Adam soon leave it
+========================================================================
 
 f(x, y) = x² − y² rises along x and falls along y. All optimizers start beside the ridge, at (1, 0.001), where the slope that leads away is 1000 times smaller
 than the one that leads to the saddle. A saddle has no minimum, so final losses say nothing: what counts is the number of steps to a loss of −1 (it is 1 at the

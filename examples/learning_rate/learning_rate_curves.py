@@ -4,7 +4,7 @@
 A linear classifier learns digits of which a fifth have a random label, so that no learning rate can bring the loss to 0. SGD with batches of 8, four learning
 rates. Then ``lr_find`` looks for a good one in a single short run, in which the rate grows with every step.
 
-**What you see.** Very high: the loss jumps about, above that of the first guess (2.3). High: it falls at once, then trembles far above the others. Low: a slow,
+**What you see.** Very high: the loss jumps about, above that of the start (2.6). High: it falls at once, then trembles well above the good one. Low: a slow,
 smooth fall that is nowhere near its end. Good: fast, and the lowest in the end. Below, the loss of ``lr_find`` first falls, is lowest, then explodes;
 a tenth of the rate at the lowest point is its suggestion.
 

@@ -1,0 +1,128 @@
+/** The data: which ones, how many, how noisy, and what the networks see of them. */
+
+import { sheet } from "./canvas.js";
+import { CLASSES, css, sequential } from "./colors.js";
+import { grouped, h } from "./dom.js";
+import { numberField, renewed } from "./fields.js";
+import { Pad } from "./pad.js";
+import { sketched } from "./sketches.js";
+
+/** @typedef {import("./types").App} App */
+/** @typedef {import("./types").Parameter} Parameter */
+
+/**
+ * @param {App} app
+ * @returns {import("./types").View}
+ */
+export function dataView(app) {
+  const thumbnails = app.catalog.datasets.filter(({ name }) => name !== "own" || app.own).map((set) => thumbnail(app, set));
+  const facts = h("p.facts");
+  const fields = dataFields(app);
+  const features = h("div.chips", { role: "group", "aria-label": "features" });
+  const pad = new Pad(app);
+  const sees = h("div", {}, h("h4", {}, "The networks see"), features);
+  const el = h("div.data", {},
+    h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...thumbnails.map((one) => one.el)),
+    pad.el, facts, ...Object.values(fields).map((field) => field.el), sees);
+  return {
+    el,
+    update() {
+      const { data } = app.state;
+      for (const one of thumbnails) one.update();
+      facts.textContent = factsOf(app);
+      for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
+      const given = data.kind === "own" || data.kind === "drawn"; // as many and as noisy as they are
+      fields.n.el.hidden = fields.noise.el.hidden = given;
+      pad.el.hidden = data.kind !== "drawn";
+      pad.update();
+      sees.hidden = !app.catalog.datasets.find((set) => set.name === data.kind)?.plane;
+      renewed(features, app.catalog.features.map((feature) => featureButton(app, feature)));
+    },
+  };
+}
+
+/** @param {App} app */
+function dataFields(app) {
+  /** @type {Parameter[]} */
+  const parameters = [
+    { name: "n", label: "examples", kind: "integer", default: 300, minimum: 10, maximum: app.catalog.limits.examples, scale: "log" },
+    { name: "noise", label: "noise", kind: "number", default: 0.1, minimum: 0, maximum: 0.5 },
+    { name: "split", label: "held back", kind: "number", default: 0.3, minimum: 0.1, maximum: 0.9 },
+    { name: "seed", label: "seed", kind: "integer", default: 0 },
+  ];
+  return Object.fromEntries(parameters.map((parameter) => [parameter.name, numberField(parameter, (value) => app.change((state) => {
+    /** @type {any} */ (state.data)[parameter.name] = value;
+  }))]));
+}
+
+/**
+ * How many examples of what: the shape of the data in words.
+ * @param {App} app
+ */
+function factsOf(app) {
+  if (app.state.data.kind === "drawn" && !app.state.data.points.length) return "Draw points of two or three classes.";
+  if (!app.points) return "";
+  const { header, arrays } = app.points;
+  const [train, held] = [arrays["train/x"]?.shape[0] || 0, arrays["validation/x"]?.shape[0] || 0];
+  const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : `${header.inputs.length || arrays["train/x"]?.shape[1]} inputs`;
+  const target = header.task === "regression" ? "a number" : `${header.classes} classes`;
+  const mine = app.state.data.kind === "own" ? "Your data: " : "";
+  return `${mine}${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs}, ${target}`;
+}
+
+/**
+ * @param {App} app
+ * @param {{ name: string, label: string, task: string }} set
+ */
+function thumbnail(app, { name, label, task }) {
+  const picture = sheet("", "thumbnail");
+  picture.el.setAttribute("aria-hidden", "true");
+  const sketch = sketched(name);
+  const choose = () => app.change((state) => { state.data.kind = name; });
+  const el = h("button.set", { title: label, onclick: choose }, picture.el, h("span", {}, label));
+  const paint = (/** @type {CanvasRenderingContext2D} */ g, /** @type {number} */ width, /** @type {number} */ height) => {
+    if (!sketch) return symbol(g, name, width, height);
+    for (const [x, y, value] of sketch) {
+      g.fillStyle = css(task === "regression" ? sequential(value) : CLASSES[value]);
+      g.fillRect(((x + 1) / 2) * (width - 4) + 1, ((1 - y) / 2) * (height - 4) + 1, 2.5, 2.5);
+    }
+  };
+  return {
+    el,
+    update() {
+      el.setAttribute("aria-pressed", String(app.state.data.kind === name));
+      picture.draw(paint);
+    },
+  };
+}
+
+/**
+ * A sign where there is no sketch.
+ * @param {CanvasRenderingContext2D} g
+ * @param {string} name
+ * @param {number} width
+ * @param {number} height
+ */
+function symbol(g, name, width, height) {
+  const signs = /** @type {Record<string, string>} */ ({ drawn: "✎", own: "X, y", digits: "3 8" });
+  g.font = `600 ${Math.round(height * 0.36)}px system-ui, sans-serif`;
+  g.textAlign = "center";
+  g.textBaseline = "middle";
+  g.fillStyle = css(CLASSES[1]);
+  g.fillText(signs[name] || name.slice(0, 2), width / 2, height / 2, width - 4);
+}
+
+/**
+ * A feature that the networks see, or not; one of them at least.
+ * @param {App} app
+ * @param {{ name: string, label: string }} feature
+ */
+function featureButton(app, { name, label }) {
+  const on = app.state.data.features.includes(name);
+  const toggle = () => app.change(({ data }) => {
+    const left = app.catalog.features.filter((one) => (one.name === name ? !data.features.includes(name) : data.features.includes(one.name)));
+    if (left.length) data.features = left.map((one) => one.name);
+    else app.say("The networks must see something");
+  });
+  return h("button.chip", { "aria-pressed": String(on), onclick: toggle }, label);
+}

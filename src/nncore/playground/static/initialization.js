@@ -1,0 +1,161 @@
+/** Why initialization matters: variance of signals and gradients by layer of a deep chain. */
+
+import { sheet } from "./canvas.js";
+import { CLASSES, css, theme } from "./colors.js";
+import { h, short } from "./dom.js";
+import { exploreAxes, explorePath, exploreSelect, exploreSlider, newestOnly } from "./explore.js";
+
+/** @typedef {import("./types").App} App */
+/** @typedef {import("./types").InitializationState} InitializationState */
+/** @typedef {import("./types").Message<import("./types").Initialization>} Signals */
+
+const CHAIN_SIGNAL = CLASSES[1];
+const CHAIN_GRADIENT = CLASSES[0];
+const CHAIN_DECADES = 4; // of the axis of variances
+
+/**
+ * @param {App} app
+ * @returns {import("./types").View}
+ */
+export function initializationView(app) {
+  let chosen = app.state.initialization;
+  let dragging = false;
+  let asked = "";
+  /** @type {Signals | null} */
+  let reply = null;
+  const message = h("p.explore-message", { "aria-live": "polite" });
+  const forward = sheet("Variance of h by layer: measured, and by theory", "explore-chart");
+  const backward = sheet("Variance of δ by layer: measured, and by theory", "explore-chart");
+  const histograms = sheet("Histograms of h by layer", "explore-histograms");
+  const ask = newestOnly(app, (/** @type {Signals} */ answer) => {
+    reply = answer;
+    draw();
+  });
+  /** @param {Partial<InitializationState>} change */
+  function draft(change) {
+    dragging = true;
+    chosen = { ...chosen, ...change };
+    update();
+  }
+  function keep() {
+    dragging = false;
+    const kept = chosen;
+    app.change((state) => (state.initialization = kept)).then(update);
+  }
+  const controls = initializationControls(app, chosen, draft, keep);
+
+  function draw() {
+    const answer = reply;
+    if (!answer) return;
+    message.textContent = answer.header.message;
+    forward.draw((g, width, height) => paintChainVariances(g, width, height, answer, "forward", app));
+    backward.draw((g, width, height) => paintChainVariances(g, width, height, answer, "backward", app));
+    histograms.draw((g, width, height) => paintChainHistograms(g, width, height, answer, app));
+  }
+  function update() {
+    if (app.state.view !== "initialization") return;
+    if (!dragging) chosen = app.state.initialization;
+    controls.set(chosen);
+    draw();
+    const request = JSON.stringify(chosen);
+    if (request === asked) return;
+    asked = request;
+    ask({ type: "initialization", initialization: chosen });
+  }
+  const charts = h("div.explore-pair", {}, forward.el, backward.el);
+  const legend = h("p.explore-caption", {}, "Dots: measured on 200 random examples. Line: what theory says of wide layers. Below: h of every layer, from minus to plus its largest size.");
+  const el = h("section.explore-column", { "aria-label": "Initialization" }, controls.el, message, charts, legend, histograms.el);
+  return { el, update };
+}
+
+/**
+ * @param {App} app
+ * @param {InitializationState} now
+ * @param {(change: Partial<InitializationState>) => void} draft
+ * @param {() => void} keep
+ */
+function initializationControls(app, now, draft, keep) {
+  const slider = (/** @type {"depth" | "width" | "scale"} */ name, /** @type {any} */ range) =>
+    exploreSlider({ label: name, value: now[name], input: (value) => draft({ [name]: value }), done: keep, ...range });
+  const depth = slider("depth", { title: "Number of layers", minimum: 1, maximum: 50, whole: true });
+  const width = slider("width", { title: "Units of each layer", minimum: 1, maximum: 512, whole: true, log: true });
+  const scale = slider("scale", { title: "Factor on the initial weights", minimum: 0.1, maximum: 10, log: true });
+  const activation = exploreSelect("activation", app.catalog.activations, (name) => (draft({ activation: name }), keep()));
+  const choices = app.catalog.initializers.filter((choice) => choice.name !== "default");
+  const init = exploreSelect("weights", [{ name: "default", label: "default" }, ...choices], (name) => (draft({ init: name }), keep()));
+  return {
+    el: h("div.explore-controls.explore-wide", {}, activation.el, init.el, depth.el, width.el, scale.el),
+    /** @param {InitializationState} state */
+    set(state) {
+      depth.set(state.depth);
+      width.set(state.width);
+      scale.set(state.scale);
+      activation.select.value = state.activation;
+      init.select.value = state.init;
+    },
+  };
+}
+
+/**
+ * Where the axis of variances begins and ends, as exponents of 10.
+ * @param {number[]} values
+ * @returns {[number, number]}
+ */
+function chainRange(values) {
+  const found = values.filter((value) => value > 0 && Number.isFinite(value)).map(Math.log10);
+  const [low, high] = [Math.floor(Math.min(0, ...found)), Math.ceil(Math.max(0.01, ...found))];
+  return high - low >= CHAIN_DECADES ? [low, high] : [low - Math.ceil((CHAIN_DECADES - high + low) / 2), high + Math.floor((CHAIN_DECADES - high + low) / 2)];
+}
+
+/** @type {(g: CanvasRenderingContext2D, width: number, height: number, reply: Signals, which: "forward" | "backward", app: App) => void} */
+function paintChainVariances(g, width, height, reply, which, app) {
+  const ink = theme(app.root);
+  const measured = Array.from(reply.arrays[which].data);
+  const theory = Array.from(reply.arrays[`${which}/theory`].data);
+  const title = which === "forward" ? "variance of the signal h →" : "← variance of the gradient δ";
+  const color = which === "forward" ? CHAIN_SIGNAL : CHAIN_GRADIENT;
+  /** @type {[number, number, number, number]} */
+  const box = [56, 26, width - 72, height - 68];
+  const range = chainRange([...measured, ...theory]);
+  const ends = /** @type {[number, number]} */ ([0.5, measured.length + 0.5]);
+  const place = exploreAxes(g, { box, x: ends, y: range, xLabel: "layer", yLabel: title, ink, powers: true });
+  const points = (/** @type {number[]} */ values) => values.map((value, i) => [place.x(i + 1), value > 0 ? place.y(Math.log10(value)) : NaN]);
+  g.strokeStyle = ink.ink;
+  g.lineWidth = 1.6;
+  explorePath(g, points(theory));
+  g.fillStyle = css(color);
+  g.strokeStyle = css(ink.ground);
+  for (const [x, y] of points(measured)) {
+    if (Number.isNaN(y)) continue;
+    g.beginPath();
+    g.arc(x, y, measured.length > 30 ? 4 : 5.5, 0, 7);
+    g.fill();
+    g.stroke();
+  }
+}
+
+/** @type {(g: CanvasRenderingContext2D, width: number, height: number, reply: Signals, app: App) => void} */
+function paintChainHistograms(g, width, height, reply, app) {
+  const ink = theme(app.root);
+  const { data, shape: [depth, bins] } = reply.arrays.histograms;
+  const rows = Math.ceil(depth / Math.max(1, Math.floor(width / 130)));
+  const columns = Math.max(Math.ceil(depth / rows), Math.min(8, depth));
+  const [w, tall] = [width / columns, height / rows];
+  g.font = "11px system-ui, sans-serif";
+  g.textBaseline = "top";
+  for (let layer = 0; layer < depth; layer++) {
+    const [left, top] = [(layer % columns) * w + 4, Math.floor(layer / columns) * tall];
+    const shares = Array.from(data.slice(layer * bins, (layer + 1) * bins));
+    const most = Math.max(...shares, 1e-9);
+    const [wide, high] = [w - 8, tall - 20];
+    g.fillStyle = css(CHAIN_SIGNAL);
+    shares.forEach((share, k) => g.fillRect(left + (k * wide) / bins, top + high * (1 - share / most), wide / bins + 0.3, (high * share) / most));
+    g.fillStyle = ink.line;
+    g.fillRect(left, top + high, wide, 1);
+    g.fillStyle = ink.faint;
+    g.textAlign = "left";
+    g.fillText(String(layer + 1), left, top + high + 3);
+    g.textAlign = "right";
+    g.fillText(`±${short(Number(reply.header.scales[layer].toPrecision(2)))}`, left + wide, top + high + 3);
+  }
+}

@@ -1,0 +1,162 @@
+/** The decision map of data in the plane: the outputs as colors, axes. */
+
+import { image, ticks } from "./canvas.js";
+import { CLASSES, css, sequential } from "./colors.js";
+import { short } from "./dom.js";
+import { paintChosen, toPixel } from "./mappoints.js";
+
+/** @typedef {import("./colors.js").RGB} RGB */
+/** @typedef {import("./types").Message<import("./types").Points>} PointsMessage */
+/** @typedef {{ left: number, top: number, side: number, box: [number, number, number, number] }} Plane */
+/**
+ * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
+ *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number], chosen: number | null }} MapScene
+ */
+
+const STRENGTH = 0.78; // of the map's colors, so that the points stand out
+
+/**
+ * @param {number} width
+ * @param {boolean} bar beside it a bar of colors
+ * @param {[number, number, number, number]} box
+ * @returns {Plane}
+ */
+export function mapPlane(width, bar, box) {
+  const side = Math.max(120, Math.min(480, width - 46 - (bar ? 70 : 12)));
+  return { left: 46, top: 8, side, box };
+}
+
+/**
+ * Colors by probability: the mix of the classes, fading to the ground where they are equal.
+ * @param {number[]} probabilities
+ * @param {boolean} discrete
+ * @param {RGB} ground
+ * @returns {RGB}
+ */
+function blended(probabilities, discrete, ground) {
+  const most = Math.max(...probabilities);
+  const top = probabilities.indexOf(most);
+  const even = 1 / probabilities.length;
+  const share = discrete ? STRENGTH : (STRENGTH * (most - even)) / (1 - even);
+  const mixed = (/** @type {number} */ i) => probabilities.reduce((sum, p, c) => sum + p * CLASSES[c % CLASSES.length][i], 0);
+  const color = [0, 1, 2].map((i) => (discrete ? CLASSES[top % CLASSES.length][i] : mixed(i)));
+  return /** @type {RGB} */ (ground.map((c, i) => Math.round(c + share * (color[i] - c))));
+}
+
+/** The pixels of a map, in one buffer for all frames. */
+export function mapPixels() {
+  let pixels = new Uint8ClampedArray(0);
+  let key = "";
+  /** @type {RGB[]} colors of 256 values: of the probability of class 1, or of a regression's output */
+  let table = [];
+  return {
+    /**
+     * @param {{ shape: number[], data: ArrayLike<number> }} map
+     * @param {MapScene} scene
+     */
+    of({ shape: [classes, rows, columns], data }, { points, discrete, colors }) {
+      const regression = points.header.task === "regression";
+      const count = rows * columns;
+      if (pixels.length !== 4 * count) pixels = new Uint8ClampedArray(4 * count).fill(255);
+      const wanted = [regression, discrete, colors.dark].join();
+      if (key !== wanted) table = Array.from({ length: 256 }, (_, byte) => tableColor(byte / 255, regression, discrete, colors.ground));
+      key = wanted;
+      const last = (classes - 1) * count;
+      for (let i = 0; i < count; i++) {
+        const color = classes > 2 ? blended(pixelShares(data, classes, count, i), discrete, colors.ground) : table[data[last + i]];
+        pixels.set(color, 4 * i);
+      }
+      return pixels;
+    },
+  };
+}
+
+/**
+ * @param {number} value
+ * @param {boolean} regression
+ * @param {boolean} discrete
+ * @param {RGB} ground
+ */
+function tableColor(value, regression, discrete, ground) {
+  if (!regression) return blended([1 - value, value], discrete, ground);
+  return sequential(discrete ? (Math.floor(Math.min(0.999, value) * 8) + 0.5) / 8 : value);
+}
+
+/**
+ * Probabilities of one pixel.
+ * @param {ArrayLike<number>} data
+ * @param {number} classes
+ * @param {number} count
+ * @param {number} at
+ */
+export function pixelShares(data, classes, count, at) {
+  const shares = Array.from({ length: classes }, (_, c) => data[c * count + at] / 255);
+  return classes === 1 ? [1 - shares[0], shares[0]] : shares;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} g
+ * @param {MapScene} scene
+ * @param {{ shape: number[], data: ArrayLike<number> }} map
+ * @param {Uint8ClampedArray} pixels
+ * @param {ReturnType<typeof import("./mappoints.js").mapExamples>} examples
+ */
+export function paintMap(g, scene, map, pixels, examples) {
+  const { left, top, side } = scene.plane;
+  image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side], !scene.discrete);
+  g.save();
+  g.beginPath();
+  g.rect(left, top, side, side);
+  g.clip();
+  examples.draw(g, scene);
+  if (scene.chosen !== null) paintChosen(g, scene, scene.chosen);
+  g.restore();
+  paintAxes(g, scene);
+  if (scene.points.header.task === "regression") paintBar(g, scene);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} g
+ * @param {MapScene} scene
+ */
+function paintAxes(g, { plane, colors, names }) {
+  const { left, top, side, box } = plane;
+  g.strokeStyle = colors.line;
+  g.lineWidth = 1;
+  g.strokeRect(left, top, side, side);
+  g.fillStyle = colors.faint;
+  g.font = "11px system-ui, sans-serif";
+  [g.textAlign, g.textBaseline] = ["center", "top"];
+  for (const value of ticks(box[0], box[1])) g.fillText(short(value), toPixel(plane, value, box[2])[0], top + side + 5);
+  [g.textAlign, g.textBaseline] = ["right", "middle"];
+  for (const value of ticks(box[2], box[3])) g.fillText(short(value), left - 5, toPixel(plane, box[0], value)[1]);
+  g.fillStyle = colors.ink;
+  g.font = "13px system-ui, sans-serif";
+  g.textAlign = "center";
+  g.fillText(names[0], left + side / 2, top + side + 26);
+  g.save();
+  g.translate(8, top + side / 2);
+  g.rotate(-Math.PI / 2);
+  g.fillText(names[1], 0, 0);
+  g.restore();
+}
+
+/**
+ * @param {CanvasRenderingContext2D} g
+ * @param {MapScene} scene
+ */
+function paintBar(g, { plane, colors, range, discrete }) {
+  const { left, top, side } = plane;
+  const steps = discrete ? 8 : 64;
+  const x = left + side + 14;
+  for (let i = 0; i < steps; i++) {
+    g.fillStyle = css(sequential((i + 0.5) / steps));
+    g.fillRect(x, top + side - ((i + 1) * side) / steps, 12, side / steps + 0.5);
+  }
+  g.fillStyle = colors.faint;
+  g.font = "11px system-ui, sans-serif";
+  [g.textAlign, g.textBaseline] = ["left", "middle"];
+  for (const value of ticks(range[0], range[1])) {
+    g.fillText(short(value), x + 17, top + side * (1 - (value - range[0]) / (range[1] - range[0])));
+  }
+}

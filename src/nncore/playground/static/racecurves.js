@@ -1,0 +1,96 @@
+/** The losses of a race by step, with labels at the ends of the lines. */
+
+import { sheet } from "./canvas.js";
+import { theme } from "./colors.js";
+import { exploreAxes, explorePath, keptApart, powerOfTen } from "./explore.js";
+import { raceDash } from "./race.js";
+
+/** @typedef {import("./types").App} App */
+/** @typedef {import("./types").Message<import("./types").Landscape>} Race */
+
+const RACE_DEEPEST = 16; // decades of loss below the first one that are drawn
+
+/**
+ * The losses by step, with a label at the end of each line.
+ * @param {App} app
+ */
+export function raceCurves(app) {
+  const paper = sheet("The losses of the optimizers by step", "explore-chart");
+  /** @type {(race: Race, at: number) => void} */
+  const paint = (race, at) => paper.draw((g, width, height) => paintCurves(g, width, height, race, at, app));
+  return { el: paper.el, paint };
+}
+
+/** @type {(g: CanvasRenderingContext2D, width: number, height: number, race: Race, at: number, app: App) => void} */
+function paintCurves(g, width, height, race, at, app) {
+  const { racers, lowest, threshold } = race.header;
+  if (!racers.length) return;
+  const ink = theme(app.root);
+  const losses = racers.map((_, i) => Array.from(race.arrays[`${i}/loss`].data, (loss) => loss - (lowest ?? 0)));
+  const scale = lossScale(losses);
+  const steps = Math.max(1, ...losses.map((line) => line.length - 1));
+  const label = lowest === null ? "loss" : "loss above the minimum";
+  /** @type {[number, number, number, number]} */
+  const box = [56, 26, width - 56 - 150, height - 26 - 40];
+  const axes = { box, x: /** @type {[number, number]} */ ([0, steps]), y: scale.range, xLabel: "step", yLabel: label, ink };
+  const place = exploreAxes(g, { ...axes, powers: scale.powers });
+  if (threshold && scale.powers) raceGoal(g, place.y(Math.log10(threshold)), box, ink.faint);
+  const ends = losses.map((line) => Math.max(box[1], Math.min(box[1] + box[3], place.y(scale.of(line[line.length - 1])))));
+  const labels = keptApart(ends, 15, box[1], box[1] + box[3]);
+  racers.forEach((racer, i) => {
+    const color = inkColor(app.catalog.colors[racer.name] ?? racer.color, ink.dark);
+    const line = losses[i].map((loss, step) => [place.x(step), place.y(scale.of(loss))]);
+    g.save();
+    g.beginPath();
+    g.rect(box[0], box[1] - 2, box[2] + 4, box[3] + 4);
+    g.clip();
+    g.strokeStyle = color;
+    g.setLineDash(raceDash(race, i));
+    for (const [alpha, points, lineWidth] of /** @type {[number, number[][], number][]} */ ([[0.25, line, 1.5], [1, line.slice(0, Math.floor(at) + 1), 2.4]])) {
+      [g.globalAlpha, g.lineWidth] = [alpha, lineWidth];
+      explorePath(g, points);
+    }
+    g.restore();
+    g.fillStyle = color;
+    g.font = "600 13px system-ui, sans-serif";
+    [g.textAlign, g.textBaseline] = ["left", "middle"];
+    g.fillText(racer.label, box[0] + box[2] + 8, labels[i]);
+  });
+}
+
+/** @type {(g: CanvasRenderingContext2D, y: number, box: number[], color: string) => void} */
+function raceGoal(g, y, box, color) {
+  if (y > box[1] + box[3]) return;
+  g.setLineDash([4, 4]);
+  g.strokeStyle = g.fillStyle = color;
+  explorePath(g, [[box[0], y], [box[0] + box[2], y]]);
+  g.setLineDash([]);
+  [g.textAlign, g.textBaseline] = ["left", "bottom"];
+  g.fillText(`${powerOfTen(-6)} of the start`, box[0] + 6, y - 3);
+}
+
+/**
+ * Powers of ten where all losses are positive, else arcsinh, which is linear around 0.
+ * @param {number[][]} losses
+ */
+function lossScale(losses) {
+  const all = losses.flat().filter((loss) => Number.isFinite(loss));
+  if (all.every((loss) => loss >= 0)) {
+    const first = Math.log10(Math.max(1e-30, ...losses.map((line) => line[0])));
+    const logs = all.filter((loss) => loss > 0).map(Math.log10);
+    const low = Math.max(first - RACE_DEEPEST, Math.min(first - 1, ...logs));
+    const of = (/** @type {number} */ loss) => (loss > 0 ? Math.log10(loss) : low - 1);
+    return { of, range: /** @type {[number, number]} */ ([low, Math.min(first + 3, Math.max(...logs, first) + 0.2)]), powers: true };
+  }
+  const ends = [Math.min(...all), Math.max(...all)].map((loss) => Math.asinh(Math.max(-1e6, loss)));
+  return { of: Math.asinh, range: /** @type {[number, number]} */ ([ends[0], ends[1] + 0.1]), powers: false };
+}
+
+/**
+ * A color that can be read on the page: dark ones are lighter on a dark page.
+ * @param {string} color "#rrggbb"
+ * @param {boolean} dark
+ */
+function inkColor(color, dark) {
+  return dark ? `color-mix(in srgb, ${color} 62%, white)` : color;
+}

@@ -1,0 +1,147 @@
+/** The tab of the networks: data at the left, the networks in the middle, maps at the right, curves below. */
+
+import { controlsView } from "./controls.js";
+import { curvesView } from "./curves.js";
+import { dataView } from "./data.js";
+import { h, short, grouped } from "./dom.js";
+import { histogramsView } from "./histograms.js";
+import { mapView } from "./map.js";
+import { networkView } from "./network.js";
+import { numbersView } from "./numbers.js";
+
+/** @typedef {import("./types").App} App */
+/** @typedef {import("./types").View} View */
+
+const LETTERS = ["A", "B", "C", "D"];
+
+/**
+ * @param {App} app
+ * @returns {View & { axes(): [number, number] }}
+ */
+export function stageView(app) {
+  const shared = [dataView(app), curvesView(app), numbersView(app)];
+  const boxes = stageBoxes(shared);
+  /** @type {ReturnType<typeof lane>[]} */
+  const lanes = [];
+  const views = () => [...shared, ...lanes.flatMap((one) => one.views)];
+  return {
+    el: boxes.el,
+    update() {
+      const count = app.state.runs.length;
+      for (const gone of lanes.splice(count)) for (const view of gone.views) view.close?.();
+      while (lanes.length < count) lanes.push(lane(app, lanes.length));
+      boxes.fit(lanes);
+      for (const view of views()) view.update();
+    },
+    paint(frame) {
+      if (frame.header.runs.length !== lanes.length) return; // it was under way when the second run came or went
+      for (const view of views()) view.paint?.(frame);
+    },
+    close: () => views().forEach((view) => view.close?.()),
+    axes: () => /** @type {any} */ (lanes[0]?.map).axes || [0, 1],
+  };
+}
+
+/**
+ * The places of all parts. One network has its curves below it and its numbers below the map; two share them.
+ * @param {View[]} shared
+ */
+function stageBoxes([data, curves, numbers]) {
+  const [laneBox, controlBox, histogramBox] = [h("div.lanes"), h("div.side-runs"), h("div.histogram-runs")];
+  const side = h("aside.side", { "aria-label": "what to train" }, folding("Data", "data-panel", data.el), controlBox);
+  const numbersPanel = folding("Numbers", "numbers-panel", numbers.el);
+  const panels = h("div.panels", {}, folding("Curves", "curves-panel", curves.el), histogramBox);
+  const el = h("div.stage", {}, side, laneBox);
+  let fitted = 0;
+  return {
+    el,
+    /** @param {ReturnType<typeof lane>[]} lanes */
+    fit(lanes) {
+      if (lanes.length === fitted) return;
+      fitted = lanes.length;
+      const two = fitted > 1;
+      el.classList.toggle("two", two);
+      laneBox.replaceChildren(...lanes.map((one) => one.el), ...(two ? [panels] : []));
+      controlBox.replaceChildren(...lanes.map((one) => one.controls));
+      histogramBox.replaceChildren(...lanes.map((one) => one.histograms));
+      if (!two) lanes[0].middle.append(panels);
+      (two ? panels : lanes[0].right).append(numbersPanel);
+    },
+  };
+}
+
+/**
+ * All that belongs to one run.
+ * @param {App} app
+ * @param {number} run
+ */
+function lane(app, run) {
+  /** @type {View[]} */
+  const views = [networkView(app, run), mapView(app, run), histogramsView(app, run), controlsView(app, run), laneHead(app, run)];
+  const [network, map, histograms, controls, head] = views;
+  const middle = h("div.lane-middle", {}, h("div.panel.network-panel", {}, network.el));
+  const right = h("div.lane-right", {}, h("div.panel.map-panel", {}, map.el));
+  return {
+    map, views, middle, right,
+    el: h("section.lane", { "aria-label": `network ${LETTERS[run]}` }, head.el, middle, right),
+    controls: folding(titled("Network", run), "controls-panel", controls.el),
+    histograms: folding(titled("Histograms", run), "histograms-panel", histograms.el),
+  };
+}
+
+/**
+ * A title with the letter of the run, which shows when there are two.
+ * @param {string} title
+ * @param {number} run
+ */
+function titled(title, run) {
+  return h("span", {}, title, h("span.letter", {}, LETTERS[run]));
+}
+
+/**
+ * @param {string | HTMLElement} title
+ * @param {string} kind
+ * @param {HTMLElement} content
+ */
+function folding(title, kind, content) {
+  return h(`details.panel.${kind}`, { open: true }, h("summary", {}, title), content);
+}
+
+/**
+ * One line: which optimizer, and how good it is.
+ * @param {App} app
+ * @param {number} run
+ * @returns {View}
+ */
+function laneHead(app, run) {
+  const [name, facts, ended] = [h("strong"), h("span.facts"), h("span.ended", { role: "status", hidden: true })];
+  return {
+    el: h("header.lane-head", {}, h("span.letter", {}, LETTERS[run]), name, facts, ended),
+    update() {
+      const optimizer = app.state.runs[run]?.optimizer;
+      if (!optimizer) return;
+      name.textContent = app.catalog.optimizers.find((one) => one.name === optimizer.name)?.label || optimizer.name;
+      name.style.setProperty("--color", app.catalog.colors[optimizer.name] || "currentColor");
+    },
+    paint(frame) {
+      const now = frame.header.runs[run];
+      const share = (/** @type {number | null} */ accuracy) => (accuracy === null ? "" : ` · ${(100 * accuracy).toFixed(1)} %`);
+      facts.replaceChildren(
+        fact("η", short(now.lr)),
+        fact("training", short(now.loss) + share(now.accuracy)),
+        fact("validation", short(now.validation_loss) + share(now.validation_accuracy)),
+        ...(now.penalty ? [fact("penalty", short(now.penalty))] : []),
+        fact("parameters", grouped(now.parameters)));
+      ended.hidden = !now.ended;
+      ended.textContent = now.ended ? `⚠ ${now.ended}` : "";
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ */
+function fact(name, value) {
+  return h("span.fact", {}, `${name} `, h("b", {}, value));
+}
