@@ -43,6 +43,7 @@ GIVEN: dict[str, Any] = {  # where the class has no default, or one that shows n
     "strength": 0.001, "limit": 1.0, "every": 500, "rate": 0.01, "gamma": 0.999, "steps": 2000, "peak": 0.1, "b": 100.0,
     "l1": 0.0, "l2": 0.0, "allow_mini_batches": True,
 }  # fmt: skip
+LEAST = {"steps": 10, "fraction": 0.05}
 WIDEST = {"lr": 10.0, "eps": 1.0, "strength": 1.0, "limit": 100.0, "steps": 100_000, "every": 100_000, "weight_decay": 1.0}
 
 
@@ -61,7 +62,7 @@ def _parameter(name: str, field: Any, default: Any) -> dict[str, Any] | None:
         return {**entry, "kind": "choice", "choices": list(field.choices)}
     if isinstance(field, Count):
         most = min(WIDEST.get(name, 1000), (field.below or 1001) - 1)
-        return {**entry, "kind": "integer", "minimum": 10 if name == "steps" else field.least, "maximum": most, "scale": "log"}
+        return {**entry, "kind": "integer", "minimum": LEAST.get(name, field.least), "maximum": most, "scale": "log"}
     number = field.number if isinstance(field, HyperParameter) else field
     if not isinstance(number, Number) or not isinstance(default, (int, float)):
         return None
@@ -71,7 +72,7 @@ def _parameter(name: str, field: Any, default: Any) -> dict[str, Any] | None:
 def _range(name: str, number: Number, default: float) -> dict[str, Any]:
     low, high = max(number.least, number.above), min(number.below, number.most)
     if low >= 0 and high == 1:
-        return {"kind": "fraction", "minimum": 1e-4 if number.above == 0 else 0.0, "maximum": 0.9999, "scale": "linear"}
+        return {"kind": "fraction", "minimum": LEAST.get(name, 1e-4 if number.above == 0 else 0.0), "maximum": 0.9999, "scale": "linear"}
     widest = WIDEST.get(name, max(10 * abs(default), 1.0))
     least = 1e-10 if name == "eps" else 1e-5 * widest
     if low > 0:

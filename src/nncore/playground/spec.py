@@ -26,7 +26,7 @@ RUN: State = {
     "regularizer": None, "clip": None, "batch_size": 10, "seed": 0,
 }  # fmt: skip
 DATA: State = {
-    "kind": "spirals", "n": 300, "noise": 0.02, "split": 0.3, "seed": 0, "features": ["x1", "x2"], "points": [],
+    "kind": "circles", "n": 300, "noise": 0.05, "split": 0.3, "seed": 0, "features": ["x1", "x2"], "points": [],
 }  # fmt: skip
 LANDSCAPE: State = {
     "name": "beale", "eigenvalues": [1.0, 20.0], "start": [-1.0, 1.5], "steps": 300,

@@ -15,7 +15,7 @@ const KINDS = { float32: Float32Array, int32: Int32Array, int8: Int8Array, uint8
 export function unpack(entries, bytes) {
   /** @type {Arrays} */
   const arrays = {};
-  const whole = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength); // aligned
+  const whole = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).slice().buffer; // aligned
   for (const { name, dtype, shape, offset } of entries) {
     const count = shape.reduce((product, side) => product * side, 1);
     arrays[name] = { shape, data: new KINDS[dtype](whole, offset, count) };
