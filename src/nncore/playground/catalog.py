@@ -72,7 +72,12 @@ def _parameter(name: str, field: Any, default: Any) -> dict[str, Any] | None:
 def _range(name: str, number: Number, default: float) -> dict[str, Any]:
     low, high = max(number.least, number.above), min(number.below, number.most)
     if low >= 0 and high == 1:
-        return {"kind": "fraction", "minimum": LEAST.get(name, 1e-4 if number.above == 0 else 0.0), "maximum": 0.9999, "scale": "linear"}
+        return {
+            "kind": "fraction",
+            "minimum": LEAST.get(name, 1e-4 if number.above == 0 else 0.0),
+            "maximum": 0.9999,
+            "scale": "linear",
+        }
     widest = WIDEST.get(name, max(10 * abs(default), 1.0))
     least = 1e-10 if name == "eps" else 1e-5 * widest
     if low > 0:

@@ -37,7 +37,7 @@ def _lesson(
     }  # fmt: skip
 
 
-LESSONS = [
+_ALL = [
     _lesson(
         "four-relus",
         "004",
@@ -54,9 +54,9 @@ LESSONS = [
         "004",
         "Exclusive or needs a hidden layer",
         "Run A has no hidden layer, run B has one of four units. What does A reach on the four quadrants?",
-        ["The same as B, later", "About half of the points, for ever", "Three quarters"],
+        ["The same as B, later", "No more than two thirds, for ever", "Three quarters"],
         1,
-        "Without a hidden layer the border is a straight line, and every line leaves about half of the quadrants on the wrong "
+        "Without a hidden layer the border is a straight line, and the best of all lines has a third of the square on its wrong "
         "side. The hidden layer folds the plane so that a line is enough.",
         _state("xor", _run(), _run(_layer(4))),
     ),
@@ -67,8 +67,8 @@ LESSONS = [
         "All weights begin at zero, in run A; in run B they are random. What does A learn?",
         ["The same, later", "Nothing but the share of each class", "It diverges"],
         1,
-        "With h = 0 for all units, δ of the hidden layers is W ᵀδ = 0 too: their gradient vanishes, and only the biases of the "
-        "output move, to the share of each class. Hover over the weights of A: ∂l/∂w stays 0.",
+        "The first layer gives h = 0, so ∂l/∂W = δhᵀ of the second is 0; the second has W = 0, so δ = Wᵀδ of the first is 0. "
+        "Nothing comes through, forward or backward, and the output learns the share of each class. Click a weight of A.",
         _state("moons", _run(_layer(8, init="zeros"), _layer(8, init="zeros")), _run(_layer(8), _layer(8))),
     ),
     _lesson(
@@ -168,11 +168,11 @@ LESSONS = [
         "vanishing",
         "003",
         "Sigmoid units in a deep network",
-        "Six hidden layers: sigmoid units in run A, ReLU in run B. Look at δ of the first layer. Which one learns?",
+        "Six hidden layers: sigmoid units in run A, ReLU in run B. Look at δ of the first layer. Which one learns first?",
         ["A: sigmoids are smooth", "B: δ of A vanishes on its way back", "Both"],
         1,
-        "σ′ is at most 1/4: each layer shrinks δ by more than that, and the first layers of A hardly move. See the histograms "
-        "of δ, layer by layer.",
+        "σ′ is at most 1/4: δ shrinks from layer to layer on its way back, and A stands still for some 5000 steps. See the "
+        "histograms of δ, layer by layer.",
         _state(
             "moons",
             _run(*[_layer(8, "sigmoid")] * 6, lr=0.1, optimizer="sgd"),
@@ -190,8 +190,8 @@ LESSONS = [
         "unit mean 0 and variance 1 again, whatever the weights are.",
         _state(
             "moons",
-            _run(*[_layer(8, init="normal")] * 5, batch_size=30),
-            _run(*[_layer(8, init="normal", norm="batch_norm")] * 5, batch_size=30),
+            _run(*[_layer(8, init="normal")] * 5, lr=0.1, optimizer="sgd", batch_size=30),
+            _run(*[_layer(8, init="normal", norm="batch_norm")] * 5, lr=0.1, optimizer="sgd", batch_size=30),
         ),
     ),
     _lesson(
@@ -242,3 +242,5 @@ LESSONS = [
         ),
     ),
 ]
+
+LESSONS = sorted(_ALL, key=lambda lesson: str(lesson["deck"]))
