@@ -399,3 +399,30 @@ def test_lessons(session: Session, lesson: dict[str, Any]) -> None:
 def test_lessons_are_a_dozen_of_all_decks() -> None:
     assert len({lesson["id"] for lesson in LESSONS}) == len(LESSONS) >= 12
     assert {lesson["deck"] for lesson in LESSONS} == {"000", "001", "002", "003", "004"}
+
+
+CLAIMS: dict[str, Any] = {  # what a lesson says: of its runs after 2000 steps
+    "four-relus": lambda a: a["accuracy"] < 0.7,
+    "xor": lambda a, b: a["accuracy"] < 0.7 < 0.9 < b["accuracy"],
+    "zero-init": lambda a, b: a["accuracy"] == 0.5 and b["accuracy"] == 1,
+    "rate": lambda a, b: a["loss"] < 0.1 < 1 < b["loss"],
+    "scaling": lambda a: a["accuracy"] < 0.4,
+    "vanishing": lambda a, b: a["accuracy"] == 0.5 and b["accuracy"] == 1,
+    "batch-norm": lambda a, b: a["accuracy"] == 0.5 and b["accuracy"] > 0.99,
+    "batch-size": lambda a, b: a["loss"] < 0.1 * b["loss"] and b["step"] < 50,
+    "overfitting": lambda a, b: a["loss"] < 0.01 and a["validation_loss"] > 4 * b["validation_loss"],
+    "dropout": lambda a, b: a["loss"] < 0.1 * b["loss"] and a["validation_loss"] > 2 * b["validation_loss"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_a_lesson_says_is_what_it_shows(session: Session, name: str) -> None:
+    lesson = next(lesson for lesson in LESSONS if lesson["id"] == name)
+    ask(session, "state", state=lesson["state"])
+    ask(session, "step", steps=2000)
+    runs = shown(session)["runs"]
+    assert CLAIMS[name](*runs), runs
+
+
+def test_all_lessons_with_networks_are_checked() -> None:
+    assert {lesson["id"] for lesson in LESSONS if lesson["state"]["view"] == "network"} == set(CLAIMS)

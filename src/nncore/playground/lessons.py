@@ -56,8 +56,8 @@ _ALL = [
         "Run A has no hidden layer, run B has one of four units. What does A reach on the four quadrants?",
         ["The same as B, later", "No more than two thirds, for ever", "Three quarters"],
         1,
-        "Without a hidden layer the border is a straight line, and the best of all lines has a third of the square on its wrong "
-        "side. The hidden layer folds the plane so that a line is enough.",
+        "Without a hidden layer the border is a straight line, and the best of all lines has a third of the square on the "
+        "wrong side. The hidden layer folds the plane so that a line is enough.",
         _state("xor", _run(), _run(_layer(4))),
     ),
     _lesson(
