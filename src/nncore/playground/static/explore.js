@@ -98,12 +98,21 @@ export function powerOfTen(exponent) {
 }
 
 /**
+ * Grid lines at whole powers of ten, where y is an exponent: where, and what it says there.
+ * @param {[number, number]} range
+ * @returns {[number, string][]}
+ */
+export function powerRows(range) {
+  return ticks(range[0], range[1], 5).filter(Number.isInteger).map((exponent) => [exponent, powerOfTen(exponent)]);
+}
+
+/**
  * The axes of a chart; returns where its numbers lie.
  * @param {CanvasRenderingContext2D} g
  * @param {{ box: [number, number, number, number], x: [number, number], y: [number, number], xLabel: string, yLabel: string,
- *   ink: { faint: string, line: string }, powers?: boolean }} chart box: left, top, width, height; powers: y is an exponent of 10
+ *   ink: { faint: string, line: string }, rows?: [number, string][] }} chart box: left, top, width, height; rows: the grid lines
  */
-export function exploreAxes(g, { box, x, y, xLabel, yLabel, ink, powers = false }) {
+export function exploreAxes(g, { box, x, y, xLabel, yLabel, ink, rows }) {
   const [left, top, width, height] = box;
   const place = {
     /** @param {number} value */
@@ -111,19 +120,18 @@ export function exploreAxes(g, { box, x, y, xLabel, yLabel, ink, powers = false 
     /** @param {number} value */
     y: (value) => top + height - ((value - y[0]) / (y[1] - y[0])) * height,
   };
-  const rows = powers ? ticks(y[0], y[1], 5).filter(Number.isInteger) : ticks(y[0], y[1], 5);
   g.strokeStyle = ink.line;
   g.fillStyle = ink.faint;
   g.lineWidth = 1;
   g.font = "12px system-ui, sans-serif";
   g.textBaseline = "middle";
   g.textAlign = "right";
-  for (const row of rows) {
+  for (const [row, text] of rows ?? ticks(y[0], y[1], 5).map((tick) => /** @type {[number, string]} */ ([tick, short(tick)]))) {
     g.beginPath();
     g.moveTo(left, place.y(row));
     g.lineTo(left + width, place.y(row));
     g.stroke();
-    g.fillText(powers ? powerOfTen(row) : short(row), left - 6, place.y(row));
+    g.fillText(text, left - 6, place.y(row));
   }
   g.textAlign = "center";
   g.textBaseline = "top";

@@ -2,8 +2,8 @@
 
 import { sheet } from "./canvas.js";
 import { CLASSES, css, theme } from "./colors.js";
-import { h, short } from "./dom.js";
-import { exploreAxes, explorePath, exploreSelect, exploreSlider, newestOnly } from "./explore.js";
+import { h } from "./dom.js";
+import { exploreAxes, explorePath, exploreSelect, exploreSlider, newestOnly, powerRows } from "./explore.js";
 
 /** @typedef {import("./types").App} App */
 /** @typedef {import("./types").InitializationState} InitializationState */
@@ -23,7 +23,7 @@ export function initializationView(app) {
   let asked = "";
   /** @type {Signals | null} */
   let reply = null;
-  const message = h("p.explore-message", { "aria-live": "polite" });
+  const message = h("div.explore-message", { "aria-live": "polite" });
   const forward = sheet("Variance of h by layer: measured, and by theory", "explore-chart");
   const backward = sheet("Variance of δ by layer: measured, and by theory", "explore-chart");
   const histograms = sheet("Histograms of h by layer", "explore-histograms");
@@ -47,9 +47,10 @@ export function initializationView(app) {
   function draw() {
     const answer = reply;
     if (!answer) return;
-    message.textContent = answer.header.message;
+    message.replaceChildren(...answer.header.message.split(/(?<=\.) (?=The)/).map((sentence) => h("div", {}, sentence)));
     forward.draw((g, width, height) => paintChainVariances(g, width, height, answer, "forward", app));
     backward.draw((g, width, height) => paintChainVariances(g, width, height, answer, "backward", app));
+    histograms.el.style.height = `${Math.max(130, 72 * histogramRows(answer, histograms.size()[0]))}px`;
     histograms.draw((g, width, height) => paintChainHistograms(g, width, height, answer, app));
   }
   function update() {
@@ -63,7 +64,7 @@ export function initializationView(app) {
     ask({ type: "initialization", initialization: chosen });
   }
   const charts = h("div.explore-pair", {}, forward.el, backward.el);
-  const legend = h("p.explore-caption", {}, "Dots: measured on 200 random examples. Line: what theory says of wide layers. Below: h of every layer, from minus to plus its largest size.");
+  const legend = h("p.explore-caption", {}, "Dots: measured on 200 random examples. Line: what theory says of wide layers. Below: h of every layer, from minus to plus its largest size; bars that would dwarf the others are cut off.");
   const el = h("section.explore-column", { "aria-label": "Initialization" }, controls.el, message, charts, legend, histograms.el);
   return { el, update };
 }
@@ -118,7 +119,7 @@ function paintChainVariances(g, width, height, reply, which, app) {
   const box = [56, 26, width - 72, height - 68];
   const range = chainRange([...measured, ...theory]);
   const ends = /** @type {[number, number]} */ ([0.5, measured.length + 0.5]);
-  const place = exploreAxes(g, { box, x: ends, y: range, xLabel: "layer", yLabel: title, ink, powers: true });
+  const place = exploreAxes(g, { box, x: ends, y: range, xLabel: "layer", yLabel: title, ink, rows: powerRows(range) });
   const points = (/** @type {number[]} */ values) => values.map((value, i) => [place.x(i + 1), value > 0 ? place.y(Math.log10(value)) : NaN]);
   g.strokeStyle = ink.ink;
   g.lineWidth = 1.6;
@@ -134,11 +135,22 @@ function paintChainVariances(g, width, height, reply, which, app) {
   }
 }
 
+/** @param {number} value */
+function twoDigits(value) {
+  const text = value >= 1e-3 && value < 1e4 ? String(Number(value.toPrecision(2))) : value.toExponential(1);
+  return text.replace("e-", "e−");
+}
+
+/** @type {(reply: Signals, width: number) => number} */
+function histogramRows(reply, width) {
+  return Math.ceil(reply.header.scales.length / Math.max(1, Math.floor(width / 130)));
+}
+
 /** @type {(g: CanvasRenderingContext2D, width: number, height: number, reply: Signals, app: App) => void} */
 function paintChainHistograms(g, width, height, reply, app) {
   const ink = theme(app.root);
   const { data, shape: [depth, bins] } = reply.arrays.histograms;
-  const rows = Math.ceil(depth / Math.max(1, Math.floor(width / 130)));
+  const rows = histogramRows(reply, width);
   const columns = Math.max(Math.ceil(depth / rows), Math.min(8, depth));
   const [w, tall] = [width / columns, height / rows];
   g.font = "11px system-ui, sans-serif";
@@ -146,16 +158,21 @@ function paintChainHistograms(g, width, height, reply, app) {
   for (let layer = 0; layer < depth; layer++) {
     const [left, top] = [(layer % columns) * w + 4, Math.floor(layer / columns) * tall];
     const shares = Array.from(data.slice(layer * bins, (layer + 1) * bins));
-    const most = Math.max(...shares, 1e-9);
+    const [first, second] = [...shares].sort((a, b) => b - a);
+    const most = Math.min(first, 2 * second) || 1; // the zeros of a ReLU would flatten all else
     const [wide, high] = [w - 8, tall - 20];
     g.fillStyle = css(CHAIN_SIGNAL);
-    shares.forEach((share, k) => g.fillRect(left + (k * wide) / bins, top + high * (1 - share / most), wide / bins + 0.3, (high * share) / most));
+    g.beginPath();
+    g.moveTo(left, top + high);
+    shares.forEach((share, k) => [k, k + 1].forEach((side) => g.lineTo(left + (side * wide) / bins, top + high * (1 - Math.min(1, share / most)))));
+    g.lineTo(left + wide, top + high);
+    g.fill();
     g.fillStyle = ink.line;
     g.fillRect(left, top + high, wide, 1);
     g.fillStyle = ink.faint;
     g.textAlign = "left";
     g.fillText(String(layer + 1), left, top + high + 3);
     g.textAlign = "right";
-    g.fillText(`±${short(Number(reply.header.scales[layer].toPrecision(2)))}`, left + wide, top + high + 3);
+    g.fillText(`±${twoDigits(reply.header.scales[layer])}`, left + wide, top + high + 3);
   }
 }

@@ -21,7 +21,7 @@ const MOMENTUM_WORDS = {
 /** @type {Record<string, import("./colors.js").RGB>} */
 const MOMENTUM_COLORS = { monotone: CLASSES[1], ripples: CLASSES[2], "one step": CLASSES[3], oscillation: CLASSES[0], divergence: CLASSES[4] };
 /** @type {[string, number, number][]} */
-const MOMENTUM_PLACES = [["monotone", 0.05, 0.05], ["ripples", 1.15, 0.55], ["oscillation", 1.5, 0.05], ["divergence", 2.95, 0.25]];
+const MOMENTUM_PLACES = [["monotone", 0.05, 0.05], ["ripples", 1.15, 0.47], ["oscillation", 1.5, 0.05], ["divergence", 2.95, 0.25]];
 const MOMENTUM_LARGEST = 12; // |x| of a run that diverges
 
 /**
@@ -84,7 +84,7 @@ export function momentumView(app) {
     asked = request;
     ask({ type: "momentum", momentum: chosen });
   }
-  const axes = h("p.explore-caption", {}, "Across: ηλ, learning rate times eigenvalue. Up: momentum μ. Lines: the factor |σ| by which the error shrinks per step.");
+  const axes = h("p.explore-caption", {}, "Across: learning rate times eigenvalue. Up: momentum. Lines of equal |σ|, the factor on the error in each step; the thick one is 1.");
   const main = h("div.explore-main", {}, map.el, axes);
   const side = h("div.explore-side", {}, h("div.explore-controls", {}, rate.el, momentum.el), words.el, chart.el);
   return { el: h("section.explore", { "aria-label": "Momentum" }, main, side), update };
@@ -103,10 +103,9 @@ function momentumWords(best) {
     el: h("div", {}, title, text, formula, button),
     /** @param {import("./types").Momentum} header */
     tell({ regime, root, formula: line, optimum }) {
-      const change = root < 1 ? `the error shrinks by ${short(root)} per step` : `the error grows by ${short(root)} per step`;
-      title.textContent = `${regime[0].toUpperCase()}${regime.slice(1)}: ${root === 1 ? "the error stays" : change}`;
+      title.textContent = `${regime[0].toUpperCase()}${regime.slice(1)}: each step multiplies the error by ${short(root)}`;
       text.textContent = MOMENTUM_WORDS[/** @type {keyof typeof MOMENTUM_WORDS} */ (regime)] ?? "";
-      formula.textContent = `σ² − (1 + μ − ηλ) σ + μ = 0,  ${line}`;
+      formula.replaceChildren("σ² − (1 + μ − ηλ) σ + μ = 0", h("br"), line);
       button.textContent = `Best μ for this ηλ: ${short(optimum[0])}, |σ| = ${short(optimum[1])}`;
     },
   };
@@ -150,16 +149,21 @@ function paintBorders(g, place, ink) {
   g.setLineDash([6, 4]);
   for (const side of [-1, 1]) explorePath(g, all.map((mu) => place((1 + side * Math.sqrt(mu)) ** 2, mu)));
   g.setLineDash([]);
+  explorePath(g, [place(1, 0.01), place(1, 0.075)]);
   g.beginPath();
   g.arc(...place(1, 0), 5, 0, 7);
   g.stroke();
+  g.font = "12px system-ui, sans-serif";
+  g.fillStyle = ink;
+  [g.textAlign, g.textBaseline] = ["center", "bottom"];
+  for (const rate of [0.4, 0.6, 0.8]) g.fillText(`|σ| = ${rate}`, ...place(1, rate * rate)); // √μ
 }
 
 /** @type {(g: CanvasRenderingContext2D, place: (a: number, mu: number) => [number, number], ink: string, ground: number[]) => void} */
 function paintRegimeNames(g, place, ink, ground) {
   g.font = "600 16px system-ui, sans-serif";
   [g.textAlign, g.textBaseline] = ["left", "bottom"];
-  for (const [name, a, mu] of [...MOMENTUM_PLACES, /** @type {[string, number, number]} */ (["one step", 0.86, 0.08])]) {
+  for (const [name, a, mu] of [...MOMENTUM_PLACES, /** @type {[string, number, number]} */ (["one step", 0.83, 0.07])]) {
     const [x, y] = place(a, mu);
     g.strokeStyle = css(/** @type {import("./colors.js").RGB} */ (ground), 0.8);
     g.lineWidth = 4;
@@ -177,6 +181,10 @@ function paintMomentumTicks(g, place, [x0, x1, y0, y1], ink) {
   for (const a of ticks(x0, x1, 8).slice(1, -1)) g.fillText(short(a), place(a, 0)[0], place(a, 0)[1] - 2);
   [g.textAlign, g.textBaseline] = ["left", "middle"];
   for (const mu of ticks(y0, y1, 5).slice(1, -1)) g.fillText(short(mu), 4, place(0, mu)[1]);
+  g.font = "italic 600 16px Georgia, serif";
+  g.fillText("μ", 6, 14);
+  g.textAlign = "right";
+  g.fillText("ηλ", place(x1, 0)[0] - 8, place(0, 0)[1] - 12);
 }
 
 /** @type {(g: CanvasRenderingContext2D, at: [number, number], accent: string) => void} */
@@ -193,12 +201,14 @@ function paintMomentumPoint(g, [x, y], accent) {
 /** @type {(g: CanvasRenderingContext2D, width: number, height: number, reply: Regimes, app: App) => void} */
 function paintMomentumRun(g, width, height, reply, app) {
   const ink = theme(app.root);
-  const run = Array.from(reply.arrays.run.data);
-  const theory = Array.from(reply.arrays.theory.data);
+  const whole = Array.from(reply.arrays.run.data);
+  const gone = whole.findIndex((value) => Math.abs(value) > 1.1 * MOMENTUM_LARGEST);
+  const run = gone < 0 ? whole : whole.slice(0, gone + 1);
+  const theory = Array.from(reply.arrays.theory.data).slice(0, run.length);
   const top = 1.1 * Math.min(MOMENTUM_LARGEST, Math.max(1, ...run.map(Math.abs)));
   /** @type {[number, number, number, number]} */
   const box = [44, 26, width - 60, height - 66];
-  const place = exploreAxes(g, { box, x: [0, run.length - 1], y: [-top, top], xLabel: "step", yLabel: "x, the error", ink });
+  const place = exploreAxes(g, { box, x: [0, whole.length - 1], y: [-top, top], xLabel: "step", yLabel: "x, the error; band: C |σ|ᵗ", ink });
   const color = css(MOMENTUM_COLORS[reply.header.regime]);
   g.save();
   g.beginPath();

@@ -20,6 +20,8 @@ export function racePicture(app) {
   const above = sheet("The paths of the optimizers. Click, drag or press arrow keys to move the start", "explore-trails");
   const el = h("div.explore-stack", {}, below.el, above.el);
   let box = [-1, 1, -1, 1];
+  /** @type {unknown[]} */
+  let painted = [];
   return {
     el,
     target: above.el,
@@ -31,6 +33,9 @@ export function racePicture(app) {
     ground(race) {
       box = race.header.box;
       el.style.setProperty("--ratio", String((box[1] - box[0]) / (box[3] - box[2])));
+      const now = [race, ...below.size(), window.devicePixelRatio];
+      if (now.every((value, i) => value === painted[i])) return;
+      painted = now;
       below.draw((g, width, height) => paintGround(g, width, height, race));
     },
     /**
@@ -166,7 +171,7 @@ function raceStar(g, x, y) {
  */
 export function raceTable(app) {
   const body = h("tbody");
-  const columns = ["", `steps to ${powerOfTen(-6)}`, "last loss", ""];
+  const columns = ["", `steps to ${powerOfTen(-6)}`, "last loss", "why it ended"];
   const el = h("table.explore-table", {}, h("thead", {}, h("tr", {}, ...columns.map((name) => h("th", {}, name)))), body);
   /** @type {(race: Race, steps: number) => void} */
   const fill = (race, steps) => {

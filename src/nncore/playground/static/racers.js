@@ -74,17 +74,20 @@ function racerWithDefaults(app, name) {
  */
 function racerRow(app, racer, on) {
   const choice = app.catalog.racers.find((entry) => entry.name === racer.name);
+  const label = choice?.label ?? racer.name;
   const inputs = (choice?.parameters ?? []).map((parameter) => racerInput(parameter, racer[parameter.name], on));
   const first = inputs.findIndex((input) => input.name === "lr");
   const rest = inputs.filter((_, i) => i !== first);
-  const more = h("details", {}, h("summary", { title: "Its other numbers" }, "…"), ...rest.map((input) => input.el));
+  const more = h("div.explore-more", { hidden: true }, ...rest.map((input) => input.el));
+  const unfold = h("button", { type: "button", title: "Its other numbers", "aria-label": `Other numbers of ${label}`, "aria-expanded": "false" }, "…");
+  unfold.addEventListener("click", () => unfold.setAttribute("aria-expanded", String(!(more.hidden = !more.hidden))));
+  unfold.style.visibility = rest.length ? "visible" : "hidden";
   const swatch = h("span.explore-swatch", { "aria-hidden": "true" });
   swatch.style.background = app.catalog.colors[racer.name] ?? "gray";
-  const label = choice?.label ?? racer.name;
   const close = h("button", { type: "button", title: `Remove ${label}`, "aria-label": `Remove ${label}`, onclick: on.remove }, "×");
-  const line = h("div.explore-racer", {}, swatch, h("span.explore-name", {}, label), first < 0 ? h("span") : inputs[first].el, close);
+  const line = h("div.explore-racer", {}, swatch, h("span.explore-name", {}, label), first < 0 ? h("span") : inputs[first].el, unfold, close);
   return {
-    el: h("div", { role: "listitem" }, line, rest.length ? more : null),
+    el: h("div", { role: "listitem" }, line, more),
     /** @param {Named} now */
     set: (now) => inputs.forEach((input) => now[input.name] !== undefined && input.set(now[input.name])),
   };
