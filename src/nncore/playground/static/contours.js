@@ -18,7 +18,8 @@ export function contour(heights, columns, rows, level) {
       const corners = [a, b, c, d];
       const found = cellCrossings(corners, level);
       const middle = (corners[0] + corners[1] + corners[2] + corners[3]) / 4;
-      if (found.length === 4 && middle > level === corners[0] > level) found.push(/** @type {[number, number]} */ (found.shift()));
+      if (found.length === 4 && middle > level === corners[0] > level)
+        found.push(/** @type {[number, number]} */ (found.shift()));
       for (const [x, y] of found) segments.push(j + x, i + y);
     }
   }
@@ -31,7 +32,12 @@ export function contour(heights, columns, rows, level) {
  * @param {number} level
  */
 function cellCrossings(corners, level) {
-  const at = [[0, 0], [1, 0], [1, 1], [0, 1]];
+  const at = [
+    [0, 0],
+    [1, 0],
+    [1, 1],
+    [0, 1],
+  ];
   /** @type {[number, number][]} */
   const found = [];
   for (let side = 0; side < 4; side++) {

@@ -2,9 +2,10 @@
 
 import { sheet } from "./canvas.js";
 import { theme } from "./colors.js";
-import { exploreAxes, explorePath, keptApart, powerOfTen, powerRows } from "./explore.js";
+import { exploreAxes, explorePath, keptApart, powerOfTen, powerRows } from "./explorecharts.js";
 import { raceDash } from "./race.js";
 
+/** @typedef {CanvasRenderingContext2D} Pen */
 /** @typedef {import("./types").App} App */
 /** @typedef {import("./types").Message<import("./types").Landscape>} Race */
 
@@ -22,7 +23,7 @@ export function raceCurves(app) {
   return { el: paper.el, paint };
 }
 
-/** @type {(g: CanvasRenderingContext2D, width: number, height: number, race: Race, at: number, app: App) => void} */
+/** @type {(g: Pen, width: number, height: number, race: Race, at: number, app: App) => void} */
 function paintCurves(g, width, height, race, at, app) {
   const { racers, lowest, threshold } = race.header;
   if (!racers.length) return;
@@ -43,30 +44,40 @@ function paintCurves(g, width, height, race, at, app) {
   racers.forEach((racer, i) => {
     const color = inkColor(app.catalog.colors[racer.name] ?? racer.color, ink.dark);
     const line = losses[i].map((loss, step) => [place.x(step), place.y(scale.of(loss))]);
-    g.save();
-    g.beginPath();
-    g.rect(box[0], box[1] - 2, box[2] + 4, box[3] + 4);
-    g.clip();
-    g.strokeStyle = color;
-    g.setLineDash(raceDash(race, i));
-    for (const [alpha, points, lineWidth] of /** @type {[number, number[][], number][]} */ ([[0.25, line, 1.5], [1, line.slice(0, Math.floor(at) + 1), 2.4]])) {
-      [g.globalAlpha, g.lineWidth] = [alpha, lineWidth];
-      explorePath(g, points);
-    }
-    g.restore();
-    g.fillStyle = color;
+    g.strokeStyle = g.fillStyle = color;
+    paintCurve(g, line, at, box, raceDash(race, i));
     g.font = RACE_FONT;
     [g.textAlign, g.textBaseline] = ["left", "middle"];
     g.fillText(racer.label, box[0] + box[2] + 8, labels[i]);
   });
 }
 
-/** @type {(g: CanvasRenderingContext2D, y: number, box: number[], color: string) => void} */
+/**
+ * A curve: faint as a whole, strong up to the present step.
+ * @type {(g: Pen, line: number[][], at: number, box: number[], dashes: number[]) => void}
+ */
+function paintCurve(g, line, at, box, dashes) {
+  g.save();
+  g.beginPath();
+  g.rect(box[0], box[1] - 2, box[2] + 4, box[3] + 4);
+  g.clip();
+  g.setLineDash(dashes);
+  [g.globalAlpha, g.lineWidth] = [0.25, 1.5];
+  explorePath(g, line);
+  [g.globalAlpha, g.lineWidth] = [1, 2.4];
+  explorePath(g, line.slice(0, Math.floor(at) + 1));
+  g.restore();
+}
+
+/** @type {(g: Pen, y: number, box: number[], color: string) => void} */
 function raceGoal(g, y, box, color) {
   if (y > box[1] + box[3]) return;
   g.setLineDash([4, 4]);
   g.strokeStyle = g.fillStyle = color;
-  explorePath(g, [[box[0], y], [box[0] + box[2], y]]);
+  explorePath(g, [
+    [box[0], y],
+    [box[0] + box[2], y],
+  ]);
   g.setLineDash([]);
   [g.textAlign, g.textBaseline] = ["right", "bottom"];
   g.fillText(`${powerOfTen(-6)} of the start`, box[0] + box[2] - 4, y - 3);
@@ -100,7 +111,9 @@ function signedRows(range) {
   const sizes = [0, 1, 2, 4, 6].map((exponent) => /** @type {[number, string]} */ ([10 ** exponent, powerOfTen(exponent)]));
   /** @type {[number, string][]} */
   const both = [[0, "0"], ...sizes, ...sizes.map(([size, text]) => /** @type {[number, string]} */ ([-size, `−${text}`]))];
-  return both.map(([size, text]) => /** @type {[number, string]} */ ([Math.asinh(size), text])).filter(([at]) => at >= range[0] && at <= range[1]);
+  return both
+    .map(([size, text]) => /** @type {[number, string]} */ ([Math.asinh(size), text]))
+    .filter(([at]) => at >= range[0] && at <= range[1]);
 }
 
 /**
