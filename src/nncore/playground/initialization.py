@@ -31,7 +31,8 @@ FIXED = {"zeros": 0.0, "constant": 0.0, "normal": 0.05**2, "uniform": 0.05**2 / 
 NODES = (np.arange(2000) + 0.5) / 125 - 8  # of integrals over N(0, 1): as many on both sides of the kinks at 0
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 LARGEST = 3e38  # of float32
-FAR = 1e3  # a variance that has changed by this factor is worth a warning
+LIMITS = (1e-3, 0.1, 10.0, 1e3)  # variances between which there is another verb
+VERBS = ("vanishes", "shrinks", "keeps its size", "grows", "explodes")
 
 
 def answer(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -125,13 +126,13 @@ def _sentence(what: str, variance: float, where: str) -> str:
         return f"The {what} explodes: {where} it is beyond what float32 can hold."
     if variance == 0:
         return f"The {what} is gone: {where} its variance is 0."
-    verb = "vanishes" if variance < 1 / FAR else "explodes" if variance > FAR else "keeps its size"
+    verb = VERBS[sum(variance >= limit for limit in LIMITS)]
     return f"The {what} {verb}: {where} its variance is {_power(variance)}."
 
 
 def _power(value: float) -> str:
     """0.37, or 10⁻¹²."""
-    if 1 / FAR <= value <= FAR:
+    if LIMITS[0] <= value <= LIMITS[-1]:
         return f"{value:.3g}"
     digits = str(round(math.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"10{digits}"

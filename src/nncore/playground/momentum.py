@@ -46,10 +46,11 @@ def _map() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def _envelope(run: NDArray[Any], rate: float) -> NDArray[Any]:
-    """The lowest C·rateᵗ that no step of the run exceeds; 0 where one step is all it takes."""
+    """C·rateᵗ, C the lowest that no step so far exceeds: constant in the end, but growing like t where the roots are equal."""
     powers = rate ** np.arange(len(run))
     seen = powers > TINY
-    return powers * np.max(np.abs(run[seen]) / powers[seen]) if rate > 0 else np.zeros_like(run)
+    factors = np.divide(np.abs(run), powers, out=np.zeros_like(run), where=seen)
+    return powers * np.maximum.accumulate(factors)
 
 
 def _optimum(a: float) -> tuple[float, float]:

@@ -25,7 +25,7 @@ __all__ = ["answer", "landscapes", "racers"]
 Array = NDArray[Any]
 Surface = Landscape | NetworkPlane
 
-GRID, NETWORK_GRID = 121, 51  # points on each side; each one of a network is a pass over its data
+GRID, NETWORK_GRID = 161, 51  # points on each side; each one of a network is a pass over its data
 LEVELS = 18  # contours
 ROTATION = math.pi / 6  # of the quadratic: eigenvectors that are axes would let rates per coordinate undo the condition
 MOST_STEPS, MOST_RACERS = 2000, 6
@@ -106,7 +106,7 @@ def _surface(f: Surface) -> dict[str, NDArray[np.float32]]:
     values = f.value(np.stack(np.meshgrid(x, y[::-1]), axis=-1)) - (f.lowest or 0.0)
     finite = values[np.isfinite(values)]
     if finite.size and finite.min() >= 0:
-        floor = max(float(np.quantile(finite, 0.002)), 1e-300)  # the very bottom would take half of the colors
+        floor = max(float(np.quantile(finite, 0.005)), 1e-300)  # the very bottom would take half of the colors
         heights = np.log(np.maximum(values, floor))
     else:
         heights = np.arcsinh(values)

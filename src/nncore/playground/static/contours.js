@@ -13,10 +13,13 @@ export function contour(heights, columns, rows, level) {
   for (let i = 0; i + 1 < rows; i++) {
     for (let j = 0; j + 1 < columns; j++) {
       const first = i * columns + j;
-      const corners = [heights[first], heights[first + 1], heights[first + columns + 1], heights[first + columns]];
+      const [a, b, c, d] = [heights[first], heights[first + 1], heights[first + columns + 1], heights[first + columns]];
+      if (a > level === b > level && b > level === c > level && c > level === d > level) continue;
+      const corners = [a, b, c, d];
       const found = cellCrossings(corners, level);
       const middle = (corners[0] + corners[1] + corners[2] + corners[3]) / 4;
-      if (found.length === 4 && middle > level === corners[0] > level) found.push(/** @type {[number, number]} */ (found.shift()));
+      if (found.length === 4 && middle > level === corners[0] > level)
+        found.push(/** @type {[number, number]} */ (found.shift()));
       for (const [x, y] of found) segments.push(j + x, i + y);
     }
   }
@@ -29,7 +32,12 @@ export function contour(heights, columns, rows, level) {
  * @param {number} level
  */
 function cellCrossings(corners, level) {
-  const at = [[0, 0], [1, 0], [1, 1], [0, 1]];
+  const at = [
+    [0, 0],
+    [1, 0],
+    [1, 1],
+    [0, 1],
+  ];
   /** @type {[number, number][]} */
   const found = [];
   for (let side = 0; side < 4; side++) {

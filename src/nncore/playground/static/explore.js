@@ -1,6 +1,5 @@
-/** What the pages beside the network share: one request at a time, sliders, axes, labels that keep apart. */
+/** What the pages beside the network share: a draft of their state, one request at a time, sliders, drags. */
 
-import { ticks } from "./canvas.js";
 import { h, short } from "./dom.js";
 
 /** @typedef {import("./types").App} App */
@@ -36,6 +35,56 @@ export function newestOnly(app, done) {
     if (next) await ask(next);
   }
   return ask;
+}
+
+/**
+ * The part of the state that a page shows: ahead of the state while something is dragged, and asked about when it changes.
+ * @template {"landscape" | "momentum" | "initialization"} Page
+ * @param {App} app
+ * @param {Page} page
+ * @param {() => void} show it has changed, or the page's size or theme
+ * @param {(reply: import("./types").Message<any>) => void} answered
+ */
+export function explored(app, page, show, answered) {
+  let now = app.state[page];
+  let dragging = false;
+  let ahead = false; // until the state has it too
+  let asked = "";
+  const ask = newestOnly(app, answered);
+  function update() {
+    if (!ahead) now = app.state[page];
+    show();
+    const request = JSON.stringify(now);
+    if (request === asked) return;
+    asked = request;
+    ask(/** @type {Request} */ (/** @type {unknown} */ ({ type: page, [page]: now })));
+  }
+  /** @param {Partial<import("./types").State[Page]>} change */
+  function draft(change) {
+    dragging = ahead = true;
+    now = { ...now, ...change };
+    update();
+  }
+  function keep() {
+    dragging = false;
+    const kept = now;
+    app
+      .change((state) => void (state[page] = kept))
+      .finally(() => {
+        if (now === kept) ahead = false; // else another drag has begun
+        update();
+      });
+  }
+  return {
+    now: () => now,
+    dragging: () => dragging,
+    update,
+    draft,
+    keep,
+    /** @param {Partial<import("./types").State[Page]>} change */
+    choose: (change) => (draft(change), keep()),
+    again: () => ((asked = ""), update()),
+  };
 }
 
 const SLIDER_PARTS = 1000; // positions of a slider
@@ -86,94 +135,6 @@ export function exploreSelect(label, choices, done) {
     el: h("label.explore-select", {}, h("span", {}, label), select),
     select,
   };
-}
-
-/**
- * 10 to a whole power.
- * @param {number} exponent
- */
-export function powerOfTen(exponent) {
-  const digits = [...String(exponent)].map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]));
-  return `10${digits.join("")}`;
-}
-
-/**
- * The axes of a chart; returns where its numbers lie.
- * @param {CanvasRenderingContext2D} g
- * @param {{ box: [number, number, number, number], x: [number, number], y: [number, number], xLabel: string, yLabel: string,
- *   ink: { faint: string, line: string }, powers?: boolean }} chart box: left, top, width, height; powers: y is an exponent of 10
- */
-export function exploreAxes(g, { box, x, y, xLabel, yLabel, ink, powers = false }) {
-  const [left, top, width, height] = box;
-  const place = {
-    /** @param {number} value */
-    x: (value) => left + ((value - x[0]) / (x[1] - x[0])) * width,
-    /** @param {number} value */
-    y: (value) => top + height - ((value - y[0]) / (y[1] - y[0])) * height,
-  };
-  const rows = powers ? ticks(y[0], y[1], 5).filter(Number.isInteger) : ticks(y[0], y[1], 5);
-  g.strokeStyle = ink.line;
-  g.fillStyle = ink.faint;
-  g.lineWidth = 1;
-  g.font = "12px system-ui, sans-serif";
-  g.textBaseline = "middle";
-  g.textAlign = "right";
-  for (const row of rows) {
-    g.beginPath();
-    g.moveTo(left, place.y(row));
-    g.lineTo(left + width, place.y(row));
-    g.stroke();
-    g.fillText(powers ? powerOfTen(row) : short(row), left - 6, place.y(row));
-  }
-  g.textAlign = "center";
-  g.textBaseline = "top";
-  for (const column of ticks(x[0], x[1], Math.max(2, Math.min(8, Math.floor(width / 70))))) {
-    if (Number.isInteger(column)) g.fillText(short(column), place.x(column), top + height + 5);
-  }
-  g.fillText(xLabel, left + width / 2, top + height + 20);
-  g.textAlign = "left";
-  g.textBaseline = "bottom";
-  g.fillText(yLabel, Math.max(4, left - 40), top - 6);
-  return place;
-}
-
-/**
- * Positions that keep a distance, each near the one it wants.
- * @param {number[]} wanted
- * @param {number} gap
- * @param {number} low
- * @param {number} high
- */
-export function keptApart(wanted, gap, low, high) {
-  const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
-  const places = [...wanted];
-  let least = low;
-  for (const i of order) {
-    places[i] = Math.max(wanted[i], least);
-    least = places[i] + gap;
-  }
-  let most = high;
-  for (const i of order.reverse()) {
-    places[i] = Math.min(places[i], most);
-    most = places[i] - gap;
-  }
-  return places;
-}
-
-/**
- * A polyline; numbers that are not finite leave a gap.
- * @param {CanvasRenderingContext2D} g
- * @param {number[][]} points
- */
-export function explorePath(g, points) {
-  let drawing = false;
-  g.beginPath();
-  for (const [x, y] of points) {
-    const there = Number.isFinite(x) && Number.isFinite(y);
-    if (there) drawing ? g.lineTo(x, y) : g.moveTo(x, y);
-    drawing = there;
-  }
-  g.stroke();
 }
 
 /**

@@ -4,8 +4,10 @@ import { image, sheet, ticks } from "./canvas.js";
 import { sequential } from "./colors.js";
 import { contour, strokeContour } from "./contours.js";
 import { h, short } from "./dom.js";
-import { explorePath, powerOfTen } from "./explore.js";
+import { explorePath, powerOfTen } from "./explorecharts.js";
 
+/** @typedef {CanvasRenderingContext2D} Pen */
+/** @typedef {(point: number[]) => [number, number]} Place */
 /** @typedef {import("./types").App} App */
 /** @typedef {import("./types").Message<import("./types").Landscape>} Race */
 
@@ -20,41 +22,51 @@ export function racePicture(app) {
   const above = sheet("The paths of the optimizers. Click, drag or press arrow keys to move the start", "explore-trails");
   const el = h("div.explore-stack", {}, below.el, above.el);
   let box = [-1, 1, -1, 1];
+  /** @type {unknown[]} */
+  let painted = [];
+  const wide = () => box[1] - box[0];
+  const high = () => box[3] - box[2];
   return {
     el,
     target: above.el,
     /** @type {(share: [number, number]) => [number, number]} */
-    pointAt: ([x, y]) => [Number(fourDigits(box[0] + x * (box[1] - box[0]))), Number(fourDigits(box[2] + y * (box[3] - box[2])))],
+    pointAt: ([x, y]) => [fourDigits(box[0] + x * wide()), fourDigits(box[2] + y * high())],
     /** @type {(point: [number, number]) => [number, number]} */
-    shareOf: ([x, y]) => [(x - box[0]) / (box[1] - box[0]), (y - box[2]) / (box[3] - box[2])],
+    shareOf: ([x, y]) => [(x - box[0]) / wide(), (y - box[2]) / high()],
     /** @param {Race} race */
     ground(race) {
       box = race.header.box;
-      el.style.setProperty("--ratio", String((box[1] - box[0]) / (box[3] - box[2])));
+      el.style.setProperty("--ratio", String(wide() / high()));
+      const now = [race, ...below.size(), window.devicePixelRatio];
+      if (now.every((value, i) => value === painted[i])) return;
+      painted = now;
       below.draw((g, width, height) => paintGround(g, width, height, race));
     },
-    /**
-     * @param {Race} race
-     * @param {number} at step
-     * @param {[number, number]} start
-     */
-    paint(race, at, start) {
-      above.draw((g, width, height) => {
-        /** @type {(point: number[]) => [number, number]} */
-        const place = ([x, y]) => [
-          raceInSight(((x - box[0]) / (box[1] - box[0])) * width, width), raceInSight((1 - (y - box[2]) / (box[3] - box[2])) * height, height),
-        ];
-        for (const [x, y] of race.header.minima) raceStar(g, ...place([x, y]));
-        race.header.racers.forEach((racer, i) => paintTrail(g, race, i, at, place, app.catalog.colors[racer.name] ?? racer.color));
-        raceRing(g, ...place(start));
-      });
-    },
+    /** @type {(race: Race, at: number, start: [number, number]) => void} */
+    paint: (race, at, start) => above.draw((g, width, height) => paintTrails(g, width, height, race, at, start, app)),
   };
+}
+
+/** @type {(g: Pen, width: number, height: number, race: Race, at: number, start: [number, number], app: App) => void} */
+function paintTrails(g, width, height, race, at, start, app) {
+  const {
+    box: [x0, x1, y0, y1],
+    minima,
+    racers,
+  } = race.header;
+  /** @type {Place} */
+  const place = ([x, y]) => [
+    raceInSight(((x - x0) / (x1 - x0)) * width, width),
+    raceInSight((1 - (y - y0) / (y1 - y0)) * height, height),
+  ];
+  for (const minimum of minima) raceStar(g, ...place(minimum));
+  racers.forEach((racer, i) => paintTrail(g, race, i, at, place, app.catalog.colors[racer.name] ?? racer.color));
+  raceRing(g, ...place(start));
 }
 
 /** @param {number} value */
 function fourDigits(value) {
-  return value.toPrecision(4);
+  return Number(value.toPrecision(4));
 }
 
 /**
@@ -66,9 +78,12 @@ function raceInSight(pixel, size) {
   return Math.max(-20 * size, Math.min(20 * size, pixel));
 }
 
-/** @type {(g: CanvasRenderingContext2D, width: number, height: number, race: Race) => void} */
+/** @type {(g: Pen, width: number, height: number, race: Race) => void} */
 function paintGround(g, width, height, race) {
-  const { shape: [rows, columns], data } = race.arrays.surface;
+  const {
+    shape: [rows, columns],
+    data,
+  } = race.arrays.surface;
   const pixels = new Uint8ClampedArray(4 * data.length);
   data.forEach((value, k) => pixels.set([...sequential(value), 255], 4 * k));
   /** @type {[number, number, number, number]} */
@@ -85,7 +100,7 @@ function paintGround(g, width, height, race) {
   for (const y of ticks(y0, y1, 5)) raceText(g, short(y), 4, (1 - (y - y0) / (y1 - y0)) * height + 4, width, height);
 }
 
-/** @type {(g: CanvasRenderingContext2D, text: string, x: number, y: number, width: number, height?: number) => void} */
+/** @type {(g: Pen, text: string, x: number, y: number, width: number, height?: number) => void} */
 function raceText(g, text, x, y, width, height = Infinity) {
   if (x > width - 12 || (g.textAlign === "center" && x < 12) || y < 12 || y > height - 20) return; // in a corner
   g.lineWidth = 3;
@@ -95,9 +110,12 @@ function raceText(g, text, x, y, width, height = Infinity) {
   g.fillText(text, x, y);
 }
 
-/** @type {(g: CanvasRenderingContext2D, race: Race, i: number, at: number, place: (p: number[]) => [number, number], color: string) => void} */
+/** @type {(g: Pen, race: Race, i: number, at: number, place: Place, color: string) => void} */
 function paintTrail(g, race, i, at, place, color) {
-  const { data, shape: [points] } = race.arrays[`${i}/path`];
+  const {
+    data,
+    shape: [points],
+  } = race.arrays[`${i}/path`];
   const last = Math.min(at, points - 1);
   const whole = Math.floor(last);
   const line = [];
@@ -107,7 +125,10 @@ function paintTrail(g, race, i, at, place, color) {
     line.push([line[whole][0] + (last - whole) * (x - line[whole][0]), line[whole][1] + (last - whole) * (y - line[whole][1])]);
   }
   g.lineJoin = "round";
-  for (const [style, width] of /** @type {[string, number][]} */ ([["rgba(255,255,255,0.85)", 4.5], [color, 2.4]])) {
+  for (const [style, width] of /** @type {[string, number][]} */ ([
+    ["rgba(255,255,255,0.85)", 4.5],
+    [color, 2.4],
+  ])) {
     g.strokeStyle = style;
     g.lineWidth = width;
     g.setLineDash(style === color ? raceDash(race, i) : []);
@@ -123,7 +144,7 @@ export function raceDash(race, i) {
   return RACE_DASHES[racers.slice(0, i).filter((other) => other.name === racers[i].name).length % RACE_DASHES.length];
 }
 
-/** @type {(g: CanvasRenderingContext2D, at: number[], radius: number, color: string) => void} */
+/** @type {(g: Pen, at: number[], radius: number, color: string) => void} */
 function raceDisk(g, [x, y], radius, color) {
   g.beginPath();
   g.arc(x, y, radius, 0, 7);
@@ -134,9 +155,12 @@ function raceDisk(g, [x, y], radius, color) {
   g.stroke();
 }
 
-/** @type {(g: CanvasRenderingContext2D, x: number, y: number) => void} */
+/** @type {(g: Pen, x: number, y: number) => void} */
 function raceRing(g, x, y) {
-  for (const [style, width] of /** @type {[string, number][]} */ ([["#fff", 4], ["#000", 1.6]])) {
+  for (const [style, width] of /** @type {[string, number][]} */ ([
+    ["#fff", 4],
+    ["#000", 1.6],
+  ])) {
     g.beginPath();
     g.arc(x, y, 8, 0, 7);
     g.strokeStyle = style;
@@ -145,7 +169,7 @@ function raceRing(g, x, y) {
   }
 }
 
-/** @type {(g: CanvasRenderingContext2D, x: number, y: number) => void} */
+/** @type {(g: Pen, x: number, y: number) => void} */
 function raceStar(g, x, y) {
   g.beginPath();
   for (let k = 0; k < 10; k++) {
@@ -166,7 +190,7 @@ function raceStar(g, x, y) {
  */
 export function raceTable(app) {
   const body = h("tbody");
-  const columns = ["", `steps to ${powerOfTen(-6)}`, "last loss", ""];
+  const columns = ["", `steps to ${powerOfTen(-6)}`, "last loss", "why it ended"];
   const el = h("table.explore-table", {}, h("thead", {}, h("tr", {}, ...columns.map((name) => h("th", {}, name)))), body);
   /** @type {(race: Race, steps: number) => void} */
   const fill = (race, steps) => {

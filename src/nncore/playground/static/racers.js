@@ -6,25 +6,28 @@ import { exploreSlider } from "./explore.js";
 /** @typedef {import("./types").App} App */
 /** @typedef {import("./types").Named} Named */
 /** @typedef {import("./types").Parameter} Parameter */
-/** @typedef {Partial<import("./types").LandscapeState>} RaceChange */
+/** @typedef {(change: Partial<import("./types").LandscapeState>) => void} RaceChange */
+/** @typedef {{ now: () => import("./types").LandscapeState, draft: RaceChange, choose: RaceChange, keep: () => void,
+ *   again: () => void }} RaceState what `explored` returns: `draft` while something moves, `keep` at its end */
 
 const MOST_RACERS = 6;
 
 /**
  * @param {App} app
- * @param {() => import("./types").LandscapeState} now
- * @param {(change: RaceChange) => void} draft
- * @param {(change: RaceChange) => void} choose
- * @param {() => void} keep
+ * @param {RaceState} state
  */
-export function racersList(app, now, draft, choose, keep) {
+export function racersList(app, { now, draft, choose, keep }) {
   let shown = "";
   /** @type {((racer: Named) => void)[]} */
   let setters = [];
   const rows = h("div.explore-racers", { role: "list" });
   const adder = /** @type {HTMLSelectElement} */ (
-    h("select", { "aria-label": "Add an optimizer" }, h("option", { value: "" }, "Add an optimizer …"),
-      ...app.catalog.racers.map((choice) => h("option", { value: choice.name }, choice.label)))
+    h(
+      "select",
+      { "aria-label": "Add an optimizer" },
+      h("option", { value: "" }, "Add an optimizer …"),
+      ...app.catalog.racers.map((choice) => h("option", { value: choice.name }, choice.label)),
+    )
   );
   adder.addEventListener("change", () => {
     if (adder.value) choose({ racers: [...now().racers, racerWithDefaults(app, adder.value)] });
@@ -33,7 +36,8 @@ export function racersList(app, now, draft, choose, keep) {
   /** @param {number} i */
   const row = (i) => {
     const line = racerRow(app, now().racers[i], {
-      change: (name, value) => draft({ racers: now().racers.map((racer, k) => (k === i ? { ...racer, [name]: value } : racer)) }),
+      change: (name, value) =>
+        draft({ racers: now().racers.map((racer, k) => (k === i ? { ...racer, [name]: value } : racer)) }),
       keep,
       remove: () => choose({ racers: now().racers.filter((_, k) => k !== i) }),
     });
@@ -74,17 +78,36 @@ function racerWithDefaults(app, name) {
  */
 function racerRow(app, racer, on) {
   const choice = app.catalog.racers.find((entry) => entry.name === racer.name);
+  const label = choice?.label ?? racer.name;
   const inputs = (choice?.parameters ?? []).map((parameter) => racerInput(parameter, racer[parameter.name], on));
   const first = inputs.findIndex((input) => input.name === "lr");
   const rest = inputs.filter((_, i) => i !== first);
-  const more = h("details", {}, h("summary", { title: "Its other numbers" }, "…"), ...rest.map((input) => input.el));
+  const more = h("div.explore-more", { hidden: true }, ...rest.map((input) => input.el));
+  const unfold = h(
+    "button",
+    { type: "button", title: "Its other numbers", "aria-label": `Other numbers of ${label}`, "aria-expanded": "false" },
+    "…",
+  );
+  unfold.addEventListener("click", () => unfold.setAttribute("aria-expanded", String(!(more.hidden = !more.hidden))));
+  unfold.style.visibility = rest.length ? "visible" : "hidden";
   const swatch = h("span.explore-swatch", { "aria-hidden": "true" });
   swatch.style.background = app.catalog.colors[racer.name] ?? "gray";
-  const label = choice?.label ?? racer.name;
-  const close = h("button", { type: "button", title: `Remove ${label}`, "aria-label": `Remove ${label}`, onclick: on.remove }, "×");
-  const line = h("div.explore-racer", {}, swatch, h("span.explore-name", {}, label), first < 0 ? h("span") : inputs[first].el, close);
+  const close = h(
+    "button",
+    { type: "button", title: `Remove ${label}`, "aria-label": `Remove ${label}`, onclick: on.remove },
+    "×",
+  );
+  const line = h(
+    "div.explore-racer",
+    {},
+    swatch,
+    h("span.explore-name", {}, label),
+    first < 0 ? h("span") : inputs[first].el,
+    unfold,
+    close,
+  );
   return {
-    el: h("div", { role: "listitem" }, line, rest.length ? more : null),
+    el: h("div", { role: "listitem" }, line, more),
     /** @param {Named} now */
     set: (now) => inputs.forEach((input) => now[input.name] !== undefined && input.set(now[input.name])),
   };
@@ -113,8 +136,15 @@ function racerInput(parameter, given, on) {
     return { name, el: h("label.explore-select", {}, h("span", {}, label), list), set: (next) => (list.value = String(next)) };
   }
   const slider = exploreSlider({
-    label, title: name, minimum: parameter.minimum ?? 0, maximum: parameter.maximum ?? 1, value: Number(value),
-    log: parameter.scale === "log", whole: kind === "integer", input: (next) => on.change(name, next), done: on.keep,
+    label,
+    title: name,
+    minimum: parameter.minimum ?? 0,
+    maximum: parameter.maximum ?? 1,
+    value: Number(value),
+    log: parameter.scale === "log",
+    whole: kind === "integer",
+    input: (next) => on.change(name, next),
+    done: on.keep,
   });
   return { name, el: slider.el, set: (next) => slider.set(Number(next)) };
 }
