@@ -30,7 +30,7 @@ export function short(value) {
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(2) : value.toPrecision(4);
   const plain = text.includes("e") ? text : String(Number(text));
-  return plain.replace("-", "−");
+  return plain.replaceAll("-", "−");
 }
 
 /** @param {number} count */

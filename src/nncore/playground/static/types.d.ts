@@ -86,7 +86,7 @@ export interface Catalog {
   schedules: Choice[];
   regularizers: Choice[];
   clips: Choice[];
-  landscapes: { name: string; label: string; box: [number, number, number, number] }[]; // x₁ from, to, x₂ from, to
+  landscapes: { name: string; label: string; box: [number, number, number, number]; start: [number, number] }[]; // x₁ from, to, x₂ from, to
   limits: { layers: number; units: number; examples: number; runs: number };
   colors: Record<string, string>; // one for each optimizer, everywhere the same
 }
@@ -197,8 +197,8 @@ export interface Numbers {
   rows: (string | number)[][];
 }
 
-/** Arrays: `surface` float32 (G, G): log-scaled for colors, 0 … 1, rows from the top; `levels` float32; `i/path` float32
- * (steps + 1, 2) and `i/loss` float32 (steps + 1,) of racer i. */
+/** Arrays: `surface` float32 (G, G): log-scaled for colors, 0 … 1, at the middles of cells, rows from the top; `levels` float32
+ * of the same units; `i/path` float32 (steps + 1, 2) and `i/loss` float32 (steps + 1,) of racer i, shorter if it has ended. */
 export interface Landscape extends Header {
   type: "landscape"; box: [number, number, number, number]; lowest: number | null; minima: [number, number][];
   racers: { name: string; label: string; color: string; steps: number | null; ended: string | null }[]; // steps to the threshold
