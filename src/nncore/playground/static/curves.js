@@ -58,7 +58,7 @@ function curvePlots(frame, choices, colors, width) {
   const widths = beside ? [0.54 * width, 0.46 * width] : [width, width];
   const tall = beside || !both ? 170 : 140;
   const losses = curveSeries(frame, colors, COLUMNS.loss);
-  const shared = { ...choices, colors };
+  const shared = { ...choices, colors, whole: false };
   /** @type {Plot[]} */
   const plots = [{
     ...shared, box: [48, 26, widths[0] - 48 - room, tall], title: "Loss", series: losses, top: highestLoss(losses), format: threeDigits,
@@ -66,7 +66,7 @@ function curvePlots(frame, choices, colors, width) {
   if (both) {
     const [left, top] = beside ? [widths[0] + 52, 26] : [48, tall + 76];
     const series = curveSeries(frame, colors, COLUMNS.accuracy);
-    plots.push({ ...shared, logY: false, box: [left, top, widths[1] - 52 - room, tall], title: "Accuracy", series, top: 1, format: percent });
+    plots.push({ ...shared, logY: false, box: [left, top, widths[1] - 52 - room, tall], title: "Accuracy", series, top: 1, whole: true, format: percent });
   }
   return { plots, height: 26 + tall + 26 + (both && !beside ? tall + 50 : 0) };
 }

@@ -58,6 +58,25 @@ function axisNames(app, axes) {
 }
 
 /**
+ * What the map spans: of data that are not in the plane the ranges of the two inputs.
+ * @param {NonNullable<App["points"]>} points
+ * @param {[number, number]} axes
+ * @returns {[number, number, number, number]}
+ */
+function shownBox({ header, arrays }, axes) {
+  if (header.plane) return header.box;
+  const { shape, data } = arrays["train/x"];
+  const [low, high] = [axes.map(() => Infinity), axes.map(() => -Infinity)];
+  for (let at = 0; at < data.length; at += shape[1]) {
+    axes.forEach((axis, i) => {
+      low[i] = Math.min(low[i], data[at + axis]);
+      high[i] = Math.max(high[i], data[at + axis]);
+    });
+  }
+  return [low[0], high[0], low[1], high[1]];
+}
+
+/**
  * The example next to a place.
  * @param {MapScene} scene
  * @param {"train" | "validation"} part
@@ -113,7 +132,7 @@ function exampleText(scene, x, y, judge) {
     const row = part === "train" || scene.validation ? nearestExample(scene, part, x, y) : null;
     if (row === null) continue;
     const target = scene.points.arrays[`${part}/y`].data[row];
-    const name = scene.points.header.task === "regression" ? short(target) : scene.points.header.labels[target] ?? target;
+    const name = scene.points.header.task === "regression" ? short(target) : `class ${scene.points.header.labels[target] ?? target}`;
     return [`${part === "train" ? "training" : "validation"} example ${row + 1}: ${name}, ${judge(target)}`];
   }
   return [];
@@ -161,7 +180,7 @@ export function mapView(app, run) {
   /** @param {{ shape: number[], data: any }} map */
   function drawPlane(map) {
     const points = /** @type {NonNullable<App["points"]>} */ (app.points);
-    const plane = mapPlane(canvas.el.clientWidth, points.header.task === "regression", points.header.box);
+    const plane = mapPlane(canvas.el.clientWidth, points.header.task === "regression", shownBox(points, axes));
     const range = /** @type {FrameMessage} */ (last).header.runs[run].range;
     const now = { plane, colors: theme(app.root), points, names: axisNames(app, axes), axes, ...shown, range, chosen: app.example };
     canvas.el.style.height = `${plane.side + plane.top + 38}px`;

@@ -15,7 +15,6 @@ const TALLEST = 500;
  */
 export function predictedClasses({ shape: [count, width], data }) {
   return Array.from({ length: count }, (_, row) => {
-    if (width === 1) return data[row] > 0.5 ? 1 : 0;
     let top = 0;
     for (let c = 1; c < width; c++) if (data[row * width + c] > data[row * width + top]) top = c;
     return top;

@@ -103,7 +103,7 @@ export function pixelShares(data, classes, count, at) {
  */
 export function paintMap(g, scene, map, pixels, examples) {
   const { left, top, side } = scene.plane;
-  image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side], !scene.discrete);
+  image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side]);
   g.save();
   g.beginPath();
   g.rect(left, top, side, side);

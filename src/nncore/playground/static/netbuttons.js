@@ -15,7 +15,7 @@ import { ROOMY } from "./netlayout.js";
  * @param {App["catalog"]["limits"]} limits
  * @returns {Button[]}
  */
-function layerButtons(layout, limits) {
+function buttonsOver(layout, limits) {
   const hidden = layout.columns.slice(1, -1);
   const full = hidden.length >= limits.layers;
   const reach = layout.step < ROOMY ? 11 : 24;
@@ -24,7 +24,7 @@ function layerButtons(layout, limits) {
   const own = hidden.flatMap(({ x, units }, i) => [
     layerButton(`less ${i}`, "−", `Layer ${i + 1}: one unit less`, x - reach, 58, units <= 1, (layers) => layers[i].units--),
     layerButton(`more ${i}`, "+", `Layer ${i + 1}: one unit more`, x + reach, 58, units >= limits.units, (layers) => layers[i].units++),
-    layerButton(`remove ${i}`, "×", `Remove layer ${i + 1}`, x + (layout.step < 96 ? 14 : 38), 11, false, (layers) => layers.splice(i, 1)),
+    layerButton(`remove ${i}`, "×", `Remove layer ${i + 1}`, x + (layout.step < 96 ? 14 : 42), 11, false, (layers) => layers.splice(i, 1)),
   ]);
   return [...own, ...added];
 }
@@ -78,7 +78,7 @@ export function networkButtons(app, run) {
     el,
     /** @param {Layout} layout */
     place(layout) {
-      const wanted = layerButtons(layout, app.catalog.limits);
+      const wanted = buttonsOver(layout, app.catalog.limits);
       for (const key of [...made.keys()].filter((key) => !wanted.some((what) => what.key === key))) {
         made.get(key)?.remove();
         made.delete(key);

@@ -28,7 +28,7 @@ export function paintNetwork(g, scene) {
   for (let layer = 0; layer < scene.layers.length; layer++) paintLines(g, scene, layer);
   paintFocusedLine(g, scene);
   paintPictures(g, scene);
-  paintBorders(g, scene);
+  paintUnitBorders(g, scene);
   paintHeaders(g, scene);
   paintNames(g, scene);
   if (scene.phase && scene.phase !== "update") paintValues(g, scene);
@@ -68,35 +68,28 @@ function pictureOf(scene, column, unit, index) {
  * @param {Scene} scene
  */
 function paintPictures(g, scene) {
-  g.save();
-  g.fillStyle = css(scene.colors.ground);
-  g.beginPath();
-  eachUnit(scene, (_c, _u, _i, box) => g.roundRect(...box, 4));
-  g.fill();
-  g.clip();
   eachUnit(scene, (column, unit, index, box) => {
     const [pictures, at] = pictureOf(scene, column, unit, index);
     g.imageSmoothingEnabled = !(column <= 1 && scene.layout.picture);
     if (pictures) return pictures.draw(g, at, box);
-    if (column === 0 || !scene.example) return;
-    g.fillStyle = css(diverging(scene.example[4 * index + 1], scene.colors.ground));
+    const value = column === 0 || !scene.example ? 0 : scene.example[4 * index + 1];
+    g.fillStyle = css(diverging(value, scene.colors.ground));
     g.fillRect(...box);
   });
-  g.restore();
 }
 
 /**
  * @param {CanvasRenderingContext2D} g
  * @param {Scene} scene
  */
-function paintBorders(g, scene) {
+function paintUnitBorders(g, scene) {
   const marks = [scene.pinned, scene.focus].filter((what) => what?.kind === "unit");
   eachUnit(scene, (column, unit, _index, box) => {
     const marked = marks.some((what) => what?.layer === column - 1 && what.unit === unit);
     g.lineWidth = marked ? 3 : 1;
     g.strokeStyle = marked ? scene.colors.accent : scene.colors.faint;
     g.beginPath();
-    g.roundRect(...box, 4);
+    g.roundRect(...box, 2);
     g.stroke();
     if (column) paintBias(g, scene, column - 1, unit, box);
   });
@@ -131,7 +124,7 @@ function paintBias(g, scene, layer, unit, box) {
  */
 function paintHeaders(g, scene) {
   const { layout, colors, layers } = scene;
-  const room = Math.min(layout.step - 4, 120);
+  const room = Math.min(layout.step - 4, 160);
   g.textBaseline = "alphabetic";
   layout.columns.forEach(({ x }, column) => {
     const marked = [scene.pinned, scene.focus].some((what) => what?.kind === "layer" && what.layer === column - 1);
@@ -144,9 +137,21 @@ function paintHeaders(g, scene) {
     g.font = "12px system-ui, sans-serif";
     g.fillText(below, x, 32, room);
     g.font = "11px system-ui, sans-serif";
-    g.fillText(small, x, 46, room);
+    g.fillText(shortened(g, small, room), x, 46);
     if (column && column < layers.length && layout.step >= ROOMY) g.fillText(`${layers[column - 1].units}`, x, 62);
   });
+}
+
+/**
+ * As much of a text as fits.
+ * @param {CanvasRenderingContext2D} g
+ * @param {string} text
+ * @param {number} room
+ */
+function shortened(g, text, room) {
+  let end = text.length;
+  while (end > 1 && g.measureText(text.slice(0, end)).width > room) end--;
+  return end < text.length ? `${text.slice(0, end - 1)}…` : text;
 }
 
 /**
@@ -194,9 +199,9 @@ function paintNames(g, scene) {
  * @param {number} y
  */
 function paintClass(g, scene, unit, x, y) {
-  const name = scene.labels[unit];
-  if (name === undefined) return;
   const many = scene.layers[scene.layers.length - 1].units > 1;
+  const name = scene.labels[many ? unit : 1]; // a single output is the probability of class 1
+  if (name === undefined) return;
   if (many) {
     g.fillStyle = css(CLASSES[unit % CLASSES.length]);
     g.fillRect(x, y - 4, 8, 8);

@@ -9,8 +9,9 @@ import { short } from "./dom.js";
  *   ended: boolean }} Series
  */
 /**
+ * `top`: no value above it is shown; `whole`: the axis goes from 0 to it.
  * @typedef {{ box: [number, number, number, number], title: string, logX: boolean, logY: boolean, series: Series[],
- *   top: number | null, cursor: number | null, colors: ReturnType<typeof import("./colors.js").theme>,
+ *   top: number | null, whole: boolean, cursor: number | null, colors: ReturnType<typeof import("./colors.js").theme>,
  *   format: (value: number) => string }} Plot
  */
 /** @typedef {{ from: number, to: number, at(value: number): number, marks: number[] }} PlotScale */
@@ -69,10 +70,10 @@ function plotRange(series, axis, positive) {
  * @param {Plot} plot
  * @returns {{ x: PlotScale, y: PlotScale }}
  */
-export function plotScales({ box: [left, top, width, height], series, logX, logY, top: highest }) {
+export function plotScales({ box: [left, top, width, height], series, logX, logY, top: highest, whole }) {
   const [first, last] = plotRange(series, "x", false);
   const [low, high] = plotRange(series, "y", logY);
-  const capped = highest === null ? high : Math.min(high, highest);
+  const capped = highest === null ? high : whole ? highest : Math.min(high, highest);
   return {
     x: plotScale(logX ? [Math.max(1, first), Math.max(2, last)] : [first, last], logX, left, width),
     y: plotScale(logY ? [low, high] : [Math.min(0, low), capped * 1.03], logY, top + height, -height),
@@ -201,7 +202,7 @@ export function percent(value) {
   return Number.isNaN(value) ? "–" : `${short(Math.round(1000 * value) / 10)} %`;
 }
 
-/** @param {number} value */
+/** @param {number | null} value */
 export function threeDigits(value) {
-  return short(Number(value.toPrecision(3)));
+  return short(value === null ? null : Number(value.toPrecision(3)));
 }
