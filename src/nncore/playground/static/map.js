@@ -146,6 +146,7 @@ function exampleText(scene, x, y, judge) {
 export function mapView(app, run) {
   const canvas = sheet("The outputs of the network over the plane, and the examples. Arrow keys go from example to example.", "map-canvas");
   canvas.el.tabIndex = 0;
+  canvas.el.setAttribute("role", "application"); // it has keys of its own
   /** @type {[number, number]} */
   const axes = [0, 1];
   const shown = { validation: false, discrete: false, wrong: false };
@@ -181,8 +182,9 @@ export function mapView(app, run) {
   function drawPlane(map) {
     const points = /** @type {NonNullable<App["points"]>} */ (app.points);
     const plane = mapPlane(canvas.el.clientWidth, points.header.task === "regression", shownBox(points, axes));
-    const range = /** @type {FrameMessage} */ (last).header.runs[run].range;
-    const now = { plane, colors: theme(app.root), points, names: axisNames(app, axes), axes, ...shown, range, chosen: app.example };
+    const { range, batch } = /** @type {FrameMessage} */ (last).header.runs[run];
+    const chosen = app.example ?? batch?.[0] ?? null;
+    const now = { plane, colors: theme(app.root), points, names: axisNames(app, axes), axes, ...shown, range, chosen, batch: batch ?? [] };
     canvas.el.style.height = `${plane.side + plane.top + 38}px`;
     canvas.draw((g) => paintMap(g, now, map, pixels.of(map, now), examples));
     scene = now;

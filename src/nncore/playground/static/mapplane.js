@@ -3,14 +3,14 @@
 import { image, ticks } from "./canvas.js";
 import { CLASSES, css, sequential } from "./colors.js";
 import { short } from "./dom.js";
-import { paintChosen, toPixel } from "./mappoints.js";
+import { paintMarks, toPixel } from "./mappoints.js";
 
 /** @typedef {import("./colors.js").RGB} RGB */
 /** @typedef {import("./types").Message<import("./types").Points>} PointsMessage */
 /** @typedef {{ left: number, top: number, side: number, box: [number, number, number, number] }} Plane */
 /**
  * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
- *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number], chosen: number | null }} MapScene
+ *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number], chosen: number | null, batch: number[] }} MapScene
  */
 
 const STRENGTH = 0.78; // of the map's colors, so that the points stand out
@@ -109,7 +109,8 @@ export function paintMap(g, scene, map, pixels, examples) {
   g.rect(left, top, side, side);
   g.clip();
   examples.draw(g, scene);
-  if (scene.chosen !== null) paintChosen(g, scene, scene.chosen);
+  paintMarks(g, scene, scene.batch, 6.5, 1.2);
+  if (scene.chosen !== null) paintMarks(g, scene, [scene.chosen], 9, 2.5);
   g.restore();
   paintAxes(g, scene);
   if (scene.points.header.task === "regression") paintBar(g, scene);

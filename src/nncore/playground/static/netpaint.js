@@ -132,10 +132,10 @@ function paintHeaders(g, scene) {
     g.textAlign = "center";
     g.fillStyle = marked ? colors.accent : colors.ink;
     g.font = "600 13px system-ui, sans-serif";
-    g.fillText(headerTitle(layout, layers, column), x, 16, room);
+    g.fillText(headerTitle(layout, layers, column), x, 16);
     g.fillStyle = colors.faint;
     g.font = "12px system-ui, sans-serif";
-    g.fillText(below, x, 32, room);
+    g.fillText(shortened(g, below, room), x, 32);
     g.font = "11px system-ui, sans-serif";
     g.fillText(shortened(g, small, room), x, 46);
     if (column && column < layers.length && layout.step >= ROOMY) g.fillText(`${layers[column - 1].units}`, x, 62);
@@ -178,7 +178,7 @@ function paintNames(g, scene) {
   g.textAlign = "right";
   const left = layout.columns[0].x - halfSize(layout, 0) - 6;
   if (!layout.picture) {
-    for (let i = 0; i < layout.columns[0].shown; i++) g.fillText(scene.inputs[i] ?? "", left, unitY(layout, 0, i), left - 2);
+    for (let i = 0; i < layout.columns[0].shown; i++) g.fillText(shortened(g, scene.inputs[i] ?? "", left - 2), left, unitY(layout, 0, i));
   }
   g.textAlign = "left";
   const last = layout.columns.length - 1;
@@ -207,7 +207,7 @@ function paintClass(g, scene, unit, x, y) {
     g.fillRect(x, y - 4, 8, 8);
   }
   g.fillStyle = scene.colors.ink;
-  g.fillText(name, x + (many ? 12 : 0), y, scene.layout.width - x - 14);
+  g.fillText(shortened(g, name, scene.layout.width - x - 14), x + (many ? 12 : 0), y);
 }
 
 /**

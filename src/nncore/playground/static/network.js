@@ -29,12 +29,15 @@ function networkPictures(app, run) {
   /** @type {unknown} */
   let painted = null;
 
-  /** @param {ReturnType<typeof theme>} colors */
-  function inputs(colors) {
+  /**
+   * @param {ReturnType<typeof theme>} colors
+   * @param {number} row
+   */
+  function inputs(colors, row) {
     const image = app.points?.header.image;
     const x = app.points?.arrays["train/x"];
     if (image && x) {
-      const picture = x.data.subarray((app.example ?? 0) * x.shape[1], ((app.example ?? 0) + 1) * x.shape[1]);
+      const picture = x.data.subarray(row * x.shape[1], (row + 1) * x.shape[1]);
       const most = Math.max(...picture) || 1;
       seen.fill(Uint8Array.from(picture, (value) => (255 * value) / most), 1, image[0], image[1], grayTable(colors.dark));
       return;
@@ -47,13 +50,14 @@ function networkPictures(app, run) {
     of(frame) {
       const colors = theme(app.root);
       const [planes, images] = [frame.arrays[`${run}/units`], frame.arrays[`${run}/images`]];
-      const key = [colors.dark, frame.header.start, app.example, inputNames(app)].join();
+      const row = app.example ?? frame.header.runs[run].batch?.[0] ?? 0;
+      const key = [colors.dark, frame.header.start, row, inputNames(app)].join();
       if (painted !== frame || drawn !== key) {
         const table = signTable(colors.ground);
         if (planes) units.fill(planes.data, planes.shape[0], planes.shape[1], planes.shape[2], table);
         if (images) weights.fill(signBytes(images.data), images.shape[0], images.shape[1], images.shape[2], table);
       }
-      if (drawn !== key) inputs(colors);
+      if (drawn !== key) inputs(colors, row);
       [painted, drawn] = [frame, key];
       const plane = app.points?.header.plane || app.points?.header.image;
       return { units: planes ? units : null, weights: images ? weights : null, seen: plane ? seen : null };
@@ -140,6 +144,7 @@ function phaseStrip() {
 export function networkView(app, run) {
   const canvas = sheet("The network: inputs, layers and outputs. Arrow keys go from unit to unit, Enter pins one.", "net-canvas");
   canvas.el.tabIndex = 0;
+  canvas.el.setAttribute("role", "application"); // it has keys of its own
   const [buttons, bubble, phases, pictures] = [networkButtons(app, run), hoverTip(), phaseStrip(), networkPictures(app, run)];
   const stage = h("div.net-stage", {}, canvas.el, buttons.el);
   const el = h("div.play-network", {}, stage, ...phases.els, bubble.el);
