@@ -73,7 +73,12 @@ function layerCard() {
     show(name, layer, shares, colors) {
       const [weight, gradient, change] = layer.norms;
       const span = (/** @type {[number, number]} */ [from, to]) => `${threeDigits(from)} … ${threeDigits(to)}`;
-      const texts = [span(layer.z), span(layer.delta), percent(layer.dead), ...[weight, gradient, change / weight].map(threeDigits)];
+      const texts = [
+        span(layer.z),
+        span(layer.delta),
+        percent(layer.dead),
+        ...[weight, gradient, change / weight].map(threeDigits),
+      ];
       texts.forEach((text, i) => {
         if (values[i].textContent !== text) values[i].textContent = text;
       });

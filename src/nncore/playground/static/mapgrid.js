@@ -47,7 +47,13 @@ export function pictureGrid() {
     const { data, shape } = points.arrays["validation/x"];
     const [height, width] = points.header.image ?? [1, 1];
     const scale = 255 / largestSize(data);
-    pictures.fill(Uint8Array.from(data, (value) => value * scale), shape[0], height, width, grayTable(colors.dark));
+    pictures.fill(
+      Uint8Array.from(data, (value) => value * scale),
+      shape[0],
+      height,
+      width,
+      grayTable(colors.dark),
+    );
   }
   return {
     /**

@@ -10,7 +10,8 @@ import { paintMarks, toPixel } from "./mappoints.js";
 /** @typedef {{ left: number, top: number, side: number, box: [number, number, number, number] }} Plane */
 /**
  * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
- *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number], chosen: number | null, batch: number[] }} MapScene
+ *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number],
+ *   chosen: number | null, batch: number[] }} MapScene
  */
 
 const STRENGTH = 0.78; // of the map's colors, so that the points stand out
@@ -59,11 +60,13 @@ export function mapPixels() {
       const count = rows * columns;
       if (pixels.length !== 4 * count) pixels = new Uint8ClampedArray(4 * count).fill(255);
       const wanted = [regression, discrete, colors.dark].join();
-      if (key !== wanted) table = Array.from({ length: 256 }, (_, byte) => tableColor(byte / 255, regression, discrete, colors.ground));
+      if (key !== wanted)
+        table = Array.from({ length: 256 }, (_, byte) => tableColor(byte / 255, regression, discrete, colors.ground));
       key = wanted;
       const last = (classes - 1) * count;
       for (let i = 0; i < count; i++) {
-        const color = classes > 2 ? blended(pixelShares(data, classes, count, i), discrete, colors.ground) : table[data[last + i]];
+        const color =
+          classes > 2 ? blended(pixelShares(data, classes, count, i), discrete, colors.ground) : table[data[last + i]];
         pixels.set(color, 4 * i);
       }
       return pixels;

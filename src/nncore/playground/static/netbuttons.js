@@ -7,7 +7,8 @@ import { ROOMY } from "./netlayout.js";
 /** @typedef {import("./types").LayerState} LayerState */
 /** @typedef {import("./netlayout.js").Layout} Layout */
 /**
- * @typedef {{ key: string, text: string, label: string, x: number, y: number, off: boolean, edit: (layers: LayerState[]) => void }} Button
+ * @typedef {{ key: string, text: string, label: string, x: number, y: number, off: boolean,
+ *   edit: (layers: LayerState[]) => void }} Button
  */
 
 /**
@@ -23,8 +24,18 @@ function buttonsOver(layout, limits) {
   const added = layout.columns.slice(0, -1).map(({ x }, i) => adder(i, (x + layout.columns[i + 1].x) / 2, addY, full));
   const own = hidden.flatMap(({ x, units }, i) => [
     layerButton(`less ${i}`, "−", `Layer ${i + 1}: one unit less`, x - reach, 58, units <= 1, (layers) => layers[i].units--),
-    layerButton(`more ${i}`, "+", `Layer ${i + 1}: one unit more`, x + reach, 58, units >= limits.units, (layers) => layers[i].units++),
-    layerButton(`remove ${i}`, "×", `Remove layer ${i + 1}`, x + (layout.step < 96 ? 14 : 42), 11, false, (layers) => layers.splice(i, 1)),
+    layerButton(
+      `more ${i}`,
+      "+",
+      `Layer ${i + 1}: one unit more`,
+      x + reach,
+      58,
+      units >= limits.units,
+      (layers) => layers[i].units++,
+    ),
+    layerButton(`remove ${i}`, "×", `Remove layer ${i + 1}`, x + (layout.step < 96 ? 14 : 42), 11, false, (layers) =>
+      layers.splice(i, 1),
+    ),
   ]);
   return [...own, ...added];
 }
@@ -69,7 +80,11 @@ export function networkButtons(app, run) {
 
   /** @param {Button} what */
   function make(what) {
-    const made = h(`button.net-${what.key.split(" ")[0]}`, { type: "button", title: what.label, "aria-label": what.label }, what.text);
+    const made = h(
+      `button.net-${what.key.split(" ")[0]}`,
+      { type: "button", title: what.label, "aria-label": what.label },
+      what.text,
+    );
     made.addEventListener("click", () => void app.change((state) => what.edit(state.runs[run].layers)));
     el.append(made);
     return /** @type {HTMLButtonElement} */ (made);

@@ -42,7 +42,16 @@ export function networkLayout(width, counts, picture) {
     const lines = units <= fit ? units : fit;
     return { x: MARGIN.left + step * i, units, shown, top: header + (area - lines * pitch) / 2 };
   });
-  return { columns, width, height: header + area + 6, header, pitch, step, size, picture: picture ? Math.min(84, step * 0.7) : 0 };
+  return {
+    columns,
+    width,
+    height: header + area + 6,
+    header,
+    pitch,
+    step,
+    size,
+    picture: picture ? Math.min(84, step * 0.7) : 0,
+  };
 }
 
 /**

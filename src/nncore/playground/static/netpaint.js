@@ -12,7 +12,8 @@ import { textPlate } from "./pixels.js";
 /**
  * All that one painting needs. `texts`: below the title of each layer; `example`: rows z, h, δ, 0, of all units.
  * @typedef {{
- *   layout: import("./netlayout.js").Layout, layers: FrameLayer[], texts: [string, string][], inputs: string[], labels: string[],
+ *   layout: import("./netlayout.js").Layout, layers: FrameLayer[],
+ *   texts: [string, string][], inputs: string[], labels: string[],
  *   theta: Values, grad: Values | null, example: Values | null, given: number[] | null, phase: string | null,
  *   colors: ReturnType<typeof import("./colors.js").theme>, focus: Inspect | null, pinned: Inspect | null,
  *   scales: number[],
@@ -178,7 +179,8 @@ function paintNames(g, scene) {
   g.textAlign = "right";
   const left = layout.columns[0].x - halfSize(layout, 0) - 6;
   if (!layout.picture) {
-    for (let i = 0; i < layout.columns[0].shown; i++) g.fillText(shortened(g, scene.inputs[i] ?? "", left - 2), left, unitY(layout, 0, i));
+    for (let i = 0; i < layout.columns[0].shown; i++)
+      g.fillText(shortened(g, scene.inputs[i] ?? "", left - 2), left, unitY(layout, 0, i));
   }
   g.textAlign = "left";
   const last = layout.columns.length - 1;
@@ -220,7 +222,8 @@ function paintValues(g, scene) {
   g.font = `${layout.size < 30 ? 9 : 11}px system-ui, sans-serif`;
   eachUnit(scene, (column, unit, index, [left, top, side]) => {
     const [x, y] = [left + side / 2, top + side / 2];
-    if (column === 0) return scene.given && !layout.picture ? textPlate(g, briefValue(scene.given[unit]), x, y, scene.colors) : undefined;
+    if (column === 0)
+      return scene.given && !layout.picture ? textPlate(g, briefValue(scene.given[unit]), x, y, scene.colors) : undefined;
     if (!example) return;
     const [z, out, delta] = example.subarray(4 * index, 4 * index + 3);
     if (scene.phase === "backward") textPlate(g, (layout.size < 30 ? "" : "δ ") + briefValue(delta), x, y, scene.colors);

@@ -26,7 +26,13 @@ import { short } from "./dom.js";
 function plotScale([low, high], log, start, length) {
   const from = log ? Math.max(low, 1e-30) : low;
   const to = high > from ? high : from + (Math.abs(from) || 1);
-  if (!log) return { from, to, at: (value) => start + (length * (value - from)) / (to - from), marks: ticks(from, to, Math.abs(length) / 45) };
+  if (!log)
+    return {
+      from,
+      to,
+      at: (value) => start + (length * (value - from)) / (to - from),
+      marks: ticks(from, to, Math.abs(length) / 45),
+    };
   const span = Math.log10(to / from);
   const at = (/** @type {number} */ value) => start + (length * Math.log10(Math.max(value, from) / from)) / span;
   return { from, to, at, marks: logMarks(from, to, (60 * span) / Math.abs(length)) };
@@ -167,9 +173,14 @@ function paintCursor(g, { box: [, top, , height], colors }, x, step) {
  * @param {PlotScale} y
  */
 function paintEnds(g, { box: [left, top, width, height], series, format }, x, y) {
-  const ends = series.filter(({ count }) => count).map((line) => ({ line, value: line.y(line.count - 1), last: x.at(line.x(line.count - 1)) }));
-  const limited = (/** @type {number} */ value) => Math.max(top, Math.min(top + height, Number.isFinite(value) ? y.at(value) : top));
-  const labels = ends.map((end) => ({ ...end, end: limited(end.value), place: limited(end.value) })).sort((a, b) => a.end - b.end);
+  const ends = series
+    .filter(({ count }) => count)
+    .map((line) => ({ line, value: line.y(line.count - 1), last: x.at(line.x(line.count - 1)) }));
+  const limited = (/** @type {number} */ value) =>
+    Math.max(top, Math.min(top + height, Number.isFinite(value) ? y.at(value) : top));
+  const labels = ends
+    .map((end) => ({ ...end, end: limited(end.value), place: limited(end.value) }))
+    .sort((a, b) => a.end - b.end);
   for (let i = 1; i < labels.length; i++) labels[i].place = Math.max(labels[i].place, labels[i - 1].place + 15);
   const beyond = Math.max(0, (labels.at(-1)?.place ?? 0) - (top + height));
   [g.textAlign, g.textBaseline] = ["left", "middle"];
