@@ -98,7 +98,7 @@ export function paintPlot(g, plot) {
   g.beginPath();
   g.rect(left, top - 2, width + 4, height + 4);
   g.clip();
-  for (const line of plot.series) paintCurve(g, line, x, y);
+  for (const line of plot.series) paintSeries(g, line, x, y);
   if (plot.cursor !== null) paintCursor(g, plot, x, plot.cursor);
   g.restore();
   paintEnds(g, plot, x, y);
@@ -137,7 +137,7 @@ function paintPlotAxes(g, { box: [left, top, width, height], title, colors, form
  * @param {PlotScale} x
  * @param {PlotScale} y
  */
-function paintCurve(g, line, x, y) {
+function paintSeries(g, line, x, y) {
   g.beginPath();
   let begun = false;
   for (let i = 0; i < line.count; i++) {
