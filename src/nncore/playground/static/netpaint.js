@@ -3,7 +3,7 @@
 import { CLASSES, css, diverging } from "./colors.js";
 import { ROOMY, halfSize, unitY } from "./netlayout.js";
 import { paintFocusedLine, paintLines } from "./netlines.js";
-import { textPlate } from "./pixels.js";
+import { largestSize, shortened, textPlate } from "./pixels.js";
 
 /** @typedef {import("./types").Inspect} Inspect */
 /** @typedef {import("./types").FrameLayer} FrameLayer */
@@ -73,10 +73,24 @@ function paintPictures(g, scene) {
     const [pictures, at] = pictureOf(scene, column, unit, index);
     g.imageSmoothingEnabled = !(column <= 1 && scene.layout.picture);
     if (pictures) return pictures.draw(g, at, box);
-    const value = column === 0 || !scene.example ? 0 : scene.example[4 * index + 1];
-    g.fillStyle = css(diverging(value, scene.colors.ground));
+    g.fillStyle = css(
+      diverging(column ? shareOfLayer(scene, index, index - unit, scene.layers[column - 1].units) : 0, scene.colors.ground),
+    );
     g.fillRect(...box);
   });
+}
+
+/**
+ * h of the example, as a share of the largest of its layer.
+ * @param {Scene} scene
+ * @param {number} index
+ * @param {number} first unit of the layer
+ * @param {number} units
+ */
+function shareOfLayer({ example }, index, first, units) {
+  if (!example) return 0;
+  const values = Float32Array.from({ length: units }, (_, i) => example[4 * (first + i) + 1]);
+  return example[4 * index + 1] / largestSize(values);
 }
 
 /**
@@ -141,18 +155,6 @@ function paintHeaders(g, scene) {
     g.fillText(shortened(g, small, room), x, 46);
     if (column && column < layers.length && layout.step >= ROOMY) g.fillText(`${layers[column - 1].units}`, x, 62);
   });
-}
-
-/**
- * As much of a text as fits.
- * @param {CanvasRenderingContext2D} g
- * @param {string} text
- * @param {number} room
- */
-function shortened(g, text, room) {
-  let end = text.length;
-  while (end > 1 && g.measureText(text.slice(0, end)).width > room) end--;
-  return end < text.length ? `${text.slice(0, end - 1)}…` : text;
 }
 
 /**
